@@ -1,0 +1,204 @@
+"""What the engine knows of language models: `Request`, `Reply`, `Backend`, and the look-up of plug-ins.
+
+A backend answers requests and knows nothing of cascades. It never retries: it raises the subclasses of
+`agentnet.errors.BackendError` that say whether another try can help. Retries, caching, budgets and limits
+are wrappers around it (`agentnet.stack`), each of them a backend too.
+
+`Request` and `Reply` are named tuples: one of each is made for every decision, and a frozen dataclass
+takes 2.5 times as long to make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import NamedTuple, Protocol, cast, runtime_checkable
+
+from agentnet.errors import PluginError, near_miss
+
+ENTRY_POINT_GROUP = "agentnet.backends"
+
+Messages = tuple[tuple[str, str], ...]
+"""A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
+
+DrawKey = tuple[int | str, ...]
+"""(run seed, realization, kind, step, agent, source, repeat, ask): what a request draws; never sent."""
+
+
+class Request(NamedTuple):
+    """One question to a language model. Frozen.
+
+    Attributes:
+        messages: The conversation so far.
+        temperature: Sampling temperature, >= 0.
+        n: Number of independent samples wanted, >= 1.
+        max_tokens: Bound on the tokens of each sample, >= 1.
+        answers: If not empty, the only texts that a sample may be, such as ``("yes", "no")``.
+        schema: If given, the JSON schema that a sample must satisfy, as JSON text.
+        logprobs: Whether the log-probabilities of `answers` are wanted.
+        seed: Fixes the samples where the backend can; in [0, 2^63).
+        draw: The draw key: part of the cache's key, never sent.
+        metadata: Plain facts (``profile``, ``news``, ``severity``, ``kind``) for the mock and for logs;
+            real backends ignore it.
+    """
+
+    messages: Messages
+    temperature: float = 1.0
+    n: int = 1
+    max_tokens: int = 256
+    answers: tuple[str, ...] = ()
+    schema: str | None = None
+    logprobs: bool = False
+    seed: int = 0
+    draw: DrawKey = ()
+    metadata: Mapping[str, str | int] = {}
+
+
+class Reply(NamedTuple):
+    """The answer to one request. Frozen.
+
+    Attributes:
+        texts: The samples, at least one and at most `Request.n` (a server may give fewer: count them).
+        prompt_tokens: Tokens of the prompt, as the server counted them; None if it did not say.
+        completion_tokens: Tokens of all samples together; None if the server did not say.
+        model: The model name as the server returned it.
+        finish: Why each sample ended, as long as `texts`: ``stop``, ``length``, ``content_filter``,
+            ``refusal``; an empty tuple means ``stop`` throughout.
+        logprobs: Natural log-probability of each allowed answer, where known.
+        fingerprint: The server's own mark of its configuration, if it gives one.
+        attempts: How many times the request was sent to get this reply (1 without retries).
+        troubles: The kinds of trouble of the attempts before the last.
+        cached: Whether the reply came from a cache, with no call made.
+    """
+
+    texts: tuple[str, ...]
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    model: str = ""
+    finish: tuple[str, ...] = ()
+    logprobs: Mapping[str, float] | None = None
+    fingerprint: str | None = None
+    attempts: int = 1
+    troubles: tuple[str, ...] = ()
+    cached: bool = False
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Answers requests. Safe to call concurrently from one event loop.
+
+    Attributes:
+        name: The plug-in's name; stands in the event log.
+        model_name: The language model asked; stands in the event log and in the cache's key.
+    """
+
+    @property
+    def name(self) -> str:
+        """The plug-in's name."""
+        ...
+
+    @property
+    def model_name(self) -> str:
+        """The language model asked."""
+        ...
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer `request` by one call.
+
+        Raises:
+            TransientError: Another try can help.
+            RequestRejected: This request can never succeed.
+            BackendUnusable: No request can succeed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections; afterwards `complete` is not called again."""
+        ...
+
+
+class BackendPlugin(Protocol):
+    """What an entry point of group ``agentnet.backends`` leads to: usually the backend's class.
+
+    Attributes:
+        about: One line: what it is.
+        needs: One line: what it needs (a key in the environment, a server), or ``"nothing"``.
+    """
+
+    about: str
+    needs: str
+
+    def from_options(self, options: Mapping[str, object]) -> Backend:
+        """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledBackend:
+    """A plug-in that can be found, loaded or not."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    entry: EntryPoint
+
+    def load(self) -> BackendPlugin:
+        """Import the plug-in.
+
+        Raises:
+            PluginError: Importing it failed, or what it names is no backend plug-in.
+        """
+        try:
+            plugin = self.entry.load()
+        except Exception as error:
+            raise PluginError(
+                f"backend {self.name!r} of {self.distribution} {self.version} ({self.target}) cannot be "
+                f"loaded: {type(error).__name__}: {error}; mend or uninstall {self.distribution}"
+            ) from error
+        missing = [part for part in ("from_options", "about", "needs") if not hasattr(plugin, part)]
+        if missing:
+            raise PluginError(
+                f"backend {self.name!r} of {self.distribution} {self.version} ({self.target}) is no "
+                f"backend plug-in: it lacks {', '.join(missing)} (see agentnet.backend.BackendPlugin)"
+            )
+        return cast(BackendPlugin, plugin)
+
+
+def installed_backends() -> dict[str, InstalledBackend]:
+    """Find every installed backend by its entry point, without importing it.
+
+    Raises:
+        PluginError: Two distributions bring a backend of the same name.
+    """
+    found: dict[str, InstalledBackend] = {}
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        name, version = ("?", "?") if entry.dist is None else (entry.dist.name, entry.dist.version)
+        plugin = InstalledBackend(entry.name, name, version, entry.value, entry)
+        first = found.setdefault(entry.name, plugin)
+        if (first.distribution, first.target) != (plugin.distribution, plugin.target):
+            raise PluginError(
+                f"backend {entry.name!r} stands twice: in {first.distribution} ({first.target}) and in "
+                f"{plugin.distribution} ({plugin.target}); uninstall one of them"
+            )
+    return dict(sorted(found.items()))
+
+
+def make_backend(name: str, options: Mapping[str, object]) -> Backend:
+    """Make the backend called `name` from its options.
+
+    Raises:
+        PluginError: No such plug-in, or it cannot be loaded.
+        ConfigurationError: An option is unknown or impossible.
+    """
+    known = installed_backends()
+    if name not in known:
+        raise PluginError(
+            f"there is no backend {name!r}{near_miss(name, known)} (see: agentnet backends)"
+        )
+    return known[name].load().from_options(options)

@@ -1,0 +1,161 @@
+"""The errors that agentnet raises on purpose.
+
+    AgentnetError
+    ├── UserError              the caller can mend it                    exit code 2
+    │   ├── ConfigurationError     a setting: its file or flag, its key
+    │   ├── DesignError            an experiment that cannot be played
+    │   ├── InputError             a data file: its name, row, field
+    │   ├── PluginError            unknown, duplicate or broken plug-in
+    │   └── RunFolderError         not a run, or a run of something else
+    ├── WorldError             the world failed; the run can be resumed  exit code 3
+    │   ├── StorageError           disk full, folder not writable
+    │   ├── BackendError           what a backend may raise
+    │   │   ├── TransientError         another try can help
+    │   │   ├── RequestRejected        this request can never succeed
+    │   │   └── BackendUnusable        no request can succeed: stop the run
+    │   └── RunStopped             a bound or policy ended the run
+    └── InternalError          a bug of ours: please report it           exit code 4
+
+Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class AgentnetError(Exception):
+    """Base of every intended error."""
+
+    exit_code = 4
+
+
+class UserError(AgentnetError):
+    """The caller can mend it."""
+
+    exit_code = 2
+
+
+class ConfigurationError(UserError):
+    """A setting is unknown or has an impossible value."""
+
+
+class DesignError(UserError):
+    """An experiment's design cannot be played."""
+
+
+class InputError(UserError):
+    """A data file cannot be used as it is.
+
+    Args:
+        message: What is wrong and the way out.
+        path: The file.
+        row: Line number in the file, counted from 1, header included.
+        field: The column or key.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        row: int | None = None,
+        field: str | None = None,
+    ) -> None:
+        where = [str(path)] if path is not None else []
+        where += [f"row {row}"] if row is not None else []
+        where += [f"field {field!r}"] if field is not None else []
+        super().__init__(f"{', '.join(where)}: {message}" if where else message)
+        self.path = path
+        self.row = row
+        self.field = field
+
+
+class PluginError(UserError):
+    """A plug-in is unknown, stands twice, or cannot be loaded."""
+
+
+class RunFolderError(UserError):
+    """A folder is no run, a run of another schema, or of another experiment."""
+
+
+class WorldError(AgentnetError):
+    """Something outside failed; what was acknowledged is safe and the run can be resumed."""
+
+    exit_code = 3
+
+
+class StorageError(WorldError):
+    """The event log or another file could not be written."""
+
+
+class BackendError(WorldError):
+    """What a backend may raise from `complete`; only the subclasses are raised."""
+
+
+class TransientError(BackendError):
+    """Another try can help: rate limit, time-out, broken connection, server trouble, garbled reply.
+
+    Args:
+        message: What happened.
+        kind: A short stable word for counts and events, such as ``"rate_limit"``.
+        retry_after_s: The server's own hint, in seconds.
+    """
+
+    def __init__(
+        self, message: str, *, kind: str = "transient", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
+class RequestRejected(BackendError):
+    """This request can never succeed (context overflow, content filter); others may.
+
+    Args:
+        message: What happened.
+        kind: A short stable word for counts and events, such as ``"context_overflow"``.
+    """
+
+    def __init__(self, message: str, *, kind: str = "rejected") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class BackendUnusable(BackendError):
+    """No request can succeed (wrong key, unknown model, exhausted quota): the run stops, resumable.
+
+    Args:
+        message: What happened and the way out.
+        kind: A short stable word, such as ``"unauthorized"``.
+    """
+
+    def __init__(self, message: str, *, kind: str = "unusable") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class RunStopped(WorldError):
+    """A bound or a policy that the user chose ended the run before its end."""
+
+
+class InternalError(AgentnetError):
+    """A bug of agentnet's own."""
+
+
+def near_miss(word: str, known: Iterable[str]) -> str:
+    """Say what `word` may have been meant to be.
+
+    Returns:
+        ``"; did you mean 'x'?"`` for a close match, else ``"; known: a, b"``.
+
+    Examples:
+        >>> near_miss("repeat", ["repeats", "steps"])
+        "; did you mean 'repeats'?"
+    """
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
