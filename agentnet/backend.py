@@ -198,7 +198,5 @@ def make_backend(name: str, options: Mapping[str, object]) -> Backend:
     """
     known = installed_backends()
     if name not in known:
-        raise PluginError(
-            f"there is no backend {name!r}{near_miss(name, known)} (see: agentnet backends)"
-        )
+        raise PluginError(f"there is no backend {name!r}{near_miss(name, known)} (see: agentnet backends)")
     return known[name].load().from_options(options)

@@ -104,9 +104,7 @@ class TransientError(BackendError):
         retry_after_s: The server's own hint, in seconds.
     """
 
-    def __init__(
-        self, message: str, *, kind: str = "transient", retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, kind: str = "transient", retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
