@@ -92,7 +92,22 @@ class StorageError(WorldError):
 
 
 class BackendError(WorldError):
-    """What a backend may raise from `complete`; only the subclasses are raised."""
+    """What a backend may raise from `complete`; only the subclasses are raised.
+
+    Args:
+        message: What happened and, where there is one, the way out.
+        kind: A short stable word for counts and events, such as ``"rate_limit"``.
+
+    Attributes:
+        attempts: How many calls were made before giving up (a retrying wrapper sets it).
+        troubles: The kinds of trouble of the attempts before the last.
+    """
+
+    def __init__(self, message: str, *, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.attempts = 1
+        self.troubles: tuple[str, ...] = ()
 
 
 class TransientError(BackendError):
@@ -105,8 +120,7 @@ class TransientError(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "transient", retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
         self.retry_after_s = retry_after_s
 
 
@@ -119,8 +133,7 @@ class RequestRejected(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "rejected") -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
 
 
 class BackendUnusable(BackendError):
@@ -132,8 +145,7 @@ class BackendUnusable(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "unusable") -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
 
 
 class RunStopped(WorldError):
