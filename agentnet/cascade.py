@@ -10,21 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.events import Answered
+from agentnet.exposures import NEVER, AskingRule, Exposures, Ints, exposures, listeners
 from agentnet.journal import Asking, Decisions, Journal, Voice
 from agentnet.network import Network
 from agentnet.sampler import Question
 from agentnet.streams import Streams, request_seeds, uniform
-
-AskingRule = Literal["always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge"]
-Ints = NDArray[np.integer[Any]]
-
-NEVER = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +28,7 @@ class CascadeRules:
 
     Attributes:
         steps: Steps after the seeding, >= 1.
-        asking_rule: Which exposures are asked: ``always`` all; ``unengaged_neighbour`` those of agents with
-            an unengaged neighbour left; ``unexposed_neighbour`` those of agents with a neighbour that is
-            neither engaged nor exposed; ``once_per_edge`` each engaged neighbour's once, for ever.
+        asking_rule: Which exposures are asked; see `agentnet.exposures`.
         max_seed_attempts: How many agents at most are asked to start; nobody is asked twice.
         temperature: Lowest and highest sampling temperature; drawn uniformly for each decision.
         ask_reasons: Whether every decision is explained after the realization.
@@ -46,46 +39,6 @@ class CascadeRules:
     max_seed_attempts: int
     temperature: tuple[float, float]
     ask_reasons: bool = False
-
-
-class Exposures(NamedTuple):
-    """The exposures of one step that are asked.
-
-    Attributes:
-        slots: Positions in the network's `indices`, ascending; shape ``(n_exposures,)``.
-        n_exposed: Unengaged agents with an engaged neighbour, asked or not.
-    """
-
-    slots: Ints
-    n_exposed: int
-
-
-def exposures(network: Network, listener: Ints, engaged_step: Ints, step: int, rule: AskingRule) -> Exposures:
-    """Find who is asked about whose message at `step`.
-
-    Args:
-        network: Who hears whom.
-        listener: The agent of each slot of ``network.indices``, shape ``(2 n_edges,)``.
-        engaged_step: Step at which each agent engaged, `NEVER` for the unengaged, shape ``(n_agents,)``.
-        step: The step to be played, >= 1.
-        rule: The asking rule.
-
-    Complexity: O(n_edges).
-    """
-    engaged = engaged_step != NEVER
-    source_engaged = engaged[network.indices]
-    exposed_slot = source_engaged & ~engaged[listener]
-    exposed = np.zeros(network.n_agents, dtype=bool)
-    exposed[listener[exposed_slot]] = True
-    asked = exposed_slot
-    if rule == "once_per_edge":
-        asked = exposed_slot & (engaged_step[network.indices] == step - 1)
-    elif rule != "always":
-        fresh = ~engaged if rule == "unengaged_neighbour" else ~(engaged | exposed)
-        has_fresh = np.zeros(network.n_agents, dtype=bool)
-        has_fresh[listener[fresh[network.indices]]] = True
-        asked = exposed_slot & has_fresh[listener]
-    return Exposures(np.flatnonzero(asked), int(exposed.sum()))
 
 
 class Cascade:
@@ -116,7 +69,7 @@ class Cascade:
         self._streams = streams
         self._journal = journal
         self._realization = journal.realization
-        self._listener = np.repeat(np.arange(network.n_agents, dtype=np.int32), np.diff(network.indptr))
+        self._listener = listeners(network)
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
         self.initial_agent: int | None = None
 
@@ -164,8 +117,11 @@ class Cascade:
         sources = self._network.indices[found.slots]
         asking = self._asking("exposure", step, agents.tolist(), sources.tolist(), words[found.slots])
         decisions = await self._journal.decide(asking, self._voice.judge)
-        won_over = np.unique(agents[decisions == 1]).tolist()
-        self._close_step(step, found.n_exposed, len(np.unique(agents)), decisions, won_over)
+        # Slots ascend by listener, so equal agents stand side by side (np.unique takes 80 us for a few numbers).
+        n_asked = 1 + int(np.count_nonzero(agents[1:] != agents[:-1]))
+        won_over = agents[decisions == 1]
+        won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
+        self._close_step(step, found.n_exposed, n_asked, decisions, won_over.tolist())
 
     def _close_step(
         self, step: int, n_exposed: int, n_asked: int, decisions: Decisions, won_over: list[int]

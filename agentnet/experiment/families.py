@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from agentnet.cascade import AskingRule
 from agentnet.experiment.base import Experiment, require
+from agentnet.exposures import AskingRule
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import Assignment, ProfileIndices, assign
 from agentnet.prompts import Rationale
@@ -29,7 +29,7 @@ class CascadeExperiment(Experiment):
             string, or ``column:NAME`` of the node table.
         repeats: Realizations of each news item.
         steps: Steps after the seeding.
-        asking_rule: Which exposures are asked; see `agentnet.cascade.CascadeRules`.
+        asking_rule: Which exposures are asked; see `agentnet.exposures`.
         max_seed_attempts: How many agents are asked to start at most; None: all of them.
         rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
     """

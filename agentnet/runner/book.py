@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from agentnet.events import EventLog
 from agentnet.experiment import Experiment
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
-from agentnet.prompts import PromptSet, judge_reason, prompt_hash
+from agentnet.prompts import PromptSet, Verdict, prompt_hash, well_formed
 from agentnet.sampler import Question
 
 KINDS = ("seed", "exposure", "ratio")
+
+_VERDICTS_REMEMBERED = 4096
 
 
 @dataclass(slots=True)
@@ -40,7 +43,7 @@ class QuestionBook:
         """Say what agents are asked about news item number `news`."""
         return Voice(
             lambda kind, profile: self.question(kind, news, profile),
-            self.experiment.judge,
+            lru_cache(_VERDICTS_REMEMBERED)(self.experiment.judge),
             self._reason,
             judge_reason,
         )
@@ -87,3 +90,9 @@ class QuestionBook:
             answers=(),
             schema=None,
         )
+
+
+def judge_reason(text: str) -> Verdict:
+    """Take a reply to the reason prompt as the rationale that it is, whatever it says."""
+    rationale = well_formed(text).strip()
+    return Verdict(None, rationale, "" if rationale else "empty")

@@ -53,6 +53,7 @@ class Prepared:
         experiments: The experiment under each condition.
         prompts: The templates of each condition.
         items: The news items, in the order of the design.
+        plan: The realizations to be played.
     """
 
     folder: Path
@@ -60,17 +61,18 @@ class Prepared:
     experiments: tuple[Experiment, ...]
     prompts: tuple[PromptSet, ...]
     items: tuple[NewsItem, ...]
+    plan: tuple[Planned, ...]
 
-    @property
-    def plan(self) -> list[Planned]:
-        """List the realizations: by condition, then news item, then repeat."""
-        cells = [
-            (condition, news, repeat)
-            for condition, experiment in enumerate(self.experiments)
-            for news in range(len(self.items))
-            for repeat in range(n_repeats(experiment))
-        ]
-        return [Planned(number, *cell) for number, cell in enumerate(cells)]
+
+def make_plan(experiments: Sequence[Experiment], n_items: int) -> tuple[Planned, ...]:
+    """List the realizations of a run: by condition, then news item, then repeat."""
+    cells = [
+        (condition, news, repeat)
+        for condition, experiment in enumerate(experiments)
+        for news in range(n_items)
+        for repeat in range(n_repeats(experiment))
+    ]
+    return tuple(Planned(number, *cell) for number, cell in enumerate(cells))
 
 
 def n_repeats(experiment: Experiment) -> int:
@@ -115,7 +117,7 @@ def prepare(source: Source, settings: Settings, folder: Path) -> Prepared:
             network = experiment.make_network(streams.integer("trial network"))
             experiment.assign_profiles(network, streams.integer("trial profiles"))
     prompts = tuple(experiment.load_prompts() for experiment in experiments)
-    return Prepared(folder, settings, experiments, prompts, items)
+    return Prepared(folder, settings, experiments, prompts, items, make_plan(experiments, len(items)))
 
 
 def create(prepared: Prepared, source: Source, *, backend: str, model_name: str) -> None:
@@ -144,7 +146,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "design": [plain(experiment.design()) for experiment in prepared.experiments],
                 "conditions": [plain(experiment.overrides) for experiment in prepared.experiments],
             },
-            "prompts": [dict(prompts.texts) for prompts in prepared.prompts],
+            "prompts": [prompts.texts for prompts in prepared.prompts],
             "prompts_hash": [prompts.hash for prompts in prepared.prompts],
             "n_realizations": len(prepared.plan),
             "licences": sorted({item.licence for item in prepared.items if item.licence}),
@@ -171,8 +173,9 @@ def reopen(folder: Path, settings: Settings) -> Prepared:
     meta = run.meta
     experiments = design(recorded_source(meta), settings)
     items = tuple(NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1])
-    prompts = tuple(PromptSet(texts) for texts in meta["prompts"])
-    prepared = Prepared(folder, settings, experiments, prompts, items)
+    prompts = tuple(PromptSet.from_texts(texts) for texts in meta["prompts"])
+    plan = make_plan(experiments, len(items))
+    prepared = Prepared(folder, settings, experiments, prompts, items, plan)
     if len(prepared.plan) != meta["n_realizations"]:
         raise RunFolderError(
             f"{folder} was begun with {meta['n_realizations']} realizations, its experiment now makes "
