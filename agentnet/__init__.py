@@ -1,7 +1,7 @@
 """agentnet: news cascades and other interactions among language-model agents on networks.
 
-An experiment file subclasses `CascadeExperiment` or `ResponseRatioExperiment`; ``agentnet run FILE`` plays it;
-`Run` reads what it recorded.
+An experiment file subclasses `CascadeExperiment` or `ResponseRatioExperiment`; ``agentnet run FILE`` plays
+it; `Run` reads what it recorded.
 """
 
 from __future__ import annotations

@@ -12,14 +12,13 @@ from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentnet.events import Answered
 from agentnet.exposures import NEVER, AskingRule, Exposures, Ints, exposures, listeners
-from agentnet.journal import Asking, Decisions, Journal, Voice
+from agentnet.journal import Asking, Decisions, Journal, Voice, draw_parameters
 from agentnet.network import Network
 from agentnet.sampler import Question
-from agentnet.streams import Streams, request_seeds, uniform
+from agentnet.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class Cascade:
         self._listener = listeners(network)
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
         self.initial_agent: int | None = None
+        self._questions: dict[str, dict[int, Question]] = {"seed": {}, "exposure": {}}
 
     async def play(self) -> tuple[str, int]:
         """Play it to its end.
@@ -98,10 +98,9 @@ class Cascade:
         n_agents = self._network.n_agents
         order = self._streams.generator("initial agent", self._realization).permutation(n_agents)
         order = order[: self._rules.max_seed_attempts]
-        words = self._streams.words("seed", self._realization, 0, count=2 * len(order)).reshape(-1, 2)
         decisions: list[int] = []
-        for agent, of_agent in zip(order.tolist(), words[:, None], strict=True):
-            asking = self._asking("seed", 0, [agent], [-1], of_agent)
+        for attempt, agent in enumerate(order.tolist()):
+            asking = self._asking("seed", 0, np.array([agent]), np.array([-1]), np.array([attempt]))
             decisions += (await self._journal.decide(asking, self._voice.judge)).tolist()
             if decisions[-1] == 1:
                 self.initial_agent = agent
@@ -111,13 +110,11 @@ class Cascade:
         return bool(started)
 
     async def _play_step(self, step: int, found: Exposures) -> None:
-        n_words = 2 * len(self._network.indices)
-        words = self._streams.words("exposure", self._realization, step, count=n_words).reshape(-1, 2)
         agents = self._listener[found.slots]
         sources = self._network.indices[found.slots]
-        asking = self._asking("exposure", step, agents.tolist(), sources.tolist(), words[found.slots])
+        asking = self._asking("exposure", step, agents, sources, found.slots)
         decisions = await self._journal.decide(asking, self._voice.judge)
-        # Slots ascend by listener, so equal agents stand side by side (np.unique takes 80 us for a few numbers).
+        # Slots ascend by listener, so equal agents stand side by side (np.unique takes 80 us).
         n_asked = 1 + int(np.count_nonzero(agents[1:] != agents[:-1]))
         won_over = agents[decisions == 1]
         won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
@@ -160,19 +157,21 @@ class Cascade:
         question = self._voice.question(kind, int(self._profiles[answered.agent]))
         return self._voice.reason(question, answered.text)
 
-    def _asking(
-        self, kind: str, step: int, agents: list[int], sources: list[int], words: NDArray[np.uint64]
-    ) -> Asking:
-        low, high = self._rules.temperature
-        temperatures = (low + (high - low) * uniform(words[:, 1])).tolist()
-        of_profile = {p: self._voice.question(kind, p) for p in set(self._profiles[agents].tolist())}
+    def _asking(self, kind: str, step: int, agents: Ints, sources: Ints, positions: Ints) -> Asking:
+        """Make the draws of a step; `positions` are their places in the step's random stream."""
+        draw = draw_parameters(
+            self._streams, (kind, self._realization, step), positions, self._rules.temperature
+        )
+        profiles = self._profiles[agents].tolist()
+        of_profile = self._questions[kind]
+        for profile in set(profiles) - of_profile.keys():
+            of_profile[profile] = self._voice.question(kind, profile)
         return Asking(
             kind,
             step,
-            agents,
-            sources,
-            [0] * len(agents),
-            [of_profile[profile] for profile in self._profiles[agents].tolist()],
-            temperatures,
-            request_seeds(words[:, 0]).tolist(),
+            agents.tolist(),
+            sources.tolist(),
+            [0] * len(profiles),
+            [of_profile[profile] for profile in profiles],
+            *draw,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from agentnet.errors import RunStopped
 from agentnet.events import EventLog, Recorded
 from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
+from agentnet.streams import Streams, request_seeds, uniform
 
 Decisions = NDArray[np.int8]
 """1 yes, 0 no, -1 missing."""
@@ -83,6 +85,25 @@ class Voice:
     judge: Judge
     reason: Callable[[Question, str], Question]
     judge_reason: Judge
+
+
+def draw_parameters(
+    streams: Streams, key: tuple[str, int, int], positions: NDArray[Any], temperature: tuple[float, float]
+) -> tuple[list[float], list[int]]:
+    """Draw the temperature and the seed of each draw of a step.
+
+    Args:
+        streams: The run's random streams.
+        key: Kind, realization and step of the draws.
+        positions: The place of each draw in the step's stream, shape ``(n_draws,)``: what makes it itself.
+        temperature: Lowest and highest.
+
+    Returns:
+        Temperatures and seeds, a list each.
+    """
+    words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
+    low, high = temperature
+    return (low + (high - low) * uniform(words[1])).tolist(), request_seeds(words[0]).tolist()
 
 
 class Journal:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentnet.journal import Asking, Journal, Voice
+import numpy as np
+
+from agentnet.journal import Asking, Journal, Voice, draw_parameters
 from agentnet.profiles import N_PROFILES
-from agentnet.streams import Streams, request_seeds, uniform
+from agentnet.streams import Streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Ratios:
             The status ``finished`` and the step 0.
         """
         n_draws = self.n_repeats * N_PROFILES
-        words = self.streams.words("ratio", self.journal.realization, 0, count=2 * n_draws).reshape(-1, 2)
-        low, high = self.temperature
+        key = ("ratio", self.journal.realization, 0)
+        draw = draw_parameters(self.streams, key, np.arange(n_draws), self.temperature)
         questions = [self.voice.question("ratio", profile) for profile in range(N_PROFILES)]
         asking = Asking(
             "ratio",
@@ -47,8 +49,7 @@ class Ratios:
             [-1] * n_draws,
             [repeat for repeat in range(self.n_repeats) for _ in range(N_PROFILES)],
             questions * self.n_repeats,
-            (low + (high - low) * uniform(words[:, 1])).tolist(),
-            request_seeds(words[:, 0]).tolist(),
+            *draw,
         )
         await self.journal.decide(asking, self.voice.judge)
         return "finished", 0

@@ -37,11 +37,9 @@ def _line(folder: Path) -> dict[str, object]:
     try:
         facts = _facts(Run(folder))
     except RunFolderError as error:
-        return {"run": folder.name, "status": f"unreadable: {error}"} | dict.fromkeys(
-            ("experiment", "model", "realizations", "decisions", "missing", "created"), ""
-        )
+        facts = {"run": folder.name, "status": f"unreadable: {error}"}
     names = ("run", "status", "experiment", "model", "realizations", "decisions", "missing", "created")
-    return {name: facts[name] for name in names}
+    return {name: facts.get(name, "") for name in names}
 
 
 def _facts(run: Run) -> dict[str, Any]:

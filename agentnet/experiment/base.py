@@ -49,6 +49,8 @@ class Experiment:
         max_tokens: Bound on the tokens of a reply.
         prompts: A folder of templates that replace the package's, or None.
         constrain: Whether backends that can are told to allow only well-formed answers.
+        rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
+        repeats: How often each news item is played, >= 1.
         conditions: Design overrides, one mapping a condition; the whole design is played under each.
 
     Raises:
@@ -68,6 +70,7 @@ class Experiment:
     conditions: tuple[Mapping[str, Any], ...] = ({},)
 
     rationale: Rationale = "inline"
+    repeats: int = 1
 
     def __init__(self, **overrides: object) -> None:
         self.overrides = dict(overrides)
@@ -92,6 +95,7 @@ class Experiment:
             self.items_per_severity >= 0, f"items_per_severity is {self.items_per_severity}; it is 0 or more"
         )
         require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it is at least 1")
+        require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(len(self.conditions) > 0, "conditions is empty; without conditions it is ({},)")
 
     def under(self, condition: Condition) -> Self:

@@ -12,7 +12,6 @@ from agentnet.experiment.base import Experiment, require
 from agentnet.exposures import AskingRule
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import Assignment, ProfileIndices, assign
-from agentnet.prompts import Rationale
 
 
 class CascadeExperiment(Experiment):
@@ -31,7 +30,6 @@ class CascadeExperiment(Experiment):
         steps: Steps after the seeding.
         asking_rule: Which exposures are asked; see `agentnet.exposures`.
         max_seed_attempts: How many agents are asked to start at most; None: all of them.
-        rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
     """
 
     family: ClassVar[str] = "cascade"
@@ -46,12 +44,10 @@ class CascadeExperiment(Experiment):
     steps: int = 15
     asking_rule: AskingRule = "unengaged_neighbour"
     max_seed_attempts: int | None = None
-    rationale: Rationale = "inline"
 
     def check(self) -> None:
         """Refuse a design that cannot be played; makes one network to see that it can be made."""
         super().check()
-        require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(self.steps >= 1, f"steps is {self.steps}; it is at least 1")
         require(
             self.max_seed_attempts is None or self.max_seed_attempts >= 1,
@@ -112,7 +108,6 @@ class ResponseRatioExperiment(Experiment):
     def check(self) -> None:
         """Refuse a design that cannot be played."""
         super().check()
-        require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(
             self.rationale != "afterwards",
             "rationale is 'afterwards', which a response-ratio experiment has no simulation for; "

@@ -13,7 +13,7 @@ from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
 from agentnet.prompts import PromptSet, Verdict, prompt_hash, well_formed
-from agentnet.sampler import Question
+from agentnet.sampler import Judge, Question
 
 KINDS = ("seed", "exposure", "ratio")
 
@@ -38,12 +38,16 @@ class QuestionBook:
     items: Sequence[NewsItem]
     log: EventLog
     _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
+    _judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self.experiment.judge)
 
     def voice(self, news: int) -> Voice:
         """Say what agents are asked about news item number `news`."""
         return Voice(
             lambda kind, profile: self.question(kind, news, profile),
-            lru_cache(_VERDICTS_REMEMBERED)(self.experiment.judge),
+            self._judge,
             self._reason,
             judge_reason,
         )

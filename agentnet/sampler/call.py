@@ -45,7 +45,7 @@ class CallSampler:
         async def ask(i: int) -> None:
             """Take the usual way, one usable reply, without a detour: this is a run's hot path."""
             _, messages, metadata, answers, schema, max_tokens = questions[i]
-            key = (*prefix, agents[i], sources[i], repeats[i], 0)
+            key = (prefix, agents[i], sources[i], repeats[i], 0)
             started = perf_counter()
             request = Request(
                 messages, temperatures[i], 1, max_tokens, answers, schema, False, seeds[i], key, metadata
@@ -79,7 +79,7 @@ class CallSampler:
             if missing in _FINAL or bill.asks == self._max_asks:
                 return bill.charge(answer._replace(decision=None, missing=missing, rationale=""))
             seed = mix(request.seed, bill.asks) & _SEED_MASK
-            again = request._replace(seed=seed, draw=(*request.draw[:-1], bill.asks))
+            again = request._replace(seed=seed, draw=(*request.draw[:4], bill.asks))
             try:
                 reply = await self._backend.complete(again)
             except BackendUnusable:
