@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -112,9 +113,11 @@ def new_log(tmp_path: Path) -> Callable[..., Path]:
     return new_log
 
 
-@pytest.fixture
-def sample_run(new_log: Callable[..., Path], event_row: Callable[..., tuple[Any, ...]]) -> Callable[[], Run]:
-    """Write the log of a small run: a cascade that wins over three of five agents, and one that nobody starts.
+@pytest.fixture(scope="session")
+def sample_folder(
+    tmp_path_factory: pytest.TempPathFactory, event_row: Callable[..., tuple[Any, ...]]
+) -> Path:
+    """Write the log of a small run: a cascade that wins over three agents, and one that nobody starts.
 
     The first network's agents have names; edges 2-0, 2-3, 0-1 and 2-1 won somebody over.
     """
@@ -157,9 +160,14 @@ def sample_run(new_log: Callable[..., Path], event_row: Callable[..., tuple[Any,
         async with EventLog(folder) as log:
             write(log)
 
-    def sample_run() -> Run:
-        folder = new_log(status="running", seed=7)
-        asyncio.run(play(folder))
-        return Run(folder)
+    folder = tmp_path_factory.mktemp("sample") / "run"
+    create_log(folder, {"backend": "mock", "status": "running"}, [(0, "N1", 1, "hash", "text", "{}")])
+    asyncio.run(play(folder))
+    return folder
 
-    return sample_run
+
+@pytest.fixture
+def sample_run(tmp_path: Path, sample_folder: Path) -> Callable[[], Run]:
+    """Copy the sample run to a new folder, free to be spoilt."""
+    numbers = count()
+    return lambda: Run(shutil.copytree(sample_folder, tmp_path / f"sample-{next(numbers)}"))
