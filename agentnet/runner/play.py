@@ -16,14 +16,14 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment
-from agentnet.journal import Journal, Tally, Voice
+from agentnet.experiment import CascadeExperiment, Experiment
+from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
 from agentnet.profiles import all_profiles
 from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
-from agentnet.runner.prepare import Planned, Prepared, plain
-from agentnet.sampler import CallSampler, Pool
+from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
+from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -52,6 +52,9 @@ class Runner:
         self._settings = prepared.settings
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
+        seed, n_at_most = prepared.settings.seed, prepared.settings.sampler.n_at_most
+        self._stock = Stock(backend, run_seed=seed, n_at_most=n_at_most)
+        self._odds = Odds(backend, run_seed=seed)
         self._bits = [profile.bits for profile in all_profiles()]
         self._error: BaseException | None = None
 
@@ -136,12 +139,7 @@ class Runner:
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         recorded = await log.recorded(planned.realization) if planned.realization in done.networks else {}
-        sampler = CallSampler(
-            self._backend,
-            self._pool,
-            run_seed=self._settings.seed,
-            max_asks=self._settings.engine.max_asks,
-        )
+        sampler = self._sampler(planned)
         journal = Journal(
             planned.realization,
             log,
@@ -157,13 +155,29 @@ class Runner:
         await log.flush()
         self.tally.realizations += 1
 
+    def _sampler(self, planned: Planned) -> Sampler:
+        """Make the sampler of one realization; what is bought in advance is shared by all of them."""
+        seed, mode = self._settings.seed, self._settings.sampler.mode
+        caller = CallSampler(
+            self._backend, self._pool, run_seed=seed, max_asks=self._settings.engine.max_asks
+        )
+        if mode == "choices":
+            n = n_repeats(self._prepared.experiments[planned.condition])
+            return ChoicesSampler(
+                self._stock, caller, self._pool, repeat=planned.repeat, n_repeats=n, run_seed=seed
+            )
+        return LogprobSampler(self._odds, self._pool) if mode == "logprobs" else caller
+
+    def _temperature(self, experiment: Experiment) -> Temperature:
+        return Temperature(*experiment.temperature_range, self._settings.sampler.levels)
+
     def _engine(self, planned: Planned, journal: Journal, done: _Done) -> Cascade | Ratios:
         experiment = self._prepared.experiments[planned.condition]
         voice = self._books[planned.condition].voice(planned.news)
         if isinstance(experiment, CascadeExperiment):
             return self._cascade(experiment, planned, voice, journal, done)
         self._begin(planned, journal.log, None)
-        return Ratios(experiment.repeats, experiment.temperature_range, voice, self._streams, journal)
+        return Ratios(experiment.repeats, self._temperature(experiment), voice, self._streams, journal)
 
     def _cascade(
         self, experiment: CascadeExperiment, planned: Planned, voice: Voice, journal: Journal, done: _Done
@@ -186,7 +200,7 @@ class Runner:
             experiment.steps,
             experiment.asking_rule,
             experiment.max_seed_attempts or network.n_agents,
-            experiment.temperature_range,
+            self._temperature(experiment),
             experiment.rationale == "afterwards",
         )
         return Cascade(network, profiles, rules, voice, self._streams, journal)
