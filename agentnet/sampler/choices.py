@@ -21,11 +21,34 @@ Place = tuple[int, float, Block]
 """(question number, temperature, block)."""
 
 
+@dataclass(slots=True, eq=False)
+class _Parcel:
+    """One reply with many samples. Whoever opens it first bears its whole cost: so sums are exact."""
+
+    reply: Reply
+    is_charged: bool = False
+
+    def take(self, index: int) -> Reply:
+        """Give one sample as a reply of its own."""
+        reply, first = self.reply, not self.is_charged
+        self.is_charged = True
+        ended = reply.finish[index] if reply.finish else "stop"
+        return reply._replace(
+            texts=(reply.texts[index],),
+            finish=() if ended == "stop" else (ended,),
+            prompt_tokens=reply.prompt_tokens if first or reply.prompt_tokens is None else 0,
+            completion_tokens=reply.completion_tokens if first or reply.completion_tokens is None else 0,
+            attempts=reply.attempts if first else 0,
+            troubles=reply.troubles if first else (),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One sample of a block: a reply of its own with its share of the block's cost, or why there is none."""
+    """A sample of a block, or why there is none."""
 
-    reply: Reply | None
+    parcel: _Parcel | None
+    index: int
     error: BackendError | None
     latency_s: float
 
@@ -89,10 +112,12 @@ class Stock:
                 raise
             except BackendError as error:
                 late = perf_counter() - started
-                return samples + [_Sample(None, error, late)] * (block.n - len(samples))
+                return samples + [_Sample(None, 0, error, late)] * (block.n - len(samples))
             # A server may ignore `n`, or cap it: what it gives at once is asked for at once from then on.
-            self._most_returned = max(1, min(self._most_returned, len(reply.texts)))
-            samples += _shares(reply, request.n, perf_counter() - started)
+            if len(reply.texts) < request.n:
+                self._most_returned = max(1, min(self._most_returned, len(reply.texts)))
+            parcel, late = _Parcel(reply), perf_counter() - started
+            samples += [_Sample(parcel, i, None, late) for i in range(min(len(reply.texts), request.n))]
             part += 1
         return samples
 
@@ -110,28 +135,6 @@ class Stock:
             draw=((self._run_seed, number, "stock", block.chunk), block.first, block.n, 0, part),
             metadata=question.metadata,
         )
-
-
-def _shares(reply: Reply, n_asked: int, latency_s: float) -> list[_Sample]:
-    """Split a reply into one for each sample; the first bears the prompt's cost and the calls."""
-    texts = reply.texts[:n_asked]
-    finish = reply.finish or ("stop",) * len(texts)
-    each, rest = divmod(reply.completion_tokens or 0, len(texts))
-    return [
-        _Sample(
-            reply._replace(
-                texts=(text,),
-                finish=() if ended == "stop" else (ended,),
-                prompt_tokens=reply.prompt_tokens if i == 0 or reply.prompt_tokens is None else 0,
-                completion_tokens=None if reply.completion_tokens is None else each + (rest if i == 0 else 0),
-                attempts=reply.attempts if i == 0 else 0,
-                troubles=reply.troubles if i == 0 else (),
-            ),
-            None,
-            latency_s,
-        )
-        for i, (text, ended) in enumerate(zip(texts, finish, strict=False))
-    ]
 
 
 class ChoicesSampler:
@@ -171,12 +174,17 @@ class ChoicesSampler:
             if self._stock.claim(place)
         ]
         await self._pool.run(lambda k: self._stock.fetch(*claimed[k]), len(claimed))
-        again: list[tuple[int, _Sample]] = []
+        again: list[tuple[int, Reply, float]] = []
         for i in draws.todo:
             sample = await self._stock.sample(*located[i])
-            answer = _judged(sample, draws)
+            if sample.parcel is None:
+                assert sample.error is not None
+                draws.record(i, failed(sample.error, Bill(), sample.latency_s))
+                continue
+            reply = sample.parcel.take(sample.index)
+            answer = _judged(reply, draws, sample.latency_s)
             if answer is None:
-                again.append((i, sample))
+                again.append((i, reply, sample.latency_s))
             else:
                 draws.record(i, answer)
         await self._pool.run(self._insister(draws, again), len(again))
@@ -191,25 +199,23 @@ class ChoicesSampler:
             located.append(((*key, block), position))
         return located
 
-    def _insister(self, draws: Draws, again: list[tuple[int, _Sample]]) -> Callable[[int], Awaitable[None]]:
+    def _insister(
+        self, draws: Draws, again: list[tuple[int, Reply, float]]
+    ) -> Callable[[int], Awaitable[None]]:
         async def insist(k: int) -> None:
-            i, sample = again[k]
-            assert sample.reply is not None
+            i, reply, latency_s = again[k]
             request = draws.request(i, self._run_seed)
-            started = perf_counter() - sample.latency_s
-            draws.record(i, await self._caller.insist(request, sample.reply, draws.judge, started))
+            started = perf_counter() - latency_s
+            draws.record(i, await self._caller.insist(request, reply, draws.judge, started))
 
         return insist
 
 
-def _judged(sample: _Sample, draws: Draws) -> Answer | None:
+def _judged(reply: Reply, draws: Draws, latency_s: float) -> Answer | None:
     """Make the answer of a sample; None if its text is unusable and is to be asked for again."""
-    if sample.reply is None:
-        assert sample.error is not None
-        return failed(sample.error, Bill(), sample.latency_s)
-    verdict = draws.judge(sample.reply.texts[0])
-    if why_unusable(sample.reply, verdict) is not None:
+    verdict = draws.judge(reply.texts[0])
+    if why_unusable(reply, verdict) is not None:
         return None
     bill = Bill()
-    bill.add(sample.reply)
-    return bill.charge(usable(sample.reply, verdict, sample.latency_s))
+    bill.add(reply)
+    return bill.charge(usable(reply, verdict, latency_s))

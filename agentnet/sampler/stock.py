@@ -5,6 +5,7 @@ draw j of repeat r takes the sample of that number from the stock of the questio
 a request, that double in size (1, 2, 4, ... draws of every repeat) up to what a request may ask for. In which
 block a draw finds its sample follows from its number alone, so neither the order in which realizations get
 there nor an interruption changes who gets what. Samples that nobody comes for are the price.
+"""
 
 from __future__ import annotations
 
