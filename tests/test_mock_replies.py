@@ -6,9 +6,6 @@ import math
 from itertools import product
 
 import pytest
-from agentnet_backends.mock import MockBackend
-from agentnet_backends.mock_law import PROFILES
-from agentnet_backends.mock_words import N_VARIANTS, rationales
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -18,6 +15,9 @@ from agentnet.errors import RequestRejected
 from agentnet.prompts import answer_schema, parse_reply
 from agentnet.streams import mix
 from agentnet.testing import run_in_virtual_time, timed_in_virtual_time
+from agentnet_backends.mock import MockBackend
+from agentnet_backends.mock_law import PROFILES
+from agentnet_backends.mock_words import N_VARIANTS, rationales
 
 MESSAGES = (("system", "You are open to new things."), ("user", "Do you share the news?"))
 CELLS = list(product(PROFILES, (0, 1)))

@@ -1,9 +1,6 @@
 """The mock's troubles on purpose, and what its options refuse."""
 
 import pytest
-from agentnet_backends.mock import MockBackend
-from agentnet_backends.mock_law import PROFILES
-from agentnet_backends.mock_words import RAMBLING, REFUSALS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -12,6 +9,9 @@ from agentnet.backend import Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.prompts import parse_reply
 from agentnet.streams import mix
+from agentnet_backends.mock import MockBackend
+from agentnet_backends.mock_law import PROFILES
+from agentnet_backends.mock_words import RAMBLING, REFUSALS
 
 seeds = st.integers(0, 2**63 - 1)
 MESSAGES = (("user", "Do you share the news?"),)
