@@ -93,6 +93,9 @@ class Backend(Protocol):
     Attributes:
         name: The plug-in's name; stands in the event log.
         model_name: The language model asked; stands in the event log and in the cache's key.
+
+    A backend may also have an attribute ``scope``: text that names what else its answers depend on (base
+    URLs, options), part of the cache's key; None says that its answers are not worth a cache.
     """
 
     @property
@@ -131,8 +134,12 @@ class BackendPlugin(Protocol):
     about: str
     needs: str
 
-    def from_options(self, options: Mapping[str, object]) -> Backend:
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Backend:
         """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
+
+        Args:
+            options: The table.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
 
         Raises:
             ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
@@ -191,8 +198,15 @@ def installed_backends() -> dict[str, InstalledBackend]:
     return dict(sorted(found.items()))
 
 
-def make_backend(name: str, options: Mapping[str, object]) -> Backend:
+def make_backend(
+    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> Backend:
     """Make the backend called `name` from its options.
+
+    Args:
+        name: The plug-in's name.
+        options: Its table of the configuration.
+        environ: Where it looks up keys; none unless given.
 
     Raises:
         PluginError: No such plug-in, or it cannot be loaded.
@@ -201,4 +215,4 @@ def make_backend(name: str, options: Mapping[str, object]) -> Backend:
     known = installed_backends()
     if name not in known:
         raise PluginError(f"there is no backend {name!r}{near_miss(name, known)} (see: agentnet backends)")
-    return known[name].load().from_options(options)
+    return known[name].load().from_options(options, environ or {})

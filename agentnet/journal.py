@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agentnet.errors import RunStopped
 from agentnet.events import EventLog, Recorded
 from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
+from agentnet.stack import Spent
 from agentnet.streams import Streams, request_seeds, uniform
 
 Decisions = NDArray[np.int8]
@@ -36,6 +37,7 @@ class Tally:
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
         realizations: Finished realizations.
+        spent: What the budget counts, over all sittings of the run; None before it is known.
     """
 
     n_decisions: int = 0
@@ -46,6 +48,7 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     realizations: int = 0
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)

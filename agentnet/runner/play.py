@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Backend
@@ -24,6 +25,7 @@ from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
+from agentnet.stack import Spent, build_stack
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -48,13 +50,10 @@ class Runner:
     def __init__(self, prepared: Prepared, backend: Backend) -> None:
         self.tally = Tally()
         self._prepared = prepared
-        self._backend = backend
+        self._plugin = backend
         self._settings = prepared.settings
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
-        seed, n_at_most = prepared.settings.seed, prepared.settings.sampler.n_at_most
-        self._stock = Stock(backend, run_seed=seed, n_at_most=n_at_most)
-        self._odds = Odds(backend, run_seed=seed)
         self._bits = [profile.bits for profile in all_profiles()]
         self._error: BaseException | None = None
 
@@ -71,13 +70,37 @@ class Runner:
         log = EventLog(
             self._prepared.folder, group_rows=log_settings.group_rows, group_s=log_settings.group_s
         )
+        self._backend = self._plugin
         try:
             with _calm_collector():
                 async with log, self._pool:
+                    self._wrap(log)
                     await self._play_in(log)
         finally:
             await self._backend.aclose()
         freeze(self._prepared.folder, parquet=log_settings.parquet)
+
+    def _wrap(self, log: EventLog) -> None:
+        """Put the stack around the plug-in; what it has to tell goes into the log."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+
+        def complain(message: str) -> None:
+            # Called from the cache's own thread, too.
+            loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
+
+        stack = build_stack(
+            self._plugin,
+            settings.stack,
+            cache_folder=settings.runs / ".cache",
+            in_flight=settings.engine.workers,
+            spent=spent_before(Run(self._prepared.folder)),
+            tell=lambda change: log.add_incident("in flight", **change._asdict()),
+            complain=complain,
+        )
+        self._backend, self.tally.spent = stack.backend, stack.budget.spent
+        seed, n_at_most = settings.seed, settings.sampler.n_at_most
+        self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
+        self._odds = Odds(self._backend, run_seed=seed)
 
     def interrupt(self) -> None:
         """Begin no further question; `play` ends once what is in flight is answered and recorded."""
@@ -227,6 +250,14 @@ def _calm_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def spent_before(run: Run) -> Spent:
+    """Sum what the sittings of a run spent so far, as its log knows; replies from the cache cost nothing."""
+    calls, prompt, completion = run.rows(
+        "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events WHERE cached = 0"
+    )[1][0]
+    return Spent(calls or 0, prompt or 0, completion or 0)
 
 
 def _network_row(network: Network) -> tuple[object, ...]:

@@ -1,10 +1,10 @@
 """Samples bought in advance, many a request: the stock of sampler mode ``choices``.
 
 The repeats of one news item ask the same questions, again and again. So the draws of a question are numbered:
-draw j of repeat r takes the sample of that number from the stock of the question. Samples come in blocks, each
-a request, that double in size (1, 2, 4, ... draws of every repeat) up to what a request may ask for. In which
-block a draw finds its sample follows from its number alone, so neither the order in which realizations get
-there nor an interruption changes who gets what. Samples that nobody comes for are the price.
+draw j of repeat r takes the sample of that number from the stock of the question. Samples come in blocks,
+each a request, that double in size (1, 2, 4, ... draws of every repeat) up to what a request may ask for. In
+which block a draw finds its sample follows from its number alone, so neither the order in which realizations
+get there nor an interruption changes who gets what. Samples that nobody comes for are the price.
 """
 
 from __future__ import annotations

@@ -71,10 +71,13 @@ def build_stack(
         requests_per_minute=settings.requests_per_minute,
         tokens_per_minute=settings.tokens_per_minute,
     )
-    prices = Prices.load({name: price.model_dump() for name, price in settings.prices.items()})
+    prices = Prices.load(settings.prices)
+    price = prices.of(backend.model_name)
+    if spent is not None and price is not None:
+        spent.dollars = price.cost(spent.prompt_tokens, spent.completion_tokens)
     budget = Budget(
         throttle,
-        price=prices.of(backend.model_name),
+        price=price,
         spent=spent,
         max_calls=settings.max_calls,
         max_tokens=settings.max_tokens,
@@ -86,9 +89,9 @@ def build_stack(
         max_wait_s=settings.max_wait_s,
         give_up_after_s=settings.give_up_after_s,
     )
-    if not settings.cache:
-        return Stack(retry, budget, limit, None)
     scope = getattr(backend, "scope", "")
+    if not settings.cache or scope is None:
+        return Stack(retry, budget, limit, None)
     folder = settings.cache_folder or cache_folder
     cache = Cache(retry, folder, scope=scope, complain=complain)
     return Stack(cache, budget, limit, cache)

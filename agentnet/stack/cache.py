@@ -41,19 +41,19 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
             raise TypeError(f"a cache key is bytes, not {type(key).__name__}")
         return sqlite3.Binary(key), True
 
-    def get(self, key: object, raw: bool) -> bytes:  # noqa: FBT001 - diskcache's signature
+    def get(self, key: object, raw: bool) -> bytes:
         """Give a key back; one that was stored otherwise is refused, since reading it would unpickle."""
         if not raw or not isinstance(key, bytes | memoryview):
             raise ValueError("a key of the cache is not bytes: refused")
         return bytes(key)
 
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002, FBT001
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
         """Accept a value of text."""
         if not isinstance(value, str) or read:
             raise TypeError(f"a cached value is text, not {type(value).__name__}")
         return 0, diskcache.core.MODE_RAW, None, value
 
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:  # noqa: FBT001
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
         """Give a value back; every mode but raw text is refused."""
         if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str) or read:
             raise ValueError(

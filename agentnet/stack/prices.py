@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
+from agentnet.config import PriceSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -36,11 +38,13 @@ class Prices:
     table: Mapping[str, Price]
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Mapping[str, float]] | None = None) -> Prices:
+    def load(cls, overrides: Mapping[str, PriceSettings] | None = None) -> Prices:
         """Read the package's table, with the user's prices over it."""
         text = (files("agentnet.stack") / "prices.toml").read_text("utf-8")
-        rows = {**tomllib.loads(text)["models"], **(overrides or {})}
-        return cls({name: Price(row["input"], row["output"]) for name, row in rows.items()})
+        table = {
+            name: Price(row["input"], row["output"]) for name, row in tomllib.loads(text)["models"].items()
+        }
+        return cls(table | {name: Price(row.input, row.output) for name, row in (overrides or {}).items()})
 
     def of(self, model_name: str) -> Price | None:
         """Look up a model, by its name or by the longest known name it begins with; None if unknown.
