@@ -71,8 +71,8 @@ def _moved(u: Numbers, chosen: NDArray[np.bool_], n_agents: int, rng: np.random.
     half = len(u) // n_agents
     along = (target - near) % n_agents
     doubtful = np.minimum(along, n_agents - along) <= half
+    # The sort is stable: of the moves that want one pair, the first in `order` is the earliest.
     doubtful[order[1:][same]] = True
-    doubtful[order[:-1][same]] = True
     sure = order[~doubtful[order]]
     turns = _Turns(n_agents, half, chosen, edge, target, keys[sure], sure, key_bits(n_agents), rng)
     turns.play(np.flatnonzero(doubtful).tolist())
@@ -83,8 +83,8 @@ def _moved(u: Numbers, chosen: NDArray[np.bool_], n_agents: int, rng: np.random.
 class _Turns:
     """Plays the doubtful moves, in order, among the sure ones.
 
-    A move is a place in `edge`. A sure move goes to a pair of agents that no other move wants and that is no
-    edge of the ring; it becomes doubtful if an earlier one is sent to its pair.
+    A move is a place in `edge`. A sure move goes to a pair of agents that no earlier move wants and that is
+    no edge of the ring; it becomes doubtful if an earlier one is sent to its pair after all.
 
     Args:
         n_agents: Number of agents.
