@@ -16,13 +16,14 @@ from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, answer_lo
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
 _ENDS: Mapping[str, str] = {
-    "eos": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
+    "length": "length",
+    "content_filter": "content_filter",
     "max_tokens": "length",
     "safety": "content_filter",
 }
-"""What some servers say instead of OpenAI's words; any other word is passed on."""
+"""What servers say when a reply did not simply stop; any other word counts as that."""
+
+_BROKEN_OFF = frozenset({"abort", "error", "cancelled"})
 
 FREE = CONSTRAINTS["none"]
 
@@ -170,7 +171,11 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
     content = message.get("content")
     end = choice.get("finish_reason")
     text = content if isinstance(content, str) else _joined(content, raw, peer)
-    return text, _ENDS.get(end, end) if isinstance(end, str) else "stop"
+    if not isinstance(end, str):
+        return text, "stop"
+    if end in _BROKEN_OFF:
+        raise unusable_answer(peer, "truncated", f"the server broke the reply off ({end})", raw)
+    return text, _ENDS.get(end, "stop")
 
 
 def _joined(content: object, raw: bytes, peer: Peer) -> str:

@@ -22,6 +22,7 @@ import errno
 import json
 import math
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -293,7 +294,7 @@ def _kind_of(error: BaseException) -> str:
     import aiohttp
 
     classes: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
-        ("unknown_host", aiohttp.ClientConnectorDNSError),
+        ("unknown_host", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
         ("tls", (aiohttp.ClientSSLError, ssl.SSLError)),
         ("connect_timeout", aiohttp.ConnectionTimeoutError),
         ("disconnected", aiohttp.ServerDisconnectedError),

@@ -7,8 +7,10 @@ fields that it does not know: so it is tried once, before the first request that
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field
@@ -32,6 +34,7 @@ _TRIAL_QUESTION = [{"role": "user", "content": "Say hello."}]
 
 _COMPLETE = 0.999
 _MOST_TOKEN_IDS = 128
+_LONGEST_LOOK_UP_S = 10.0
 
 
 _Way = Literal["auto", "response_format", "structured_outputs", "guided_choice", "grammar", "none"]
@@ -106,8 +109,8 @@ class VllmBackend:
 
     def __init__(self, options: VllmOptions, environ: Mapping[str, str]) -> None:
         self.options = options
-        key = options.key(environ, is_needed=False)
-        self._http = Http(options.peers(self.name, key), key, timeout_s=options.timeout_s)
+        self._key = options.key(environ, is_needed=False)
+        self._http = self._connect(options.timeout_s)
         self._model_name = options.model
         self._models = FoundOnce(self._find_model)
         self._constraints = FoundOnce(self._find_constraint)
@@ -135,13 +138,21 @@ class VllmBackend:
 
     @property
     def model_name(self) -> str:
-        """The language model; ``""`` until the server was asked for it, if the options do not say."""
+        """The language model.
+
+        If the options do not say, and neither `prepare` nor a request came first, the server is asked here
+        and now, which stops an event loop meanwhile: it stands in caches and logs, and must not be a guess.
+
+        Raises:
+            BackendError: It cannot be found out.
+        """
+        if not self._model_name:
+            with ThreadPoolExecutor(1) as thread:
+                self._model_name = thread.submit(asyncio.run, self._look_up_aside()).result()
         return self._model_name
 
     async def prepare(self) -> None:
-        """Find out which model the server has, if the options do not say.
-
-        Otherwise the first request does.
+        """Find out which model the server has, if the options do not say; otherwise the first request does.
 
         Raises:
             BackendError: It cannot be found out.
@@ -166,10 +177,20 @@ class VllmBackend:
             await searches.aclose()
         await self._http.aclose()
 
+    def _connect(self, timeout_s: float) -> Http:
+        return Http(self.options.peers(self.name, self._key), self._key, timeout_s=timeout_s)
+
+    async def _look_up_aside(self) -> str:
+        """Look the model up in another event loop, by connections of its own."""
+        http = self._connect(min(self.options.timeout_s, _LONGEST_LOOK_UP_S))
+        try:
+            return self._only(_names(await http.ask("/models")))
+        finally:
+            await http.aclose()
+
     async def _find_model(self, _: None) -> str:
         if not self._model_name:
-            listed = await self._http.ask("/models")
-            self._model_name = self._only(_names(listed))
+            self._model_name = self._only(_names(await self._http.ask("/models")))
         return self._model_name
 
     def _only(self, names: list[str]) -> str:

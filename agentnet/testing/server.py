@@ -1,0 +1,518 @@
+"""A model server that is none: OpenAI's protocol on loopback, answered by a law, with faults on request.
+
+For tests of backends, stacks and whole runs against real sockets. It counts every call that it answers, so
+that a test can compare its own count with what a client believes. What it says depends on the request alone;
+what goes wrong, on the request, on how often it came before and on the plan (`agentnet.testing.faults`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import math
+import socket
+import struct
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from agentnet.backend import Backend, Messages
+from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet.streams import mix, unit
+from agentnet.testing.completions import (
+    LIKE_OPENAI,
+    Ask,
+    BadAsk,
+    Law,
+    Manners,
+    MetadataOf,
+    Vocabulary,
+    completion,
+    prompt_tokens,
+    read_ask,
+    speak,
+    tokens_of,
+)
+from agentnet.testing.faults import (
+    ENDINGS,
+    PLAIN_FAULTS,
+    FaultPlan,
+    error_body,
+    of_another_model,
+    without_choices,
+)
+from agentnet.testing.limits import Gate, Limits
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_LONGEST_BODY_BYTES = 1 << 26
+_EMBEDDING_DIMENSIONS = 32
+_DEFAULT_REPLY_TOKENS = 16
+
+# What the words derived from a call's own word are for.
+_LATENCY = 1
+
+
+def coin(_: Messages, seed: int, i: int) -> bool:
+    """Say yes to half of all samples: the law of a double that is given none."""
+    return unit(mix(seed, i)) < 0.5
+
+
+def no_metadata(_: Messages) -> Mapping[str, str | int]:
+    """Recover nothing."""
+    return {}
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What a double did so far.
+
+    Attributes:
+        kinds: Number of calls by kind: ``ok``, a fault's name, ``limited``, or what was wrong with the call.
+        bodies: Number of calls by the request's body (its digest, see `digest`).
+        answered: Number of completions sent whole, by the request's body.
+        samples: Number of samples in them.
+        prompt_tokens: Tokens in, of those.
+        completion_tokens: Tokens out, of those.
+        in_flight: Calls not yet answered.
+        most_in_flight: The most there ever were.
+    """
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    bodies: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+    samples: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    @property
+    def calls(self) -> int:
+        """Number of calls."""
+        return self.kinds.total()
+
+    def begin(self) -> None:
+        """Take note of a call that came in."""
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+
+    def charge(self, name: str, body: Mapping[str, object]) -> None:
+        """Take note of a completion."""
+        usage, choices = body["usage"], body["choices"]
+        assert isinstance(usage, dict)
+        assert isinstance(choices, list)
+        self.answered[name] += 1
+        self.samples += len(choices)
+        self.prompt_tokens += usage["prompt_tokens"]
+        self.completion_tokens += usage["completion_tokens"]
+
+
+def digest(body: bytes) -> str:
+    """Name a request's body in a ledger."""
+    return blake2b(body, digest_size=8).hexdigest()
+
+
+class ServerDouble:
+    """Answers chat completions, embeddings and lists of models as OpenAI does.
+
+    Args:
+        answer: A law, or any backend, that decides what is said.
+        models: The models served; other names get a 404. The first answers requests that name none.
+        key: The bearer token that calls need; None needs none.
+        faults: What goes wrong.
+        limits: Requests and tokens a minute.
+        latency_s: Mean time to an answer, in seconds.
+        latency_spread_s: Largest distance from that mean, in seconds.
+        manners: What the server knows of the protocol.
+        metadata_of: Recovers a request's metadata for `answer`, if that is a backend.
+        drip_s: Seconds from byte to byte of the fault ``drip``.
+        clock: Gives the time, in seconds, for the limits.
+
+    Attributes:
+        ledger: What it did so far.
+        base_url: Where it listens, once it does.
+    """
+
+    def __init__(
+        self,
+        answer: Law | Backend = coin,
+        *,
+        models: Sequence[str] = ("double",),
+        key: str | None = None,
+        faults: FaultPlan | None = None,
+        limits: Limits | None = None,
+        latency_s: float = 0.0,
+        latency_spread_s: float = 0.0,
+        manners: Manners = LIKE_OPENAI,
+        metadata_of: MetadataOf = no_metadata,
+        drip_s: float = 0.05,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.answer = answer
+        self.models = tuple(models)
+        self.key = key
+        self.faults = faults or FaultPlan()
+        self.latency_s = latency_s
+        self.latency_spread_s = latency_spread_s
+        self.manners = manners
+        self.metadata_of = metadata_of
+        self.drip_s = drip_s
+        self.ledger = Ledger()
+        self.base_url = ""
+        self._clock = clock
+        self._gate = Gate(limits or Limits(), clock())
+        self._vocabulary = Vocabulary()
+        self._closing = asyncio.Event()
+
+    def app(self) -> web.Application:
+        """Make the web application."""
+        from aiohttp import web
+
+        @web.middleware
+        async def counted(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            self.ledger.begin()
+            try:
+                return await self._admit(request, handler)
+            finally:
+                self.ledger.in_flight -= 1
+
+        app = web.Application(middlewares=[counted], client_max_size=_LONGEST_BODY_BYTES)
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_get("/v1/models", self._list_models)
+        app.router.add_get("/v1/models/{name:.+}", self._show_model)
+        if self.manners.token_ids:
+            app.router.add_post("/tokenize", self._tokenize)
+        return app
+
+    async def stop(self) -> None:
+        """Let go of the calls that would never end."""
+        self._closing.set()
+
+    async def _admit(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Turn away who has no key or asks for nothing that there is."""
+        from aiohttp import web
+
+        if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return self._plain("unauthorized")
+        try:
+            return await handler(request)
+        except web.HTTPException as missing:
+            text = f"Invalid URL ({request.method} {request.path})"
+            return self._refuse("no_such_url", missing.status, text, None)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        name = digest(raw)
+        attempt = self.ledger.bodies[name]
+        self.ledger.bodies[name] += 1
+        body_number = int(name, 16)
+        await asyncio.sleep(self._latency_of(mix(body_number, attempt)))
+        fault = self.faults.pick(self.ledger.calls, body=body_number, attempt=attempt)
+        if fault is not None and fault in PLAIN_FAULTS:
+            return self._plain(fault)
+        try:
+            asked = self._asked(raw)
+            ask = read_ask(asked, self.manners, otherwise_seed=mix(body_number, attempt) >> 1)
+        except BadAsk as bad:
+            return self._refuse("bad_request", 400, str(bad), bad.param)
+        model = asked.get("model") or self.models[0]
+        if model not in self.models:
+            return self._plain("unknown_model")
+        return self._limited(ask) or await self._reply(request, ask, str(model), name, fault)
+
+    def _asked(self, raw: bytes) -> Mapping[str, object]:
+        try:
+            body = json.loads(raw)
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise BadAsk("We could not parse the JSON body of your request.", "body")
+        if body.get("stream"):
+            raise BadAsk("This server does not stream.", "stream")
+        return body
+
+    def _latency_of(self, word: int) -> float:
+        return max(0.0, self.latency_s + self.latency_spread_s * (2.0 * unit(mix(word, _LATENCY)) - 1.0))
+
+    def _limited(self, ask: Ask) -> web.Response | None:
+        """Answer a call for which the limits leave no room; None lets it pass."""
+        n_reply = min(ask.max_tokens, _DEFAULT_REPLY_TOKENS) * ask.n
+        wait_s = self._gate.ask(prompt_tokens(ask.messages) + n_reply, self._clock())
+        if wait_s == 0.0:
+            return None
+        told = {"retry-after": f"{math.ceil(wait_s)}", "retry-after-ms": f"{math.ceil(wait_s * 1e3)}"}
+        text = f"Rate limit reached. Please try again in {wait_s:.3f}s."
+        if math.isinf(wait_s):
+            text, told = "Request too large for this model on tokens per min (TPM).", {}
+        return self._json("limited", 429, error_body(text, "tokens", "rate_limit_exceeded"), told)
+
+    async def _reply(
+        self, request: web.Request, ask: Ask, model: str, name: str, fault: str | None
+    ) -> web.StreamResponse:
+        if fault in {"reset", "disconnect", "hang", "drip"}:
+            return await self._keep_silent(request, fault)
+        try:
+            spoken = await speak(self.answer, ask, self.metadata_of)
+        except BackendError as error:
+            return self._refuse("backend_failed", _status_of(error), str(error), None)
+        body = completion(
+            ask,
+            spoken,
+            name=f"chatcmpl-{name}-{self.ledger.bodies[name]}",
+            model=model,
+            created=int(time.time()),
+            manners=self.manners,
+            vocabulary=self._vocabulary,
+        )
+        if fault is None:
+            self.ledger.charge(name, body)
+            return self._json("ok", 200, body)
+        return await self._spoiled(request, fault, body)
+
+    async def _spoiled(self, request: web.Request, fault: str, body: dict[str, object]) -> web.StreamResponse:
+        """Send a completion that a fault changes."""
+        if fault in ENDINGS:
+            _end_all(body, ENDINGS[fault])
+        elif fault == "no_choices":
+            without_choices(body)
+        elif fault == "wrong_model":
+            of_another_model(body)
+        raw = json.dumps(body).encode()
+        if fault == "half_body":
+            return await self._send_half(request, raw)
+        return self._raw(fault, 200, raw[: len(raw) // 2] if fault == "malformed_json" else raw)
+
+    async def _keep_silent(self, request: web.Request, fault: str) -> web.StreamResponse:
+        from aiohttp import web
+
+        self.ledger.kinds[fault] += 1
+        if fault == "drip":
+            return await self._drip(request)
+        if fault == "hang":
+            await self._closing.wait()
+        elif request.transport is not None:
+            _hang_up(request.transport, reset=fault == "reset")
+        return web.Response(status=503)
+
+    async def _drip(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not self._closing.is_set():
+            await response.write(b" ")
+            await asyncio.sleep(self.drip_s)
+        return response
+
+    async def _send_half(self, request: web.Request, raw: bytes) -> web.StreamResponse:
+        from aiohttp import web
+
+        self.ledger.kinds["half_body"] += 1
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.content_length = len(raw)
+        await response.prepare(request)
+        await response.write(raw[: len(raw) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        try:
+            body = self._asked(await request.read())
+            texts = _texts(body.get("input"))
+        except BadAsk as bad:
+            return self._refuse("bad_request", 400, str(bad), bad.param)
+        n_dimensions = body.get("dimensions")
+        size = n_dimensions if isinstance(n_dimensions, int) else _EMBEDDING_DIMENSIONS
+        as_text = body.get("encoding_format") == "base64"
+        data = [
+            {"object": "embedding", "index": i, "embedding": _encoded(embedding(text, size), as_text=as_text)}
+            for i, text in enumerate(texts)
+        ]
+        n_tokens = sum(len(tokens_of(text)) for text in texts)
+        usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
+        model = body.get("model") or self.models[0]
+        return self._json("ok", 200, {"object": "list", "data": data, "model": model, "usage": usage})
+
+    async def _list_models(self, _: web.Request) -> web.Response:
+        return self._json("ok", 200, {"object": "list", "data": list(map(_model, self.models))})
+
+    async def _show_model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return self._json("ok", 200, _model(name)) if name in self.models else self._plain("unknown_model")
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        numbers = self._vocabulary.number(str((await request.json()).get("prompt", "")))
+        return self._json("ok", 200, {"count": len(numbers), "max_model_len": 4096, "tokens": numbers})
+
+    def _plain(self, fault: str) -> web.Response:
+        status, headers, body = PLAIN_FAULTS[fault]
+        if isinstance(body, str):
+            return self._raw(fault, status, body.encode(), headers, content_type="text/html")
+        return self._json(fault, status, body, headers)
+
+    def _refuse(self, kind: str, status: int, text: str, param: str | None) -> web.Response:
+        family = "invalid_request_error" if status < 500 else "server_error"
+        return self._json(kind, status, error_body(text, family, None, param))
+
+    def _json(
+        self, kind: str, status: int, body: object, headers: Mapping[str, str] | None = None
+    ) -> web.Response:
+        return self._raw(kind, status, json.dumps(body).encode(), headers)
+
+    def _raw(
+        self,
+        kind: str,
+        status: int,
+        raw: bytes,
+        headers: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> web.Response:
+        from aiohttp import web
+
+        self.ledger.kinds[kind] += 1
+        told = {**self._gate.headers(), **(headers or {})}
+        return web.Response(body=raw, status=status, headers=told, content_type=content_type)
+
+
+def _end_all(body: Mapping[str, object], ending: Mapping[str, object]) -> None:
+    """Make every choice of a completion end in the same way."""
+    choices = body["choices"]
+    assert isinstance(choices, list)
+    for choice in choices:
+        choice["finish_reason"] = ending["finish_reason"]
+        choice["message"] |= {"content": ending["content"], "refusal": ending["refusal"]}
+        choice["logprobs"] = None
+
+
+def _status_of(error: BackendError) -> int:
+    """Say how a server would put a backend's failure."""
+    if isinstance(error, BackendUnusable):
+        return 403
+    return 400 if isinstance(error, RequestRejected) else 503
+
+
+def _hang_up(transport: asyncio.Transport, *, reset: bool) -> None:
+    """Close a connection, politely or not."""
+    if not reset:
+        transport.close()
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        # To linger for no time at all sends a reset instead of a goodbye.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "agentnet"}
+
+
+def _texts(given: object) -> list[str]:
+    """Read what is to be embedded: a text or several; numbers of tokens count as their digits."""
+    match given:
+        case str():
+            return [given]
+        case [int(), *_]:
+            return [_digits(given)]
+        case [*items] if items:
+            return [each if isinstance(each, str) else _digits(each) for each in items]
+        case _:
+            raise BadAsk("Missing required parameter: 'input'.", "input")
+
+
+def _digits(numbers: object) -> str:
+    return " ".join(map(str, numbers)) if isinstance(numbers, list) else str(numbers)
+
+
+def embedding(text: str, n_dimensions: int) -> list[float]:
+    """Embed `text`: the sum of one fixed direction for each of its tokens, so that like texts lie close.
+
+    Args:
+        text: The text.
+        n_dimensions: Length of the vector.
+
+    Returns:
+        A vector of length 1 and shape ``(n_dimensions,)``.
+    """
+    vector = [0.0] * n_dimensions
+    for token in tokens_of(text.casefold()) or [""]:
+        word = int(digest(token.strip().encode()), 16)
+        for i in range(n_dimensions):
+            vector[i] += 2.0 * unit(mix(word, i)) - 1.0
+    norm = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
+    return [x / norm for x in vector]
+
+
+def _encoded(vector: list[float], *, as_text: bool) -> list[float] | str:
+    """Write a vector as numbers, or as the base64 of 32-bit floats that OpenAI's own client asks for."""
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if as_text else vector
+
+
+@asynccontextmanager
+async def start_server(
+    double: ServerDouble, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[ServerDouble]:
+    """Let `double` listen; at the end its calls are dropped.
+
+    Args:
+        double: The server.
+        host: Where to listen; loopback unless given.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        OSError: The port is taken.
+
+    Examples:
+        >>> async def main():
+        ...     async with start_server(ServerDouble(lambda messages, seed, i: "Yes")) as server:
+        ...         return server.base_url.startswith("http://127.0.0.1:")
+        >>> asyncio.run(main())
+        True
+    """
+    from aiohttp import web
+
+    runner = web.AppRunner(double.app(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, backlog=4096)
+        await site.start()
+        double.base_url = f"http://{host}:{runner.addresses[0][1]}/v1"
+        yield double
+    finally:
+        await double.stop()
+        await runner.cleanup()
+
+
+def serve(make: Callable[[], ServerDouble], *, host: str, port: int, announce: Callable[[str], None]) -> None:
+    """Run a server until it is interrupted.
+
+    Args:
+        make: Makes the server, within its event loop.
+        host: Where to listen.
+        port: The port; 0 takes a free one.
+        announce: Called with the base URL once it listens.
+
+    Raises:
+        OSError: The port is taken.
+        KeyboardInterrupt: It was interrupted.
+    """
+
+    async def run() -> None:
+        async with start_server(make(), host=host, port=port) as double:
+            announce(double.base_url)
+            await asyncio.Event().wait()
+
+    asyncio.run(run())
