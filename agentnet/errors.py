@@ -14,6 +14,7 @@
     │   │   ├── RequestRejected        this request can never succeed
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
+    │       └── Interrupted            the user did                      exit code 130
     └── InternalError          a bug of ours: please report it           exit code 4
 
 Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
@@ -150,6 +151,12 @@ class BackendUnusable(BackendError):
 
 class RunStopped(WorldError):
     """A bound or a policy that the user chose ended the run before its end."""
+
+
+class Interrupted(RunStopped):
+    """The user ended the run before its end."""
+
+    exit_code = 130
 
 
 class InternalError(AgentnetError):

@@ -45,7 +45,7 @@ class CallSampler:
         async def ask(i: int) -> None:
             """Take the usual way, one usable reply, without a detour: this is a run's hot path."""
             _, messages, metadata, answers, schema, max_tokens = questions[i]
-            key = (*prefix, agents[i], sources[i], repeats[i], 0)
+            key = (prefix, agents[i], sources[i], repeats[i], 0)
             started = perf_counter()
             request = Request(
                 messages, temperatures[i], 1, max_tokens, answers, schema, False, seeds[i], key, metadata
@@ -68,24 +68,24 @@ class CallSampler:
     async def _insist(self, request: Request, reply: Reply, judge: Judge, started: float) -> Answer:
         """Judge `reply` in full and ask again, with another seed, while it is unusable."""
         bill = _Bill()
-        for ask in range(1, self._max_asks + 1):
+        while True:
             bill.add(reply)
             verdict = judge(reply.texts[0])
+            answer = _usable(reply, verdict, perf_counter() - started)
             missing = _why_unusable(reply, verdict)
             if missing is None:
-                return bill.charge(_usable(reply, verdict, perf_counter() - started))
-            bill.troubles.append((missing, verdict.problem, reply.texts[0]))
-            if missing in _FINAL or ask == self._max_asks:
-                break
-            again = request._replace(seed=mix(request.seed, ask) & _SEED_MASK, draw=(*request.draw[:-1], ask))
+                return bill.charge(answer)
+            bill.troubles.append((missing, verdict.problem, answer.text))
+            if missing in _FINAL or bill.asks == self._max_asks:
+                return bill.charge(answer._replace(decision=None, missing=missing, rationale=""))
+            seed = mix(request.seed, bill.asks) & _SEED_MASK
+            again = request._replace(seed=seed, draw=(*request.draw[:4], bill.asks))
             try:
                 reply = await self._backend.complete(again)
             except BackendUnusable:
                 raise
             except BackendError as error:
                 return _failed(error, bill, perf_counter() - started)
-        answer = _usable(reply, verdict, perf_counter() - started)
-        return bill.charge(answer._replace(decision=None, missing=missing, rationale=""))
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 
 from agentnet.backend import Messages
 
-
 Trouble = tuple[str, str, str | None]
 """(kind, detail, text) of one unusable reply or one failed attempt."""
 

@@ -1,0 +1,142 @@
+"""Read an event log: as data frames, by SQL, as a digest.
+
+Nothing here writes, so it works on a run that is still played.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentnet.errors import RunFolderError, UserError
+from agentnet.events.schema import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG_NAME = "events.sqlite"
+
+# What a run decided, without anything that hangs on when, where or by whom it was answered.
+_DIGESTED = (
+    """
+    SELECT realization, news, repeat, network, status, initial_agent, last_step
+    FROM realizations ORDER BY 1
+    """,
+    """
+    SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
+    FROM events ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    """
+    SELECT realization, step, n_exposed, n_asked, n_decisions, n_yes, n_missing, n_engaged
+    FROM steps ORDER BY 1, 2
+    """,
+    "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder whose event log is read.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RunFolderError: It holds no event log, a damaged one, or one of another schema.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        check_schema(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return self.folder / LOG_NAME
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Table ``meta``: versions, settings, prompts, experiment, status."""
+        with self.connection() as connection:
+            return {key: json.loads(value) for key, value in connection.execute("SELECT * FROM meta")}
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Read a whole table, or the view ``decisions``, as a data frame.
+
+        Raises:
+            UserError: There is no such table.
+        """
+        if table not in TABLES and table != "decisions":
+            raise UserError(f"there is no table {table!r}; known: decisions, {', '.join(TABLES)}")
+        return self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
+        """Answer an SQL query by a data frame; nothing can be changed by it.
+
+        Raises:
+            UserError: The query is wrong, or would change something.
+        """
+        import pandas as pd
+
+        names, rows = self.rows(sql, parameters)
+        return pd.DataFrame.from_records(rows, columns=names)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Answer an SQL query by column names and rows; see `query`."""
+        with self.connection() as connection:
+            try:
+                cursor = connection.execute(sql, parameters)
+                return [column[0] for column in cursor.description or ()], cursor.fetchall()
+            except sqlite3.Error as error:
+                raise UserError(f"{error}; tables: decisions, {', '.join(TABLES)}") from error
+
+    def digest(self) -> str:
+        """Hash what the run decided: SHA-256 over its events, steps and engagements.
+
+        Equal digests mean equal results: wall times, latencies, tokens and the order of arrival are left out.
+        """
+        sha = hashlib.sha256()
+        with self.connection() as connection:
+            for query in _DIGESTED:
+                for row in connection.execute(query):
+                    sha.update(repr(row).encode())
+        return sha.hexdigest()
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Open the log for reading only, and close it in the end."""
+        with closing(connect_readonly(self.path)) as connection:
+            yield connection
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open an event log for reading only."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30.0)
+
+
+def check_schema(path: Path) -> None:
+    """Make sure that `path` is an event log of this schema.
+
+    Raises:
+        RunFolderError: It is not.
+    """
+    if not path.is_file():
+        raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
+    try:
+        with closing(connect_readonly(path)) as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    except sqlite3.Error as error:
+        raise RunFolderError(f"{path} is no event log of agentnet, or is damaged ({error})") from error
+    version = None if row is None else json.loads(row[0])
+    if version != SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION}: "
+            "use the version that wrote it (it stands in table meta, key 'versions')"
+        )

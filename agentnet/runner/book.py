@@ -1,0 +1,102 @@
+"""The question book of a run: what is asked of each profile about each news item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from agentnet.events import EventLog
+from agentnet.experiment import Experiment
+from agentnet.journal import Voice
+from agentnet.news import NewsItem
+from agentnet.profiles import N_PROFILES, Profile
+from agentnet.prompts import PromptSet, Verdict, prompt_hash, well_formed
+from agentnet.sampler import Judge, Question
+
+KINDS = ("seed", "exposure", "ratio")
+
+_VERDICTS_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class QuestionBook:
+    """Renders each distinct prompt of one condition once, and records it when it is first needed.
+
+    Attributes:
+        condition: Number of the condition.
+        experiment: The experiment under this condition.
+        prompts: Its templates.
+        items: The run's news items.
+        log: Where prompts are recorded.
+    """
+
+    condition: int
+    experiment: Experiment
+    prompts: PromptSet
+    items: Sequence[NewsItem]
+    log: EventLog
+    _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
+    _judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self.experiment.judge)
+
+    def voice(self, news: int) -> Voice:
+        """Say what agents are asked about news item number `news`."""
+        return Voice(
+            lambda kind, profile: self.question(kind, news, profile),
+            self._judge,
+            self._reason,
+            judge_reason,
+        )
+
+    def question(self, kind: str, news: int, profile: int) -> Question:
+        """Render the question of `kind` to profile number `profile` about news item number `news`."""
+        key = (kind, news, profile)
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = self._render(kind, news, profile)
+        return question
+
+    def _render(self, kind: str, news: int, profile: int) -> Question:
+        item, of_profile = self.items[news], Profile.from_index(profile)
+        messages = self.experiment.messages(self.prompts, kind, of_profile, item)
+        # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
+        place = (self.condition * len(KINDS) + KINDS.index(kind)) * len(self.items) + news
+        number = place * N_PROFILES + profile
+        bits = of_profile.bits
+        if not self.log.is_prompt_known(number):
+            text = json.dumps(messages, ensure_ascii=False)
+            self.log.add("prompts", [(number, prompt_hash(messages), kind, bits, news, text)])
+        severity = -1 if item.severity is None else item.severity
+        answers, schema = self.experiment.constraint()
+        return Question(
+            number,
+            messages,
+            {
+                "kind": kind,
+                "profile": bits,
+                "news": item.id,
+                "severity": severity,
+                "rationale": self.experiment.rationale,
+            },
+            answers,
+            schema,
+            self.experiment.max_tokens,
+        )
+
+    def _reason(self, question: Question, reply: str) -> Question:
+        return question._replace(
+            messages=self.prompts.reason_messages(question.messages, reply),
+            metadata={**question.metadata, "kind": "reason"},
+            answers=(),
+            schema=None,
+        )
+
+
+def judge_reason(text: str) -> Verdict:
+    """Take a reply to the reason prompt as the rationale that it is, whatever it says."""
+    rationale = well_formed(text).strip()
+    return Verdict(None, rationale, "" if rationale else "empty")
