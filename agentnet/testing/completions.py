@@ -257,8 +257,7 @@ async def _by_backend(backend: Backend, ask: Ask, metadata_of: MetadataOf) -> Sp
             schema,
             wants,
             ask.seed,
-            (),
-            metadata_of(ask.messages),
+            metadata=metadata_of(ask.messages),
         )
     )
     finish = reply.finish or ("stop",) * len(reply.texts)

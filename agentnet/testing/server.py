@@ -252,10 +252,11 @@ class ServerDouble:
         wait_s = self._gate.ask(prompt_tokens(ask.messages) + n_reply, self._clock())
         if wait_s == 0.0:
             return None
-        told = {"retry-after": f"{math.ceil(wait_s)}", "retry-after-ms": f"{math.ceil(wait_s * 1e3)}"}
-        text = f"Rate limit reached. Please try again in {wait_s:.3f}s."
         if math.isinf(wait_s):
             text, told = "Request too large for this model on tokens per min (TPM).", {}
+        else:
+            text = f"Rate limit reached. Please try again in {wait_s:.3f}s."
+            told = {"retry-after": f"{math.ceil(wait_s)}", "retry-after-ms": f"{math.ceil(wait_s * 1e3)}"}
         return self._json("limited", 429, error_body(text, "tokens", "rate_limit_exceeded"), told)
 
     async def _reply(
