@@ -9,18 +9,17 @@ from email.utils import format_datetime
 import pytest
 from agentnet_backends.failures import (
     Peer,
-    duration_s,
     error_of_answer,
     error_of_body,
     error_of_exception,
-    retry_hint,
     said_by,
 )
+from agentnet_backends.retry_hints import duration_s, retry_hint
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentnet.errors import BackendUnusable, RequestRejected, TransientError
-from agentnet.testing.limits import duration_text
+from agentnet.testing.server.limits import duration_text
 
 PEER = Peer("openai", "http://127.0.0.1:8000/v1", "OPENAI_API_KEY", ("sk-very-secret-key",))
 KEYLESS = Peer("openai", "http://127.0.0.1:8000/v1", "OPENAI_API_KEY")
@@ -114,6 +113,13 @@ def openai_error(message, code=None, kind="invalid_request_error"):
         (413, b"Payload Too Large", RequestRejected, "context_overflow"),
         (400, openai_error("The response was filtered", "content_filter"), RequestRejected, "content_filter"),
         (400, openai_error("n must be 1 when using greedy sampling"), RequestRejected, "bad_request"),
+        (
+            400,
+            openai_error("Requested sample logprobs of 20, which is greater than max allowed: 5"),
+            BackendUnusable,
+            "unsupported",
+        ),
+        (400, openai_error("This response_format type is unavailable now"), BackendUnusable, "unsupported"),
         (422, {"detail": [{"loc": ["body", "n"], "msg": "not an int"}]}, RequestRejected, "bad_request"),
         (418, b"I'm a teapot", RequestRejected, "bad_request"),
         (408, b"", TransientError, "timeout"),

@@ -1,4 +1,7 @@
-"""Backend ``openai`` against servers on loopback: what it sends, what it makes of every answer."""
+"""Backend ``openai`` against servers on loopback: what it sends, what it makes of every answer.
+
+Long, because servers differ in many small ways and each of them is a test.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,8 @@ from hypothesis import strategies as st
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.errors import BackendError, BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
-from agentnet.testing.completions import LIKE_OPENAI, LIKE_VLLM, Manners
 from agentnet.testing.faults import FAULTS, FaultPlan
-from agentnet.testing.server import ServerDouble, start_server
+from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
 
 KEY = "sk-1234567890-do-not-show"
 QUESTION = (("system", "You are curious."), ("user", "Do you share it? Answer yes or no."))
@@ -746,6 +748,20 @@ def test_the_plug_in_is_found_by_its_name(monkeypatch):
 
 
 # Connections
+
+
+def test_connections_are_neither_limited_nor_kept_until_a_server_drops_them():
+    async def main():
+        backend = made("http://127.0.0.1:9/v1", timeout_s=300.0)
+        session = backend._http._open()
+        found = session.connector.limit, session.connector._keepalive_timeout, session.timeout
+        await backend.aclose()
+        return found
+
+    limit, keep_alive_s, timeout = asyncio.run(main())
+    assert limit == 0
+    assert keep_alive_s < 5.0
+    assert (timeout.total, timeout.sock_connect, timeout.sock_read) == (300.0, 60.0, None)
 
 
 def test_more_than_a_hundred_calls_are_in_flight_at_once():

@@ -1,4 +1,7 @@
-"""The server double: OpenAI's protocol, told by its published schemas and its own client; faults; counts."""
+"""The server double: OpenAI's protocol, told by its published schemas and its own client; faults; counts.
+
+Long, because the double is what all other tests of HTTP rely upon.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,22 @@ from hypothesis import strategies as st
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet.testing import ScriptedBackend
-from agentnet.testing.completions import LIKE_OPENAI, LIKE_VLLM, Manners, example_of, tokens_of
 from agentnet.testing.faults import FAULTS, FaultPlan
-from agentnet.testing.limits import Gate, Limits
-from agentnet.testing.server import ServerDouble, coin, digest, embedding, serve, start_server
+from agentnet.testing.server import (
+    LIKE_OPENAI,
+    LIKE_VLLM,
+    Limits,
+    Manners,
+    ServerDouble,
+    coin,
+    digest,
+    serve,
+    start_server,
+)
+from agentnet.testing.server.asks import tokens_of
+from agentnet.testing.server.completions import example_of
+from agentnet.testing.server.embeddings import embedding
+from agentnet.testing.server.limits import Gate
 
 QUESTION = [
     {"role": "system", "content": "You are curious."},
@@ -235,6 +250,11 @@ def test_a_server_with_vllms_manners_takes_one_sample_at_temperature_zero():
     assert (status, answer["error"]["param"]) == (400, "n")
     ((status, _, _),) = exchange(ServerDouble(), {"n": 2, "temperature": 0})
     assert status == 200
+
+
+def test_a_model_that_it_does_not_serve_is_unknown():
+    ((status, _, answer),) = exchange(ServerDouble(), {"model": "other"})
+    assert (status, answer["error"]["code"]) == (404, "model_not_found")
 
 
 def test_a_server_may_ignore_n():

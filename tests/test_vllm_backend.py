@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.errors import BackendError, BackendUnusable, ConfigurationError, TransientError
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
-from agentnet.testing.completions import LIKE_VLLM, BadAsk, Manners
 from agentnet.testing.faults import FaultPlan
-from agentnet.testing.server import ServerDouble, start_server
+from agentnet.testing.server import LIKE_VLLM, BadAsk, Manners, ServerDouble, start_server
 
 KEY = "vk-1234567890-do-not-show"
 REQUEST = Request((("user", "Do you share it? Answer yes or no."),), temperature=0.7, max_tokens=16, seed=5)
@@ -257,6 +256,24 @@ def test_named_tokens_are_asked_for_where_the_server_can_and_the_best_twenty_els
     assert set(plan.logprobs) == {"logprobs", "logprob_token_ids"}
     assert len(plan.logprobs["logprob_token_ids"]) == 5
     assert plan_of(OLD)[0].logprobs == {"logprobs": True, "top_logprobs": 20}
+
+
+def test_a_server_without_a_tokenizer_is_asked_for_the_best_twenty():
+    plan, _ = plan_of(replace(LIKE_VLLM, token_ids=False))
+    assert plan.logprobs == {"logprobs": True, "top_logprobs": 20}
+
+
+def test_a_server_that_refuses_token_ids_is_asked_for_the_best_twenty():
+    class Refusing(ServerDouble):
+        def _asked(self, raw):
+            body = super()._asked(raw)
+            if "logprob_token_ids" in body:
+                raise BadAsk("logprob_token_ids: not here", "logprob_token_ids")
+            return body
+
+    double = Refusing(told(0.3), manners=LIKE_VLLM)
+    (reply,), _ = replies_of(double, WEIGHED, model="double")
+    assert math.exp(reply.logprobs["yes"]) == pytest.approx(0.3)
 
 
 def test_token_ids_that_miss_a_beginning_are_not_relied_upon():

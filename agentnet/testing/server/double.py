@@ -1,43 +1,18 @@
-"""A model server that is none: OpenAI's protocol on loopback, answered by a law, with faults on request.
-
-For tests of backends, stacks and whole runs against real sockets. It counts every call that it answers, so
-that a test can compare its own count with what a client believes. What it says depends on the request alone;
-what goes wrong, on the request, on how often it came before and on the plan (`agentnet.testing.faults`).
-"""
+"""The server double itself: who is let in, what is answered, what goes wrong."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import math
-import socket
-import struct
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from agentnet.backend import Backend, Messages
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected
 from agentnet.streams import mix, unit
-from agentnet.testing.completions import (
-    LIKE_OPENAI,
-    Ask,
-    BadAsk,
-    Law,
-    Manners,
-    MetadataOf,
-    Vocabulary,
-    completion,
-    prompt_tokens,
-    read_ask,
-    speak,
-    tokens_of,
-)
 from agentnet.testing.faults import (
     ENDINGS,
     PLAIN_FAULTS,
@@ -46,7 +21,21 @@ from agentnet.testing.faults import (
     of_another_model,
     without_choices,
 )
-from agentnet.testing.limits import Gate, Limits
+from agentnet.testing.server.asks import (
+    LIKE_OPENAI,
+    Ask,
+    BadAsk,
+    Manners,
+    Vocabulary,
+    prompt_tokens,
+    read_ask,
+    tokens_of,
+)
+from agentnet.testing.server.broken_wires import drip, hang_up, send_half
+from agentnet.testing.server.completions import Law, MetadataOf, completion, speak
+from agentnet.testing.server.embeddings import embedding, encoded, texts_of
+from agentnet.testing.server.ledger import Ledger, digest
+from agentnet.testing.server.limits import Gate, Limits
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -67,56 +56,6 @@ def coin(_: Messages, seed: int, i: int) -> bool:
 def no_metadata(_: Messages) -> Mapping[str, str | int]:
     """Recover nothing."""
     return {}
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What a double did so far.
-
-    Attributes:
-        kinds: Number of calls by kind: ``ok``, a fault's name, ``limited``, or what was wrong with the call.
-        bodies: Number of calls by the request's body (its digest, see `digest`).
-        answered: Number of completions sent whole, by the request's body.
-        samples: Number of samples in them.
-        prompt_tokens: Tokens in, of those.
-        completion_tokens: Tokens out, of those.
-        in_flight: Calls not yet answered.
-        most_in_flight: The most there ever were.
-    """
-
-    kinds: Counter[str] = field(default_factory=Counter)
-    bodies: Counter[str] = field(default_factory=Counter)
-    answered: Counter[str] = field(default_factory=Counter)
-    samples: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    in_flight: int = 0
-    most_in_flight: int = 0
-
-    @property
-    def calls(self) -> int:
-        """Number of calls."""
-        return self.kinds.total()
-
-    def begin(self) -> None:
-        """Take note of a call that came in."""
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-
-    def charge(self, name: str, body: Mapping[str, object]) -> None:
-        """Take note of a completion."""
-        usage, choices = body["usage"], body["choices"]
-        assert isinstance(usage, dict)
-        assert isinstance(choices, list)
-        self.answered[name] += 1
-        self.samples += len(choices)
-        self.prompt_tokens += usage["prompt_tokens"]
-        self.completion_tokens += usage["completion_tokens"]
-
-
-def digest(body: bytes) -> str:
-    """Name a request's body in a ledger."""
-    return blake2b(body, digest_size=8).hexdigest()
 
 
 class ServerDouble:
@@ -292,7 +231,8 @@ class ServerDouble:
             of_another_model(body)
         raw = json.dumps(body).encode()
         if fault == "half_body":
-            return await self._send_half(request, raw)
+            self.ledger.kinds[fault] += 1
+            return await send_half(request, raw)
         return self._raw(fault, 200, raw[: len(raw) // 2] if fault == "malformed_json" else raw)
 
     async def _keep_silent(self, request: web.Request, fault: str) -> web.StreamResponse:
@@ -300,46 +240,24 @@ class ServerDouble:
 
         self.ledger.kinds[fault] += 1
         if fault == "drip":
-            return await self._drip(request)
+            return await drip(request, self._closing, self.drip_s)
         if fault == "hang":
             await self._closing.wait()
-        elif request.transport is not None:
-            _hang_up(request.transport, reset=fault == "reset")
+        else:
+            hang_up(request, reset=fault == "reset")
         return web.Response(status=503)
-
-    async def _drip(self, request: web.Request) -> web.StreamResponse:
-        from aiohttp import web
-
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        while not self._closing.is_set():
-            await response.write(b" ")
-            await asyncio.sleep(self.drip_s)
-        return response
-
-    async def _send_half(self, request: web.Request, raw: bytes) -> web.StreamResponse:
-        from aiohttp import web
-
-        self.ledger.kinds["half_body"] += 1
-        response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        response.content_length = len(raw)
-        await response.prepare(request)
-        await response.write(raw[: len(raw) // 2])
-        if request.transport is not None:
-            request.transport.close()
-        return response
 
     async def _embeddings(self, request: web.Request) -> web.Response:
         try:
             body = self._asked(await request.read())
-            texts = _texts(body.get("input"))
+            texts = texts_of(body.get("input"))
         except BadAsk as bad:
             return self._refuse("bad_request", 400, str(bad), bad.param)
         n_dimensions = body.get("dimensions")
         size = n_dimensions if isinstance(n_dimensions, int) else _EMBEDDING_DIMENSIONS
         as_text = body.get("encoding_format") == "base64"
         data = [
-            {"object": "embedding", "index": i, "embedding": _encoded(embedding(text, size), as_text=as_text)}
+            {"object": "embedding", "index": i, "embedding": encoded(embedding(text, size), as_text=as_text)}
             for i, text in enumerate(texts)
         ]
         n_tokens = sum(len(tokens_of(text)) for text in texts)
@@ -405,61 +323,8 @@ def _status_of(error: BackendError) -> int:
     return 400 if isinstance(error, RequestRejected) else 503
 
 
-def _hang_up(transport: asyncio.Transport, *, reset: bool) -> None:
-    """Close a connection, politely or not."""
-    if not reset:
-        transport.close()
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        # To linger for no time at all sends a reset instead of a goodbye.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "agentnet"}
-
-
-def _texts(given: object) -> list[str]:
-    """Read what is to be embedded: a text or several; numbers of tokens count as their digits."""
-    match given:
-        case str():
-            return [given]
-        case [int(), *_]:
-            return [_digits(given)]
-        case [*items] if items:
-            return [each if isinstance(each, str) else _digits(each) for each in items]
-        case _:
-            raise BadAsk("Missing required parameter: 'input'.", "input")
-
-
-def _digits(numbers: object) -> str:
-    return " ".join(map(str, numbers)) if isinstance(numbers, list) else str(numbers)
-
-
-def embedding(text: str, n_dimensions: int) -> list[float]:
-    """Embed `text`: the sum of one fixed direction for each of its tokens, so that like texts lie close.
-
-    Args:
-        text: The text.
-        n_dimensions: Length of the vector.
-
-    Returns:
-        A vector of length 1 and shape ``(n_dimensions,)``.
-    """
-    vector = [0.0] * n_dimensions
-    for token in tokens_of(text.casefold()) or [""]:
-        word = int(digest(token.strip().encode()), 16)
-        for i in range(n_dimensions):
-            vector[i] += 2.0 * unit(mix(word, i)) - 1.0
-    norm = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
-    return [x / norm for x in vector]
-
-
-def _encoded(vector: list[float], *, as_text: bool) -> list[float] | str:
-    """Write a vector as numbers, or as the base64 of 32-bit floats that OpenAI's own client asks for."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if as_text else vector
 
 
 @asynccontextmanager
