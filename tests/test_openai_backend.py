@@ -643,6 +643,14 @@ def test_a_server_that_repeats_the_key_is_quoted_without_it(status, shape):
     assert KEY not in every_word_of(caught.value)
 
 
+def test_a_key_of_no_known_form_is_not_shown_either_nor_its_half():
+    odd = "Zyx9876543210"
+    for body in (f'"{odd}"', f'{{"error": "{odd}"}}', f"{' ' * 1193}{odd}"):
+        with pytest.raises(BackendError) as caught:
+            canned(body.encode(), environ={"OPENAI_API_KEY": odd})
+        assert "Zyx" not in every_word_of(caught.value)
+
+
 def test_no_broken_connection_shows_the_key():
     for url in (f"http://127.0.0.1:{free_port()}/v1", "http://no-such-host.invalid/v1"):
         assert KEY not in every_word_of(failure_at(url, environ={"OPENAI_API_KEY": KEY}))

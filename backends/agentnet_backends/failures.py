@@ -225,7 +225,8 @@ def error_of_body(peer: Peer, body: object) -> BackendError:
 
 def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientError:
     """Make the error for a success whose body is not what was agreed; `raw` is quoted."""
-    shown = peer.quote(raw[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
+    # All of it is scrubbed before any of it is cut off: half a key is a key's half.
+    shown = peer.quote(raw.decode("utf-8", "replace"))
     return TransientError(f"{peer}: {what}: {shown!r}", kind=kind)
 
 
