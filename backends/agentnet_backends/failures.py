@@ -145,8 +145,9 @@ def said_in(body: object) -> Said:
 def _validation_problem(problem: object) -> str:
     if not isinstance(problem, dict):
         return str(problem)
-    where = ".".join(map(str, problem.get("loc", ())))
-    return f"{where}: {problem.get('msg', '')}"
+    where = problem.get("loc")
+    dotted = ".".join(map(str, where)) if isinstance(where, list) else str(where or "body")
+    return f"{dotted}: {problem.get('msg', '')}"
 
 
 def _codes(*tables: object) -> str:
