@@ -16,6 +16,8 @@ from agentnet.config import Configuration, Flag, load_configuration
 from agentnet.errors import RunFolderError, near_miss
 from agentnet.events import LOG_NAME
 
+_ENDLESS = 1_000_000
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -86,7 +88,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title:
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     if not console.is_terminal:
-        console = Console(width=max(80, console.measure(table).maximum))
+        console = Console(width=Console(width=_ENDLESS).measure(table).maximum)
     console.print(table)
 
 

@@ -5,7 +5,6 @@ Everything is pure, except that `PromptSet.load` reads the templates.
 
 from agentnet.prompts.prompt_set import (
     FILES,
-    Kind,
     Messages,
     NewsText,
     PromptSet,
@@ -19,7 +18,6 @@ from agentnet.prompts.reply import PROBLEMS, Verdict, parse_reply, well_formed
 __all__ = [
     "FILES",
     "PROBLEMS",
-    "Kind",
     "Messages",
     "NewsText",
     "PromptSet",

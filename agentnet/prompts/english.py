@@ -43,6 +43,7 @@ _FILLER = (
     r"(?:(?:well|hmm+|um|uh|ok|okay|sorry|honestly|personally|so|hell|heck|definitely|absolutely|certainly"
     r"|of course|in my opinion|in this case)[ ,.!:-]{1,3}){0,3}"
 )
+_SENTENCE = r"(?:^|[.!?\n]\s?)"
 _NEWS = r"(?:it|this|the news|this news)"
 
 OPENING = re.compile(_FILLER + _SAID)
@@ -103,21 +104,25 @@ AGAINST_YES = re.compile(
     r"|\b(?:let us|let's|better|should|must|shall) not (?:be )?shar(?:e|ed|ing)\b"
     r"|\bi (?:would|will|do|am|shall) not (?:(?:want|going|willing|think|be|i|would|will|to) ){0,5}"
     r"shar(?:e|ing)\b|\bkeep (?:it|this|this news|the news) to myself\b"
+    rf"|{_SENTENCE}(?:(?:(?:do |will |would |am )?not |never )(?:be )?shar(?:e|ing)\b"
+    rf"|(?:absolutely|definitely|certainly|of course|surely) not{_END}|(?:never|false)(?=[.!\n]|$))"
 )
-AGAINST_NO = re.compile(r"\b(?:yes|yeah|yep|yup)\b")
+AGAINST_NO = re.compile(
+    r"\b(?:yes|yeah|yep|yup)\b"
+    rf"|{_SENTENCE}(?:(?:will |would )?(?:be )?(?:share|sharing)(?: {_NEWS})?|absolutely|definitely|certainly"
+    r"|of course|sure|true)(?=[.!\n]|$)"
+)
 
 # "I", at most twelve words, and a verb of sharing: what the words between say, `prose` weighs.
 STATEMENT = re.compile(
     r"\bi(?P<gap>(?: [a-z]++){0,12}?) (?:(?P<share>share|sharing)|repost(?:ing)?|retweet(?:ing)?"
-    r"|spread(?:ing)?|forward(?:ing)?|(?P<passed_on>pass(?:ing)? (?:that|"
-    + _NEWS
-    + r") (?:on|along)))(?![\w'-])"
+    rf"|spread(?:ing)?|forward(?:ing)?|(?P<passed_on>pass(?:ing)? (?:that|{_NEWS}) (?:on|along)))(?![\w'-])"
 )
 THING = re.compile(
-    r" (?:it|that|them|this|these|(?:(?:this|that|these|such|the|any) )?(?:(?:kind|type|sort)s? of )?"
-    r"(?:(?!(?:about|in|of|on|from|with|concern|view|opinion|sentiment|feeling|thought|value|belief)s?\b)[\w'-]{1,30} ){0,3}?(?:news|story"
-    r"|stories|information|posts?|articles?|updates?|events?|reports?|incidents?|items?|content|messages?"
-    r"|piece|details?))"
+    r" (?:it|that|them|this|these|(?:the|(?:(?:this|that|these|such)(?: (?:kind|type|sort)s? of)?"
+    r"(?: (?!(?:about|in|of|on|from|with|concern|view|opinion|sentiment|feeling|thought|value|belief)s?\b)"
+    r"[\w'-]{1,30}){0,3}?)) (?:news|story|stories|information|posts?|articles?|updates?|events?|reports?"
+    r"|incidents?|items?|content|messages?|details?))"
     r"(?=\s?[.,;:!?\n\"-]|\s?$| (?:with|to|on|because|since|as|so|and|or|but|for|due|in|at|if|unless|only"
     r"|without|further|online|publicly|widely|immediately|now|right|until|given|about|even|though|although"
     r"|however|when|while|by|yet|again|either|via|through|around|among|that|along|once|provided|except"
@@ -125,31 +130,40 @@ THING = re.compile(
 )
 NO_THING = re.compile(r"\s?[.,;!\n]|\s?$| (?:with|because|since|so|but|if|unless|only)\b")
 
+# Words that may stand between "I" and the verb. What weakens a yes may leave a no firm ("see no reason to").
 NEUTRAL = _words(
-    "i would will shall do am have be been must to in of that from a any the want wish like love intend plan "
+    "i would will shall do am have be been must to in of that from a the any want like love intend plan "
     "going willing ready prepared happy glad pleased delighted eager excited keen compelled obliged "
-    "obligated comfortable interested choose chose chosen decide decided opt opted elect prefer rather feel think "
-    "believe see find made make decision reason need desire intention interest point value benefit urge "
-    "favor favour agree agreed also still just simply therefore thus then definitely certainly absolutely surely "
-    "gladly happily immediately personally actually really honestly quickly readily proudly strongly ever "
-    "good conscience myself"
+    "comfortable interested choose chosen decide decided opt prefer rather feel think believe see find "
+    "made make decision reason need desire intention interest point value benefit urge favor favour agree "
+    "also still just simply therefore thus then definitely certainly absolutely surely gladly happily "
+    "immediately personally actually really honestly quickly readily ever good conscience"
 )
-SOFT = _words("can could should probably likely inclined lean leaning tend tempted consider considering")
+WEAK_IF_YES = _words("see find reason need desire interest point value benefit urge prefer rather")
+SOFT = _words("can could should probably likely inclined leaning tend tempted consider considering")
 NEGATORS = _words(
-    "not never no against avoid avoiding refrain refraining abstain abstaining refuse refusing decline "
-    "declining unwilling uncomfortable"
+    "not never no against avoid avoiding refrain refraining abstain refuse decline unwilling uncomfortable"
 )
-SOFT_NEGATORS = _words("unlikely reluctant disinclined")
+SOFT_NEGATORS = _words("unlikely reluctant")
 HEDGES = _words("might may maybe perhaps possibly")
+# "I am not sharing this" is a statement, "I feel sharing this is wrong" is none.
+BEFORE_SHARING = _words(
+    "am be been in of from avoid avoiding against comfortable uncomfortable consider considering prefer point"
+)
+BETWEEN_AM_AND_SHARING = _words(
+    "not never also still just definitely certainly absolutely gladly happily immediately actually really"
+)
 KNOWN = NEUTRAL | SOFT | NEGATORS | SOFT_NEGATORS | HEDGES
 
-BEFORE_I = _words(
-    "and so but then therefore thus hence however yes no yeah nope personally overall ultimately instead "
-    "means"
-)
+BEFORE_I = _words("and so but then therefore thus hence however yes no personally overall means")
 ADVERBIALS = (
-    *(" is why", " in the end", " for now", " this time", " at this time", " right now", " on balance"),
-    *(" in this case", " all things considered", " as a result", " on the whole", " after all"),
+    " is why",
+    "that's why",
+    " in the end",
+    " for now",
+    " right now",
+    " at this time",
+    " on balance",
 )
 AS_SOMEBODY = ("as a ", "as an ", "as someone ", "as somebody ")
 

@@ -25,9 +25,6 @@ from agentnet.prompts.reply import well_formed
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs, as in `agentnet.backend`."""
 
-Kind = Literal["seed", "exposure", "ratio"]
-"""Who is asked: an initial agent, an exposed one, or one of the response-ratio experiment (as if exposed)."""
-
 Rationale = Literal["inline", "afterwards", "none"]
 """When the reason is asked for: with the decision, in a second question, or never."""
 
@@ -114,8 +111,8 @@ class PromptSet:
             folder: The user's folder; any of `FILES`, at least one.
 
         Raises:
-            InputError: The folder is missing, or holds none of `FILES` or anything else; or a file is empty, no
-                UTF-8, lacks a placeholder or has an unknown one: names file and row.
+            InputError: The folder is missing, or holds none of `FILES` or anything else; or a file is empty,
+                no UTF-8, lacks a placeholder or has an unknown one: names file and row.
         """
         own = {} if folder is None else _own_files(folder)
         package = files("agentnet.prompts") / "templates"
@@ -155,8 +152,15 @@ class PromptSet:
         """SHA-256, as hex, of the names and texts (sorted pairs as JSON)."""
         return _sha256(sorted(self.contents))
 
-    def messages(self, kind: Kind, profile: Profile, item: NewsText, *, rationale: Rationale) -> Messages:
+    def messages(self, kind: str, profile: Profile, item: NewsText, *, rationale: Rationale) -> Messages:
         """Ask an agent of `profile` about `item`.
+
+        Args:
+            kind: ``seed`` asks an initial agent; ``exposure`` an exposed one; ``ratio``, of the
+                response-ratio experiment, asks as an exposure does.
+            profile: The agent's profile.
+            item: The news item.
+            rationale: When the reason is asked for.
 
         Returns:
             A system message with the traits and a user message with the news and the question.

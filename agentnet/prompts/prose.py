@@ -65,7 +65,7 @@ def normalized(text: str) -> str:
     lines = (" ".join(line.split()).strip(" ,-") for line in plain.splitlines())
     whole = "\n".join(line for line in lines if line)
     if whole[:1] in {'"', "'"} and whole.rstrip(".!")[-1:] == whole[0]:
-        whole = whole.rstrip(".!")[1:-1]
+        whole = whole.rstrip(".!")[1:-1].rstrip()
     return whole.lstrip(" ,.:;!-")
 
 
@@ -125,7 +125,7 @@ def _stated(prose: str, match: re.Match[str]) -> Evidence | None:
     if not _is_about_the_news(prose, match):
         return None
     words = _own_words(prose, match)
-    if words is None:
+    if words is None or (match["share"] == "sharing" and not _governs_sharing(words)):
         return None
     before, after = _before(prose, match.start()), prose[match.end() : match.end() + _WINDOW]
     return _in_context(_weigh(words), before, after)
@@ -168,12 +168,21 @@ def _begins_statement(prose: str, position: int) -> bool:
     )
 
 
+def _governs_sharing(words: list[str]) -> bool:
+    governing = (word for word in reversed(words) if word not in english.BETWEEN_AM_AND_SHARING)
+    return next(governing, "") in english.BEFORE_SHARING
+
+
 def _weigh(words: list[str]) -> Evidence:
     met = set(words)
     negations = sum(word in english.NEGATORS or word in english.SOFT_NEGATORS for word in words)
     if met & english.HEDGES or negations > 1:
         return Evidence(None)
-    return Evidence(negations == 0, firm=not met & (english.SOFT | english.SOFT_NEGATORS))
+    soft = met & (english.SOFT | english.SOFT_NEGATORS)
+    # "I like to share such news" tells a habit, "I would like to" a wish.
+    habit = met & {"like", "love"} and "would" not in met
+    weak = negations == 0 and met & english.WEAK_IF_YES
+    return Evidence(negations == 0, firm=not (soft or habit or weak))
 
 
 def _in_context(evidence: Evidence, before: str, after: str) -> Evidence | None:
