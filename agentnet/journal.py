@@ -28,7 +28,7 @@ class Tally:
     """Counts of a run while it is played, for its progress line. One per run.
 
     Attributes:
-        n_decisions: Decisions answered or missing, recorded earlier ones included.
+        n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none.
         n_missing: Missing ones among them.
         n_engaged: Engaged agents, over all realizations.
         n_agents: Agents of all realizations begun.
@@ -168,14 +168,15 @@ class Journal:
     ) -> list[int]:
         """Fill in the recorded decisions; return the positions of the others."""
         rest = []
+        counts = asking.kind != "reason"
         for i, key in enumerate(zip(asking.agents, asking.sources, asking.repeats, strict=True)):
             decision = known.get(key)
             if decision is None:
                 rest.append(i)
             else:
                 decisions[i] = decision
-                self.tally.n_decisions += 1
-                self.tally.n_missing += decision < 0
+                self.tally.n_decisions += counts
+                self.tally.n_missing += counts and decision < 0
         return rest
 
     def _draws(self, asking: Asking, judge: Judge, fresh: list[int]) -> Draws:
@@ -183,7 +184,7 @@ class Journal:
         agents, sources, repeats = asking.agents, asking.sources, asking.repeats
         questions, temperatures = asking.questions, asking.temperatures
         add_event, reply_number = self.log.add_event, self.log.reply_number
-        tally, now = self.tally, time.time
+        tally, now, counts = self.tally, time.time, kind != "reason"
 
         def record(i: int, answer: Answer) -> None:
             """Write down one answer: called for every draw of a run, so it is kept short."""
@@ -217,7 +218,7 @@ class Journal:
                     now(),
                 )
             )
-            tally.n_decisions += 1
+            tally.n_decisions += counts
             tally.n_calls += answer.attempts
             tally.prompt_tokens += prompt_tokens or 0
             tally.completion_tokens += completion_tokens or 0
@@ -255,4 +256,4 @@ class Journal:
                 f"realization {self.realization}, step {asking.step}, agent {asking.agents[i]}: no usable "
                 f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again"
             )
-        self.tally.n_missing += 1
+        self.tally.n_missing += asking.kind != "reason"

@@ -8,6 +8,7 @@ making a generator object for each would cost more than all else that an engine 
 from __future__ import annotations
 
 import hashlib
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +79,9 @@ class Streams:
         return int.from_bytes(self._hash(key)[:8], "little") >> 1
 
     def _hash(self, key: tuple[int | str, ...]) -> bytes:
-        return hashlib.blake2b(repr((self.seed, *key)).encode(), digest_size=16).digest()
+        # An integer of NumPy's is spelled otherwise, and would be another stream without a word.
+        plain = tuple([part if isinstance(part, str) else operator.index(part) for part in (self.seed, *key)])
+        return hashlib.blake2b(repr(plain).encode(), digest_size=16).digest()
 
     def _halves(self, key: tuple[int | str, ...]) -> Words:
         return np.frombuffer(self._hash(key), dtype="<u8").astype(np.uint64)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 
+from agentnet.backend import Backend, make_backend
 from agentnet.cli import main
+from agentnet.config import EngineSettings, LogSettings, Settings
 from agentnet.events import EventLog, Run, create_log
+from agentnet.experiment import Experiment, Source
+from agentnet.runner import Prepared, Runner, create
+from agentnet.runner.prepare import make_plan
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+# A deadline is an assertion on wall time.
+hypothesis.settings.register_profile("agentnet", deadline=None)
+hypothesis.settings.load_profile("agentnet")
 
 SMALL = """
 from agentnet import CascadeExperiment
@@ -66,6 +77,44 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]:
+    """Make the run folder of an experiment, ready to be played; experiments may hold objects.
+
+    Several experiments are played as the conditions of one run.
+    """
+
+    def new_run(
+        *experiments: Experiment, seed: int = 0, log: dict[str, Any] | None = None, **engine: Any
+    ) -> Prepared:
+        settings = Settings(
+            seed=seed,
+            engine=EngineSettings(**engine),
+            log=LogSettings(parquet=False, **(log or {})),
+        )
+        items = tuple(experiments[0].choose_news(seed))
+        prompts = tuple(experiment.load_prompts() for experiment in experiments)
+        plan = make_plan(experiments, len(items))
+        folder = tmp_path_factory.mktemp("played") / "run"
+        prepared = Prepared(folder, settings, experiments, prompts, items, plan)
+        create(prepared, Source(Path("made_by_a_test.py"), ""), backend="test", model_name="test-1")
+        return prepared
+
+    return new_run
+
+
+@pytest.fixture(scope="session")
+def play(new_run: Callable[..., Prepared]) -> Callable[..., Run]:
+    """Play an experiment to its end, by default on the mock's default law; see `new_run`."""
+
+    def play(*experiments: Experiment, backend: Backend | None = None, **how: Any) -> Run:
+        prepared = new_run(*experiments, **how)
+        asyncio.run(Runner(prepared, backend or make_backend("mock", {})).play())
+        return Run(prepared.folder)
+
+    return play
+
+
 _EVENT = {
     "realization": 0,
     "kind": "exposure",
@@ -112,9 +161,11 @@ def new_log(tmp_path: Path) -> Callable[..., Path]:
     return new_log
 
 
-@pytest.fixture
-def sample_run(new_log: Callable[..., Path], event_row: Callable[..., tuple[Any, ...]]) -> Callable[[], Run]:
-    """Write the log of a small run: a cascade that wins over three of five agents, and one that nobody starts.
+@pytest.fixture(scope="session")
+def sample_folder(
+    tmp_path_factory: pytest.TempPathFactory, event_row: Callable[..., tuple[Any, ...]]
+) -> Path:
+    """Write the log of a small run: a cascade that wins over three agents, and one that nobody starts.
 
     The first network's agents have names; edges 2-0, 2-3, 0-1 and 2-1 won somebody over.
     """
@@ -157,9 +208,14 @@ def sample_run(new_log: Callable[..., Path], event_row: Callable[..., tuple[Any,
         async with EventLog(folder) as log:
             write(log)
 
-    def sample_run() -> Run:
-        folder = new_log(status="running", seed=7)
-        asyncio.run(play(folder))
-        return Run(folder)
+    folder = tmp_path_factory.mktemp("sample") / "run"
+    create_log(folder, {"backend": "mock", "status": "running"}, [(0, "N1", 1, "hash", "text", "{}")])
+    asyncio.run(play(folder))
+    return folder
 
-    return sample_run
+
+@pytest.fixture
+def sample_run(tmp_path: Path, sample_folder: Path) -> Callable[[], Run]:
+    """Copy the sample run to a new folder, free to be spoilt."""
+    numbers = count()
+    return lambda: Run(shutil.copytree(sample_folder, tmp_path / f"sample-{next(numbers)}"))

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 LOG_NAME = "events.sqlite"
 
+# What a query may do. Opening for reading only protects the log itself, but ATTACH and VACUUM INTO could make
+# other files. Table-valued functions, such as json_each, declare themselves by an update of sqlite_master.
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_READS_TOO = {(sqlite3.SQLITE_UPDATE, "sqlite_master"), (sqlite3.SQLITE_PRAGMA, "table_info")}
+
 # What a run decided, without anything that hangs on when, where or by whom it was answered.
 _DIGESTED = (
     """
@@ -91,34 +96,76 @@ class Run:
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Answer an SQL query by column names and rows; see `query`."""
         with self.connection() as connection:
+            connection.set_authorizer(_authorize)
             try:
                 cursor = connection.execute(sql, parameters)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
-            except sqlite3.Error as error:
-                raise UserError(f"{error}; tables: decisions, {', '.join(TABLES)}") from error
+            # Python 3.11 reports a second statement by a warning, and a zero byte by a ValueError.
+            except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
+                raise UserError(
+                    f"{error}; a query is one SELECT on the tables decisions, {', '.join(TABLES)}"
+                ) from error
 
     def digest(self) -> str:
         """Hash what the run decided: SHA-256 over its events, steps and engagements.
 
         Equal digests mean equal results: wall times, latencies, tokens and the order of arrival are left out.
         """
-        sha = hashlib.sha256()
-        with self.connection() as connection:
-            for query in _DIGESTED:
-                for row in connection.execute(query):
-                    sha.update(repr(row).encode())
-        return sha.hexdigest()
+        with self.snapshot() as connection:
+            return digest(connection)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """Open the log for reading only, and close it in the end."""
-        with closing(connect_readonly(self.path)) as connection:
+        """Open the log for reading only, and close it in the end.
+
+        Raises:
+            RunFolderError: It is gone or damaged.
+        """
+        with reading(self.path) as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open the log as `connection` does; every query sees it as it stands now, whatever is written."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+
+def digest(connection: sqlite3.Connection) -> str:
+    """Hash what the run decided; see `Run.digest`."""
+    sha = hashlib.sha256()
+    for query in _DIGESTED:
+        for row in connection.execute(query):
+            sha.update(repr(row).encode())
+    return sha.hexdigest()
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
     """Open an event log for reading only."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30.0)
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open an event log for reading only, and close it in the end.
+
+    Raises:
+        RunFolderError: It is gone or damaged.
+    """
+    try:
+        with closing(connect_readonly(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise RunFolderError(
+            f"{path} cannot be read ({error}): it is damaged, no event log of agentnet, or locked by another "
+            "program; close that program, or go on with a copy of the run"
+        ) from error
+
+
+def _authorize(action: int, name: str | None, *_: str | None) -> int:
+    allowed = action in _READS or (action, name) in _READS_TOO
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 def check_schema(path: Path) -> None:
@@ -129,13 +176,10 @@ def check_schema(path: Path) -> None:
     """
     if not path.is_file():
         raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
-    try:
-        with closing(connect_readonly(path)) as connection:
-            row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    except sqlite3.Error as error:
-        raise RunFolderError(f"{path} is no event log of agentnet, or is damaged ({error})") from error
-    version = None if row is None else json.loads(row[0])
-    if version != SCHEMA_VERSION:
+    with reading(path) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    version = None if row is None else row[0]
+    if version != json.dumps(SCHEMA_VERSION):
         raise RunFolderError(
             f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION}: "
             "use the version that wrote it (it stands in table meta, key 'versions')"

@@ -1,7 +1,8 @@
 """The tables of an event log.
 
 The file is SQLite: any program that reads SQLite reads it. `SCHEMA_VERSION` rises with every change of these
-tables. Times are seconds since 1970 (UTC), tokens are counts, booleans are 0/1.
+tables. Times are seconds since 1970 (UTC), tokens are counts, booleans are 0/1. Texts stand as they came, but
+for halves of characters (unpaired surrogates), which UTF-8 cannot hold: they are spelled out, as ``\\ud83d``.
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
 `prompts` and `replies`. The view `decisions` joins them back to one record a decision.
