@@ -94,8 +94,7 @@ class Backend(Protocol):
         name: The plug-in's name; stands in the event log.
         model_name: The language model asked; stands in the event log and in the cache's key.
 
-    A backend may also have an attribute ``scope``: text that names what else its answers depend on (base
-    URLs, options), part of the cache's key; None says that its answers are not worth a cache.
+    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing.
     """
 
     @property

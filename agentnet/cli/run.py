@@ -23,7 +23,7 @@ from agentnet.experiment import Source
 from agentnet.journal import Tally
 from agentnet.runner import Prepared, Runner, create, new_folder, prepare, reopen
 from agentnet.runner.estimate import Estimate, estimate
-from agentnet.stack import Price, Prices
+from agentnet.stack import Price, price_list
 
 _NAMED = {
     "backend": ("--backend", "backend.name"),
@@ -221,7 +221,7 @@ def check(
     prepared = prepare(Source.read(target), settings, Path(os.devnull))
     answering = _backend(settings)
     found = asyncio.run(estimate(prepared))
-    price = Prices.load(settings.stack.prices).of(answering.model_name)
+    price = price_list(settings.stack).of(answering.model_name)
     if as_json:
         print_json({"backend": answering.name, "model": answering.model_name, **_costs(found, price)})
     else:

@@ -25,7 +25,7 @@ from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
-from agentnet.stack import Spent, build_stack
+from agentnet.stack import Spent, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -91,6 +91,7 @@ class Runner:
         stack = build_stack(
             self._plugin,
             settings.stack,
+            scope=cache_scope(self._plugin, settings.backend),
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
             spent=spent_before(Run(self._prepared.folder)),

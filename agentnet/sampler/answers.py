@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentnet.backend import Reply
-from agentnet.errors import BackendError, RequestRejected
-from agentnet.sampler.draws import Answer, Trouble, Verdict
+from agentnet.errors import BackendError, RequestRejected, RunStopped
+from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
 
 _NEVER_A_DECISION = {"refusal": "refused", "content_filter": "content_filter", "length": "length"}
 
@@ -31,6 +32,12 @@ class Bill:
         self.asks += 1
         self.attempts += reply.attempts
         self.troubles += [(kind, "", None) for kind in reply.troubles]
+
+    def add_failed(self, error: BackendError) -> None:
+        """Add the cost of a call that failed in the end, and the troubles before."""
+        self.asks += 1
+        self.attempts += error.attempts
+        self.troubles += [(kind, "", None) for kind in error.troubles]
 
     def charge(self, answer: Answer) -> Answer:
         """Put what was spent on the answer."""
@@ -64,18 +71,41 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
 
 def why_unusable(reply: Reply, verdict: Verdict) -> str | None:
     """Name why a reply is no decision: how it ended counts before what it says."""
-    finish = reply.finish[0] if reply.finish else "stop"
-    return _NEVER_A_DECISION.get(finish, "invalid" if verdict.problem else None)
+    return how_ended(reply) or ("invalid" if verdict.problem else None)
+
+
+def how_ended(reply: Reply) -> str | None:
+    """Name how a reply ended that can be no decision, whatever it says; None for one that just stopped."""
+    return _NEVER_A_DECISION.get(reply.finish[0]) if reply.finish else None
 
 
 def failed(error: BackendError, bill: Bill, latency_s: float) -> Answer:
     """Record a draw whose last call ended in `error`, after what `bill` holds."""
+    bill.add_failed(error)
+    return lost(error, bill, latency_s)
+
+
+def lost(error: BackendError, bill: Bill, latency_s: float) -> Answer:
+    """Record a draw that has no reply because of `error`; what the call cost stands on `bill` already."""
     missing = error.kind if isinstance(error, RequestRejected) else "failed"
-    bill.asks += 1
-    bill.attempts += error.attempts
-    bill.troubles += [(kind, "", None) for kind in error.troubles]
     bill.troubles.append((error.kind, str(error), None))
     return bill.charge(Answer(None, missing, None, "", "", None, None, None, 0, 0, False, latency_s))
+
+
+def record_all(record: Record, answers: Iterable[tuple[int, Answer]]) -> None:
+    """Record every answer, also when one of them stops the run.
+
+    Raises:
+        RunStopped: The first that was raised.
+    """
+    stopped: RunStopped | None = None
+    for i, answer in answers:
+        try:
+            record(i, answer)
+        except RunStopped as reason:
+            stopped = stopped or reason
+    if stopped is not None:
+        raise stopped
 
 
 def _sum(a: int | None, b: int | None) -> int | None:

@@ -65,9 +65,19 @@ class CallSampler:
 
         return ask
 
-    async def insist(self, request: Request, reply: Reply, judge: Judge, started: float) -> Answer:
-        """Judge `reply` in full and ask again, with another seed, while it is unusable."""
-        bill = Bill()
+    async def insist(
+        self, request: Request, reply: Reply, judge: Judge, started: float, bill: Bill | None = None
+    ) -> Answer:
+        """Judge `reply` in full and ask again, with another seed, while it is unusable.
+
+        Args:
+            request: What asked for it, as ask 0 of a draw.
+            reply: One sample.
+            judge: Turns its text into a verdict.
+            started: When the draw was asked for first, by `time.perf_counter`.
+            bill: What the draw bears beside the cost on `reply`.
+        """
+        bill = bill or Bill()
         while True:
             bill.add(reply)
             verdict = judge(reply.texts[0])

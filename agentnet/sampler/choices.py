@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable
-from agentnet.sampler.answers import Bill, failed, usable, why_unusable
+from agentnet.errors import BackendError, BackendUnusable, PluginError
+from agentnet.sampler.answers import Bill, lost, record_all, usable, why_unusable
 from agentnet.sampler.call import CallSampler
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
+from agentnet.sampler.shared import Shared
 from agentnet.sampler.stock import Block, locate
 from agentnet.streams import Streams
 
@@ -21,36 +22,70 @@ Place = tuple[int, float, Block]
 """(question number, temperature, block)."""
 
 
-@dataclass(slots=True, eq=False)
-class _Parcel:
-    """One reply with many samples. Whoever opens it first bears its whole cost: so sums are exact."""
+class _Part(NamedTuple):
+    """The reply to one of the requests for a block, and what it is good for."""
 
     reply: Reply
-    is_charged: bool = False
-
-    def take(self, index: int) -> Reply:
-        """Give one sample as a reply of its own."""
-        reply, first = self.reply, not self.is_charged
-        self.is_charged = True
-        ended = reply.finish[index] if reply.finish else "stop"
-        return reply._replace(
-            texts=(reply.texts[index],),
-            finish=() if ended == "stop" else (ended,),
-            prompt_tokens=reply.prompt_tokens if first or reply.prompt_tokens is None else 0,
-            completion_tokens=reply.completion_tokens if first or reply.completion_tokens is None else 0,
-            attempts=reply.attempts if first else 0,
-            troubles=reply.troubles if first else (),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """A sample of a block, or why there is none."""
-
-    parcel: _Parcel | None
-    index: int
-    error: BackendError | None
+    n_samples: int
     latency_s: float
+
+
+class _Failure(NamedTuple):
+    """Why a block has no more samples."""
+
+    error: BackendError
+    latency_s: float
+
+
+@dataclass(slots=True, eq=False)
+class _Parcel:
+    """A block as it came; made by `_pack`.
+
+    Attributes:
+        samples: Each sample as a reply of its own that costs nothing, and how long it took.
+        failure: Why the block has fewer samples than places, if it has.
+        bill: What the whole block cost, until somebody bears it.
+    """
+
+    samples: list[tuple[Reply, float]]
+    failure: _Failure | None
+    bill: Bill
+
+    def take_bill(self) -> Bill:
+        """Hand over the cost of the whole block to whoever comes first, and nothing to others.
+
+        So sums are exact whoever comes, and samples that nobody comes for are counted too.
+        """
+        bill, self.bill = self.bill, Bill()
+        bill.asks = 0
+        return bill
+
+
+def _pack(parts: list[_Part], failure: _Failure | None) -> _Parcel:
+    # What came from the cache is not paid, so beside something paid it must not count.
+    paid = [part.reply for part in parts if not part.reply.cached]
+    cached = not paid and failure is None
+    bill = Bill()
+    for reply in [part.reply for part in parts] if cached else paid:
+        bill.add(reply)
+    if failure is not None:
+        bill.add_failed(failure.error)
+    samples = [sample for part in parts for sample in _unpacked(part, cached=cached)]
+    return _Parcel(samples, failure, bill)
+
+
+def _unpacked(part: _Part, *, cached: bool) -> Iterator[tuple[Reply, float]]:
+    reply = part.reply
+    free = reply._replace(
+        prompt_tokens=None if reply.prompt_tokens is None else 0,
+        completion_tokens=None if reply.completion_tokens is None else 0,
+        attempts=0,
+        troubles=(),
+        cached=cached,
+    )
+    for index, text in enumerate(reply.texts[: part.n_samples]):
+        ended = reply.finish[index] if reply.finish else "stop"
+        yield free._replace(texts=(text,), finish=() if ended == "stop" else (ended,)), part.latency_s
 
 
 class Stock:
@@ -67,59 +102,30 @@ class Stock:
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
         self.n_at_most = n_at_most
-        self._most_returned = n_at_most
-        self._blocks: dict[Place, asyncio.Future[list[_Sample]]] = {}
+        self.parcels: Shared[Place, Question, _Parcel] = Shared(self._buy)
 
-    def claim(self, place: Place) -> bool:
-        """Say whether nobody fetches this block yet; who is told so fetches it."""
-        if place in self._blocks:
-            return False
-        self._blocks[place] = asyncio.get_running_loop().create_future()
-        return True
-
-    async def sample(self, place: Place, position: int) -> _Sample:
-        """Take a sample, once its block is there."""
-        # Shielded: who stops waiting must not cancel the block for others.
-        return (await asyncio.shield(self._blocks[place]))[position]
-
-    async def fetch(self, place: Place, question: Question) -> None:
-        """Buy a claimed block.
-
-        Raises:
-            BackendUnusable: No request can succeed; those who wait for the block are told, too.
-        """
-        block = self._blocks[place]
-        try:
-            samples = await self._buy(place, question)
-        except BaseException as error:
-            # Given up, not failed: a resumed or retried step claims it anew.
-            del self._blocks[place]
-            block.set_exception(error if isinstance(error, Exception) else BackendUnusable("stopped"))
-            block.exception()
-            raise
-        block.set_result(samples)
-
-    async def _buy(self, place: Place, question: Question) -> list[_Sample]:
-        block = place[2]
-        samples: list[_Sample] = []
-        part = 0
-        while len(samples) < block.n:
-            request = self._request(place, question, part, min(block.n - len(samples), self._most_returned))
+    async def _buy(self, place: Place, question: Question) -> _Parcel:
+        n_left = n_at_once = place[2].n
+        parts: list[_Part] = []
+        while n_left:
+            request = self._request(place, question, len(parts), min(n_left, n_at_once))
             started = perf_counter()
             try:
                 reply = await self._backend.complete(request)
             except BackendUnusable:
                 raise
             except BackendError as error:
-                late = perf_counter() - started
-                return samples + [_Sample(None, 0, error, late)] * (block.n - len(samples))
-            # A server may ignore `n`, or cap it: what it gives at once is asked for at once from then on.
-            if len(reply.texts) < request.n:
-                self._most_returned = max(1, min(self._most_returned, len(reply.texts)))
-            parcel, late = _Parcel(reply), perf_counter() - started
-            samples += [_Sample(parcel, i, None, late) for i in range(min(len(reply.texts), request.n))]
-            part += 1
-        return samples
+                return _pack(parts, _Failure(error, perf_counter() - started))
+            if not reply.texts:
+                raise PluginError(f"backend {self._backend.name!r} gave a reply without any text: mend it")
+            # A server may give more than it was asked for.
+            n_samples = min(len(reply.texts), request.n)
+            parts.append(_Part(reply, n_samples, perf_counter() - started))
+            n_left -= n_samples
+            # Or it ignores `n`, or caps it: what it gives at once is asked for at once from then on. In this
+            # block alone, for what is asked must not depend on which block came first.
+            n_at_once = n_samples
+        return _pack(parts, None)
 
     def _request(self, place: Place, question: Question, part: int, n: int) -> Request:
         number, temperature, block = place
@@ -168,25 +174,13 @@ class ChoicesSampler:
             await self._caller.draw(draws)
             return
         located = self._locate(draws)
-        claimed = [
-            (place, draws.questions[i])
-            for i, (place, _) in ((i, located[i]) for i in draws.todo)
-            if self._stock.claim(place)
-        ]
-        await self._pool.run(lambda k: self._stock.fetch(*claimed[k]), len(claimed))
-        again: list[tuple[int, Reply, float]] = []
-        for i in draws.todo:
-            sample = await self._stock.sample(*located[i])
-            if sample.parcel is None:
-                assert sample.error is not None
-                draws.record(i, failed(sample.error, Bill(), sample.latency_s))
-                continue
-            reply = sample.parcel.take(sample.index)
-            answer = _judged(reply, draws, sample.latency_s)
-            if answer is None:
-                again.append((i, reply, sample.latency_s))
-            else:
-                draws.record(i, answer)
+        needs = {located[i][0]: draws.questions[i] for i in draws.todo}
+        again: list[tuple[int, _Parcel, int]] = []
+        try:
+            await self._stock.parcels.obtain(needs, self._pool)
+        finally:
+            # When the run was stopped, too: what came is paid, and kept.
+            record_all(draws.record, self._answers(draws, located, again))
         await self._pool.run(self._insister(draws, again), len(again))
 
     def _locate(self, draws: Draws) -> list[tuple[Place, int]]:
@@ -199,23 +193,44 @@ class ChoicesSampler:
             located.append(((*key, block), position))
         return located
 
+    def _answers(
+        self, draws: Draws, located: list[tuple[Place, int]], again: list[tuple[int, _Parcel, int]]
+    ) -> Iterator[tuple[int, Answer]]:
+        """Open the parcels that came; unusable samples go to `again`."""
+        for i in draws.todo:
+            place, position = located[i]
+            parcel = self._stock.parcels.get(place)
+            if parcel is None:
+                continue
+            if position >= len(parcel.samples):
+                assert parcel.failure is not None
+                error, latency_s = parcel.failure
+                yield i, lost(error, _first_ask(parcel), latency_s)
+                continue
+            reply, latency_s = parcel.samples[position]
+            verdict = draws.judge(reply.texts[0])
+            if why_unusable(reply, verdict) is not None:
+                again.append((i, parcel, position))
+                continue
+            bill = parcel.take_bill()
+            bill.add(reply)
+            yield i, bill.charge(usable(reply, verdict, latency_s))
+
     def _insister(
-        self, draws: Draws, again: list[tuple[int, Reply, float]]
+        self, draws: Draws, again: list[tuple[int, _Parcel, int]]
     ) -> Callable[[int], Awaitable[None]]:
         async def insist(k: int) -> None:
-            i, reply, latency_s = again[k]
+            i, parcel, position = again[k]
+            reply, latency_s = parcel.samples[position]
             request = draws.request(i, self._run_seed)
             started = perf_counter() - latency_s
-            draws.record(i, await self._caller.insist(request, reply, draws.judge, started))
+            answer = await self._caller.insist(request, reply, draws.judge, started, parcel.take_bill())
+            draws.record(i, answer)
 
         return insist
 
 
-def _judged(reply: Reply, draws: Draws, latency_s: float) -> Answer | None:
-    """Make the answer of a sample; None if its text is unusable and is to be asked for again."""
-    verdict = draws.judge(reply.texts[0])
-    if why_unusable(reply, verdict) is not None:
-        return None
-    bill = Bill()
-    bill.add(reply)
-    return bill.charge(usable(reply, verdict, latency_s))
+def _first_ask(parcel: _Parcel) -> Bill:
+    bill = parcel.take_bill()
+    bill.asks = 1
+    return bill

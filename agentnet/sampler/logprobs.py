@@ -5,17 +5,18 @@ A cascade of a million agents costs as many calls as there are distinct prompts.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
-from agentnet.sampler.answers import Bill, failed
+from agentnet.sampler.answers import FINAL, Bill, failed, how_ended, record_all
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
+from agentnet.sampler.shared import Shared
 from agentnet.streams import Streams, mix, unit
 
 Place = tuple[int, float]
@@ -26,9 +27,13 @@ YES, NO = "yes", "no"
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a question: the probability of a yes and how it was learnt, or why not.
+    """What is known of a question: the probability of a yes, or why there is none.
 
-    `template` is charged to the first draw that uses it, and to nobody after that.
+    Attributes:
+        probability: Of a yes; nan if there is none.
+        first: Answer of the first draw that uses it, but for the decision; it bears the cost.
+        later: Answer of every other draw.
+        is_charged: Whether somebody bore the cost.
     """
 
     probability: float
@@ -57,35 +62,14 @@ class Odds:
         self._backend = backend
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
-        self._known: dict[Place, asyncio.Future[_Known]] = {}
+        self.known: Shared[Place, Question, _Known] = Shared(self._learn)
 
-    def claim(self, place: Place) -> bool:
-        """Say whether nobody asks this question yet; who is told so asks it."""
-        if place in self._known:
-            return False
-        self._known[place] = asyncio.get_running_loop().create_future()
-        return True
-
-    async def known(self, place: Place) -> _Known:
-        """Look a question up, once it is answered."""
-        return await asyncio.shield(self._known[place])
-
-    async def ask(self, place: Place, question: Question) -> None:
-        """Ask a claimed question.
+    async def _learn(self, place: Place, question: Question) -> _Known:
+        """Ask a question for its odds.
 
         Raises:
             BackendUnusable: No request can succeed, or the backend gives no log-probabilities.
         """
-        known = self._known[place]
-        try:
-            known.set_result(await self._learn(place, question))
-        except BaseException as error:
-            del self._known[place]
-            known.set_exception(error if isinstance(error, Exception) else BackendUnusable("stopped"))
-            known.exception()
-            raise
-
-    async def _learn(self, place: Place, question: Question) -> _Known:
         number, temperature = place
         request = Request(
             question.messages,
@@ -112,17 +96,24 @@ class Odds:
 
 def _read(reply: Reply, backend: str, latency_s: float) -> _Known:
     probability = probability_of_yes(reply)
-    if probability is None:
+    missing = None if probability is not None else how_ended(reply)
+    if probability is None and missing not in FINAL:
         raise BackendUnusable(
             f"backend {backend!r} gives no log-probabilities of {YES!r} and {NO!r}, which sampler mode "
             "'logprobs' draws from; choose another: -S sampler.mode=choices or -S sampler.mode=call",
             kind="no_logprobs",
         )
-    text = json.dumps({"logprobs": dict(reply.logprobs or {})})
+    text = json.dumps({"logprobs": dict(reply.logprobs or {})}) if missing is None else reply.texts[0]
+    plain = Answer(
+        None, missing, text, "", reply.model, reply.fingerprint, 0, 0, 1, 0, reply.cached, latency_s
+    )
     bill = Bill()
     bill.add(reply)
-    plain = Answer(None, None, text, "", reply.model, reply.fingerprint, 0, 0, 1, 0, reply.cached, latency_s)
-    return _Known(probability, bill.charge(plain), plain)
+    if missing is not None:
+        trouble = (missing, "", text)
+        bill.troubles.append(trouble)
+        plain = plain._replace(troubles=(trouble,))
+    return _Known(math.nan if probability is None else probability, bill.charge(plain), plain)
 
 
 def probability_of_yes(reply: Reply) -> float | None:
@@ -157,8 +148,15 @@ class LogprobSampler:
             (question.number, temperature)
             for question, temperature in zip(draws.questions, draws.temperatures, strict=True)
         ]
-        claimed = [(places[i], draws.questions[i]) for i in draws.todo if self._odds.claim(places[i])]
-        await self._pool.run(lambda k: self._odds.ask(*claimed[k]), len(claimed))
-        known = {place: await self._odds.known(place) for place in {places[i] for i in draws.todo}}
+        needs = {places[i]: draws.questions[i] for i in draws.todo}
+        try:
+            await self._odds.known.obtain(needs, self._pool)
+        finally:
+            # When the run was stopped, too: what is known is paid, and used.
+            record_all(draws.record, self._answers(draws, places))
+
+    def _answers(self, draws: Draws, places: list[Place]) -> Iterator[tuple[int, Answer]]:
         for i in draws.todo:
-            draws.record(i, known[places[i]].answer(draws.seeds[i]))
+            known = self._odds.known.get(places[i])
+            if known is not None:
+                yield i, known.answer(draws.seeds[i])

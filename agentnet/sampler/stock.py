@@ -52,8 +52,13 @@ def locate(draw: int, repeat: int, n_repeats: int, n_at_most: int) -> tuple[Bloc
     chunk, place = divmod(repeat, width)
     served = min(width, n_repeats - chunk * width)
     largest = max(1, n_at_most // served)
-    first, size = 0, 1
-    while draw >= first + size:
-        first += size
-        size = min(2 * size, largest)
+    # Blocks of 1, 2, 4, ... draws begin at 0, 1, 3, ...; those of `largest` draws where the doubling ends.
+    n_doubling = largest.bit_length()
+    doubled = 2**n_doubling - 1
+    if draw < doubled:
+        size = 2 ** ((draw + 1).bit_length() - 1)
+        first = size - 1
+    else:
+        size = largest
+        first = doubled + (draw - doubled) // largest * largest
     return Block(chunk, first, size, served), (draw - first) * served + place

@@ -1,10 +1,9 @@
 """Remember replies on disk: the same draw asked again, after a crash or by a repeated run, costs nothing.
 
-The key holds the draw key, so two exposures never share an answer. Values are JSON text in diskcache's SQLite
-file; its Disk class still unpickles a row that was planted (CVE-2025-69872), so a Disk of our own refuses
-every mode but raw. One thread writes behind, in groups: a write costs 53 us and stalls the loop for up to 9 ms
-inline, 14 us and 0.3 ms so. A reply that is lost because the process dies before it is written is asked again,
-like one that was on its way; what the engine acts upon is in the event log first.
+The key holds the draw key, so two exposures never share an answer. Values are JSON text. One thread writes
+behind, in groups: inline a write costs 53 us and stalls the loop for up to 10 ms. A reply that is lost
+because the process dies before it is written is asked again, like one that was on its way; what the engine
+acts upon is in the event log first.
 """
 
 from __future__ import annotations
@@ -12,102 +11,70 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
-import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
-
-import diskcache
+from typing import Any, Final
 
 from agentnet.backend import Backend, Messages, Reply, Request
-from agentnet.errors import StorageError
+from agentnet.stack.shelf import TROUBLE, Shelf, unusable
+from agentnet.stack.wrapper import Wrapper
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
+"""Part of every key: raised whenever keys or values get another meaning."""
 
-_GROUP_S = 0.02
-_GROUP_ROWS = 1000
-_PROMPTS_REMEMBERED = 10_000
-
-
-class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
-    """Stores and fetches text and bytes as they are; anything else is refused, on the way in and out."""
-
-    def put(self, key: object) -> tuple[object, bool]:
-        """Accept a key of bytes."""
-        if not isinstance(key, bytes):
-            raise TypeError(f"a cache key is bytes, not {type(key).__name__}")
-        return sqlite3.Binary(key), True
-
-    def get(self, key: object, raw: bool) -> bytes:
-        """Give a key back; one that was stored otherwise is refused, since reading it would unpickle."""
-        if not raw or not isinstance(key, bytes | memoryview):
-            raise ValueError("a key of the cache is not bytes: refused")
-        return bytes(key)
-
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
-        """Accept a value of text."""
-        if not isinstance(value, str) or read:
-            raise TypeError(f"a cached value is text, not {type(value).__name__}")
-        return 0, diskcache.core.MODE_RAW, None, value
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
-        """Give a value back; every mode but raw text is refused."""
-        if mode != diskcache.core.MODE_RAW or filename is not None or not isinstance(value, str) or read:
-            raise ValueError(
-                f"a value of the cache has mode {mode}, which would read a file or unpickle: refused"
-            )
-        return value
+_GROUP_S: Final = 0.02
+_GROUP_ROWS: Final = 1000
+_PROMPTS_REMEMBERED: Final = 10_000
+_SCOPE_BYTES: Final = 8
+_DRAW_BYTES: Final = 16
 
 
-class Cache:
+class Cache(Wrapper):
     """Answers from the disk what it has; otherwise asks `inner` and remembers the reply.
 
-    Refusals, truncated and empty replies, and replies that break the request's constraint are not remembered.
+    Not remembered are replies that were refused, filtered or cut off, empty ones, and those that break the
+    request's constraint (`Request.answers`; no JSON though there is a `Request.schema`). What does not read
+    as such a reply, or breaks the constraint, is refused and asked again.
+
+    What other processes write to the same folder is found from the next opening on.
 
     Args:
         inner: The backend asked on a miss.
-        folder: Where the cache lives; made with mode 0700.
-        scope: What all requests have in common beside the model (a base URL, say): part of every key.
-        complain: Called with a sentence when an entry is damaged or the cache cannot be written.
+        folder: Where the cache lives; made if it is not there, mode 0700 in any case.
+        scope: Whatever beside plug-in and model name decides the replies to a given request: the base URL,
+            the options of a mock. Part of every key.
+        complain: Called in the event loop with a sentence when an entry is refused or cannot be written.
+
+    Attributes:
+        hits: Requests answered from the cache.
+        misses: Requests passed on.
 
     Raises:
-        StorageError: The folder cannot be made or opened.
+        StorageError: The folder cannot be made or the file in it not opened.
     """
 
     def __init__(
         self, inner: Backend, folder: Path, *, scope: str = "", complain: Callable[[str], None] | None = None
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._folder = folder
         self._complain = complain or (lambda _: None)
-        self._tag = hashlib.sha256(
-            repr((SCHEMA_VERSION, inner.name, inner.model_name, scope)).encode()
-        ).hexdigest()
-        self._disk = _open(folder)
-        self._known = _keys(self._disk, self._tag)
-        self._written: dict[bytes, str] = {}
-        self._prompts: dict[Messages, bytes] = {}
-        self._writer = _Writer(self._disk, self._tag, self._complain)
+        identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
+        self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
+        self._prompts: dict[Messages, Any] = {}
+        self._shelf = Shelf(folder)
+        self._known = _known_keys(self._shelf, self._scope, folder)
+        self._writer = _Writer(self._shelf, folder)
         self.hits = 0
         self.misses = 0
 
-    @property
-    def name(self) -> str:
-        """The plug-in's name."""
-        return self._inner.name
-
-    @property
-    def model_name(self) -> str:
-        """The language model asked."""
-        return self._inner.model_name
-
     async def complete(self, request: Request) -> Reply:
         """Answer `request` from the disk if its draw was answered before."""
-        key = self.key(request)
-        if key in self._known and (found := self._read(key, request)) is not None:
+        key = self._key(request)
+        if key in self._known and (found := self._find(key, request)) is not None:
             self.hits += 1
             return found
         self.misses += 1
@@ -115,51 +82,64 @@ class Cache:
         if _is_worth_keeping(request, reply):
             self._writer.put(key, _spell(reply))
             self._known.add(key)
+        if self._writer.troubles:
+            self._pass_on_troubles()
         return reply
 
     async def aclose(self) -> None:
-        """Write what is left, close the cache and the inner backend."""
-        await asyncio.to_thread(self._writer.close)
-        self._disk.close()
-        await self._inner.aclose()
+        """Write what is left, close the file and the inner backend."""
+        try:
+            await asyncio.to_thread(self._writer.close)
+            self._shelf.close()
+            self._pass_on_troubles()
+        finally:
+            await super().aclose()
 
-    def key(self, request: Request) -> bytes:
-        """Hash what makes a reply its own: model, prompt, parameters and draw key."""
+    def _key(self, request: Request) -> bytes:
+        """Hash what a reply depends on: the scope, and every field of the request but its metadata."""
         prompt = self._prompts.get(request.messages)
         if prompt is None:
             if len(self._prompts) >= _PROMPTS_REMEMBERED:
                 self._prompts.clear()
-            prompt = hashlib.sha256(repr((self._tag, request.messages)).encode("utf-8", "replace")).digest()
+            prompt = hashlib.blake2b(repr(request.messages).encode(), digest_size=_DRAW_BYTES)
             self._prompts[request.messages] = prompt
-        rest = repr((request.temperature, request.n, request.max_tokens, request.answers, request.schema,
-                     request.logprobs, request.seed, request.draw))  # fmt: skip
-        return hashlib.blake2b(rest.encode("utf-8", "replace"), key=prompt, digest_size=16).digest()
+        draw = prompt.copy()
+        draw.update(repr(request[1:-1]).encode())
+        return self._scope + bytes(draw.digest())
 
-    def _read(self, key: bytes, request: Request) -> Reply | None:
-        text = self._writer.pending.get(key)
+    def _find(self, key: bytes, request: Request) -> Reply | None:
+        """Read the reply under a known key; None, and forgotten, if there is none that can be used."""
         try:
-            text = self._disk.get(key, retry=True) if text is None else text
-            reply = None if text is None else _parse(text)
-        except (ValueError, TypeError, KeyError, sqlite3.Error, diskcache.Timeout) as error:
-            self._complain(f"{self._folder}: a cached reply is damaged and asked again ({error})")
-            reply = None
-        if reply is None or not _is_worth_keeping(request, reply):
-            self._known.discard(key)
-            return None
-        return reply
+            text = self._writer.pending.get(key) or self._shelf.get(key)
+            if text is not None:
+                return _parse(text, request)
+        except TROUBLE as error:
+            self._complain(f"{self._folder}: a remembered reply is refused and asked again: {error}")
+        self._known.discard(key)
+        return None
+
+    def _pass_on_troubles(self) -> None:
+        while self._writer.troubles:
+            self._complain(self._writer.troubles.popleft())
 
 
 class _Writer(threading.Thread):
-    """Writes entries behind, a transaction for what came within 20 ms."""
+    """Writes entries behind, in a transaction for what came within 20 ms.
 
-    def __init__(self, disk: Any, tag: str, complain: Callable[[str], None]) -> None:  # noqa: ANN401 - untyped
+    Attributes:
+        pending: Entries not yet written, which can be read here.
+        troubles: Sentences about what could not be written, for the event loop to pass on.
+    """
+
+    def __init__(self, shelf: Shelf, folder: Path) -> None:
         super().__init__(name="agentnet-cache", daemon=True)
-        self._disk = disk
-        self._tag = tag
-        self._complain = complain
+        self.pending: dict[bytes, str] = {}
+        self.troubles: deque[str] = deque()
+        self._shelf = shelf
+        self._folder = folder
+        self._n_lost = 0
         self._queue: SimpleQueue[tuple[bytes, str] | None] = SimpleQueue()
         self._ending = threading.Event()
-        self.pending: dict[bytes, str] = {}
         self.start()
 
     def put(self, key: bytes, text: str) -> None:
@@ -168,7 +148,7 @@ class _Writer(threading.Thread):
         self._queue.put((key, text))
 
     def close(self) -> None:
-        """Write what is left and end."""
+        """Write what is left, and end."""
         self._ending.set()
         self._queue.put(None)
         self.join()
@@ -177,90 +157,99 @@ class _Writer(threading.Thread):
         """Write until closed."""
         is_open = True
         while is_open:
-            group, is_open = self._take()
+            group, is_open = self._next_group()
             if group:
                 self._write(group)
-        self._disk.close()
+        self._shelf.close()
+        if self._n_lost:
+            self.troubles.append(f"{self._folder}: {self._n_lost:,} replies could not be remembered")
 
-    def _take(self) -> tuple[list[tuple[bytes, str]], bool]:
-        first = self._queue.get()
-        if first is None:
-            return [], False
+    def _next_group(self) -> tuple[list[tuple[bytes, str]], bool]:
+        """Wait for an entry and for what follows it; say whether more may come."""
+        group: list[tuple[bytes, str]] = []
+        entry = self._queue.get()
         self._ending.wait(_GROUP_S)
-        group = [first]
-        while len(group) < _GROUP_ROWS:
+        while entry is not None:
+            group.append(entry)
+            if len(group) == _GROUP_ROWS:
+                return group, True
             try:
-                following = self._queue.get_nowait()
+                entry = self._queue.get_nowait()
             except Empty:
-                break
-            if following is None:
-                return group, False
-            group.append(following)
-        return group, True
+                return group, True
+        return group, False
 
     def _write(self, group: list[tuple[bytes, str]]) -> None:
         try:
-            with self._disk.transact(retry=True):
-                for key, text in group:
-                    self._disk.set(key, text, tag=self._tag, retry=True)
-        except (sqlite3.Error, diskcache.Timeout, OSError) as error:
-            # Replies are in the event log too: losing the cache costs money after a crash, not results.
-            self._complain(
-                f"the cache cannot be written ({error}); the run goes on without remembering replies"
-            )
+            # A file that cannot be written makes each try wait: not for every group at the end.
+            if self._n_lost == 0 or not self._ending.is_set():
+                self._shelf.put_all(group)
+            else:
+                self._n_lost += len(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a run must not depend on its cache
+            self._lose(len(group), error)
         for key, _ in group:
             self.pending.pop(key, None)
 
+    def _lose(self, n_rows: int, error: Exception) -> None:
+        # Replies are in the event log too: losing them here costs money after a crash, not results.
+        if self._n_lost == 0:
+            self.troubles.append(
+                f"{unusable(self._folder, error)}; the run goes on, its replies are not remembered"
+            )
+        self._n_lost += n_rows
+        # A transaction that failed to end would keep this connection from beginning another one.
+        self._shelf.close()
 
-def _open(folder: Path) -> Any:  # noqa: ANN401 - diskcache has no types
+
+def _known_keys(shelf: Shelf, scope: bytes, folder: Path) -> set[bytes]:
+    """List the keys of one scope: most look-ups are misses, which need no look at the disk then."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.chmod(folder, 0o700)  # noqa: PTH101 - an existing folder too
-        # Eviction is off: by default a gigabyte is the bound, and the oldest replies go silently.
-        return diskcache.Cache(
-            str(folder), disk=RawDisk, eviction_policy="none", cull_limit=0, size_limit=2**62, tag_index=1
-        )
-    except (OSError, sqlite3.Error, diskcache.Timeout, ValueError) as error:
-        raise StorageError(
-            f"{folder}: the cache cannot be opened ({error}); mend or remove the folder, or switch the cache off "
-            "by -S stack.cache=false"
-        ) from error
-
-
-def _keys(disk: Any, tag: str) -> set[bytes]:  # noqa: ANN401 - diskcache has no types
-    """List the keys of one scope, so that a miss needs no look at the disk: most lookups are misses."""
-    connection = disk._sql  # noqa: SLF001 - diskcache iterates over all keys, of all scopes, one by one
-    rows = connection("SELECT key FROM Cache WHERE tag = ? AND raw = 1", (tag,)).fetchall()
-    return {bytes(key) for (key,) in rows if isinstance(key, bytes)}
+        return shelf.keys(scope, _SCOPE_BYTES + _DRAW_BYTES)
+    except TROUBLE as error:
+        raise unusable(folder, error) from error
+    finally:
+        # Each thread opens a connection of its own when it needs one; this may not be the loop's thread.
+        shelf.close()
 
 
 def _is_worth_keeping(request: Request, reply: Reply) -> bool:
-    if set(reply.finish) - {"stop"} or not all(reply.texts):
+    texts = reply.texts
+    if not texts or not all(texts) or (reply.finish and set(reply.finish) != {"stop"}):
         return False
-    return not request.answers or all(text in request.answers for text in reply.texts)
+    if request.answers:
+        return all(text in request.answers for text in texts)
+    return request.schema is None or all(map(_is_json, texts))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _spell(reply: Reply) -> str:
-    logprobs = None if reply.logprobs is None else dict(reply.logprobs)
     return json.dumps(
-        [
+        (
             reply.texts,
             reply.prompt_tokens,
             reply.completion_tokens,
             reply.model,
-            logprobs,
+            None if reply.logprobs is None else dict(reply.logprobs),
             reply.fingerprint,
-        ]
+        )
     )
 
 
-def _parse(text: str) -> Reply:
+def _parse(spelt: str, request: Request) -> Reply:
     """Read a reply back.
 
     Raises:
-        ValueError: It is no cached reply.
+        ValueError: It is no reply to `request` that would have been remembered.
     """
-    match json.loads(text):
+    match json.loads(spelt):
         case [
             [*texts],
             int() | None as prompt_tokens,
@@ -268,17 +257,15 @@ def _parse(text: str) -> Reply:
             str() as model,
             dict() | None as logprobs,
             str() | None as fingerprint,
-        ] if texts and all(isinstance(t, str) for t in texts):
-            return Reply(
-                tuple(texts),
-                prompt_tokens,
-                completion_tokens,
-                model,
-                (),
-                logprobs,
-                fingerprint,
-                attempts=0,
-                cached=True,
-            )
+        ] if all(isinstance(text, str) for text in texts) and _are_logprobs(logprobs):
+            counts = (prompt_tokens, completion_tokens)
+            reply = Reply(tuple(texts), *counts, model, (), logprobs, fingerprint, attempts=0, cached=True)
         case _:
-            raise ValueError("not a cached reply")
+            raise ValueError("it has not the shape of a reply")
+    if len(texts) > request.n or not _is_worth_keeping(request, reply):
+        raise ValueError("it is not a reply to this request")
+    return reply
+
+
+def _are_logprobs(logprobs: dict[str, object] | None) -> bool:
+    return logprobs is None or all(isinstance(value, float) for value in logprobs.values())

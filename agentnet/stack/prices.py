@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Final
 
-from agentnet.config import PriceSettings
+_DATED: Final = re.compile(r"(?P<model>.+)-\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Price:
     output: float
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Price one reply, in US dollars."""
+        """Price a number of tokens, in US dollars."""
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
 
@@ -38,24 +40,18 @@ class Prices:
     table: Mapping[str, Price]
 
     @classmethod
-    def load(cls, overrides: Mapping[str, PriceSettings] | None = None) -> Prices:
+    def load(cls, overrides: Mapping[str, Price] | None = None) -> Prices:
         """Read the package's table, with the user's prices over it."""
-        text = (files("agentnet.stack") / "prices.toml").read_text("utf-8")
-        table = {
-            name: Price(row["input"], row["output"]) for name, row in tomllib.loads(text)["models"].items()
-        }
-        return cls(table | {name: Price(row.input, row.output) for name, row in (overrides or {}).items()})
+        rows = tomllib.loads((files("agentnet.stack") / "prices.toml").read_text("utf-8"))["models"]
+        table = {name: Price(row["input"], row["output"]) for name, row in rows.items()}
+        return cls({**table, **(overrides or {})})
 
     def of(self, model_name: str) -> Price | None:
-        """Look up a model, by its name or by the longest known name it begins with; None if unknown.
+        """Look up a model; None if its price is unknown.
 
-        A dated snapshot (``gpt-4o-mini-2024-07-18``) costs what its model costs unless it is listed itself.
+        A dated snapshot (``gpt-4o-mini-2024-07-18``) costs what its model costs, unless it is listed itself.
         """
         if model_name in self.table:
             return self.table[model_name]
-        known = [
-            name
-            for name in self.table
-            if model_name.startswith(f"{name}-") and model_name[len(name) + 1 :][:1].isdigit()
-        ]
-        return self.table[max(known, key=len)] if known else None
+        dated = _DATED.fullmatch(model_name)
+        return None if dated is None else self.table.get(dated["model"])

@@ -96,7 +96,7 @@ class MockBackend:
 
     about = "answers by a known law, deterministically: for trials and tests"
     needs = "nothing"
-    scope = None
+    worth_caching = False
     name = "mock"
 
     def __init__(self, options: MockOptions | None = None) -> None:
