@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from agentnet.errors import RunStopped
 from agentnet.events import EventLog, Recorded
 from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
-from agentnet.stack import Spent
 from agentnet.streams import Streams, request_seeds, uniform
 
 Decisions = NDArray[np.int8]
@@ -37,7 +36,7 @@ class Tally:
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
         realizations: Finished realizations.
-        spent: What the budget counts, over all sittings of the run; None before it is known.
+        dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
     """
 
     n_decisions: int = 0
@@ -48,7 +47,7 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     realizations: int = 0
-    spent: Spent | None = None
+    dollars: Callable[[], float | None] = lambda: 0.0
 
 
 @dataclass(frozen=True, slots=True)

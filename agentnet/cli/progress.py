@@ -52,9 +52,10 @@ def summary(tally: Tally) -> str:
 
 def _cost(tally: Tally) -> str:
     """Say what was spent; an unknown price is said, not guessed. A run that cost nothing says nothing."""
-    if tally.spent is None or tally.spent.dollars == 0.0 or not tally.spent.calls:
+    dollars = tally.dollars()
+    if dollars == 0.0:
         return ""
-    return " · cost unknown" if tally.spent.dollars is None else f" · ${tally.spent.dollars:,.4f}"
+    return " · cost unknown" if dollars is None else f" · ${dollars:,.4f}"
 
 
 async def _bar(tally: Tally, n_realizations: int) -> None:

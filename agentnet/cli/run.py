@@ -193,7 +193,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
-        "dollars": None if tally.spent is None else tally.spent.dollars,
+        "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
         "digest": run.digest(),
     }

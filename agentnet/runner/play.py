@@ -98,7 +98,8 @@ class Runner:
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
         )
-        self._backend, self.tally.spent = stack.backend, stack.budget.spent
+        self._backend = stack.backend
+        self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
         self._odds = Odds(self._backend, run_seed=seed)
