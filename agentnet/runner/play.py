@@ -259,7 +259,7 @@ def spent_before(run: Run) -> Spent:
     calls, prompt, completion = run.rows(
         "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events WHERE cached = 0"
     )[1][0]
-    return Spent(calls or 0, prompt or 0, completion or 0)
+    return Spent(calls or 0, prompt or 0, completion or 0, dollars=None)
 
 
 def _network_row(network: Network) -> tuple[object, ...]:
