@@ -331,7 +331,8 @@ begin()
 kept, phases = {}, []
 while len(phases) < n_kills:
     most = 4 if len(phases) < 4 else 2 * n_events // n_kills
-    target, delay = count() + rng.randrange(1, most), rng.randrange(60)
+    target = count() + rng.randrange(1, most) if len(phases) < n_kills - 4 else n_events
+    delay = rng.randrange(60)
 
     def is_time():
         global delay
