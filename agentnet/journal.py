@@ -183,7 +183,7 @@ class Journal:
         realization, kind, step = self.realization, asking.kind, asking.step
         agents, sources, repeats = asking.agents, asking.sources, asking.repeats
         questions, temperatures = asking.questions, asking.temperatures
-        add_event, reply_number = self.log.add_event, self.log.reply_number
+        log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
         tally, now, counts = self.tally, time.time, kind != "reason"
 
         def record(i: int, answer: Answer) -> None:
@@ -222,6 +222,9 @@ class Journal:
             tally.n_calls += answer.attempts
             tally.prompt_tokens += prompt_tokens or 0
             tally.completion_tokens += completion_tokens or 0
+            # A step may be long: what cannot be recorded any more is not paid for to its end.
+            if log.error is not None:
+                raise log.error
 
         return Draws(
             kind,

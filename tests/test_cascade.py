@@ -34,6 +34,8 @@ Step = namedtuple("Step", columns("steps"))
 class MemoryLog:
     """Keeps what an engine writes, with no file and no thread, so that it can be played in virtual time."""
 
+    error = None
+
     def __init__(self):
         self.rows = defaultdict(list)
         self.texts = []

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from agentnet.errors import InternalError, RunFolderError, RunStopped, StorageError
+from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.read import LOG_NAME, check_schema, reading
 from agentnet.events.schema import SCHEMA_VERSION, columns, statements
 from agentnet.events.writer import (
@@ -266,6 +266,11 @@ class EventLog:
         waiter = asyncio.get_running_loop().create_future()
         self._hand_over(waiter)
         await waiter
+
+    @property
+    def error(self) -> AgentnetError | None:
+        """What went wrong with the writing, if something did: no later flush will succeed."""
+        return self._writer.error
 
     async def recorded(self, realization: int) -> Recorded:
         """Read the decisions of `realization` that stand in the log, to go on from there."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from agentnet.errors import DesignError
 from agentnet.events import EventLog
 from agentnet.experiment import Experiment
 from agentnet.journal import Voice
@@ -41,7 +42,7 @@ class QuestionBook:
     _judge: Judge = field(init=False)
 
     def __post_init__(self) -> None:
-        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self.experiment.judge)
+        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self._checked_verdict)
 
     def voice(self, news: int) -> Voice:
         """Say what agents are asked about news item number `news`."""
@@ -59,6 +60,18 @@ class QuestionBook:
         if question is None:
             question = self._questions[key] = self._render(kind, news, profile)
         return question
+
+    def _checked_verdict(self, text: str) -> Verdict:
+        """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
+        verdict = self.experiment.judge(text)
+        if not isinstance(verdict, Verdict):
+            raise DesignError(
+                f"{type(self.experiment).__name__}.judge returned {verdict!r}; it returns an "
+                "agentnet.prompts.Verdict: Verdict(True, 'its reason'), or Verdict(None, '', 'no_answer')"
+            )
+        if verdict.decision is None and not verdict.problem:
+            return verdict._replace(problem="no_answer")
+        return verdict
 
     def _render(self, kind: str, news: int, profile: int) -> Question:
         item, of_profile = self.items[news], Profile.from_index(profile)
