@@ -168,8 +168,12 @@ class LogSettings(Section):
 class PriceSettings(Section):
     """What a model costs."""
 
-    input: Annotated[float, Field(ge=0, description="US dollars for a million prompt tokens")]
-    output: Annotated[float, Field(ge=0, description="US dollars for a million completion tokens")]
+    input: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million prompt tokens")
+    ]
+    output: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million completion tokens")
+    ]
 
 
 class StackSettings(Section):
@@ -180,39 +184,63 @@ class StackSettings(Section):
         FilePath | None, Field(description="where, if not in RUNS/.cache"), OPERATIONAL
     ] = None
     requests_per_minute: Annotated[
-        float | None, Field(gt=0, description="bound on requests a minute"), OPERATIONAL
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="bound on requests a minute, above 0"),
+        OPERATIONAL,
     ] = None
     tokens_per_minute: Annotated[
-        float | None, Field(gt=0, description="bound on tokens a minute, in and out"), OPERATIONAL
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="bound on tokens a minute, in and out, above 0"),
+        OPERATIONAL,
     ] = None
     max_in_flight: Annotated[
         int | None,
-        Field(ge=1, description="bound on requests in flight; default: engine.workers"),
+        Field(ge=1, description="bound on requests in flight, at least 1; default: engine.workers"),
         OPERATIONAL,
     ] = None
     min_in_flight: Annotated[
-        int, Field(ge=1, description="requests in flight that an overloaded server still gets"), OPERATIONAL
+        int,
+        Field(ge=1, description="requests in flight that an overloaded server still gets, at least 1"),
+        OPERATIONAL,
     ] = 1
     start_in_flight: Annotated[
-        int | None, Field(ge=1, description="requests in flight at first; default: the bound"), OPERATIONAL
+        int | None,
+        Field(ge=1, description="requests in flight at first, at least 1; default: the bound"),
+        OPERATIONAL,
     ] = None
     max_attempts: Annotated[
         int, Field(ge=1, le=100, description="calls made for one request at most, 1 to 100"), OPERATIONAL
     ] = 6
     max_wait_s: Annotated[
-        float, Field(gt=0, description="longest wait between two attempts, in seconds"), OPERATIONAL
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="longest wait between two attempts, in seconds, above 0; a server may ask for more",
+        ),
+        OPERATIONAL,
     ] = 60.0
     give_up_after_s: Annotated[
-        float, Field(gt=0, description="no further attempt after this many seconds"), OPERATIONAL
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="no attempt later than this after the first failed, in seconds, above 0",
+        ),
+        OPERATIONAL,
     ] = 900.0
     max_calls: Annotated[
-        int | None, Field(ge=0, description="bound on calls of the whole run"), OPERATIONAL
+        int | None, Field(ge=0, description="bound on calls of the whole run, from 0"), OPERATIONAL
     ] = None
     max_tokens: Annotated[
-        int | None, Field(ge=0, description="bound on tokens of the whole run, in and out"), OPERATIONAL
+        int | None,
+        Field(ge=0, description="bound on tokens of the whole run, in and out, from 0"),
+        OPERATIONAL,
     ] = None
     max_cost: Annotated[
-        float | None, Field(ge=0, description="bound on the whole run's cost, in US dollars"), OPERATIONAL
+        float | None,
+        Field(ge=0, allow_inf_nan=False, description="bound on the whole run's cost, in US dollars, from 0"),
+        OPERATIONAL,
     ] = None
     prices: Annotated[
         dict[str, PriceSettings],

@@ -12,8 +12,6 @@ from agentnet.stack.prices import Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
 from agentnet.stack.wrapper import Wrapper
 
-_FLAGS: Final = {"calls": "--max-calls", "tokens": "--max-tokens", "dollars": "--max-cost"}
-
 
 class Spent(NamedTuple):
     """What was spent.
@@ -207,15 +205,18 @@ class Budget(Wrapper):
         )
 
     def _used_up(self, bound: str) -> str:
-        spent, flag = self.spent, _FLAGS[bound]
-        what, limit = {
-            "calls": (f"{spent.calls:,} calls", f"{self._max_calls:,}"),
-            "tokens": (f"{spent.prompt_tokens + spent.completion_tokens:,} tokens", f"{self._max_tokens:,}"),
-            "dollars": (f"${spent.dollars or 0.0:,.4f}", f"${self._max_dollars:,}"),
-        }[bound]
+        spent = self.spent
+        match bound:
+            case "calls":
+                so_far, limit, setting = f"{spent.calls:,} calls", f"{self._max_calls:,}", "max_calls"
+            case "tokens":
+                n_tokens = spent.prompt_tokens + spent.completion_tokens
+                so_far, limit, setting = f"{n_tokens:,} tokens", f"{self._max_tokens:,}", "max_tokens"
+            case _:
+                so_far, limit, setting = f"${spent.dollars:,.4f}", f"${self._max_dollars:,}", "max_cost"
         return (
-            f"the budget is used up: {what} spent, and the next call's worst case would go over {limit}; "
-            f"resume the run with a higher {flag} to go on"
+            f"the budget is used up: {so_far} spent, and the next call's worst case would go over {limit}; "
+            f"resume the run with a higher stack.{setting} to go on"
         )
 
 

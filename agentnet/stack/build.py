@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from agentnet.backend import Backend
 from agentnet.config import BackendSettings, StackSettings
+from agentnet.errors import ConfigurationError
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
 from agentnet.stack.budget import Budget, Spent
 from agentnet.stack.cache import Cache
@@ -60,7 +62,8 @@ def build_stack(
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
 
     Raises:
-        ConfigurationError: Money is bounded but the model's price is unknown.
+        ConfigurationError: Money is bounded but the model's price is unknown, or settings contradict each
+            other.
         StorageError: The cache cannot be opened.
     """
     pause, prompt_tokens = Pause(longest_s=settings.give_up_after_s), PromptTokens()
@@ -107,15 +110,31 @@ def _limit(
     pause: Pause,
     tell: Callable[[LimitChange], None] | None,
 ) -> AdaptiveLimit:
-    highest = min(in_flight, settings.max_in_flight or in_flight)
+    lowest, start, highest = _in_order(settings)
     return AdaptiveLimit(
         backend,
-        start=settings.start_in_flight or highest,
-        lowest=min(settings.min_in_flight, highest),
-        highest=highest,
+        start=min(start or in_flight, in_flight),
+        lowest=min(lowest, in_flight),
+        highest=min(highest or in_flight, in_flight),
         pause=pause,
         tell=tell,
     )
+
+
+def _in_order(settings: StackSettings) -> tuple[int, int | None, int | None]:
+    """Give the lowest, first and highest in-flight limit.
+
+    Raises:
+        ConfigurationError: They contradict each other.
+    """
+    names = ("min_in_flight", "start_in_flight", "max_in_flight")
+    given = [(name, value) for name in names if (value := getattr(settings, name)) is not None]
+    for (name, value), (above, bound) in pairwise(given):
+        if value > bound:
+            raise ConfigurationError(
+                f"stack.{name} = {value} is above stack.{above} = {bound}; lower the one or raise the other"
+            )
+    return settings.min_in_flight, settings.start_in_flight, settings.max_in_flight
 
 
 def _throttled(inner: Backend, settings: StackSettings, pause: Pause, prompt_tokens: PromptTokens) -> Backend:

@@ -61,7 +61,7 @@ class Cache(Wrapper):
     ) -> None:
         super().__init__(inner)
         self._folder = folder
-        self._complain = complain or (lambda _: None)
+        self._complain = _keep_quiet if complain is None else complain
         identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
         self._prompts: dict[Messages, Any] = {}
@@ -202,6 +202,10 @@ class _Writer(threading.Thread):
         self._shelf.close()
 
 
+def _keep_quiet(_: str) -> None:
+    """Leave a complaint at that."""
+
+
 def _known_keys(shelf: Shelf, scope: bytes, folder: Path) -> set[bytes]:
     """List the keys of one scope: most look-ups are misses, which need no look at the disk then."""
     try:
@@ -252,12 +256,17 @@ def _parse(spelt: str, request: Request) -> Reply:
     match json.loads(spelt):
         case [
             [*texts],
-            int() | None as prompt_tokens,
-            int() | None as completion_tokens,
+            prompt_tokens,
+            completion_tokens,
             str() as model,
             dict() | None as logprobs,
             str() | None as fingerprint,
-        ] if all(isinstance(text, str) for text in texts) and _are_logprobs(logprobs):
+        ] if (
+            all(isinstance(text, str) for text in texts)
+            and _is_count(prompt_tokens)
+            and _is_count(completion_tokens)
+            and (logprobs is None or all(isinstance(value, float) for value in logprobs.values()))
+        ):
             counts = (prompt_tokens, completion_tokens)
             reply = Reply(tuple(texts), *counts, model, (), logprobs, fingerprint, attempts=0, cached=True)
         case _:
@@ -267,5 +276,5 @@ def _parse(spelt: str, request: Request) -> Reply:
     return reply
 
 
-def _are_logprobs(logprobs: dict[str, object] | None) -> bool:
-    return logprobs is None or all(isinstance(value, float) for value in logprobs.values())
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0)

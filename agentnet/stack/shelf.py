@@ -55,7 +55,15 @@ TROUBLE: Final = (
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
-    """Lets bytes through as keys and text as values; anything else is refused, on the way in and out."""
+    """Lets bytes through as keys and text as values; anything else is refused, on the way in and out.
+
+    Args:
+        directory: Where diskcache would put files.
+        settings: What the file's settings say of a disk; passed over.
+    """
+
+    def __init__(self, directory: str, **settings: object) -> None:  # noqa: ARG002 - diskcache's signature
+        super().__init__(directory)
 
     def put(self, key: object) -> tuple[object, bool]:
         """Accept a key of bytes."""
