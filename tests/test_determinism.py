@@ -22,6 +22,7 @@ from agentnet.config import EngineSettings, LogSettings, Settings
 from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunStopped
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment, Source
 from agentnet.exposures import AskingRule
+from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare
 from agentnet.streams import mix
 
@@ -259,6 +260,56 @@ def test_a_run_stopped_at_missing_answers_and_gone_on_without_the_policy_ends_as
     assert Run(prepared.folder).digest() == whole["cascade"][0]
 
 
+class Depends(CascadeExperiment):
+    """An experiment that does not keep its promise: what it makes depends on a class attribute."""
+
+    items_per_severity = 1
+    repeats = 1
+    n_agents = 8
+    degree = 3
+    network_seed: int | None = None
+    profile = "equal"
+    greeting = ""
+
+    def make_network(self, seed):
+        return super().make_network(seed if Depends.network_seed is None else Depends.network_seed)
+
+    def assign_profiles(self, network, seed):
+        return assign(Depends.profile, network.n_agents, seed=seed)
+
+    def messages(self, prompts, kind, profile, item):
+        return (("system", Depends.greeting), *super().messages(prompts, kind, profile, item))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("network_seed", 5, "was begun on another network"),
+        ("profile", "00000", "was begun with other profiles"),
+        ("greeting", "Hello!", "was begun with another (seed|exposure) prompt to profile [01]{5} about '"),
+    ],
+)
+def test_a_run_is_not_gone_on_with_on_what_it_did_not_begin_with(new_run, monkeypatch, name, value, words):
+    prepared = new_run(Depends(), workers=1)
+
+    def play(cut=None):
+        backend = Mock(cut=cut)
+        runner = Runner(prepared, backend)
+        backend.then = runner.interrupt
+        asyncio.run(runner.play())
+
+    with pytest.raises(Interrupted):
+        play(cut=12)
+    before = rows_of(prepared.folder)
+    with monkeypatch.context() as changed:
+        changed.setattr(Depends, name, value)
+        with pytest.raises(RunFolderError, match=words):
+            play()
+    assert rows_of(prepared.folder) == before
+    play()
+    assert Run(prepared.folder).meta["status"] == "finished"
+
+
 # Killing the process
 
 
@@ -286,6 +337,7 @@ from agentnet.config import Settings
 from agentnet.events import LOG_NAME
 from agentnet.events.read import reading
 from agentnet.experiment import Source
+from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare, reopen
 
 folder, n_events, n_kills = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
