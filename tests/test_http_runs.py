@@ -145,11 +145,11 @@ def test_a_bound_on_calls_is_hard_with_retries_and_many_in_flight(tmp_path: Path
         faults = FaultPlan(rates={"http_500": 0.3})
         async with start_server(double(faults=faults)) as server:
             bounded = settings(server.base_url, tmp_path / "runs", stack={"max_calls": 300}, repeats=1)
-            with pytest.raises(RunStopped, match="max-calls"):
+            with pytest.raises(RunStopped, match="max_calls"):
                 await play(tmp_path / "run", bounded)
             assert server.ledger.calls <= 300
             more = settings(server.base_url, tmp_path / "runs", stack={"max_calls": 400}, repeats=1)
-            with pytest.raises(RunStopped, match="max-calls"):
+            with pytest.raises(RunStopped, match="max_calls"):
                 await play(tmp_path / "run", more)
             assert 300 < server.ledger.calls <= 400
 
@@ -161,7 +161,7 @@ def test_a_bound_on_money_is_kept_and_the_spent_money_is_what_the_server_counted
         async with start_server(double()) as server:
             prices = {"double": {"input": 1.0, "output": 10.0}}
             stack = {"max_cost": 0.05, "prices": prices}
-            with pytest.raises(RunStopped, match="max-cost"):
+            with pytest.raises(RunStopped, match="max_cost"):
                 await play(tmp_path / "run", settings(server.base_url, tmp_path / "runs", stack=stack))
             ledger = server.ledger
             spent = (ledger.prompt_tokens * 1.0 + ledger.completion_tokens * 10.0) / 1e6
