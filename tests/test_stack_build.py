@@ -272,6 +272,7 @@ def test_else_every_option_that_may_decide_a_reply_is_part_of_it():
     assert scope(law="constant", probability=0.2) != scope(law="constant", probability=0.8)
     assert scope(law="a", probability=0.2) == scope(probability=0.2, law="a")
     assert scope(law="a", latency_s=1.0) == scope(law="a")
+    assert len({scope(), scope(base_url="http://a"), scope(base_url="http://b"), scope(endpoints=["a"])}) == 4
 
 
 def test_a_mock_with_another_law_is_not_answered_from_the_first_ones_replies(tmp_path):

@@ -408,7 +408,15 @@ def break_columns(folder):
         db.execute("ALTER TABLE Cache RENAME COLUMN raw TO cooked")
 
 
-@pytest.mark.parametrize("damage", [break_file, break_settings, break_schema, break_columns])
+def break_pages(folder):
+    """Spoil the later half of a file that is long enough to begin well."""
+    ask(folder, *[ASK._replace(seed=i) for i in range(1000)])
+    path = folder / "cache.db"
+    half = path.stat().st_size // 2
+    path.write_bytes(path.read_bytes()[:half] + b"\xff" * half)
+
+
+@pytest.mark.parametrize("damage", [break_file, break_settings, break_schema, break_columns, break_pages])
 def test_a_file_that_is_no_cache_is_an_error_with_a_way_out(tmp_path, damage):
     remembered(tmp_path)
     damage(tmp_path)
@@ -488,7 +496,7 @@ def test_closing_does_not_try_for_ever_to_write_what_cannot_be_written(tmp_path,
 
 
 def test_closing_writes_what_is_left_and_closes_the_inner_backend(tmp_path):
-    requests = [ASK._replace(seed=i) for i in range(3000)]
+    requests = [ASK._replace(seed=i) for i in range(1500)]
 
     async def main():
         async with opened(tmp_path) as (cache, backend):

@@ -164,7 +164,7 @@ def test_the_waits_of_many_requests_are_spread():
             st.lists(st.sampled_from(["rate_limit", "timeout", "broken"]), max_size=5),
             st.sampled_from(["Yes", "rejected", "stopped"]),
         ),
-        max_size=20,
+        max_size=8,
     )
 )
 def test_concurrent_requests_never_mix(fates):

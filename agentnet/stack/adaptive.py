@@ -65,6 +65,7 @@ class AdaptiveLimit(Wrapper):
         # How many may be in flight as of now: the limit, or 0 during a pause. Whenever somebody waits, at
         # least so many are in flight: `_admit` is called after every change of either.
         self._room = self.limit
+        self._paused_in: asyncio.AbstractEventLoop | None = None
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._era = 0
@@ -102,9 +103,10 @@ class AdaptiveLimit(Wrapper):
         return reply
 
     async def _wait_for_room(self) -> None:
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
         self._waiting.append(place)
-        if not self._room and self._pause.left_s() <= 0.0:
+        if not self._room and self._paused_in is not loop:
             # The event loop that was to end the pause is gone.
             self._resume()
         try:
@@ -138,8 +140,9 @@ class AdaptiveLimit(Wrapper):
             self._shrink(error.kind)
         if self._pause.heed(error) and self._room:
             self._room = 0
-            self._say(0, "paused")
+            self._paused_in = asyncio.get_running_loop()
             self._resume_later()
+            self._say(0, "paused")
 
     def _shrink(self, reason: str) -> None:
         # Calls of the same era saw the same overload: it counts once.
@@ -154,7 +157,7 @@ class AdaptiveLimit(Wrapper):
         left_s = self._pause.left_s()
         if left_s > 0.0:
             asyncio.get_running_loop().call_later(left_s, self._resume_later)
-        elif not self._room:
+        else:
             self._resume()
 
     def _resume(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from agentnet.backend import Backend
 from agentnet.config import BackendSettings, StackSettings
@@ -19,6 +20,8 @@ from agentnet.stack.prices import Price, Prices
 from agentnet.stack.retry import Retry
 from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
+
+_PLACES: Final = frozenset({"base_url", "endpoints"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +96,14 @@ def cache_scope(backend: Backend, settings: BackendSettings) -> str:
     """Tell what the replies of `backend` depend on beside its name, its model name and the request.
 
     A backend may say so itself, by an attribute ``scope`` (its base URL, say). Of one that does not, every
-    option counts that is not operational: a mock with another law must not be answered from the first one's
-    replies.
+    option counts that is not operational, and where it asks: a mock with another law or another server under
+    the same model name must not be answered from the first one's replies.
     """
     stated = getattr(backend, "scope", None)
     if isinstance(stated, str):
         return stated
-    options = {key: value for key, value in settings.options.items() if key not in settings.operational_keys}
+    passed_over = settings.operational_keys - _PLACES
+    options = {key: value for key, value in settings.options.items() if key not in passed_over}
     return json.dumps(options, sort_keys=True, default=repr)
 
 

@@ -66,7 +66,8 @@ class Cache(Wrapper):
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
         self._prompts: dict[Messages, Any] = {}
         self._shelf = Shelf(folder)
-        self._known = _known_keys(self._shelf, self._scope, folder)
+        # Most look-ups are misses, which need no look at the disk so.
+        self._known = self._shelf.keys(self._scope, _SCOPE_BYTES + _DRAW_BYTES)
         self._writer = _Writer(self._shelf, folder)
         self.hits = 0
         self.misses = 0
@@ -204,17 +205,6 @@ class _Writer(threading.Thread):
 
 def _keep_quiet(_: str) -> None:
     """Leave a complaint at that."""
-
-
-def _known_keys(shelf: Shelf, scope: bytes, folder: Path) -> set[bytes]:
-    """List the keys of one scope: most look-ups are misses, which need no look at the disk then."""
-    try:
-        return shelf.keys(scope, _SCOPE_BYTES + _DRAW_BYTES)
-    except TROUBLE as error:
-        raise unusable(folder, error) from error
-    finally:
-        # Each thread opens a connection of its own when it needs one; this may not be the loop's thread.
-        shelf.close()
 
 
 def _is_worth_keeping(request: Request, reply: Reply) -> bool:

@@ -118,12 +118,20 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
         return super().reset(key, _SETTINGS[key], update) if key in _SETTINGS else value
 
     def keys(self, prefix: bytes, length: int) -> set[bytes]:
-        """List the keys of `length` bytes that begin with `prefix`."""
-        rows = self._sql(
-            "SELECT key FROM Cache WHERE key BETWEEN ? AND ? AND length(key) = ? AND raw = 1",
-            (prefix, prefix.ljust(length, b"\xff"), length),
-        )
-        return {key for (key,) in rows}
+        """List the keys of `length` bytes that begin with `prefix`.
+
+        Raises:
+            StorageError: The file is damaged.
+        """
+        query = "SELECT key FROM Cache WHERE key BETWEEN ? AND ? AND length(key) = ? AND raw = 1"
+        try:
+            rows = self._sql(query, (prefix, prefix.ljust(length, b"\xff"), length))
+            return {key for (key,) in rows}
+        except TROUBLE as error:
+            raise unusable(Path(self.directory), error) from error
+        finally:
+            # Each thread opens a connection of its own when it needs one: this may not be the loop's thread.
+            self.close()
 
     def put_all(self, rows: Iterable[tuple[bytes, str]]) -> None:
         """Write rows in one transaction; what stood under their keys goes.

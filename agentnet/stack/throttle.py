@@ -139,10 +139,8 @@ class Throttle(Wrapper):
         except TransientError as error:
             self._pause.heed(error)
             raise
-        if turnstile.bucket is not None and reply.prompt_tokens is not None:
-            self._prompt_tokens.learn(request, reply.prompt_tokens)
-            if reply.completion_tokens is not None:
-                turnstile.bucket.refund(n_tokens - reply.prompt_tokens - reply.completion_tokens)
+        if turnstile.bucket is not None:
+            turnstile.bucket.refund(n_tokens - self._used(request, reply))
         return reply
 
     async def aclose(self) -> None:
@@ -150,6 +148,15 @@ class Throttle(Wrapper):
         if self._turnstile is not None:
             await self._turnstile.aclose()
         await super().aclose()
+
+    def _used(self, request: Request, reply: Reply) -> int:
+        """Count what a call used; what the server does not say, as it was reserved."""
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        if prompt is None:
+            prompt = self._prompt_tokens.likely(request)
+        else:
+            self._prompt_tokens.learn(request, prompt)
+        return prompt + (request.n * request.max_tokens if completion is None else completion)
 
     def _turnstile_here(self) -> _Turnstile:
         """Give the running loop's turnstile: clock, queue and feeder belong to a loop."""
