@@ -4,10 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -19,7 +20,8 @@ from hypothesis import strategies as st
 from agentnet import Run
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings
-from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunStopped
+from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunStopped, StorageError
+from agentnet.events import LOG_NAME
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment, Source
 from agentnet.exposures import AskingRule
 from agentnet.profiles import assign
@@ -212,6 +214,16 @@ def interrupt_then_cancel(runner, playing):
     return both
 
 
+def cancel_again_and_again(_, playing):
+    def several():
+        playing.cancel()
+        if len(turns) < 6:
+            turns.append(asyncio.get_running_loop().call_soon(several))
+
+    turns = []
+    return several
+
+
 def fail(*_):
     def unusable():
         raise BackendUnusable("quota exhausted")
@@ -233,7 +245,7 @@ def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, wh
 
 @settings(max_examples=4)
 @given(cuts=cuts, way=ways, family=st.sampled_from(["cascade", "ratio"]))
-@pytest.mark.parametrize("break_off", [cancel, interrupt_then_cancel, fail])
+@pytest.mark.parametrize("break_off", [cancel, cancel_again_and_again, interrupt_then_cancel, fail])
 def test_a_run_that_is_broken_off_anywhere_ends_as_the_whole(copied, whole, break_off, cuts, way, family):
     prepared = copied(family, **way)
     asked = sittings(prepared, cuts, break_off)
@@ -258,6 +270,73 @@ def test_a_run_stopped_at_missing_answers_and_gone_on_without_the_policy_ends_as
     keep_going = copied(workers=4).settings
     asyncio.run(Runner(replace(prepared, settings=keep_going), Mock()).play())
     assert Run(prepared.folder).digest() == whole["cascade"][0]
+
+
+class Breaks(CascadeExperiment):
+    """An experiment with a bug in one of its methods, which shows at the method's n-th call."""
+
+    items_per_severity = 1
+    repeats = 2
+    n_agents = 16
+    degree = 3
+    steps = 4
+
+    broken = ""
+    n_calls = 0
+
+    def _may_break(self, method):
+        Breaks.n_calls += method == Breaks.broken
+        if method == Breaks.broken and Breaks.n_calls == 3:
+            raise ZeroDivisionError(method)
+
+    def make_network(self, seed):
+        self._may_break("make_network")
+        return super().make_network(seed)
+
+    def assign_profiles(self, network, seed):
+        self._may_break("assign_profiles")
+        return super().assign_profiles(network, seed)
+
+    def messages(self, prompts, kind, profile, item):
+        self._may_break("messages")
+        return super().messages(prompts, kind, profile, item)
+
+    def judge(self, text):
+        self._may_break("judge")
+        return super().judge(text)
+
+
+@pytest.mark.parametrize("method", ["make_network", "assign_profiles", "messages", "judge"])
+def test_an_error_of_the_experiments_own_ends_the_sitting_and_is_all_that_is_lost(
+    new_run, monkeypatch, method
+):
+    prepared, unbroken = new_run(Breaks(), seed=6), new_run(Breaks(), seed=6)
+    asyncio.run(Runner(unbroken, Mock()).play())
+    monkeypatch.setattr(Breaks, "n_calls", 0)
+    monkeypatch.setattr(Breaks, "broken", method)
+    broken = Mock(1)
+    with pytest.raises(ZeroDivisionError, match=method):
+        asyncio.run(Runner(prepared, broken).play())
+    lost = {key[:6] for key in broken.asked} - rows_of(prepared.folder).keys()
+    assert len(lost) == (method == "judge")
+    (reason,) = Run(prepared.folder).rows("SELECT detail FROM incidents WHERE kind = 'stopped'")[1]
+    assert json.loads(reason[0]) == {"reason": method}
+    mended = Mock()
+    asyncio.run(Runner(prepared, mended).play())
+    assert Run(prepared.folder).digest() == Run(unbroken.folder).digest()
+    assert {key[:6] for key in mended.asked} & {key[:6] for key in broken.asked} == lost
+
+
+def test_a_log_that_breaks_while_realizations_are_played_side_by_side_ends_them_all(copied):
+    prepared = copied(workers=4)
+
+    def drop_events():
+        with closing(sqlite3.connect(prepared.folder / LOG_NAME)) as connection:
+            connection.execute("DROP TABLE events")
+
+    backend = Mock(1, cut=40, then=drop_events)
+    with pytest.raises(StorageError, match="no such table: events"):
+        asyncio.run(Runner(prepared, backend).play())
 
 
 class Depends(CascadeExperiment):
