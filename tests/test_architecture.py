@@ -38,9 +38,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "testing": {"errors", "streams", "backend"},
     "analysis": {"errors", "events"},
+    "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing"),
+        *("sampler", "testing", "bench"),
     },
 }
 HEAVY = {
