@@ -242,6 +242,13 @@ def test_a_damaged_entry_is_a_miss_that_says_so_and_is_replaced(tmp_path, value)
     assert ask(tmp_path, ASK, script=[])[1] == 0
 
 
+def test_a_damaged_entry_is_complained_of_once(tmp_path):
+    plant(tmp_path, remembered(tmp_path), value="{}")
+    complaints, refused = Complaints(), Reply(("I will not",), finish=("refusal",))
+    assert ask(tmp_path, ASK, ASK, script=[refused, refused], complain=complaints)[1] == 2
+    assert len(complaints) == 1
+
+
 def test_an_entry_that_is_gone_is_a_miss(tmp_path):
     key, complaints = remembered(tmp_path), Complaints()
 

@@ -197,6 +197,27 @@ def test_concurrent_requests_never_mix(fates):
         assert end != "Yes" or outcome.texts == (f"Yes {number}",)
 
 
+def test_each_request_waits_as_long_as_it_was_told_itself():
+    """The n-th is told to come back in 10 n seconds."""
+    times = {}
+
+    async def answer(request):
+        number = request.seed
+        await asyncio.sleep(0.1 * number)
+        if number not in times:
+            times[number] = None
+            return busy(10.0 * (number + 1))
+        times[number] = asyncio.get_running_loop().time()
+        return "Yes"
+
+    async def ask():
+        retry = Retry(ScriptedBackend(answer))
+        await asyncio.gather(*(retry.complete(ASK._replace(seed=number)) for number in range(10)))
+
+    run_in_virtual_time(ask())
+    assert times == {number: pytest.approx(10.0 * (number + 1) + 0.2 * number) for number in range(10)}
+
+
 def test_a_cancelled_request_is_not_tried_again():
     backend = ScriptedBackend(lambda _: busy())
 
