@@ -123,7 +123,7 @@ ways = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(way=ways, number=st.integers(0, 10**6), family=st.sampled_from(["cascade", "ratio"]))
 @example(way={"workers": 256, "realizations_at_once": 64, "log": {}}, number=1, family="cascade")
 def test_workers_latency_order_and_log_groups_never_change_the_run(copied, whole, way, number, family):
@@ -234,7 +234,7 @@ def fail(*_):
 cuts = st.lists(st.integers(1, 150), min_size=1, max_size=8)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(cuts=cuts, way=ways)
 @example(cuts=[1, 1, 2, 3, 5, 8, 13, 21, 34, 55], way={"workers": 3})
 def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, whole, cuts, way):
@@ -243,7 +243,7 @@ def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, wh
     assert (Run(prepared.folder).digest(), asked) == whole["cascade"]
 
 
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(cuts=cuts, way=ways, family=st.sampled_from(["cascade", "ratio"]))
 @pytest.mark.parametrize("break_off", [cancel, cancel_again_and_again, interrupt_then_cancel, fail])
 def test_a_run_that_is_broken_off_anywhere_ends_as_the_whole(copied, whole, break_off, cuts, way, family):
