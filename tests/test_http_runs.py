@@ -23,7 +23,7 @@ from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.testing.faults import FaultPlan
 from agentnet.testing.server import LIKE_VLLM, ServerDouble, start_server
 
-# Every fault that another try of the same request cures. Hanging sockets cost a time-out each, so fewer of them.
+# Every fault that another try of the same request cures; a hanging socket costs a time-out, so fewer of them.
 CURABLE = {
     **dict.fromkeys(("rate_limit", "rate_limit_bare", "http_500", "http_502", "http_503", "http_529"), 0.03),
     **dict.fromkeys(("reset", "disconnect", "half_body", "malformed_json"), 0.02),
@@ -68,7 +68,7 @@ def settings(
 async def play(folder: Path, chosen: Settings) -> Run:
     """Play the small experiment to its end, or resume it."""
     backend = make_backend(chosen.backend.name, chosen.backend.options, {"OPENAI_API_KEY": KEY})
-    if folder.exists():
+    if folder.exists():  # noqa: ASYNC240 - a test may block
         prepared = reopen(folder, chosen)
     else:
         source = Source(Path("small.py"), SMALL)
@@ -241,7 +241,7 @@ def test_after_kills_no_call_that_was_recorded_is_made_again(tmp_path: Path) -> 
             n_again = 0
             for target in (30, 150, 400, None):
                 process = start(folder, server.base_url, runs)
-                while target is not None and recorded(folder) < target and process.poll() is None:
+                while target is not None and recorded(folder) < target and process.poll() is None:  # noqa: ASYNC110 - the log tells nobody
                     await asyncio.sleep(0.02)
                 n_seen = recorded(folder)
                 if target is not None:
