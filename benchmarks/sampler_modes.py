@@ -8,7 +8,7 @@ cost as many requests as there are distinct prompts at most, whatever the number
 Every run is a real one, by `agentnet.runner`, with stack and event log (Parquet only if asked for), in a
 process of its own: peak memory and CPU seconds are that process's, imports and networks included.
 
-    python benchmarks/sampler_modes.py [--agents 1000000] [--parquet] [--json]
+    python benchmarks/sampler_modes.py [--agents 1000000] [--steps 15] [--parquet] [--json]
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--agents", type=int, default=1_000_000, help="of the large cascade; 0 for none")
+    parser.add_argument("--steps", type=int, default=15, help="of the large cascade: 15 reach a part of it")
     parser.add_argument("--parquet", action="store_true", help="let the large run write Parquet as well")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--play", help=argparse.SUPPRESS)
@@ -159,7 +160,8 @@ def main() -> None:
     faults = [] if saving >= LEAST_SAVING else [f"choices saves only {saving:.1f} times the prompt tokens"]
     large: dict[str, dict[str, float]] = {}
     if given.agents:
-        order = Order("logprobs", "Large", {"n_agents": given.agents}, parquet=given.parquet)
+        design = {"n_agents": given.agents, "steps": given.steps}
+        order = Order("logprobs", "Large", design, parquet=given.parquet)
         large["logprobs"] = play_apart(order)
         found["large"] = {"agents": given.agents, **large["logprobs"]}
     for mode, row in {**paper, **{f"logprobs, {given.agents:,} agents": r for r in large.values()}}.items():
