@@ -393,7 +393,7 @@ class Round(NamedTuple):
 async def carry_out(client: Client, order: Order) -> Round:
     """Make the calls of one round, with every connection open and warm before."""
     async with client.open(order.url, order.in_flight) as flood:
-        await flood(2 * order.in_flight)
+        await flood(order.in_flight)
         gc.collect()
         if client.is_calm:
             gc.freeze()
