@@ -23,7 +23,7 @@ test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests wit
 test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)
 	$(BIN)/python tests/vllm/tiny_server.py install $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python tests/vllm/tiny_server.py model build/tiny-model
-	VLLM_VENV=$(VLLM_VENV) VLLM_MODEL=build/tiny-model $(BIN)/python -m pytest tests/vllm --durations=0
+	VLLM_VENV=$(VLLM_VENV) VLLM_MODEL=build/tiny-model $(BIN)/python -m pytest tests/vllm -o faulthandler_timeout=0 --durations=0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
