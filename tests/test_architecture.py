@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench"),
+        *("sampler", "testing", "bench", "prompts"),
     },
 }
 HEAVY = {
