@@ -363,7 +363,9 @@ def test_a_missing_answer_to_the_seed_question_passes_it_on():
 
 
 def test_seeding_asks_the_seed_question_and_steps_the_exposure_question():
-    played = play(random_regular(8, 3, seed=1), lambda _: "yes", workers=1)
+    said = iter(["no", "no", *["yes"] * 99])
+    played = play(random_regular(8, 3, seed=1), lambda _: next(said), workers=1)
+    assert {e.agent for e in played.events[:2]} & {e.agent for e in played.exposures}, "asked both"
     for request, event in zip(played.backend.requests, played.events, strict=True):
         kind = "seed" if event.step == 0 else "exposure"
         assert request.messages == (("user", f"{kind} to profile {event.agent % 32}"),)

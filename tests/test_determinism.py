@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -546,3 +547,15 @@ def test_a_command_that_was_killed_is_resumed_to_the_whole(unbroken, command, tm
     assert Run(tmp_path / "run").meta["status"] == "running"
     resumed = command("run", "--resume", "run", "--json", "-S", "backend.latency_s=0")
     assert json.loads(resumed.out)["digest"] == unbroken.digest()
+
+
+def test_a_run_that_was_killed_after_its_last_answer_is_resumed_to_be_exported(command, tmp_path):
+    experiment = tmp_path / "small.py"
+    experiment.write_text(SMALL)
+    whole = json.loads(command("run", experiment, "--out", "run", "--json", "-S", "repeats=1").out)
+    exported = tmp_path / "run" / "parquet"
+    shutil.rmtree(exported)
+    resumed = json.loads(command("run", "--resume", "run", "--json").out)
+    assert (resumed["digest"], resumed["calls"]) == (whole["digest"], 0)
+    assert exported.is_dir()
+    assert command("run", "--resume", "run").code == 2

@@ -1,7 +1,11 @@
 """One pool of workers asks the draws of all realizations: all of them, once, oldest batch first."""
 
 import asyncio
+import gc
 import heapq
+import weakref
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -180,6 +184,26 @@ def test_a_pool_can_be_used_by_an_owner_batch_after_batch():
         return asked
 
     assert run_in_virtual_time(main()) == [0, 1, 2, 3] * 3
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_pool_forgets_earlier_batches(failing):
+    async def main():
+        async def ask(i):
+            await asyncio.sleep(1)
+            if failing:
+                raise Failed(i)
+
+        asks = [partial(ask) for _ in range(3)]
+        forgotten = [weakref.ref(each) for each in asks]
+        async with Pool(2) as pool:
+            while asks:
+                with suppress(Failed):
+                    await pool.run(asks.pop(0), 4)
+            gc.collect()
+            return [each() is None for each in forgotten[:2]]
+
+    assert run_in_virtual_time(main()) == [True, True]
 
 
 # Draws that fail
