@@ -99,6 +99,20 @@ def test_tables_are_for_people(command):
     assert "knee" in swept.out
 
 
+def test_a_quantile_beyond_what_was_seen_is_said_to_be(command, scripted):
+    async def answer(_):
+        if len(backend.requests) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(3600)
+        return Reply(("yes",), 10, 1)
+
+    backend = scripted(answer)
+    done = command("bench", "--in-flight", 1, "--calls", 99)
+    assert done.code == 130
+    assert "beyond what was seen" in done.out
+    assert "unanswered" in done.out
+
+
 def test_errors_and_unusable_replies_are_told(command):
     troubles = ("-S", "backend.transient_rate=0.3", "-S", "backend.invalid_rate=0.3")
     done = command("bench", *QUICK, *troubles, "--in-flight", 2, "--calls", 60)
@@ -142,6 +156,7 @@ def test_nothing_is_drawn_where_nothing_was_answered(command, scripted, tmp_path
     scripted(lambda _: BackendUnusable("wrong key"))
     done = command("bench", "--calls", 10, "--plot", tmp_path / "a.svg")
     assert done.code == 3
+    assert "nan" not in done.out
     assert not (tmp_path / "a.svg").exists()
 
 

@@ -131,7 +131,9 @@ def test_tokens_that_are_not_counted_are_unknown():
 
 
 def test_money_is_counted_from_the_first_call_on():
-    found = measure(load(reply(0), reply(1), reply(2, trouble="timeout"), n_warm_up=1), price=(0.15, 0.6))
+    found = measure(
+        load(reply(0), reply(1), reply(2, trouble="timeout", n_usable=0), n_warm_up=1), price=(0.15, 0.6)
+    )
     assert found.dollars == pytest.approx((200 * 0.15 + 20 * 0.6) / 1e6)
     assert found.dollars_per_1000_decisions == pytest.approx(1000 * (100 * 0.15 + 10 * 0.6) / 1e6)
     assert measure(found.load).dollars is None

@@ -305,6 +305,13 @@ def test_a_failed_question_is_missing_for_its_draws_alone_and_its_calls_are_coun
     assert all(answer.troubles[-1] == (error.kind, str(error), None) for answer in answers)
 
 
+def test_an_unusable_backend_ends_all_who_need_it_and_what_is_known_is_used():
+    error = BackendUnusable("wrong key")
+    found = sit(lambda request: error if request.draw[0][1] == 1 else odds(1.0), [0, 1], [1], [0], workers=1)
+    assert found.errors == [error, error, None]
+    assert found.decisions == [{0: 1}, {}, {0: 1}]
+
+
 def test_a_missing_answer_that_stops_the_run_costs_no_other_draw():
     def script(request):
         return TransientError("down") if request.draw[0][1] == 1 else odds(1.0)

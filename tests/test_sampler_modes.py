@@ -44,11 +44,9 @@ class Ratio(ResponseRatioExperiment):
 class Meter:
     """Counts what a backend is asked and takes; waits some turns before each call; may interrupt the run."""
 
-    def __init__(self, inner, *, salt=None, interrupt_after=None, cacheable=False):
+    def __init__(self, inner, *, salt=None, interrupt_after=None):
         self.inner = inner
         self.name, self.model_name = inner.name, inner.model_name
-        # None: answers are not worth a cache.
-        self.scope = "test" if cacheable else None
         self.salt = salt
         self.interrupt_after = interrupt_after
         self.interrupt = None
@@ -122,7 +120,7 @@ def sit(tmp_path_factory):
                 runs=root / f"runs-{next(numbers)}",
                 engine=EngineSettings(**(engine or {})),
                 sampler=SamplerSettings(mode=mode, **(sampler or {})),
-                stack=StackSettings(**{"max_attempts": 1, **(stack or {})}),
+                stack=StackSettings(**{"max_attempts": 1, "cache": False, **(stack or {})}),
                 log=LogSettings(parquet=False),
                 experiment=experiment or {},
             )
@@ -181,10 +179,10 @@ def test_an_interrupted_run_goes_on_to_the_same_results(sit, unbroken, mode, int
 
 @pytest.mark.parametrize("mode", MODES)
 def test_with_the_cache_an_interruption_costs_no_call(sit, unbroken, mode):
-    cacheable = {"cacheable": True, "salt": 5}
     whole = unbroken(mode)
-    broken = sit(mode, meter={**cacheable, "interrupt_after": 15}, engine={"workers": 3})
-    resumed = sit(mode, meter=cacheable, resume=broken)
+    meter = {"salt": 5, "interrupt_after": 15}
+    broken = sit(mode, meter=meter, engine={"workers": 3}, stack={"cache": True})
+    resumed = sit(mode, meter={"salt": 6}, resume=broken)
     assert resumed.digest == whole.digest
     together = Counter(request.draw for played in (broken, resumed) for request in played.meter.asked)
     assert together == Counter(request.draw for request in whole.meter.asked)

@@ -117,6 +117,8 @@ class Figures:
 
         In a closed loop the ideal is in-flight / mean latency: every place asks again at once, and no call
         fails. With an open rate it is the rate at which requests were due. None if nothing was answered.
+        Where there were few calls for each place, what is cut off at the ends of the window can lift it
+        above 1.
         """
         if not self.replies:
             return None

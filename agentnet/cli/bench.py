@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -247,8 +248,10 @@ def _errors(figures: Figures) -> str | None:
     return ", ".join(f"{kind} {count}" for kind, count in figures.errors.items()) or None
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.4g} s" if seconds != float("inf") else "beyond what was seen"
+def _seconds(seconds: float) -> str | None:
+    if math.isnan(seconds):
+        return None
+    return "beyond what was seen" if math.isinf(seconds) else f"{seconds:.4g} s"
 
 
 def _if_open(figures: Figures, text: str) -> str | None:
