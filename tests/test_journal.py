@@ -17,7 +17,7 @@ from agentnet.backend import Reply, make_backend
 from agentnet.errors import BackendUnusable, RunStopped, StorageError, TransientError
 from agentnet.events import LOG_NAME, EventLog, Run
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
-from agentnet.journal import Asking, Journal, Tally, draw_parameters
+from agentnet.journal import Asking, Journal, Tally, Temperature, draw_parameters
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
 from agentnet.sampler import CallSampler, Pool, Question
@@ -216,9 +216,9 @@ def test_in_flight_answers_are_recorded_when_a_missing_one_stops_the_run(new_log
 
 def test_a_draws_parameters_depend_on_its_own_position_alone():
     streams, key = Streams(3), ("exposure", 5, 2)
-    temperatures, seeds = draw_parameters(streams, key, np.arange(100), (0.7, 1.3))
+    temperatures, seeds = draw_parameters(streams, key, np.arange(100), Temperature(0.7, 1.3))
     for positions in ([7], [99, 0, 41]):
-        of_few = draw_parameters(streams, key, np.array(positions), (0.7, 1.3))
+        of_few = draw_parameters(streams, key, np.array(positions), Temperature(0.7, 1.3))
         assert of_few == ([temperatures[i] for i in positions], [seeds[i] for i in positions])
     assert len(set(seeds)) == len(set(temperatures)) == 100
     assert all(0.7 <= temperature < 1.3 for temperature in temperatures)
