@@ -322,7 +322,8 @@ def test_a_ged_text_may_come_from_a_column_of_the_users_choice(tmp_path):
 
 def test_a_ged_file_without_sides_is_refused(tmp_path):
     path = write_csv(tmp_path / "g.csv", [ged_row()], ["id", "date_start", "side_a"])
-    assert refusal(path, kind="ucdp").field == "side_b"
+    error = refusal(path, kind="ucdp")
+    assert (error.row, error.field) == (None, "side_b")
 
 
 def test_the_real_events_of_the_philippines_all_load():
