@@ -374,9 +374,8 @@ def test_planted_settings_change_nothing(tmp_path):
         async with opened(tmp_path, complain=complaints) as (cache, backend):
             assert (await cache.complete(ASK)).cached
             await cache.complete(ASK._replace(seed=5))
-            await asyncio.to_thread(lambda: cache._shelf.get(b"k"))
             shelf = cache._shelf
-            assert pragmas(shelf) == ["wal", 0, 0, 0]
+            assert await asyncio.to_thread(pragmas, shelf) == ["wal", 0, 0, 0]
             assert (shelf.eviction_policy, shelf.cull_limit, shelf.statistics) == ("none", 0, 0)
             assert shelf.directory == str(tmp_path)
             return len(backend.requests)
@@ -414,6 +413,20 @@ def test_the_folder_is_for_its_owner_alone(tmp_path):
     folder.chmod(0o755)
     ask(folder, ASK)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    async def main():
+        async with opened(Path("cache")) as (cache, _):
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            await cache.complete(ASK)
+
+    asyncio.run(main())
+    assert not (tmp_path / "elsewhere" / "cache").exists()
+    assert ask(tmp_path / "cache", ASK, script=[])[1] == 0
 
 
 def break_file(folder):
@@ -462,7 +475,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 def test_a_path_that_diskcache_would_take_for_another_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("ELSEWHERE", "elsewhere")
-    with pytest.raises(StorageError, match="'\\$' or '~'"):
+    with pytest.raises(StorageError, match="has a '\\$'"):
         Cache(ScriptedBackend([]), tmp_path / "$ELSEWHERE")
 
 
