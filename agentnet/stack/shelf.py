@@ -102,13 +102,17 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
     """
 
     def __init__(self, folder: Path) -> None:
+        # Absolute: threads open the file when they need it, wherever the process has moved by then.
+        path = str(folder.absolute())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
-            super().__init__(str(folder), timeout=_TIMEOUT_S, disk=RawDisk, **_SETTINGS)
-            if self.directory != str(folder):
-                raise ValueError("its path has a '$' or '~' that diskcache would replace")
+            super().__init__(path, timeout=_TIMEOUT_S, disk=RawDisk, **_SETTINGS)
+            if self.directory != path:
+                raise ValueError("its path has a '$' that diskcache would replace")
         except TROUBLE as error:
+            if hasattr(self, "_local"):
+                self.close()
             raise unusable(folder, error) from error
 
     def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> Any:  # noqa: ANN401 - likewise
