@@ -112,10 +112,11 @@ def _completion(number: int) -> bytes:
 
 
 async def serve() -> None:
-    """Serve until killed; say where."""
+    """Serve until standard input ends, as it does when the parent dies; say where."""
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    async with server:
+        await asyncio.to_thread(sys.stdin.read)
 
 
 # The clients
