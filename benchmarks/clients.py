@@ -14,12 +14,15 @@ round after round, since other programs disturb all of them alike then; ratios a
 - ``httpx``, ``openai``, ``openai-aiohttp``, ``litellm`` and ``inspect`` are what others offer, as they come,
   without retries and for as many connections as asked for.
 
+litellm and inspect_ai want different versions of openai: install extra ``bench`` in one environment and
+``bench-inspect`` in another, and name the other one's interpreter by ``--python inspect=PATH``.
+
 The share is (calls / seconds) * latency / in flight, from the reply that completes 20% of the calls to the
 one that completes 80%. Who needs more CPU for a call than latency / in flight cannot reach 1.
 
     pip install -e '.[bench]'
     python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 64,256,1000]
-        [--latency-ms 0,200] [--rounds 5] [--waves 10] [--json]
+        [--latency-ms 0,200] [--rounds 5] [--waves 10] [--python CLIENT=PATH] [--json]
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -109,10 +112,11 @@ def _completion(number: int) -> bytes:
 
 
 async def serve() -> None:
-    """Serve until killed; say where."""
+    """Serve until standard input ends, as it does when the parent dies; say where."""
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0, backlog=4096)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    async with server:
+        await asyncio.to_thread(sys.stdin.read)
 
 
 # The clients
@@ -418,9 +422,9 @@ async def work(client: Client) -> None:
 
 
 @contextmanager
-def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def process(*arguments: str, python: str = sys.executable) -> Iterator[subprocess.Popen[str]]:
     """Run this file once more, in a process that ends with the context."""
-    command = [sys.executable, __file__, *arguments]
+    command = [python, __file__, *arguments]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with child:
         try:
@@ -429,16 +433,14 @@ def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def ask(child: subprocess.Popen[str], order: Order) -> Round:
-    """Let a client's process carry out an order."""
+def ask(child: subprocess.Popen[str], order: Order) -> Round | None:
+    """Let a client's process carry out an order; None if it died of it."""
     assert child.stdin is not None
     assert child.stdout is not None
     child.stdin.write(json.dumps(order) + "\n")
     child.stdin.flush()
     line = child.stdout.readline()
-    if not line:
-        raise SystemExit(f"the client {child.args!r} ended; see above")
-    return Round(*json.loads(line))
+    return Round(*json.loads(line)) if line else None
 
 
 def n_calls_of(client: Client, in_flight: int, waves: int) -> int:
@@ -454,26 +456,40 @@ class Case(NamedTuple):
     in_flight: int
 
 
-def measure(names: Sequence[str], cases: Sequence[Case], n_rounds: int, waves: int) -> dict[str, object]:
-    """Measure every case, clients in turn."""
+def measure(
+    names: Sequence[str], cases: Sequence[Case], n_rounds: int, waves: int, pythons: Mapping[str, str]
+) -> dict[str, Any]:
+    """Measure every case, clients in turn; a client that dies is left out from then on, and named."""
     found: list[dict[str, object]] = []
+    died: list[str] = []
     with ExitStack() as stack:
         server = stack.enter_context(process("--serve"))
         assert server.stdout is not None
         base = server.stdout.readline().strip()
-        children = {name: stack.enter_context(process("--work", name)) for name in names}
+        children = {
+            name: stack.enter_context(process("--work", name, python=pythons.get(name, sys.executable)))
+            for name in names
+        }
         for case in cases:
-            rounds: dict[str, list[Round]] = {name: [] for name in names}
             begun = os.getloadavg()[0]
-            for _, name in itertools.product(range(n_rounds), names):
+            rounds: dict[str, list[Round]] = {name: [] for name in children}
+            for _, name in itertools.product(range(n_rounds), tuple(children)):
+                if name in died:
+                    continue
                 n_calls = n_calls_of(CLIENTS[name], case.in_flight, waves)
                 order = Order(f"{base}/{case.latency_ms}", case.in_flight, n_calls)
-                rounds[name].append(ask(children[name], order))
-                print(case, name, *(f"{value:.4g}" for value in rounds[name][-1]), file=sys.stderr)
+                result = ask(children[name], order)
+                if result is None:
+                    died.append(name)
+                    rounds.pop(name)
+                    print(f"NOT MEASURED: {name} died, see above", file=sys.stderr)
+                    continue
+                rounds[name].append(result)
+                print(case, name, *(f"{value:.4g}" for value in result), file=sys.stderr)
             load = [begun, os.getloadavg()[0]]
-            found.append({**case._asdict(), "load": load, "clients": summary(rounds, case)})
-            print(f"measured {case}, load {load}", file=sys.stderr)
-    return {"cpus": os.cpu_count(), "rounds": n_rounds, "cases": found}
+            alive = {name: of for name, of in rounds.items() if of}
+            found.append({**case._asdict(), "load": load, "clients": summary(alive, case)})
+    return {"cpus": os.cpu_count(), "rounds": n_rounds, "cases": found, "died": died}
 
 
 def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, float | None]]:
@@ -513,11 +529,12 @@ def table(case: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def missing_of(names: Sequence[str]) -> dict[str, list[str]]:
-    """Find the clients that lack a package, and which."""
+def missing_of(names: Sequence[str], pythons: Mapping[str, str]) -> dict[str, list[str]]:
+    """Find the clients that lack a package, and which; those with an interpreter of their own will tell."""
     lacking = {
         name: [package for package in CLIENTS[name].needs if importlib.util.find_spec(package) is None]
         for name in names
+        if name not in pythons
     }
     return {name: packages for name, packages in lacking.items() if packages}
 
@@ -550,6 +567,13 @@ def main() -> None:
     parser.add_argument("--latency-ms", default="0,200")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--waves", type=int, default=10, help="calls of a round, in numbers in flight")
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="CLIENT=PATH",
+        help="another interpreter for a client",
+    )
     parser.add_argument("--quick", action="store_true", help="one short round with 64 calls in flight")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -563,7 +587,8 @@ def main() -> None:
     names = given.clients.split(",")
     if unknown := set(names) - set(CLIENTS):
         parser.error(f"there is no client {', '.join(sorted(unknown))}; there are {', '.join(CLIENTS)}")
-    missing = missing_of(names)
+    pythons = dict(pair.split("=", 1) for pair in given.python)
+    missing = missing_of(names, pythons)
     for name, packages in missing.items():
         print(f"NOT MEASURED: {name} (not installed: {', '.join(packages)})", file=sys.stderr)
     cases = [
@@ -571,7 +596,8 @@ def main() -> None:
         for latency in given.latency_ms.split(",")
         for in_flight in given.in_flight.split(",")
     ]
-    found = measure([name for name in names if name not in missing], cases, given.rounds, given.waves)
+    present = [name for name in names if name not in missing]
+    found = measure(present, cases, given.rounds, given.waves, pythons)
     found["missing"] = missing
     if given.json:
         print(json.dumps(found, indent=2))
@@ -579,10 +605,12 @@ def main() -> None:
     print(
         f"{found['cpus']} CPUs, {found['rounds']} rounds, medians; ratios of CPU are medians over the rounds"
     )
-    for case in found["cases"]:  # type: ignore[attr-defined]  # a list of dicts
+    for case in found["cases"]:
         print(table(case))
     for name, packages in missing.items():
-        print(f"\nNOT MEASURED: {name}: install {', '.join(packages)} (pip install -e '.[bench]')")
+        print(f"\nNOT MEASURED: {name}: install {', '.join(packages)} (see the head of this file)")
+    for name in found["died"]:
+        print(f"\nNOT MEASURED TO THE END: {name} died")
 
 
 if __name__ == "__main__":
