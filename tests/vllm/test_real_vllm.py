@@ -239,15 +239,16 @@ def test_every_sampler_mode_draws_from_the_same_odds(play, say, temperature):
         assert p_value > FOUR_SIGMA
 
 
-def test_the_temperature_divides_the_log_odds(play, say):
-    cool, warm = (
-        odds_of(play(f"at-{t}", sampler__mode="logprobs", temperature=t, repeats=1)) for t in (0.5, 1.0)
+def test_draws_at_another_temperature_are_told_apart_from_these_odds(play, say):
+    """So the agreement above is no lack of power, and the server heeds the temperature."""
+    warm = play("warm", sampler__mode="choices", temperature=1.0)
+    odds = odds_of(play("cool", sampler__mode="logprobs", temperature=0.6, repeats=1))
+    z, p_value, _ = deviation(warm, odds)
+    say(
+        f"draws at 1.0 against odds at 0.6 ({min(odds.values()):.2f} to {max(odds.values()):.2f}): z {z:+.1f}"
     )
-    logit = {profile: math.log(p / (1 - p)) for profile, p in warm.items()}
-    say(f"P(yes) at temperature 1 is {min(warm.values()):.3f} to {max(warm.values()):.3f}")
-    assert {profile: math.log(p / (1 - p)) for profile, p in cool.items()} == pytest.approx(
-        {profile: 2 * each for profile, each in logit.items()}, abs=1e-3
-    )
+    assert abs(z) > 6
+    assert p_value < FOUR_SIGMA
 
 
 # Seeds
@@ -289,14 +290,14 @@ def test_two_hundred_in_flight_end_without_an_error(server, play, say):
     watcher.start()
     began = time.monotonic()
     try:
-        run = play("many", engine__workers=200, backend__constrain="structured_outputs")
+        run = play("many", repeats=50, engine__workers=200, backend__constrain="structured_outputs")
     finally:
         is_over.set()
         watcher.join()
     took_s = time.monotonic() - began
     n_calls = rows(run, "SELECT SUM(attempts) FROM events")[0][0]
     say(f"workers 200: {n_calls} calls in {took_s:.1f} s, at most {max(seen):.0f} seen in the server at once")
-    assert n_calls == N_PROMPTS * 100
+    assert n_calls == N_PROMPTS * 50
     assert spoilt(run) == (0, 0)
     assert max(seen) > 64
 
