@@ -232,12 +232,6 @@ def test_a_draws_parameters_depend_on_its_own_position_alone():
     assert {type(value) for value in (*temperatures, *seeds)} == {float, int}
 
 
-def test_only_keeps_each_field_of_the_chosen_draws():
-    fields = [[f"{name}{i}" for i in range(4)] for name in ("a", "s", "r", "q", "t", "e")]
-    kept = Asking("seed", 0, *fields).only([3, 1])
-    assert kept == Asking("seed", 0, *([field[3], field[1]] for field in fields))
-
-
 # When the log cannot be written
 
 
