@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from agentnet.config import Settings
 from agentnet.errors import AgentnetError, BackendUnusable, RunFolderError, RunStopped
 from agentnet.experiment import Source
 from agentnet.runner import Runner, create, prepare, reopen
+from agentnet.runner.play import spent_before
 from agentnet.testing.faults import FaultPlan
 from agentnet.testing.server import LIKE_VLLM, ServerDouble, start_server
 
@@ -152,6 +154,45 @@ def test_a_bound_on_calls_is_hard_with_retries_and_many_in_flight(tmp_path: Path
             with pytest.raises(RunStopped, match="max_calls"):
                 await play(tmp_path / "run", more)
             assert 300 < server.ledger.calls <= 400
+
+    asyncio.run(main())
+
+
+def test_a_server_that_is_not_there_stops_the_run_instead_of_leaving_all_answers_missing(
+    tmp_path: Path,
+) -> None:
+    async def main() -> None:
+        async with start_server(double()) as server:
+            chosen = settings(server.base_url, tmp_path / "runs", stack={"max_attempts": 1}, repeats=1)
+        with pytest.raises(BackendUnusable, match="is the server running"):
+            await play(tmp_path / "run", chosen)
+        assert Run(tmp_path / "run").rows("SELECT COUNT(*) FROM events")[1] == [(0,)]
+
+    asyncio.run(main())
+
+
+def test_what_a_run_spent_is_summed_over_sittings_that_ended_and_one_that_was_killed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_server(double(faults=FaultPlan(rates={"http_500": 0.3}))) as server:
+            for max_calls in (200, 300):
+                bounded = settings(
+                    server.base_url, tmp_path / "runs", stack={"max_calls": max_calls}, repeats=1
+                )
+                with pytest.raises(RunStopped, match="max_calls"):
+                    await play(tmp_path / "run", bounded)
+                run = Run(tmp_path / "run")
+                assert spent_before(run).calls == server.ledger.calls
+        spent = spent_before(run)
+        with closing(sqlite3.connect(run.path)) as connection, connection:
+            # As if the second sitting had been killed: what its decisions tell stands in for what it noted.
+            connection.execute(
+                "DELETE FROM incidents WHERE incident IN (SELECT MAX(incident) FROM incidents "
+                "WHERE kind = 'spent')"
+            )
+        less = spent_before(run)
+        assert 200 < less.calls < spent.calls
+        assert (less.prompt_tokens, less.completion_tokens) == spent[1:3]
+        assert less.dollars is None
 
     asyncio.run(main())
 

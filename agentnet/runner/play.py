@@ -25,7 +25,7 @@ from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
-from agentnet.stack import Spent, build_stack, cache_scope
+from agentnet.stack import Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -74,14 +74,18 @@ class Runner:
         self._backend = self._plugin
         try:
             with _calm_collector():
-                async with log, self._pool:
-                    self._wrap(log)
-                    await self._play_in(log)
+                async with log:
+                    stack = self._wrap(log)
+                    try:
+                        async with self._pool:
+                            await self._play_in(log)
+                    finally:
+                        log.add_incident("spent", **stack.budget.spent._asdict())
         finally:
             await self._backend.aclose()
         freeze(self._prepared.folder, parquet=log_settings.parquet)
 
-    def _wrap(self, log: EventLog) -> None:
+    def _wrap(self, log: EventLog) -> Stack:
         """Put the stack around the plug-in; what it has to tell goes into the log."""
         settings, loop = self._settings, asyncio.get_running_loop()
 
@@ -104,6 +108,7 @@ class Runner:
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
         self._odds = Odds(self._backend, run_seed=seed)
+        return stack
 
     def interrupt(self) -> None:
         """Begin no further question; `play` ends once what is in flight is answered and recorded."""
@@ -267,11 +272,23 @@ def _calm_collector() -> Iterator[None]:
 
 
 def spent_before(run: Run) -> Spent:
-    """Sum what the sittings of a run spent so far, as its log knows; replies from the cache cost nothing."""
+    """Sum what the sittings of a run spent so far, as its log knows.
+
+    A sitting that ends notes what the run has spent up to then, also on draws that were left unanswered. Of a
+    sitting that was killed, the recorded decisions tell; replies from the cache cost nothing.
+    """
+    noted = run.rows("SELECT detail FROM incidents WHERE kind = 'spent' ORDER BY incident DESC LIMIT 1")[1]
+    known = Spent(**json.loads(noted[0][0])) if noted else Spent()
     calls, prompt, completion = run.rows(
-        "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events WHERE cached = 0"
+        "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events "
+        "WHERE cached = 0 AND at > (SELECT COALESCE(MAX(at), 0) FROM incidents WHERE kind = 'spent')"
     )[1][0]
-    return Spent(calls or 0, prompt or 0, completion or 0, dollars=None)
+    return known._replace(
+        calls=known.calls + (calls or 0),
+        prompt_tokens=known.prompt_tokens + (prompt or 0),
+        completion_tokens=known.completion_tokens + (completion or 0),
+        dollars=None if calls or not noted else known.dollars,
+    )
 
 
 def _network_row(network: Network) -> tuple[object, ...]:
