@@ -15,7 +15,7 @@ run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agent
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --doctest-modules
+	$(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
