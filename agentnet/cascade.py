@@ -7,6 +7,7 @@ the state at its start.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -95,11 +96,8 @@ class Cascade:
 
     async def _start(self) -> bool:
         """Ask agents in random order, one after the other, until one says yes or the bound is reached."""
-        n_agents = self._network.n_agents
-        order = self._streams.generator("initial agent", self._realization).permutation(n_agents)
-        order = order[: self._rules.max_seed_attempts]
         decisions: list[int] = []
-        for attempt, agent in enumerate(order.tolist()):
+        for attempt, agent in enumerate(self._candidates()):
             asking = self._asking("seed", 0, np.array([agent]), np.array([-1]), np.array([attempt]))
             decisions += (await self._journal.decide(asking, self._voice.judge)).tolist()
             if decisions[-1] == 1:
@@ -108,6 +106,18 @@ class Cascade:
         started = [] if self.initial_agent is None else [self.initial_agent]
         self._close_step(0, 0, len(decisions), np.array(decisions), started)
         return bool(started)
+
+    def _candidates(self) -> Iterator[int]:
+        """Yield different agents in random order (Fisher and Yates), and draw no more than are asked.
+
+        Not by NumPy's shuffle, whose stream may change between its versions: a resumed run would ask others.
+        """
+        n_agents, moved = self._network.n_agents, dict[int, int]()
+        for attempt in range(min(self._rules.max_seed_attempts, n_agents)):
+            word = self._streams.integer("initial agent", self._realization, attempt)
+            place = attempt + word % (n_agents - attempt)
+            yield moved.get(place, place)
+            moved[place] = moved.get(attempt, attempt)
 
     async def _play_step(self, step: int, found: Exposures) -> None:
         agents = self._listener[found.slots]

@@ -5,7 +5,7 @@ The asking rule decides the plateau of a cascade, so every run names and records
 - ``always``: an exposed agent is asked about every engaged neighbour, at every step;
 - ``unengaged_neighbour``: the same, while the agent has an unengaged neighbour left;
 - ``unexposed_neighbour``: the same, while it has a neighbour that is neither engaged nor exposed;
-- ``once_per_edge``: every engaged neighbour's message counts once, for ever.
+- ``once_per_edge``: every engaged neighbour's message counts once, for ever, also if its answer is missing.
 """
 
 from __future__ import annotations

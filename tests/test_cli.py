@@ -330,7 +330,7 @@ def wait_for_events(folder: Path) -> None:
         try:
             if Run(folder).rows("SELECT COUNT(*) FROM events")[1][0][0] > 5:
                 return
-        except Exception:  # noqa: BLE001, S112, PERF203 - the log is not there yet
+        except Exception:  # noqa: BLE001 - the log is not there yet
             continue
 
 

@@ -23,6 +23,7 @@ from agentnet.errors import RunFolderError, StorageError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, EventLog, Run, close_for_good, create_log
 from agentnet.events.export import (
     _grouped,
+    _replace_folder,
     export_csv,
     export_graph,
     export_graphs,
@@ -184,7 +185,7 @@ def test_csv_quotes_texts_and_nothing_else_so_that_missing_and_empty_differ(new_
     )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     replies=st.lists(st.tuples(st.none() | texts, texts, texts, st.none() | texts), max_size=5),
     seconds=st.floats(allow_nan=False, allow_infinity=False),
@@ -407,13 +408,27 @@ def test_a_graph_that_cannot_be_written_leaves_the_older_file(sample_run, tmp_pa
 
 def test_what_a_killed_export_left_does_not_disturb_the_next(sample_run, tmp_path):
     run, folder = sample_run(), tmp_path / "out"
+    export_csv(run, folder)
     for left in (f".out.{os.getpid()}.partial", f".out.{os.getpid()}.old"):
         (tmp_path / left).mkdir()
         (tmp_path / left / "meta.csv").write_text("half")
     export_csv(run, folder)
-    export_csv(run, folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "sample-0"]
     assert len(contents(folder)) == len(EXPORTED) + 1
+
+
+def test_an_export_that_cannot_take_its_place_gives_it_back(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "meta.csv").write_text(name)
+    with pytest.raises(FileNotFoundError):
+        _replace_folder(tmp_path / "vanished", tmp_path / "old")
+    with pytest.raises(FileNotFoundError):
+        _replace_folder(tmp_path / "vanished", tmp_path / "never")
+    assert (tmp_path / "old" / "meta.csv").read_text() == "old"
+    _replace_folder(tmp_path / "new", tmp_path / "old")
+    assert (tmp_path / "old" / "meta.csv").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
 def test_an_export_through_a_link_replaces_what_it_points_to(sample_run, tmp_path):
@@ -443,6 +458,27 @@ def test_a_run_that_is_still_played_is_exported_as_it_stands(new_log, event_row,
         exported = pq.read_table(tmp_path / "out" / f"{table}.parquet")
         assert exported["step"].to_pylist() == [1]
         assert exported.schema.metadata[b"agentnet_digest"].decode() == digest != Run(folder).digest()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_all_files_of_an_export_show_the_same_moment(sample_run, tmp_path, kind):
+    run = sample_run()
+
+    def go_on(sql):
+        if "FROM prompts" in sql:
+            change(run, "UPDATE events SET decision = 1 - decision")
+
+    class Played(Run):
+        @contextmanager
+        def connection(self):
+            with Run.connection(self) as connection:
+                connection.set_trace_callback(go_on)
+                yield connection
+
+    EXPORTS[kind](run, tmp_path / "before")
+    EXPORTS[kind](Played(run.folder), tmp_path / "during")
+    EXPORTS[kind](run, tmp_path / "after")
+    assert contents(tmp_path / "before") == contents(tmp_path / "during") != contents(tmp_path / "after")
 
 
 def test_a_value_of_a_wrong_type_is_reported_with_its_table(sample_run, tmp_path):

@@ -132,6 +132,20 @@ def test_all_workers_are_busy_when_there_is_enough_to_do():
     assert sorted(diary.begun.values()) == [0] * 300 + [5] * 300 + [10] * 300 + [15] * 100
 
 
+def test_all_workers_are_awake_after_a_few_turns_of_the_event_loop():
+    async def main():
+        diary = Diary(1000)
+        async with Pool(1000) as pool:
+            owner = asyncio.create_task(diary.hand_in(pool, 0, Plan(0, [1] * 1000)))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            n_begun = len(diary.begun)
+            await owner
+        return n_begun
+
+    assert run_in_virtual_time(main()) == 1000
+
+
 def test_the_slow_last_reply_of_a_batch_does_not_idle_the_other_workers():
     slow, quick = Plan(0, [1, 1, 1000]), Plan(0, [1] * 300)
     diary, heard = play([slow, quick], 4)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.load import RECIPES
 from agentnet.news.synthetic import SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION
@@ -106,7 +107,7 @@ def column_map(pairs: Iterable[str]) -> dict[str, str]:
 def fetch(
     country: str, first: dt.datetime, last: dt.datetime, out: Path, force: bool, base_url: str | None
 ) -> None:
-    """Fetch your own ACLED data (needs ACLED_EMAIL and ACLED_PASSWORD in the environment)."""
+    """Fetch your own ACLED data (needs ACLED_EMAIL and ACLED_PASSWORD in the environment or .env)."""
     from agentnet.news.acled import ACLED_LICENCE
     from agentnet.news.acled_server import ACLED_URL, Login, Query
     from agentnet.news.fetch import fetch_acled
@@ -114,7 +115,7 @@ def fetch(
     fetched = fetch_acled(
         Query(country.strip(), first.date(), last.date()),
         out,
-        Login.from_environment(os.environ),
+        Login.from_environment(secrets_environ(Path.cwd(), os.environ)),
         base_url=base_url or ACLED_URL,
         force=force,
         progress=lambda words: click.echo(words, err=True),

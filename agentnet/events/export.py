@@ -12,7 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
 from agentnet.events.read import Run, digest
-from agentnet.events.schema import SCHEMA_VERSION, TABLES
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, statements
 from agentnet.events.writer import storable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def export_parquet(run: Run, folder: Path) -> None:
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
         metadata = {"agentnet_schema_version": str(SCHEMA_VERSION), "agentnet_digest": digest(connection)}
         for table in _EXPORTED:
-            schema = _schema(connection, table).with_metadata(metadata)
+            schema = _schema(table).with_metadata(metadata)
             with pq.ParquetWriter(made / f"{table}.parquet", schema, compression="zstd") as writer:
                 for group in _grouped(_batches(connection, table, schema)):
                     writer.write_table(group)
@@ -75,8 +75,8 @@ def export_csv(run: Run, folder: Path) -> None:
     """Write each table, and the view ``decisions``, as one CSV file ``<table>.csv``, without its blobs.
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
-    where there are some. UTF-8; every text is quoted, numbers are not, and a missing value is empty without
-    quotes. Texts are written exactly as they are. Two consequences:
+    where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a
+    missing value is empty without quotes. Texts are written exactly as they are. Two consequences:
 
     * Profiles look like numbers, so tell pandas that they are none: ``dtype={"profile": str}``.
     * A model's reply may begin like a formula, with one of ``= + - @``: in a spreadsheet program import such
@@ -94,7 +94,7 @@ def export_csv(run: Run, folder: Path) -> None:
     names = {f"{table}.csv" for table in (*_EXPORTED, "edges")}
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
         for table in _EXPORTED:
-            schema = _schema(connection, table, blobs=False)
+            schema = _schema(table, blobs=False)
             _write_csv(made / f"{table}.csv", schema, _batches(connection, table, schema))
         schema = _edge_schema()
         _write_csv(made / "edges.csv", schema, _edge_batches(connection, run.path, schema))
@@ -170,11 +170,14 @@ def read_edges(run: Run, network_digest: str) -> Edges:
         return _network(connection, run.path, network_digest)[0]
 
 
-def _schema(connection: sqlite3.Connection, table: str, *, blobs: bool = True) -> pa.Schema:
+def _schema(table: str, *, blobs: bool = True) -> pa.Schema:
     """Translate the declared column types; the view's computed columns have none, and are texts."""
     import pyarrow as pa
 
-    declared = [(row[1], row[2] or "TEXT") for row in connection.execute(f"PRAGMA table_info({table})")]
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for statement in statements():
+            empty.execute(statement)
+        declared = [(row[1], row[2] or "TEXT") for row in empty.execute(f"PRAGMA table_info({table})")]
     return pa.schema([(name, _ARROW[kind]) for name, kind in declared if blobs or kind != "BLOB"])
 
 

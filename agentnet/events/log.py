@@ -189,7 +189,7 @@ class EventLog:
             self.journal_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
             self._next_reply = 1 + _number(connection, "SELECT MAX(reply) FROM replies")
             self._prompts = {number for (number,) in connection.execute("SELECT prompt FROM prompts")}
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
             raise storage_error(self.path, error) from error
         self._replies.clear()

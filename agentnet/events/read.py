@@ -27,6 +27,15 @@ LOG_NAME = "events.sqlite"
 _READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _READS_TOO = {(sqlite3.SQLITE_UPDATE, "sqlite_master"), (sqlite3.SQLITE_PRAGMA, "table_info")}
 
+# What is wrong with the file, not with a query.
+_OF_THE_FILE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+}
+
 # What a run decided, without anything that hangs on when, where or by whom it was answered.
 _DIGESTED = (
     """
@@ -70,7 +79,13 @@ class Run:
     def meta(self) -> dict[str, Any]:
         """Table ``meta``: versions, settings, prompts, experiment, status."""
         with self.connection() as connection:
-            return {key: json.loads(value) for key, value in connection.execute("SELECT * FROM meta")}
+            rows = connection.execute("SELECT key, value FROM meta").fetchall()
+        try:
+            return {key: json.loads(value) for key, value in rows}
+        except ValueError as error:
+            raise RunFolderError(
+                f"{self.path} is damaged: table meta holds what is no JSON ({error})"
+            ) from error
 
     def frame(self, table: str) -> pd.DataFrame:
         """Read a whole table, or the view ``decisions``, as a data frame.
@@ -102,6 +117,8 @@ class Run:
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
             # Python 3.11 reports a second statement by a warning, and a zero byte by a ValueError.
             except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
+                if is_of_the_file(error):
+                    raise
                 raise UserError(
                     f"{error}; a query is one SELECT on the tables decisions, {', '.join(TABLES)}"
                 ) from error
@@ -156,11 +173,20 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(connect_readonly(path)) as connection:
             yield connection
-    except sqlite3.Error as error:
+    # A damaged file's name for a broken table stands in SQLite's message, which Python then cannot decode.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise RunFolderError(
             f"{path} cannot be read ({error}): it is damaged, no event log of agentnet, or locked by another "
             "program; close that program, or go on with a copy of the run"
         ) from error
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Say whether an error that a query raised is the file's fault, not the query's."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    # Extended codes keep the primary one in the lowest byte; errors of Python's own have none.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
 
 
 def _authorize(action: int, name: str | None, *_: str | None) -> int:

@@ -1,6 +1,6 @@
 """The one thread that writes an event log.
 
-Rows are handed over in groups; each commit takes what is there, up to `GROUP_ROWS` rows, so that many
+Rows are handed over in groups; each commit takes what is there, about `group_rows` rows, so that many
 waiting engines share one sync of the disk. The event loop never waits for the disk: it awaits a future.
 """
 
@@ -168,7 +168,8 @@ def connect(path: Path, *, patience_s: float = _PATIENCE_S) -> sqlite3.Connectio
                 "PRAGMA journal_mode = DELETE",
                 "PRAGMA locking_mode = NORMAL",
             )
-    except sqlite3.Error as error:
+    # What is damaged may stand in SQLite's message, which Python then cannot decode.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise storage_error(path, error) from error
 
 
@@ -193,9 +194,9 @@ def is_busy(error: sqlite3.Error) -> bool:
     return _code(error) in _BUSY
 
 
-def storage_error(path: Path, error: sqlite3.Error) -> StorageError:
+def storage_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
     """Say what to do about a failure of SQLite."""
-    if _code(error) in _DAMAGED:
+    if isinstance(error, UnicodeDecodeError) or _code(error) in _DAMAGED:
         return StorageError(f"{path} is damaged, or no event log ({error}); go on with a copy of it")
     way_out = "free disk space or mend the folder's permissions"
     if is_busy(error):

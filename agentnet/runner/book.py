@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
 from agentnet.experiment import Experiment
 from agentnet.journal import Voice
@@ -31,6 +31,7 @@ class QuestionBook:
         prompts: Its templates.
         items: The run's news items.
         log: Where prompts are recorded.
+        recorded: Hashes of the prompts that were recorded in earlier sittings, by their numbers.
     """
 
     condition: int
@@ -38,6 +39,7 @@ class QuestionBook:
     prompts: PromptSet
     items: Sequence[NewsItem]
     log: EventLog
+    recorded: Mapping[int, str]
     _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
     _judge: Judge = field(init=False)
 
@@ -79,10 +81,16 @@ class QuestionBook:
         # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
         place = (self.condition * len(KINDS) + KINDS.index(kind)) * len(self.items) + news
         number = place * N_PROFILES + profile
-        bits = of_profile.bits
+        bits, hash_ = of_profile.bits, prompt_hash(messages)
+        if self.recorded.get(number, hash_) != hash_:
+            raise RunFolderError(
+                f"{self.log.path.parent}: the run was begun with another {kind} prompt to profile {bits} "
+                f"about {item.id!r} than the experiment composes now; something that it reads changed: go on "
+                "with what it began with"
+            )
         if not self.log.is_prompt_known(number):
             text = json.dumps(messages, ensure_ascii=False)
-            self.log.add("prompts", [(number, prompt_hash(messages), kind, bits, news, text)])
+            self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
         severity = -1 if item.severity is None else item.severity
         answers, schema = self.experiment.constraint()
         return Question(

@@ -31,10 +31,11 @@ _COLLECT_EVERY = 50_000
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What the log says of realizations begun before: their networks, and which are finished."""
+    """What the log says of realizations begun before: networks, which are finished, hashes of prompts."""
 
     networks: dict[int, str | None]
     finished: frozenset[int]
+    prompts: dict[int, str]
 
 
 class Runner:
@@ -84,7 +85,7 @@ class Runner:
         done = self._look_back()
         log.add_incident("resumed" if done.networks else "started", journal_mode=log.journal_mode)
         self._books = [
-            QuestionBook(number, experiment, prompts, self._prepared.items, log)
+            QuestionBook(number, experiment, prompts, self._prepared.items, log, done.prompts)
             for number, (experiment, prompts) in enumerate(
                 zip(self._prepared.experiments, self._prepared.prompts, strict=True)
             )
@@ -116,7 +117,8 @@ class Runner:
         self.tally.n_decisions, self.tally.n_missing = counts
         self.tally.n_agents, self.tally.n_engaged = engaged
         self.tally.realizations = len(finished)
-        return _Done({number: network for number, network, _ in rows}, finished)
+        prompts = dict(run.rows("SELECT prompt, hash FROM prompts")[1])
+        return _Done({number: network for number, network, _ in rows}, finished, prompts)
 
     async def _player(self, rest: Iterator[Planned], log: EventLog, done: _Done) -> None:
         """Play one realization after the other; `rest` is shared, and nothing awaits between its uses."""
@@ -177,11 +179,13 @@ class Runner:
                 f"{self._prepared.folder}: realization {number} was begun on another network than the "
                 "experiment makes now; its network file or a library changed: go on with what it began with"
             )
+        bits = [self._bits[profile] for profile in profiles.tolist()]
         if before is None:
             log.add("networks", [_network_row(network)])
             self._begin(planned, log, network.digest)
-            bits = [self._bits[profile] for profile in profiles.tolist()]
             log.add("agents", [(number, agent, text, None) for agent, text in enumerate(bits)])
+        else:
+            self._check_profiles(number, bits)
         rules = CascadeRules(
             experiment.steps,
             experiment.asking_rule,
@@ -190,6 +194,14 @@ class Runner:
             experiment.rationale == "afterwards",
         )
         return Cascade(network, profiles, rules, voice, self._streams, journal)
+
+    def _check_profiles(self, number: int, bits: list[str]) -> None:
+        query = "SELECT profile FROM agents WHERE realization = ? ORDER BY agent"
+        if [text for (text,) in Run(self._prepared.folder).rows(query, (number,))[1]] != bits:
+            raise RunFolderError(
+                f"{self._prepared.folder}: realization {number} was begun with other profiles than the "
+                "experiment deals now; its node table or a library changed: go on with what it began with"
+            )
 
     def _begin(self, planned: Planned, log: EventLog, network: str | None) -> None:
         condition = json.dumps(plain(self._prepared.experiments[planned.condition].overrides))
