@@ -5,7 +5,8 @@ flight; they take turns, round after round, since other programs disturb them al
 as usually written (a dict per call, ``response.json()``), "tuned" is aiohttp with ready-made bodies and
 without cookies and redirects, which only reads the reply's text and knows no errors.
 
-    python benchmarks/http_backend.py [--calls 1500] [--rounds 9] [--in-flight 256] [--uvloop] [--json]
+    python benchmarks/http_backend.py [--calls 1500] [--rounds 9] [--in-flight 256]
+        [--clients usual,tuned,agentnet] [--uvloop] [--json]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
@@ -126,11 +127,13 @@ async def flood(call: Call, n_calls: int, in_flight: int) -> None:
     await asyncio.gather(*(work() for _ in range(in_flight)))
 
 
-async def measure(url: str, n_calls: int, n_rounds: int, in_flight: int) -> dict[str, list[float]]:
+async def measure(
+    url: str, names: Sequence[str], n_calls: int, n_rounds: int, in_flight: int
+) -> dict[str, list[float]]:
     """Measure the CPU milliseconds of a call, round by round, for each client."""
-    found: dict[str, list[float]] = {name: [] for name in CLIENTS}
+    found: dict[str, list[float]] = {name: [] for name in names}
     async with AsyncExitStack() as stack:
-        calls = {name: await stack.enter_async_context(client(url)) for name, client in CLIENTS.items()}
+        calls = {name: await stack.enter_async_context(CLIENTS[name](url)) for name in names}
         for call in calls.values():
             await flood(call, 2 * in_flight, in_flight)
         gc.collect()
@@ -168,6 +171,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--in-flight", type=int, default=256)
+    parser.add_argument("--clients", default=",".join(CLIENTS), help="usual and tuned must be among them")
     parser.add_argument("--uvloop", action="store_true", help="needs uvloop")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", action="store_true", help="only run the double")
@@ -183,7 +187,7 @@ def main() -> None:
     try:
         assert double.stdout is not None
         url = double.stdout.readline().strip()
-        measuring = measure(url, given.calls, given.rounds, given.in_flight)
+        measuring = measure(url, given.clients.split(","), given.calls, given.rounds, given.in_flight)
         if given.uvloop:
             import uvloop
 

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from agentnet_backends.openai import OpenAIBackend
 
 from agentnet.backend import Request
 from agentnet.errors import BackendError, BackendUnusable, TransientError
+from agentnet_backends.openai import OpenAIBackend
 
 START = Path(__file__).parent / "aimock" / "start.sh"
 INSTALL_S = 120.0

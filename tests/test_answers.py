@@ -6,9 +6,10 @@ import json
 import math
 
 import pytest
-from agentnet_backends.answers import CONSTRAINTS, answer_logprobs, completeness, prefixes
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+from agentnet_backends.answers import CONSTRAINTS, answer_logprobs, completeness, prefixes
 
 YES_NO = ("yes", "no")
 CHOICE = CONSTRAINTS["structured_outputs"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from agentnet_backends.endpoints import Endpoint, Endpoints
-from agentnet_backends.failures import Peer
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agentnet_backends.endpoints import Endpoint, Endpoints
+from agentnet_backends.failures import Peer
 
 
 def made(n):

@@ -7,6 +7,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentnet.errors import BackendUnusable, RequestRejected, TransientError
+from agentnet.testing.server.limits import duration_text
 from agentnet_backends.failures import (
     Peer,
     error_of_answer,
@@ -15,11 +20,6 @@ from agentnet_backends.failures import (
     said_by,
 )
 from agentnet_backends.retry_hints import duration_s, retry_hint
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agentnet.errors import BackendUnusable, RequestRejected, TransientError
-from agentnet.testing.server.limits import duration_text
 
 PEER = Peer("openai", "http://127.0.0.1:8000/v1", "OPENAI_API_KEY", ("sk-very-secret-key",))
 KEYLESS = Peer("openai", "http://127.0.0.1:8000/v1", "OPENAI_API_KEY")

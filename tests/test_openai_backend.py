@@ -11,19 +11,19 @@ import math
 import traceback
 from contextlib import asynccontextmanager
 
-import agentnet_backends.client
 import pytest
-from agentnet_backends.http import proxy_of
-from agentnet_backends.openai import OpenAIBackend
 from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import agentnet_backends.client
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.errors import BackendError, BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
 from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
+from agentnet_backends.http import proxy_of
+from agentnet_backends.openai import OpenAIBackend
 
 KEY = "sk-1234567890-do-not-show"
 QUESTION = (("system", "You are curious."), ("user", "Do you share it? Answer yes or no."))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from agentnet_backends.shared import FoundOnce
 
 from agentnet.errors import TransientError
 from agentnet.testing import run_in_virtual_time
+from agentnet_backends.shared import FoundOnce
 
 
 def test_all_who_ask_at_once_get_the_answer_of_one_search():

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 
 import pytest
-from agentnet_backends.vllm import VllmBackend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from agentnet.errors import BackendError, BackendUnusable, ConfigurationError, T
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
 from agentnet.testing.faults import FaultPlan
 from agentnet.testing.server import LIKE_VLLM, BadAsk, Manners, ServerDouble, start_server
+from agentnet_backends.vllm import VllmBackend
 
 KEY = "vk-1234567890-do-not-show"
 REQUEST = Request((("user", "Do you share it? Answer yes or no."),), temperature=0.7, max_tokens=16, seed=5)
