@@ -61,7 +61,15 @@ TROUBLE: Final = (
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
-    """Lets bytes through as keys, text and bytes as values; all else is refused, on the way in and out."""
+    """Lets bytes through as keys, text and bytes as values; all else is refused, on the way in and out.
+
+    Args:
+        directory: Where diskcache would put files.
+        settings: What the file's settings say of a disk; passed over.
+    """
+
+    def __init__(self, directory: str, **settings: object) -> None:  # noqa: ARG002 - diskcache's signature
+        super().__init__(directory)
 
     def put(self, key: object) -> tuple[object, bool]:
         """Accept a key of bytes."""
@@ -101,6 +109,7 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
     """
 
     def __init__(self, folder: Path, *, way_out: str) -> None:
+        self._way_out = way_out
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
@@ -108,7 +117,11 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
             if self.directory != str(folder):
                 raise ValueError("its path has a '$' or '~' that diskcache would replace")
         except TROUBLE as error:
-            raise unusable(folder, error, way_out) from error
+            raise _unusable(folder, error, way_out) from error
+
+    def unusable(self, error: BaseException) -> StorageError:
+        """Say that the shelf is of no use."""
+        return _unusable(Path(self.directory), error, self._way_out)
 
     def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> Any:  # noqa: ANN401 - likewise
         """Set what a setting is here, whatever the file says it is; unknown settings are passed over."""
@@ -117,17 +130,25 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
         return super().reset(key, _SETTINGS[key], update) if key in _SETTINGS else value
 
     def keys(self, prefix: bytes, length: int) -> set[bytes]:
-        """List the keys of `length` bytes that begin with `prefix`."""
-        rows = self._sql(
-            "SELECT key FROM Cache WHERE key BETWEEN ? AND ? AND length(key) = ? AND raw = 1",
-            (prefix, prefix.ljust(length, b"\xff"), length),
-        )
-        return {key for (key,) in rows}
+        """List the keys of `length` bytes that begin with `prefix`.
+
+        Raises:
+            StorageError: The file is damaged.
+        """
+        query = "SELECT key FROM Cache WHERE key BETWEEN ? AND ? AND length(key) = ? AND raw = 1"
+        try:
+            rows = self._sql(query, (prefix, prefix.ljust(length, b"\xff"), length))
+            return {key for (key,) in rows}
+        except TROUBLE as error:
+            raise self.unusable(error) from error
+        finally:
+            # Each thread opens a connection of its own when it needs one: this may not be the loop's thread.
+            self.close()
 
     def get_all(self, keys: Iterable[bytes]) -> dict[bytes, object]:
         """Read what stands under `keys`; those under which nothing stands are missing.
 
-        A value is whatever the file holds: its reader checks it. Values that are no raw ones are passed over.
+        A value is whatever the file holds there: its reader checks it.
 
         Raises:
             sqlite3.Error: The file cannot be read.
@@ -136,8 +157,7 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
         found: dict[bytes, object] = {}
         while group := tuple(islice(rest, _ROWS_IN_STATEMENT)):
             places = ", ".join("?" * len(group))
-            rows = self._sql(_SELECT.format(places), (MODE_RAW, *group))
-            found.update((bytes(key), value) for key, value in rows)
+            found.update(self._sql(_SELECT.format(places), (MODE_RAW, *group)))
         return found
 
     def put_all(self, rows: Iterable[tuple[bytes, Value]]) -> None:
@@ -157,8 +177,7 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
                 self._sql(_INSERT.format(values), (time.time(), MODE_RAW, *chain.from_iterable(group)))
 
 
-def unusable(folder: Path, error: BaseException, way_out: str) -> StorageError:
-    """Say that the shelf in `folder` is of no use."""
+def _unusable(folder: Path, error: BaseException, way_out: str) -> StorageError:
     return StorageError(
         f"{folder}: the cache cannot be used ({type(error).__name__}: {error}); mend or remove the folder, "
         f"{way_out}"

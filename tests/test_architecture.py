@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
     "embedder": {"errors", "streams", "plugins", "shelf"},
-    "stack": {"errors", "streams", "backend", "config"},
+    "stack": {"shelf", "errors", "streams", "backend", "config"},
     "config": {"errors"},
     "events": {"errors"},
     "sampler": {"errors", "streams", "backend", "prompts"},

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.shelf import TROUBLE, Shelf, unusable
+from agentnet.shelf import TROUBLE, Shelf
 
 SCHEMA_VERSION: Final = 1
 """Part of every key: raised whenever keys or values get another meaning."""
@@ -61,7 +61,7 @@ class VectorStore:
         try:
             found = await self._on_disk(lambda: self._shelf.get_all(keys))
         except TROUBLE as error:
-            self._complain(f"{unusable(self._folder, error, _WAY_OUT)}; all texts are embedded anew")
+            self._complain(f"{self._shelf.unusable(error)}; all texts are embedded anew")
             return {}
         vectors = {keys[key]: self._read(value) for key, value in found.items()}
         n_bad = sum(vector is None for vector in vectors.values())
@@ -75,9 +75,7 @@ class VectorStore:
         try:
             await self._on_disk(lambda: self._shelf.put_all(rows))
         except TROUBLE as error:
-            self._complain(
-                f"{unusable(self._folder, error, _WAY_OUT)}; {len(rows):,} vectors are not remembered"
-            )
+            self._complain(f"{self._shelf.unusable(error)}; {len(rows):,} vectors are not remembered")
 
     async def aclose(self) -> None:
         """Close the file."""
