@@ -142,14 +142,15 @@ def unit_rows(vectors: NDArray[Any]) -> Vectors:
         vectors: Shape ``(n, dim)``; no row may be zero or not finite.
 
     Returns:
-        float32, same shape. Lengths are taken in double precision, so that no square overflows.
+        float32, same shape. No square overflows or vanishes on the way.
 
     Raises:
         ValueError: A row has no direction.
     """
     exact = np.asarray(vectors, dtype=np.float64)
-    length = np.linalg.norm(exact, axis=1, keepdims=True)
-    if not (np.isfinite(length).all() and (length > 0.0).all()):
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    if not (np.isfinite(largest) & (largest > 0.0)).all():
         raise ValueError("a vector is zero or not finite")
-    made: Vectors = (exact / length).astype(np.float32)
+    exact = exact / largest
+    made: Vectors = (exact / np.linalg.norm(exact, axis=1, keepdims=True)).astype(np.float32)
     return made

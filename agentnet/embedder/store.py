@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,7 @@ class VectorStore:
         self._shelf = Shelf(folder, way_out=_WAY_OUT)
         # A connection belongs to its thread: the next one is opened by the thread that works.
         self._shelf.close()
+        self._troubles: deque[str] = deque()
         self._thread = ThreadPoolExecutor(1, "agentnet-vectors")
 
     async def find(self, texts: Iterable[str]) -> dict[str, Vector]:
@@ -70,20 +72,29 @@ class VectorStore:
         return {text: vector for text, vector in vectors.items() if vector is not None}
 
     async def keep(self, vectors: Mapping[str, Vector]) -> None:
-        """Write vectors, in one transaction."""
+        """Write vectors, in one transaction; they are written even if the caller is cancelled meanwhile."""
         rows = [(self._key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
-        try:
-            await self._on_disk(lambda: self._shelf.put_all(rows))
-        except TROUBLE as error:
-            self._complain(f"{self._shelf.unusable(error)}; {len(rows):,} vectors are not remembered")
+        await asyncio.shield(self._on_disk(lambda: self._write(rows)))
+        self._pass_on_troubles()
 
     async def aclose(self) -> None:
-        """Close the file."""
+        """Write what is left, and close the file."""
         await self._on_disk(self._shelf.close)
         self._thread.shutdown()
+        self._pass_on_troubles()
 
-    async def _on_disk(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    def _on_disk(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _write(self, rows: list[tuple[bytes, bytes]]) -> None:
+        try:
+            self._shelf.put_all(rows)
+        except TROUBLE as error:
+            self._troubles.append(f"{self._shelf.unusable(error)}; {len(rows):,} vectors are not remembered")
+
+    def _pass_on_troubles(self) -> None:
+        while self._troubles:
+            self._complain(self._troubles.popleft())
 
     def _key(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode(), digest_size=_KEY_BYTES, key=self._scope).digest()

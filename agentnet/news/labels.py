@@ -1,7 +1,7 @@
 """Severity from elsewhere: a file of labels by id takes the place of what ACLED's taxonomy says.
 
-Such a file comes from clusters of the texts (`agentnet.analysis.severity`) or from people who read them. It is
-CSV or JSON Lines with the columns ``id`` and ``severity``: 0 or peaceful, 1 or severe, empty where unknown.
+Such a file comes from clusters of the texts (`agentnet.analysis.severity`) or from people who read them. It
+is CSV or JSON Lines with the columns ``id`` and ``severity``: 0 or peaceful, 1 or severe, empty if unknown.
 """
 
 from __future__ import annotations
