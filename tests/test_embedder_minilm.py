@@ -160,7 +160,9 @@ def test_a_long_text_is_cut_off_only_if_the_option_says_so(truncate):
         vectors = embed_minilm._embedded(Model(), texts, truncate)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
     else:
-        with pytest.raises(RequestRejected, match="has 257; shorten it, or set embedder.truncate") as caught:
+        with pytest.raises(
+            RequestRejected, match=r"has 257; shorten it, or set embedder\.truncate"
+        ) as caught:
             embed_minilm._embedded(Model(), texts, truncate)
         assert caught.value.kind == "context_overflow"
 
