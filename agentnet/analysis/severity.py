@@ -23,10 +23,11 @@ from agentnet.errors import InputError
 
 __all__ = ["Agreement", "SeverityClusters", "SeverityOf", "cluster_severity"]
 
-NO_STRUCTURE: Final = 0.25
-"""Silhouette scores up to this mean no substantial structure (Kaufman & Rousseeuw 1990, table 4)."""
+N_NOISE: Final = 19
+"""Samples without clusters to compare with: to be above all of them is significant at 0.05 (Barnard 1963)."""
 
 _TIE: Final = 1e-9
+_RESOLUTION: Final = 1e-6
 _STARTS: Final = 10
 
 
@@ -46,6 +47,9 @@ def cluster_severity(
     with 10 starts; silhouettes are taken in the reduced space. Of equal highest scores (within 1e-9) the one
     with the fewest components counts, then the one with the fewest clusters. To have two clusters in any
     case, set `max_clusters` to 2.
+
+    Along one component even points without clusters have high silhouettes (0.5 and more): so the chosen score
+    is compared with those of 19 normal samples of the same variances, clustered in the same way.
 
     Args:
         vectors: Embeddings, shape ``(n_items, dim)``.
@@ -73,10 +77,9 @@ def cluster_severity(
     coordinates, explained = _principal_components(points, max_components)
     tried = [_tried(coordinates[:, : i + 1], max_clusters, seed) for i in range(explained.size)]
     scores = np.array([[score for score, _ in row] for row in tried])
-    if np.isnan(scores).all():
-        raise InputError("k-means finds no two clusters: the embeddings are all but equal", field="vectors")
     component, column = _first_best(scores)
     found = tried[component][column][1]
+    noise = _noise_score(coordinates[:, : component + 1], column + 2, seed)
     commonest = [commonest_labels(found == number, labels) for number in range(column + 2)]
     names, unnamed = name_clusters(commonest, severity_of)
     first, order = _arranged(coordinates[:, 0], found, names)
@@ -86,11 +89,12 @@ def cluster_severity(
         first_component=frozen(first, np.float64),
         explained=frozen(explained, np.float64),
         scores=frozen(scores, np.float64),
+        noise_score=noise,
         n_components=component + 1,
         commonest=tuple(commonest[number] for number in order),
         names=tuple(names[number] for number in order),
         taxonomy=tuple(severity_of(*row) for row in labels),
-        notes=(*_remarks(scores, component, column, max_components), *unnamed),
+        notes=(*_remarks(scores, component, column, max_components, noise), *unnamed),
     )
 
 
@@ -126,7 +130,8 @@ def _principal_components(points: Array, most: int) -> tuple[Array, Array]:
 
     n_items, dim = points.shape
     solver = "covariance_eigh" if n_items >= dim else "full"
-    if (points == points[0]).all():
+    # Embeddings have the resolution of float32: what differs by less is rounding.
+    if np.ptp(points, axis=0).max(initial=0.0) <= _RESOLUTION * np.abs(points).max(initial=0.0):
         raise InputError("all embeddings are equal: there is nothing to cluster", field="vectors")
     found = PCA(min(most, n_items - 1, dim), svd_solver=solver).fit(points)
     shares: Array = found.explained_variance_ratio_
@@ -162,14 +167,26 @@ def _tried(points: Array, max_clusters: int, seed: int) -> list[tuple[float, Num
 def _k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
     if n_clusters >= len(points):
         return np.zeros(len(points), dtype=np.int64)
-    with warnings.catch_warnings():
+    # One thread: the order of sums, and with it the result, would hang on the number of processors.
+    with threadpool_limits(1), warnings.catch_warnings():
         # It tells of fewer different points than clusters, which the caller sees for itself.
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels: Numbers = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(points)
     return labels.astype(np.int64)
+
+
+def _noise_score(points: Array, n_clusters: int, seed: int) -> float:
+    """Find the highest silhouette score of normal samples of the same variances as `points`."""
+    rng = np.random.default_rng(seed)
+    scores = []
+    for _ in range(N_NOISE):
+        sample = rng.normal(scale=points.std(axis=0), size=points.shape)
+        scores.append(float(silhouette_scores(sample, [_k_means(sample, n_clusters, seed)])[0]))
+    return max(scores)
 
 
 def _first_best(scores: Array) -> tuple[int, int]:
@@ -178,7 +195,7 @@ def _first_best(scores: Array) -> tuple[int, int]:
     return int(best[0, 0]), int(best[0, 1])
 
 
-def _remarks(scores: Array, component: int, column: int, max_components: int) -> Iterator[str]:
+def _remarks(scores: Array, component: int, column: int, max_components: int, noise: float) -> Iterator[str]:
     n_best = int((scores >= np.nanmax(scores) - _TIE).sum())
     if n_best > 1:
         yield (
@@ -189,10 +206,10 @@ def _remarks(scores: Array, component: int, column: int, max_components: int) ->
         yield f"the embeddings have only {len(scores)} components, so that no more were tried"
     if np.isnan(scores).any():
         yield "not every number of clusters was possible: there are too few different points"
-    if scores[component, column] <= NO_STRUCTURE:
+    if scores[component, column] <= noise:
         yield (
-            f"the highest silhouette score is {scores[component, column]:.3f}: values up to {NO_STRUCTURE} "
-            f"mean that there are no clusters to speak of"
+            f"the highest silhouette score is {scores[component, column]:.3f}, which points without clusters "
+            f"reach too: the best of {N_NOISE} normal samples has {noise:.3f}"
         )
     if column:
         yield (

@@ -65,6 +65,7 @@ class SeverityClusters:
         explained: Share of the variance that each component tried explains, shape ``(n_tried,)``.
         scores: Silhouette scores: row i for i + 1 components, column j for j + 2 clusters; NaN where there
             are not that many different points.
+        noise_score: Highest silhouette score of normal samples without clusters, for comparison.
         n_components: Number of components chosen.
         commonest: For each cluster its commonest label at each level; several equally common ones are joined
             by " | ".
@@ -78,6 +79,7 @@ class SeverityClusters:
     first_component: Array
     explained: Array
     scores: Array
+    noise_score: float
     n_components: int
     commonest: tuple[tuple[str, str, str], ...]
     names: tuple[int | None, ...]
@@ -116,6 +118,7 @@ class SeverityClusters:
             "scores": [
                 [None if math.isnan(score) else score for score in row] for row in self.scores.tolist()
             ],
+            "noise_score": self.noise_score,
             "n_components": self.n_components,
             "commonest": self.commonest,
             "names": self.names,
@@ -145,6 +148,7 @@ class SeverityClusters:
                 first_component=frozen(values.pop("first_component"), np.float64),
                 explained=frozen(values.pop("explained"), np.float64),
                 scores=frozen(values.pop("scores"), np.float64),
+                noise_score=float(values.pop("noise_score")),
                 n_components=int(values.pop("n_components")),
                 commonest=tuple((str(a), str(b), str(c)) for a, b, c in values.pop("commonest")),
                 names=tuple(values.pop("names")),

@@ -17,7 +17,7 @@ from agentnet.errors import InputError
 
 Array = NDArray[np.float64]
 
-_NODES_OF_SCALE: Final = 64
+_NODES_OF_SCALE: Final = 96
 _NODES_OF_GREATEST: Final = 128
 _FURTHEST_NORMAL: Final = 8.5
 _TAIL: Final = 1e-18
@@ -93,11 +93,13 @@ def _scales(dof: float) -> tuple[Array, Array]:
 
     half = dof / 2.0
     low, high = (math.sqrt(float(tail(half, _TAIL)) / half) for tail in (gammaincinv, gammainccinv))
-    node, step = _legendre(low, high, _NODES_OF_SCALE)
+    # With few degrees of freedom far values come from small s: the cube root spreads those out.
+    root, step = _legendre(low ** (1.0 / 3.0), high ** (1.0 / 3.0), _NODES_OF_SCALE)
+    node = root**3
     log_density = (
         math.log(2.0) + half * math.log(half) - gammaln(half) + (dof - 1.0) * np.log(node) - half * node**2
     )
-    weight = np.exp(log_density) * step
+    weight = np.exp(log_density) * step * 3.0 * root**2
     return node, weight / weight.sum()
 
 
