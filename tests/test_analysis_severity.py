@@ -154,7 +154,7 @@ def test_of_equal_scores_the_fewest_components_are_taken_and_it_is_said():
     assert (found.n_components, found.n_clusters, found.score) == (1, 2, 1.0)
     assert len(found.explained) == 1
     assert np.isnan(found.scores[0, 1:]).all()
-    assert any("only 1 components" in note for note in found.notes)
+    assert any("no more than 1 of the 3 components" in note for note in found.notes)
     assert any("too few different points" in note for note in found.notes)
     square = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]] * 3)
     tied = clustered(square, [PEACEFUL] * 12)

@@ -24,7 +24,8 @@ from agentnet.errors import InputError
 __all__ = ["Agreement", "SeverityClusters", "SeverityOf", "cluster_severity"]
 
 N_NOISE: Final = 19
-"""Samples without clusters to compare with: to be above all of them is significant at 0.05 (Barnard 1963)."""
+"""Samples without clusters to compare with: to be above all of them would be significant at 0.05 if the
+numbers of components and clusters had been fixed beforehand (Barnard 1963, J. R. Stat. Soc. B 25, 294)."""
 
 _TIE: Final = 1e-9
 _RESOLUTION: Final = 1e-6
@@ -49,7 +50,8 @@ def cluster_severity(
     case, set `max_clusters` to 2.
 
     Along one component even points without clusters have high silhouettes (0.5 and more): so the chosen score
-    is compared with those of 19 normal samples of the same variances, clustered in the same way.
+    is compared with those of 19 normal samples of the same variances, with as many components and clusters.
+    That is lenient: those numbers were chosen for their high score, and the samples had no such choice.
 
     Args:
         vectors: Embeddings, shape ``(n_items, dim)``.
@@ -203,7 +205,7 @@ def _remarks(scores: Array, component: int, column: int, max_components: int, no
             f"and clusters was taken"
         )
     if len(scores) < max_components:
-        yield f"the embeddings have only {len(scores)} components, so that no more were tried"
+        yield f"the embeddings have no more than {len(scores)} of the {max_components} components to be tried"
     if np.isnan(scores).any():
         yield "not every number of clusters was possible: there are too few different points"
     if scores[component, column] <= noise:
