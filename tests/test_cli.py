@@ -173,6 +173,7 @@ def test_help_teaches_by_example(command):
         (["run", "{small}", "--backend", "mok"], "did you mean 'mock'"),
         (["run", "{small}", "-S", "repeat=2"], "did you mean 'repeats'"),
         (["run", "{small}", "-S", "engine.worker=2"], "did you mean 'workers'"),
+        (["run", "{small}", "--seed", str(2**63)], "seed"),
         (["run", "{small}", "-S", "n_agents=many"], "n_agents"),
         (["run", "{small}", "-S", "n_agents=33"], "must be even"),
         (["run", "{small}", "-S", "degree=40"], "degree"),

@@ -235,7 +235,7 @@ def test_the_origin_of_a_table_is_that_of_its_last_setting(load):
 
 def test_rows_list_every_value_with_its_meaning(load):
     rows = load("repeats=2", "backend.model=gpt-4o", 'news.columns."event id"=id').rows()
-    assert rows[0] == ("seed", "0", "default", "the run's seed, any integer")
+    assert rows[0] == ("seed", "0", "default", "the run's seed, an integer of 64 bits")
     assert rows[1] == ("runs", '"runs"', "default", "folder of the run folders")
     by_key = {row.key: row for row in rows}
     assert len(by_key) == len(rows)

@@ -5,7 +5,7 @@ from typing import NamedTuple, get_args
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet.exposures import NEVER, AskingRule, exposures, listeners
@@ -76,6 +76,7 @@ def was_asked_before(state, source):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@settings(max_examples=50)
 @given(state=states())
 def test_every_rule_asks_whom_its_definition_says(rule, state):
     asked, exposed = reference(state, rule)
@@ -83,6 +84,7 @@ def test_every_rule_asks_whom_its_definition_says(rule, state):
     assert state.found(rule).n_exposed == len(exposed)
 
 
+@settings(max_examples=50)
 @given(state=states())
 def test_the_rules_differ_only_in_what_they_leave_out(state):
     asked = {rule: set(state.asked(rule)) for rule in RULES}
@@ -90,6 +92,7 @@ def test_the_rules_differ_only_in_what_they_leave_out(state):
     assert asked["once_per_edge"] <= asked["always"]
 
 
+@settings(max_examples=50)
 @given(state=states())
 def test_over_all_steps_once_per_edge_asks_about_each_engaged_neighbour_exactly_once(state):
     unengaged = [agent for agent, step in enumerate(state.engaged) if step is None]
@@ -102,6 +105,7 @@ def test_over_all_steps_once_per_edge_asks_about_each_engaged_neighbour_exactly_
     assert len(set(everything)) == len(everything)
 
 
+@settings(max_examples=50)
 @given(state=states())
 def test_slots_ascend_so_that_an_agents_exposures_stand_side_by_side(state):
     slots = state.found("always").slots

@@ -153,6 +153,13 @@ def test_reasons_are_calls_but_no_decisions(new_log):
     assert decide(folder, asking([0, 1], kind="reason"), []).tally == Tally()
 
 
+def test_an_answer_after_troubles_is_not_missing(new_log):
+    script = ["hm", Reply(("yes",), attempts=2, troubles=("timeout",))]
+    found = decide(new_log(), asking([0]), script, max_asks=2, stop_on_missing=True)
+    assert (found.decisions, found.error) == ([1], None)
+    assert (found.tally.n_decisions, found.tally.n_missing, found.tally.n_calls) == (1, 0, 3)
+
+
 # Going on
 
 

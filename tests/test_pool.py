@@ -1,12 +1,16 @@
 """One pool of workers asks the draws of all realizations: all of them, once, oldest batch first."""
 
 import asyncio
+import gc
 import heapq
+import weakref
+from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import (
@@ -115,6 +119,7 @@ def failing_plans(draw):
 # The usual way
 
 
+@settings(max_examples=50)
 @given(plans=plans, workers=workers)
 @example(plans=[Plan(0, [1] * 5), Plan(0, [1])] * 4, workers=3)
 def test_draws_begin_as_soon_as_a_worker_is_free_in_the_order_in_which_batches_came(plans, workers):
@@ -181,9 +186,30 @@ def test_a_pool_can_be_used_by_an_owner_batch_after_batch():
     assert run_in_virtual_time(main()) == [0, 1, 2, 3] * 3
 
 
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_pool_forgets_earlier_batches(failing):
+    async def main():
+        async def ask(i):
+            await asyncio.sleep(1)
+            if failing:
+                raise Failed(i)
+
+        asks = [partial(ask) for _ in range(3)]
+        forgotten = [weakref.ref(each) for each in asks]
+        async with Pool(2) as pool:
+            while asks:
+                with suppress(Failed):
+                    await pool.run(asks.pop(0), 4)
+            gc.collect()
+            return [each() is None for each in forgotten[:2]]
+
+    assert run_in_virtual_time(main()) == [True, True]
+
+
 # Draws that fail
 
 
+@settings(max_examples=50)
 @given(plans=failing_plans(), workers=workers)
 def test_an_error_reaches_the_batchs_owner_alone_once_nothing_of_his_is_in_flight(plans, workers):
     diary, heard = play(plans, workers)
@@ -272,6 +298,7 @@ def stopped(plans, workers, *, at, reason):
     return run_in_virtual_time(main())
 
 
+@settings(max_examples=50)
 @given(plans=failing_plans(), workers=workers, at=st.integers(0, 20).map(lambda t: t + 0.5))
 def test_after_a_stop_no_draw_begins_and_what_is_in_flight_is_finished(plans, workers, at):
     reason = Interrupted("enough")
@@ -331,6 +358,7 @@ def test_a_batch_that_was_answered_in_full_when_the_stop_came_succeeds():
 # Owners and pools that go away
 
 
+@settings(max_examples=50)
 @given(
     plan=st.builds(Plan, st.just(0), latencies.filter(bool), nothing_fails),
     workers=workers,
@@ -399,6 +427,31 @@ def test_leaving_the_pool_does_not_wait_for_a_draw_that_will_not_be_cancelled_to
         return asked, asyncio.get_running_loop().time()
 
     assert run_in_virtual_time(main()) == ([0], 2)
+
+
+def test_a_batch_handed_in_while_the_pool_is_being_left_is_refused():
+    async def main():
+        async def ask(i):
+            try:
+                await asyncio.sleep(50)
+            except asyncio.CancelledError:
+                await asyncio.sleep(2)
+                raise
+
+        async with Pool(3) as pool:
+            first = asyncio.create_task(pool.run(ask, 1))
+            await asyncio.sleep(1)
+            asyncio.get_running_loop().call_later(
+                1, lambda: late.append(asyncio.create_task(pool.run(ask, 4)))
+            )
+            late = []
+        assert asyncio.get_running_loop().time() == 3
+        for owner in (first, *late):
+            with pytest.raises(InternalError, match="closed"):
+                await owner
+        return len(late)
+
+    assert run_in_virtual_time(main()) == 1
 
 
 # Other tasks

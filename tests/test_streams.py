@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -72,12 +72,14 @@ def test_mix_gives_the_published_words_of_splitmix64(state):
     assert tuple(mix(state, i) for i in range(5)) == PUBLISHED[state]
 
 
+@settings(max_examples=40)
 @given(state=words, index=st.integers(0, 2**40))
 def test_mix_at_an_index_is_mix_of_the_state_that_many_steps_on(state, index):
     assert mix(state, index) == mix(state + index * GAMMA)
     assert 0 <= mix(state, index) <= MASK
 
 
+@settings(max_examples=40)
 @given(seed=seeds, key=keys, at=st.lists(st.integers(0, 2**63 - 1), max_size=8))
 @example(seed=0, key=(), at=[2**63 - 1, 0])
 def test_a_word_is_splitmix64_of_the_keys_lower_half_scrambled_again_with_the_upper(seed, key, at):
@@ -87,6 +89,7 @@ def test_a_word_is_splitmix64_of_the_keys_lower_half_scrambled_again_with_the_up
     assert streams.words_at(*key, at=np.array(at, dtype=np.int64)).tolist() == expected
 
 
+@settings(max_examples=40)
 @given(seed=seeds, key=keys, count=st.integers(0, 13))
 def test_a_row_of_words_is_philox(seed, key, count):
     streams = Streams(seed)
@@ -96,6 +99,7 @@ def test_a_row_of_words_is_philox(seed, key, count):
 # What they depend on
 
 
+@settings(max_examples=40)
 @given(seed=seeds, key=keys, at=st.lists(st.integers(0, 50), min_size=1, max_size=20), shape=st.booleans())
 def test_the_word_at_a_position_does_not_depend_on_which_others_are_drawn(seed, key, at, shape):
     streams = Streams(seed)
@@ -107,6 +111,7 @@ def test_the_word_at_a_position_does_not_depend_on_which_others_are_drawn(seed, 
     assert (found == everything[positions]).all()
 
 
+@settings(max_examples=40)
 @given(seed=seeds, key=keys, count=st.integers(0, 9), more=st.integers(0, 9))
 def test_a_longer_row_of_words_begins_with_the_shorter(seed, key, count, more):
     streams = Streams(seed)
@@ -114,6 +119,7 @@ def test_a_longer_row_of_words_begins_with_the_shorter(seed, key, count, more):
     assert (streams.words(*key, count=count) == longer[:count]).all()
 
 
+@settings(max_examples=40)
 @given(seed=seeds, other=seeds, key=keys, other_key=keys)
 def test_another_seed_or_key_is_another_stream(seed, other, key, other_key):
     a, b = Streams(seed), Streams(other)
@@ -130,6 +136,7 @@ def test_the_parts_of_a_key_do_not_run_together():
     assert len({streams.integer(*key) for key in alike}) == len(alike)
 
 
+@settings(max_examples=40)
 @given(number=st.integers(-(2**31), 2**31 - 1))
 def test_a_number_of_numpys_means_the_same_as_pythons(number):
     for kind in (np.int32, np.int64):
@@ -179,6 +186,7 @@ def test_neighbouring_positions_and_streams_are_independent():
         assert stats.chi2_contingency(table).pvalue > 0.001
 
 
+@settings(max_examples=40)
 @given(word=words)
 @example(word=0)
 @example(word=MASK)
@@ -188,6 +196,7 @@ def test_a_unit_number_is_the_upper_53_bits_and_below_1(word):
     assert 0.0 <= unit(word) < 1.0
 
 
+@settings(max_examples=40)
 @given(word=words)
 @example(word=0)
 @example(word=MASK)
@@ -198,6 +207,7 @@ def test_a_request_seed_is_a_signed_64_bit_number_from_0_on(word):
     assert 0 <= word >> 1 < 2**63
 
 
+@settings(max_examples=40)
 @given(seed=seeds, key=keys)
 def test_an_integer_is_at_least_0_and_below_2_to_the_63(seed, key):
     assert 0 <= Streams(seed).integer(*key) < 2**63

@@ -21,7 +21,7 @@ from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
-from agentnet.runner import Prepared, Runner, create, new_folder, prepare, reopen
+from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen
 from agentnet.runner.estimate import Estimate, estimate
 
 _NAMED = (
@@ -120,9 +120,9 @@ def _resumed(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
         )
-    if meta["status"] == "finished":
-        raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
     recorded = Settings.from_json(json.dumps(meta["settings"]))
+    if meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
+        raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
     click.echo(f"resuming {folder}", err=True)
     return reopen(folder, settings)

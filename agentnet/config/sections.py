@@ -259,7 +259,9 @@ class ExperimentSettings(FreeSection):
 class Settings(Section):
     """Everything that can be set, validated."""
 
-    seed: Annotated[int, Field(description="the run's seed, any integer")] = 0
+    seed: Annotated[
+        int, Field(ge=-(2**63), lt=2**63, description="the run's seed, an integer of 64 bits")
+    ] = 0
     runs: Annotated[FilePath, Field(description="folder of the run folders"), OPERATIONAL] = Path("runs")
     backend: Annotated[BackendSettings, Field(description="which backend answers")] = BackendSettings()
     engine: Annotated[EngineSettings, Field(description="how the engine asks")] = EngineSettings()

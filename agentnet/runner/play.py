@@ -237,3 +237,9 @@ def freeze(folder: Path, *, parquet: bool) -> None:
     close_for_good(folder / LOG_NAME)
     if parquet:
         export_parquet(Run(folder), folder / "parquet")
+
+
+def is_frozen(folder: Path, *, parquet: bool) -> bool:
+    """Say whether `freeze` has done its work, or was cut off."""
+    is_one_file = not (folder / f"{LOG_NAME}-wal").exists()
+    return is_one_file and (not parquet or (folder / "parquet").is_dir())

@@ -38,7 +38,7 @@ class _Batch:
         if self.taken < self.count:
             self.left -= self.count - self.taken
             self.count = self.taken
-            self.error = self.error or reason
+            self.error = reason
         self.close_if_answered()
 
     def abandon(self, reason: BaseException) -> None:
