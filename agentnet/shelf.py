@@ -110,13 +110,17 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
 
     def __init__(self, folder: Path, *, way_out: str) -> None:
         self._way_out = way_out
+        # Absolute: threads open the file when they need it, wherever the process has moved by then.
+        path = str(folder.absolute())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             folder.chmod(0o700)
-            super().__init__(str(folder), timeout=_TIMEOUT_S, disk=RawDisk, **_SETTINGS)
-            if self.directory != str(folder):
-                raise ValueError("its path has a '$' or '~' that diskcache would replace")
+            super().__init__(path, timeout=_TIMEOUT_S, disk=RawDisk, **_SETTINGS)
+            if self.directory != path:
+                raise ValueError("its path has a '$' that diskcache would replace")
         except TROUBLE as error:
+            if hasattr(self, "_local"):
+                self.close()
             raise _unusable(folder, error, way_out) from error
 
     def unusable(self, error: BaseException) -> StorageError:

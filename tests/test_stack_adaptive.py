@@ -250,29 +250,29 @@ def test_a_longer_hint_makes_a_pause_longer_and_a_shorter_one_does_not():
     assert 42.0 <= server.begun[3][0] <= 2.0 + 1.25 * 40.0
 
 
-def test_replies_during_a_pause_do_not_end_it():
-    """Request 1 was begun before the pause and is of the present era; its reply must let nobody in."""
-    server = Server(
-        latency_s=lambda i: {0: 1.0, 1: 4.0, 2: 3.0}.get(i, 1.0),
-        fate=lambda i: (
-            TransientError("slow", kind="timeout")
-            if i == 0
-            else TransientError("rest", kind="rate_limit", retry_after_s=50.0)
-            if i == 2
-            else "Yes"
-        ),
-    )
-    limit = AdaptiveLimit(server.backend, start=2, highest=10)
+@pytest.mark.parametrize("end", ["Yes", TransientError("slow", kind="timeout")])
+def test_what_ends_during_a_pause_does_not_end_the_pause(end):
+    """2, of an era before, asks for rest at 3 s; 1, of the present era, ends at 5.5 s; 3 still waits."""
+    latencies = {0: 1.0, 1: 4.0, 2: 3.0}
+    ends = {
+        0: TransientError("slow", kind="timeout"),
+        1: end,
+        2: TransientError("rest", kind="rate_limit", retry_after_s=50.0),
+    }
+    server = Server(lambda i: latencies.get(i, 1.0), lambda i: ends.get(i, "Yes"))
+
+    async def ask(limit, number, at):
+        await asyncio.sleep(at)
+        await limit.complete(numbered(number))
 
     async def play():
-        tasks = [asyncio.create_task(limit.complete(numbered(i))) for i in (0, 2)]
-        await asyncio.sleep(1.5)
-        tasks += [asyncio.create_task(limit.complete(numbered(i))) for i in (1, 3)]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        limit = AdaptiveLimit(server.backend, start=8, highest=10)
+        times = {0: 0.0, 2: 0.0, 1: 1.5, 3: 4.0}
+        await asyncio.gather(*(ask(limit, i, at) for i, at in times.items()), return_exceptions=True)
 
     run_in_virtual_time(play())
-    at_3 = next(at for at, number in server.begun if number == 3)
-    assert at_3 >= 53.0
+    assert server.order == [0, 2, 1, 3]
+    assert server.begun[-1][0] >= 53.0
 
 
 def test_the_longest_pause_is_bounded():

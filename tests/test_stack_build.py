@@ -1,6 +1,7 @@
 """The whole stack: which wrappers stand in it, in which order, and what that means for a request."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,33 @@ def test_the_in_flight_limit_is_the_engines_or_a_smaller_one_of_the_user():
     assert stacked(ScriptedBackend([]), in_flight=64, max_in_flight=100).limit.limit == 64
     assert stacked(ScriptedBackend([]), in_flight=64, start_in_flight=5).limit.limit == 5
     assert stacked(ScriptedBackend([]), in_flight=2, start_in_flight=5, min_in_flight=4).limit.limit == 2
+
+
+def test_the_lowest_limit_is_not_above_what_the_engine_has_in_flight():
+    backend = ScriptedBackend(lambda _: TransientError("busy", kind="overloaded"))
+    stack = stacked(backend, in_flight=2, min_in_flight=4, max_attempts=1)
+    run_in_virtual_time(ask_all(stack.backend, 2))
+    assert stack.limit.limit == 2
+
+
+def test_the_throttle_holds_its_permits_back_during_a_pause():
+    """After a pause they come at the permitted rate, not as many at once as the pause had room for."""
+    times = []
+
+    def answer(_):
+        times.append(now())
+        if len(times) == 1:
+            return TransientError("busy", kind="rate_limit", retry_after_s=1e9)
+        return "Yes"
+
+    async def main():
+        # No longer than a request would wait for its next attempt.
+        stack = stacked(ScriptedBackend(answer), in_flight=50, requests_per_minute=60, give_up_after_s=80.0)
+        await ask_all(stack.backend, 20)
+
+    run_in_virtual_time(main())
+    assert 80.0 <= times[1] <= 1.25 * 80.0 + 1.0
+    assert all(b - a > 0.99 for a, b in pairwise(times[1:]))
 
 
 @pytest.mark.parametrize(

@@ -105,14 +105,14 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("field", OTHER)
-def test_every_field_that_decides_the_reply_is_part_of_the_key(tmp_path, field):
-    other = ASK._replace(**{field: OTHER[field]})
-    assert (
-        ask(tmp_path, ASK, other, script=lambda _: Reply(('"Yes"',) if field == "schema" else ("Yes",)))[1]
-        == 2
-    )
-    assert ask(tmp_path, ASK, other, script=[])[1] == 0
+def test_every_field_that_decides_the_reply_is_part_of_the_key(tmp_path):
+    requests = [ASK, *(ASK._replace(**{field: value}) for field, value in OTHER.items())]
+
+    def answer(request):
+        return Reply(('"Yes"' if request.schema else "Yes",))
+
+    assert ask(tmp_path, *requests, script=answer)[1] == len(requests)
+    assert ask(tmp_path, *requests, script=[])[1] == 0
 
 
 def test_no_field_of_a_request_is_forgotten():
@@ -123,12 +123,10 @@ def test_metadata_are_not_part_of_the_key(tmp_path):
     assert ask(tmp_path, ASK, ASK._replace(metadata={"profile": "01101"}))[1] == 1
 
 
-@pytest.mark.parametrize("other", [{"name": "b"}, {"model_name": "m2"}, {"scope": "http://elsewhere"}])
-def test_plug_in_model_name_and_scope_are_part_of_the_key(tmp_path, other):
-    ask(tmp_path, ASK)
-    assert ask(tmp_path, ASK, **other)[1] == 1
-    assert ask(tmp_path, ASK, **other)[1] == 0
-    assert ask(tmp_path, ASK)[1] == 0
+def test_plug_in_model_name_and_scope_are_part_of_the_key(tmp_path):
+    identities = [{}, {"name": "b"}, {"model_name": "m2"}, {"scope": "http://elsewhere"}]
+    assert [ask(tmp_path, ASK, **identity)[1] for identity in identities] == [1, 1, 1, 1]
+    assert [ask(tmp_path, ASK, **identity)[1] for identity in identities] == [0, 0, 0, 0]
 
 
 def test_two_exposures_never_share_an_answer(tmp_path):
@@ -141,9 +139,8 @@ def test_two_exposures_never_share_an_answer(tmp_path):
     assert [reply.texts for reply in replies] == [(str(i),) for i in (*range(8), *range(8))]
 
 
-@pytest.mark.parametrize(
-    ("request_", "reply"),
-    [
+def test_what_is_no_whole_and_valid_answer_is_never_remembered(tmp_path):
+    bad = [
         (ASK, Reply(("I will not",), finish=("refusal",))),
         (ASK, Reply(("Ye",), finish=("length",))),
         (ASK, Reply(("",), finish=("content_filter",))),
@@ -153,12 +150,16 @@ def test_two_exposures_never_share_an_answer(tmp_path):
         (ASK._replace(answers=("yes", "no")), Reply(("maybe",))),
         (ASK._replace(schema="{}"), Reply(('{"share": tr',))),
         (ASK._replace(schema="{}"), Reply(("[" * 100_000,))),
-    ],
-)
-def test_what_is_no_whole_and_valid_answer_is_never_remembered(tmp_path, request_, reply):
-    replies, n_calls = ask(tmp_path, request_, request_, script=lambda _: reply)
-    assert n_calls == 2
-    assert replies == [reply, reply]
+    ]
+    requests = [request._replace(seed=i) for i, (request, _) in enumerate(bad)]
+    for _ in range(2):
+        replies, n_calls = ask(tmp_path, *requests, *requests, script=lambda request: bad[request.seed][1])
+        assert n_calls == 2 * len(bad)
+        assert replies == 2 * [reply for _, reply in bad]
+
+
+def test_a_reply_that_says_that_it_stopped_by_itself_is_remembered(tmp_path):
+    assert ask(tmp_path, ASK, ASK, script=[YES._replace(finish=("stop",))])[1] == 1
 
 
 def test_an_error_is_not_remembered(tmp_path):
@@ -231,15 +232,27 @@ BAD_VALUES = {
 }
 
 
-@pytest.mark.parametrize("value", BAD_VALUES.values(), ids=BAD_VALUES)
-def test_a_damaged_entry_is_a_miss_that_says_so_and_is_replaced(tmp_path, value):
-    plant(tmp_path, remembered(tmp_path), value=value)
+def test_a_damaged_entry_is_a_miss_that_says_so_and_is_replaced(tmp_path):
+    requests = [ASK._replace(seed=i) for i in range(len(BAD_VALUES))]
+    ask(tmp_path, *requests)
+    with database(tmp_path) as db:
+        keys = [key for (key,) in db.execute("SELECT key FROM Cache ORDER BY rowid")]
+    for key, value in zip(keys, BAD_VALUES.values(), strict=True):
+        plant(tmp_path, key, value=value)
     complaints = Complaints()
-    replies, n_calls = ask(tmp_path, ASK, ASK, complain=complaints)
-    assert (n_calls, [reply.cached for reply in replies]) == (1, [False, True])
+    replies, n_calls = ask(tmp_path, *requests, *requests, complain=complaints)
+    assert n_calls == len(complaints) == len(BAD_VALUES)
+    assert [reply.cached for reply in replies] == [False] * n_calls + [True] * n_calls
+    for complaint in complaints:
+        assert complaint.startswith(f"{tmp_path}: a remembered reply is refused and asked again: ")
+    assert ask(tmp_path, *requests, script=[])[1] == 0
+
+
+def test_a_damaged_entry_is_complained_of_once(tmp_path):
+    plant(tmp_path, remembered(tmp_path), value="{}")
+    complaints, refused = Complaints(), Reply(("I will not",), finish=("refusal",))
+    assert ask(tmp_path, ASK, ASK, script=[refused, refused], complain=complaints)[1] == 2
     assert len(complaints) == 1
-    assert complaints[0].startswith(f"{tmp_path}: a remembered reply is refused and asked again: ")
-    assert ask(tmp_path, ASK, script=[])[1] == 0
 
 
 def test_an_entry_that_is_gone_is_a_miss(tmp_path):
@@ -266,29 +279,37 @@ def test_an_entry_that_breaks_the_requests_constraint_is_refused(tmp_path):
     assert (reply.texts, n_calls, len(complaints)) == (("yes",), 1, 1)
 
 
-@pytest.mark.parametrize("mode", [2, 3, 4])
-def test_a_planted_pickle_or_file_is_refused_and_nothing_is_executed(tmp_path, mode):
-    victim, folder = tmp_path / "executed", tmp_path / "cache"
-    key, complaints = remembered(folder), Complaints()
-    plant(folder, key, mode=mode, value=pickle.dumps(Planted(victim)))
-    [reply], n_calls = ask(folder, ASK, complain=complaints)
-    assert (n_calls, reply.cached) == (1, False)
-    assert not victim.exists()
-    assert "refused" in complaints[0]
+def remembered_by_mode(folder):
+    """Remember a reply for each of diskcache's modes; give the requests and their keys, by mode."""
+    requests = [ASK._replace(seed=mode) for mode in range(5)]
+    ask(folder, *requests)
+    with database(folder) as db:
+        return requests, [key for (key,) in db.execute("SELECT key FROM Cache ORDER BY rowid")]
 
 
-@pytest.mark.parametrize("mode", [1, 2, 3, 4])
-def test_a_planted_file_name_is_neither_read_nor_removed(tmp_path, mode):
+def test_a_planted_pickle_is_refused_and_nothing_is_executed(tmp_path):
+    executed, folder = tmp_path / "executed", tmp_path / "cache"
+    (requests, keys), complaints = remembered_by_mode(folder), Complaints()
+    for mode, key in enumerate(keys):
+        plant(folder, key, mode=mode, value=pickle.dumps(Planted(executed)))
+    replies, n_calls = ask(folder, *requests, complain=complaints)
+    assert n_calls == len(complaints) == 5
+    assert not any(reply.cached for reply in replies)
+    assert not executed.exists()
+    assert all("refused" in complaint for complaint in complaints)
+
+
+def test_a_planted_file_name_is_neither_read_nor_removed(tmp_path):
     """Where a file is named diskcache reads it, and removes it when the entry is replaced."""
     folder, secret, executed = tmp_path / "cache", tmp_path / "secret", tmp_path / "executed"
     secret.write_bytes(pickle.dumps(Planted(executed)))
-    key, complaints = remembered(folder), Complaints()
-    plant(folder, key, mode=mode, value=None, filename="../secret")
-    assert ask(folder, ASK, complain=complaints)[1] == 1
-    assert len(complaints) == 1
+    (requests, keys), complaints = remembered_by_mode(folder), Complaints()
+    for mode, key in enumerate(keys):
+        plant(folder, key, mode=mode, value=None, filename="../secret")
+    assert ask(folder, *requests, complain=complaints)[1] == len(complaints) == 5
     assert secret.exists()
     assert not executed.exists()
-    assert ask(folder, ASK, script=[])[1] == 0
+    assert ask(folder, *requests, script=[])[1] == 0
 
 
 def test_a_planted_key_that_would_be_unpickled_is_passed_over(tmp_path):
@@ -322,6 +343,7 @@ PLANTED_SETTINGS = {
     "sqlite_journal_mode": "off",
     "sqlite_writable_schema": 1,
     "sqlite_hard_heap_limit": 1,
+    "sqlite_trusted_schema": 1,
     "sqlite_nonsense; DROP TABLE Cache": 1,
     "disk_min_file_size": 0,
     "disk_nonsense": 1,
@@ -331,6 +353,15 @@ PLANTED_SETTINGS = {
     "transact": 5,
     "count": "many",
 }
+
+
+def pragmas(shelf):
+    """Read how a new connection to the file is set, and close it."""
+    names = ("journal_mode", "writable_schema", "hard_heap_limit", "trusted_schema")
+    try:
+        return [shelf._sql(f"PRAGMA {name}").fetchone()[0] for name in names]
+    finally:
+        shelf.close()
 
 
 def test_planted_settings_change_nothing(tmp_path):
@@ -343,11 +374,8 @@ def test_planted_settings_change_nothing(tmp_path):
         async with opened(tmp_path, complain=complaints) as (cache, backend):
             assert (await cache.complete(ASK)).cached
             await cache.complete(ASK._replace(seed=5))
-            await asyncio.to_thread(lambda: cache._shelf.get(b"k"))
             shelf = cache._shelf
-            assert shelf._sql("PRAGMA journal_mode").fetchone() == ("wal",)
-            assert shelf._sql("PRAGMA writable_schema").fetchone() == (0,)
-            assert shelf._sql("PRAGMA hard_heap_limit").fetchone() == (0,)
+            assert await asyncio.to_thread(pragmas, shelf) == ["wal", 0, 0, 0]
             assert (shelf.eviction_policy, shelf.cull_limit, shelf.statistics) == ("none", 0, 0)
             assert shelf.directory == str(tmp_path)
             return len(backend.requests)
@@ -363,8 +391,9 @@ def test_settings_planted_while_it_is_open_change_nothing_either(tmp_path):
             with database(tmp_path) as db:
                 db.executemany("INSERT OR REPLACE INTO Settings VALUES (?, ?)", PLANTED_SETTINGS.items())
             await cache.complete(ASK)
+            return await asyncio.to_thread(pragmas, cache._shelf)
 
-    asyncio.run(main())
+    assert asyncio.run(main()) == ["wal", 0, 0, 0]
     assert ask(tmp_path, ASK, script=[])[1] == 0
 
 
@@ -384,6 +413,20 @@ def test_the_folder_is_for_its_owner_alone(tmp_path):
     folder.chmod(0o755)
     ask(folder, ASK)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    async def main():
+        async with opened(Path("cache")) as (cache, _):
+            monkeypatch.chdir(tmp_path / "elsewhere")
+            await cache.complete(ASK)
+
+    asyncio.run(main())
+    assert not (tmp_path / "elsewhere" / "cache").exists()
+    assert ask(tmp_path / "cache", ASK, script=[])[1] == 0
 
 
 def break_file(folder):
@@ -432,7 +475,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 def test_a_path_that_diskcache_would_take_for_another_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("ELSEWHERE", "elsewhere")
-    with pytest.raises(StorageError, match="'\\$' or '~'"):
+    with pytest.raises(StorageError, match="has a '\\$'"):
         Cache(ScriptedBackend([]), tmp_path / "$ELSEWHERE")
 
 
@@ -471,6 +514,30 @@ def test_a_cache_that_can_be_written_again_is(tmp_path):
 
     asyncio.run(main())
     assert complaints[1:] == [f"{tmp_path}: 1 replies could not be remembered"]
+    assert ask(tmp_path, ASK._replace(seed=1), script=[])[1] == 0
+
+
+def test_a_transaction_that_fails_to_end_does_not_keep_the_next_one_from_beginning(tmp_path, monkeypatch):
+    complaints = Complaints()
+
+    async def main():
+        async with opened(tmp_path, complain=complaints) as (cache, _):
+
+            def fail(rows):
+                cache._shelf._sql("BEGIN IMMEDIATE")
+                raise sqlite3.OperationalError("disk I/O error")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(cache._shelf, "put_all", fail)
+                await cache.complete(ASK)
+                await written(cache)
+            await cache.complete(ASK._replace(seed=1))
+
+    asyncio.run(main())
+    assert ["disk I/O error" in complaints[0], complaints[1:]] == [
+        True,
+        [f"{tmp_path}: 1 replies could not be remembered"],
+    ]
     assert ask(tmp_path, ASK._replace(seed=1), script=[])[1] == 0
 
 

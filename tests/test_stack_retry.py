@@ -197,6 +197,22 @@ def test_concurrent_requests_never_mix(fates):
         assert end != "Yes" or outcome.texts == (f"Yes {number}",)
 
 
+def test_each_request_waits_as_long_as_it_was_told_itself():
+    """The n-th is told three times to come back in 10 n seconds, while the others are told theirs."""
+    asked_at = [[] for _ in range(10)]
+
+    def answer(request):
+        asked_at[request.seed].append(asyncio.get_running_loop().time())
+        return busy(10.0 * (request.seed + 1)) if len(asked_at[request.seed]) <= 3 else "Yes"
+
+    async def ask():
+        retry = Retry(ScriptedBackend(answer))
+        await asyncio.gather(*(retry.complete(ASK._replace(seed=number)) for number in range(10)))
+
+    run_in_virtual_time(ask())
+    assert asked_at == [pytest.approx([10.0 * (n + 1) * i for i in range(4)]) for n in range(10)]
+
+
 def test_a_cancelled_request_is_not_tried_again():
     backend = ScriptedBackend(lambda _: busy())
 

@@ -118,7 +118,7 @@ def test_below_the_rate_nobody_waits():
 
 @given(
     sizes=st.lists(st.integers(1, 400), min_size=1, max_size=20),
-    used=st.lists(st.integers(0, 500) | st.none(), min_size=1),
+    used=st.lists(st.floats(0, 1) | st.none(), min_size=1),
     tokens_per_minute=st.integers(2000, 6000),
 )
 def test_no_span_ever_has_more_tokens_reserved_than_flow_in(sizes, used, tokens_per_minute):
@@ -126,7 +126,8 @@ def test_no_span_ever_has_more_tokens_reserved_than_flow_in(sizes, used, tokens_
     refunds = []
 
     def answer(request):
-        n_tokens = used[request.seed % len(used)]
+        share = used[request.seed % len(used)]
+        n_tokens = None if share is None else int(share * request.max_tokens)
         refunds.append(0 if n_tokens is None else request.max_tokens - n_tokens)
         return Reply(("Yes",), None if n_tokens is None else 0, n_tokens)
 
@@ -315,6 +316,29 @@ def test_a_pause_may_be_shared():
 
     run_in_virtual_time(main())
     assert min(server.times) >= 10.0
+
+
+def test_a_pause_that_begins_while_somebody_waits_for_a_permit_holds_him_too():
+    pause, server = Pause(), Server()
+
+    async def main():
+        throttle = Throttle(server.backend, requests_per_minute=60, pause=pause)
+        asked = asyncio.create_task(ask_all(throttle, range(3)))
+        await asyncio.sleep(0.5)
+        pause.heed(TransientError("rest", kind="rate_limit", retry_after_s=10.0))
+        await asked
+
+    run_in_virtual_time(main())
+    assert server.times[0] == 0.0
+    assert 10.5 <= server.times[1] <= server.times[2] - 1.0
+
+
+def test_a_pause_ends_with_its_event_loop():
+    server = Server(lambda request: TransientError("rest", kind="rate_limit", retry_after_s=500.0))
+    throttle = Throttle(server.backend, requests_per_minute=6000)
+    play(throttle, range(1))
+    play(throttle, range(1))
+    assert server.times == [0.0, 0.0]
 
 
 def test_cancelling_the_feeder_hangs_nobody():

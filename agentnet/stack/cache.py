@@ -140,6 +140,7 @@ class _Writer(threading.Thread):
         self._shelf = shelf
         self._folder = folder
         self._n_lost = 0
+        self._has_given_up = False
         self._queue: SimpleQueue[tuple[bytes, str] | None] = SimpleQueue()
         self._ending = threading.Event()
         self.start()
@@ -183,11 +184,11 @@ class _Writer(threading.Thread):
 
     def _write(self, group: list[tuple[bytes, str]]) -> None:
         try:
-            # A file that cannot be written makes each try wait: not for every group at the end.
-            if self._n_lost == 0 or not self._ending.is_set():
-                self._shelf.put_all(group)
-            else:
+            # A file that cannot be written may make each try wait: at the end, one is enough.
+            if self._has_given_up:
                 self._n_lost += len(group)
+            else:
+                self._shelf.put_all(group)
         except Exception as error:  # noqa: BLE001 - whatever it is, a run must not depend on its cache
             self._lose(len(group), error)
         for key, _ in group:
@@ -200,6 +201,7 @@ class _Writer(threading.Thread):
                 f"{self._shelf.unusable(error)}; the run goes on, its replies are not remembered"
             )
         self._n_lost += n_rows
+        self._has_given_up = self._ending.is_set()
         # A transaction that failed to end would keep this connection from beginning another one.
         self._shelf.close()
 
