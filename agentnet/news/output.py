@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from agentnet.errors import InputError, StorageError
@@ -58,4 +58,5 @@ def csv_writer(path: Path, columns: Sequence[str], *, force: bool = False) -> It
             f"{path} could not be written: {error}; free space or choose another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it may be impossible to remove, too
+            part.unlink(missing_ok=True)
