@@ -197,6 +197,20 @@ def test_under_table_1_the_profiles_pass_into_each_other_and_it_is_said():
     assert (found.group[~is_open] < found.n_groups).all()
 
 
+def test_tables_give_profiles_and_groups(two_groups):
+    found = group_profiles(two_groups)
+    frame, summary = found.frame(), found.summary()
+    assert frame["profile"].tolist() == list(PROFILES)
+    assert frame.groupby("group")["ratio"].mean().to_numpy() == pytest.approx(found.rates)
+    assert frame["letters"].tolist() == list(found.letters)
+    assert summary["n_profiles"].tolist() == found.sizes.tolist() == [int(LOW.sum()), int((~LOW).sum())]
+    assert summary[["rate", "rate_error"]].to_numpy().T.tolist() == [
+        found.rates.tolist(),
+        found.rate_errors.tolist(),
+    ]
+    assert group_profiles(three()).frame()["profile"].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_under_table_1_two_groups_that_are_wanted_are_those_of_openness():
     found = group_profiles(table_1_ratios(1), n_groups=2, n_resamples=30)
     assert found.group.tolist() == [1 + int(bits[0]) for bits in PROFILES]
@@ -234,7 +248,9 @@ def test_a_chain_of_small_steps_is_one_group_that_is_not_clean_with_overlapping_
     assert found.notes[0] == "no cut between the profiles is significant throughout: they are one group"
     assert "6 pairs of profiles differ significantly within a group" in found.notes[1]
     forced = group_profiles(ratios, n_groups=2)
-    assert "pairs across groups don't differ significantly" in forced.notes[-1]
+    assert forced.notes[-1] == (
+        "the groups are not clean: 1 pair of profiles of different groups does not differ significantly"
+    )
     assert forced.n_groups == 2
 
 
@@ -316,6 +332,8 @@ def test_letters_go_on_after_z_as_words():
         ([[0.5, 0.5], [0.5, 0.4]], {"n_groups": 3}, "3 groups cannot be made of 2 profiles"),
         ([[0.5, 0.5], [0.5, 0.4]], {"n_groups": 0}, "0 groups cannot be made"),
         ([[0.5, 0.5], [0.5, 0.4]], {"alpha": 2.0}, "between 0 and 1"),
+        ([[0.5, 0.5], [0.5, 0.4]], {"n_resamples": -1}, "-1 resamples cannot be drawn"),
+        (0.5, {"n_groups": 1}, "two or more columns"),
         ([0.5, 0.5], {}, "two or more columns"),
     ],
 )

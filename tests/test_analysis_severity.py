@@ -261,10 +261,39 @@ def test_agreement_is_scikit_learns(pairs):
     agreement = Agreement(tuple(map(tuple, table.tolist())))
     assert agreement.n_items == len(pairs)
     assert agreement.accuracy == pytest.approx(np.mean(np.equal(one, other)))
-    if len({*one, *other}) == 1:
+    if min(len({*one}), len({*other})) == 1:
         assert math.isnan(agreement.kappa)
+        assert all("kappa cannot tell agreement from chance" in note for note in agreement.notes)
     else:
         assert agreement.kappa == pytest.approx(cohen_kappa_score(one, other))
+    assert len(agreement.notes) == (len({*one}) == 1) + (len({*other}) == 1)
+
+
+def test_kappa_says_nothing_where_one_side_knows_one_severity_only():
+    agreement = Agreement(((0, 2), (0, 38)), n_left_out=3)
+    assert agreement.accuracy == 0.95
+    assert math.isnan(agreement.kappa)
+    assert agreement.notes == (
+        "3 items are left out, for taxonomy or clusters give them no severity",
+        "by the clusters every item compared is severe, so that kappa cannot tell agreement from chance",
+    )
+    both = Agreement(((7, 0), (0, 0)))
+    assert [note.split(" every")[0] for note in both.notes] == ["by the taxonomy", "by the clusters"]
+    assert "is peaceful," in both.notes[0]
+
+
+def test_without_a_severity_by_both_there_is_nothing_to_compare():
+    agreement = clustered(two_blobs(), [OPEN] * 20).agreement
+    assert (agreement.n_items, agreement.n_left_out) == (0, 20)
+    assert math.isnan(agreement.accuracy)
+    assert math.isnan(agreement.kappa)
+    assert agreement.notes[-1].startswith("no item has a severity by both")
+
+
+def test_items_without_a_severity_are_left_out_and_counted():
+    found = clustered(two_blobs(), [PEACEFUL] * 10 + [SEVERE] * 7 + [OPEN] * 3)
+    assert found.agreement == Agreement(((10, 0), (0, 7)), n_left_out=3)
+    assert (found.agreement.accuracy, found.agreement.kappa) == (1.0, 1.0)
 
 
 @settings(max_examples=60)
@@ -309,6 +338,8 @@ def test_impossible_clusterings_have_no_silhouette(labels):
         {"cluster": [5] * 240},
         {"ids": ["a"] * 240},
         {"names": [0, 2]},
+        {"names": [0, True]},
+        {"taxonomy": [1.0] * 240},
         {"names": [0]},
         {"taxonomy": ["severe"] * 240},
         {"n_components": 0},

@@ -5,11 +5,14 @@ The paper says that Tukey's test yields two groups, not how a test of pairs yiel
     Sort the profiles by their mean ratio. A cut between two neighbours is as wide as the least studentized
     difference between any profile below and any profile above it. Cut wherever that is significant.
 
-So profiles of different groups always differ significantly, whatever the pair, and where two groups are clear
-they are found: a false significance inside of a group splits it only if it is one against all others. Inside
-of a group there may still be significant differences, where profiles pass into each other by small steps:
-then the groups are not clean, and letters show what the test says (profiles with a letter in common don't
-differ). A wanted number of groups takes the widest cuts, significant or not; the notes say so.
+With as many ratios for each profile, the least difference across a cut is that of the two neighbours. So
+profiles of different groups differ significantly, whatever the pair, and where two groups are clear they are
+found: a false significance splits a group only if neighbours have it, while most often the outermost do.
+
+The test of pairs need not give a partition: inside of a group there may be significant differences, where
+profiles pass into each other by small steps. Then the result says that the groups are not clean, with the
+number of such pairs, and letters show what the test says (profiles with a letter in common don't differ). A
+wanted number of groups takes the widest cuts, significant or not; that is said, too.
 """
 
 from __future__ import annotations
@@ -19,12 +22,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, product
 from string import ascii_lowercase
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.ratios import N_PROFILES, PROFILES
 from agentnet.analysis.tukey import TukeyTest, pooled_variance, studentized_differences, tukey_test
 from agentnet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
@@ -53,15 +61,18 @@ class ProfileGroups:
     """Profiles in groups.
 
     Attributes:
-        group: Group of each profile, numbered from 1 by ascending rate; shape ``(n_profiles,)``.
+        group: Group of each profile, numbered from 1 by ascending means; shape ``(n_profiles,)``.
         rates: Mean ratio of each group over its profiles and all items, shape ``(n_groups,)``.
-        rate_errors: Their standard errors, items being the independent units; NaN with one item.
+        rate_errors: Their standard errors, items being the independent units; NaN with one item. A design
+            that fixes the items of each severity has smaller ones: these count the severities' difference
+            as chance.
         letters: For each profile the letters of the sets it belongs to: two profiles have a letter in common
-            if and only if they do not differ significantly.
+            if and only if they do not differ significantly. Beyond 26 sets, words of letters with blanks
+            between them.
         is_clean: Whether profiles differ significantly if and only if their groups differ.
         test: The test of all pairs.
         stability: The bootstrap, if one was asked for.
-        notes: What the reader should know, one sentence each.
+        notes: What the reader should know, one sentence each: how the groups are not clean, above all.
     """
 
     group: Groups
@@ -78,6 +89,36 @@ class ProfileGroups:
         """Number of groups."""
         return len(self.rates)
 
+    @property
+    def sizes(self) -> Groups:
+        """Profiles of each group, shape ``(n_groups,)``."""
+        sizes: Groups = np.bincount(self.group)[1:].astype(np.int64)
+        return sizes
+
+    def frame(self) -> pd.DataFrame:
+        """Give one row for each profile, in the order of the ratios' columns.
+
+        Returns:
+            Columns ``profile`` (five bits if there are 32 of them, else the column's number), ``ratio`` (its
+            mean), ``group``, ``letters``.
+        """
+        import pandas as pd
+
+        n = len(self.group)
+        profile = PROFILES if n == N_PROFILES else range(n)
+        return pd.DataFrame(
+            {"profile": profile, "ratio": self.test.means, "group": self.group, "letters": self.letters}
+        )
+
+    def summary(self) -> pd.DataFrame:
+        """Give one row for each group: columns ``group``, ``n_profiles``, ``rate``, ``rate_error``."""
+        import pandas as pd
+
+        number = np.arange(1, self.n_groups + 1)
+        return pd.DataFrame(
+            {"group": number, "n_profiles": self.sizes, "rate": self.rates, "rate_error": self.rate_errors}
+        )
+
 
 def group_profiles(
     ratios: ArrayLike,
@@ -87,29 +128,32 @@ def group_profiles(
     n_resamples: int = 0,
     seed: int = 0,
 ) -> ProfileGroups:
-    """Put profiles into groups by their yes-ratios.
+    """Put profiles into groups by their yes-ratios: cut their order by mean wherever all pairs differ.
 
     Args:
         ratios: Yes-ratio of each item and profile, such as `ResponseRatios.counts.ratio`, in [0, 1]; shape
             ``(n_items, n_profiles)``; NaN where no decision came.
         alpha: Level of significance for all pairs together, in (0, 1).
         n_groups: Number of groups wanted; None leaves it to the test.
-        n_resamples: Resamples of a bootstrap over items; 0 makes none. Its tests use the critical value of
-            the whole sample.
+        n_resamples: Resamples of a bootstrap over items, >= 0; 0 makes none. Its tests use the critical value
+            of the whole sample.
         seed: Fixes the bootstrap.
 
     Raises:
-        InputError: A profile has no ratio, a ratio is out of range, or there are too few observations.
+        InputError: A profile has no ratio, there are too few of them, or an argument is out of range.
     """
     table = np.asarray(ratios, dtype=np.float64)
     if table.ndim == 2 and ((table < 0.0) | (table > 1.0)).any():
         raise InputError("a yes-ratio is out of range; ratios lie between 0 and 1", field="ratios")
-    if n_groups is not None and not 1 <= n_groups <= table.shape[-1]:
+    if n_resamples < 0:
+        raise InputError(f"{n_resamples} resamples cannot be drawn; 0 draws none", field="n_resamples")
+    test = tukey_test(table, alpha=alpha)
+    n_profiles = len(test.means)
+    if n_groups is not None and not 1 <= n_groups <= n_profiles:
         raise InputError(
-            f"{n_groups} groups cannot be made of {table.shape[-1]} profiles; choose 1 to {table.shape[-1]}",
+            f"{n_groups} groups cannot be made of {n_profiles} profiles; choose 1 to {n_profiles}",
             field="n_groups",
         )
-    test = tukey_test(table, alpha=alpha)
     group = _cut(test.means, test.q, test.critical, n_groups)
     apart = group[:, None] != group
     rates, errors = _rates(table, group)
@@ -189,14 +233,17 @@ def _notes(test: TukeyTest, group: Groups, apart: NDArray[np.bool_], wanted: int
     n_within = int((test.significant & ~apart).sum()) // 2
     n_across = int((~test.significant & apart).sum()) // 2
     if n_within:
-        yield (
-            f"the groups are not clean: {n_within} pairs of profiles differ significantly within a group; "
-            f"see their letters"
-        )
+        said = _pairs(n_within, "differs", "differ")
+        yield f"the groups are not clean: {said} significantly within a group; see their letters"
     if n_across:
-        yield f"the groups are not clean: {n_across} pairs across groups don't differ significantly"
+        said = _pairs(n_across, "of different groups does", "of different groups do")
+        yield f"the groups are not clean: {said} not differ significantly"
     if test.mean_square == 0.0:
         yield "no profile's ratio varies between items, so that every difference counts as significant"
+
+
+def _pairs(count: int, one: str, several: str) -> str:
+    return f"1 pair of profiles {one}" if count == 1 else f"{count} pairs of profiles {several}"
 
 
 def _stability(

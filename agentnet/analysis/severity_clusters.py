@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +13,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.severity_names import NAMES
 from agentnet.errors import InputError
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 _FORMAT: Final = "agentnet severity clusters 1"
+_SEVERITIES: Final = frozenset({(int, 0), (int, 1), (type(None), None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,11 @@ class Agreement:
 
     Attributes:
         confusion: Items by severity of the taxonomy (outer) and of the clusters (inner); 0 is peaceful.
+        n_left_out: Items that are not compared, for one of the two gives them no severity.
     """
 
     confusion: tuple[tuple[int, int], tuple[int, int]]
+    n_left_out: int = 0
 
     @property
     def n_items(self) -> int:
@@ -43,13 +48,39 @@ class Agreement:
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa (1960, Educ. Psychol. Meas. 20, 37-46); NaN if all items have one severity."""
-        n = self.n_items
-        columns = [sum(row[severity] for row in self.confusion) for severity in (0, 1)]
-        by_chance = sum(sum(self.confusion[severity]) * columns[severity] for severity in (0, 1))
-        if by_chance == n * n:
+        """Cohen's kappa (1960, Educ. Psychol. Meas. 20, 37-46), at most 1: 0 is what chance alone makes.
+
+        NaN unless each of the two gives both severities. Where one gives one only, the formula's value is
+        0 (or 0 / 0) whatever the other says, which would look like a finding and is none.
+        """
+        if any(0 in numbers for numbers in self._numbers()):
             return math.nan
-        return (self.accuracy - by_chance / n**2) / (1.0 - by_chance / n**2)
+        (peaceful, severe), (other_peaceful, other_severe) = self._numbers()
+        by_chance = (peaceful * other_peaceful + severe * other_severe) / self.n_items**2
+        return (self.accuracy - by_chance) / (1.0 - by_chance)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader should know, one sentence each."""
+        return tuple(self._remarks())
+
+    def _numbers(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Count the peaceful and the severe items of the taxonomy, and those of the clusters."""
+        (a, b), (c, d) = self.confusion
+        return (a + b, c + d), (a + c, b + d)
+
+    def _remarks(self) -> Iterator[str]:
+        if self.n_left_out:
+            yield f"{self.n_left_out} items are left out, for taxonomy or clusters give them no severity"
+        if not self.n_items:
+            yield "no item has a severity by both taxonomy and clusters: nothing can be compared"
+            return
+        for side, numbers in zip(("taxonomy", "clusters"), self._numbers(), strict=True):
+            if 0 in numbers:
+                yield (
+                    f"by the {side} every item compared is {NAMES[numbers.index(self.n_items)]}, so that "
+                    f"kappa cannot tell agreement from chance"
+                )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +134,10 @@ class SeverityClusters:
 
     @property
     def agreement(self) -> Agreement:
-        """How far the taxonomy agrees."""
-        counts = Counter(zip(self.taxonomy, self.severity.values(), strict=True))
-        return Agreement(((counts[0, 0], counts[0, 1]), (counts[1, 0], counts[1, 1])))
+        """How far taxonomy and clusters agree."""
+        pairs = zip(self.taxonomy, self.severity.values(), strict=True)
+        counts = Counter("left out" if None in pair else pair for pair in pairs)
+        return Agreement(((counts[0, 0], counts[0, 1]), (counts[1, 0], counts[1, 1])), counts["left out"])
 
     def to_json(self) -> str:
         """Write everything as JSON, from which `from_json` makes the same again."""
@@ -175,7 +207,8 @@ class SeverityClusters:
             raise ValueError("an id stands twice, or a cluster is missing")
         if not set(self.cluster.tolist()) == set(range(self.n_clusters)):
             raise ValueError("its clusters are not numbered from 0")
-        if not {*self.names, *self.taxonomy} <= {0, 1, None}:
+        # Types as well: true equals 1, but is no severity of a news item.
+        if not {(type(each), each) for each in (*self.names, *self.taxonomy)} <= _SEVERITIES:
             raise ValueError("a severity is none of 0, 1 and null")
         if not 1 <= self.n_components <= len(self.scores) or math.isnan(self.score):
             raise ValueError("what was chosen has no score")
