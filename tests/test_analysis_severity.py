@@ -254,6 +254,7 @@ def test_labels_equally_common_stand_side_by_side():
 pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
 
 
+@settings(max_examples=40)
 @given(pairs=pairs)
 def test_agreement_is_scikit_learns(pairs):
     one, other = zip(*pairs, strict=True)

@@ -214,6 +214,7 @@ def test_a_design_takes_labels_for_a_file_and_finds_too_few_by_them(news, labels
 
 
 def test_labels_are_given_on_the_command_line(command, small, news, labels):
+    news.write_text("id,text\na,One.\nb,Two.\nc,Three.\n")
     shown = command("news", "validate", news, "--severity", labels, "--json")
     assert shown.code == 0
     assert '"severe": 2' in shown.out
