@@ -259,6 +259,10 @@ class NewsSettings(Section):
     columns: Annotated[
         dict[str, str], Field(description="which column of that file holds which field of a news item")
     ] = {}
+    severity: Annotated[
+        FilePath | None,
+        Field(description="file of labels (id, severity) that take the place of the items' severities"),
+    ] = None
 
 
 class ExperimentSettings(FreeSection):

@@ -19,15 +19,15 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from agentnet.backend import Backend, Messages, Reply, Request
-from agentnet.stack.shelf import TROUBLE, Shelf, unusable
+from agentnet.shelf import TROUBLE, Shelf
 from agentnet.stack.wrapper import Wrapper
 
 SCHEMA_VERSION: Final = 1
 """Part of every key: raised whenever keys or values get another meaning."""
 
+_WAY_OUT: Final = "name another by stack.cache_folder, or go without by -S stack.cache=false"
 _GROUP_S: Final = 0.1
 """The most that a kill can lose. A fifth of it took 28% more CPU for a call, all layers together."""
-
 _GROUP_ROWS: Final = 1000
 _PROMPTS_REMEMBERED: Final = 10_000
 _SCOPE_BYTES: Final = 8
@@ -67,7 +67,7 @@ class Cache(Wrapper):
         identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
         self._prompts: dict[Messages, Any] = {}
-        self._shelf = Shelf(folder)
+        self._shelf = Shelf(folder, way_out=_WAY_OUT)
         # Most look-ups are misses, which need no look at the disk so.
         self._known = self._shelf.keys(self._scope, _SCOPE_BYTES + _DRAW_BYTES)
         self._writer = _Writer(self._shelf, folder)
@@ -199,7 +199,7 @@ class _Writer(threading.Thread):
         # Replies are in the event log too: losing them here costs money after a crash, not results.
         if self._n_lost == 0:
             self.troubles.append(
-                f"{unusable(self._folder, error)}; the run goes on, its replies are not remembered"
+                f"{self._shelf.unusable(error)}; the run goes on, its replies are not remembered"
             )
         self._n_lost += n_rows
         self._has_given_up = self._ending.is_set()
@@ -241,12 +241,14 @@ def _spell(reply: Reply) -> str:
     )
 
 
-def _parse(spelt: str, request: Request) -> Reply:
+def _parse(spelt: object, request: Request) -> Reply:
     """Read a reply back.
 
     Raises:
         ValueError: It is no reply to `request` that would have been remembered.
     """
+    if not isinstance(spelt, str):
+        raise ValueError("it is no text")  # noqa: TRY004 - what a file holds is no argument's type
     match json.loads(spelt):
         case [
             [*texts],

@@ -45,13 +45,12 @@ _WAYS_OUT: Mapping[str, str] = {
     "unauthorized": "{key}: mend that, then resume the run",
     "forbidden": "{key}: find out what it may be used for, then resume the run",
     "insufficient_quota": "the account has no money or quota left: top it up, then resume the run",
-    "unknown_model": "set backend.model to one that the server lists: GET {url}/models",
-    "wrong_url": "backend.base_url must be what stands before /chat/completions; it often ends in /v1",
-    "unsupported": "the server does not take this field or value: see backend.max_tokens_field, "
-    "backend.constrain, backend.seed_bits, backend.top_logprobs, backend.extra and the temperature",
-    "unknown_host": "check the host in backend.base_url and the network, then resume the run",
-    "no_route": "check the host in backend.base_url and the network, then resume the run",
-    "tls": "check whether backend.base_url begins with the right one of http:// and https://, and the "
+    "unknown_model": "set {table}.model to one that the server lists: GET {url}/models",
+    "wrong_url": "{table}.base_url must be what stands before {path}; it often ends in /v1",
+    "unsupported": "the server does not take this field or value: see {knobs}",
+    "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
+    "no_route": "check the host in {table}.base_url and the network, then resume the run",
+    "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
     "server's certificate",
 }
 """What to do about whatever makes the backend unusable; its keys are the kinds of `BackendUnusable`."""
@@ -82,12 +81,21 @@ class Peer:
         url: The base URL; holds no secret.
         key_env: Name of the environment variable that holds the key.
         secrets: What must never show.
+        table: The table of the configuration in which its options stand.
+        path: What is asked for below the base URL.
+        knobs: What decides the fields that are sent.
     """
 
     name: str
     url: str
     key_env: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    table: str = "backend"
+    path: str = "/chat/completions"
+    knobs: str = (
+        "backend.max_tokens_field, backend.constrain, backend.seed_bits, backend.top_logprobs, backend.extra "
+        "and the temperature"
+    )
 
     def __str__(self) -> str:
         return f"{self.name} at {self.url}"
@@ -104,7 +112,8 @@ class Peer:
         key = f"the key in {self.key_env} was refused"
         if not self.secrets:
             key = f"no key was sent, for {self.key_env} is not set in the environment"
-        return _WAYS_OUT[kind].format(key=key, url=self.url)
+        where = {"url": self.url, "table": self.table, "path": self.path, "knobs": self.knobs}
+        return _WAYS_OUT[kind].format(key=key, **where)
 
 
 class Said(NamedTuple):
@@ -189,6 +198,7 @@ _UNSUPPORTED = re.compile(
     r"|unrecognized request argument|unsupported parameter|unsupported value"
     # What is wrong with these is wrong in every request.
     r"|response_format|json_schema|structured_outputs|guided_choice|logprobs"
+    r"|not support (specifying dimensions|matryoshka)"
 )
 _BAD_KEY = re.compile(r"invalid_api_key|api.?key not valid|incorrect api key|invalid api key")
 
@@ -282,12 +292,13 @@ def error_of_exception(peer: Peer, error: BaseException, *, timeout_s: float, is
     kind = _kind_of(error)
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
-    what = _WHAT[kind].format(timeout_s=timeout_s, why=_system_words(error), url=peer.url)
+    words = {"why": _system_words(error), "url": peer.url, "table": peer.table}
+    what = _WHAT[kind].format(timeout_s=timeout_s, **words)
     return _error(peer, kind, what, 0.0 if kind in {"disconnected", "reset"} else None)
 
 
 _WHAT: Mapping[str, str] = {
-    "timeout": "no whole answer within {timeout_s:g} s (backend.timeout_s)",
+    "timeout": "no whole answer within {timeout_s:g} s ({table}.timeout_s)",
     "connect_timeout": f"no connection in time; {_IS_IT_RUNNING}",
     "refused": f"connection refused; {_IS_IT_RUNNING}",
     "unknown_host": "the host cannot be found{why}",

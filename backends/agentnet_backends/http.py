@@ -83,6 +83,23 @@ class Http:
         endpoint = self._endpoints.pick(self._clock())
         return endpoint, await self._call(endpoint, None, body)
 
+    async def post(self, path: str, body: bytes) -> tuple[Endpoint, Answer]:
+        """Ask for something that is not a chat completion.
+
+        Args:
+            path: What follows the base URL: ``/embeddings``.
+            body: The request's body, as JSON.
+
+        Returns:
+            Who answered, and the answer, whatever its status.
+
+        Raises:
+            TransientError: No whole answer came.
+            BackendUnusable: None can come.
+        """
+        endpoint = self._endpoints.pick(self._clock())
+        return endpoint, await self._call(endpoint, f"{endpoint.peer.url}{path}", body)
+
     async def ask(self, path: str, body: object = None, *, root: bool = False) -> object:
         """Ask for anything else that is answered in JSON.
 

@@ -2,7 +2,7 @@
 
 diskcache unpickles values and keys that are marked so, JSONDisk included (CVE-2025-69872), reads and removes
 files by names that stand in its table, and takes attributes and PRAGMA statements from its settings. A cache
-folder that was copied from elsewhere may hold anything; here the file can at most hold wrong text.
+folder that was copied from elsewhere may hold anything; here the file can at most hold wrong text or bytes.
 """
 
 from __future__ import annotations
@@ -42,6 +42,12 @@ _INSERT: Final = (
     " size = 0, mode = excluded.mode, filename = NULL, value = excluded.value"
 )
 
+_SELECT: Final = (
+    "SELECT key, value FROM Cache WHERE raw = 1 AND mode = ? AND filename IS NULL AND key IN ({})"
+)
+
+Value = str | bytes
+
 TROUBLE: Final = (
     sqlite3.Error,
     sqlite3.Warning,
@@ -55,7 +61,7 @@ TROUBLE: Final = (
 
 
 class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
-    """Lets bytes through as keys and text as values; anything else is refused, on the way in and out.
+    """Lets bytes through as keys, text and bytes as values; all else is refused, on the way in and out.
 
     Args:
         directory: Where diskcache would put files.
@@ -75,15 +81,15 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
         """Refuse to read keys back: diskcache unpickles them here. `Shelf.keys` lists them."""
         raise ValueError("keys are not read back")
 
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002 - likewise
-        """Accept a value of text."""
-        if not isinstance(value, str) or read:
-            raise TypeError(f"a value is text, not {type(value).__name__}")
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, Value]:  # noqa: ARG002 - likewise
+        """Accept a value of text or bytes."""
+        if not isinstance(value, (str, bytes)) or read:
+            raise TypeError(f"a value is text or bytes, not {type(value).__name__}")
         return 0, MODE_RAW, None, value
 
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
-        """Give a value back if it is text that stands in the table itself."""
-        if mode != MODE_RAW or filename is not None or not isinstance(value, str) or read:
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> Value:
+        """Give a value back if it is text or bytes that stand in the table itself."""
+        if mode != MODE_RAW or filename is not None or not isinstance(value, (str, bytes)) or read:
             raise ValueError(f"its mode is {mode}, which would read a file or unpickle; refused")
         return value
 
@@ -92,16 +98,18 @@ class RawDisk(diskcache.Disk):  # type: ignore[misc] # diskcache has no types
 
 
 class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
-    """Texts by keys of bytes, in one SQLite file that several processes may use at once.
+    """Texts or bytes by keys of bytes, in one SQLite file that several processes may use at once.
 
     Args:
         folder: Where the file lies; made if it is not there, mode 0700 in any case.
+        way_out: What a user may do about a shelf of no use, beside mending or removing its folder.
 
     Raises:
         StorageError: It cannot be made or opened.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, way_out: str) -> None:
+        self._way_out = way_out
         # Absolute: threads open the file when they need it, wherever the process has moved by then.
         path = str(folder.absolute())
         try:
@@ -113,7 +121,11 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
         except TROUBLE as error:
             if hasattr(self, "_local"):
                 self.close()
-            raise unusable(folder, error) from error
+            raise _unusable(folder, error, way_out) from error
+
+    def unusable(self, error: BaseException) -> StorageError:
+        """Say that the shelf is of no use."""
+        return _unusable(Path(self.directory), error, self._way_out)
 
     def reset(self, key: str, value: object = ENOVAL, update: bool = True) -> Any:  # noqa: ANN401 - likewise
         """Set what a setting is here, whatever the file says it is; unknown settings are passed over."""
@@ -132,12 +144,27 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
             rows = self._sql(query, (prefix, prefix.ljust(length, b"\xff"), length))
             return {key for (key,) in rows}
         except TROUBLE as error:
-            raise unusable(Path(self.directory), error) from error
+            raise self.unusable(error) from error
         finally:
             # Each thread opens a connection of its own when it needs one: this may not be the loop's thread.
             self.close()
 
-    def put_all(self, rows: Iterable[tuple[bytes, str]]) -> None:
+    def get_all(self, keys: Iterable[bytes]) -> dict[bytes, object]:
+        """Read what stands under `keys`; those under which nothing stands are missing.
+
+        A value is whatever the file holds there: its reader checks it.
+
+        Raises:
+            sqlite3.Error: The file cannot be read.
+        """
+        rest = iter(keys)
+        found: dict[bytes, object] = {}
+        while group := tuple(islice(rest, _ROWS_IN_STATEMENT)):
+            places = ", ".join("?" * len(group))
+            found.update(self._sql(_SELECT.format(places), (MODE_RAW, *group)))
+        return found
+
+    def put_all(self, rows: Iterable[tuple[bytes, Value]]) -> None:
         """Write rows in one transaction; what stood under their keys goes.
 
         ``Cache.set`` takes four times as long, and gives the interpreter's lock away with each of its two or
@@ -154,9 +181,8 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
                 self._sql(_INSERT.format(values), (time.time(), MODE_RAW, *chain.from_iterable(group)))
 
 
-def unusable(folder: Path, error: BaseException) -> StorageError:
-    """Say that the shelf in `folder` is of no use."""
+def _unusable(folder: Path, error: BaseException, way_out: str) -> StorageError:
     return StorageError(
         f"{folder}: the cache cannot be used ({type(error).__name__}: {error}); mend or remove the folder, "
-        "name another by stack.cache_folder, or go without by -S stack.cache=false"
+        f"{way_out}"
     )

@@ -1,4 +1,4 @@
-"""The shelf under the cache lets bytes and text through, and nothing else, in either direction."""
+"""The shelf under the caches lets bytes and text through, and nothing else, in either direction."""
 
 import io
 import sqlite3
@@ -7,12 +7,13 @@ from contextlib import closing
 import pytest
 from diskcache.core import MODE_BINARY, MODE_PICKLE, MODE_RAW, MODE_TEXT
 
-from agentnet.stack.shelf import RawDisk, Shelf
+from agentnet.errors import StorageError
+from agentnet.shelf import RawDisk, Shelf
 
 
 @pytest.fixture
 def shelf(tmp_path):
-    with closing(Shelf(tmp_path / "shelf")) as shelf:
+    with closing(Shelf(tmp_path / "shelf", way_out="go without")) as shelf:
         yield shelf
 
 
@@ -25,6 +26,28 @@ def test_what_is_put_is_found(shelf):
     assert shelf.get(b"key 1000") == "value 1000"
     assert shelf.get(b"key 1001") is None
     assert len(shelf) == 1001
+
+
+def test_bytes_are_found_as_they_were_put(shelf):
+    rows = {f"key {i}".encode(): bytes([i % 256, 0, 255]) for i in range(600)}
+    shelf.put_all(rows.items())
+    assert shelf.get(b"key 7") == b"\x07\x00\xff"
+    assert shelf.get_all([*rows, b"another"]) == rows
+    assert shelf.get_all([]) == {}
+
+
+def test_many_at_once_are_read_from_the_table_only(shelf):
+    shelf.put_all([(b"good", b"x"), (b"file", b"y"), (b"pickle", b"z")])
+    with closing(sqlite3.connect(f"{shelf.directory}/cache.db")) as connection, connection:
+        connection.execute("UPDATE Cache SET filename = 'f' WHERE key = ?", (b"file",))
+        connection.execute("UPDATE Cache SET mode = ? WHERE key = ?", (MODE_PICKLE, b"pickle"))
+    assert shelf.get_all([b"good", b"file", b"pickle"]) == {b"good": b"x"}
+
+
+def test_a_folder_that_is_a_file_is_said_to_be_of_no_use(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"file: the cache cannot be used .*; mend or .*, go without$"):
+        Shelf(tmp_path / "file", way_out="go without")
 
 
 def test_what_diskcache_itself_sets_is_found_too(shelf):
@@ -50,14 +73,14 @@ def test_keys_that_are_not_bytes_are_refused(shelf, key):
         shelf.set(key, "value")
 
 
-@pytest.mark.parametrize("value", [b"bytes", 5, None, ["a"]])
-def test_values_that_are_not_text_are_refused(shelf, value):
-    with pytest.raises(TypeError, match="a value is text"):
+@pytest.mark.parametrize("value", [5, None, ["a"], bytearray(b"x")])
+def test_values_that_are_neither_text_nor_bytes_are_refused(shelf, value):
+    with pytest.raises(TypeError, match="a value is text or bytes"):
         shelf.set(b"key", value)
 
 
 def test_files_are_refused_as_values(shelf):
-    with pytest.raises(TypeError, match="a value is text"):
+    with pytest.raises(TypeError, match="a value is text or bytes"):
         shelf.set(b"key", io.BytesIO(b"x"), read=True)
 
 
@@ -74,13 +97,13 @@ def test_keys_are_not_read_back(shelf):
         (MODE_BINARY, "file", None, False),
         (MODE_TEXT, "file", None, False),
         (MODE_RAW, "file", "x", False),
-        (MODE_RAW, None, b"x", False),
+        (MODE_RAW, None, 5, False),
         (MODE_RAW, None, None, False),
         (MODE_RAW, None, "x", True),
         (99, None, "x", False),
     ],
 )
-def test_only_text_in_the_table_itself_is_fetched(tmp_path, mode, filename, value, read):
+def test_only_what_stands_in_the_table_itself_is_fetched(tmp_path, mode, filename, value, read):
     with pytest.raises(ValueError, match="refused"):
         RawDisk(str(tmp_path)).fetch(mode, filename, value, read)
 
