@@ -218,26 +218,29 @@ class _Descent:
         return step
 
 
-def grid_starts(law: CurveLaw, observed: Array, n_best: int = 8) -> Array:
-    """Find the points of the law's grid that fit better than their neighbours on it.
+def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:
+    """Choose starts from the law's grid: its best points, and those that fit better than their neighbours.
+
+    Valleys can be narrower than the grid is fine, and then only the one or only the other finds them.
 
     Args:
         law: The law.
         observed: One curve, shape ``(n_steps + 1,)``.
-        n_best: How many starts there are at most.
+        n_each: How many of either kind there are at most.
 
     Returns:
-        Parameters, shape ``(n_starts, n_parameters)``, best first.
+        Parameters, shape ``(n_starts, n_parameters)``.
     """
     n_parameters = len(law.names)
-    n_levels = max(2, min(law.levels.size, int(400 ** (1 / n_parameters))))
+    n_levels = max(2, min(law.levels.size, int(450 ** (1 / n_parameters))))
     chosen = law.levels[np.linspace(0, law.levels.size - 1, n_levels).round().astype(int)]
     grid = np.array(list(product(chosen, repeat=n_parameters)))
     curves, _ = law.family(observed[:1])(grid)
     distance = ((curves - observed) ** 2).sum(axis=1).reshape((n_levels,) * n_parameters)
-    dips = np.flatnonzero(_is_dip(distance).ravel())
-    best: Array = grid[dips[np.argsort(distance.ravel()[dips], kind="stable")[:n_best]]]
-    return best
+    order = np.argsort(distance, axis=None, kind="stable")
+    dips = order[_is_dip(distance).ravel()[order]]
+    starts: Array = grid[np.union1d(order[:n_each], dips[:n_each])]
+    return starts
 
 
 def _is_dip(height: Array) -> NDArray[np.bool_]:
@@ -344,9 +347,10 @@ def fit_curves(
     values = optima.parameters[0]
     n_bootstrap = n_bootstrap if len(curves) > 1 else 0
     draws = _refit(law, optima.parameters, resampled_means(curves, cluster, n_bootstrap, seed))
-    inferred = law.family(mean[:1])(values[None])[0][0]
+    inferred, slope = (found[0] for found in law.family(mean[:1])(values[None]))
     warnings = (
         *_bound_warnings(law, values),
+        *_idle_warnings(law, values, slope),
         *_rival_warnings(law, optima, mean.size),
         *_bootstrap_warnings(len(curves), draws),
     )
@@ -389,10 +393,17 @@ def _bound_warnings(law: CurveLaw, values: Array) -> list[str]:
                 f"{name} is at its lower bound {law.lower:g}: its group hardly engages in these steps"
             )
         elif value >= law.upper:
-            found.append(
-                f"{name} is at its upper bound {law.upper:g}: the steps are too coarse to measure it"
-            )
+            found.append(f"{name} is at its upper bound {law.upper:g}")
     return found
+
+
+def _idle_warnings(law: CurveLaw, values: Array, slope: Array) -> list[str]:
+    reach = np.abs(slope).max(axis=0) * np.maximum(values, 0.01 * law.upper)
+    return [
+        f"the curve does not depend on {name} near its estimate: its steps are too coarse to measure it"
+        for name, effect in zip(law.names, reach, strict=True)
+        if effect < 1e-6
+    ]
 
 
 def _rival_warnings(law: CurveLaw, optima: Solutions, n_points: int) -> list[str]:
