@@ -39,8 +39,9 @@ class Optimum(NamedTuple):
 
 
 def probability(logit: Array) -> Array:
-    """Turn logits into probabilities; +-infinity becomes 1 or 0."""
-    found: Array = np.exp(-np.logaddexp(0.0, -logit))
+    """Turn logits into probabilities; +-infinity becomes 1 or 0, NaN stays."""
+    with np.errstate(invalid="ignore"):
+        found: Array = np.exp(-np.logaddexp(0.0, -logit))
     return found
 
 
@@ -98,14 +99,16 @@ class BinomialCells:
         return information
 
     def _newton_step(self, weights: Array) -> Array:
-        information = self._information(weights)
-        chance = probability(self.design @ weights)
+        chance, variance = probability(self.design @ weights), self._variance(weights)
         excess = self.n_yes - self.n_asked * chance
         if self.firth:
-            spread = np.linalg.solve(information, self.design.T)
-            leverage = self._variance(weights) * np.einsum("cw,wc->c", self.design, spread)
+            spread = np.linalg.solve(self._information(weights), self.design.T)
+            leverage = variance * np.einsum("cw,wc->c", self.design, spread)
             excess = excess + leverage * (0.5 - chance)
-        return _floats(np.linalg.solve(information, self.design.T @ excess))
+            # The penalty acts like `leverage` more decisions; without them steps overshoot small cells.
+            variance = variance * (1 + leverage / self.n_asked)
+        curvature = self.design.T @ (variance[:, None] * self.design)
+        return _floats(np.linalg.solve(curvature, self.design.T @ excess))
 
     def _climb(self, weights: Array, step: Array) -> Array:
         """Take the longest of the step's halvings that climbs."""

@@ -84,94 +84,73 @@ class CavityLaw:
     def group_engaged_fraction(self, n_steps: int) -> Array:
         """Evaluate the engaged agents of each group over all agents, shape ``(n_groups, n_steps + 1)``."""
         share, initial = np.array(self.group_share), np.array(self.initial_engaged)
-        message = _Message(np.array([self.transmission_probability]), initial[None].sum(axis=1))
-        left = np.empty((share.size, n_steps + 1))
-        for step in range(n_steps + 1):
-            left[:, step] = ((share - initial) * message.failed**self.degree)[0]
-            message.advance(share - initial, self.degree)
-        return share[:, None] - left
+        tree = _Tree(share - initial, initial.sum()[None], self.degree, n_steps)
+        failed = tree.failed(np.array([self.transmission_probability]))[:, 0]
+        engaged: Array = (share - (share - initial) * failed**self.degree).T
+        return engaged
 
 
-class _Message:
-    """What one neighbour has not achieved, step by step, for several parameter sets; with derivatives.
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The law's recursion for several parameter sets at once.
 
     Attributes:
-        failed: phi, shape ``(n_sets, n_groups)``.
-        failed_slope: Its derivatives, shape ``(n_sets, n_groups, n_groups)``: the last axis is the parameter.
-    """
-
-    __slots__ = ("_asking", "_asking_slope", "_fresh", "_fresh_slope", "_q", "_silent", "_silent_slope")
-
-    def __init__(self, probability: Array, start: Array) -> None:
-        n_sets, n_groups = probability.shape
-        self._q = 1 - probability
-        self._asking = np.zeros((n_sets, n_groups))
-        self._asking_slope = np.zeros((n_sets, n_groups, n_groups))
-        self._silent = np.ones((n_sets, 1))
-        self._silent_slope = np.zeros((n_sets, 1, n_groups))
-        self._fresh = start[:, None]
-        self._fresh_slope = np.zeros((n_sets, 1, n_groups))
-
-    @property
-    def failed(self) -> Array:
-        """The chance that a neighbour has not won the agent over, shape ``(n_sets, n_groups)``."""
-        return self._asking + self._silent
-
-    @property
-    def failed_slope(self) -> Array:
-        """Derivatives of `failed`, shape ``(n_sets, n_groups, n_parameters)``."""
-        return self._asking_slope + self._silent_slope
-
-    def advance(self, unengaged: Array, degree: int) -> None:
-        """Go one step on: fresh messages are asked for the first time, and others engage.
-
-        Args:
-            unengaged: w_g (1 - rho_g), shape ``(n_groups,)`` or ``(n_sets, n_groups)``.
-            degree: Number of neighbours.
-        """
-        before, before_slope = self.failed, self.failed_slope
-        asked = self._asking + self._fresh
-        self._asking_slope = self._q[:, :, None] * (self._asking_slope + self._fresh_slope)
-        np.einsum("ngg->ng", self._asking_slope)[...] -= asked
-        self._asking = self._q * asked
-        self._silent = self._silent - self._fresh
-        self._silent_slope = self._silent_slope - self._fresh_slope
-        after, after_slope = self.failed, self.failed_slope
-        lost = unengaged * (before ** (degree - 1) - after ** (degree - 1))
-        self._fresh = lost.sum(axis=1, keepdims=True)
-        falls = _power_slope(before, before_slope, degree - 1) - _power_slope(after, after_slope, degree - 1)
-        self._fresh_slope = (unengaged[..., None] * falls).sum(axis=1, keepdims=True)
-
-
-def _power_slope(base: Array, slope: Array, exponent: int) -> Array:
-    """Differentiate ``base ** exponent``."""
-    if exponent == 0:
-        return np.zeros_like(slope)
-    return exponent * base[:, :, None] ** (exponent - 1) * slope
-
-
-def _engaged(
-    probability: Array, share: Array, initial: Array, degree: int, n_steps: int
-) -> tuple[Array, Array]:
-    """Evaluate E and its derivatives for several parameter sets.
-
-    Args:
-        probability: Shape ``(n_sets, n_groups)``.
-        share: Shape ``(n_groups,)``.
-        initial: Engaged fraction at step 0, shape ``(1 or n_sets, n_groups)``.
+        unengaged: w_g (1 - rho_g), shape ``(n_groups,)`` or ``(n_sets, n_groups)``.
+        start: F(0), shape ``(1,)`` or ``(n_sets,)``.
         degree: Number of neighbours.
         n_steps: Steps.
     """
-    unengaged = np.broadcast_to(share - initial, probability.shape)
-    message = _Message(probability, np.broadcast_to(initial.sum(axis=1), len(probability)))
-    curve = np.empty((len(probability), n_steps + 1))
-    slope = np.empty((*curve.shape, share.size))
-    for step in range(n_steps + 1):
-        curve[:, step] = 1 - (unengaged * message.failed**degree).sum(axis=1)
-        falls = _power_slope(message.failed, message.failed_slope, degree)
-        slope[:, step] = -(unengaged[:, :, None] * falls).sum(axis=1)
-        message.advance(unengaged, degree)
-    return curve, slope
+
+    unengaged: Array
+    start: Array
+    degree: int
+    n_steps: int
+
+    def failed(self, probability: Array) -> Array:
+        """Evaluate phi, shape ``(n_steps + 1, n_sets, n_groups)``."""
+        q = 1 - probability
+        failed = np.ones((self.n_steps + 1, *q.shape))
+        asking, fresh = np.zeros_like(q), np.broadcast_to(self.start, len(q))[:, None]
+        silent = np.ones_like(fresh)
+        for step in range(1, self.n_steps + 1):
+            asking = q * (asking + fresh)
+            silent = silent - fresh
+            failed[step] = asking + silent
+            lost = failed[step - 1] ** (self.degree - 1) - failed[step] ** (self.degree - 1)
+            fresh = (self.unengaged * lost).sum(axis=1, keepdims=True)
+        return failed
+
+    def curves(self, probability: Array) -> Array:
+        """Evaluate E, shape ``(n_sets, n_steps + 1)``."""
+        left: Array = (self.unengaged * self.failed(probability) ** self.degree).sum(axis=2)
+        return 1 - left.T
+
+    def with_slopes(self, probability: Array) -> tuple[Array, Array]:
+        """Evaluate E and its derivatives, shape ``(n_sets, n_steps + 1, n_groups)``."""
+        failed = self.failed(probability)
+        weight = self.degree * self.unengaged * failed ** (self.degree - 1)
+        slope = -np.einsum("tsg,tsgp->stp", weight, self._failed_slope(probability, failed))
+        left: Array = (self.unengaged * failed**self.degree).sum(axis=2)
+        return 1 - left.T, slope
+
+    def _failed_slope(self, probability: Array, failed: Array) -> Array:
+        """Differentiate phi, shape ``(n_steps + 1, n_sets, n_groups, n_parameters)``."""
+        power = failed ** (self.degree - 1)
+        fresh = np.empty(failed.shape[:2])
+        fresh[0] = self.start
+        fresh[1:] = (self.unengaged * (power[:-1] - power[1:])).sum(axis=2)
+        asked = failed - (1 - (np.cumsum(fresh, axis=0) - fresh)[:, :, None]) + fresh[:, :, None]
+        weight = self.unengaged * (self.degree - 1) * failed ** max(self.degree - 2, 0)
+        slope = np.zeros((*failed.shape, failed.shape[2]))
+        asking, silent, new = (np.zeros_like(slope[0]) for _ in range(3))
+        for step in range(1, self.n_steps + 1):
+            asking = (1 - probability)[:, :, None] * (asking + new)
+            np.einsum("sgg->sg", asking)[...] -= asked[step - 1]
+            silent = silent - new
+            slope[step] = asking + silent
+            falls = weight[step - 1, :, :, None] * slope[step - 1] - weight[step, :, :, None] * slope[step]
+            new = np.broadcast_to(falls.sum(axis=1, keepdims=True), asking.shape)
+        return slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +270,7 @@ def _curve_law(law: CavityLaw, n_steps: int) -> CurveLaw:
     initial_share = initial / initial.sum()
 
     def family(start: Array) -> CurveFamily:
-        return lambda probability: _engaged(
-            probability, share, start[:, None] * initial_share, law.degree, n_steps
-        )
+        return _Tree(share - start[:, None] * initial_share, start, law.degree, n_steps)
 
     names = tuple(f"p_{group + 1}" for group in range(share.size))
     levels = np.concatenate([[0.0], np.geomspace(0.005, 0.3, 9), np.linspace(0.4, 1.0, 7)])

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,9 +21,18 @@ from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
 
-CurveFamily = Callable[[Array], tuple[Array, Array]]
-"""Parameters, shape ``(n_fits, n_parameters)``, to curves ``(n_fits, n_steps + 1)`` and their derivatives
-``(n_fits, n_steps + 1, n_parameters)``."""
+
+class CurveFamily(Protocol):
+    """Curves of many parameter sets, each of shape ``(n_fits, n_parameters)``."""
+
+    def curves(self, parameters: Array) -> Array:
+        """Evaluate the curves, shape ``(n_fits, n_steps + 1)``."""
+        ...
+
+    def with_slopes(self, parameters: Array) -> tuple[Array, Array]:
+        """Evaluate the curves and their derivatives, shape ``(n_fits, n_steps + 1, n_parameters)``."""
+        ...
+
 
 _TOLERANCE = 1e-9
 
@@ -176,7 +186,7 @@ class _Descent:
 
     def _evaluate(self, parameters: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         observed = self._observed[which]
-        curve, slope = self._law.family(observed[:, 0])(parameters)
+        curve, slope = self._law.family(observed[:, 0]).with_slopes(parameters)
         residual = curve - observed
         return residual, slope, (residual**2).sum(axis=1)
 
@@ -235,7 +245,7 @@ def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:
     n_levels = max(2, min(law.levels.size, int(450 ** (1 / n_parameters))))
     chosen = law.levels[np.linspace(0, law.levels.size - 1, n_levels).round().astype(int)]
     grid = np.array(list(product(chosen, repeat=n_parameters)))
-    curves, _ = law.family(observed[:1])(grid)
+    curves = law.family(observed[:1]).curves(grid)
     distance = ((curves - observed) ** 2).sum(axis=1).reshape((n_levels,) * n_parameters)
     order = np.argsort(distance, axis=None, kind="stable")
     dips = order[_is_dip(distance).ravel()[order]]
@@ -347,7 +357,7 @@ def fit_curves(
     values = optima.parameters[0]
     n_bootstrap = n_bootstrap if len(curves) > 1 else 0
     draws = _refit(law, optima.parameters, resampled_means(curves, cluster, n_bootstrap, seed))
-    inferred, slope = (found[0] for found in law.family(mean[:1])(values[None]))
+    inferred, slope = (found[0] for found in law.family(mean[:1]).with_slopes(values[None]))
     warnings = (
         *_bound_warnings(law, values),
         *_idle_warnings(law, values, slope),
@@ -466,7 +476,7 @@ def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float
     from scipy.stats import chi2
 
     checked_level(level)
-    curve, slope = law.family(mean[:1])(best[None])
+    curve, slope = law.family(mean[:1]).with_slopes(best[None])
     least = max(rmse(curve[0], mean) ** 2 * mean.size, 1e-18)
     limit = least * math.exp(float(chi2.ppf(level, 1)) / mean.size)
     ends, beyond = np.array([best[index]] * 2), np.array([False, False])

@@ -36,7 +36,7 @@ from agentnet.analysis.fitting import (
     profile,
     rmse,
 )
-from agentnet.analysis.si_integral import SIClasses
+from agentnet.analysis.si_integral import SIClasses, SICurves
 from agentnet.errors import DesignError, near_miss
 
 Array = NDArray[np.float64]
@@ -291,8 +291,7 @@ def _curve_law(law: MeanFieldLaw, n_steps: int) -> CurveLaw:
 
     def family(start: Array) -> CurveFamily:
         engaged = start[:, None] * (initial / initial.sum())
-        classes = _classes(share - engaged, degrees, degree_share)
-        return lambda tau: classes.engaged(tau, steps)
+        return SICurves(_classes(share - engaged, degrees, degree_share), steps)
 
     rates = np.concatenate([[0.0], np.geomspace(0.02, 15.0, 20)]) / law.mean_degree
     names = tuple(f"tau_{group + 1}" for group in range(share.size))

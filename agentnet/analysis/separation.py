@@ -3,8 +3,8 @@
 If some direction d of the weights never lowers the probability of what was observed (x d >= 0 in cells that
 said only yes, <= 0 in cells that said only no, = 0 in cells that said both) and raises it in one cell, then
 no finite maximum-likelihood estimate exists (Albert & Anderson 1984): the likelihood rises for ever along d.
-These directions form a cone. Linear programs find which cells it reaches (Konis 2007) and the sign of every
-weight along it; they are posed so that each answer is 0 or 1, which a solver's tolerance cannot blur.
+These directions form a cone. A linear program finds which cells it reaches (Konis 2007), posed so that each
+answer is 0 or 1, which no solver's tolerance can blur; Farkas' lemma gives the sign of each weight along it.
 """
 
 from __future__ import annotations
@@ -51,33 +51,20 @@ class Separation:
             NaN for one that the cone pushes both ways.
         """
         image = functionals @ self.span
-        moving = np.flatnonzero((np.abs(image) > _ZERO).any(axis=1))
+        pushes = self.sign[self.reached, None] * (self.design[self.reached] @ self.span)
         found = np.zeros(len(functionals))
-        for index in moving:
-            found[index] = self._sign_of(functionals[index], image[index])
+        for index in np.flatnonzero((np.abs(image) > _ZERO).any(axis=1)):
+            up, down = (_is_sum_of(pushes, side * image[index]) for side in (1.0, -1.0))
+            found[index] = 1.0 if up else -1.0 if down else np.nan
         return found
 
-    def _sign_of(self, functional: Array, image: Array) -> float:
-        rows = np.flatnonzero(self.reached)
-        pushes = self.sign[rows, None] * (self.design[rows] @ self.span)
-        # A reached cell that acts on the cone as the function does settles its sign without a program.
-        for candidate in (1.0, -1.0):
-            if (np.abs(pushes - candidate * image).max(axis=1) < _ZERO).any():
-                return candidate
-        up, down = self._can_reach(functional), self._can_reach(-functional)
-        return np.nan if up and down else 1.0 if up else -1.0
 
-    def _can_reach(self, functional: Array) -> bool:
-        """Whether some direction of the cone has ``functional @ d = 1``."""
-        one_sided = self.sign != 0
-        answer = _solve(
-            -functional,
-            upper=np.vstack([-self.sign[one_sided, None] * self.design[one_sided], functional]),
-            limit=np.append(np.zeros(one_sided.sum()), 1.0),
-            equal=self.design[~one_sided],
-            bounds=[(None, None)] * functional.size,
-        )
-        return bool(functional @ answer > 0.5)
+def _is_sum_of(pushes: Array, functional: Array) -> bool:
+    """Whether a function is a sum of the cells' pushes, none negative, and so never falls (Farkas' lemma)."""
+    from scipy.optimize import nnls
+
+    # Pushes are made of zeros and ones: a function outside their hull is far outside.
+    return bool(nnls(pushes.T, functional)[1] < 1e-6)
 
 
 def whole_space(design: Array) -> Separation:
@@ -116,6 +103,8 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
     The program maximizes sum u over directions d with 0 <= u_i <= 1 and u_i <= sign_i x_i d. Directions can
     be added and stretched, so at the optimum u_i is 1 in every cell that can be moved, and 0 in the others.
     """
+    from scipy.optimize import linprog
+
     one_sided = np.flatnonzero(sign)
     reached = np.zeros(len(design), dtype=bool)
     pushes = sign[one_sided, None] * (design[one_sided] @ _null_space(design[sign == 0]))
@@ -126,32 +115,16 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
         return reached
     n_weights = design.shape[1]
     mixed = design[sign == 0]
-    answer = _solve(
+    answer = linprog(
         np.concatenate([np.zeros(n_weights), -np.ones(one_sided.size)]),
-        upper=np.hstack([-sign[one_sided, None] * design[one_sided], np.eye(one_sided.size)]),
-        limit=np.zeros(one_sided.size),
-        equal=np.hstack([mixed, np.zeros((len(mixed), one_sided.size))]),
+        A_ub=np.hstack([-sign[one_sided, None] * design[one_sided], np.eye(one_sided.size)]),
+        b_ub=np.zeros(one_sided.size),
+        A_eq=np.hstack([mixed, np.zeros((len(mixed), one_sided.size))]),
+        b_eq=np.zeros(len(mixed)),
         bounds=[(None, None)] * n_weights + [(0.0, 1.0)] * one_sided.size,
-    )
-    reached[one_sided] = answer[n_weights:] > 0.5
-    return reached
-
-
-def _solve(
-    cost: Array, *, upper: Array, limit: Array, equal: Array, bounds: list[tuple[float | None, float | None]]
-) -> Array:
-    from scipy.optimize import linprog
-
-    found = linprog(
-        cost,
-        A_ub=upper,
-        b_ub=limit,
-        A_eq=equal if len(equal) else None,
-        b_eq=np.zeros(len(equal)) if len(equal) else None,
-        bounds=bounds,
         method="highs",
     )
-    if found.x is None:
-        raise InternalError(f"the linear program for separation was not solved: {found.message}")
-    answer: Array = found.x
-    return answer
+    if answer.x is None:
+        raise InternalError(f"the linear program for separation was not solved: {answer.message}")
+    reached[one_sided] = answer.x[n_weights:] > 0.5
+    return reached

@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 
 _WIDTH = 0.4
 _N_POINTS = 10
-_N_NEWTON = 4
+_N_NEWTON = 3
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_N_POINTS)
 _PLACES = (_NODES + 1) / 2
 _TO_POWERS = np.linalg.inv(np.vander(_NODES, increasing=True)).T
@@ -67,17 +67,32 @@ class SIClasses:
         unengaged: Array = self.share[..., None] * np.exp(-rates[:, :, None] * s[:, None, :])
         return unengaged
 
-    def engaged(self, tau: Array, steps: Array) -> tuple[Array, Array]:
-        """Evaluate the engaged fraction and its derivatives by the parameters.
 
-        Returns:
-            Curves, shape ``(n_sets, n_steps)``, and derivatives, shape ``(n_sets, n_steps, n_parameters)``.
-        """
-        rates = tau @ self.load.T
-        integral = _Integral(rates, self.seen, steps)
-        left = self.share[..., None] * np.exp(-rates[:, :, None] * integral.s[:, None, :])
-        direct = np.einsum("njt,jp->ntp", left, self.load) * integral.s[:, :, None]
-        through = integral.slope(self.load) * np.einsum("nj,njt->nt", rates, left)[:, :, None]
+@dataclass(frozen=True, slots=True)
+class SICurves:
+    """The engaged fraction at fixed times, by the parameters.
+
+    Attributes:
+        classes: Classes of unengaged agents.
+        steps: Times, shape ``(n_steps,)``, >= 0.
+    """
+
+    classes: SIClasses
+    steps: Array
+
+    def curves(self, tau: Array) -> Array:
+        """Evaluate E, shape ``(n_sets, n_steps)``, for parameters of shape ``(n_sets, n_parameters)``."""
+        engaged: Array = 1 - self.classes.unengaged(tau, self.steps).sum(axis=1)
+        return engaged
+
+    def with_slopes(self, tau: Array) -> tuple[Array, Array]:
+        """Evaluate E and its derivatives, shape ``(n_sets, n_steps, n_parameters)``."""
+        load, share = self.classes.load, self.classes.share
+        rates = tau @ load.T
+        integral = _Integral(rates, self.classes.seen, self.steps)
+        left = share[..., None] * np.exp(-rates[:, :, None] * integral.s[:, None, :])
+        direct = np.einsum("njt,jp->ntp", left, load) * integral.s[:, :, None]
+        through = integral.slope(load) * np.einsum("nj,njt->nt", rates, left)[:, :, None]
         return 1 - left.sum(axis=1), direct + through
 
 
@@ -124,11 +139,12 @@ class _Integral:
         ends = np.cumsum(self._dt @ _WEIGHTS, axis=1)
         panel = np.minimum((ends[:, None, :] <= steps[:, None]).sum(axis=2), ends.shape[1] - 1)
         rest = steps - self._before(self._dt, panel)
-        powers = np.take_along_axis(self._dt @ _TO_POWERS, panel[:, :, None], axis=1)
+        factors = np.take_along_axis(self._dt @ _TO_POWERS, panel[:, :, None], axis=1)
         place = 2 * rest / np.take_along_axis(self._dt @ _WEIGHTS, panel, axis=1) - 1
         for _ in range(_N_NEWTON):
-            missed = _primitive(powers, place) - rest
-            place = np.clip(place - missed / _polynomial(powers, place), -1, 1)
+            powers = _powers(place)
+            missed = _primitive(factors, place, powers) - rest
+            place = np.clip(place - missed / np.einsum("nsk,nsk->ns", factors, powers), -1, 1)
         return panel, place
 
     @staticmethod
@@ -151,19 +167,19 @@ class _Integral:
     def _up_to_step(self, integrand: Array) -> Array:
         """Integrate ``integrand dt`` from 0 to each step."""
         nodes = integrand.reshape(self._dt.shape) * self._dt
-        powers = np.take_along_axis(nodes @ _TO_POWERS, self._panel[:, :, None], axis=1)
-        return self._before(nodes, self._panel) + _primitive(powers, self._here)
+        factors = np.take_along_axis(nodes @ _TO_POWERS, self._panel[:, :, None], axis=1)
+        return self._before(nodes, self._panel) + _primitive(factors, self._here, _powers(self._here))
 
 
-def _polynomial(powers: Array, place: Array) -> Array:
-    """Evaluate polynomials of coefficients ``powers`` (last axis), lowest power first."""
-    value: Array = powers[..., -1]
-    for power in range(_N_POINTS - 2, -1, -1):
-        value = value * place + powers[..., power]
-    return value
+def _powers(place: Array) -> Array:
+    """Raise to the powers 0, 1, ..., along a new last axis."""
+    powers = np.ones((*place.shape, _N_POINTS))
+    powers[..., 1:] = place[..., None]
+    return np.cumprod(powers, axis=-1, out=powers)
 
 
-def _primitive(powers: Array, place: Array) -> Array:
-    """Integrate polynomials from -1 to ``place``."""
-    raised = powers / np.arange(1, _N_POINTS + 1)
-    return place * _polynomial(raised, place) + _polynomial(raised, np.full_like(place, -1.0))
+def _primitive(factors: Array, place: Array, powers: Array) -> Array:
+    """Integrate polynomials, lowest power first, from -1 to `place`."""
+    raised = factors / np.arange(1, _N_POINTS + 1)
+    upper: Array = place * np.einsum("nsk,nsk->ns", raised, powers)
+    return upper + raised @ (-1.0) ** np.arange(_N_POINTS)
