@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
+from agentnet.analysis import binomial
+from agentnet.analysis.binomial import BinomialCells
 from agentnet.analysis.cells import Cells
 from agentnet.analysis.logistic import (
     LogisticFit,
@@ -26,7 +28,7 @@ from agentnet.analysis.logistic import (
     wald,
 )
 from agentnet.analysis.simulate import simulate
-from agentnet.errors import DesignError, InputError
+from agentnet.errors import DesignError, InputError, InternalError
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -363,12 +365,29 @@ def test_the_cost_does_not_depend_on_the_number_of_decisions(mixed: Cells) -> No
     assert many.standard_errors == pytest.approx(one.standard_errors / 1000, rel=1e-8)
 
 
-def test_clustering_by_single_decisions_needs_no_dependence(mixed: Cells) -> None:
-    clusters = clustered(fit_main_effects(mixed), mixed)
-    plain = fit_main_effects(mixed)
-    assert clusters.weights == pytest.approx(plain.weights)
-    # The decisions of simulated cascades are independent given the exposures.
-    assert clusters.standard_errors / plain.standard_errors == pytest.approx(np.ones(7), abs=0.45)
+def test_newton_steps_that_overshoot_are_shortened() -> None:
+    traits = [[9, 6, 10], [9, 2, 7], [8, 6, 9], [1, 6, 2], [2, 6, 11], [0, 3, 2]]
+    design = np.column_stack([np.ones(6), np.array(traits)]).astype(float)
+    yes, asked = np.array([1, 688, 1, 17, 6, 1]), np.array([1504, 1345, 1361, 171, 1081, 1386])
+    found = BinomialCells(design, yes, asked).maximize()
+    peer = sm.GLM(np.column_stack([yes, asked - yes]), design, family=sm.families.Binomial()).fit(tol=1e-14)
+    assert found.weights == pytest.approx(peer.params, abs=1e-8)
+    assert found.covariance == pytest.approx(peer.cov_params(), abs=1e-8)
+
+
+def test_newton_s_method_says_so_if_it_does_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binomial, "_STEPS", 2)
+    with pytest.raises(InternalError, match="in vain"):
+        BinomialCells(np.ones((1, 1)), np.array([1]), np.array([900])).maximize()
+
+
+def test_clustering_changes_little_where_decisions_are_independent() -> None:
+    # Those of simulated cascades are, given the exposures.
+    cells = run_cells(1, 0.15 + 0.7 * TABLE_1, n_runs=80)
+    plain = fit_main_effects(cells)
+    clusters = clustered(plain, cells)
+    assert (clusters.weights == plain.weights).all()
+    assert clusters.standard_errors / plain.standard_errors == pytest.approx(np.ones(7), abs=0.35)
 
 
 def test_decisions_that_depend_on_the_news_item_widen_clustered_errors() -> None:

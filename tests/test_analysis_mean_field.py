@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 
+from agentnet.analysis import fitting, mean_field
 from agentnet.analysis.fitting import nrmse, rmse
 from agentnet.analysis.mean_field import MeanFieldFit, MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulate import simulate
@@ -236,6 +237,7 @@ def test_intervals_hold_the_estimate_and_shrink_with_more_realizations() -> None
     assert width[3] < 0.4 * width[1]
 
 
+@pytest.mark.slow
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     law = two_rates(0.03, 0.3)
     truth = fit_mean_field(noisy_curves(law, 5000, 99), degree=5, group_share=(0.25, 0.75), n_bootstrap=0).tau
@@ -286,6 +288,27 @@ def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
     assert fit.tau == pytest.approx(law.tau, abs=1e-6)
     excess = (degrees**2).mean() / degrees.mean()
     assert fit.growth_rate == pytest.approx(excess * (0.3 * 0.02 + 0.7 * 0.2), abs=1e-5)
+
+
+def test_a_fit_that_never_converges_is_an_error_and_not_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "_N_ITERATIONS", 1)
+    with pytest.raises(InputError, match="no fit of tau_1, tau_2 converged"):
+        fit_mean_field(noisy_curves(two_rates(0.03, 0.3), 5, 1), degree=5, group_share=(0.25, 0.75))
+
+
+def test_bootstrap_fits_that_do_not_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = noisy_curves(two_rates(0.03, 0.3), 20, 1)
+    start = np.array([[0.03, 0.3]])
+    law = mean_field._curve_law(two_rates(0.03, 0.3), 15)
+    means = fitting.resampled_means(curves, None, 50, seed=1)
+    assert not np.isnan(fitting._refit(law, start, means)).any()
+    monkeypatch.setattr(fitting, "_N_ITERATIONS", 3)
+    draws = fitting._refit(law, start, means)
+    failed = np.isnan(draws).any(axis=1).sum()
+    assert failed > 0
+    assert any(f"{failed} of 50 bootstrap fits" in w for w in fitting._bootstrap_warnings(20, draws))
+    kept = fitting.intervals(draws, 0.95)
+    assert kept is None or np.isfinite(kept).all()
 
 
 def test_the_profile_is_least_at_the_estimate_and_its_interval_holds_it() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.fitting import rmse
 from agentnet.analysis.simulate import InferredCascades, simulate
 from agentnet.analysis.spread import AskingRule, RowLinks, Spread, TableLinks, never
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, InternalError
 
 RULES: tuple[AskingRule, ...] = get_args(AskingRule)
 
@@ -78,7 +78,7 @@ def play_by_hand(
 
 def play(links: RowLinks | TableLinks, needed: Any, initial: Any, rule: AskingRule, n_steps: int) -> Played:
     most = never(links, n_steps)
-    spread = Spread(links, np.minimum(needed, most).astype(np.int16), rule, n_steps)
+    spread = Spread(links, np.minimum(needed, most).astype(np.int16), rule, n_steps, count=True)
     engaged_step: list[int | None] = [None] * links.n_agents
     for step in range(n_steps + 1):
         new = np.asarray(initial, np.int64) if step == 0 else spread.step()
@@ -233,6 +233,9 @@ def test_decisions_are_counted_only_on_demand() -> None:
     runs = simulate([0.5], seed=1, n_runs=2)
     assert runs.n_yes is None
     assert runs.n_no is None
+    links = TableLinks(np.array([[1, 0]], dtype=np.int32))
+    with pytest.raises(InternalError, match="count=True"):
+        Spread(links, np.ones(2, np.int16), "always", 1, count=False).questions()
 
 
 def mean_by_hand(law: NDArray[np.float64], rule: str, n_runs: int, seed: int) -> NDArray[np.float64]:
@@ -355,9 +358,17 @@ def test_impossible_arguments_are_refused(wrong: dict[str, Any], message: str) -
         simulate(**{"transmission_probability": [0.5], "seed": 1, **wrong})
 
 
-def test_long_cascades_on_crowded_networks_count_beyond_sixteen_bits() -> None:
-    complete = rows_of(nx.complete_graph(70))
-    runs = simulate([1e-9], seed=1, n_runs=1, network=complete, n_steps=500, seeding="uniform", n_initial=69,
-                    rule="always", decisions=True)  # fmt: skip
-    assert runs.n_no is not None
-    assert runs.n_no.sum() == 69 * 500
+@pytest.mark.parametrize("n_steps", [1, 2, 400, 500])
+def test_questions_are_counted_at_any_width_of_integers(n_steps: int) -> None:
+    complete = rows_of(nx.complete_graph(64))
+    options: dict[str, Any] = {
+        "network": complete,
+        "n_steps": n_steps,
+        "seeding": "uniform",
+        "rule": "always",
+    }
+    nobody = simulate([1e-12], seed=1, n_runs=1, n_initial=63, decisions=True, **options)
+    assert nobody.n_no is not None
+    assert nobody.n_no.sum() == 63 * n_steps
+    everybody = simulate([1.0], seed=1, n_runs=1, decisions=True, **options)
+    assert everybody.engaged[0, 0].tolist() == [1] + [64] * n_steps

@@ -114,20 +114,15 @@ class BinomialCells:
         """Take the longest of the step's halvings that climbs."""
         height = self._height(weights)
         step = step * min(1.0, 5.0 / float(np.abs(step).max()))
-        for _ in range(60):
-            if self._height(weights + step) >= height - 1e-12 * abs(height):
-                return weights + step
+        while self._height(weights + step) < height - 1e-12 * abs(height):
             step = step / 2
-        raise InternalError("no step climbs, though the likelihood is concave")
+        return weights + step
 
     def _polished(self, weights: Array) -> Optimum:
         """Go on without looking at the height until rounding stops the steps from shrinking."""
-        size = np.inf
-        for _ in range(_STEPS):
+        step, last = self._newton_step(weights), np.inf
+        while 0.0 < (size := float(np.abs(step).max(initial=0.0))) < last:
+            weights, last = weights + step, size
             step = self._newton_step(weights)
-            last, size = size, float(np.abs(step).max(initial=0.0))
-            if size >= last or size == 0.0:
-                break
-            weights = weights + step
         covariance = _floats(np.linalg.inv(self._information(weights)))
         return Optimum(weights, covariance, self.log_likelihood(weights))

@@ -52,6 +52,11 @@ class CavityLaw:
         group_share: Fraction of the population in each group; they add up to 1.
         initial_engaged: Engaged fraction of the population at step 0, in each group.
         degree: Number of neighbours of every agent, >= 1.
+
+    Examples:
+        >>> law = CavityLaw((0.0533, 0.8154), (0.25, 0.75), (0.0, 1 / 128), 5)
+        >>> law.engaged_fraction(4).round(3)
+        array([0.008, 0.032, 0.092, 0.23 , 0.474])
     """
 
     transmission_probability: tuple[float, ...]

@@ -95,6 +95,11 @@ def count_cells(
 
     Raises:
         InputError: A column is out of its range or of another length.
+
+    Examples:
+        >>> cells = count_cells(profile=[16, 16, 0], severity=[0, 0, 1], decision=[1, 0, 0])
+        >>> int(cells.n_yes[16, 0]), int(cells.n_no[0, 1]), cells.n_exposures
+        (1, 1, 3)
     """
     columns = {"profile": profile, "severity": severity, "decision": decision}
     if cluster is not None:

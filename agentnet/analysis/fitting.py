@@ -35,6 +35,7 @@ class CurveFamily(Protocol):
 
 
 _TOLERANCE = 1e-9
+_N_ITERATIONS = 60
 
 
 def rmse(observed: ArrayLike, inferred: ArrayLike) -> float:
@@ -148,9 +149,7 @@ class Solutions:
     converged: NDArray[np.bool_]
 
 
-def least_squares(
-    law: CurveLaw, observed: Array, starts: Array, fixed: int | None = None, n_iterations: int = 60
-) -> Solutions:
+def least_squares(law: CurveLaw, observed: Array, starts: Array, fixed: int | None = None) -> Solutions:
     """Minimize the squared distance to observed curves within the law's bounds, for many fits at once.
 
     Levenberg-Marquardt with projection onto the bounds: a parameter at a bound that the gradient pushes
@@ -162,10 +161,9 @@ def least_squares(
         observed: Curves, shape ``(n_fits, n_steps + 1)``.
         starts: Where to begin, shape ``(n_fits, n_parameters)``.
         fixed: A parameter that stays at its start.
-        n_iterations: Bound on the steps.
     """
     state = _Descent(law, observed, starts, fixed)
-    for _ in range(n_iterations):
+    for _ in range(_N_ITERATIONS):
         active = np.flatnonzero(~state.converged)
         if not active.size:
             break

@@ -203,6 +203,13 @@ def fit_groups(cells: Cells, groups: ArrayLike, *, method: Method = "maximum lik
     Raises:
         InputError: There are no exposures, all say the same, or all are of one profile.
         DesignError: `groups` is no grouping, or there is no such method.
+
+    Examples:
+        >>> n_yes, n_no = np.zeros((2, 32, 2), dtype=np.int64)
+        >>> n_yes[3], n_no[3], n_yes[20] = (1, 1), (3, 9), (8, 5)
+        >>> fit = fit_groups(Cells(n_yes, n_no), np.arange(32) // 16)
+        >>> fit.names, fit.weights.round(2)
+        (('group_1', 'group_2', 'severity'), array([-1.1,  inf, -1.1]))
     """
     group = np.asarray(groups)
     if group.shape != (N_PROFILES,) or group.dtype.kind not in "iu" or group.min() < 0:

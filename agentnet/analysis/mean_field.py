@@ -71,6 +71,13 @@ class MeanFieldLaw:
         initial_engaged: Engaged fraction of the population at step 0, in each group.
         degrees: Number of neighbours of each degree class: one on a regular network.
         degree_share: Fraction of agents in each degree class.
+
+    Examples:
+        >>> law = MeanFieldLaw((0.0127, 0.2852), (0.25, 0.75), (0.0, 1 / 128), (5.0,))
+        >>> law.engaged_fraction([0, 5, 10, 15]).round(3)
+        array([0.008, 0.542, 0.812, 0.856])
+        >>> round(law.growth_rate, 3)
+        1.085
     """
 
     tau: tuple[float, ...]

@@ -92,23 +92,22 @@ def _mended(rng: np.random.Generator, n_networks: int, n_agents: int, degree: in
     return pairs.columns(), np.unique(bad // pairs.n_stubs)
 
 
-def _mates(rng: np.random.Generator, n_networks: int, n_stubs: int) -> NDArray[np.int32]:
+def _mates(rng: np.random.Generator, n_networks: int, n_stubs: int) -> Stubs:
     """Pair the stubs of each network at random.
 
     Returns:
-        The mate of each stub, shape ``(n_networks, n_stubs)``; network r has the stubs from r * n_stubs.
+        The mate of each stub, numbered inside its network, shape ``(n_networks, n_stubs)``.
     """
     shuffled = _shuffled(rng, n_networks, n_stubs)
-    offset = np.arange(0, n_networks * n_stubs, n_stubs)[:, None]
-    left, right = shuffled[:, 0::2].astype(np.int64), shuffled[:, 1::2].astype(np.int64)
-    left += offset
-    right += offset
-    mate = np.empty(n_networks * n_stubs, dtype=np.int32)
-    mate[left], mate[right] = right, left
-    return mate.reshape(n_networks, n_stubs)
+    first = np.arange(0, shuffled.size, n_stubs)[:, None]
+    left, right = shuffled[:, : n_stubs // 2], shuffled[:, n_stubs // 2 :]
+    mate = np.empty(shuffled.size, dtype=np.int64)
+    mate[left + first] = right
+    mate[right + first] = left
+    return mate.reshape(shuffled.shape)
 
 
-def _shuffled(rng: np.random.Generator, n_networks: int, n_stubs: int) -> NDArray[np.uint64]:
+def _shuffled(rng: np.random.Generator, n_networks: int, n_stubs: int) -> Stubs:
     """Shuffle each network's stubs: sorting random words that carry the stub's number is fastest."""
     carried = (1 << int(n_stubs - 1).bit_length()) - 1
     words = rng.integers(0, _WORD, size=(n_networks, n_stubs), dtype=np.uint64, endpoint=True)
@@ -116,26 +115,25 @@ def _shuffled(rng: np.random.Generator, n_networks: int, n_stubs: int) -> NDArra
     words |= np.arange(n_stubs, dtype=np.uint64)
     words.sort(axis=1)
     words &= np.uint64(carried)
-    return words
+    return words.view(np.int64)
 
 
 class _Pairs:
     """Paired stubs: stub ``network * n_stubs + slot * n_agents + agent``, its mate, and the mate's agent.
 
     Args:
-        mate: The stub that each stub is paired with, shape ``(n_networks, n_stubs)``.
+        mate: The stub of the same network that each stub is paired with, shape ``(n_networks, n_stubs)``.
         n_agents: Agents of each network.
         degree: Stubs of each agent.
     """
 
     __slots__ = ("_claim", "_mate", "_neighbour", "n_agents", "n_stubs", "table")
 
-    def __init__(self, mate: NDArray[np.int32], n_agents: int, degree: int) -> None:
+    def __init__(self, mate: Stubs, n_agents: int, degree: int) -> None:
         n_networks, self.n_stubs = mate.shape
         self.n_agents = n_agents
         self._mate = mate.reshape(-1)
-        first = np.arange(0, mate.size, self.n_stubs, dtype=np.int32)[:, None]
-        self.table: Table = np.tile(np.arange(n_agents, dtype=np.int32), degree).take(mate - first)
+        self.table: Table = np.tile(np.arange(n_agents, dtype=np.int32), degree).take(mate)
         self._neighbour = self.table.reshape(-1)
         self.table = self.table.reshape(n_networks, degree, n_agents)
         self._claim = np.empty(mate.size, dtype=np.int32)
@@ -182,7 +180,8 @@ class _Pairs:
         return again[self._is_bad(again)]
 
     def _mates(self, stubs: Stubs) -> Stubs:
-        return self._mate[stubs].astype(np.int64)
+        mates: Stubs = self._mate[stubs] + (stubs - stubs % self.n_stubs)
+        return mates
 
     def _once(self, stubs: Stubs) -> Stubs:
         """Name each pair by its lower stub, once."""
@@ -220,5 +219,5 @@ class _Pairs:
         return repeated
 
     def _join(self, one: Stubs, two: Stubs) -> None:
-        self._mate[one], self._mate[two] = two, one
+        self._mate[one], self._mate[two] = two % self.n_stubs, one % self.n_stubs
         self._neighbour[one], self._neighbour[two] = two % self.n_agents, one % self.n_agents

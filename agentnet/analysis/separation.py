@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import InternalError
-
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -124,7 +122,6 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
         bounds=[(None, None)] * n_weights + [(0.0, 1.0)] * one_sided.size,
         method="highs",
     )
-    if answer.x is None:
-        raise InternalError(f"the linear program for separation was not solved: {answer.message}")
+    assert answer.x is not None, "directions of 0 solve the program, so there is a best solution"
     reached[one_sided] = answer.x[n_weights:] > 0.5
     return reached

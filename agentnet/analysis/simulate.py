@@ -126,6 +126,11 @@ def simulate(
 
     Raises:
         DesignError: An argument is impossible, or does not fit the others.
+
+    Examples:
+        >>> cascades = simulate([0.05, 0.8, 0.8, 0.8], seed=1, n_runs=200, groups=[0, 1, 1, 1])
+        >>> cascades.engaged_fraction.shape, cascades.group_engaged_fraction.shape
+        ((200, 16), (200, 2, 16))
     """
     links = None if network is None else _rows(network)
     size = n_agents if links is None else links.n_agents
@@ -243,7 +248,7 @@ class _Play:
         probability = self.law.probability[classes, severity[:, None]]
         initial, started = self.initial(probability, rng)
         needed = _questions_until_yes(probability.ravel(), never(links, self.n_steps), rng)
-        spread = Spread(links, needed, self.rule, self.n_steps)
+        spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
         engaged = self.curves(spread, initial, classes)
         if not self.decisions:
             nothing = np.zeros((severity.size, 0), np.int64)
@@ -312,7 +317,8 @@ def _generator(streams: Streams, block: int) -> np.random.Generator:
 
 def _questions_until_yes(probability: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
     """Draw the geometric number of questions until each agent's first yes, cut off at `most`."""
-    dtype = np.int16 if most < np.iinfo(np.int16).max else np.int64
+    # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
+    dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
     with np.errstate(divide="ignore", invalid="ignore"):
         # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
         waited = rng.standard_exponential(probability.size) / -np.log1p(-probability)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.pairing import Table
+from agentnet.errors import InternalError
 
 AskingRule = Literal["always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge"]
 """When an exposed agent is asked: the readings of the paper's rule, as the configuration names them.
@@ -121,6 +122,7 @@ class Spread:
         needed: Questions each agent needs until it says yes, >= 1 and at most `never`, shape ``(n_agents,)``.
         rule: When an exposed agent is asked.
         n_steps: Steps that will be taken at most.
+        count: Whether `questions` will be wanted.
     """
 
     __slots__ = (
@@ -128,21 +130,24 @@ class Spread:
         "_needed", "_never", "_rule", "_touched", "_touching",
     )  # fmt: skip
 
-    def __init__(self, links: Links, needed: NDArray[Any], rule: AskingRule, n_steps: int) -> None:
+    def __init__(
+        self, links: Links, needed: NDArray[Any], rule: AskingRule, n_steps: int, *, count: bool
+    ) -> None:
         self._links = links
         self._rule = rule
         self._degree = links.degree
         self._never = never(links, n_steps)
         self._needed = needed.copy()
         self._asked = np.zeros_like(needed)
-        self._asked_engaged = np.zeros_like(needed)
+        self._asked_engaged = np.zeros_like(needed) if count else None
         self._messages = np.zeros_like(needed)
         self._touched = np.zeros(needed.shape, dtype=bool)
         self._touching = np.zeros_like(needed)
 
     def engage(self, agents: Agents) -> None:
         """Let `agents` engage: their messages stand at their neighbours from the next step on."""
-        self._asked_engaged[agents] = self._asked[agents]
+        if self._asked_engaged is not None:
+            self._asked_engaged[agents] = self._asked[agents]
         self._needed[agents] = self._never + 1
         one = self._asked.dtype.type(1)
         np.add.at(self._messages, self._links.neighbours(agents), one)
@@ -169,7 +174,13 @@ class Spread:
         return np.flatnonzero(self._asked >= self._needed)
 
     def questions(self) -> NDArray[Any]:
-        """Count the questions asked of each agent until now, those of the step it engaged in included."""
+        """Count the questions asked of each agent until now, those of the step it engaged in included.
+
+        Raises:
+            InternalError: The spread was made without `count`.
+        """
+        if self._asked_engaged is None:
+            raise InternalError("this spread does not count questions: make it with count=True")
         return np.where(self._engaged(), self._asked_engaged, self._asked)
 
     def _engaged(self) -> NDArray[np.bool_]:
