@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -335,6 +335,7 @@ def test_firth_s_weights_have_the_highest_penalized_likelihood(law: str) -> None
     yes=st.lists(st.integers(0, 9), min_size=2, max_size=2),
     no=st.lists(st.integers(0, 9), min_size=2, max_size=2),
 )
+@example(yes=[0, 1], no=[1, 1])
 @settings(max_examples=40, deadline=None)
 def test_firth_adds_half_a_decision_of_each_kind_to_separate_groups(yes: list[int], no: list[int]) -> None:
     assume(min(yes[0] + no[0], yes[1] + no[1]) > 0)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
+from scipy.stats import chi2
 
 from agentnet.analysis import fitting, mean_field
 from agentnet.analysis.fitting import nrmse, rmse
@@ -70,6 +71,13 @@ def laws(draw: st.DrawFn) -> MeanFieldLaw:
 def test_curves_are_those_of_the_differential_equations(law: MeanFieldLaw, last: float) -> None:
     steps = np.linspace(0, last, 9)
     assert law.group_engaged_fraction(steps) == pytest.approx(solved(law, steps), abs=1e-7)
+
+
+def test_a_small_but_quick_group_bends_the_curve_as_the_equations_say() -> None:
+    share = (0.0737, 0.0133, 0.9130)
+    law = MeanFieldLaw((0.0095, 1.1846, 0.0044), share, tuple(0.7 * s for s in share), (4.0,))
+    steps = np.arange(6.0)
+    assert law.group_engaged_fraction(steps) == pytest.approx(solved(law, steps), abs=2e-9)
 
 
 @given(rate=st.floats(0.001, 5), start=st.floats(1e-6, 0.9), degree=st.integers(1, 30))
@@ -290,6 +298,25 @@ def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
     assert fit.growth_rate == pytest.approx(excess * (0.3 * 0.02 + 0.7 * 0.2), abs=1e-5)
 
 
+@given(starts=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20)), min_size=1, max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_no_fit_ends_further_away_than_it_began(starts: list[tuple[float, float]]) -> None:
+    truth = two_rates(0.03, 0.3)
+    law = mean_field._curve_law(truth, 15)
+    observed = np.tile(noisy_curves(truth, 5, 1).mean(axis=0), (len(starts), 1))
+    began = ((law.family(observed[:, 0]).curves(np.array(starts)) - observed) ** 2).sum(axis=1)
+    found = fitting.least_squares(law, observed, np.array(starts))
+    assert (found.sse <= began * (1 + 1e-12)).all()
+
+
+def test_intervals_are_central() -> None:
+    draws = np.stack([np.linspace(0, 1, 1001), np.linspace(5, 7, 1001)], axis=1)
+    found = fitting.intervals(draws, 0.9)
+    assert found is not None
+    assert found[0] == pytest.approx((0.05, 0.95))
+    assert found[1] == pytest.approx((5.1, 6.9))
+
+
 def test_a_fit_that_never_converges_is_an_error_and_not_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "_N_ITERATIONS", 1)
     with pytest.raises(InputError, match="no fit of tau_1, tau_2 converged"):
@@ -321,9 +348,11 @@ def test_the_profile_is_least_at_the_estimate_and_its_interval_holds_it() -> Non
         assert low < fit.tau[index] < high
         assert profile.values[0] < low
         assert high < profile.values[-1]
-        wider = fit.profile(name, level=0.999).interval
-        assert wider[0] < low
-        assert high < wider[1]
+        for level in (0.95, 0.6):
+            profile = fit.profile(name, level=level)
+            limit = profile.sse.min() * np.exp(chi2.ppf(level, 1) / 16)
+            at_ends = np.interp(profile.interval, profile.values, profile.sse)
+            assert at_ends == pytest.approx([limit, limit], rel=1e-9)
 
 
 def test_the_profile_is_the_least_distance_that_a_general_solver_finds() -> None:
