@@ -18,15 +18,8 @@ from scipy.stats import chi2
 from agentnet.analysis import binomial
 from agentnet.analysis.binomial import BinomialCells
 from agentnet.analysis.cells import Cells
-from agentnet.analysis.logistic import (
-    LogisticFit,
-    clustered,
-    fit_full,
-    fit_groups,
-    fit_main_effects,
-    likelihood_ratio,
-    wald,
-)
+from agentnet.analysis.inference import clustered, likelihood_ratio, wald
+from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.simulate import simulate
 from agentnet.errors import DesignError, InputError, InternalError
 

@@ -14,7 +14,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
-from agentnet.analysis import fitting, mean_field
+from agentnet.analysis import fitting, mean_field, solver
 from agentnet.analysis.fitting import nrmse, rmse
 from agentnet.analysis.mean_field import MeanFieldFit, MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulate import simulate
@@ -305,7 +305,7 @@ def test_no_fit_ends_further_away_than_it_began(starts: list[tuple[float, float]
     law = mean_field._curve_law(truth, 15)
     observed = np.tile(noisy_curves(truth, 5, 1).mean(axis=0), (len(starts), 1))
     began = ((law.family(observed[:, 0]).curves(np.array(starts)) - observed) ** 2).sum(axis=1)
-    found = fitting.least_squares(law, observed, np.array(starts))
+    found = solver.least_squares(law, observed, np.array(starts))
     assert (found.sse <= began * (1 + 1e-12)).all()
 
 
@@ -318,7 +318,7 @@ def test_intervals_are_central() -> None:
 
 
 def test_a_fit_that_never_converges_is_an_error_and_not_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitting, "_N_ITERATIONS", 1)
+    monkeypatch.setattr(solver, "_N_ITERATIONS", 1)
     with pytest.raises(InputError, match="no fit of tau_1, tau_2 converged"):
         fit_mean_field(noisy_curves(two_rates(0.03, 0.3), 5, 1), degree=5, group_share=(0.25, 0.75))
 
@@ -327,9 +327,9 @@ def test_bootstrap_fits_that_do_not_converge_are_counted(monkeypatch: pytest.Mon
     curves = noisy_curves(two_rates(0.03, 0.3), 20, 1)
     start = np.array([[0.03, 0.3]])
     law = mean_field._curve_law(two_rates(0.03, 0.3), 15)
-    means = fitting.resampled_means(curves, None, 50, seed=1)
+    means, _ = fitting.Resampling(50, None, seed=1).means(curves)
     assert not np.isnan(fitting._refit(law, start, means)).any()
-    monkeypatch.setattr(fitting, "_N_ITERATIONS", 3)
+    monkeypatch.setattr(solver, "_N_ITERATIONS", 3)
     draws = fitting._refit(law, start, means)
     failed = np.isnan(draws).any(axis=1).sum()
     assert failed > 0
@@ -414,6 +414,7 @@ def test_what_is_no_curve_is_refused(curves: Any, message: str) -> None:
         ({"group_share": (0.5, 0.5), "initial_share": (1.0,)}, "initial_share"),
         ({"group_share": (0.0, 1.0), "initial_share": (1.0, 0.0)}, "between 0 and group_share"),
         ({"level": 1.0}, "level"),
+        ({"n_bootstrap": -1}, "n_bootstrap"),
     ],
 )
 def test_impossible_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -424,6 +425,9 @@ def test_impossible_arguments_are_refused(wrong: dict[str, Any], message: str) -
 def test_clusters_must_fit_the_realizations() -> None:
     with pytest.raises(DesignError, match="one cluster for each of 2"):
         fit_mean_field([GOOD, GOOD], degree=5, cluster=[1])
+    single = fit_mean_field([GOOD, GOOD], degree=5, cluster=["a", "a"])
+    assert single.tau_interval is None
+    assert any("single curve or cluster" in warning for warning in single.warnings)
 
 
 @pytest.mark.parametrize(
@@ -456,6 +460,8 @@ def test_times_before_the_start_and_unknown_rates_are_refused() -> None:
         fit.profile("tau1")
     with pytest.raises(DesignError, match="level"):
         fit.profile("tau_1", level=2)
+    with pytest.raises(DesignError, match="at least 2 values"):
+        fit.profile("tau_1", n_values=1)
 
 
 @given(law=laws())

@@ -26,9 +26,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.fitting import (
-    CurveFamily,
-    CurveLaw,
     Profile,
+    Resampling,
     checked_curves,
     checked_level,
     checked_shares,
@@ -38,6 +37,7 @@ from agentnet.analysis.fitting import (
     profile,
     rmse,
 )
+from agentnet.analysis.solver import CurveFamily, CurveLaw
 from agentnet.errors import DesignError, near_miss
 
 Array = NDArray[np.float64]
@@ -253,7 +253,7 @@ def fit_cavity(
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degree=degree,
     )
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, cluster, n_bootstrap, seed)
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
     observed = curves.mean(axis=0)
     return CavityFit(
         law=replace(start, transmission_probability=tuple(found.values.tolist())),

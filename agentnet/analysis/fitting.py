@@ -1,41 +1,24 @@
-"""What the laws of curves share: checks of curves, bounded least squares, bootstrap, profiles, distances.
+"""What the laws of curves share: checks of curves, fits with bootstrap, profiles, distances.
 
-A curve is the engaged fraction after steps 0..T. Laws have a handful of parameters and are cheap, and the
-same law is fitted hundreds of times (grids of starts, bootstrap, profiles); so the least-squares solver here
-advances many fits side by side, which a general solver in a loop takes 30 times as long for.
+A curve is the engaged fraction after steps 0..T.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.solver import CurveLaw, Solutions, grid_starts, least_squares
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
 
 
-class CurveFamily(Protocol):
-    """Curves of many parameter sets, each of shape ``(n_fits, n_parameters)``."""
-
-    def curves(self, parameters: Array) -> Array:
-        """Evaluate the curves, shape ``(n_fits, n_steps + 1)``."""
-        ...
-
-    def with_slopes(self, parameters: Array) -> tuple[Array, Array]:
-        """Evaluate the curves and their derivatives, shape ``(n_fits, n_steps + 1, n_parameters)``."""
-        ...
-
-
 _TOLERANCE = 1e-9
-_N_ITERATIONS = 60
 
 
 def rmse(observed: ArrayLike, inferred: ArrayLike) -> float:
@@ -115,153 +98,6 @@ def checked_shares(name: str, share: ArrayLike, n_groups: int | None = None) -> 
     return shares
 
 
-@dataclass(frozen=True, slots=True)
-class CurveLaw:
-    """A family of curves to fit.
-
-    Attributes:
-        names: Names of the parameters.
-        family: Makes the curves for given engaged fractions at step 0, shape ``(n_fits,)`` or ``(1,)``.
-        lower: Lower bound of every parameter.
-        upper: Upper bound of every parameter.
-        levels: Values that the grid of starts combines, rising.
-    """
-
-    names: tuple[str, ...]
-    family: Callable[[Array], CurveFamily]
-    lower: float
-    upper: float
-    levels: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Solutions:
-    """Least-squares fits side by side.
-
-    Attributes:
-        parameters: Shape ``(n_fits, n_parameters)``.
-        sse: Sum of squared residuals, shape ``(n_fits,)``.
-        converged: Whether the fit ended at an optimum, shape ``(n_fits,)``.
-    """
-
-    parameters: Array
-    sse: Array
-    converged: NDArray[np.bool_]
-
-
-def least_squares(law: CurveLaw, observed: Array, starts: Array, fixed: int | None = None) -> Solutions:
-    """Minimize the squared distance to observed curves within the law's bounds, for many fits at once.
-
-    Levenberg-Marquardt with projection onto the bounds: a parameter at a bound that the gradient pushes
-    against stays out of the step (Kanzow, Yamashita & Fukushima 2004). A fit has converged when its residuals
-    are orthogonal to the derivatives, to 1e-7 in the cosine.
-
-    Args:
-        law: The law.
-        observed: Curves, shape ``(n_fits, n_steps + 1)``.
-        starts: Where to begin, shape ``(n_fits, n_parameters)``.
-        fixed: A parameter that stays at its start.
-    """
-    state = _Descent(law, observed, starts, fixed)
-    for _ in range(_N_ITERATIONS):
-        active = np.flatnonzero(~state.converged)
-        if not active.size:
-            break
-        state.advance(active)
-    return Solutions(state.parameters, state.sse, state.converged)
-
-
-class _Descent:
-    """The state of all fits."""
-
-    def __init__(self, law: CurveLaw, observed: Array, starts: Array, fixed: int | None) -> None:
-        self._law, self._observed, self._fixed = law, observed, fixed
-        self.parameters = np.clip(starts, law.lower, law.upper)
-        self._damping = np.full(len(starts), 1e-3)
-        everything = np.arange(len(starts))
-        self._residual, self._slope, self.sse = self._evaluate(self.parameters, everything)
-        self.converged = self._at_optimum(everything)
-
-    def _evaluate(self, parameters: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
-        observed = self._observed[which]
-        curve, slope = self._law.family(observed[:, 0]).with_slopes(parameters)
-        residual = curve - observed
-        return residual, slope, (residual**2).sum(axis=1)
-
-    def advance(self, active: NDArray[np.int64]) -> None:
-        """Try one step of the fits named; keep it where it helps."""
-        trial = np.clip(self.parameters[active] + self._step(active), self._law.lower, self._law.upper)
-        residual, slope, sse = self._evaluate(trial, active)
-        better = sse < self.sse[active]
-        self._damping[active] = np.where(better, self._damping[active] / 8, self._damping[active] * 6)
-        kept = active[better]
-        self.parameters[kept], self.sse[kept] = trial[better], sse[better]
-        self._residual[kept], self._slope[kept] = residual[better], slope[better]
-        self.converged[active] = self._at_optimum(active)
-
-    def _free_slope(self, which: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Take gradient and derivatives, with zeros for parameters that cannot or must not move."""
-        slope, value = self._slope[which], self.parameters[which]
-        gradient = np.einsum("nt,ntp->np", self._residual[which], slope)
-        held = ((value <= self._law.lower) & (gradient > 0)) | ((value >= self._law.upper) & (gradient < 0))
-        if self._fixed is not None:
-            held[:, self._fixed] = True
-        return np.where(held, 0.0, gradient), np.where(held[:, None, :], 0.0, slope)
-
-    def _at_optimum(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
-        gradient, slope = self._free_slope(which)
-        length = np.sqrt((slope**2).sum(axis=1) * self.sse[which][:, None])
-        exact: NDArray[np.bool_] = self.sse[which] < 1e-22 * self._observed.shape[1]
-        orthogonal: NDArray[np.bool_] = (np.abs(gradient) <= 1e-7 * length).all(axis=1)
-        return exact | orthogonal
-
-    def _step(self, which: NDArray[np.int64]) -> Array:
-        gradient, slope = self._free_slope(which)
-        normal = np.einsum("ntp,ntq->npq", slope, slope)
-        diagonal = np.einsum("npp->np", normal)
-        # A parameter without influence (held, or its group is exhausted) gets a unit pivot and a zero step.
-        damped = np.where(diagonal > 0, diagonal * (1 + self._damping[which][:, None]), 1.0)
-        np.einsum("npp->np", normal)[...] = damped
-        step: Array = np.linalg.solve(normal, -gradient[:, :, None])[:, :, 0]
-        return step
-
-
-def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:
-    """Choose starts from the law's grid: its best points, and those that fit better than their neighbours.
-
-    Valleys can be narrower than the grid is fine, and then only the one or only the other finds them.
-
-    Args:
-        law: The law.
-        observed: One curve, shape ``(n_steps + 1,)``.
-        n_each: How many of either kind there are at most.
-
-    Returns:
-        Parameters, shape ``(n_starts, n_parameters)``.
-    """
-    n_parameters = len(law.names)
-    n_levels = max(2, min(law.levels.size, int(450 ** (1 / n_parameters))))
-    chosen = law.levels[np.linspace(0, law.levels.size - 1, n_levels).round().astype(int)]
-    grid = np.array(list(product(chosen, repeat=n_parameters)))
-    curves = law.family(observed[:1]).curves(grid)
-    distance = ((curves - observed) ** 2).sum(axis=1).reshape((n_levels,) * n_parameters)
-    order = np.argsort(distance, axis=None, kind="stable")
-    dips = order[_is_dip(distance).ravel()[order]]
-    starts: Array = grid[np.union1d(order[:n_each], dips[:n_each])]
-    return starts
-
-
-def _is_dip(height: Array) -> NDArray[np.bool_]:
-    """Whether no neighbour along any axis is lower."""
-    dip = np.ones(height.shape, dtype=bool)
-    for axis in range(height.ndim):
-        rises = np.diff(height, axis=axis) >= 0
-        edge = np.ones_like(rises.take([0], axis=axis))
-        dip &= np.concatenate([rises, edge], axis=axis)
-        dip &= np.concatenate([edge, ~rises], axis=axis)
-    return dip
-
-
 def checked_level(level: float) -> None:
     """Refuse a confidence level outside (0, 1).
 
@@ -272,34 +108,48 @@ def checked_level(level: float) -> None:
         raise DesignError(f"a confidence level lies between 0 and 1; got {level}")
 
 
-def resampled_means(curves: Array, cluster: ArrayLike | None, n_bootstrap: int, seed: int) -> Array:
-    """Draw realizations with replacement and average them.
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How realizations are drawn anew for a bootstrap.
 
-    Args:
-        curves: Shape ``(n_realizations, n_steps + 1)``.
-        cluster: If given, whole clusters of realizations (the news items, say) are drawn, shape
+    Attributes:
+        n_bootstrap: Number of resamples, >= 0.
+        cluster: If given, whole clusters of realizations (those of one news item, say) are drawn, shape
             ``(n_realizations,)``.
-        n_bootstrap: Number of resamples.
-        seed: Fixes the result.
-
-    Returns:
-        Mean curves, shape ``(n_bootstrap, n_steps + 1)``.
-
-    Raises:
-        DesignError: `cluster` does not name a cluster for each realization.
+        seed: Fixes the draws.
     """
-    labels = np.arange(len(curves)) if cluster is None else np.asarray(cluster)
-    if labels.shape != (len(curves),):
-        raise DesignError(f"cluster must name one cluster for each of {len(curves)} realizations")
-    names, member = np.unique(labels, return_inverse=True)
-    total = np.zeros((names.size, curves.shape[1]))
-    np.add.at(total, member, curves)
-    size = np.bincount(member)
-    drawn = Streams(seed).generator("bootstrap").multinomial(
-        names.size, np.full(names.size, 1 / names.size), size=n_bootstrap
-    )  # fmt: skip
-    means: Array = (drawn @ total) / (drawn @ size)[:, None]
-    return means
+
+    n_bootstrap: int
+    cluster: ArrayLike | None
+    seed: int
+
+    def means(self, curves: Array) -> tuple[Array, int]:
+        """Draw realizations with replacement and average them.
+
+        Args:
+            curves: Shape ``(n_realizations, n_steps + 1)``.
+
+        Returns:
+            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there is only one thing to draw; and
+            how many things there are to draw.
+
+        Raises:
+            DesignError: `cluster` does not name a cluster for each realization, or `n_bootstrap` is negative.
+        """
+        labels = np.arange(len(curves)) if self.cluster is None else np.asarray(self.cluster)
+        if labels.shape != (len(curves),):
+            raise DesignError(f"cluster must name one cluster for each of {len(curves)} realizations")
+        if self.n_bootstrap < 0:
+            raise DesignError(f"n_bootstrap must be at least 0; got {self.n_bootstrap}")
+        names, member = np.unique(labels, return_inverse=True)
+        total = np.zeros((names.size, curves.shape[1]))
+        np.add.at(total, member, curves)
+        size = np.bincount(member)
+        rng = Streams(self.seed).generator("bootstrap")
+        n_drawn = self.n_bootstrap if names.size > 1 else 0
+        drawn = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=n_drawn)
+        means: Array = (drawn @ total) / (drawn @ size)[:, None]
+        return means, names.size
 
 
 def intervals(draws: Array, level: float) -> tuple[tuple[float, float], ...] | None:
@@ -334,33 +184,29 @@ class FittedParameters:
     warnings: tuple[str, ...]
 
 
-def fit_curves(
-    law: CurveLaw, curves: Array, cluster: ArrayLike | None, n_bootstrap: int, seed: int
-) -> FittedParameters:
+def fit_curves(law: CurveLaw, curves: Array, resampling: Resampling) -> FittedParameters:
     """Fit a law to the mean of realizations, and to means of resampled realizations.
 
     Args:
         law: The law.
         curves: Checked curves, shape ``(n_realizations, n_steps + 1)``.
-        cluster: Clusters that are resampled whole, shape ``(n_realizations,)``.
-        n_bootstrap: Number of resamples.
-        seed: Fixes the resamples.
+        resampling: How realizations are resampled.
 
     Raises:
         InputError: No start converged.
-        DesignError: `cluster` does not fit the curves.
+        DesignError: The resampling does not fit the curves.
     """
     mean = curves.mean(axis=0)
+    means, n_units = resampling.means(curves)
     optima = _optima(law, mean)
     values = optima.parameters[0]
-    n_bootstrap = n_bootstrap if len(curves) > 1 else 0
-    draws = _refit(law, optima.parameters, resampled_means(curves, cluster, n_bootstrap, seed))
+    draws = _refit(law, optima.parameters, means)
     inferred, slope = (found[0] for found in law.family(mean[:1]).with_slopes(values[None]))
     warnings = (
         *_bound_warnings(law, values),
         *_idle_warnings(law, values, slope),
         *_rival_warnings(law, optima, mean.size),
-        *_bootstrap_warnings(len(curves), draws),
+        *_bootstrap_warnings(n_units, draws),
     )
     return FittedParameters(values, draws, inferred, warnings)
 
@@ -425,12 +271,12 @@ def _rival_warnings(law: CurveLaw, optima: Solutions, n_points: int) -> list[str
     return [f"other parameters fit nearly as well ({'; '.join(rivals)}): the curve does not tell them apart"]
 
 
-def _bootstrap_warnings(n_realizations: int, draws: Array) -> list[str]:
-    if n_realizations == 1:
-        return ["a single curve has no interval: give one curve for each realization"]
+def _bootstrap_warnings(n_units: int, draws: Array) -> list[str]:
+    if n_units == 1:
+        return ["a single curve or cluster has no interval: give several realizations"]
     found = []
-    if n_realizations < 10:
-        found.append(f"{n_realizations} realizations are few: the bootstrap intervals are too narrow")
+    if len(draws) and n_units < 10:
+        found.append(f"{n_units} realizations or clusters are few: the bootstrap intervals are too narrow")
     if n_failed := int(np.isnan(draws).any(axis=1).sum()):
         found.append(f"{n_failed} of {len(draws)} bootstrap fits did not converge and are left out")
     return found
@@ -466,14 +312,16 @@ def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float
         best: The least-squares estimates.
         index: Which parameter.
         level: Confidence level in (0, 1).
-        n_values: Number of values to try.
+        n_values: Number of values to try, >= 2.
 
     Raises:
-        DesignError: `level` is not in (0, 1).
+        DesignError: `level` is not in (0, 1), or `n_values` below 2.
     """
     from scipy.stats import chi2
 
     checked_level(level)
+    if n_values < 2:
+        raise DesignError(f"a profile needs at least 2 values; got {n_values}")
     curve, slope = law.family(mean[:1]).with_slopes(best[None])
     least = max(rmse(curve[0], mean) ** 2 * mean.size, 1e-18)
     limit = least * math.exp(float(chi2.ppf(level, 1)) / mean.size)

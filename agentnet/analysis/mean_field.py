@@ -24,9 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.fitting import (
-    CurveFamily,
-    CurveLaw,
     Profile,
+    Resampling,
     checked_curves,
     checked_level,
     checked_shares,
@@ -37,6 +36,7 @@ from agentnet.analysis.fitting import (
     rmse,
 )
 from agentnet.analysis.si_integral import SIClasses, SICurves
+from agentnet.analysis.solver import CurveFamily, CurveLaw
 from agentnet.errors import DesignError, near_miss
 
 Array = NDArray[np.float64]
@@ -272,7 +272,7 @@ def fit_mean_field(
         degrees=tuple(degrees.tolist()),
         degree_share=tuple(degree_share.tolist()),
     )
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, cluster, n_bootstrap, seed)
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
     law = replace(start, tau=tuple(found.values.tolist()))
     observed = curves.mean(axis=0)
     return MeanFieldFit(
