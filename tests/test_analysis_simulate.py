@@ -345,6 +345,7 @@ def test_two_curves_of_a_hundred_runs_differ_as_independent_runs_do() -> None:
         ({"n_agents": 7, "degree": 3}, "even"),
         ({"groups": [0, 1]}, "groups must be 1 integers"),
         ({"groups": [-1]}, "groups must lie in"),
+        ({"groups": [1]}, "groups must lie in 0 to 0"),
         ({"severity": 1}, "severity must lie in 0 to 0"),
         ({"severity": [0, 0]}, "severity must be 100 integers"),
         ({"classes": [0, 0]}, "classes must be 128 integers"),

@@ -231,8 +231,8 @@ def fit_cavity(
         group_share: Fraction of the population in each group.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
         n_bootstrap: Number of resamples; 0 for no intervals.
-        cluster: Draw whole clusters of realizations, such as those of one news item, shape
-            ``(n_realizations,)``; single realizations if None.
+        cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
+            ``(n_realizations,)``.
         level: Confidence level of the intervals, in (0, 1).
         seed: Fixes the resamples.
 

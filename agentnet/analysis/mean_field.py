@@ -238,8 +238,8 @@ def fit_mean_field(
 ) -> MeanFieldFit:
     """Fit the transmission rates of the mean-field law by least squares.
 
-    The residuals of a mean curve are correlated, so intervals come from resampling realizations, not from the
-    curvature at the optimum, which would make them 1.2 to 3 times too narrow.
+    Intervals come from resampling realizations: residuals of a mean curve are correlated, and the curvature
+    at the optimum would make them 1.2 to 3 times too narrow.
 
     Args:
         engaged_fraction: Curves E(t) after steps 0..T, shape ``(n_realizations, n_steps + 1)``, or one curve.
@@ -248,13 +248,10 @@ def fit_mean_field(
         group_share: Fraction of the population in each group; one group is the one-rate law.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
         n_bootstrap: Number of resamples; 0 for no intervals.
-        cluster: Draw whole clusters of realizations, such as those of one news item, shape
-            ``(n_realizations,)``; single realizations if None.
+        cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
+            ``(n_realizations,)``.
         level: Confidence level of the intervals, in (0, 1).
         seed: Fixes the resamples.
-
-    Returns:
-        The fit, with its intervals and warnings.
 
     Raises:
         InputError: The curves are no curves of engaged fractions, or too short.

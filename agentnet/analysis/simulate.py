@@ -187,10 +187,17 @@ class _Law:
             )
         if not ((table >= 0) & (table <= 1)).all():
             raise DesignError("every transmission probability must lie in [0, 1]")
-        group = _labels("groups", np.zeros(len(table), np.int64) if groups is None else groups, len(table))
+        group = np.zeros(len(table), np.int64) if groups is None else groups
+        group = _labels("groups", group, len(table), len(table))
         if classes is None:
             return cls(table, None, group)
         return cls(table, _labels("classes", classes, n_agents, len(table)), group)
+
+    @property
+    def impatience(self) -> Curves:
+        """-log(1 - p), for all classes and severities; infinite for a class that always says yes."""
+        with np.errstate(divide="ignore"):
+            return -np.log1p(-self.probability)
 
     def checked_severity(self, severity: ArrayLike, n_runs: int) -> NDArray[np.int64]:
         one_each = np.asarray(severity)
@@ -247,7 +254,8 @@ class _Play:
         classes = self.classes(severity.size, rng)
         probability = self.law.probability[classes, severity[:, None]]
         initial, started = self.initial(probability, rng)
-        needed = _questions_until_yes(probability.ravel(), never(links, self.n_steps), rng)
+        impatience = self.law.impatience[classes, severity[:, None]].ravel()
+        needed = _questions_until_yes(impatience, never(links, self.n_steps), rng)
         spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
         engaged = self.curves(spread, initial, classes)
         if not self.decisions:
@@ -315,13 +323,16 @@ def _generator(streams: Streams, block: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(streams.integer("inferred cascades", block)))
 
 
-def _questions_until_yes(probability: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw the geometric number of questions until each agent's first yes, cut off at `most`."""
+def _questions_until_yes(impatience: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
+
+    It is an exponential waiting time of rate -log(1 - p), `impatience`, rounded up.
+    """
     # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
     dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
     with np.errstate(divide="ignore", invalid="ignore"):
         # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
-        waited = rng.standard_exponential(probability.size) / -np.log1p(-probability)
+        waited = rng.standard_exponential(impatience.size) / impatience
     needed: NDArray[Any] = np.fmin(waited, most - 1).astype(dtype)
     needed += 1
     return needed
