@@ -159,7 +159,7 @@ class _Pairs:
             for earlier in range(1, slot):
                 repeated |= row == self.table[:, earlier]
             repeated &= own <= row
-            network, agent = np.nonzero(repeated)
+            network, agent = np.divmod(np.flatnonzero(repeated), self.n_agents)
             found.append(network * self.n_stubs + (slot * self.n_agents + agent))
         return self._once(np.concatenate(found))
 
