@@ -22,8 +22,10 @@ ENTRY_POINT_GROUP = "agentnet.backends"
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
 
-DrawKey = tuple[int | str, ...]
-"""(run seed, realization, kind, step, agent, source, repeat, ask): what a request draws; never sent."""
+DrawKey = tuple[tuple[int | str, ...], int, int, int, int]
+"""((run seed, realization, kind, step), agent, source, repeat, ask): what a request draws; never sent."""
+
+NO_DRAW: DrawKey = ((), -1, -1, 0, 0)
 
 
 class Request(NamedTuple):
@@ -51,7 +53,7 @@ class Request(NamedTuple):
     schema: str | None = None
     logprobs: bool = False
     seed: int = 0
-    draw: DrawKey = ()
+    draw: DrawKey = NO_DRAW
     metadata: Mapping[str, str | int] = {}
 
 

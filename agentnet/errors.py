@@ -14,6 +14,7 @@
     │   │   ├── RequestRejected        this request can never succeed
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
+    │       └── Interrupted            the user did                      exit code 130
     └── InternalError          a bug of ours: please report it           exit code 4
 
 Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
@@ -92,7 +93,22 @@ class StorageError(WorldError):
 
 
 class BackendError(WorldError):
-    """What a backend may raise from `complete`; only the subclasses are raised."""
+    """What a backend may raise from `complete`; only the subclasses are raised.
+
+    Args:
+        message: What happened and, where there is one, the way out.
+        kind: A short stable word for counts and events, such as ``"rate_limit"``.
+
+    Attributes:
+        attempts: How many calls were made before giving up (a retrying wrapper sets it).
+        troubles: The kinds of trouble of the attempts before the last.
+    """
+
+    def __init__(self, message: str, *, kind: str = "failed") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.attempts = 1
+        self.troubles: tuple[str, ...] = ()
 
 
 class TransientError(BackendError):
@@ -105,8 +121,7 @@ class TransientError(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "transient", retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
         self.retry_after_s = retry_after_s
 
 
@@ -119,8 +134,7 @@ class RequestRejected(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "rejected") -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
 
 
 class BackendUnusable(BackendError):
@@ -132,12 +146,17 @@ class BackendUnusable(BackendError):
     """
 
     def __init__(self, message: str, *, kind: str = "unusable") -> None:
-        super().__init__(message)
-        self.kind = kind
+        super().__init__(message, kind=kind)
 
 
 class RunStopped(WorldError):
     """A bound or a policy that the user chose ended the run before its end."""
+
+
+class Interrupted(RunStopped):
+    """The user ended the run before its end."""
+
+    exit_code = 130
 
 
 class InternalError(AgentnetError):

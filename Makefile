@@ -1,0 +1,46 @@
+# `make run` plays the paper's cascade on the mock backend; `make test` is the gate. Both install what they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint types bench clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agents) on the mock backend
+	$(BIN)/agentnet run experiments/news_cascade.py --backend mock
+
+test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --doctest-modules
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-test  ## the benchmarks of the README's performance section (minutes)
+	$(BIN)/python benchmarks/network.py
+	$(BIN)/python benchmarks/engine.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentnet needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:  ## remove what was installed and built
+	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

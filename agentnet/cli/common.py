@@ -1,0 +1,100 @@
+"""What several commands share: settings from flags, run folders by name, output for people and programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from agentnet.config import Configuration, Flag, load_configuration
+from agentnet.errors import RunFolderError, near_miss
+from agentnet.events import LOG_NAME
+
+_ENDLESS = 1_000_000
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def setting_options(function: Decorated) -> Decorated:
+    """Add the options that end up in the settings: ``-S``, ``--config``."""
+    function = click.option(
+        "-S",
+        "assignments",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a setting (engine.workers=8) or a knob of the experiment (repeats=2). Repeatable.",
+    )(function)
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="Settings file in place of ./agentnet.toml.",
+    )(function)
+
+
+def load(
+    config_file: Path | None, assignments: Sequence[str], named: Sequence[tuple[str, str, object]] = ()
+) -> Configuration:
+    """Load the settings in force: files, environment, ``-S`` and the named flags that were given."""
+    flags: list[str | Flag] = [*assignments, *given(named)]
+    return load_configuration(folder=Path.cwd(), environ=os.environ, config_file=config_file, flags=flags)
+
+
+def given(named: Sequence[tuple[str, str, object]]) -> list[Flag]:
+    """Keep the named flags that were given: (flag, key, value) with a value."""
+    return [Flag(*flag) for flag in named if flag[2] is not None]
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """Find a run folder by its path, its name among the runs, or ``last``.
+
+    Raises:
+        RunFolderError: There is none.
+    """
+    if name == "last":
+        folders = run_folders(runs)
+        if not folders:
+            raise RunFolderError(f"there is no run in {runs} yet; start one with: agentnet run FILE")
+        return max(folders, key=lambda folder: (folder / LOG_NAME).stat().st_ctime)
+    for folder in (Path(name), runs / name):
+        if (folder / LOG_NAME).is_file():
+            return folder
+    names = [folder.name for folder in run_folders(runs)]
+    raise RunFolderError(f"there is no run {name!r}{near_miss(name, names) if names else f' in {runs}'}")
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """List the run folders in `runs`, by name."""
+    return sorted(log.parent for log in runs.glob(f"*/{LOG_NAME}"))
+
+
+def print_json(value: object) -> None:
+    """Print `value` as JSON to standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print a table; whole and without colours when piped."""
+    console = Console()
+    table = Table(title=title, box=None, header_style="bold", title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    if not console.is_terminal:
+        console = Console(width=Console(width=_ENDLESS).measure(table).maximum)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))

@@ -1,0 +1,196 @@
+"""The commands that look: `ls`, `show`, `query`, `export`, `backends`, `config`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agentnet.backend import installed_backends
+from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.errors import AgentnetError, RunFolderError
+from agentnet.events import Run
+from agentnet.events.export import export_csv, export_graphs, export_parquet
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+@click.command()
+@_JSON
+@setting_options
+def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+    """List the runs."""
+    runs = load(config_file, assignments).settings.runs
+    rows = [_line(folder) for folder in run_folders(runs)]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_table(rows[0], [list(row.values()) for row in rows])
+    else:
+        click.echo(f"no runs in {runs} yet; start one with: agentnet run FILE", err=True)
+
+
+def _line(folder: Path) -> dict[str, object]:
+    try:
+        facts = _facts(Run(folder))
+    except RunFolderError as error:
+        facts = {"run": folder.name, "status": f"unreadable: {error}"}
+    names = ("run", "status", "experiment", "model", "realizations", "decisions", "missing", "created")
+    return {name: facts.get(name, "") for name in names}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    meta = run.meta
+    (counts,) = run.rows(
+        "SELECT COUNT(*), COUNT(missing), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), "
+        "SUM(cached) FROM events"
+    )[1]
+    kinds = dict(run.rows("SELECT kind, COUNT(*) FROM events GROUP BY kind")[1])
+    statuses = dict(run.rows("SELECT status, COUNT(*) FROM realizations GROUP BY status")[1])
+    return {
+        "run": run.folder.name,
+        "status": meta["status"],
+        "experiment": meta["experiment"]["class_name"],
+        "backend": meta["backend"],
+        "model": meta["model_name"],
+        "seed": meta["seed"],
+        "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "unstarted": statuses.get("unstarted", 0),
+        "decisions": sum(n for kind, n in kinds.items() if kind != "reason"),
+        "events_by_kind": kinds,
+        "missing": counts[1],
+        "missing_by_reason": dict(
+            run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
+        ),
+        "prompt_tokens": counts[2] or 0,
+        "completion_tokens": counts[3] or 0,
+        "calls": counts[4] or 0,
+        "cached": counts[5] or 0,
+        "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
+        "versions": meta["versions"],
+        "prompts_hash": meta["prompts_hash"],
+        "licences": meta["licences"],
+    }
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@_JSON
+@setting_options
+def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+    """Show a run: its state, counts, digest and mean engaged fraction by step.
+
+    RUN is a run folder, its name, or 'last'. Works on a run that is still played.
+    """
+    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    facts = _facts(run) | {"digest": run.digest()}
+    curve = _curve(run)
+    if as_json:
+        print_json(facts | {"engaged_fraction": curve})
+        return
+    print_table(("", ""), [(key, value) for key, value in facts.items() if value not in ({}, [], 0)])
+    if curve:
+        print_table(
+            ("step", "severity", "engaged fraction", "realizations"),
+            [list(row.values()) for row in curve],
+            title="\nmean engaged fraction of finished realizations",
+        )
+
+
+def _curve(run: Run) -> list[dict[str, object]]:
+    """Average the engaged fraction after each step over finished realizations, by severity.
+
+    A realization that ended early keeps its last value: nobody was left to ask.
+    """
+    names, rows = run.rows("""
+        WITH RECURSIVE times(step) AS (
+            SELECT 0 UNION ALL SELECT step + 1 FROM times WHERE step < (SELECT MAX(step) FROM steps)
+        )
+        SELECT times.step, news.severity,
+               AVG((SELECT s.n_engaged FROM steps s
+                    WHERE s.realization = r.realization AND s.step <= times.step
+                    ORDER BY s.step DESC LIMIT 1) * 1.0 / networks.n_agents) AS engaged_fraction,
+               COUNT(*) AS n_realizations
+        FROM times JOIN realizations r ON r.status = 'finished'
+        JOIN networks USING (network) JOIN news USING (news)
+        GROUP BY times.step, news.severity ORDER BY times.step, news.severity
+    """)
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.argument("sql")
+@_JSON
+@setting_options
+def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+    """Answer an SQL query on a run's event log; nothing can be changed by it.
+
+    \b
+      agentnet query last "SELECT profile, AVG(decision) FROM decisions GROUP BY profile"
+    """
+    names, rows = Run(find_run(name, load(config_file, assignments).settings.runs)).rows(sql)
+    if as_json:
+        print_json([dict(zip(names, row, strict=True)) for row in rows])
+    else:
+        print_table(names, rows)
+
+
+_EXPORTS: dict[str, Callable[[Run, Path], None]] = {
+    "parquet": export_parquet,
+    "csv": export_csv,
+    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
+    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+}
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--format", "kind", type=click.Choice(list(_EXPORTS)), required=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default: RUN/FORMAT.")
+@setting_options
+def export(
+    name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
+) -> None:
+    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml)."""
+    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    folder = out or run.folder / kind
+    _EXPORTS[kind](run, folder)
+    click.echo(str(folder))
+
+
+@click.command()
+@_JSON
+def backends(as_json: bool) -> None:
+    """List the installed backends: what they are, what they need, where they come from."""
+    rows = []
+    for name, installed in installed_backends().items():
+        try:
+            plugin = installed.load()
+            about, needs = plugin.about, plugin.needs
+        except AgentnetError as error:
+            about, needs = f"broken: {error}", ""
+        origin = f"{installed.distribution} {installed.version}"
+        rows.append(
+            {"backend": name, "about": about, "needs": needs, "from": origin, "target": installed.target}
+        )
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(("backend", "about", "needs", "from"), [list(row.values())[:4] for row in rows])
+
+
+@click.command()
+@_JSON
+@setting_options
+def config(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+    """Print the settings in force and where each comes from."""
+    rows = load(config_file, assignments).rows()
+    if as_json:
+        print_json([row._asdict() for row in rows])
+    else:
+        print_table(("setting", "value", "from", "what it is"), rows)

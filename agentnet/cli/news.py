@@ -1,0 +1,180 @@
+"""The commands on news: make a synthetic sample, check a file, fetch a user's own ACLED data."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentnet.config import secrets_environ
+from agentnet.errors import ConfigurationError, InputError
+from agentnet.news.load import RECIPES
+from agentnet.news.synthetic import SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION
+from agentnet.news.validate import NewsReport
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SHOWN_PROBLEMS = 20
+_DAY = click.DateTime(["%Y-%m-%d"])
+_FILE = click.Path(path_type=Path)
+
+
+@click.group(name="news")
+def news() -> None:
+    """Make, check and fetch news items."""
+
+
+@news.command()
+@click.option("--n", default=SAMPLE_ROWS, show_default=True, help="Number of events.")
+@click.option("--seed", default=SAMPLE_SEED, show_default=True, help="Fixes the events.")
+@click.option(
+    "--severe-fraction", default=SAMPLE_SEVERE_FRACTION, show_default=True, help="Share of severe events."
+)
+@click.option("--out", type=_FILE, required=True, help="CSV file to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> None:
+    """Write invented events of the Philippines in the shape of ACLED's export."""
+    from agentnet.news.output import acled_writer, check_target
+    from agentnet.news.synthetic import synthesize
+
+    check_target(out, force=force)
+    rows = synthesize(n, seed, severe_fraction)
+    with acled_writer(out, force=force) as write:
+        write(rows)
+    click.echo(f"wrote {len(rows)} synthetic events to {out}", err=True)
+
+
+@news.command()
+@click.argument("file", type=_FILE)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Read a field (text, id, severity, ...) from a column of another name. Repeatable.",
+)
+@click.option(
+    "--kind", type=click.Choice(tuple(RECIPES)), help="The format, instead of what the header says."
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
+def validate(file: Path, columns: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+    """Check a news file: ACLED's export, UCDP's GED, or any CSV or JSON Lines table."""
+    from rich.console import Console
+
+    from agentnet.news.validate import validate_news
+
+    report = validate_news(file, columns=column_map(columns), kind=kind)
+    if as_json:
+        click.echo(report.to_json())
+    else:
+        _show(report, Console())
+    if not report.usable:
+        raise InputError(
+            f"the file cannot be used as it is: {len(report.problems)} bad rows, the first being: "
+            f"{report.problems[0]}"
+        )
+
+
+def column_map(pairs: Iterable[str]) -> dict[str, str]:
+    """Turn ``("text=body", "id=guid")`` into a column map.
+
+    Raises:
+        ConfigurationError: A pair has no ``=``, or a field comes twice.
+    """
+    columns: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, column = (part.strip() for part in pair.partition("="))
+        if not (name and equals and column):
+            raise ConfigurationError(f"--column {pair!r} is not FIELD=COLUMN, such as text=body")
+        if name in columns:
+            raise ConfigurationError(f"--column names field {name!r} twice; give it one column")
+        columns[name] = column
+    return columns
+
+
+@news.command()
+@click.option("--country", required=True, help="ACLED's English name of the country.")
+@click.option("--from", "first", type=_DAY, required=True, help="First day, YYYY-MM-DD.")
+@click.option("--to", "last", type=_DAY, required=True, help="Last day, included.")
+@click.option("--out", type=_FILE, required=True, help="CSV file to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@click.option("--base-url", default=None, help="Where ACLED's API is, if not at acleddata.com.")
+def fetch(
+    country: str, first: dt.datetime, last: dt.datetime, out: Path, force: bool, base_url: str | None
+) -> None:
+    """Fetch your own ACLED data (needs ACLED_EMAIL and ACLED_PASSWORD in the environment or .env)."""
+    from agentnet.news.acled import ACLED_LICENCE
+    from agentnet.news.acled_server import ACLED_URL, Login, Query
+    from agentnet.news.fetch import fetch_acled
+
+    fetched = fetch_acled(
+        Query(country.strip(), first.date(), last.date()),
+        out,
+        Login.from_environment(secrets_environ(Path.cwd(), os.environ)),
+        base_url=base_url or ACLED_URL,
+        force=force,
+        progress=lambda words: click.echo(words, err=True),
+    )
+    for warning in fetched.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"wrote {fetched.n_events} events to {out}\n{ACLED_LICENCE}", err=True)
+
+
+def _show(report: NewsReport, console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table(title=Text(report.path), show_header=False)
+    for name, value in _facts(report):
+        facts.add_row(name, Text(value))
+    console.print(facts)
+    for name, counts in _distributions(report):
+        table = Table(name, "items")
+        for label, count in counts.items():
+            table.add_row(Text(label or "(none)"), str(count))
+        console.print(table)
+    for kind, sentences in _remarks(report):
+        for sentence in sentences:
+            console.print(Text(f"{kind}: {sentence}"))
+
+
+def _facts(report: NewsReport) -> list[tuple[str, str]]:
+    length = report.text_length
+    lengths = f"{length['min']} to {length['max']}, median {length['median']:g}" if length else "none"
+    return [
+        ("format", report.kind),
+        ("usable", "yes" if report.usable else "no"),
+        ("items", str(report.n_items)),
+        ("bad rows", str(len(report.problems))),
+        ("dates", f"{report.first_date} to {report.last_date}" if report.first_date else "none"),
+        ("items without a date", str(report.n_undated)),
+        ("text length", lengths),
+        ("duplicate ids", str(len(report.duplicate_ids))),
+        ("texts shared by several items", str(len(report.duplicate_texts))),
+    ]
+
+
+def _distributions(report: NewsReport) -> list[tuple[str, Mapping[str, int]]]:
+    found = [
+        ("severity", report.by_severity),
+        ("disorder type", report.by_disorder_type),
+        ("event type", report.by_event_type),
+        ("sub-event type", report.by_sub_event_type),
+        *((f"not in the codebook: {column}", counts) for column, counts in report.unknown.items()),
+    ]
+    return [(name, counts) for name, counts in found if set(counts) - {""}]
+
+
+def _remarks(report: NewsReport) -> list[tuple[str, list[str]]]:
+    hidden = len(report.problems) - _SHOWN_PROBLEMS
+    more = [f"and {hidden} more (all with --json)"] if hidden > 0 else []
+    return [
+        ("warning", list(report.warnings)),
+        ("licence", list(report.licences)),
+        ("problem", [*report.problems[:_SHOWN_PROBLEMS], *more]),
+    ]

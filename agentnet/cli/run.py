@@ -1,0 +1,230 @@
+"""The commands that play an experiment or look at it before: `run`, `check`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from agentnet.backend import Backend, make_backend
+from agentnet.cli.common import find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.progress import progress, summary
+from agentnet.config import Settings, configuration_for_resume
+from agentnet.errors import UserError, WorldError
+from agentnet.events import Run
+from agentnet.experiment import Source
+from agentnet.journal import Tally
+from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen
+from agentnet.runner.estimate import Estimate, estimate
+
+_NAMED = (
+    ("--backend", "backend.name"),
+    ("--model", "backend.model"),
+    ("--seed", "seed"),
+    ("--news", "news.path"),
+)
+
+
+@click.command()
+@click.argument("target", metavar="FILE[:Class]", required=False)
+@click.option("--backend", help="Backend that answers; see: agentnet backends.")
+@click.option("--model", help="Model name, for backends that have several.")
+@click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn.")
+@click.option(
+    "--news", type=click.Path(path_type=Path), help="File of news items (ACLED, UCDP, CSV, JSON Lines)."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
+)
+@click.option("--resume", metavar="RUN", help="Go on with a run: its folder, its name, or 'last'.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@setting_options
+def run(
+    target: str | None,
+    backend: str | None,
+    model: str | None,
+    seed: int | None,
+    news: Path | None,
+    out: Path | None,
+    resume: str | None,
+    as_json: bool,
+    quiet: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
+) -> None:
+    """Play an experiment file, or resume a run.
+
+    Ctrl-C finishes what is in flight, records it and stops; a second one stops at once. Either way nothing
+    that was recorded is lost, and the command that goes on is printed.
+
+    \b
+      agentnet run experiments/news_cascade.py --backend mock --seed 7 -S repeats=2
+      agentnet run experiments/news_cascade.py --news my_acled_export.csv
+      agentnet run --resume last
+    """
+    flags = [(f, k, v) for (f, k), v in zip(_NAMED, (backend, model, seed, news), strict=True)]
+    if resume is not None:
+        prepared = _resumed(resume, target, out, config_file, assignments, flags)
+        answering = _backend(prepared.settings)
+    elif target is not None:
+        prepared, answering = _new(target, out, load(config_file, assignments, flags).settings)
+    else:
+        raise click.UsageError("give an experiment file, or --resume RUN")
+    for licence in Run(prepared.folder).meta["licences"]:
+        click.echo(licence, err=True)
+    started = time.monotonic()
+    runner = Runner(prepared, answering)
+    try:
+        asyncio.run(_play(runner, prepared, quiet=quiet))
+    except (WorldError, KeyboardInterrupt):
+        click.echo(summary(runner.tally), err=True)
+        _say_how_to_resume(prepared.folder)
+        raise
+    _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
+
+
+def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
+    source = Source.read(target)
+    prepared = prepare(source, settings, out or new_folder(settings, source))
+    answering = _backend(settings)
+    create(prepared, source, backend=answering.name, model_name=answering.model_name)
+    click.echo(
+        f"run {prepared.folder}: {len(prepared.plan)} realizations on {answering.model_name}", err=True
+    )
+    return prepared, answering
+
+
+def _resumed(
+    name: str,
+    target: str | None,
+    out: Path | None,
+    config_file: Path | None,
+    assignments: Sequence[str],
+    flags: Sequence[tuple[str, str, object]],
+) -> Prepared:
+    if out is not None:
+        raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
+    folder = find_run(name, load(config_file, ()).settings.runs)
+    run = Run(folder)
+    meta = run.meta
+    if target is not None and Source.read(target).text != meta["experiment"]["text"]:
+        raise UserError(
+            f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
+            f"else; resume without naming a file: {_resume_command(folder)}"
+        )
+    recorded = Settings.from_json(json.dumps(meta["settings"]))
+    if meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
+        raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
+    settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
+    click.echo(f"resuming {folder}", err=True)
+    return reopen(folder, settings)
+
+
+def _backend(settings: Settings) -> Backend:
+    return make_backend(settings.backend.name, settings.backend.options)
+
+
+async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
+    playing = asyncio.ensure_future(runner.play())
+    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    n_received = 0
+
+    def receive() -> None:
+        nonlocal n_received
+        n_received += 1
+        if n_received == 1:
+            click.echo("\nfinishing what is in flight; once more to stop at once", err=True)
+            runner.interrupt()
+        else:
+            playing.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, receive)
+    try:
+        async with progress(runner.tally, len(prepared.plan), quiet=quiet):
+            await playing
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def _resume_command(folder: Path) -> str:
+    return f"agentnet run --resume {shlex.quote(str(folder))}"
+
+
+def _say_how_to_resume(folder: Path) -> None:
+    click.echo(f"resume with: {_resume_command(folder)}", err=True)
+
+
+def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
+    run = Run(prepared.folder)
+    result = {
+        "run": str(prepared.folder),
+        "status": run.meta["status"],
+        "realizations": tally.realizations,
+        "decisions": tally.n_decisions,
+        "missing": tally.n_missing,
+        "engaged": tally.n_engaged,
+        "agents": tally.n_agents,
+        "calls": tally.n_calls,
+        "prompt_tokens": tally.prompt_tokens,
+        "completion_tokens": tally.completion_tokens,
+        "seconds": round(seconds, 3),
+        "digest": run.digest(),
+    }
+    if as_json:
+        print_json(result)
+    else:
+        print_table(("", ""), list(result.items()))
+
+
+@click.command()
+@click.argument("target", metavar="FILE[:Class]")
+@click.option("--backend", help="Backend that would answer.")
+@click.option("--model", help="Model name, for backends that have several.")
+@click.option("--seed", type=int, help="The run's seed.")
+@click.option("--news", type=click.Path(path_type=Path), help="File of news items.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@setting_options
+def check(
+    target: str,
+    backend: str | None,
+    model: str | None,
+    seed: int | None,
+    news: Path | None,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
+) -> None:
+    """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody."""
+    flags = [(f, k, v) for (f, k), v in zip(_NAMED, (backend, model, seed, news), strict=True)]
+    settings = load(config_file, assignments, flags).settings
+    prepared = prepare(Source.read(target), settings, Path(os.devnull))
+    answering = _backend(settings)
+    found = asyncio.run(estimate(prepared))
+    if as_json:
+        print_json({"backend": answering.name, "model": answering.model_name, **found.as_dict()})
+    else:
+        _print_check(prepared, answering, found)
+
+
+def _print_check(prepared: Prepared, answering: Backend, found: Estimate) -> None:
+    first = prepared.experiments[0]
+    click.echo(f"{type(first).__name__} on {answering.name} ({answering.model_name}): the design is sound\n")
+    print_table(("knob", "value"), sorted(first.design().items()))
+    for kind, messages in found.prompts.items():
+        click.echo(f"\n--- prompt: {kind} ---")
+        for role, content in messages:
+            click.echo(f"[{role}]\n{content}\n")
+    print_table(("estimate", "value"), [row for row in found.as_dict().items() if row[0] != "prompts"])
+    click.echo(found.how)

@@ -1,0 +1,58 @@
+"""The configuration: defaults, file, `.env`, environment and flags become one frozen, validated whole.
+
+Layers, each over the one before: the defaults of `Settings`; ``agentnet.toml`` of the working folder (or the
+file given by ``--config``); ``AGENTNET_*`` variables of the folder's ``.env``; those of the environment; the
+flags of the command line. Tables are merged key by key (an empty table clears what stood there); everything
+else is replaced. Of two flags for one key the later counts.
+
+A variable names a key with two underscores between its parts, in any case: ``AGENTNET_ENGINE__WORKERS=8``.
+Texts (variables and flags) are read as TOML values and are plain strings if they are none; to force a string,
+write it in TOML's quotes. On the command line a key that begins with no section and no setting belongs to
+the experiment: ``-S repeats=2`` is ``-S experiment.repeats=2``. Relative paths are relative to the working
+folder, wherever they are written. In `.env` a ``$`` stands for itself.
+
+Keys and passwords are no settings: settings are stored with every run. They come from the environment, where
+`secrets_environ` finds them for the backends.
+
+To add a section: write one subclass of `Section` in `agentnet.config.sections` and one line in `Settings`.
+"""
+
+from __future__ import annotations
+
+from agentnet.config.layers import Flag, secrets_environ
+from agentnet.config.loading import (
+    Configuration,
+    Row,
+    configuration_for_resume,
+    load_configuration,
+)
+from agentnet.config.sections import (
+    BackendSettings,
+    EngineSettings,
+    ExperimentSettings,
+    LogSettings,
+    NewsSettings,
+    SamplerSettings,
+    Section,
+    Settings,
+)
+from agentnet.config.values import parse_value, toml_text
+
+__all__ = [
+    "BackendSettings",
+    "Configuration",
+    "EngineSettings",
+    "ExperimentSettings",
+    "Flag",
+    "LogSettings",
+    "NewsSettings",
+    "Row",
+    "SamplerSettings",
+    "Section",
+    "Settings",
+    "configuration_for_resume",
+    "load_configuration",
+    "parse_value",
+    "secrets_environ",
+    "toml_text",
+]

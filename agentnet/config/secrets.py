@@ -1,0 +1,54 @@
+"""Which keys look like secrets: their values are never settings, never stored, never shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from agentnet.config.values import Key, toml_text
+
+HIDDEN = "(set)"
+REFUSAL = (
+    "looks like a secret, and settings are stored with the run: keys and passwords come from the environment "
+    "or from .env, under the name that the backend reads (OPENAI_API_KEY ...)"
+)
+
+_SHOWN_CHARACTERS = 80
+# "token" has no plural here: `max_tokens` is a count. "key" needs a word before it: a monkey is no secret.
+_SECRET = re.compile(
+    r"((password|passwd|passphrase|secret|credential)s?|token|authorization"
+    r"|(^|[^a-z0-9]|api|auth|access|private|secret|signing)keys?)$"
+)
+
+
+def looks_secret(name: str) -> bool:
+    """Say whether a value of this name is probably a secret: a key, token, password and the like.
+
+    Examples:
+        >>> looks_secret("api_key"), looks_secret("apiKey"), looks_secret("max_tokens")
+        (True, True, False)
+    """
+    return _SECRET.search(name.lower()) is not None
+
+
+def secrets_in(value: object, key: Key = ()) -> Iterator[Key]:
+    """Find the keys that look secret in nested tables and arrays, and in the parts of `key` itself."""
+    if any(map(looks_secret, key)):
+        yield key
+    elif isinstance(value, Mapping):
+        for part, item in value.items():
+            yield from secrets_in(item, (*key, str(part)))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from secrets_in(item, key)
+
+
+def shown(key: Key, value: object) -> str:
+    """Write `value` for people: as TOML, but hidden if its key or a part of it looks secret."""
+    return HIDDEN if any(secrets_in(value, key)) else toml_text(value)
+
+
+def shortened(text: str) -> str:
+    """Cut `text` to one short line."""
+    line = text.replace("\n", "\\n")
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."

@@ -1,0 +1,256 @@
+"""What can be set: one class for each section, and `Settings`, which holds them all.
+
+To add a section, write a subclass of `Section` and give it a line in `Settings`; files, variables, flags,
+rows, near misses, storage and the resume rule follow from there. A field's description is what the user
+reads, in ``agentnet config`` and in errors: it gives unit and range.
+
+A field may change when a run is resumed only if it is marked `OPERATIONAL`: it says how the work is done,
+never what is drawn. Forgetting the mark is safe: then a change asks for a new run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import date, time
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from agentnet.config.secrets import REFUSAL, secrets_in
+from agentnet.config.values import Key, decoded, dotted, encoded
+from agentnet.errors import ConfigurationError
+
+OPERATIONAL: Final = "operational"
+"""The mark of a field that may change when a run is resumed (``Annotated[..., OPERATIONAL]``)."""
+
+
+def _not_empty(value: object) -> object:
+    # Path("") is the working folder: nobody who writes an empty text means that.
+    if value == "":
+        raise ValueError("should be a path, not an empty text")
+    return value
+
+
+def _toml_value(value: object) -> object:
+    # The record gives nothing else back exactly. NaN is TOML, but would differ from its own record.
+    if not isinstance(value, bool | int | float | str | date | time | list | dict) or repr(value) == "nan":
+        raise ValueError(
+            "should be a text, a number (not nan), a date, an array or a table, as TOML has them"
+        )
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _toml_value(item)
+    return value
+
+
+FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_not_empty)]
+FreeValue = Annotated[Any, AfterValidator(_toml_value)]
+
+
+class Section(BaseModel):
+    """One table of the configuration: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class FreeSection(Section):
+    """A section whose further keys are validated elsewhere; secrets are refused here.
+
+    Attributes:
+        about_free: What the further keys are, for people.
+        operational_keys: Those of them that may change when a run is resumed.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    about_free: ClassVar[str]
+    operational_keys: ClassVar[frozenset[str]] = frozenset()
+    __pydantic_extra__: dict[str, FreeValue] = Field(init=False)
+
+    @model_validator(mode="after")
+    def _hold_no_secrets(self) -> Self:
+        for key in secrets_in(self.model_extra):
+            raise ValueError(f"{dotted(key)} {REFUSAL}")
+        return self
+
+
+class BackendSettings(FreeSection):
+    """Which backend answers, and its options.
+
+    Other options than `operational_keys` may decide what is answered, so a resumed run keeps them.
+    """
+
+    about_free = "option of the backend"
+    operational_keys = frozenset(
+        {"base_url", "endpoints", "connections", "timeout_s", "latency_s", "latency_spread"}
+    )
+
+    name: Annotated[str, Field(min_length=1, description="backend that answers (see: agentnet backends)")] = (
+        "mock"
+    )
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The plug-in's own options, as TOML gave them, not yet validated; ``model`` is the model name."""
+        return self.model_extra or {}
+
+
+class EngineSettings(Section):
+    """How the engine asks."""
+
+    workers: Annotated[
+        int, Field(ge=1, le=100_000, description="requests in flight at once, 1 to 100000"), OPERATIONAL
+    ] = 64
+    realizations_at_once: Annotated[
+        int, Field(ge=1, description="realizations played side by side, at least 1"), OPERATIONAL
+    ] = 64
+    max_asks: Annotated[
+        int, Field(ge=1, le=100, description="how often an unusable reply is asked for, 1 to 100")
+    ] = 3
+    on_missing: Annotated[
+        Literal["keep going", "stop"],
+        Field(description="what to do when a decision stays missing: 'keep going' or 'stop'"),
+        OPERATIONAL,
+    ] = "keep going"
+
+
+class SamplerSettings(Section):
+    """How decisions are drawn from the model."""
+
+    mode: Annotated[
+        Literal["call"], Field(description="how decisions are drawn: 'call' is one request for each")
+    ] = "call"
+
+
+class LogSettings(Section):
+    """How the event log is written."""
+
+    group_rows: Annotated[
+        int, Field(ge=1, description="events written in one transaction, at least 1"), OPERATIONAL
+    ] = 1000
+    group_s: Annotated[
+        float,
+        Field(
+            ge=0, allow_inf_nan=False, description="longest wait for a full transaction, in seconds, from 0"
+        ),
+        OPERATIONAL,
+    ] = 0.25
+    parquet: Annotated[
+        bool, Field(description="whether a finished run is exported to Parquet as well"), OPERATIONAL
+    ] = True
+
+
+class NewsSettings(Section):
+    """Where the news items come from, if not from the experiment."""
+
+    path: Annotated[FilePath | None, Field(description="file of news items")] = None
+    kind: Annotated[
+        str | None, Field(description="format of that file, if its name and head do not tell")
+    ] = None
+    columns: Annotated[
+        dict[str, str], Field(description="which column of that file holds which field of a news item")
+    ] = {}
+
+
+class ExperimentSettings(FreeSection):
+    """Overrides of the experiment's design."""
+
+    about_free = "attribute of the experiment's design"
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """Attribute of the experiment -> value, as TOML gave it, not yet validated."""
+        return self.model_extra or {}
+
+
+class Settings(Section):
+    """Everything that can be set, validated."""
+
+    seed: Annotated[
+        int, Field(ge=-(2**63), lt=2**63, description="the run's seed, an integer of 64 bits")
+    ] = 0
+    runs: Annotated[FilePath, Field(description="folder of the run folders"), OPERATIONAL] = Path("runs")
+    backend: Annotated[BackendSettings, Field(description="which backend answers")] = BackendSettings()
+    engine: Annotated[EngineSettings, Field(description="how the engine asks")] = EngineSettings()
+    sampler: Annotated[SamplerSettings, Field(description="how decisions are drawn")] = SamplerSettings()
+    log: Annotated[LogSettings, Field(description="how the event log is written")] = LogSettings()
+    news: Annotated[NewsSettings, Field(description="where the news items come from")] = NewsSettings()
+    experiment: Annotated[ExperimentSettings, Field(description="overrides of the design")] = (
+        ExperimentSettings()
+    )
+
+    def to_json(self) -> str:
+        """Write the settings as JSON in ASCII, keys sorted; `from_json` gives equal settings back."""
+        return json.dumps(encoded(self.model_dump()), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """Read what `to_json` wrote; sections that it lacks get their defaults.
+
+        Raises:
+            ConfigurationError: It is no JSON, or has settings that this version does not know.
+        """
+        try:
+            return cls.model_validate(decoded(json.loads(text)))
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        except ValueError as error:
+            faults = f"no JSON: {error}"
+        raise ConfigurationError(
+            f"the recorded settings cannot be read ({faults}); did another version of agentnet write them?"
+        )
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """Tell the section that a field holds, if it holds one."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _free_section(field: FieldInfo) -> type[FreeSection] | None:
+    section = section_of(field)
+    return section if section and issubclass(section, FreeSection) else None
+
+
+def declaration(key: Key) -> tuple[FieldInfo, Key]:
+    """Find the declared field that `key` leads to, and what of `key` lies below it.
+
+    Raises:
+        KeyError: `key` begins with no section and no top-level setting.
+    """
+    field, depth = Settings.model_fields[key[0]], 1
+    while depth < len(key) and (section := section_of(field)) and key[depth] in section.model_fields:
+        field, depth = section.model_fields[key[depth]], depth + 1
+    return field, key[depth:]
+
+
+def describe(key: Key) -> str:
+    """Say what the setting `key` is."""
+    field, below = declaration(key)
+    section = _free_section(field)
+    return section.about_free if below and section else field.description or ""
+
+
+def may_change(key: Key, operational_options: Collection[str] = ()) -> bool:
+    """Say whether `key` may change when a run is resumed.
+
+    Args:
+        key: A setting.
+        operational_options: Options of the backend that may change too, by the plug-in's own word.
+    """
+    field, below = declaration(key)
+    section = _free_section(field)
+    if below and section:
+        return below[0] in section.operational_keys or (
+            key[0] == "backend" and below[0] in operational_options
+        )
+    return OPERATIONAL in field.metadata

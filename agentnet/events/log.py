@@ -1,0 +1,350 @@
+"""Write an event log: append rows, wait until they are on the disk, resume, finish.
+
+What an engine acts upon is durable first: it appends its decisions, awaits `flush`, and only then moves on.
+Killing the process at any moment loses nothing that a flush acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from filelock import FileLock, Timeout
+
+from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
+from agentnet.events.read import LOG_NAME, check_schema, reading
+from agentnet.events.schema import SCHEMA_VERSION, columns, statements
+from agentnet.events.writer import (
+    Group,
+    Row,
+    Writer,
+    connect,
+    is_busy,
+    storable,
+    storage_error,
+    unrecordable,
+)
+
+_REPLIES_REMEMBERED = 100_000
+
+
+def _insert(verb: str, table: str, otherwise: str = "") -> str:
+    return f"{verb} INTO {table} VALUES ({', '.join('?' * len(columns(table)))}){otherwise}"
+
+
+def _insert_once(table: str, key: str) -> str:
+    # INSERT OR IGNORE would swallow a row with a missing value, too.
+    return _insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING")
+
+
+# In the order in which a group executes them: what a row refers to is written before it. An event that stands
+# already is a bug and must fail; all else is written again, and alike, when a realization is resumed.
+_STATEMENTS = {
+    "meta": _insert("INSERT OR REPLACE", "meta"),
+    "news": _insert("INSERT", "news"),
+    "networks": _insert_once("networks", "network"),
+    "prompts": _insert_once("prompts", "prompt"),
+    "realizations": _insert_once("realizations", "realization"),
+    "agents": _insert_once("agents", "realization, agent"),
+    "replies": _insert("INSERT", "replies"),
+    "events": _insert("INSERT", "events"),
+    "troubles": _insert("INSERT", "troubles"),
+    "steps": _insert("INSERT OR REPLACE", "steps"),
+    "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",
+    "ends": (
+        "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
+        "WHERE realization = ?"
+    ),
+    "incidents": _insert("INSERT", "incidents"),
+}
+
+Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
+"""(kind, step) -> (agent, source, repeat) -> 1 yes, 0 no, -1 missing."""
+
+
+class Answered(NamedTuple):
+    """A decision that was answered, with the reply's text."""
+
+    step: int
+    agent: int
+    source: int
+    repeat: int
+    temperature: float
+    text: str
+
+
+def create_log(folder: Path, meta: Mapping[str, object], news: Iterable[Row] = ()) -> None:
+    """Make the run folder and an empty event log in it.
+
+    Args:
+        folder: The run folder; made if it is missing.
+        meta: First rows of table ``meta``; values are stored as JSON.
+        news: Rows of table ``news``.
+
+    Raises:
+        RunFolderError: The folder holds an event log already.
+        StorageError: The folder cannot be made or written.
+    """
+    path = folder / LOG_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the run folder cannot be made ({error.strerror}); choose another by `runs`"
+        ) from error
+    if path.exists():
+        with reading(path) as connection:
+            _refuse_tables(connection, folder)
+    with closing(connect(path)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            # Asked again within the transaction: of two who make the same run one is told.
+            _refuse_tables(connection, folder)
+            for statement in statements():
+                connection.execute(statement)
+            _insert_first(connection, path, "meta", [("schema_version", json.dumps(SCHEMA_VERSION))])
+            _insert_first(connection, path, "meta", [(key, _json(value)) for key, value in meta.items()])
+            _insert_first(connection, path, "news", news)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise storage_error(path, error) from error
+
+
+def _refuse_tables(connection: sqlite3.Connection, folder: Path) -> None:
+    # A file without tables is what is left of somebody who was killed while making it.
+    if _number(connection, "SELECT COUNT(*) FROM sqlite_master"):
+        raise RunFolderError(f"{folder} holds a run already; resume it, or choose another folder")
+
+
+def _insert_first(connection: sqlite3.Connection, path: Path, table: str, rows: Iterable[Row]) -> None:
+    for row in rows:
+        try:
+            connection.execute(_STATEMENTS[table], storable(row))
+        except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
+            raise unrecordable(path, error, row) from error
+
+
+class EventLog:
+    """An event log that is being written: by this process alone, from the event loop that opened it.
+
+    Args:
+        folder: The run folder, with a log made by `create_log`.
+        group_rows: Rows that are handed to the writer at once.
+        group_s: Seconds after which they are handed over at the latest.
+
+    Raises:
+        RunFolderError: No event log there, one of another schema, or one that another process writes.
+        StorageError: It cannot be written; on leaving, some of what was appended could not be.
+        InternalError: A row was appended that cannot be stored, or after the log was closed.
+
+    Use it as an asynchronous context manager.
+    """
+
+    def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
+        self.path = folder / LOG_NAME
+        self._lock = FileLock(folder / ".lock", thread_local=False)
+        self._is_open = False
+        self._group_rows = group_rows
+        self._group_s = group_s
+        self._rows: dict[str, list[Row]] = {table: [] for table in _STATEMENTS}
+        self._events = self._rows["events"]
+        self._timer: asyncio.TimerHandle | None = None
+        self._replies: dict[tuple[str, str, str, str | None], int] = {}
+        self._prompts: set[int] = set()
+
+    async def __aenter__(self) -> Self:
+        """Lock the run and start the writer."""
+        check_schema(self.path)
+        self._take_lock()
+        try:
+            self._begin(connect(self.path))
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _take_lock(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise RunFolderError(
+                f"{self.path.parent}: another process is playing this run; wait for it, or stop it"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise StorageError(
+                f"{self._lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
+                "the run to a disk that knows locks"
+            ) from error
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Look where the log stands, and start the writer on it."""
+        try:
+            self.journal_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+            self._next_reply = 1 + _number(connection, "SELECT MAX(reply) FROM replies")
+            self._prompts = {number for (number,) in connection.execute("SELECT prompt FROM prompts")}
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            connection.close()
+            raise storage_error(self.path, error) from error
+        self._replies.clear()
+        self._writer = Writer(self.path, connection, group_rows=self._group_rows)
+        self._is_open = True
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what was appended, whatever happened, and unlock the run."""
+        self._hand_over(None)
+        self._is_open = False
+        try:
+            await asyncio.to_thread(self._writer.close)
+        finally:
+            # Who is cancelled waits here: nobody else may write before this thread has ended.
+            self._writer.close()
+            self._lock.release()
+        failure = self._writer.error
+        if failure is None or failure is error:
+            return
+        # A run that was stopped counts on what is recorded; any other error has something else to say.
+        if error is None or isinstance(error, RunStopped):
+            raise failure
+        error.add_note(str(failure))
+
+    def add_event(self, row: Row) -> None:
+        """Append one row of table ``events``."""
+        self._events.append(row)
+        if len(self._events) >= self._group_rows:
+            self._hand_over(None)
+        elif self._timer is None:
+            self._set_timer()
+
+    def add(self, table: str, rows: Iterable[Row]) -> None:
+        """Append rows of another table; they are durable after the next `flush`."""
+        self._rows[table].extend(rows)
+        if self._timer is None:
+            self._set_timer()
+
+    def set_meta(self, **values: object) -> None:
+        """Set rows of table ``meta``."""
+        self.add("meta", [(key, _json(value)) for key, value in values.items()])
+
+    def add_incident(self, incident: str, **detail: object) -> None:
+        """Record that the run started, was resumed, stopped or finished."""
+        self.add("incidents", [(None, incident, _json(detail), time.time())])
+
+    def is_prompt_known(self, number: int) -> bool:
+        """Say whether prompt `number` was recorded, and count on the caller to do it now if not."""
+        known = number in self._prompts
+        self._prompts.add(number)
+        return known
+
+    def reply_number(self, text: str, rationale: str, model: str, fingerprint: str | None) -> int:
+        """Number a reply; equal ones share a row as long as they are remembered."""
+        key = (text, rationale, model, fingerprint)
+        number = self._replies.get(key)
+        if number is None:
+            if len(self._replies) >= _REPLIES_REMEMBERED:
+                self._replies.clear()
+            number = self._replies[key] = self._next_reply
+            self._next_reply += 1
+            self._rows["replies"].append((number, text, rationale, model, fingerprint))
+        return number
+
+    async def flush(self) -> None:
+        """Wait until everything appended so far is on the disk.
+
+        Raises:
+            StorageError: It could not be written.
+            InternalError: A row of it cannot be stored.
+        """
+        waiter = asyncio.get_running_loop().create_future()
+        self._hand_over(waiter)
+        await waiter
+
+    @property
+    def error(self) -> AgentnetError | None:
+        """What went wrong with the writing, if something did: no later flush will succeed."""
+        return self._writer.error
+
+    async def recorded(self, realization: int) -> Recorded:
+        """Read the decisions of `realization` that stand in the log, to go on from there."""
+        return await asyncio.to_thread(self._read_recorded, realization)
+
+    async def answered(self, realization: int) -> list[Answered]:
+        """Read each decision of `realization` that was answered, in order of its key."""
+        return await asyncio.to_thread(self._read_answered, realization)
+
+    def _read_recorded(self, realization: int) -> Recorded:
+        found: Recorded = {}
+        query = "SELECT kind, step, agent, source, repeat, decision FROM events WHERE realization = ?"
+        with reading(self.path) as connection:
+            for kind, step, agent, source, repeat, decision in connection.execute(query, (realization,)):
+                of_step = found.setdefault((kind, step), {})
+                of_step[agent, source, repeat] = -1 if decision is None else decision
+        return found
+
+    def _read_answered(self, realization: int) -> list[Answered]:
+        query = (
+            "SELECT step, agent, source, repeat, temperature, text FROM events JOIN replies USING (reply) "
+            "WHERE realization = ? AND kind <> 'reason' AND missing IS NULL "
+            "ORDER BY step, agent, source, repeat"
+        )
+        with reading(self.path) as connection:
+            return [Answered(*row) for row in connection.execute(query, (realization,))]
+
+    def _set_timer(self) -> None:
+        self._check_open()
+        self._timer = asyncio.get_running_loop().call_later(self._group_s, self._hand_over, None)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise InternalError(f"{self.path}: the event log is closed: what is appended now would be lost")
+
+    def _hand_over(self, waiter: asyncio.Future[None] | None) -> None:
+        self._check_open()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        group = Group(waiter=waiter)
+        for table, rows in self._rows.items():
+            if rows:
+                group.rows.append((_STATEMENTS[table], rows))
+                group.n_rows += len(rows)
+                self._rows[table] = []
+        self._events = self._rows["events"]
+        if group.n_rows or waiter is not None:
+            self._writer.put(group)
+
+
+def close_for_good(path: Path) -> bool:
+    """Turn a finished log into one file: the write-ahead log is merged and removed.
+
+    Returns:
+        Whether it is one file now. It is not while another program has it open, and need not be: what is
+        beside it then belongs to it, and the next call tries again.
+
+    Raises:
+        StorageError: It could not be written.
+    """
+    with closing(connect(path)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error as error:
+            if is_busy(error):
+                return False
+            raise storage_error(path, error) from error
+    return True
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0] or 0)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,212 @@
+"""Read an event log: as data frames, by SQL, as a digest.
+
+Nothing here writes, so it works on a run that is still played.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentnet.errors import RunFolderError, UserError
+from agentnet.events.schema import SCHEMA_VERSION, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOG_NAME = "events.sqlite"
+
+# What a query may do. Opening for reading only protects the log itself, but ATTACH and VACUUM INTO could make
+# other files. Table-valued functions, such as json_each, declare themselves by an update of sqlite_master.
+_READS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_READS_TOO = {(sqlite3.SQLITE_UPDATE, "sqlite_master"), (sqlite3.SQLITE_PRAGMA, "table_info")}
+
+# What is wrong with the file, not with a query.
+_OF_THE_FILE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOTADB,
+}
+
+# What a run decided, without anything that hangs on when, where or by whom it was answered.
+_DIGESTED = (
+    """
+    SELECT realization, news, repeat, network, status, initial_agent, last_step
+    FROM realizations ORDER BY 1
+    """,
+    """
+    SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
+    FROM events ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    """
+    SELECT realization, step, n_exposed, n_asked, n_decisions, n_yes, n_missing, n_engaged
+    FROM steps ORDER BY 1, 2
+    """,
+    "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder whose event log is read.
+
+    Args:
+        folder: The run folder.
+
+    Raises:
+        RunFolderError: It holds no event log, a damaged one, or one of another schema.
+    """
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        check_schema(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return self.folder / LOG_NAME
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Table ``meta``: versions, settings, prompts, experiment, status."""
+        with self.connection() as connection:
+            rows = connection.execute("SELECT key, value FROM meta").fetchall()
+        try:
+            return {key: json.loads(value) for key, value in rows}
+        except ValueError as error:
+            raise RunFolderError(
+                f"{self.path} is damaged: table meta holds what is no JSON ({error})"
+            ) from error
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Read a whole table, or the view ``decisions``, as a data frame.
+
+        Raises:
+            UserError: There is no such table.
+        """
+        if table not in TABLES and table != "decisions":
+            raise UserError(f"there is no table {table!r}; known: decisions, {', '.join(TABLES)}")
+        return self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
+        """Answer an SQL query by a data frame; nothing can be changed by it.
+
+        Raises:
+            UserError: The query is wrong, or would change something.
+        """
+        import pandas as pd
+
+        names, rows = self.rows(sql, parameters)
+        return pd.DataFrame.from_records(rows, columns=names)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Answer an SQL query by column names and rows; see `query`."""
+        with self.connection() as connection:
+            connection.set_authorizer(_authorize)
+            try:
+                cursor = connection.execute(sql, parameters)
+                return [column[0] for column in cursor.description or ()], cursor.fetchall()
+            # Python 3.11 reports a second statement by a warning, and a zero byte by a ValueError.
+            except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
+                if is_of_the_file(error):
+                    raise
+                raise UserError(
+                    f"{error}; a query is one SELECT on the tables decisions, {', '.join(TABLES)}"
+                ) from error
+
+    def digest(self) -> str:
+        """Hash what the run decided: SHA-256 over its events, steps and engagements.
+
+        Equal digests mean equal results: wall times, latencies, tokens and the order of arrival are left out.
+        """
+        with self.snapshot() as connection:
+            return digest(connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Open the log for reading only, and close it in the end.
+
+        Raises:
+            RunFolderError: It is gone or damaged.
+        """
+        with reading(self.path) as connection:
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open the log as `connection` does; every query sees it as it stands now, whatever is written."""
+        with self.connection() as connection:
+            connection.execute("BEGIN")
+            yield connection
+
+
+def digest(connection: sqlite3.Connection) -> str:
+    """Hash what the run decided; see `Run.digest`."""
+    sha = hashlib.sha256()
+    for query in _DIGESTED:
+        for row in connection.execute(query):
+            sha.update(repr(row).encode())
+    return sha.hexdigest()
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open an event log for reading only."""
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open an event log for reading only, and close it in the end.
+
+    Raises:
+        RunFolderError: It is gone or damaged.
+    """
+    try:
+        with closing(connect_readonly(path)) as connection:
+            yield connection
+    # A damaged file's name for a broken table stands in SQLite's message, which Python then cannot decode.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise RunFolderError(
+            f"{path} cannot be read ({error}): it is damaged, no event log of agentnet, or locked by another "
+            "program; close that program, or go on with a copy of the run"
+        ) from error
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Say whether an error that a query raised is the file's fault, not the query's."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    # Extended codes keep the primary one in the lowest byte; errors of Python's own have none.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
+
+
+def _authorize(action: int, name: str | None, *_: str | None) -> int:
+    allowed = action in _READS or (action, name) in _READS_TOO
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def check_schema(path: Path) -> None:
+    """Make sure that `path` is an event log of this schema.
+
+    Raises:
+        RunFolderError: It is not.
+    """
+    if not path.is_file():
+        raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
+    with reading(path) as connection:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    version = None if row is None else row[0]
+    if version != json.dumps(SCHEMA_VERSION):
+        raise RunFolderError(
+            f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION}: "
+            "use the version that wrote it (it stands in table meta, key 'versions')"
+        )

@@ -1,0 +1,164 @@
+"""The tables of an event log.
+
+The file is SQLite: any program that reads SQLite reads it. `SCHEMA_VERSION` rises with every change of these
+tables. Times are seconds since 1970 (UTC), tokens are counts, booleans are 0/1. Texts stand as they came, but
+for halves of characters (unpaired surrogates), which UTF-8 cannot hold: they are spelled out, as ``\\ud83d``.
+
+`events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
+`prompts` and `replies`. The view `decisions` joins them back to one record a decision.
+"""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+DECISION_KINDS = ("seed", "exposure", "ratio")
+"""Kinds of events that ask for yes or no; the fourth kind, ``reason``, asks why."""
+
+TABLES: dict[str, str] = {
+    "meta": """
+        key TEXT PRIMARY KEY,              -- see docs: versions, settings, prompts, experiment, seed, status
+        value TEXT NOT NULL                -- JSON
+    """,
+    "news": """
+        news INTEGER PRIMARY KEY,          -- 0, 1, ... in the order of the design
+        id TEXT NOT NULL UNIQUE,           -- the item's own identifier
+        severity INTEGER,                  -- 0 peaceful, 1 severe, NULL unknown
+        hash TEXT NOT NULL,                -- SHA-256 of what matters to models and analysis
+        text TEXT NOT NULL,
+        item TEXT NOT NULL                 -- the whole item, JSON
+    """,
+    "prompts": """
+        prompt INTEGER PRIMARY KEY,
+        hash TEXT NOT NULL,                -- SHA-256 of the messages
+        kind TEXT NOT NULL,                -- seed, exposure, ratio
+        profile TEXT NOT NULL,             -- five bits: O C E A N
+        news INTEGER NOT NULL REFERENCES news,
+        messages TEXT NOT NULL             -- JSON: [[role, content], ...]
+    """,
+    "networks": """
+        network TEXT PRIMARY KEY,          -- SHA-256 of the neighbour lists
+        name TEXT NOT NULL,                -- generator or file
+        n_agents INTEGER NOT NULL,
+        n_edges INTEGER NOT NULL,
+        edges BLOB NOT NULL,               -- little-endian int32, n_edges pairs
+        labels TEXT                        -- JSON list of the user's node names, or NULL
+    """,
+    "realizations": """
+        realization INTEGER PRIMARY KEY,
+        condition TEXT NOT NULL,           -- JSON: the design overrides of this condition
+        news INTEGER NOT NULL REFERENCES news,
+        repeat INTEGER NOT NULL,
+        network TEXT REFERENCES networks,  -- NULL where the experiment has none
+        seed INTEGER NOT NULL,             -- the run seed
+        status TEXT NOT NULL,              -- running, finished; unstarted: nobody said yes to start
+        initial_agent INTEGER,
+        last_step INTEGER,                 -- the last step that was played
+        started_at REAL NOT NULL,
+        finished_at REAL
+    """,
+    "agents": """
+        realization INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        profile TEXT NOT NULL,             -- five bits: O C E A N
+        engaged_step INTEGER,              -- NULL: never engaged
+        PRIMARY KEY (realization, agent)
+    """,
+    "steps": """
+        realization INTEGER NOT NULL,
+        step INTEGER NOT NULL,             -- 0 is the seeding
+        n_exposed INTEGER NOT NULL,        -- unengaged agents with an engaged neighbour, at the step's start
+        n_asked INTEGER NOT NULL,          -- agents who were asked
+        n_decisions INTEGER NOT NULL,      -- decisions asked for, missing ones included
+        n_yes INTEGER NOT NULL,
+        n_missing INTEGER NOT NULL,
+        n_engaged INTEGER NOT NULL,        -- after the step
+        PRIMARY KEY (realization, step)
+    """,
+    "replies": """
+        reply INTEGER PRIMARY KEY,
+        text TEXT,                         -- as it came; NULL if none came
+        rationale TEXT NOT NULL,
+        model TEXT NOT NULL,               -- the model name as the server returned it
+        fingerprint TEXT                   -- the server's mark of its configuration
+    """,
+    "events": """
+        realization INTEGER NOT NULL,
+        kind TEXT NOT NULL,                -- seed, exposure, ratio, reason
+        step INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        source INTEGER NOT NULL,           -- the engaged neighbour; -1 nobody
+        repeat INTEGER NOT NULL,
+        prompt INTEGER NOT NULL REFERENCES prompts,
+        temperature REAL NOT NULL,
+        decision INTEGER,                  -- 1 yes, 0 no, NULL missing (or kind is reason)
+        missing TEXT,                      -- why: invalid, refused, content_filter, length, failed, ...
+        reply INTEGER REFERENCES replies,
+        prompt_tokens INTEGER,             -- over all asks
+        completion_tokens INTEGER,         -- over all asks
+        asks INTEGER NOT NULL,             -- 1, or more after unusable replies
+        attempts INTEGER NOT NULL,         -- calls made, retries included
+        cached INTEGER NOT NULL,
+        latency_s REAL NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (realization, kind, step, agent, source, repeat)
+    """,
+    "troubles": """
+        trouble INTEGER PRIMARY KEY,
+        realization INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        source INTEGER NOT NULL,
+        repeat INTEGER NOT NULL,
+        trouble_kind TEXT NOT NULL,        -- of one unusable reply or failed attempt
+        detail TEXT NOT NULL,
+        text TEXT,                         -- the unusable reply, as it came
+        at REAL NOT NULL
+    """,
+    "incidents": """
+        incident INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,                -- started, resumed, stopped, finished
+        detail TEXT NOT NULL,              -- JSON
+        at REAL NOT NULL
+    """,
+}
+
+# Their primary key is the order they are read in; the clustered form saves the second index.
+_CLUSTERED = {"meta", "agents", "steps", "events"}
+
+DECISIONS_VIEW = """
+CREATE VIEW decisions AS
+SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.id AS news, n.severity,
+       p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
+       r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
+       r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at
+FROM events e
+JOIN prompts p ON p.prompt = e.prompt
+JOIN news n ON n.news = p.news
+LEFT JOIN replies r ON r.reply = e.reply
+LEFT JOIN events x ON x.realization = e.realization AND x.kind = 'reason' AND x.step = e.step
+      AND x.agent = e.agent AND x.source = e.source AND x.repeat = e.repeat
+LEFT JOIN replies w ON w.reply = x.reply
+WHERE e.kind <> 'reason'
+"""
+
+
+def statements() -> list[str]:
+    """List the statements that make an empty event log."""
+    made = [
+        f"CREATE TABLE {name} ({columns}){' WITHOUT ROWID' if name in _CLUSTERED else ''}"
+        for name, columns in TABLES.items()
+    ]
+    return [*made, DECISIONS_VIEW]
+
+
+def columns(table: str) -> list[str]:
+    """List the columns of `table`, in order.
+
+    Examples:
+        >>> columns("meta")
+        ['key', 'value']
+    """
+    lines = (line.strip() for line in TABLES[table].splitlines())
+    return [line.split()[0] for line in lines if line and not line.startswith("PRIMARY KEY")]

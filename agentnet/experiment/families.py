@@ -1,0 +1,115 @@
+"""The two families of experiments of the news-cascade system."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from agentnet.experiment.base import Experiment, require
+from agentnet.exposures import AskingRule
+from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
+from agentnet.profiles import Assignment, ProfileIndices, assign
+
+
+class CascadeExperiment(Experiment):
+    """News cascades on a network (Tian et al. 2026); its defaults are the paper's design.
+
+    Attributes:
+        n_agents: Agents of a generated network.
+        network: A generator's name (see `agentnet.network.GENERATORS`), a file (edge list, GraphML), or a
+            `Network` or networkx graph made by the experiment file.
+        degree: Neighbours of each agent, for generators that take a degree.
+        network_options: Further options of the generator, such as ``{"rewiring": 0.1}``.
+        node_table: A CSV of the user's, one row a node, whose columns can hold profiles.
+        profiles: How profiles are dealt to agents: ``equal``, ``uniform``, weights by bit string, one bit
+            string, or ``column:NAME`` of the node table.
+        repeats: Realizations of each news item.
+        steps: Steps after the seeding.
+        asking_rule: Which exposures are asked; see `agentnet.exposures`.
+        max_seed_attempts: How many agents are asked to start at most; None: all of them.
+    """
+
+    family: ClassVar[str] = "cascade"
+
+    n_agents: int = 128
+    network: Any = "random_regular"
+    degree: int = 5
+    network_options: Mapping[str, Any] = MappingProxyType({})
+    node_table: Path | None = None
+    profiles: str | dict[str, float] = "equal"
+    repeats: int = 5
+    steps: int = 15
+    asking_rule: AskingRule = "unengaged_neighbour"
+    max_seed_attempts: int | None = None
+
+    def check(self) -> None:
+        """Refuse a design that cannot be played; makes one network to see that it can be made."""
+        super().check()
+        require(self.steps >= 1, f"steps is {self.steps}; it is at least 1")
+        require(
+            self.max_seed_attempts is None or self.max_seed_attempts >= 1,
+            f"max_seed_attempts is {self.max_seed_attempts}; it is at least 1, or None for all agents",
+        )
+        Assignment.parse(self.profiles)
+
+    def make_network(self, seed: int) -> Network:
+        """Make the network of one realization; override it for a network of your own.
+
+        Args:
+            seed: Keyed by run seed and realization; equal seeds must give equal networks.
+
+        Raises:
+            DesignError: No such network can be made.
+            InputError: The network's file or the node table is malformed.
+        """
+        network = self._bare_network(seed)
+        return network if self.node_table is None else read_node_table(self.node_table, network)
+
+    def assign_profiles(self, network: Network, seed: int) -> ProfileIndices:
+        """Deal profiles to the agents of one realization, shape ``(n_agents,)``; see `make_network`."""
+        return assign(self.profiles, network.n_agents, seed=seed, node_attributes=network.node_attributes)
+
+    def _bare_network(self, seed: int) -> Network:
+        if isinstance(self.network, Network):
+            return self.network
+        if isinstance(self.network, Path) or (isinstance(self.network, str) and "." in self.network):
+            return read_network(Path(self.network))
+        if isinstance(self.network, str):
+            return make_network(self.network, n_agents=self.n_agents, seed=seed, **self._generator_options())
+        return Network.from_networkx(self.network)
+
+    def _generator_options(self) -> dict[str, Any]:
+        generator = GENERATORS.get(self.network)
+        takes_degree = generator is not None and "degree" in inspect.signature(generator).parameters
+        if takes_degree:
+            return {"degree": self.degree, **self.network_options}
+        require(
+            generator is None or self.degree == CascadeExperiment.degree,
+            f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
+        )
+        return dict(self.network_options)
+
+
+class ResponseRatioExperiment(Experiment):
+    """Yes-ratios of all 32 profiles, without a network (Tian et al. 2026, section 2.4.1).
+
+    Attributes:
+        repeats: Decisions of each profile on each news item.
+    """
+
+    family: ClassVar[str] = "ratio"
+
+    items_per_severity: int = 25
+    repeats: int = 10
+
+    def check(self) -> None:
+        """Refuse a design that cannot be played."""
+        super().check()
+        require(
+            self.rationale != "afterwards",
+            "rationale is 'afterwards', which a response-ratio experiment has no simulation for; "
+            "choose 'inline' or 'none'",
+        )

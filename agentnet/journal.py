@@ -1,0 +1,262 @@
+"""What all engines share: ask what is not recorded yet, record what is answered, count it.
+
+An engine computes which draws a step needs. On a resumed run the journal gives it the recorded decisions and
+asks only for the rest, so the engine plays a broken run and an unbroken one by the same code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import RunStopped
+from agentnet.events import EventLog, Recorded
+from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
+from agentnet.streams import Streams, request_seeds, uniform
+
+Decisions = NDArray[np.int8]
+"""1 yes, 0 no, -1 missing."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a run while it is played, for its progress line. One per run.
+
+    Attributes:
+        n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none.
+        n_missing: Missing ones among them.
+        n_engaged: Engaged agents, over all realizations.
+        n_agents: Agents of all realizations begun.
+        n_calls: Calls made by this process, retries included.
+        prompt_tokens: Tokens in, as far as known.
+        completion_tokens: Tokens out, as far as known.
+        realizations: Finished realizations.
+    """
+
+    n_decisions: int = 0
+    n_missing: int = 0
+    n_engaged: int = 0
+    n_agents: int = 0
+    n_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    realizations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Draws that an engine needs: equally long sequences, as in `agentnet.sampler.Draws`."""
+
+    kind: str
+    step: int
+    agents: Sequence[int]
+    sources: Sequence[int]
+    repeats: Sequence[int]
+    questions: Sequence[Question]
+    temperatures: Sequence[float]
+    seeds: Sequence[int]
+
+    def only(self, positions: Sequence[int]) -> Asking:
+        """Keep the draws at `positions`."""
+        fields = (self.agents, self.sources, self.repeats, self.questions, self.temperatures, self.seeds)
+        agents, sources, repeats, questions, temperatures, seeds = (
+            [field[i] for i in positions] for field in fields
+        )
+        return Asking(self.kind, self.step, agents, sources, repeats, questions, temperatures, seeds)  # type: ignore[arg-type] # the fields keep their order
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What agents are asked, and how their replies are understood.
+
+    Attributes:
+        question: (kind, profile index) -> what an agent of that profile is asked.
+        judge: Reply text -> verdict on sharing.
+        reason: (question, reply text) -> what is asked after the realization.
+        judge_reason: Reply text -> verdict that holds the rationale.
+    """
+
+    question: Callable[[str, int], Question]
+    judge: Judge
+    reason: Callable[[Question, str], Question]
+    judge_reason: Judge
+
+
+def draw_parameters(
+    streams: Streams, key: tuple[str, int, int], positions: NDArray[Any], temperature: tuple[float, float]
+) -> tuple[list[float], list[int]]:
+    """Draw the temperature and the seed of each draw of a step.
+
+    Args:
+        streams: The run's random streams.
+        key: Kind, realization and step of the draws.
+        positions: The place of each draw in the step's stream, shape ``(n_draws,)``: what makes it itself.
+        temperature: Lowest and highest.
+
+    Returns:
+        Temperatures and seeds, a list each.
+    """
+    words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
+    low, high = temperature
+    return (low + (high - low) * uniform(words[1])).tolist(), request_seeds(words[0]).tolist()
+
+
+class Journal:
+    """Asks and records for one realization.
+
+    Args:
+        realization: Its number.
+        log: The event log.
+        sampler: Who asks.
+        tally: The run's counts.
+        recorded: What stands in the log of this realization.
+        stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
+    """
+
+    def __init__(
+        self,
+        realization: int,
+        log: EventLog,
+        sampler: Sampler,
+        tally: Tally,
+        *,
+        recorded: Recorded,
+        stop_on_missing: bool = False,
+    ) -> None:
+        self.realization = realization
+        self.log = log
+        self.tally = tally
+        self._sampler = sampler
+        self._recorded = recorded
+        self._stop_on_missing = stop_on_missing
+
+    async def decide(self, asking: Asking, judge: Judge) -> Decisions:
+        """Get every decision of `asking`; all are on the disk when this returns.
+
+        Returns:
+            Decisions, shape ``(len(asking.agents),)``.
+
+        Raises:
+            RunStopped: An answer is missing and that stops the run, or the run was stopped.
+            BackendUnusable: No request can succeed.
+            StorageError: The log cannot be written.
+        """
+        n_draws = len(asking.agents)
+        decisions = np.full(n_draws, -1, dtype=np.int8)
+        positions: Sequence[int] = range(n_draws)
+        known = self._recorded.get((asking.kind, asking.step))
+        if known:
+            positions = self._take_recorded(asking, known, decisions)
+            asking = asking.only(positions)
+        if len(positions):
+            fresh = [-1] * len(positions)
+            try:
+                await self._sampler.draw(self._draws(asking, judge, fresh))
+            finally:
+                # What was answered and paid is kept, also when another draw of the step ended the run.
+                await self.log.flush()
+            decisions[positions] = fresh
+        return decisions
+
+    def _take_recorded(
+        self, asking: Asking, known: dict[tuple[int, int, int], int], decisions: Decisions
+    ) -> list[int]:
+        """Fill in the recorded decisions; return the positions of the others."""
+        rest = []
+        counts = asking.kind != "reason"
+        for i, key in enumerate(zip(asking.agents, asking.sources, asking.repeats, strict=True)):
+            decision = known.get(key)
+            if decision is None:
+                rest.append(i)
+            else:
+                decisions[i] = decision
+                self.tally.n_decisions += counts
+                self.tally.n_missing += counts and decision < 0
+        return rest
+
+    def _draws(self, asking: Asking, judge: Judge, fresh: list[int]) -> Draws:
+        realization, kind, step = self.realization, asking.kind, asking.step
+        agents, sources, repeats = asking.agents, asking.sources, asking.repeats
+        questions, temperatures = asking.questions, asking.temperatures
+        log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
+        tally, now, counts = self.tally, time.time, kind != "reason"
+
+        def record(i: int, answer: Answer) -> None:
+            """Write down one answer: called for every draw of a run, so it is kept short."""
+            (decision, missing, text, rationale, model, fingerprint, prompt_tokens, completion_tokens) = (
+                answer[:8]
+            )
+            if missing is not None or answer.troubles:
+                self._add_troubles(asking, i, answer)
+            if decision is not None:
+                fresh[i] = decision
+            reply = None if text is None else reply_number(text, rationale, model, fingerprint)
+            add_event(
+                (
+                    realization,
+                    kind,
+                    step,
+                    agents[i],
+                    sources[i],
+                    repeats[i],
+                    questions[i].number,
+                    temperatures[i],
+                    decision,
+                    missing,
+                    reply,
+                    prompt_tokens,
+                    completion_tokens,
+                    answer.asks,
+                    answer.attempts,
+                    answer.cached,
+                    answer.latency_s,
+                    now(),
+                )
+            )
+            tally.n_decisions += counts
+            tally.n_calls += answer.attempts
+            tally.prompt_tokens += prompt_tokens or 0
+            tally.completion_tokens += completion_tokens or 0
+            # A step may be long: what cannot be recorded any more is not paid for to its end.
+            if log.error is not None:
+                raise log.error
+
+        return Draws(
+            kind,
+            realization,
+            step,
+            agents,
+            sources,
+            repeats,
+            questions,
+            temperatures,
+            asking.seeds,
+            judge,
+            record,
+        )
+
+    def _add_troubles(self, asking: Asking, i: int, answer: Answer) -> None:
+        """Write down what went wrong with a draw, and stop the run if that is the policy."""
+        key = (
+            self.realization,
+            asking.kind,
+            asking.step,
+            asking.agents[i],
+            asking.sources[i],
+            asking.repeats[i],
+        )
+        now = time.time()
+        self.log.add("troubles", [(None, *key, *trouble, now) for trouble in answer.troubles])
+        if answer.missing is None:
+            return
+        if self._stop_on_missing:
+            raise RunStopped(
+                f"realization {self.realization}, step {asking.step}, agent {asking.agents[i]}: no usable "
+                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again"
+            )
+        self.tally.n_missing += asking.kind != "reason"

@@ -1,0 +1,47 @@
+"""The choice of a design's news items: as many peaceful as severe ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from agentnet.errors import DesignError
+from agentnet.news.item import PEACEFUL, SEVERE, NewsItem, check_items
+from agentnet.streams import Streams
+
+
+def choose(items: Iterable[NewsItem], n_per_severity: int, seed: int) -> tuple[NewsItem, ...]:
+    """Draw `n_per_severity` peaceful and as many severe items, without replacement.
+
+    The draw depends on the ids and the seed, not on the order of `items`; a larger draw begins, in each
+    severity, with the items of a smaller one.
+
+    Returns:
+        The peaceful items, then the severe ones, ``2 * n_per_severity`` in all.
+
+    Raises:
+        DesignError: There are too few items of a severity, or `n_per_severity` is below 1.
+        InputError: Two items have the same id.
+    """
+    if n_per_severity < 1:
+        raise DesignError(f"n_per_severity is {n_per_severity}; choose at least 1 item of each severity")
+    arms: dict[int | None, list[NewsItem]] = {PEACEFUL: [], SEVERE: [], None: []}
+    for item in check_items(items):
+        arms[item.severity].append(item)
+    if min(len(arms[PEACEFUL]), len(arms[SEVERE])) < n_per_severity:
+        raise DesignError(
+            f"the design wants {n_per_severity} items of each severity, but there are {len(arms[PEACEFUL])} "
+            f"peaceful and {len(arms[SEVERE])} severe items ({len(arms[None])} of unknown severity); lower "
+            f"n_per_severity or bring more news"
+        )
+    return (
+        *_draw(arms[PEACEFUL], n_per_severity, seed, PEACEFUL),
+        *_draw(arms[SEVERE], n_per_severity, seed, SEVERE),
+    )
+
+
+def _draw(arm: list[NewsItem], count: int, seed: int, severity: int) -> list[NewsItem]:
+    by_id = sorted(arm, key=lambda item: item.id)
+    lots = Streams(seed).words("news", "choose", severity, count=len(by_id))
+    return [by_id[position] for position in np.argsort(lots, kind="stable")[:count]]

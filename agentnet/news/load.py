@@ -1,0 +1,229 @@
+"""The front door for news files: one reading that finds the format, the items and everything wrong.
+
+`scan` reads a whole file and lists its problems; `load_news` and its like return the items of a file that
+has none, and raise the first problem otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from agentnet.errors import ConfigurationError, InputError, near_miss
+from agentnet.news.acled import ACLED, unknown_labels
+from agentnet.news.item import NewsFile, NewsItem
+from agentnet.news.recipe import LABELS, Recipe, read_date, read_severity
+from agentnet.news.severity import severity_of
+from agentnet.news.table import BadCell, Cells, Row, Table, open_table
+from agentnet.news.ucdp import UCDP
+
+
+def _make_plain(cells: Cells) -> NewsItem:
+    labels = [cells.field(name) for name in LABELS]
+    return NewsItem(
+        id=cells.filled("id") if "id" in cells.columns else str(cells.row.number),
+        text=cells.filled("text"),
+        date=read_date(cells),
+        place=cells.field("place"),
+        severity=read_severity(cells) if "severity" in cells.columns else severity_of(*labels),
+        disorder_type=labels[0],
+        event_type=labels[1],
+        sub_event_type=labels[2],
+        source="table",
+        licence=cells.field("licence"),
+    )
+
+
+def _plain_remarks(columns: Collection[str]) -> list[str]:
+    del columns
+    return []
+
+
+PLAIN_FIELDS = ("id", "text", "date", "place", "severity", *LABELS, "licence")
+TABLE = Recipe(
+    kind="table",
+    columns={name: name for name in PLAIN_FIELDS},
+    required=("text",),
+    optional=(),
+    needs=(),
+    make=_make_plain,
+    unknown=unknown_labels,
+    remarks=_plain_remarks,
+)
+RECIPES = MappingProxyType({recipe.kind: recipe for recipe in (ACLED, UCDP, TABLE)})
+"""The formats by their name."""
+
+
+@dataclass(slots=True)
+class Scan:
+    """Everything that one reading of a file found.
+
+    Attributes:
+        path: The file.
+        recipe: Its format.
+        items: The usable rows, as items with unique ids.
+        problems: What is wrong with the others, in the order of the file.
+        duplicate_ids: Ids that stand more than once.
+        unknown: Rows per (column, value) that the format's codebook does not know.
+        remarks: What follows from the columns of the file.
+    """
+
+    path: Path
+    recipe: Recipe
+    items: list[NewsItem] = field(default_factory=list)
+    problems: list[InputError] = field(default_factory=list)
+    duplicate_ids: list[str] = field(default_factory=list)
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader of the items should know, one sentence each."""
+        return (*self.remarks, *self._unknown_warnings(), *self._severity_warnings(), *self._text_warnings())
+
+    def _unknown_warnings(self) -> Iterator[str]:
+        for (column, value), count in sorted(self.unknown.items()):
+            effect = "; such labels leave the severity unknown" if column.endswith("_type") else ""
+            yield f"{column} {value!r} is not in the codebook ({_rows(count)}){effect}"
+
+    def _severity_warnings(self) -> Iterator[str]:
+        count = sum(item.severity is None for item in self.items)
+        if count:
+            yield f"{_rows(count)} of {len(self.items)} without severity: designs by severity pass over them"
+
+    def _text_warnings(self) -> Iterator[str]:
+        count = len(self.items) - len({item.text for item in self.items})
+        if count:
+            yield f"{_rows(count)} of {len(self.items)} repeat the text of an earlier row"
+
+
+def _rows(count: int) -> str:
+    return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def scan(path: Path | str, *, columns: Mapping[str, str] | None = None, kind: str | None = None) -> Scan:
+    """Read a news file to its end and list all its problems.
+
+    Args:
+        path: The file: delimited text or JSON Lines, UTF-8.
+        columns: The column of a field of `NewsItem`, where it is not the format's own.
+        kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
+
+    Raises:
+        InputError: The file cannot be read at all, or a column is missing.
+        ConfigurationError: `kind` or a key of `columns` is unknown.
+    """
+    path = Path(path)
+    with open_table(path) as table:
+        recipe = _recipe(table, kind)
+        chosen = _columns(path, table, recipe, columns or {})
+        found = Scan(path, recipe, remarks=recipe.remarks(table.columns))
+        try:
+            _read_rows(found, table, chosen)
+        except InputError as error:
+            found.problems.append(error)
+    if not found.items and not found.problems:
+        raise InputError("has a header and no rows; nothing to read", path=path)
+    return found
+
+
+def _recipe(table: Table, kind: str | None) -> Recipe:
+    if kind is not None:
+        if kind not in RECIPES:
+            raise ConfigurationError(f"there is no kind of news file {kind!r}{near_miss(kind, RECIPES)}")
+        return RECIPES[kind]
+    if "event_id_cnty" in table.columns:
+        return ACLED
+    return UCDP if {"side_a", "side_b", "date_start"} <= set(table.columns) else TABLE
+
+
+def _columns(path: Path, table: Table, recipe: Recipe, given: Mapping[str, str]) -> dict[str, str]:
+    """Settle which column each field is read from."""
+    fields = (*recipe.columns, *recipe.optional)
+    for name in given:
+        if name not in fields:
+            raise ConfigurationError(
+                f"a column is named for field {name!r}, which a news file of kind {recipe.kind!r} does not "
+                f"have{near_miss(name, fields)}"
+            )
+    wanted = {name: column.strip().lower() for name, column in {**recipe.columns, **given}.items()}
+    must = [wanted[name] for name in fields if name in given or name in recipe.required]
+    for column in (*must, *recipe.needs):
+        if column not in table.columns:
+            raise InputError(_no_column(recipe, column, table.columns), path=path, field=column)
+    return {name: column for name, column in wanted.items() if column in table.columns}
+
+
+def _no_column(recipe: Recipe, column: str, columns: Collection[str]) -> str:
+    missing = f"there is no such column{near_miss(column, columns)}"
+    if recipe is TABLE and column == "text":
+        return (
+            f"{missing}; this is neither ACLED's export nor UCDP's GED, so name the column of the text "
+            f"(--column text=COLUMN)"
+        )
+    return missing
+
+
+def _read_rows(found: Scan, table: Table, columns: Mapping[str, str]) -> None:
+    first_row: dict[str, int] = {}
+    for row in table.rows:
+        try:
+            item = _item(found, row, columns)
+        except BadCell as bad:
+            found.problems.append(InputError(str(bad), path=found.path, row=row.number, field=bad.field))
+            continue
+        if first_row.setdefault(item.id, row.number) == row.number:
+            found.items.append(item)
+            continue
+        found.duplicate_ids.append(item.id)
+        found.problems.append(
+            InputError(
+                f"id {item.id!r} stands in row {first_row[item.id]} already; give each row its own id",
+                path=found.path,
+                row=row.number,
+                field=columns["id"],
+            )
+        )
+
+
+def _item(found: Scan, row: Row, columns: Mapping[str, str]) -> NewsItem:
+    if row.fault:
+        raise BadCell(None, row.fault)
+    cells = Cells(row, columns)
+    item = found.recipe.make(cells)
+    found.unknown.update(found.recipe.unknown(cells))
+    return item
+
+
+def load_news(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, kind: str | None = None
+) -> NewsFile:
+    """Load the news items of a file in any format; see `scan` for the arguments.
+
+    Raises:
+        InputError: Anything is wrong with the file; names row and field. `agentnet news validate` lists
+            all problems instead of the first.
+        ConfigurationError: `kind` or a key of `columns` is unknown.
+    """
+    found = scan(path, columns=columns, kind=kind)
+    if found.problems:
+        raise found.problems[0]
+    return NewsFile(found.path, found.recipe.kind, tuple(found.items), found.warnings)
+
+
+def load_acled(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
+    """Load ACLED's CSV export, current or older; the text is its ``notes``. Raises: see `load_news`."""
+    return load_news(path, columns=columns, kind="acled")
+
+
+def load_ucdp(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
+    """Load UCDP's GED as CSV or a subset of its columns. Raises: see `load_news`."""
+    return load_news(path, columns=columns, kind="ucdp")
+
+
+def load_table(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
+    """Load any CSV or JSON Lines file; ids default to line numbers. Raises: see `load_news`."""
+    return load_news(path, columns=columns, kind="table")

@@ -1,0 +1,56 @@
+"""Writing news files: whole or not at all, in the shape of ACLED's export."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from agentnet.errors import InputError, StorageError
+from agentnet.news.acled import ACLED_COLUMNS
+
+WriteRows = Callable[[Iterable[Mapping[str, str]]], None]
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """See that `path` may be written, before any work is done for it.
+
+    Raises:
+        InputError: It exists and `force` is not set, is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError("is a folder; name a file", path=path)
+    if path.exists() and not force:
+        raise InputError("exists already; name another file, or pass --force to replace it", path=path)
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}; make it first", path=path)
+
+
+@contextmanager
+def acled_writer(path: Path, *, force: bool = False) -> Iterator[WriteRows]:
+    """Open a CSV file in the shape of ACLED's export, which appears under its name only when complete.
+
+    Yields:
+        A function that appends rows, which must have all 31 columns and no other.
+
+    Raises:
+        InputError: See `check_target`.
+        StorageError: Writing failed, for want of space, say.
+    """
+    check_target(path, force=force)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, ACLED_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            yield writer.writerows
+        check_target(path, force=force)  # somebody may have made it meanwhile
+        part.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} could not be written: {error}; free space or choose another folder"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)

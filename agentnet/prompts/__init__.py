@@ -1,0 +1,31 @@
+"""Prompts and replies: (profile, news item) -> messages, and a reply's text -> a decision.
+
+Everything is pure, except that `PromptSet.load` reads the templates.
+"""
+
+from agentnet.prompts.prompt_set import (
+    FILES,
+    Messages,
+    NewsText,
+    PromptSet,
+    Rationale,
+    answer_choices,
+    answer_schema,
+    prompt_hash,
+)
+from agentnet.prompts.reply import PROBLEMS, Verdict, parse_reply, well_formed
+
+__all__ = [
+    "FILES",
+    "PROBLEMS",
+    "Messages",
+    "NewsText",
+    "PromptSet",
+    "Rationale",
+    "Verdict",
+    "answer_choices",
+    "answer_schema",
+    "parse_reply",
+    "prompt_hash",
+    "well_formed",
+]

@@ -1,0 +1,254 @@
+"""From a reply's text to a decision: yes, no, or unusable. A missing answer is never a no.
+
+English only. A JSON object decides if there is one; prose is read where there is none, or to find that it
+contradicts the object. Whatever is hedged, contradictory or not understood is unusable: the sampler asks
+again, and analysis leaves the draw out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import NamedTuple
+
+from agentnet.prompts.prose import read_prose
+
+PROBLEMS = ("empty", "no_answer", "ambiguous", "bad_json", "refusal")
+"""Why a reply can be unusable."""
+
+
+class Verdict(NamedTuple):
+    """What a reply says. Frozen.
+
+    Attributes:
+        decision: True to share, False not to, None if the reply is unusable.
+        rationale: The reason given, in the model's words, ``""`` if none: untrusted text, kept as it is
+            except that unpaired surrogates are dropped, so that it can be stored as UTF-8.
+        problem: ``""`` if the reply is usable, else one of `PROBLEMS`.
+    """
+
+    decision: bool | None
+    rationale: str = ""
+    problem: str = ""
+
+
+Pairs = list[tuple[str, object]]
+"""A JSON object with its repeated keys, in order."""
+
+_ANSWER_KEYS = frozenset({"share", "answer", "decision"})
+_REASON_KEYS = frozenset({"reason", "rationale", "explanation", "reasoning"})
+_EXACT = {
+    **dict.fromkeys(("yes", "Yes", "YES", "yes.", "Yes."), Verdict(decision=True)),
+    **dict.fromkeys(("no", "No", "NO", "no.", "No."), Verdict(decision=False)),
+}
+_MAX_FAILED = 8
+"""Objects that may fail to decode before the rest counts as garbled: nesting bombs stay in linear time."""
+
+
+def _keep_pairs(pairs: Pairs) -> Pairs:
+    return pairs
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_keep_pairs, strict=False)
+
+# The answer of an object that cannot be decoded. A bare word must be followed by what ends a value, since
+# `true/false` echoes the question and `1` may be the start of `10`; a quoted word must be closed. A key
+# without quotes must stand right after a brace, since a reason may say "the answer: yes".
+_GARBLED_ANSWER = re.compile(
+    r"""(?:(?<!\w)\\{0,2}(?P<mark>["'])(?:share|answer|decision)\\{0,2}(?P=mark)"""
+    r"""|\{\s{0,8}(?:share|answer|decision))\s*:\s*"""
+    r"""(?:\\{0,2}(?P<quote>["'])(?P<quoted>true|false|yes|no|1|0)\\{0,2}(?P=quote)"""
+    r"""|(?P<literal>true|false)(?=\s*\Z)|(?P<bare>true|false|yes|no|1|0)(?=[ \t\r]*[,}\n]))""",
+    re.IGNORECASE,
+)
+_GARBLED_REASON = re.compile(
+    r"""(?<!\w)\\{0,2}["']?(?:reason|rationale|explanation|reasoning)\\{0,2}["']?\s*:\s*"""
+    r"""\\{0,2}["'](?P<reason>.*)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_OPENING_WORD = re.compile(
+    r"[\W_]*(?:[a-z]{1,12}>[\W_]*)?(?:(?:my |the |final ){0,3}(?:answer|decision|response|share)[\W_]*)?"
+    r"(?:yes|no|yeah|yep|yup|nope|nah|true|false)\b"
+    r"(?:[\s.,;:!*_`\"'\u2019\u201d\u2012-\u2015-]|</?[a-z]{1,12}>)*",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(r"[^\W_]")
+_FENCE = re.compile(r"```(?:json)?", re.IGNORECASE)
+
+
+def parse_reply(text: str) -> Verdict:
+    r"""Find the decision in a reply.
+
+    Understood are a JSON object with ``share`` (or ``answer``, ``decision``; in any case; true or false, yes
+    or no, 1 or 0) and ``reason``, alone, in a code fence or within prose; a plain yes or no (true, false),
+    alone or with what follows it; a label such as "Answer: no"; and statements such as "I would not share
+    this". A ``<think>`` block is skipped.
+
+    Where there might be doubt:
+        - The value of ``share`` counts, whatever the reason says.
+        - A truncated or otherwise garbled object counts if its ``share`` value is complete; its rationale is
+          then what there is of it.
+        - Several answers, repeated keys included, must agree; prose around an object must not contradict it.
+        - The rationale of a plain reply is what follows its yes or no, or else the whole reply.
+
+    Never raises, and takes time proportional to the text's length.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The verdict; `Verdict.problem` says why a reply is unusable.
+
+    Examples:
+        >>> parse_reply('{"share": true, "reason": "It matters."}')
+        Verdict(decision=True, rationale='It matters.', problem='')
+        >>> parse_reply("No, that would upset people.")
+        Verdict(decision=False, rationale='that would upset people.', problem='')
+        >>> parse_reply("Nobody should see this.")
+        Verdict(decision=None, rationale='', problem='no_answer')
+    """
+    stripped = text.strip()
+    exact = _EXACT.get(stripped)
+    if exact is not None:
+        return exact
+    if stripped[:1] == "{":
+        try:
+            pairs, end = _DECODER.raw_decode(stripped)
+        except (ValueError, RecursionError):
+            end = -1
+        else:
+            if end == len(stripped):
+                return _judge(pairs) or _unusable("no_answer")
+    return _parse_disguised(_after_thinking(stripped)) if stripped else _unusable("empty")
+
+
+def well_formed(text: str) -> str:
+    """Join surrogates that stand as a pair and drop the unpaired, so that `text` can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return text
+
+
+def _unusable(problem: str) -> Verdict:
+    return Verdict(None, "", problem)
+
+
+def _judge(pairs: Pairs) -> Verdict | None:
+    """Read one object; None if it has no key for an answer."""
+    answers: list[bool | None] = []
+    reason = ""
+    for key, value in pairs:
+        name = key.strip().lower()
+        if name in _ANSWER_KEYS:
+            answers.append(value if value is True or value is False else _as_answer(value))
+        elif name in _REASON_KEYS and not reason and isinstance(value, str):
+            reason = value
+    if not answers:
+        return None
+    decision = answers[0]
+    if any(answer is not decision for answer in answers):
+        return _unusable("ambiguous")
+    if decision is None:
+        return _unusable("no_answer")
+    return Verdict(decision, reason if reason.isascii() else well_formed(reason))
+
+
+def _as_answer(value: object) -> bool | None:
+    if isinstance(value, str):
+        word = value.strip()
+        return word == "1" if word in {"0", "1"} else read_prose(word)[0]
+    if isinstance(value, int | float) and value in (0, 1):
+        return value == 1
+    return None
+
+
+def _after_thinking(text: str) -> str:
+    """Cut off what a reasoning model thought aloud; nothing is left if it never came to an end."""
+    end = text.rfind("</think>")
+    if end >= 0 and (text.startswith("<think>") or "{" not in text[:end]):
+        return text[end + len("</think>") :].strip()
+    return "" if text.startswith("<think>") else text
+
+
+def _parse_disguised(text: str) -> Verdict:
+    objects, rest = _objects(text)
+    garbled = "{" in rest or '"share":' in rest
+    if not objects and not garbled:
+        return _parse_plain(text)
+    verdicts = [verdict for verdict in map(_judge, objects) if verdict is not None]
+    if garbled:
+        verdicts += _judge_garbled(rest)
+        rest = _around(rest)
+    if not verdicts:
+        return _unusable("bad_json" if garbled else "no_answer")
+    return _agreed(verdicts, _FENCE.sub("\n", rest))
+
+
+def _agreed(verdicts: list[Verdict], prose: str) -> Verdict:
+    """Return the first verdict if no other and no prose beside them says something else."""
+    first = verdicts[0]
+    if any(verdict.decision is not first.decision for verdict in verdicts):
+        return _unusable("ambiguous")
+    said = read_prose(prose)[0]
+    contradicted = said is not None and first.decision is not None and said is not first.decision
+    return _unusable("ambiguous") if contradicted else first
+
+
+def _objects(text: str) -> tuple[list[Pairs], str]:
+    """Decode the JSON objects in `text`; returns them and the text outside them."""
+    objects: list[Pairs] = []
+    outside: list[str] = []
+    failed = done = 0
+    start = text.find("{")
+    while start >= 0 and failed < _MAX_FAILED:
+        try:
+            pairs, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            failed += 1
+            end = start + 1
+        else:
+            objects.append(pairs)
+            outside.append(text[done:start])
+            done = end
+        start = text.find("{", end)
+    return objects, "\n".join([*outside, text[done:]])
+
+
+def _judge_garbled(text: str) -> list[Verdict]:
+    """Read the complete answers of objects that cannot be decoded."""
+    words = [
+        (match["quoted"] or match["literal"] or match["bare"]).lower()
+        for match in _GARBLED_ANSWER.finditer(text)
+    ]
+    reason = _GARBLED_REASON.search(text) if words else None
+    rationale = "" if reason is None else _unquoted(reason["reason"])
+    return [Verdict(word in {"true", "yes", "1"}, rationale) for word in words]
+
+
+def _unquoted(text: str) -> str:
+    """Undo JSON's escapes in a string that may have no end, and drop what closes it."""
+    body = text.rstrip(" \t\r\n`").rstrip("}").rstrip(" \t\r\n,")
+    body = body[:-1] if body[-1:] in {'"', "'"} else body
+    try:
+        pairs, _ = _DECODER.raw_decode(f'{{"":"{body}"}}')
+    except (ValueError, RecursionError):
+        return well_formed(body)
+    return well_formed(str(pairs[0][1]))
+
+
+def _around(text: str) -> str:
+    """Return what stands before the first brace and after the last closing one."""
+    opening, closing = text.find("{"), text.rfind("}")
+    before = text[:opening] if opening >= 0 else ""
+    return f"{before}\n{text[closing + 1 :]}" if closing >= 0 else before
+
+
+def _parse_plain(text: str) -> Verdict:
+    decision, problem = read_prose(text)
+    if decision is None:
+        return _unusable(problem)
+    opening = _OPENING_WORD.match(text)
+    rationale = text[opening.end() if opening else 0 :].strip()
+    return Verdict(decision, well_formed(rationale) if _LETTER.search(rationale) else "")

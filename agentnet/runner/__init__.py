@@ -1,0 +1,16 @@
+"""Play an experiment: make its run folder, play all realizations, resume them, estimate them."""
+
+from agentnet.runner.play import Runner, freeze, is_frozen
+from agentnet.runner.prepare import Prepared, create, new_folder, prepare, recorded_source, reopen
+
+__all__ = [
+    "Prepared",
+    "Runner",
+    "create",
+    "freeze",
+    "is_frozen",
+    "new_folder",
+    "prepare",
+    "recorded_source",
+    "reopen",
+]

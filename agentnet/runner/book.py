@@ -1,0 +1,123 @@
+"""The question book of a run: what is asked of each profile about each news item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from agentnet.errors import DesignError, RunFolderError
+from agentnet.events import EventLog
+from agentnet.experiment import Experiment
+from agentnet.journal import Voice
+from agentnet.news import NewsItem
+from agentnet.profiles import N_PROFILES, Profile
+from agentnet.prompts import PromptSet, Verdict, prompt_hash, well_formed
+from agentnet.sampler import Judge, Question
+
+KINDS = ("seed", "exposure", "ratio")
+
+_VERDICTS_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class QuestionBook:
+    """Renders each distinct prompt of one condition once, and records it when it is first needed.
+
+    Attributes:
+        condition: Number of the condition.
+        experiment: The experiment under this condition.
+        prompts: Its templates.
+        items: The run's news items.
+        log: Where prompts are recorded.
+        recorded: Hashes of the prompts that were recorded in earlier sittings, by their numbers.
+    """
+
+    condition: int
+    experiment: Experiment
+    prompts: PromptSet
+    items: Sequence[NewsItem]
+    log: EventLog
+    recorded: Mapping[int, str]
+    _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
+    _judge: Judge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self._checked_verdict)
+
+    def voice(self, news: int) -> Voice:
+        """Say what agents are asked about news item number `news`."""
+        return Voice(
+            lambda kind, profile: self.question(kind, news, profile),
+            self._judge,
+            self._reason,
+            judge_reason,
+        )
+
+    def question(self, kind: str, news: int, profile: int) -> Question:
+        """Render the question of `kind` to profile number `profile` about news item number `news`."""
+        key = (kind, news, profile)
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = self._render(kind, news, profile)
+        return question
+
+    def _checked_verdict(self, text: str) -> Verdict:
+        """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
+        verdict = self.experiment.judge(text)
+        if not isinstance(verdict, Verdict):
+            raise DesignError(
+                f"{type(self.experiment).__name__}.judge returned {verdict!r}; it returns an "
+                "agentnet.prompts.Verdict: Verdict(True, 'its reason'), or Verdict(None, '', 'no_answer')"
+            )
+        if verdict.decision is None and not verdict.problem:
+            return verdict._replace(problem="no_answer")
+        return verdict
+
+    def _render(self, kind: str, news: int, profile: int) -> Question:
+        item, of_profile = self.items[news], Profile.from_index(profile)
+        messages = self.experiment.messages(self.prompts, kind, of_profile, item)
+        # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
+        place = (self.condition * len(KINDS) + KINDS.index(kind)) * len(self.items) + news
+        number = place * N_PROFILES + profile
+        bits, hash_ = of_profile.bits, prompt_hash(messages)
+        if self.recorded.get(number, hash_) != hash_:
+            raise RunFolderError(
+                f"{self.log.path.parent}: the run was begun with another {kind} prompt to profile {bits} "
+                f"about {item.id!r} than the experiment composes now; something that it reads changed: go on "
+                "with what it began with"
+            )
+        if not self.log.is_prompt_known(number):
+            text = json.dumps(messages, ensure_ascii=False)
+            self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
+        severity = -1 if item.severity is None else item.severity
+        answers, schema = self.experiment.constraint()
+        return Question(
+            number,
+            messages,
+            {
+                "kind": kind,
+                "profile": bits,
+                "news": item.id,
+                "severity": severity,
+                "rationale": self.experiment.rationale,
+            },
+            answers,
+            schema,
+            self.experiment.max_tokens,
+        )
+
+    def _reason(self, question: Question, reply: str) -> Question:
+        return question._replace(
+            messages=self.prompts.reason_messages(question.messages, reply),
+            metadata={**question.metadata, "kind": "reason"},
+            answers=(),
+            schema=None,
+        )
+
+
+def judge_reason(text: str) -> Verdict:
+    """Take a reply to the reason prompt as the rationale that it is, whatever it says."""
+    rationale = well_formed(text).strip()
+    return Verdict(None, rationale, "" if rationale else "empty")

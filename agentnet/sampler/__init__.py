@@ -1,0 +1,11 @@
+"""From prompts to decisions: how many draws of which question, asked how.
+
+The engine hands in the draws of a step (`Draws`); a sampler gets them from a backend and records an `Answer`
+for each. Sampler modes differ in how they ask, never in the distribution of what comes back.
+"""
+
+from agentnet.sampler.call import CallSampler
+from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler
+from agentnet.sampler.pool import Pool
+
+__all__ = ["Answer", "CallSampler", "Draws", "Judge", "Pool", "Question", "Sampler"]

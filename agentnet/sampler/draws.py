@@ -1,0 +1,142 @@
+"""What passes between an engine and a sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
+
+from agentnet.backend import Messages
+
+Trouble = tuple[str, str, str | None]
+"""(kind, detail, text) of one unusable reply or one failed attempt."""
+
+
+class Verdict(Protocol):
+    """What a reply's text says (`agentnet.prompts` has the parser)."""
+
+    @property
+    def decision(self) -> bool | None:
+        """Yes, no, or neither."""
+        ...
+
+    @property
+    def rationale(self) -> str:
+        """The reason that the model gave, or ``""``."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why the text is unusable, in a word; ``""`` if it is usable."""
+        ...
+
+
+Judge = Callable[[str], Verdict]
+"""Turns the text of a reply into a verdict."""
+
+
+class Question(NamedTuple):
+    """One distinct prompt and how it may be answered.
+
+    Attributes:
+        number: Its number in the event log.
+        messages: The conversation.
+        metadata: Plain facts for the mock and for logs: ``profile``, ``news``, ``severity``, ``kind``.
+        answers: The only texts that a reply may be; empty for any.
+        schema: JSON schema of a reply, as JSON text; None for any.
+        max_tokens: Bound on a reply's tokens.
+    """
+
+    number: int
+    messages: Messages
+    metadata: Mapping[str, str | int] = MappingProxyType({})
+    answers: tuple[str, ...] = ()
+    schema: str | None = None
+    max_tokens: int = 256
+
+
+class Answer(NamedTuple):
+    """What became of one draw.
+
+    Attributes:
+        decision: 1 yes, 0 no, None missing (or not a question of yes and no).
+        missing: Why there is no usable answer: ``invalid``, ``refused``, ``content_filter``, ``length``,
+            ``context_overflow``, ``failed``, ...; None if there is one.
+        text: The reply as it came; None if none came.
+        rationale: The reason in it, ``""`` if none.
+        model: The model name as the server returned it.
+        fingerprint: The server's mark of its configuration, if it gave one.
+        prompt_tokens: Tokens in, over all asks; None if unknown.
+        completion_tokens: Tokens out, over all asks; None if unknown.
+        asks: How often the question was asked: 1, or more after unusable replies.
+        attempts: How many calls were made, retries of failed calls included; 0 if all came from a cache.
+        cached: Whether the last reply came from the cache.
+        latency_s: Seconds from the first ask to the answer.
+        troubles: (kind, detail, text) of each unusable reply and failed attempt, in order.
+    """
+
+    decision: int | None
+    missing: str | None
+    text: str | None
+    rationale: str
+    model: str
+    fingerprint: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    asks: int
+    attempts: int
+    cached: bool
+    latency_s: float
+    troubles: tuple[Trouble, ...] = ()
+
+
+Record = Callable[[int, Answer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The draws of one step of one realization: equally long sequences, one entry a draw.
+
+    Attributes:
+        kind: ``seed``, ``exposure``, ``ratio`` or ``reason``.
+        realization: Number of the realization.
+        step: Model time.
+        agents: Who is asked.
+        sources: Whose message it is about; -1 for nobody's.
+        repeats: Number of the repetition, 0 where there is one.
+        questions: What is asked.
+        temperatures: Sampling temperatures.
+        seeds: Seeds of the draws, in [0, 2^63).
+        judge: Turns a reply's text into a verdict.
+        record: Called with (position, answer) once for each draw.
+    """
+
+    kind: str
+    realization: int
+    step: int
+    agents: Sequence[int]
+    sources: Sequence[int]
+    repeats: Sequence[int]
+    questions: Sequence[Question]
+    temperatures: Sequence[float]
+    seeds: Sequence[int]
+    judge: Judge
+    record: Record
+
+    def __len__(self) -> int:
+        """Count the draws."""
+        return len(self.agents)
+
+
+class Sampler(Protocol):
+    """Gets answers for draws."""
+
+    async def draw(self, draws: Draws) -> None:
+        """Call ``draws.record`` once for every draw, in any order.
+
+        Raises:
+            BackendUnusable: No request can succeed; draws answered before are recorded.
+            RunStopped: The run was stopped; draws answered before are recorded.
+        """
+        ...

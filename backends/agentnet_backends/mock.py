@@ -1,0 +1,288 @@
+"""A backend that needs nothing: it answers by a known law instead of a language model.
+
+Runs with it cost no money and no network, and their truth is known, so that engines, fits and reports can be
+checked against it. A reply depends on the request alone (its seed and what it asks), never on time, order,
+concurrency or process: sample i of a request with seed s says yes iff ``unit(mix(s, i)) < p``, where p is the
+law's probability for the request's ``profile`` and ``severity`` (in its metadata).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from bisect import bisect
+from collections.abc import Mapping
+from itertools import accumulate, product
+from statistics import NormalDist
+from typing import Any, NamedTuple, Self
+
+from pydantic import ValidationError
+
+from agentnet.backend import Messages, Reply, Request
+from agentnet.errors import ConfigurationError, RequestRejected, TransientError
+from agentnet.streams import mix, unit
+from agentnet_backends.mock_law import PROFILES, MockOptions, explain, probability
+from agentnet_backends.mock_words import N_VARIANTS, RAMBLING, REFUSALS, decision_held, rationales, wording
+
+_CHARACTERS_PER_TOKEN = 4
+
+_VARIANT_BITS = N_VARIANTS - 1
+
+# What the words derived from a sample's own word are for.
+_TROUBLE, _LATENCY, _FIRST_TRY = 0, 1, 2
+
+# Fates of a sample, in the order of the rates.
+_RAMBLES, _REFUSES, _FAILS, _SOUND = range(4)
+
+# An instance forgets token counts and repertoires beyond so many, which costs only time.
+_REMEMBERED = 4096
+
+_Fact = str | int | None
+_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None]
+"""What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema."""
+
+_Variants = tuple[tuple[tuple[str], int], ...]
+"""The `N_VARIANTS` wordings of one answer: each the texts of a reply, and their tokens."""
+
+
+class _Repertoire(NamedTuple):
+    """What the mock may say to one kind of question, ready to be sent.
+
+    Attributes:
+        thresholds: Sample u says answer number ``bisect(thresholds, u)``; one number fewer than answers.
+        said: The variants of each answer; the first answer is the yes.
+        logprobs: Of the allowed answers; empty if any text is allowed.
+        explains: Whether the conversation already holds the decision.
+    """
+
+    thresholds: tuple[float, ...]
+    said: tuple[_Variants, ...]
+    logprobs: dict[str, float]
+    explains: bool
+
+
+class MockBackend:
+    """Answers by a law, deterministically.
+
+    What a reply looks like follows the request:
+
+    - ``answers``: exactly one of them. The one that reads "yes" (else the first) has the law's probability,
+      the others share the rest equally, and ``logprobs`` are exact (-inf for what cannot be).
+    - ``schema``: a JSON object of the keys ``share`` (boolean) and ``reason`` (string), those that the schema
+      has, in its order; a schema that requires anything else is rejected.
+    - ``kind`` "reason" in the metadata: a rationale, for the decision that the conversation's last assistant
+      message holds (for the law's own decision, where it holds none).
+    - ``rationale`` "inline" in the metadata: ``{"share": true, "reason": "..."}``.
+    - else "Yes" or "No".
+
+    The metadata's ``profile`` is a bit string such as "01101"; its ``severity`` is 0 or 1, and -1 (unknown)
+    or none count as 0. The temperature changes nothing. Texts longer than ``max_tokens`` are cut off (finish
+    ``length``), except those of ``answers``. A request for more samples begins with the samples of one for
+    fewer. Tokens are estimated: one for each 4 characters begun, at least one per text, none for roles.
+
+    Troubles (the rates) are drawn from the seed as well, aside from the decisions: an untroubled sample says
+    what it would have said without them. A transient trouble depends on how often this instance was tried
+    with the same seed and messages since it last answered them, so that trying again can help; another seed
+    has another fate altogether.
+
+    Args:
+        options: See `MockOptions`.
+
+    Examples:
+        >>> backend = MockBackend.from_options({"law": "constant", "probability": 1.0})
+        >>> asyncio.run(backend.complete(Request((("user", "Do you share it?"),)))).texts
+        ('Yes',)
+    """
+
+    about = "answers by a known law, deterministically: for trials and tests"
+    needs = "nothing"
+    name = "mock"
+
+    def __init__(self, options: MockOptions | None = None) -> None:
+        self.options = MockOptions() if options is None else options
+        self.model_name = f"mock-{self.options.law}"
+        self._probabilities = {
+            (profile, severity): probability(self.options, profile, severity)
+            for profile, severity in product((None, *PROFILES), (0, 1))
+        }
+        self._fates = tuple(
+            accumulate((self.options.invalid_rate, self.options.refusal_rate, self.options.rejected_rate))
+        )
+        self._is_slow = self.options.latency_s > 0.0
+        self._troubled = self._fates[-1] + self.options.transient_rate > 0.0
+        self._repertoires: dict[_Question, _Repertoire] = {}
+        self._prompt_tokens: dict[Messages, int] = {}
+        self._tries: dict[tuple[int, Messages], int] = {}
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, object]) -> Self:
+        """Make the mock from the ``[backend]`` table of the configuration, less its ``name``.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
+        """
+        try:
+            return cls(MockOptions.model_validate(dict(options)))
+        except ValidationError as error:
+            raise ConfigurationError("; ".join(map(explain, error.errors()))) from None
+
+    def probability(self, profile: str | None, severity: int = 0) -> float:
+        """Give the law's probability of a yes.
+
+        Args:
+            profile: Five bits; None for a request without profile.
+            severity: 0 peaceful, 1 severe, -1 unknown (counts as 0).
+
+        Raises:
+            RequestRejected: There is no such profile or severity.
+        """
+        return self._probabilities[_known(profile, severity)]
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer `request`.
+
+        Raises:
+            RequestRejected: The mock does not know its profile, severity or schema; or by ``rejected_rate``.
+            TransientError: By ``transient_rate``.
+        """
+        if self._is_slow:
+            await asyncio.sleep(self._latency_s(request.seed))
+        messages, _, n, max_tokens, answers, schema, wants_logprobs, seed, _, metadata = request
+        fact = metadata.get
+        question = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"), answers, schema)
+        repertoire = self._repertoires.get(question) or self._learn(question)
+        thresholds, said, logprobs, explains = repertoire
+        if n != 1 or explains or self._troubled:
+            return self._compose(request, repertoire)
+        word = mix(seed)
+        texts, n_tokens = said[bisect(thresholds, unit(word))][word & _VARIANT_BITS]
+        if n_tokens > max_tokens:
+            return self._compose(request, repertoire)
+        prompt_tokens = self._prompt_tokens.get(messages) or self._count(messages)
+        known = logprobs.copy() if wants_logprobs and logprobs else None
+        return Reply(texts, prompt_tokens, n_tokens, self.model_name, (), known)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+    def _learn(self, question: _Question) -> _Repertoire:
+        """Prepare for a kind of question that has not come yet."""
+        _make_room(self._repertoires)
+        learnt = self._repertoires[question] = self._repertoire(question)
+        return learnt
+
+    def _repertoire(self, question: _Question) -> _Repertoire:
+        profile, severity, kind, rationale, answers, schema = question
+        bits, level = _known(profile, severity)
+        p = self._probabilities[bits, level]
+        if answers:
+            return _closed(p, answers)
+        word = wording(kind, rationale, schema)
+        yes, no = (
+            tuple(_priced(word(share, reason)) for reason in rationales(bits, level, share=share))
+            for share in (True, False)
+        )
+        return _Repertoire((p,), (yes, no), {}, explains=kind == "reason")
+
+    def _count(self, messages: Messages) -> int:
+        _make_room(self._prompt_tokens)
+        n_tokens = self._prompt_tokens[messages] = sum(_tokens(content) for _, content in messages) or 1
+        return n_tokens
+
+    def _compose(self, request: Request, repertoire: _Repertoire) -> Reply:
+        """Answer with several samples, with troubles, or about an earlier decision."""
+        if self.options.transient_rate > 0.0:
+            self._try(request)
+        decided = decision_held(request.messages) if repertoire.explains else None
+        samples = [self._sample(request, repertoire, mix(request.seed, i), decided) for i in range(request.n)]
+        texts, finish = zip(*samples, strict=True)
+        logprobs = (
+            repertoire.logprobs.copy() if request.logprobs and texts[0] in repertoire.logprobs else None
+        )
+        return Reply(
+            texts,
+            self._count(request.messages),
+            sum(map(_tokens, texts)),
+            self.model_name,
+            () if set(finish) == {"stop"} else finish,
+            logprobs,
+        )
+
+    def _sample(
+        self, request: Request, repertoire: _Repertoire, word: int, decided: int | None
+    ) -> tuple[str, str]:
+        """Make the text of the sample whose word is `word`, and why it ended."""
+        variant = word & _VARIANT_BITS
+        fate = bisect(self._fates, unit(mix(word, _TROUBLE))) if self._troubled else _SOUND
+        if fate == _FAILS:
+            raise RequestRejected("the mock rejects this request on purpose (backend.rejected_rate)")
+        if fate == _REFUSES:
+            return REFUSALS[variant], "refusal"
+        if fate == _RAMBLES:
+            text = RAMBLING[variant]
+        else:
+            answer = bisect(repertoire.thresholds, unit(word)) if decided is None else decided
+            text = repertoire.said[answer][variant][0][0]
+        if text in repertoire.logprobs or _tokens(text) <= request.max_tokens:
+            return text, "stop"
+        return text[: request.max_tokens * _CHARACTERS_PER_TOKEN], "length"
+
+    def _try(self, request: Request) -> None:
+        """Fail this try if one of its samples says so; the next try draws anew."""
+        key = (request.seed, request.messages)
+        tries = self._tries.get(key, 0)
+        self._tries[key] = tries + 1
+        words = (mix(mix(request.seed, i), _FIRST_TRY + tries) for i in range(request.n))
+        if any(unit(word) < self.options.transient_rate for word in words):
+            raise TransientError(
+                f"the mock fails try {tries + 1} of this request on purpose (backend.transient_rate)",
+                kind="simulated",
+            )
+        del self._tries[key]
+
+    def _latency_s(self, seed: int) -> float:
+        # The middle of one of 2^52 intervals: never 0 and never 1, where the normal quantile is infinite.
+        u = ((mix(mix(seed), _LATENCY) >> 12) + 0.5) * 2.0**-52
+        spread = self.options.latency_spread
+        return self.options.latency_s * math.exp(spread * NormalDist().inv_cdf(u) - spread**2 / 2.0)
+
+
+def _known(profile: str | int | None, severity: str | int | None) -> tuple[str | None, int]:
+    """Read a request's profile and severity; an unknown severity becomes 0."""
+    if profile is not None and profile not in PROFILES:
+        raise RequestRejected(
+            f"the mock knows no profile {profile!r}: metadata['profile'] must be five bits such as '01101'",
+            kind="unknown_profile",
+        )
+    if severity not in {None, -1, 0, 1}:
+        raise RequestRejected(
+            f"the mock knows no severity {severity!r}: metadata['severity'] must be 0, 1 or -1 (unknown)",
+            kind="unknown_severity",
+        )
+    return profile, 1 if severity == 1 else 0
+
+
+def _closed(p: float, answers: tuple[str, ...]) -> _Repertoire:
+    """Prepare for a question that allows only `answers`; `p` is the probability of the yes among them."""
+    yes = next((answer for answer in answers if answer.casefold() == "yes"), answers[0])
+    others = [answer for answer in answers if answer != yes]
+    shares = [p, *[(1.0 - p) / len(others)] * len(others)] if others else [1.0]
+    said = tuple((_priced(answer),) * N_VARIANTS for answer in (yes, *others))
+    logprobs = {
+        answer: math.log(share) if share > 0.0 else -math.inf
+        for answer, share in zip((yes, *others), shares, strict=True)
+    }
+    return _Repertoire(tuple(accumulate(shares[:-1])), said, logprobs, explains=False)
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // _CHARACTERS_PER_TOKEN) or 1
+
+
+def _priced(text: str) -> tuple[tuple[str], int]:
+    return (text,), _tokens(text)
+
+
+def _make_room(memory: dict[Any, Any]) -> None:
+    if len(memory) >= _REMEMBERED:
+        memory.clear()

@@ -1,0 +1,221 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hypothesis
+import numpy as np
+import pytest
+
+from agentnet.backend import Backend, make_backend
+from agentnet.cli import main
+from agentnet.config import EngineSettings, LogSettings, Settings
+from agentnet.events import EventLog, Run, create_log
+from agentnet.experiment import Experiment, Source
+from agentnet.runner import Prepared, Runner, create
+from agentnet.runner.prepare import make_plan
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+# A deadline is an assertion on wall time.
+hypothesis.settings.register_profile("agentnet", deadline=None)
+hypothesis.settings.load_profile("agentnet")
+
+SMALL = """
+from agentnet import CascadeExperiment
+
+class Small(CascadeExperiment):
+    n_agents = 32
+    degree = 3
+    steps = 6
+    repeats = 2
+    items_per_severity = 1
+"""
+
+
+class Outcome(NamedTuple):
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run ``agentnet ARGUMENTS`` in this process, in an empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in __import__("os").environ if name.upper().startswith("AGENTNET_")]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["agentnet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        code = stopped.value.code
+        return Outcome(code if isinstance(code, int) else 1, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Write a small experiment file: 4 realizations of 32 agents."""
+    path = tmp_path / "small.py"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="session")
+def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]:
+    """Make the run folder of an experiment, ready to be played; experiments may hold objects.
+
+    Several experiments are played as the conditions of one run.
+    """
+
+    def new_run(
+        *experiments: Experiment, seed: int = 0, log: dict[str, Any] | None = None, **engine: Any
+    ) -> Prepared:
+        settings = Settings(
+            seed=seed,
+            engine=EngineSettings(**engine),
+            log=LogSettings(parquet=False, **(log or {})),
+        )
+        items = tuple(experiments[0].choose_news(seed))
+        prompts = tuple(experiment.load_prompts() for experiment in experiments)
+        plan = make_plan(experiments, len(items))
+        folder = tmp_path_factory.mktemp("played") / "run"
+        prepared = Prepared(folder, settings, experiments, prompts, items, plan)
+        create(prepared, Source(Path("made_by_a_test.py"), ""), backend="test", model_name="test-1")
+        return prepared
+
+    return new_run
+
+
+@pytest.fixture(scope="session")
+def play(new_run: Callable[..., Prepared]) -> Callable[..., Run]:
+    """Play an experiment to its end, by default on the mock's default law; see `new_run`."""
+
+    def play(*experiments: Experiment, backend: Backend | None = None, **how: Any) -> Run:
+        prepared = new_run(*experiments, **how)
+        asyncio.run(Runner(prepared, backend or make_backend("mock", {})).play())
+        return Run(prepared.folder)
+
+    return play
+
+
+_EVENT = {
+    "realization": 0,
+    "kind": "exposure",
+    "step": 1,
+    "agent": 0,
+    "source": 1,
+    "repeat": 0,
+    "prompt": 0,
+    "temperature": 1.0,
+    "decision": 1,
+    "missing": None,
+    "reply": None,
+    "prompt_tokens": 10,
+    "completion_tokens": 2,
+    "asks": 1,
+    "attempts": 1,
+    "cached": False,
+    "latency_s": 0.5,
+    "at": 1.7e9,
+}
+
+
+@pytest.fixture(scope="session")
+def event_row() -> Callable[..., tuple[Any, ...]]:
+    """Make a row of table events from what matters of it."""
+
+    def event_row(**changes: object) -> tuple[Any, ...]:
+        assert set(changes) <= set(_EVENT)
+        return tuple((_EVENT | changes).values())
+
+    return event_row
+
+
+@pytest.fixture
+def new_log(tmp_path: Path) -> Callable[..., Path]:
+    """Make a new run folder with an empty event log."""
+    numbers = count()
+
+    def new_log(**meta: object) -> Path:
+        folder = tmp_path / f"run-{next(numbers)}"
+        create_log(folder, {"backend": "mock", **meta}, [(0, "N1", 1, "hash", "text", "{}")])
+        return folder
+
+    return new_log
+
+
+@pytest.fixture(scope="session")
+def sample_folder(
+    tmp_path_factory: pytest.TempPathFactory, event_row: Callable[..., tuple[Any, ...]]
+) -> Path:
+    """Write the log of a small run: a cascade that wins over three agents, and one that nobody starts.
+
+    The first network's agents have names; edges 2-0, 2-3, 0-1 and 2-1 won somebody over.
+    """
+    edges = np.array([(0, 1), (0, 2), (1, 2), (2, 3), (3, 4)], dtype="<i4").tobytes()
+    names = json.dumps(["Ana", "Björn & Co", "<Ćela>", "bell \x07", "E"], ensure_ascii=False)
+    profiles = ["01101", "00000", "11111", "10000", "00001"]
+    decisions = [
+        ("seed", 0, 4, -1, 0, "No."),
+        ("seed", 0, 2, -1, 1, "Yes!"),
+        ("exposure", 1, 0, 2, 1, "Yes!"),
+        ("exposure", 1, 1, 2, 0, "No."),
+        ("exposure", 1, 3, 2, 1, "Yes!"),
+        ("exposure", 2, 1, 0, 1, "Yes, now."),
+        ("exposure", 2, 1, 2, 1, "Yes!"),
+        ("exposure", 2, 4, 3, None, "Perhaps"),
+    ]
+
+    def write(log: EventLog) -> None:
+        log.add("networks", [("net-a", "file", 5, 5, edges, names), ("net-b", "none", 3, 0, b"", None)])
+        log.add("prompts", [(0, "prompt hash", "exposure", "01101", 0, "[]")])
+        for number, network, *end in (0, "net-a", "finished", 2, 2), (1, "net-b", "unstarted", None, 0):
+            log.add("realizations", [(number, "{}", 0, number, network, 7, "running", None, None, 1.0, None)])
+            log.add("ends", [(*end, 2.0, number)])
+        log.add("agents", [(0, agent, bits, None) for agent, bits in enumerate(profiles)])
+        log.add("agents", [(1, agent, "00000", None) for agent in range(3)])
+        for kind, step, agent, source, decision, text in decisions:
+            place = {"kind": kind, "step": step, "agent": agent, "source": source}
+            reply = log.reply_number(text, f"because {text}", "model-1", None)
+            missing = "invalid" if decision is None else None
+            log.add_event(event_row(**place, decision=decision, missing=missing, reply=reply))
+        why = log.reply_number("It matters.", "It matters.", "model-1", None)
+        log.add_event(event_row(kind="reason", agent=0, source=2, decision=None, reply=why))
+        log.add("troubles", [(None, 0, "exposure", 2, 4, 3, 0, "invalid", "neither", "Perhaps", 1.0)])
+        log.add("steps", [(0, 0, 0, 2, 2, 1, 0, 1), (0, 1, 3, 3, 3, 2, 0, 3), (0, 2, 2, 2, 3, 2, 1, 4)])
+        log.add("engagements", [(0, 0, 2), (1, 0, 0), (1, 0, 3), (2, 0, 1)])
+        log.add_incident("finished")
+        log.set_meta(status="finished")
+
+    async def play(folder: Path) -> None:
+        async with EventLog(folder) as log:
+            write(log)
+
+    folder = tmp_path_factory.mktemp("sample") / "run"
+    create_log(folder, {"backend": "mock", "status": "running"}, [(0, "N1", 1, "hash", "text", "{}")])
+    asyncio.run(play(folder))
+    return folder
+
+
+@pytest.fixture
+def sample_run(tmp_path: Path, sample_folder: Path) -> Callable[[], Run]:
+    """Copy the sample run to a new folder, free to be spoilt."""
+    numbers = count()
+    return lambda: Run(shutil.copytree(sample_folder, tmp_path / f"sample-{next(numbers)}"))

@@ -1,0 +1,142 @@
+"""The rooms import each other one way only, and heavy libraries are imported where they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import networkx as nx
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends" / "agentnet_backends"}
+
+# Room -> rooms it may import. A room is a module or a package directly under agentnet.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "streams": set(),
+    "network": {"errors", "streams"},
+    "profiles": {"errors", "streams"},
+    "news": {"errors", "streams"},
+    "prompts": {"errors", "profiles", "news"},
+    "backend": {"errors"},
+    "stack": {"errors", "streams", "backend", "config"},
+    "config": {"errors"},
+    "events": {"errors"},
+    "sampler": {"errors", "streams", "backend", "prompts"},
+    "journal": {"errors", "streams", "events", "sampler"},
+    "exposures": {"network"},
+    "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
+    "ratios": {"profiles", "streams", "journal"},
+    "experiment": {"errors", "network", "profiles", "news", "prompts", "exposures"},
+    "runner": {
+        *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
+        *("sampler", "network", "profiles", "news", "prompts", "stack"),
+    },
+    "testing": {"errors", "streams", "backend"},
+    "analysis": {"errors", "events"},
+    "cli": {
+        *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
+        *("sampler", "testing"),
+    },
+}
+HEAVY = {
+    "aiohttp",
+    "matplotlib",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "statsmodels",
+    "torch",
+    "transformers",
+}
+
+
+def modules() -> Iterator[tuple[str, str, Path]]:
+    """Yield (package, dotted name, file) of every module."""
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            yield package, ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imported(path: Path, *, top_level_only: bool = False) -> Iterator[str]:
+    """Yield the dotted names that a file imports, less those for type checkers only."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; write the whole name"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(dotted: str) -> str:
+    """Name the room of ``agentnet.X...``; the package itself is ``agentnet``."""
+    parts = dotted.split(".")
+    known = set(ALLOWED)
+    return parts[1] if len(parts) > 1 and parts[1] in known else "agentnet"
+
+
+def test_every_room_imports_only_what_it_may() -> None:
+    for package, name, path in modules():
+        here = room(name)
+        if package != "agentnet" or here == "agentnet":
+            continue
+        for target in imported(path):
+            if target.split(".")[0] == "agentnet":
+                there = room(target)
+                assert there in ALLOWED[here] | {here, "agentnet"}, f"{name} imports {target}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    found = {name.split(".")[1] for package, name, _ in modules() if package == "agentnet" and "." in name}
+    assert found <= set(ALLOWED)
+
+
+def test_agentnet_never_imports_the_bundled_backends() -> None:
+    for package, name, path in modules():
+        if package == "agentnet":
+            assert not any(target.startswith("agentnet_backends") for target in imported(path)), name
+
+
+def test_the_bundled_backends_know_only_the_contract() -> None:
+    for package, name, path in modules():
+        if package == "agentnet_backends":
+            for target in imported(path):
+                if target.split(".")[0] == "agentnet":
+                    assert room(target) in {"backend", "errors", "streams"}, f"{name} imports {target}"
+
+
+def test_modules_import_each_other_without_circles() -> None:
+    names = {name for _, name, _ in modules()}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for _, name, path in modules():
+        for target in imported(path):
+            found = target if target in names else target.rpartition(".")[0]
+            if found in names and found != name and not name.startswith(f"{found}."):
+                graph.add_edge(name, found)
+    # A package and its own modules count as one place only where the module is above: checked by the filter.
+    circles = [circle for circle in nx.simple_cycles(graph) if len(circle) > 1]
+    assert circles == []
+
+
+def test_heavy_libraries_are_imported_where_they_are_used() -> None:
+    for _, name, path in modules():
+        for target in imported(path, top_level_only=True):
+            assert target.split(".")[0] not in HEAVY, f"{name} imports {target} at the top"
+
+
+@pytest.mark.parametrize("module", ["agentnet", "agentnet.backend", "agentnet.cli"])
+def test_importing_is_light(module: str) -> None:
+    code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
