@@ -229,6 +229,7 @@ def fit_mean_field(
     engaged_fraction: ArrayLike,
     *,
     degree: ArrayLike,
+    degree_share: ArrayLike | None = None,
     group_share: ArrayLike = (1.0,),
     initial_share: ArrayLike | None = None,
     n_bootstrap: int = 200,
@@ -245,6 +246,7 @@ def fit_mean_field(
         engaged_fraction: Curves E(t) after steps 0..T, shape ``(n_realizations, n_steps + 1)``, or one curve.
         degree: Number of neighbours: one for a regular network, or that of each agent, shape ``(n_agents,)``,
             for the degree-based law.
+        degree_share: Fraction of agents with each degree; if given, `degree` lists different degrees.
         group_share: Fraction of the population in each group; one group is the one-rate law.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
         n_bootstrap: Number of resamples; 0 for no intervals.
@@ -260,14 +262,14 @@ def fit_mean_field(
     checked_level(level)
     share = checked_shares("group_share", group_share)
     curves = checked_curves(engaged_fraction, share.size)
-    degrees, degree_share = _degree_classes(degree)
+    degrees, shares = _degree_classes(degree, degree_share)
     first = share if initial_share is None else checked_shares("initial_share", initial_share, share.size)
     start = MeanFieldLaw(
         tau=(0.0,) * share.size,
         group_share=tuple(share.tolist()),
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degrees=tuple(degrees.tolist()),
-        degree_share=tuple(degree_share.tolist()),
+        degree_share=tuple(shares.tolist()),
     )
     found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
     law = replace(start, tau=tuple(found.values.tolist()))
@@ -302,10 +304,12 @@ def _curve_law(law: MeanFieldLaw, n_steps: int) -> CurveLaw:
     return CurveLaw(names, family, 0.0, 100.0 / law.mean_degree, rates)
 
 
-def _degree_classes(degree: ArrayLike) -> tuple[Array, Array]:
+def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, Array]:
     degrees = np.atleast_1d(np.asarray(degree, dtype=np.float64))
     if degrees.ndim != 1 or not degrees.size or not (degrees >= 0).all() or not degrees.any():
         raise DesignError("degree must be the number of neighbours of all agents, or of each, and not all 0")
+    if share is not None:
+        return degrees, checked_shares("degree_share", share, degrees.size)
     values, count = np.unique(degrees, return_counts=True)
     return values, count / count.sum()
 
