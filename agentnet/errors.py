@@ -118,11 +118,16 @@ class TransientError(BackendError):
         message: What happened.
         kind: A short stable word for counts and events, such as ``"rate_limit"``.
         retry_after_s: The server's own hint, in seconds.
+
+    Attributes:
+        took_s: How long the attempt took, in seconds, without the wait for its turn; None if nobody measured
+            it (the in-flight limit does).
     """
 
     def __init__(self, message: str, *, kind: str = "transient", retry_after_s: float | None = None) -> None:
         super().__init__(message, kind=kind)
         self.retry_after_s = retry_after_s
+        self.took_s: float | None = None
 
 
 class RequestRejected(BackendError):
@@ -150,7 +155,15 @@ class BackendUnusable(BackendError):
 
 
 class RunStopped(WorldError):
-    """A bound or a policy that the user chose ended the run before its end."""
+    """A bound or a policy that the user chose ended the run before its end.
+
+    Attributes:
+        attempts: How many calls were made for the request that met the bound (a retrying wrapper sets it).
+        troubles: The kinds of trouble of those calls.
+    """
+
+    attempts: int = 0
+    troubles: tuple[str, ...] = ()
 
 
 class Interrupted(RunStopped):

@@ -35,6 +35,7 @@ from agentnet.config.sections import (
     SamplerSettings,
     Section,
     Settings,
+    StackSettings,
 )
 from agentnet.config.values import parse_value, toml_text
 
@@ -50,6 +51,7 @@ __all__ = [
     "SamplerSettings",
     "Section",
     "Settings",
+    "StackSettings",
     "configuration_for_resume",
     "load_configuration",
     "parse_value",

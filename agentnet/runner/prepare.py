@@ -93,7 +93,10 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
             "news": settings.news.path,
             "news_columns": settings.news.columns,
             "news_kind": settings.news.kind,
+            "news_severity": settings.news.severity,
         }
+    elif settings.news.severity is not None:
+        overrides["news_severity"] = settings.news.severity
     experiment = source.load()(**overrides)
     if not isinstance(experiment, CascadeExperiment | ResponseRatioExperiment):
         raise DesignError(
