@@ -12,6 +12,7 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
 from agentnet.report.figures.sketch import Sketch
 
 
@@ -95,4 +96,5 @@ def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
 
 def sketches(material: Material) -> Iterator[Sketch]:
     """Make the figures without rendering them; to be used under `house_style`."""
-    yield from ()
+    fits = material.fits
+    yield from (curve_sketch(fits, each) for each in CURVE_FIGURES)
