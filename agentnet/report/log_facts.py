@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.read import digest
@@ -251,6 +254,13 @@ def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
                 f"{run.path} is damaged: it is not as it was written ({type(error).__name__}: {error}); go "
                 "on with a copy of the run"
             ) from error
+
+
+def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
+    """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
+    overrides = run.meta["experiment"]["conditions"][condition]
+    rows = run.rows("SELECT realization, condition FROM realizations ORDER BY realization")[1]
+    return np.array([number for number, text in rows if json.loads(text) == overrides], dtype=np.int64)
 
 
 def _read(
