@@ -13,6 +13,12 @@ from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
 from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
+from agentnet.report.figures.growth import growth_sketch
+from agentnet.report.figures.missing import missing_sketch
+from agentnet.report.figures.probability import group_sketch, profile_sketch
+from agentnet.report.figures.ranking import ranking_sketch
+from agentnet.report.figures.ratios import ratio_sketch
+from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch
 
 
@@ -97,4 +103,17 @@ def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
 def sketches(material: Material) -> Iterator[Sketch]:
     """Make the figures without rendering them; to be used under `house_style`."""
     fits = material.fits
-    yield from (curve_sketch(fits, each) for each in CURVE_FIGURES)
+    curves = {each.name: curve_sketch(fits, each) for each in CURVE_FIGURES}
+    cavity = curves.pop("cavity_curves")
+    drawn = [
+        severity_sketch(material.severity_clusters),
+        ratio_sketch(material.ratios, material.ratio_groups),
+        growth_sketch(fits),
+        profile_sketch(fits),
+        *curves.values(),
+        group_sketch(fits),
+    ]
+    yield from sorted(drawn, key=lambda sketch: int(sketch.number))
+    yield ranking_sketch(fits)
+    yield cavity
+    yield missing_sketch(material.tables)

@@ -24,7 +24,7 @@ from agentnet.report.figures.style import (
     grid_of_axes,
     legend_above,
     new_figure,
-    whole_steps,
+    steps_along,
 )
 from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
 
@@ -64,7 +64,9 @@ CURVE_FIGURES: Final = (
     CurveFigure("figure10_population_mean_field", "10", "group_rates", "mean-field law", "population"),
     CurveFigure("figure11_severity_mean_field", "11", "group_rates", "mean-field law", "severity"),
     CurveFigure("figure12_groups_mean_field", "12", "group_rates", "mean-field law", "groups"),
-    CurveFigure("figure14_population_group_logistic", "14", "group_logistic", "group logistic law", "population"),
+    CurveFigure(
+        "figure14_population_group_logistic", "14", "group_logistic", "group logistic law", "population"
+    ),
     CurveFigure("figure15_severity_group_logistic", "15", "group_logistic", "group logistic law", "severity"),
     CurveFigure("figure16_groups_group_logistic", "16", "group_logistic", "group logistic law", "groups"),
     CurveFigure("cavity_curves", "", "cavity", "cavity law", "all"),
@@ -169,8 +171,7 @@ def _drawn(panels: list[Panel], law: LawFit) -> Figure:
             axes.set_ylabel("engaged fraction")
         if place >= len(panels) - n_columns:
             axes.set_xlabel("step")
-    fullest = max(range(len(every)), key=lambda place: len(every[place].get_lines()))
-    legend_above(figure, every[fullest])
+    legend_above(figure, every)
     return figure
 
 
@@ -183,9 +184,8 @@ def _draw_panel(axes: Axes, panel: Panel, law: LawFit, *, brief: bool) -> None:
         draw_curve(axes, curve, ALONE, "fitted to this severity alone")
     if panel.share is not None:
         axes.axhline(panel.share, color=BLACK, linestyle=(0, (1, 2)), linewidth=1.0, label="all of the group")
-    whole_steps(axes)
-    axes.set_xlim(0, max(comparison.observed.mean.size - 1, 1))
-    axes.set_ylim(0.0, _ceiling(panel))
+    steps_along(axes, comparison.observed.mean.size - 1)
+    axes.set_ylim(-0.015 * _ceiling(panel), _ceiling(panel))
     axes.set_title(f"{panel.name}\n{_distance(comparison, brief=brief)}", fontsize=SMALL if brief else 9.0)
 
 

@@ -6,12 +6,13 @@ or a hatching tells as well, so that a figure survives a printer without colours
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -116,15 +117,23 @@ def grid_of_axes(figure: Figure, n_axes: int, n_columns: int, **shared: Any) -> 
     return every[:n_axes]
 
 
-def legend_above(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
-    """Put the legend of `axes` above everything, where no data can be."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=min(n_columns, len(handles)))
+def legend_above(figure: Figure, every: Iterable[Axes], n_columns: int = 4) -> None:
+    """Put one legend of all axes above everything, where no data can be."""
+    named: dict[str, Artist] = {}
+    for axes in every:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        n_columns = min(n_columns, len(named))
+        figure.legend(
+            list(named.values()), list(named), loc="outside upper center", ncols=n_columns, handlelength=3.0
+        )
 
 
-def whole_steps(axes: Axes) -> None:
-    """Put the ticks of the x axis at whole steps."""
+def steps_along(axes: Axes, n_steps: int) -> None:
+    """Let the x axis show steps 0 to `n_steps`, with room for the marks at both ends and ticks at whole steps."""
     from matplotlib.ticker import MaxNLocator
 
+    room = 0.025 * max(n_steps, 1)
+    axes.set_xlim(-room, max(n_steps, 1) + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))

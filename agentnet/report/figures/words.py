@@ -41,9 +41,7 @@ def drawable(text: str, limit: int) -> str:
     from matplotlib.font_manager import findfont, get_font
 
     has = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(
-        each if ord(each) in has else _UNDRAWABLE for each in shortened(cleaned(text), limit)
-    )
+    return "".join(each if ord(each) in has else _UNDRAWABLE for each in shortened(cleaned(text), limit))
 
 
 def spelled(value: float, digits: int = 3) -> str:
