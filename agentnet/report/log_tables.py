@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
 from agentnet.report.log_facts import LogFacts
@@ -232,7 +233,21 @@ def in_words(value: object) -> str:
         return "; ".join(f"{key}: {in_words(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _without_folder(text: str) -> str:
+    """Leave out the folders of an absolute path: who reads a report need not know where its author's files lie.
+
+    Examples:
+        >>> _without_folder("/home/ana/posts.csv")
+        '.../posts.csv'
+    """
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(text)
+        if path.is_absolute() and "\n" not in text:
+            return f".../{path.name}"
+    return text
 
 
 def decisions_table(sample: Sample) -> Table:

@@ -91,7 +91,7 @@ def items_table(ratios: ResponseRatios) -> Table:
     )
 
 
-def groups_table(groups: ProfileGroups, level: float) -> Table:
+def groups_table(groups: ProfileGroups) -> Table:
     """List the groups of profiles that Tukey's test makes, beside the published rates."""
     two = groups.n_groups == len(paper.GROUP_RATES)
     rows: list[tuple[Cell, ...]] = [
@@ -117,14 +117,14 @@ def groups_table(groups: ProfileGroups, level: float) -> Table:
             "profiles": "which",
         },
         rows=tuple(rows),
-        notes=tuple(_group_notes(groups, level, comparable=two)),
+        notes=tuple(_group_notes(groups, comparable=two)),
     ).without_empty_columns()
 
 
-def _group_notes(groups: ProfileGroups, level: float, *, comparable: bool) -> list[str]:
+def _group_notes(groups: ProfileGroups, *, comparable: bool) -> list[str]:
     notes = [
         "Profiles are sorted by their mean ratio and cut wherever every profile below differs significantly "
-        f"from every one above (all pairs together at {1 - level:.2g})."
+        f"from every one above (all pairs together at level {groups.test.alpha:.2g})."
     ]
     notes += [f"{note[0].upper()}{note[1:]}." for note in groups.notes]
     if groups.stability is not None and groups.stability.n_resamples:
