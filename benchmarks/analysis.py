@@ -34,7 +34,7 @@ from agentnet.analysis.cells import count_cells
 from agentnet.analysis.logistic import fit_full, fit_main_effects
 from agentnet.analysis.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.pairing import Table, regular_tables
-from agentnet.analysis.simulate import InferredCascades, simulate
+from agentnet.analysis.simulation import InferredCascades, simulate
 
 Task = Callable[[int], object]
 """One turn's work; takes the turn's number as a seed."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from agentnet.analysis.cavity import CavityLaw, fit_cavity
-from agentnet.analysis.simulate import simulate
+from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]

@@ -20,7 +20,7 @@ from agentnet.analysis.binomial import BinomialCells
 from agentnet.analysis.cells import Cells
 from agentnet.analysis.inference import clustered, likelihood_ratio, wald
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
-from agentnet.analysis.simulate import simulate
+from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError, InternalError
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from scipy.stats import chi2
 from agentnet.analysis import fitting, mean_field, solver
 from agentnet.analysis.fitting import nrmse, rmse
 from agentnet.analysis.mean_field import MeanFieldFit, MeanFieldLaw, fit_mean_field
-from agentnet.analysis.simulate import simulate
+from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentnet.analysis.fitting import rmse
-from agentnet.analysis.simulate import InferredCascades, simulate
+from agentnet.analysis.simulation import InferredCascades, simulate
 from agentnet.analysis.spread import AskingRule, RowLinks, Spread, TableLinks, never
 from agentnet.errors import DesignError, InternalError
 

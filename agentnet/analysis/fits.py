@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LawFit:
     """One law fitted to a run.
 
@@ -107,7 +107,7 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Fits:
     """The laws of a run.
 
@@ -230,6 +230,7 @@ class _Fitter:
 
     def all(self, names: Iterable[LawName], progress: Progress) -> Fits:
         """Fit and judge them all."""
+        observed = Observed.of(self.tables, self.grouping.group, seed=self.resamples.seed)
         laws: list[LawFit] = []
         refused: list[Refused] = []
         scores: list[Score] = []
@@ -238,7 +239,7 @@ class _Fitter:
             named = title(name, self.grouping.n_groups)
             try:
                 progress(f"fitting the {named}")
-                laws.append(self.one(name))
+                laws.append(self.one(name, observed))
                 progress(f"judging the {named}")
                 scores.append(self.judge(laws[-1], judged))
             except (InputError, DesignError) as error:
@@ -261,13 +262,12 @@ class _Fitter:
             seed=self.resamples.seed,
         )
 
-    def one(self, law: LawName) -> LawFit:
+    def one(self, law: LawName, observed: Observed) -> LawFit:
         """Fit one law and compare its curves with the run's."""
         fit = fit_law(law, self.tables, self.grouping, self.resamples)
-        observed = Observed.of(self.tables, self.grouping.group)
         drawn = Streams(self.resamples.seed).integer("in sample", law)
         seen = outlook(law, fit, self.tables, self.grouping, observed.views, n_runs=self.n_runs, seed=drawn)
-        comparisons = compare(observed, seen, seed=self.resamples.seed)
+        comparisons = compare(observed, seen)
         warnings = (*fit.warnings, *design_warnings(law, self.tables, fit))
         if isinstance(fit, LogisticFit):
             return self._of_decisions(law, fit, comparisons, warnings)
@@ -348,6 +348,6 @@ class _Fitter:
             return f"no decision of {tables.n_exposures} exposures is missing"
         reasons = ", ".join(f"{reason} {n}" for reason, n in tables.missing_reasons.items())
         return (
-            f"{tables.n_missing} of {tables.n_exposures} decisions are missing ({reasons}) and left out; bounds "
-            "say what they could change"
+            f"{tables.n_missing} of {tables.n_exposures} decisions are missing ({reasons}) and left out: see "
+            "the bounds of each parameter"
         )

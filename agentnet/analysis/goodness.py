@@ -13,7 +13,8 @@ has m = infinity.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,11 @@ class NoiseFloor:
     mean: float
     quantile_95: float
 
+    def with_inferred(self, n_observed: int, n_inferred: int | None) -> NoiseFloor:
+        """Widen a floor for a curve without chance to one for the mean of inferred cascades."""
+        factor = 1.0 if n_inferred is None else math.sqrt(1 + n_observed / n_inferred)
+        return NoiseFloor(self.mean * factor, self.quantile_95 * factor)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
@@ -113,13 +119,14 @@ def noise_floor(
     covariance = _covariance(single, strata)
     if covariance is None:
         return None
-    first = len(single) if n_observed is None else n_observed
-    scale = 1 / first + (0.0 if n_inferred is None else 1 / n_inferred)
-    values = np.linalg.eigvalsh(covariance)
-    weights = values[values > 1e-6 * values[-1]] * scale / single.shape[1]
-    draws = Streams(seed).generator("noise floor").chisquare(1.0, size=(_N_DRAWS, weights.size))
-    distance = np.sqrt(draws @ weights)
-    return NoiseFloor(float(distance.mean()), float(np.quantile(distance, 0.95)))
+    values = np.linalg.eigvalsh(covariance) / (len(single) if n_observed is None else n_observed)
+    shares = np.maximum(values, 0.0) / single.shape[1]
+    # What little the small ones add is taken as certain.
+    large = shares > 1e-3 * shares[-1]
+    draws = Streams(seed).generator("noise floor").standard_normal((_N_DRAWS, int(large.sum())))
+    distance = np.sqrt(draws**2 @ shares[large] + shares[~large].sum())
+    floor = NoiseFloor(float(distance.mean()), float(np.quantile(distance, 0.95)))
+    return floor.with_inferred(len(single) if n_observed is None else n_observed, n_inferred)
 
 
 def _covariance(curves: Array, strata: Ints) -> Array | None:
@@ -182,15 +189,30 @@ class Observed:
     Attributes:
         by_group: Engaged agents of each group over all agents, shape ``(n, n_groups, n_steps + 1)``.
         severity: Shape ``(n,)``.
+        floors: The noise floor of each view for a law without chance; None where there is none.
     """
 
     by_group: Array
     severity: Ints
+    floors: Mapping[str, NoiseFloor | None]
 
     @classmethod
-    def of(cls, tables: RunTables, groups: ArrayLike) -> Observed:
-        """Take them from tables."""
-        return cls(tables.group_engaged_fraction(groups), tables.severity)
+    def of(cls, tables: RunTables, groups: ArrayLike, *, seed: int = 0) -> Observed:
+        """Take them from tables.
+
+        Args:
+            tables: The run.
+            groups: Group of each profile.
+            seed: Fixes the draws of the noise floors.
+        """
+        by_group, severity = tables.group_engaged_fraction(groups), tables.severity
+        floors = {
+            view.name: noise_floor(
+                view.curves(by_group, severity), severity=severity[view.seen(severity)], seed=seed
+            )
+            for view in views(tables.severities, by_group.shape[1])
+        }
+        return cls(by_group, severity, floors)
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -226,29 +248,27 @@ def outlook_of_law(by_group: Array, seen: tuple[View, ...]) -> Outlook:
     return {view.name: Curve(View("", None, view.group).curves(by_group[None], nothing)[0]) for view in seen}
 
 
-def compare(observed: Observed, outlook: Outlook, *, seed: int = 0) -> tuple[Comparison, ...]:
+def compare(observed: Observed, outlook: Outlook) -> tuple[Comparison, ...]:
     """Compare a law with a run, view by view.
 
     Args:
         observed: The run's curves.
         outlook: The law's curves.
-        seed: Fixes the draws of the noise floors.
     """
-    return tuple(_compared(observed, outlook, seed))
+    return tuple(_compared(observed, outlook))
 
 
-def _compared(observed: Observed, outlook: Outlook, seed: int) -> Iterator[Comparison]:
+def _compared(observed: Observed, outlook: Outlook) -> Iterator[Comparison]:
     for view in observed.views:
         if view.name not in outlook:
             continue
-        curves, inferred = view.curves(observed.by_group, observed.severity), outlook[view.name]
-        mean = curves.mean(axis=0)
-        strata = observed.severity[view.seen(observed.severity)]
+        curve = Curve.of(view.curves(observed.by_group, observed.severity))
+        inferred, floor = outlook[view.name], observed.floors[view.name]
         yield Comparison(
             view=view.name,
-            observed=Curve.of(curves),
+            observed=curve,
             inferred=inferred,
-            rmse=rmse(mean, inferred.mean),
-            nrmse=nrmse(mean, inferred.mean),
-            floor=noise_floor(curves, n_inferred=inferred.n, severity=strata, seed=seed),
+            rmse=rmse(curve.mean, inferred.mean),
+            nrmse=nrmse(curve.mean, inferred.mean),
+            floor=None if floor is None else floor.with_inferred(curve.n or 1, inferred.n),
         )

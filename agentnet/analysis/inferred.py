@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.cells import N_PROFILES
-from agentnet.analysis.simulate import InferredCascades, simulate
+from agentnet.analysis.simulation import InferredCascades, simulate
 from agentnet.analysis.tables import RunTables, checked_groups
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams

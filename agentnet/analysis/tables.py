@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.cells import N_PROFILES, Cells
-from agentnet.analysis.simulate import Seeding
+from agentnet.analysis.simulation import Seeding
 from agentnet.analysis.spread import AskingRule
 from agentnet.errors import DesignError
 

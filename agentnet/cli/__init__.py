@@ -11,6 +11,7 @@ import sys
 import click
 
 import agentnet
+from agentnet.cli.fit import fit
 from agentnet.cli.look import backends, config, export, ls, query, show
 from agentnet.cli.news import news
 from agentnet.cli.run import check, run
@@ -30,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, ls, show, query, export, backends, config, news):
+for command in (run, check, ls, show, query, export, fit, backends, config, news):
     cli.add_command(command)
 
 
