@@ -235,12 +235,21 @@ def test_groups_are_numbered_by_ascending_rate_whatever_the_order_of_profiles():
     assert found.letters == ("c", "a", "c", "b", "a")
 
 
-def test_a_chain_of_small_steps_is_one_group_that_is_not_clean_with_overlapping_letters():
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=(20, 5))
+def chain(step):
+    """Make five profiles whose means follow each other by `step` of a difference that is just significant."""
+    noise = np.random.default_rng(0).normal(size=(20, 5))
     noise = (noise - noise.mean(axis=0)) / noise.std(axis=0)
-    step = 0.6 * StudentizedRange(5, 95).critical(0.05) * math.sqrt(20 / 19 / 20)
-    ratios = 0.5 + 0.01 * (noise + step * np.arange(5))
+    just = StudentizedRange(5, 95).critical(0.05) * math.sqrt(20 / 19 / 20)
+    return 0.5 + 0.01 * (noise + step * just * np.arange(5))
+
+
+def test_neighbours_are_cut_apart_just_if_they_differ_significantly():
+    assert group_profiles(chain(0.99)).group.tolist() == [1] * 5
+    assert group_profiles(chain(1.01)).group.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_chain_of_small_steps_is_one_group_that_is_not_clean_with_overlapping_letters():
+    ratios = chain(0.6)
     found = group_profiles(ratios)
     assert found.group.tolist() == [1] * 5
     assert not found.is_clean

@@ -173,7 +173,8 @@ def _k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
 
     if n_clusters >= len(points):
         return np.zeros(len(points), dtype=np.int64)
-    # One thread: the order of sums, and with it the result, would hang on the number of processors.
+    # One thread: the order of sums, and with it the result, would hang on the number of processors. A library
+    # that is loaded later would not be bound by it: so it is entered after the imports.
     with threadpool_limits(1), warnings.catch_warnings():
         # It tells of fewer different points than clusters, which the caller sees for itself.
         warnings.simplefilter("ignore", ConvergenceWarning)
