@@ -15,6 +15,7 @@ from agentnet.analysis.tables import RatioTables, RunTables
 from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
 from agentnet.report.figures.growth import growth_sketch
 from agentnet.report.figures.missing import missing_sketch
+from agentnet.report.figures.observed import observed_sketch
 from agentnet.report.figures.probability import group_sketch, profile_sketch
 from agentnet.report.figures.ranking import ranking_sketch
 from agentnet.report.figures.ratios import ratio_sketch
@@ -114,6 +115,8 @@ def sketches(material: Material) -> Iterator[Sketch]:
         group_sketch(fits),
     ]
     yield from sorted(drawn, key=lambda sketch: int(sketch.number))
+    tables = material.tables if fits is None else fits.tables
+    yield observed_sketch(tables)
     yield ranking_sketch(fits)
     yield cavity
-    yield missing_sketch(material.tables)
+    yield missing_sketch(tables)

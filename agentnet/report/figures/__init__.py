@@ -1,1 +1,1 @@
-"""The figures of a report, one module for each kind; each builds sketches, and `render` turns them to bytes."""
+"""The figures of a report, a module for each kind, which builds sketches; `render` turns these to bytes."""

@@ -1,8 +1,8 @@
 """Probabilities of a yes by a logistic law, with their intervals, for the figures that show them.
 
 An interval is Wald's on the log-odds, by the covariance clustered by realization where there are two or more
-realizations (as for the weights themselves), with Student's t. A cell whose weight is not finite has none; what
-Firth's penalized fit says of it stands beside it, with its plain errors.
+realizations (as for the weights themselves), with Student's t. A cell whose weight is not finite has none;
+what Firth's penalized fit says of it stands beside it, with its plain errors.
 """
 
 from __future__ import annotations

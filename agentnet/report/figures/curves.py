@@ -1,4 +1,4 @@
-"""Observed beside inferred curves: of the population, by severity and by group (figures 8 to 12, 14 to 16)."""
+"""Observed beside inferred curves: population, severities, groups (figures 8 to 12 and 14 to 16)."""
 
 from __future__ import annotations
 
@@ -80,6 +80,14 @@ _TITLES: Final = {
 }
 
 
+_WHOSE: Final = {
+    "population": "Mean engaged fraction",
+    "severity": "Mean engaged fraction by the severity of the news item",
+    "groups": "Mean engaged agents of each group of profiles over all agents",
+    "all": "Mean engaged fraction (of groups: their engaged agents over all agents)",
+}
+
+
 def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
     """Draw observed and inferred curves.
 
@@ -101,8 +109,8 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
         name=of.name,
         number=of.number,
         title=title,
-        caption=_caption(fits, law, panels, of.sight),
-        alternative=sentences([_in_words(panel, law) for panel in panels]),
+        caption=sentences(_caption(fits, law, panels, of.sight)),
+        alternative=sentences(_in_words(panel, law) for panel in panels),
         figure=_drawn(panels, law),
     )
 
@@ -136,8 +144,8 @@ def _is_seen(comparison: Comparison, sight: Sight) -> bool:
 def _why_nothing(fits: Fits, sight: Sight) -> str:
     if sight == "groups":
         return (
-            "All profiles are in one group, so that its curve is that of the population; fit laws with groups "
-            "that differ."
+            "All profiles are in one group, so that its curve is that of the population; fit laws with "
+            "several groups."
         )
     names = [SEVERITY_NAMES[severity] for severity in fits.tables.severities]
     if len(names) == 1:
@@ -168,7 +176,7 @@ def _drawn(panels: list[Panel], law: LawFit) -> Figure:
     for place, (axes, panel) in enumerate(zip(every, panels, strict=True)):
         _draw_panel(axes, panel, law, brief=n_columns > 2)
         if place % n_columns == 0:
-            axes.set_ylabel("engaged fraction")
+            axes.set_ylabel("engaged fraction" if panel.share is None else "engaged, of all agents")
         if place >= len(panels) - n_columns:
             axes.set_xlabel("step")
     legend_above(figure, every)
@@ -222,27 +230,21 @@ def _distance(comparison: Comparison, *, brief: bool) -> str:
     return said
 
 
-def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> str:
+def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iterator[str]:
     tables = fits.tables
-    whose = {
-        "population": "Mean engaged fraction",
-        "severity": "Mean engaged fraction by the severity of the news item",
-        "groups": f"Mean engaged agents of each of {fits.grouping.n_groups} groups of profiles over all agents",
-        "all": "Mean engaged fraction (of groups: their engaged agents over all agents)",
-    }[sight]
-    return sentences(
-        [
-            f"{whose} after each step of {cleaned(tables.run)}, observed in "
-            f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} "
-            f"({counted(law.n_parameters, 'parameter')}{_how_inferred(law, fits)})",
-            _bands(panels),
-            _alone_words(panels, law),
-            _floor_words(panels),
-            _group_words(fits) if sight in ("groups", "all") else None,
-            missing_words(tables),
-            *(law.warnings if law.transmission_probability is None else ()),
-        ]
+    yield (
+        f"{_WHOSE[sight]} after each step of {cleaned(tables.run)}, observed in "
+        f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} "
+        f"({counted(law.n_parameters, 'parameter')}{_how_inferred(law, fits)})"
     )
+    yield _bands(panels)
+    yield from _alone_words(panels, law)
+    yield _floor_words(panels)
+    if sight in ("groups", "all"):
+        yield from _group_words(fits)
+    yield missing_words(tables)
+    if law.transmission_probability is None:
+        yield from law.warnings
 
 
 def _how_inferred(law: LawFit, fits: Fits) -> str:
@@ -258,54 +260,51 @@ def _bands(panels: list[Panel]) -> str:
         if any(getattr(panel.comparison, name).sd is not None for panel in panels)
     ]
     if not banded:
-        return "There is no band: the law is a curve without chance, and a single cascade was observed"
-    both = "Bands are" if len(banded) == 2 else f"The band of the {banded[0]} curve is"
-    return f"{both} one standard deviation of single cascades either side of the mean"
+        return "There is no band: no curve is the mean of several cascades"
+    whose = "Bands are" if len(banded) == 2 else f"The band of the {banded[0]} curve is"
+    return f"{whose} one standard deviation of single cascades either side of the mean"
 
 
-def _alone_words(panels: list[Panel], law: LawFit) -> str | None:
+def _alone_words(panels: list[Panel], law: LawFit) -> Iterator[str]:
     alone = [
         f"{panel.comparison.view} {spelled(panel.alone[1], 4)}" for panel in panels if panel.alone is not None
     ]
-    if not alone:
-        return None
-    return (
-        f"The {law.title} knows no severity; dotted, it is fitted to each severity's curve alone, with an RMSE "
-        f"of: {', '.join(alone)}"
-    )
+    if alone:
+        yield (
+            f"The {law.title} knows no severity; dotted, it is fitted to each severity's curve alone, with "
+            f"an RMSE of: {', '.join(alone)}"
+        )
 
 
 def _floor_words(panels: list[Panel]) -> str:
-    floors = [panel.comparison.floor for panel in panels]
-    if all(floor is None for floor in floors):
+    floors = [(panel.comparison.view, panel.comparison.floor) for panel in panels]
+    named = [f"{view} {spelled(floor.quantile_95, 4)}" for view, floor in floors if floor is not None]
+    if not named:
         return "How far chance alone sets such curves apart cannot be told from a single cascade"
-    named = ", ".join(
-        f"{panel.comparison.view} {spelled(floor.quantile_95, 4)}"
-        for panel, floor in zip(panels, floors, strict=True)
-        if floor is not None
-    )
     return (
-        "Chance alone is the RMSE that a perfect law has on average; in one of twenty cases it has more than: "
-        f"{named}"
+        "Chance alone is the RMSE that a perfect law has on average; in one of twenty cases it has more "
+        f"than: {', '.join(named)}"
     )
 
 
-def _group_words(fits: Fits) -> str:
+def _group_words(fits: Fits) -> Iterator[str]:
     share = fits.tables.group_share(fits.grouping.group)
-    sizes = ", ".join(
-        f"group {number + 1} {counted(size, 'profile')} and {percent(float(share[number]))} of agents"
-        for number, size in enumerate(fits.grouping.sizes)
-    )
-    return f"Groups ({fits.grouping.source}): {sizes}"
+    sizes = [
+        f"group {number} has {counted(size, 'profile')}, {percent(float(part))} of the agents"
+        for number, (size, part) in enumerate(zip(fits.grouping.sizes, share, strict=True), 1)
+    ]
+    yield f"Groups: {'; '.join(sizes)}"
+    yield fits.grouping.note
 
 
 def missing_words(tables: RunTables) -> str:
     """Say how many answers a figure of a run does without."""
     if not tables.n_missing:
         return f"None of {counted(tables.n_exposures, 'answer')} to exposures is missing"
+    are = "is" if tables.n_missing == 1 else "are"
     return (
-        f"{tables.n_missing:,} of {counted(tables.n_exposures, 'answer')} to exposures "
-        f"{'is' if tables.n_missing == 1 else 'are'} missing and engaged nobody"
+        f"{tables.n_missing:,} of {counted(tables.n_exposures, 'answer')} to exposures {are} missing and "
+        "engaged nobody"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import (
     BLACK,
+    GREY,
     INFERRED,
     OBSERVED,
     PALE,
@@ -134,8 +136,8 @@ def growth_sketch(fits: Fits | None) -> Sketch:
         name=_NAME,
         number=_NUMBER,
         title=_TITLE,
-        caption=_caption(fits, growth),
-        alternative=_in_words(growth),
+        caption=sentences(_caption(fits, growth)),
+        alternative=sentences(_in_words(growth)),
         figure=_drawn(growth),
     )
 
@@ -145,7 +147,7 @@ def _drawn(growth: Growth) -> Figure:
     left, right = grid_of_axes(figure, 2, 2)
     _draw_fractions(left, growth)
     _draw_rates(right, growth)
-    legend_above(figure, (left, right))
+    legend_above(figure, (left, right), n_columns=5)
     return figure
 
 
@@ -176,7 +178,15 @@ def _draw_rates(axes: Axes, growth: Growth) -> None:
     step = np.arange(1, growth.observed.size)
     if growth.interval is not None:
         axes.axhspan(*growth.interval, color=PALE, label="interval of λ")
-    axes.axvspan(0.5, growth.n_early + 0.5, facecolor="none", edgecolor=PALE, hatch="\\\\\\", linewidth=0)
+    axes.axvspan(
+        0.5,
+        growth.n_early + 0.5,
+        facecolor="none",
+        edgecolor=GREY,
+        hatch="\\\\",
+        linewidth=0,
+        label="early steps",
+    )
     axes.axhline(growth.rate, color=BLACK, linestyle=":")
     axes.plot(step, growth.by_step, color=OBSERVED.colour, marker=OBSERVED.marker)
     axes.plot(
@@ -188,43 +198,36 @@ def _draw_rates(axes: Axes, growth: Growth) -> None:
     axes.set_ylabel("ln E(t) − ln E(t − 1)")
 
 
-def _caption(fits: Fits, growth: Growth) -> str:
-    tables = fits.tables
-    interval = (
-        f"its {percent(fits.level)} interval ({growth.method}) is grey"
-        if growth.interval is not None
-        else "it has no interval"
+def _caption(fits: Fits, growth: Growth) -> Iterator[str]:
+    yield (
+        "How the engaged fraction grows from nearly nothing: the mean of "
+        f"{counted(fits.tables.n_realizations, 'realization')} of {cleaned(fits.tables.run)} and "
+        f"the {growth.law}, with E(0) exp(λ t), where λ is the largest eigenvalue of the law at the "
+        "state without engaged agents"
     )
-    return sentences(
-        [
-            f"How the engaged fraction grows from nearly nothing: the mean of "
-            f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)} and the {growth.law}, "
-            f"with E(0) exp(λ t), where λ is the largest eigenvalue at the state without engaged agents; {interval}",
-            f"Hatched are the early steps, over which the observed mean stays at or below {percent(EARLY)}"
-            if float(growth.observed[growth.n_early]) <= EARLY
-            else f"Hatched is the first step, at whose end more than {percent(EARLY)} are engaged already",
-            "λ is what growth starts at: of the law in continuous time, while a cascade moves in whole steps "
-            "and loses the neighbours that it has engaged already",
-        ]
+    if growth.interval is not None:
+        yield f"Grey is the {percent(fits.level)} interval of λ ({growth.method})"
+    if float(growth.observed[growth.n_early]) <= EARLY:
+        yield f"Hatched are the early steps, over which the observed mean stays within {percent(EARLY)}"
+    else:
+        yield f"Hatched is the first step, after which more than {percent(EARLY)} are engaged already"
+    yield (
+        "λ is the growth that the law, in continuous time, begins with, while a cascade moves in whole steps "
+        "and soon runs out of unengaged neighbours"
     )
 
 
-def _in_words(growth: Growth) -> str:
-    interval = (
-        ""
-        if growth.interval is None
-        else f", interval {spelled(growth.interval[0])} to {spelled(growth.interval[1])}"
-    )
-    rates = ", ".join(
-        f"{spelled(float(each))} at step {step}" for step, each in enumerate(growth.by_step[:6], 1)
-    )
+def _in_words(growth: Growth) -> Iterator[str]:
+    interval = ""
+    if growth.interval is not None:
+        interval = f", interval {spelled(growth.interval[0])} to {spelled(growth.interval[1])}"
+    yield f"The eigenvalue λ of the {growth.law} is {spelled(growth.rate)} per step{interval}"
     steps = "step 1" if growth.n_early == 1 else f"steps 1 to {growth.n_early}"
-    return sentences(
-        [
-            f"The eigenvalue λ of the {growth.law} is {spelled(growth.rate)} per step{interval}",
-            f"Over {steps} the observed engaged fraction grows from {spelled(float(growth.observed[0]), 4)} to "
-            f"{spelled(float(growth.observed[growth.n_early]), 4)}, at a rate of {spelled(growth.early)} per step; the "
-            f"law's rate over the same steps is {spelled(growth.inferred_early)}",
-            f"Observed rates of single steps: {rates}",
-        ]
+    first, last = growth.observed[0], growth.observed[growth.n_early]
+    yield (
+        f"Over {steps} the observed engaged fraction grows from {spelled(float(first), 4)} to "
+        f"{spelled(float(last), 4)}, by a rate of {spelled(growth.early)} per step; the law's rate "
+        f"over the same steps is {spelled(growth.inferred_early)}"
     )
+    rates = [f"{spelled(float(each))} at step {step}" for step, each in enumerate(growth.by_step[:6], 1)]
+    yield f"Observed rates of single steps: {', '.join(rates)}"

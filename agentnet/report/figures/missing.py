@@ -35,18 +35,15 @@ def missing_sketch(tables: RunTables | None) -> Sketch:
     if tables is None:
         return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=NO_TABLES)
     if not tables.n_missing:
-        none = (
-            f"None of {counted(tables.n_exposures, 'answer')} to exposures of {cleaned(tables.run)} is missing: "
-            "there is nothing to draw."
-        )
+        none = f"None of {counted(tables.n_exposures, 'answer')} is missing: there is nothing to draw."
         return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=none)
     missing, asked = by_cell(tables)
     return Sketch(
         name=_NAME,
         number="",
         title=_TITLE,
-        caption=_caption(tables),
-        alternative=sentences(list(_in_words(tables, missing, asked))),
+        caption=sentences(_caption(tables)),
+        alternative=sentences(_in_words(tables, missing, asked)),
         figure=_drawn(tables, missing, asked),
     )
 
@@ -87,18 +84,17 @@ def _drawn(tables: RunTables, missing: Ints, asked: Ints) -> Figure:
     return figure
 
 
-def _caption(tables: RunTables) -> str:
-    reasons = listed((f"{cleaned(reason)} {n:,}" for reason, n in tables.missing_reasons.items()), most=12)
-    return sentences(
-        [
-            f"Share of missing answers among the exposures of each profile and severity, in "
-            f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}: {tables.n_missing:,} of "
-            f"{counted(tables.n_exposures, 'answer')} ({percent(tables.n_missing / tables.n_exposures)})",
-            f"Reasons: {reasons}",
-            "A missing answer engages nobody, and no law counts it",
-            "News items of unknown severity count as peaceful ones" if UNKNOWN in tables.severities else None,
-        ]
+def _caption(tables: RunTables) -> Iterator[str]:
+    reasons = (f"{cleaned(reason)} {n:,}" for reason, n in tables.missing_reasons.items())
+    yield (
+        "Share of missing answers among the exposures of each profile and severity, in "
+        f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}: {tables.n_missing:,} of "
+        f"{counted(tables.n_exposures, 'answer')} ({percent(tables.n_missing / tables.n_exposures)})"
     )
+    yield f"Reasons: {listed(reasons, most=12)}"
+    yield "A missing answer engages nobody, and no law counts it"
+    if len(tables.severities) > 1 and UNKNOWN in tables.severities:
+        yield "News items of unknown severity count as peaceful ones"
 
 
 def _in_words(tables: RunTables, missing: Ints, asked: Ints) -> Iterator[str]:

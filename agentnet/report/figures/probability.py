@@ -1,12 +1,15 @@
-"""Who shares what: probabilities of a yes by profile (figure 7) and by group (figure 13), for each severity."""
+"""Who shares what: probabilities of a yes by profile (figure 7) and by group (figure 13)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
@@ -15,6 +18,7 @@ from agentnet.report.figures.curves import missing_words
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import (
     BLACK,
+    GREY,
     PALE,
     SMALL,
     legend_above,
@@ -27,6 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Array = NDArray[np.float64]
+
+_FEW: Final = 8
+"""Rows up to which values are written out."""
 _APART: Final = 0.17
 """Half the distance between the marks of the two severities."""
 
@@ -62,8 +70,8 @@ def _sketch(name: str, number: str, title: str, fits: Fits | None, law_name: str
         name=name,
         number=number,
         title=title,
-        caption=_caption(fits, law, chances, names),
-        alternative=sentences(list(_in_words(fits.tables, chances, names))),
+        caption=sentences(_caption(fits, law, chances, names)),
+        alternative=sentences(_in_words(fits.tables, chances, names)),
         figure=_drawn(fits.tables, chances, names),
     )
 
@@ -88,111 +96,108 @@ def severity_labels(tables: RunTables) -> dict[int, str]:
 
 
 def _drawn(tables: RunTables, chances: Chances, names: list[str]) -> Figure:
-    figure = new_figure(8.4, 4.4) if len(names) > 8 else new_figure(6.0, 4.0)
+    figure = new_figure(8.4, 4.4) if len(names) > _FEW else new_figure(6.0, 4.0)
     axes = figure.add_subplot()
     labels = severity_labels(tables)
     for severity, label in labels.items():
         shift = 0.0 if len(labels) == 1 else _APART * (2 * severity - 1)
         _draw_severity(axes, chances, severity, shift, label)
-    _draw_unknown(axes, chances, list(labels))
+    _draw_unknown(axes, unknown_rows(chances, labels))
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylim(-0.04, 1.04)
     axes.set_ylabel("probability of a yes")
     axes.grid(visible=False, axis="x")
-    if len(names) > 8:
+    if len(names) > _FEW:
         axes.tick_params("x", rotation=90, labelsize=SMALL)
     if len(names) == 32:
         axes.axvline(15.5, color=BLACK, linewidth=0.8, linestyle=(0, (4, 4)))
-        axes.set_xlabel(
-            "profile: openness, conscientiousness, extraversion, agreeableness, neuroticism; 1 is high"
-        )
+        axes.set_xlabel(f"profile: {', '.join(TRAITS)}; 1 is high")
     legend_above(figure, [axes], n_columns=3)
     return figure
 
 
 def _draw_severity(axes: Axes, chances: Chances, severity: int, shift: float, label: str) -> None:
     look = of_severity(severity)
-    at = np.arange(len(chances.estimate)) + shift
+    at = np.arange(len(chances.estimate), dtype=np.float64) + shift
     estimate, separated = chances.estimate[:, severity], chances.separated[:, severity]
-    for low, high, dotted in (
-        (chances.low, chances.high, False),
-        (chances.firth_low, chances.firth_high, True),
-    ):
-        axes.vlines(
-            at,
-            low[:, severity],
-            high[:, severity],
-            color=look.colour,
-            linewidth=1.6,
-            linestyle=":" if dotted else "-",
-        )
-    plain = np.where(separated, np.nan, estimate)
-    style = {"linestyle": "none", "marker": look.marker, "color": look.colour, "markersize": 6.0}
-    axes.plot(at, plain, **style, markeredgecolor=BLACK, markeredgewidth=0.5, label=label)
+    axes.vlines(at, chances.low[:, severity], chances.high[:, severity], color=look.colour, linewidth=1.6)
+    marks = partial(axes.plot, at, linestyle="none", color=look.colour)
+    shaped = partial(marks, marker=look.marker, markersize=6.0)
+    shaped(np.where(separated, np.nan, estimate), markeredgecolor=BLACK, markeredgewidth=0.5, label=label)
     if separated.any():
+        low, high = chances.firth_low[:, severity], chances.firth_high[:, severity]
+        axes.vlines(at, low, high, color=look.colour, linewidth=1.6, linestyle=":")
         edge = np.where(separated, estimate, np.nan)
-        axes.plot(at, edge, **style, markerfacecolor="white", label=f"{label}: separated")
-        axes.plot(
-            at,
-            chances.firth[:, severity],
-            linestyle="none",
-            marker="_",
-            markersize=8.0,
-            color=look.colour,
-            label=f"{label}: Firth's estimate",
-        )
+        shaped(edge, markerfacecolor="white", label=f"{label}: separated")
+        firth = chances.firth[:, severity]
+        marks(firth, marker="_", markersize=9.0, label=f"{label}: Firth's estimate")
+    if at.size <= _FEW:
+        _write_values(axes, at, estimate)
 
 
-def _draw_unknown(axes: Axes, chances: Chances, severities: list[int]) -> None:
-    unknown = np.flatnonzero(np.isnan(chances.estimate[:, severities]).all(axis=1))
-    for place, row in enumerate(unknown.tolist()):
-        label = "no data" if place == 0 else None
+def _write_values(axes: Axes, at: Array, values: Array) -> None:
+    for x, value in zip(at.tolist(), values.tolist(), strict=True):
+        if not np.isnan(value):
+            axes.annotate(
+                spelled(value),
+                (x, value),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=SMALL,
+            )
+
+
+def unknown_rows(chances: Chances, severities: Iterable[int]) -> list[int]:
+    """List the rows about which the data say nothing."""
+    unknown = np.isnan(chances.estimate[:, list(severities)]).all(axis=1)
+    return [int(row) for row in np.flatnonzero(unknown)]
+
+
+def _draw_unknown(axes: Axes, rows: list[int]) -> None:
+    for row in rows:
+        label = "no data" if row == rows[0] else None
         axes.axvspan(
-            row - 0.5, row + 0.5, facecolor=PALE, edgecolor=BLACK, hatch="xx", linewidth=0, label=label
+            row - 0.5, row + 0.5, facecolor=PALE, edgecolor=GREY, hatch="xx", linewidth=0, label=label
         )
 
 
-def _caption(fits: Fits, law: LawFit, chances: Chances, names: list[str]) -> str:
+def _caption(fits: Fits, law: LawFit, chances: Chances, names: list[str]) -> Iterator[str]:
     tables = fits.tables
     labels = severity_labels(tables)
-    seen = chances.estimate[:, list(labels)]
-    n_separated = int(chances.separated.sum())
-    unknown = [name for name, row in zip(names, np.isnan(seen).all(axis=1), strict=True) if row]
-    return sentences(
-        [
-            f"Probability that one exposure engages an agent, by the {law.title} fitted to the decisions of "
-            f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}",
-            f"Lines are {percent(fits.level)} intervals ({chances.method})",
-            f"Hollow marks: {counted(n_separated, 'cell')} with only yes or only no by the law, so that no finite "
-            "weight exists; dotted lines are the intervals of Firth's penalized estimate for them (plain errors)"
-            if n_separated
-            else None,
-            f"Nothing is known of: {listed(unknown)}" if unknown else None,
-            f"All news items are {next(iter(labels.values()))}" if len(labels) == 1 else None,
-            "News items of unknown severity are fitted as peaceful ones"
-            if UNKNOWN in tables.severities
-            else None,
-            missing_words(tables),
-        ]
+    yield (
+        f"Probability that one exposure engages an agent, by the {law.title} fitted to the decisions of "
+        f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}"
     )
+    yield f"Lines are {percent(fits.level)} intervals ({chances.method})"
+    if chances.separated.any():
+        n_separated = counted(int(chances.separated.sum()), "cell")
+        yield (
+            f"Hollow marks: {n_separated} in which the law knows only yes or only no, so that the weight is "
+            "infinite; beside them Firth's penalized estimate with its interval, dotted (plain errors)"
+        )
+    if unknown := [names[row] for row in unknown_rows(chances, labels)]:
+        yield f"The decisions say nothing about: {listed(unknown)}"
+    if len(labels) == 1:
+        yield f"All news items are {next(iter(labels.values()))}"
+    elif UNKNOWN in tables.severities:
+        yield "News items of unknown severity are fitted as peaceful ones"
+    yield missing_words(tables)
 
 
 def _in_words(tables: RunTables, chances: Chances, names: list[str]) -> Iterator[str]:
     for severity, label in severity_labels(tables).items():
-        yield f"News that is {label}: {', '.join(_cells_in_words(chances, names, severity))}"
+        cells = (_cell_in_words(chances, row, severity) for row in range(len(names)))
+        said = ", ".join(f"{name} {cell}" for name, cell in zip(names, cells, strict=True))
+        yield f"News items that are {label}: {said}"
 
 
-def _cells_in_words(chances: Chances, names: list[str], severity: int) -> Iterator[str]:
-    for row, name in enumerate(names):
-        value = float(chances.estimate[row, severity])
-        said = f"{name} {spelled(value)}"
-        if chances.separated[row, severity]:
-            low, high = chances.firth_low[row, severity], chances.firth_high[row, severity]
-            said += (
-                f" (separated; Firth's estimate {spelled(float(chances.firth[row, severity]))}, "
-                f"{spelled(float(low))} to {spelled(float(high))})"
-            )
-        elif not np.isnan(chances.low[row, severity]):
-            said += f" ({spelled(float(chances.low[row, severity]))} to {spelled(float(chances.high[row, severity]))})"
-        yield said
+def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
+    said = spelled(float(chances.estimate[row, severity]))
+    low, high = float(chances.low[row, severity]), float(chances.high[row, severity])
+    if chances.separated[row, severity]:
+        firth = float(chances.firth[row, severity])
+        low, high = float(chances.firth_low[row, severity]), float(chances.firth_high[row, severity])
+        return f"{said} (separated; Firth's estimate {spelled(firth)}, {spelled(low)} to {spelled(high)})"
+    return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"

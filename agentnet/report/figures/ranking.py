@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from agentnet.analysis.fits import Fits
-from agentnet.analysis.scores import Score
+from agentnet.analysis.scores import Score, Trials
 from agentnet.report.figures.absent import NO_FITS
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import BLACK, BLUE, GREEN, PALE, SMALL, VERMILION, new_figure
@@ -35,8 +35,8 @@ def ranking_sketch(fits: Fits | None) -> Sketch:
         name=_NAME,
         number="",
         title=_TITLE,
-        caption=_caption(fits),
-        alternative=sentences(list(_in_words(fits))),
+        caption=sentences(_caption(fits)),
+        alternative=sentences(_in_words(fits)),
         figure=_drawn(fits),
     )
 
@@ -96,32 +96,26 @@ def _draw_points(axes: Axes, values: list[float | None], marker: str, colour: st
 
 def _draw_mark(axes: Axes, baseline: float | None) -> None:
     if baseline is not None:
-        axes.axvline(baseline, color=BLACK, linestyle="--", linewidth=1.2)
+        axes.axvline(baseline, color=BLACK, linestyle="--", linewidth=1.2, zorder=1.5)
         axes.set_xlim(right=max(axes.get_xlim()[1], 1.1 * baseline))
 
 
-def _caption(fits: Fits) -> str:
-    judged = fits.trials
-    return sentences(
-        [
-            "RMSE between mean curves of the population; the number of parameters in brackets; best law on top, by "
-            "what is held out if that is known",
-            "Left: on the curve that the law was fitted to; grey is the range in which a perfect law would lie in 19 "
-            "of 20 cases",
-            _held_out_words(fits),
-            "There are too few steps to forecast any"
-            if judged.first_steps is None
-            else f"Right: steps {judged.first_steps + 1} to {fits.tables.n_steps}, forecast by laws fitted to steps 0 "
-            f"to {judged.first_steps}"
-            + ("; grey as on the left" if judged.forecast_floor is not None else ""),
-            *(f"{each.title}: {remark}" for each in fits.scores for remark in each.remarks),
-            *(f"The {each.title} could not be fitted: {each.reason}" for each in fits.refused),
-        ]
+def _caption(fits: Fits) -> Iterator[str]:
+    yield (
+        "RMSE between mean curves of the population, with the number of parameters in brackets; the best law "
+        "stands on top, by what was held out if that is known"
     )
+    yield (
+        "Left: on the curve that the law was fitted to; grey is where a perfect law would lie in 19 of "
+        "20 cases"
+    )
+    yield _held_out_words(fits.trials)
+    yield _forecast_words(fits)
+    yield from (f"{each.title}: {remark}" for each in fits.scores for remark in each.remarks)
+    yield from (f"The {each.title} could not be fitted: {each.reason}" for each in fits.refused)
 
 
-def _held_out_words(fits: Fits) -> str:
-    judged = fits.trials
+def _held_out_words(judged: Trials) -> str:
     if judged.held_out_by is None:
         return "There are too few realizations to hold any out"
     said = (
@@ -133,13 +127,27 @@ def _held_out_words(fits: Fits) -> str:
     return f"{said}; the dashed line is the mean curve of the other realizations in place of a law"
 
 
+def _forecast_words(fits: Fits) -> str:
+    first = fits.trials.first_steps
+    if first is None:
+        return "There are too few steps to forecast any"
+    said = f"Right: steps {first + 1} to {fits.tables.n_steps}, forecast by laws fitted to steps 0 to {first}"
+    return (
+        said
+        if fits.trials.forecast_floor is None
+        else f"{said}; grey as on the left, for laws without chance"
+    )
+
+
 def _in_words(fits: Fits) -> Iterator[str]:
+    judged = fits.trials
     for place, each in enumerate(fits.scores, 1):
         yield f"{place}: {each.title}, {counted(each.n_parameters, 'parameter')}, {', '.join(_numbers(each))}"
-    if fits.trials.baseline_rmse is not None:
-        yield f"The mean curve of the other realizations has {spelled(fits.trials.baseline_rmse, 4)} on those held out"
-    if fits.trials.forecast_floor is not None:
-        floor = fits.trials.forecast_floor
+    if judged.baseline_rmse is not None:
+        baseline = spelled(judged.baseline_rmse, 4)
+        yield f"The mean curve of the other realizations has {baseline} on those held out"
+    if judged.forecast_floor is not None:
+        floor = judged.forecast_floor
         yield (
             f"Over the later steps chance alone makes {spelled(floor.mean, 4)} on average, and more than "
             f"{spelled(floor.quantile_95, 4)} in one of twenty cases"

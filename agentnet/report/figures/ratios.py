@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
@@ -16,7 +18,7 @@ from agentnet.errors import DesignError
 from agentnet.report.figures.absent import NO_RATIOS
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import BLACK, SMALL, new_figure
-from agentnet.report.figures.words import cleaned, counted, drawable, listed, percent, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, drawable, percent, sentences, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,8 +90,8 @@ def ratio_sketch(ratios: RatioTables | None, groups: ProfileGroups | None) -> Sk
         name=_NAME,
         number=_NUMBER,
         title=_TITLE,
-        caption=_caption(ratios, arranged, groups),
-        alternative=sentences(list(_in_words(ratios, arranged, groups))),
+        caption=sentences(_caption(ratios, arranged, groups)),
+        alternative=sentences(_in_words(ratios, arranged, groups)),
         figure=_drawn(ratios, arranged),
     )
 
@@ -116,7 +118,8 @@ def _drawn(ratios: RatioTables, arranged: Arranged) -> Figure:
     every[0].set_yticks(range(arranged.profiles.size), [PROFILES[each] for each in arranged.profiles])
     every[0].set_ylabel("profile")
     bar = figure.colorbar(images[0], ax=list(every), location="bottom", shrink=0.5, aspect=30, pad=0.02)
-    bar.set_label("share of yes; hatched: no answer", fontsize=SMALL)
+    has_empty = bool(np.isnan(ratios.yes_ratio).any())
+    bar.set_label(f"share of yes{'; hatched: no answer' if has_empty else ''}", fontsize=SMALL)
     _name_groups(every[-1], arranged)
     return figure
 
@@ -150,7 +153,7 @@ def _name_groups(axes: Axes, arranged: Arranged) -> None:
     if not arranged.cuts:
         return
     edges = (0, *arranged.cuts, arranged.profiles.size)
-    for number, (first, end) in enumerate(zip(edges[:-1], edges[1:], strict=True), 1):
+    for number, (first, end) in enumerate(pairwise(edges), 1):
         axes.annotate(
             f"group {number}",
             (1.0, (first + end - 1) / 2),
@@ -162,34 +165,36 @@ def _name_groups(axes: Axes, arranged: Arranged) -> None:
         )
 
 
-def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None) -> str:
-    n_missing = int(ratios.n_missing.sum())
-    n_asked = n_missing + int(ratios.n_yes.sum() + ratios.n_no.sum())
-    n_empty = int(np.isnan(ratios.yes_ratio).sum())
-    return sentences(
-        [
-            f"Share of yes among the answers of each of 32 profiles to each of "
-            f"{counted(len(ratios.news_ids), 'news item')}: {counted(n_asked, 'question')} of "
-            f"{cleaned(ratios.run)}, to the language model {cleaned(ratios.model_name)}",
-            "Profiles are sorted by "
-            + ("group and mean ratio" if arranged.cuts else "mean ratio")
-            + "; their bits are openness, conscientiousness, extraversion, agreeableness and neuroticism",
-            _group_words(groups),
-            "No answer is missing"
-            if not n_missing
-            else f"{n_missing:,} of them have no answer and are left out",
-            f"Hatched: {counted(n_empty, 'cell')} without any answer" if n_empty else None,
-            *ratios.notes,
-        ]
+def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None) -> Iterator[str]:
+    n_missing, n_asked = int(ratios.n_missing.sum()), _n_asked(ratios)
+    yield (
+        f"Share of yes among the answers of each of {arranged.mean.size} profiles to each of "
+        f"{counted(len(ratios.news_ids), 'news item')}: {counted(n_asked, 'question')} of "
+        f"{cleaned(ratios.run)} to the language model {cleaned(ratios.model_name)}"
     )
+    order = "group and mean ratio" if arranged.cuts else "mean ratio"
+    yield f"Profiles, five bits for {', '.join(TRAITS)}, are sorted by {order}"
+    yield _group_words(groups)
+    if n_missing:
+        yield f"{n_missing:,} of the questions have no answer and are left out"
+    else:
+        yield "No answer is missing"
+    if n_empty := int(np.isnan(ratios.yes_ratio).sum()):
+        yield f"Hatched: {counted(n_empty, 'cell')} without any answer"
+    yield from ratios.notes
 
 
-def _group_words(groups: ProfileGroups | None) -> str | None:
+def _n_asked(ratios: RatioTables) -> int:
+    return int((ratios.n_yes + ratios.n_no + ratios.n_missing).sum())
+
+
+def _group_words(groups: ProfileGroups | None) -> str:
     if groups is None:
-        return None
+        return ""
+    level = f"at level {groups.test.alpha:g}"
     if groups.n_groups == 1:
-        return "Tukey's test makes one group of all profiles"
-    return f"Lines part the {groups.n_groups} groups of Tukey's test of all pairs, at level {groups.test.alpha:g}"
+        return f"Tukey's test of all pairs, {level}, makes one group of all profiles"
+    return f"Lines part the {groups.n_groups} groups made of Tukey's test of all pairs, {level}"
 
 
 def _in_words(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None) -> Iterator[str]:
@@ -197,16 +202,16 @@ def _in_words(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | N
         yes, no = int(ratios.n_yes[columns].sum()), int(ratios.n_no[columns].sum())
         share = spelled(yes / (yes + no)) if yes + no else "unknown"
         yield (
-            f"{SEVERITY_NAMES[severity].capitalize()} ({counted(columns.size, 'news item')}): the share of yes over "
-            f"all profiles is {share}"
+            f"{SEVERITY_NAMES[severity].capitalize()}, {counted(columns.size, 'news item')}: the share of "
+            f"yes over all profiles is {share}"
         )
     means = [f"{PROFILES[each]} {spelled(float(arranged.mean[each]))}" for each in arranged.profiles]
-    yield f"Mean ratios of the profiles: {listed(means, most=len(means))}"
-    if groups is not None and groups.n_groups > 1:
+    yield f"Mean ratios of the profiles: {', '.join(means)}"
+    if arranged.cuts and groups is not None:
         sizes = [
-            f"group {number}, {counted(int(size), 'profile')}, mean {spelled(float(rate))}"
+            f"group {number} has {counted(int(size), 'profile')} and a mean of {spelled(float(rate))}"
             for number, (size, rate) in enumerate(zip(groups.sizes, groups.rates, strict=True), 1)
         ]
         yield f"Groups: {'; '.join(sizes)}"
-    if (ratios.n_missing > 0).any():
-        yield f"{percent(float(ratios.n_missing.sum() / (ratios.n_yes + ratios.n_no + ratios.n_missing).sum()))} of the answers are missing"
+    if n_missing := int(ratios.n_missing.sum()):
+        yield f"{percent(n_missing / _n_asked(ratios))} of the answers are missing"

@@ -31,11 +31,11 @@ def rendered_svg(sketch: Sketch) -> str:
     attributes (a page's content policy may forbid them), ids that no other figure of a page has, lengths to
     a hundredth of a point, and title and description for screen readers.
     """
-    import matplotlib
+    import matplotlib as mpl
 
     assert sketch.figure is not None, "only what was drawn is rendered"
     written = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": sketch.name}):
+    with mpl.rc_context({"svg.hashsalt": sketch.name}):
         sketch.figure.savefig(written, format="svg", metadata=_UNDATED)
     root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib's own output of a moment ago
     for element in root.iter():

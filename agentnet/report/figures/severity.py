@@ -43,8 +43,8 @@ def severity_sketch(clusters: SeverityClusters | None) -> Sketch:
         name=_NAME,
         number=_NUMBER,
         title=_TITLE,
-        caption=_caption(clusters),
-        alternative=sentences(list(_in_words(clusters))),
+        caption=sentences(_caption(clusters)),
+        alternative=sentences(_in_words(clusters)),
         figure=_drawn(clusters),
     )
 
@@ -81,7 +81,13 @@ def _draw_histogram(axes: Axes, clusters: SeverityClusters) -> None:
         members = clusters.first_component[clusters.cluster == number]
         hatch = ("", "////", "....", "xxxx")[number % 4]
         axes.hist(
-            members, edges, histtype="stepfilled", facecolor=colour, alpha=0.6, edgecolor=BLACK, hatch=hatch
+            members,
+            edges.tolist(),
+            histtype="stepfilled",
+            facecolor=colour,
+            alpha=0.6,
+            edgecolor=BLACK,
+            hatch=hatch,
         )
     axes.set_ylabel("news items")
     axes.grid(visible=False, axis="x")
@@ -126,27 +132,23 @@ def _row_label(clusters: SeverityClusters, number: int) -> str:
     return "\n".join([f"{cluster_name(clusters, number)}: {counted(n_items, 'item')}", *labels])
 
 
-def _caption(clusters: SeverityClusters) -> str:
+def _caption(clusters: SeverityClusters) -> Iterator[str]:
     agreement = clusters.agreement
-    n_doubted = int(doubted(clusters).sum())
-    compared = (
-        f"The clusters give {percent(agreement.accuracy)} of {counted(agreement.n_items, 'item')} the severity that "
-        f"the taxonomy gives them (kappa {spelled(agreement.kappa, 2)})"
-        if agreement.n_items
-        else None
+    yield (
+        f"{counted(len(clusters.ids), 'news item')} by the first principal component of their embeddings, in "
+        f"{counted(clusters.n_clusters, 'cluster')} of {counted(clusters.n_components, 'component')}; the "
+        f"silhouette score, {spelled(clusters.score)}, is the highest of those tried (samples without "
+        f"clusters reach {spelled(clusters.noise_score)})"
     )
-    return sentences(
-        [
-            f"{counted(len(clusters.ids), 'news item')} by the first principal component of their embeddings, in "
-            f"{counted(clusters.n_clusters, 'cluster')} of {counted(clusters.n_components, 'component')}, whose "
-            f"silhouette score, {spelled(clusters.score)}, is the highest of those tried (samples without clusters "
-            f"reach {spelled(clusters.noise_score)})",
-            "Beside each cluster stand its commonest labels; height within a row means nothing",
-            compared,
-            f"Hollow: {counted(n_doubted, 'item')} that the taxonomy calls otherwise" if n_doubted else None,
-            *clusters.notes,
-        ]
-    )
+    yield "Beside each cluster stand its commonest labels; height within a row means nothing"
+    if agreement.n_items:
+        yield (
+            f"The clusters give {percent(agreement.accuracy)} of {counted(agreement.n_items, 'item')} the "
+            f"severity that the taxonomy gives (kappa {spelled(agreement.kappa, 2)})"
+        )
+    if n_doubted := int(doubted(clusters).sum()):
+        yield f"Hollow: {counted(n_doubted, 'item')} that the taxonomy calls otherwise"
+    yield from clusters.notes
 
 
 def _in_words(clusters: SeverityClusters) -> Iterator[str]:

@@ -83,7 +83,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5.0,
     "hatch.linewidth": 0.6,
-    "hatch.color": BLACK,
+    "hatch.color": "edge",
 }
 
 
@@ -131,7 +131,7 @@ def legend_above(figure: Figure, every: Iterable[Axes], n_columns: int = 4) -> N
 
 
 def steps_along(axes: Axes, n_steps: int) -> None:
-    """Let the x axis show steps 0 to `n_steps`, with room for the marks at both ends and ticks at whole steps."""
+    """Let the x axis show steps 0 to `n_steps`: room for the marks at both ends, ticks at whole steps."""
     from matplotlib.ticker import MaxNLocator
 
     room = 0.025 * max(n_steps, 1)

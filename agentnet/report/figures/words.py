@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 _UNDRAWABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _NOT_TEXT: Final = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-"""Unicode categories without a glyph; among them are what XML forbids and what turns the direction of text."""
+"""Unicode categories without a glyph: among them what XML forbids and what turns the direction of text."""
 
 
 def cleaned(text: str) -> str:
@@ -92,12 +92,12 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     return every[0] if len(every) == 1 else f"{', '.join(every[:-1])} and {every[-1]}"
 
 
-def sentences(parts: Sequence[str | None]) -> str:
-    """Put sentences together: each begins with a capital and ends with a stop; empty ones are left out.
+def sentences(parts: Iterable[str]) -> str:
+    """Put sentences together: each begins with a capital and ends with a stop.
 
     Examples:
-        >>> sentences(["one", None, "two."])
+        >>> sentences(["one", "", "two."])
         'One. Two.'
     """
-    made = (part.strip() for part in parts if part and part.strip())
+    made = (part.strip() for part in parts if part.strip())
     return " ".join(f"{each[0].upper()}{each[1:]}{'' if each[-1] in '.:' else '.'}" for each in made)
