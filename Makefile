@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types bench clean help
+.PHONY: run test test-slow lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests wit
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
+
+test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
+	$(BIN)/pytest -m slow
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
