@@ -380,8 +380,9 @@ def test_laws_say_where_a_run_is_not_what_they_are_about(
     assert "at least two" in reasons["full_logistic"]
     with pytest.raises(UserError, match="no law can be fitted to run: full logistic: "):
         fit_run(alike, laws=("full_logistic",), groups=GROUPS)
-    with pytest.raises(DesignError, match="do not tell two groups"):
-        fit_run(alike)
+    together = fit_run(alike, laws=("group_rates", "cavity", "one_rate"), **QUICK)
+    assert [law.title for law in together.laws] == ["1-group cavity", "one-rate mean field"]
+    assert "all profiles are in one group; no laws of groups" in together.refused[0].reason
 
 
 def test_a_single_realization_has_estimates_and_no_intervals(tables: RunTables) -> None:
