@@ -5,7 +5,7 @@ VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 BIN := $(VENV)/bin
 
-.PHONY: run test test-vllm lint types bench clean help
+.PHONY: run test test-slow test-vllm lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +19,9 @@ test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests wit
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
+
+test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
+	$(BIN)/pytest -m slow
 
 test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)
 	$(BIN)/python tests/vllm/tiny_server.py install $(VLLM_VENV)

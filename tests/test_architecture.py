@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "shelf": {"errors"},
     "embedder": {"errors", "streams", "plugins", "shelf"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
+    "report": {"errors", "streams", "events", "analysis"},
     "config": {"errors"},
     "events": {"errors"},
     "sampler": {"errors", "streams", "backend", "prompts"},
@@ -40,11 +41,12 @@ ALLOWED: dict[str, set[str]] = {
         *("sampler", "network", "profiles", "news", "prompts", "stack"),
     },
     "testing": {"errors", "streams", "backend"},
-    "analysis": {"errors", "events"},
+    "analysis": {"errors", "streams", "events"},
+    "report": {"errors", "streams", "events", "analysis"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts"),
+        *("sampler", "testing", "bench", "prompts", "analysis", "report"),
     },
 }
 HEAVY = {

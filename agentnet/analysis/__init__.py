@@ -1,1 +1,98 @@
-"""Laws and statistics of runs: pure functions on arrays and on tables of the event log."""
+"""Laws and statistics of runs: pure functions on arrays and on tables of the event log.
+
+    from agentnet import analysis
+
+    tables = analysis.read_tables("runs/news_cascade")
+    fits = analysis.fit_run(tables, groups={"00000": 1, ...})
+    fits.law("group_rates").parameter("tau_1").interval
+
+Each name is imported from its home when it is first used, and heavy libraries where they are.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agentnet.analysis.cavity import CavityFit as CavityFit
+    from agentnet.analysis.cavity import CavityLaw as CavityLaw
+    from agentnet.analysis.cavity import fit_cavity as fit_cavity
+    from agentnet.analysis.cells import Cells as Cells
+    from agentnet.analysis.cells import count_cells as count_cells
+    from agentnet.analysis.fits import Fits as Fits
+    from agentnet.analysis.fits import LawFit as LawFit
+    from agentnet.analysis.fits import fit_run as fit_run
+    from agentnet.analysis.goodness import Comparison as Comparison
+    from agentnet.analysis.goodness import NoiseFloor as NoiseFloor
+    from agentnet.analysis.goodness import noise_floor as noise_floor
+    from agentnet.analysis.grouping import Grouping as Grouping
+    from agentnet.analysis.grouping import as_grouping as as_grouping
+    from agentnet.analysis.grouping import group_by_exposures as group_by_exposures
+    from agentnet.analysis.inference import clustered as clustered
+    from agentnet.analysis.inference import likelihood_ratio as likelihood_ratio
+    from agentnet.analysis.inference import wald as wald
+    from agentnet.analysis.inferred import infer_cascades as infer_cascades
+    from agentnet.analysis.laws import LAWS as LAWS
+    from agentnet.analysis.logistic import LogisticFit as LogisticFit
+    from agentnet.analysis.logistic import fit_full as fit_full
+    from agentnet.analysis.logistic import fit_groups as fit_groups
+    from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
+    from agentnet.analysis.mean_field import MeanFieldFit as MeanFieldFit
+    from agentnet.analysis.mean_field import MeanFieldLaw as MeanFieldLaw
+    from agentnet.analysis.mean_field import fit_mean_field as fit_mean_field
+    from agentnet.analysis.reading import read_decisions as read_decisions
+    from agentnet.analysis.reading import read_ratios as read_ratios
+    from agentnet.analysis.reading import read_tables as read_tables
+    from agentnet.analysis.simulation import simulate as simulate
+    from agentnet.analysis.tables import RatioTables as RatioTables
+    from agentnet.analysis.tables import RunTables as RunTables
+
+_HOMES = {
+    "CavityFit": "cavity",
+    "CavityLaw": "cavity",
+    "Cells": "cells",
+    "Comparison": "goodness",
+    "Fits": "fits",
+    "Grouping": "grouping",
+    "LAWS": "laws",
+    "LawFit": "fits",
+    "LogisticFit": "logistic",
+    "MeanFieldFit": "mean_field",
+    "MeanFieldLaw": "mean_field",
+    "NoiseFloor": "goodness",
+    "RatioTables": "tables",
+    "RunTables": "tables",
+    "as_grouping": "grouping",
+    "clustered": "inference",
+    "count_cells": "cells",
+    "fit_cavity": "cavity",
+    "fit_full": "logistic",
+    "fit_groups": "logistic",
+    "fit_main_effects": "logistic",
+    "fit_mean_field": "mean_field",
+    "fit_run": "fits",
+    "group_by_exposures": "grouping",
+    "infer_cascades": "inferred",
+    "likelihood_ratio": "inference",
+    "noise_floor": "goodness",
+    "read_decisions": "reading",
+    "read_ratios": "reading",
+    "read_tables": "reading",
+    "simulate": "simulation",
+    "wald": "inference",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(_HOMES)

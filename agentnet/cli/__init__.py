@@ -12,6 +12,7 @@ import click
 
 import agentnet
 from agentnet.cli.bench import bench
+from agentnet.cli.fit import fit
 from agentnet.cli.look import backends, config, export, ls, query, show
 from agentnet.cli.news import news
 from agentnet.cli.run import check, run
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, ls, show, query, export, backends, config, news, serve, bench):
+for command in (run, check, ls, show, query, export, fit, backends, config, news, serve, bench):
     cli.add_command(command)
 
 

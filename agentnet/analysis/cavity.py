@@ -1,0 +1,282 @@
+"""The cavity law: the exact limit, for many agents, of a cascade on random k-regular networks.
+
+A random regular network looks like a tree around each agent, so the messages of its neighbours are
+independent if the agent itself is taken away (the cavity; dynamic message passing, Karrer & Newman 2010,
+Lokhov et al. 2014). Let F(s) be the chance that a neighbour in the cavity engages at step s, and
+q_g = 1 - p_g the chance that one question leaves an agent of group g unmoved. One neighbour has failed to
+engage it by step t with probability
+
+    phi_g(t) = sum_{s<t} F(s) q_g^(t-s) + 1 - sum_{s<t} F(s),
+
+all k of them with probability phi_g(t)^k, and in the cavity k - 1 of them; with initial agents rho_g,
+
+    S_g(t) = (1 - rho_g) phi_g(t)^k,    F(t) = sum_g w_g (1 - rho_g) (phi_g(t-1)^(k-1) - phi_g(t)^(k-1)),
+
+F(0) = sum_g w_g rho_g, and E(t) = 1 - sum_g w_g S_g(t). The sum with q_g obeys A(t) = q (A(t-1) + F(t-1)),
+so a curve takes n_steps * n_groups operations. The law holds for the asking rule `always`; unlike the
+mean-field rate, its parameter is the transmission probability of one exposure. A cascade of few agents from
+one initial agent starts by chance earlier or later, which no law of infinitely many agents can show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.fitting import (
+    Profile,
+    Resampling,
+    checked_curves,
+    checked_level,
+    checked_shares,
+    fit_curves,
+    intervals,
+    nrmse,
+    profile,
+    rmse,
+)
+from agentnet.analysis.solver import CurveFamily, CurveLaw
+from agentnet.errors import DesignError, near_miss
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class CavityLaw:
+    """A cavity law with known parameters.
+
+    Attributes:
+        transmission_probability: Chance that one exposure engages an agent of each group, in [0, 1].
+        group_share: Fraction of the population in each group; they add up to 1.
+        initial_engaged: Engaged fraction of the population at step 0, in each group.
+        degree: Number of neighbours of every agent, >= 1.
+
+    Examples:
+        >>> law = CavityLaw((0.0533, 0.8154), (0.25, 0.75), (0.0, 1 / 128), 5)
+        >>> law.engaged_fraction(4).round(3)
+        array([0.008, 0.032, 0.092, 0.23 , 0.474])
+    """
+
+    transmission_probability: tuple[float, ...]
+    group_share: tuple[float, ...]
+    initial_engaged: tuple[float, ...]
+    degree: int
+
+    def __post_init__(self) -> None:
+        probability = np.asarray(self.transmission_probability, np.float64)
+        share = checked_shares("group_share", self.group_share, probability.size)
+        initial = np.asarray(self.initial_engaged, np.float64)
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise DesignError(f"transmission probabilities must lie in [0, 1]; got {probability.tolist()}")
+        if initial.shape != share.shape or not ((initial >= 0) & (initial <= share)).all():
+            raise DesignError(
+                f"initial_engaged must lie between 0 and group_share in each group; got "
+                f"{self.initial_engaged} and {self.group_share}"
+            )
+        if self.degree != int(self.degree) or self.degree < 1:
+            raise DesignError(
+                "the cavity law needs a network whose agents all have the same number of neighbours, a "
+                f"whole number of at least 1; got {self.degree}"
+            )
+
+    def engaged_fraction(self, n_steps: int) -> Array:
+        """Evaluate E after steps 0..n_steps, shape ``(n_steps + 1,)``."""
+        engaged: Array = self.group_engaged_fraction(n_steps).sum(axis=0)
+        return engaged
+
+    def group_engaged_fraction(self, n_steps: int) -> Array:
+        """Evaluate the engaged agents of each group over all agents, shape ``(n_groups, n_steps + 1)``."""
+        share, initial = np.array(self.group_share), np.array(self.initial_engaged)
+        tree = _Tree(share - initial, initial.sum()[None], self.degree, n_steps)
+        failed = tree.failed(np.array([self.transmission_probability]))[:, 0]
+        engaged: Array = (share - (share - initial) * failed**self.degree).T
+        return engaged
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """The law's recursion for several parameter sets at once.
+
+    Attributes:
+        unengaged: w_g (1 - rho_g), shape ``(n_groups,)`` or ``(n_sets, n_groups)``.
+        start: F(0), shape ``(1,)`` or ``(n_sets,)``.
+        degree: Number of neighbours.
+        n_steps: Steps.
+    """
+
+    unengaged: Array
+    start: Array
+    degree: int
+    n_steps: int
+
+    def failed(self, probability: Array) -> Array:
+        """Evaluate phi, shape ``(n_steps + 1, n_sets, n_groups)``."""
+        q = 1 - probability
+        failed = np.ones((self.n_steps + 1, *q.shape))
+        asking, fresh = np.zeros_like(q), np.broadcast_to(self.start, len(q))[:, None]
+        silent = np.ones_like(fresh)
+        for step in range(1, self.n_steps + 1):
+            asking = q * (asking + fresh)
+            silent = silent - fresh
+            failed[step] = asking + silent
+            lost = failed[step - 1] ** (self.degree - 1) - failed[step] ** (self.degree - 1)
+            fresh = (self.unengaged * lost).sum(axis=1, keepdims=True)
+        return failed
+
+    def curves(self, probability: Array) -> Array:
+        """Evaluate E, shape ``(n_sets, n_steps + 1)``."""
+        left: Array = (self.unengaged * self.failed(probability) ** self.degree).sum(axis=2)
+        return 1 - left.T
+
+    def with_slopes(self, probability: Array) -> tuple[Array, Array]:
+        """Evaluate E and its derivatives, shape ``(n_sets, n_steps + 1, n_groups)``."""
+        failed = self.failed(probability)
+        weight = self.degree * self.unengaged * failed ** (self.degree - 1)
+        slope = -np.einsum("tsg,tsgp->stp", weight, self._failed_slope(probability, failed))
+        left: Array = (self.unengaged * failed**self.degree).sum(axis=2)
+        return 1 - left.T, slope
+
+    def _failed_slope(self, probability: Array, failed: Array) -> Array:
+        """Differentiate phi, shape ``(n_steps + 1, n_sets, n_groups, n_parameters)``."""
+        power = failed ** (self.degree - 1)
+        fresh = np.empty(failed.shape[:2])
+        fresh[0] = self.start
+        fresh[1:] = (self.unengaged * (power[:-1] - power[1:])).sum(axis=2)
+        asked = failed - (1 - (np.cumsum(fresh, axis=0) - fresh)[:, :, None]) + fresh[:, :, None]
+        weight = self.unengaged * (self.degree - 1) * failed ** max(self.degree - 2, 0)
+        slope = np.zeros((*failed.shape, failed.shape[2]))
+        asking, silent, new = (np.zeros_like(slope[0]) for _ in range(3))
+        for step in range(1, self.n_steps + 1):
+            asking = (1 - probability)[:, :, None] * (asking + new)
+            np.einsum("sgg->sg", asking)[...] -= asked[step - 1]
+            silent = silent - new
+            slope[step] = asking + silent
+            falls = weight[step - 1, :, :, None] * slope[step - 1] - weight[step, :, :, None] * slope[step]
+            new = np.broadcast_to(falls.sum(axis=1, keepdims=True), asking.shape)
+        return slope
+
+
+@dataclass(frozen=True, slots=True)
+class CavityFit:
+    """A cavity law fitted to the curves of realizations.
+
+    Attributes:
+        law: The law with the fitted probabilities.
+        probability_interval: Bootstrap interval of each probability; None for one curve.
+        level: Confidence level of the intervals.
+        rmse: Distance of the fitted from the mean observed curve, a fraction of the population.
+        nrmse: The same over the mean observed value.
+        observed: Mean observed curve, shape ``(n_steps + 1,)``.
+        inferred: Fitted curve, same shape.
+        draws: Bootstrap estimates, shape ``(n_bootstrap, n_groups)``.
+        n_realizations: Number of realizations fitted.
+        warnings: What to know before using the estimates.
+    """
+
+    law: CavityLaw
+    probability_interval: tuple[tuple[float, float], ...] | None
+    level: float
+    rmse: float
+    nrmse: float
+    observed: Array
+    inferred: Array
+    draws: Array
+    n_realizations: int
+    warnings: tuple[str, ...]
+
+    @property
+    def transmission_probability(self) -> tuple[float, ...]:
+        """Chance that one exposure engages an agent of each group."""
+        return self.law.transmission_probability
+
+    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
+        """Profile one probability: the distance with it held fixed and the others fitted.
+
+        Args:
+            parameter: ``"p_1"``, ``"p_2"``, ...
+            level: Confidence level of the interval, in (0, 1).
+            n_values: Number of values to try.
+
+        Raises:
+            DesignError: There is no such parameter, or the level is impossible.
+        """
+        law = _curve_law(self.law, self.observed.size - 1)
+        if parameter not in law.names:
+            raise DesignError(f"there is no probability {parameter!r}{near_miss(parameter, law.names)}")
+        index = law.names.index(parameter)
+        return profile(
+            law, self.observed, np.array(self.transmission_probability), index, level=level, n_values=n_values
+        )
+
+
+def fit_cavity(
+    engaged_fraction: ArrayLike,
+    *,
+    degree: int,
+    group_share: ArrayLike = (1.0,),
+    initial_share: ArrayLike | None = None,
+    n_bootstrap: int = 200,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> CavityFit:
+    """Fit the transmission probabilities of the cavity law by least squares.
+
+    Args:
+        engaged_fraction: Curves E(t) after steps 0..T under the rule `always`, shape ``(n_realizations,
+            n_steps + 1)``, or one curve.
+        degree: Number of neighbours of every agent.
+        group_share: Fraction of the population in each group.
+        initial_share: Fraction of the initial agents in each group; that of the population if None.
+        n_bootstrap: Number of resamples; 0 for no intervals.
+        cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
+            ``(n_realizations,)``.
+        level: Confidence level of the intervals, in (0, 1).
+        seed: Fixes the resamples.
+
+    Returns:
+        The fit, with its intervals and warnings.
+
+    Raises:
+        InputError: The curves are no curves of engaged fractions, or too short.
+        DesignError: Another argument is impossible.
+    """
+    checked_level(level)
+    share = checked_shares("group_share", group_share)
+    curves = checked_curves(engaged_fraction, share.size)
+    first = share if initial_share is None else checked_shares("initial_share", initial_share, share.size)
+    start = CavityLaw(
+        transmission_probability=(0.0,) * share.size,
+        group_share=tuple(share.tolist()),
+        initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
+        degree=degree,
+    )
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
+    observed = curves.mean(axis=0)
+    return CavityFit(
+        law=replace(start, transmission_probability=tuple(found.values.tolist())),
+        probability_interval=intervals(found.draws, level),
+        level=level,
+        rmse=rmse(observed, found.inferred),
+        nrmse=nrmse(observed, found.inferred),
+        observed=observed,
+        inferred=found.inferred,
+        draws=found.draws,
+        n_realizations=len(curves),
+        warnings=found.warnings,
+    )
+
+
+def _curve_law(law: CavityLaw, n_steps: int) -> CurveLaw:
+    """Leave the probabilities of `law` open."""
+    share, initial = np.array(law.group_share), np.array(law.initial_engaged)
+    initial_share = initial / initial.sum()
+
+    def family(start: Array) -> CurveFamily:
+        return _Tree(share - start[:, None] * initial_share, start, law.degree, n_steps)
+
+    names = tuple(f"p_{group + 1}" for group in range(share.size))
+    levels = np.concatenate([[0.0], np.geomspace(0.005, 0.3, 9), np.linspace(0.4, 1.0, 7)])
+    return CurveLaw(names, family, 0.0, 1.0, levels)

@@ -1,0 +1,160 @@
+"""Decisions as counts: the (profile, severity) cells that are sufficient for every logistic law.
+
+A profile is a number 0..31: its bit string (openness, conscientiousness, extraversion, agreeableness,
+neuroticism) read as a binary number, so 16 is high openness alone. Cells have axes (profile, severity).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.errors import InputError
+
+Counts = NDArray[np.int64]
+
+TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+N_PROFILES = 32
+N_CELLS = 2 * N_PROFILES
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Exposures answered yes and no.
+
+    Attributes:
+        n_yes: Shape ``(32, 2)``.
+        n_no: Shape ``(32, 2)``.
+        cluster_yes: The same by cluster (realization or news item), shape ``(n_clusters, 32, 2)``, or None.
+        cluster_no: Shape ``(n_clusters, 32, 2)``, or None.
+    """
+
+    n_yes: Counts
+    n_no: Counts
+    cluster_yes: Counts | None = None
+    cluster_no: Counts | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_yes", "n_no"):
+            _check_counts(name, getattr(self, name), (N_PROFILES, 2))
+        if (self.cluster_yes is None) != (self.cluster_no is None):
+            raise InputError("cluster_yes and cluster_no go together", field="cluster_yes")
+        if self.cluster_yes is not None and self.cluster_no is not None:
+            for name, total in (("cluster_yes", self.n_yes), ("cluster_no", self.n_no)):
+                counts = getattr(self, name)
+                _check_counts(name, counts, (len(counts), N_PROFILES, 2))
+                if (counts.sum(axis=0) != total).any():
+                    raise InputError("the clusters' counts do not add up to those of the cells", field=name)
+
+    @property
+    def n_exposures(self) -> int:
+        """Number of exposures with a valid decision."""
+        return int(self.n_yes.sum() + self.n_no.sum())
+
+    @classmethod
+    def from_clusters(cls, cluster_yes: ArrayLike, cluster_no: ArrayLike) -> Cells:
+        """Make cells from counts by cluster, each of shape ``(n_clusters, 32, 2)``.
+
+        Raises:
+            InputError: They are no counts of that shape.
+        """
+        yes, no = np.asarray(cluster_yes), np.asarray(cluster_no)
+        for name, counts in (("cluster_yes", yes), ("cluster_no", no)):
+            _check_counts(name, counts, (len(counts), N_PROFILES, 2))
+        return cls(yes.sum(axis=0), no.sum(axis=0), yes, no)
+
+
+def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...]) -> None:
+    counts = np.asarray(values)
+    if counts.shape != shape or counts.dtype.kind not in "iu":
+        raise InputError(
+            f"counts must be integers of shape {shape}; got {counts.shape} of {counts.dtype}", field=name
+        )
+    if counts.min(initial=0) < 0:
+        raise InputError("counts cannot be negative", field=name)
+
+
+def count_cells(
+    profile: ArrayLike, severity: ArrayLike, decision: ArrayLike, cluster: ArrayLike | None = None
+) -> Cells:
+    """Count decisions, one row for each exposure; leave invalid decisions out beforehand.
+
+    Args:
+        profile: Profile numbers 0..31, shape ``(n_exposures,)``.
+        severity: 0 peaceful, 1 severe, same shape.
+        decision: 0 no, 1 yes, same shape.
+        cluster: Cluster numbers 0, 1, ... of the rows (realization or news item), same shape.
+
+    Returns:
+        The cells, with counts by cluster if clusters were given.
+
+    Raises:
+        InputError: A column is out of its range or of another length.
+
+    Examples:
+        >>> cells = count_cells(profile=[16, 16, 0], severity=[0, 0, 1], decision=[1, 0, 0])
+        >>> int(cells.n_yes[16, 0]), int(cells.n_no[0, 1]), cells.n_exposures
+        (1, 1, 3)
+    """
+    columns = {"profile": profile, "severity": severity, "decision": decision}
+    if cluster is not None:
+        columns["cluster"] = cluster
+    rows = {name: _column(name, values) for name, values in columns.items()}
+    if len({row.size for row in rows.values()}) > 1:
+        sizes = ", ".join(f"{name} {row.size}" for name, row in rows.items())
+        raise InputError(f"columns have different lengths: {sizes}")
+    if cluster is None:
+        both = _tally(rows).reshape(N_PROFILES, 2, 2)
+        return Cells(both[..., 1], both[..., 0])
+    each = _tally_clusters(rows).reshape(-1, N_PROFILES, 2, 2)
+    return Cells.from_clusters(each[..., 1], each[..., 0])
+
+
+def _column(name: str, values: ArrayLike) -> NDArray[Any]:
+    column = np.asarray(values)
+    if column.ndim != 1 or (column.dtype.kind not in "iub" and column.size):
+        raise InputError(
+            f"must be one row of integers; got shape {column.shape} of {column.dtype}", field=name
+        )
+    return column
+
+
+def _codes(rows: dict[str, NDArray[Any]], chosen: slice) -> NDArray[np.uint8]:
+    """Number the cell and decision of a chunk of rows: 0..127."""
+    codes = np.zeros(1, dtype=np.uint8)
+    for name, bound in (("profile", N_PROFILES), ("severity", 2), ("decision", 2)):
+        chunk = rows[name][chosen]
+        low, high = int(chunk.min()), int(chunk.max())
+        if low < 0 or high >= bound:
+            raise InputError(f"values must be 0 to {bound - 1}; found {low if low < 0 else high}", field=name)
+        codes = codes * np.uint8(bound) + chunk.astype(np.uint8)
+    return codes
+
+
+def _tally(rows: dict[str, NDArray[Any]]) -> Counts:
+    """Count chunk by chunk: then what lies between column and count never leaves the processor's cache."""
+    total = np.zeros(2 * N_CELLS, dtype=np.int64)
+    for chunk in _chunks(rows["profile"].size, _CHUNK):
+        total += np.bincount(_codes(rows, chunk), minlength=2 * N_CELLS)
+    return total
+
+
+def _chunks(n_rows: int, size: int) -> list[slice]:
+    return [slice(first, first + size) for first in range(0, n_rows, size)]
+
+
+def _tally_clusters(rows: dict[str, NDArray[Any]]) -> Counts:
+    cluster = rows["cluster"]
+    if cluster.min(initial=0) < 0:
+        raise InputError(f"clusters are numbered from 0; found {cluster.min()}", field="cluster")
+    n_clusters = int(cluster.max(initial=-1)) + 1
+    total = np.zeros(n_clusters * 2 * N_CELLS, dtype=np.int64)
+    for chunk in _chunks(cluster.size, max(_CHUNK, total.size)):
+        codes = cluster[chunk].astype(np.int64) * (2 * N_CELLS) + _codes(rows, chunk)
+        total += np.bincount(codes, minlength=total.size)
+    return total

@@ -1,0 +1,363 @@
+"""What the laws of curves share: checks of curves, fits with bootstrap, profiles, distances.
+
+A curve is the engaged fraction after steps 0..T.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.solver import CurveLaw, Solutions, grid_starts, least_squares
+from agentnet.errors import DesignError, InputError
+from agentnet.streams import Streams
+
+Array = NDArray[np.float64]
+
+
+_TOLERANCE = 1e-9
+
+
+def rmse(observed: ArrayLike, inferred: ArrayLike) -> float:
+    """Compute the root mean squared distance of two curves of the same steps."""
+    difference = np.asarray(observed, np.float64) - np.asarray(inferred, np.float64)
+    return float(np.sqrt(np.mean(difference**2)))
+
+
+def nrmse(observed: ArrayLike, inferred: ArrayLike) -> float:
+    """Compute the RMSE over the mean observed value; infinite where nothing was observed."""
+    level = float(np.asarray(observed, np.float64).mean())
+    return rmse(observed, inferred) / level if level else math.inf
+
+
+def checked_curves(engaged_fraction: ArrayLike, n_parameters: int) -> Array:
+    """Check the observed curves of realizations.
+
+    Args:
+        engaged_fraction: Shape ``(n_realizations, n_steps + 1)``, or ``(n_steps + 1,)`` for one curve.
+        n_parameters: Number of parameters to fit.
+
+    Returns:
+        The curves, shape ``(n_realizations, n_steps + 1)``.
+
+    Raises:
+        InputError: A value is no number of [0, 1], a curve falls, nobody is engaged at step 0, nobody engages
+            afterwards, or there are too few steps.
+    """
+    curves = np.atleast_2d(np.asarray(engaged_fraction, dtype=np.float64))
+    if curves.ndim != 2 or not curves.size:
+        raise _bad(f"curves must have shape (n_realizations, n_steps + 1); got {np.shape(engaged_fraction)}")
+    _check_values(curves)
+    n_steps = curves.shape[1] - 1
+    if n_steps <= n_parameters:
+        raise _bad(
+            f"{n_steps} steps are too few to fit {n_parameters} parameters; "
+            f"at least {n_parameters + 1} are needed"
+        )
+    mean = curves.mean(axis=0)
+    if not 0 < mean[0] < mean[-1]:
+        raise _bad(
+            f"the mean curve must start above 0 and rise; it goes from {mean[0]:g} to {mean[-1]:g}, "
+            "so no law of spreading can be fitted (leave out realizations that nobody started)"
+        )
+    return curves
+
+
+def _check_values(curves: Array) -> None:
+    outside = ~((curves >= -_TOLERANCE) & (curves <= 1 + _TOLERANCE))
+    if outside.any():
+        row, step = np.argwhere(outside)[0]
+        raise _bad(f"realization {row} has {curves[row, step]:g} at step {step}, which is outside [0, 1]")
+    falls = np.diff(curves, axis=1) < -_TOLERANCE
+    if falls.any():
+        row, step = np.argwhere(falls)[0]
+        raise _bad(
+            f"realization {row} falls from {curves[row, step]:g} at step {step} to "
+            f"{curves[row, step + 1]:g}; agents engage for good, so this is no curve of engaged fractions"
+        )
+
+
+def _bad(message: str) -> InputError:
+    return InputError(message, field="engaged_fraction")
+
+
+def checked_shares(name: str, share: ArrayLike, n_groups: int | None = None) -> Array:
+    """Check fractions that must add up to 1.
+
+    Raises:
+        DesignError: They are not positive numbers that add up to 1, or not `n_groups`.
+    """
+    shares = np.atleast_1d(np.asarray(share, dtype=np.float64))
+    if shares.ndim != 1 or (n_groups is not None and shares.size != n_groups):
+        raise DesignError(f"{name} must be one fraction for each group; got shape {np.shape(share)}")
+    if not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
+        raise DesignError(f"{name} must be fractions that add up to 1; got {shares.tolist()}")
+    return shares
+
+
+def checked_level(level: float) -> None:
+    """Refuse a confidence level outside (0, 1).
+
+    Raises:
+        DesignError: It is outside.
+    """
+    if not 0 < level < 1:
+        raise DesignError(f"a confidence level lies between 0 and 1; got {level}")
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How realizations are drawn anew for a bootstrap.
+
+    Attributes:
+        n_bootstrap: Number of resamples, >= 0.
+        cluster: If given, whole clusters of realizations (those of one news item, say) are drawn, shape
+            ``(n_realizations,)``.
+        seed: Fixes the draws.
+    """
+
+    n_bootstrap: int
+    cluster: ArrayLike | None
+    seed: int
+
+    def means(self, curves: Array) -> tuple[Array, int]:
+        """Draw realizations with replacement and average them.
+
+        Args:
+            curves: Shape ``(n_realizations, n_steps + 1)``.
+
+        Returns:
+            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there is only one thing to draw; and
+            how many things there are to draw.
+
+        Raises:
+            DesignError: `cluster` does not name a cluster for each realization, or `n_bootstrap` is negative.
+        """
+        labels = np.arange(len(curves)) if self.cluster is None else np.asarray(self.cluster)
+        if labels.shape != (len(curves),):
+            raise DesignError(f"cluster must name one cluster for each of {len(curves)} realizations")
+        if self.n_bootstrap < 0:
+            raise DesignError(f"n_bootstrap must be at least 0; got {self.n_bootstrap}")
+        names, member = np.unique(labels, return_inverse=True)
+        total = np.zeros((names.size, curves.shape[1]))
+        np.add.at(total, member, curves)
+        size = np.bincount(member)
+        rng = Streams(self.seed).generator("bootstrap")
+        n_drawn = self.n_bootstrap if names.size > 1 else 0
+        drawn = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=n_drawn)
+        means: Array = (drawn @ total) / (drawn @ size)[:, None]
+        return means, names.size
+
+
+def intervals(draws: Array, level: float) -> tuple[tuple[float, float], ...] | None:
+    """Take the central interval of bootstrap draws, shape ``(n_bootstrap, n_parameters)``.
+
+    Returns:
+        (low, high) of each parameter; draws that are NaN are left out. None where there are no draws.
+    """
+    kept = draws[~np.isnan(draws).any(axis=1)]
+    if not len(kept):
+        return None
+    tail = (1 - level) / 2
+    low, high = np.quantile(kept, [tail, 1 - tail], axis=0)
+    return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FittedParameters:
+    """What fitting a `CurveLaw` finds.
+
+    Attributes:
+        values: Least-squares estimates, shape ``(n_parameters,)``.
+        draws: Estimates from resampled realizations, shape ``(n_bootstrap, n_parameters)``; rows are empty
+            for a single curve, and NaN where a fit did not converge.
+        inferred: The fitted curve, shape ``(n_steps + 1,)``.
+        warnings: What to know before using the estimates.
+    """
+
+    values: Array
+    draws: Array
+    inferred: Array
+    warnings: tuple[str, ...]
+
+
+def fit_curves(law: CurveLaw, curves: Array, resampling: Resampling) -> FittedParameters:
+    """Fit a law to the mean of realizations, and to means of resampled realizations.
+
+    Args:
+        law: The law.
+        curves: Checked curves, shape ``(n_realizations, n_steps + 1)``.
+        resampling: How realizations are resampled.
+
+    Raises:
+        InputError: No start converged.
+        DesignError: The resampling does not fit the curves.
+    """
+    mean = curves.mean(axis=0)
+    means, n_units = resampling.means(curves)
+    optima = _optima(law, mean)
+    values = optima.parameters[0]
+    draws = _refit(law, optima.parameters, means)
+    inferred, slope = (found[0] for found in law.family(mean[:1]).with_slopes(values[None]))
+    warnings = (
+        *_bound_warnings(law, values),
+        *_idle_warnings(law, values, slope),
+        *_rival_warnings(law, optima, mean.size),
+        *_bootstrap_warnings(n_units, draws),
+    )
+    return FittedParameters(values, draws, inferred, warnings)
+
+
+def _optima(law: CurveLaw, mean: Array) -> Solutions:
+    """Solve from the grid and keep the distinct optima, best first."""
+    starts = grid_starts(law, mean)
+    every = least_squares(law, np.tile(mean, (len(starts), 1)), starts)
+    distinct: list[int] = []
+    for i in np.argsort(every.sse, kind="stable").tolist():
+        if every.converged[i] and all(_differ(every.parameters[i], every.parameters[j]) for j in distinct):
+            distinct.append(i)
+    if not distinct:
+        raise _bad(f"no fit of {', '.join(law.names)} converged from any of {len(starts)} starts")
+    return Solutions(every.parameters[distinct], every.sse[distinct], every.converged[distinct])
+
+
+def _differ(one: Array, other: Array) -> bool:
+    return bool((np.abs(one - other) > 1e-3 * np.maximum(one, other).max()).any())
+
+
+def _refit(law: CurveLaw, optima: Array, means: Array) -> Array:
+    """Fit each resampled mean from every optimum of the mean, and keep the best."""
+    draws = np.full((len(means), optima.shape[1]), np.nan)
+    least = np.full(len(means), np.inf)
+    for start in optima if len(means) else ():
+        found = least_squares(law, means, np.tile(start, (len(means), 1)))
+        better = found.converged & (found.sse < least * (1 - 1e-6))
+        draws[better], least[better] = found.parameters[better], found.sse[better]
+    return draws
+
+
+def _bound_warnings(law: CurveLaw, values: Array) -> list[str]:
+    found = []
+    for name, value in zip(law.names, values, strict=True):
+        if value <= law.lower:
+            found.append(
+                f"{name} is at its lower bound {law.lower:g}: its group hardly engages in these steps"
+            )
+        elif value >= law.upper:
+            found.append(f"{name} is at its upper bound {law.upper:g}")
+    return found
+
+
+def _idle_warnings(law: CurveLaw, values: Array, slope: Array) -> list[str]:
+    reach = np.abs(slope).max(axis=0) * np.maximum(values, 0.01 * law.upper)
+    return [
+        f"the curve does not depend on {name} near its estimate: its steps are too coarse to measure it"
+        for name, effect in zip(law.names, reach, strict=True)
+        if effect < 1e-6
+    ]
+
+
+def _rival_warnings(law: CurveLaw, optima: Solutions, n_points: int) -> list[str]:
+    close = optima.parameters[1:][optima.sse[1:] <= 1.5 * optima.sse[0] + 1e-12 * n_points]
+    rivals = [
+        ", ".join(f"{name} = {value:.4g}" for name, value in zip(law.names, rival, strict=True))
+        for rival in close
+    ]
+    if not rivals:
+        return []
+    return [f"other parameters fit nearly as well ({'; '.join(rivals)}): the curve does not tell them apart"]
+
+
+def _bootstrap_warnings(n_units: int, draws: Array) -> list[str]:
+    if n_units == 1:
+        return ["a single curve or cluster has no interval: give several realizations"]
+    found = []
+    if len(draws) and n_units < 10:
+        found.append(f"{n_units} realizations or clusters are few: the bootstrap intervals are too narrow")
+    if n_failed := int(np.isnan(draws).any(axis=1).sum()):
+        found.append(f"{n_failed} of {len(draws)} bootstrap fits did not converge and are left out")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """The least-squares distance with one parameter held fixed and the others fitted.
+
+    Attributes:
+        name: The parameter.
+        values: Its values, rising, shape ``(n_values,)``.
+        sse: Least sum of squared residuals at each, shape ``(n_values,)``.
+        interval: The values that a likelihood-ratio test at `level` does not reject, or the parameter's bound
+            where it is reached. The test takes residuals as independent and normal; those of a mean curve are
+            correlated, so the interval is too narrow: see the bootstrap.
+        level: Confidence level in (0, 1).
+    """
+
+    name: str
+    values: Array
+    sse: Array
+    interval: tuple[float, float]
+    level: float
+
+
+def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float, n_values: int) -> Profile:
+    """Profile one parameter of a fitted law.
+
+    Args:
+        law: The law.
+        mean: The mean observed curve, shape ``(n_steps + 1,)``.
+        best: The least-squares estimates.
+        index: Which parameter.
+        level: Confidence level in (0, 1).
+        n_values: Number of values to try, >= 2.
+
+    Raises:
+        DesignError: `level` is not in (0, 1), or `n_values` below 2.
+    """
+    from scipy.stats import chi2
+
+    checked_level(level)
+    if n_values < 2:
+        raise DesignError(f"a profile needs at least 2 values; got {n_values}")
+    curve, slope = law.family(mean[:1]).with_slopes(best[None])
+    least = max(rmse(curve[0], mean) ** 2 * mean.size, 1e-18)
+    limit = least * math.exp(float(chi2.ppf(level, 1)) / mean.size)
+    ends, beyond = np.array([best[index]] * 2), np.array([False, False])
+    reach = _standard_error(slope[0], least, index) * np.array([-1.0, 1.0])
+    while not beyond.all():
+        reach *= 2
+        ends = np.clip(best[index] + reach, law.lower, law.upper)
+        beyond = (_profiled(law, mean, best, index, ends) > limit) | np.isin(ends, (law.lower, law.upper))
+    values = np.union1d(np.linspace(float(ends[0]), float(ends[1]), n_values), best[index])
+    sse = _profiled(law, mean, best, index, values)
+    return Profile(law.names[index], values, sse, _within(values, sse, limit), level)
+
+
+def _standard_error(slope: Array, sse: float, index: int) -> float:
+    inverse = np.linalg.pinv(slope.T @ slope)
+    freedom = max(len(slope) - slope.shape[1], 1)
+    return max(math.sqrt(sse / freedom * inverse[index, index]), 1e-9)
+
+
+def _profiled(law: CurveLaw, mean: Array, best: Array, index: int, values: Array) -> Array:
+    starts = np.tile(best, (len(values), 1))
+    starts[:, index] = values
+    return least_squares(law, np.tile(mean, (len(values), 1)), starts, fixed=index).sse
+
+
+def _within(values: Array, sse: Array, limit: float) -> tuple[float, float]:
+    """Find where a profile crosses the limit on either side of its least value."""
+    centre = int(np.argmin(sse))
+    below = np.flatnonzero(sse[: centre + 1] > limit)
+    above = np.flatnonzero(sse[centre:] > limit) + centre
+    low = _crossing(values, sse, int(below[-1]), limit) if below.size else float(values[0])
+    high = _crossing(values, sse, int(above[0]) - 1, limit) if above.size else float(values[-1])
+    return low, high
+
+
+def _crossing(values: Array, sse: Array, left: int, limit: float) -> float:
+    weight = (limit - sse[left]) / (sse[left + 1] - sse[left])
+    return float(values[left] + weight * (values[left + 1] - values[left]))

@@ -1,0 +1,321 @@
+"""Mean-field SI laws of news cascades: their curves, equilibria and growth, and how to fit them.
+
+On a k-regular network, with a transmission rate tau_i for each group i of agents,
+
+    dU_i/dt = -k tau_i U_i E,    sum_i U_i + E = 1
+
+(Tian et al. 2026, section 2.4.2; one group is the ordinary SI law). Group sizes are data, the rates are
+fitted: least squares between E(t) and the mean observed curve over all steps. On networks that are not
+regular the classes of agents with d neighbours follow the degree-based law (Pastor-Satorras & Vespignani
+2001)
+
+    dU_di/dt = -d tau_i U_di F,    F = sum_d d E_d / sum_d d N_d,
+
+in which a random link leads to an agent in proportion to its degree. The mean-field laws forget that whoever
+engaged an agent is one of its neighbours, so tau is no transmission probability: it absorbs the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.fitting import (
+    Profile,
+    Resampling,
+    checked_curves,
+    checked_level,
+    checked_shares,
+    fit_curves,
+    intervals,
+    nrmse,
+    profile,
+    rmse,
+)
+from agentnet.analysis.si_integral import SIClasses, SICurves
+from agentnet.analysis.solver import CurveFamily, CurveLaw
+from agentnet.errors import DesignError, near_miss
+
+Array = NDArray[np.float64]
+Stability = Literal["stable", "unstable", "neutral"]
+
+
+@dataclass(frozen=True, slots=True)
+class Equilibrium:
+    """A state at which nothing changes.
+
+    Attributes:
+        unengaged: Unengaged fraction of the population in each group.
+        engaged: Engaged fraction.
+        eigenvalues: Of the linearized law, per step, falling; those along a line of equilibria are 0.
+        stability: ``stable`` if every eigenvalue off the line of equilibria is negative, ``unstable`` if one
+            is positive, else ``neutral``.
+    """
+
+    unengaged: tuple[float, ...]
+    engaged: float
+    eigenvalues: tuple[float, ...]
+    stability: Stability
+
+
+@dataclass(frozen=True, slots=True)
+class MeanFieldLaw:
+    """A mean-field SI law with known parameters.
+
+    Attributes:
+        tau: Transmission rate of each group, per step and engaged neighbour, >= 0.
+        group_share: Fraction of the population in each group; they add up to 1.
+        initial_engaged: Engaged fraction of the population at step 0, in each group.
+        degrees: Number of neighbours of each degree class: one on a regular network.
+        degree_share: Fraction of agents in each degree class.
+
+    Examples:
+        >>> law = MeanFieldLaw((0.0127, 0.2852), (0.25, 0.75), (0.0, 1 / 128), (5.0,))
+        >>> law.engaged_fraction([0, 5, 10, 15]).round(3)
+        array([0.008, 0.542, 0.812, 0.856])
+        >>> round(law.growth_rate, 3)
+        1.085
+    """
+
+    tau: tuple[float, ...]
+    group_share: tuple[float, ...]
+    initial_engaged: tuple[float, ...]
+    degrees: tuple[float, ...]
+    degree_share: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        n_groups = len(self.tau)
+        share = checked_shares("group_share", self.group_share, n_groups)
+        checked_shares("degree_share", self.degree_share, len(self.degrees))
+        initial = np.asarray(self.initial_engaged, np.float64)
+        if initial.shape != share.shape or not ((initial >= 0) & (initial <= share)).all():
+            raise DesignError(
+                f"initial_engaged must lie between 0 and group_share in each group; got "
+                f"{self.initial_engaged} and {self.group_share}"
+            )
+        if not 0 < initial.sum() < 1:
+            raise DesignError(f"the engaged fraction at step 0 must lie in (0, 1); got {initial.sum():g}")
+        if not min(self.tau) >= 0 or not min(self.degrees) >= 0 or not self.mean_degree > 0:
+            raise DesignError(f"rates and degrees must be at least 0; got {self.tau} and {self.degrees}")
+
+    @property
+    def mean_degree(self) -> float:
+        """Mean number of neighbours."""
+        return float(np.dot(self.degrees, self.degree_share))
+
+    @property
+    def growth_rate(self) -> float:
+        """Rate lambda at which E grows from nearly nothing, per step: k sum_i tau_i U_i on a regular network.
+
+        With degree classes k becomes the mean squared degree over the mean degree.
+        """
+        excess = float(np.dot(np.square(self.degrees), self.degree_share)) / self.mean_degree
+        return excess * float(np.dot(self.tau, self.group_share))
+
+    def engaged_fraction(self, step: ArrayLike) -> Array:
+        """Evaluate E at times in steps, shape ``(n_steps,)``, >= 0."""
+        engaged: Array = self.group_engaged_fraction(step).sum(axis=0)
+        return engaged
+
+    def group_engaged_fraction(self, step: ArrayLike) -> Array:
+        """Evaluate the engaged agents of each group over all agents, shape ``(n_groups, n_steps)``."""
+        steps = _checked_steps(step)
+        left = self._classes().unengaged(np.array([self.tau]), steps)[0]
+        by_group = left.reshape(len(self.tau), len(self.degrees), -1).sum(axis=1)
+        engaged: Array = np.array(self.group_share)[:, None] - by_group
+        return engaged
+
+    def equilibria(self) -> tuple[Equilibrium, Equilibrium]:
+        """Find the state without engaged agents, at this law's group sizes, and the state of all engaged.
+
+        The first is one of a line: any group sizes do. Its only eigenvalue off that line is `growth_rate`.
+        """
+        n_classes = len(self.tau) * len(self.degrees)
+        empty = (self.growth_rate, *(0.0,) * (n_classes - 1))
+        full = sorted((-d * t for d in self.degrees for t in self.tau), reverse=True)
+        free = Equilibrium(self.group_share, 0.0, empty, "unstable" if self.growth_rate > 0 else "neutral")
+        stability: Stability = "stable" if full[0] < 0 else "neutral"
+        return free, Equilibrium((0.0,) * len(self.tau), 1.0, tuple(x + 0.0 for x in full), stability)
+
+    def _classes(self) -> SIClasses:
+        return _classes(
+            np.array(self.group_share) - np.array(self.initial_engaged),
+            np.array(self.degrees),
+            np.array(self.degree_share),
+        )
+
+
+def _classes(unengaged: Array, degrees: Array, degree_share: Array) -> SIClasses:
+    """Cross groups, shape ``(n_groups,)`` or ``(n_sets, n_groups)``, with degree classes."""
+    n_groups = unengaged.shape[-1]
+    seen_share = degree_share * degrees / (degree_share @ degrees)
+    crossed = (*unengaged.shape[:-1], n_groups * degrees.size)
+    return SIClasses(
+        share=(unengaged[..., None] * degree_share).reshape(crossed),
+        seen=(unengaged[..., None] * seen_share).reshape(crossed),
+        load=np.kron(np.eye(n_groups), degrees[:, None]).astype(np.float64),
+    )
+
+
+def _checked_steps(step: ArrayLike) -> Array:
+    steps = np.atleast_1d(np.asarray(step, dtype=np.float64))
+    if steps.ndim != 1 or not (steps >= 0).all():
+        raise DesignError(f"steps must be times of at least 0, in one row; got shape {np.shape(step)}")
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class MeanFieldFit:
+    """A mean-field law fitted to the curves of realizations.
+
+    Attributes:
+        law: The law with the fitted rates.
+        tau_interval: Bootstrap interval of each rate, per step, shape ``(n_groups, 2)``; None for one curve.
+        growth_rate_interval: Bootstrap interval of the growth rate lambda, per step.
+        level: Confidence level of the intervals.
+        rmse: Distance of the fitted from the mean observed curve, a fraction of the population.
+        nrmse: The same over the mean observed value.
+        observed: Mean observed curve, shape ``(n_steps + 1,)``.
+        inferred: Fitted curve, same shape.
+        draws: Bootstrap estimates of the rates, shape ``(n_bootstrap, n_groups)``.
+        n_realizations: Number of realizations fitted.
+        warnings: What to know before using the estimates.
+    """
+
+    law: MeanFieldLaw
+    tau_interval: tuple[tuple[float, float], ...] | None
+    growth_rate_interval: tuple[float, float] | None
+    level: float
+    rmse: float
+    nrmse: float
+    observed: Array
+    inferred: Array
+    draws: Array
+    n_realizations: int
+    warnings: tuple[str, ...]
+
+    @property
+    def tau(self) -> tuple[float, ...]:
+        """Transmission rate of each group, per step and engaged neighbour."""
+        return self.law.tau
+
+    @property
+    def growth_rate(self) -> float:
+        """Rate lambda at which E grows from nearly nothing, per step."""
+        return self.law.growth_rate
+
+    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
+        """Profile one rate: the distance with that rate held fixed and the others fitted.
+
+        Args:
+            parameter: ``"tau_1"``, ``"tau_2"``, ...
+            level: Confidence level of the interval, in (0, 1).
+            n_values: Number of values to try.
+
+        Raises:
+            DesignError: There is no such rate, or the level is impossible.
+        """
+        law = _curve_law(self.law, self.observed.size - 1)
+        if parameter not in law.names:
+            raise DesignError(f"there is no rate {parameter!r}{near_miss(parameter, law.names)}")
+        index = law.names.index(parameter)
+        return profile(law, self.observed, np.array(self.tau), index, level=level, n_values=n_values)
+
+
+def fit_mean_field(
+    engaged_fraction: ArrayLike,
+    *,
+    degree: ArrayLike,
+    degree_share: ArrayLike | None = None,
+    group_share: ArrayLike = (1.0,),
+    initial_share: ArrayLike | None = None,
+    n_bootstrap: int = 200,
+    cluster: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> MeanFieldFit:
+    """Fit the transmission rates of the mean-field law by least squares.
+
+    Intervals come from resampling realizations: residuals of a mean curve are correlated, and the curvature
+    at the optimum would make them 1.2 to 3 times too narrow.
+
+    Args:
+        engaged_fraction: Curves E(t) after steps 0..T, shape ``(n_realizations, n_steps + 1)``, or one curve.
+        degree: Number of neighbours: one for a regular network, or that of each agent, shape ``(n_agents,)``,
+            for the degree-based law.
+        degree_share: Fraction of agents with each degree; if given, `degree` lists different degrees.
+        group_share: Fraction of the population in each group; one group is the one-rate law.
+        initial_share: Fraction of the initial agents in each group; that of the population if None.
+        n_bootstrap: Number of resamples; 0 for no intervals.
+        cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
+            ``(n_realizations,)``.
+        level: Confidence level of the intervals, in (0, 1).
+        seed: Fixes the resamples.
+
+    Raises:
+        InputError: The curves are no curves of engaged fractions, or too short.
+        DesignError: Another argument is impossible.
+    """
+    checked_level(level)
+    share = checked_shares("group_share", group_share)
+    curves = checked_curves(engaged_fraction, share.size)
+    degrees, shares = _degree_classes(degree, degree_share)
+    first = share if initial_share is None else checked_shares("initial_share", initial_share, share.size)
+    start = MeanFieldLaw(
+        tau=(0.0,) * share.size,
+        group_share=tuple(share.tolist()),
+        initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
+        degrees=tuple(degrees.tolist()),
+        degree_share=tuple(shares.tolist()),
+    )
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
+    law = replace(start, tau=tuple(found.values.tolist()))
+    observed = curves.mean(axis=0)
+    return MeanFieldFit(
+        law=law,
+        tau_interval=intervals(found.draws, level),
+        growth_rate_interval=_growth_interval(law, found.draws, level),
+        level=level,
+        rmse=rmse(observed, found.inferred),
+        nrmse=nrmse(observed, found.inferred),
+        observed=observed,
+        inferred=found.inferred,
+        draws=found.draws,
+        n_realizations=len(curves),
+        warnings=found.warnings,
+    )
+
+
+def _curve_law(law: MeanFieldLaw, n_steps: int) -> CurveLaw:
+    """Leave the rates of `law` open."""
+    steps = np.arange(n_steps + 1.0)
+    share, initial = np.array(law.group_share), np.array(law.initial_engaged)
+    degrees, degree_share = np.array(law.degrees), np.array(law.degree_share)
+
+    def family(start: Array) -> CurveFamily:
+        engaged = start[:, None] * (initial / initial.sum())
+        return SICurves(_classes(share - engaged, degrees, degree_share), steps)
+
+    rates = np.concatenate([[0.0], np.geomspace(0.02, 15.0, 20)]) / law.mean_degree
+    names = tuple(f"tau_{group + 1}" for group in range(share.size))
+    return CurveLaw(names, family, 0.0, 100.0 / law.mean_degree, rates)
+
+
+def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, Array]:
+    degrees = np.atleast_1d(np.asarray(degree, dtype=np.float64))
+    if degrees.ndim != 1 or not degrees.size or not (degrees >= 0).all() or not degrees.any():
+        raise DesignError("degree must be the number of neighbours of all agents, or of each, and not all 0")
+    if share is not None:
+        return degrees, checked_shares("degree_share", share, degrees.size)
+    values, count = np.unique(degrees, return_counts=True)
+    return values, count / count.sum()
+
+
+def _growth_interval(law: MeanFieldLaw, draws: Array, level: float) -> tuple[float, float] | None:
+    """Carry the bootstrap over to lambda, which is linear in the rates."""
+    per_rate = np.array([replace(law, tau=tuple(row)).growth_rate for row in np.eye(len(law.tau)).tolist()])
+    found = intervals((draws @ per_rate)[:, None], level)
+    return None if found is None else found[0]

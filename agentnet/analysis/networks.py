@@ -1,0 +1,106 @@
+"""The networks of a run: how many neighbours agents have, and what inferred cascades are to be played on.
+
+Where each realization drew a random regular network of its own, inferred cascades draw fresh ones too. Any
+other design (one network for all, another generator) is replayed on the networks that were recorded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.open_log import MARKED, OpenLog
+from agentnet.analysis.tables import NetworkDesign, PlayedNetwork
+from agentnet.events.export import read_edges
+
+Ints = NDArray[np.int64]
+
+_MOST_PLAYED = 100
+_MOST_EDGES = 5_000_000
+"""What is kept to be replayed has no more networks, and no more edges if it has more than one."""
+
+
+class _Recorded(NamedTuple):
+    """A network of the log."""
+
+    digest: str
+    name: str
+    n_agents: int
+    n_edges: int
+
+
+def read_networks(log: OpenLog, realization: Ints) -> NetworkDesign:
+    """Read the networks of some realizations.
+
+    Args:
+        log: The event log.
+        realization: Numbers of the realizations, rising.
+
+    Raises:
+        RunFolderError: A network is missing or damaged.
+    """
+    query = (
+        "SELECT realization, network, name, n_agents, n_edges FROM realizations JOIN networks USING (network)"
+    )
+    of = {number: _Recorded(*facts) for number, *facts in log.connection.execute(query)}
+    if missing := set(realization.tolist()) - set(of):
+        raise log.damage(f"realization {min(missing)} has no network")
+    used = [of[number] for number in realization.tolist()]
+    different = Counter(used)
+    degrees, n_agents = _degrees(log, different)
+    names = tuple(dict.fromkeys(network.name for network in different))
+    fresh = (
+        names == ("random_regular",)
+        and degrees.size == 1
+        and len(different) == len(used)
+        and len({network.n_agents for network in different}) == 1
+    )
+    played = () if fresh else tuple(_played(log, realization, used))
+    return NetworkDesign(names, len(different), fresh, degrees, n_agents, played)
+
+
+def _degrees(log: OpenLog, different: Counter[_Recorded]) -> tuple[Ints, Ints]:
+    """Count the agents of all realizations by their number of neighbours."""
+    total: Counter[int] = Counter()
+    for network, n_uses in different.items():
+        for degree, n_agents in enumerate(_degree_counts(log, network).tolist()):
+            total[degree] += n_agents * n_uses
+    found = sorted((degree, n_agents) for degree, n_agents in total.items() if n_agents)
+    degrees, counts = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return degrees, counts
+
+
+def _degree_counts(log: OpenLog, network: _Recorded) -> Ints:
+    # What our own generator calls regular is regular; reading gigabytes would only say so again.
+    if network.name == "random_regular" and network.n_edges > _MOST_EDGES:
+        counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
+        counts[-1] = network.n_agents
+        return counts
+    edges = read_edges(log.run, network.digest)
+    return np.bincount(np.bincount(edges.ravel(), minlength=network.n_agents)).astype(np.int64)
+
+
+def _played(log: OpenLog, realization: Ints, used: list[_Recorded]) -> Iterator[PlayedNetwork]:
+    """Choose realizations evenly, as many as there is room for, and read their networks."""
+    room = max(1, _MOST_EDGES // max(1, *(network.n_edges for network in used)))
+    n_played = min(len(used), _MOST_PLAYED, room)
+    rows: dict[str, tuple[Ints, Ints]] = {}
+    query = f"SELECT {MARKED.format('profile')} FROM agents WHERE realization = ? ORDER BY agent"  # noqa: S608 - our own
+    for row in np.linspace(0, len(used) - 1, n_played).round().astype(int).tolist():
+        network = used[row]
+        if network.digest not in rows:
+            rows[network.digest] = _compressed(read_edges(log.run, network.digest), network.n_agents)
+        profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
+        yield PlayedNetwork(row, *rows[network.digest], profile)
+
+
+def _compressed(edges: NDArray[np.int32], n_agents: int) -> tuple[Ints, Ints]:
+    """Turn edges into compressed rows."""
+    both = np.concatenate([edges, edges[:, ::-1]]).astype(np.int64)
+    order = np.lexsort((both[:, 1], both[:, 0]))
+    count = np.bincount(both[:, 0], minlength=n_agents)
+    return np.concatenate([[0], np.cumsum(count)]), both[order, 1]

@@ -1,0 +1,349 @@
+"""Inferred cascades: a fitted law played as stochastic cascades, without a language model.
+
+A law is a table of transmission probabilities, one for each profile (or any other class of agents) and
+severity. Every question to an agent is an independent draw with its probability, so the number of questions
+until its first yes is geometric: it is drawn once per agent, and the rest of the cascade is integer
+arithmetic (Sellke 1983 uses the same construction for epidemics). That holds under every asking rule, because
+the rules decide how often an agent is asked, never how it answers.
+
+Small cascades are played many at a time, block-diagonally. The size of a block depends on the number of
+agents alone, and its chance on the seed and its place in the row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.pairing import check_regular, regular_tables
+from agentnet.analysis.spread import AskingRule, Links, RowLinks, Spread, TableLinks, never
+from agentnet.errors import DesignError, near_miss
+from agentnet.streams import Streams
+
+Seeding = Literal["first_yes", "uniform"]
+"""How initial agents are found: the first in random order to say yes, or any agents."""
+
+Counts = NDArray[np.int64]
+Curves = NDArray[np.float64]
+
+_BLOCK_AGENTS = 1 << 14
+_NO = 2.0
+
+
+class NetworkRows(Protocol):
+    """A network as compressed rows: the neighbours of agent i are ``indices[indptr[i]:indptr[i + 1]]``."""
+
+    @property
+    def indptr(self) -> NDArray[Any]:
+        """Where each agent's neighbours begin, shape ``(n_agents + 1,)``."""
+        ...
+
+    @property
+    def indices(self) -> NDArray[Any]:
+        """The neighbours of all agents, each link seen from both ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class InferredCascades:
+    """Stochastic cascades of one law.
+
+    Attributes:
+        engaged: Engaged agents of each group after each step, shape ``(n_runs, n_groups, n_steps + 1)``.
+        n_agents: Agents of each network.
+        severity: Severity of each run's news item, shape ``(n_runs,)``.
+        started: Whether as many agents as wanted said yes to the seed question, shape ``(n_runs,)``.
+        n_yes: Exposures answered yes, shape ``(n_runs, n_classes)``; None unless they were asked for. Seed
+            questions are no exposures.
+        n_no: Exposures answered no, same shape.
+    """
+
+    engaged: Counts
+    n_agents: int
+    severity: NDArray[np.int64]
+    started: NDArray[np.bool_]
+    n_yes: Counts | None = None
+    n_no: Counts | None = None
+
+    @property
+    def engaged_fraction(self) -> Curves:
+        """Engaged agents over all agents, shape ``(n_runs, n_steps + 1)``."""
+        fraction: Curves = self.engaged.sum(axis=1) / self.n_agents
+        return fraction
+
+    @property
+    def group_engaged_fraction(self) -> Curves:
+        """Engaged agents of each group over all agents, shape ``(n_runs, n_groups, n_steps + 1)``."""
+        fraction: Curves = self.engaged / self.n_agents
+        return fraction
+
+
+def simulate(
+    transmission_probability: ArrayLike,
+    *,
+    seed: int,
+    n_runs: int = 100,
+    n_steps: int = 15,
+    n_agents: int = 128,
+    degree: int = 5,
+    network: NetworkRows | None = None,
+    classes: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+    severity: ArrayLike = 0,
+    rule: AskingRule = "unengaged_neighbour",
+    seeding: Seeding = "first_yes",
+    n_initial: int = 1,
+    decisions: bool = False,
+) -> InferredCascades:
+    """Play a law as stochastic cascades.
+
+    Args:
+        transmission_probability: Chance that one exposure engages, shape ``(n_classes,)`` or
+            ``(n_classes, n_severities)``; the classes are the 32 profiles, or whatever the law knows.
+        seed: Fixes the result.
+        n_runs: Number of cascades, >= 1.
+        n_steps: Steps of each cascade, >= 0.
+        n_agents: Agents of each random regular network; not used with `network`.
+        degree: Neighbours of each agent; not used with `network`.
+        network: One network for all runs; otherwise each run draws a random regular network of its own.
+        classes: Class of each agent, shape ``(n_agents,)``, the same in all runs; otherwise the classes
+            stand in equal number at random places, anew in each run.
+        groups: Group of each class, 0, 1, ..., shape ``(n_classes,)``: curves are counted by group. All
+            classes are one group if None.
+        severity: Severity of each run's news item, one for all or shape ``(n_runs,)``: the column of
+            `transmission_probability`.
+        rule: When an exposed agent is asked.
+        seeding: ``"first_yes"`` asks agents in random order, by the same law, until `n_initial` have said
+            yes; ``"uniform"`` takes any `n_initial` agents.
+        n_initial: Agents engaged at step 0, >= 1.
+        decisions: Whether to count the answers to exposures as well.
+
+    Returns:
+        The cascades' curves and, if wanted, their decisions.
+
+    Raises:
+        DesignError: An argument is impossible, or does not fit the others.
+
+    Examples:
+        >>> cascades = simulate([0.05, 0.8, 0.8, 0.8], seed=1, n_runs=200, groups=[0, 1, 1, 1])
+        >>> cascades.engaged_fraction.shape, cascades.group_engaged_fraction.shape
+        ((200, 16), (200, 2, 16))
+    """
+    links = None if network is None else _rows(network)
+    size = n_agents if links is None else links.n_agents
+    if links is None:
+        check_regular(n_agents, degree)
+    _check(n_runs=n_runs, n_steps=n_steps, n_initial=n_initial, n_agents=size)
+    _check_word("rule", rule, get_args(AskingRule))
+    _check_word("seeding", seeding, get_args(Seeding))
+    law = _Law.checked(transmission_probability, classes, groups, size)
+    play = _Play(law, links, size, degree, n_steps, rule, seeding, n_initial, decisions)
+    return play.all_runs(law.checked_severity(severity, n_runs), Streams(seed))
+
+
+def _check(*, n_runs: int, n_steps: int, n_initial: int, n_agents: int) -> None:
+    if n_runs < 1 or n_steps < 0:
+        raise DesignError(f"n_runs must be at least 1 and n_steps at least 0; got {n_runs} and {n_steps}")
+    if not 1 <= n_initial <= n_agents:
+        raise DesignError(f"n_initial must be 1 to {n_agents}, the number of agents; got {n_initial}")
+
+
+def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        raise DesignError(f"there is no {name} {word!r}{near_miss(str(word), known)}")
+
+
+def _rows(network: NetworkRows) -> RowLinks:
+    indptr, indices = np.asarray(network.indptr, np.int64), np.asarray(network.indices, np.int64)
+    n_agents = indptr.size - 1
+    if n_agents < 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != indices.size:
+        raise DesignError("the network's indptr must rise from 0 to the number of its indices")
+    if indices.size and (indices.min() < 0 or indices.max() >= n_agents):
+        raise DesignError(f"the network's indices must be agents 0 to {n_agents - 1}")
+    return RowLinks(indptr, indices)
+
+
+@dataclass(frozen=True, slots=True)
+class _Law:
+    """A checked law: who answers how, and who is counted where."""
+
+    probability: Curves
+    classes: NDArray[np.int64] | None
+    groups: NDArray[np.int64]
+
+    @classmethod
+    def checked(
+        cls, probability: ArrayLike, classes: ArrayLike | None, groups: ArrayLike | None, n_agents: int
+    ) -> _Law:
+        table = np.asarray(probability, dtype=np.float64)
+        table = table[:, None] if table.ndim == 1 else table
+        if table.ndim != 2 or not table.size:
+            raise DesignError(
+                "transmission_probability must have shape (n_classes,) or (n_classes, n_severities); "
+                f"got {np.shape(probability)}"
+            )
+        if not ((table >= 0) & (table <= 1)).all():
+            raise DesignError("every transmission probability must lie in [0, 1]")
+        group = np.zeros(len(table), np.int64) if groups is None else groups
+        group = _labels("groups", group, len(table), len(table))
+        if classes is None:
+            return cls(table, None, group)
+        return cls(table, _labels("classes", classes, n_agents, len(table)), group)
+
+    @property
+    def impatience(self) -> Curves:
+        """-log(1 - p), for all classes and severities; infinite for a class that always says yes."""
+        with np.errstate(divide="ignore"):
+            return -np.log1p(-self.probability)
+
+    def checked_severity(self, severity: ArrayLike, n_runs: int) -> NDArray[np.int64]:
+        one_each = np.asarray(severity)
+        one_each = np.full(n_runs, one_each) if one_each.ndim == 0 else one_each
+        return _labels("severity", one_each, n_runs, self.probability.shape[1])
+
+
+def _labels(name: str, labels: ArrayLike, size: int, bound: int | None = None) -> NDArray[np.int64]:
+    """Check integer labels of shape ``(size,)`` in [0, bound)."""
+    found = np.asarray(labels)
+    if found.shape != (size,) or found.dtype.kind not in "iub":
+        raise DesignError(f"{name} must be {size} integers; got shape {found.shape} of {found.dtype}")
+    if found.min() < 0 or (bound is not None and found.max() >= bound):
+        upper = "" if bound is None else f" to {bound - 1}"
+        raise DesignError(f"{name} must lie in 0{upper}; got {found.min()} to {found.max()}")
+    return found.astype(np.int64)
+
+
+class _Block(NamedTuple):
+    engaged: Counts
+    started: NDArray[np.bool_]
+    n_yes: Counts
+    n_no: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """Everything that the runs have in common."""
+
+    law: _Law
+    rows: RowLinks | None
+    n_agents: int
+    degree: int
+    n_steps: int
+    rule: AskingRule
+    seeding: Seeding
+    n_initial: int
+    decisions: bool
+
+    def all_runs(self, severity: NDArray[np.int64], streams: Streams) -> InferredCascades:
+        """Play one run for each entry of `severity`."""
+        size = max(1, _BLOCK_AGENTS // self.n_agents)
+        blocks = [
+            self.block(severity[first : first + size], _generator(streams, first // size))
+            for first in range(0, severity.size, size)
+        ]
+        joined = _Block(*(np.concatenate(part) for part in zip(*blocks, strict=True)))
+        answers = (joined.n_yes, joined.n_no) if self.decisions else (None, None)
+        return InferredCascades(joined.engaged, self.n_agents, severity, joined.started, *answers)
+
+    def block(self, severity: NDArray[np.int64], rng: np.random.Generator) -> _Block:
+        """Play a few runs side by side: agent i of run r is r * n_agents + i."""
+        links = self.links(severity.size, rng)
+        classes = self.classes(severity.size, rng)
+        probability = self.law.probability[classes, severity[:, None]]
+        initial, started = self.initial(probability, rng)
+        impatience = self.law.impatience[classes, severity[:, None]].ravel()
+        needed = _questions_until_yes(impatience, never(links, self.n_steps), rng)
+        spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
+        engaged = self.curves(spread, initial, classes)
+        if not self.decisions:
+            nothing = np.zeros((severity.size, 0), np.int64)
+            return _Block(engaged, started, nothing, nothing)
+        yes, asked = _answers(spread.questions(), needed, probability.ravel(), rng)
+        n_yes, n_asked = self.by_class(yes, classes), self.by_class(asked, classes)
+        return _Block(engaged, started, n_yes, n_asked - n_yes)
+
+    def links(self, n_runs: int, rng: np.random.Generator) -> Links:
+        """Draw the runs' networks, or stand the given one beside itself."""
+        if self.rows is not None:
+            return replace(self.rows, n_copies=n_runs)
+        return TableLinks(regular_tables(rng, n_runs, self.n_agents, self.degree))
+
+    def classes(self, n_runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Give each agent a class, shape ``(n_runs, n_agents)``."""
+        if self.law.classes is not None:
+            return np.broadcast_to(self.law.classes, (n_runs, self.n_agents))
+        n_classes = len(self.law.probability)
+        repeats = -(-self.n_agents // n_classes)
+        order = np.tile(np.arange(n_classes), (n_runs, 1))
+        if self.n_agents % n_classes:
+            order = rng.permuted(order, axis=1)
+        dealt = np.tile(order, repeats)[:, : self.n_agents]
+        # Fresh networks favour no agent number, so only a given network needs its classes shuffled.
+        return dealt if self.rows is None else rng.permuted(dealt, axis=1)
+
+    def initial(
+        self, probability: Curves, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Find the initial agents of each run, and say in which runs there are enough of them."""
+        # Among those who say yes (u < p), u / p is uniform: the least ones are the first in random order.
+        order = rng.random(probability.shape)
+        if self.seeding == "first_yes":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                order = np.where(order < probability, order / probability, _NO)
+        agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
+        said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < _NO
+        agent += np.arange(0, probability.size, self.n_agents)[:, None]
+        return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
+
+    def curves(self, spread: Spread, initial: NDArray[np.int64], classes: NDArray[np.int64]) -> Counts:
+        """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
+        n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
+        cell = (self.law.groups[classes] + np.arange(0, n_runs * n_groups, n_groups)[:, None]).ravel()
+        counts = np.empty((self.n_steps + 1, n_runs * n_groups), dtype=np.int64)
+        for step in range(self.n_steps + 1):
+            new = spread.step() if step else initial
+            spread.engage(new)
+            counts[step] = np.bincount(cell[new], minlength=n_runs * n_groups)
+        engaged: Counts = counts.cumsum(axis=0).T.reshape(n_runs, n_groups, -1)
+        return engaged
+
+    def by_class(self, count: NDArray[np.int64], classes: NDArray[np.int64]) -> Counts:
+        """Add up a count of each agent by run and class, shape ``(n_runs, n_classes)``."""
+        n_runs, n_classes = len(classes), len(self.law.probability)
+        cell = (classes + np.arange(0, n_runs * n_classes, n_classes)[:, None]).ravel()
+        total = np.bincount(cell, weights=count, minlength=n_runs * n_classes)
+        return total.astype(np.int64).reshape(n_runs, n_classes)
+
+
+def _generator(streams: Streams, block: int) -> np.random.Generator:
+    # SFC64 draws a word in half the time of the streams' own generator, and words are most of the work.
+    return np.random.Generator(np.random.SFC64(streams.integer("inferred cascades", block)))
+
+
+def _questions_until_yes(impatience: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
+    """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
+
+    It is an exponential waiting time of rate -log(1 - p), `impatience`, rounded up.
+    """
+    # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
+    dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
+        waited = rng.standard_exponential(impatience.size) / impatience
+    needed: NDArray[Any] = np.fmin(waited, most - 1).astype(dtype)
+    needed += 1
+    return needed
+
+
+def _answers(
+    asked: NDArray[Any], needed: NDArray[Any], probability: Curves, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count yes and questions of each agent: after its first yes, others of the same step may follow."""
+    beyond = asked.astype(np.int64) - needed
+    yes = np.zeros(asked.size, dtype=np.int64)
+    done = np.flatnonzero(beyond >= 0)
+    yes[done] = 1 + rng.binomial(beyond[done], probability[done])
+    return yes, asked.astype(np.int64)

@@ -1,0 +1,430 @@
+"""What a run recorded, as arrays: the one form in which laws, fits, comparisons and figures get it.
+
+`agentnet.analysis.reading` makes these tables from an event log; nothing here touches a file. Along their
+first axis stand realizations: the finished ones that somebody started, of one condition. A profile is a
+number 0..31, its bit string read as a binary number (see `agentnet.analysis.cells`). All arrays are
+read-only.
+
+Curves by group follow the paper (Tian et al. 2026, equation 2): the engaged agents of a group over *all*
+agents, so that the groups' curves add up to the population's and end at most at the group's share. Divide by
+`RunTables.group_share` for the engaged part of the group itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.cells import N_PROFILES, Cells
+from agentnet.analysis.simulation import Seeding
+from agentnet.analysis.spread import AskingRule
+from agentnet.errors import DesignError
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+UNKNOWN = -1
+"""The severity of a news item that has none."""
+
+SEVERITY_NAMES = {0: "peaceful", 1: "severe", UNKNOWN: "of unknown severity"}
+
+Clusters = Literal["realization", "news item"]
+"""What decisions depend on each other within."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExposureCounts:
+    """Decisions of exposures, counted by realization, step and profile; combinations without any are absent.
+
+    Attributes:
+        row: Place of the realization along the tables' first axis, shape ``(n_counts,)``.
+        step: Step, >= 1, same shape.
+        profile: Profile number 0..31, same shape.
+        n_yes: Decisions to share, same shape.
+        n_no: Decisions not to share, same shape.
+        n_missing: Decisions that did not come (invalid, refused, failed), same shape.
+    """
+
+    row: Ints
+    step: Ints
+    profile: Ints
+    n_yes: Ints
+    n_no: Ints
+    n_missing: Ints
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def where(self, chosen: NDArray[np.bool_]) -> ExposureCounts:
+        """Keep some of the counts; mask of shape ``(n_counts,)``."""
+        return ExposureCounts(*(getattr(self, each.name)[chosen] for each in fields(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlayedNetwork:
+    """One network as it was played: who hears whom, and who has which profile.
+
+    Attributes:
+        row: The realization's place along the tables' first axis.
+        indptr: Where each agent's neighbours begin in `indices`, shape ``(n_agents + 1,)``.
+        indices: Neighbours of all agents, each link seen from both ends.
+        profile: Profile number of each agent, shape ``(n_agents,)``.
+    """
+
+    row: int
+    indptr: Ints
+    indices: Ints
+    profile: Ints
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkDesign:
+    """The networks of a run.
+
+    Attributes:
+        names: Generators or files, each once.
+        n_networks: Number of different networks.
+        fresh: Whether each realization drew a random regular network of its own.
+        degrees: The numbers of neighbours that occur, rising, shape ``(n_degrees,)``.
+        n_agents: Agents of all realizations that have so many, same shape.
+        played: The networks that inferred cascades are to be played on, with their profiles, where drawing
+            fresh random regular ones would be another design; empty where it would not.
+    """
+
+    names: tuple[str, ...]
+    n_networks: int
+    fresh: bool
+    degrees: Ints
+    n_agents: Ints
+    played: tuple[PlayedNetwork, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    @property
+    def degree(self) -> int | None:
+        """Number of neighbours of every agent; None where they differ."""
+        return int(self.degrees[0]) if self.degrees.size == 1 else None
+
+    @property
+    def mean_degree(self) -> float:
+        """Mean number of neighbours."""
+        return float(np.average(self.degrees, weights=self.n_agents))
+
+    @property
+    def degree_share(self) -> Array:
+        """Fraction of agents with each number of neighbours, shape ``(n_degrees,)``."""
+        share: Array = self.n_agents / self.n_agents.sum()
+        return share
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunTables:
+    """The cascades of a run.
+
+    Attributes:
+        run: Name of the run.
+        status: ``running`` or ``finished``, of the run.
+        condition: Overrides of the condition that was read.
+        model_name: The language model.
+        asking_rule: Which exposures were asked.
+        seeding: How initial agents were found: ``first_yes`` in random order.
+        n_steps: Steps of the design, T; curves have T + 1 values.
+        news_ids: Identifiers of the news items, ``(n_news,)``.
+        realization: Number of each realization in the log, shape ``(n_realizations,)``.
+        news: Index of its news item in `news_ids`, same shape.
+        severity: Severity of its item: 0, 1, or -1 unknown, same shape.
+        last_step: Last step that was played; afterwards nobody was left to ask. Same shape.
+        initial_profile: Profile of its initial agent, same shape.
+        n_seed_attempts: Agents that were asked to start, same shape.
+        profile_agents: Agents of each profile, shape ``(n_realizations, 32)``.
+        engaged: Engaged agents of each profile after each step, shape ``(n_realizations, 32, n_steps + 1)``.
+        engaged_if_yes: The same if each agent with a missing answer had engaged at its first one: the direct
+            effect of missing answers, without the agents that those would have won over in turn.
+        exposures: Decisions of exposures.
+        missing_reasons: Exposures without a decision, by reason.
+        networks: The networks.
+        n_unstarted: Finished realizations that nobody started; they are left out.
+        n_unfinished: Realizations of this condition that are not finished; they are left out.
+        notes: What to know before using the tables.
+    """
+
+    run: str
+    status: str
+    condition: Mapping[str, Any]
+    model_name: str
+    asking_rule: AskingRule
+    seeding: Seeding
+    n_steps: int
+    news_ids: tuple[str, ...]
+    realization: Ints
+    news: Ints
+    severity: Ints
+    last_step: Ints
+    initial_profile: Ints
+    n_seed_attempts: Ints
+    profile_agents: Ints
+    engaged: NDArray[np.int32]
+    engaged_if_yes: NDArray[np.int32]
+    exposures: ExposureCounts
+    missing_reasons: Mapping[str, int]
+    networks: NetworkDesign
+    n_unstarted: int = 0
+    n_unfinished: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    @property
+    def n_realizations(self) -> int:
+        """Number of realizations."""
+        return self.realization.size
+
+    @property
+    def n_agents(self) -> Ints:
+        """Agents of each realization, shape ``(n_realizations,)``."""
+        agents: Ints = self.profile_agents.sum(axis=1)
+        return agents
+
+    @property
+    def n_exposures(self) -> int:
+        """Exposures that were asked, missing ones included."""
+        return int(sum(getattr(self.exposures, name).sum() for name in ("n_yes", "n_no", "n_missing")))
+
+    @property
+    def n_missing(self) -> int:
+        """Exposures without a decision."""
+        return int(self.exposures.n_missing.sum())
+
+    @property
+    def severities(self) -> tuple[int, ...]:
+        """The severities that occur, rising; -1 is unknown."""
+        return tuple(np.unique(self.severity).tolist())
+
+    @property
+    def engaged_fraction(self) -> Array:
+        """Engaged agents over all agents after each step, shape ``(n_realizations, n_steps + 1)``."""
+        fraction: Array = self.engaged.sum(axis=1) / self.n_agents[:, None]
+        return fraction
+
+    @property
+    def engaged_fraction_if_yes(self) -> Array:
+        """The same by `engaged_if_yes`."""
+        fraction: Array = self.engaged_if_yes.sum(axis=1) / self.n_agents[:, None]
+        return fraction
+
+    def group_engaged_fraction(self, groups: ArrayLike) -> Array:
+        """Count the engaged agents of each group over all agents.
+
+        Args:
+            groups: Group of each profile, 0, 1, ..., shape ``(32,)``.
+
+        Returns:
+            Shape ``(n_realizations, n_groups, n_steps + 1)``.
+        """
+        fraction: Array = (
+            np.einsum("gp,rpt->rgt", _members(groups), self.engaged) / self.n_agents[:, None, None]
+        )
+        return fraction
+
+    def group_share(self, groups: ArrayLike) -> Array:
+        """Compute the fraction of agents in each group, the mean over realizations, shape ``(n_groups,)``."""
+        share: Array = _members(groups) @ (self.profile_agents / self.n_agents[:, None]).mean(axis=0)
+        return share
+
+    def initial_share(self, groups: ArrayLike) -> Array:
+        """Compute the fraction of initial agents in each group, shape ``(n_groups,)``."""
+        share: Array = _members(groups)[:, self.initial_profile].mean(axis=1)
+        return share
+
+    def select(self, rows: ArrayLike) -> RunTables:
+        """Keep some realizations, in the order given; networks and notes stay those of the run.
+
+        Args:
+            rows: Their places along the first axis, each once, shape ``(n_kept,)``.
+        """
+        kept = np.asarray(rows, dtype=np.int64)
+        place = np.full(self.n_realizations, -1, dtype=np.int64)
+        place[kept] = np.arange(kept.size)
+        counts = self.exposures.where(place[self.exposures.row] >= 0)
+        along = {name: getattr(self, name)[kept] for name in _ALONG}
+        return replace(self, exposures=replace(counts, row=place[counts.row]), **along)
+
+    def until(self, step: int) -> RunTables:
+        """Keep what happened until `step`, that one included.
+
+        Raises:
+            DesignError: There is no such step.
+        """
+        if not 0 <= step <= self.n_steps:
+            raise DesignError(f"there is no step {step}: the run has steps 0 to {self.n_steps}")
+        return replace(
+            self,
+            n_steps=step,
+            last_step=np.minimum(self.last_step, step),
+            engaged=self.engaged[:, :, : step + 1],
+            engaged_if_yes=self.engaged_if_yes[:, :, : step + 1],
+            exposures=self.exposures.where(self.exposures.step <= step),
+        )
+
+    def clusters(self, by: Clusters) -> Ints:
+        """Number the clusters that realizations belong to, shape ``(n_realizations,)``."""
+        if by == "realization":
+            return np.arange(self.n_realizations)
+        return np.unique(self.news, return_inverse=True)[1].astype(np.int64)
+
+    def cells(self, by: Clusters = "realization", *, missing_yes: ArrayLike | None = None) -> Cells:
+        """Count the decisions of exposures by profile and severity, for the logistic laws.
+
+        Items of unknown severity count as peaceful.
+
+        Args:
+            by: What the clusters are.
+            missing_yes: What missing decisions count as, in each cell: true yes, false no; shape ``(32, 2)``
+                or one for all. They are left out if None.
+        """
+        n_yes, n_no, n_missing = (self._by_cell(name, by) for name in ("n_yes", "n_no", "n_missing"))
+        if missing_yes is None:
+            return Cells.from_clusters(n_yes, n_no)
+        as_yes = np.broadcast_to(np.asarray(missing_yes, dtype=bool), (N_PROFILES, 2))
+        return Cells.from_clusters(n_yes + n_missing * as_yes, n_no + n_missing * ~as_yes)
+
+    def missing_by_cell(self) -> Ints:
+        """Count the exposures without a decision by profile and severity, shape ``(32, 2)``."""
+        counts: Ints = self._by_cell("n_missing", "realization").sum(axis=0)
+        return counts
+
+    def _by_cell(self, name: str, by: Clusters) -> Ints:
+        """Add a count up, shape ``(n_clusters, 32, 2)``."""
+        cluster = self.clusters(by)
+        n_clusters = int(cluster.max(initial=-1)) + 1
+        counts = self.exposures
+        severity = np.maximum(self.severity, 0)
+        cell = (cluster[counts.row] * N_PROFILES + counts.profile) * 2 + severity[counts.row]
+        total = np.zeros(n_clusters * N_PROFILES * 2, dtype=np.int64)
+        np.add.at(total, cell, getattr(counts, name))
+        return total.reshape(n_clusters, N_PROFILES, 2)
+
+
+_ALONG = (
+    *("realization", "news", "severity", "last_step", "initial_profile", "n_seed_attempts"),
+    *("profile_agents", "engaged", "engaged_if_yes"),
+)
+"""The arrays whose first axis are realizations."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatioTables:
+    """The decisions of a response-ratio run.
+
+    Attributes:
+        run: Name of the run.
+        status: ``running`` or ``finished``.
+        model_name: The language model.
+        news_ids: Identifiers of the news items, ``(n_news,)``.
+        severity: Severity of each item: 0, 1, or -1 unknown, shape ``(n_news,)``.
+        n_yes: Decisions to share, shape ``(n_news, 32)``.
+        n_no: Decisions not to share, same shape.
+        n_missing: Decisions that did not come, same shape.
+        notes: What to know before using the tables.
+    """
+
+    run: str
+    status: str
+    model_name: str
+    news_ids: tuple[str, ...]
+    severity: Ints
+    n_yes: Ints
+    n_no: Ints
+    n_missing: Ints
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    @property
+    def yes_ratio(self) -> Array:
+        """Share of yes among the decisions that came; NaN where none came. Shape ``(n_news, 32)``."""
+        with np.errstate(invalid="ignore"):
+            ratio: Array = self.n_yes / (self.n_yes + self.n_no)
+        return ratio
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decisions:
+    """Single decisions in columns of shape ``(n_decisions,)``, in the order of the log.
+
+    Attributes:
+        realization: Number of the realization.
+        step: Step; 0 for seed questions and response ratios.
+        agent: Who decided.
+        source: The engaged neighbour whose message it was; -1 nobody.
+        profile: Profile number 0..31 of the agent.
+        news: Index of the news item in `news_ids`.
+        severity: 0, 1, or -1 unknown.
+        decision: 1 yes, 0 no, -1 missing.
+        reason: Why it is missing, an index into `reasons`; -1 where it is not.
+        news_ids: Identifiers of the news items.
+        reasons: Why decisions are missing.
+    """
+
+    realization: NDArray[np.int32]
+    step: NDArray[np.int32]
+    agent: NDArray[np.int32]
+    source: NDArray[np.int32]
+    profile: NDArray[np.int8]
+    news: NDArray[np.int32]
+    severity: NDArray[np.int8]
+    decision: NDArray[np.int8]
+    reason: NDArray[np.int8]
+    news_ids: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+
+def checked_groups(groups: ArrayLike) -> Ints:
+    """Check a group for each profile.
+
+    Returns:
+        Groups numbered from 0, shape ``(32,)``.
+
+    Raises:
+        DesignError: They are not 32 integers that number groups without gaps from 0.
+    """
+    group = np.asarray(groups)
+    if group.shape != (N_PROFILES,) or group.dtype.kind not in "iu":
+        raise DesignError(
+            f"groups must be {N_PROFILES} integers, one for each profile; got shape {group.shape} of "
+            f"{group.dtype}"
+        )
+    found = np.unique(group)
+    if found.tolist() != list(range(found.size)):
+        raise DesignError(f"groups must be numbered without gaps from 0; got {found.tolist()}")
+    return group.astype(np.int64)
+
+
+def _members(groups: ArrayLike) -> NDArray[np.int64]:
+    """Say which profiles belong to each group, shape ``(n_groups, 32)``."""
+    group = checked_groups(groups)
+    members: NDArray[np.int64] = (np.arange(group.max() + 1)[:, None] == group).astype(np.int64)
+    return members
+
+
+def _freeze(tables: Any) -> None:  # noqa: ANN401 - any of the dataclasses above
+    for each in fields(tables):
+        value = getattr(tables, each.name)
+        if isinstance(value, np.ndarray):
+            # A view, so that an array somebody else holds stays writeable for them.
+            view = value.view()
+            view.flags.writeable = False
+            object.__setattr__(tables, each.name, view)

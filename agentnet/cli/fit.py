@@ -1,0 +1,149 @@
+"""The command that fits laws to a run: `fit`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
+from agentnet.errors import InputError
+
+if TYPE_CHECKING:
+    from agentnet.analysis.fits import Fits
+
+_PATIENCE_S = 1.0
+_AGENTS = 20_000_000
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@click.option("--law", "laws", multiple=True, metavar="NAME", help="Fit this law only. Repeatable.")
+@click.option(
+    "--groups",
+    "groups_file",
+    type=click.Path(path_type=Path),
+    help='JSON file of groups: {"00000": 1, ...} for all 32 profiles. Default: chosen from the exposures.',
+)
+@click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
+@click.option(
+    "--runs",
+    "n_runs",
+    type=int,
+    help="Inferred cascades of a law. Default: 100, fewer on networks of more than 200,000 agents.",
+)
+@click.option(
+    "--bootstraps", "n_bootstrap", type=int, default=200, show_default=True, help="Resamples of an interval."
+)
+@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes everything that is drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON, curves included.")
+@setting_options
+def fit(
+    name: str,
+    laws: tuple[str, ...],
+    groups_file: Path | None,
+    condition: int | None,
+    n_runs: int | None,
+    n_bootstrap: int,
+    level: float,
+    seed: int,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
+) -> None:
+    """Fit laws to a run's cascades and rank them.
+
+    RUN is a run folder, its name, or 'last'. Works on a run that is still played.
+
+    The laws: full_logistic, main_effects, group_logistic (of single decisions, played as inferred cascades);
+    one_rate, group_rates, cavity (of the mean engaged fraction).
+
+    \b
+      agentnet fit last
+      agentnet fit last --law main_effects --law group_rates --groups groups.json
+    """
+    from agentnet.analysis.fits import fit_run
+    from agentnet.analysis.laws import LAWS
+    from agentnet.analysis.reading import read_tables
+
+    folder = find_run(name, load(config_file, assignments).settings.runs)
+    groups = None if groups_file is None else _groups(groups_file)
+    say = _patient()
+    say(f"reading {folder}")
+    tables = read_tables(folder, condition=condition)
+    found = fit_run(
+        tables,
+        laws=laws or LAWS,
+        groups=groups,
+        n_runs=_affordable(int(tables.n_agents.max())) if n_runs is None else n_runs,
+        n_bootstrap=n_bootstrap,
+        level=level,
+        seed=seed,
+        progress=say,
+    )
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _print(found)
+
+
+def _affordable(n_agents: int) -> int:
+    """Choose how many cascades to infer: large ones differ less, and take long."""
+    return max(4, min(100, _AGENTS // n_agents))
+
+
+def _patient() -> Callable[[str], None]:
+    """Say on standard error what is being done, once it takes longer."""
+    begun = time.monotonic()
+
+    def say(what: str) -> None:
+        if time.monotonic() - begun > _PATIENCE_S:
+            click.echo(f"{what} ...", err=True)
+
+    return say
+
+
+def _groups(path: Path) -> dict[str, int]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    except ValueError as error:
+        raise InputError(f"is no JSON ({error})", path=path) from error
+    if not isinstance(found, dict):
+        raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
+    return found
+
+
+def _print(found: Fits) -> None:
+    from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
+
+    tables = found.tables
+    click.echo(
+        f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} exposures, asking rule "
+        f"{tables.asking_rule}\n"
+    )
+    print_table(SCORE_COLUMNS, score_rows(found), title="RMSE of the population's mean curve")
+    rows = [
+        [law.title, *parameter_row(each)]
+        for law in found.laws
+        for each in (*law.parameters, *([law.growth_rate] if law.growth_rate else []))
+    ]
+    title = f"\nparameters; intervals of {found.level:.0%}"
+    print_table(*_filled(("law", *PARAMETER_COLUMNS), rows), title=title)
+    notes = [*found.notes, *(f"{law.title}: {warning}" for law in found.laws for warning in law.warnings)]
+    notes += [f"{each.title}: {remark}" for each in found.scores for remark in each.remarks]
+    notes += [f"{each.title} was not fitted: {each.reason}" for each in found.refused]
+    click.echo("\n" + "\n".join(f"* {note}" for note in notes))
+
+
+def _filled(columns: Sequence[str], rows: Iterable[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out columns in which nothing stands."""
+    rows = list(rows)
+    kept = [i for i in range(len(columns)) if any(row[i] for row in rows)]
+    return [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]

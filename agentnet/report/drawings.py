@@ -1,0 +1,122 @@
+"""All figures of a report, from what is known of a run: those that it has data for, and why not the others.
+
+The figures are those of Tian et al. (2026), drawn for the user's own run, and some beyond them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from agentnet.analysis.fits import Fits
+from agentnet.analysis.groups import ProfileGroups
+from agentnet.analysis.severity_clusters import SeverityClusters
+from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
+from agentnet.report.figures.growth import growth_sketch
+from agentnet.report.figures.missing import missing_sketch
+from agentnet.report.figures.observed import observed_sketch
+from agentnet.report.figures.probability import group_sketch, profile_sketch
+from agentnet.report.figures.ranking import ranking_sketch
+from agentnet.report.figures.ratios import ratio_sketch
+from agentnet.report.figures.severity import severity_sketch
+from agentnet.report.figures.sketch import Sketch
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One figure of the report.
+
+    Attributes:
+        name: File name stem, such as ``figure08_population_full_logistic``.
+        number: Number of the figure in the paper, such as ``8``; empty for one that the paper does not have.
+        title: What it is called, for a heading.
+        caption: What is shown: from how many realizations, by which law, what bands and marks mean, how many
+            answers are missing. Plain text.
+        alternative: The figure in words with its key numbers, made from the data, for who cannot see it.
+            Plain text.
+        svg: The image, from ``<svg`` to ``</svg>``, complete in itself; None where there is none.
+        png: The same at 150 dots per inch; None where there is none.
+        unavailable: In place of an image: why it cannot be drawn from these runs, and what would make it
+            possible. Plain text.
+    """
+
+    name: str
+    number: str
+    title: str
+    caption: str
+    alternative: str
+    svg: str | None
+    png: bytes | None
+    unavailable: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything a report draws from; any part may be missing.
+
+    Attributes:
+        tables: The cascades of a run.
+        fits: The laws fitted to them.
+        ratios: The decisions of a response-ratio run.
+        ratio_groups: Groups of profiles by Tukey's test of these.
+        severity_clusters: Clusters of news items by their texts.
+    """
+
+    tables: RunTables | None = None
+    fits: Fits | None = None
+    ratios: RatioTables | None = None
+    ratio_groups: ProfileGroups | None = None
+    severity_clusters: SeverityClusters | None = None
+
+
+def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
+    """Draw all figures, in the order of the paper, those beyond it last.
+
+    Args:
+        material: What to draw from.
+        png: Whether to render PNG as well, which takes half of the time.
+
+    Returns:
+        A drawing for each figure, also for one that cannot be drawn: it says why.
+    """
+    from agentnet.report.figures.render import house_style, rendered_png, rendered_svg
+
+    found = []
+    with house_style():
+        for sketch in sketches(material):
+            figure = sketch.figure
+            found.append(
+                Drawing(
+                    name=sketch.name,
+                    number=sketch.number,
+                    title=sketch.title,
+                    caption=sketch.caption,
+                    alternative=sketch.alternative,
+                    svg=None if figure is None else rendered_svg(sketch),
+                    png=None if figure is None or not png else rendered_png(figure),
+                    unavailable=sketch.unavailable,
+                )
+            )
+    return tuple(found)
+
+
+def sketches(material: Material) -> Iterator[Sketch]:
+    """Make the figures without rendering them; to be used under `house_style`."""
+    fits = material.fits
+    curves = {each.name: curve_sketch(fits, each) for each in CURVE_FIGURES}
+    cavity = curves.pop("cavity_curves")
+    drawn = [
+        severity_sketch(material.severity_clusters),
+        ratio_sketch(material.ratios, material.ratio_groups),
+        growth_sketch(fits),
+        profile_sketch(fits),
+        *curves.values(),
+        group_sketch(fits),
+    ]
+    yield from sorted(drawn, key=lambda sketch: int(sketch.number))
+    tables = material.tables if fits is None else fits.tables
+    yield observed_sketch(tables)
+    yield ranking_sketch(fits)
+    yield cavity
+    yield missing_sketch(tables)

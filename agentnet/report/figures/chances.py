@@ -1,0 +1,108 @@
+"""Probabilities of a yes by a logistic law, with their intervals, for the figures that show them.
+
+An interval is Wald's on the log-odds, by the covariance clustered by realization where there are two or more
+realizations (as for the weights themselves), with Student's t. A cell whose weight is not finite has none;
+what Firth's penalized fit says of it stands beside it, with its plain errors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.fits import Fits, LawFit
+from agentnet.analysis.inference import clustered
+from agentnet.analysis.laws import fit_decisions
+from agentnet.analysis.logistic import LogisticFit
+
+Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chances:
+    """Probabilities of a yes by row (a profile or a group) and severity; arrays of shape ``(n_rows, 2)``.
+
+    Attributes:
+        estimate: By maximum likelihood: 0 or 1 where separated, NaN where the data say nothing.
+        low: Lower end of its interval; NaN where there is none.
+        high: Upper end.
+        separated: Where the estimate is 0 or 1.
+        firth: By Firth's method where the estimate is separated, else NaN.
+        firth_low: Lower end of its interval.
+        firth_high: Upper end.
+        method: How the intervals of `estimate` were made.
+    """
+
+    estimate: Array
+    low: Array
+    high: Array
+    separated: Flags
+    firth: Array
+    firth_low: Array
+    firth_high: Array
+    method: str
+
+
+def chances_of(fits: Fits, law: LawFit) -> Chances:
+    """Compute the probabilities of a logistic law of profiles or of groups, with intervals.
+
+    Args:
+        fits: All fits of the run.
+        law: ``full_logistic`` or ``group_logistic`` among them.
+    """
+    fit = law.fit
+    assert isinstance(fit, LogisticFit), "only laws of decisions have probabilities"
+    rows = _first_profiles(fits, law)
+    estimate = fit.transmission_probability[rows]
+    separated = (estimate == 0.0) | (estimate == 1.0)
+    best, n_clusters = fit, _n_clusters(fits)
+    if n_clusters > 1:
+        best = clustered(fit, fits.tables.cells("realization"), "realization")
+    low, high = _interval(best, estimate, fits.level, n_clusters - 1 if n_clusters > 1 else math.inf)
+    firth = firth_low = firth_high = np.full(estimate.shape, np.nan)
+    if separated.any():
+        penalized = fit_decisions(law.law, fits.tables.cells(), fits.grouping, method="firth")
+        firth = np.where(separated, penalized.transmission_probability[rows], np.nan)
+        firth_low, firth_high = _interval(penalized, firth, fits.level, math.inf)
+    method = f"clustered by realization, {n_clusters} clusters" if n_clusters > 1 else "plain"
+    return Chances(estimate, low, high, separated, firth, firth_low, firth_high, method)
+
+
+def _first_profiles(fits: Fits, law: LawFit) -> NDArray[np.int64]:
+    """Give a profile that stands for each row of the law."""
+    if law.law == "full_logistic":
+        return np.arange(fits.grouping.group.size)
+    return np.unique(fits.grouping.group, return_index=True)[1].astype(np.int64)
+
+
+def _n_clusters(fits: Fits) -> int:
+    tables = fits.tables
+    return int(np.unique(tables.clusters("realization")[tables.exposures.row]).size)
+
+
+def _interval(fit: LogisticFit, estimate: Array, level: float, freedom: float) -> tuple[Array, Array]:
+    """Compute Wald intervals of cells whose estimate lies strictly between 0 and 1; else NaN."""
+    from scipy.special import expit, logit, ndtri, stdtrit
+
+    tail = (1 + level) / 2
+    width = float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail)) * _errors(fit)
+    inside = np.where((estimate > 0.0) & (estimate < 1.0), estimate, np.nan)
+    log_odds = logit(inside)
+    return expit(log_odds - width), expit(log_odds + width)
+
+
+def _errors(fit: LogisticFit) -> Array:
+    """Compute the standard errors of the log-odds, shape ``(n_rows, 2)``; NaN where not determined."""
+    last = len(fit.names) - 1
+    covariance = fit.covariance
+    own = np.diag(covariance)[:last]
+    both = own + 2 * covariance[:last, last] + covariance[last, last]
+    if last not in fit.data.columns:
+        # All decisions are of one severity: its weight is part of the others.
+        both = own
+    errors: Array = np.sqrt(np.column_stack([own, both]))
+    return errors

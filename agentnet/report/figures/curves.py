@@ -1,0 +1,329 @@
+"""Observed beside inferred curves: population, severities, groups (figures 8 to 12 and 14 to 16)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.fits import Fits, LawFit
+from agentnet.analysis.goodness import POPULATION, Comparison, Curve
+from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.report.figures.absent import NO_FITS, why_no_law
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import (
+    ALONE,
+    BLACK,
+    INFERRED,
+    OBSERVED,
+    SMALL,
+    Look,
+    grid_of_axes,
+    legend_above,
+    new_figure,
+    steps_along,
+)
+from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+Sight = Literal["population", "severity", "groups", "all"]
+
+_SEVERITY_OF: Final = {name: severity for severity, name in SEVERITY_NAMES.items()}
+_N_MARKS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CurveFigure:
+    """One figure of curves.
+
+    Attributes:
+        name: File name stem.
+        number: Number in the paper.
+        law: The law, one of `agentnet.analysis.laws.LAWS`.
+        title: What the law is called in titles.
+        sight: What is compared.
+    """
+
+    name: str
+    number: str
+    law: str
+    title: str
+    sight: Sight
+
+
+CURVE_FIGURES: Final = (
+    CurveFigure("figure08_population_full_logistic", "8", "full_logistic", "full logistic law", "population"),
+    CurveFigure("figure09_severity_full_logistic", "9", "full_logistic", "full logistic law", "severity"),
+    CurveFigure("figure10_population_mean_field", "10", "group_rates", "mean-field law", "population"),
+    CurveFigure("figure11_severity_mean_field", "11", "group_rates", "mean-field law", "severity"),
+    CurveFigure("figure12_groups_mean_field", "12", "group_rates", "mean-field law", "groups"),
+    CurveFigure(
+        "figure14_population_group_logistic", "14", "group_logistic", "group logistic law", "population"
+    ),
+    CurveFigure("figure15_severity_group_logistic", "15", "group_logistic", "group logistic law", "severity"),
+    CurveFigure("figure16_groups_group_logistic", "16", "group_logistic", "group logistic law", "groups"),
+    CurveFigure("cavity_curves", "", "cavity", "cavity law", "all"),
+)
+
+_TITLES: Final = {
+    "population": "Engaged fraction of the population: observed, and by the {law}",
+    "severity": "Engaged fraction by severity: observed, and by the {law}",
+    "groups": "Engaged fraction by trait group: observed, and by the {law}",
+    "all": "Engaged fraction of population, severities and groups: observed, and by the {law}",
+}
+
+
+_WHOSE: Final = {
+    "population": "Mean engaged fraction",
+    "severity": "Mean engaged fraction by the severity of the news item",
+    "groups": "Mean engaged agents of each group of profiles over all agents",
+    "all": "Mean engaged fraction (of groups: their engaged agents over all agents)",
+}
+
+
+def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
+    """Draw observed and inferred curves.
+
+    Args:
+        fits: The fitted laws.
+        of: Which figure.
+    """
+    title = _TITLES[of.sight].format(law=of.title)
+    shown: list[Comparison] = []
+    missing = NO_FITS if fits is None else why_no_law(fits, of.law)
+    if fits is not None and missing is None:
+        shown = [each for each in fits.law(of.law).comparisons if _is_seen(each, of.sight)]
+        missing = None if shown else _why_nothing(fits, of.sight)
+    if fits is None or missing is not None:
+        return Sketch(of.name, of.number, title, caption="", alternative="", unavailable=missing)
+    law = fits.law(of.law)
+    panels = [_panel(fits, law, each) for each in shown]
+    return Sketch(
+        name=of.name,
+        number=of.number,
+        title=title,
+        caption=sentences(_caption(fits, law, panels, of.sight)),
+        alternative=sentences(_in_words(panel, law) for panel in panels),
+        figure=_drawn(panels, law),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """What one pair of axes shows.
+
+    Attributes:
+        comparison: The curves.
+        share: The group's share of all agents, which its curve cannot exceed; None where it is no group.
+        alone: The law fitted to this severity alone, as curve and distance; None where there is none.
+    """
+
+    comparison: Comparison
+    share: float | None = None
+    alone: tuple[Array, float] | None = None
+
+    @property
+    def name(self) -> str:
+        """What is seen, with a capital."""
+        return self.comparison.view.capitalize()
+
+
+def _is_seen(comparison: Comparison, sight: Sight) -> bool:
+    view = comparison.view
+    kind = "population" if view == POPULATION else "severity" if view in _SEVERITY_OF else "groups"
+    return sight in (kind, "all")
+
+
+def _why_nothing(fits: Fits, sight: Sight) -> str:
+    if sight == "groups":
+        return (
+            "All profiles are in one group, so that its curve is that of the population; fit laws with "
+            "several groups."
+        )
+    names = [SEVERITY_NAMES[severity] for severity in fits.tables.severities]
+    if len(names) == 1:
+        return (
+            f"All news items of this run are {names[0]}, so that this would be the curve of the population; "
+            "play news items of both severities."
+        )
+    return "No cascade was inferred for any of the severities; infer more of them (n_runs)."
+
+
+def _panel(fits: Fits, law: LawFit, comparison: Comparison) -> Panel:
+    severity = _SEVERITY_OF.get(comparison.view)
+    if severity is not None:
+        fit = law.by_severity.get(severity)
+        return Panel(comparison, alone=None if fit is None else (fit.inferred, fit.rmse))
+    if comparison.view == POPULATION:
+        return Panel(comparison)
+    group = int(comparison.view.removeprefix("group ")) - 1
+    return Panel(comparison, share=float(fits.tables.group_share(fits.grouping.group)[group]))
+
+
+def _drawn(panels: list[Panel], law: LawFit) -> Figure:
+    n_columns = 1 if len(panels) == 1 else 2 if len(panels) <= 8 else 4
+    n_rows = -(-len(panels) // n_columns)
+    height = 4.0 if n_rows == 1 else 0.5 + 2.9 * n_rows
+    figure = new_figure(6.0 if len(panels) == 1 else 8.4, height)
+    every = grid_of_axes(figure, len(panels), n_columns)
+    for place, (axes, panel) in enumerate(zip(every, panels, strict=True)):
+        _draw_panel(axes, panel, law, brief=n_columns > 2)
+        if place % n_columns == 0:
+            axes.set_ylabel("engaged fraction" if panel.share is None else "engaged, of all agents")
+        if place >= len(panels) - n_columns:
+            axes.set_xlabel("step")
+    legend_above(figure, every)
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel, law: LawFit, *, brief: bool) -> None:
+    comparison = panel.comparison
+    draw_curve(axes, comparison.observed, OBSERVED, "observed")
+    draw_curve(axes, comparison.inferred, INFERRED, law.title)
+    if panel.alone is not None:
+        curve = Curve(panel.alone[0])
+        draw_curve(axes, curve, ALONE, "fitted to this severity alone")
+    if panel.share is not None:
+        axes.axhline(panel.share, color=BLACK, linestyle=(0, (1, 2)), linewidth=1.0, label="all of the group")
+    steps_along(axes, comparison.observed.mean.size - 1)
+    axes.set_ylim(-0.015 * _ceiling(panel), _ceiling(panel))
+    axes.set_title(f"{panel.name}\n{_distance(comparison, brief=brief)}", fontsize=SMALL if brief else 9.0)
+
+
+def draw_curve(axes: Axes, curve: Curve, look: Look, label: str) -> None:
+    """Draw a mean curve after steps 0, 1, ... with its band of one standard deviation either side."""
+    step = np.arange(curve.mean.size)
+    if curve.sd is not None:
+        low, high = curve.mean - curve.sd, curve.mean + curve.sd
+        axes.fill_between(step, low, high, color=look.colour, alpha=0.2, linewidth=0)
+        for edge in (low, high):
+            axes.plot(step, edge, color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.8)
+    axes.plot(
+        step,
+        curve.mean,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=max(step.size // _N_MARKS, 1),
+        label=label,
+    )
+
+
+def _ceiling(panel: Panel) -> float:
+    """Choose the top of the y axis: 1 for what can reach it, else just above the group's share."""
+    return 1.02 if panel.share is None or panel.share > 0.6 else max(1.12 * panel.share, 1e-3)
+
+
+def _distance(comparison: Comparison, *, brief: bool) -> str:
+    said = f"RMSE {spelled(comparison.rmse, 4)}"
+    if not brief:
+        said += f", NRMSE {spelled(comparison.nrmse, 4)}"
+        if comparison.floor is not None:
+            said += f"; chance alone {spelled(comparison.floor.mean, 4)}"
+    return said
+
+
+def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iterator[str]:
+    tables = fits.tables
+    yield (
+        f"{_WHOSE[sight]} after each step of {cleaned(tables.run)}, observed in "
+        f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} "
+        f"({counted(law.n_parameters, 'parameter')}{_how_inferred(law, fits)})"
+    )
+    yield _bands(panels)
+    yield from _alone_words(panels, law)
+    yield _floor_words(panels)
+    if sight in ("groups", "all"):
+        yield from _group_words(fits)
+    yield missing_words(tables)
+    if law.transmission_probability is None:
+        yield from law.warnings
+
+
+def _how_inferred(law: LawFit, fits: Fits) -> str:
+    if law.transmission_probability is None:
+        return ", fitted to the mean curve of the population"
+    return f", fitted to single decisions; {counted(fits.n_runs, 'inferred cascade')} of the same design"
+
+
+def _bands(panels: list[Panel]) -> str:
+    banded = [
+        name
+        for name in ("observed", "inferred")
+        if any(getattr(panel.comparison, name).sd is not None for panel in panels)
+    ]
+    if not banded:
+        return "There is no band: no curve is the mean of several cascades"
+    whose = "Bands are" if len(banded) == 2 else f"The band of the {banded[0]} curve is"
+    return f"{whose} one standard deviation of single cascades either side of the mean"
+
+
+def _alone_words(panels: list[Panel], law: LawFit) -> Iterator[str]:
+    alone = [
+        f"{panel.comparison.view} {spelled(panel.alone[1], 4)}" for panel in panels if panel.alone is not None
+    ]
+    if alone:
+        yield (
+            f"The {law.title} knows no severity; dotted, it is fitted to each severity's curve alone, with "
+            f"an RMSE of: {', '.join(alone)}"
+        )
+
+
+def _floor_words(panels: list[Panel]) -> str:
+    floors = [(panel.comparison.view, panel.comparison.floor) for panel in panels]
+    named = [f"{view} {spelled(floor.quantile_95, 4)}" for view, floor in floors if floor is not None]
+    if not named:
+        return "How far chance alone sets such curves apart cannot be told from a single cascade"
+    return (
+        "Chance alone is the RMSE that a perfect law has on average; in one of twenty cases it has more "
+        f"than: {', '.join(named)}"
+    )
+
+
+def _group_words(fits: Fits) -> Iterator[str]:
+    share = fits.tables.group_share(fits.grouping.group)
+    sizes = [
+        f"group {number} has {counted(size, 'profile')}, {percent(float(part))} of the agents"
+        for number, (size, part) in enumerate(zip(fits.grouping.sizes, share, strict=True), 1)
+    ]
+    yield f"Groups: {'; '.join(sizes)}"
+    yield fits.grouping.note
+
+
+def missing_words(tables: RunTables) -> str:
+    """Say how many answers a figure of a run does without."""
+    if not tables.n_missing:
+        return f"None of {counted(tables.n_exposures, 'answer')} to exposures is missing"
+    are = "is" if tables.n_missing == 1 else "are"
+    return (
+        f"{tables.n_missing:,} of {counted(tables.n_exposures, 'answer')} to exposures {are} missing and "
+        "engaged nobody"
+    )
+
+
+def _in_words(panel: Panel, law: LawFit) -> str:
+    comparison = panel.comparison
+    observed, inferred = comparison.observed, comparison.inferred
+    gap = np.abs(observed.mean - inferred.mean)
+    furthest = int(gap.argmax())
+    return (
+        f"{panel.name}, {counted(observed.n or 0, 'cascade')}: the mean observed curve has "
+        f"{', '.join(_readings(observed))}; the {law.title} has {', '.join(_readings(inferred))}. "
+        f"They are furthest apart at step {furthest}, by {spelled(float(gap[furthest]))}; RMSE "
+        f"{spelled(comparison.rmse, 4)}, NRMSE {spelled(comparison.nrmse, 4)}"
+    )
+
+
+def _readings(curve: Curve) -> Iterator[str]:
+    """Read a curve at up to four steps."""
+    last = curve.mean.size - 1
+    for step in sorted({0, last // 3, 2 * last // 3, last}):
+        spread = "" if curve.sd is None else f" (standard deviation {spelled(float(curve.sd[step]))})"
+        yield f"{spelled(float(curve.mean[step]))}{spread} at step {step}"

@@ -1,0 +1,139 @@
+"""The folder of a report: written beside its place and then renamed, so that no reader sees half of one.
+
+A folder that holds an earlier report is replaced, and what else somebody put into it moves to the new one.
+Which files are the report's own stands in its ``results.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from agentnet.errors import StorageError, UserError
+from agentnet.report.results import FORMAT
+
+RESULTS = "results.json"
+PAGE = "report.html"
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files of a report.
+
+    Args:
+        folder: Where to; a new or empty one, or one that holds an earlier report.
+        files: Contents by path within it, with ``/``.
+
+    Raises:
+        UserError: `folder` holds something else, or a file of somebody's own in the place of a new one.
+        StorageError: The files cannot be written; an earlier report is as it was.
+    """
+    folder = folder.resolve()
+    others = check_folder(folder)
+    for name in files:
+        if name in others:
+            raise UserError(
+                f"{folder / name} is not of the earlier report, and would be replaced; move it elsewhere or "
+                "choose another folder by --output"
+            )
+    made, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
+    with _storage_errors(folder):
+        try:
+            _write(made, files)
+            _swap(made, folder, old)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        if old.exists():
+            _carry_over(old, folder, others)
+
+
+def check_folder(folder: Path) -> frozenset[str]:
+    """See whether a report may be written to `folder`, before it is computed.
+
+    Returns:
+        The files in it that are no part of an earlier report, by path within it.
+
+    Raises:
+        UserError: It is a file, or a folder that holds something else than a report.
+        StorageError: It cannot be read.
+    """
+    with _storage_errors(folder):
+        if not folder.exists():
+            return frozenset()
+        if not folder.is_dir():
+            raise UserError(f"{folder} is a file; choose a folder by --output")
+        found = frozenset(_files_in(folder))
+    if not found:
+        return found
+    own = _own_files(folder)
+    if own is None:
+        raise UserError(
+            f"{folder} holds {min(found)!r} and no report of agentnet: nothing is written there; choose another "
+            "folder by --output"
+        )
+    return found - own
+
+
+def _files_in(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not path.is_dir():
+            yield path.relative_to(folder).as_posix()
+
+
+def _own_files(folder: Path) -> frozenset[str] | None:
+    """List the files that belong to the report in `folder`; None if there is none."""
+    try:
+        results = json.loads((folder / RESULTS).read_bytes())
+        if results["format"] != FORMAT:
+            return None
+        names = [str(name) for name in results["files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return frozenset(name for name in names if ".." not in PurePosixPath(name).parts)
+
+
+def _write(made: Path, files: Mapping[str, bytes]) -> None:
+    shutil.rmtree(made, ignore_errors=True)
+    for name, content in files.items():
+        path = made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _swap(made: Path, folder: Path, old: Path) -> None:
+    """Put `made` in the place of `folder`, which becomes `old`; no program can swap folders everywhere."""
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+
+
+def _carry_over(old: Path, folder: Path, others: frozenset[str]) -> None:
+    """Move what is no report's from the old folder to the new one, then drop the old report."""
+    for name in sorted(others):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (old / name).rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: the report cannot be written ({error}); free disk space or choose another folder by "
+            "--output: the runs are as they were"
+        ) from error

@@ -1,0 +1,372 @@
+"""What a run's event log says beyond the tables of `agentnet.analysis`: design, costs, troubles, texts.
+
+Counts are taken by SQLite, so that no event becomes a Python object: ten million of them take seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import RunFolderError
+from agentnet.events import Run
+from agentnet.events.read import digest
+
+RESTRICTED: Final = ("acled",)
+"""Sources of news whose terms do not allow passing on what they say."""
+
+_TROUBLE_CHARACTERS: Final = 300
+
+_KINDS = """
+SELECT kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0), COUNT(missing)
+FROM events GROUP BY kind ORDER BY kind
+"""
+_MISSING = """
+SELECT kind, missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY kind, missing
+ORDER BY kind, COUNT(*) DESC, missing
+"""
+_MODELS = """
+SELECT r.model, COALESCE(r.fingerprint, ''), SUM(n) FROM replies r
+JOIN (SELECT reply, COUNT(*) AS n FROM events WHERE reply IS NOT NULL GROUP BY reply) USING (reply)
+GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""
+_USE = """
+SELECT COUNT(*), COALESCE(SUM(attempts), 0), COALESCE(SUM(cached), 0), COALESCE(SUM(asks), 0),
+       COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), COUNT(*) - COUNT(prompt_tokens),
+       AVG(CASE WHEN cached = 0 THEN latency_s END), MAX(CASE WHEN cached = 0 THEN latency_s END),
+       MIN(at), MAX(at)
+FROM events
+"""
+_TROUBLES = """
+SELECT kind, trouble_kind, COUNT(*), MIN(trouble) FROM troubles GROUP BY kind, trouble_kind
+ORDER BY COUNT(*) DESC, kind, trouble_kind
+"""
+_EXAMPLES = """
+SELECT kind, profile, p.news, messages FROM prompts p
+WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Questions of one kind.
+
+    Attributes:
+        kind: ``exposure``, ``seed``, ``ratio`` or ``reason``.
+        n: Questions that were to be answered.
+        n_yes: Answered yes.
+        n_no: Answered no.
+        n_missing: Not answered.
+    """
+
+    kind: str
+    n: int
+    n_yes: int
+    n_no: int
+    n_missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a run took.
+
+    Attributes:
+        calls: Calls to the model, failed ones included.
+        prompt_tokens: Tokens in.
+        completion_tokens: Tokens out.
+        dollars: US dollars; None if unknown.
+        unmetered: Calls whose tokens were estimated, because the server did not count them.
+        noted: Whether that is what the run itself noted at its end, not what its events add up to.
+        from_cache: Answers that were remembered and cost nothing.
+        extra_asks: Questions that were asked again after unusable replies.
+        mean_latency_s: Mean time from question to answer, of those that were no memory; None without any.
+        longest_latency_s: The longest, likewise.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None
+    unmetered: int
+    noted: bool
+    from_cache: int
+    extra_asks: int
+    mean_latency_s: float | None
+    longest_latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Unusable replies and failed calls of one kind.
+
+    Attributes:
+        asked: What was asked: ``exposure``, ...
+        kind: The kind of trouble.
+        n: How often.
+        example: What the first one was.
+    """
+
+    asked: str
+    kind: str
+    n: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A line of the run's own diary.
+
+    Attributes:
+        at: Seconds since 1970 (UTC).
+        kind: ``started``, ``finished``, ``spent``, ...
+        detail: What there is to say.
+    """
+
+    at: float
+    kind: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A news item as the run used it.
+
+    Attributes:
+        id: Its name.
+        severity: 0 peaceful, 1 severe, None unknown.
+        text: What agents read; None where its source does not allow passing it on.
+        facts: What else is known: date, place, labels, source, licence.
+    """
+
+    id: str
+    severity: int | None
+    text: str | None
+    facts: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        """``synthetic``, ``acled``, ``ucdp`` or ``table``."""
+        return self.facts.get("source", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt as it was sent.
+
+    Attributes:
+        kind: ``exposure``, ``seed`` or ``ratio``.
+        profile: Five bits.
+        news: Name of the news item.
+        messages: (role, content) pairs; None where the news text may not be passed on.
+    """
+
+    kind: str
+    profile: str
+    news: str
+    messages: tuple[tuple[str, str], ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """A run as its event log tells it.
+
+    Attributes:
+        run: Name of the run folder.
+        meta: Table ``meta``.
+        digest: What tells runs of equal results.
+        asked: Questions by kind.
+        missing: (kind, reason, number) of questions without an answer.
+        models: (model name, fingerprint, answers), as servers returned them.
+        spending: What it took.
+        first_at: When the first answer came, seconds since 1970; None without answers.
+        last_at: When the last came.
+        troubles: What went wrong on the way.
+        incidents: The run's diary.
+        news: The news items.
+        examples: One prompt of each kind.
+        statuses: Realizations by status.
+    """
+
+    run: str
+    meta: Mapping[str, Any]
+    digest: str
+    asked: tuple[Asked, ...]
+    missing: tuple[tuple[str, str, int], ...]
+    models: tuple[tuple[str, str, int], ...]
+    spending: Spending
+    first_at: float | None
+    last_at: float | None
+    troubles: tuple[Trouble, ...]
+    incidents: tuple[Incident, ...]
+    news: tuple[News, ...]
+    examples: tuple[Prompt, ...]
+    statuses: Mapping[str, int]
+
+    @property
+    def family(self) -> str:
+        """``cascade`` or ``ratio``."""
+        return str(self.meta["experiment"]["family"])
+
+    @property
+    def experiment(self) -> str:
+        """Class and file of the experiment, without the folder that it lay in."""
+        recorded = self.meta["experiment"]
+        return f"{recorded['class_name']} ({PurePath(str(recorded['path'])).name})"
+
+    @property
+    def n_conditions(self) -> int:
+        """Number of conditions."""
+        return len(self.meta["experiment"]["design"])
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Sources of the news items, each once."""
+        return tuple(sorted({each.source for each in self.news}))
+
+    def kind(self, kind: str) -> Asked:
+        """Look questions of a kind up; all zero if there are none."""
+        return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))
+
+
+def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
+    """Read what a report says of a run.
+
+    Args:
+        run: The run.
+        restricted_texts: Whether to read news texts whose source does not allow passing them on.
+
+    Raises:
+        RunFolderError: The log is damaged.
+    """
+    meta = run.meta
+    with run.snapshot() as connection:
+        try:
+            return _read(run, meta, connection, restricted_texts=restricted_texts)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise RunFolderError(
+                f"{run.path} is damaged: it is not as it was written ({type(error).__name__}: {error}); go "
+                "on with a copy of the run"
+            ) from error
+
+
+def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
+    """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
+    overrides = run.meta["experiment"]["conditions"][condition]
+    rows = run.rows("SELECT realization, condition FROM realizations ORDER BY realization")[1]
+    return np.array([number for number, text in rows if json.loads(text) == overrides], dtype=np.int64)
+
+
+def _read(
+    run: Run, meta: Mapping[str, Any], connection: sqlite3.Connection, *, restricted_texts: bool
+) -> LogFacts:
+    news = _news(connection, restricted_texts=restricted_texts)
+    spending, first_at, last_at = _spending(connection)
+    return LogFacts(
+        run=run.folder.resolve().name,
+        meta=_checked(meta),
+        digest=digest(connection),
+        asked=tuple(Asked(*row) for row in connection.execute(_KINDS)),
+        missing=tuple((str(kind), str(why), n) for kind, why, n in connection.execute(_MISSING)),
+        models=tuple((str(name), str(mark), n) for name, mark, n in connection.execute(_MODELS)),
+        spending=spending,
+        first_at=first_at,
+        last_at=last_at,
+        troubles=_troubles(connection),
+        incidents=_incidents(connection),
+        news=news,
+        examples=_examples(connection, news),
+        statuses=dict(
+            connection.execute("SELECT status, COUNT(*) FROM realizations GROUP BY status ORDER BY status")
+        ),
+    )
+
+
+def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:
+    """See that what a report reads of table ``meta`` is there."""
+    experiment = meta["experiment"]
+    for key in ("family", "class_name", "path", "design", "conditions"):
+        experiment[key]
+    for key in (
+        *("status", "seed", "backend", "model_name", "created_at", "settings", "prompts", "prompts_hash"),
+        *("licences", "versions", "n_realizations"),
+    ):
+        meta[key]
+    return meta
+
+
+def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, float | None]:
+    """Take what the run noted in the end, or add its events up; and when the first and last answers came."""
+    (n, attempts, cached, asks, tokens_in, tokens_out, uncounted, mean, longest, first, last) = (
+        connection.execute(_USE).fetchone()
+    )
+    row = connection.execute(
+        "SELECT detail, at FROM incidents WHERE kind = 'spent' ORDER BY incident DESC LIMIT 1"
+    ).fetchone()
+    noted = json.loads(row[0]) if row is not None and (last is None or last <= row[1]) else None
+    if noted is None:
+        noted = {
+            "calls": attempts,
+            "prompt_tokens": tokens_in,
+            "completion_tokens": tokens_out,
+            "dollars": None,
+            "unmetered": uncounted,
+        }
+        row = None
+    found = Spending(
+        calls=int(noted["calls"]),
+        prompt_tokens=int(noted["prompt_tokens"]),
+        completion_tokens=int(noted["completion_tokens"]),
+        dollars=None if noted["dollars"] is None else float(noted["dollars"]),
+        unmetered=int(noted["unmetered"]),
+        noted=row is not None,
+        from_cache=cached,
+        extra_asks=asks - n,
+        mean_latency_s=mean,
+        longest_latency_s=longest,
+    )
+    return found, first, last
+
+
+def _troubles(connection: sqlite3.Connection) -> tuple[Trouble, ...]:
+    found = []
+    for asked, kind, n, first in connection.execute(_TROUBLES).fetchall():
+        detail, text = connection.execute(
+            "SELECT detail, COALESCE(text, '') FROM troubles WHERE trouble = ?", (first,)
+        ).fetchone()
+        example = f"{detail}: {text}" if text else str(detail)
+        cut = example if len(example) <= _TROUBLE_CHARACTERS else f"{example[:_TROUBLE_CHARACTERS]} [...]"
+        found.append(Trouble(str(asked), str(kind), n, cut))
+    return tuple(found)
+
+
+def _incidents(connection: sqlite3.Connection) -> tuple[Incident, ...]:
+    rows = connection.execute("SELECT at, kind, detail FROM incidents ORDER BY incident")
+    return tuple(Incident(float(at), str(kind), dict(json.loads(detail))) for at, kind, detail in rows)
+
+
+def _news(connection: sqlite3.Connection, *, restricted_texts: bool) -> tuple[News, ...]:
+    found = []
+    rows = connection.execute("SELECT id, severity, text, item FROM news ORDER BY news")
+    for name, severity, text, item in rows:
+        facts = {key: str(value) for key, value in json.loads(item).items() if value not in (None, "")}
+        for key in ("id", "text", "severity"):
+            facts.pop(key, None)
+        kept = restricted_texts or facts.get("source") not in RESTRICTED
+        found.append(News(str(name), severity, str(text) if kept else None, facts))
+    return tuple(found)
+
+
+def _examples(connection: sqlite3.Connection, news: tuple[News, ...]) -> tuple[Prompt, ...]:
+    found = []
+    for kind, profile, number, messages in connection.execute(_EXAMPLES):
+        item = news[number]
+        pairs = tuple((str(role), str(content)) for role, content in json.loads(messages))
+        found.append(Prompt(str(kind), str(profile), item.id, None if item.text is None else pairs))
+    return tuple(found)

@@ -1,0 +1,281 @@
+"""Tables of what a run's event log says: questions, missing answers, models, costs, troubles, incidents."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Final
+
+from agentnet.report.log_facts import LogFacts
+from agentnet.report.sample import Sample
+from agentnet.report.tables import Cell, Table
+
+SEVERITY: Final = {0: "peaceful", 1: "severe", None: "unknown"}
+
+KINDS: Final = {
+    "seed": "willing to start",
+    "exposure": "exposures",
+    "ratio": "response ratios",
+    "reason": "reasons, asked for afterwards",
+}
+"""What kinds of questions are called."""
+
+
+def when(seconds: float) -> str:
+    """Spell a time.
+
+    Examples:
+        >>> when(0.0)
+        '1970-01-01 00:00:00 UTC'
+    """
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
+def asked_table(facts: LogFacts) -> Table:
+    """Count the questions by kind and answer."""
+    rows: list[tuple[Cell, ...]] = []
+    for each in facts.asked:
+        given = each.n_yes + each.n_no
+        is_open = each.kind == "reason"
+        rows.append(
+            (
+                KINDS.get(each.kind, each.kind),
+                each.n,
+                None if is_open else each.n_yes,
+                None if is_open else each.n_no,
+                each.n_missing,
+                each.n_yes / given if given else None,
+                each.n_missing / each.n,
+            )
+        )
+    return Table(
+        name="questions",
+        title="Questions and their answers",
+        columns={
+            "kind": "questions",
+            "n": "asked",
+            "n_yes": "yes",
+            "n_no": "no",
+            "n_missing": "missing",
+            "share_of_yes": "yes of answers",
+            "share_missing": "missing of asked",
+        },
+        rows=tuple(rows),
+    )
+
+
+def missing_table(facts: LogFacts) -> Table | None:
+    """Count the missing answers by reason; None where none is missing."""
+    if not facts.missing:
+        return None
+    return Table(
+        name="missing_answers",
+        title="Missing answers by reason",
+        columns={"kind": "questions", "reason": "reason", "n": "missing", "share": "of those asked"},
+        rows=tuple(
+            (KINDS.get(kind, kind), reason, n, n / facts.kind(kind).n) for kind, reason, n in facts.missing
+        ),
+        notes=(
+            "A missing answer is no 'no': it engages nobody and is left out of every ratio and every weight; "
+            "bounds say what it could change.",
+        ),
+    )
+
+
+def models_table(facts: LogFacts) -> Table:
+    """List the models as servers returned them."""
+    return Table(
+        name="models",
+        title="Models as returned by the server",
+        columns={"model": "model", "fingerprint": "fingerprint", "n": "answers"},
+        rows=facts.models,
+        notes=(f"Asked for: {facts.meta['model_name']}, through backend {facts.meta['backend']}.",),
+    )
+
+
+def costs_table(facts: LogFacts) -> Table:
+    """List what the run took."""
+    spent = facts.spending
+    lasted = None
+    if facts.first_at is not None and facts.last_at is not None:
+        lasted = facts.last_at - facts.first_at
+    rows: list[tuple[Cell, ...]] = [
+        ("calls to the model, failed ones included", spent.calls),
+        ("prompt tokens", spent.prompt_tokens),
+        ("completion tokens", spent.completion_tokens),
+        ("US dollars", "unknown" if spent.dollars is None else round(spent.dollars, 6)),
+        ("calls whose tokens were estimated", spent.unmetered),
+        ("answers from the cache, at no cost", spent.from_cache),
+        ("questions asked again after unusable replies", spent.extra_asks),
+        ("mean latency of an answer, seconds", spent.mean_latency_s),
+        ("longest latency of an answer, seconds", spent.longest_latency_s),
+        ("first to last answer, seconds", lasted),
+    ]
+    return Table(
+        name="costs",
+        title="Costs",
+        columns={"what": "what", "value": "value"},
+        rows=tuple(rows),
+        notes=tuple(_cost_notes(facts)),
+    )
+
+
+def _cost_notes(facts: LogFacts) -> list[str]:
+    notes = []
+    if not facts.spending.noted:
+        notes.append(
+            "The run has not noted what it spent, as it does when a sitting ends: calls and tokens are added "
+            "up from the recorded answers, and money is not known."
+        )
+    elif facts.spending.dollars is None:
+        notes.append("The price of the model is not known: state it by the setting stack.prices.")
+    if facts.meta["backend"] == "mock":
+        notes.append("The mock backend is no language model: its tokens are counted, but nobody is paid.")
+    return notes
+
+
+def troubles_table(facts: LogFacts) -> Table | None:
+    """Count unusable replies and failed calls; None where there were none."""
+    if not facts.troubles:
+        return None
+    return Table(
+        name="troubles",
+        title="Unusable replies and failed calls",
+        columns={"kind": "questions", "trouble": "trouble", "n": "times", "example": "the first one"},
+        rows=tuple((KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles),
+        notes=("Most of them were mended by asking again: missing answers are counted apart.",),
+    )
+
+
+def incidents_table(facts: LogFacts) -> Table:
+    """List the run's diary."""
+    return Table(
+        name="incidents",
+        title="The run's diary",
+        columns={"at": "when", "incident": "what", "detail": "detail"},
+        rows=tuple((when(each.at), each.kind, in_words(each.detail)) for each in facts.incidents),
+    )
+
+
+def news_table(facts: LogFacts) -> Table:
+    """List the news items."""
+    return Table(
+        name="news",
+        title="News items",
+        columns={
+            "id": "id",
+            "severity": "severity",
+            "text": "text",
+            "date": "date",
+            "place": "place",
+            "disorder_type": "disorder type",
+            "event_type": "event type",
+            "sub_event_type": "sub-event type",
+            "source": "source",
+        },
+        rows=tuple(
+            (
+                each.id,
+                SEVERITY.get(each.severity, "unknown"),
+                "(not shown: see licence)" if each.text is None else each.text,
+                *(each.facts.get(key, "") for key in ("date", "place")),
+                *(each.facts.get(key, "") for key in ("disorder_type", "event_type", "sub_event_type", "source")),
+            )
+            for each in facts.news
+        ),
+    ).without_empty_columns()
+
+
+def design_table(facts: LogFacts, condition: int) -> Table:
+    """List the design of a condition."""
+    design: Mapping[str, Any] = facts.meta["experiment"]["design"][condition]
+    return Table(
+        name="design",
+        title="Design",
+        columns={"knob": "knob", "value": "value"},
+        rows=tuple((str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"),
+    )
+
+
+def settings_table(facts: LogFacts) -> Table:
+    """List the settings that the run was played with, and the versions."""
+    meta = facts.meta
+    rows: list[tuple[Cell, ...]] = [
+        ("seed", str(meta["seed"])),
+        ("prompts' hash", ", ".join(map(str, meta["prompts_hash"]))),
+        ("run's digest", facts.digest),
+    ]
+    for section, values in sorted(meta["settings"].items()):
+        if isinstance(values, dict):
+            rows += [(f"{section}.{key}", in_words(value)) for key, value in sorted(values.items())]
+    rows += [(f"version of {name}", str(version)) for name, version in sorted(meta["versions"].items())]
+    return Table(
+        name="settings",
+        title="Settings and versions",
+        columns={"setting": "setting", "value": "value"},
+        rows=tuple(rows),
+        notes=("Runs with equal digests made the same decisions, steps and engagements.",),
+    )
+
+
+def in_words(value: object) -> str:
+    """Spell a value of JSON on one line.
+
+    Examples:
+        >>> in_words([0.7, 1.3]), in_words(None), in_words({})
+        ('0.7, 1.3', 'none', '')
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {in_words(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(in_words(each) for each in value)
+    return _without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _without_folder(text: str) -> str:
+    """Leave out the folders of an absolute path: who reads a report need not know where its author's files lie.
+
+    Examples:
+        >>> _without_folder("/home/ana/posts.csv")
+        '.../posts.csv'
+    """
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(text)
+        if path.is_absolute() and "\n" not in text:
+            return f".../{path.name}"
+    return text
+
+
+def decisions_table(sample: Sample) -> Table:
+    """List the decisions to browse."""
+    return Table(
+        name="decisions",
+        title="Decisions to browse",
+        columns={
+            "realization": "realization",
+            "step": "step",
+            "agent": "agent",
+            "source": "source",
+            "profile": "profile",
+            "news": "news item",
+            "severity": "severity",
+            "temperature": "temperature",
+            "answer": "answer",
+            "missing": "why missing",
+            "rationale": "rationale",
+            "text": "reply as it came",
+            "model": "model",
+        },
+        rows=tuple(
+            (
+                *(each.realization, each.step, each.agent, each.source if each.source >= 0 else None),
+                *(each.profile, each.news, SEVERITY.get(each.severity, "unknown"), each.temperature),
+                *(each.answer, each.missing, each.rationale, each.text, each.model),
+            )
+            for each in sample.decisions
+        ),
+    )
