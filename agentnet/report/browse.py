@@ -45,9 +45,9 @@ def _how_drawn(sample: Sample) -> str:
     if n_shown == n_of:
         return f"All {n_of:,} decisions are shown: {counts}."
     return (
-        f"{n_shown:,} of {n_of:,} decisions are shown: {counts}. They are not representative, for each answer has "
-        "as many places; within an answer they were drawn by a hash of their place in the log, keyed by seed "
-        f"{sample.seed}, so that the same ones are drawn again."
+        f"{n_shown:,} of {n_of:,} decisions are shown: {counts}. They are not representative, for each "
+        "answer has as many places; within an answer they were drawn by a hash of their place in the log, "
+        f"keyed by seed {sample.seed}, so that the same ones are drawn again."
     )
 
 

@@ -13,7 +13,7 @@ def figure_html(drawing: Drawing, prefix: str = "") -> Html:
 
     Args:
         drawing: The figure.
-        prefix: Put before all ids within the image; needed where a page shows the same figure of several runs.
+        prefix: Put before all ids within the image; needed where a page shows a figure of several runs.
     """
     number = f"Figure {drawing.number}. " if drawing.number else ""
     heading = tag("h4", f"{number}{drawing.title}")
