@@ -41,7 +41,9 @@ def browser(sample: Sample) -> Html:
 
 def _how_drawn(sample: Sample) -> str:
     n_of, n_shown = sum(sample.n_of.values()), sum(sample.n_shown.values())
-    counts = listed([f"{sample.n_shown[name]:,} of {sample.n_of[name]:,} {name}" for name in sample.n_of])
+    counts = listed(
+        [f"{sample.n_shown[name]:,} of {sample.n_of[name]:,} {name}" for name, n in sample.n_of.items() if n]
+    )
     if n_shown == n_of:
         return f"All {n_of:,} decisions are shown: {counts}."
     return (

@@ -53,14 +53,14 @@ def main_effects_table(fits: Fits) -> Table | None:
             "published_estimate": f"{_PAPER}estimate",
             "published_error": f"{_PAPER}std. error",
             "published_z": f"{_PAPER}z",
-            "published_p_value": f"{_PAPER}p",
+            "published_p": f"{_PAPER}p",
         },
         rows=tuple(rows),
         notes=(
             (
                 "z and p are of the plain standard error, as in the paper, which takes decisions as "
                 "independent. Those of one cascade or one news item are not: see the errors clustered by "
-                f"them. The interval is {_method(law)}."
+                f"them. The interval uses errors {_method(law)}."
             ),
             f"The last four columns are {paper.PUBLISHED}. {paper.ERRORS_NOTE}.",
             *law.warnings,

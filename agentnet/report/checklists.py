@@ -63,8 +63,8 @@ def checklist_table(name: str, title: str, items: tuple[Item, ...], source: str)
         rows=tuple((each.number, each.topic, each.answer, each.by) for each in items),
         notes=(
             (
-                f"{len(items) - open_} of {counted(len(items), 'item')} are answered from the run; {open_} "
-                "are left to the author, wholly or in part."
+                f"Answered from the run: {len(items) - open_} of {counted(len(items), 'item')}; left to the "
+                f"author, wholly or in part: {open_}."
             ),
             source,
         ),

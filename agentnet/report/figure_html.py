@@ -21,7 +21,7 @@ def figure_html(drawing: Drawing, prefix: str = "") -> Html:
     if drawing.svg is None:
         why = f"Not available: {drawing.unavailable}"
         return tag("div", heading, tag("p", why, class_="absent"), id=anchor)
-    words = tag("details", tag("summary", "In words"), tag("p", drawing.alternative), open=True)
+    words = tag("details", tag("summary", "In words"), tag("p", drawing.alternative))
     caption = tag("figcaption", tag("p", drawing.caption), tag("div", words, class_="words"))
     return tag("figure", heading, Html(with_prefix(drawing.svg, prefix)), caption, id=anchor)
 

@@ -297,7 +297,7 @@ def _tables(run: Run, condition: int) -> tuple[RunTables | None, str]:
 def _chosen_groups(ratio: RatioPart | None, options: Options) -> tuple[Mapping[str, int] | None, str]:
     """Choose the groups that laws are fitted with, and say where they come from."""
     if options.groups is not None:
-        return options.groups, "given by a file"
+        return options.groups, "given"
     if ratio is None:
         return None, "chosen from the exposures of this run itself, for no response-ratio run was given"
     if ratio.groups is None:
@@ -306,7 +306,7 @@ def _chosen_groups(ratio: RatioPart | None, options: Options) -> tuple[Mapping[s
             f"give none: {ratio.why_no_groups}"
         )
     found = dict(zip(PROFILES, ratio.groups.group.tolist(), strict=True))
-    return found, f"by Tukey's HSD test on the response ratios of {ratio.facts.run}"
+    return found, f"found by Tukey's HSD test on the response ratios of {ratio.facts.run}"
 
 
 def _fits(

@@ -61,9 +61,9 @@ def _opening(report: Report, made_at: float) -> Html:
             "Made ",
             tag("time", made, datetime=made.replace(" UTC", "Z").replace(" ", "T")),
             f" by agentnet {agentnet.__version__} from the runs' event logs: {options.level:.0%} intervals, "
-            f"{options.n_bootstrap} bootstrap resamples, seed {options.seed}. Beside this page stand its tables "
-            "as CSV, its figures as SVG and PNG, and everything as results.json. In texts of others, characters that cannot be seen are "
-            "spelled, as in [U+202E].",
+            f"{options.n_bootstrap} bootstrap resamples, seed {options.seed}. ",
+            "Beside this page stand its tables as CSV, its figures as SVG and PNG, and everything as ",
+            "results.json. In texts of others, characters that cannot be seen are spelled, as in [U+202E].",
             class_="facts",
         ),
     )

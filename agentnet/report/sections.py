@@ -219,10 +219,16 @@ def _ratios(part: RatioPart) -> Iterator[Block]:
 
 def _severity(part: Part, report: Report) -> Iterator[Block]:
     clusters = report.options.severity_clusters
+    labels = part.facts.meta["settings"].get("news", {}).get("severity")
+    yield _paragraph(
+        "The run used the severities of the news items themselves."
+        if labels is None
+        else f"The run used the severities of the file of labels {log_tables.in_words(labels)}."
+    )
     if clusters is None:
         yield absent(
             "no clusters of news texts were given: give what agentnet.analysis.severity.cluster_severity "
-            "found, as JSON, by --severity-clusters. Severities are those of the news items themselves"
+            "found, as JSON, by --severity-clusters"
         )
         return
     yield ratio_tables.clusters_table(clusters)

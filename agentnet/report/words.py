@@ -104,7 +104,8 @@ def _asked(facts: LogFacts) -> Iterator[str]:
     )
     if n:
         are = "is" if missing == 1 else "are"
-        yield f"{counted(missing, 'answer')} of them ({percent(missing / n)}) {are} missing"
+        said = f"{missing:,} of them ({percent(missing / n)}) {are}" if missing else "None of them is"
+        yield f"{said} missing"
     yield _cost(facts)
 
 
@@ -148,13 +149,13 @@ def _network(tables: RunTables) -> str:
 
 
 def _engaged(of: Estimate, step: int, level: float) -> str:
-    whose = "of all agents" if of.name == POPULATION else f"of the agents that met {of.name} news"
+    where = "" if of.name == POPULATION else f" where the news is {of.name}"
     spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
     interval = ""
     if of.interval is not None:
         low, high = of.interval
         interval = f"; {level:.0%} interval of the mean {low:.3f} to {high:.3f}"
-    return f"After step {step}, {percent(of.mean)} {whose} are engaged{spread}{interval}"
+    return f"After step {step}, {percent(of.mean)} of all agents are engaged{where}{spread}{interval}"
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
