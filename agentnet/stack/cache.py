@@ -28,7 +28,6 @@ SCHEMA_VERSION: Final = 1
 _WAY_OUT: Final = "name another by stack.cache_folder, or go without by -S stack.cache=false"
 _GROUP_S: Final = 0.1
 """The most that a kill can lose. A fifth of it took 28% more CPU for a call, all layers together."""
-
 _GROUP_ROWS: Final = 1000
 _PROMPTS_REMEMBERED: Final = 10_000
 _SCOPE_BYTES: Final = 8
