@@ -1,4 +1,4 @@
-# `make run` plays the paper's cascade on the mock backend; `make test` is the gate. Both install what they need.
+# `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agents) on the mock backend
+run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agents) on the mock backend, and report it
 	$(BIN)/agentnet run experiments/news_cascade.py --backend mock
+	$(BIN)/agentnet report last
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from agentnet import analysis
@@ -230,6 +232,16 @@ def test_folds_hold_out_whole_items_of_both_severities(tables: RunTables) -> Non
     assert len(by_realization.folds) == 4
     short = scores.trials(tables.until(4), seed=1)
     assert (short.first_steps, short.forecast_floor) == (None, None)
+
+
+@given(strata=st.lists(st.integers(0, 2), min_size=1, max_size=25), seed=st.integers(0, 9))
+def test_folds_share_every_severity_evenly(strata: list[int], seed: int) -> None:
+    fold = scores._dealt(np.array(strata), np.random.default_rng(seed))
+    n_folds = min(5, len(strata))
+    for stratum in set(strata):
+        sizes = np.bincount(fold[np.array(strata) == stratum], minlength=n_folds)
+        assert sizes.size == n_folds
+        assert np.ptp(sizes) <= 1
 
 
 def test_held_out_scores_use_nothing_of_the_fold(tables: RunTables, fits: Fits) -> None:

@@ -195,7 +195,6 @@ def fit_run(
     Raises:
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
-
     """
     names = [checked_law(name) for name in dict.fromkeys(laws)]
     checked_level(level)

@@ -41,13 +41,15 @@ def browser(sample: Sample) -> Html:
 
 def _how_drawn(sample: Sample) -> str:
     n_of, n_shown = sum(sample.n_of.values()), sum(sample.n_shown.values())
-    counts = listed([f"{sample.n_shown[name]:,} of {sample.n_of[name]:,} {name}" for name in sample.n_of])
+    counts = listed(
+        [f"{sample.n_shown[name]:,} of {sample.n_of[name]:,} {name}" for name, n in sample.n_of.items() if n]
+    )
     if n_shown == n_of:
         return f"All {n_of:,} decisions are shown: {counts}."
     return (
-        f"{n_shown:,} of {n_of:,} decisions are shown: {counts}. They are not representative, for each answer has "
-        "as many places; within an answer they were drawn by a hash of their place in the log, keyed by seed "
-        f"{sample.seed}, so that the same ones are drawn again."
+        f"{n_shown:,} of {n_of:,} decisions are shown: {counts}. They are not representative, for each "
+        "answer has as many places; within an answer they were drawn by a hash of their place in the log, "
+        f"keyed by seed {sample.seed}, so that the same ones are drawn again."
     )
 
 

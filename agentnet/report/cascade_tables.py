@@ -53,13 +53,15 @@ def main_effects_table(fits: Fits) -> Table | None:
             "published_estimate": f"{_PAPER}estimate",
             "published_error": f"{_PAPER}std. error",
             "published_z": f"{_PAPER}z",
-            "published_p_value": f"{_PAPER}p",
+            "published_p": f"{_PAPER}p",
         },
         rows=tuple(rows),
         notes=(
-            "z and p are of the plain standard error, as in the paper, which takes decisions as independent. "
-            "Those of one cascade or one news item are not: see the errors clustered by them. The interval is "
-            f"{_method(law)}.",
+            (
+                "z and p are of the plain standard error, as in the paper, which takes decisions as "
+                "independent. Those of one cascade or one news item are not: see the errors clustered by "
+                f"them. The interval uses errors {_method(law)}."
+            ),
             f"The last four columns are {paper.PUBLISHED}. {paper.ERRORS_NOTE}.",
             *law.warnings,
         ),
@@ -111,8 +113,10 @@ def rates_table(fits: Fits) -> Table | None:
         },
         rows=tuple(rows),
         notes=(
-            f"Intervals: {_method(laws[0])}; the second one over whole news items. lambda is the rate at which "
-            "few engaged agents grow, the eigenvalue of the spread-free state.",
+            (
+                f"Intervals: {_method(laws[0])}; the second one over whole news items. lambda is the rate "
+                "at which few engaged agents grow, the eigenvalue of the spread-free state."
+            ),
             *_rates_notes(fits, laws),
         ),
     ).without_empty_columns()
@@ -123,8 +127,8 @@ def _rates_notes(fits: Fits, laws: list[LawFit]) -> Iterator[str]:
         yield f"The last column holds {paper.PUBLISHED}; its groups are those of its own response ratios."
     else:
         yield (
-            f"Published rates are of two groups of profiles, here there are {fits.grouping.n_groups}: nothing "
-            "is set beside them."
+            f"Published rates are of two groups of profiles, here there are {fits.grouping.n_groups}: "
+            "nothing is set beside them."
         )
     for law in laws:
         yield from (f"{law.title}: {warning}" for warning in law.warnings)
@@ -160,8 +164,10 @@ def equilibria_table(fits: Fits) -> Table | None:
         },
         rows=tuple(rows),
         notes=(
-            "The spread-free state stands for a whole line of states (a, 1 - a, 0); it is taken at the group "
-            "sizes of this run.",
+            (
+                "The spread-free state stands for a whole line of states (a, 1 - a, 0); it is taken at the "
+                "group sizes of this run."
+            ),
         ),
     )
 
@@ -206,10 +212,11 @@ def ranking_table(fits: Fits) -> Table:
 def _ranking_notes(fits: Fits) -> Iterator[str]:
     trials = fits.trials
     yield (
-        "RMSE is taken between mean engaged fractions over all steps; NRMSE is the same over the mean observed "
-        f"value. Laws of decisions are played as {fits.n_runs} inferred cascades of the run's own design. "
-        "Chance alone is the RMSE between two samples of one and the same law of these sizes: its mean, and "
-        "what it exceeds in one of twenty cases. A law below that cannot be told from a perfect one."
+        "RMSE is taken between mean engaged fractions over all steps; NRMSE is the same over the mean "
+        f"observed value. Laws of decisions are played as {fits.n_runs} inferred cascades of the run's own "
+        "design. Chance alone is the RMSE between two samples of one and the same law of these sizes: its "
+        "mean, and what it exceeds in one of twenty cases. A law below that cannot be told from a perfect "
+        "one."
     )
     if trials.held_out_by is None:
         yield "There are too few realizations to hold some of them out: laws are ranked in sample."
@@ -255,8 +262,10 @@ def views_table(fits: Fits) -> Table:
         },
         rows=tuple(rows),
         notes=(
-            "Groups: engaged agents of the group over all agents. Mean-field and cavity laws know no severity: "
-            "their curve is the same in both views.",
+            (
+                "Groups: engaged agents of the group over all agents. Mean-field and cavity laws know no "
+                "severity: their curve is the same in both views."
+            ),
             f"The last columns hold {paper.PUBLISHED}.",
         ),
     ).without_empty_columns()
@@ -287,8 +296,10 @@ def parameters_table(fits: Fits) -> Table:
         },
         rows=tuple(rows),
         notes=(
-            "An infinite weight is separated: that profile (or group) said only yes or only no, and no finite "
-            "estimate is the likeliest. Firth's penalized estimate is finite.",
+            (
+                "An infinite weight is separated: that profile (or group) said only yes or only no, and no "
+                "finite estimate is the likeliest. Firth's penalized estimate is finite."
+            ),
         ),
     ).without_empty_columns()
 
@@ -327,8 +338,11 @@ def bounds_table(fits: Fits) -> Table | None:
         },
         rows=tuple(rows),
         notes=(
-            "Estimates leave missing answers out. For laws of curves, an agent engages at its first missing "
-            "answer if that is taken for a yes; whom it would have won over in turn is not in it.",
+            (
+                "Estimates leave missing answers out. For laws of curves, an agent engages at its first "
+                "missing answer if that is taken for a yes; whom it would have won over in turn is not in "
+                "it."
+            ),
         ),
     )
 
@@ -361,8 +375,10 @@ def cells_table(tables: RunTables) -> Table:
         },
         rows=tuple(rows),
         notes=(
-            "Profiles are five bits: openness, conscientiousness, extraversion, agreeableness, neuroticism; 1 "
-            "is high. Items of unknown severity count as peaceful.",
+            (
+                "Profiles are five bits: openness, conscientiousness, extraversion, agreeableness, "
+                "neuroticism; 1 is high. Items of unknown severity count as peaceful."
+            ),
         ),
     )
 

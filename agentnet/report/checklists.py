@@ -19,13 +19,13 @@ from agentnet.report.tables import Table
 from agentnet.report.words import citations, temperature
 
 GUIDE_LLM_SOURCE: Final = (
-    "Items: the GUIDE-LLM checklist as its site summarizes it (www.llm-checklist.com/checklist, read in 2026); "
-    "letters are its own, words are ours. Submit the original form."
+    "Items: the GUIDE-LLM checklist as its site summarizes it (www.llm-checklist.com/checklist, read in "
+    "2026); letters are its own, words are ours. Submit the original form."
 )
 ODD_SOURCE: Final = (
     "Elements and concepts: V. Grimm, S. F. Railsback, C. E. Vincenot et al. (2020), The ODD protocol for "
-    "describing agent-based and other simulation models: a second update to improve clarity, replication, and "
-    "structural realism, Journal of Artificial Societies and Social Simulation 23(2) 7, "
+    "describing agent-based and other simulation models: a second update to improve clarity, replication, "
+    "and structural realism, Journal of Artificial Societies and Social Simulation 23(2) 7, "
     "doi:10.18564/jasss.4259; words are ours."
 )
 
@@ -62,8 +62,10 @@ def checklist_table(name: str, title: str, items: tuple[Item, ...], source: str)
         columns={"number": "item", "topic": "asks for", "answer": "answer", "by": "answered by"},
         rows=tuple((each.number, each.topic, each.answer, each.by) for each in items),
         notes=(
-            f"{len(items) - open_} of {counted(len(items), 'item')} are answered from the run; {open_} are left to "
-            "the author, wholly or in part.",
+            (
+                f"Answered from the run: {len(items) - open_} of {counted(len(items), 'item')}; left to the "
+                f"author, wholly or in part: {open_}."
+            ),
             source,
         ),
     )
@@ -104,7 +106,9 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
     settings = facts.meta["settings"]
     backend = {key: value for key, value in settings.get("backend", {}).items() if key != "name"}
     mode = settings.get("sampler", {}).get("mode", "call")
-    returned = listed([f"{name} {mark}".strip() for name, mark, _ in facts.models]) if facts.models else "none"
+    returned = (
+        listed([f"{name} {mark}".strip() for name, mark, _ in facts.models]) if facts.models else "none"
+    )
     dates = "no answer came"
     if facts.first_at is not None and facts.last_at is not None:
         dates = f"{when(facts.first_at)} to {when(facts.last_at)}"
@@ -113,16 +117,16 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
         Item(
             "B.1",
             "Model name, provider, size, version, date of access, link",
-            f"Asked for: {facts.meta['model_name']}; returned: {returned}; accessed {dates}.{mock} Provider, size "
-            "and link are for the author to state.",
+            f"Asked for: {facts.meta['model_name']}; returned: {returned}; accessed {dates}.{mock} "
+            "Provider, size and link are for the author to state.",
             _PART,
         ),
         Item(
             "B.2",
             "Way of access; one chat or separate calls",
-            f"By program through the backend {facts.meta['backend']}"
-            f"{f' ({in_words(backend)})' if backend else ''}; each question was a call of its own (sampler mode "
-            f"{mode}).",
+            "By program through the backend "
+            f"{facts.meta['backend']}{f' ({in_words(backend)})' if backend else ''}; each question was a "
+            f"call of its own (sampler mode {mode}).",
             _RUN,
         ),
         Item(
@@ -134,7 +138,9 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
             f"{in_words(design['constrain'])}. What the server sets beyond that is not known.",
             _RUN,
         ),
-        Item("B.4", "Fine-tuning or customization", "Not known to the run: for the author to state.", _AUTHOR),
+        Item(
+            "B.4", "Fine-tuning or customization", "Not known to the run: for the author to state.", _AUTHOR
+        ),
         Item(
             "B.5",
             "Whether state was kept between interactions",
@@ -156,8 +162,8 @@ def _guide_rest(part: Part) -> tuple[Item, ...]:
         Item(
             "C.1",
             "Exact prompts",
-            "All templates, and one prompt of each kind as sent, stand in this report; every prompt stands in the "
-            "event log.",
+            "All templates, and one prompt of each kind as sent, stand in this report; every prompt stands "
+            "in the event log.",
             _RUN,
         ),
         Item(
@@ -169,8 +175,8 @@ def _guide_rest(part: Part) -> tuple[Item, ...]:
         Item(
             "D.1",
             "Personal or sensitive data",
-            f"News items: {_source_words(facts)}. Whether they hold personal data, and how that was handled, is "
-            "for the author to state.",
+            f"News items: {_source_words(facts)}. Whether they hold personal data, and how that was "
+            "handled, is for the author to state.",
             _PART,
         ),
         Item(
@@ -183,15 +189,15 @@ def _guide_rest(part: Part) -> tuple[Item, ...]:
             "E.2",
             "Filtering, reformatting and other processing of outputs",
             "Each reply was read as yes or no with a reason; an unusable one was asked for again, up to "
-            f"{engine.get('max_asks', 'an unknown number of')} times, and then counted as missing. Nothing else was "
-            "left out or changed.",
+            f"{engine.get('max_asks', 'an unknown number of')} times, and then counted as missing. Nothing "
+            "else was left out or changed.",
             _RUN,
         ),
         Item(
             "F.1",
             "Code, notebooks or scripts of the calls",
-            f"agentnet {facts.meta['versions'].get('agentnet', '')}; the experiment file, settings and seed stand in "
-            "this report and in the event log. Publishing them is left to the author.",
+            f"agentnet {facts.meta['versions'].get('agentnet', '')}; the experiment file, settings and seed "
+            "stand in this report and in the event log. Publishing them is left to the author.",
             _PART,
         ),
         Item("G.1", "Funding, support and relevant relationships", "For the author to state.", _AUTHOR),
@@ -203,7 +209,9 @@ def _guide_optional(part: Part) -> tuple[Item, ...]:
     spent = facts.spending
     dates = sorted(each.facts["date"] for each in facts.news if "date" in each.facts)
     spread = f"The news items are dated {dates[0]} to {dates[-1]}. " if dates else ""
-    invented = "They are invented, so that no model has read of them. " if facts.sources == ("synthetic",) else ""
+    invented = (
+        "They are invented, so that no model has read of them. " if facts.sources == ("synthetic",) else ""
+    )
     money = "unknown" if spent.dollars is None else f"{spent.dollars:.4f} US dollars"
     return (
         Item("optional", "Why this model", "For the author to state.", _AUTHOR),
@@ -231,9 +239,9 @@ def _guide_optional(part: Part) -> tuple[Item, ...]:
         Item(
             "optional",
             "Computational resources",
-            f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens, {spent.completion_tokens:,} "
-            f"completion tokens; cost {money}; platform {facts.meta['versions'].get('platform', 'unknown')}. What "
-            "the server used is not known.",
+            f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens, "
+            f"{spent.completion_tokens:,} completion tokens; cost {money}; platform "
+            f"{facts.meta['versions'].get('platform', 'unknown')}. What the server used is not known.",
             _RUN,
         ),
     )
@@ -255,25 +263,26 @@ def _odd_overview(part: CascadePart) -> tuple[Item, ...]:
         Item(
             "1",
             "Purpose and patterns",
-            "To study how a news item spreads among language-model agents with assigned personalities. Patterns: "
-            "the engaged fraction over steps, by severity of the news and by group of profiles. The study's own "
-            "question is for the author to state.",
+            "To study how a news item spreads among language-model agents with assigned personalities. "
+            "Patterns: the engaged fraction over steps, by severity of the news and by group of profiles. "
+            "The study's own question is for the author to state.",
             _PART,
         ),
         Item(
             "2",
             "Entities, state variables and scales",
-            f"Agents ({agents} in a network) with a fixed profile of five binary traits and one state, engaged or "
-            "not; links, fixed in a realization; one news item with a severity in each realization. Time: "
-            f"{counted(int(design['steps']), 'step')} without a length in hours; no space beyond the network.",
+            f"Agents ({agents} in a network) with a fixed profile of five binary traits and one state, "
+            "engaged or not; links, fixed in a realization; one news item with a severity in each "
+            f"realization. Time: {counted(int(design['steps']), 'step')} without a length in hours; no "
+            "space beyond the network.",
             _RUN,
         ),
         Item(
             "3",
             "Process overview and scheduling",
             "At each step all exposures are found from the state at its start, all questions are asked "
-            "concurrently, and all agents with a yes engage together, for good. It ends after the last step or "
-            "when nobody is left to ask.",
+            "concurrently, and all agents with a yes engage together, for good. It ends after the last step "
+            "or when nobody is left to ask.",
             _RUN,
         ),
     )
@@ -301,14 +310,19 @@ def _odd_concepts(part: CascadePart) -> tuple[Item, ...]:
             "An agent decides whether to share each time that it is asked; the language model is its rule.",
             _RUN,
         ),
-        Item("4.4", "Objectives", "None is given to agents beyond the behaviour that their prompt describes.", _RUN),
+        Item(
+            "4.4",
+            "Objectives",
+            "None is given to agents beyond the behaviour that their prompt describes.",
+            _RUN,
+        ),
         Item("4.5", "Learning", "None: agents have no memory from one question to the next.", _RUN),
         Item("4.6", "Prediction", "None is asked for; what a language model anticipates is not known.", _RUN),
         Item(
             "4.7",
             "Sensing",
-            "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the step. "
-            "An experiment that overrides the messages may tell more: see the prompts.",
+            "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the "
+            "step. An experiment that overrides the messages may tell more: see the prompts.",
             _RUN,
         ),
         Item(
@@ -320,16 +334,17 @@ def _odd_concepts(part: CascadePart) -> tuple[Item, ...]:
         Item(
             "4.9",
             "Stochasticity",
-            f"Networks, profiles, the order of those asked to start and temperatures are drawn by the run's seed "
-            f"({part.facts.meta['seed']}), keyed by what they are for; replies are drawn by the language model.",
+            "Networks, profiles, the order of those asked to start and temperatures are drawn by the run's "
+            f"seed ({part.facts.meta['seed']}), keyed by what they are for; replies are drawn by the "
+            "language model.",
             _RUN,
         ),
         Item("4.10", "Collectives", "None; groups of profiles are found in the analysis.", _RUN),
         Item(
             "4.11",
             "Observation",
-            "Every question and reply is recorded; the analysis uses decisions and the engaged fraction after "
-            "each step.",
+            "Every question and reply is recorded; the analysis uses decisions and the engaged fraction "
+            "after each step.",
             _RUN,
         ),
     )
@@ -341,8 +356,9 @@ def _odd_details(part: CascadePart) -> tuple[Item, ...]:
         Item(
             "5",
             "Initialization",
-            f"Network {in_words(design['network'])}, profiles dealt {in_words(design['profiles'])}; agents picked at "
-            "random are asked to start until one says yes, which is the only engaged one at step 0.",
+            f"Network {in_words(design['network'])}, profiles dealt {in_words(design['profiles'])}; agents "
+            "picked at random are asked to start until one says yes, which is the only engaged one at step "
+            "0.",
             _RUN,
         ),
         Item(
@@ -355,8 +371,8 @@ def _odd_details(part: CascadePart) -> tuple[Item, ...]:
         Item(
             "7",
             "Submodels",
-            "The language model with the prompts of this report; the reading of replies; the asking rule. The "
-            "fitted laws are part of the analysis.",
+            "The language model with the prompts of this report; the reading of replies; the asking rule. "
+            "The fitted laws are part of the analysis.",
             _RUN,
         ),
     )

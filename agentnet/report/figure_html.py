@@ -13,7 +13,7 @@ def figure_html(drawing: Drawing, prefix: str = "") -> Html:
 
     Args:
         drawing: The figure.
-        prefix: Put before all ids within the image; needed where a page shows the same figure of several runs.
+        prefix: Put before all ids within the image; needed where a page shows a figure of several runs.
     """
     number = f"Figure {drawing.number}. " if drawing.number else ""
     heading = tag("h4", f"{number}{drawing.title}")
@@ -21,7 +21,7 @@ def figure_html(drawing: Drawing, prefix: str = "") -> Html:
     if drawing.svg is None:
         why = f"Not available: {drawing.unavailable}"
         return tag("div", heading, tag("p", why, class_="absent"), id=anchor)
-    words = tag("details", tag("summary", "In words"), tag("p", drawing.alternative), open=True)
+    words = tag("details", tag("summary", "In words"), tag("p", drawing.alternative))
     caption = tag("figcaption", tag("p", drawing.caption), tag("div", words, class_="words"))
     return tag("figure", heading, Html(with_prefix(drawing.svg, prefix)), caption, id=anchor)
 

@@ -71,8 +71,8 @@ def check_folder(folder: Path) -> frozenset[str]:
     own = _own_files(folder)
     if own is None:
         raise UserError(
-            f"{folder} holds {min(found)!r} and no report of agentnet: nothing is written there; choose another "
-            "folder by --output"
+            f"{folder} holds {min(found)!r} and no report of agentnet: nothing is written there; choose "
+            "another folder by --output"
         )
     return found - own
 

@@ -28,6 +28,8 @@ N_DECISIONS: Final = 300
 """Decisions that a report shows of each run, at most."""
 
 _N_RESAMPLES: Final = 200
+_AGENTS: Final = 20_000_000
+"""Agents of all inferred cascades of a law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Options:
     """How a report is made.
 
     Attributes:
-        n_runs: Inferred cascades of each logistic law.
+        n_runs: Inferred cascades of each logistic law; None for 100, or fewer where networks are large.
         n_bootstrap: Resamples behind each bootstrap interval.
         level: Confidence level of all intervals.
         seed: Fixes everything that is drawn.
@@ -46,7 +48,7 @@ class Options:
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
     """
 
-    n_runs: int = 100
+    n_runs: int | None = None
     n_bootstrap: int = 200
     level: float = 0.95
     seed: int = 0
@@ -161,14 +163,13 @@ def make_report(
     ]
     parts: tuple[Part, ...] = (*cascades, *ratios)
     with_cascades = {id(part.ratio) for part in cascades}
-    drawings = []
-    for part in parts:
-        if id(part) in with_cascades:
-            drawings.append(())
-            continue
-        say(f"drawing the figures of {part.facts.run}")
-        drawings.append(draw(_material(part, options), png=png))
+    drawings = [() if id(part) in with_cascades else _drawn(part, options, png, say) for part in parts]
     return Report(parts, tuple(drawings), options)
+
+
+def _drawn(part: Part, options: Options, png: bool, say: Progress) -> tuple[Drawing, ...]:
+    say(f"drawing the figures of {part.facts.run}")
+    return draw(_material(part, options), png=png)
 
 
 def _check(options: Options) -> None:
@@ -178,8 +179,9 @@ def _check(options: Options) -> None:
         as_grouping(options.groups)
     least = {"n_runs": 1, "n_bootstrap": 0, "n_decisions": 0}
     for name, bound in least.items():
-        if getattr(options, name) < bound:
-            raise DesignError(f"{name} is {getattr(options, name)}; it is at least {bound}")
+        value = getattr(options, name)
+        if value is not None and value < bound:
+            raise DesignError(f"{name} is {value}; it is at least {bound}")
     if options.n_groups is not None and not 1 <= options.n_groups <= N_PROFILES:
         raise DesignError(f"{options.n_groups} groups cannot be made of {N_PROFILES} profiles")
 
@@ -295,16 +297,16 @@ def _tables(run: Run, condition: int) -> tuple[RunTables | None, str]:
 def _chosen_groups(ratio: RatioPart | None, options: Options) -> tuple[Mapping[str, int] | None, str]:
     """Choose the groups that laws are fitted with, and say where they come from."""
     if options.groups is not None:
-        return options.groups, "given by a file"
+        return options.groups, "given"
     if ratio is None:
         return None, "chosen from the exposures of this run itself, for no response-ratio run was given"
     if ratio.groups is None:
         return None, (
-            f"chosen from the exposures of this run itself, for the response ratios of {ratio.facts.run} give "
-            f"none: {ratio.why_no_groups}"
+            f"chosen from the exposures of this run itself, for the response ratios of {ratio.facts.run} "
+            f"give none: {ratio.why_no_groups}"
         )
     found = dict(zip(PROFILES, ratio.groups.group.tolist(), strict=True))
-    return found, f"by Tukey's HSD test on the response ratios of {ratio.facts.run}"
+    return found, f"found by Tukey's HSD test on the response ratios of {ratio.facts.run}"
 
 
 def _fits(
@@ -314,7 +316,7 @@ def _fits(
         found = fit_run(
             tables,
             groups=groups,
-            n_runs=options.n_runs,
+            n_runs=_affordable(int(tables.n_agents.max())) if options.n_runs is None else options.n_runs,
             n_bootstrap=options.n_bootstrap,
             level=options.level,
             seed=options.seed,
@@ -323,6 +325,11 @@ def _fits(
     except UserError as error:
         return None, str(error)
     return found, ""
+
+
+def _affordable(n_agents: int) -> int:
+    """Choose how many cascades to infer: large ones differ less, and take long."""
+    return max(4, min(100, _AGENTS // n_agents))
 
 
 def _pairing_notes(part: CascadePart) -> list[str]:

@@ -78,8 +78,10 @@ def missing_table(facts: LogFacts) -> Table | None:
             (KINDS.get(kind, kind), reason, n, n / facts.kind(kind).n) for kind, reason, n in facts.missing
         ),
         notes=(
-            "A missing answer is no 'no': it engages nobody and is left out of every ratio and every weight; "
-            "bounds say what it could change.",
+            (
+                "A missing answer is no 'no': it engages nobody and is left out of every ratio and every "
+                "weight; bounds say what it could change."
+            ),
         ),
     )
 
@@ -144,7 +146,9 @@ def troubles_table(facts: LogFacts) -> Table | None:
         name="troubles",
         title="Unusable replies and failed calls",
         columns={"kind": "questions", "trouble": "trouble", "n": "times", "example": "the first one"},
-        rows=tuple((KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles),
+        rows=tuple(
+            (KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles
+        ),
         notes=("Most of them were mended by asking again: missing answers are counted apart.",),
     )
 
@@ -181,7 +185,10 @@ def news_table(facts: LogFacts) -> Table:
                 SEVERITY.get(each.severity, "unknown"),
                 "(not shown: see licence)" if each.text is None else each.text,
                 *(each.facts.get(key, "") for key in ("date", "place")),
-                *(each.facts.get(key, "") for key in ("disorder_type", "event_type", "sub_event_type", "source")),
+                *(
+                    each.facts.get(key, "")
+                    for key in ("disorder_type", "event_type", "sub_event_type", "source")
+                ),
             )
             for each in facts.news
         ),
@@ -195,7 +202,9 @@ def design_table(facts: LogFacts, condition: int) -> Table:
         name="design",
         title="Design",
         columns={"knob": "knob", "value": "value"},
-        rows=tuple((str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"),
+        rows=tuple(
+            (str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"
+        ),
     )
 
 
@@ -237,7 +246,7 @@ def in_words(value: object) -> str:
 
 
 def _without_folder(text: str) -> str:
-    """Leave out the folders of an absolute path: who reads a report need not know where its author's files lie.
+    """Leave out the folders of an absolute path: readers need not know where an author's files lie.
 
     Examples:
         >>> _without_folder("/home/ana/posts.csv")

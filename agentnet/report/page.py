@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that asks nothing of anybody. No script, no request, its style sheet inside."""
+"""The report's page: one HTML file with its style sheet and images inside; no script, no request."""
 
 from __future__ import annotations
 
@@ -61,10 +61,9 @@ def _opening(report: Report, made_at: float) -> Html:
             "Made ",
             tag("time", made, datetime=made.replace(" UTC", "Z").replace(" ", "T")),
             f" by agentnet {agentnet.__version__} from the runs' event logs: {options.level:.0%} intervals, "
-            f"{options.n_bootstrap} bootstrap resamples, {options.n_runs} inferred cascades of each law of "
-            f"decisions, seed {options.seed}. Beside this page stand its tables as CSV, its figures as SVG and "
-            "PNG, and everything as results.json. In texts of others, characters that cannot be seen are "
-            "spelled, as in [U+202E].",
+            f"{options.n_bootstrap} bootstrap resamples, seed {options.seed}. ",
+            "Beside this page stand its tables as CSV, its figures as SVG and PNG, and everything as ",
+            "results.json. In texts of others, characters that cannot be seen are spelled, as in [U+202E].",
             class_="facts",
         ),
     )
@@ -75,9 +74,7 @@ def _toc(parts: Iterable[Contents]) -> Html:
 
 
 def _toc_entry(of: Contents) -> Html:
-    links = [
-        tag("li", tag("a", each.title, href=f"#{_anchor(of, each)}")) for each in of.sections
-    ]
+    links = [tag("li", tag("a", each.title, href=f"#{_anchor(of, each)}")) for each in of.sections]
     return tag("div", tag("a", tag("b", of.title), href=f"#{of.anchor}"), tag("ul", links))
 
 

@@ -50,8 +50,8 @@ TABLE_1: Final[dict[str, Weight]] = {
 """Main-effects logistic law, in the paper's order."""
 
 ERRORS_NOTE: Final = (
-    "Published standard errors are taken from estimate and z: those printed for extraversion, neuroticism and "
-    "agreeableness (0.0606, 0.0419, 0.0440) disagree with both by a factor of ten"
+    "Published standard errors are taken from estimate and z: those printed for extraversion, neuroticism "
+    "and agreeableness (0.0606, 0.0419, 0.0440) disagree with both by a factor of ten"
 )
 
 TABLE_2: Final[dict[str, float]] = {"tau_1": 0.01269, "tau_2": 0.28520}

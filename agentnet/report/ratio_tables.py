@@ -45,8 +45,10 @@ def ratios_table(part: RatioPart) -> Table:
         columns=columns,
         rows=tuple(rows),
         notes=(
-            "Ratios are of the answers that came; bounds are what they would be if all missing answers had been "
-            "no, or yes. Profiles that have a letter in common do not differ significantly.",
+            (
+                "Ratios are of the answers that came; bounds are what they would be if all missing answers "
+                "had been no, or yes. Profiles that have a letter in common do not differ significantly."
+            ),
         ),
     )
 
@@ -101,7 +103,9 @@ def groups_table(groups: ProfileGroups) -> Table:
             float(groups.rates[number]),
             None if math.isnan(groups.rate_errors[number]) else float(groups.rate_errors[number]),
             paper.GROUP_RATES[number] if two else None,
-            ", ".join(bits for bits, group in zip(PROFILES, groups.group, strict=True) if group == number + 1),
+            ", ".join(
+                bits for bits, group in zip(PROFILES, groups.group, strict=True) if group == number + 1
+            ),
         )
         for number in range(groups.n_groups)
     ]
@@ -123,8 +127,10 @@ def groups_table(groups: ProfileGroups) -> Table:
 
 def _group_notes(groups: ProfileGroups, *, comparable: bool) -> list[str]:
     notes = [
-        "Profiles are sorted by their mean ratio and cut wherever every profile below differs significantly "
-        f"from every one above (all pairs together at level {groups.test.alpha:.2g})."
+        (
+            "Profiles are sorted by their mean ratio and cut wherever every profile below differs "
+            f"significantly from every one above (all pairs together at level {groups.test.alpha:.2g})."
+        )
     ]
     notes += [f"{note[0].upper()}{note[1:]}." for note in groups.notes]
     if groups.stability is not None and groups.stability.n_resamples:
@@ -172,9 +178,11 @@ def clusters_table(clusters: SeverityClusters) -> Table:
 def _cluster_notes(clusters: SeverityClusters) -> list[str]:
     agreement = clusters.agreement
     notes = [
-        f"{clusters.n_components} principal component{'s' if clusters.n_components > 1 else ''} and "
-        f"{clusters.n_clusters} clusters have the highest silhouette score, {clusters.score:.3f}; samples "
-        f"without clusters reach {clusters.noise_score:.3f}."
+        (
+            f"{clusters.n_components} principal component{'s' if clusters.n_components > 1 else ''} and "
+            f"{clusters.n_clusters} clusters have the highest silhouette score, {clusters.score:.3f}; "
+            f"samples without clusters reach {clusters.noise_score:.3f}."
+        )
     ]
     if agreement.n_items:
         kappa = "not defined" if math.isnan(agreement.kappa) else f"{agreement.kappa:.3f}"

@@ -174,7 +174,9 @@ def _log(facts: LogFacts) -> dict[str, Any]:
         "models": [{"model": name, "fingerprint": mark, "n": n} for name, mark, n in facts.models],
         "spending": facts.spending,
         "troubles": [{"kind": t.asked, "trouble": t.kind, "n": t.n} for t in facts.troubles],
-        "incidents": [{"at": when(each.at), "kind": each.kind, "detail": each.detail} for each in facts.incidents],
+        "incidents": [
+            {"at": when(each.at), "kind": each.kind, "detail": each.detail} for each in facts.incidents
+        ],
     }
 
 

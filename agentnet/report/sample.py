@@ -148,7 +148,7 @@ def _rank(every: Decisions, place: NDArray[np.int64], seed: int) -> NDArray[np.u
     rank = np.zeros(place.shape, dtype=np.uint64)
     for number, key in enumerate(keys):
         with np.errstate(over="ignore"):
-            position = rank + key.astype(np.uint64)
+            position = rank + np.asarray(key, dtype=np.uint64)
         rank = Streams(seed).words_at("decisions to browse", number, at=position)
     return rank
 

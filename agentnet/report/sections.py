@@ -11,7 +11,7 @@ from agentnet.report.checklists import GUIDE_LLM_SOURCE, ODD_SOURCE, checklist_t
 from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html
 from agentnet.report.gather import CascadePart, Part, RatioPart, Report
-from agentnet.report.html import Html, Node, tag
+from agentnet.report.html import Html, tag
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
 from agentnet.report.tables import Table
@@ -67,7 +67,9 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
         seen.add(part.facts.run)
         # Ids of figures begin with their names: where several parts have figures, with the part's as well.
         several = sum(bool(each) for each in report.drawings) > 1
-        sections, more = _laid_out(part, drawings, report, prefix=f"{name}-" if several else "", first=is_first)
+        sections, more = _laid_out(
+            part, drawings, report, prefix=f"{name}-" if several else "", first=is_first
+        )
         contents = Contents(name, title_of(part), tuple(sections), tuple(more))
         made.append(contents if len(names) == 1 else _with_prefix(contents))
     return tuple(made)
@@ -77,7 +79,8 @@ def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
     """Name parts for files and ids: ``cascades`` and ``ratios``, with numbers where there are several."""
     kinds = ["cascades" if isinstance(part, CascadePart) else "ratios" for part in parts]
     return tuple(
-        kind if kinds.count(kind) == 1 else f"{kind}{kinds[: i + 1].count(kind)}" for i, kind in enumerate(kinds)
+        kind if kinds.count(kind) == 1 else f"{kind}{kinds[: i + 1].count(kind)}"
+        for i, kind in enumerate(kinds)
     )
 
 
@@ -99,14 +102,17 @@ def _with_prefix(of: Contents) -> Contents:
         return replace(block, name=f"{of.anchor}_{block.name}") if isinstance(block, Table) else block
 
     sections = tuple(replace(each, blocks=tuple(map(renamed, each.blocks))) for each in of.sections)
-    return replace(of, sections=sections, more=tuple(replace(t, name=f"{of.anchor}_{t.name}") for t in of.more))
+    return replace(
+        of, sections=sections, more=tuple(replace(t, name=f"{of.anchor}_{t.name}") for t in of.more)
+    )
 
 
 def _laid_out(
     part: Part, drawings: tuple[Drawing, ...], report: Report, *, prefix: str, first: bool
 ) -> tuple[Iterator[Section], list[Table]]:
-    is_cascade = isinstance(part, CascadePart)
-    more = _more_of_cascades(part) if is_cascade else _more_of_ratios(part)
+    more = (
+        _more_of_cascades(part) if isinstance(part, CascadePart) else [ratio_tables.items_table(part.ratios)]
+    )
     if part.sample.decisions:
         more.append(log_tables.decisions_table(part.sample))
     return _sections(part, drawings, report, prefix, first=first), more
@@ -117,10 +123,6 @@ def _more_of_cascades(part: CascadePart) -> list[Table]:
         chances = cascade_tables.probabilities_table(part.fits)
         return [cascade_tables.curves_table(part.fits), *([chances] if chances else [])]
     return [cascade_tables.observed_table(part.tables)] if part.tables is not None else []
-
-
-def _more_of_ratios(part: RatioPart) -> list[Table]:
-    return [ratio_tables.items_table(part.ratios)]
 
 
 def _sections(
@@ -200,8 +202,8 @@ def _why_not(part: CascadePart, law: str) -> str:
 def _groups_of_cascades(part: CascadePart) -> Iterator[Block]:
     if part.ratio is None:
         yield absent(
-            "no response-ratio run was given. Play one (agentnet run experiments/response_ratios.py) and name it "
-            f"behind this run. The groups of profiles were {part.groups_from}"
+            "no response-ratio run was given. Play one (agentnet run experiments/response_ratios.py) and "
+            f"name it behind this run. The groups of profiles were {part.groups_from}"
         )
         return
     yield _paragraph(
@@ -217,10 +219,16 @@ def _ratios(part: RatioPart) -> Iterator[Block]:
 
 def _severity(part: Part, report: Report) -> Iterator[Block]:
     clusters = report.options.severity_clusters
+    labels = part.facts.meta["settings"].get("news", {}).get("severity")
+    yield _paragraph(
+        "The run used the severities of the news items themselves."
+        if labels is None
+        else f"The run used the severities of the file of labels {log_tables.in_words(labels)}."
+    )
     if clusters is None:
         yield absent(
-            "no clusters of news texts were given: give what agentnet.analysis.severity.cluster_severity found, "
-            "as JSON, by --severity-clusters. Severities are those of the news items themselves"
+            "no clusters of news texts were given: give what agentnet.analysis.severity.cluster_severity "
+            "found, as JSON, by --severity-clusters"
         )
         return
     yield ratio_tables.clusters_table(clusters)
@@ -229,8 +237,8 @@ def _severity(part: Part, report: Report) -> Iterator[Block]:
     inside = [name for name in ids if name in known]
     other = sum(known[name] != ids[name] for name in inside)
     yield _paragraph(
-        f"{len(inside)} of the {len(ids)} news items of this run are among the clustered ones; the clusters give "
-        f"{other} of them another severity than the run had.",
+        f"{len(inside)} of the {len(ids)} news items of this run are among the clustered ones; the clusters "
+        f"give {other} of them another severity than the run had.",
         "note",
     )
 
@@ -238,20 +246,26 @@ def _severity(part: Part, report: Report) -> Iterator[Block]:
 def _missing(facts: LogFacts) -> Iterator[Block]:
     yield log_tables.asked_table(facts)
     yield log_tables.missing_table(facts) or _paragraph("No answer is missing.")
-    yield log_tables.troubles_table(facts) or _paragraph("There were no unusable replies and no failed calls.")
+    yield log_tables.troubles_table(facts) or _paragraph(
+        "There were no unusable replies and no failed calls."
+    )
     yield log_tables.incidents_table(facts)
 
 
 def _design(part: Part, *, first: bool) -> Iterator[Block]:
     facts = part.facts
-    yield _paragraph(f"Experiment {facts.experiment}, run seed {facts.meta['seed']}, status {facts.meta['status']}.")
+    yield _paragraph(
+        f"Experiment {facts.experiment}, run seed {facts.meta['seed']}, status {facts.meta['status']}."
+    )
     yield log_tables.design_table(facts, part.condition if isinstance(part, CascadePart) else 0)
     if first:
         yield log_tables.settings_table(facts)
         text = str(facts.meta["experiment"].get("text", ""))
         yield tag("details", tag("summary", "The experiment file as it was played"), tag("pre", text))
     else:
-        yield _paragraph("Settings, prompts, news, costs and incidents are those of the run's first condition.")
+        yield _paragraph(
+            "Settings, prompts, news, costs and incidents are those of the run's first condition."
+        )
 
 
 def _prompts(part: Part) -> Iterator[Block]:
@@ -270,8 +284,9 @@ def _news(facts: LogFacts) -> Iterator[Block]:
     yield log_tables.news_table(facts)
     if any(each.text is None for each in facts.news):
         yield _paragraph(
-            "Texts of ACLED are not shown, for its terms do not allow passing them on: they stand in the event log. "
-            "Reasons and replies may still quote them: look through the decisions before you pass this report on.",
+            "Texts of ACLED are not shown, for its terms do not allow passing them on: they stand in the "
+            "event log. Reasons and replies may still quote them: look through the decisions before you "
+            "pass this report on.",
             "note",
         )
     yield _cite(facts)
@@ -294,6 +309,3 @@ def _checklists(part: Part) -> Iterator[Block]:
         yield checklist_table("odd", "ODD: description of the agent-based model", odd(part), ODD_SOURCE)
     else:
         yield absent("ODD describes models of interacting agents, and response ratios have no interaction")
-
-
-__all__ = ["Block", "Contents", "Node", "Section", "absent", "contents_of", "part_names", "title_of"]

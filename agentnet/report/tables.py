@@ -43,7 +43,9 @@ class Table:
     def without_empty_columns(self) -> Table:
         """Leave out columns in which nothing stands, other than the first."""
         kept = [
-            i for i in range(len(self.columns)) if i == 0 or any(row[i] not in (None, "") for row in self.rows)
+            i
+            for i in range(len(self.columns))
+            if i == 0 or any(row[i] not in (None, "") for row in self.rows)
         ]
         names = list(self.columns)
         return Table(
@@ -78,7 +80,9 @@ class Table:
             tag("tr", [_cell(key, cell, first=i == 0) for i, (key, cell) in enumerate(self._pairs(row))])
             for row in self.rows
         ]
-        caption = tag("caption", tag("b", self.title), " ", tag("span", f"tables/{self.name}.csv", class_="file"))
+        caption = tag(
+            "caption", tag("b", self.title), " ", tag("span", f"tables/{self.name}.csv", class_="file")
+        )
         table = tag("table", caption, tag("thead", head), tag("tbody", body), id=anchor)
         scrolled = tag("div", table, class_="scroll", role="region", aria_label=self.title, tabindex="0")
         return tag("div", scrolled, [tag("p", note, class_="note") for note in self.notes], class_="table")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
@@ -18,6 +20,12 @@ from agentnet.report.figures.words import counted, listed, percent, sentences
 from agentnet.report.gather import CascadePart, Part, RatioPart
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
+
+_SEVERITIES: Final = (
+    (0, "whose events are peaceful"),
+    (1, "whose events are severe"),
+    (None, "of unknown severity"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +77,20 @@ def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _student(values: np.ndarray, level: float) -> tuple[float, float] | None:
+def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
     from scipy.special import stdtrit
 
     if values.size < 2:
         return None
-    width = float(stdtrit(values.size - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    width = (
+        float(stdtrit(values.size - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    )
     return float(values.mean()) - width, float(values.mean()) + width
 
 
 def summary(part: Part, level: float) -> str:
     """Summarize a part in one paragraph."""
-    said = (
-        _cascade_sentences(part, level) if isinstance(part, CascadePart) else _ratio_sentences(part)
-    )
+    said = _cascade_sentences(part, level) if isinstance(part, CascadePart) else _ratio_sentences(part)
     return sentences([*_asked(part.facts), *said])
 
 
@@ -91,11 +99,13 @@ def _asked(facts: LogFacts) -> Iterator[str]:
     missing = sum(each.n_missing for each in facts.asked if each.kind != "reason")
     state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
     yield (
-        f"Run {facts.run}{state} asked {facts.meta['model_name']} through the backend {facts.meta['backend']} for "
-        f"{counted(n, 'decision')}"
+        f"Run {facts.run}{state} asked {facts.meta['model_name']} through the backend "
+        f"{facts.meta['backend']} for {counted(n, 'decision')}"
     )
     if n:
-        yield f"{counted(missing, 'answer')} of them ({percent(missing / n)}) {'is' if missing == 1 else 'are'} missing"
+        are = "is" if missing == 1 else "are"
+        said = f"{missing:,} of them ({percent(missing / n)}) {are}" if missing else "None of them is"
+        yield f"{said} missing"
     yield _cost(facts)
 
 
@@ -139,24 +149,25 @@ def _network(tables: RunTables) -> str:
 
 
 def _engaged(of: Estimate, step: int, level: float) -> str:
-    whose = "of all agents" if of.name == POPULATION else f"of the agents that met {of.name} news"
+    where = "" if of.name == POPULATION else f" where the news is {of.name}"
     spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
     interval = ""
     if of.interval is not None:
         low, high = of.interval
         interval = f"; {level:.0%} interval of the mean {low:.3f} to {high:.3f}"
-    return f"After step {step}, {percent(of.mean)} {whose} are engaged{spread}{interval}"
+    return f"After step {step}, {percent(of.mean)} of all agents are engaged{where}{spread}{interval}"
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
     law = fitted(fits, "main_effects")
     if law is not None:
-        weights = [each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+        weights = [
+            each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)
+        ]
         strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
         if strongest is not None:
             yield (
-                f"In the {law.title} law the largest weight is that of {strongest.name}, "
-                f"{valued(strongest)}"
+                f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
             )
         yield from (
             f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity"
@@ -169,13 +180,15 @@ def _law_sentences(fits: Fits) -> Iterator[str]:
     best = fits.scores[0]
     if best.held_out_rmse is not None:
         yield (
-            f"Of {counted(len(fits.scores), 'law')} the {best.title} law does best on realizations that it was "
-            f"not fitted to, with an RMSE of {best.held_out_rmse:.4f}"
+            f"Of {counted(len(fits.scores), 'law')} the {best.title} law does best on realizations that it "
+            f"was not fitted to, with an RMSE of {best.held_out_rmse:.4f}"
         )
     else:
-        yield f"Of {counted(len(fits.scores), 'law')} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
+        n_laws = counted(len(fits.scores), "law")
+        yield f"Of {n_laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
     if best.floor is not None:
-        yield f"In sample its RMSE is {best.rmse:.4f}, where chance alone makes up to {best.floor.quantile_95:.4f}"
+        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
 
 
 def valued(of: Parameter) -> str:
@@ -186,17 +199,13 @@ def valued(of: Parameter) -> str:
 
 def _ratio_sentences(part: RatioPart) -> Iterator[str]:
     ratios = part.ratios
-    for severity, name in ((0, "peaceful"), (1, "severe"), (None, "unknown severity")):
+    for severity, name in _SEVERITIES:
         rows = ratios.items_of(severity)
-        if rows.size:
-            counts = ratios.counts.rows(rows)
-            answered = int(counts.n_yes.sum() + counts.n_no.sum())
-            share = int(counts.n_yes.sum()) / answered if answered else math.nan
-            of = "items of " if severity is None else ""
-            yield (
-                f"On {counted(rows.size, 'news item')} that {'are' if severity is None else 'are'} {of}{name}, "
-                f"{percent(share) if answered else 'none'} of answers are yes"
-            )
+        counts = ratios.counts.rows(rows)
+        answered = int(counts.n_yes.sum() + counts.n_no.sum())
+        if answered:
+            share = int(counts.n_yes.sum()) / answered
+            yield f"On {counted(rows.size, 'news item')} {name}, {percent(share)} of answers are yes"
     if part.groups is None:
         yield f"Profiles cannot be grouped: {part.why_no_groups}"
         return
@@ -210,48 +219,58 @@ def _ratio_sentences(part: RatioPart) -> Iterator[str]:
 
 def methods(part: Part) -> str:
     """Write a methods paragraph for a paper, from what the run recorded."""
-    return sentences(
-        _cascade_methods(part) if isinstance(part, CascadePart) else _ratio_methods(part)
-    )
+    return sentences(_cascade_methods(part) if isinstance(part, CascadePart) else _ratio_methods(part))
 
 
-def _cascade_methods(part: CascadePart) -> list[str | None]:
+def _cascade_methods(part: CascadePart) -> list[str]:
     facts, design, tables = part.facts, part.design, part.tables
     profiles = {"equal": "in equal number", "uniform": "independently and uniformly"}.get(
         str(design["profiles"]), f"as {in_words(design['profiles'])}"
     )
     played = "" if tables is None else f" on {_network(tables)}"
     return [
-        f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
-        f"{facts.meta['versions'].get('agentnet', '')}",
-        f"Each of {counted(len(facts.news), 'news item')} ({_sources(facts)}) was played "
-        f"{counted(int(design['repeats']), 'time')}{played}; Big-Five profiles were dealt to agents {profiles}",
-        "Agents picked at random were asked to start until one was willing; from then on, at each of "
-        f"{counted(int(design['steps']), 'step')}, every unengaged agent was asked once for each engaged "
-        f"neighbour (asking rule {design['asking_rule']}) and engaged for good at its first yes",
+        (
+            f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
+            f"{facts.meta['versions'].get('agentnet', '')}"
+        ),
+        (
+            f"Each of {counted(len(facts.news), 'news item')} ({_sources(facts)}) was played "
+            f"{counted(int(design['repeats']), 'time')}{played}; Big-Five profiles were dealt to agents "
+            f"{profiles}"
+        ),
+        (
+            "Agents picked at random were asked to start until one was willing; from then on, at each of "
+            f"{counted(int(design['steps']), 'step')}, every unengaged agent was asked once for each engaged "
+            f"neighbour (asking rule {design['asking_rule']}) and engaged for good at its first yes"
+        ),
         *_asking(facts, design),
         *_missing_words(facts),
         *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
     ]
 
 
-def _ratio_methods(part: RatioPart) -> list[str | None]:
+def _ratio_methods(part: RatioPart) -> list[str]:
     facts = part.facts
     design = facts.meta["experiment"]["design"][0]
-    grouped = None
+    grouped = []
     if part.groups is not None:
-        grouped = (
-            "Profiles were grouped by Tukey's HSD test on their yes-ratios over items: their order by mean was "
-            f"cut wherever all pairs across the cut differ at level {part.groups.test.alpha:.2g}"
+        grouped.append(
+            "Profiles were grouped by Tukey's HSD test on their yes-ratios over items: their order by mean "
+            f"was cut wherever all pairs across the cut differ at level {part.groups.test.alpha:.2g}"
         )
     return [
-        f"Response ratios were taken after Tian et al. (2026) with agentnet "
-        f"{facts.meta['versions'].get('agentnet', '')}",
-        f"Each of the 32 Big-Five profiles was asked {counted(int(design['repeats']), 'time')} whether it would "
-        f"share each of {counted(len(facts.news), 'news item')} ({_sources(facts)}), without a network",
+        (
+            "Response ratios were taken after Tian et al. (2026) with agentnet "
+            f"{facts.meta['versions'].get('agentnet', '')}"
+        ),
+        (
+            f"Each of the 32 Big-Five profiles was asked {counted(int(design['repeats']), 'time')} whether "
+            f"it would share each of {counted(len(facts.news), 'news item')} ({_sources(facts)}), without a "
+            "network"
+        ),
         *_asking(facts, design),
         *_missing_words(facts),
-        grouped,
+        *grouped,
     ]
 
 
@@ -262,17 +281,20 @@ def _sources(facts: LogFacts) -> str:
         "ucdp": "from UCDP's Georeferenced Event Dataset",
         "table": "of our own",
     }
-    return listed([names.get(source, source) for source in facts.sources]) if facts.sources else "of unknown source"
+    return (
+        listed([names.get(source, source) for source in facts.sources])
+        if facts.sources
+        else "of unknown source"
+    )
 
 
-def _asking(facts: LogFacts, design: object) -> Iterator[str]:
-    assert isinstance(design, dict), "a design is an object"
+def _asking(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
     returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models))) if facts.models else "none"
     yield (
         f"All answers came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
         f"{facts.meta['backend']}, at {temperature(design['temperature'])}, with at most "
-        f"{counted(int(design['max_tokens']), 'token')} a reply; each question was a request of its own without "
-        "memory"
+        f"{counted(int(design['max_tokens']), 'token')} a reply; each question was a request of its own "
+        "without memory"
     )
     mode = facts.meta["settings"].get("sampler", {}).get("mode", "call")
     if mode != "call":
@@ -305,29 +327,31 @@ def _missing_words(facts: LogFacts) -> Iterator[str]:
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
     yield (
-        f"We fitted {listed([law.title for law in fits.laws])} laws; logistic ones by maximum likelihood to the "
-        "decisions of exposures, mean-field and cavity ones by least squares to the mean engaged fraction"
+        f"We fitted {listed([law.title for law in fits.laws])} laws; logistic ones by maximum likelihood to "
+        "the decisions of exposures, mean-field and cavity ones by least squares to the mean engaged "
+        "fraction"
     )
     yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
     yield (
         f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization, the others a "
-        f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were compared "
-        f"with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed {fits.seed})"
+        f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were "
+        f"compared with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed "
+        f"{fits.seed})"
     )
 
 
 def citations(facts: LogFacts) -> tuple[str, ...]:
     """List what to cite: the paper, and the sources of the news."""
     known = {
-        "synthetic": "News: invented events of agentnet's synthetic sample; they describe nothing that happened.",
+        "synthetic": "News: invented events of agentnet's synthetic sample; nothing of it happened.",
         "acled": (
             "News: C. Raleigh, R. Kishi and A. Linke (2023), Political instability patterns are obscured by "
             "conflict dataset scope conditions, sources, and coding choices, Humanities and Social Sciences "
             "Communications 10, 74."
         ),
         "ucdp": (
-            "News: R. Sundberg and E. Melander (2013), Introducing the UCDP Georeferenced Event Dataset, Journal "
-            "of Peace Research 50(4)."
+            "News: R. Sundberg and E. Melander (2013), Introducing the UCDP Georeferenced Event Dataset, "
+            "Journal of Peace Research 50(4)."
         ),
         "table": "News: a table of the author's own; its source and licence are for the author to state.",
     }

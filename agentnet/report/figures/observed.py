@@ -93,7 +93,8 @@ def _draw_severity(axes: Axes, curves: Array, severity: int) -> None:
 def _caption(tables: RunTables) -> Iterator[str]:
     yield (
         f"Engaged fraction after each step of {counted(tables.n_realizations, 'realization')} of "
-        f"{cleaned(tables.run)} (language model {cleaned(tables.model_name)}; asking rule {tables.asking_rule})"
+        f"{cleaned(tables.run)}; the language model is {cleaned(tables.model_name)}, the asking rule "
+        f"{tables.asking_rule}"
     )
     n_by_severity = [int((tables.severity == severity).sum()) for severity in tables.severities]
     if max(n_by_severity) > MOST_LINES:
@@ -115,7 +116,8 @@ def _in_words(tables: RunTables) -> Iterator[str]:
         half = tables.engaged_fraction[tables.severity == severity].mean(axis=0) >= 0.5
         when = f"step {int(half.argmax())}" if half.any() else "no step"
         yield (
-            f"{SEVERITY_NAMES[severity].capitalize()}, {counted(end.size, 'cascade')}: at step {tables.n_steps} "
-            f"the engaged fraction is {spelled(float(end.mean()))} on average, from {spelled(float(end.min()))} to "
-            f"{spelled(float(end.max()))}; the mean first reaches one half at {when}"
+            f"{SEVERITY_NAMES[severity].capitalize()}, {counted(end.size, 'cascade')}: the engaged "
+            f"fraction after step {tables.n_steps} is {spelled(float(end.mean()))} on average, from "
+            f"{spelled(float(end.min()))} to {spelled(float(end.max()))}; the mean first reaches one half at "
+            f"{when}"
         )

@@ -133,18 +133,19 @@ def _draw_severity(axes: Axes, chances: Chances, severity: int, shift: float, la
         firth = chances.firth[:, severity]
         marks(firth, marker="_", markersize=9.0, label=f"{label}: Firth's estimate")
     if at.size <= _FEW:
-        _write_values(axes, at, estimate)
+        _write_values(axes, at, estimate, left=shift < 0)
 
 
-def _write_values(axes: Axes, at: Array, values: Array) -> None:
+def _write_values(axes: Axes, at: Array, values: Array, *, left: bool) -> None:
     for x, value in zip(at.tolist(), values.tolist(), strict=True):
         if not np.isnan(value):
             axes.annotate(
                 spelled(value),
                 (x, value),
-                xytext=(6, 0),
+                xytext=(-6 if left else 6, 0),
                 textcoords="offset points",
                 va="center",
+                ha="right" if left else "left",
                 fontsize=SMALL,
             )
 

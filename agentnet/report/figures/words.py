@@ -40,8 +40,10 @@ def drawable(text: str, limit: int) -> str:
     """Make somebody's text fit for a label: one short line of characters that the font of figures has."""
     from matplotlib.font_manager import findfont, get_font
 
-    has = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(each if ord(each) in has else _UNDRAWABLE for each in shortened(cleaned(text), limit))
+    font = get_font(findfont("DejaVu Sans"))
+    return "".join(
+        each if font.get_char_index(ord(each)) else _UNDRAWABLE for each in shortened(cleaned(text), limit)
+    )
 
 
 def spelled(value: float, digits: int = 3) -> str:

@@ -1,0 +1,146 @@
+"""The command that writes a report of runs: `report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentnet.cli.common import find_run, load, print_json, setting_options
+from agentnet.errors import InputError
+
+if TYPE_CHECKING:
+    from agentnet.analysis.severity_clusters import SeverityClusters
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
+@click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
+@click.option(
+    "--groups",
+    "groups_file",
+    type=_FILE,
+    help='JSON file of groups: {"00000": 1, ...} for all 32 profiles. Default: by response ratios, if given.',
+)
+@click.option(
+    "--n-groups",
+    type=click.IntRange(1, 32),
+    help="Groups that the response ratios are to give; default: as many as Tukey's test finds.",
+)
+@click.option(
+    "--severity-clusters", "clusters_file", type=_FILE, help="JSON file of clusters of the news items' texts."
+)
+@click.option(
+    "--runs",
+    "n_runs",
+    type=click.IntRange(1),
+    help="Inferred cascades of a law; default: 100, fewer of large networks.",
+)
+@click.option(
+    "--bootstraps",
+    "n_bootstrap",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Resamples of an interval.",
+)
+@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes everything that is drawn.")
+@click.option(
+    "--decisions",
+    "n_decisions",
+    type=click.IntRange(0),
+    default=300,
+    show_default=True,
+    help="Decisions to browse, at most.",
+)
+@click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@setting_options
+def report(
+    names: tuple[str, ...],
+    output: Path | None,
+    groups_file: Path | None,
+    n_groups: int | None,
+    clusters_file: Path | None,
+    n_runs: int | None,
+    n_bootstrap: int,
+    level: float,
+    seed: int,
+    n_decisions: int,
+    restricted_texts: bool,
+    as_json: bool,
+    quiet: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
+) -> None:
+    """Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.
+
+    RUN is a run folder, its name, or 'last': a run of cascades, a run of response ratios, which gives the
+    groups of profiles, or several of them. Works on runs that are still played.
+
+    \b
+      agentnet report last
+      agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
+    """
+    from agentnet.report.gather import Options
+    from agentnet.report.write import write_report
+
+    runs = load(config_file, assignments).settings.runs
+    folders = [find_run(name, runs) for name in names]
+    options = Options(
+        n_runs=n_runs,
+        n_bootstrap=n_bootstrap,
+        level=level,
+        seed=seed,
+        groups=None if groups_file is None else read_groups(groups_file),
+        n_groups=n_groups,
+        severity_clusters=None if clusters_file is None else _clusters(clusters_file),
+        n_decisions=n_decisions,
+        restricted_texts=restricted_texts,
+    )
+
+    def say(what: str) -> None:
+        if not quiet:
+            click.echo(f"{what} ...", err=True)
+
+    written = write_report(folders, output or folders[0] / "report", options, progress=say)
+    if as_json:
+        print_json(written.results)
+    else:
+        click.echo(str(written.page))
+
+
+def read_groups(path: Path) -> dict[str, int]:
+    """Read groups of profiles from a JSON file.
+
+    Raises:
+        InputError: It cannot be read, or is no JSON object.
+    """
+    try:
+        found = json.loads(_text(path))
+    except ValueError as error:
+        raise InputError(f"is no JSON ({error})", path=path) from error
+    if not isinstance(found, dict):
+        raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
+    return found
+
+
+def _clusters(path: Path) -> SeverityClusters:
+    from agentnet.analysis.severity_clusters import SeverityClusters
+
+    return SeverityClusters.from_json(_text(path), path=path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is no UTF-8 text ({error.reason})", path=path) from error
