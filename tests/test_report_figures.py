@@ -44,6 +44,8 @@ from agentnet.report.figures.words import cleaned, drawable, shortened
 GROUPS = np.arange(32) // 16
 CURVES = {each.name: each for each in CURVE_FIGURES}
 QUICK: dict[str, Any] = {"n_runs": 6, "n_bootstrap": 5, "groups": GROUPS}
+BARE: dict[str, Any] = {"n_runs": 2, "n_bootstrap": 0, "groups": GROUPS}
+"""Fits where only what is drawn of them matters."""
 
 
 def usual(profile: int, severity: int) -> float:
@@ -60,7 +62,7 @@ def made(
     missing: float = 0.0,
     seed: int = 1,
 ) -> RunTables:
-    """Make a run of 64 agents without playing it: when agents engage and what they are asked is drawn apart."""
+    """Make a run of 64 agents without playing it: when agents engage and what they are asked is drawn."""
     rng = np.random.default_rng(seed)
     n = len(severity)
     first = rng.integers(16, 32, size=n)
@@ -204,7 +206,7 @@ def test_the_legend_names_everything_once(fits: Fits) -> None:
 
 
 def test_a_single_cascade_has_no_band_and_no_chance(tables: RunTables) -> None:
-    fits = fit_run(tables.select([0]), laws=["full_logistic", "group_rates"], **QUICK)
+    fits = fit_run(tables.select([0]), laws=["full_logistic", "group_rates"], **BARE)
     sketch = curve_sketch(fits, CURVES["figure10_population_mean_field"])
     assert not axes_of(sketch)[0].collections
     assert "There is no band" in sketch.caption
@@ -219,7 +221,7 @@ def test_a_single_cascade_has_no_band_and_no_chance(tables: RunTables) -> None:
 
 def test_one_severity_only_is_said(tables: RunTables) -> None:
     severe = tables.select(np.flatnonzero(tables.severity == 1))
-    fits = fit_run(severe, laws=["full_logistic"], **QUICK)
+    fits = fit_run(severe, laws=["full_logistic"], **BARE)
     missing = curve_sketch(fits, CURVES["figure09_severity_full_logistic"]).unavailable
     assert missing is not None
     assert "All news items of this run are severe" in missing
@@ -236,7 +238,9 @@ def test_one_severity_only_is_said(tables: RunTables) -> None:
 
 
 def test_one_group_only_is_said(tables: RunTables) -> None:
-    fits = fit_run(tables, laws=["full_logistic"], **QUICK | {"groups": np.zeros(32, dtype=np.int64)})
+    fits = fit_run(
+        tables.select([0, 1]), laws=["full_logistic"], **BARE | {"groups": np.zeros(32, dtype=np.int64)}
+    )
     missing = curve_sketch(
         fits, replace(CURVES["figure16_groups_group_logistic"], law="full_logistic")
     ).unavailable
@@ -263,7 +267,7 @@ def test_a_refused_law_and_one_that_was_not_asked_for_give_their_reasons(tables:
     ragged = replace(
         tables, networks=replace(tables.networks, degrees=np.array([3, 5]), n_agents=np.array([256, 256]))
     )
-    fits = fit_run(ragged, laws=["cavity", "one_rate"], **QUICK)
+    fits = fit_run(ragged.select([0, 1]), laws=["cavity", "one_rate"], **BARE)
     refused = curve_sketch(fits, CURVES["cavity_curves"]).unavailable
     assert "could not be fitted" in str(refused)
     assert "same number of neighbours" in str(refused)
@@ -274,7 +278,7 @@ def test_a_refused_law_and_one_that_was_not_asked_for_give_their_reasons(tables:
 def test_many_groups_have_small_panels(tables: RunTables) -> None:
     n_groups = 11
     groups = np.arange(32) % n_groups
-    fits = fit_run(tables.select([0, 1]), laws=["group_logistic"], **QUICK | {"groups": groups, "n_runs": 2})
+    fits = fit_run(tables.select([0, 1]), laws=["group_logistic"], **BARE | {"groups": groups})
     sketch = curve_sketch(fits, CURVES["figure16_groups_group_logistic"])
     assert len(axes_of(sketch)) == n_groups
     assert "NRMSE" not in axes_of(sketch)[0].get_title(loc="left")
@@ -329,7 +333,7 @@ def test_growth_is_early_while_few_are_engaged(fits: Fits) -> None:
 
 
 def test_growth_of_a_law_that_does_not_grow_is_a_level_line(tables: RunTables) -> None:
-    fits = fit_run(tables, laws=["one_rate"], **QUICK | {"n_bootstrap": 0})
+    fits = fit_run(tables.select([0, 1]), laws=["one_rate"], **BARE)
     law = fits.law("one_rate")
     assert isinstance(law.fit, MeanFieldFit)
     assert law.growth_rate is not None
@@ -396,7 +400,7 @@ def test_separated_cells_are_hollow_and_have_firths_interval(tables: RunTables) 
         n_no=np.where(always, 0, counts.n_no),
         n_missing=np.where(always, 0, counts.n_missing),
     )
-    fits = fit_run(replace(tables, exposures=exposures), laws=["full_logistic"], **QUICK)
+    fits = fit_run(replace(tables, exposures=exposures).select([0, 1, 2]), laws=["full_logistic"], **BARE)
     chances = chances_of(fits, fits.law("full_logistic"))
     assert chances.separated[21].all()
     (axes,) = axes_of(sketch := profile_sketch(fits))
@@ -415,7 +419,7 @@ def test_separated_cells_are_hollow_and_have_firths_interval(tables: RunTables) 
 
 
 def test_profiles_that_were_never_asked_are_marked_and_named() -> None:
-    fits = fit_run(made(asked=[3, 20]), laws=["full_logistic", "group_logistic"], **QUICK)
+    fits = fit_run(made((0, 1, 0), asked=[3, 20]), laws=["full_logistic", "group_logistic"], **BARE)
     sketch = profile_sketch(fits)
     (axes,) = axes_of(sketch)
     assert np.flatnonzero(~np.isnan(line(axes, "peaceful"))).tolist() == [3, 20]
@@ -437,7 +441,7 @@ def test_groups_have_their_values_written_out(fits: Fits) -> None:
 
 
 def test_one_realization_has_plain_intervals(tables: RunTables) -> None:
-    fits = fit_run(tables.select([0]), laws=["group_logistic"], **QUICK)
+    fits = fit_run(tables.select([0]), laws=["group_logistic"], **BARE)
     chances = chances_of(fits, fits.law("group_logistic"))
     assert chances.method == "plain"
     fit = fit_of(fits, "group_logistic")
@@ -453,7 +457,7 @@ def test_one_realization_has_plain_intervals(tables: RunTables) -> None:
     ],
 )
 def test_unknown_severities_are_named(severity: tuple[int, ...], label: str, note: str) -> None:
-    fits = fit_run(made(severity, missing=0.2), laws=["full_logistic"], **QUICK)
+    fits = fit_run(made(severity, missing=0.2), laws=["full_logistic"], **BARE)
     sketch = profile_sketch(fits)
     assert label in axes_of(sketch)[0].get_legend_handles_labels()[1]
     assert note in sketch.caption
@@ -520,7 +524,7 @@ def test_all_yes_and_all_no_still_show_the_cascades() -> None:
     for answer in (0.0, 1.0):
         run = made((0, 1), chance=lambda profile, severity, answer=answer: answer)
         assert observed_sketch(run).figure is not None
-        fits = fit_run(run, laws=["full_logistic", "group_rates"], **QUICK | {"n_bootstrap": 0})
+        fits = fit_run(run, laws=["full_logistic", "group_rates"], **BARE)
         assert f"decisions are {'yes' if answer else 'no'}" in str(profile_sketch(fits).unavailable)
         assert curve_sketch(fits, CURVES["figure10_population_mean_field"]).figure is not None
 
