@@ -58,6 +58,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Decisions to browse, at most.",
 )
+@click.option("--no-figures", is_flag=True, help="Draw no figures, which takes most of the time.")
 @click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
@@ -73,6 +74,7 @@ def report(
     level: float,
     seed: int,
     n_decisions: int,
+    no_figures: bool,
     restricted_texts: bool,
     as_json: bool,
     quiet: bool,
@@ -102,6 +104,7 @@ def report(
         n_groups=n_groups,
         severity_clusters=None if clusters_file is None else _clusters(clusters_file),
         n_decisions=n_decisions,
+        figures=not no_figures,
         restricted_texts=restricted_texts,
     )
 

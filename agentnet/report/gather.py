@@ -46,6 +46,7 @@ class Options:
         severity_clusters: Clusters of news items by their texts.
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
+        figures: Whether figures are drawn, which takes most of the time.
     """
 
     n_runs: int | None = None
@@ -57,6 +58,7 @@ class Options:
     severity_clusters: SeverityClusters | None = None
     n_decisions: int = N_DECISIONS
     restricted_texts: bool = False
+    figures: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,14 +138,13 @@ class Report:
 
 
 def make_report(
-    runs: Sequence[Run], options: Options | None = None, *, png: bool = True, progress: Progress | None = None
+    runs: Sequence[Run], options: Options | None = None, *, progress: Progress | None = None
 ) -> Report:
     """Read runs and compute everything that their report says.
 
     Args:
         runs: Runs of cascades, of response ratios, or both. Ratios go with the cascades of the same model.
         options: How it is made.
-        png: Whether figures are rendered as PNG as well.
         progress: Called with a few words before each piece of work.
 
     Raises:
@@ -163,13 +164,15 @@ def make_report(
     ]
     parts: tuple[Part, ...] = (*cascades, *ratios)
     with_cascades = {id(part.ratio) for part in cascades}
-    drawings = [() if id(part) in with_cascades else _drawn(part, options, png, say) for part in parts]
+    drawings = [() if id(part) in with_cascades else _drawn(part, options, say) for part in parts]
     return Report(parts, tuple(drawings), options)
 
 
-def _drawn(part: Part, options: Options, png: bool, say: Progress) -> tuple[Drawing, ...]:
+def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:
+    if not options.figures:
+        return ()
     say(f"drawing the figures of {part.facts.run}")
-    return draw(_material(part, options), png=png)
+    return draw(_material(part, options))
 
 
 def _check(options: Options) -> None:

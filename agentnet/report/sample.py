@@ -160,14 +160,10 @@ def _shares(sizes: list[int], n: int) -> list[int]:
         >>> _shares([5, 100, 0], 30)
         [5, 25, 0]
         >>> _shares([100, 100, 100], 10)
-        [4, 3, 3]
+        [3, 3, 4]
     """
-    shares = [0] * len(sizes)
-    left = min(n, sum(sizes))
-    while left:
-        open_ = [i for i, size in enumerate(sizes) if shares[i] < size]
-        each, rest = divmod(left, len(open_))
-        for nth, i in enumerate(open_):
-            shares[i] += min(each + (nth < rest), sizes[i] - shares[i])
-        left = min(n, sum(sizes)) - sum(shares)
+    shares, left = [0] * len(sizes), n
+    for n_served, i in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
+        shares[i] = min(sizes[i], left // (len(sizes) - n_served))
+        left -= shares[i]
     return shares

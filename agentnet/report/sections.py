@@ -131,6 +131,8 @@ def _sections(
     yield Section("summary", "Summary", tuple(_summary(part, report)))
     if drawings:
         yield Section("figures", "Figures", tuple(figure_html(each, prefix) for each in drawings))
+    elif not report.options.figures:
+        yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
     if isinstance(part, CascadePart):
         yield Section("laws", "Laws and their parameters", tuple(_laws(part)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(part)))
