@@ -10,9 +10,12 @@ BIN := $(VENV)/bin
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agents) on the mock backend, and report it
-	$(BIN)/agentnet run experiments/news_cascade.py --backend mock
-	$(BIN)/agentnet report last
+run: RUN := runs/paper-$(shell date +%Y%m%d-%H%M%S)
+run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 response ratios) on the mock backend, and report it
+	$(BIN)/agentnet run experiments/news_cascade.py --backend mock --out $(RUN)-cascades
+	$(BIN)/agentnet run experiments/response_ratios.py --backend mock --out $(RUN)-ratios
+	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
+	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
