@@ -1,0 +1,272 @@
+"""Images: the same bytes for the same data, whole in themselves, and safe whatever texts they show."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import agentnet.report
+from agentnet.analysis.fits import Fits, fit_run
+from agentnet.analysis.severity_clusters import SeverityClusters
+from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
+from agentnet.report.drawings import Drawing, Material, draw, sketches
+from agentnet.report.figures.ratios import ratio_sketch
+from agentnet.report.figures.render import rendered_png, rendered_svg
+from agentnet.report.figures.severity import severity_sketch
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import house_style, new_figure
+
+EVIL = (
+    "$\\frac{1}{0}$",
+    "<script>alert(1)</script>",
+    "]]> --> <!-- &amp; \" ' &",
+    "\x00\x0b\ud800\u202eabc",
+    "x" * 20_000,
+    "日本語 🦊 Ελλάδα",
+    "",
+    "a\nb\tc",
+)
+
+
+def ratios_of(ids: tuple[str, ...]) -> RatioTables:
+    n_yes = np.random.default_rng(2).integers(0, 11, size=(len(ids), 32))
+    return RatioTables(
+        run="<b>ratios & $more$</b>",
+        status="finished",
+        model_name="model <i>\x00",
+        news_ids=ids,
+        severity=np.arange(len(ids)) % 3 - 1,
+        n_yes=n_yes,
+        n_no=10 - n_yes,
+        n_missing=np.zeros_like(n_yes),
+    )
+
+
+def clusters_of(n_items: int, label: str = "Protests") -> SeverityClusters:
+    cluster = np.arange(n_items) % 2
+    return SeverityClusters(
+        ids=tuple(map(str, range(n_items))),
+        cluster=cluster,
+        first_component=np.sin(np.arange(n_items)) + 3.0 * cluster,
+        explained=np.array([0.3]),
+        scores=np.array([[0.7]]),
+        noise_score=0.6,
+        n_components=1,
+        commonest=((label, "", ""), ("Political violence", label, "")),
+        names=(None, None),
+        taxonomy=(None,) * n_items,
+        notes=(),
+    )
+
+
+def run_tables() -> RunTables:
+    """Make four cascades of 32 agents, two for each severity, without playing them."""
+    rng = np.random.default_rng(0)
+    when = rng.geometric(0.4, size=(4, 32)) + 1
+    when[:, 17] = 0
+    engaged = (when[:, :, None] <= np.arange(6)).astype(np.int32)
+    row, step, profile = (each.ravel() for each in np.indices((4, 5, 32)))
+    n_yes = rng.integers(0, 3, size=row.size)
+    counts = ExposureCounts(row, step + 1, profile, n_yes, 2 - n_yes, rng.integers(0, 2, size=row.size))
+    ones = np.ones(4, dtype=np.int64)
+    return RunTables(
+        run="run <1>",
+        status="finished",
+        condition={},
+        model_name="mock",
+        asking_rule="always",
+        seeding="first_yes",
+        n_steps=5,
+        news_ids=("a", "b"),
+        realization=np.arange(4),
+        news=np.array([0, 1, 0, 1]),
+        severity=np.array([0, 1, 0, 1]),
+        last_step=5 * ones,
+        initial_profile=17 * ones,
+        n_seed_attempts=ones,
+        profile_agents=np.ones((4, 32), dtype=np.int64),
+        engaged=engaged,
+        engaged_if_yes=engaged,
+        exposures=counts,
+        missing_reasons={"refused <b>": int(counts.n_missing.sum())},
+        networks=NetworkDesign(("random_regular",), 4, True, np.array([4]), np.array([128])),
+    )
+
+
+@pytest.fixture(scope="module")
+def fits() -> Fits:
+    return fit_run(run_tables(), groups=np.arange(32) // 16, n_runs=3, n_bootstrap=0)
+
+
+@pytest.fixture(scope="module")
+def drawings(fits: Fits) -> tuple[Drawing, ...]:
+    material = Material(
+        tables=fits.tables, fits=fits, ratios=ratios_of(EVIL), severity_clusters=clusters_of(9, EVIL[1])
+    )
+    return draw(material, png=False)
+
+
+def one_image(**settings: object) -> tuple[str, bytes]:
+    with mpl.rc_context(settings), house_style():
+        sketch = ratio_sketch(ratios_of(EVIL), None)
+        assert sketch.figure is not None
+        return rendered_svg(sketch), rendered_png(sketch.figure)
+
+
+def elements(svg: str | None) -> Iterator[ET.Element]:
+    assert svg is not None
+    return ET.fromstring(svg).iter()
+
+
+def test_every_figure_is_drawn_in_the_order_of_the_paper(drawings: tuple[Drawing, ...]) -> None:
+    assert [each.number for each in drawings] == [
+        *("2", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"),
+        *("", "", "", ""),
+    ]
+    assert len({each.name for each in drawings}) == len(drawings)
+    for each in drawings:
+        assert each.unavailable is None, each.unavailable
+        assert each.svg is not None
+        assert each.png is None
+        assert each.title
+        assert each.caption.endswith(".")
+        assert each.alternative.endswith(".")
+        assert re.fullmatch("[a-z0-9_]+", each.name)
+
+
+def test_nothing_is_drawn_of_nothing_and_each_figure_says_why() -> None:
+    found = draw(Material())
+    assert len(found) == 17
+    for each in found:
+        assert (each.svg, each.png) == (None, None)
+        assert each.unavailable is not None
+        assert re.fullmatch(r"[A-Z].*\.", each.unavailable)
+        assert each.caption == each.alternative == ""
+
+
+def test_cascades_without_fits_are_drawn_as_they_are() -> None:
+    with house_style():
+        found = {each.name: each.figure for each in sketches(Material(tables=run_tables()))}
+    drawn = {name for name, figure in found.items() if figure is not None}
+    assert drawn == {"observed_cascades", "missing_answers"}
+
+
+def test_the_same_data_give_the_same_bytes_whatever_the_users_settings() -> None:
+    before = dict(mpl.rcParams)
+    first = one_image()
+    own = {"font.size": 30.0, "svg.fonttype": "none", "svg.hashsalt": "mine", "text.parse_math": True}
+    assert one_image(**own, **{"axes.grid": False, "savefig.dpi": 20}) == first
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_png_has_150_dots_an_inch_and_names_neither_program_nor_time() -> None:
+    with house_style():
+        figure = new_figure(2.0, 1.0)
+        data = rendered_png(figure)
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", data[16:24]) == (300, 150)
+    assert not re.search(rb"tEXt|iTXt|zTXt|tIME", data)
+
+
+def test_an_svg_needs_nothing_but_itself(drawings: tuple[Drawing, ...]) -> None:
+    for each in drawings:
+        assert each.svg is not None
+        assert each.svg.startswith('<svg xmlns="http://www.w3.org/2000/svg" ')
+        assert each.svg.endswith("</svg>")
+        assert each.svg.count("http") == 1
+        assert "<!--" not in each.svg
+        for element in elements(each.svg):
+            assert element.tag.removeprefix("{http://www.w3.org/2000/svg}") in {
+                *("svg", "g", "path", "use", "defs", "clipPath", "rect", "title", "desc", "image", "pattern"),
+            }
+            assert "style" not in element.attrib
+            assert not any(name.lower().startswith("on") for name in element.attrib)
+            assert element.get("href", "#").startswith(("#", "data:image/png;base64,"))
+
+
+def test_ids_are_unique_in_a_page_of_all_figures_and_references_hold(drawings: tuple[Drawing, ...]) -> None:
+    names: set[str] = set()
+    for each in drawings:
+        found = [element.get("id") for element in elements(each.svg) if "id" in element.attrib]
+        assert len(found) == len(set(found))
+        assert not names & set(found)
+        names |= set(found)
+        text = str(each.svg)
+        used = {*re.findall(r'href="#([^"]+)"', text), *re.findall(r"url\(#([^)]+)\)", text)}
+        assert used <= set(found)
+        assert all(name.startswith(each.name) for name in found)
+
+
+def test_title_and_description_are_there_for_screen_readers(drawings: tuple[Drawing, ...]) -> None:
+    for each in drawings:
+        assert each.svg is not None
+        root = ET.fromstring(each.svg)
+        title, description = root[0], root[1]
+        assert root.get("role") == "img"
+        assert root.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
+        assert title.text == each.title
+        assert description.text == each.alternative
+        assert unescape(each.alternative) == each.alternative
+
+
+def test_texts_of_others_neither_break_nor_enter_an_image(drawings: tuple[Drawing, ...]) -> None:
+    shown = {each.name: each for each in drawings}
+    for name in ("figure02_news_clusters", "figure05_response_ratios"):
+        svg = shown[name].svg
+        assert svg is not None
+        assert "<script" not in svg
+        assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\u202e]", svg)
+        assert len(svg) < 200_000
+    assert "<b>ratios & $more$</b>" in shown["figure05_response_ratios"].caption
+    assert "\x00" not in shown["figure05_response_ratios"].caption
+
+
+def test_all_figures_of_a_small_run_are_light(drawings: tuple[Drawing, ...]) -> None:
+    assert sum(len(str(each.svg)) for each in drawings) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    "sketch",
+    [
+        lambda: ratio_sketch(ratios_of(tuple(map(str, range(500)))), None),
+        lambda: severity_sketch(clusters_of(3000)),
+    ],
+    ids=["ratios", "clusters"],
+)
+def test_an_image_of_many_items_stays_small(sketch: object) -> None:
+    with house_style():
+        made = sketch()  # type: ignore[operator]
+        svg = rendered_svg(made)
+    assert len(svg) < 300_000
+    assert any(element.tag.endswith("image") for element in elements(svg))
+
+
+def test_a_sketch_is_a_figure_or_says_why_not() -> None:
+    with pytest.raises(AssertionError, match="why there is none"):
+        Sketch("a", "", "A", "", "")
+
+
+def test_reports_never_touch_the_global_state_of_pyplot() -> None:
+    assert agentnet.report.__file__ is not None
+    sources = [path.read_text("utf-8") for path in Path(agentnet.report.__file__).parent.rglob("*.py")]
+    assert len(sources) > 10
+    assert not any("pyplot" in source for source in sources)
+
+
+def test_drawings_of_a_material_without_some_laws_come_with_the_reasons(fits: Fits) -> None:
+    few = replace(fits, laws=fits.laws[:1], scores=fits.scores[:1])
+    with house_style():
+        found = {each.name: each for each in sketches(Material(fits=few))}
+    assert found["figure08_population_full_logistic"].figure is not None
+    assert found["observed_cascades"].figure is not None
+    assert "add it to `laws`" in str(found["cavity_curves"].unavailable)
+    assert "add it to `laws`" in str(found["figure06_growth"].unavailable)
