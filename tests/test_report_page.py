@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ DESIGN: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 6, "repeats": 2,
 QUICK: dict[str, Any] = {"n_runs": 4, "n_bootstrap": 4, "figures": False}
 MADE_AT = 1.8e9
 
-EVIL = "<script>alert(1)</script>\"onload='x' ]]> --> </style></svg>&lt;b> \u202edcba\u2066 \x07\x1b \ufeff\U000e0041"
+EVIL = (
+    "<script>alert(1)</script>\"onload='x' ]]> --> </style></svg>&lt;b> "
+    "\u202edcba\u2066 \x07\x1b \ufeff\U000e0041"
+)
 VOID = {"meta", "input", "br", "hr", "col"}
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "div", "span"),
@@ -102,7 +106,7 @@ def page_of(report: Report) -> Page:
 
 
 def table_of(files: dict[str, bytes], name: str) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(files[f"tables/{name}.csv"]), dtype={"profile": str, "reason": str})
+    return pd.read_csv(io.BytesIO(files[f"tables/{name}.csv"]), dtype={"profile": str, "number": str})
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +153,7 @@ def test_the_page_is_well_formed_with_one_heading_at_the_top_and_none_left_out(p
     headings = [int(tag[1]) for tag, _, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert headings.count(1) == 1
     assert headings[0] == 1
-    assert all(below - above <= 1 for above, below in zip(headings, headings[1:], strict=False))
+    assert all(below - above <= 1 for above, below in pairwise(headings))
     assert page.attribute_of("html", "lang") == ["en"]
     assert {tag for tag, _, parents in page.elements if "svg" not in parents} <= TAGS | {"svg"}
     assert {tag for tag, _, parents in page.elements if "svg" in parents} <= SVG_TAGS
@@ -382,7 +386,7 @@ def test_a_sent_prompt_of_each_kind_stands_word_for_word(page: Page, cascades: R
 
 def test_decisions_can_be_browsed_and_filtered_without_a_script(page: Page) -> None:
     rows = Counter(page.attribute_of("tr", "data-answer"))
-    assert min(rows[answer] for answer in ("yes", "no", "missing")) > 20
+    assert min(rows[answer] for answer in ("yes", "no", "missing")) > 10
     values = page.attribute_of("input", "value")
     style = page.by_tag["style"][0]
     for value in set(values) - {"only-all"}:
@@ -407,7 +411,7 @@ def test_checklists_say_what_is_left_to_the_author(files: dict[str, bytes]) -> N
     assert len(guide) == 14 + 8
     assert set(guide.by) == {"the run", "the run, in part", "the author"}
     assert guide.set_index("number").by["G.1"] == "the author"
-    assert [each for each in odd.number.astype(str) if "." not in each] == list("1234567")
+    assert [each for each in odd.number if "." not in each] == list("123567")
     assert len(odd) == 7 - 1 + 11
     assert guide.answer.str.len().min() > 10
 
@@ -501,10 +505,8 @@ def test_a_run_that_nobody_started_or_that_always_says_the_same_says_so(play: Ca
     always = play(
         CascadeExperiment(**DESIGN), backend=ScriptedBackend(lambda _: '{"share": true, "reason": "Yes."}')
     )
-    report = make_report([always], Options(**QUICK))
-    assert report.parts[0].fits is None  # type: ignore[union-attr]
-    text = page_of(report).text
-    assert "No law was fitted: " in text
+    text = page_of(make_report([always], Options(**QUICK))).text
+    assert re.search(r"Not available: main-effects logistic: all \d+ decisions are yes", text)
     assert "tables/decisions_by_profile.csv" in text
     assert "100% of all agents are engaged" in text
 
@@ -548,20 +550,6 @@ def test_conditions_have_a_part_each_and_run_wide_tables_stand_once(play: Callab
 
 
 # Which runs go together.
-
-
-def renamed(play: Callable[..., Run], model: str, **design: Any) -> Run:
-    answer = ScriptedBackend(
-        lambda request: Reply(
-            (
-                '{"share": %s, "reason": "R."}'
-                % ("true" if hash(request.metadata["profile"]) % 2 else "false"),
-            ),
-            model=model,
-        ),
-        model_name=model,
-    )
-    return play(ResponseRatioExperiment(items_per_severity=1, repeats=1, **design), backend=answer)
 
 
 def test_ratios_of_another_model_or_other_prompts_are_noted(play: Callable[..., Run], cascades: Run) -> None:
@@ -701,7 +689,7 @@ def test_absolute_paths_lose_their_folders(play: Callable[..., Run], tmp_path: P
     news.write_text("id,text,severity\na,One thing.,0\nb,Another thing.,1\n")
     run = play(CascadeExperiment(**DESIGN | {"items_per_severity": 1}, news=str(news)))
     made = files_of(make_report([run], Options(**QUICK)), made_at=MADE_AT)[0]
-    assert not any(str(tmp_path).encode() in content for content in made.values())
+    assert [name for name, content in made.items() if str(tmp_path).encode() in content] == []
     assert b".../my_posts.csv" in made["report.html"]
     assert "source and licence are for the author to state" in made["report.html"].decode()
 
