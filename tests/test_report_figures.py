@@ -283,6 +283,7 @@ def test_many_groups_have_small_panels(tables: RunTables) -> None:
     sketch = curve_sketch(fits, CURVES["figure16_groups_group_logistic"])
     assert len(axes_of(sketch)) == n_groups
     assert "NRMSE" not in axes_of(sketch)[0].get_title(loc="left")
+    assert [line(axes, "all of the group")[0] * 32 for axes in axes_of(sketch)] == [3.0] * 10 + [2.0]
     assert len(axes_of(group_sketch(fits))[0].get_xticks()) == n_groups
 
 
