@@ -89,6 +89,8 @@ class Backend(Protocol):
     Attributes:
         name: The plug-in's name; stands in the event log.
         model_name: The language model asked; stands in the event log and in the cache's key.
+
+    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing.
     """
 
     @property
@@ -127,8 +129,12 @@ class BackendPlugin(Protocol):
     about: str
     needs: str
 
-    def from_options(self, options: Mapping[str, object]) -> Backend:
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Backend:
         """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
+
+        Args:
+            options: The table.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
 
         Raises:
             ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
@@ -153,11 +159,18 @@ def installed_backends() -> dict[str, InstalledBackend]:
     return BACKENDS.installed()
 
 
-def make_backend(name: str, options: Mapping[str, object]) -> Backend:
+def make_backend(
+    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> Backend:
     """Make the backend called `name` from its options.
+
+    Args:
+        name: The plug-in's name.
+        options: Its table of the configuration.
+        environ: Where it looks up keys; none unless given.
 
     Raises:
         PluginError: No such plug-in, or it cannot be loaded.
         ConfigurationError: An option is unknown or impossible.
     """
-    return BACKENDS.load(name).from_options(options)
+    return BACKENDS.load(name).from_options(options, environ or {})

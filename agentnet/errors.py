@@ -11,6 +11,7 @@
     │   ├── StorageError           disk full, folder not writable
     │   ├── BackendError           what a backend may raise
     │   │   ├── TransientError         another try can help
+    │   │   │   └── ServerUnreachable      no server took the request
     │   │   ├── RequestRejected        this request can never succeed
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
@@ -128,6 +129,14 @@ class TransientError(BackendError):
         super().__init__(message, kind=kind)
         self.retry_after_s = retry_after_s
         self.took_s: float | None = None
+
+
+class ServerUnreachable(TransientError):
+    """Nobody took the request: no connection came about, so nothing was asked and nothing is owed.
+
+    The call says nothing of the request, so it is no missing answer: retries wait for the server, and the run
+    stops, resumable, if it stays away.
+    """
 
 
 class RequestRejected(BackendError):

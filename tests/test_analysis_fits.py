@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from agentnet import analysis
@@ -25,7 +27,7 @@ from agentnet.analysis.laws import LAWS, LOGISTIC, Resamples, fit_law, told_prob
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.mean_field import MeanFieldFit, fit_mean_field
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
@@ -232,6 +234,16 @@ def test_folds_hold_out_whole_items_of_both_severities(tables: RunTables) -> Non
     assert (short.first_steps, short.forecast_floor) == (None, None)
 
 
+@given(strata=st.lists(st.integers(0, 2), min_size=1, max_size=25), seed=st.integers(0, 9))
+def test_folds_share_every_severity_evenly(strata: list[int], seed: int) -> None:
+    fold = scores._dealt(np.array(strata), np.random.default_rng(seed))
+    n_folds = min(5, len(strata))
+    for stratum in set(strata):
+        sizes = np.bincount(fold[np.array(strata) == stratum], minlength=n_folds)
+        assert sizes.size == n_folds
+        assert np.ptp(sizes) <= 1
+
+
 def test_held_out_scores_use_nothing_of_the_fold(tables: RunTables, fits: Fits) -> None:
     grouping = as_grouping(GROUPS)
     expected = []
@@ -380,8 +392,9 @@ def test_laws_say_where_a_run_is_not_what_they_are_about(
     assert "at least two" in reasons["full_logistic"]
     with pytest.raises(UserError, match="no law can be fitted to run: full logistic: "):
         fit_run(alike, laws=("full_logistic",), groups=GROUPS)
-    with pytest.raises(DesignError, match="do not tell two groups"):
-        fit_run(alike)
+    together = fit_run(alike, laws=("group_rates", "cavity", "one_rate"), **QUICK)
+    assert [law.title for law in together.laws] == ["1-group cavity", "one-rate mean field"]
+    assert "all profiles are in one group; no laws of groups" in together.refused[0].reason
 
 
 def test_a_single_realization_has_estimates_and_no_intervals(tables: RunTables) -> None:
@@ -426,20 +439,51 @@ def test_what_cannot_be_judged_is_remarked(tables: RunTables) -> None:
     assert score.held_out_rmse is not None
 
 
-def test_bounds_are_left_out_where_the_filled_answers_determine_nothing(tables: RunTables) -> None:
-    counts = tables.exposures
-    half = replace(counts, n_missing=counts.n_missing + counts.n_no, n_no=counts.n_no * 0)
-    few = replace(tables, exposures=replace(half, n_no=(np.arange(half.row.size) == 0).astype(np.int64)))
-    # With all missing answers yes, one no is left; it is the only one.
-    found = fit_run(few, laws=("group_logistic",), groups=GROUPS, **QUICK).law("group_logistic")
-    bounds = found.parameter("group_1").bounds
-    assert bounds is not None
-    assert bounds.if_no < bounds.if_yes
-    none = replace(
-        few, exposures=replace(half, n_yes=counts.n_yes * 0, n_no=counts.n_no, n_missing=half.n_missing * 0)
+def test_bounds_are_left_out_where_filled_answers_determine_nothing(tables: RunTables) -> None:
+    # Two traits of which only the profile with missing answers has any: filled in, they cannot be told apart.
+    profile = np.array([0, 16, 0, 16, 0b01100])
+    counts = ExposureCounts(
+        row=np.array([0, 1, 6, 7, 8]),
+        step=np.ones(5, dtype=np.int64),
+        profile=profile,
+        n_yes=np.array([2, 7, 1, 5, 0]),
+        n_no=np.array([8, 3, 9, 4, 0]),
+        n_missing=np.array([0, 0, 0, 0, 3]),
     )
+    few = replace(tables, exposures=counts, engaged_if_yes=np.repeat(tables.engaged[:, :, :1], 9, axis=2))
+    found = fit_run(few, laws=("main_effects", "one_rate"), groups=GROUPS, **QUICK)
+    assert found.law("main_effects").parameter("openness").bounds is None
+    assert found.law("one_rate").parameter("tau").bounds is None
+
+
+def test_severities_without_a_cascade_have_no_fit_of_their_own(tables: RunTables) -> None:
+    still = tables.engaged.copy()
+    severe = tables.severity == 1
+    still[severe] = still[severe][:, :, :1]
+    law = fit_run(replace(tables, engaged=still), laws=("one_rate",), groups=GROUPS, **QUICK).law("one_rate")
+    assert list(law.by_severity) == [0]
+
+
+def test_groups_of_another_run_are_noticed(tables: RunTables) -> None:
+    agents = tables.profile_agents.copy()
+    agents[:, 30] += agents[:, 31]
+    agents[:, 31] = np.arange(12) == 0
+    agents[0, 30] -= 1
+    alone = replace(tables, profile_agents=agents, initial_profile=np.full(12, 31))
+    with pytest.raises(UserError, match="more initial agents than agents"):
+        fit_run(alone, laws=("group_rates",), groups=(np.arange(32) == 31).astype(int), **QUICK)
+
+
+def test_short_runs_are_not_forecast(tables: RunTables) -> None:
+    (score,) = fit_run(tables.until(4), laws=("one_rate",), groups=GROUPS, **QUICK).scores
+    assert (score.forecast_rmse, score.remarks) == (None, ())
+
+
+def test_decisions_that_are_all_alike_determine_no_law(tables: RunTables) -> None:
+    counts = tables.exposures
+    alike = replace(tables, exposures=replace(counts, n_yes=counts.n_yes * 0))
     with pytest.raises(UserError, match=r"all \d+ decisions are no"):
-        fit_run(none, laws=("group_logistic",), groups=GROUPS)
+        fit_run(alike, laws=("group_logistic",), groups=GROUPS)
 
 
 def test_intervals_of_curves_can_be_left_out(tables: RunTables) -> None:

@@ -137,6 +137,8 @@ def test_cascades_of_unknown_severity_are_compared_with_those_played_as_peaceful
     assert seen["of unknown severity"].n == 5
     only_peaceful = outlook_of_cascades(infer_cascades(LAW, tables.select([0]), n_runs=3), views((0, 1), 1))
     assert list(only_peaceful) == ["population", "peaceful"]
+    found = compare(Observed.of(tables, np.zeros(32, dtype=int)), only_peaceful)
+    assert [each.view for each in found] == ["population", "peaceful"]
     assert Curve.of(np.ones((1, 4))).sd is None
 
 

@@ -92,14 +92,8 @@ def test_without_rates_nothing_ever_changes() -> None:
     assert two_rates(0, 0).engaged_fraction(STEPS) == pytest.approx(np.full(16, 1 / 128))
 
 
-def test_table_2_ends_between_eight_and_nine_tenths() -> None:
-    ends = [two_rates(0.01269, 0.2852, n / 32).engaged_fraction([15.0])[0] for n in (6, 7, 8, 9, 10)]
-    assert ends == pytest.approx([0.897, 0.877, 0.856, 0.834, 0.811], abs=0.0006)
-
-
-def test_table_2_grows_at_its_known_rate() -> None:
+def test_the_growth_rate_is_that_of_the_first_steps() -> None:
     law = two_rates(0.01269, 0.2852, start=1e-7)
-    assert law.growth_rate == pytest.approx(1.085, abs=0.0005)
     early = np.log(law.engaged_fraction([1.0, 2.0]))
     assert early[1] - early[0] == pytest.approx(law.growth_rate, rel=1e-4)
 
@@ -206,28 +200,6 @@ def test_groups_of_equal_size_cannot_be_told_apart_and_the_fit_says_so() -> None
 def fit_two_groups(n_runs: int, **options: Any) -> MeanFieldFit:
     curves = simulate(TWO_GROUPS, seed=5, n_runs=n_runs, rule="always").engaged_fraction
     return fit_mean_field(curves, degree=5, group_share=(0.25, 0.75), initial_share=WILLING, **options)
-
-
-def test_two_groups_with_the_paper_s_rates_have_the_known_tau() -> None:
-    fit = fit_two_groups(4000, n_bootstrap=100)
-    error = np.nanstd(fit.draws, axis=0)
-    assert fit.tau[0] == pytest.approx(0.0473, abs=4 * error[0] + 0.00005)
-    assert fit.tau[1] == pytest.approx(0.3180, abs=4 * error[1] + 0.00005)
-    assert fit.rmse == pytest.approx(0.0048, abs=0.0005)
-
-
-def test_table_1_asked_while_a_neighbour_is_unengaged_comes_near_the_paper_s_table_2() -> None:
-    bits = (np.arange(32)[:, None] >> np.arange(4, -1, -1)) & 1
-    logit = -3.072 + bits @ np.array([7.625, -0.188, 2.497, 1.626, -0.970])
-    law = 1 / (1 + np.exp(-(logit[:, None] + np.array([0.0, -1.224]))))
-    curves = simulate(law, seed=1, n_runs=4000, severity=np.arange(4000) % 2).engaged_fraction
-    fit = fit_mean_field(
-        curves, degree=5, group_share=(0.25, 0.75), initial_share=WILLING, n_bootstrap=100
-    )  # fmt: skip
-    error = np.nanstd(fit.draws, axis=0)
-    assert fit.tau[0] == pytest.approx(0.0129, abs=4 * error[0] + 0.0002)
-    assert fit.tau[1] == pytest.approx(0.2959, abs=4 * error[1] + 0.0005)
-    assert fit.rmse == pytest.approx(0.0075, abs=0.0007)
 
 
 def test_intervals_hold_the_estimate_and_shrink_with_more_realizations() -> None:

@@ -24,7 +24,7 @@ from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.events.export import export_parquet
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
-from agentnet.network import Network, erdos_renyi
+from agentnet.network import Network, erdos_renyi, random_regular
 
 GROUPS = np.arange(32) // 16
 DESIGN = {"n_agents": 40, "degree": 4, "steps": 6, "repeats": 2, "items_per_severity": 2}
@@ -330,6 +330,7 @@ def test_conditions_are_different_designs(play: Callable[..., Run]) -> None:
     assert one.realization.tolist() == [0, 1, 2, 3]
     assert other.realization.tolist() == [4, 5, 6, 7]
     assert one.n_exposures > other.n_exposures
+    assert one.initial_profile.shape == other.n_seed_attempts.shape == (4,)
 
 
 def test_response_ratios_are_counted_by_item_and_profile(ratio_run: Run) -> None:
@@ -370,6 +371,15 @@ def test_fresh_regular_networks_are_drawn_anew(tables: RunTables) -> None:
     assert (networks.names, networks.n_networks, networks.fresh) == (("random_regular",), 8, True)
     assert (networks.degree, networks.mean_degree, networks.played) == (4, 4.0, ())
     assert networks.n_agents.tolist() == [8 * 40]
+
+
+def test_one_random_regular_network_for_all_is_kept_to_be_replayed(play: Callable[..., Run]) -> None:
+    design = CascadeExperiment(
+        network=random_regular(30, 4, seed=1), steps=2, repeats=1, items_per_severity=1
+    )
+    networks = read_tables(play(design)).networks
+    assert (networks.fresh, networks.degree, networks.n_networks) == (False, 4, 1)
+    assert len(networks.played) == 2
 
 
 @pytest.mark.parametrize("shared", [True, False])

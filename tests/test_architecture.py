@@ -42,9 +42,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "testing": {"errors", "streams", "backend"},
     "analysis": {"errors", "streams", "events"},
+    "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "analysis"),
+        *("sampler", "testing", "bench", "prompts", "analysis"),
     },
 }
 HEAVY = {

@@ -90,6 +90,14 @@ def test_a_condition_is_chosen(command: Command, play: Callable[..., Run]) -> No
     assert json.loads(done.out)["asking_rule"] == "once_per_edge"
 
 
+def test_fewer_cascades_are_inferred_on_large_networks(
+    command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_module("agentnet.cli.fit"), "_AGENTS", 48 * 7)
+    done = command("fit", run, "--law", "main_effects", "--json")
+    assert json.loads(done.out)["n_runs"] == 7
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 import agentnet_backends.client
 from agentnet.backend import Backend, Reply, Request, make_backend
-from agentnet.errors import BackendError, BackendUnusable, ConfigurationError, RequestRejected, TransientError
+from agentnet.errors import (
+    BackendError,
+    BackendUnusable,
+    ConfigurationError,
+    RequestRejected,
+    ServerUnreachable,
+    TransientError,
+)
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
 from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
@@ -534,7 +541,7 @@ def free_port():
 def test_a_server_that_does_not_run_is_transient_and_the_message_says_how_to_look():
     url = f"http://127.0.0.1:{free_port()}/v1"
     failure = failure_at(url)
-    assert (type(failure), failure.kind) == (TransientError, "refused")
+    assert (type(failure), failure.kind) == (ServerUnreachable, "refused")
     assert f"curl {url}/models" in str(failure)
 
 

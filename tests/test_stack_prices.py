@@ -17,6 +17,9 @@ def prices():
 def test_the_table_is_whole(prices):
     assert len(prices.table) > 20
     for name, price in prices.table.items():
+        if name.startswith("mock-"):
+            assert price == Price(0.0, 0.0), name
+            continue
         assert 0 < price.input < 1000, name
         assert (
             price.output == 0 if name.startswith("text-embedding") else price.input <= price.output < 1000

@@ -13,6 +13,7 @@ from agentnet.errors import (
     InternalError,
     RequestRejected,
     RunStopped,
+    ServerUnreachable,
     TransientError,
 )
 from agentnet.stack import Retry
@@ -252,3 +253,56 @@ def test_it_is_named_like_the_inner_backend_and_closes_it():
     retry = Retry(backend)
     run_in_virtual_time(retry.aclose())
     assert (retry.name, retry.model_name, backend.closed) == ("inner", "inner-1", True)
+
+
+# A server that is not there
+
+
+def away():
+    return ServerUnreachable("connection refused", kind="refused")
+
+
+def test_a_server_that_was_never_reached_makes_the_backend_unusable_after_the_attempts_allowed():
+    error, took_s, n_calls = ask_timed(lambda _: away(), max_attempts=4)
+    assert (type(error), error.kind, n_calls) == (BackendUnusable, "refused", 4)
+    assert (error.attempts, error.troubles) == (4, ("refused",) * 3)
+    assert took_s <= 1 + 2 + 4
+    assert "connection refused; tried 4 times: resume the run" in str(error)
+
+
+def answer_then(script):
+    """Ask twice; the first is answered. Give the outcome of the second, its seconds, and its calls."""
+    backend = ScriptedBackend(["Yes", *script] if isinstance(script, list) else first_then(script))
+
+    async def ask():
+        retry = Retry(backend, max_attempts=3, max_wait_s=8.0, give_up_after_s=200.0)
+        await retry.complete(ASK)
+        return await asyncio.gather(retry.complete(ASK), return_exceptions=True)
+
+    [outcome], took_s = timed_in_virtual_time(ask())
+    return outcome, took_s, len(backend.requests) - 1
+
+
+def first_then(later):
+    asked = []
+    return lambda request: later(request) if asked else asked.append(request) or "Yes"
+
+
+def test_the_return_of_a_server_that_has_answered_is_waited_for_beyond_the_attempts_allowed():
+    reply, took_s, n_calls = answer_then([away() for _ in range(20)] + ["Yes"])
+    assert (reply.texts, reply.attempts, n_calls) == (("Yes",), 21, 21)
+    assert 60 < took_s < 200
+
+
+def test_a_server_that_stays_away_makes_the_backend_unusable_in_the_time_allowed():
+    error, took_s, n_calls = answer_then(lambda _: away())
+    assert isinstance(error, BackendUnusable)
+    assert 180 < took_s <= 200
+    assert error.attempts == n_calls > 3
+
+
+@pytest.mark.parametrize("n_away", [0, 1, 7])
+def test_attempts_that_reach_nobody_do_not_count_among_those_allowed(n_away):
+    script = [busy(), *[away() for _ in range(n_away)], busy(), busy(kind="timeout"), "Yes"]
+    error, _, n_calls = answer_then(script)
+    assert (type(error), error.kind, n_calls) == (TransientError, "timeout", n_away + 3)

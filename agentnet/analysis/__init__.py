@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from agentnet.analysis.grouping import Grouping as Grouping
     from agentnet.analysis.grouping import as_grouping as as_grouping
     from agentnet.analysis.grouping import group_by_exposures as group_by_exposures
+    from agentnet.analysis.groups import ProfileGroups as ProfileGroups
+    from agentnet.analysis.groups import group_profiles as group_profiles
     from agentnet.analysis.inference import clustered as clustered
     from agentnet.analysis.inference import likelihood_ratio as likelihood_ratio
     from agentnet.analysis.inference import wald as wald
@@ -41,12 +43,17 @@ if TYPE_CHECKING:
     from agentnet.analysis.mean_field import MeanFieldFit as MeanFieldFit
     from agentnet.analysis.mean_field import MeanFieldLaw as MeanFieldLaw
     from agentnet.analysis.mean_field import fit_mean_field as fit_mean_field
+    from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
+    from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
     from agentnet.analysis.reading import read_ratios as read_ratios
     from agentnet.analysis.reading import read_tables as read_tables
+    from agentnet.analysis.severity import cluster_severity as cluster_severity
+    from agentnet.analysis.severity_clusters import SeverityClusters as SeverityClusters
     from agentnet.analysis.simulation import simulate as simulate
     from agentnet.analysis.tables import RatioTables as RatioTables
     from agentnet.analysis.tables import RunTables as RunTables
+    from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _HOMES = {
     "CavityFit": "cavity",
@@ -61,9 +68,13 @@ _HOMES = {
     "MeanFieldFit": "mean_field",
     "MeanFieldLaw": "mean_field",
     "NoiseFloor": "goodness",
+    "ProfileGroups": "groups",
     "RatioTables": "tables",
+    "ResponseRatios": "ratios",
     "RunTables": "tables",
+    "SeverityClusters": "severity_clusters",
     "as_grouping": "grouping",
+    "cluster_severity": "severity",
     "clustered": "inference",
     "count_cells": "cells",
     "fit_cavity": "cavity",
@@ -73,13 +84,16 @@ _HOMES = {
     "fit_mean_field": "mean_field",
     "fit_run": "fits",
     "group_by_exposures": "grouping",
+    "group_profiles": "groups",
     "infer_cascades": "inferred",
     "likelihood_ratio": "inference",
     "noise_floor": "goodness",
     "read_decisions": "reading",
     "read_ratios": "reading",
     "read_tables": "reading",
+    "response_ratios": "ratios",
     "simulate": "simulation",
+    "tukey_test": "tukey",
     "wald": "inference",
 }
 

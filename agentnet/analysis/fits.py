@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.cavity import CavityFit
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare
-from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, group_by_exposures
+from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
 from agentnet.analysis.laws import (
     LAWS,
     AnyFit,
@@ -195,11 +195,6 @@ def fit_run(
     Raises:
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
-
-    Examples:
-        >>> fits = fit_run(read_tables("runs/news"))  # doctest: +SKIP
-        >>> fits.law("group_rates").parameter("tau_2").interval  # doctest: +SKIP
-        (0.2871, 0.3052)
     """
     names = [checked_law(name) for name in dict.fromkeys(laws)]
     checked_level(level)
@@ -213,7 +208,7 @@ def fit_run(
 def _groupings(tables: RunTables, groups: GroupsLike | None) -> tuple[Grouping, Regroup]:
     """Take the groups that are given, or choose them: for the run, and for each part of it anew."""
     if groups is None:
-        return group_by_exposures(tables.cells()), lambda part: group_by_exposures(part.cells())
+        return groups_or_one(tables.cells()), lambda part: groups_or_one(part.cells())
     given = as_grouping(groups)
     return given, lambda _: given
 

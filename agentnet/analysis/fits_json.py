@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentnet.analysis.cavity import CavityFit
 from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.laws import AnyFit
 from agentnet.analysis.logistic import LogisticFit
@@ -122,9 +123,7 @@ def _likelihood(fit: AnyFit) -> dict[str, float] | None:
     return {"log_likelihood": fit.log_likelihood, "aic": fit.aic, "bic": fit.bic}
 
 
-def _estimates(fit: AnyFit) -> dict[str, object]:
-    if isinstance(fit, LogisticFit):
-        return dict(zip(fit.names, fit.weights, strict=True))
+def _estimates(fit: MeanFieldFit | CavityFit) -> dict[str, object]:
     letter, values = (
         ("tau", fit.tau) if isinstance(fit, MeanFieldFit) else ("p", fit.transmission_probability)
     )

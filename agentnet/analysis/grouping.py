@@ -141,6 +141,15 @@ def group_by_exposures(cells: Cells) -> Grouping:
     return Grouping(group, "exposures of this run", note)
 
 
+def groups_or_one(cells: Cells) -> Grouping:
+    """Cut the profiles as `group_by_exposures` does, or leave them together where that is impossible."""
+    try:
+        return group_by_exposures(cells)
+    except DesignError as error:
+        together = np.zeros(N_PROFILES, dtype=np.int64)
+        return Grouping(together, "exposures of this run", f"no laws of groups: {error}")
+
+
 def _log_likelihood(n_yes: Ints, n_asked: Ints) -> Array:
     """Compute the highest log-likelihood of decisions with one rate."""
     from scipy.special import xlogy

@@ -36,6 +36,9 @@ LAWS: tuple[LawName, ...] = get_args(LawName)
 LOGISTIC: tuple[LawName, ...] = ("full_logistic", "main_effects", "group_logistic")
 """Laws of single decisions; the others are laws of curves."""
 
+OF_GROUPS: tuple[LawName, ...] = ("group_logistic", "group_rates")
+"""Laws that are nothing without groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resamples:
@@ -113,6 +116,8 @@ def fit_law(
         InputError: The data do not determine it.
         DesignError: The run is none that the law holds for.
     """
+    if law in OF_GROUPS and grouping.n_groups < 2:
+        raise DesignError(f"all profiles are in one group; {grouping.note or 'give two or more'}")
     if law in LOGISTIC:
         return fit_decisions(law, tables.cells(), grouping)
     return fit_curve_law(law, tables, tables.engaged_fraction, grouping, resamples or Resamples())

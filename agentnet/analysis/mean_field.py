@@ -239,19 +239,17 @@ def fit_mean_field(
 ) -> MeanFieldFit:
     """Fit the transmission rates of the mean-field law by least squares.
 
-    Intervals come from resampling realizations: residuals of a mean curve are correlated, and the curvature
-    at the optimum would make them 1.2 to 3 times too narrow.
+    Intervals come from resampling realizations: residuals are correlated, and the curvature at the optimum
+    would make them 1.2 to 3 times too narrow.
 
     Args:
         engaged_fraction: Curves E(t) after steps 0..T, shape ``(n_realizations, n_steps + 1)``, or one curve.
-        degree: Number of neighbours: one for a regular network, or that of each agent, shape ``(n_agents,)``,
-            for the degree-based law.
+        degree: Number of neighbours: one for a regular network; that of each agent for the degree-based law.
         degree_share: Fraction of agents with each degree; if given, `degree` lists different degrees.
         group_share: Fraction of the population in each group; one group is the one-rate law.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
         n_bootstrap: Number of resamples; 0 for no intervals.
-        cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
-            ``(n_realizations,)``.
+        cluster: Names of clusters that are drawn whole, such as news items, shape ``(n_realizations,)``.
         level: Confidence level of the intervals, in (0, 1).
         seed: Fixes the resamples.
 

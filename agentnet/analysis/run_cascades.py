@@ -219,8 +219,8 @@ class RunCascades:
         engaged = np.where(engaged < 0, self.n_steps + 1, engaged)
         row, profile = np.searchsorted(realization, number), self.log.profiles(bits)
         shape, one = (realization.size, N_PROFILES, self.n_steps + 2), np.ones_like(row)
-        earlier = added((row, profile, np.minimum(engaged, missing)), one, shape)
-        return earlier - added((row, profile, engaged), one, shape)
+        # Who is engaged is not asked any more, so a missing answer is never later.
+        return added((row, profile, missing), one, shape) - added((row, profile, engaged), one, shape)
 
     def _reasons(self, with_missing: list[int]) -> dict[str, int]:
         found: Counter[str] = Counter()

@@ -109,10 +109,9 @@ def simulate(
         n_agents: Agents of each random regular network; not used with `network`.
         degree: Neighbours of each agent; not used with `network`.
         network: One network for all runs; otherwise each run draws a random regular network of its own.
-        classes: Class of each agent, shape ``(n_agents,)``, the same in all runs; otherwise the classes
-            stand in equal number at random places, anew in each run.
-        groups: Group of each class, 0, 1, ..., shape ``(n_classes,)``: curves are counted by group. All
-            classes are one group if None.
+        classes: Class of each agent, shape ``(n_agents,)``, the same in all runs; otherwise as many agents
+            of each, at random places, anew in each run.
+        groups: Group of each class that curves are counted by, shape ``(n_classes,)``; one group if None.
         severity: Severity of each run's news item, one for all or shape ``(n_runs,)``: the column of
             `transmission_probability`.
         rule: When an exposed agent is asked.

@@ -8,6 +8,8 @@ read-only.
 Curves by group follow the paper (Tian et al. 2026, equation 2): the engaged agents of a group over *all*
 agents, so that the groups' curves add up to the population's and end at most at the group's share. Divide by
 `RunTables.group_share` for the engaged part of the group itself.
+
+More than 400 lines, because half of them say what the columns are, and everybody looks that up in one place.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits
 
 _PATIENCE_S = 1.0
+_AGENTS = 20_000_000
 
 
 @click.command()
@@ -30,7 +31,10 @@ _PATIENCE_S = 1.0
 )
 @click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
 @click.option(
-    "--runs", "n_runs", type=int, default=100, show_default=True, help="Inferred cascades of a law."
+    "--runs",
+    "n_runs",
+    type=int,
+    help="Inferred cascades of a law. Default: 100, fewer on networks of more than 200,000 agents.",
 )
 @click.option(
     "--bootstraps", "n_bootstrap", type=int, default=200, show_default=True, help="Resamples of an interval."
@@ -44,7 +48,7 @@ def fit(
     laws: tuple[str, ...],
     groups_file: Path | None,
     condition: int | None,
-    n_runs: int,
+    n_runs: int | None,
     n_bootstrap: int,
     level: float,
     seed: int,
@@ -71,11 +75,12 @@ def fit(
     groups = None if groups_file is None else _groups(groups_file)
     say = _patient()
     say(f"reading {folder}")
+    tables = read_tables(folder, condition=condition)
     found = fit_run(
-        read_tables(folder, condition=condition),
+        tables,
         laws=laws or LAWS,
         groups=groups,
-        n_runs=n_runs,
+        n_runs=_affordable(int(tables.n_agents.max())) if n_runs is None else n_runs,
         n_bootstrap=n_bootstrap,
         level=level,
         seed=seed,
@@ -85,6 +90,11 @@ def fit(
         print_json(found.as_json())
     else:
         _print(found)
+
+
+def _affordable(n_agents: int) -> int:
+    """Choose how many cascades to infer: large ones differ less, and take long."""
+    return max(4, min(100, _AGENTS // n_agents))
 
 
 def _patient() -> Callable[[str], None]:

@@ -127,8 +127,24 @@ class SamplerSettings(Section):
     """How decisions are drawn from the model."""
 
     mode: Annotated[
-        Literal["call"], Field(description="how decisions are drawn: 'call' is one request for each")
+        Literal["call", "choices", "logprobs"],
+        Field(description="'call': a request a draw; 'choices': many draws a request; 'logprobs': from odds"),
     ] = "call"
+    n_at_most: Annotated[
+        int, Field(ge=1, le=10_000, description="draws asked for by one request at most, in mode choices")
+    ] = 64
+    temperature_levels: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="levels that a temperature range is cut into; default: none in mode call, else 4",
+        ),
+    ] = None
+
+    @property
+    def levels(self) -> int | None:
+        """Levels in force; None: temperatures are drawn from the whole range."""
+        return 4 if self.temperature_levels is None and self.mode != "call" else self.temperature_levels
 
 
 class LogSettings(Section):

@@ -7,7 +7,7 @@ so that a bound on calls or money also bounds the retries.
 
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
 from agentnet.stack.budget import Budget, Spent
-from agentnet.stack.build import Stack, build_stack, cache_scope
+from agentnet.stack.build import Stack, build_stack, cache_scope, price_list
 from agentnet.stack.cache import Cache
 from agentnet.stack.overload import Pause
 from agentnet.stack.prices import Price, Prices
@@ -30,4 +30,5 @@ __all__ = [
     "Throttle",
     "build_stack",
     "cache_scope",
+    "price_list",
 ]

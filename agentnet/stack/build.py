@@ -73,7 +73,7 @@ def build_stack(
     limit = _limit(backend, settings, in_flight, pause, tell)
     budget = Budget(
         _throttled(limit, settings, pause, prompt_tokens),
-        price=_prices(settings).of(backend.model_name),
+        price=price_list(settings).of(backend.model_name),
         spent=spent,
         max_calls=settings.max_calls,
         max_tokens=settings.max_tokens,
@@ -86,7 +86,7 @@ def build_stack(
         max_wait_s=settings.max_wait_s,
         give_up_after_s=settings.give_up_after_s,
     )
-    if not settings.cache:
+    if not settings.cache or not getattr(backend, "worth_caching", True):
         return Stack(retry, budget, limit, None)
     cache = Cache(retry, settings.cache_folder or cache_folder, scope=scope, complain=complain)
     return Stack(cache, budget, limit, cache)
@@ -154,5 +154,6 @@ def _throttled(inner: Backend, settings: StackSettings, pause: Pause, prompt_tok
     )
 
 
-def _prices(settings: StackSettings) -> Prices:
+def price_list(settings: StackSettings) -> Prices:
+    """Read the package's prices, with the user's own over them."""
     return Prices.load({name: Price(price.input, price.output) for name, price in settings.prices.items()})

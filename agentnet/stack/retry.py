@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, RunStopped, TransientError
+from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix, unit
 
@@ -33,9 +33,13 @@ class Retry(Wrapper):
     2^(n-1) seconds, the whole being `max_wait_s` at most. All else is raised as it is, and so is the last
     error. Replies and errors tell the number of attempts and the kinds of trouble before the last.
 
+    A server that cannot be reached at all is no trouble of one request: once it has answered, its return is
+    waited for as long as allowed, however many attempts it takes. If it stays away, the backend is unusable.
+
     Args:
         inner: The backend tried.
-        max_attempts: Calls made for one request at most, >= 1.
+        max_attempts: Calls made for one request at most, >= 1; attempts that do not reach a server which has
+            answered before do not count.
         max_wait_s: Longest wait between two attempts, in seconds, unless the server asks for longer.
         give_up_after_s: No attempt begins later than this after the first failure, in seconds. Waits for
             permits do not count: they say nothing of the server's trouble.
@@ -53,6 +57,7 @@ class Retry(Wrapper):
         self._exponential = wait_exponential(multiplier=_FIRST_WAIT_S, max=max_wait_s)
         self._max_attempts, self._give_up_after_s = max_attempts, give_up_after_s
         self._waits = count()
+        self._has_answered = False
         self._retrying = AsyncRetrying(retry=retry_if_exception_type(TransientError), reraise=True)
 
     async def complete(self, request: Request) -> Reply:
@@ -60,13 +65,16 @@ class Retry(Wrapper):
 
         Raises:
             TransientError: The last attempt's, after as many attempts or as long as allowed.
+            BackendUnusable: No server could be reached, up to the last attempt.
             BackendError: What trying again cannot help.
             RunStopped: The next attempt met a bound of the run.
         """
         try:
-            return await self._inner.complete(request)
+            reply = await self._inner.complete(request)
         except TransientError as error:
-            return await self._again(request, error)
+            reply = await self._again(request, error)
+        self._has_answered = True
+        return reply
 
     async def _again(self, request: Request, first: TransientError) -> Reply:
         tries = _Tries(
@@ -76,6 +84,7 @@ class Retry(Wrapper):
             self._jittered_s,
             self._max_attempts,
             self._give_up_after_s,
+            lambda: self._has_answered,
         )
         # A copy for each request: a shared AsyncRetrying mixes up concurrent calls. Its hooks are
         # synchronous: with awaiting ones it returned None for nearly every call.
@@ -84,6 +93,8 @@ class Retry(Wrapper):
             reply: Reply = await retrying(tries.attempt)
         except (BackendError, RunStopped) as error:
             tries.account(error)
+            if isinstance(error, ServerUnreachable):
+                raise tries.nobody_there(error) from None
             raise
         return reply._replace(
             attempts=reply.attempts + len(tries.failures), troubles=(*tries.kinds, *reply.troubles)
@@ -106,6 +117,7 @@ class _Tries:
         jittered_s: Draws a wait.
         max_attempts: See `Retry`.
         give_up_after_s: See `Retry`.
+        has_answered: Tells whether the server ever answered.
         busy_s: How long the attempts after the first took, in seconds.
         is_begun: Whether the first error was raised again.
     """
@@ -116,6 +128,7 @@ class _Tries:
     jittered_s: Callable[[RetryCallState, int], float]
     max_attempts: int
     give_up_after_s: float
+    has_answered: Callable[[], bool]
     busy_s: float = 0.0
     is_begun: bool = False
 
@@ -144,7 +157,21 @@ class _Tries:
 
     def are_over(self, state: RetryCallState) -> bool:
         until_next_s = self.busy_s + state.idle_for + state.upcoming_sleep
-        return state.attempt_number >= self.max_attempts or until_next_s > self.give_up_after_s
+        if until_next_s > self.give_up_after_s:
+            return True
+        counted = self.failures
+        if self.has_answered():
+            counted = [failure for failure in counted if not isinstance(failure, ServerUnreachable)]
+            if isinstance(self.failures[-1], ServerUnreachable):
+                return False
+        return len(counted) >= self.max_attempts
+
+    def nobody_there(self, error: ServerUnreachable) -> BackendUnusable:
+        """Make the error that stops the run for want of a server, with what `error` was told of attempts."""
+        words = f"{error}; tried {error.attempts} times: resume the run when the server is back"
+        unusable = BackendUnusable(words, kind=error.kind)
+        unusable.attempts, unusable.troubles = error.attempts, error.troubles
+        return unusable
 
     def account(self, error: BackendError | RunStopped) -> None:
         """Tell the error that ends the attempts how many there were, and how those before it failed."""

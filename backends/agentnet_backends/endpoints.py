@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentnet_backends.failures import Peer
+from agentnet_backends.failures import OUT_OF_REACH, Peer
 
 _FAILURES_IN_A_ROW = 3
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 60.0
-
-_OUT_OF_REACH = frozenset({"refused", "connect_timeout", "unreachable", "unknown_host", "no_route", "tls"})
 
 # A server that says "slow down" works.
 _HEALTHY = frozenset({"rate_limit"})
@@ -60,7 +58,7 @@ class Endpoint:
             return
         self.failures += 1
         # Calls that were under way when the pause began say nothing new.
-        if now >= self.out_until and (kind in _OUT_OF_REACH or self.failures >= _FAILURES_IN_A_ROW):
+        if now >= self.out_until and (kind in OUT_OF_REACH or self.failures >= _FAILURES_IN_A_ROW):
             self.out_until = now + min(_FIRST_PAUSE_S * 2.0**self.pauses, _LONGEST_PAUSE_S)
             self.pauses += 1
 

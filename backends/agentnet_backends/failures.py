@@ -27,7 +27,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
+from agentnet.errors import (
+    BackendError,
+    BackendUnusable,
+    RequestRejected,
+    ServerUnreachable,
+    TransientError,
+)
 from agentnet_backends.retry_hints import retry_hint
 
 _SHOWN_CHARACTERS = 300
@@ -252,8 +258,13 @@ def _error(peer: Peer, kind: str, what: str, retry_after_s: float | None = None)
         return RequestRejected(f"{peer}: {what}", kind=kind)
     if kind in _WAYS_OUT:
         return BackendUnusable(f"{peer}: {what}; {peer.way_out(kind)}", kind=kind)
+    if kind in OUT_OF_REACH:
+        return ServerUnreachable(f"{peer}: {what}", kind=kind)
     return TransientError(f"{peer}: {what}", kind=kind, retry_after_s=retry_after_s)
 
+
+OUT_OF_REACH = frozenset({"refused", "connect_timeout", "unreachable", "unknown_host", "no_route", "tls"})
+"""Kinds of failure in which no connection came about."""
 
 _IS_IT_RUNNING = "is the server running? try: curl {url}/models"
 
