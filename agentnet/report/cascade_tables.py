@@ -14,6 +14,7 @@ from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.parameters import MissingBounds, Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report import paper
+from agentnet.report.gather import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {
@@ -234,7 +235,7 @@ def _ranking_notes(fits: Fits) -> Iterator[str]:
     for each in fits.scores:
         yield from (f"{each.title}: {remark}." for remark in each.remarks)
     for refused in fits.refused:
-        yield f"The {refused.title} was not fitted: {refused.reason}."
+        yield f"The {refused.title} was not fitted: {without_field(refused.reason)}."
 
 
 def views_table(fits: Fits) -> Table:

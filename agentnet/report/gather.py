@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -27,6 +28,7 @@ Progress = Callable[[str], None]
 N_DECISIONS: Final = 300
 """Decisions that a report shows of each run, at most."""
 
+_FIELD: Final = re.compile(r"\bfield '\w+': ")
 _N_RESAMPLES: Final = 200
 _AGENTS: Final = 20_000_000
 """Agents of all inferred cascades of a law."""
@@ -246,8 +248,18 @@ def _groups(tables: RatioTables, options: Options) -> tuple[ProfileGroups | None
             tables.yes_ratio, n_groups=options.n_groups, n_resamples=_N_RESAMPLES, seed=options.seed
         )
     except InputError as error:
-        return None, str(error)
+        return None, without_field(str(error))
     return found, ""
+
+
+def without_field(reason: str) -> str:
+    """Leave out the name of an argument, which says nothing to readers of a report.
+
+    Examples:
+        >>> without_field("field 'n_yes': all decisions are yes")
+        'all decisions are yes'
+    """
+    return _FIELD.sub("", reason)
 
 
 def _by_severity(tables: RatioTables) -> ResponseRatios:
@@ -268,6 +280,8 @@ def _cascade_part(
     fits, why_no_fits = None, why_no_tables
     if tables is not None:
         fits, why_no_fits = _fits(tables, chosen, options, say)
+        if fits is not None and chosen is None and fits.grouping.n_groups == 1:
+            groups_from = f"not told apart, all are in one: {without_field(fits.grouping.note)}"
     part = CascadePart(
         facts=facts,
         condition=condition,
@@ -326,7 +340,7 @@ def _fits(
             progress=say,
         )
     except UserError as error:
-        return None, str(error)
+        return None, without_field(str(error))
     return found, ""
 
 

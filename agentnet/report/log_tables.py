@@ -245,6 +245,15 @@ def in_words(value: object) -> str:
     return _without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def without_folders(value: Any) -> Any:  # noqa: ANN401 - from JSON to JSON
+    """Leave out the folders of all absolute paths in a value of JSON."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(each) for each in value]
+    return _without_folder(value) if isinstance(value, str) else value
+
+
 def _without_folder(text: str) -> str:
     """Leave out the folders of an absolute path: readers need not know where an author's files lie.
 

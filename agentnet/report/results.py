@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import agentnet
+from agentnet.analysis.fits import Fits
 from agentnet.analysis.fits_json import plain
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import PROFILES
@@ -15,7 +16,7 @@ from agentnet.report import paper
 from agentnet.report.drawings import Drawing
 from agentnet.report.gather import CascadePart, Part, RatioPart, Report
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_tables import in_words, when
+from agentnet.report.log_tables import in_words, when, without_folders
 from agentnet.report.sections import part_names
 from agentnet.report.words import citations, final_engagement, methods, summary
 
@@ -97,10 +98,15 @@ def _cascades(part: CascadePart, level: float) -> dict[str, Any]:
         "design": _design(part.facts, part.condition),
         "groups_from": part.groups_from,
         "final_engaged_fraction": None if part.tables is None else final_engagement(part.tables, level),
-        "fits": None if part.fits is None else part.fits.as_json(),
+        "fits": None if part.fits is None else _fits(part.fits),
         "why_no_fits": part.why_no_fits,
         "response_ratios_of": None if part.ratio is None else part.ratio.facts.run,
     }
+
+
+def _fits(fits: Fits) -> dict[str, object]:
+    found = fits.as_json()
+    return {**found, "condition": without_folders(found["condition"])}
 
 
 def _design(facts: LogFacts, condition: int) -> dict[str, str]:

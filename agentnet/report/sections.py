@@ -10,7 +10,7 @@ from agentnet.report.browse import browser
 from agentnet.report.checklists import GUIDE_LLM_SOURCE, ODD_SOURCE, checklist_table, guide_llm, odd
 from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html
-from agentnet.report.gather import CascadePart, Part, RatioPart, Report
+from agentnet.report.gather import CascadePart, Part, RatioPart, Report, without_field
 from agentnet.report.html import Html, tag
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
@@ -198,7 +198,11 @@ def _laws(part: CascadePart) -> Iterator[Block]:
 def _why_not(part: CascadePart, law: str) -> str:
     assert part.fits is not None, "asked only where laws were fitted"
     refused = next((each for each in part.fits.refused if each.law == law), None)
-    return f"the law {law} was not fitted" if refused is None else f"{refused.title}: {refused.reason}"
+    return (
+        f"the law {law} was not fitted"
+        if refused is None
+        else f"{refused.title}: {without_field(refused.reason)}"
+    )
 
 
 def _groups_of_cascades(part: CascadePart) -> Iterator[Block]:

@@ -234,7 +234,7 @@ def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iter
     tables = fits.tables
     yield (
         f"{_WHOSE[sight]} after each step of {cleaned(tables.run)}, observed in "
-        f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} "
+        f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} law "
         f"({counted(law.n_parameters, 'parameter')}{_how_inferred(law, fits)})"
     )
     yield _bands(panels)
@@ -271,8 +271,8 @@ def _alone_words(panels: list[Panel], law: LawFit) -> Iterator[str]:
     ]
     if alone:
         yield (
-            f"The {law.title} knows no severity; dotted, it is fitted to each severity's curve alone, with "
-            f"an RMSE of: {', '.join(alone)}"
+            f"The {law.title} law knows no severity; dotted, it is fitted to each severity's curve alone, "
+            f"with an RMSE of: {', '.join(alone)}"
         )
 
 
@@ -315,7 +315,7 @@ def _in_words(panel: Panel, law: LawFit) -> str:
     furthest = int(gap.argmax())
     return (
         f"{panel.name}, {counted(observed.n or 0, 'cascade')}: the mean observed curve has "
-        f"{', '.join(_readings(observed))}; the {law.title} has {', '.join(_readings(inferred))}. "
+        f"{', '.join(_readings(observed))}; the {law.title} law has {', '.join(_readings(inferred))}. "
         f"They are furthest apart at step {furthest}, by {spelled(float(gap[furthest]))}; RMSE "
         f"{spelled(comparison.rmse, 4)}, NRMSE {spelled(comparison.nrmse, 4)}"
     )

@@ -202,7 +202,7 @@ def _caption(fits: Fits, growth: Growth) -> Iterator[str]:
     yield (
         "How the engaged fraction grows from nearly nothing: the mean of "
         f"{counted(fits.tables.n_realizations, 'realization')} of {cleaned(fits.tables.run)} and "
-        f"the {growth.law}, with E(0) exp(λ t), where λ is the largest eigenvalue of the law at the "
+        f"the {growth.law} law, with E(0) exp(λ t), where λ is its largest eigenvalue at the "
         "state without engaged agents"
     )
     if growth.interval is not None:
@@ -212,8 +212,8 @@ def _caption(fits: Fits, growth: Growth) -> Iterator[str]:
     else:
         yield f"Hatched is the first step, after which more than {percent(EARLY)} are engaged already"
     yield (
-        "λ is the growth that the law, in continuous time, begins with, while a cascade moves in whole steps "
-        "and soon runs out of unengaged neighbours"
+        "The law, in continuous time, begins to grow at the rate λ; a cascade moves in whole steps and soon "
+        "runs out of unengaged neighbours"
     )
 
 
@@ -221,7 +221,7 @@ def _in_words(growth: Growth) -> Iterator[str]:
     interval = ""
     if growth.interval is not None:
         interval = f", interval {spelled(growth.interval[0])} to {spelled(growth.interval[1])}"
-    yield f"The eigenvalue λ of the {growth.law} is {spelled(growth.rate)} per step{interval}"
+    yield f"The eigenvalue λ of the {growth.law} law is {spelled(growth.rate)} per step{interval}"
     steps = "step 1" if growth.n_early == 1 else f"steps 1 to {growth.n_early}"
     first, last = growth.observed[0], growth.observed[growth.n_early]
     yield (

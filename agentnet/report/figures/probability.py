@@ -168,8 +168,8 @@ def _caption(fits: Fits, law: LawFit, chances: Chances, names: list[str]) -> Ite
     tables = fits.tables
     labels = severity_labels(tables)
     yield (
-        f"Probability that one exposure engages an agent, by the {law.title} fitted to the decisions of "
-        f"{counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}"
+        f"Probability that one exposure engages an agent, by the {law.title} law fitted to the decisions "
+        f"of {counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}"
     )
     yield f"Lines are {percent(fits.level)} intervals ({chances.method})"
     if chances.separated.any():

@@ -33,6 +33,7 @@ _TITLE: Final = "Response ratios: share of yes by profile and news item"
 _MOST_IDS: Final = 60
 """With more news items than these their ids would be too small to read."""
 _ID_LENGTH: Final = 16
+_PIXELS: Final = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,9 +130,16 @@ def _draw_items(axes: Axes, ratios: RatioTables, arranged: Arranged, severity: i
     ratio = ratios.yes_ratio[np.ix_(columns, arranged.profiles)].T
     axes.set_facecolor("white")
     axes.patch.set(hatch="////", edgecolor=BLACK)
-    # An image of one pixel a cell: as paths, 500 items would take megabytes.
+    # An image: as paths, 500 items would take megabytes. A cell has many pixels: some viewers blur them.
+    pixels = np.repeat(np.repeat(ratio, _PIXELS, axis=0), max(_PIXELS * 50 // columns.size, 1), axis=1)
     image = axes.imshow(
-        np.ma.masked_invalid(ratio), cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto", interpolation="none"
+        np.ma.masked_invalid(pixels),
+        extent=(-0.5, columns.size - 0.5, len(ratio) - 0.5, -0.5),
+        cmap="cividis",
+        vmin=0.0,
+        vmax=1.0,
+        aspect="auto",
+        interpolation="none",
     )
     for cut in arranged.cuts:
         axes.axhline(cut - 0.5, color="white", linewidth=2.4)

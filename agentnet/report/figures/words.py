@@ -95,11 +95,16 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 
 
 def sentences(parts: Iterable[str]) -> str:
-    """Put sentences together: each begins with a capital and ends with a stop.
+    """Put sentences together: a capital first, unless it is of a name such as ``tau_1``, and a stop last.
 
     Examples:
-        >>> sentences(["one", "", "two."])
-        'One. Two.'
+        >>> sentences(["one", "", "two.", "tau_1 is 0"])
+        'One. Two. tau_1 is 0.'
     """
     made = (part.strip() for part in parts if part.strip())
-    return " ".join(f"{each[0].upper()}{each[1:]}{'' if each[-1] in '.:' else '.'}" for each in made)
+    return " ".join(f"{_capitalized(each)}{'' if each[-1] in '.:' else '.'}" for each in made)
+
+
+def _capitalized(sentence: str) -> str:
+    is_name = "_" in sentence.split(maxsplit=1)[0]
+    return sentence if is_name else f"{sentence[0].upper()}{sentence[1:]}"
