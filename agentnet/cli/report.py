@@ -20,6 +20,7 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
+@click.option("--law", "laws", multiple=True, metavar="NAME", help="Fit this law only. Repeatable.")
 @click.option(
     "--groups",
     "groups_file",
@@ -66,6 +67,7 @@ _FILE = click.Path(path_type=Path)
 def report(
     names: tuple[str, ...],
     output: Path | None,
+    laws: tuple[str, ...],
     groups_file: Path | None,
     n_groups: int | None,
     clusters_file: Path | None,
@@ -90,12 +92,14 @@ def report(
       agentnet report last
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
+    from agentnet.analysis.laws import LAWS
     from agentnet.report.gather import Options
     from agentnet.report.write import write_report
 
     runs = load(config_file, assignments).settings.runs
     folders = [find_run(name, runs) for name in names]
     options = Options(
+        laws=laws or LAWS,
         n_runs=n_runs,
         n_bootstrap=n_bootstrap,
         level=level,

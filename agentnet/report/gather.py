@@ -13,6 +13,7 @@ from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.groups import ProfileGroups, group_profiles
+from agentnet.analysis.laws import LAWS, checked_law
 from agentnet.analysis.ratios import N_PROFILES, PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -39,6 +40,7 @@ class Options:
     """How a report is made.
 
     Attributes:
+        laws: Names of the laws, of `agentnet.analysis.LAWS`.
         n_runs: Inferred cascades of each logistic law; None for 100, or fewer where networks are large.
         n_bootstrap: Resamples behind each bootstrap interval.
         level: Confidence level of all intervals.
@@ -51,6 +53,7 @@ class Options:
         figures: Whether figures are drawn, which takes most of the time.
     """
 
+    laws: Sequence[str] = LAWS
     n_runs: int | None = None
     n_bootstrap: int = 200
     level: float = 0.95
@@ -180,6 +183,8 @@ def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:
 def _check(options: Options) -> None:
     """Refuse impossible options before anything is read: what fails later is the data's doing."""
     checked_level(options.level)
+    if not [checked_law(name) for name in options.laws]:
+        raise DesignError(f"there is no law to fit; known: {', '.join(LAWS)}")
     if options.groups is not None:
         as_grouping(options.groups)
     least = {"n_runs": 1, "n_bootstrap": 0, "n_decisions": 0}
@@ -332,6 +337,7 @@ def _fits(
     try:
         found = fit_run(
             tables,
+            laws=options.laws,
             groups=groups,
             n_runs=_affordable(int(tables.n_agents.max())) if options.n_runs is None else options.n_runs,
             n_bootstrap=options.n_bootstrap,

@@ -43,6 +43,7 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
         "made_at": when(made_at),
         "agentnet": agentnet.__version__,
         "options": {
+            "laws": options.laws,
             "n_runs": options.n_runs,
             "n_bootstrap": options.n_bootstrap,
             "level": options.level,
