@@ -1,0 +1,1 @@
+"""Laws and statistics of runs: pure functions on arrays and on tables of the event log."""
