@@ -217,7 +217,8 @@ def _largest(
 
     def apply(vector: Array) -> Array:
         image = table @ (vector - vector.mean())
-        return shift * vector - sign / 2 * (image - image.mean())
+        moved: Array = shift * vector - sign / 2 * (image - image.mean())
+        return moved
 
     operator = LinearOperator((n_rows, n_rows), matvec=apply, dtype=np.float64)
     start = Streams(0).generator("lanczos").standard_normal(n_rows)
