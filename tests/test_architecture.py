@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
         *("sampler", "network", "profiles", "news", "prompts", "stack"),
     },
     "testing": {"errors", "streams", "backend"},
-    "analysis": {"errors", "events"},
+    "analysis": {"errors", "streams", "events"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
         *("sampler", "testing"),

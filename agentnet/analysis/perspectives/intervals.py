@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from agentnet.analysis.perspectives.blocks import Array
-from agentnet.analysis.perspectives.polarization import relative
+from agentnet.analysis.perspectives.two_groups import relative
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
 
@@ -32,6 +32,8 @@ class Series:
         high: Upper end.
         level: The chance with which an interval holds the truth, at one step.
         over: What was drawn anew.
+        clear_start: Whether the interval of every run's own value at step 0 leaves out 0. Where it does not,
+            nothing can be said relative to the start: a ratio to what may be 0 may be anything.
     """
 
     value: Array
@@ -39,6 +41,7 @@ class Series:
     high: Array
     level: float
     over: Over
+    clear_start: bool
 
 
 def bootstrap(
@@ -89,8 +92,15 @@ def bootstrap(
     # Shape (n_runs, n_bootstrap, n_steps), then weighted over runs: each run is relative to its own start.
     sums = np.stack([by_prompt @ run.T for run in given])
     draws = np.einsum("br,rbt->bt", by_run, measured(sums)) / n_runs
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Series(value, low, high, level, over)
+    low, high = _central(draws, level)
+    start_low, start_high = _central(sums[:, :, 0].T, level)
+    return Series(value, low, high, level, over, bool((start_low * start_high > 0).all()))
+
+
+def _central(draws: Array, level: float) -> Array:
+    """Find the central interval of draws along the first axis; low and high stand first."""
+    ends: Array = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return ends
 
 
 def _checked(parts: ArrayLike) -> Array:

@@ -50,7 +50,8 @@ def averaged(draws: ArrayLike) -> Averaged:
     every: NDArray[Any] = np.asarray(draws)
     if every.ndim != 4 or len(every) < 2:
         raise InputError(
-            f"must have shape (n_draws, n_models, n_prompts, n_dims) with at least 2 draws; got {every.shape}",
+            f"must have shape (n_draws, n_models, n_prompts, n_dims) with at least 2 draws; got "
+            f"{every.shape}",
             field="draws",
         )
     checked = [checked_block(block, number) for number, block in enumerate(every)]
@@ -72,8 +73,8 @@ def without_noise(squared: ArrayLike, row_noise: ArrayLike) -> Array:
     Args:
         squared: Squared distances, shape ``(n_rows, n_rows)``, or those of each step,
             ``(n_steps, n_rows, n_rows)``.
-        row_noise: What each row's noise adds, shape ``(n_rows,)`` or ``(n_steps, n_rows)``: 0 for replies that
-            were not sampled. In the unit of `squared`: divide by the number of prompts where that was done.
+        row_noise: What each row's noise adds, shape ``(n_rows,)`` or ``(n_steps, n_rows)``: 0 for replies
+            that were not sampled. In the unit of `squared`: divided by the number of prompts if that is.
 
     Returns:
         Same shape: without bias, and so below 0 now and then where rows are alike; the diagonal stays 0.

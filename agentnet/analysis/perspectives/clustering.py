@@ -48,7 +48,7 @@ class Clusters:
     variance_floor: float
 
 
-def clusters(
+def find_clusters(
     coordinates: ArrayLike,
     *,
     most_clusters: int | None = None,

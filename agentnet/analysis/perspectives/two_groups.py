@@ -2,8 +2,8 @@
 
 Helm et al. 2024, "Tracking the perspectives of interacting language models", arXiv:2406.11938, take the
 difference of the groups' mean 1-d perspectives over that at step 0: with one adversary as the second group,
-and with two classes. Where that difference is small at step 0 the ratio is ill-conditioned, so the squared gap
-between the groups in the full space stands beside it, without the bias that comes from few models.
+and with two classes. Where that difference is small at step 0 the ratio is ill-conditioned, so the squared
+gap between the groups in the full space stands beside it, without the bias that comes from few models.
 
 Both are sums over prompts, so intervals come from drawing prompts, whole runs, or both anew.
 """
@@ -113,8 +113,8 @@ def relative(series: Array) -> Array:
     start = series[..., :1]
     if (start == 0).any():
         raise InputError(
-            "the groups coincide at step 0, so nothing can be measured relative to it; "
-            "take the difference or the gap itself",
+            "the groups coincide at step 0 (in the data or in a sample drawn from them), so nothing can be "
+            "measured relative to it; take the difference or the gap itself",
             field="paths",
         )
     return series / start
