@@ -103,18 +103,18 @@ class Scratch:
     _shape: Shape = field(init=False, default=(0, 0, 0), repr=False)
     _dtype: np.dtype[Any] = field(init=False, default=np.dtype(np.float32), repr=False)
 
-    def add(self, block: Floats) -> None:
-        """Write the block of the next step."""
+    def keep(self, step: int, block: Floats) -> None:
+        """Write the block of a step."""
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - it lives until `close`
             self._shape, self._dtype = (block.shape[0], block.shape[1], block.shape[2]), block.dtype
-        self._file.seek(0, 2)
+        self._file.seek(step * block.nbytes)
         self._file.write(np.ascontiguousarray(block).data)
         self._file.flush()
 
     def load(self, step: int) -> Floats:
         """Read the block of a step again."""
-        assert self._file is not None, "a block was added before one is read"
+        assert self._file is not None, "a block was kept before one is read"
         size = math.prod(self._shape)
         self._file.seek(step * size * self._dtype.itemsize)
         return np.fromfile(self._file, self._dtype, size).reshape(self._shape)

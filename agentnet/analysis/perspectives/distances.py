@@ -33,8 +33,8 @@ from agentnet.errors import DesignError
 _COLUMNS = 8_192
 """Products are summed in the replies' own precision over so many columns, and beyond in double precision."""
 
-_NOISE = 4
-"""Distances below so many roundings of the rows' lengths are taken for roundings, and become 0."""
+_NOISE = {"f4": 8 * 2.0**-23, "f8": 64 * 2.0**-52}
+"""Distances below so much of the rows' squared lengths are taken for roundings, and become 0."""
 
 
 @dataclass(slots=True)
@@ -42,8 +42,9 @@ class SquaredDistances:
     """The growing table of squared distances: a block of `n_models` new rows for each step.
 
     For float32 replies, products are float32 and sums float64: the error of a distance is about 1e-7 of the
-    squared lengths of its two rows, measured from the mean of the first block; what is within 4 roundings
-    of 0 becomes 0, so that replies that did not change have no distance.
+    squared lengths of its two rows, measured from the mean of the first block; what is within 8 roundings
+    of 0 becomes 0, so that replies that did not change have no distance (of 400 unit vectors, one must turn
+    by one or two degrees to count).
 
     Args:
         load: Gives the block of an earlier step again. Without it, blocks are kept in a temporary file.
@@ -161,8 +162,8 @@ class SquaredDistances:
     def _moved(self, group: list[Floats]) -> Floats:
         """Stack the rows of blocks, moved by the reference."""
         if self.load is None:
-            for block in group:
-                self._scratch.add(block)
+            for step, block in enumerate(group, self.n_steps):
+                self._scratch.keep(step, block)
         rows = np.concatenate([flat(block) for block in group])
         rows -= self._reference
         return rows
@@ -224,8 +225,10 @@ def products(rows: Floats, others: Floats) -> Array:
         Shape ``(n_rows, n_others)``, float64.
     """
     total = np.zeros((len(rows), len(others)))
-    for piece in slices(rows.shape[1], _COLUMNS):
-        total += rows[:, piece] @ others[:, piece].T
+    # What overflows is refused where all products of a row with itself are known.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for piece in slices(rows.shape[1], _COLUMNS):
+            total += rows[:, piece] @ others[:, piece].T
     return total
 
 
@@ -237,7 +240,7 @@ def squares(rows: Floats) -> Array:
 def _squared(product: Array, left: Array, right: Array, dtype: np.dtype[Any]) -> Array:
     lengths = left[:, None] + right
     squared = lengths - 2.0 * product
-    squared[squared <= _NOISE * np.finfo(dtype).eps * lengths] = 0.0
+    squared[squared <= _NOISE[dtype.str[1:]] * lengths] = 0.0
     return squared
 
 
