@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agentnet.analysis.perspectives.blocks import Array
+from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
 
@@ -157,9 +157,11 @@ def normal_scores(values: Array) -> Array:
         Same shape: 0 first, then about normal with mean 0 and variance 1 while nothing changes.
     """
     ranks = np.empty(values.size)
-    for index, value in enumerate(values):
-        seen = values[: index + 1]
-        ranks[index] = (seen < value).sum() + ((seen == value).sum() + 1) / 2
+    for part in slices(values.size, 500):
+        now, index = values[part, None], np.arange(part.start, part.stop)[:, None]
+        before = np.arange(part.stop) <= index
+        below, equal = values[: part.stop] < now, values[: part.stop] == now
+        ranks[part] = (below & before).sum(axis=1) + ((equal & before).sum(axis=1) + 1) / 2
     return _scores(ranks, np.arange(1.0, values.size + 1))
 
 
