@@ -102,7 +102,7 @@ def test_neither_order_of_prompts_nor_axes_nor_direction_of_time_matter(seed: in
 
 def test_a_sample_of_swaps_says_what_all_of_them_say() -> None:
     rng = np.random.default_rng(6)
-    before, after = rng.standard_normal((2, 12, 3)) + [[[0.0]], [[0.4]]]
+    before, after = rng.standard_normal((2, 12, 3)) + np.array([[[0.0]], [[0.4]]])
     every = change_test(before, after, n_swaps=5_000)
     some = change_test(before, after, n_swaps=2_000)
     assert (every.complete, every.n_swaps, some.complete) == (True, 2**11, False)
@@ -111,7 +111,7 @@ def test_a_sample_of_swaps_says_what_all_of_them_say() -> None:
 
 def test_swaps_are_compared_in_parts_without_changing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
-    before, after = rng.standard_normal((2, 2, 5, 3)) + [[[[0.0]]], [[[0.5]]]]
+    before, after = rng.standard_normal((2, 2, 5, 3)) + np.array([[[[0.0]]], [[[0.5]]]])
     whole = [change_test(before, after, n_swaps=n_swaps) for n_swaps in (20, 32)]
     monkeypatch.setattr("agentnet.analysis.perspectives.change._AT_ONCE", 30)
     parts = [change_test(before, after, n_swaps=n_swaps) for n_swaps in (20, 32)]

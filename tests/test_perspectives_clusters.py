@@ -1,4 +1,4 @@
-"""Clusters are found where they are, seldom where they are not, and compared as scikit-learn compares them."""
+"""Clusters are found where they are, seldom where they are not, and compared as elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far two groups are apart is measured without bias, and its intervals hold the truth as often as said."""
+"""How far two groups are apart is measured without bias; intervals hold the truth as often as said."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_groups_that_cannot_be_are_refused(first: Any, second: Any, says: str) -
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(InputError, match="coincide at step 0"):
         polarization([[1, 1], [1, 2]], [0], [1])
-    with pytest.raises(InputError, match="paths.*finite"):
+    with pytest.raises(InputError, match=r"paths.*finite"):
         differences([[np.nan, 1.0]], [0], [1])
     with pytest.raises(InputError, match=r"shape \(n_steps, n_models, n_models\)"):
         gaps(np.zeros((2, 3)), [0], [1])
@@ -248,9 +248,9 @@ def test_what_cannot_be_measured_is_refused() -> None:
         axis_weights(replies(0).__getitem__, 3, np.zeros(15))
     with pytest.raises(InputError, match="at least 2 draws"):
         averaged(replies(0)[:1])
-    with pytest.raises(InputError, match="row_noise.*does not fit"):
+    with pytest.raises(InputError, match=r"row_noise.*does not fit"):
         without_noise(np.zeros((3, 3)), np.zeros(2))
-    with pytest.raises(InputError, match="row_noise.*at least 0"):
+    with pytest.raises(InputError, match=r"row_noise.*at least 0"):
         without_noise(np.zeros((2, 2)), [-1.0, 0.0])
 
 

@@ -275,7 +275,7 @@ def test_wrong_shapes_for_placing_and_aligning_are_refused() -> None:
         scaling.place([[0.0, np.inf, 0.0, 0.0]])
     with pytest.raises(InputError, match="3 rows, the earlier 4"):
         align(np.zeros((3, 2)), np.zeros((4, 2)))
-    with pytest.raises(InputError, match="coordinates.*finite"):
+    with pytest.raises(InputError, match=r"coordinates.*finite"):
         align([[np.nan]], [[0.0]])
     with pytest.raises(DesignError, match="n_dims must be at least 1"):
         classical_scaling(NOT_EUCLIDEAN, 0)

@@ -56,8 +56,8 @@ def change_test(
     With one draw of each reply, only a change that replies to different prompts share can be told from
     sampling (``"shift"``). With several draws, changes of single replies in any direction can
     (``"replies"``); draws must then be independent of each other. Prompts are taken as they are: others may
-    tell otherwise. Greedy replies need no test, as any difference is a change. To test a whole system, lay the
-    replies of all models side by side along the last axis. Who tests many models or steps should hold the
+    tell otherwise. Greedy replies need no test, as any difference is a change. To test a whole system, lay
+    the replies of all models side by side along the last axis. Who tests many models or steps should hold the
     levels together (Holm 1979, "A simple sequentially rejective multiple test procedure", say).
 
     Args:
