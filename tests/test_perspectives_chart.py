@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from scipy.stats import norm
 
 from agentnet.analysis.perspectives import ControlChart, control_chart, moves, squared_distances
@@ -104,6 +105,16 @@ def test_a_system_that_is_disrupted_leaves_its_past_behaviour(chart: ControlChar
     assert 21 < reading.alarm <= 27
 
 
+@pytest.mark.parametrize("memory", [0.3, -0.5])
+def test_a_chart_made_for_memory_is_not_alarmed_by_it(memory: float, chart: ControlChart) -> None:
+    shocks = np.random.default_rng(6).standard_normal((600, 60))
+    series = lfilter([1.0], [1.0, -memory], shocks)[:, 10:]
+    made_for_it = control_chart(50, memory=memory)
+    share = np.mean([made_for_it.read(np.exp(one)).alarm is not None for one in series])
+    assert abs(share - 0.05) < 4 * np.sqrt(0.05 * 0.95 / 600)
+    assert (made_for_it.limit > chart.limit) == (memory > 0)
+
+
 def test_a_warm_up_is_left_out() -> None:
     chart = control_chart(50, warm_up=10)
     settling = np.concatenate([np.linspace(9, 5, 10), np.random.default_rng(4).uniform(0, 1, 20)])
@@ -145,6 +156,7 @@ def test_rarer_false_alarms_need_more_evidence() -> None:
         ({"horizon": 5, "false_alarm": 1.0}, "false_alarm lies between"),
         ({"horizon": 5, "false_alarm": 1e-4}, "false_alarm lies between"),
         ({"horizon": 5, "allowance": -0.1}, "allowance must be at least 0"),
+        ({"horizon": 5, "memory": 1.0}, "memory lies between -1 and 1"),
     ],
 )
 def test_charts_that_cannot_be_are_refused(options: dict[str, Any], says: str) -> None:

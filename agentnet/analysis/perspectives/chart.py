@@ -10,6 +10,7 @@ distribution, and needs no period in which it is known that all is well.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,10 +51,11 @@ class ControlChart:
 
     Attributes:
         horizon: Length of the series for which the chance of a false alarm holds.
-        false_alarm: The largest chance of any alarm within `horizon` values that come independently from one
-            distribution.
+        false_alarm: The largest chance of any alarm within `horizon` values that come independently, but for
+            `memory`, from one distribution.
         warm_up: How many values are left out first, in which the system is known to settle.
         allowance: How far normal scores may drift without evidence, in standard deviations.
+        memory: How much values may depend on the one before without a change.
         limit: Evidence above which there is an alarm.
     """
 
@@ -61,13 +63,14 @@ class ControlChart:
     false_alarm: float
     warm_up: int
     allowance: float
+    memory: float
     limit: float
 
     def read(self, values: ArrayLike) -> Reading:
         """Read a series as it stands; what was said of its beginning never changes later.
 
-        Values that are equal share their mean rank. Values that hang together over time (a trend, memory of
-        the last step) are not what the chance of false alarms was computed for, and raise it.
+        Values that are equal share their mean rank. A trend, or more memory of the last step than the chart
+        was made for, is a change of behaviour to it, and raises alarms.
 
         Args:
             values: Shape ``(n_values,)``, at most `horizon`: how far the system moved in each step, say, as
@@ -107,7 +110,13 @@ def _bad(message: str) -> InputError:
 
 
 def control_chart(
-    horizon: int, *, false_alarm: float = 0.05, warm_up: int = 0, allowance: float = 0.5, seed: int = 0
+    horizon: int,
+    *,
+    false_alarm: float = 0.05,
+    warm_up: int = 0,
+    allowance: float = 0.5,
+    memory: float = 0.0,
+    seed: int = 0,
 ) -> ControlChart:
     """Make a chart with a given chance of a false alarm.
 
@@ -119,32 +128,48 @@ def control_chart(
         false_alarm: The chance of any alarm within it if nothing changes.
         warm_up: How many values to leave out first.
         allowance: Half the shift to be found soonest, in standard deviations.
+        memory: How much values depend on the one before while nothing changes: the autoregressive coefficient
+            of a normal series of which they are any rising function. 0 needs no such assumption. A chart for
+            independent values cries in a third of runs with a memory of 0.3; take it from a control run.
         seed: Fixes the simulation.
 
     Raises:
         DesignError: An option is out of range.
     """
-    _check_options(horizon, false_alarm, warm_up, allowance)
+    _check_options(horizon, false_alarm, warm_up, allowance, memory)
     highest = np.zeros(_SIMULATED)
     up = down = highest
     rng = Streams(seed).generator("perspectives", "chart")
-    for length in range(1, horizon - warm_up + 1):
-        scores = _scores(
-            rng.integers(1, length + 1, _SIMULATED).astype(np.float64), np.array(length, np.float64)
-        )
+    for length, rank in enumerate(_ranks(rng, horizon - warm_up, memory), 1):
+        scores = _scores(rank, np.array(length, np.float64))
         up, down = (np.maximum(side + sign * scores - allowance, 0.0) for side, sign in ((up, 1), (down, -1)))
         highest = np.maximum(highest, np.maximum(up, down))
-    rank = math.ceil((1 - false_alarm) * (_SIMULATED + 1))
-    return ControlChart(horizon, false_alarm, warm_up, allowance, float(np.sort(highest)[rank - 1]))
+    place = math.ceil((1 - false_alarm) * (_SIMULATED + 1))
+    return ControlChart(horizon, false_alarm, warm_up, allowance, memory, float(np.sort(highest)[place - 1]))
 
 
-def _check_options(horizon: int, false_alarm: float, warm_up: int, allowance: float) -> None:
+def _ranks(rng: np.random.Generator, n_values: int, memory: float) -> Iterator[Array]:
+    """Draw the rank of each value among it and those before, for all simulated runs at once."""
+    if not memory:
+        for length in range(1, n_values + 1):
+            yield rng.integers(1, length + 1, _SIMULATED).astype(np.float64)
+        return
+    values = rng.standard_normal((n_values, _SIMULATED))
+    for index in range(n_values):
+        if index:
+            values[index] = memory * values[index - 1] + math.sqrt(1 - memory**2) * values[index]
+        yield (values[: index + 1] <= values[index]).sum(axis=0).astype(np.float64)
+
+
+def _check_options(horizon: int, false_alarm: float, warm_up: int, allowance: float, memory: float) -> None:
     if not 0 <= warm_up < horizon:
         raise DesignError(f"warm_up must be at least 0 and below horizon; got {warm_up} and {horizon}")
     if not 1e-3 <= false_alarm < 1:
         raise DesignError(f"false_alarm lies between 0.001 and 1; got {false_alarm}")
     if not 0 <= allowance < math.inf:
         raise DesignError(f"allowance must be at least 0; got {allowance}")
+    if not -1 < memory < 1:
+        raise DesignError(f"memory lies between -1 and 1; got {memory}")
 
 
 def normal_scores(values: Array) -> Array:
