@@ -44,12 +44,12 @@ def test_over_all_equally_likely_swaps_the_level_is_exact(shape: tuple[int, ...]
 @pytest.mark.parametrize("n_draws", [1, 3])
 def test_with_a_sample_of_swaps_the_level_is_exact_too(n_draws: int) -> None:
     rng = np.random.default_rng(2)
-    drawn = rng.standard_t(2, size=(1_500, 2, n_draws, 12, 2))
+    drawn = rng.standard_t(2, size=(800, 2, n_draws, 12, 2))
     p_values = np.array(
         [change_test(*steps, n_swaps=20, seed=seed).p_value for seed, steps in enumerate(drawn)]
     )
     for level in (0.05, 0.25, 0.5):
-        error = np.sqrt(level * (1 - level) / 1_500)
+        error = np.sqrt(level * (1 - level) / 800)
         assert abs((p_values <= level + 1e-9).mean() - level) < 4 * error
 
 
@@ -77,9 +77,9 @@ def test_changes_in_all_directions_need_several_draws_to_be_found() -> None:
 def test_the_change_is_estimated_without_what_sampling_adds(kind: Any) -> None:
     rng = np.random.default_rng(5)
     true = np.array([0.3, -0.4])
-    noise = rng.standard_normal((800, 2, 3, 10, 2))
+    noise = rng.standard_normal((400, 2, 3, 10, 2))
     found = [change_test(b, a + true, kind=kind, n_swaps=2).change for b, a in noise]
-    assert abs(np.mean(found) - 0.25) < 4 * np.std(found) / np.sqrt(800)
+    assert abs(np.mean(found) - 0.25) < 4 * np.std(found) / np.sqrt(400)
     assert min(change_test(b, a, kind=kind, n_swaps=2).change for b, a in noise[:20]) < 0
 
 

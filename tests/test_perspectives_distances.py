@@ -39,7 +39,7 @@ shapes = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4), st.i
 
 
 @given(shape=shapes, seed=st.integers(0, 10**6), memory_bytes=st.sampled_from([1, 300, 10**6]))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_distances_are_those_of_scipy_however_little_memory_there_is(
     shape: tuple[int, int, int, int], seed: int, memory_bytes: int
 ) -> None:
@@ -54,7 +54,7 @@ def test_distances_are_those_of_scipy_however_little_memory_there_is(
 @given(
     shape=shapes, seed=st.integers(0, 10**6), group=st.integers(1, 3), offset=st.sampled_from([0.0, 1.0, 1e3])
 )
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_distances_do_not_change_when_prompts_are_permuted_replies_turned_or_moved(
     shape: tuple[int, int, int, int], seed: int, group: int, offset: float
 ) -> None:

@@ -27,7 +27,7 @@ walks = st.builds(
 
 
 @given(walk=walks)
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_distances_between_steps_are_spectral_norms(walk: Array) -> None:
     found = step_distances(walk)
     assert (found == found.T).all()
@@ -38,7 +38,7 @@ def test_distances_between_steps_are_spectral_norms(walk: Array) -> None:
 
 
 @given(walk=walks, seed=st.integers(0, 10**6))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_turning_all_steps_alike_changes_no_distance_and_turning_each_is_undone(
     walk: Array, seed: int
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_system_that_never_moves_has_a_curve_of_zeros(shape: tuple[int, int, i
 
 
 @given(walk=walks)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_the_curve_starts_at_or_below_zero_and_two_steps_are_their_distance_apart(walk: Array) -> None:
     found = iso_mirror(walk, n_dims=3)
     assert found.curve[0] <= 0

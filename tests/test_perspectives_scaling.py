@@ -54,7 +54,7 @@ def test_a_negative_axis_never_appears_but_in_the_share_that_was_dropped(n_dims:
 
 
 @given(cloud=clouds)
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_euclidean_distances_come_back_whole(cloud: Array) -> None:
     scaling = classical_scaling(distances(cloud))
     np.testing.assert_allclose(distances(scaling.coordinates), distances(cloud), atol=1e-9)
@@ -63,7 +63,7 @@ def test_euclidean_distances_come_back_whole(cloud: Array) -> None:
 
 
 @given(cloud=clouds, seed=st.integers(0, 10**6))
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_turning_mirroring_and_moving_what_is_measured_changes_no_coordinate(cloud: Array, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(rng.standard_normal((cloud.shape[1],) * 2))
@@ -75,7 +75,7 @@ def test_turning_mirroring_and_moving_what_is_measured_changes_no_coordinate(clo
 
 
 @given(cloud=clouds, seed=st.integers(0, 10**6))
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_permuting_rows_permutes_coordinates(cloud: Array, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(cloud))
     eigenvalues = classical_scaling(distances(cloud)).eigenvalues
@@ -168,7 +168,7 @@ def test_more_than_a_thousand_rows_go_through_the_partial_solver() -> None:
 
 
 @given(cloud=clouds, n_dims=st.integers(1, 4))
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_a_fitted_row_is_placed_on_its_own_coordinates(cloud: Array, n_dims: int) -> None:
     table = distances(cloud)
     scaling = classical_scaling(table, n_dims)
@@ -216,7 +216,7 @@ def test_coordinates_are_arranged_by_step_and_model() -> None:
 
 
 @given(cloud=clouds, seed=st.integers(0, 10**6))
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_a_turned_and_moved_fit_is_turned_and_moved_back(cloud: Array, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(rng.standard_normal((cloud.shape[1],) * 2))

@@ -291,6 +291,10 @@ def loader(blocks: Iterable[ArrayLike] | Load) -> Load | None:
 def distances_to(landmarks: ArrayLike, block: ArrayLike) -> Array:
     """Compute the squared distances of one block to some kept rows, for placing it without all others.
 
+    Placing rows by their distances to landmarks (de Silva & Tenenbaum 2004, "Sparse multidimensional scaling
+    using landmark points") is exact for what lies in the space of the landmarks' coordinates, and leaves out
+    the rest; the residual of the placement says how much. `scale_rows` leaves out nothing.
+
     Args:
         landmarks: Embedded replies of the kept rows, shape ``(n_landmarks, n_prompts, n_dims)``.
         block: Embedded replies of the others, shape ``(n_models, n_prompts, n_dims)``.

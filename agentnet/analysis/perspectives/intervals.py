@@ -2,7 +2,7 @@
 
 Prompts are a sample of what might have been asked, runs of what might have happened. Both are drawn with
 replacement, independently of each other where both are drawn, as every run answers the same prompts: for such
-crossed data the variance is overestimated, never underestimated (Owen 2007, "The pigeonhole bootstrap",
+crossed data the variance comes out somewhat too large rather than too small (Owen 2007, "The pigeonhole bootstrap",
 Annals of Applied Statistics 1).
 """
 

@@ -124,9 +124,9 @@ def gaps(squared: ArrayLike, first: Group, second: Group) -> Array:
     """Compute the squared distance between two groups' means, without bias from few models.
 
     gap2 = mean D2_ab - (mean D2_aa + mean D2_bb) / 2, where the means within groups leave out the distance of
-    each model to itself (Szekely & Rizzo's energy distance with squared distances, as a U-statistic). Models
-    are seen as draws from what their group might have been, so it is below 0 now and then. A group of one
-    stands for itself: its D2_bb is 0.
+    each model to itself (half the energy statistic of Szekely & Rizzo 2013, with exponent 2). Models are seen
+    as draws from what their group might have been, so it is below 0 now and then. A group of one stands for
+    itself: its D2_bb is 0.
 
     Args:
         squared: Squared distances between models at each step, shape ``(..., n_models, n_models)``; see
