@@ -62,7 +62,7 @@ def test_distances_do_not_change_when_prompts_are_permuted_replies_turned_or_mov
     rng = np.random.default_rng(seed)
     rotation, _ = np.linalg.qr(rng.standard_normal((shape[3], shape[3])))
     other = (blocks @ rotation)[:, :, rng.permutation(shape[2])] + offset
-    with SquaredDistances(memory_bytes=group * blocks[0].nbytes * 3) as distances:
+    with SquaredDistances(memory_bytes=group * blocks[0].nbytes * 2) as distances:
         distances.extend(other)
     np.testing.assert_allclose(distances.table(), squared_distances(blocks), rtol=1e-6, atol=1e-9)
 
@@ -125,7 +125,7 @@ def test_memory_bounds_how_many_blocks_are_loaded_again() -> None:
         loads.append(step)
         return blocks[step]
 
-    with SquaredDistances(load, memory_bytes=4 * 3 * blocks[0].nbytes) as distances:
+    with SquaredDistances(load, memory_bytes=4 * 2 * blocks[0].nbytes) as distances:
         distances.extend(blocks)
     assert len(loads) == 4 + 8  # groups of four: the second loads four steps again, the third eight
     np.testing.assert_allclose(distances.table(), by_definition(blocks), atol=1e-12)

@@ -28,13 +28,14 @@ Load = Callable[[int], ArrayLike]
 _SHORT = (np.dtype(np.float16), np.dtype(np.float32))
 
 
-def checked_block(block: ArrayLike, step: int, shape: Shape | None = None) -> Floats:
+def checked_block(block: ArrayLike, step: int, shape: Shape | None = None, *, finite: bool = True) -> Floats:
     """Check the embedded replies of one step.
 
     Args:
         block: Shape ``(n_models, n_prompts, n_dims)``.
         step: For messages.
         shape: That of the first step, which all others must have.
+        finite: Whether to look for values that are not.
 
     Returns:
         The block: float32 stays so (half precision becomes it), everything else becomes float64.
@@ -55,7 +56,8 @@ def checked_block(block: ArrayLike, step: int, shape: Shape | None = None) -> Fl
     if array.dtype.kind not in "fiu":
         raise bad_blocks(f"step {step} holds {array.dtype}, not numbers")
     array = array.astype(np.float32 if array.dtype in _SHORT else np.float64, copy=False)
-    check_finite(array, step)
+    if finite:
+        check_finite(array, step)
     return array
 
 

@@ -49,7 +49,7 @@ class SquaredDistances:
     Args:
         load: Gives the block of an earlier step again. Without it, blocks are kept in a temporary file.
         memory_bytes: How much of the replies is held at once; more means fewer times that earlier blocks are
-            loaded. Three blocks are held at least.
+            loaded. Two blocks are held at least, and one more while it is read.
         folder: Where the temporary file is made; None for the system's place.
 
     Examples:
@@ -116,9 +116,10 @@ class SquaredDistances:
             InputError: As for `append`; the steps before the refused one's group are kept.
         """
         checked = (self._checked(block, number) for number, block in enumerate(blocks, self.n_steps))
+        places: list[Floats] = []
         for first in checked:
-            group = islice(chain([first], checked), self._steps_at_once(first))
-            self._add(self._moved(list(group)))
+            places = places or self._places()
+            self._add(self._moved(first, checked, places[0]), places[1])
 
     def table(self, *, per_prompt: bool = False) -> Array:
         """Compute the squared distances between all rows so far.
@@ -150,30 +151,36 @@ class SquaredDistances:
         if self._shape is None:
             self._shape = (array.shape[0], array.shape[1], array.shape[2])
             self._reference = array.mean(axis=0, dtype=np.float64).astype(array.dtype).ravel()
-        elif array.dtype != self._reference.dtype:
+        return self._fitting(array, step)
+
+    def _fitting(self, block: Floats, step: int) -> Floats:
+        if block.dtype != self._reference.dtype:
             raise bad_blocks(
-                f"step {step} holds {array.dtype}, but the first {self._reference.dtype}; use one of them"
+                f"step {step} holds {block.dtype}, but the first {self._reference.dtype}; use one of them"
             )
-        return array
+        return block
 
-    def _steps_at_once(self, block: Floats) -> int:
-        return max(self.memory_bytes // (3 * block.nbytes), 1)
+    def _places(self) -> list[Floats]:
+        """Make room for the rows of a group and for as many earlier ones; fresh room for each costs time."""
+        row_bytes = self._reference.nbytes
+        n_steps = max(self.memory_bytes // (2 * self.n_models * row_bytes), 1)
+        return [np.empty((n_steps * self.n_models, row.size), row.dtype) for row in [self._reference] * 2]
 
-    def _moved(self, group: list[Floats]) -> Floats:
-        """Stack the rows of blocks, moved by the reference."""
-        if self.load is None:
-            for step, block in enumerate(group, self.n_steps):
-                self._scratch.keep(step, block)
-        rows = np.concatenate([flat(block) for block in group])
-        rows -= self._reference
-        return rows
+    def _moved(self, first: Floats, others: Iterator[Floats], rows: Floats) -> Floats:
+        """Stack the rows of blocks, moved by the reference, as many as there is place for."""
+        n_filled = 0
+        for block in chain([first], islice(others, len(rows) // self.n_models - 1)):
+            if self.load is None:
+                self._scratch.keep(self.n_steps + n_filled // self.n_models, block)
+            np.subtract(flat(block), self._reference, out=rows[n_filled : n_filled + self.n_models])
+            n_filled += self.n_models
+        return rows[:n_filled]
 
-    def _add(self, rows: Floats) -> None:
+    def _add(self, rows: Floats, again: Floats) -> None:
         n_new, n_old = len(rows), self.n_steps * self.n_models
         strip = np.empty((n_new, n_old + n_new))
-        at_once = self._steps_at_once(rows[: self.n_models]) * self.n_models
-        for columns in slices(n_old, at_once):
-            strip[:, columns] = products(rows, self._again(columns))
+        for columns in slices(n_old, len(again)):
+            strip[:, columns] = products(rows, self._again(columns, again))
         strip[:, n_old:] = products(rows, rows)
         if not np.isfinite(_diagonal(strip)).all():
             raise bad_blocks(
@@ -182,16 +189,15 @@ class SquaredDistances:
         self._strips.append(strip)
         self.n_steps += n_new // self.n_models
 
-    def _again(self, rows: slice) -> Floats:
+    def _again(self, rows: slice, again: Floats) -> Floats:
         """Load the rows of earlier steps, whole steps of them, again."""
-        again = np.empty((rows.stop - rows.start, self._reference.size), self._reference.dtype)
         load: Callable[[int], Any] = self.load or self._scratch.load
         for number, step in enumerate(range(rows.start // self.n_models, rows.stop // self.n_models)):
             part = again[number * self.n_models : (number + 1) * self.n_models]
-            block = flat(self._checked(load(step), step))
-            np.subtract(block, self._reference, out=part)
+            block = self._fitting(checked_block(load(step), step, self._shape, finite=False), step)
+            np.subtract(flat(block), self._reference, out=part)
             self._check_same(part, step)
-        return again
+        return again[: rows.stop - rows.start]
 
     def _check_same(self, rows: Floats, step: int) -> None:
         known = self._squares(step)

@@ -2,8 +2,8 @@
 
 Prompts are a sample of what might have been asked, runs of what might have happened. Both are drawn with
 replacement, independently of each other where both are drawn, as every run answers the same prompts: for such
-crossed data the variance comes out somewhat too large rather than too small (Owen 2007, "The pigeonhole bootstrap",
-Annals of Applied Statistics 1).
+crossed data the variance comes out somewhat too large rather than too small (Owen 2007, "The pigeonhole
+bootstrap", Annals of Applied Statistics 1).
 """
 
 from __future__ import annotations
