@@ -237,14 +237,17 @@ def chart_rates(n_series: int) -> dict[str, float]:
     chart, rng = control_chart(50), np.random.default_rng(0)
     shocks = rng.standard_normal((n_series, 50))
 
-    def share(series: Array) -> float:
+    def share(series: Array, memory: float = 0.0) -> float:
+        chart = control_chart(50, memory=memory)
         return float(np.mean([chart.read(one).alarm is not None for one in series]))
 
     rates = {
         "false alarms, normal": share(shocks),
         "false alarms, heavy tails": share(rng.standard_cauchy((n_series, 50))),
-        "alarms, independence broken by memory 0.3": share(lfilter([1.0], [1.0, -0.3], shocks)),
     }
+    remembering = lfilter([1.0], [1.0, -0.3], shocks)
+    rates["alarms, values with memory 0.3"] = share(remembering)
+    rates["false alarms, the same with a chart for memory 0.3"] = share(remembering, memory=0.3)
     for jump in (1.0, 2.0, 4.0):
         readings = [chart.read(one) for one in shocks + jump * (np.arange(50) >= 21)]
         late = [
@@ -257,16 +260,17 @@ def chart_rates(n_series: int) -> dict[str, float]:
 
 def cluster_rates(n_sets: int) -> dict[str, float]:
     """Measure how often points of one Gaussian are divided."""
-    from agentnet.analysis.perspectives import find_clusters
+    from agentnet.analysis.perspectives import find_clusters, lead_by_chance
 
-    rng = np.random.default_rng(0)
-    return {
-        f"one Gaussian divided, {n_models} models in {n_dims} d": float(
-            (find_clusters(rng.standard_normal((n_sets, n_models, n_dims))).n_clusters > 1).mean()
-        )
-        for n_models in (10, 25)
-        for n_dims in (1, 2, 5)
-    }
+    rng, rates = np.random.default_rng(0), {}
+    for n_models, n_dims in ((10, 1), (10, 2), (10, 5), (25, 1), (25, 2), (25, 5)):
+        what = f"one Gaussian divided, {n_models} models in {n_dims} d"
+        drawn = rng.standard_normal((n_sets, n_models, n_dims))
+        rates[what] = float((find_clusters(drawn).n_clusters > 1).mean())
+        lead = lead_by_chance(n_models, n_dims)
+        found = find_clusters(drawn, least_lead=lead)
+        rates[f"{what}, lead above {lead:.1f}"] = float((found.n_clusters > 1).mean())
+    return rates
 
 
 def main() -> None:
@@ -288,7 +292,7 @@ def main() -> None:
 
 def report(lines: list[Line], *, quick: bool, as_json: bool) -> None:
     """Measure the rates, and print everything."""
-    rates: dict[str, Any] = chart_rates(200 if quick else 4_000) | cluster_rates(50 if quick else 1_000)
+    rates: dict[str, Any] = chart_rates(200 if quick else 4_000) | cluster_rates(50 if quick else 500)
     if as_json:
         print(json.dumps({"cases": [asdict(line) for line in lines], "rates": rates}, indent=2))
         return

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agentnet.analysis.perspectives import adjusted_rand_index, find_clusters
+from agentnet.analysis.perspectives import adjusted_rand_index, find_clusters, lead_by_chance
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]
@@ -53,6 +53,19 @@ def test_few_models_from_one_gaussian_are_seldom_divided() -> None:
     drawn = np.random.default_rng(4).standard_normal((40, 25, 2))
     assert (find_clusters(drawn, n_starts=3).n_clusters > 1).mean() < 0.3
     assert find_clusters(np.random.default_rng(5).standard_normal((60, 10, 2))).n_clusters.max() <= 2
+
+
+def test_with_the_lead_of_chance_one_gaussian_is_divided_as_seldom_as_said() -> None:
+    lead = lead_by_chance(10, 2, level=0.1)
+    drawn = np.random.default_rng(11).standard_normal((300, 10, 2)) @ [[5.0, 1.0], [0.0, 0.2]] + 7
+    divided = (find_clusters(drawn, least_lead=lead).n_clusters > 1).mean()
+    assert abs(divided - 0.1) < 4 * np.sqrt(2 * 0.1 * 0.9 / 200)
+    assert (find_clusters(drawn).n_clusters > 1).mean() > 0.2
+    coordinates, member = gathered(3, 15)
+    assert (
+        find_clusters(coordinates, least_lead=lead_by_chance(15, 2, n_simulated=39)).labels == member
+    ).all()
+    assert lead_by_chance(10, 2, most_clusters=1) == 0.0
 
 
 @pytest.mark.parametrize("n_clusters", [1, 2, 3])
@@ -149,4 +162,8 @@ def test_what_cannot_be_clustered_is_refused() -> None:
         find_clusters(good, n_starts=0)
     with pytest.raises(DesignError, match="variance_floor must be above 0"):
         find_clusters(good, variance_floor=0.0)
+    with pytest.raises(DesignError, match="n_models must be at least 2"):
+        lead_by_chance(1, 2)
+    with pytest.raises(DesignError, match="level must lie between"):
+        lead_by_chance(10, 2, level=0.01, n_simulated=50)
     assert find_clusters(good, most_clusters=1).n_clusters.tolist() == [1, 1]

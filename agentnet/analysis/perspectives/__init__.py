@@ -14,7 +14,12 @@ Everything takes arrays and returns arrays or frozen results. Replies come as bl
 from agentnet.analysis.perspectives.blocks import Load
 from agentnet.analysis.perspectives.change import ChangeTest, change_test
 from agentnet.analysis.perspectives.chart import ControlChart, Reading, control_chart
-from agentnet.analysis.perspectives.clustering import Clusters, adjusted_rand_index, find_clusters
+from agentnet.analysis.perspectives.clustering import (
+    Clusters,
+    adjusted_rand_index,
+    find_clusters,
+    lead_by_chance,
+)
 from agentnet.analysis.perspectives.distances import (
     SquaredDistances,
     distances_to,
@@ -63,6 +68,7 @@ __all__ = [
     "find_clusters",
     "gaps",
     "iso_mirror",
+    "lead_by_chance",
     "moves",
     "polarization",
     "prompt_differences",
