@@ -130,7 +130,7 @@ def control_chart(
         allowance: Half the shift to be found soonest, in standard deviations.
         memory: How much values depend on the one before while nothing changes: the autoregressive coefficient
             of a normal series of which they are any rising function. 0 needs no such assumption. A chart for
-            independent values cries in a third of runs with a memory of 0.3; take it from a control run.
+            independent values cries in a quarter of runs with a memory of 0.3; take it from a control run.
         seed: Fixes the simulation.
 
     Raises:

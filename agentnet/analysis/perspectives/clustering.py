@@ -3,8 +3,8 @@
 With few models, mixtures chosen by the Bayesian information criterion find groups that are not there: of 10
 points from one Gaussian, full covariances make about nine groups. Three safeguards: one covariance for all
 groups, a least variance, and at most a group for every five models. They do not take the danger away: of
-points from one Gaussian they still divide, in 1, 2 and 5 dimensions, 17%, 44% and 89% of sets of 10, and 9%,
-17% and 36% of sets of 25. So a lead over one cluster can be asked for, as large as chance seldom gives.
+points from one Gaussian they still divide, in 1, 2 and 5 dimensions, 18%, 43% and 91% of sets of 10, and 9%,
+18% and 36% of sets of 25. So a lead over one cluster can be asked for, as large as chance seldom gives.
 """
 
 from __future__ import annotations
