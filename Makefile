@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 BIN := $(VENV)/bin
 
-.PHONY: run test lint types bench clean help
+.PHONY: run test test-vllm lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -14,10 +15,15 @@ run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agent
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --doctest-modules
+	$(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
+
+test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)
+	$(BIN)/python tests/vllm/tiny_server.py install $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python tests/vllm/tiny_server.py model build/tiny-model
+	VLLM_VENV=$(VLLM_VENV) VLLM_MODEL=build/tiny-model $(BIN)/python -m pytest tests/vllm -o faulthandler_timeout=0 --durations=0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -43,4 +49,4 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@ $(VENV)/.installed
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-vllm dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -11,13 +11,9 @@ takes 2.5 times as long to make.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from agentnet.errors import PluginError, near_miss
-
-ENTRY_POINT_GROUP = "agentnet.backends"
+from agentnet.plugins import Installed, PluginKind
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
@@ -93,6 +89,8 @@ class Backend(Protocol):
     Attributes:
         name: The plug-in's name; stands in the event log.
         model_name: The language model asked; stands in the event log and in the cache's key.
+
+    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing.
     """
 
     @property
@@ -131,8 +129,12 @@ class BackendPlugin(Protocol):
     about: str
     needs: str
 
-    def from_options(self, options: Mapping[str, object]) -> Backend:
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Backend:
         """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
+
+        Args:
+            options: The table.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
 
         Raises:
             ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
@@ -140,36 +142,12 @@ class BackendPlugin(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledBackend:
-    """A plug-in that can be found, loaded or not."""
+BACKENDS: Final[PluginKind[BackendPlugin]] = PluginKind(
+    "backend", "agentnet.backends", "agentnet.backend.BackendPlugin", see="agentnet backends"
+)
 
-    name: str
-    distribution: str
-    version: str
-    target: str
-    entry: EntryPoint
-
-    def load(self) -> BackendPlugin:
-        """Import the plug-in.
-
-        Raises:
-            PluginError: Importing it failed, or what it names is no backend plug-in.
-        """
-        try:
-            plugin = self.entry.load()
-        except Exception as error:
-            raise PluginError(
-                f"backend {self.name!r} of {self.distribution} {self.version} ({self.target}) cannot be "
-                f"loaded: {type(error).__name__}: {error}; mend or uninstall {self.distribution}"
-            ) from error
-        missing = [part for part in ("from_options", "about", "needs") if not hasattr(plugin, part)]
-        if missing:
-            raise PluginError(
-                f"backend {self.name!r} of {self.distribution} {self.version} ({self.target}) is no "
-                f"backend plug-in: it lacks {', '.join(missing)} (see agentnet.backend.BackendPlugin)"
-            )
-        return cast(BackendPlugin, plugin)
+InstalledBackend = Installed[BackendPlugin]
+"""A plug-in that can be found, loaded or not."""
 
 
 def installed_backends() -> dict[str, InstalledBackend]:
@@ -178,27 +156,21 @@ def installed_backends() -> dict[str, InstalledBackend]:
     Raises:
         PluginError: Two distributions bring a backend of the same name.
     """
-    found: dict[str, InstalledBackend] = {}
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        name, version = ("?", "?") if entry.dist is None else (entry.dist.name, entry.dist.version)
-        plugin = InstalledBackend(entry.name, name, version, entry.value, entry)
-        first = found.setdefault(entry.name, plugin)
-        if (first.distribution, first.target) != (plugin.distribution, plugin.target):
-            raise PluginError(
-                f"backend {entry.name!r} stands twice: in {first.distribution} ({first.target}) and in "
-                f"{plugin.distribution} ({plugin.target}); uninstall one of them"
-            )
-    return dict(sorted(found.items()))
+    return BACKENDS.installed()
 
 
-def make_backend(name: str, options: Mapping[str, object]) -> Backend:
+def make_backend(
+    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> Backend:
     """Make the backend called `name` from its options.
+
+    Args:
+        name: The plug-in's name.
+        options: Its table of the configuration.
+        environ: Where it looks up keys; none unless given.
 
     Raises:
         PluginError: No such plug-in, or it cannot be loaded.
         ConfigurationError: An option is unknown or impossible.
     """
-    known = installed_backends()
-    if name not in known:
-        raise PluginError(f"there is no backend {name!r}{near_miss(name, known)} (see: agentnet backends)")
-    return known[name].load().from_options(options)
+    return BACKENDS.load(name).from_options(options, environ or {})

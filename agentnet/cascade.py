@@ -16,7 +16,7 @@ import numpy as np
 
 from agentnet.events import Answered
 from agentnet.exposures import NEVER, AskingRule, Exposures, Ints, exposures, listeners
-from agentnet.journal import Asking, Decisions, Journal, Voice, draw_parameters
+from agentnet.journal import Asking, Decisions, Journal, Temperature, Voice, draw_parameters
 from agentnet.network import Network
 from agentnet.sampler import Question
 from agentnet.streams import Streams
@@ -30,14 +30,14 @@ class CascadeRules:
         steps: Steps after the seeding, >= 1.
         asking_rule: Which exposures are asked; see `agentnet.exposures`.
         max_seed_attempts: How many agents at most are asked to start; nobody is asked twice.
-        temperature: Lowest and highest sampling temperature; drawn uniformly for each decision.
+        temperature: What the sampling temperature of each decision is drawn from.
         ask_reasons: Whether every decision is explained after the realization.
     """
 
     steps: int
     asking_rule: AskingRule
     max_seed_attempts: int
-    temperature: tuple[float, float]
+    temperature: Temperature
     ask_reasons: bool = False
 
 

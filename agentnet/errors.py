@@ -11,6 +11,7 @@
     │   ├── StorageError           disk full, folder not writable
     │   ├── BackendError           what a backend may raise
     │   │   ├── TransientError         another try can help
+    │   │   │   └── ServerUnreachable      no server took the request
     │   │   ├── RequestRejected        this request can never succeed
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
@@ -118,11 +119,24 @@ class TransientError(BackendError):
         message: What happened.
         kind: A short stable word for counts and events, such as ``"rate_limit"``.
         retry_after_s: The server's own hint, in seconds.
+
+    Attributes:
+        took_s: How long the attempt took, in seconds, without the wait for its turn; None if nobody measured
+            it (the in-flight limit does).
     """
 
     def __init__(self, message: str, *, kind: str = "transient", retry_after_s: float | None = None) -> None:
         super().__init__(message, kind=kind)
         self.retry_after_s = retry_after_s
+        self.took_s: float | None = None
+
+
+class ServerUnreachable(TransientError):
+    """Nobody took the request: no connection came about, so nothing was asked and nothing is owed.
+
+    The call says nothing of the request, so it is no missing answer: retries wait for the server, and the run
+    stops, resumable, if it stays away.
+    """
 
 
 class RequestRejected(BackendError):
@@ -150,7 +164,15 @@ class BackendUnusable(BackendError):
 
 
 class RunStopped(WorldError):
-    """A bound or a policy that the user chose ended the run before its end."""
+    """A bound or a policy that the user chose ended the run before its end.
+
+    Attributes:
+        attempts: How many calls were made for the request that met the bound (a retrying wrapper sets it).
+        troubles: The kinds of trouble of those calls.
+    """
+
+    attempts: int = 0
+    troubles: tuple[str, ...] = ()
 
 
 class Interrupted(RunStopped):

@@ -36,6 +36,7 @@ class Tally:
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
         realizations: Finished realizations.
+        dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
     """
 
     n_decisions: int = 0
@@ -46,6 +47,7 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     realizations: int = 0
+    dollars: Callable[[], float | None] = lambda: 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +62,6 @@ class Asking:
     questions: Sequence[Question]
     temperatures: Sequence[float]
     seeds: Sequence[int]
-
-    def only(self, positions: Sequence[int]) -> Asking:
-        """Keep the draws at `positions`."""
-        fields = (self.agents, self.sources, self.repeats, self.questions, self.temperatures, self.seeds)
-        agents, sources, repeats, questions, temperatures, seeds = (
-            [field[i] for i in positions] for field in fields
-        )
-        return Asking(self.kind, self.step, agents, sources, repeats, questions, temperatures, seeds)  # type: ignore[arg-type] # the fields keep their order
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +81,33 @@ class Voice:
     judge_reason: Judge
 
 
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """What sampling temperatures are drawn from.
+
+    Attributes:
+        low: Lowest.
+        high: Highest.
+        levels: How many equally likely values the range is cut into (the middles of as many equal parts);
+            None for the whole range.
+    """
+
+    low: float
+    high: float
+    levels: int | None = None
+
+    def at(self, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn uniform numbers of [0, 1) into temperatures; same shape."""
+        if self.levels is not None:
+            quantiles = (np.floor(quantiles * self.levels) + 0.5) / self.levels
+        return self.low + (self.high - self.low) * quantiles
+
+
 def draw_parameters(
-    streams: Streams, key: tuple[str, int, int], positions: NDArray[Any], temperature: tuple[float, float]
+    streams: Streams,
+    key: tuple[str, int, int],
+    positions: NDArray[Any],
+    temperature: Temperature,
 ) -> tuple[list[float], list[int]]:
     """Draw the temperature and the seed of each draw of a step.
 
@@ -96,14 +115,13 @@ def draw_parameters(
         streams: The run's random streams.
         key: Kind, realization and step of the draws.
         positions: The place of each draw in the step's stream, shape ``(n_draws,)``: what makes it itself.
-        temperature: Lowest and highest.
+        temperature: What temperatures are drawn from.
 
     Returns:
         Temperatures and seeds, a list each.
     """
     words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
-    low, high = temperature
-    return (low + (high - low) * uniform(words[1])).tolist(), request_seeds(words[0]).tolist()
+    return temperature.at(uniform(words[1])).tolist(), request_seeds(words[0]).tolist()
 
 
 class Journal:
@@ -147,24 +165,20 @@ class Journal:
             StorageError: The log cannot be written.
         """
         n_draws = len(asking.agents)
-        decisions = np.full(n_draws, -1, dtype=np.int8)
-        positions: Sequence[int] = range(n_draws)
+        decisions = [-1] * n_draws
+        todo: Sequence[int] = range(n_draws)
         known = self._recorded.get((asking.kind, asking.step))
         if known:
-            positions = self._take_recorded(asking, known, decisions)
-            asking = asking.only(positions)
-        if len(positions):
-            fresh = [-1] * len(positions)
-            try:
-                await self._sampler.draw(self._draws(asking, judge, fresh))
-            finally:
-                # What was answered and paid is kept, also when another draw of the step ended the run.
-                await self.log.flush()
-            decisions[positions] = fresh
-        return decisions
+            todo = self._take_recorded(asking, known, decisions)
+        try:
+            await self._sampler.draw(self._draws(asking, judge, decisions, todo))
+        finally:
+            # What was answered and paid is kept, also when another draw of the step ended the run.
+            await self.log.flush()
+        return np.array(decisions, dtype=np.int8)
 
     def _take_recorded(
-        self, asking: Asking, known: dict[tuple[int, int, int], int], decisions: Decisions
+        self, asking: Asking, known: dict[tuple[int, int, int], int], decisions: list[int]
     ) -> list[int]:
         """Fill in the recorded decisions; return the positions of the others."""
         rest = []
@@ -179,7 +193,7 @@ class Journal:
                 self.tally.n_missing += counts and decision < 0
         return rest
 
-    def _draws(self, asking: Asking, judge: Judge, fresh: list[int]) -> Draws:
+    def _draws(self, asking: Asking, judge: Judge, decisions: list[int], todo: Sequence[int]) -> Draws:
         realization, kind, step = self.realization, asking.kind, asking.step
         agents, sources, repeats = asking.agents, asking.sources, asking.repeats
         questions, temperatures = asking.questions, asking.temperatures
@@ -194,7 +208,7 @@ class Journal:
             if missing is not None or answer.troubles:
                 self._add_troubles(asking, i, answer)
             if decision is not None:
-                fresh[i] = decision
+                decisions[i] = decision
             reply = None if text is None else reply_number(text, rationale, model, fingerprint)
             add_event(
                 (
@@ -238,6 +252,7 @@ class Journal:
             asking.seeds,
             judge,
             record,
+            todo,
         )
 
     def _add_troubles(self, asking: Asking, i: int, answer: Answer) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentnet.journal import Asking, Journal, Voice, draw_parameters
+from agentnet.journal import Asking, Journal, Temperature, Voice, draw_parameters
 from agentnet.profiles import N_PROFILES
 from agentnet.streams import Streams
 
@@ -20,14 +20,14 @@ class Ratios:
 
     Attributes:
         n_repeats: Decisions of each profile.
-        temperature: Lowest and highest sampling temperature; drawn uniformly for each decision.
+        temperature: What the sampling temperature of each decision is drawn from.
         voice: What is asked and how replies are understood.
         streams: The run's random streams.
         journal: Asks and records.
     """
 
     n_repeats: int
-    temperature: tuple[float, float]
+    temperature: Temperature
     voice: Voice
     streams: Streams
     journal: Journal

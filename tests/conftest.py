@@ -17,7 +17,7 @@ import pytest
 
 from agentnet.backend import Backend, make_backend
 from agentnet.cli import main
-from agentnet.config import EngineSettings, LogSettings, Settings
+from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.events import EventLog, Run, create_log
 from agentnet.experiment import Experiment, Source
 from agentnet.runner import Prepared, Runner, create
@@ -85,17 +85,24 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
     """
 
     def new_run(
-        *experiments: Experiment, seed: int = 0, log: dict[str, Any] | None = None, **engine: Any
+        *experiments: Experiment,
+        seed: int = 0,
+        log: dict[str, Any] | None = None,
+        stack: dict[str, Any] | None = None,
+        **engine: Any,
     ) -> Prepared:
+        folder = tmp_path_factory.mktemp("played") / "run"
         settings = Settings(
             seed=seed,
+            runs=folder.parent,
+            # One double's answers are not another's of that name: no cache unless a test wants it.
+            stack=StackSettings(**{"cache": False} | (stack or {})),
             engine=EngineSettings(**engine),
             log=LogSettings(parquet=False, **(log or {})),
         )
         items = tuple(experiments[0].choose_news(seed))
         prompts = tuple(experiment.load_prompts() for experiment in experiments)
         plan = make_plan(experiments, len(items))
-        folder = tmp_path_factory.mktemp("played") / "run"
         prepared = Prepared(folder, settings, experiments, prompts, items, plan)
         create(prepared, Source(Path("made_by_a_test.py"), ""), backend="test", model_name="test-1")
         return prepared

@@ -23,7 +23,7 @@ class Echo:
         self.options = options
 
     @classmethod
-    def from_options(cls, options):
+    def from_options(cls, options, environ):
         if "volume" in options:
             raise ConfigurationError("backend.volume is no option of the echo")
         return cls(dict(options))

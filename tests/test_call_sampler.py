@@ -47,6 +47,7 @@ def draws(n_draws, record, **changes):
         "seeds": [2**63 - 1 - i for i in numbers],
         "judge": judge,
         "record": record,
+        "todo": numbers,
     }
     return Draws(**(fields | changes))
 

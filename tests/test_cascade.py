@@ -17,7 +17,7 @@ from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, Transi
 from agentnet.events import Answered
 from agentnet.events.schema import columns
 from agentnet.exposures import AskingRule
-from agentnet.journal import Journal, Tally, Voice
+from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network, random_regular
 from agentnet.prompts import Verdict
 from agentnet.sampler import CallSampler, Pool, Question
@@ -107,7 +107,7 @@ def play(network, script, *, workers=8, max_asks=1, seed=0, stop_on_missing=Fals
         "steps": 20,
         "asking_rule": "always",
         "max_seed_attempts": network.n_agents,
-        "temperature": (0.7, 1.3),
+        "temperature": Temperature(0.7, 1.3),
         **rules,
     }
 
@@ -444,7 +444,7 @@ def test_temperatures_are_uniform_between_the_bounds_and_seeds_are_never_used_tw
 
 
 def test_a_constant_temperature_is_exactly_that():
-    played = play(random_regular(12, 3, seed=2), lambda _: "yes", temperature=(0.1, 0.1))
+    played = play(random_regular(12, 3, seed=2), lambda _: "yes", temperature=Temperature(0.1, 0.1))
     assert {event.temperature for event in played.events} == {0.1}
 
 

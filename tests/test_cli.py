@@ -346,7 +346,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_prints_the_command_that_resumes(c
     assert f"agentnet run --resume {folder}" in err
     assert "Traceback" not in err
     incidents = Run(folder).rows("SELECT kind FROM incidents ORDER BY incident")[1]
-    assert incidents == [("started",), ("stopped",)]
+    assert incidents == [("started",), ("stopped",), ("spent",)]
     resumed = json.loads(command("run", "--resume", folder, "--json", "-S", "backend.latency_s=0").out)
     unbroken = json.loads(command("run", small, "--json").out)
     assert resumed["digest"] == unbroken["digest"]

@@ -54,7 +54,7 @@ def test_without_any_layer_the_defaults_hold(load):
     }
     assert settings.sampler.mode == "call"
     assert settings.log.model_dump() == {"group_rows": 1000, "group_s": 0.25, "parquet": True}
-    assert settings.news.model_dump() == {"path": None, "kind": None, "columns": {}}
+    assert settings.news.model_dump() == {"path": None, "kind": None, "columns": {}, "severity": None}
     assert settings.experiment.overrides == {}
 
 
@@ -75,6 +75,7 @@ def test_every_section_can_be_set_in_the_file(load):
             [news]
             path = "news.csv"
             kind = "acled"
+            severity = "labels.csv"
             [news.columns]
             text = "notes"
             [experiment]
@@ -91,6 +92,7 @@ def test_every_section_can_be_set_in_the_file(load):
         "path": Path("news.csv"),
         "kind": "acled",
         "columns": {"text": "notes"},
+        "severity": Path("labels.csv"),
     }
     assert settings.experiment.overrides == {"repeats": 2, "network_options": {"rewiring": 0.1}}
 

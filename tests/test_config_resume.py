@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agentnet.config import Flag, Settings, configuration_for_resume, load_configuration
+from agentnet.config import Flag, Settings, StackSettings, configuration_for_resume, load_configuration
 from agentnet.config.secrets import looks_secret
 from agentnet.config.sections import may_change, section_of
 from agentnet.errors import ConfigurationError
@@ -196,6 +196,7 @@ def test_only_settings_of_how_the_work_is_done_are_marked_as_such():
         "log.group_rows",
         "log.group_s",
         "log.parquet",
+        *(f"stack.{name}" for name in StackSettings.model_fields),
     }
 
 

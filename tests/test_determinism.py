@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -25,6 +25,7 @@ from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunSto
 from agentnet.events import LOG_NAME
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment, Source
 from agentnet.exposures import AskingRule
+from agentnet.journal import Tally
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare
 from agentnet.streams import mix
@@ -35,6 +36,14 @@ DESIGN = {"items_per_severity": 1, "n_agents": 16, "degree": 3, "steps": 5, "rat
 
 COMMAND = "from agentnet.cli import main; main()"
 KEYS = "realization, kind, step, agent, source, repeat"
+
+
+class Whole(NamedTuple):
+    """A run that was played without a break."""
+
+    digest: str
+    asked: Counter
+    tally: Tally
 
 
 class Mock:
@@ -94,20 +103,21 @@ def copied(blank, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(copied):
-    """The digest of each family's run, played by one worker without a break."""
+    """Each family's run, played by one worker without a break: its digest, its requests and its tally."""
     found = {}
     for family in ("cascade", "ratio"):
         prepared = copied(family, workers=1, realizations_at_once=1)
         backend = Mock()
-        asyncio.run(Runner(prepared, backend).play())
-        found[family] = Run(prepared.folder).digest(), Counter(backend.asked)
+        runner = Runner(prepared, backend)
+        asyncio.run(runner.play())
+        found[family] = Whole(Run(prepared.folder).digest(), Counter(backend.asked), runner.tally)
     return found
 
 
 def test_another_seed_is_another_run(copied, whole, new_run):
     other = new_run(*copied().experiments, seed=4, max_asks=2)
     asyncio.run(Runner(other, Mock()).play())
-    assert Run(other.folder).digest() != whole["cascade"][0]
+    assert Run(other.folder).digest() != whole["cascade"].digest
 
 
 # How it is played
@@ -130,7 +140,7 @@ ways = st.fixed_dictionaries(
 def test_workers_latency_order_and_log_groups_never_change_the_run(copied, whole, way, number, family):
     prepared, backend = copied(family, **way), Mock(number)
     asyncio.run(Runner(prepared, backend).play())
-    assert (Run(prepared.folder).digest(), Counter(backend.asked)) == whole[family]
+    assert (Run(prepared.folder).digest(), Counter(backend.asked)) == whole[family][:2]
 
 
 STRINGS = """
@@ -172,10 +182,13 @@ def rows_of(folder):
 
 
 def sittings(prepared, cuts, break_off):
-    """Play, broken off at the cuts' requests, until the run is finished; give the requests of each sitting.
+    """Play, broken off at the cuts' requests, until the run is finished.
 
     Args:
         break_off: (runner, task that plays it) -> what a backend calls to break the sitting off.
+
+    Returns:
+        The requests of each sitting, and the tally of the last.
     """
     found, kept = [], {}
     for number, cut in enumerate([*cuts, None]):
@@ -195,7 +208,7 @@ def sittings(prepared, cuts, break_off):
         kept = recorded
         found.append(backend.asked)
         if Run(prepared.folder).meta["status"] == "finished":
-            return found
+            return found, runner.tally
     raise AssertionError("the last sitting did not finish the run")
 
 
@@ -240,8 +253,11 @@ cuts = st.lists(st.integers(1, 150), min_size=1, max_size=8)
 @example(cuts=[1, 1, 2, 3, 5, 8, 13, 21, 34, 55], way={"workers": 3})
 def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, whole, cuts, way):
     prepared = copied(**way)
-    asked = sum((Counter(sitting) for sitting in sittings(prepared, cuts, interrupt)), Counter())
-    assert (Run(prepared.folder).digest(), asked) == whole["cascade"]
+    asked, tally = sittings(prepared, cuts, interrupt)
+    assert Run(prepared.folder).digest() == whole["cascade"].digest
+    assert sum(map(Counter, asked), Counter()) == whole["cascade"].asked
+    spent = {"n_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "dollars": None}
+    assert replace(tally, **spent) == replace(whole["cascade"].tally, **spent)
 
 
 @settings(max_examples=3)
@@ -249,9 +265,9 @@ def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, wh
 @pytest.mark.parametrize("break_off", [cancel, cancel_again_and_again, interrupt_then_cancel, fail])
 def test_a_run_that_is_broken_off_anywhere_ends_as_the_whole(copied, whole, break_off, cuts, way, family):
     prepared = copied(family, **way)
-    asked = sittings(prepared, cuts, break_off)
-    assert Run(prepared.folder).digest() == whole[family][0]
-    assert set().union(*asked) == whole[family][1].keys()
+    asked, _ = sittings(prepared, cuts, break_off)
+    assert Run(prepared.folder).digest() == whole[family].digest
+    assert set().union(*asked) == whole[family].asked.keys()
 
 
 def test_a_policy_that_stops_at_missing_answers_records_none_of_them(copied):
@@ -270,7 +286,7 @@ def test_a_run_stopped_at_missing_answers_and_gone_on_without_the_policy_ends_as
         asyncio.run(Runner(prepared, Mock()).play())
     keep_going = copied(workers=4).settings
     asyncio.run(Runner(replace(prepared, settings=keep_going), Mock()).play())
-    assert Run(prepared.folder).digest() == whole["cascade"][0]
+    assert Run(prepared.folder).digest() == whole["cascade"].digest
 
 
 class Breaks(CascadeExperiment):
@@ -417,6 +433,7 @@ from agentnet.config import Settings
 from agentnet.events import LOG_NAME
 from agentnet.events.read import reading
 from agentnet.experiment import Source
+from agentnet.journal import Tally
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare, reopen
 

@@ -17,7 +17,7 @@ from agentnet.backend import Reply, make_backend
 from agentnet.errors import BackendUnusable, RunStopped, StorageError, TransientError
 from agentnet.events import LOG_NAME, EventLog, Run
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
-from agentnet.journal import Asking, Journal, Tally, draw_parameters
+from agentnet.journal import Asking, Journal, Tally, Temperature, draw_parameters
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
 from agentnet.sampler import CallSampler, Pool, Question
@@ -223,19 +223,13 @@ def test_in_flight_answers_are_recorded_when_a_missing_one_stops_the_run(new_log
 
 def test_a_draws_parameters_depend_on_its_own_position_alone():
     streams, key = Streams(3), ("exposure", 5, 2)
-    temperatures, seeds = draw_parameters(streams, key, np.arange(100), (0.7, 1.3))
+    temperatures, seeds = draw_parameters(streams, key, np.arange(100), Temperature(0.7, 1.3))
     for positions in ([7], [99, 0, 41]):
-        of_few = draw_parameters(streams, key, np.array(positions), (0.7, 1.3))
+        of_few = draw_parameters(streams, key, np.array(positions), Temperature(0.7, 1.3))
         assert of_few == ([temperatures[i] for i in positions], [seeds[i] for i in positions])
     assert len(set(seeds)) == len(set(temperatures)) == 100
     assert all(0.7 <= temperature < 1.3 for temperature in temperatures)
     assert {type(value) for value in (*temperatures, *seeds)} == {float, int}
-
-
-def test_only_keeps_each_field_of_the_chosen_draws():
-    fields = [[f"{name}{i}" for i in range(4)] for name in ("a", "s", "r", "q", "t", "e")]
-    kept = Asking("seed", 0, *fields).only([3, 1])
-    assert kept == Asking("seed", 0, *([field[3], field[1]] for field in fields))
 
 
 # When the log cannot be written

@@ -68,6 +68,11 @@ def test_an_edge_list_gives_the_network_that_was_written(edges, data, tmp_path_f
     assert network == Network.from_edges(wanted, len(order))
 
 
+def test_below_a_header_every_row_is_an_edge(write):
+    network = read_network(write("source,target\nX,Y\n0,00\n", "net.csv"))
+    assert network.labels == ("X", "Y", "0", "00")
+
+
 def test_numbered_nodes_keep_their_numbers_whatever_their_order(write):
     network = read_network(write("3 1\n0 3\n2 0\n", "net.txt"))
     assert network.labels is None

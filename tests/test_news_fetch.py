@@ -386,6 +386,15 @@ def test_a_failure_on_a_later_page_leaves_no_file(serve, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C interrupt, as in any program; workers that play tests side by side ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_leaves_no_half_file(serve, tmp_path):
     at_second_page = []
 

@@ -91,7 +91,7 @@ def test_the_command_shows_counts_warnings_and_licence_as_tables(export):
         "licence:",
     ):
         assert words in result.stdout
-    assert "problem" not in result.stdout
+    assert "problem: " not in result.stdout
 
 
 def test_the_command_writes_the_report_as_json(export):
@@ -109,7 +109,7 @@ def test_an_unusable_file_is_shown_and_then_refused_with_the_first_problem(bad, 
     result = validate(bad, *options)
     assert isinstance(result.exception, InputError)
     assert result.exception.exit_code == 2
-    assert "3 bad rows, the first being: " in str(result.exception)
+    assert "; problems: 3, the first being: " in str(result.exception)
     assert "row 3, field 'text': is empty" in str(result.exception)
     assert "row 6" in result.stdout
 

@@ -11,9 +11,11 @@ import sys
 import click
 
 import agentnet
+from agentnet.cli.bench import bench
 from agentnet.cli.look import backends, config, export, ls, query, show
 from agentnet.cli.news import news
 from agentnet.cli.run import check, run
+from agentnet.cli.serve import serve
 from agentnet.errors import AgentnetError
 
 
@@ -30,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, ls, show, query, export, backends, config, news):
+for command in (run, check, ls, show, query, export, backends, config, news, serve, bench):
     cli.add_command(command)
 
 

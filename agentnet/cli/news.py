@@ -61,21 +61,24 @@ def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> 
 @click.option(
     "--kind", type=click.Choice(tuple(RECIPES)), help="The format, instead of what the header says."
 )
+@click.option("--severity", type=_FILE, help="File of labels (id, severity) in the place of its severities.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
-def validate(file: Path, columns: tuple[str, ...], kind: str | None, as_json: bool) -> None:
+def validate(
+    file: Path, columns: tuple[str, ...], kind: str | None, severity: Path | None, as_json: bool
+) -> None:
     """Check a news file: ACLED's export, UCDP's GED, or any CSV or JSON Lines table."""
     from rich.console import Console
 
     from agentnet.news.validate import validate_news
 
-    report = validate_news(file, columns=column_map(columns), kind=kind)
+    report = validate_news(file, columns=column_map(columns), kind=kind, severity=severity)
     if as_json:
         click.echo(report.to_json())
     else:
         _show(report, Console())
     if not report.usable:
         raise InputError(
-            f"the file cannot be used as it is: {len(report.problems)} bad rows, the first being: "
+            f"the file cannot be used as it is; problems: {len(report.problems)}, the first being: "
             f"{report.problems[0]}"
         )
 
@@ -150,7 +153,7 @@ def _facts(report: NewsReport) -> list[tuple[str, str]]:
         ("format", report.kind),
         ("usable", "yes" if report.usable else "no"),
         ("items", str(report.n_items)),
-        ("bad rows", str(len(report.problems))),
+        ("problems", str(len(report.problems))),
         ("dates", f"{report.first_date} to {report.last_date}" if report.first_date else "none"),
         ("items without a date", str(report.n_undated)),
         ("text length", lengths),

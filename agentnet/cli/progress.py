@@ -46,8 +46,16 @@ def summary(tally: Tally) -> str:
     share = tally.n_engaged / tally.n_agents if tally.n_agents else 0.0
     return (
         f"engaged {tally.n_engaged:,} ({share:.0%}) · decisions {tally.n_decisions:,} · "
-        f"missing {tally.n_missing:,} · calls {tally.n_calls:,}"
+        f"missing {tally.n_missing:,} · calls {tally.n_calls:,}{_cost(tally)}"
     )
+
+
+def _cost(tally: Tally) -> str:
+    """Say what was spent; an unknown price is said, not guessed. A run that cost nothing says nothing."""
+    dollars = tally.dollars()
+    if dollars == 0.0:
+        return ""
+    return " · cost unknown" if dollars is None else f" · ${dollars:,.4f}"
 
 
 async def _bar(tally: Tally, n_realizations: int) -> None:

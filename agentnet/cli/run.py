@@ -14,32 +14,48 @@ from pathlib import Path
 import click
 
 from agentnet.backend import Backend, make_backend
-from agentnet.cli.common import find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.progress import progress, summary
-from agentnet.config import Settings, configuration_for_resume
+from agentnet.config import Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
 from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen
 from agentnet.runner.estimate import Estimate, estimate
+from agentnet.stack import Price, price_list
 
-_NAMED = (
-    ("--backend", "backend.name"),
-    ("--model", "backend.model"),
-    ("--seed", "seed"),
-    ("--news", "news.path"),
-)
+_NAMED = {
+    "backend": ("--backend", "backend.name"),
+    "model": ("--model", "backend.model"),
+    "seed": ("--seed", "seed"),
+    "news": ("--news", "news.path"),
+    "max_cost": ("--max-cost", "stack.max_cost"),
+    "max_calls": ("--max-calls", "stack.max_calls"),
+}
+
+
+def named_options(function: Decorated) -> Decorated:
+    """Add the options that stand for a setting each."""
+    for option in (
+        click.option("--backend", help="Backend that answers; see: agentnet backends."),
+        click.option("--model", help="Model name, for backends that have several."),
+        click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn."),
+        click.option(
+            "--news",
+            type=click.Path(path_type=Path),
+            help="File of news items (ACLED, UCDP, CSV, JSON Lines).",
+        ),
+        click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
+        click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
+    ):
+        function = option(function)
+    return function
 
 
 @click.command()
 @click.argument("target", metavar="FILE[:Class]", required=False)
-@click.option("--backend", help="Backend that answers; see: agentnet backends.")
-@click.option("--model", help="Model name, for backends that have several.")
-@click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn.")
-@click.option(
-    "--news", type=click.Path(path_type=Path), help="File of news items (ACLED, UCDP, CSV, JSON Lines)."
-)
+@named_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
@@ -49,16 +65,13 @@ _NAMED = (
 @setting_options
 def run(
     target: str | None,
-    backend: str | None,
-    model: str | None,
-    seed: int | None,
-    news: Path | None,
     out: Path | None,
     resume: str | None,
     as_json: bool,
     quiet: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
+    **named: object,
 ) -> None:
     """Play an experiment file, or resume a run.
 
@@ -70,7 +83,7 @@ def run(
       agentnet run experiments/news_cascade.py --news my_acled_export.csv
       agentnet run --resume last
     """
-    flags = [(f, k, v) for (f, k), v in zip(_NAMED, (backend, model, seed, news), strict=True)]
+    flags = [(*_NAMED[name], value) for name, value in named.items()]
     if resume is not None:
         prepared = _resumed(resume, target, out, config_file, assignments, flags)
         answering = _backend(prepared.settings)
@@ -129,7 +142,8 @@ def _resumed(
 
 
 def _backend(settings: Settings) -> Backend:
-    return make_backend(settings.backend.name, settings.backend.options)
+    environ = secrets_environ(Path.cwd(), os.environ)
+    return make_backend(settings.backend.name, settings.backend.options, environ)
 
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
@@ -179,6 +193,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
+        "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
         "digest": run.digest(),
     }
@@ -190,35 +205,30 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
 
 @click.command()
 @click.argument("target", metavar="FILE[:Class]")
-@click.option("--backend", help="Backend that would answer.")
-@click.option("--model", help="Model name, for backends that have several.")
-@click.option("--seed", type=int, help="The run's seed.")
-@click.option("--news", type=click.Path(path_type=Path), help="File of news items.")
+@named_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @setting_options
 def check(
     target: str,
-    backend: str | None,
-    model: str | None,
-    seed: int | None,
-    news: Path | None,
     as_json: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
+    **named: object,
 ) -> None:
     """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody."""
-    flags = [(f, k, v) for (f, k), v in zip(_NAMED, (backend, model, seed, news), strict=True)]
+    flags = [(*_NAMED[name], value) for name, value in named.items()]
     settings = load(config_file, assignments, flags).settings
     prepared = prepare(Source.read(target), settings, Path(os.devnull))
     answering = _backend(settings)
     found = asyncio.run(estimate(prepared))
+    price = price_list(settings.stack).of(answering.model_name)
     if as_json:
-        print_json({"backend": answering.name, "model": answering.model_name, **found.as_dict()})
+        print_json({"backend": answering.name, "model": answering.model_name, **_costs(found, price)})
     else:
-        _print_check(prepared, answering, found)
+        _print_check(prepared, answering, found, price)
 
 
-def _print_check(prepared: Prepared, answering: Backend, found: Estimate) -> None:
+def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
     first = prepared.experiments[0]
     click.echo(f"{type(first).__name__} on {answering.name} ({answering.model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(first.design().items()))
@@ -226,5 +236,11 @@ def _print_check(prepared: Prepared, answering: Backend, found: Estimate) -> Non
         click.echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
             click.echo(f"[{role}]\n{content}\n")
-    print_table(("estimate", "value"), [row for row in found.as_dict().items() if row[0] != "prompts"])
+    print_table(("estimate", "value"), [row for row in _costs(found, price).items() if row[0] != "prompts"])
     click.echo(found.how)
+
+
+def _costs(found: Estimate, price: Price | None) -> dict[str, object]:
+    """Add the price to an estimate; an unknown one is said, not guessed."""
+    dollars = None if price is None else price.cost(found.prompt_tokens, found.completion_tokens)
+    return {**found.as_dict(), "dollars": dollars if dollars is not None else "unknown: state stack.prices"}

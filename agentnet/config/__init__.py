@@ -32,9 +32,11 @@ from agentnet.config.sections import (
     ExperimentSettings,
     LogSettings,
     NewsSettings,
+    PriceSettings,
     SamplerSettings,
     Section,
     Settings,
+    StackSettings,
 )
 from agentnet.config.values import parse_value, toml_text
 
@@ -46,10 +48,12 @@ __all__ = [
     "Flag",
     "LogSettings",
     "NewsSettings",
+    "PriceSettings",
     "Row",
     "SamplerSettings",
     "Section",
     "Settings",
+    "StackSettings",
     "configuration_for_resume",
     "load_configuration",
     "parse_value",

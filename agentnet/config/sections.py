@@ -127,8 +127,24 @@ class SamplerSettings(Section):
     """How decisions are drawn from the model."""
 
     mode: Annotated[
-        Literal["call"], Field(description="how decisions are drawn: 'call' is one request for each")
+        Literal["call", "choices", "logprobs"],
+        Field(description="'call': a request a draw; 'choices': many draws a request; 'logprobs': from odds"),
     ] = "call"
+    n_at_most: Annotated[
+        int, Field(ge=1, le=10_000, description="draws asked for by one request at most, in mode choices")
+    ] = 64
+    temperature_levels: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="levels that a temperature range is cut into; default: none in mode call, else 4",
+        ),
+    ] = None
+
+    @property
+    def levels(self) -> int | None:
+        """Levels in force; None: temperatures are drawn from the whole range."""
+        return 4 if self.temperature_levels is None and self.mode != "call" else self.temperature_levels
 
 
 class LogSettings(Section):
@@ -149,6 +165,90 @@ class LogSettings(Section):
     ] = True
 
 
+class PriceSettings(Section):
+    """What a model costs."""
+
+    input: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million prompt tokens")
+    ]
+    output: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million completion tokens")
+    ]
+
+
+class StackSettings(Section):
+    """What stands between the engine and the backend: cache, retries, budget, rate limits."""
+
+    cache: Annotated[bool, Field(description="whether replies are remembered on disk"), OPERATIONAL] = True
+    cache_folder: Annotated[
+        FilePath | None, Field(description="where, if not in RUNS/.cache"), OPERATIONAL
+    ] = None
+    requests_per_minute: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="bound on requests a minute, above 0"),
+        OPERATIONAL,
+    ] = None
+    tokens_per_minute: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False, description="bound on tokens a minute, in and out, above 0"),
+        OPERATIONAL,
+    ] = None
+    max_in_flight: Annotated[
+        int | None,
+        Field(ge=1, description="bound on requests in flight, at least 1; default: engine.workers"),
+        OPERATIONAL,
+    ] = None
+    min_in_flight: Annotated[
+        int,
+        Field(ge=1, description="requests in flight that an overloaded server still gets, at least 1"),
+        OPERATIONAL,
+    ] = 1
+    start_in_flight: Annotated[
+        int | None,
+        Field(ge=1, description="requests in flight at first, at least 1; default: the bound"),
+        OPERATIONAL,
+    ] = None
+    max_attempts: Annotated[
+        int, Field(ge=1, le=100, description="calls made for one request at most, 1 to 100"), OPERATIONAL
+    ] = 6
+    max_wait_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="longest wait between two attempts, in seconds, above 0; a server may ask for more",
+        ),
+        OPERATIONAL,
+    ] = 60.0
+    give_up_after_s: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="no attempt later than this after the first failed, in seconds, above 0",
+        ),
+        OPERATIONAL,
+    ] = 900.0
+    max_calls: Annotated[
+        int | None, Field(ge=0, description="bound on calls of the whole run, from 0"), OPERATIONAL
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        Field(ge=0, description="bound on tokens of the whole run, in and out, from 0"),
+        OPERATIONAL,
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        Field(ge=0, allow_inf_nan=False, description="bound on the whole run's cost, in US dollars, from 0"),
+        OPERATIONAL,
+    ] = None
+    prices: Annotated[
+        dict[str, PriceSettings],
+        Field(description="model name -> {input, output} in US dollars for a million tokens"),
+        OPERATIONAL,
+    ] = {}
+
+
 class NewsSettings(Section):
     """Where the news items come from, if not from the experiment."""
 
@@ -159,6 +259,10 @@ class NewsSettings(Section):
     columns: Annotated[
         dict[str, str], Field(description="which column of that file holds which field of a news item")
     ] = {}
+    severity: Annotated[
+        FilePath | None,
+        Field(description="file of labels (id, severity) that take the place of the items' severities"),
+    ] = None
 
 
 class ExperimentSettings(FreeSection):
@@ -182,6 +286,7 @@ class Settings(Section):
     backend: Annotated[BackendSettings, Field(description="which backend answers")] = BackendSettings()
     engine: Annotated[EngineSettings, Field(description="how the engine asks")] = EngineSettings()
     sampler: Annotated[SamplerSettings, Field(description="how decisions are drawn")] = SamplerSettings()
+    stack: Annotated[StackSettings, Field(description="what stands around the backend")] = StackSettings()
     log: Annotated[LogSettings, Field(description="how the event log is written")] = LogSettings()
     news: Annotated[NewsSettings, Field(description="where the news items come from")] = NewsSettings()
     experiment: Annotated[ExperimentSettings, Field(description="overrides of the design")] = (

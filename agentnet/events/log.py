@@ -235,7 +235,7 @@ class EventLog:
         self.add("meta", [(key, _json(value)) for key, value in values.items()])
 
     def add_incident(self, incident: str, **detail: object) -> None:
-        """Record that the run started, was resumed, stopped or finished."""
+        """Record what befell the run: that it started, was resumed, stopped or finished, what it spent."""
         self.add("incidents", [(None, incident, _json(detail), time.time())])
 
     def is_prompt_known(self, number: int) -> bool:

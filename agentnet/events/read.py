@@ -82,7 +82,7 @@ class Run:
             rows = connection.execute("SELECT key, value FROM meta").fetchall()
         try:
             return {key: json.loads(value) for key, value in rows}
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise RunFolderError(
                 f"{self.path} is damaged: table meta holds what is no JSON ({error})"
             ) from error

@@ -118,7 +118,7 @@ TABLES: dict[str, str] = {
     """,
     "incidents": """
         incident INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,                -- started, resumed, stopped, finished
+        kind TEXT NOT NULL,                -- started, resumed, stopped, finished, spent, in flight, cache
         detail TEXT NOT NULL,              -- JSON
         at REAL NOT NULL
     """,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from agentnet.errors import DesignError, near_miss
-from agentnet.news import NewsItem, choose, load_news, sample_news
+from agentnet.news import NewsItem, choose, load_news, sample_news, with_severity
 from agentnet.profiles import Profile
 from agentnet.prompts import (
     Messages,
@@ -44,6 +44,8 @@ class Experiment:
         news_columns: Column map for a file that is neither ACLED's nor UCDP's, such as
             ``{"text": "body"}``.
         news_kind: Format of that file (``acled``, ``ucdp``, ``table``), if its head does not tell.
+        news_severity: A file of labels (``id``, ``severity``) that take the place of the items' severities,
+            such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
         items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
         temperature: Sampling temperature: a number, or (lowest, highest) to draw from uniformly.
         max_tokens: Bound on the tokens of a reply.
@@ -62,6 +64,7 @@ class Experiment:
     news: str | Path = "synthetic"
     news_columns: Mapping[str, str] = MappingProxyType({})
     news_kind: str | None = None
+    news_severity: Path | None = None
     items_per_severity: int = 5
     temperature: float | tuple[float, float] = (0.7, 1.3)
     max_tokens: int = 256
@@ -120,8 +123,15 @@ class Experiment:
         """
         if self.news == "synthetic":
             items = sample_news().items
+            if self.news_severity is not None:
+                items = with_severity(items, self.news_severity)
         else:
-            items = load_news(Path(self.news), columns=self.news_columns, kind=self.news_kind).items
+            items = load_news(
+                Path(self.news),
+                columns=self.news_columns,
+                kind=self.news_kind,
+                severity=self.news_severity,
+            ).items
         return choose(items, self.items_per_severity, seed) if self.items_per_severity else items
 
     def load_prompts(self) -> PromptSet:

@@ -134,7 +134,6 @@ class _EdgeList:
         if not self.row:
             raise InputError("there are no edges in it", path=self.path)
         u, v = np.array(self.u), np.array(self.v)
-        self._refuse_hidden_header(u, v)
         self._refuse_loops(u, v)
         self._refuse_doubles(u, v)
         order, labels = number_names(list(self.names))
@@ -165,8 +164,12 @@ class _EdgeList:
                 row=self.row[second],
             )
 
-    def _refuse_hidden_header(self, u: NDArray[np.int64], v: NDArray[np.int64]) -> None:
-        # Read as an edge, an unknown header would add two agents whom nobody would ever miss.
+    def refuse_hidden_header(self) -> None:
+        """Refuse a first edge of two words before nothing but numbers.
+
+        Read as an edge, an unknown header would add two agents whom nobody would ever miss.
+        """
+        u, v = np.array(self.u), np.array(self.v)
         names = list(self.names)
         first, others = names[:2], names[2:]
         alone = len(u) > 1 and not ((u[1:] < 2) | (v[1:] < 2)).any()
@@ -191,7 +194,10 @@ def _read_edge_list(path: Path) -> Network:
                 header = (names[0], names[1])
                 continue
         edges.add(row, _fields(path, row, line, split))
-    _refuse_ambiguous_header(edges, header)
+    if header is None:
+        edges.refuse_hidden_header()
+    else:
+        _refuse_ambiguous_header(edges, header)
     return edges.network()
 
 
@@ -199,8 +205,8 @@ def _is_header(names: Sequence[str]) -> bool:
     return tuple(name.lower() for name in names) in HEADERS
 
 
-def _refuse_ambiguous_header(edges: _EdgeList, header: tuple[str, str] | None) -> None:
-    clash = next((name for name in header or () if name in edges.names), None)
+def _refuse_ambiguous_header(edges: _EdgeList, header: tuple[str, str]) -> None:
+    clash = next((name for name in header if name in edges.names), None)
     if clash is not None:
         raise InputError(
             f"the first row looks like a header, but {clash!r} is a node further down; put a row "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from agentnet.news.choose import choose
 from agentnet.news.item import PEACEFUL, SEVERE, NewsFile, NewsItem, check_items
+from agentnet.news.labels import load_severity, with_severity, write_severity
 from agentnet.news.load import load_acled, load_news, load_table, load_ucdp
 from agentnet.news.severity import TAXONOMY, severity_of
 from agentnet.news.synthetic import sample_news, synthesize
@@ -24,10 +25,13 @@ __all__ = [
     "choose",
     "load_acled",
     "load_news",
+    "load_severity",
     "load_table",
     "load_ucdp",
     "sample_news",
     "severity_of",
     "synthesize",
     "validate_news",
+    "with_severity",
+    "write_severity",
 ]

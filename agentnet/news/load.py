@@ -2,6 +2,10 @@
 
 `scan` reads a whole file and lists its problems; `load_news` and its like return the items of a file that
 has none, and raise the first problem otherwise.
+
+An item's severity is that of the file's column ``severity``, if it is read from one; else it follows from
+ACLED's labels (`agentnet.news.severity`), and is severe throughout UCDP's events. Labels from elsewhere, such
+as clusters of the texts, take the place of them all: a file (`agentnet.news.labels`), or severities by id.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from types import MappingProxyType
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.news.acled import ACLED, unknown_labels
 from agentnet.news.item import NewsFile, NewsItem
+from agentnet.news.labels import Labels, with_severity
 from agentnet.news.recipe import LABELS, Recipe, read_date, read_severity
 from agentnet.news.severity import severity_of
 from agentnet.news.table import BadCell, Cells, Row, Table, open_table
@@ -68,7 +73,8 @@ class Scan:
         problems: What is wrong with the others, in the order of the file.
         duplicate_ids: Ids that stand more than once.
         unknown: Rows per (column, value) that the format's codebook does not know.
-        remarks: What follows from the columns of the file.
+        remarks: What follows from the columns of the file, and from labels in the place of its severities.
+        is_labelled: Whether the severities are those of labels.
     """
 
     path: Path
@@ -78,6 +84,7 @@ class Scan:
     duplicate_ids: list[str] = field(default_factory=list)
     unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
     remarks: list[str] = field(default_factory=list)
+    is_labelled: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -86,7 +93,8 @@ class Scan:
 
     def _unknown_warnings(self) -> Iterator[str]:
         for (column, value), count in sorted(self.unknown.items()):
-            effect = "; such labels leave the severity unknown" if column.endswith("_type") else ""
+            is_open = column.endswith("_type") and not self.is_labelled
+            effect = "; such labels leave the severity unknown" if is_open else ""
             yield f"{column} {value!r} is not in the codebook ({_rows(count)}){effect}"
 
     def _severity_warnings(self) -> Iterator[str]:
@@ -104,13 +112,21 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def scan(path: Path | str, *, columns: Mapping[str, str] | None = None, kind: str | None = None) -> Scan:
+def scan(
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    kind: str | None = None,
+    severity: Labels | None = None,
+) -> Scan:
     """Read a news file to its end and list all its problems.
 
     Args:
         path: The file: delimited text or JSON Lines, UTF-8.
         columns: The column of a field of `NewsItem`, where it is not the format's own.
         kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
+        severity: Labels that take the place of the file's severities: a file of them, or severity by id. They
+            are laid on a file without problems only, for they must fit all of its items.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
@@ -127,7 +143,24 @@ def scan(path: Path | str, *, columns: Mapping[str, str] | None = None, kind: st
             found.problems.append(error)
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
+    if severity is not None and not found.problems:
+        _label(found, severity)
     return found
+
+
+def _label(found: Scan, labels: Labels) -> None:
+    """Put `labels` in the place of the severities that were read."""
+    try:
+        items = with_severity(found.items, labels)
+    except InputError as error:
+        found.problems.append(error)
+        return
+    n_other = sum(new.severity != old.severity for new, old in zip(items, found.items, strict=True))
+    whence = "labels" if isinstance(labels, Mapping) else str(labels)
+    found.remarks.append(
+        f"severities are those of {whence}; in {_rows(n_other)} of {len(items)} they are not the file's own"
+    )
+    found.items, found.is_labelled = list(items), True
 
 
 def _recipe(table: Table, kind: str | None) -> Recipe:
@@ -199,31 +232,56 @@ def _item(found: Scan, row: Row, columns: Mapping[str, str]) -> NewsItem:
 
 
 def load_news(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, kind: str | None = None
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    kind: str | None = None,
+    severity: Labels | None = None,
 ) -> NewsFile:
-    """Load the news items of a file in any format; see `scan` for the arguments.
+    """Load the news items of a file in any format.
+
+    With `severity`, the items have the severities of clusters of their texts, or of people who read them:
+    ``load_news("export.csv", severity=clusters.severity)``, `clusters` being what
+    `agentnet.analysis.severity.cluster_severity` found, or ``severity="labels.csv"``, a file that
+    `agentnet.news.write_severity` or anything else wrote. Every item of the file needs a label, if an empty
+    one, and every label an item.
+
+    Args:
+        path: The file: delimited text or JSON Lines, UTF-8.
+        columns: The column of a field of `NewsItem`, where it is not the format's own.
+        kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
+        severity: Labels that take the place of the file's severities.
+
+    Returns:
+        The items, in the order of the file; its warnings tell how many severities the labels changed.
 
     Raises:
-        InputError: Anything is wrong with the file; names row and field. `agentnet news validate` lists
-            all problems instead of the first.
+        InputError: Anything is wrong with the file: names row and field. `agentnet news validate` lists all
+            problems instead of the first. Or with the labels: an item has none, one has no item.
         ConfigurationError: `kind` or a key of `columns` is unknown.
     """
-    found = scan(path, columns=columns, kind=kind)
+    found = scan(path, columns=columns, kind=kind, severity=severity)
     if found.problems:
         raise found.problems[0]
     return NewsFile(found.path, found.recipe.kind, tuple(found.items), found.warnings)
 
 
-def load_acled(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
-    """Load ACLED's CSV export, current or older; the text is its ``notes``. Raises: see `load_news`."""
-    return load_news(path, columns=columns, kind="acled")
+def load_acled(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
+) -> NewsFile:
+    """Load ACLED's CSV export, current or older; the text is its ``notes``. See `load_news`."""
+    return load_news(path, columns=columns, kind="acled", severity=severity)
 
 
-def load_ucdp(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
-    """Load UCDP's GED as CSV or a subset of its columns. Raises: see `load_news`."""
-    return load_news(path, columns=columns, kind="ucdp")
+def load_ucdp(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
+) -> NewsFile:
+    """Load UCDP's GED as CSV or a subset of its columns. See `load_news`."""
+    return load_news(path, columns=columns, kind="ucdp", severity=severity)
 
 
-def load_table(path: Path | str, *, columns: Mapping[str, str] | None = None) -> NewsFile:
-    """Load any CSV or JSON Lines file; ids default to line numbers. Raises: see `load_news`."""
-    return load_news(path, columns=columns, kind="table")
+def load_table(
+    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
+) -> NewsFile:
+    """Load any CSV or JSON Lines file; ids default to line numbers. See `load_news`."""
+    return load_news(path, columns=columns, kind="table", severity=severity)

@@ -1,11 +1,11 @@
-"""Writing news files: whole or not at all, in the shape of ACLED's export."""
+"""Writing news files: whole or not at all."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from agentnet.errors import InputError, StorageError
@@ -28,12 +28,17 @@ def check_target(path: Path, *, force: bool) -> None:
         raise InputError(f"there is no folder {path.parent}; make it first", path=path)
 
 
+def acled_writer(path: Path, *, force: bool = False) -> AbstractContextManager[WriteRows]:
+    """Open a CSV file in the shape of ACLED's export, with its 31 columns; see `csv_writer`."""
+    return csv_writer(path, ACLED_COLUMNS, force=force)
+
+
 @contextmanager
-def acled_writer(path: Path, *, force: bool = False) -> Iterator[WriteRows]:
-    """Open a CSV file in the shape of ACLED's export, which appears under its name only when complete.
+def csv_writer(path: Path, columns: Sequence[str], *, force: bool = False) -> Iterator[WriteRows]:
+    """Open a CSV file, which appears under its name only when complete.
 
     Yields:
-        A function that appends rows, which must have all 31 columns and no other.
+        A function that appends rows, which must have all of `columns` and no other.
 
     Raises:
         InputError: See `check_target`.
@@ -43,7 +48,7 @@ def acled_writer(path: Path, *, force: bool = False) -> Iterator[WriteRows]:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, ACLED_COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             yield writer.writerows
         check_target(path, force=force)  # somebody may have made it meanwhile
@@ -53,4 +58,5 @@ def acled_writer(path: Path, *, force: bool = False) -> Iterator[WriteRows]:
             f"{path} could not be written: {error}; free space or choose another folder"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, it may be impossible to remove, too
+            part.unlink(missing_ok=True)

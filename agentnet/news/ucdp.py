@@ -128,8 +128,8 @@ def _unknown(cells: Cells) -> list[tuple[str, str]]:
 def _remarks(columns: Collection[str]) -> list[str]:
     del columns
     no_peace = (
-        "UCDP records lethal violence only: every item is severe, so a design that compares severities needs "
-        "peaceful items from elsewhere"
+        "UCDP records lethal violence only: unless labels say otherwise every item is severe, so a design "
+        "that compares severities needs peaceful items from elsewhere"
     )
     return [no_peace, "UCDP has no source text: the news texts are composed from its fields"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from agentnet.news.item import PEACEFUL, SEVERE, NewsItem
+from agentnet.news.labels import Labels
 from agentnet.news.load import Scan, scan
 
 SEVERITY_NAMES = {PEACEFUL: "peaceful", SEVERE: "severe", None: "unknown"}
@@ -70,7 +71,11 @@ class NewsReport:
 
 
 def validate_news(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, kind: str | None = None
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    kind: str | None = None,
+    severity: Labels | None = None,
 ) -> NewsReport:
     """Check a news file to its end; the arguments are those of `load_news`.
 
@@ -78,7 +83,7 @@ def validate_news(
         InputError: The file cannot be read at all, or a column is missing.
         ConfigurationError: `kind` or a key of `columns` is unknown.
     """
-    found = scan(path, columns=columns, kind=kind)
+    found = scan(path, columns=columns, kind=kind, severity=severity)
     items = found.items
     dates = sorted(item.date for item in items if item.date is not None)
     return NewsReport(

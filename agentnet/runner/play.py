@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Backend
@@ -16,14 +17,15 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment
-from agentnet.journal import Journal, Tally, Voice
+from agentnet.experiment import CascadeExperiment, Experiment
+from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
 from agentnet.profiles import all_profiles
 from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
-from agentnet.runner.prepare import Planned, Prepared, plain
-from agentnet.sampler import CallSampler, Pool
+from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
+from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
+from agentnet.stack import Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -49,7 +51,7 @@ class Runner:
     def __init__(self, prepared: Prepared, backend: Backend) -> None:
         self.tally = Tally()
         self._prepared = prepared
-        self._backend = backend
+        self._plugin = backend
         self._settings = prepared.settings
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
@@ -69,13 +71,44 @@ class Runner:
         log = EventLog(
             self._prepared.folder, group_rows=log_settings.group_rows, group_s=log_settings.group_s
         )
+        self._backend = self._plugin
         try:
             with _calm_collector():
-                async with log, self._pool:
-                    await self._play_in(log)
+                async with log:
+                    stack = self._wrap(log)
+                    try:
+                        async with self._pool:
+                            await self._play_in(log)
+                    finally:
+                        log.add_incident("spent", **stack.budget.spent._asdict())
         finally:
             await self._backend.aclose()
         freeze(self._prepared.folder, parquet=log_settings.parquet)
+
+    def _wrap(self, log: EventLog) -> Stack:
+        """Put the stack around the plug-in; what it has to tell goes into the log."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+
+        def complain(message: str) -> None:
+            # Called from the cache's own thread, too.
+            loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
+
+        stack = build_stack(
+            self._plugin,
+            settings.stack,
+            scope=cache_scope(self._plugin, settings.backend),
+            cache_folder=settings.runs / ".cache",
+            in_flight=settings.engine.workers,
+            spent=spent_before(Run(self._prepared.folder)),
+            tell=lambda change: log.add_incident("in flight", **change._asdict()),
+            complain=complain,
+        )
+        self._backend = stack.backend
+        self.tally.dollars = lambda: stack.budget.spent.dollars
+        seed, n_at_most = settings.seed, settings.sampler.n_at_most
+        self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
+        self._odds = Odds(self._backend, run_seed=seed)
+        return stack
 
     def interrupt(self) -> None:
         """Begin no further question; `play` ends once what is in flight is answered and recorded."""
@@ -138,12 +171,7 @@ class Runner:
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         recorded = await log.recorded(planned.realization) if planned.realization in done.networks else {}
-        sampler = CallSampler(
-            self._backend,
-            self._pool,
-            run_seed=self._settings.seed,
-            max_asks=self._settings.engine.max_asks,
-        )
+        sampler = self._sampler(planned)
         journal = Journal(
             planned.realization,
             log,
@@ -159,13 +187,29 @@ class Runner:
         await log.flush()
         self.tally.realizations += 1
 
+    def _sampler(self, planned: Planned) -> Sampler:
+        """Make the sampler of one realization; what is bought in advance is shared by all of them."""
+        seed, mode = self._settings.seed, self._settings.sampler.mode
+        caller = CallSampler(
+            self._backend, self._pool, run_seed=seed, max_asks=self._settings.engine.max_asks
+        )
+        if mode == "choices":
+            n = n_repeats(self._prepared.experiments[planned.condition])
+            return ChoicesSampler(
+                self._stock, caller, self._pool, repeat=planned.repeat, n_repeats=n, run_seed=seed
+            )
+        return LogprobSampler(self._odds, self._pool) if mode == "logprobs" else caller
+
+    def _temperature(self, experiment: Experiment) -> Temperature:
+        return Temperature(*experiment.temperature_range, self._settings.sampler.levels)
+
     def _engine(self, planned: Planned, journal: Journal, done: _Done) -> Cascade | Ratios:
         experiment = self._prepared.experiments[planned.condition]
         voice = self._books[planned.condition].voice(planned.news)
         if isinstance(experiment, CascadeExperiment):
             return self._cascade(experiment, planned, voice, journal, done)
         self._begin(planned, journal.log, None)
-        return Ratios(experiment.repeats, experiment.temperature_range, voice, self._streams, journal)
+        return Ratios(experiment.repeats, self._temperature(experiment), voice, self._streams, journal)
 
     def _cascade(
         self, experiment: CascadeExperiment, planned: Planned, voice: Voice, journal: Journal, done: _Done
@@ -190,7 +234,7 @@ class Runner:
             experiment.steps,
             experiment.asking_rule,
             experiment.max_seed_attempts or network.n_agents,
-            experiment.temperature_range,
+            self._temperature(experiment),
             experiment.rationale == "afterwards",
         )
         return Cascade(network, profiles, rules, voice, self._streams, journal)
@@ -225,6 +269,26 @@ def _calm_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def spent_before(run: Run) -> Spent:
+    """Sum what the sittings of a run spent so far, as its log knows.
+
+    A sitting that ends notes what the run has spent up to then, also on draws that were left unanswered. Of a
+    sitting that was killed, the recorded decisions tell; replies from the cache cost nothing.
+    """
+    noted = run.rows("SELECT detail FROM incidents WHERE kind = 'spent' ORDER BY incident DESC LIMIT 1")[1]
+    known = Spent(**json.loads(noted[0][0])) if noted else Spent()
+    calls, prompt, completion = run.rows(
+        "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events "
+        "WHERE cached = 0 AND at > (SELECT COALESCE(MAX(at), 0) FROM incidents WHERE kind = 'spent')"
+    )[1][0]
+    return known._replace(
+        calls=known.calls + (calls or 0),
+        prompt_tokens=known.prompt_tokens + (prompt or 0),
+        completion_tokens=known.completion_tokens + (completion or 0),
+        dollars=None if calls or not noted else known.dollars,
+    )
 
 
 def _network_row(network: Network) -> tuple[object, ...]:

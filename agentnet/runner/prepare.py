@@ -93,14 +93,23 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
             "news": settings.news.path,
             "news_columns": settings.news.columns,
             "news_kind": settings.news.kind,
+            "news_severity": settings.news.severity,
         }
+    elif settings.news.severity is not None:
+        overrides["news_severity"] = settings.news.severity
     experiment = source.load()(**overrides)
     if not isinstance(experiment, CascadeExperiment | ResponseRatioExperiment):
         raise DesignError(
             f"{type(experiment).__name__} subclasses Experiment itself; subclass CascadeExperiment or "
             "ResponseRatioExperiment, which say how they are played"
         )
-    return tuple(experiment.under(condition) for condition in experiment.conditions)
+    experiments = tuple(experiment.under(condition) for condition in experiment.conditions)
+    if settings.sampler.mode == "logprobs" and any(e.rationale != "none" for e in experiments):
+        raise DesignError(
+            "sampler mode 'logprobs' draws decisions from probabilities, which have no rationale; add "
+            "-S rationale=none, or choose sampler.mode choices"
+        )
+    return experiments
 
 
 def prepare(source: Source, settings: Settings, folder: Path) -> Prepared:

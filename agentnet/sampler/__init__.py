@@ -5,7 +5,21 @@ for each. Sampler modes differ in how they ask, never in the distribution of wha
 """
 
 from agentnet.sampler.call import CallSampler
+from agentnet.sampler.choices import ChoicesSampler, Stock
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler
+from agentnet.sampler.logprobs import LogprobSampler, Odds
 from agentnet.sampler.pool import Pool
 
-__all__ = ["Answer", "CallSampler", "Draws", "Judge", "Pool", "Question", "Sampler"]
+__all__ = [
+    "Answer",
+    "CallSampler",
+    "ChoicesSampler",
+    "Draws",
+    "Judge",
+    "LogprobSampler",
+    "Odds",
+    "Pool",
+    "Question",
+    "Sampler",
+    "Stock",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from agentnet.backend import Messages
+from agentnet.backend import Messages, Request
 
 Trouble = tuple[str, str, str | None]
 """(kind, detail, text) of one unusable reply or one failed attempt."""
@@ -109,7 +109,9 @@ class Draws:
         temperatures: Sampling temperatures.
         seeds: Seeds of the draws, in [0, 2^63).
         judge: Turns a reply's text into a verdict.
-        record: Called with (position, answer) once for each draw.
+        record: Called with (position, answer) once for each draw to be answered.
+        todo: Positions of the draws to be answered; the others are answered already, and stand here because
+            a sampler may draw several at once.
     """
 
     kind: str
@@ -123,17 +125,31 @@ class Draws:
     seeds: Sequence[int]
     judge: Judge
     record: Record
+    todo: Sequence[int]
 
-    def __len__(self) -> int:
-        """Count the draws."""
-        return len(self.agents)
+    def request(self, i: int, run_seed: int) -> Request:
+        """Make the request that asks draw `i` alone."""
+        question = self.questions[i]
+        prefix = (run_seed, self.realization, self.kind, self.step)
+        return Request(
+            question.messages,
+            self.temperatures[i],
+            max_tokens=question.max_tokens,
+            answers=question.answers,
+            schema=question.schema,
+            seed=self.seeds[i],
+            draw=(prefix, self.agents[i], self.sources[i], self.repeats[i], 0),
+            metadata=question.metadata,
+        )
 
 
 class Sampler(Protocol):
     """Gets answers for draws."""
 
     async def draw(self, draws: Draws) -> None:
-        """Call ``draws.record`` once for every draw, in any order.
+        """Call ``draws.record`` once for every draw of ``draws.todo``, in any order.
+
+        An engine hands in all draws of a realization, in the same order at every sitting.
 
         Raises:
             BackendUnusable: No request can succeed; draws answered before are recorded.

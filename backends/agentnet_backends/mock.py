@@ -96,6 +96,7 @@ class MockBackend:
 
     about = "answers by a known law, deterministically: for trials and tests"
     needs = "nothing"
+    worth_caching = False
     name = "mock"
 
     def __init__(self, options: MockOptions | None = None) -> None:
@@ -115,7 +116,7 @@ class MockBackend:
         self._tries: dict[tuple[int, Messages], int] = {}
 
     @classmethod
-    def from_options(cls, options: Mapping[str, object]) -> Self:
+    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's signature; the mock has no key
         """Make the mock from the ``[backend]`` table of the configuration, less its ``name``.
 
         Raises:

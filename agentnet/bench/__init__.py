@@ -1,0 +1,25 @@
+"""Put load on a backend and measure it: how fast decisions come, how long they take, what they cost.
+
+A closed loop keeps a number of requests in flight; an open rate sends them at times of its own, as a crowd
+would, whether the backend keeps up or not; a sweep doubles the requests in flight and finds the knee.
+"""
+
+from agentnet.bench.figures import Figures, Latency, Price, measure
+from agentnet.bench.load import Bound, Call, Load, closed_loop, open_rate
+from agentnet.bench.questions import exposure_requests
+from agentnet.bench.sweep import knee, sweep
+
+__all__ = [
+    "Bound",
+    "Call",
+    "Figures",
+    "Latency",
+    "Load",
+    "Price",
+    "closed_loop",
+    "exposure_requests",
+    "knee",
+    "measure",
+    "open_rate",
+    "sweep",
+]

@@ -1,0 +1,36 @@
+"""Embedders: from texts to vectors. The contract, the look-up of plug-ins, and a wrapper around any.
+
+A plug-in makes one call of what it is given. `CachedEmbedder` does the rest: duplicates, a persistent cache,
+batches within the plug-in's limits, retries, a bound on the calls in flight.
+"""
+
+from __future__ import annotations
+
+from agentnet.embedder.cached import CachedEmbedder
+from agentnet.embedder.contract import (
+    EMBEDDERS,
+    Embedder,
+    EmbedderPlugin,
+    InstalledEmbedder,
+    Limits,
+    Vectors,
+    installed_embedders,
+    make_embedder,
+    unit_rows,
+)
+from agentnet.embedder.retry import Again, Patience
+
+__all__ = [
+    "EMBEDDERS",
+    "Again",
+    "CachedEmbedder",
+    "Embedder",
+    "EmbedderPlugin",
+    "InstalledEmbedder",
+    "Limits",
+    "Patience",
+    "Vectors",
+    "installed_embedders",
+    "make_embedder",
+    "unit_rows",
+]

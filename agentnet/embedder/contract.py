@@ -1,0 +1,156 @@
+"""What this program knows of embedders: the contract, and the look-up of plug-ins by entry point.
+
+An embedder raises the same errors as a backend (`agentnet.errors.BackendError`): they say whether another try
+can help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.plugins import Installed, PluginKind
+
+Vectors = NDArray[np.float32]
+"""Embeddings, one row a text, each of Euclidean length 1; shape ``(n_texts, dim)``."""
+
+
+class Limits(NamedTuple):
+    """How much one call of `Embedder.embed` takes; None where there is no bound.
+
+    Attributes:
+        n_texts: Texts a call, >= 1.
+        n_tokens: Tokens of all texts of a call together, >= 1. Counting is the plug-in's: whoever makes
+            batches can only guess, and has to bear a `RequestRejected`.
+    """
+
+    n_texts: int | None = None
+    n_tokens: int | None = None
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors. Safe to call concurrently from one event loop.
+
+    Attributes:
+        name: Whatever decides the vectors: plug-in, model, revision, dimension. Part of the cache's key.
+        dim: Length of the vectors, >= 1.
+        limits: How much one call takes.
+    """
+
+    @property
+    def name(self) -> str:
+        """Plug-in, model, revision and dimension."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """How much one call takes."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed `texts` by one call; never retries.
+
+        Args:
+            texts: At least one and within `limits`; none of them blank.
+
+        Returns:
+            float32, shape ``(len(texts), dim)``, row i for text i, each row of length 1.
+
+        Raises:
+            TransientError: Another try can help.
+            RequestRejected: These texts can never be embedded together; fewer of them perhaps can.
+            BackendUnusable: No text can be embedded.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections; afterwards `embed` is not called again."""
+        ...
+
+
+class EmbedderPlugin(Protocol):
+    """What an entry point of group ``agentnet.embedders`` leads to: usually the embedder's class.
+
+    Attributes:
+        about: One line: what it is.
+        needs: One line: what it needs (a key in the environment, an extra), or ``"nothing"``.
+    """
+
+    about: str
+    needs: str
+
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Embedder:
+        """Make the embedder.
+
+        Args:
+            options: The ``[embedder]`` table of the configuration, less its ``name``.
+            environ: Where keys are looked up.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``embedder.KEY``.
+        """
+        ...
+
+
+EMBEDDERS: Final[PluginKind[EmbedderPlugin]] = PluginKind(
+    "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin"
+)
+
+InstalledEmbedder = Installed[EmbedderPlugin]
+"""A plug-in that can be found, loaded or not."""
+
+
+def installed_embedders() -> dict[str, InstalledEmbedder]:
+    """Find every installed embedder by its entry point, without importing it.
+
+    Raises:
+        PluginError: Two distributions bring an embedder of the same name.
+    """
+    return EMBEDDERS.installed()
+
+
+def make_embedder(
+    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> Embedder:
+    """Make the embedder called `name`.
+
+    Args:
+        name: The plug-in's name.
+        options: Its options.
+        environ: Where it looks up keys; none unless given.
+
+    Raises:
+        PluginError: No such plug-in, or it cannot be loaded.
+        ConfigurationError: An option is unknown or impossible.
+    """
+    return EMBEDDERS.load(name).from_options(options, environ or {})
+
+
+def unit_rows(vectors: NDArray[Any]) -> Vectors:
+    """Scale each row to length 1.
+
+    Args:
+        vectors: Shape ``(n, dim)``; no row may be zero or not finite.
+
+    Returns:
+        float32, same shape. No square overflows or vanishes on the way.
+
+    Raises:
+        ValueError: A row has no direction.
+    """
+    exact = np.asarray(vectors, dtype=np.float64)
+    largest = np.abs(exact).max(axis=1, keepdims=True)
+    if not (np.isfinite(largest) & (largest > 0.0)).all():
+        raise ValueError("a vector is zero or not finite")
+    exact = exact / largest
+    made: Vectors = (exact / np.linalg.norm(exact, axis=1, keepdims=True)).astype(np.float32)
+    return made

@@ -1,0 +1,123 @@
+"""Severity from elsewhere: a file of labels by id takes the place of what ACLED's taxonomy says.
+
+Such a file comes from clusters of the texts (`agentnet.analysis.severity`) or from people who read them. It
+is CSV or JSON Lines with the columns ``id`` and ``severity``: 0 or peaceful, 1 or severe, empty if unknown.
+From clusters to a run, then: ``write_severity("labels.csv", clusters.severity)``, and in the experiment
+``news_severity = "labels.csv"`` (or ``-S news.severity=labels.csv``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from agentnet.errors import InputError, near_miss
+from agentnet.news.item import NewsItem, check_items
+from agentnet.news.output import csv_writer
+from agentnet.news.recipe import read_severity
+from agentnet.news.table import BadCell, Cells, open_table
+
+Labels = Path | str | Mapping[str, int | None]
+"""A file of labels, or the severity by id itself."""
+
+_COLUMNS = {"id": "id", "severity": "severity"}
+
+
+def with_severity(items: Iterable[NewsItem], labels: Labels) -> tuple[NewsItem, ...]:
+    """Replace the severity of each item by that of `labels`.
+
+    Args:
+        items: The items, with unique ids.
+        labels: A file of labels, or the severity by id: 0 peaceful, 1 severe, None unknown. Every item needs
+            a label and every label its item: else they belong to other news.
+
+    Raises:
+        InputError: An item has no label, a label no item; a severity is impossible, two items have one id, or
+            anything is wrong with the file.
+    """
+    checked = check_items(items)
+    path, mapping = (None, labels) if isinstance(labels, Mapping) else (labels, load_severity(labels))
+    ids = {item.id: None for item in checked}
+    missing, unknown = (
+        [name for name in ids if name not in mapping],
+        [name for name in mapping if name not in ids],
+    )
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(ids)} news items have no label, first {missing[0]!r}"
+            f"{_such_as(mapping)}; give each item one (an empty severity, or None, says that it is unknown)",
+            path=path,
+            field="id",
+        )
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {len(mapping)} labels are of no news item, first {unknown[0]!r}"
+            f"{_such_as(ids)}; take them out, or bring the news that they belong to",
+            path=path,
+            field="id",
+        )
+    return tuple(replace(item, severity=mapping[item.id]) for item in checked)
+
+
+def _such_as(ids: Iterable[str]) -> str:
+    """Show one id of the other side: most often ids are written differently."""
+    one = next(iter(ids), None)
+    return "" if one is None else f" (on the other side stands {one!r})"
+
+
+def load_severity(path: Path | str) -> dict[str, int | None]:
+    """Load a file of labels.
+
+    Returns:
+        Severity by id, in the order of the file: what `with_severity` takes.
+
+    Raises:
+        InputError: Anything is wrong with the file; names row and field.
+    """
+    path = Path(path)
+    found: dict[str, int | None] = {}
+    with open_table(path) as table:
+        for column in _COLUMNS:
+            if column not in table.columns:
+                raise InputError(
+                    f"there is no such column{near_miss(column, table.columns)}", path=path, field=column
+                )
+        for row in table.rows:
+            try:
+                if row.fault:
+                    raise BadCell(None, row.fault)
+                cells = Cells(row, _COLUMNS)
+                name, severity = cells.filled("id"), read_severity(cells)
+                if name in found:
+                    raise BadCell("id", f"{name!r} stands twice; give each item one severity")
+            except BadCell as bad:
+                raise InputError(str(bad), path=path, row=row.number, field=bad.field) from bad
+            found[name] = severity
+    return found
+
+
+def write_severity(path: Path | str, mapping: Mapping[str, int | None], *, force: bool = False) -> None:
+    """Write a file of labels, which appears under its name only when complete.
+
+    Args:
+        path: The file, CSV.
+        mapping: Severity by id: 0, 1 or None.
+        force: Whether a file of that name is replaced.
+
+    Raises:
+        InputError: An id or a severity is impossible, the file exists already, or its folder does not.
+        StorageError: Writing failed.
+    """
+    for name, severity in mapping.items():
+        if not name.strip() or type(severity) not in {int, type(None)} or severity not in {0, 1, None}:
+            raise InputError(
+                f"id {name!r} with severity {severity!r} cannot be written: an id is not blank, and a "
+                f"severity 0, 1 or None",
+                field="severity" if name.strip() else "id",
+            )
+    with csv_writer(Path(path), tuple(_COLUMNS), force=force) as write_rows:
+        write_rows(
+            {"id": name, "severity": "" if severity is None else str(severity)}
+            for name, severity in mapping.items()
+        )

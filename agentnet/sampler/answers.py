@@ -1,0 +1,112 @@
+"""How a reply becomes an answer: what all sampler modes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agentnet.backend import Reply
+from agentnet.errors import BackendError, RequestRejected, RunStopped
+from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
+
+_NEVER_A_DECISION = {"refusal": "refused", "content_filter": "content_filter", "length": "length"}
+
+FINAL = frozenset({"refused", "content_filter"})
+"""Outcomes that asking again does not cure."""
+
+
+@dataclass(slots=True)
+class Bill:
+    """What one draw has cost so far, over all its asks."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    asks: int = 0
+    attempts: int = 0
+    troubles: list[Trouble] = field(default_factory=list)
+
+    def add(self, reply: Reply) -> None:
+        """Add the cost of a reply."""
+        self.prompt_tokens = _sum(self.prompt_tokens, reply.prompt_tokens)
+        self.completion_tokens = _sum(self.completion_tokens, reply.completion_tokens)
+        self.asks += 1
+        self.attempts += reply.attempts
+        self.troubles += [(kind, "", None) for kind in reply.troubles]
+
+    def add_failed(self, error: BackendError) -> None:
+        """Add the cost of a call that failed in the end, and the troubles before."""
+        self.asks += 1
+        self.attempts += error.attempts
+        self.troubles += [(kind, "", None) for kind in error.troubles]
+
+    def charge(self, answer: Answer) -> Answer:
+        """Put what was spent on the answer."""
+        return answer._replace(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            asks=self.asks,
+            attempts=self.attempts,
+            troubles=tuple(self.troubles),
+        )
+
+
+def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
+    """Make the answer of a reply that holds one."""
+    decision = verdict.decision
+    return Answer(
+        decision if decision is None else int(decision),
+        None,
+        reply.texts[0],
+        verdict.rationale,
+        reply.model,
+        reply.fingerprint,
+        reply.prompt_tokens,
+        reply.completion_tokens,
+        1,
+        reply.attempts,
+        reply.cached,
+        latency_s,
+    )
+
+
+def why_unusable(reply: Reply, verdict: Verdict) -> str | None:
+    """Name why a reply is no decision: how it ended counts before what it says."""
+    return how_ended(reply) or ("invalid" if verdict.problem else None)
+
+
+def how_ended(reply: Reply) -> str | None:
+    """Name how a reply ended that can be no decision, whatever it says; None for one that just stopped."""
+    return _NEVER_A_DECISION.get(reply.finish[0]) if reply.finish else None
+
+
+def failed(error: BackendError, bill: Bill, latency_s: float) -> Answer:
+    """Record a draw whose last call ended in `error`, after what `bill` holds."""
+    bill.add_failed(error)
+    return lost(error, bill, latency_s)
+
+
+def lost(error: BackendError, bill: Bill, latency_s: float) -> Answer:
+    """Record a draw that has no reply because of `error`; what the call cost stands on `bill` already."""
+    missing = error.kind if isinstance(error, RequestRejected) else "failed"
+    bill.troubles.append((error.kind, str(error), None))
+    return bill.charge(Answer(None, missing, None, "", "", None, None, None, 0, 0, False, latency_s))
+
+
+def record_all(record: Record, answers: Iterable[tuple[int, Answer]]) -> None:
+    """Record every answer, also when one of them stops the run.
+
+    Raises:
+        RunStopped: The first that was raised.
+    """
+    stopped: RunStopped | None = None
+    for i, answer in answers:
+        try:
+            record(i, answer)
+        except RunStopped as reason:
+            stopped = stopped or reason
+    if stopped is not None:
+        raise stopped
+
+
+def _sum(a: int | None, b: int | None) -> int | None:
+    return a if b is None else b if a is None else a + b

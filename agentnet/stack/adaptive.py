@@ -1,0 +1,174 @@
+"""Adapt the number of calls in flight to what the server bears: additive increase, multiplicative decrease.
+
+The rule of congestion control (Chiu & Jain 1989, "Analysis of the increase and decrease algorithms for
+congestion avoidance in computer networks", Computer Networks and ISDN Systems 17): a whole limit's worth of
+replies raises the limit by about one; a rejection for load or a time-out halves it, once for all the calls
+that were in flight together. Where a server says how long it wants to be left alone, nobody is let in
+meanwhile: this is the last wrapper before the plug-in, so it holds those too who have their permits already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from agentnet.backend import Backend, Reply, Request
+from agentnet.errors import TransientError
+from agentnet.stack.overload import OVERLOAD, Pause
+from agentnet.stack.wrapper import Wrapper
+
+_TOLD_AT_GROWTH: Final = 1.5
+
+
+class LimitChange(NamedTuple):
+    """A change of the limit that is worth recording.
+
+    Attributes:
+        limit: Requests let in at once from now on; 0 during a pause.
+        reason: ``grown``, ``paused``, ``resumed``, or the kind of trouble that halved the limit.
+    """
+
+    limit: int
+    reason: str
+
+
+class AdaptiveLimit(Wrapper):
+    """Lets as many requests into `inner` at once as it bears, in order of arrival.
+
+    Args:
+        inner: The backend whose load is limited.
+        start: Requests in flight at first.
+        lowest: Never fewer, >= 1.
+        highest: Never more, >= `lowest`.
+        pause: When the server wants no requests; one of its own if not given.
+        tell: Called with each change worth recording.
+    """
+
+    def __init__(
+        self,
+        inner: Backend,
+        *,
+        start: int,
+        lowest: int = 1,
+        highest: int,
+        pause: Pause | None = None,
+        tell: Callable[[LimitChange], None] | None = None,
+    ) -> None:
+        super().__init__(inner)
+        self._limit = float(min(max(start, lowest), highest))
+        self._lowest, self._highest = lowest, highest
+        self._pause = Pause() if pause is None else pause
+        self._tell = tell
+        self._told = self._limit
+        # How many may be in flight as of now: the limit, or 0 during a pause. Whenever somebody waits, at
+        # least so many are in flight: `_admit` is called after every change of either.
+        self._room = self.limit
+        self._paused_in: asyncio.AbstractEventLoop | None = None
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._era = 0
+
+    @property
+    def limit(self) -> int:
+        """Requests let in at once, pauses aside."""
+        return int(self._limit)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests inside as of now."""
+        return self._in_flight
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer `request` once there is room for it."""
+        if self._in_flight < self._room:
+            self._in_flight += 1
+        else:
+            await self._wait_for_room()
+        clock = asyncio.get_running_loop().time
+        era, began = self._era, clock()
+        try:
+            reply = await self._inner.complete(request)
+            if self._limit < self._highest:
+                self._grow(era)
+        except TransientError as error:
+            error.took_s = clock() - began
+            self._yield_to(error, era)
+            raise
+        finally:
+            self._in_flight -= 1
+            if self._waiting:
+                self._admit()
+        return reply
+
+    async def _wait_for_room(self) -> None:
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(place)
+        if not self._room and self._paused_in is not loop:
+            # The event loop that was to end the pause is gone.
+            self._resume()
+        try:
+            # Whoever lets us in counts us as in flight at once, so that nobody overtakes.
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self._in_flight -= 1
+                self._admit()
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._in_flight < self._room:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._in_flight += 1
+                place.set_result(None)
+
+    def _grow(self, era: int) -> None:
+        # A reply from before the last decrease, or while there was room to spare, does not say that more is
+        # borne.
+        if era == self._era and self._in_flight >= self._room:
+            self._limit = min(float(self._highest), self._limit + 1.0 / self._limit)
+            if self._room:
+                self._room = self.limit
+            if self._limit >= self._told * _TOLD_AT_GROWTH or self._limit == self._highest:
+                self._report("grown")
+
+    def _yield_to(self, error: TransientError, era: int) -> None:
+        if error.kind in OVERLOAD and era == self._era:
+            self._shrink(error.kind)
+        if self._pause.heed(error) and self._room:
+            self._room = 0
+            self._paused_in = asyncio.get_running_loop()
+            self._resume_later()
+            self._say(0, "paused")
+
+    def _shrink(self, reason: str) -> None:
+        # Calls of the same era saw the same overload: it counts once.
+        self._era += 1
+        if self._limit > self._lowest:
+            self._limit = max(float(self._lowest), self._limit / 2.0)
+            self._room = min(self._room, self.limit)
+            self._report(reason)
+
+    def _resume_later(self) -> None:
+        """Resume when the pause is over; it may have become longer meanwhile."""
+        left_s = self._pause.left_s()
+        if left_s > 0.0:
+            asyncio.get_running_loop().call_later(left_s, self._resume_later)
+        else:
+            self._resume()
+
+    def _resume(self) -> None:
+        self._room = self.limit
+        self._admit()
+        self._say(self._room, "resumed")
+
+    def _report(self, reason: str) -> None:
+        self._told = self._limit
+        self._say(self.limit, reason)
+
+    def _say(self, limit: int, reason: str) -> None:
+        if self._tell is not None:
+            self._tell(LimitChange(limit, reason))

@@ -1,0 +1,159 @@
+"""Put the wrappers around a backend as the settings say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from agentnet.backend import Backend
+from agentnet.config import BackendSettings, StackSettings
+from agentnet.errors import ConfigurationError
+from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
+from agentnet.stack.budget import Budget, Spent
+from agentnet.stack.cache import Cache
+from agentnet.stack.overload import Pause
+from agentnet.stack.prices import Price, Prices
+from agentnet.stack.retry import Retry
+from agentnet.stack.throttle import Throttle
+from agentnet.stack.tokens import PromptTokens
+
+_PLACES: Final = frozenset({"base_url", "endpoints"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A backend with its wrappers around it.
+
+    Attributes:
+        backend: The outermost wrapper: what a sampler asks, and what is closed in the end.
+        budget: Knows what was spent.
+        limit: Knows how many requests are in flight, and how many may be.
+        cache: The cache; None if it is off.
+    """
+
+    backend: Backend
+    budget: Budget
+    limit: AdaptiveLimit
+    cache: Cache | None
+
+
+def build_stack(
+    backend: Backend,
+    settings: StackSettings,
+    *,
+    scope: str,
+    cache_folder: Path,
+    in_flight: int,
+    spent: Spent | None = None,
+    tell: Callable[[LimitChange], None] | None = None,
+    complain: Callable[[str], None] | None = None,
+) -> Stack:
+    """Wrap `backend`. Needs no running event loop; what it builds may be used in one after the other.
+
+    Args:
+        backend: The plug-in's backend.
+        settings: Section ``stack``.
+        scope: What the replies depend on beside plug-in, model name and request; see `cache_scope`.
+        cache_folder: Where the cache lives if the settings name no folder.
+        in_flight: Requests that the engine has in flight at most, >= 1.
+        spent: What earlier sittings of the run spent.
+        tell: Called with each change of the in-flight limit that is worth recording.
+        complain: Called with a sentence when an entry of the cache is refused or cannot be written.
+
+    Raises:
+        ConfigurationError: Money is bounded but the model's price is unknown, or settings contradict each
+            other.
+        StorageError: The cache cannot be opened.
+    """
+    pause, prompt_tokens = Pause(longest_s=settings.give_up_after_s), PromptTokens()
+    limit = _limit(backend, settings, in_flight, pause, tell)
+    budget = Budget(
+        _throttled(limit, settings, pause, prompt_tokens),
+        price=price_list(settings).of(backend.model_name),
+        spent=spent,
+        max_calls=settings.max_calls,
+        max_tokens=settings.max_tokens,
+        max_dollars=settings.max_cost,
+        prompt_tokens=prompt_tokens,
+    )
+    retry = Retry(
+        budget,
+        max_attempts=settings.max_attempts,
+        max_wait_s=settings.max_wait_s,
+        give_up_after_s=settings.give_up_after_s,
+    )
+    if not settings.cache or not getattr(backend, "worth_caching", True):
+        return Stack(retry, budget, limit, None)
+    cache = Cache(retry, settings.cache_folder or cache_folder, scope=scope, complain=complain)
+    return Stack(cache, budget, limit, cache)
+
+
+def cache_scope(backend: Backend, settings: BackendSettings) -> str:
+    """Tell what the replies of `backend` depend on beside its name, its model name and the request.
+
+    A backend may say so itself, by an attribute ``scope`` (its base URL, say). Of one that does not, every
+    option counts that is not operational, and where it asks: a mock with another law or another server under
+    the same model name must not be answered from the first one's replies.
+    """
+    stated = getattr(backend, "scope", None)
+    if isinstance(stated, str):
+        return stated
+    passed_over = settings.operational_keys - _PLACES
+    options = {key: value for key, value in settings.options.items() if key not in passed_over}
+    return json.dumps(options, sort_keys=True, default=repr)
+
+
+def _limit(
+    backend: Backend,
+    settings: StackSettings,
+    in_flight: int,
+    pause: Pause,
+    tell: Callable[[LimitChange], None] | None,
+) -> AdaptiveLimit:
+    lowest, start, highest = _in_order(settings)
+    return AdaptiveLimit(
+        backend,
+        start=min(start or in_flight, in_flight),
+        lowest=min(lowest, in_flight),
+        highest=min(highest or in_flight, in_flight),
+        pause=pause,
+        tell=tell,
+    )
+
+
+def _in_order(settings: StackSettings) -> tuple[int, int | None, int | None]:
+    """Give the lowest, first and highest in-flight limit.
+
+    Raises:
+        ConfigurationError: They contradict each other.
+    """
+    names = ("min_in_flight", "start_in_flight", "max_in_flight")
+    given = [(name, value) for name in names if (value := getattr(settings, name)) is not None]
+    for (name, value), (above, bound) in pairwise(given):
+        if value > bound:
+            raise ConfigurationError(
+                f"stack.{name} = {value} is above stack.{above} = {bound}; lower the one or raise the other"
+            )
+    return settings.min_in_flight, settings.start_in_flight, settings.max_in_flight
+
+
+def _throttled(inner: Backend, settings: StackSettings, pause: Pause, prompt_tokens: PromptTokens) -> Backend:
+    """Bound the rates, if one is given; a pause holds everybody at the in-flight limit in any case."""
+    if settings.requests_per_minute is None and settings.tokens_per_minute is None:
+        return inner
+    return Throttle(
+        inner,
+        requests_per_minute=settings.requests_per_minute,
+        tokens_per_minute=settings.tokens_per_minute,
+        pause=pause,
+        prompt_tokens=prompt_tokens,
+    )
+
+
+def price_list(settings: StackSettings) -> Prices:
+    """Read the package's prices, with the user's own over them."""
+    return Prices.load({name: Price(price.input, price.output) for name, price in settings.prices.items()})

@@ -1,0 +1,276 @@
+"""Remember replies on disk: the same draw asked again, after a crash or by a repeated run, costs nothing.
+
+The key holds the draw key, so two exposures never share an answer. Values are JSON text. One thread writes
+behind, in groups: inline a write costs 53 us and stalls the loop for up to 10 ms. A reply that is lost
+because the process dies before it is written is asked again, like one that was on its way; what the engine
+acts upon is in the event log first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+from agentnet.backend import Backend, Messages, Reply, Request
+from agentnet.shelf import TROUBLE, Shelf
+from agentnet.stack.wrapper import Wrapper
+
+SCHEMA_VERSION: Final = 1
+"""Part of every key: raised whenever keys or values get another meaning."""
+
+_WAY_OUT: Final = "name another by stack.cache_folder, or go without by -S stack.cache=false"
+_GROUP_S: Final = 0.1
+"""The most that a kill can lose. A fifth of it took 28% more CPU for a call, all layers together."""
+_GROUP_ROWS: Final = 1000
+_PROMPTS_REMEMBERED: Final = 10_000
+_SCOPE_BYTES: Final = 8
+_DRAW_BYTES: Final = 16
+
+
+class Cache(Wrapper):
+    """Answers from the disk what it has; otherwise asks `inner` and remembers the reply.
+
+    Not remembered are replies that were refused, filtered or cut off, empty ones, and those that break the
+    request's constraint (`Request.answers`; no JSON though there is a `Request.schema`). What does not read
+    as such a reply, or breaks the constraint, is refused and asked again.
+
+    What other processes write to the same folder is found from the next opening on.
+
+    Args:
+        inner: The backend asked on a miss.
+        folder: Where the cache lives; made if it is not there, mode 0700 in any case.
+        scope: Whatever beside plug-in and model name decides the replies to a given request: the base URL,
+            the options of a mock. Part of every key.
+        complain: Called in the event loop with a sentence when an entry is refused or cannot be written.
+
+    Attributes:
+        hits: Requests answered from the cache.
+        misses: Requests passed on.
+
+    Raises:
+        StorageError: The folder cannot be made or the file in it not opened.
+    """
+
+    def __init__(
+        self, inner: Backend, folder: Path, *, scope: str = "", complain: Callable[[str], None] | None = None
+    ) -> None:
+        super().__init__(inner)
+        self._folder = folder
+        self._complain = _keep_quiet if complain is None else complain
+        identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
+        self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
+        self._prompts: dict[Messages, Any] = {}
+        self._shelf = Shelf(folder, way_out=_WAY_OUT)
+        # Most look-ups are misses, which need no look at the disk so.
+        self._known = self._shelf.keys(self._scope, _SCOPE_BYTES + _DRAW_BYTES)
+        self._writer = _Writer(self._shelf, folder)
+        self.hits = 0
+        self.misses = 0
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer `request` from the disk if its draw was answered before."""
+        key = self._key(request)
+        if key in self._known and (found := self._find(key, request)) is not None:
+            self.hits += 1
+            return found
+        self.misses += 1
+        reply = await self._inner.complete(request)
+        if _is_worth_keeping(request, reply):
+            self._writer.put(key, _spell(reply))
+            self._known.add(key)
+        if self._writer.troubles:
+            self._pass_on_troubles()
+        return reply
+
+    async def aclose(self) -> None:
+        """Write what is left, close the file and the inner backend."""
+        try:
+            await asyncio.to_thread(self._writer.close)
+            self._shelf.close()
+            self._pass_on_troubles()
+        finally:
+            await super().aclose()
+
+    def _key(self, request: Request) -> bytes:
+        """Hash what a reply depends on: the scope, and every field of the request but its metadata."""
+        prompt = self._prompts.get(request.messages)
+        if prompt is None:
+            if len(self._prompts) >= _PROMPTS_REMEMBERED:
+                self._prompts.clear()
+            prompt = hashlib.blake2b(repr(request.messages).encode(), digest_size=_DRAW_BYTES)
+            self._prompts[request.messages] = prompt
+        draw = prompt.copy()
+        draw.update(repr(request[1:-1]).encode())
+        return self._scope + bytes(draw.digest())
+
+    def _find(self, key: bytes, request: Request) -> Reply | None:
+        """Read the reply under a known key; None, and forgotten, if there is none that can be used."""
+        try:
+            text = self._writer.pending.get(key) or self._shelf.get(key)
+            if text is not None:
+                return _parse(text, request)
+        except TROUBLE as error:
+            self._complain(f"{self._folder}: a remembered reply is refused and asked again: {error}")
+        self._known.discard(key)
+        return None
+
+    def _pass_on_troubles(self) -> None:
+        while self._writer.troubles:
+            self._complain(self._writer.troubles.popleft())
+
+
+class _Writer(threading.Thread):
+    """Writes entries behind, in a transaction for what came within a tenth of a second.
+
+    Attributes:
+        pending: Entries not yet written, which can be read here.
+        troubles: Sentences about what could not be written, for the event loop to pass on.
+    """
+
+    def __init__(self, shelf: Shelf, folder: Path) -> None:
+        super().__init__(name="agentnet-cache", daemon=True)
+        self.pending: dict[bytes, str] = {}
+        self.troubles: deque[str] = deque()
+        self._shelf = shelf
+        self._folder = folder
+        self._n_lost = 0
+        self._has_given_up = False
+        self._queue: SimpleQueue[tuple[bytes, str] | None] = SimpleQueue()
+        self._ending = threading.Event()
+        self.start()
+
+    def put(self, key: bytes, text: str) -> None:
+        """Take an entry; it can be read at once."""
+        self.pending[key] = text
+        self._queue.put((key, text))
+
+    def close(self) -> None:
+        """Write what is left, and end."""
+        self._ending.set()
+        self._queue.put(None)
+        self.join()
+
+    def run(self) -> None:
+        """Write until closed."""
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if group:
+                self._write(group)
+        self._shelf.close()
+        if self._n_lost:
+            self.troubles.append(f"{self._folder}: {self._n_lost:,} replies could not be remembered")
+
+    def _next_group(self) -> tuple[list[tuple[bytes, str]], bool]:
+        """Wait for an entry and for what follows it; say whether more may come."""
+        group: list[tuple[bytes, str]] = []
+        entry = self._queue.get()
+        self._ending.wait(_GROUP_S)
+        while entry is not None:
+            group.append(entry)
+            if len(group) == _GROUP_ROWS:
+                return group, True
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                return group, True
+        return group, False
+
+    def _write(self, group: list[tuple[bytes, str]]) -> None:
+        try:
+            # A file that cannot be written may make each try wait: at the end, one is enough.
+            if self._has_given_up:
+                self._n_lost += len(group)
+            else:
+                self._shelf.put_all(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, a run must not depend on its cache
+            self._lose(len(group), error)
+        for key, _ in group:
+            self.pending.pop(key, None)
+
+    def _lose(self, n_rows: int, error: Exception) -> None:
+        # Replies are in the event log too: losing them here costs money after a crash, not results.
+        if self._n_lost == 0:
+            self.troubles.append(
+                f"{self._shelf.unusable(error)}; the run goes on, its replies are not remembered"
+            )
+        self._n_lost += n_rows
+        self._has_given_up = self._ending.is_set()
+        # A transaction that failed to end would keep this connection from beginning another one.
+        self._shelf.close()
+
+
+def _keep_quiet(_: str) -> None:
+    """Leave a complaint at that."""
+
+
+def _is_worth_keeping(request: Request, reply: Reply) -> bool:
+    texts = reply.texts
+    if not texts or not all(texts) or (reply.finish and set(reply.finish) != {"stop"}):
+        return False
+    if request.answers:
+        return all(text in request.answers for text in texts)
+    return request.schema is None or all(map(_is_json, texts))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _spell(reply: Reply) -> str:
+    return json.dumps(
+        (
+            reply.texts,
+            reply.prompt_tokens,
+            reply.completion_tokens,
+            reply.model,
+            None if reply.logprobs is None else dict(reply.logprobs),
+            reply.fingerprint,
+        )
+    )
+
+
+def _parse(spelt: object, request: Request) -> Reply:
+    """Read a reply back.
+
+    Raises:
+        ValueError: It is no reply to `request` that would have been remembered.
+    """
+    if not isinstance(spelt, str):
+        raise ValueError("it is no text")  # noqa: TRY004 - what a file holds is no argument's type
+    match json.loads(spelt):
+        case [
+            [*texts],
+            prompt_tokens,
+            completion_tokens,
+            str() as model,
+            dict() | None as logprobs,
+            str() | None as fingerprint,
+        ] if (
+            all(isinstance(text, str) for text in texts)
+            and _is_count(prompt_tokens)
+            and _is_count(completion_tokens)
+            and (logprobs is None or all(isinstance(value, float) for value in logprobs.values()))
+        ):
+            counts = (prompt_tokens, completion_tokens)
+            reply = Reply(tuple(texts), *counts, model, (), logprobs, fingerprint, attempts=0, cached=True)
+        case _:
+            raise ValueError("it has not the shape of a reply")
+    if len(texts) > request.n or not _is_worth_keeping(request, reply):
+        raise ValueError("it is not a reply to this request")
+    return reply
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0)

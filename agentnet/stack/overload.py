@@ -1,0 +1,63 @@
+"""What a server says of its load, and the pause that it may ask everybody for."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import Final
+
+from agentnet.errors import TransientError
+from agentnet.streams import mix, unit
+
+OVERLOAD: Final = frozenset({"rate_limit", "timeout", "overloaded"})
+"""Kinds of trouble that mean: fewer at once."""
+
+_JITTER = 0.25
+_SAME_HINT_S = 1e-3
+
+
+class Pause:
+    """The time for which a server wants no request, from anybody.
+
+    It ends up to a quarter later than asked for: whoever else was told the same would come at that very
+    moment too. The wrappers that share a pause may each tell it the same error.
+
+    Args:
+        longest_s: How much of a server's hint counts at most, in seconds.
+        seed: Fixes by how much each pause is longer.
+    """
+
+    def __init__(self, *, longest_s: float = 900.0, seed: int = 0) -> None:
+        self._longest_s = longest_s
+        self._seed = seed
+        self._numbers = count()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked_until = 0.0
+        self._until = 0.0
+
+    def heed(self, error: TransientError) -> bool:
+        """Pause if `error` says that the server is overloaded and for how long.
+
+        Returns:
+            Whether the pause begins or becomes longer.
+        """
+        hint_s = error.retry_after_s
+        # Written so that NaN is no hint either.
+        if error.kind not in OVERLOAD or hint_s is None or not hint_s > 0.0:
+            return False
+        loop = asyncio.get_running_loop()
+        length_s = min(hint_s, self._longest_s)
+        asked_until = loop.time() + length_s
+        if loop is self._loop and asked_until <= self._asked_until + _SAME_HINT_S:
+            return False
+        self._loop, self._asked_until = loop, asked_until
+        self._until = asked_until + length_s * _JITTER * unit(mix(self._seed, next(self._numbers)))
+        return True
+
+    def left_s(self) -> float:
+        """Say how long it still lasts, in seconds; 0 or less if it is over.
+
+        A pause ends with the event loop that it began in: another one has another clock.
+        """
+        loop = asyncio.get_running_loop()
+        return self._until - loop.time() if loop is self._loop else 0.0

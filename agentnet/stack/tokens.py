@@ -1,0 +1,71 @@
+"""How many tokens a prompt takes: guessed until a server has counted the same prompt, known afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from agentnet.backend import Messages, Request
+
+_BYTES_PER_TOKEN = 3
+_TOKENS_PER_MESSAGE = 16
+_TOKENS_OF_TEMPLATE = 64
+_PROMPTS_REMEMBERED = 10_000
+
+
+class _Count(NamedTuple):
+    likely: int
+    most: int
+
+
+class PromptTokens:
+    """Remembers what the prompts of a run take; a run asks few distinct ones, over and over."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[Messages, str | None], _Count] = {}
+
+    def likely(self, request: Request) -> int:
+        """Guess the tokens of the prompt, rather a little too many."""
+        return self._count(request).likely
+
+    def most(self, request: Request) -> int:
+        """Bound the tokens of the prompt.
+
+        Every token stands for at least one byte of UTF-8 in the tokenizers in use, chat templates add some
+        tokens to each message and some to all, and a schema is part of the prompt at some servers.
+        """
+        return self._count(request).most
+
+    def learn(self, request: Request, n_tokens: int) -> None:
+        """Take note that a server counted `n_tokens` in the prompt of `request`."""
+        key = (request.messages, request.schema)
+        known = self._counts.get(key)
+        if known is None or known != (n_tokens, n_tokens):
+            self._remember(key, _Count(n_tokens, n_tokens))
+
+    def _count(self, request: Request) -> _Count:
+        key = (request.messages, request.schema)
+        return self._counts.get(key) or self._remember(key, _guess(request))
+
+    def _remember(self, key: tuple[Messages, str | None], count: _Count) -> _Count:
+        if len(self._counts) >= _PROMPTS_REMEMBERED:
+            self._counts.clear()
+        self._counts[key] = count
+        return count
+
+
+def likely_tokens(texts: Iterable[str]) -> int:
+    """Guess the tokens of `texts`: a third of their bytes in UTF-8, which suits most scripts."""
+    return sum(-(-_n_bytes(text) // _BYTES_PER_TOKEN) for text in texts)
+
+
+def _guess(request: Request) -> _Count:
+    texts = [content for _, content in request.messages]
+    if request.schema is not None:
+        texts.append(request.schema)
+    overhead = _TOKENS_OF_TEMPLATE + _TOKENS_PER_MESSAGE * len(request.messages)
+    return _Count(likely_tokens(texts), sum(map(_n_bytes, texts)) + overhead)
+
+
+def _n_bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

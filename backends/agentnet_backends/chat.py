@@ -1,0 +1,219 @@
+"""OpenAI's chat protocol: a `Request` as the body of a call, a body as a `Reply`.
+
+Most of a body is the same for all requests with the same conversation: it is written once and kept, so that
+a request costs two numbers and a concatenation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agentnet.backend import Messages, Reply, Request
+from agentnet.errors import RequestRejected, TransientError
+from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, answer_logprobs, schema_fields
+from agentnet_backends.failures import Peer, error_of_body, unusable_answer
+
+_ENDS: Mapping[str, str] = {
+    "length": "length",
+    "content_filter": "content_filter",
+    "max_tokens": "length",
+    "safety": "content_filter",
+}
+"""What servers say when a reply did not simply stop; any other word counts as that."""
+
+_BROKEN_OFF = frozenset({"abort", "error", "cancelled"})
+
+FREE = CONSTRAINTS["none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How questions with certain allowed answers are put to the server.
+
+    Attributes:
+        model: The model's name.
+        constraint: How it is told of the answers.
+        logprobs: The fields that ask for log-probabilities.
+    """
+
+    model: str
+    constraint: Constraint
+    logprobs: Fields
+
+
+Form = tuple[bytes, Constraint]
+"""What all bodies of one conversation begin with, and how to read their replies."""
+
+FormKey = tuple[Messages, int, int, tuple[str, ...], str | None, bool]
+
+
+def form_key(request: Request) -> FormKey:
+    """Give all of `request` that its form depends on."""
+    messages, _, n, max_tokens, answers, schema, logprobs, _, _, _ = request
+    return messages, n, max_tokens, answers, schema, logprobs
+
+
+def form_of(request: Request, plan: Plan, sampling: Fields, max_tokens_field: str) -> Form:
+    """Write what all bodies of one conversation begin with, up to the temperature.
+
+    Args:
+        request: One of the conversation's requests.
+        plan: How its answers are asked for.
+        sampling: Fields of every body.
+        max_tokens_field: The field that bounds a reply.
+    """
+    constraint = plan.constraint if request.answers else FREE
+    fields: Fields = {
+        "model": plan.model,
+        "messages": [{"role": role, "content": content} for role, content in request.messages],
+        max_tokens_field: request.max_tokens + constraint.extra_tokens,
+        **({"n": request.n} if request.n > 1 else {}),
+        **sampling,
+        **_bound(request, constraint),
+        **(plan.logprobs if request.logprobs and request.answers else {}),
+    }
+    return json.dumps(fields, separators=(",", ":")).encode()[:-1] + b',"temperature":', constraint
+
+
+def _bound(request: Request, constraint: Constraint) -> Fields:
+    if request.answers:
+        return constraint.fields(request.answers)
+    if request.schema is None:
+        return {}
+    try:
+        return schema_fields("reply", json.loads(request.schema))
+    except ValueError as error:
+        raise RequestRejected(f"the request's schema is no JSON: {error}", kind="bad_request") from None
+
+
+def body_of(form: Form, request: Request, seed_mask: int) -> bytes:
+    """Write the body of a request.
+
+    Args:
+        form: What it begins with.
+        request: The request.
+        seed_mask: The bits of the seed that the server takes; 0 sends no seed.
+    """
+    end = f',"seed":{request.seed & seed_mask}}}' if seed_mask else "}"
+    return form[0] + f"{float(request.temperature)!r}{end}".encode()
+
+
+def read_reply(raw: bytes, request: Request, constraint: Constraint, peer: Peer) -> Reply:
+    """Read the answer to `request`.
+
+    Args:
+        raw: The body.
+        request: What was asked.
+        constraint: How the server was told of the allowed answers.
+        peer: Who answered.
+
+    Raises:
+        TransientError: It is no chat completion.
+        BackendUnusable: It says that the quota is used up.
+    """
+    body = _parsed(raw, peer)
+    choices = _choices(body, raw, peer)
+    samples = [_sample(choice, raw, peer) for choice in choices[: request.n]]
+    wraps = constraint.wraps
+    texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
+    finish = tuple(end for _, end in samples)
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    logprobs = _logprobs(choices, request, constraint) if request.logprobs and request.answers else None
+    return Reply(
+        texts,
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _text(body.get("model")) or "",
+        () if all(end == "stop" for end in finish) else finish,
+        logprobs,
+        _text(body.get("system_fingerprint")),
+    )
+
+
+def _parsed(raw: bytes, peer: Peer) -> dict[str, object]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+        error = unusable_answer(peer, "malformed_json", "the answer is no JSON", raw)
+    else:
+        if isinstance(body, dict):
+            return body
+        error = unusable_answer(peer, "wrong_schema", "the answer is no chat completion", raw)
+    raise error
+
+
+def _choices(body: Mapping[str, object], raw: bytes, peer: Peer) -> list[dict[str, object]]:
+    """Find the choices, in the order of their numbers."""
+    choices = body.get("choices")
+    if body.get("error") and not choices:
+        raise error_of_body(peer, body)
+    if choices is None or choices == []:
+        raise unusable_answer(peer, "no_choices", "the answer holds no choice", raw)
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise _no_completion(raw, peer)
+    if len(choices) > 1 and all(isinstance(choice.get("index"), int) for choice in choices):
+        choices.sort(key=lambda choice: choice["index"])
+    return choices
+
+
+def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, str]:
+    """Read one choice: its text and why it ended."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise _no_completion(raw, peer)
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        return refusal, "refusal"
+    content = message.get("content")
+    end = choice.get("finish_reason")
+    text = content if isinstance(content, str) else _joined(content, raw, peer)
+    if not isinstance(end, str):
+        return text, "stop"
+    if end in _BROKEN_OFF:
+        raise unusable_answer(peer, "truncated", f"the server broke the reply off ({end})", raw)
+    return text, _ENDS.get(end, "stop")
+
+
+def _joined(content: object, raw: bytes, peer: Peer) -> str:
+    """Read a content that is no text: none at all, or a list of parts."""
+    if content is None:
+        return ""
+    if not isinstance(content, list):
+        raise _no_completion(raw, peer)
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _logprobs(
+    choices: list[dict[str, object]], request: Request, constraint: Constraint
+) -> dict[str, float] | None:
+    """Take the answers' log-probabilities from the first choice that has them: all have the same."""
+    for choice in choices:
+        listed, message = choice.get("logprobs"), choice.get("message")
+        if isinstance(listed, dict) and isinstance(message, dict):
+            found = answer_logprobs(
+                listed.get("content"),
+                _text(message.get("content")) or "",
+                request.answers,
+                constraint,
+                request.temperature,
+            )
+            if found is not None:
+                return found
+    return None
+
+
+def _no_completion(raw: bytes, peer: Peer) -> TransientError:
+    return unusable_answer(peer, "wrong_schema", "the answer is no chat completion", raw)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,201 @@
+"""One pool of HTTP connections to one or several servers.
+
+Measured choices: no limit of connections of its own (the number in flight is limited elsewhere, and aiohttp's
+default of 100 would be a second limit); no cookies; no redirects, which would send the key elsewhere; idle
+connections are dropped before the 5 s after which some servers drop them; one deadline for the whole call,
+since a server that sends a byte now and then outlives any deadline for a single read; time enough to connect,
+since a stalled event loop fails connections that were long made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from agentnet.errors import TransientError
+from agentnet_backends.endpoints import Endpoint, Endpoints
+from agentnet_backends.failures import Peer, error_of_answer, error_of_exception, unusable_answer
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+    from yarl import URL
+
+_KEEP_ALIVE_S = 4.0
+_LONGEST_CONNECT_S = 60.0
+
+
+class Answer(NamedTuple):
+    """What came back: the HTTP status, the headers (looked up in lower case), the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes
+
+
+class Http:
+    """Sends requests to the server that has the fewest of them.
+
+    Args:
+        peers: The servers, at least one.
+        key: Sent as a bearer token; None sends none.
+        timeout_s: Deadline of a call from first to last byte, in seconds.
+        clock: Gives the time, in seconds.
+    """
+
+    def __init__(
+        self,
+        peers: Sequence[Peer],
+        key: str | None,
+        *,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._endpoints = Endpoints(peers)
+        self._headers = _headers(key)
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._session: ClientSession | None = None
+        self._failures: tuple[type[Exception], ...] = ()
+        self._chat: dict[Endpoint, URL] = {}
+        self._proxies: dict[Endpoint, str | None] = {}
+
+    @property
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The servers."""
+        return self._endpoints.all
+
+    async def chat(self, body: bytes) -> tuple[Endpoint, Answer]:
+        """Ask for a chat completion.
+
+        Args:
+            body: The request's body, as JSON.
+
+        Returns:
+            Who answered, and the answer, whatever its status.
+
+        Raises:
+            TransientError: No whole answer came.
+            BackendUnusable: None can come.
+        """
+        endpoint = self._endpoints.pick(self._clock())
+        return endpoint, await self._call(endpoint, None, body)
+
+    async def post(self, path: str, body: bytes) -> tuple[Endpoint, Answer]:
+        """Ask for something that is not a chat completion.
+
+        Args:
+            path: What follows the base URL: ``/embeddings``.
+            body: The request's body, as JSON.
+
+        Returns:
+            Who answered, and the answer, whatever its status.
+
+        Raises:
+            TransientError: No whole answer came.
+            BackendUnusable: None can come.
+        """
+        endpoint = self._endpoints.pick(self._clock())
+        return endpoint, await self._call(endpoint, f"{endpoint.peer.url}{path}", body)
+
+    async def ask(self, path: str, body: object = None, *, root: bool = False) -> object:
+        """Ask for anything else that is answered in JSON.
+
+        Args:
+            path: What follows the base URL: ``/models``.
+            body: Sent by POST, as JSON; None asks by GET.
+            root: Whether `path` stands beside ``/v1`` instead of below it.
+
+        Raises:
+            BackendError: No such answer came.
+        """
+        endpoint = self._endpoints.pick(self._clock())
+        peer = endpoint.peer
+        base = peer.url.removesuffix("/v1") if root else peer.url
+        sent = None if body is None else json.dumps(body).encode()
+        status, headers, raw = await self._call(endpoint, f"{base}{path}", sent)
+        if status >= 300:
+            raise error_of_answer(peer, status, headers, raw)
+        try:
+            return json.loads(raw)
+        except (ValueError, RecursionError):
+            error = unusable_answer(peer, "malformed_json", f"{path} gave no JSON", raw)
+        raise error
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _call(self, endpoint: Endpoint, url: str | None, body: bytes | None) -> Answer:
+        session = self._session or self._open()
+        endpoint.outstanding += 1
+        try:
+            response = await session.request(
+                "GET" if body is None else "POST",
+                url or self._chat[endpoint],
+                data=body,
+                allow_redirects=False,
+                proxy=self._proxies[endpoint],
+            )
+            raw = await response.read()
+        except self._failures as error:
+            failure = self._failure(endpoint, error)
+        else:
+            if response.status < 500:
+                endpoint.worked()
+            else:
+                endpoint.failed("server_error", self._clock())
+            return Answer(response.status, response.headers, raw)
+        finally:
+            endpoint.outstanding -= 1
+        # Raised out here: the library's exception holds the headers, and would stay attached as the context.
+        raise failure
+
+    def _failure(self, endpoint: Endpoint, error: Exception) -> Exception:
+        now = self._clock()
+        others = self._endpoints.others_open(endpoint, now)
+        failure = error_of_exception(
+            endpoint.peer, error, timeout_s=self._timeout_s, is_known=endpoint.has_answered or others
+        )
+        endpoint.failed(failure.kind, now)
+        if others and isinstance(failure, TransientError):
+            failure.retry_after_s = 0.0
+        return failure
+
+    def _open(self) -> ClientSession:
+        """Make the session: within the event loop, as aiohttp wants it."""
+        import aiohttp
+        from yarl import URL
+
+        self._failures = (aiohttp.ClientError, OSError)
+        self._chat = {each: URL(f"{each.peer.url}/chat/completions") for each in self._endpoints.all}
+        self._proxies = {each: proxy_of(each.peer.url) for each in self._endpoints.all}
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(
+                total=self._timeout_s, sock_connect=min(self._timeout_s, _LONGEST_CONNECT_S)
+            ),
+        )
+        return self._session
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "agentnet"}
+    return headers if key is None else headers | {"Authorization": f"Bearer {key}"}
+
+
+def proxy_of(url: str) -> str | None:
+    """Find the proxy that the environment names for `url`; this machine itself needs none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)

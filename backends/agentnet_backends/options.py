@@ -1,0 +1,215 @@
+"""The options of the bundled plug-ins, and where the keys of those that talk HTTP come from.
+
+Options are stored with the run, so that none of them may be a key: keys come from the environment alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import ErrorDetails
+
+from agentnet.errors import ConfigurationError, near_miss
+from agentnet_backends.failures import Peer
+
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
+
+_OURS = frozenset(
+    {"model", "messages", "n", "seed", "temperature", "stream", "max_tokens", "max_completion_tokens"}
+    | {"top_p", "top_k", "min_p", "logprobs", "top_logprobs", "logprob_token_ids", "response_format"}
+    | {"structured_outputs", "guided_choice", "grammar"}
+)
+"""Fields of a body that requests and options decide: `extra` may not."""
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _base_url(url: str) -> str:
+    from yarl import URL
+
+    try:
+        parts = URL(url)
+    except ValueError:
+        parts = URL()
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
+    if parts.user or parts.password or parts.query_string or parts.fragment:
+        raise ValueError("must hold no user, password, query or fragment: keys come from the environment")
+    bare = url.rstrip("/")
+    if bare.endswith(("/completions", "/embeddings")):
+        raise ValueError("must be what stands before /chat/completions or /embeddings")
+    return bare
+
+
+def _base_urls(urls: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(urls)) < len(urls):
+        raise ValueError("names a server twice")
+    return urls
+
+
+def _variable(name: str) -> str:
+    if not _VARIABLE.fullmatch(name):
+        raise ValueError("must be the name of an environment variable, in capitals; never the key itself")
+    return name
+
+
+def _extra(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    taken = sorted(fields.keys() & _OURS)
+    if taken:
+        raise ValueError(f"may not hold {', '.join(taken)}: the request or another option decides it")
+    return fields
+
+
+BaseUrls = Annotated[
+    tuple[Annotated[str, AfterValidator(_base_url)], ...],
+    BeforeValidator(_as_tuple),
+    AfterValidator(_base_urls),
+    Field(min_length=1),
+]
+KeyEnv = Annotated[str, AfterValidator(_variable)]
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+
+
+class PluginOptions(BaseModel):
+    """The options of a plug-in: one table of the configuration, less its ``name``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    table: ClassVar[str] = "backend"
+
+    @classmethod
+    def read(cls, options: Mapping[str, object], plugin: str) -> Self:
+        """Validate the plug-in's table of the configuration, less its ``name``.
+
+        Args:
+            options: The table.
+            plugin: The plug-in's name, for messages.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
+        """
+        _refuse_keys(options, cls.table)
+        try:
+            return cls.model_validate(dict(options))
+        except ValidationError as error:
+            problems = error.errors(include_input=False)
+        raise ConfigurationError("; ".join(_explain(problem, cls, plugin) for problem in problems))
+
+
+class Connection(PluginOptions):
+    """What every server of OpenAI's protocols needs to be told.
+
+    Attributes:
+        model: The model's name.
+        base_url: Where the server is, up to what stands before ``/chat/completions``; several of them share
+            the requests.
+        key_env: The environment variable that holds the key.
+        timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
+            log-probabilities can take 20 s.
+    """
+
+    model: str
+    base_url: BaseUrls
+    key_env: KeyEnv
+    timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
+
+    def peers(self, plugin: str, key: str | None) -> list[Peer]:
+        """Name the servers, for messages."""
+        secrets = () if key is None else (key,)
+        return [Peer(plugin, url, self.key_env, secrets) for url in self.base_url]
+
+    def key(self, environ: Mapping[str, str], *, is_needed: bool) -> str | None:
+        """Look the key up.
+
+        Args:
+            environ: The environment.
+            is_needed: Whether there is no doing without.
+
+        Raises:
+            ConfigurationError: It is needed and missing, or it cannot be one.
+        """
+        key = environ.get(self.key_env, "").strip()
+        if not key and (is_needed or "key_env" in self.model_fields_set):
+            raise ConfigurationError(
+                f"the environment variable {self.key_env} is not set: export it, put it into .env, or name "
+                f"another by {self.table}.key_env"
+            )
+        # The value is not shown: it is a secret, however broken.
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise ConfigurationError(
+                f"the environment variable {self.key_env} holds no key: a key has only visible ASCII "
+                "characters; look for blanks, line breaks and quotes"
+            )
+        return key or None
+
+
+class ServerOptions(Connection):
+    """What every server of OpenAI's chat protocol needs to be told; see `Connection` for the first ones.
+
+    Attributes:
+        max_tokens_field: The field that bounds a reply: some servers ignore or refuse one of the two.
+        constrain: How the server is told of allowed answers.
+        top_logprobs: How many alternatives to ask for, 0 to 20; some servers allow 5.
+        seed_bits: How many bits of seeds the server takes, 0 to 63; 0 sends none.
+        top_p: Nucleus sampling; None leaves it to the server.
+        top_k: Sampling from so many tokens; None leaves it to the server.
+        min_p: Least probability relative to the best token's; None leaves it to the server. Left alone,
+            llama.cpp's server takes top_k 40, top_p 0.95 and min_p 0.05: for the model's own distribution set
+            them to 0, 1 and 0.
+        extra: Further fields of every body, such as ``reasoning_effort``.
+    """
+
+    max_tokens_field: MaxTokensField | None = None
+    constrain: str
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 20
+    seed_bits: Annotated[int, Field(ge=0, le=63)] = 63
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    top_k: Annotated[int, Field(ge=-1)] | None = None
+    min_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    extra: Annotated[dict[str, JsonValue], AfterValidator(_extra)] = {}
+
+    def sampling(self) -> dict[str, object]:
+        """Give the fields of a body that hold for every request."""
+        chosen: dict[str, object] = {"top_p": self.top_p, "top_k": self.top_k, "min_p": self.min_p}
+        return {**{name: value for name, value in chosen.items() if value is not None}, **self.extra}
+
+
+Options = TypeVar("Options", bound=ServerOptions)
+
+
+def _refuse_keys(options: Mapping[str, object], table: str) -> None:
+    for name in options:
+        if _SECRET.search(name):
+            _refuse(table, name)
+    extra = options.get("extra")
+    for name in extra if isinstance(extra, Mapping) else ():
+        if _SECRET.search(str(name)):
+            _refuse(table, f"extra.{name}")
+
+
+def _refuse(table: str, name: str) -> NoReturn:
+    raise ConfigurationError(
+        f"{table}.{name} is refused: settings are stored with the run, so that keys come from the "
+        f"environment alone; {table}.key_env names the variable"
+    )
+
+
+def _explain(problem: ErrorDetails, options: type[PluginOptions], plugin: str) -> str:
+    """Say in our words what pydantic found, without the value: somebody may have put a key there."""
+    where = ".".join([options.table, *(str(part) for part in problem["loc"] if isinstance(part, str))])
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"{where} is no option of {plugin}{near_miss(key, options.model_fields)}"
+        case "missing":
+            return f"{where} is missing"
+        case "value_error":
+            return f"{where} {problem['ctx']['error']}"
+        case _:
+            return f"{where}: {problem['msg']}"

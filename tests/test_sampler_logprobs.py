@@ -1,0 +1,356 @@
+"""Mode logprobs: one request tells the odds of a question, and every draw is made from them here."""
+
+import asyncio
+import json
+import math
+from collections import Counter
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentnet.backend import Reply, make_backend
+from agentnet.config import SamplerSettings, Settings
+from agentnet.errors import (
+    BackendUnusable,
+    DesignError,
+    Interrupted,
+    RequestRejected,
+    RunStopped,
+    TransientError,
+)
+from agentnet.experiment import Source
+from agentnet.prompts import parse_reply
+from agentnet.runner import prepare
+from agentnet.sampler import CallSampler, Draws, LogprobSampler, Odds, Pool, Question
+from agentnet.sampler.logprobs import probability_of_yes
+from agentnet.streams import mix, unit
+from agentnet.testing import ScriptedBackend, run_in_virtual_time
+
+RUN_SEED = 99
+DESIGN = """
+from agentnet import CascadeExperiment
+
+class Design(CascadeExperiment):
+    items_per_severity = 1
+    rationale = {rationale!r}
+    conditions = {conditions}
+"""
+
+
+def odds(p, **changes):
+    """The reply of a model that says yes with probability `p`."""
+    logprobs = {"yes": math.log(p) if p else -math.inf, "no": math.log(1 - p) if p < 1 else -math.inf}
+    return Reply(("yes",), 10, 1, "model-1", (), logprobs, "fp-1")._replace(**changes)
+
+
+def question(number, profile="01101"):
+    metadata = {"profile": profile, "severity": number % 2, "kind": "exposure", "rationale": "none"}
+    return Question(number, (("user", f"question {number}"),), metadata, ("yes", "no"), None, 7)
+
+
+def step_draws(questions, record, *, realization=0, step=1, temperatures=None, todo=None):
+    n_draws = len(questions)
+    return Draws(
+        "exposure",
+        realization,
+        step,
+        list(range(n_draws)),
+        [-1] * n_draws,
+        [0] * n_draws,
+        questions,
+        temperatures or [1.0] * n_draws,
+        [mix(1000 * realization + step, i) >> 1 for i in range(n_draws)],
+        parse_reply,
+        record,
+        range(n_draws) if todo is None else todo,
+    )
+
+
+class Sitting(NamedTuple):
+    """The answers of each realization, what was asked, and how each ended."""
+
+    answers: list
+    requests: list
+    errors: list
+
+    @property
+    def decisions(self):
+        return [{i: answer.decision for i, answer in found.items()} for found in self.answers]
+
+
+def sit(script, *steps, workers=2, stop_at=None, on_missing=None, **how):
+    """Let one realization after the other, started together, play a step each: a list of question numbers."""
+    backend = ScriptedBackend(script)
+    answers = [{} for _ in steps]
+
+    async def main():
+        async with Pool(workers) as pool:
+            shared = Odds(backend, run_seed=RUN_SEED)
+
+            async def play(number, numbers):
+                def record(i, answer):
+                    if answer.missing is not None and on_missing is not None:
+                        raise on_missing
+                    answers[number][i] = answer
+
+                draws = step_draws([question(n) for n in numbers], record, realization=number, **how)
+                await LogprobSampler(shared, pool).draw(draws)
+
+            tasks = [asyncio.create_task(play(number, numbers)) for number, numbers in enumerate(steps)]
+            if stop_at is not None:
+                asyncio.get_running_loop().call_later(stop_at, pool.stop, Interrupted("enough"))
+            await asyncio.wait(tasks)
+        return [task.exception() for task in tasks]
+
+    return Sitting(answers, backend.requests, run_in_virtual_time(main()))
+
+
+def played(script, *steps, **how):
+    found = sit(script, *steps, **how)
+    assert found.errors == [None] * len(steps)
+    return found
+
+
+# What is asked
+
+
+def test_the_request_asks_for_the_odds_of_yes_and_no():
+    found = played(lambda _: odds(0.5), [3])
+    (request,) = found.requests
+    assert request.messages == (("user", "question 3"),)
+    assert (request.answers, request.logprobs, request.schema) == (("yes", "no"), True, None)
+    assert (request.n, request.temperature, request.max_tokens) == (1, 1.0, 7)
+    assert request.metadata["profile"] == "01101"
+    assert 0 <= request.seed < 2**63
+    assert request.draw == ((RUN_SEED, 3, "odds", 0), 0, 0, 0, 0)
+
+
+def test_a_question_at_a_temperature_is_asked_once_however_many_draw_from_it():
+    async def slowly(request):
+        await asyncio.sleep(5)
+        return odds(0.5)
+
+    step = [0, 1, 0, 1, 1, 0]
+    found = played(slowly, step, step, step, temperatures=[0.7, 0.7, 0.9, 0.9, 0.9, 0.7])
+    asked = Counter((request.draw[0][1], request.temperature) for request in found.requests)
+    assert asked == {(number, temperature): 1 for number in (0, 1) for temperature in (0.7, 0.9)}
+    assert len({request.seed for request in found.requests}) == 4
+    assert [len(answers) for answers in found.answers] == [6, 6, 6]
+
+
+def test_only_the_draws_to_be_made_are_made_and_asked_for():
+    found = played(lambda _: odds(0.5), [0, 1, 2], todo=[2])
+    assert found.answers[0].keys() == {2}
+    assert [request.draw[0][1] for request in found.requests] == [2]
+
+
+# The probability of a yes
+
+
+@given(p=st.floats(0.0, 1.0))
+def test_the_probability_is_that_of_the_log_probabilities(p):
+    assert probability_of_yes(odds(p)) == pytest.approx(p, abs=1e-15)
+
+
+@given(p=st.floats(0.001, 1.0), mass=st.floats(0.01, 1.0))
+def test_what_is_neither_yes_nor_no_is_left_out(p, mass):
+    logprobs = {"yes": math.log(p * mass), "no": math.log((1 - p) * mass) if p < 1 else -math.inf}
+    assert probability_of_yes(Reply(("yes",), logprobs=logprobs)) == pytest.approx(p)
+
+
+@given(p=st.floats(0.001, 1.0))
+def test_where_one_side_is_not_reported_it_has_what_the_other_leaves(p):
+    assert probability_of_yes(Reply(("yes",), logprobs={"yes": math.log(p)})) == pytest.approx(p)
+    assert probability_of_yes(Reply(("no",), logprobs={"no": math.log(p)})) == pytest.approx(1 - p, abs=1e-15)
+
+
+def test_rounding_above_one_does_no_harm():
+    assert probability_of_yes(Reply(("yes",), logprobs={"yes": 1e-7})) == 1.0
+    assert probability_of_yes(Reply(("no",), logprobs={"no": 1e-7})) == 0.0
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [None, {}, {"maybe": -0.1}, {"yes": -math.inf, "no": -math.inf}, {"yes": math.nan, "no": math.nan}],
+)
+def test_no_odds_are_no_probability(logprobs):
+    assert probability_of_yes(Reply(("yes",), logprobs=logprobs)) is None
+
+
+# Draws
+
+
+@given(p=st.floats(0.0, 1.0))
+def test_a_draw_is_a_yes_if_its_own_number_is_below_the_probability(p):
+    found = played(lambda _: odds(p), [0] * 40)
+    seeds = step_draws([question(0)] * 40, None).seeds
+    exact = probability_of_yes(odds(p))
+    assert found.decisions[0] == {i: int(unit(mix(seed)) < exact) for i, seed in enumerate(seeds)}
+
+
+@pytest.mark.parametrize(("p", "decision"), [(0.0, 0), (1.0, 1)])
+def test_what_is_certain_is_certain(p, decision):
+    assert set(played(lambda _: odds(p), [0] * 200).decisions[0].values()) == {decision}
+
+
+def test_draws_are_those_that_mode_call_makes_on_the_mock():
+    questions = [question(i, f"{i % 32:05b}") for i in range(64)] * 20
+    decisions = {}
+
+    async def main(mode):
+        backend = make_backend("mock", {})
+        async with Pool(8) as pool:
+            sampler = (
+                CallSampler(backend, pool, run_seed=RUN_SEED, max_asks=1)
+                if mode == "call"
+                else LogprobSampler(Odds(backend, run_seed=RUN_SEED), pool)
+            )
+            found = decisions[mode] = {}
+            await sampler.draw(step_draws(questions, lambda i, answer: found.update({i: answer.decision})))
+
+    for mode in ("call", "logprobs"):
+        run_in_virtual_time(main(mode))
+    assert len(decisions["call"]) == 1280
+    assert decisions["logprobs"] == decisions["call"]
+    assert 0.2 < sum(decisions["call"].values()) / 1280 < 0.8
+
+
+# What is recorded
+
+
+def test_an_answer_holds_the_odds_and_no_rationale():
+    (answer,) = played(lambda _: odds(0.25), [0]).answers[0].values()
+    assert json.loads(answer.text) == {"logprobs": {"yes": math.log(0.25), "no": math.log(0.75)}}
+    assert (answer.rationale, answer.model, answer.fingerprint) == ("", "model-1", "fp-1")
+    assert (answer.missing, answer.asks, answer.cached) == (None, 1, False)
+    assert answer.latency_s >= 0.0
+
+
+def test_the_cost_is_borne_once():
+    script = [odds(0.5, attempts=3, troubles=("timeout", "timeout"))]
+    found = played(script, [0] * 5, [0] * 5)
+    answers = [answer for answers in found.answers for answer in answers.values()]
+    assert sorted(answer.attempts for answer in answers) == [*[0] * 9, 3]
+    assert sorted(answer.prompt_tokens for answer in answers) == [*[0] * 9, 10]
+    assert sorted(answer.completion_tokens for answer in answers) == [*[0] * 9, 1]
+    assert sum(len(answer.troubles) for answer in answers) == 2
+    assert {answer.asks for answer in answers} == {1}
+
+
+def test_odds_from_the_cache_say_so():
+    found = played(lambda _: odds(0.5, cached=True, attempts=0), [0] * 3)
+    assert all(answer.cached and answer.attempts == 0 for answer in found.answers[0].values())
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(("yes",)), Reply(("Yes.",), finish=("length",)), Reply(("x",), logprobs={})]
+)
+def test_a_backend_without_log_probabilities_is_refused_with_the_way_out(reply):
+    found = sit(lambda _: reply, [0, 0], [0])
+    for error in found.errors:
+        assert isinstance(error, BackendUnusable)
+        assert error.kind == "no_logprobs"
+        assert "'scripted'" in str(error)
+        assert "sampler.mode=choices" in str(error)
+        assert "sampler.mode=call" in str(error)
+    assert len(found.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("finish", "missing"), [("refusal", "refused"), ("content_filter", "content_filter")]
+)
+def test_a_question_that_the_model_declines_is_missing_and_stops_no_other(finish, missing):
+    def script(request):
+        declined = request.draw[0][1] == 1
+        return Reply(("I would rather not",), 10, 4, finish=(finish,)) if declined else odds(1.0)
+
+    found = played(script, [0, 1, 1, 0])
+    answers = found.answers[0]
+    assert found.decisions[0] == {0: 1, 1: None, 2: None, 3: 1}
+    for i in (1, 2):
+        assert (answers[i].missing, answers[i].text) == (missing, "I would rather not")
+        assert answers[i].troubles == ((missing, "", "I would rather not"),)
+    assert [answers[i].attempts for i in (1, 2)] == [1, 0]
+    assert [answers[i].prompt_tokens for i in (1, 2)] == [10, 0]
+
+
+def test_odds_count_however_the_reply_ended():
+    found = played(lambda _: odds(1.0, finish=("length",)), [0])
+    assert found.decisions[0] == {0: 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "missing"),
+    [
+        (TransientError("down", kind="server_error"), "failed"),
+        (RequestRejected("too long", kind="context_overflow"), "context_overflow"),
+    ],
+)
+def test_a_failed_question_is_missing_for_its_draws_alone_and_its_calls_are_counted_once(error, missing):
+    error.attempts = 4
+
+    def script(request):
+        return error if request.draw[0][1] == 1 else odds(1.0)
+
+    found = played(script, [0, 1, 1], [1])
+    assert found.decisions == [{0: 1, 1: None, 2: None}, {0: None}]
+    answers = [found.answers[0][1], found.answers[0][2], found.answers[1][0]]
+    assert {answer.missing for answer in answers} == {missing}
+    assert sorted(answer.attempts for answer in answers) == [0, 0, 4]
+    assert all(answer.troubles[-1] == (error.kind, str(error), None) for answer in answers)
+
+
+def test_an_unusable_backend_ends_all_who_need_it_and_what_is_known_is_used():
+    error = BackendUnusable("wrong key")
+    found = sit(lambda request: error if request.draw[0][1] == 1 else odds(1.0), [0, 1], [1], [0], workers=1)
+    assert found.errors == [error, error, None]
+    assert found.decisions == [{0: 1}, {}, {0: 1}]
+
+
+def test_a_missing_answer_that_stops_the_run_costs_no_other_draw():
+    def script(request):
+        return TransientError("down") if request.draw[0][1] == 1 else odds(1.0)
+
+    found = sit(script, [1, 0, 1, 0], on_missing=RunStopped("policy"))
+    assert isinstance(found.errors[0], RunStopped)
+    assert found.decisions[0] == {1: 1, 3: 1}
+
+
+def test_a_stop_reaches_all_who_wait_and_what_was_in_flight_is_recorded():
+    async def slowly(request):
+        await asyncio.sleep(5)
+        return odds(1.0)
+
+    found = sit(slowly, [0, 1, 2], [2], [0], workers=1, stop_at=2)
+    assert [type(error) for error in found.errors] == [Interrupted] * 3
+    assert found.decisions == [{0: 1}, {}, {0: 1}]
+
+
+# What can be played
+
+
+@pytest.mark.parametrize(
+    ("rationale", "conditions"),
+    [("inline", "({},)"), ("afterwards", "({},)"), ("none", "({}, {'rationale': 'inline'})")],
+)
+def test_a_design_that_wants_rationales_is_refused(tmp_path, rationale, conditions):
+    path = tmp_path / "design.py"
+    path.write_text(DESIGN.format(rationale=rationale, conditions=conditions))
+    settings = Settings(sampler=SamplerSettings(mode="logprobs"))
+    with pytest.raises(DesignError, match="rationale=none"):
+        prepare(Source.read(str(path)), settings, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rationale"), [("logprobs", "none"), ("choices", "inline"), ("call", "afterwards")]
+)
+def test_other_designs_are_not(tmp_path, mode, rationale):
+    path = tmp_path / "design.py"
+    path.write_text(DESIGN.format(rationale=rationale, conditions="({},)"))
+    settings = Settings(sampler=SamplerSettings(mode=mode))
+    assert prepare(Source.read(str(path)), settings, tmp_path / "run").plan

@@ -1,0 +1,339 @@
+"""The in-flight limit: in order, within bounds, halved once for an overload, closed while a server rests."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentnet.backend import Request
+from agentnet.errors import RequestRejected, TransientError
+from agentnet.stack import AdaptiveLimit, LimitChange, Pause
+from agentnet.testing import ScriptedBackend, run_in_virtual_time
+
+ASK = Request((("user", "Do you share it?"),))
+
+
+def numbered(number):
+    return ASK._replace(seed=number)
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+class Server:
+    """Answers request number i after `latency_s(i)`, by `fate(i)`; knows who is inside."""
+
+    def __init__(self, latency_s=lambda i: 1.0, fate=lambda i: "Yes"):
+        self.latency_s, self.fate = latency_s, fate
+        self.begun = []
+        self.inside = self.peak = 0
+        self.backend = ScriptedBackend(self.answer)
+
+    async def answer(self, request):
+        self.begun.append((now(), request.seed))
+        self.inside += 1
+        self.peak = max(self.peak, self.inside)
+        try:
+            await asyncio.sleep(self.latency_s(request.seed))
+            return self.fate(request.seed)
+        finally:
+            self.inside -= 1
+
+    @property
+    def order(self):
+        return [number for _, number in self.begun]
+
+
+async def ask_all(limit, count, first=0):
+    asked = (limit.complete(numbered(first + i)) for i in range(count))
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+@given(
+    latencies=st.lists(st.integers(0, 5), max_size=60),
+    fates=st.lists(
+        st.sampled_from(["Yes", "rate_limit", "timeout", "broken", "rejected", "hint"]), min_size=1
+    ),
+    start=st.integers(1, 12),
+    lowest=st.integers(1, 4),
+    spread=st.integers(0, 8),
+    cancelled=st.sets(st.integers(0, 59)),
+    cancel_at=st.integers(0, 9),
+)
+def test_never_more_than_the_limit_inside_and_everybody_is_answered_in_order(
+    latencies, fates, start, lowest, spread, cancelled, cancel_at
+):
+    highest = lowest + spread
+
+    def fate(i):
+        match fates[i % len(fates)]:
+            case "Yes":
+                return "Yes"
+            case "rejected":
+                return RequestRejected("no")
+            case "hint":
+                return TransientError("busy", kind="rate_limit", retry_after_s=3.0)
+            case kind:
+                return TransientError("busy", kind=kind)
+
+    server = Server(lambda i: float(latencies[i]), fate)
+    changes = []
+
+    async def play():
+        limit = AdaptiveLimit(
+            server.backend, start=start, lowest=lowest, highest=highest, tell=changes.append
+        )
+        tasks = [asyncio.create_task(limit.complete(numbered(i))) for i in range(len(latencies))]
+        await asyncio.sleep(cancel_at)
+        for i in cancelled:
+            if i < len(tasks):
+                tasks[i].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(100.0)
+        assert limit.in_flight == 0
+        assert lowest <= limit.limit <= highest
+        # Nothing has been lost: all the room is there again.
+        before = len(server.begun)
+        server.latency_s, server.fate = lambda i: 1.0, lambda i: "Yes"
+        await asyncio.gather(*(limit.complete(numbered(1000 + i)) for i in range(limit.limit)))
+        assert {at for at, _ in server.begun[before:]} == {server.begun[-1][0]}
+
+    run_in_virtual_time(play())
+    order = [number for number in server.order if number < 1000]
+    assert order == sorted(order)
+    assert set(order) >= set(range(len(latencies))) - cancelled
+    assert server.peak <= highest
+    assert all(change.reason == "paused" or lowest <= change.limit <= highest for change in changes)
+
+
+def test_a_place_handed_to_somebody_who_gives_up_at_that_moment_is_not_lost():
+    """0 and 1 end together and let 2 and 3 in; 2 is asked first and cancels 3, whose place then is 4's."""
+    tasks, begun = [], []
+
+    async def answer(request):
+        begun.append((now(), request.seed))
+        if request.seed == 2:
+            tasks[3].cancel()
+        await asyncio.sleep(1.0)
+        return "Yes"
+
+    async def play():
+        limit = AdaptiveLimit(ScriptedBackend(answer), start=2, highest=2)
+        tasks.extend(asyncio.create_task(limit.complete(numbered(i))) for i in range(5))
+        await asyncio.wait(tasks)
+        assert limit.in_flight == 0
+
+    run_in_virtual_time(play())
+    assert tasks[3].cancelled()
+    assert begun == [(0.0, 0), (0.0, 1), (1.0, 2), (1.0, 4)]
+
+
+def test_a_limit_of_one_asks_one_after_the_other():
+    server = Server()
+    run_in_virtual_time(ask_all(AdaptiveLimit(server.backend, start=1, highest=1), 5))
+    assert server.begun == [(float(i), i) for i in range(5)]
+
+
+def test_an_overload_halves_the_limit_once_for_all_that_were_inside_together():
+    server = Server(fate=lambda i: TransientError("busy", kind="overloaded") if i < 8 else "Yes")
+    changes = []
+    limit = AdaptiveLimit(server.backend, start=8, highest=8, tell=changes.append)
+
+    async def play():
+        await ask_all(limit, 8)
+        assert limit.limit == 4
+        await ask_all(limit, 1, first=0)
+        assert limit.limit == 2
+
+    run_in_virtual_time(play())
+    assert changes == [LimitChange(4, "overloaded"), LimitChange(2, "overloaded")]
+
+
+@pytest.mark.parametrize("kind", ["broken", "garbled", "simulated"])
+def test_a_failure_that_is_not_of_load_changes_nothing(kind):
+    server = Server(fate=lambda i: TransientError("oh", kind=kind))
+    limit = AdaptiveLimit(server.backend, start=8, highest=8)
+    run_in_virtual_time(ask_all(limit, 8))
+    assert limit.limit == 8
+
+
+@pytest.mark.parametrize("start", [1, 10, 30])
+def test_a_full_limits_worth_of_replies_raises_it_by_about_one(start):
+    limit = AdaptiveLimit(Server().backend, start=start, highest=1000)
+    run_in_virtual_time(ask_all(limit, 1000))
+    # dL = dn / L gives L^2 = start^2 + 2 n; the last L replies leave room to spare and do not count.
+    assert limit.limit == pytest.approx((start**2 + 2 * (1000 - limit.limit)) ** 0.5, abs=2.0)
+
+
+def test_growth_is_told_at_steps_and_at_the_end():
+    changes = []
+    limit = AdaptiveLimit(Server().backend, start=4, highest=16, tell=changes.append)
+    run_in_virtual_time(ask_all(limit, 300))
+    assert limit.limit == 16
+    assert changes == [
+        LimitChange(6, "grown"),
+        LimitChange(9, "grown"),
+        LimitChange(13, "grown"),
+        (16, "grown"),
+    ]
+
+
+def test_replies_with_room_to_spare_do_not_raise_the_limit():
+    limit = AdaptiveLimit(Server().backend, start=8, highest=100)
+
+    async def play():
+        for turn in range(50):
+            await ask_all(limit, 4, first=100 * turn)
+
+    run_in_virtual_time(play())
+    assert limit.limit == 8
+
+
+def test_replies_to_requests_from_before_a_decrease_do_not_raise_the_limit():
+    server = Server(
+        latency_s=lambda i: 1.0 if i == 0 else 2.0,
+        fate=lambda i: TransientError("slow", kind="timeout") if i == 0 else "Yes",
+    )
+    limit = AdaptiveLimit(server.backend, start=64, highest=128)
+    run_in_virtual_time(ask_all(limit, 64))
+    assert limit.limit == 32
+
+
+def test_the_start_is_brought_within_the_bounds():
+    backend = ScriptedBackend([])
+    assert AdaptiveLimit(backend, start=99, lowest=2, highest=5).limit == 5
+    assert AdaptiveLimit(backend, start=1, lowest=2, highest=5).limit == 2
+
+
+def hinting(hint_s, first=1):
+    return lambda i: TransientError("rest", kind="rate_limit", retry_after_s=hint_s) if i < first else "Yes"
+
+
+def test_a_server_that_asks_for_rest_gets_it_from_everybody():
+    """Request 0 is told to come back in 20 s; nobody begins before that, and not all that much later."""
+    server = Server(fate=hinting(20.0))
+    changes = []
+    limit = AdaptiveLimit(server.backend, start=4, highest=4, tell=changes.append)
+    run_in_virtual_time(ask_all(limit, 12))
+    first, later = server.begun[:4], server.begun[4:]
+    assert {at for at, _ in first} == {0.0}
+    assert 21.0 <= later[0][0] <= 1.0 + 1.25 * 20.0
+    assert server.order == list(range(12))
+    assert changes[:3] == [(2, "rate_limit"), (0, "paused"), (2, "resumed")]
+
+
+def test_newcomers_wait_for_the_end_of_a_pause_too():
+    server = Server(fate=hinting(20.0))
+    limit = AdaptiveLimit(server.backend, start=4, highest=4)
+
+    async def play():
+        await ask_all(limit, 1)
+        await asyncio.sleep(10.0)
+        await ask_all(limit, 3, first=10)
+
+    run_in_virtual_time(play())
+    assert all(at >= 21.0 for at, _ in server.begun[1:])
+
+
+def test_a_longer_hint_makes_a_pause_longer_and_a_shorter_one_does_not():
+    hints = {0: 10.0, 1: 40.0, 2: 5.0}
+    server = Server(
+        latency_s=lambda i: 1.0 + i,
+        fate=lambda i: (
+            TransientError("rest", kind="overloaded", retry_after_s=hints[i]) if i in hints else "Yes"
+        ),
+    )
+    limit = AdaptiveLimit(server.backend, start=3, highest=3)
+    run_in_virtual_time(ask_all(limit, 6))
+    assert 42.0 <= server.begun[3][0] <= 2.0 + 1.25 * 40.0
+
+
+@pytest.mark.parametrize("end", ["Yes", TransientError("slow", kind="timeout")])
+def test_what_ends_during_a_pause_does_not_end_the_pause(end):
+    """2, of an era before, asks for rest at 3 s; 1, of the present era, ends at 5.5 s; 3 still waits."""
+    latencies = {0: 1.0, 1: 4.0, 2: 3.0}
+    ends = {
+        0: TransientError("slow", kind="timeout"),
+        1: end,
+        2: TransientError("rest", kind="rate_limit", retry_after_s=50.0),
+    }
+    server = Server(lambda i: latencies.get(i, 1.0), lambda i: ends.get(i, "Yes"))
+
+    async def ask(limit, number, at):
+        await asyncio.sleep(at)
+        await limit.complete(numbered(number))
+
+    async def play():
+        limit = AdaptiveLimit(server.backend, start=8, highest=10)
+        times = {0: 0.0, 2: 0.0, 1: 1.5, 3: 4.0}
+        await asyncio.gather(*(ask(limit, i, at) for i, at in times.items()), return_exceptions=True)
+
+    run_in_virtual_time(play())
+    assert server.order == [0, 2, 1, 3]
+    assert server.begun[-1][0] >= 53.0
+
+
+def test_the_longest_pause_is_bounded():
+    server = Server(fate=hinting(1e12))
+    limit = AdaptiveLimit(server.backend, start=1, highest=1, pause=Pause(longest_s=60.0))
+    run_in_virtual_time(ask_all(limit, 2))
+    assert 61.0 <= server.begun[1][0] <= 76.0
+
+
+@pytest.mark.parametrize("hint_s", [None, 0.0, -1.0, float("nan")])
+def test_without_a_hint_there_is_no_pause(hint_s):
+    server = Server(fate=hinting(hint_s))
+    limit = AdaptiveLimit(server.backend, start=2, highest=2)
+    run_in_virtual_time(ask_all(limit, 3))
+    assert [at for at, _ in server.begun] == [0.0, 0.0, 1.0]
+
+
+def test_a_hint_with_another_kind_of_trouble_concerns_that_request_alone():
+    server = Server(fate=lambda i: TransientError("broken", kind="broken", retry_after_s=100.0))
+    limit = AdaptiveLimit(server.backend, start=1, highest=1)
+    run_in_virtual_time(ask_all(limit, 3))
+    assert [at for at, _ in server.begun] == [0.0, 1.0, 2.0]
+
+
+def test_pauses_differ_in_length():
+    def resumed_at(seed):
+        server = Server(fate=hinting(100.0))
+        limit = AdaptiveLimit(server.backend, start=1, highest=1, pause=Pause(seed=seed))
+        run_in_virtual_time(ask_all(limit, 2))
+        return server.begun[1][0]
+
+    assert len({resumed_at(seed) for seed in range(5)}) == 5
+
+
+def test_a_failed_attempt_is_timed_without_the_wait_for_its_turn():
+    server = Server(latency_s=lambda i: 3.0, fate=lambda i: TransientError("oh", kind="broken"))
+    limit = AdaptiveLimit(server.backend, start=1, highest=1)
+    errors = run_in_virtual_time(ask_all(limit, 4))
+    assert [error.took_s for error in errors] == [3.0] * 4
+
+
+def test_it_serves_one_event_loop_after_the_other_even_out_of_a_pause():
+    server = Server(fate=hinting(1e4))
+    limit = AdaptiveLimit(server.backend, start=2, highest=2, pause=Pause(longest_s=1e4))
+
+    async def give_up():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(100.0):
+                await ask_all(limit, 5)
+
+    run_in_virtual_time(give_up())
+    assert limit.in_flight == 0
+    replies = run_in_virtual_time(ask_all(limit, 5, first=10))
+    assert [reply.texts for reply in replies] == [("Yes",)] * 5
+    assert server.begun[-1][0] < 10.0
+
+
+def test_thousands_may_wait():
+    server = Server(latency_s=lambda i: 0.01)
+    limit = AdaptiveLimit(server.backend, start=100, highest=100)
+    replies = run_in_virtual_time(ask_all(limit, 3000))
+    assert len(replies) == 3000
+    assert server.order == list(range(3000))
+    assert server.peak == 100
