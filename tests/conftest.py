@@ -141,6 +141,7 @@ _EVENT = {
     "cached": False,
     "latency_s": 0.5,
     "at": 1.7e9,
+    "context": None,
 }
 
 
