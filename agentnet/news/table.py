@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from agentnet.errors import InputError
+from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.news.item import is_unicode
 
 DELIMITERS = ",;\t|"
@@ -55,9 +55,54 @@ class Table(NamedTuple):
     rows: Iterable[Row]
 
 
+def settle_columns(
+    path: Path,
+    table: Table,
+    usual: Mapping[str, str],
+    *,
+    required: Iterable[str],
+    given: Mapping[str, str],
+    what: str,
+) -> dict[str, str]:
+    """Settle which column each field is read from.
+
+    Args:
+        path: The file.
+        table: What it holds.
+        usual: The column of each field, unless the caller says otherwise.
+        required: Fields that must have a column.
+        given: The caller's column of a field.
+        what: What the file is, for messages, with its article.
+
+    Returns:
+        The column of each field that has one.
+
+    Raises:
+        InputError: A column that must be there is not.
+        ConfigurationError: `given` names an unknown field.
+    """
+    for name in given:
+        if name not in usual:
+            raise ConfigurationError(
+                f"a column is named for field {name!r}, which {what} does not have{near_miss(name, usual)}"
+            )
+    wanted = {name: column.strip().lower() for name, column in {**usual, **given}.items()}
+    must = {*required, *given}
+    for name, column in wanted.items():
+        if name in must and column not in table.columns:
+            raise InputError(
+                f"there is no such column{near_miss(column, table.columns)}", path=path, field=column
+            )
+    return {name: column for name, column in wanted.items() if column in table.columns}
+
+
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path, *, columns: tuple[str, ...] | None = None) -> Iterator[Table]:
     """Open `path` as JSON Lines (by its suffix or a first character ``{``) or else as delimited text.
+
+    Args:
+        path: The file.
+        columns: The columns of a file that is known to be CSV without a header.
 
     Raises:
         InputError: The file cannot be opened, is empty, is no UTF-8, or has no usable header.
@@ -73,6 +118,9 @@ def open_table(path: Path) -> Iterator[Table]:
         file.seek(0)
         if not start:
             raise InputError("the file is empty", path=path)
+        if columns is not None:
+            yield Table(columns, _csv_rows(path, _lines(path, file), 0, ",", columns))
+            return
         if start.startswith(b"[") and path.suffix.lower() == ".json":
             raise InputError("holds a JSON array; write one JSON object per line (.jsonl)", path=path)
         is_json = start.startswith(b"{") or path.suffix.lower() in (".jsonl", ".ndjson")
