@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -57,22 +57,26 @@ class Table(NamedTuple):
 
 def settle_columns(
     path: Path,
-    table: Table,
+    columns: Collection[str],
     usual: Mapping[str, str],
-    *,
-    required: Iterable[str],
     given: Mapping[str, str],
+    *,
+    required: Collection[str],
+    optional: Collection[str] = (),
     what: str,
+    hints: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Settle which column each field is read from.
 
     Args:
         path: The file.
-        table: What it holds.
+        columns: Its columns.
         usual: The column of each field, unless the caller says otherwise.
-        required: Fields that must have a column.
         given: The caller's column of a field.
+        required: Fields that must have a column.
+        optional: Further fields, which have no usual column.
         what: What the file is, for messages, with its article.
+        hints: What else to say if the column of this name is missing.
 
     Returns:
         The column of each field that has one.
@@ -81,19 +85,33 @@ def settle_columns(
         InputError: A column that must be there is not.
         ConfigurationError: `given` names an unknown field.
     """
+    fields = (*usual, *optional)
     for name in given:
-        if name not in usual:
+        if name not in fields:
             raise ConfigurationError(
-                f"a column is named for field {name!r}, which {what} does not have{near_miss(name, usual)}"
+                f"a column is named for field {name!r}, which {what} does not have{near_miss(name, fields)}"
             )
     wanted = {name: column.strip().lower() for name, column in {**usual, **given}.items()}
-    must = {*required, *given}
-    for name, column in wanted.items():
-        if name in must and column not in table.columns:
+    check_columns(
+        path, columns, [wanted[name] for name in fields if name in given or name in required], hints
+    )
+    return {name: column for name, column in wanted.items() if column in columns}
+
+
+def check_columns(
+    path: Path, columns: Collection[str], needed: Iterable[str], hints: Mapping[str, str] = {}
+) -> None:
+    """See that a file has the columns that are `needed`.
+
+    Raises:
+        InputError: Names the first that is missing, with what may have been meant.
+    """
+    for column in needed:
+        if column not in columns:
+            hint = hints.get(column, "")
             raise InputError(
-                f"there is no such column{near_miss(column, table.columns)}", path=path, field=column
+                f"there is no such column{near_miss(column, columns)}{hint}", path=path, field=column
             )
-    return {name: column for name, column in wanted.items() if column in table.columns}
 
 
 @contextmanager

@@ -94,7 +94,12 @@ def one_sentence(text: str) -> bool:
 def _scan_table(path: Path, columns: Mapping[str, str]) -> BankScan:
     with open_table(path) as table:
         chosen = settle_columns(
-            path, table, COLUMNS, required=("topic", "text", "answer"), given=columns, what="a question bank"
+            path,
+            table.columns,
+            COLUMNS,
+            columns,
+            required=("topic", "text", "answer"),
+            what="a question bank",
         )
         return _read(path, table, chosen, _make_plain)
 
