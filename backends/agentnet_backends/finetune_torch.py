@@ -3,9 +3,9 @@
 A state is the trained tensors by name, in main memory. Nothing draws on PyTorch's generators: the order of
 examples, the first adapters and sampled tokens come from keyed streams.
 
-An answer must not depend on what else is asked. So a batch has always the same number of rows, filled up where
-questions are few, and a width that follows from each question's own length: then every kernel sees the same
-shapes, and a row the same sums. Tests hold this bit by bit on the CPU.
+An answer must not depend on what else is asked. So a batch has always the same number of rows, filled up
+where questions are few, and a width that follows from each question's own length: then every kernel sees the
+same shapes, and a row the same sums. Tests hold this bit by bit on the CPU.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class TorchLearner:
         self._trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
         self._base = {name: p.detach().cpu().clone() for name, p in self._trained.items()}
         self._bound: Tensors | None = None
-        self.fingerprint = _fingerprint(net)
+        self.fingerprint = _fingerprint(net, tokenizer)
 
     @classmethod
     def load(cls, options: FinetuneOptions) -> Self:
@@ -83,8 +83,8 @@ class TorchLearner:
     def fresh(self, seed: int) -> Tensors:
         """Give a model's first state: the base's weights, or an adapter that changes nothing yet.
 
-        The first factor of an adapter is uniform with the variance of PyTorch's linear layers, as in peft; the
-        second is zero.
+        The first factor of an adapter is uniform with the variance of PyTorch's linear layers, as in peft;
+        the second is zero.
         """
         if self._options.method == "full":
             return self._base
@@ -272,7 +272,10 @@ class TorchLearner:
             knob: The option that bounds the memory taken here.
         """
         torch = self._torch
-        before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        before = (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
         torch.use_deterministic_algorithms(True)
         try:
             yield
@@ -400,9 +403,9 @@ def _adapted(net: Any, options: FinetuneOptions) -> Any:  # noqa: ANN401 - an ex
         return get_peft_model(net, config)
 
 
-def _fingerprint(net: Any) -> str:  # noqa: ANN401 - an extra's
-    """Hash the weights that no state holds: those that are not trained."""
-    digest = hashlib.blake2b(digest_size=16)
+def _fingerprint(net: Any, tokenizer: Any) -> str:  # noqa: ANN401 - an extra's
+    """Hash what no state holds: the vocabulary, and the weights that are not trained."""
+    digest = hashlib.blake2b(repr(sorted(tokenizer.get_vocab().items())).encode(), digest_size=16)
     for name, parameter in sorted(net.named_parameters()):
         if not parameter.requires_grad:
             digest.update(name.encode())

@@ -1,16 +1,17 @@
 """Update rule ``finetune``: models are causal language models, and hearing something means training on it.
 
-This is the update of Helm et al. (2024): the models' first teaching is three epochs of Adam at 5e-5, an update
-one epoch at 1e-5, on question-answer pairs of the form
+This is the update of Helm et al. (2024): the models' first teaching is three epochs of Adam at 5e-5, an
+update one epoch at 1e-5, on question-answer pairs of the form
 
     ### Instruction: {question}
     ### Response: {answer}
     ### End
 
-Where the paper is silent, this is decided here. The loss is the mean cross-entropy of the response's tokens and
-the end mark; the instruction is context and not learnt. Adam starts anew at each update, has no weight decay,
-no warm-up and no clipping; pairs are shuffled in each epoch by the update's own seed; there is no dropout. The
-marks are used as the model's tokenizer cuts them: an instruction-tuned model may have them as single tokens.
+Where the paper is silent, this is decided here. The loss is the mean cross-entropy of the response's tokens
+and the end mark; the instruction is context and not learnt. Adam starts anew at each update, has no weight
+decay, no warm-up and no clipping; pairs are shuffled in each epoch by the update's own seed; there is no
+dropout. The marks are used as the model's tokenizer cuts them: an instruction-tuned model may have them as
+single tokens.
 
 Full training keeps all weights of every model (25 models of 410 million parameters: 41 GB of memory beside
 the device's); LoRA (Hu et al. 2022) keeps one base and a small adapter for each model.
@@ -206,8 +207,8 @@ class FinetuneRule:
     """Trains causal language models on what they hear.
 
     The model is loaded when the first realization begins. All computing is done in one thread, so that the
-    event loop goes on. On one machine's CPU, results are the same bits each time for one number of threads. One
-    realization is played at a time.
+    event loop goes on. On one machine's CPU, results are the same bits each time for one number of threads.
+    One realization is played at a time.
 
     Args:
         options: The options.

@@ -91,7 +91,8 @@ def _make_weights(path: Path, n_tokens: int, seed: int) -> None:
         "mlp.dense_4h_to_h": (WIDTH, INNER_WIDTH),
     }
     weights = {
-        f"{name}.weight": rng.normal(0.0, 0.02, (n_tokens, WIDTH)) for name in ("gpt_neox.embed_in", "embed_out")
+        f"{name}.weight": rng.normal(0.0, 0.02, (n_tokens, WIDTH))
+        for name in ("gpt_neox.embed_in", "embed_out")
     }
     norms = ["gpt_neox.final_layer_norm"]
     for layer in range(N_LAYERS):
