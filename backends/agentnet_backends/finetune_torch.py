@@ -22,7 +22,7 @@ import numpy as np
 
 from agentnet.errors import BackendUnusable, RequestRejected, StorageError
 from agentnet.streams import Streams, mix, unit
-from agentnet_backends.update_finetune import END_MARK, Answer, Course, Example, FinetuneOptions, Wanted
+from agentnet_backends.finetune_learner import END_MARK, Answer, Course, Example, FinetuneOptions, Wanted
 
 Tensors = Mapping[str, Any]
 """Tensors by the name of their parameter; Any, because PyTorch is an extra."""
@@ -150,10 +150,18 @@ class TorchLearner:
         return after, {"loss": sum(loss for loss, _ in losses) / n_tokens, "tokens": n_tokens}
 
     def write(self, state: Tensors, path: Path) -> None:
-        """Write a state as safetensors."""
+        """Write a state as safetensors.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        save_file(dict(state), path)
+        try:
+            save_file(dict(state), path)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
     def read(self, path: Path) -> Tensors:
         """Read a state.

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.update_finetune import ANSWER_MARK, END_MARK, QUESTION_MARK, prompt_of
+from agentnet_backends.finetune_learner import ANSWER_MARK, END_MARK, QUESTION_MARK, prompt_of
 
 N_TOKENS, WIDTH, INNER_WIDTH, N_LAYERS, N_HEADS, N_POSITIONS = 2048, 64, 256, 2, 4, 256
 PAD, END = "<|padding|>", "<|endoftext|>"
