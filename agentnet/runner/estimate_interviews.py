@@ -145,14 +145,15 @@ def _notes(steps: Sequence[Candidates], n_models: int) -> list[str]:
 
 
 async def _try_prompts(prepared: Prepared) -> tuple[float, dict[str, Messages]]:
-    """Play the first steps of one realization on the mock; give tokens an answer and a prompt of each kind."""
+    """Play the first steps on the mock; give tokens an answer takes, and a prompt of each kind."""
     with tempfile.TemporaryDirectory() as folder:
         first = prepared.experiments[0]
+        short = first.under({**first.overrides, "steps": _STEPS_TRIED})
         trial = replace(
             prepared,
             folder=Path(folder) / "trial",
             plan=prepared.plan[:1],
-            experiments=(first.under({**first.overrides, "steps": _STEPS_TRIED}), *prepared.experiments[1:]),
+            experiments=(short, *prepared.experiments[1:]),
             settings=prepared.settings.model_copy(
                 update={"backend": BackendSettings(), "log": LogSettings(parquet=False)}
             ),
