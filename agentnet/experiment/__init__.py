@@ -1,7 +1,18 @@
 """What an experiment file subclasses: the design of a run."""
 
-from agentnet.experiment.base import Experiment
+from agentnet.experiment.base import Condition, Experiment
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
-from agentnet.experiment.load import Source
+from agentnet.experiment.interviews import InterviewExperiment
+from agentnet.experiment.load import Source, check_family
+from agentnet.experiment.news import NewsExperiment
 
-__all__ = ["CascadeExperiment", "Experiment", "ResponseRatioExperiment", "Source"]
+__all__ = [
+    "CascadeExperiment",
+    "Condition",
+    "Experiment",
+    "InterviewExperiment",
+    "NewsExperiment",
+    "ResponseRatioExperiment",
+    "Source",
+    "check_family",
+]
