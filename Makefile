@@ -1,4 +1,5 @@
 # `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
+# Linear algebra has one thread a process there: with as many processes as cores, more would wait for each other.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,7 +21,7 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
