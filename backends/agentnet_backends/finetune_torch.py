@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
@@ -373,13 +374,15 @@ def _batches(lengths: Sequence[int], size: int) -> Iterator[tuple[int, list[int]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars."""
+    """Keep transformers from drawing bars, and peft from warnings about what it calls there."""
     # Any: whether its functions have types depends on whether the extra is installed.
     bars: Any = import_module("transformers.utils.logging")
     were_shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         if were_shown:
             bars.enable_progress_bar()
