@@ -6,6 +6,7 @@ the answers. What a model is, and what an update does, is a plug-in (`UpdateRule
 
 from __future__ import annotations
 
+from agentnet.interviews.bank import load_bank
 from agentnet.interviews.contract import (
     BANK,
     UPDATES,
@@ -21,21 +22,46 @@ from agentnet.interviews.contract import (
     make_update_rule,
 )
 from agentnet.interviews.questions import Question, check_questions, topics_of
+from agentnet.interviews.topology import (
+    NAMED,
+    Disruption,
+    Fixed,
+    Local,
+    State,
+    Topology,
+    Vulnerable,
+    full,
+    intra_class,
+    nobody,
+    parse_topology,
+)
 
 __all__ = [
     "BANK",
+    "NAMED",
     "UPDATES",
     "Asked",
+    "Disruption",
+    "Fixed",
     "InstalledUpdate",
+    "Local",
     "Models",
     "Pair",
     "Prompt",
     "Question",
+    "State",
     "System",
+    "Topology",
     "UpdatePlugin",
     "UpdateRule",
+    "Vulnerable",
     "check_questions",
+    "full",
     "installed_updates",
+    "intra_class",
+    "load_bank",
     "make_update_rule",
+    "nobody",
+    "parse_topology",
     "topics_of",
 ]

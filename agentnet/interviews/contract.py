@@ -1,9 +1,9 @@
 """What the engine knows of update rules: the contract, and the look-up of plug-ins by entry point.
 
 An update rule says what a model is and how it changes by what it hears. Its `Models` own the states of all
-models of one realization; the engine never sees a state. A model answers either by itself (it gives a `Reply`)
-or by a conversation that the run's backend is asked (it gives a `Prompt`), so that chat models go through the
-stack, the sampler and the event log like everything else.
+models of one realization; the engine never sees a state. A model answers either by itself (it gives a
+`Reply`) or by a conversation that the run's backend is asked (it gives a `Prompt`), so that chat models go
+through the stack, the sampler and the event log like everything else.
 """
 
 from __future__ import annotations
@@ -89,9 +89,9 @@ class System:
 class Models(Protocol):
     """The states of all models of one realization.
 
-    The engine asks and updates several models at once, never one model while it is updated. What a method does
-    depends on its arguments and the model's state alone: not on time, on other models, or on what else is
-    asked in the same call (a resumed run asks only what is not recorded yet).
+    The engine asks and updates several models at once, never one model while it is updated. What a method
+    does depends on its arguments and the model's state alone: not on time, on other models, or on what else
+    is asked in the same call (a resumed run asks only what is not recorded yet).
     """
 
     async def answer(self, model: int, step: int, asked: Sequence[Asked]) -> Sequence[Reply | Prompt]:
