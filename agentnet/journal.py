@@ -36,7 +36,8 @@ class Tally:
         n_calls: Calls made by this process, retries included.
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
-        n_steps: Steps that interacting models have played.
+        n_models: Interacting models of all realizations begun in this sitting.
+        n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
     """
@@ -48,6 +49,7 @@ class Tally:
     n_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    n_models: int = 0
     n_steps: int = 0
     realizations: int = 0
     dollars: Callable[[], float | None] = lambda: 0.0

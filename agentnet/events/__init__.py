@@ -5,10 +5,11 @@
 
 from agentnet.events.log import Answered, EventLog, Heard, Recorded, Said, close_for_good, create_log
 from agentnet.events.read import LOG_NAME, Run
-from agentnet.events.schema import ANSWER_KINDS, SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.events.schema import ANSWER_KINDS, DECISION_KINDS, SCHEMA_VERSION, TABLES, VIEWS
 
 __all__ = [
     "ANSWER_KINDS",
+    "DECISION_KINDS",
     "LOG_NAME",
     "SCHEMA_VERSION",
     "TABLES",

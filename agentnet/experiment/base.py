@@ -71,7 +71,7 @@ class Experiment:
         return type(self)(**{**self.overrides, **condition, "conditions": ({},)})
 
     def arms(self) -> tuple[Condition, ...]:
-        """List the conditions of the run; override it to make them from attributes that hold several values."""
+        """List the conditions of the run; override it to make them of attributes with several values."""
         return self.conditions
 
     @property

@@ -32,14 +32,14 @@ class InterviewExperiment(Experiment):
         bank_columns: Column map of that file, such as ``{"text": "question"}``.
         evaluation_topics: Topics of the evaluation set; none given: those of all classes.
         n_evaluation: Questions of the evaluation set from each of these topics, >= 1; 0 takes all.
-        questions_from: What interviews draw from: the ``evaluation`` set (as the paper), or all questions of its
-            topics (``bank``).
+        questions_from: What interviews draw from: the ``evaluation`` set (as the paper), or all questions of
+            its topics (``bank``).
         n_questions: Questions of an interview, >= 1.
         n_taught: Questions that each model is taught at the start, >= 0.
         taught_from: Where these are drawn from: the ``topic`` of the class, or the ``evaluation`` set.
         steps: Steps after the start, >= 1.
-        topology: Who may interview whom: a name of `agentnet.interviews.NAMED`, a networkx graph, or a function
-            (step, state) -> candidates of each model; see `agentnet.interviews.topology`.
+        topology: Who may interview whom: a name of `agentnet.interviews.NAMED`, a networkx graph, or a
+            function (step, state) -> candidates of each model; see `agentnet.interviews.topology`.
         update: The update rule (see ``agentnet backends``); None: ``stand_in`` while the backend is the mock,
             ``memory`` with any other.
         update_options: Rule -> its options. An override named like a rule is the same thing
@@ -121,18 +121,11 @@ class InterviewExperiment(Experiment):
         Raises:
             DesignError: The bank has too few questions of a topic.
         """
-        topics = self.evaluation_topics or tuple(dict.fromkeys(map(self._topic, self.models)))
-        return tuple(
-            number
-            for topic in topics
-            for number in _drawn(
-                _of_topic(questions, topic),
-                self.n_evaluation,
-                seed,
-                topic,
-                f"n_evaluation of topic {topic!r}",
-            )
-        )
+        chosen: list[int] = []
+        for topic in self.evaluation_topics or dict.fromkeys(map(self._topic, self.models)):
+            pool = _of_topic(questions, topic)
+            chosen += _drawn(pool, self.n_evaluation, seed, topic, f"n_evaluation, topic {topic!r},")
+        return tuple(chosen)
 
     def choose_bank(self, questions: Sequence[Question], evaluation: Numbers) -> Numbers:
         """Say what interviews draw their questions from.
@@ -146,8 +139,8 @@ class InterviewExperiment(Experiment):
             bank = tuple(n for n, question in enumerate(questions) if question.topic in topics)
         require(
             self.n_questions <= len(bank),
-            f"n_questions is {self.n_questions}, but interviews draw from {len(bank)} questions; lower it, or "
-            "raise n_evaluation",
+            f"n_questions is {self.n_questions}, but interviews draw from {len(bank)} questions; lower it, "
+            "or raise n_evaluation",
         )
         return bank
 
@@ -171,8 +164,7 @@ class InterviewExperiment(Experiment):
             pool = tuple(number for number in evaluation if questions[number].topic == topic)
         if not self.n_taught:
             return ()
-        where = f"n_taught from the {self.taught_from}, topic {topic!r}"
-        drawn = _drawn(pool, self.n_taught, seed, "taught", where)
+        drawn = _drawn(pool, self.n_taught, seed, "taught", f"n_taught, of topic {topic!r},")
         order = np.argsort(Streams(seed).words_at("order", at=np.arange(len(drawn))), kind="stable")
         return tuple(drawn[place] for place in order.tolist())
 
@@ -190,7 +182,7 @@ class InterviewExperiment(Experiment):
         for name, value in given.items():
             if not isinstance(value, Mapping):
                 raise DesignError(
-                    f"{name} is {value!r}; options of the update rule are set one by one, -S {name}.KEY=VALUE"
+                    f"{name} is {value!r}; the options of an update rule come one by one: -S {name}.KEY=VALUE"
                 )
             options[name] = {**options.get(name, {}), **value}
         return {**kept, "update_options": options}

@@ -16,6 +16,7 @@ from agentnet.interviews.questions import Question
 from agentnet.prompts import Verdict
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted
+from agentnet.sampler.draws import Trouble
 
 _ENDS = {"refusal": "refused", "content_filter": "content_filter"}
 
@@ -167,7 +168,7 @@ def _own(said: Any, model_name: str, latency_s: float) -> Answer:  # noqa: ANN40
     text, missing = reply.texts[0], _ENDS.get(reply.finish[0]) if reply.finish else None
     if missing is None and not text.strip():
         missing = "empty"
-    troubles = tuple((kind, "", None) for kind in reply.troubles)
+    troubles: tuple[Trouble, ...] = tuple((kind, "", None) for kind in reply.troubles)
     if missing is not None:
         troubles += ((missing, "", text),)
     return Answer(

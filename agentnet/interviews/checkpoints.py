@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,9 @@ class Checkpoints:
     async def drop(self) -> None:
         """Remove all of them: the realization is finished."""
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        # The folder of all realizations goes with the last of them.
+        with suppress(OSError):
+            self.folder.parent.rmdir()
 
     def _found(self) -> list[tuple[int, Path]]:
         steps = [(_STEP.fullmatch(path.name), path) for path in self.folder.glob("step-*")]

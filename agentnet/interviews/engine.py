@@ -113,6 +113,7 @@ class Interviews:
             DesignError: The topology names a model that does not exist.
             BackendUnusable: No model can answer.
         """
+        self._journal.tally.n_models += self._n_models
         done = self._sampler.restored = await self._checkpoints.restore(self._models)
         if done < 0:
             await self._teach()
