@@ -40,7 +40,7 @@ RATES = {"full": {"initial_lr": 3e-3, "lr": 1e-3}, "lora": {"initial_lr": 2e-2, 
 # Plays a run in one child or several: a fork takes milliseconds, importing PyTorch seconds. A child is killed
 # when the log has as many answers as the next number says.
 PLAYER = """
-import asyncio, json, os, signal, sys
+import asyncio, json, os, signal, sys, time
 from pathlib import Path
 import agentnet_backends.finetune_torch, peft, transformers.models.gpt_neox.modeling_gpt_neox
 from agentnet import Run
@@ -79,6 +79,7 @@ def sit(cut):
         ended, status = os.waitpid(child, os.WNOHANG if cut is not None else 0)
         if ended:
             return status
+        time.sleep(0.01)  # another process cannot tell us what it has written
     os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
