@@ -19,7 +19,7 @@ if not os.environ.get("AGENTNET_TEST_FINETUNE"):
 
 import torch
 
-from agentnet.errors import BackendUnusable, RequestRejected, StorageError
+from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.interviews.bank import load_bank
 from agentnet_backends.finetune_learner import (
     Course,
@@ -255,6 +255,15 @@ def test_where_memory_ends_the_way_out_is_said(mine):
     with pytest.raises(RuntimeError, match="of another kind"), mine._exact("finetune.batch"):
         raise RuntimeError("of another kind")
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_learner_that_is_stopped_ends_what_it_does(tiny):
+    one = learner(tiny)
+    one.stop()
+    with pytest.raises(Interrupted):
+        one.answer(one.fresh(1), WANTED[:1], N_TOKENS)
+    with pytest.raises(Interrupted):
+        one.train(one.fresh(1), EXAMPLES[:1], COURSE)
 
 
 # Adapters.
