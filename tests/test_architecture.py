@@ -34,18 +34,23 @@ ALLOWED: dict[str, set[str]] = {
     "exposures": {"network"},
     "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
     "ratios": {"profiles", "streams", "journal"},
-    "experiment": {"errors", "network", "profiles", "news", "prompts", "exposures"},
+    "experiment": {
+        *("errors", "streams", "network", "profiles", "news", "prompts", "exposures", "interviews"),
+    },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
-        *("sampler", "network", "profiles", "news", "prompts", "stack"),
+        *("sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
     },
     "testing": {"errors", "streams", "backend"},
-    "interviews": {"errors", "streams", "backend", "embedder", "plugins", "news"},
-    "analysis": {"errors", "events"},
+    "interviews": {
+        *("errors", "streams", "backend", "embedder", "plugins", "news", "journal", "events", "sampler"),
+        "prompts",
+    },
+    "analysis": {"errors", "streams", "events", "embedder"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts"),
+        *("sampler", "testing", "bench", "prompts", "interviews", "embedder", "analysis"),
     },
 }
 HEAVY = {
