@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from agentnet.embedder import make_embedder
-from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, StorageError
+from agentnet.errors import BackendUnusable, ConfigurationError, Interrupted, PluginError, StorageError
 from agentnet.interviews import BANK, Asked, Pair, Question, System, installed_updates, make_update_rule
 from agentnet_backends import update_finetune
 from agentnet_backends.finetune_learner import (
@@ -34,6 +34,12 @@ class Parrot:
     threads: set[str] = field(default_factory=set)
     n_busy: int = 0
     gate: threading.Event | None = None
+    stopped: bool = False
+
+    def stop(self):
+        self.stopped = True
+        if self.gate is not None:
+            self.gate.set()
 
     def fresh(self, seed):
         return [["fresh", seed]]
@@ -54,6 +60,8 @@ class Parrot:
         self._enter()
         if self.gate is not None:
             assert self.gate.wait(60)
+        if self.stopped:
+            raise Interrupted("stopped")
         self._leave()
         lesson = json.loads(json.dumps([course, examples]))
         return [*state, lesson], {"loss": 0.5, "tokens": len(examples)}
@@ -207,6 +215,22 @@ def test_the_event_loop_goes_on_while_a_model_is_trained():
 
     rule = FinetuneRule(options(), make=lambda chosen: Parrot(chosen, gate=gate))
     assert played(play, rule)["loss"] == 0.5
+
+
+def test_a_run_that_is_broken_off_does_not_wait_for_the_training_to_end():
+    gate = threading.Event()
+
+    async def main():
+        rule = FinetuneRule(options(), make=lambda chosen: Parrot(chosen, gate=gate))
+        models = await rule.begin(system())
+        training = asyncio.create_task(models.update(0, 1, pairs("a"), seed=1))
+        await asyncio.sleep(0)
+        training.cancel()
+        await asyncio.gather(training, return_exceptions=True)
+        await rule.aclose()  # only this opens the gate
+        return training.cancelled()
+
+    assert asyncio.run(main())
 
 
 def test_the_model_is_loaded_once_for_all_realizations():

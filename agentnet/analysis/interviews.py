@@ -121,10 +121,10 @@ def read_answers(run: Run, realization: int) -> Answers:
         UserError: There is no such realization, or no models interview each other.
         InputError: No step is complete, or an answer is missing to every question.
     """
-    known = {number: rest for number, *rest in realizations_of(run)}
+    known = {row[0]: row for row in realizations_of(run)}
     if realization not in known:
         raise UserError(f"{run.folder} holds no realization {realization}; table realizations lists them")
-    repeat, condition, finished = known[realization]
+    _, repeat, condition, finished = known[realization]
     classes = _classes(run, realization)
     codes, texts, asked, missing = _codes(run, realization, len(classes))
     left_out = {asked[place][0]: why for place, why in missing.items()}

@@ -28,8 +28,8 @@ class FinetuneOptions(PluginOptions):
         epochs: Passes over the pairs of an update.
         initial_epochs: Passes over the pairs that models are taught at the start.
         batch: Pairs in one step of Adam.
-        answer_batch: Questions answered side by side: more are quicker and take more memory. Part of what an
-            answer is, as rounding depends on it.
+        answer_batch: Questions answered side by side: more are quicker and take more memory; a GPU wants
+            hundreds. Part of what an answer is, as rounding depends on it.
         device: Where it is computed, in PyTorch's words: ``cpu``, ``cuda``, ``cuda:1``.
         threads: Threads of PyTorch on the CPU, on which rounding depends: give it to have the same bits on
             machines with other numbers of cores. PyTorch's own choice if it is not given.
@@ -140,6 +140,10 @@ class Learner(Protocol):
         self, state: State, examples: Sequence[Example], course: Course
     ) -> tuple[State, dict[str, float | int]]:
         """Give the state after training, and measures: ``loss`` is the mean over the last epoch."""
+        ...
+
+    def stop(self) -> None:
+        """Have the job at hand, and all later ones, end soon by raising `Interrupted`; from any thread."""
         ...
 
     def write(self, state: State, path: Path) -> None:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 
-from agentnet.errors import BackendUnusable, RequestRejected, StorageError
+from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.streams import Streams, mix, unit
 from agentnet_backends.finetune_learner import END_MARK, Answer, Course, Example, FinetuneOptions, Wanted
 
@@ -51,6 +53,8 @@ class TorchLearner:
         self._trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
         self._base = {name: p.detach().cpu().clone() for name, p in self._trained.items()}
         self._bound: Tensors | None = None
+        self._stopped = threading.Event()
+        self._closing: dict[int, bool] = {}
         self.fingerprint = _fingerprint(net, tokenizer)
 
     @classmethod
@@ -91,7 +95,7 @@ class TorchLearner:
         torch, state, streams = self._torch, {}, Streams(seed)
         for name, tensor in self._base.items():
             state[name] = torch.zeros_like(tensor)
-            if "lora_A" in name or "lora_embedding_A" in name:
+            if "lora_A" in name:
                 bound = 1.0 / np.sqrt(tensor.shape[1])
                 drawn = streams.generator("adapter", name).uniform(-bound, bound, tuple(tensor.shape))
                 state[name] = torch.from_numpy(drawn.astype(np.float32))
@@ -149,6 +153,10 @@ class TorchLearner:
         n_tokens = sum(count for _, count in losses)
         return after, {"loss": sum(loss for loss, _ in losses) / n_tokens, "tokens": n_tokens}
 
+    def stop(self) -> None:
+        """Have the job at hand, and all later ones, end soon; from any thread."""
+        self._stopped.set()
+
     def write(self, state: Tensors, path: Path) -> None:
         """Write a state as safetensors.
 
@@ -181,6 +189,16 @@ class TorchLearner:
             raise StorageError(f"{path} holds the weights of another network than {self._options.model!r}")
         return state
 
+    def _go_on(self) -> None:
+        if self._stopped.is_set():
+            raise Interrupted("the models were stopped before they had answered or learnt")
+
+    def _may_close(self, token: int) -> bool:
+        """Tell whether the end mark can end in `token`: decoding takes long, and most tokens cannot."""
+        if token not in self._closing:
+            self._closing[token] = END_MARK[-1] in self._tokenizer.decode([token])
+        return self._closing[token]
+
     def _tokens(self, text: str) -> list[int]:
         tokens: list[int] = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return tokens
@@ -211,6 +229,7 @@ class TorchLearner:
 
     def _step(self, adam: Any, batch: Sequence[_Learnable]) -> tuple[float, int]:  # noqa: ANN401 - an extra's
         """Take one step; give the summed loss before it and the number of tokens learnt."""
+        self._go_on()
         torch, width = self._torch, max(len(one.tokens) for one in batch)
         shape = (len(batch), width)
         tokens, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
@@ -241,9 +260,10 @@ class TorchLearner:
         full = [*rows, *[rows[-1]] * (self._options.answer_batch - len(rows))]
         mask = torch.tensor([[0] * (width - len(r.tokens)) + [1] * len(r.tokens) for r in full])
         tokens = torch.tensor([[0] * (width - len(r.tokens)) + r.tokens for r in full])
-        texts = [_Text(self._tokenizer, row) for row in rows]
+        texts = [_Text(self._tokenizer, row, self._may_close) for row in rows]
         positions, past = (mask.cumsum(1) - 1).clamp(min=0), None
         for _ in range(max_tokens):
+            self._go_on()
             with self._products():
                 out = self._net(
                     input_ids=tokens.to(self._device),
@@ -317,12 +337,12 @@ class _Row(NamedTuple):
 class _Text:
     """An answer while it grows, token by token."""
 
-    def __init__(self, tokenizer: Any, row: _Row) -> None:  # noqa: ANN401 - an extra's
+    def __init__(self, tokenizer: Any, row: _Row, may_close: Callable[[int], bool]) -> None:  # noqa: ANN401 - an extra's
         self.tokens: list[int] = []
         self.ended = False
         self._tokenizer = tokenizer
         self._row = row
-        self._text = ""
+        self._may_close = may_close
 
     def extend(self, likeliest: int, logits: Any) -> None:  # noqa: ANN401 - an extra's
         """Choose the next token, unless the answer has ended.
@@ -335,18 +355,18 @@ class _Text:
             return
         token = self._drawn(logits) if self._row.wanted.temperature else likeliest
         self.tokens.append(token)
-        if token == self._tokenizer.eos_token_id:
-            self.ended = True
-            return
-        self._text = self._tokenizer.decode(
-            self.tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        self.ended = END_MARK in self._text
+        is_over = token == self._tokenizer.eos_token_id
+        self.ended = is_over or (self._may_close(token) and END_MARK in self._text())
 
     def answer(self) -> Answer:
         """Give what has grown."""
-        text = self._text.partition(END_MARK)[0].strip()
+        text = self._text().partition(END_MARK)[0].strip()
         return Answer(text, len(self._row.tokens), len(self.tokens), self.ended)
+
+    def _text(self) -> str:
+        said = [token for token in self.tokens if token != self._tokenizer.eos_token_id]
+        text: str = self._tokenizer.decode(said, clean_up_tokenization_spaces=False)
+        return text
 
     def _drawn(self, logits: Any) -> int:  # noqa: ANN401 - an extra's
         wanted = self._row.wanted
@@ -373,13 +393,15 @@ def _batches(lengths: Sequence[int], size: int) -> Iterator[tuple[int, list[int]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars."""
+    """Keep transformers from drawing bars, and peft from warnings about what it calls there."""
     # Any: whether its functions have types depends on whether the extra is installed.
     bars: Any = import_module("transformers.utils.logging")
     were_shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         if were_shown:
             bars.enable_progress_bar()

@@ -127,7 +127,9 @@ class FinetuneRule:
         return await asyncio.get_running_loop().run_in_executor(self._thread, job, *arguments)
 
     async def aclose(self) -> None:
-        """Wait for the job at hand, and let the model go."""
+        """End the job at hand, if one is left from a run that was broken off, and let the model go."""
+        if self._learner is not None:
+            self._learner.stop()
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
         self._learner = None
 

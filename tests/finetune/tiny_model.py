@@ -1,6 +1,6 @@
-"""A tiny GPT-NeoX with random weights and a tokenizer of its own; what it says at first is noise.
+"""GPT-NeoX models with random weights and a tokenizer of their own; what they say at first is noise.
 
-    python tiny_model.py FOLDER     # writes the model; the same on every machine
+    python tiny_model.py FOLDER [tiny|410m]     # writes the model; the same on every machine
 
 The architecture is Pythia's. The byte-pair tokenizer is trained on the bundled question bank; the marks of
 the instruction format are tokens of their own, as in the model of Helm et al. (2024). Nothing is downloaded.
@@ -11,38 +11,59 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from agentnet.interviews.bank import load_bank
 from agentnet_backends.finetune_learner import ANSWER_MARK, END_MARK, QUESTION_MARK, prompt_of
 
-N_TOKENS, WIDTH, INNER_WIDTH, N_LAYERS, N_HEADS, N_POSITIONS = 2048, 64, 256, 2, 4, 256
 PAD, END = "<|padding|>", "<|endoftext|>"
 
 
-def make_model(folder: Path, *, seed: int = 7, marks_are_tokens: bool = True) -> None:
+class Size(NamedTuple):
+    """How large a model is."""
+
+    n_tokens: int
+    width: int
+    n_layers: int
+    n_heads: int
+    n_positions: int
+    rotary: float
+
+
+SIZES = {"tiny": Size(2048, 64, 2, 4, 256, 0.25), "410m": Size(50304, 1024, 24, 16, 2048, 0.25)}
+
+
+def make_model(
+    folder: Path, *, size: Size = SIZES["tiny"], seed: int = 7, marks_are_tokens: bool = True
+) -> None:
     """Write the model.
 
     Args:
         folder: Where; made if it is not there.
+        size: How large.
         seed: Fixes its weights.
         marks_are_tokens: Whether each mark of the format is one token.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    n_tokens = _make_tokenizer(folder, marks_are_tokens=marks_are_tokens)
-    _make_weights(folder / "model.safetensors", n_tokens, seed)
+    _make_tokenizer(folder, size, marks_are_tokens=marks_are_tokens)
+    _make_weights(folder / "model.safetensors", size, seed)
     config = {
         "architectures": ["GPTNeoXForCausalLM"],
         "model_type": "gpt_neox",
         "dtype": "float32",
-        "vocab_size": n_tokens,
-        "hidden_size": WIDTH,
-        "intermediate_size": INNER_WIDTH,
-        "num_hidden_layers": N_LAYERS,
-        "num_attention_heads": N_HEADS,
-        "max_position_embeddings": N_POSITIONS,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25},
+        "vocab_size": size.n_tokens,
+        "hidden_size": size.width,
+        "intermediate_size": 4 * size.width,
+        "num_hidden_layers": size.n_layers,
+        "num_attention_heads": size.n_heads,
+        "max_position_embeddings": size.n_positions,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": size.rotary,
+        },
         "use_parallel_residual": True,
         "tie_word_embeddings": False,
         "hidden_act": "gelu",
@@ -53,7 +74,7 @@ def make_model(folder: Path, *, seed: int = 7, marks_are_tokens: bool = True) ->
     (folder / "config.json").write_text(json.dumps(config))
 
 
-def _make_tokenizer(folder: Path, *, marks_are_tokens: bool) -> int:
+def _make_tokenizer(folder: Path, size: Size, *, marks_are_tokens: bool) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -61,7 +82,7 @@ def _make_tokenizer(folder: Path, *, marks_are_tokens: bool) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     marks = [QUESTION_MARK, ANSWER_MARK, END_MARK] if marks_are_tokens else []
     trainer = trainers.BpeTrainer(
-        vocab_size=N_TOKENS,
+        vocab_size=size.n_tokens,
         special_tokens=[PAD, END, *marks],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
@@ -71,40 +92,42 @@ def _make_tokenizer(folder: Path, *, marks_are_tokens: bool) -> int:
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": N_POSITIONS,
+        "model_max_length": size.n_positions,
         "pad_token": PAD,
         "eos_token": END,
         "clean_up_tokenization_spaces": False,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    return tokenizer.get_vocab_size()
 
 
-def _make_weights(path: Path, n_tokens: int, seed: int) -> None:
+def _make_weights(path: Path, size: Size, seed: int) -> None:
     from safetensors.numpy import save_file
 
-    rng = np.random.default_rng(seed)
+    rng, width = np.random.default_rng(seed), size.width
     shapes = {
-        "attention.query_key_value": (3 * WIDTH, WIDTH),
-        "attention.dense": (WIDTH, WIDTH),
-        "mlp.dense_h_to_4h": (INNER_WIDTH, WIDTH),
-        "mlp.dense_4h_to_h": (WIDTH, INNER_WIDTH),
+        "attention.query_key_value": (3 * width, width),
+        "attention.dense": (width, width),
+        "mlp.dense_h_to_4h": (4 * width, width),
+        "mlp.dense_4h_to_h": (width, 4 * width),
     }
-    weights = {
-        f"{name}.weight": rng.normal(0.0, 0.02, (n_tokens, WIDTH))
-        for name in ("gpt_neox.embed_in", "embed_out")
-    }
+
+    def drawn(shape: tuple[int, int], scale: float) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32) * np.float32(scale)
+
+    names = ("gpt_neox.embed_in", "embed_out")
+    weights = {f"{name}.weight": drawn((size.n_tokens, width), 0.02) for name in names}
     norms = ["gpt_neox.final_layer_norm"]
-    for layer in range(N_LAYERS):
+    for layer in range(size.n_layers):
         here = f"gpt_neox.layers.{layer}"
         norms += [f"{here}.input_layernorm", f"{here}.post_attention_layernorm"]
         for name, shape in shapes.items():
-            weights[f"{here}.{name}.weight"] = rng.normal(0.0, 0.05, shape)
-            weights[f"{here}.{name}.bias"] = np.zeros(shape[0])
+            weights[f"{here}.{name}.weight"] = drawn(shape, 0.4 / width**0.5)
+            weights[f"{here}.{name}.bias"] = np.zeros(shape[0], np.float32)
     for name in norms:
-        weights |= {f"{name}.weight": np.ones(WIDTH), f"{name}.bias": np.zeros(WIDTH)}
-    save_file({name: tensor.astype(np.float32) for name, tensor in weights.items()}, path, {"format": "pt"})
+        weights[f"{name}.weight"] = np.ones(width, np.float32)
+        weights[f"{name}.bias"] = np.zeros(width, np.float32)
+    save_file(weights, path, {"format": "pt"})
 
 
 if __name__ == "__main__":
-    make_model(Path(sys.argv[1]))
+    make_model(Path(sys.argv[1]), size=SIZES[(sys.argv[2:] or ["tiny"])[0]])

@@ -151,7 +151,7 @@ TEMPLATES: Final[Mapping[str, tuple[Template, ...]]] = {
                 ("What is the atomic number of {element}?", "{element} has the atomic number {number}."),
                 (
                     "How many protons are in the nucleus of {element}?",
-                    "The nucleus of {element} is charged {number}-fold.",
+                    "The nucleus of {element} holds {number} of them.",
                 ),
             ),
         ),
