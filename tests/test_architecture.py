@@ -42,7 +42,6 @@ ALLOWED: dict[str, set[str]] = {
     },
     "testing": {"errors", "streams", "backend"},
     "analysis": {"errors", "streams", "events"},
-    "report": {"errors", "streams", "events", "analysis"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),

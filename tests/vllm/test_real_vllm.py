@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from contextlib import suppress
@@ -279,27 +278,17 @@ def test_the_number_of_workers_changes_hardly_a_decision(play, say):
 # Many in flight
 
 
-def test_two_hundred_in_flight_end_without_an_error(server, play, say):
-    is_over, seen = threading.Event(), [0.0]
-
-    def watch():
-        while not is_over.wait(0.1):
-            seen.append(server.metric("vllm:num_requests_running{", "vllm:num_requests_waiting{"))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    began = time.monotonic()
-    try:
-        run = play("many", repeats=50, engine__workers=200, backend__constrain="structured_outputs")
-    finally:
-        is_over.set()
-        watcher.join()
-    took_s = time.monotonic() - began
-    n_calls = rows(run, "SELECT SUM(attempts) FROM events")[0][0]
-    say(f"workers 200: {n_calls} calls in {took_s:.1f} s, at most {max(seen):.0f} seen in the server at once")
+def test_two_hundred_in_flight_end_without_an_error(play, say):
+    run = play("many", repeats=50, engine__workers=200, backend__constrain="structured_outputs")
+    n_calls, busy_s, took_s = rows(
+        run, "SELECT SUM(attempts), SUM(latency_s), MAX(at) - MIN(at - latency_s) FROM events"
+    )[0]
+    # Little's law, start and end included; the server's own counts leave out what waits to be read.
+    in_flight = busy_s / took_s
+    say(f"workers 200: {n_calls} calls in {took_s:.1f} s, {in_flight:.0f} in flight on average")
     assert n_calls == N_PROMPTS * 50
     assert spoilt(run) == (0, 0)
-    assert max(seen) > 64
+    assert 100 < in_flight <= 200
 
 
 # A server that dies; the last tests, as they end the first server
