@@ -26,7 +26,7 @@ from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style, new_figure
 
 EVIL = (
-    "$\\frac{1}{0}$",
+    "$\\nosuch$",
     "<script>alert(1)</script>",
     "]]> --> <!-- &amp; \" ' &",
     "\x00\x0b\ud800\u202eabc",

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
@@ -282,6 +283,7 @@ def test_many_groups_have_small_panels(tables: RunTables) -> None:
     sketch = curve_sketch(fits, CURVES["figure16_groups_group_logistic"])
     assert len(axes_of(sketch)) == n_groups
     assert "NRMSE" not in axes_of(sketch)[0].get_title(loc="left")
+    assert [line(axes, "all of the group")[0] * 32 for axes in axes_of(sketch)] == [3.0] * 10 + [2.0]
     assert len(axes_of(group_sketch(fits))[0].get_xticks()) == n_groups
 
 
@@ -385,10 +387,13 @@ def test_probabilities_are_drawn_where_they_are(fits: Fits) -> None:
         assert np.array_equal(line(axes, label), expected, equal_nan=True)
     assert [each.get_text() for each in axes.get_xticklabels()] == list(PROFILES)
     assert f"11111 {chances.estimate[31, 0]:.3f}" in sketch.alternative
-    segments = [each.get_segments() for each in axes.collections if hasattr(each, "get_segments")]
-    drawn = {round(float(y), 9) for each in segments for segment in each for y in segment[:, 1]}
-    known = np.isfinite(chances.low)
-    assert {round(float(y), 9) for y in chances.low[known]} <= drawn
+    segments = [each.get_segments() for each in axes.collections if isinstance(each, LineCollection)]
+    drawn = {tuple(segment.ravel().round(9).tolist()) for each in segments for segment in each}
+    for severity, shift in (0, -0.17), (1, 0.17):
+        for profile in np.flatnonzero(np.isfinite(chances.low[:, severity])).tolist():
+            low, high = chances.low[profile, severity], chances.high[profile, severity]
+            place = round(profile + shift, 9)
+            assert (place, round(float(low), 9), place, round(float(high), 9)) in drawn
 
 
 def test_separated_cells_are_hollow_and_have_firths_interval(tables: RunTables) -> None:
@@ -405,6 +410,7 @@ def test_separated_cells_are_hollow_and_have_firths_interval(tables: RunTables) 
     assert chances.separated[21].all()
     (axes,) = axes_of(sketch := profile_sketch(fits))
     assert line(axes, "severe: separated")[21] == 1.0
+    assert np.isnan(line(axes, "severe")[21])
     firth = fit_decisions("full_logistic", fits.tables.cells(), fits.grouping, method="firth")
     assert line(axes, "severe: Firth's estimate")[21] == firth.transmission_probability[21, 1]
     parameter = fits.law("full_logistic").parameter("profile_10101")
@@ -613,6 +619,14 @@ def test_the_heat_map_is_the_ratios_by_severity_with_profiles_sorted() -> None:
     assert f"{PROFILES[rows[0]]} {means[rows[0]]:.3f}" in sketch.alternative
     assert f"mean of {groups.rates[0]:.3f}" in sketch.alternative
     assert "1,920 questions" in sketch.caption
+
+
+def test_groups_stay_together_in_the_heat_map_whatever_their_means() -> None:
+    ratios = ratios_of(4)
+    groups = replace(group_profiles(ratios.yes_ratio), group=1 + np.arange(32) % 2)
+    axes = axes_of(ratio_sketch(ratios, groups))[0]
+    rows = [PROFILES.index(each.get_text()) for each in axes.get_yticklabels()]
+    assert [row % 2 for row in rows] == [0] * 16 + [1] * 16
 
 
 def test_the_heat_map_without_groups_or_with_one_has_no_borders() -> None:

@@ -271,8 +271,8 @@ def _alone_words(panels: list[Panel], law: LawFit) -> Iterator[str]:
     ]
     if alone:
         yield (
-            f"The {law.title} law knows no severity; dotted, it is fitted to each severity's curve alone, with "
-            f"an RMSE of: {', '.join(alone)}"
+            f"The {law.title} law knows no severity; dotted, it is fitted to each severity's curve alone, "
+            f"with an RMSE of: {', '.join(alone)}"
         )
 
 
