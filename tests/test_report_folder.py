@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentnet.errors import StorageError, UserError
-from agentnet.report.folder import check_folder, write_folder
+from agentnet.report.folder import _swap, check_folder, write_folder
 
 OWN = ("report.html", "tables/a.csv", "results.json")
 
@@ -114,4 +114,16 @@ def test_what_cannot_be_written_leaves_the_earlier_report_as_it_was(tmp_path: Pa
     with pytest.raises(StorageError, match=r"cannot be written.*the runs are as they were"):
         write_folder(folder, impossible)
     assert tree(folder) == files("one")
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_an_earlier_report_comes_back_if_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
+    folder, old = tmp_path / "report", tmp_path / "old"
+    write_folder(folder, files("one"))
+    with pytest.raises(FileNotFoundError):
+        _swap(tmp_path / "nothing", folder, old)
+    assert tree(folder) == files("one")
+    assert not old.exists()
+    with pytest.raises(FileNotFoundError):
+        _swap(tmp_path / "nothing", tmp_path / "new", old)
     assert [path.name for path in tmp_path.iterdir()] == ["report"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
+import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -28,6 +33,7 @@ from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.news import NewsItem, severity_of
 from agentnet.report import Options, Report, Written, make_report, paper, write_report
+from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html, with_prefix
 from agentnet.report.html import shown
 from agentnet.report.write import files_of
@@ -189,9 +195,6 @@ def test_nothing_is_loaded_and_nothing_is_run(written: Written, page: Page) -> N
 
 
 def test_the_policy_forbids_everything_but_the_style_sheet_by_its_hash(written: Written) -> None:
-    import base64
-    import hashlib
-
     text = written.page.read_text("utf-8")
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
     style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
@@ -568,9 +571,6 @@ def test_conditions_have_a_part_each_and_run_wide_tables_stand_once(play: Callab
 def test_ratios_of_another_model_or_other_prompts_are_noted(play: Callable[..., Run], cascades: Run) -> None:
     other = play(ResponseRatioExperiment(items_per_severity=1, repeats=2), backend=make_backend("mock", {}))
     meta = {**other.meta, "model_name": "another", "prompts_hash": ["0"]}
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(other.path)) as connection, connection:
         for key in ("model_name", "prompts_hash"):
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(meta[key]), key))
@@ -582,14 +582,67 @@ def test_ratios_of_another_model_or_other_prompts_are_noted(play: Callable[..., 
 def test_two_response_ratio_runs_of_one_model_are_one_too_many(
     cascades: Run, ratios: Run, tmp_path: Path
 ) -> None:
-    import shutil
-
     copy = Run(Path(shutil.copytree(ratios.folder, tmp_path / "copy")))
     with pytest.raises(
         UserError, match=r"unclear which response ratios go with the cascades.*are all of that model"
     ):
         make_report([cascades, ratios, copy], Options(**FEW))
     assert len(make_report([ratios, ratios], Options(**FEW)).parts) == 1
+
+
+def relabelled(run: Run, folder: Path, **meta: object) -> Run:
+    """Copy a run and change its table meta."""
+    copy = Run(Path(shutil.copytree(run.folder, folder)))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        for key, value in meta.items():
+            connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(value), key))
+    return copy
+
+
+def test_each_model_has_its_own_response_ratios(cascades: Run, ratios: Run, tmp_path: Path) -> None:
+    other = relabelled(ratios, tmp_path / "other", model_name="other-1")
+    report = make_report([cascades, other, ratios], Options(**FEW))
+    assert report.parts[0].ratio is report.parts[2]  # type: ignore[union-attr]
+    assert report.parts[0].notes == ()
+    titles = page_of(report).texts("h2")
+    assert titles == [
+        f"{kind}: {run.folder.name}"
+        for kind, run in (("Cascades", cascades), ("Response ratios", other), ("Response ratios", ratios))
+    ]
+    third = relabelled(cascades, tmp_path / "third", model_name="third-1")
+    with pytest.raises(UserError, match=r"third-1.*are of other models"):
+        make_report([third, other, ratios], Options(**FEW))
+
+
+def test_figures_of_several_runs_keep_apart_in_page_and_folder(
+    cascades: Run, ratios: Run, tmp_path: Path
+) -> None:
+    other = relabelled(cascades, tmp_path / "other")
+    report = make_report([cascades, other], Options(**FEW | {"figures": True, "laws": ["one_rate"]}))
+    files, _ = files_of(report, made_at=MADE_AT)
+    page = Page(files["report.html"].decode())
+    assert [each for each, count in Counter(page.with_attribute("id")).items() if count > 1] == []
+    images = [name for name in files if name.endswith(".svg")]
+    assert {name.split("/")[1].split("_")[0] for name in images} == {"cascades1", "cascades2"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"), [("choices", "several draws were taken from one request"), ("logprobs", "log-prob")]
+)
+def test_methods_say_how_decisions_were_drawn(ratios: Run, tmp_path: Path, mode: str, said: str) -> None:
+    settings = ratios.meta["settings"] | {"sampler": {"mode": mode}}
+    report = make_report([relabelled(ratios, tmp_path / "run", settings=settings)], Options(**FEW))
+    methods = files_of(report, made_at=MADE_AT)[1]["parts"][0]["methods"]
+    assert f"Sampler mode {mode}: " in methods
+    assert said in methods
+
+
+def test_a_damaged_log_is_no_gap_in_a_report(cascades: Run, tmp_path: Path) -> None:
+    copy = relabelled(cascades, tmp_path / "copy")
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("UPDATE steps SET n_engaged = n_engaged + 1")
+    with pytest.raises(RunFolderError, match="disagree"):
+        make_report([copy], Options(**FEW))
 
 
 def test_no_run_makes_no_report() -> None:
@@ -641,9 +694,6 @@ def hostile_answer(request: Request) -> Reply:
 def hostile(play: Callable[..., Run]) -> Report:
     backend = ScriptedBackend(hostile_answer, name="scripted", model_name=EVIL)
     run = play(Hostile(**DESIGN), backend=backend, max_asks=1)
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(run.path)) as connection, connection:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'model_name'", (json.dumps(EVIL),))
         connection.execute("UPDATE meta SET value = ? WHERE key = 'backend'", (json.dumps(EVIL),))
@@ -731,10 +781,6 @@ def test_clusters_of_the_news_stand_beside_the_severities_of_the_run(cascades: R
 
 
 def test_a_damaged_log_is_named(cascades: Run, tmp_path: Path) -> None:
-    import shutil
-    import sqlite3
-    from contextlib import closing
-
     copy = Run(Path(shutil.copytree(cascades.folder, tmp_path / "copy")))
     with closing(sqlite3.connect(copy.path)) as connection, connection:
         connection.execute("DELETE FROM meta WHERE key = 'versions'")
@@ -743,8 +789,6 @@ def test_a_damaged_log_is_named(cascades: Run, tmp_path: Path) -> None:
 
 
 def test_a_drawing_without_an_image_is_a_line_of_text(written: Written) -> None:
-    from agentnet.report.drawings import Drawing
-
     none = Drawing("x", "", "A <title>", "", "", None, None, "because <b>")
     assert figure_html(none).markup == (
         '<div id="shown-x"><h4>A &lt;title&gt;</h4>'
