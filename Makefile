@@ -1,4 +1,5 @@
 # `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
+# Linear algebra has one thread a process there: with as many processes as cores, more would wait for each other.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,13 +11,16 @@ BIN := $(VENV)/bin
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-run: $(VENV)/.installed  ## play the paper's cascade (50 realizations, 128 agents) on the mock backend, and report it
-	$(BIN)/agentnet run experiments/news_cascade.py --backend mock
-	$(BIN)/agentnet report last
+run: RUN := runs/paper-$(shell date +%Y%m%d-%H%M%S)
+run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 response ratios) on the mock backend, and report it
+	$(BIN)/agentnet run experiments/news_cascade.py --backend mock --out $(RUN)-cascades
+	$(BIN)/agentnet run experiments/response_ratios.py --backend mock --out $(RUN)-ratios
+	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
+	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist

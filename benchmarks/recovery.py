@@ -138,12 +138,21 @@ def fits_of(seed: int, item_sd: float) -> Iterator[tuple[str, LogisticFit]]:
 
 def logistic_coverage(replicates: int, truth: dict[str, float], item_sd: float) -> list[Coverage]:
     """Count how often the main effects' intervals cover `truth`."""
-    half = stats.norm.ppf((1 + LEVEL) / 2)
+    # As in `fit_run`: Student's t with one degree of freedom less than clusters.
+    quantile = {
+        "plain": stats.norm.ppf((1 + LEVEL) / 2),
+        "clustered by realization": stats.t.ppf((1 + LEVEL) / 2, N_ITEMS * N_REPEATS - 1),
+        "clustered by news item": stats.t.ppf((1 + LEVEL) / 2, N_ITEMS - 1),
+    }
     inside: dict[tuple[str, str], list[bool | None]] = {}
     for seed in range(replicates):
         for errors, fit in fits_of(seed, item_sd):
             for name, weight, error in zip(fit.names, fit.weights, fit.standard_errors, strict=True):
-                told = bool(abs(weight - truth[name]) <= half * error) if np.isfinite(error) else None
+                told = (
+                    bool(abs(weight - truth[name]) <= quantile[errors] * error)
+                    if np.isfinite(error)
+                    else None
+                )
                 inside.setdefault((name, errors), []).append(told)
         _progress("main effects", seed + 1, replicates)
     return [

@@ -23,7 +23,7 @@ from agentnet.analysis.fitting import rmse
 from agentnet.analysis.grouping import as_grouping, group_by_exposures
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.inferred import infer_cascades
-from agentnet.analysis.laws import LAWS, LOGISTIC, Resamples, fit_law, told_probability
+from agentnet.analysis.laws import LAWS, LOGISTIC, Resamples, fit_law, told_probability, yes_ratio
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.mean_field import MeanFieldFit, fit_mean_field
 from agentnet.analysis.reading import read_tables
@@ -109,6 +109,7 @@ def test_rates_are_those_of_the_laws_of_curves(tables: RunTables, fits: Fits) ->
     how: Any = {
         "group_share": tables.group_share(GROUPS),
         "initial_share": tables.initial_share(GROUPS),
+        "group_yes_ratio": yes_ratio(tables, as_grouping(GROUPS)),
         "n_bootstrap": 20,
         "seed": 5,
     }

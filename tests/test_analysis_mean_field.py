@@ -202,6 +202,40 @@ def fit_two_groups(n_runs: int, **options: Any) -> MeanFieldFit:
     return fit_mean_field(curves, degree=5, group_share=(0.25, 0.75), initial_share=WILLING, **options)
 
 
+@pytest.mark.parametrize("quick", [0, 1])
+def test_of_groups_that_the_curve_does_not_tell_apart_the_willing_one_has_the_higher_rate(quick: int) -> None:
+    probability = np.where(np.arange(32) < 16, 0.9, 0.1)
+    groups = (np.arange(32) >= 16) if quick == 0 else (np.arange(32) < 16)
+    runs = simulate(probability, seed=3, n_runs=50, groups=groups.astype(int), seeding="uniform")
+    fit = fit_mean_field(
+        runs.engaged_fraction, degree=5, group_share=(0.5, 0.5), group_yes_ratio=(0.9, 0.1)[:: 1 - 2 * quick]
+    )
+    assert int(np.argmax(fit.law.tau)) == quick
+    assert fit.tau_interval is not None
+    low, high = fit.tau_interval[1 - quick], fit.tau_interval[quick]
+    assert low[1] < high[0]
+    assert any("does not tell them apart" in warning for warning in fit.warnings)
+
+
+def test_the_order_of_yes_ratios_never_overrules_a_curve_that_decides() -> None:
+    law = two_rates(0.013, 0.29)
+    fit = fit_mean_field(
+        law.engaged_fraction(STEPS),
+        degree=5,
+        group_share=(0.25, 0.75),
+        initial_share=WILLING,
+        group_yes_ratio=(1, 0),
+    )
+    assert fit.law.tau == pytest.approx((0.013, 0.29), rel=1e-4)
+
+
+@pytest.mark.parametrize("ratio", [(0.5,), (0.5, 1.2), (-0.1, 0.5)])
+def test_impossible_yes_ratios_are_refused(ratio: tuple[float, ...]) -> None:
+    curve = two_rates(0.013, 0.29).engaged_fraction(STEPS)
+    with pytest.raises(DesignError, match="group_yes_ratio"):
+        fit_mean_field(curve, degree=5, group_share=(0.25, 0.75), group_yes_ratio=ratio)
+
+
 def test_intervals_hold_the_estimate_and_shrink_with_more_realizations() -> None:
     few, many = fit_two_groups(30), fit_two_groups(1000)
     for fit in (few, many):

@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts", "analysis", "report"),
+        *("sampler", "testing", "bench", "prompts", "analysis", "report", "embedder"),
     },
 }
 HEAVY = {

@@ -30,6 +30,7 @@ from agentnet.analysis.fitting import (
     Resampling,
     checked_curves,
     checked_level,
+    checked_ratios,
     checked_shares,
     fit_curves,
     intervals,
@@ -217,6 +218,7 @@ def fit_cavity(
     degree: int,
     group_share: ArrayLike = (1.0,),
     initial_share: ArrayLike | None = None,
+    group_yes_ratio: ArrayLike | None = None,
     n_bootstrap: int = 200,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
@@ -230,6 +232,8 @@ def fit_cavity(
         degree: Number of neighbours of every agent.
         group_share: Fraction of the population in each group.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
+        group_yes_ratio: Observed share of yes among each group's decisions, shape ``(n_groups,)``. Where the
+            curve does not tell which group has which parameter, their order follows it.
         n_bootstrap: Number of resamples; 0 for no intervals.
         cluster: Draw whole clusters of realizations, such as those of one news item: their names, shape
             ``(n_realizations,)``.
@@ -253,7 +257,9 @@ def fit_cavity(
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degree=degree,
     )
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
+    ratio = None if group_yes_ratio is None else checked_ratios(group_yes_ratio, share.size)
+    resampling = Resampling(n_bootstrap, cluster, seed)
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, resampling, ratio)
     observed = curves.mean(axis=0)
     return CavityFit(
         law=replace(start, transmission_probability=tuple(found.values.tolist())),

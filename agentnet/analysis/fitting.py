@@ -98,6 +98,18 @@ def checked_shares(name: str, share: ArrayLike, n_groups: int | None = None) -> 
     return shares
 
 
+def checked_ratios(values: ArrayLike, n_groups: int) -> Array:
+    """Check shares of yes, one a group; NaN for a group that was never asked.
+
+    Raises:
+        DesignError: They are not that many, or one lies outside [0, 1].
+    """
+    ratios = np.asarray(values, dtype=np.float64)
+    if ratios.shape != (n_groups,) or ((ratios < 0) | (ratios > 1)).any():
+        raise DesignError(f"group_yes_ratio must be {n_groups} numbers in [0, 1], not {ratios.tolist()}")
+    return ratios
+
+
 def checked_level(level: float) -> None:
     """Refuse a confidence level outside (0, 1).
 
@@ -184,13 +196,19 @@ class FittedParameters:
     warnings: tuple[str, ...]
 
 
-def fit_curves(law: CurveLaw, curves: Array, resampling: Resampling) -> FittedParameters:
+def fit_curves(
+    law: CurveLaw, curves: Array, resampling: Resampling, yes_ratio: Array | None = None
+) -> FittedParameters:
     """Fit a law to the mean of realizations, and to means of resampled realizations.
 
+    Groups of like size can swap their parameters and give nearly the same curve of the population. Among
+    optima that fit nearly as well as the best, the one that follows the order of `yes_ratio` is taken.
+
     Args:
-        law: The law.
+        law: The law, with a parameter for each group.
         curves: Checked curves, shape ``(n_realizations, n_steps + 1)``.
         resampling: How realizations are resampled.
+        yes_ratio: Observed share of yes among each group's decisions, shape ``(n_parameters,)``.
 
     Raises:
         InputError: No start converged.
@@ -199,13 +217,14 @@ def fit_curves(law: CurveLaw, curves: Array, resampling: Resampling) -> FittedPa
     mean = curves.mean(axis=0)
     means, n_units = resampling.means(curves)
     optima = _optima(law, mean)
-    values = optima.parameters[0]
-    draws = _refit(law, optima.parameters, means)
+    ordered = optima.parameters if yes_ratio is None else _in_order(optima, yes_ratio, mean.size)
+    values = ordered[0]
+    draws = _refit(law, ordered, means)
     inferred, slope = (found[0] for found in law.family(mean[:1]).with_slopes(values[None]))
     warnings = (
         *_bound_warnings(law, values),
         *_idle_warnings(law, values, slope),
-        *_rival_warnings(law, optima, mean.size),
+        *_rival_warnings(law, optima, values, mean.size),
         *_bootstrap_warnings(n_units, draws),
     )
     return FittedParameters(values, draws, inferred, warnings)
@@ -222,6 +241,26 @@ def _optima(law: CurveLaw, mean: Array) -> Solutions:
     if not distinct:
         raise _bad(f"no fit of {', '.join(law.names)} converged from any of {len(starts)} starts")
     return Solutions(every.parameters[distinct], every.sse[distinct], every.converged[distinct])
+
+
+def _are_close(optima: Solutions, n_points: int) -> NDArray[np.bool_]:
+    """Say which optima fit nearly as well as the best, which comes first."""
+    found: NDArray[np.bool_] = optima.sse <= 1.5 * optima.sse[0] + 1e-12 * n_points
+    return found
+
+
+def _in_order(optima: Solutions, yes_ratio: Array, n_points: int) -> Array:
+    """Put the optimum first, among the close ones, that has the fewest pairs of groups against the order.
+
+    Others follow that have no more of such pairs: resampled means are fitted from these alone.
+    """
+    one, other = np.triu_indices(yes_ratio.size, 1)
+    along = np.nan_to_num(yes_ratio[one] - yes_ratio[other])
+    against = ((optima.parameters[:, one] - optima.parameters[:, other]) * along < 0).sum(axis=1)
+    best = min(np.flatnonzero(_are_close(optima, n_points)).tolist(), key=lambda i: (against[i], i))
+    others = [i for i in range(len(against)) if i != best and against[i] <= against[best]]
+    found: Array = optima.parameters[[best, *others]]
+    return found
 
 
 def _differ(one: Array, other: Array) -> bool:
@@ -260,11 +299,12 @@ def _idle_warnings(law: CurveLaw, values: Array, slope: Array) -> list[str]:
     ]
 
 
-def _rival_warnings(law: CurveLaw, optima: Solutions, n_points: int) -> list[str]:
-    close = optima.parameters[1:][optima.sse[1:] <= 1.5 * optima.sse[0] + 1e-12 * n_points]
+def _rival_warnings(law: CurveLaw, optima: Solutions, values: Array, n_points: int) -> list[str]:
+    close = optima.parameters[_are_close(optima, n_points)]
     rivals = [
         ", ".join(f"{name} = {value:.4g}" for name, value in zip(law.names, rival, strict=True))
         for rival in close
+        if not np.array_equal(rival, values)
     ]
     if not rivals:
         return []

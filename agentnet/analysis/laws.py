@@ -137,6 +137,7 @@ def fit_curve_law(
     first = np.ones(1) if one else tables.initial_share(grouping.group)
     _check_shares(share, first * curves[:, 0].mean())
     cluster = tables.news if resamples.by_news else None
+    ratio = None if one else yes_ratio(tables, grouping)
     n_bootstrap, level, seed = resamples.n_bootstrap, resamples.level, resamples.seed
     if law == "cavity":
         return fit_cavity(
@@ -144,6 +145,7 @@ def fit_curve_law(
             degree=_one_degree(tables),
             group_share=share,
             initial_share=first,
+            group_yes_ratio=ratio,
             n_bootstrap=n_bootstrap,
             cluster=cluster,
             level=level,
@@ -155,11 +157,24 @@ def fit_curve_law(
         degree_share=tables.networks.degree_share,
         group_share=share,
         initial_share=first,
+        group_yes_ratio=ratio,
         n_bootstrap=n_bootstrap,
         cluster=cluster,
         level=level,
         seed=seed,
     )
+
+
+def yes_ratio(tables: RunTables, grouping: Grouping) -> Array:
+    """Share of yes among the exposures of each group, shape ``(n_groups,)``; NaN where none was answered."""
+    cells = tables.cells()
+    n_yes, n_no = (
+        np.bincount(grouping.group, counts.sum(axis=1), grouping.n_groups)
+        for counts in (cells.n_yes, cells.n_no)
+    )
+    with np.errstate(invalid="ignore"):
+        found: Array = n_yes / (n_yes + n_no)
+    return found
 
 
 def _check_shares(share: Array, engaged: Array) -> None:

@@ -28,6 +28,7 @@ from agentnet.analysis.fitting import (
     Resampling,
     checked_curves,
     checked_level,
+    checked_ratios,
     checked_shares,
     fit_curves,
     intervals,
@@ -232,6 +233,7 @@ def fit_mean_field(
     degree_share: ArrayLike | None = None,
     group_share: ArrayLike = (1.0,),
     initial_share: ArrayLike | None = None,
+    group_yes_ratio: ArrayLike | None = None,
     n_bootstrap: int = 200,
     cluster: ArrayLike | None = None,
     level: float = 0.95,
@@ -248,6 +250,8 @@ def fit_mean_field(
         degree_share: Fraction of agents with each degree; if given, `degree` lists different degrees.
         group_share: Fraction of the population in each group; one group is the one-rate law.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
+        group_yes_ratio: Observed share of yes among each group's decisions, shape ``(n_groups,)``. Where the
+            curve does not tell which group has which parameter, their order follows it.
         n_bootstrap: Number of resamples; 0 for no intervals.
         cluster: Names of clusters that are drawn whole, such as news items, shape ``(n_realizations,)``.
         level: Confidence level of the intervals, in (0, 1).
@@ -269,7 +273,9 @@ def fit_mean_field(
         degrees=tuple(degrees.tolist()),
         degree_share=tuple(shares.tolist()),
     )
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, Resampling(n_bootstrap, cluster, seed))
+    ratio = None if group_yes_ratio is None else checked_ratios(group_yes_ratio, share.size)
+    resampling = Resampling(n_bootstrap, cluster, seed)
+    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, resampling, ratio)
     law = replace(start, tau=tuple(found.values.tolist()))
     observed = curves.mean(axis=0)
     return MeanFieldFit(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agentnet.cli.cluster import cluster
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.load import RECIPES
@@ -26,7 +27,10 @@ _FILE = click.Path(path_type=Path)
 
 @click.group(name="news")
 def news() -> None:
-    """Make, check and fetch news items."""
+    """Make, check, fetch and cluster news items."""
+
+
+news.add_command(cluster)
 
 
 @news.command()

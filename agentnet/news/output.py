@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from agentnet.errors import InputError, StorageError
 from agentnet.news.acled import ACLED_COLUMNS
@@ -44,13 +45,25 @@ def csv_writer(path: Path, columns: Sequence[str], *, force: bool = False) -> It
         InputError: See `check_target`.
         StorageError: Writing failed, for want of space, say.
     """
+    with text_writer(path, force=force) as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        yield writer.writerows
+
+
+@contextmanager
+def text_writer(path: Path, *, force: bool = False) -> Iterator[TextIO]:
+    """Open a UTF-8 file, which appears under its name only when complete.
+
+    Raises:
+        InputError: See `check_target`.
+        StorageError: Writing failed, for want of space, say.
+    """
     check_target(path, force=force)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, columns, lineterminator="\n")
-            writer.writeheader()
-            yield writer.writerows
+            yield file
         check_target(path, force=force)  # somebody may have made it meanwhile
         part.replace(path)
     except OSError as error:

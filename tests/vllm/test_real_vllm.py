@@ -323,8 +323,8 @@ def test_runs_survive_a_killed_server(server, arguments, tmp_path, say):
         "log__group_s": 0.05,
         "backend__constrain": "structured_outputs",
     }
-    waits = {"stack__max_attempts": 100, "stack__max_wait_s": 5}
-    stops = {"stack__max_attempts": 2, "stack__max_wait_s": 0.2, "engine__on_missing": "stop"}
+    waits = {"stack__max_wait_s": 5}
+    stops = {"stack__give_up_after_s": 2, "stack__max_wait_s": 0.2}
     waiting = start(arguments(patient, **common, **waits))
     stopping = start(arguments(hasty, **common, **stops))
     while min(len(recorded(patient)), len(recorded(hasty))) < 200:

@@ -1,0 +1,263 @@
+"""How far two groups of models are apart, over time and relative to the start.
+
+Helm et al. 2024, "Tracking the perspectives of interacting language models", arXiv:2406.11938, take the
+difference of the groups' mean 1-d perspectives over that at step 0: with one adversary as the second group,
+and with two classes. Where that difference is small at step 0 the ratio is ill-conditioned, so the squared
+gap between the groups in the full space stands beside it, without the bias that comes from few models.
+
+Both are sums over prompts, so intervals come from drawing prompts, whole runs, or both anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.analysis.perspectives.blocks import Array, Load, bad_blocks, checked_block
+from agentnet.errors import DesignError, InputError
+
+Group = Sequence[int] | NDArray[np.integer]
+"""Numbers of models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Two groups of models that share none.
+
+    Attributes:
+        first: Numbers of the first group's models: the non-adversaries, or class A.
+        second: Those of the second group: the adversary, or class B.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+
+
+def groups(first: Group, second: Group, n_models: int) -> Groups:
+    """Check two groups of models.
+
+    Raises:
+        DesignError: A group is empty, names a model that does not exist or twice, or they share one.
+    """
+    found = [np.asarray(group) for group in (first, second)]
+    for name, group in zip(("first", "second"), found, strict=True):
+        if group.ndim != 1 or not group.size or group.dtype.kind not in "iu":
+            raise DesignError(f"the {name} group must list numbers of models; got {group.tolist()}")
+        if group.min() < 0 or group.max() >= n_models:
+            raise DesignError(
+                f"the {name} group names model {group.min() if group.min() < 0 else group.max()}; "
+                f"there are models 0 to {n_models - 1}"
+            )
+    names, count = np.unique(np.concatenate(found), return_counts=True)
+    if (count > 1).any():
+        raise DesignError(f"model {names[count > 1][0]} stands in the groups more than once")
+    return Groups(*(group.astype(np.intp) for group in found))
+
+
+def differences(paths: ArrayLike, first: Group, second: Group) -> Array:
+    """Compute the mean of the first group less that of the second.
+
+    Args:
+        paths: 1-d perspectives, shape ``(..., n_steps, n_models)``.
+        first: Numbers of the first group's models.
+        second: Those of the second group.
+
+    Returns:
+        Shape ``(..., n_steps)``.
+
+    Raises:
+        InputError: The shape is wrong, or a perspective is not finite.
+        DesignError: The groups cannot be used.
+    """
+    places = np.asarray(paths, dtype=np.float64)
+    if places.ndim < 2 or not places.size or not np.isfinite(places).all():
+        raise InputError(
+            f"must be finite, of shape (n_steps, n_models); got shape {places.shape}", field="paths"
+        )
+    both = groups(first, second, places.shape[-1])
+    difference: Array = places[..., both.first].mean(axis=-1) - places[..., both.second].mean(axis=-1)
+    return difference
+
+
+def polarization(paths: ArrayLike, first: Group, second: Group) -> Array:
+    """Compute the difference of two groups' mean perspectives over that at step 0 (the paper's polarization).
+
+    Args:
+        paths: 1-d perspectives, shape ``(..., n_steps, n_models)``: of one run, or of several.
+        first: Numbers of the first group's models: all but the adversary, or class A.
+        second: Those of the second group: the adversary, or class B.
+
+    Returns:
+        Shape ``(..., n_steps)``; 1 at step 0. Neither sign nor unit of the perspectives matters.
+
+    Raises:
+        InputError: The shape is wrong, a perspective is not finite, or the groups coincide at step 0.
+        DesignError: The groups cannot be used.
+
+    Examples:
+        >>> polarization([[1, 2, 5], [1, 3, 5], [4, 4, 5], [6, 7, 5]], [0, 1], [2]).round(3)
+        array([ 1.   ,  0.857,  0.286, -0.429])
+    """
+    return relative(differences(paths, first, second))
+
+
+def relative(series: Array) -> Array:
+    """Divide series, shape ``(..., n_steps)``, by their values at step 0.
+
+    Raises:
+        InputError: One of them is 0 there.
+    """
+    start = series[..., :1]
+    if (start == 0).any():
+        raise InputError(
+            "the groups coincide at step 0 (in the data or in a sample drawn from them), so nothing can be "
+            "measured relative to it; take the difference or the gap itself",
+            field="paths",
+        )
+    return series / start
+
+
+def gaps(squared: ArrayLike, first: Group, second: Group) -> Array:
+    """Compute the squared distance between two groups' means, without bias from few models.
+
+    gap2 = mean D2_ab - (mean D2_aa + mean D2_bb) / 2, where the means within groups leave out the distance of
+    each model to itself (half the energy statistic of Szekely & Rizzo 2013, with exponent 2). Models are seen
+    as draws from what their group might have been, so it is below 0 now and then. A group of one stands for
+    itself: its D2_bb is 0.
+
+    Args:
+        squared: Squared distances between models at each step, shape ``(..., n_models, n_models)``; see
+            `within_steps`.
+        first: Numbers of the first group's models.
+        second: Those of the second group.
+
+    Returns:
+        Shape ``(...)``, in the unit of `squared`.
+
+    Raises:
+        InputError: The shape is wrong, or a distance is not finite.
+        DesignError: The groups cannot be used.
+    """
+    table = np.asarray(squared, dtype=np.float64)
+    if table.ndim < 2 or table.shape[-1] != table.shape[-2] or not np.isfinite(table).all():
+        raise InputError(
+            f"must be finite, of shape (n_steps, n_models, n_models); got shape {table.shape}",
+            field="squared",
+        )
+    both = groups(first, second, table.shape[-1])
+    across = table[..., both.first[:, None], both.second].mean(axis=(-2, -1))
+    gap: Array = across - (_within(table, both.first) + _within(table, both.second)) / 2
+    return gap
+
+
+def _within(table: Array, group: NDArray[np.intp]) -> Array:
+    part = table[..., group[:, None], group]
+    size = len(group)
+    total = part.sum(axis=(-2, -1)) - np.trace(part, axis1=-2, axis2=-1)
+    mean: Array = total / max(size * (size - 1), 1)
+    return mean
+
+
+def prompt_gaps(block: ArrayLike, first: Group, second: Group, noise: ArrayLike | None = None) -> Array:
+    """Compute each prompt's part of the gap at one step; the parts add up to that of `gaps`.
+
+    Args:
+        block: Embedded replies, shape ``(n_models, n_prompts, n_dims)``.
+        first: Numbers of the first group's models.
+        second: Those of the second group.
+        noise: What sampling adds to the squared distances of each reply, shape ``(n_models, n_prompts)``; see
+            `averaged`. It matters for a group of one alone: within a larger one it is part of the spread.
+
+    Returns:
+        Shape ``(n_prompts,)``.
+
+    Raises:
+        InputError: The shape is wrong, or a value is not finite.
+        DesignError: The groups cannot be used.
+    """
+    replies = checked_block(block, 0)
+    both = groups(first, second, len(replies))
+    taken = np.zeros(replies.shape[:2]) if noise is None else np.asarray(noise, dtype=np.float64)
+    if taken.shape != replies.shape[:2] or not np.isfinite(taken).all():
+        raise InputError(f"must be finite, of shape {replies.shape[:2]}; got {taken.shape}", field="noise")
+    means, errors = zip(*(_centre(replies[g], taken[g]) for g in (both.first, both.second)), strict=True)
+    apart = means[0] - means[1]
+    gap: Array = np.einsum("xp,xp->x", apart, apart) - errors[0] - errors[1]
+    return gap
+
+
+def _centre(replies: NDArray[np.floating], noise: Array) -> tuple[Array, Array]:
+    """Compute a group's mean reply to each prompt, and what its error adds to squared distances."""
+    mean = replies.mean(axis=0, dtype=np.float64)
+    size = len(replies)
+    if size == 1:
+        return mean, noise[0]
+    spread = np.zeros(len(mean))
+    for reply in replies:
+        apart = reply - mean
+        spread += np.einsum("xp,xp->x", apart, apart)
+    return mean, spread / (size - 1) / size
+
+
+def axis_weights(load: Load, n_steps: int, coordinates: ArrayLike) -> Array:
+    """Find the direction in the replies' own space along which a perspective is measured: one pass.
+
+    Args:
+        load: Gives the block of a step, shape ``(n_models, n_prompts, n_dims)``.
+        n_steps: Number of steps.
+        coordinates: One dimension of a scaling of all rows, shape ``(n_rows,)``.
+
+    Returns:
+        Shape ``(n_prompts, n_dims)``: a reply's product with it is its part of the perspective.
+
+    Raises:
+        InputError: A block cannot be used, or there is not a coordinate for each row.
+    """
+    line = np.asarray(coordinates, dtype=np.float64)
+    total: Array | None = None
+    for step in range(n_steps):
+        block = checked_block(load(step), step, None)
+        n_models = len(block)
+        if line.shape != (n_steps * n_models,):
+            raise InputError(
+                f"must have shape ({n_steps * n_models},), one for each row; got {line.shape}",
+                field="coordinates",
+            )
+        part = np.tensordot(line[step * n_models :][:n_models], block, axes=1)
+        total = part if total is None else total + part
+    squared = float(line @ line)
+    if total is None or not squared:
+        raise bad_blocks("nothing differs along this dimension")
+    weights: Array = total / squared
+    return weights
+
+
+def prompt_differences(block: ArrayLike, weights: ArrayLike, first: Group, second: Group) -> Array:
+    """Compute each prompt's part of the difference between two groups at one step, along a fixed axis.
+
+    Args:
+        block: Embedded replies, shape ``(n_models, n_prompts, n_dims)``.
+        weights: The axis, shape ``(n_prompts, n_dims)``; see `axis_weights`.
+        first: Numbers of the first group's models.
+        second: Those of the second group.
+
+    Returns:
+        Shape ``(n_prompts,)``; the sum is what `differences` says of the same scaling.
+
+    Raises:
+        InputError: The shapes do not fit, or a value is not finite.
+        DesignError: The groups cannot be used.
+    """
+    replies = checked_block(block, 0)
+    axis = np.asarray(weights, dtype=np.float64)
+    if axis.shape != replies.shape[1:]:
+        raise InputError(f"must have shape {replies.shape[1:]}; got {axis.shape}", field="weights")
+    both = groups(first, second, len(replies))
+    apart = replies[both.first].mean(axis=0, dtype=np.float64) - replies[both.second].mean(
+        axis=0, dtype=np.float64
+    )
+    parts: Array = np.einsum("xp,xp->x", apart, axis)
+    return parts

@@ -1,0 +1,152 @@
+"""The command that puts news items in clusters by their texts, and names the clusters severe or peaceful."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from agentnet.cli.common import find_run, print_table
+from agentnet.config import secrets_environ
+from agentnet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from agentnet.analysis.severity_clusters import SeverityClusters
+    from agentnet.embedder import Vectors
+    from agentnet.news import NewsItem
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("source", metavar="[FILE|RUN]", required=False)
+@click.option("--embedder", default="hash", show_default=True, help="Embedder: hash, minilm, openai, ...")
+@click.option(
+    "-E",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the embedder (model=...). Repeatable.",
+)
+@click.option("--out", type=_FILE, required=True, help="JSON file to write, for: agentnet report.")
+@click.option("--labels", type=_FILE, help="CSV file of severities to write, for: -S news.severity=FILE.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+@click.option(
+    "--max-components", default=10, show_default=True, type=click.IntRange(1), help="Components tried."
+)
+@click.option("--max-clusters", default=10, show_default=True, type=click.IntRange(2), help="Clusters tried.")
+@click.option(
+    "--cache", type=_FILE, default=Path("runs/.embeddings"), help="Folder of embeddings made before."
+)
+@click.option("--seed", default=0, show_default=True, help="Fixes the starts of k-means.")
+def cluster(
+    source: str | None,
+    embedder: str,
+    options: tuple[str, ...],
+    out: Path,
+    labels: Path | None,
+    force: bool,
+    max_components: int,
+    max_clusters: int,
+    cache: Path,
+    seed: int,
+) -> None:
+    """Cluster news items by embeddings of their texts: the severity of Tian et al. 2026.
+
+    Components and clusters are chosen by the highest silhouette score; clusters are named by their commonest
+    ACLED labels. Without FILE or RUN, the synthetic sample is clustered. The hash embedder knows words only:
+    for results take minilm or openai.
+
+    \b
+      agentnet news cluster my_export.csv --embedder minilm --out clusters.json --labels labels.csv
+      agentnet report last --severity-clusters clusters.json
+      agentnet run experiments/news_cascade.py --news my_export.csv -S news.severity=labels.csv
+    """
+    from agentnet.analysis.severity import cluster_severity
+    from agentnet.news import severity_of, write_severity
+    from agentnet.news.output import check_target, text_writer
+
+    for target in (out, labels):
+        if target is not None:
+            check_target(target, force=force)
+    items = _items(source)
+    vectors = asyncio.run(_embed(embedder, options, cache, [item.text for item in items]))
+    found = cluster_severity(
+        vectors,
+        [item.id for item in items],
+        [(item.disorder_type, item.event_type, item.sub_event_type) for item in items],
+        severity_of,
+        max_components=max_components,
+        max_clusters=max_clusters,
+        seed=seed,
+    )
+    with text_writer(out, force=force) as file:
+        file.write(found.to_json())
+    if labels is not None:
+        write_severity(labels, found.severity, force=force)
+    _show(found, out)
+
+
+def _items(source: str | None) -> Sequence[NewsItem]:
+    """Read the items of a file, of a run, or the sample."""
+    from agentnet.events import Run
+    from agentnet.news import NewsItem, load_news, sample_news
+
+    if source is None:
+        return sample_news().items
+    path = Path(source)
+    if path.is_file():
+        return load_news(path).items
+    run = Run(find_run(source, Path("runs")))
+    return [NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1]]
+
+
+async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence[str]) -> Vectors:
+    from agentnet.embedder import CachedEmbedder, make_embedder
+
+    inner = make_embedder(name, _given(options), secrets_environ(Path.cwd(), os.environ))
+
+    def complain(words: str) -> None:
+        click.echo(f"warning: {words}", err=True)
+
+    embedder = CachedEmbedder(inner, cache, complain=complain)
+    try:
+        return await embedder.embed(texts)
+    finally:
+        await embedder.aclose()
+
+
+def _given(options: Sequence[str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not (key and equals):
+            raise ConfigurationError(f"-E {option!r} is not KEY=VALUE, such as model=text-embedding-3-small")
+        found[key] = value
+    return found
+
+
+def _show(found: SeverityClusters, out: Path) -> None:
+    sizes = {number: found.cluster.tolist().count(number) for number in range(found.n_clusters)}
+    words = {0: "peaceful", 1: "severe", None: "not named"}
+    print_table(
+        ("cluster", "items", "severity", "commonest labels"),
+        [
+            (number, size, words[found.names[number]], ", ".join(filter(None, found.commonest[number])))
+            for number, size in sizes.items()
+        ],
+        title=f"{len(found.ids)} news items; silhouette {found.score:.3f}, without clusters up to "
+        f"{found.noise_score:.3f}",
+    )
+    agreement = found.agreement
+    click.echo(
+        f"agreement with the taxonomy: {agreement.accuracy:.3f} of {agreement.n_items} items, "
+        f"kappa {agreement.kappa:.3f}"
+    )
+    for note in (*found.notes, *agreement.notes):
+        click.echo(f"* {note}")
+    click.echo(f"wrote {out}", err=True)
