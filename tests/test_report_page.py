@@ -33,6 +33,7 @@ from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.news import NewsItem, severity_of
 from agentnet.report import Options, Report, Written, make_report, paper, write_report
+from agentnet.report.cascade_tables import rates_table
 from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html, with_prefix
 from agentnet.report.html import shown
@@ -326,6 +327,19 @@ def test_table_2_sets_published_rates_beside_two_groups_only(
     assert "here there are 3: nothing is set beside them" in page_of(other).text
 
 
+def test_rates_against_the_order_of_the_groups_are_remarked_upon(report: Report) -> None:
+    fits = report.parts[0].fits  # type: ignore[union-attr]
+    assert fits is not None
+    law = fits.law("group_rates")
+    said = set()
+    for parameters in (law.parameters, law.parameters[::-1]):
+        turned = replace(law, parameters=tuple(parameters))
+        table = rates_table(replace(fits, laws=(turned,)))
+        assert table is not None
+        said.add(any("not in the order of how often the groups say yes" in note for note in table.notes))
+    assert said == {True, False}
+
+
 def test_laws_are_ranked_with_the_noise_floor_and_the_mark_to_beat(
     files: dict[str, bytes], report: Report
 ) -> None:
@@ -409,6 +423,9 @@ def test_decisions_can_be_browsed_and_filtered_without_a_script(page: Page) -> N
     for value in set(values) - {"only-all"}:
         assert f'input[value="{value}"]:checked' in style
     assert page.attribute_of("input", "type") == ["radio"] * len(values)
+    pressed = Counter(each["name"] for tag, each, _ in page.elements if tag == "input" and "checked" in each)
+    assert pressed == Counter(dict.fromkeys(page.attribute_of("input", "name"), 1))
+    assert len(pressed) == 4
 
 
 def test_checklists_say_what_is_left_to_the_author(files: dict[str, bytes]) -> None:
@@ -622,6 +639,7 @@ def test_figures_of_several_runs_keep_apart_in_page_and_folder(
     files, _ = files_of(report, made_at=MADE_AT)
     page = Page(files["report.html"].decode())
     assert [each for each, count in Counter(page.with_attribute("id")).items() if count > 1] == []
+    assert {"tables/cascades1_costs.csv", "tables/cascades2_costs.csv"} <= files.keys()
     images = [name for name in files if name.endswith(".svg")]
     assert {name.split("/")[1].split("_")[0] for name in images} == {"cascades1", "cascades2"}
 

@@ -16,8 +16,13 @@ _COLUMNS: Final = (
 _FILTERS: Final = {"answer": ("yes", "no", "missing"), "severity": ("peaceful", "severe")}
 
 
-def browser(sample: Sample) -> Html:
-    """Show a sample of decisions with their reasons; which ones are shown can be narrowed down."""
+def browser(sample: Sample, name: str) -> Html:
+    """Show a sample of decisions with their reasons; which ones are shown can be narrowed down.
+
+    Args:
+        sample: The decisions.
+        name: What tells this browser's filters from those of another one on the page.
+    """
     if not sample.decisions:
         n = sum(sample.n_of.values())
         why = "there is no decision yet" if not n else f"none of {n:,} decisions was to be shown"
@@ -31,7 +36,7 @@ def browser(sample: Sample) -> Html:
     )
     narrowed = tag(
         "div",
-        [_filter(name, values) for name, values in _FILTERS.items()],
+        [_filter(name, what, values) for what, values in _FILTERS.items()],
         tag("div", table, class_="scroll", role="region", aria_label="Decisions to browse", tabindex="0"),
         class_="browser",
     )
@@ -53,20 +58,21 @@ def _how_drawn(sample: Sample) -> str:
     )
 
 
-def _filter(name: str, values: tuple[str, ...]) -> Html:
+def _filter(name: str, what: str, values: tuple[str, ...]) -> Html:
     def choice(value: str, *, checked: bool) -> Html:
-        group = f"by-{name}"
+        # One group for each filter of each part: of a group only one button can be pressed.
+        group = f"{name}-by-{what}"
         button = tag("input", type="radio", name=group, value=f"only-{value}", checked=checked)
         return tag("label", button, f" {value}")
 
     choices = [choice("all", checked=True), *(choice(value, checked=False) for value in values)]
-    return tag("fieldset", tag("legend", name), choices)
+    return tag("fieldset", tag("legend", what), choices)
 
 
 def _row(of: ShownDecision) -> Html:
     severity = SEVERITY.get(of.severity, "unknown")
     answer = of.answer if of.missing is None else f"{of.answer}: {of.missing}"
-    texts = (of.profile, of.news, severity, f"{of.temperature:.2f}", answer, of.rationale)
+    texts = (of.profile, of.news, severity, f"{of.temperature:.2f}", answer)
     numbers = (of.step, of.agent, of.source if of.source >= 0 else None)
     raw = tag("details", tag("summary", "reply"), tag("span", of.text)) if of.text else None
     return tag(
@@ -74,7 +80,8 @@ def _row(of: ShownDecision) -> Html:
         tag("th", of.realization, scope="row"),
         [tag("td", each, class_="number") for each in numbers],
         [tag("td", each) for each in texts],
-        tag("td", raw),
+        tag("td", of.rationale, class_="text"),
+        tag("td", raw, class_="text"),
         data_answer=of.answer,
         data_severity=severity,
     )

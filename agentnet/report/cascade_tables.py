@@ -14,6 +14,7 @@ from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.parameters import MissingBounds, Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report import paper
+from agentnet.report.figures.words import sentences
 from agentnet.report.gather import without_field
 from agentnet.report.tables import Cell, Table
 
@@ -64,7 +65,7 @@ def main_effects_table(fits: Fits) -> Table | None:
                 f"them. The interval uses errors {_method(law)}."
             ),
             f"The last four columns are {paper.PUBLISHED}. {paper.ERRORS_NOTE}.",
-            *law.warnings,
+            *map(sentence, law.warnings),
         ),
     ).without_empty_columns()
 
@@ -72,6 +73,11 @@ def main_effects_table(fits: Fits) -> Table | None:
 def fitted(fits: Fits, name: str) -> LawFit | None:
     """Look a law up; None where it was not fitted."""
     return next((law for law in fits.laws if law.law == name), None)
+
+
+def sentence(text: str) -> str:
+    """Make a remark a sentence."""
+    return sentences([text])
 
 
 def _method(law: LawFit) -> str:
@@ -132,7 +138,23 @@ def _rates_notes(fits: Fits, laws: list[LawFit]) -> Iterator[str]:
             "nothing is set beside them."
         )
     for law in laws:
-        yield from (f"{law.title}: {warning}" for warning in law.warnings)
+        yield from (sentence(f"{law.title}: {warning}") for warning in law.warnings)
+        if not _is_in_order(fits, law):
+            yield sentence(
+                f"{law.title}: the rates are not in the order of how often the groups say yes; the mean "
+                "curve alone does not tell groups of like size apart, see the fit by group"
+            )
+
+
+def _is_in_order(fits: Fits, law: LawFit) -> bool:
+    """Whether groups that say yes more often have higher rates."""
+    cells = fits.tables.cells()
+    member = np.eye(fits.grouping.n_groups)[fits.grouping.group]
+    yes, no = (each.sum(axis=1) @ member for each in (cells.n_yes, cells.n_no))
+    rates = [each.estimate for each in law.parameters]
+    if len(rates) != len(yes) or not (yes + no).all():
+        return True
+    return bool((np.argsort(yes / (yes + no)) == np.argsort(rates)).all())
 
 
 def _by_severity(law: LawFit, name: str, severity: int) -> float | None:
@@ -233,9 +255,9 @@ def _ranking_notes(fits: Fits) -> Iterator[str]:
         chance = "" if floor is None else f"; chance alone makes {floor.quantile_95:.4g} (95%)"
         yield f"Forecast: fitted until step {trials.first_steps}, judged on the steps after it{chance}."
     for each in fits.scores:
-        yield from (f"{each.title}: {remark}." for remark in each.remarks)
+        yield from (sentence(f"{each.title}: {remark}") for remark in each.remarks)
     for refused in fits.refused:
-        yield f"The {refused.title} was not fitted: {without_field(refused.reason)}."
+        yield sentence(f"the {refused.title} was not fitted: {without_field(refused.reason)}")
 
 
 def views_table(fits: Fits) -> Table:

@@ -61,18 +61,32 @@ class Contents:
 def contents_of(report: Report) -> tuple[Contents, ...]:
     """Lay out what a report says, part by part."""
     names = part_names(report.parts)
-    made, seen = [], set[str]()
+    several = sum(bool(each) for each in report.drawings) > 1
+    made, seen = [], set[int]()
     for name, part, drawings in zip(names, report.parts, report.drawings, strict=True):
-        is_first = part.facts.run not in seen
-        seen.add(part.facts.run)
-        # Ids of figures begin with their names: where several parts have figures, with the part's as well.
-        several = sum(bool(each) for each in report.drawings) > 1
-        sections, more = _laid_out(
-            part, drawings, report, prefix=f"{name}-" if several else "", first=is_first
-        )
-        contents = Contents(name, title_of(part), tuple(sections), tuple(more))
+        place = _Place(report, name, f"{name}-" if several else "", id(part.facts) not in seen)
+        seen.add(id(part.facts))
+        sections = tuple(_sections(part, drawings, place))
+        contents = Contents(name, title_of(part), sections, tuple(_more(part)))
         made.append(contents if len(names) == 1 else _with_prefix(contents))
     return tuple(made)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    """Where a part stands.
+
+    Attributes:
+        report: The report.
+        name: The part's name.
+        prefix: Stands before the ids in its figures, where several parts have some.
+        is_first: Whether it is the first part of its run, and says what holds for the whole of it.
+    """
+
+    report: Report
+    name: str
+    prefix: str
+    is_first: bool
 
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
@@ -107,30 +121,24 @@ def _with_prefix(of: Contents) -> Contents:
     )
 
 
-def _laid_out(
-    part: Part, drawings: tuple[Drawing, ...], report: Report, *, prefix: str, first: bool
-) -> tuple[Iterator[Section], list[Table]]:
-    more = (
-        _more_of_cascades(part) if isinstance(part, CascadePart) else [ratio_tables.items_table(part.ratios)]
-    )
+def _more(part: Part) -> Iterator[Table]:
+    """Make the tables that are too long for the page."""
+    if isinstance(part, RatioPart):
+        yield ratio_tables.items_table(part.ratios)
+    elif part.fits is not None:
+        yield cascade_tables.curves_table(part.fits)
+        yield from filter(None, [cascade_tables.probabilities_table(part.fits)])
+    elif part.tables is not None:
+        yield cascade_tables.observed_table(part.tables)
     if part.sample.decisions:
-        more.append(log_tables.decisions_table(part.sample))
-    return _sections(part, drawings, report, prefix, first=first), more
+        yield log_tables.decisions_table(part.sample)
 
 
-def _more_of_cascades(part: CascadePart) -> list[Table]:
-    if part.fits is not None:
-        chances = cascade_tables.probabilities_table(part.fits)
-        return [cascade_tables.curves_table(part.fits), *([chances] if chances else [])]
-    return [cascade_tables.observed_table(part.tables)] if part.tables is not None else []
-
-
-def _sections(
-    part: Part, drawings: tuple[Drawing, ...], report: Report, prefix: str, *, first: bool
-) -> Iterator[Section]:
+def _sections(part: Part, drawings: tuple[Drawing, ...], place: _Place) -> Iterator[Section]:
+    report = place.report
     yield Section("summary", "Summary", tuple(_summary(part, report)))
     if drawings:
-        yield Section("figures", "Figures", tuple(figure_html(each, prefix) for each in drawings))
+        yield Section("figures", "Figures", tuple(figure_html(each, place.prefix) for each in drawings))
     elif not report.options.figures:
         yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
     if isinstance(part, CascadePart):
@@ -139,11 +147,11 @@ def _sections(
     else:
         yield Section("ratios", "Response ratios and groups", tuple(_ratios(part)))
     yield Section("severity", "Severity of the news items", tuple(_severity(part, report)))
-    if first:
+    if place.is_first:
         yield Section("missing", "Missing answers, troubles and incidents", tuple(_missing(part.facts)))
-    yield Section("decisions", "Decisions and their reasons", (browser(part.sample),))
-    yield Section("design", "Design", tuple(_design(part, first=first)))
-    if first:
+    yield Section("decisions", "Decisions and their reasons", (browser(part.sample, place.name),))
+    yield Section("design", "Design", tuple(_design(part, first=place.is_first)))
+    if place.is_first:
         yield Section("prompts", "Prompts", tuple(_prompts(part)))
         yield Section("news", "News items", tuple(_news(part.facts)))
         yield Section("costs", "Models and costs", tuple(_costs(part.facts)))
@@ -161,7 +169,7 @@ def absent(why: str) -> Html:
 
 
 def _notes(notes: Iterable[str]) -> Html | None:
-    items = [tag("li", f"{note[0].upper()}{note[1:].rstrip('.')}.") for note in notes if note]
+    items = [tag("li", cascade_tables.sentence(note)) for note in notes if note]
     return tag("ul", items) if items else None
 
 

@@ -16,6 +16,8 @@ Interval = tuple[float, float]
 Cell = str | int | float | Interval | None
 
 _SMALLEST_P: Final = 1e-16
+_LONG: Final = 28
+"""Characters from which on a text may be broken into lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Table:
         Args:
             anchor: Its id, unique on the page.
         """
-        head = tag("tr", [tag("th", label, scope="col") for label in self.columns.values()])
+        head = tag("tr", [self._heading(i, label) for i, label in enumerate(self.columns.values())])
         body = [
             tag("tr", [_cell(key, cell, first=i == 0) for i, (key, cell) in enumerate(self._pairs(row))])
             for row in self.rows
@@ -86,6 +88,10 @@ class Table:
         table = tag("table", caption, tag("thead", head), tag("tbody", body), id=anchor)
         scrolled = tag("div", table, class_="scroll", role="region", aria_label=self.title, tabindex="0")
         return tag("div", scrolled, [tag("p", note, class_="note") for note in self.notes], class_="table")
+
+    def _heading(self, column: int, label: str) -> Html:
+        is_text = column == 0 or any(isinstance(row[column], str) for row in self.rows)
+        return tag("th", label, scope="col", class_=None if is_text else "number")
 
     def _pairs(self, row: tuple[Cell, ...]) -> Iterator[tuple[str, Cell]]:
         return zip(self.columns, row, strict=True)
@@ -107,10 +113,10 @@ def _csv_values(key: str, cell: Cell) -> tuple[str | int | float | None, ...]:
 
 
 def _cell(key: str, cell: Cell, *, first: bool) -> Html:
-    is_text = isinstance(cell, str)
     if first:
         return tag("th", spelled_cell(key, cell), scope="row")
-    return tag("td", spelled_cell(key, cell), class_=None if is_text else "number")
+    kind = "number" if not isinstance(cell, str) else "long" if len(cell) > _LONG else None
+    return tag("td", spelled_cell(key, cell), class_=kind)
 
 
 def spelled_cell(key: str, cell: Cell) -> Node:
