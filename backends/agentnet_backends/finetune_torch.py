@@ -79,7 +79,8 @@ class TorchLearner:
             return cls(net.to(device).eval(), tokenizer, options)
         except (OSError, RuntimeError, ValueError, AssertionError, ImportError) as error:
             raise BackendUnusable(
-                f"the model {options.model!r} cannot be loaded on device {options.device!r}: {error}; set "
+                f"the model {options.model!r} cannot be loaded on device {options.device!r}: "
+                f"{' '.join(str(error).split())}; set "
                 f"finetune.model to a causal language model with safetensors, and finetune.device",
                 kind="not_loaded",
             ) from error

@@ -102,7 +102,7 @@ def test_states_are_never_changed_in_place(mine, taught):
 @pytest.mark.parametrize("wanted", [WANTED, HOT], ids=["greedy", "sampled"])
 def test_an_answer_does_not_depend_on_what_else_is_asked(mine, taught, wanted):
     whole = mine.answer(taught[0], wanted, N_TOKENS)
-    assert len({answer.text for answer in whole}) > 5
+    assert len({answer.text for answer in whole}) >= 3
     for trial in range(4):
         rng = np.random.default_rng(trial)
         chosen = rng.permutation(len(wanted))[: rng.integers(1, 20)]
