@@ -120,7 +120,7 @@ def test_every_draw_is_recorded_once_whoever_answers_first():
 def test_a_usable_reply_is_taken_as_it_is():
     reply = Reply(("yes: it is near me",), 12, 5, "model-7", (), None, "fp-1")
     answer = answer_to(reply)
-    assert answer[:-2] == (
+    assert answer[:-3] == (
         1,
         None,
         "yes: it is near me",

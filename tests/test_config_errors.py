@@ -88,7 +88,7 @@ def test_every_origin_is_named(complaint, tmp_path):
         ("[enigne]\nworkers = 2\nmax_asks = 2\n", "enigne is no setting; did you mean 'engine'? ("),
         (
             "repeats = 2\n",
-            "repeats is no setting; known: backend, engine, experiment, log, news, runs, sampler, seed",
+            "repeats is no setting; known: backend, embedder, engine, experiment, log, news, runs, sampler",
         ),
         ("workers = 2\n", "workers is no setting; did you mean 'engine.workers'?"),
     ],

@@ -375,7 +375,7 @@ def test_a_new_log_holds_what_it_is_made_with(tmp_path):
     news = [(0, "N1", 1, "h1", "Flood", "{}"), (1, "N2", None, "h2", "Strike", "{}")]
     create_log(tmp_path / "a" / "b", {"seed": 7, "name": "Übung"}, news)
     run = Run(tmp_path / "a" / "b")
-    assert run.meta == {"schema_version": 1, "seed": 7, "name": "Übung"}
+    assert run.meta == {"schema_version": 2, "seed": 7, "name": "Übung"}
     assert run.rows("SELECT * FROM news")[1] == news
 
 
@@ -911,7 +911,7 @@ def test_who_waited_on_a_closed_loop_keeps_nobody_else_waiting(new_log, event_ro
     gone = asyncio.new_event_loop()
     nobody = gone.create_future()
     gone.close()
-    insert = f"INSERT INTO events VALUES ({', '.join('?' * 18)})"
+    insert = f"INSERT INTO events VALUES ({', '.join('?' * 19)})"
 
     async def play():
         writer = Writer(path, connect(path), group_rows=1)
