@@ -160,6 +160,12 @@ def make_report(
     options, say = options or Options(), progress or (lambda _: None)
     _check(options)
     read = [(run, _facts(run, options, say)) for run in _each_once(runs)]
+    for _, facts in read:
+        if facts.family not in {"ratio", "cascade"}:
+            raise UserError(
+                f"{facts.run} is a run of interacting models, of which there is no report yet: read it by "
+                "agentnet.analysis.interviews and agentnet.analysis.perspectives"
+            )
     ratios = [_ratio_part(run, facts, options, say) for run, facts in read if facts.family == "ratio"]
     cascades = [
         _cascade_part(run, facts, condition, _partner(facts, ratios), options, say)
