@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentnet.embedder import make_embedder
 from agentnet.interviews import BANK, Asked, Pair, Question, System
@@ -99,7 +99,7 @@ async def measured(options: FinetuneOptions, chosen: argparse.Namespace) -> dict
     }
     taught = [Pair(question, question.answer, 0, BANK) for question in bank[: chosen.taught]]
     training = 4 if options.method == "lora" else 6
-    phases: dict[str, list[tuple[float, int, int]]] = {}
+    phases: dict[str, list[Work]] = {}
     for model in range(chosen.models):
         lesson = await timed_update(models, model, 0, taught, learner)
         evaluation = await timed_answers(models, model, bank[: chosen.evaluation])
@@ -109,21 +109,15 @@ async def measured(options: FinetuneOptions, chosen: argparse.Namespace) -> dict
             for question, text in zip(bank[: chosen.questions], interview[-1], strict=True)
         ]
         update = await timed_update(models, model, 1, heard, learner)
-        for name, (seconds, tokens, *_), cost, passes in (
+        for name, (work, *_), cost, passes in (
             ("teaching", lesson, training, options.initial_epochs),
             ("evaluation", evaluation, 2, 1),
             ("interview", interview, 2, 1),
             ("update", update, training, options.epochs),
         ):
-            phases.setdefault(name, []).append((seconds, tokens * passes, cost))
-    figures["phases"] = {
-        name: {
-            "seconds_a_model": statistics.median(seconds for seconds, *_ in runs),
-            "tokens_a_second": (rate := sum(tokens for _, tokens, _ in runs) / sum(s for s, *_ in runs)),
-            "share_of_fastest_product": rate * runs[0][2] * n_outside / peak,
-        }
-        for name, runs in phases.items()
-    }
+            done = work._replace(tokens=work.tokens * passes, cost=cost)
+            phases.setdefault(name, []).append(done)
+    figures["phases"] = {name: phase(runs, n_outside, peak) for name, runs in phases.items()}
     figures["checkpoint"] = await timed_checkpoint(models)
     figures |= memory(options.device)
     await models.aclose()
@@ -131,16 +125,53 @@ async def measured(options: FinetuneOptions, chosen: argparse.Namespace) -> dict
     return figures
 
 
+class Work(NamedTuple):
+    """One call.
+
+    Attributes:
+        seconds: By the clock.
+        cpu_s: Of all processors; more telling where others use them, too.
+        tokens: How many were computed.
+        cost: Operations for each parameter and token.
+    """
+
+    seconds: float
+    cpu_s: float
+    tokens: int
+    cost: int = 0
+
+
+class Watch:
+    """Measures from its making on."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def read(self, tokens: int) -> Work:
+        """Tell what it took."""
+        return Work(time.perf_counter() - self._began[0], time.process_time() - self._began[1], tokens)
+
+
+def phase(runs: Sequence[Work], n_parameters: int, peak: float) -> dict[str, float]:
+    """Sum up what was done for each model."""
+    rate = sum(work.tokens for work in runs) / sum(work.seconds for work in runs)
+    return {
+        "seconds_a_model": statistics.median(work.seconds for work in runs),
+        "cpu_seconds_a_model": statistics.median(work.cpu_s for work in runs),
+        "tokens_a_second": rate,
+        "share_of_fastest_product": rate * runs[0].cost * n_parameters / peak,
+    }
+
+
 async def timed_answers(
     models: FinetuneModels, model: int, questions: Sequence[Question]
-) -> tuple[float, int, list[str]]:
-    """Let a model answer; give seconds, tokens of prompts and answers, and the answers."""
+) -> tuple[Work, list[str]]:
+    """Let a model answer; tokens are those of prompts and answers."""
     asked = [Asked(question, "evaluation", 0.0, seed) for seed, question in enumerate(questions)]
-    began = time.perf_counter()
+    watch = Watch()
     replies = await models.answer(model, 1, asked)
-    seconds = time.perf_counter() - began
     tokens = sum((reply.prompt_tokens or 0) + (reply.completion_tokens or 0) for reply in replies)
-    return seconds, tokens, [reply.texts[0] for reply in replies]
+    return watch.read(tokens), [reply.texts[0] for reply in replies]
 
 
 async def timed_update(
@@ -149,13 +180,13 @@ async def timed_update(
     step: int,
     pairs: Sequence[Pair],
     learner: Any,  # noqa: ANN401 - an extra's
-) -> tuple[float, int]:
-    """Update a model; give seconds and the tokens of one pass, those of the instructions included."""
+) -> tuple[Work]:
+    """Update a model; tokens are those of one pass, the instructions' included."""
     texts = [prompt_of(pair.question.text) + response_of(pair.answer) for pair in pairs]
     tokens = sum(len(learner._tokens(text)) for text in texts)  # noqa: SLF001 - counted as it counts
-    began = time.perf_counter()
+    watch = Watch()
     await models.update(model, step, pairs, seed=step)
-    return time.perf_counter() - began, tokens
+    return (watch.read(tokens),)
 
 
 async def timed_checkpoint(models: FinetuneModels) -> dict[str, float]:
@@ -233,12 +264,11 @@ def show(figures: dict[str, Any]) -> None:
     for name, value in figures.items():
         if name not in {"phases", "checkpoint"}:
             print(f"{name:36} {value:,.2f}" if isinstance(value, float) else f"{name:36} {value}")
-    print(f"\n{'':12} {'s a model':>10} {'tokens/s':>10} {'share of the fastest product':>30}")
-    for name, phase in figures["phases"].items():
-        print(
-            f"{name:12} {phase['seconds_a_model']:10.2f} {phase['tokens_a_second']:10,.0f} "
-            f"{phase['share_of_fastest_product']:30.1%}"
-        )
+    titles = ("s a model", "CPU s", "tokens/s", "of the fastest product")
+    print(f"\n{'':12} {titles[0]:>10} {titles[1]:>10} {titles[2]:>10} {titles[3]:>24}")
+    for name, of_phase in figures["phases"].items():
+        seconds, cpu_s, rate, share = of_phase.values()
+        print(f"{name:12} {seconds:10.2f} {cpu_s:10.2f} {rate:10,.0f} {share:24.1%}")
     print(
         "\ncheckpoint: " + ", ".join(f"{name} {value:.2f}" for name, value in figures["checkpoint"].items())
     )

@@ -182,7 +182,8 @@ class TorchLearner:
         from safetensors.torch import load_file
 
         try:
-            state: Tensors = load_file(path)
+            # Cloned, because what is loaded lives in the file, which is removed when the next is complete.
+            state: Tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
         except (OSError, SafetensorError) as error:
             raise StorageError(f"{path} cannot be read: {error}") from error
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
