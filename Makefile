@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
+FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-vllm lint types bench clean help
+.PHONY: run test test-slow test-vllm test-finetune lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -32,6 +33,13 @@ test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CP
 	$(VLLM_VENV)/bin/python tests/vllm/tiny_server.py model build/tiny-model
 	VLLM_VENV=$(VLLM_VENV) VLLM_MODEL=build/tiny-model $(BIN)/python -m pytest tests/vllm -o faulthandler_timeout=0 --durations=0
 
+# One thread: PyTorch's own wait busily for each other where cores are shared, and a tiny model needs no second.
+test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch on this CPU, on a tiny random model (a minute, gigabytes)
+	cd build && rm -f .coverage* && AGENTNET_TEST_FINETUNE=1 OMP_NUM_THREADS=1 \
+		../$(FINETUNE_VENV)/bin/coverage run --rcfile=/dev/null --branch --include='*/finetune_torch.py' \
+		-m pytest -c ../pyproject.toml --rootdir .. ../tests/finetune --durations=5
+	cd build && ../$(FINETUNE_VENV)/bin/coverage report --rcfile=/dev/null --show-missing --fail-under=95
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,5 +63,11 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/.installed
 
+$(FINETUNE_VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv $(FINETUNE_VENV)
+	$(FINETUNE_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test,finetune]'
+	mkdir -p build
+	touch $@
+
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-vllm dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-vllm .venv-finetune dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -1,7 +1,7 @@
 """agentnet: news cascades and other interactions among language-model agents on networks.
 
-An experiment file subclasses `CascadeExperiment` or `ResponseRatioExperiment`; ``agentnet run FILE`` plays
-it; `Run` reads what it recorded.
+An experiment file subclasses `CascadeExperiment`, `ResponseRatioExperiment` or `InterviewExperiment`;
+``agentnet run FILE`` plays it; `Run` reads what it recorded.
 """
 
 from __future__ import annotations
@@ -13,15 +13,24 @@ if TYPE_CHECKING:
     from agentnet.events import Run as Run
     from agentnet.experiment import CascadeExperiment as CascadeExperiment
     from agentnet.experiment import Experiment as Experiment
+    from agentnet.experiment import InterviewExperiment as InterviewExperiment
     from agentnet.experiment import ResponseRatioExperiment as ResponseRatioExperiment
 
 __version__ = "0.1.0"
 
-__all__ = ["CascadeExperiment", "Experiment", "ResponseRatioExperiment", "Run", "__version__"]
+__all__ = [
+    "CascadeExperiment",
+    "Experiment",
+    "InterviewExperiment",
+    "ResponseRatioExperiment",
+    "Run",
+    "__version__",
+]
 
 _HOMES = {
     "CascadeExperiment": "agentnet.experiment",
     "Experiment": "agentnet.experiment",
+    "InterviewExperiment": "agentnet.experiment",
     "ResponseRatioExperiment": "agentnet.experiment",
     "Run": "agentnet.events",
 }

@@ -7,7 +7,7 @@ asks only for the rest, so the engine plays a broken run and an unbroken one by 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import RunStopped
-from agentnet.events import EventLog, Recorded
+from agentnet.events import ANSWER_KINDS, EventLog, Heard, Recorded, Said
 from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
 from agentnet.streams import Streams, request_seeds, uniform
 
@@ -28,13 +28,16 @@ class Tally:
     """Counts of a run while it is played, for its progress line. One per run.
 
     Attributes:
-        n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none.
+        n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none, answers
+            to the questions of a bank are.
         n_missing: Missing ones among them.
         n_engaged: Engaged agents, over all realizations.
         n_agents: Agents of all realizations begun.
         n_calls: Calls made by this process, retries included.
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
+        n_models: Interacting models of all realizations begun in this sitting.
+        n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
     """
@@ -46,6 +49,8 @@ class Tally:
     n_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    n_models: int = 0
+    n_steps: int = 0
     realizations: int = 0
     dollars: Callable[[], float | None] = lambda: 0.0
 
@@ -132,7 +137,8 @@ class Journal:
         log: The event log.
         sampler: Who asks.
         tally: The run's counts.
-        recorded: What stands in the log of this realization.
+        recorded: The decisions that stand in the log of this realization.
+        heard: The answers to questions of a bank that stand there.
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
     """
 
@@ -144,6 +150,7 @@ class Journal:
         tally: Tally,
         *,
         recorded: Recorded,
+        heard: Heard | None = None,
         stop_on_missing: bool = False,
     ) -> None:
         self.realization = realization
@@ -151,6 +158,7 @@ class Journal:
         self.tally = tally
         self._sampler = sampler
         self._recorded = recorded
+        self._heard = heard or {}
         self._stop_on_missing = stop_on_missing
 
     async def decide(self, asking: Asking, judge: Judge) -> Decisions:
@@ -164,41 +172,60 @@ class Journal:
             BackendUnusable: No request can succeed.
             StorageError: The log cannot be written.
         """
-        n_draws = len(asking.agents)
-        decisions = [-1] * n_draws
-        todo: Sequence[int] = range(n_draws)
-        known = self._recorded.get((asking.kind, asking.step))
+        decisions = [-1] * len(asking.agents)
+        await self._ask(asking, judge, self._recorded.get((asking.kind, asking.step), {}), decisions)
+        return np.array(decisions, dtype=np.int8)
+
+    async def hear(self, asking: Asking, judge: Judge) -> list[Said]:
+        """Get every answer of `asking`, a kind whose texts count; see `decide`.
+
+        Returns:
+            What was said to each draw, or why nothing was.
+        """
+        nothing = Said(None, "failed", "", None)
+        said = [nothing] * len(asking.agents)
+        await self._ask(asking, judge, self._heard.get((asking.kind, asking.step), {}), said)
+        return said
+
+    async def _ask(
+        self,
+        asking: Asking,
+        judge: Judge,
+        known: Mapping[tuple[int, int, int], Any],
+        outcomes: list[Any],
+    ) -> None:
+        """Fill in an outcome for every draw: the recorded ones, then what is asked for."""
+        todo: Sequence[int] = range(len(asking.agents))
         if known:
-            todo = self._take_recorded(asking, known, decisions)
+            todo = self._take_recorded(asking, known, outcomes)
         try:
-            await self._sampler.draw(self._draws(asking, judge, decisions, todo))
+            await self._sampler.draw(self._draws(asking, judge, outcomes, todo))
         finally:
             # What was answered and paid is kept, also when another draw of the step ended the run.
             await self.log.flush()
-        return np.array(decisions, dtype=np.int8)
 
     def _take_recorded(
-        self, asking: Asking, known: dict[tuple[int, int, int], int], decisions: list[int]
+        self, asking: Asking, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
     ) -> list[int]:
-        """Fill in the recorded decisions; return the positions of the others."""
+        """Fill in the recorded outcomes; return the positions of the others."""
         rest = []
         counts = asking.kind != "reason"
         for i, key in enumerate(zip(asking.agents, asking.sources, asking.repeats, strict=True)):
-            decision = known.get(key)
-            if decision is None:
+            outcome = known.get(key)
+            if outcome is None:
                 rest.append(i)
             else:
-                decisions[i] = decision
+                outcomes[i] = outcome
                 self.tally.n_decisions += counts
-                self.tally.n_missing += counts and decision < 0
+                self.tally.n_missing += counts and _is_missing(outcome)
         return rest
 
-    def _draws(self, asking: Asking, judge: Judge, decisions: list[int], todo: Sequence[int]) -> Draws:
+    def _draws(self, asking: Asking, judge: Judge, outcomes: list[Any], todo: Sequence[int]) -> Draws:
         realization, kind, step = self.realization, asking.kind, asking.step
         agents, sources, repeats = asking.agents, asking.sources, asking.repeats
         questions, temperatures = asking.questions, asking.temperatures
         log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
-        tally, now, counts = self.tally, time.time, kind != "reason"
+        tally, now, counts, hears = self.tally, time.time, kind != "reason", kind in ANSWER_KINDS
 
         def record(i: int, answer: Answer) -> None:
             """Write down one answer: called for every draw of a run, so it is kept short."""
@@ -208,7 +235,9 @@ class Journal:
             if missing is not None or answer.troubles:
                 self._add_troubles(asking, i, answer)
             if decision is not None:
-                decisions[i] = decision
+                outcomes[i] = decision
+            elif hears:
+                outcomes[i] = Said(None if missing else text, missing, model, fingerprint)
             reply = None if text is None else reply_number(text, rationale, model, fingerprint)
             add_event(
                 (
@@ -218,7 +247,7 @@ class Journal:
                     agents[i],
                     sources[i],
                     repeats[i],
-                    questions[i].number,
+                    None if hears else questions[i].number,
                     temperatures[i],
                     decision,
                     missing,
@@ -230,6 +259,7 @@ class Journal:
                     answer.cached,
                     answer.latency_s,
                     now(),
+                    answer.context,
                 )
             )
             tally.n_decisions += counts
@@ -275,3 +305,7 @@ class Journal:
                 f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again"
             )
         self.tally.n_missing += asking.kind != "reason"
+
+
+def _is_missing(outcome: int | Said) -> bool:
+    return outcome.missing is not None if isinstance(outcome, Said) else outcome < 0

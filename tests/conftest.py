@@ -141,6 +141,7 @@ _EVENT = {
     "cached": False,
     "latency_s": 0.5,
     "at": 1.7e9,
+    "context": None,
 }
 
 
@@ -172,7 +173,7 @@ def new_log(tmp_path: Path) -> Callable[..., Path]:
 def sample_folder(
     tmp_path_factory: pytest.TempPathFactory, event_row: Callable[..., tuple[Any, ...]]
 ) -> Path:
-    """Write the log of a small run: a cascade that wins over three agents, and one that nobody starts.
+    """Write the log of a small run: a cascade that wins over three agents, one that nobody starts, two models.
 
     The first network's agents have names; edges 2-0, 2-3, 0-1 and 2-1 won somebody over.
     """
@@ -190,6 +191,17 @@ def sample_folder(
         ("exposure", 2, 4, 3, None, "Perhaps"),
     ]
 
+    def write_interview(log: EventLog) -> None:
+        log.add("realizations", [(2, "{}", None, 0, None, 7, "running", None, None, 1.0, None)])
+        log.add("ends", [("finished", None, 1, 2.0, 2)])
+        log.add("models", [(2, 0, "a", "[0]"), (2, 1, "b", "[1]")])
+        log.add("interviews", [(2, 1, 0, 1, 1), (2, 1, 1, None, 0)])
+        log.add("updates", [(2, 0, 0, 1, "{}"), (2, 0, 1, 1, "{}"), (2, 1, 0, 1, '{"loss": 0.5}')])
+        for kind, step, agent, source in ("evaluation", 0, 1, -1), ("interview", 1, 1, 0):
+            reply = log.reply_number("By sweating.", "", "model-1", None)
+            place = {"realization": 2, "kind": kind, "step": step, "agent": agent, "source": source}
+            log.add_event(event_row(**place, prompt=None, decision=None, reply=reply, context="[]"))
+
     def write(log: EventLog) -> None:
         log.add("networks", [("net-a", "file", 5, 5, edges, names), ("net-b", "none", 3, 0, b"", None)])
         log.add("prompts", [(0, "prompt hash", "exposure", "01101", 0, "[]")])
@@ -205,6 +217,7 @@ def sample_folder(
             log.add_event(event_row(**place, decision=decision, missing=missing, reply=reply))
         why = log.reply_number("It matters.", "It matters.", "model-1", None)
         log.add_event(event_row(kind="reason", agent=0, source=2, decision=None, reply=why))
+        write_interview(log)
         log.add("troubles", [(None, 0, "exposure", 2, 4, 3, 0, "invalid", "neither", "Perhaps", 1.0)])
         log.add("steps", [(0, 0, 0, 2, 2, 1, 0, 1), (0, 1, 3, 3, 3, 2, 0, 3), (0, 2, 2, 2, 3, 2, 1, 4)])
         log.add("engagements", [(0, 0, 2), (1, 0, 0), (1, 0, 3), (2, 0, 1)])
@@ -216,7 +229,9 @@ def sample_folder(
             write(log)
 
     folder = tmp_path_factory.mktemp("sample") / "run"
-    create_log(folder, {"backend": "mock", "status": "running"}, [(0, "N1", 1, "hash", "text", "{}")])
+    questions = [(0, "q0", "a", "How do we cool down?", "We sweat."), (1, "q1", "b", "Why?", "Because.")]
+    news = [(0, "N1", 1, "hash", "text", "{}")]
+    create_log(folder, {"backend": "mock", "status": "running"}, news, questions)
     asyncio.run(play(folder))
     return folder
 

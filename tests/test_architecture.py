@@ -35,24 +35,32 @@ ALLOWED: dict[str, set[str]] = {
     "exposures": {"network"},
     "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
     "ratios": {"profiles", "streams", "journal"},
-    "experiment": {"errors", "network", "profiles", "news", "prompts", "exposures"},
+    "experiment": {
+        *("errors", "streams", "network", "profiles", "news", "prompts", "exposures", "interviews"),
+    },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
-        *("sampler", "network", "profiles", "news", "prompts", "stack"),
+        *("sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
     },
     "testing": {"errors", "streams", "backend"},
-    "analysis": {"errors", "streams", "events"},
+    "interviews": {
+        *("errors", "streams", "backend", "embedder", "plugins", "news", "journal", "events", "sampler"),
+        "prompts",
+    },
+    "analysis": {"errors", "streams", "events", "embedder"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts", "analysis", "report", "embedder"),
+        *("sampler", "testing", "bench", "prompts", "analysis", "report", "embedder", "interviews"),
     },
 }
 HEAVY = {
     "aiohttp",
     "matplotlib",
     "pandas",
+    "peft",
     "pyarrow",
+    "safetensors",
     "scipy",
     "sklearn",
     "statsmodels",
@@ -118,7 +126,7 @@ def test_the_bundled_backends_know_only_the_contract() -> None:
         if package == "agentnet_backends":
             for target in imported(path):
                 if target.split(".")[0] == "agentnet":
-                    assert room(target) in {"backend", "embedder", "errors", "streams"}, (
+                    assert room(target) in {"backend", "embedder", "errors", "interviews", "streams"}, (
                         f"{name} imports {target}"
                     )
 

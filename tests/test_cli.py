@@ -145,7 +145,7 @@ def test_export_writes_graphs_that_networkx_reads(command, small):
 
 
 def test_backends_says_what_is_installed_and_what_it_needs(command):
-    rows = {row["backend"]: row for row in json.loads(command("backends", "--json").out)}
+    rows = {(row["kind"], row["name"]): row for row in json.loads(command("backends", "--json").out)}
     assert rows["mock"]["needs"] == "nothing"
     assert rows["mock"]["from"].startswith("agentnet ")
     assert "mock" in command("backends").out

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, StorageError, UserError
-from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, EventLog, Run, close_for_good, create_log
+from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
 from agentnet.events.export import (
     _grouped,
     _replace_folder,
@@ -31,7 +31,7 @@ from agentnet.events.export import (
     read_edges,
 )
 
-EXPORTED = [*TABLES, "decisions"]
+EXPORTED = [*TABLES, *VIEWS]
 EXPORTS = {
     "parquet": export_parquet,
     "csv": export_csv,

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, UserError
-from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, EventLog, Run, close_for_good, create_log
+from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
 from agentnet.events.schema import DECISION_KINDS, columns, statements
 
-EVERYTHING = [*TABLES, "decisions"]
+EVERYTHING = [*TABLES, *VIEWS]
 
 
 def change(run, statement, *parameters):
@@ -64,8 +64,8 @@ def test_profiles_stay_texts_in_a_frame(sample_run):
 def test_the_view_has_one_record_a_decision_with_what_it_refers_to(sample_run):
     run = sample_run()
     decisions = run.frame("decisions")
-    n_decisions = run.rows("SELECT COUNT(*) FROM events WHERE kind <> 'reason'")[1][0][0]
-    assert len(decisions) == n_decisions == 8
+    n_decisions = run.rows("SELECT COUNT(*) FROM events WHERE decision IS NOT NULL OR missing IS NOT NULL")
+    assert len(decisions) == n_decisions[1][0][0] == 8
     assert set(decisions["kind"]) <= set(DECISION_KINDS)
     for name, value in {"backend": "mock", "news": "N1", "severity": 1, "prompt_hash": "prompt hash"}.items():
         assert (decisions[name] == value).all()
@@ -86,13 +86,21 @@ def test_a_decision_without_a_reply_has_an_empty_rationale(sample_run):
 
 
 def test_an_unknown_table_is_the_callers_error_and_names_the_known(sample_run):
-    with pytest.raises(UserError, match="no table 'event'; known: decisions, meta, news"):
+    with pytest.raises(UserError, match="no table 'event'; known: decisions, answers, meta, news"):
         sample_run().frame("event")
 
 
+def test_the_view_of_answers_has_one_record_an_answer_and_no_decision(sample_run):
+    answers = sample_run().frame("answers")
+    assert answers["kind"].tolist() == ["evaluation", "interview"]
+    assert answers["asker"].tolist() == [-1, 0]
+    for name, value in {"model": 1, "class": "b", "id": "q0", "topic": "a", "answer": "By sweating."}.items():
+        assert (answers[name] == value).all()
+
+
 def test_a_query_is_answered_as_a_frame(sample_run):
-    frame = sample_run().query("SELECT step, COUNT(*) AS n FROM events WHERE agent = ? GROUP BY step", [1])
-    assert frame.to_dict("list") == {"step": [1, 2], "n": [1, 2]}
+    frame = sample_run().query("SELECT step, COUNT(*) AS n FROM events WHERE source = ? GROUP BY step", [2])
+    assert frame.to_dict("list") == {"step": [1, 2], "n": [4, 1]}
     assert sample_run().query("SELECT :a AS a", {"a": "01101"})["a"].tolist() == ["01101"]
 
 
@@ -141,7 +149,7 @@ def test_anything_that_only_reads_is_a_query(sample_run, sql):
 def test_nothing_can_be_changed_by_a_query(sample_run, sql):
     run = sample_run()
     before = (run.path.read_bytes(), sorted(path.name for path in run.folder.iterdir()))
-    with pytest.raises(UserError, match="a query is one SELECT on the tables decisions, meta"):
+    with pytest.raises(UserError, match="a query is one SELECT on the tables decisions, answers, meta"):
         run.query(sql.format(folder=run.folder))
     assert (run.path.read_bytes(), sorted(path.name for path in run.folder.iterdir())) == before
 
@@ -177,7 +185,7 @@ def test_meta_is_read_as_it_was_given(tmp_path):
 
 def test_another_schema_is_refused_with_the_version_that_wrote_it(sample_run):
     run = sample_run()
-    for version in ("2", '"1"', "null", "no JSON"):
+    for version in ("1", '"2"', "null", "no JSON"):
         change(run, "UPDATE meta SET value = ? WHERE key = 'schema_version'", version)
         with pytest.raises(RunFolderError, match=rf"has schema {version}, .* reads schema {SCHEMA_VERSION}"):
             Run(run.folder)
@@ -376,6 +384,12 @@ def test_the_digest_does_not_depend_on_when_where_or_by_whom_a_run_was_answered(
         "UPDATE realizations SET initial_agent = 3 WHERE realization = 0",
         "UPDATE realizations SET status = 'running' WHERE realization = 0",
         "UPDATE realizations SET network = 'net-b' WHERE realization = 0",
+        "UPDATE replies SET text = 'By and by.' WHERE text = 'By sweating.'",
+        "UPDATE events SET context = '[1]' WHERE kind = 'interview'",
+        "UPDATE questions SET answer = 'else' WHERE question = 1",
+        "UPDATE models SET taught = '[]' WHERE model = 1",
+        "UPDATE interviews SET interviewed = 0 WHERE model = 1",
+        "UPDATE updates SET n_pairs = 0 WHERE step = 1",
     ],
 )
 def test_the_digest_changes_with_everything_that_was_decided(sample_run, statement):
@@ -389,7 +403,9 @@ def test_the_digest_changes_with_everything_that_was_decided(sample_run, stateme
     "statement",
     [
         "UPDATE events SET at = 1.0, latency_s = 2.0, prompt_tokens = 3, cached = 1, attempts = 9, asks = 2",
-        "UPDATE replies SET text = 'else', model = 'else', fingerprint = 'else'",
+        "UPDATE replies SET text = 'else' WHERE text LIKE 'Yes%'",
+        "UPDATE replies SET model = 'else', fingerprint = 'else'",
+        "UPDATE updates SET measures = '{}'",
         "UPDATE realizations SET started_at = 5.0, finished_at = 6.0",
         "DELETE FROM troubles",
         "DELETE FROM incidents",
@@ -420,8 +436,8 @@ def test_the_digest_is_of_one_moment(new_log, event_row):
 def test_the_schema_is_legible_for_anybody_with_sqlite(sample_run):
     with closing(sqlite3.connect(sample_run().path)) as connection:
         told = " ".join(sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql <> ''"))
-        assert "-- the engaged neighbour; -1 nobody" in told
+        assert "-- the engaged neighbour, or the model that asks; -1 nobody" in told
         for table in TABLES:
             found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             assert found == columns(table)
-    assert len(statements()) == len(TABLES) + 1
+    assert len(statements()) == len(TABLES) + len(VIEWS)

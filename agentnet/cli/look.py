@@ -9,11 +9,13 @@ from typing import Any
 
 import click
 
-from agentnet.backend import installed_backends
+from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, RunFolderError
-from agentnet.events import Run
+from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run
 from agentnet.events.export import export_csv, export_graphs, export_parquet
+from agentnet.interviews import UPDATES
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -38,7 +40,17 @@ def _line(folder: Path) -> dict[str, object]:
         facts = _facts(Run(folder))
     except RunFolderError as error:
         facts = {"run": folder.name, "status": f"unreadable: {error}"}
-    names = ("run", "status", "experiment", "model", "realizations", "decisions", "missing", "created")
+    names = (
+        "run",
+        "status",
+        "experiment",
+        "model",
+        "realizations",
+        "decisions",
+        "answers",
+        "missing",
+        "created",
+    )
     return {name: facts.get(name, "") for name in names}
 
 
@@ -53,6 +65,7 @@ def _facts(run: Run) -> dict[str, Any]:
     return {
         "run": run.folder.name,
         "status": meta["status"],
+        "label": meta.get("label", ""),
         "experiment": meta["experiment"]["class_name"],
         "backend": meta["backend"],
         "model": meta["model_name"],
@@ -60,7 +73,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
         "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
         "unstarted": statuses.get("unstarted", 0),
-        "decisions": sum(n for kind, n in kinds.items() if kind != "reason"),
+        "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
+        "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
         "events_by_kind": kinds,
         "missing": counts[1],
         "missing_by_reason": dict(
@@ -74,6 +88,25 @@ def _facts(run: Run) -> dict[str, Any]:
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
+        **_interviews(run),
+    }
+
+
+def _interviews(run: Run) -> dict[str, Any]:
+    """Say what is to be known of models that interviewed each other; nothing of other runs."""
+    meta = run.meta.get("interviews")
+    if meta is None:
+        return {}
+    classes = run.rows("SELECT class, COUNT(*) FROM models GROUP BY class")[1]
+    alone = run.rows("SELECT COUNT(*) FROM interviews WHERE interviewed IS NULL")[1][0][0]
+    return {
+        "update rules": list(dict.fromkeys(rule["name"] for rule in meta["rules"])),
+        "embedder": meta["embedder"]["name"],
+        "models by class": dict(classes),
+        "steps played": run.rows("SELECT COUNT(*) FROM (SELECT DISTINCT realization, step FROM interviews)")[
+            1
+        ][0][0],
+        "turns without candidates": alone,
     }
 
 
@@ -92,7 +125,7 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     if as_json:
         print_json(facts | {"engaged_fraction": curve})
         return
-    print_table(("", ""), [(key, value) for key, value in facts.items() if value not in ({}, [], 0)])
+    print_table(("", ""), [(key, value) for key, value in facts.items() if value not in ({}, [], 0, "")])
     if curve:
         print_table(
             ("step", "severity", "engaged fraction", "realizations"),
@@ -166,22 +199,26 @@ def export(
 @click.command()
 @_JSON
 def backends(as_json: bool) -> None:
-    """List the installed backends: what they are, what they need, where they come from."""
+    """List the installed backends, embedders and update rules: what they are, need and come from."""
     rows = []
-    for name, installed in installed_backends().items():
+    found = [
+        (kind.noun, name, installed)
+        for kind in (BACKENDS, EMBEDDERS, UPDATES)
+        for name, installed in kind.installed().items()
+    ]
+    for noun, name, installed in found:
         try:
             plugin = installed.load()
             about, needs = plugin.about, plugin.needs
         except AgentnetError as error:
             about, needs = f"broken: {error}", ""
         origin = f"{installed.distribution} {installed.version}"
-        rows.append(
-            {"backend": name, "about": about, "needs": needs, "from": origin, "target": installed.target}
-        )
+        facts = (noun, name, about, needs, origin, installed.target)
+        rows.append(dict(zip(("kind", "name", "about", "needs", "from", "target"), facts, strict=True)))
     if as_json:
         print_json(rows)
     else:
-        print_table(("backend", "about", "needs", "from"), [list(row.values())[:4] for row in rows])
+        print_table(("kind", "name", "about", "needs", "from"), [list(row.values())[:5] for row in rows])
 
 
 @click.command()

@@ -43,6 +43,11 @@ async def progress(tally: Tally, n_realizations: int, *, quiet: bool) -> AsyncIt
 
 def summary(tally: Tally) -> str:
     """Say how far a run is, in one line."""
+    if tally.n_models:
+        return (
+            f"steps {tally.n_steps:,} · answers {tally.n_decisions:,} · missing {tally.n_missing:,} · "
+            f"calls {tally.n_calls:,}{_cost(tally)}"
+        )
     share = tally.n_engaged / tally.n_agents if tally.n_agents else 0.0
     return (
         f"engaged {tally.n_engaged:,} ({share:.0%}) · decisions {tally.n_decisions:,} · "

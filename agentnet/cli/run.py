@@ -21,8 +21,9 @@ from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
-from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen
+from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen, who_answers
 from agentnet.runner.estimate import Estimate, estimate
+from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
 from agentnet.stack import Price, price_list
 
 _NAMED = {
@@ -30,6 +31,7 @@ _NAMED = {
     "model": ("--model", "backend.model"),
     "seed": ("--seed", "seed"),
     "news": ("--news", "news.path"),
+    "update": ("--update", "experiment.update"),
     "max_cost": ("--max-cost", "stack.max_cost"),
     "max_calls": ("--max-calls", "stack.max_calls"),
 }
@@ -45,6 +47,9 @@ def named_options(function: Decorated) -> Decorated:
             "--news",
             type=click.Path(path_type=Path),
             help="File of news items (ACLED, UCDP, CSV, JSON Lines).",
+        ),
+        click.option(
+            "--update", help="Update rule of models that interview each other; see: agentnet backends."
         ),
         click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
         click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
@@ -81,6 +86,7 @@ def run(
     \b
       agentnet run experiments/news_cascade.py --backend mock --seed 7 -S repeats=2
       agentnet run experiments/news_cascade.py --news my_acled_export.csv
+      agentnet run experiments/polarization.py --backend vllm --update memory
       agentnet run --resume last
     """
     flags = [(*_NAMED[name], value) for name, value in named.items()]
@@ -91,8 +97,9 @@ def run(
         prepared, answering = _new(target, out, load(config_file, assignments, flags).settings)
     else:
         raise click.UsageError("give an experiment file, or --resume RUN")
-    for licence in Run(prepared.folder).meta["licences"]:
-        click.echo(licence, err=True)
+    meta = Run(prepared.folder).meta
+    for line in filter(None, [*meta["licences"], meta.get("label")]):
+        click.echo(line, err=True)
     started = time.monotonic()
     runner = Runner(prepared, answering)
     try:
@@ -106,12 +113,11 @@ def run(
 
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
     source = Source.read(target)
-    prepared = prepare(source, settings, out or new_folder(settings, source))
+    prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
     answering = _backend(settings)
-    create(prepared, source, backend=answering.name, model_name=answering.model_name)
-    click.echo(
-        f"run {prepared.folder}: {len(prepared.plan)} realizations on {answering.model_name}", err=True
-    )
+    name, model_name = who_answers(prepared, answering)
+    create(prepared, source, backend=name, model_name=model_name)
+    click.echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     return prepared, answering
 
 
@@ -138,12 +144,15 @@ def _resumed(
         raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
     click.echo(f"resuming {folder}", err=True)
-    return reopen(folder, settings)
+    return reopen(folder, settings, _environ())
+
+
+def _environ() -> dict[str, str]:
+    return secrets_environ(Path.cwd(), os.environ)
 
 
 def _backend(settings: Settings) -> Backend:
-    environ = secrets_environ(Path.cwd(), os.environ)
-    return make_backend(settings.backend.name, settings.backend.options, environ)
+    return make_backend(settings.backend.name, settings.backend.options, _environ())
 
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
@@ -186,10 +195,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "run": str(prepared.folder),
         "status": run.meta["status"],
         "realizations": tally.realizations,
-        "decisions": tally.n_decisions,
-        "missing": tally.n_missing,
-        "engaged": tally.n_engaged,
-        "agents": tally.n_agents,
+        **_counts(prepared, tally),
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
@@ -201,6 +207,19 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         print_json(result)
     else:
         print_table(("", ""), list(result.items()))
+
+
+def _counts(prepared: Prepared, tally: Tally) -> dict[str, object]:
+    """Name the counts of a run as its family calls them."""
+    if prepared.company is not None:
+        label = {"label": prepared.company.label} if prepared.company.label else {}
+        return {**label, "steps": tally.n_steps, "answers": tally.n_decisions, "missing": tally.n_missing}
+    return {
+        "decisions": tally.n_decisions,
+        "missing": tally.n_missing,
+        "engaged": tally.n_engaged,
+        "agents": tally.n_agents,
+    }
 
 
 @click.command()
@@ -218,9 +237,9 @@ def check(
     """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody."""
     flags = [(*_NAMED[name], value) for name, value in named.items()]
     settings = load(config_file, assignments, flags).settings
-    prepared = prepare(Source.read(target), settings, Path(os.devnull))
+    prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
     answering = _backend(settings)
-    found = asyncio.run(estimate(prepared))
+    found = asyncio.run(_estimate(prepared))
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
         print_json({"backend": answering.name, "model": answering.model_name, **_costs(found, price)})
@@ -228,19 +247,32 @@ def check(
         _print_check(prepared, answering, found, price)
 
 
-def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
+async def _estimate(prepared: Prepared) -> Estimate | InterviewEstimate:
+    if prepared.company is not None:
+        return await estimate_interviews(prepared, prepared.company)
+    return await estimate(prepared)
+
+
+def _print_check(
+    prepared: Prepared, answering: Backend, found: Estimate | InterviewEstimate, price: Price | None
+) -> None:
     first = prepared.experiments[0]
-    click.echo(f"{type(first).__name__} on {answering.name} ({answering.model_name}): the design is sound\n")
+    name, model_name = who_answers(prepared, answering)
+    click.echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(first.design().items()))
     for kind, messages in found.prompts.items():
         click.echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
             click.echo(f"[{role}]\n{content}\n")
-    print_table(("estimate", "value"), [row for row in _costs(found, price).items() if row[0] != "prompts"])
-    click.echo(found.how)
+    told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
+    print_table(("estimate", "value"), told)
+    for line in (found.how, *getattr(found, "notes", ())):
+        click.echo(line)
 
 
-def _costs(found: Estimate, price: Price | None) -> dict[str, object]:
+def _costs(found: Estimate | InterviewEstimate, price: Price | None) -> dict[str, object]:
     """Add the price to an estimate; an unknown one is said, not guessed."""
     dollars = None if price is None else price.cost(found.prompt_tokens, found.completion_tokens)
+    if not found.prompt_tokens and not found.completion_tokens:
+        dollars = 0.0
     return {**found.as_dict(), "dollars": dollars if dollars is not None else "unknown: state stack.prices"}

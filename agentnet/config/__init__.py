@@ -28,6 +28,7 @@ from agentnet.config.loading import (
 )
 from agentnet.config.sections import (
     BackendSettings,
+    EmbedderSettings,
     EngineSettings,
     ExperimentSettings,
     LogSettings,
@@ -43,6 +44,7 @@ from agentnet.config.values import parse_value, toml_text
 __all__ = [
     "BackendSettings",
     "Configuration",
+    "EmbedderSettings",
     "EngineSettings",
     "ExperimentSettings",
     "Flag",

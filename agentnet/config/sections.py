@@ -104,6 +104,22 @@ class BackendSettings(FreeSection):
         return self.model_extra or {}
 
 
+class EmbedderSettings(FreeSection):
+    """Which embedder turns answers of interacting models into vectors, and its options."""
+
+    about_free = "option of the embedder"
+    operational_keys = frozenset({"base_url", "connections", "timeout_s"})
+
+    name: Annotated[
+        str, Field(min_length=1, description="embedder of answers: 'hash', 'minilm', 'openai', ...")
+    ] = "hash"
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The plug-in's own options, as TOML gave them, not yet validated."""
+        return self.model_extra or {}
+
+
 class EngineSettings(Section):
     """How the engine asks."""
 
@@ -284,6 +300,9 @@ class Settings(Section):
     ] = 0
     runs: Annotated[FilePath, Field(description="folder of the run folders"), OPERATIONAL] = Path("runs")
     backend: Annotated[BackendSettings, Field(description="which backend answers")] = BackendSettings()
+    embedder: Annotated[EmbedderSettings, Field(description="which embedder turns answers into vectors")] = (
+        EmbedderSettings()
+    )
     engine: Annotated[EngineSettings, Field(description="how the engine asks")] = EngineSettings()
     sampler: Annotated[SamplerSettings, Field(description="how decisions are drawn")] = SamplerSettings()
     stack: Annotated[StackSettings, Field(description="what stands around the backend")] = StackSettings()

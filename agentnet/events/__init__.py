@@ -3,18 +3,23 @@
 `agentnet.events.schema` documents its tables.
 """
 
-from agentnet.events.log import Answered, EventLog, Recorded, close_for_good, create_log
+from agentnet.events.log import Answered, EventLog, Heard, Recorded, Said, close_for_good, create_log
 from agentnet.events.read import LOG_NAME, Run
-from agentnet.events.schema import SCHEMA_VERSION, TABLES
+from agentnet.events.schema import ANSWER_KINDS, DECISION_KINDS, SCHEMA_VERSION, TABLES, VIEWS
 
 __all__ = [
+    "ANSWER_KINDS",
+    "DECISION_KINDS",
     "LOG_NAME",
     "SCHEMA_VERSION",
     "TABLES",
+    "VIEWS",
     "Answered",
     "EventLog",
+    "Heard",
     "Recorded",
     "Run",
+    "Said",
     "close_for_good",
     "create_log",
 ]

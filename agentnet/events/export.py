@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
 from agentnet.events.read import Run, digest
-from agentnet.events.schema import SCHEMA_VERSION, TABLES, statements
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS, statements
 from agentnet.events.writer import storable
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 Edges = NDArray[np.int32]
 GraphFormat = Literal["gexf", "graphml"]
 
-_EXPORTED = (*TABLES, "decisions")
-_ORDER = {"decisions": "ORDER BY realization, kind, step, agent, source, repeat"}
+_EXPORTED = (*TABLES, *VIEWS)
+_ORDER = {
+    "decisions": "ORDER BY realization, kind, step, agent, source, repeat",
+    "answers": "ORDER BY realization, kind, step, model, asker, question",
+}
 _ARROW = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "binary"}
 
 _ROWS_AT_ONCE = 2_000
@@ -45,7 +48,7 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def export_parquet(run: Run, folder: Path) -> None:
-    """Write each table, and the view ``decisions``, as one Parquet file ``<table>.parquet``.
+    """Write each table and view as one Parquet file ``<table>.parquet``.
 
     The columns have the types that `agentnet.events.schema` declares, also where all values are missing. The
     metadata of each file hold ``agentnet_schema_version`` and ``agentnet_digest``, the run's digest.
@@ -72,7 +75,7 @@ def export_parquet(run: Run, folder: Path) -> None:
 
 
 def export_csv(run: Run, folder: Path) -> None:
-    """Write each table, and the view ``decisions``, as one CSV file ``<table>.csv``, without its blobs.
+    """Write each table and view as one CSV file ``<table>.csv``, without its blobs.
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
     where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a

@@ -49,14 +49,18 @@ def _insert_once(table: str, key: str) -> str:
 _STATEMENTS = {
     "meta": _insert("INSERT OR REPLACE", "meta"),
     "news": _insert("INSERT", "news"),
+    "questions": _insert("INSERT", "questions"),
     "networks": _insert_once("networks", "network"),
     "prompts": _insert_once("prompts", "prompt"),
     "realizations": _insert_once("realizations", "realization"),
     "agents": _insert_once("agents", "realization, agent"),
+    "models": _insert_once("models", "realization, model"),
     "replies": _insert("INSERT", "replies"),
     "events": _insert("INSERT", "events"),
     "troubles": _insert("INSERT", "troubles"),
     "steps": _insert("INSERT OR REPLACE", "steps"),
+    "interviews": _insert_once("interviews", "realization, step, model"),
+    "updates": _insert_once("updates", "realization, step, model"),
     "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",
     "ends": (
         "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
@@ -67,6 +71,26 @@ _STATEMENTS = {
 
 Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
 """(kind, step) -> (agent, source, repeat) -> 1 yes, 0 no, -1 missing."""
+
+
+class Said(NamedTuple):
+    """What a model answered to a question of a bank, or why there is no answer.
+
+    Attributes:
+        text: The answer; None if it is missing.
+        missing: Why there is none; None if there is one.
+        model: The model name as the server returned it.
+        fingerprint: The server's mark of its configuration, if it gave one.
+    """
+
+    text: str | None
+    missing: str | None
+    model: str
+    fingerprint: str | None
+
+
+Heard = dict[tuple[str, int], dict[tuple[int, int, int], Said]]
+"""(kind, step) -> (agent, source, repeat) -> what was answered, of the kinds whose texts count."""
 
 
 class Answered(NamedTuple):
@@ -80,13 +104,16 @@ class Answered(NamedTuple):
     text: str
 
 
-def create_log(folder: Path, meta: Mapping[str, object], news: Iterable[Row] = ()) -> None:
+def create_log(
+    folder: Path, meta: Mapping[str, object], news: Iterable[Row] = (), questions: Iterable[Row] = ()
+) -> None:
     """Make the run folder and an empty event log in it.
 
     Args:
         folder: The run folder; made if it is missing.
         meta: First rows of table ``meta``; values are stored as JSON.
         news: Rows of table ``news``.
+        questions: Rows of table ``questions``.
 
     Raises:
         RunFolderError: The folder holds an event log already.
@@ -112,6 +139,7 @@ def create_log(folder: Path, meta: Mapping[str, object], news: Iterable[Row] = (
             _insert_first(connection, path, "meta", [("schema_version", json.dumps(SCHEMA_VERSION))])
             _insert_first(connection, path, "meta", [(key, _json(value)) for key, value in meta.items()])
             _insert_first(connection, path, "news", news)
+            _insert_first(connection, path, "questions", questions)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise storage_error(path, error) from error
@@ -276,6 +304,10 @@ class EventLog:
         """Read the decisions of `realization` that stand in the log, to go on from there."""
         return await asyncio.to_thread(self._read_recorded, realization)
 
+    async def heard(self, realization: int) -> Heard:
+        """Read the answers of interacting models that stand in the log, to go on from there."""
+        return await asyncio.to_thread(self._read_heard, realization)
+
     async def answered(self, realization: int) -> list[Answered]:
         """Read each decision of `realization` that was answered, in order of its key."""
         return await asyncio.to_thread(self._read_answered, realization)
@@ -287,6 +319,19 @@ class EventLog:
             for kind, step, agent, source, repeat, decision in connection.execute(query, (realization,)):
                 of_step = found.setdefault((kind, step), {})
                 of_step[agent, source, repeat] = -1 if decision is None else decision
+        return found
+
+    def _read_heard(self, realization: int) -> Heard:
+        found: Heard = {}
+        query = (
+            "SELECT kind, step, agent, source, repeat, text, missing, COALESCE(model, ''), fingerprint "
+            "FROM events LEFT JOIN replies USING (reply) "
+            "WHERE realization = ? AND kind IN ('evaluation', 'interview')"
+        )
+        with reading(self.path) as connection:
+            for kind, step, agent, source, repeat, text, *rest in connection.execute(query, (realization,)):
+                said = Said(text if rest[0] is None else None, *rest)
+                found.setdefault((kind, step), {})[agent, source, repeat] = said
         return found
 
     def _read_answered(self, realization: int) -> list[Answered]:

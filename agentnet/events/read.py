@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentnet.errors import RunFolderError, UserError
-from agentnet.events.schema import SCHEMA_VERSION, TABLES
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,15 @@ _DIGESTED = (
     FROM steps ORDER BY 1, 2
     """,
     "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
+    "SELECT question, id, topic, text, answer FROM questions ORDER BY 1",
+    "SELECT realization, model, class, taught FROM models ORDER BY 1, 2",
+    "SELECT realization, step, model, interviewed, n_candidates FROM interviews ORDER BY 1, 2, 3",
+    """
+    SELECT realization, kind, step, agent, source, repeat, context, text
+    FROM events LEFT JOIN replies USING (reply)
+    WHERE kind IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    "SELECT realization, step, model, n_pairs FROM updates ORDER BY 1, 2, 3",
 )
 
 
@@ -88,13 +97,13 @@ class Run:
             ) from error
 
     def frame(self, table: str) -> pd.DataFrame:
-        """Read a whole table, or the view ``decisions``, as a data frame.
+        """Read a whole table, or one of the views ``decisions`` and ``answers``, as a data frame.
 
         Raises:
             UserError: There is no such table.
         """
-        if table not in TABLES and table != "decisions":
-            raise UserError(f"there is no table {table!r}; known: decisions, {', '.join(TABLES)}")
+        if table not in TABLES and table not in VIEWS:
+            raise UserError(f"there is no table {table!r}; known: {', '.join((*VIEWS, *TABLES))}")
         return self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
@@ -120,11 +129,11 @@ class Run:
                 if is_of_the_file(error):
                     raise
                 raise UserError(
-                    f"{error}; a query is one SELECT on the tables decisions, {', '.join(TABLES)}"
+                    f"{error}; a query is one SELECT on the tables {', '.join((*VIEWS, *TABLES))}"
                 ) from error
 
     def digest(self) -> str:
-        """Hash what the run decided: SHA-256 over its events, steps and engagements.
+        """Hash what the run decided: SHA-256 over its events, steps and engagements, or its interviews.
 
         Equal digests mean equal results: wall times, latencies, tokens and the order of arrival are left out.
         """

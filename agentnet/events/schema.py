@@ -5,15 +5,19 @@ tables. Times are seconds since 1970 (UTC), tokens are counts, booleans are 0/1.
 for halves of characters (unpaired surrogates), which UTF-8 cannot hold: they are spelled out, as ``\\ud83d``.
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
-`prompts` and `replies`. The view `decisions` joins them back to one record a decision.
+`prompts` and `replies`. The view `decisions` joins them back to one record a decision, the view `answers` to
+one record an answer of interacting models, who have `questions`, `models`, `interviews` and `updates`.
 """
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 DECISION_KINDS = ("seed", "exposure", "ratio")
-"""Kinds of events that ask for yes or no; the fourth kind, ``reason``, asks why."""
+"""Kinds of events that ask for yes or no; the kind ``reason`` asks why."""
+
+ANSWER_KINDS = ("evaluation", "interview")
+"""Kinds of events that ask a model a question of a bank: the text is what counts."""
 
 TABLES: dict[str, str] = {
     "meta": """
@@ -47,7 +51,7 @@ TABLES: dict[str, str] = {
     "realizations": """
         realization INTEGER PRIMARY KEY,
         condition TEXT NOT NULL,           -- JSON: the design overrides of this condition
-        news INTEGER NOT NULL REFERENCES news,
+        news INTEGER REFERENCES news,      -- NULL where the experiment has none
         repeat INTEGER NOT NULL,
         network TEXT REFERENCES networks,  -- NULL where the experiment has none
         seed INTEGER NOT NULL,             -- the run seed
@@ -84,14 +88,14 @@ TABLES: dict[str, str] = {
     """,
     "events": """
         realization INTEGER NOT NULL,
-        kind TEXT NOT NULL,                -- seed, exposure, ratio, reason
+        kind TEXT NOT NULL,                -- seed, exposure, ratio, reason; evaluation, interview
         step INTEGER NOT NULL,
-        agent INTEGER NOT NULL,
-        source INTEGER NOT NULL,           -- the engaged neighbour; -1 nobody
-        repeat INTEGER NOT NULL,
-        prompt INTEGER NOT NULL REFERENCES prompts,
+        agent INTEGER NOT NULL,            -- who decides, or the model that answers
+        source INTEGER NOT NULL,           -- the engaged neighbour, or the model that asks; -1 nobody
+        repeat INTEGER NOT NULL,           -- of evaluation and interview: the question's number
+        prompt INTEGER REFERENCES prompts, -- NULL where question and context make the prompt
         temperature REAL NOT NULL,
-        decision INTEGER,                  -- 1 yes, 0 no, NULL missing (or kind is reason)
+        decision INTEGER,                  -- 1 yes, 0 no, NULL missing (or no question of yes and no)
         missing TEXT,                      -- why: invalid, refused, content_filter, length, failed, ...
         reply INTEGER REFERENCES replies,
         prompt_tokens INTEGER,             -- over all asks
@@ -101,7 +105,38 @@ TABLES: dict[str, str] = {
         cached INTEGER NOT NULL,
         latency_s REAL NOT NULL,
         at REAL NOT NULL,
+        context TEXT,                      -- what of the model's state stood in the prompt
         PRIMARY KEY (realization, kind, step, agent, source, repeat)
+    """,
+    "questions": """
+        question INTEGER PRIMARY KEY,      -- 0, 1, ... in the order of the bank
+        id TEXT NOT NULL UNIQUE,           -- the question's own identifier
+        topic TEXT NOT NULL,
+        text TEXT NOT NULL,
+        answer TEXT NOT NULL               -- the bank's own
+    """,
+    "models": """
+        realization INTEGER NOT NULL,
+        model INTEGER NOT NULL,
+        class TEXT NOT NULL,
+        taught TEXT NOT NULL,              -- JSON: numbers of the questions it is taught at step 0
+        PRIMARY KEY (realization, model)
+    """,
+    "interviews": """
+        realization INTEGER NOT NULL,
+        step INTEGER NOT NULL,             -- from 1
+        model INTEGER NOT NULL,            -- who asks
+        interviewed INTEGER,               -- who answers; NULL: the model has no candidates at this step
+        n_candidates INTEGER NOT NULL,
+        PRIMARY KEY (realization, step, model)
+    """,
+    "updates": """
+        realization INTEGER NOT NULL,
+        step INTEGER NOT NULL,             -- 0 is what the model is taught at the start
+        model INTEGER NOT NULL,
+        n_pairs INTEGER NOT NULL,          -- questions with an answer; a missing answer teaches nothing
+        measures TEXT NOT NULL,            -- JSON: what the update rule measured, such as a loss
+        PRIMARY KEY (realization, step, model)
     """,
     "troubles": """
         trouble INTEGER PRIMARY KEY,
@@ -125,7 +160,7 @@ TABLES: dict[str, str] = {
 }
 
 # Their primary key is the order they are read in; the clustered form saves the second index.
-_CLUSTERED = {"meta", "agents", "steps", "events"}
+_CLUSTERED = {"meta", "agents", "steps", "events", "models", "interviews", "updates"}
 
 DECISIONS_VIEW = """
 CREATE VIEW decisions AS
@@ -140,8 +175,23 @@ LEFT JOIN replies r ON r.reply = e.reply
 LEFT JOIN events x ON x.realization = e.realization AND x.kind = 'reason' AND x.step = e.step
       AND x.agent = e.agent AND x.source = e.source AND x.repeat = e.repeat
 LEFT JOIN replies w ON w.reply = x.reply
-WHERE e.kind <> 'reason'
+WHERE e.kind IN ('seed', 'exposure', 'ratio')
 """
+
+ANSWERS_VIEW = """
+CREATE VIEW answers AS
+SELECT e.realization, e.kind, e.step, e.agent AS model, m.class, e.source AS asker, q.question,
+       q.id, q.topic, q.text AS asked, r.text AS answer, e.missing, e.context, e.temperature,
+       r.model AS model_name, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached,
+       e.latency_s, e.at
+FROM events e
+JOIN questions q ON q.question = e.repeat
+JOIN models m ON m.realization = e.realization AND m.model = e.agent
+LEFT JOIN replies r ON r.reply = e.reply
+WHERE e.kind IN ('evaluation', 'interview')
+"""
+
+VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}
 
 
 def statements() -> list[str]:
@@ -150,7 +200,7 @@ def statements() -> list[str]:
         f"CREATE TABLE {name} ({columns}){' WITHOUT ROWID' if name in _CLUSTERED else ''}"
         for name, columns in TABLES.items()
     ]
-    return [*made, DECISIONS_VIEW]
+    return [*made, *VIEWS.values()]
 
 
 def columns(table: str) -> list[str]:

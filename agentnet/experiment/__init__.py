@@ -2,6 +2,16 @@
 
 from agentnet.experiment.base import Experiment
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
-from agentnet.experiment.load import Source
+from agentnet.experiment.interviews import InterviewExperiment
+from agentnet.experiment.load import Source, check_family
+from agentnet.experiment.news import NewsExperiment
 
-__all__ = ["CascadeExperiment", "Experiment", "ResponseRatioExperiment", "Source"]
+__all__ = [
+    "CascadeExperiment",
+    "Experiment",
+    "InterviewExperiment",
+    "NewsExperiment",
+    "ResponseRatioExperiment",
+    "Source",
+    "check_family",
+]

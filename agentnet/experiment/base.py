@@ -8,25 +8,12 @@ without one may be what its default is.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from agentnet.errors import DesignError, near_miss
-from agentnet.news import NewsItem, choose, load_news, sample_news, with_severity
-from agentnet.profiles import Profile
-from agentnet.prompts import (
-    Messages,
-    PromptSet,
-    Rationale,
-    Verdict,
-    answer_choices,
-    answer_schema,
-    parse_reply,
-)
 
 Condition = Mapping[str, object]
 
@@ -34,25 +21,15 @@ _NOT_DESIGN = (classmethod, staticmethod, property, types.FunctionType)
 
 
 class Experiment:
-    """The design of a run; subclass `CascadeExperiment` or `ResponseRatioExperiment`.
+    """The design of a run; subclass one of its families, which say how they are played.
 
     Args:
         overrides: Values for attributes, which go before the class's own.
 
     Attributes:
-        news: ``"synthetic"`` for the sample that comes with agentnet, or a file of news items.
-        news_columns: Column map for a file that is neither ACLED's nor UCDP's, such as
-            ``{"text": "body"}``.
-        news_kind: Format of that file (``acled``, ``ucdp``, ``table``), if its head does not tell.
-        news_severity: A file of labels (``id``, ``severity``) that take the place of the items' severities,
-            such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
-        items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
         temperature: Sampling temperature: a number, or (lowest, highest) to draw from uniformly.
         max_tokens: Bound on the tokens of a reply.
-        prompts: A folder of templates that replace the package's, or None.
-        constrain: Whether backends that can are told to allow only well-formed answers.
-        rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
-        repeats: How often each news item is played, >= 1.
+        repeats: How often each cell of the design is played, >= 1.
         conditions: Design overrides, one mapping a condition; the whole design is played under each.
 
     Raises:
@@ -61,19 +38,10 @@ class Experiment:
 
     family: ClassVar[str]
 
-    news: str | Path = "synthetic"
-    news_columns: Mapping[str, str] = MappingProxyType({})
-    news_kind: str | None = None
-    news_severity: Path | None = None
-    items_per_severity: int = 5
-    temperature: float | tuple[float, float] = (0.7, 1.3)
+    temperature: float | tuple[float, float] = 1.0
     max_tokens: int = 256
-    prompts: Path | None = None
-    constrain: bool = True
-    conditions: tuple[Mapping[str, Any], ...] = ({},)
-
-    rationale: Rationale = "inline"
     repeats: int = 1
+    conditions: tuple[Mapping[str, Any], ...] = ({},)
 
     def __init__(self, **overrides: object) -> None:
         self.overrides = dict(overrides)
@@ -94,9 +62,6 @@ class Experiment:
         """
         low, high = self.temperature_range
         require(0 <= low <= high, f"temperature is {self.temperature}; it needs 0 <= lowest <= highest")
-        require(
-            self.items_per_severity >= 0, f"items_per_severity is {self.items_per_severity}; it is 0 or more"
-        )
         require(self.max_tokens >= 1, f"max_tokens is {self.max_tokens}; it is at least 1")
         require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(len(self.conditions) > 0, "conditions is empty; without conditions it is ({},)")
@@ -104,6 +69,10 @@ class Experiment:
     def under(self, condition: Condition) -> Self:
         """Make the same experiment with the overrides of one condition."""
         return type(self)(**{**self.overrides, **condition, "conditions": ({},)})
+
+    def arms(self) -> tuple[Condition, ...]:
+        """List the conditions of the run; override it to make them of attributes with several values."""
+        return self.conditions
 
     @property
     def temperature_range(self) -> tuple[float, float]:
@@ -114,52 +83,6 @@ class Experiment:
     def design(self) -> dict[str, object]:
         """List every attribute of the design and its value."""
         return {name: getattr(self, name) for name in self._design_types()}
-
-    def choose_news(self, seed: int) -> Sequence[NewsItem]:
-        """Choose the news items of the design, in order; override it to choose otherwise.
-
-        Args:
-            seed: Fixes the choice; keyed by the run seed.
-        """
-        if self.news == "synthetic":
-            items = sample_news().items
-            if self.news_severity is not None:
-                items = with_severity(items, self.news_severity)
-        else:
-            items = load_news(
-                Path(self.news),
-                columns=self.news_columns,
-                kind=self.news_kind,
-                severity=self.news_severity,
-            ).items
-        return choose(items, self.items_per_severity, seed) if self.items_per_severity else items
-
-    def load_prompts(self) -> PromptSet:
-        """Read the prompt templates."""
-        return PromptSet.load(self.prompts)
-
-    def messages(self, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem) -> Messages:
-        """Compose what an agent is asked; override it to ask otherwise.
-
-        Args:
-            prompts: The run's templates.
-            kind: ``seed``, ``exposure`` or ``ratio``.
-            profile: The agent's profile.
-            item: The news item.
-        """
-        return prompts.messages(kind, profile, item, rationale=self.rationale)
-
-    def judge(self, text: str) -> Verdict:
-        """Understand a reply; override it with `messages` if the replies look otherwise."""
-        return parse_reply(text)
-
-    def constraint(self) -> tuple[tuple[str, ...], str | None]:
-        """Say what a reply may be: (allowed texts, JSON schema); backends that can will hold it."""
-        if not self.constrain:
-            return (), None
-        if self.rationale == "inline":
-            return (), answer_schema(self.rationale)
-        return answer_choices(), None
 
     @classmethod
     def _design_types(cls) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from agentnet.experiment.base import Experiment, require
+from agentnet.experiment.base import require
+from agentnet.experiment.news import NewsExperiment
 from agentnet.exposures import AskingRule
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import Assignment, ProfileIndices, assign
 
 
-class CascadeExperiment(Experiment):
+class CascadeExperiment(NewsExperiment):
     """News cascades on a network (Tian et al. 2026); its defaults are the paper's design.
 
     Attributes:
@@ -93,7 +94,7 @@ class CascadeExperiment(Experiment):
         return dict(self.network_options)
 
 
-class ResponseRatioExperiment(Experiment):
+class ResponseRatioExperiment(NewsExperiment):
     """Yes-ratios of all 32 profiles, without a network (Tian et al. 2026, section 2.4.1).
 
     Attributes:

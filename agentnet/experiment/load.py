@@ -104,6 +104,6 @@ def check_family(experiment: type[Experiment]) -> None:
     """
     if not inspect.isclass(experiment) or not hasattr(experiment, "family"):
         raise DesignError(
-            f"{experiment.__name__} subclasses Experiment itself; subclass CascadeExperiment or "
-            "ResponseRatioExperiment, which say how they are played"
+            f"{experiment.__name__} subclasses Experiment itself; subclass CascadeExperiment, "
+            "ResponseRatioExperiment or InterviewExperiment, which say how they are played"
         )

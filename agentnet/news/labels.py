@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agentnet.errors import InputError, near_miss
+from agentnet.errors import InputError
 from agentnet.news.item import NewsItem, check_items
 from agentnet.news.output import csv_writer
 from agentnet.news.recipe import read_severity
-from agentnet.news.table import BadCell, Cells, open_table
+from agentnet.news.table import BadCell, Cells, check_columns, open_table
 
 Labels = Path | str | Mapping[str, int | None]
 """A file of labels, or the severity by id itself."""
@@ -78,11 +78,7 @@ def load_severity(path: Path | str) -> dict[str, int | None]:
     path = Path(path)
     found: dict[str, int | None] = {}
     with open_table(path) as table:
-        for column in _COLUMNS:
-            if column not in table.columns:
-                raise InputError(
-                    f"there is no such column{near_miss(column, table.columns)}", path=path, field=column
-                )
+        check_columns(path, table.columns, _COLUMNS)
         for row in table.rows:
             try:
                 if row.fault:

@@ -22,7 +22,7 @@ from agentnet.news.item import NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.recipe import LABELS, Recipe, read_date, read_severity
 from agentnet.news.severity import severity_of
-from agentnet.news.table import BadCell, Cells, Row, Table, open_table
+from agentnet.news.table import BadCell, Cells, Row, Table, check_columns, open_table, settle_columns
 from agentnet.news.ucdp import UCDP
 
 
@@ -57,6 +57,9 @@ TABLE = Recipe(
     make=_make_plain,
     unknown=unknown_labels,
     remarks=_plain_remarks,
+)
+_NO_FORMAT = (
+    "; this is neither ACLED's export nor UCDP's GED, so name the column of the text (--column text=COLUMN)"
 )
 RECIPES = MappingProxyType({recipe.kind: recipe for recipe in (ACLED, UCDP, TABLE)})
 """The formats by their name."""
@@ -175,29 +178,18 @@ def _recipe(table: Table, kind: str | None) -> Recipe:
 
 def _columns(path: Path, table: Table, recipe: Recipe, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
-    fields = (*recipe.columns, *recipe.optional)
-    for name in given:
-        if name not in fields:
-            raise ConfigurationError(
-                f"a column is named for field {name!r}, which a news file of kind {recipe.kind!r} does not "
-                f"have{near_miss(name, fields)}"
-            )
-    wanted = {name: column.strip().lower() for name, column in {**recipe.columns, **given}.items()}
-    must = [wanted[name] for name in fields if name in given or name in recipe.required]
-    for column in (*must, *recipe.needs):
-        if column not in table.columns:
-            raise InputError(_no_column(recipe, column, table.columns), path=path, field=column)
-    return {name: column for name, column in wanted.items() if column in table.columns}
-
-
-def _no_column(recipe: Recipe, column: str, columns: Collection[str]) -> str:
-    missing = f"there is no such column{near_miss(column, columns)}"
-    if recipe is TABLE and column == "text":
-        return (
-            f"{missing}; this is neither ACLED's export nor UCDP's GED, so name the column of the text "
-            f"(--column text=COLUMN)"
-        )
-    return missing
+    chosen = settle_columns(
+        path,
+        table.columns,
+        recipe.columns,
+        given,
+        required=recipe.required,
+        optional=recipe.optional,
+        what=f"a news file of kind {recipe.kind!r}",
+        hints={"text": _NO_FORMAT} if recipe is TABLE else {},
+    )
+    check_columns(path, table.columns, recipe.needs)
+    return chosen
 
 
 def _read_rows(found: Scan, table: Table, columns: Mapping[str, str]) -> None:

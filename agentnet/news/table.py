@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from agentnet.errors import InputError
+from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.news.item import is_unicode
 
 DELIMITERS = ",;\t|"
@@ -55,9 +55,72 @@ class Table(NamedTuple):
     rows: Iterable[Row]
 
 
+def settle_columns(
+    path: Path,
+    columns: Collection[str],
+    usual: Mapping[str, str],
+    given: Mapping[str, str],
+    *,
+    required: Collection[str],
+    optional: Collection[str] = (),
+    what: str,
+    hints: Mapping[str, str] = {},
+) -> dict[str, str]:
+    """Settle which column each field is read from.
+
+    Args:
+        path: The file.
+        columns: Its columns.
+        usual: The column of each field, unless the caller says otherwise.
+        given: The caller's column of a field.
+        required: Fields that must have a column.
+        optional: Further fields, which have no usual column.
+        what: What the file is, for messages, with its article.
+        hints: What else to say if the column of this name is missing.
+
+    Returns:
+        The column of each field that has one.
+
+    Raises:
+        InputError: A column that must be there is not.
+        ConfigurationError: `given` names an unknown field.
+    """
+    fields = (*usual, *optional)
+    for name in given:
+        if name not in fields:
+            raise ConfigurationError(
+                f"a column is named for field {name!r}, which {what} does not have{near_miss(name, fields)}"
+            )
+    wanted = {name: column.strip().lower() for name, column in {**usual, **given}.items()}
+    check_columns(
+        path, columns, [wanted[name] for name in fields if name in given or name in required], hints
+    )
+    return {name: column for name, column in wanted.items() if column in columns}
+
+
+def check_columns(
+    path: Path, columns: Collection[str], needed: Iterable[str], hints: Mapping[str, str] = {}
+) -> None:
+    """See that a file has the columns that are `needed`.
+
+    Raises:
+        InputError: Names the first that is missing, with what may have been meant.
+    """
+    for column in needed:
+        if column not in columns:
+            hint = hints.get(column, "")
+            raise InputError(
+                f"there is no such column{near_miss(column, columns)}{hint}", path=path, field=column
+            )
+
+
 @contextmanager
-def open_table(path: Path) -> Iterator[Table]:
+def open_table(path: Path, *, columns: tuple[str, ...] | None = None) -> Iterator[Table]:
     """Open `path` as JSON Lines (by its suffix or a first character ``{``) or else as delimited text.
+
+    Args:
+        path: The file.
+        columns: The columns of a file that is known to be CSV without a header.
 
     Raises:
         InputError: The file cannot be opened, is empty, is no UTF-8, or has no usable header.
@@ -73,6 +136,9 @@ def open_table(path: Path) -> Iterator[Table]:
         file.seek(0)
         if not start:
             raise InputError("the file is empty", path=path)
+        if columns is not None:
+            yield Table(columns, _csv_rows(path, _lines(path, file), 0, ",", columns))
+            return
         if start.startswith(b"[") and path.suffix.lower() == ".json":
             raise InputError("holds a JSON array; write one JSON object per line (.jsonl)", path=path)
         is_json = start.startswith(b"{") or path.suffix.lower() in (".jsonl", ".ndjson")

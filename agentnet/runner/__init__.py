@@ -1,11 +1,21 @@
 """Play an experiment: make its run folder, play all realizations, resume them, estimate them."""
 
 from agentnet.runner.play import Runner, freeze, is_frozen
-from agentnet.runner.prepare import Prepared, create, new_folder, prepare, recorded_source, reopen
+from agentnet.runner.prepare import (
+    Prepared,
+    assemble,
+    create,
+    new_folder,
+    prepare,
+    recorded_source,
+    reopen,
+    who_answers,
+)
 
 __all__ = [
     "Prepared",
     "Runner",
+    "assemble",
     "create",
     "freeze",
     "is_frozen",
@@ -13,4 +23,5 @@ __all__ = [
     "prepare",
     "recorded_source",
     "reopen",
+    "who_answers",
 ]

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
-from agentnet.experiment import Experiment
+from agentnet.experiment import NewsExperiment
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
@@ -35,7 +35,7 @@ class QuestionBook:
     """
 
     condition: int
-    experiment: Experiment
+    experiment: NewsExperiment
     prompts: PromptSet
     items: Sequence[NewsItem]
     log: EventLog

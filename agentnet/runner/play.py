@@ -17,12 +17,14 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment, Experiment
+from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
+from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
 from agentnet.profiles import all_profiles
 from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
+from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
 from agentnet.stack import Spent, Stack, build_stack, cache_scope
@@ -83,6 +85,8 @@ class Runner:
                         log.add_incident("spent", **stack.budget.spent._asdict())
         finally:
             await self._backend.aclose()
+            if self._prepared.company is not None:
+                await self._prepared.company.aclose()
         freeze(self._prepared.folder, parquet=log_settings.parquet)
 
     def _wrap(self, log: EventLog) -> Stack:
@@ -117,11 +121,13 @@ class Runner:
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
         log.add_incident("resumed" if done.networks else "started", journal_mode=log.journal_mode)
+        self._stage = self._make_stage()
         self._books = [
             QuestionBook(number, experiment, prompts, self._prepared.items, log, done.prompts)
             for number, (experiment, prompts) in enumerate(
-                zip(self._prepared.experiments, self._prepared.prompts, strict=True)
+                zip(self._prepared.experiments, self._prepared.prompts, strict=self._stage is None)
             )
+            if isinstance(experiment, NewsExperiment)
         ]
         rest = iter([planned for planned in self._prepared.plan if planned.realization not in done.finished])
         players = [self._player(rest, log, done) for _ in range(self._settings.engine.realizations_at_once)]
@@ -149,6 +155,9 @@ class Runner:
         )[1][0]
         self.tally.n_decisions, self.tally.n_missing = counts
         self.tally.n_agents, self.tally.n_engaged = engaged
+        self.tally.n_steps = run.rows(
+            "SELECT COALESCE(SUM(last_step), 0) FROM realizations WHERE status <> 'running' AND news IS NULL"
+        )[1][0][0]
         self.tally.realizations = len(finished)
         prompts = dict(run.rows("SELECT prompt, hash FROM prompts")[1])
         return _Done({number: network for number, network, _ in rows}, finished, prompts)
@@ -170,6 +179,24 @@ class Runner:
         self._pool.stop(error)
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
+        number, begun = planned.realization, planned.realization in done.networks
+        if self._stage is None:
+            status, initial, last_step = await self._play_cascade(planned, log, done)
+        else:
+            if not begun:
+                self._begin(planned, log, None)
+            initial = None
+            status, last_step = await self._stage.play(
+                number, planned.condition, planned.repeat, log, begun=begun
+            )
+        log.add("ends", [(status, initial, last_step, time.time(), number)])
+        await log.flush()
+        self.tally.realizations += 1
+
+    async def _play_cascade(
+        self, planned: Planned, log: EventLog, done: _Done
+    ) -> tuple[str, int | None, int]:
+        """Play a cascade or the ratios of one news item; return status, initial agent and last step."""
         recorded = await log.recorded(planned.realization) if planned.realization in done.networks else {}
         sampler = self._sampler(planned)
         journal = Journal(
@@ -182,17 +209,32 @@ class Runner:
         )
         engine = self._engine(planned, journal, done)
         status, last_step = await engine.play()
-        initial = engine.initial_agent if isinstance(engine, Cascade) else None
-        log.add("ends", [(status, initial, last_step, time.time(), planned.realization)])
-        await log.flush()
-        self.tally.realizations += 1
+        return status, engine.initial_agent if isinstance(engine, Cascade) else None, last_step
+
+    def _make_stage(self) -> Stage | None:
+        """Make what plays interacting models, if the run is theirs."""
+        company = self._prepared.company
+        if company is None:
+            return None
+        return Stage(
+            self._prepared.folder,
+            [e for e in self._prepared.experiments if isinstance(e, InterviewExperiment)],
+            company,
+            self._settings,
+            self._streams,
+            self._pool,
+            self._caller(TakesCutOff(self._backend)),
+            self.tally,
+        )
+
+    def _caller(self, backend: Backend) -> CallSampler:
+        settings = self._settings
+        return CallSampler(backend, self._pool, run_seed=settings.seed, max_asks=settings.engine.max_asks)
 
     def _sampler(self, planned: Planned) -> Sampler:
         """Make the sampler of one realization; what is bought in advance is shared by all of them."""
         seed, mode = self._settings.seed, self._settings.sampler.mode
-        caller = CallSampler(
-            self._backend, self._pool, run_seed=seed, max_asks=self._settings.engine.max_asks
-        )
+        caller = self._caller(self._backend)
         if mode == "choices":
             n = n_repeats(self._prepared.experiments[planned.condition])
             return ChoicesSampler(
@@ -204,8 +246,8 @@ class Runner:
         return Temperature(*experiment.temperature_range, self._settings.sampler.levels)
 
     def _engine(self, planned: Planned, journal: Journal, done: _Done) -> Cascade | Ratios:
-        experiment = self._prepared.experiments[planned.condition]
-        voice = self._books[planned.condition].voice(planned.news)
+        book = self._books[planned.condition]
+        experiment, voice = book.experiment, book.voice(planned.news)
         if isinstance(experiment, CascadeExperiment):
             return self._cascade(experiment, planned, voice, journal, done)
         self._begin(planned, journal.log, None)
@@ -251,7 +293,8 @@ class Runner:
         condition = json.dumps(plain(self._prepared.experiments[planned.condition].overrides))
         number, _, news, repeat = planned
         seed, now = self._settings.seed, time.time()
-        row = (number, condition, news, repeat, network, seed, "running", None, None, now, None)
+        item = None if news < 0 else news
+        row = (number, condition, item, repeat, network, seed, "running", None, None, now, None)
         log.add("realizations", [row])
 
 

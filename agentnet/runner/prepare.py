@@ -14,12 +14,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import agentnet
+from agentnet.backend import Backend
 from agentnet.config import Settings
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run, create_log
-from agentnet.experiment import CascadeExperiment, Experiment, ResponseRatioExperiment, Source
+from agentnet.experiment import (
+    CascadeExperiment,
+    Experiment,
+    InterviewExperiment,
+    NewsExperiment,
+    Source,
+    check_family,
+)
+from agentnet.interviews import Question
 from agentnet.news import NewsItem, check_items
 from agentnet.prompts import PromptSet
+from agentnet.runner.interviews import Company, check_company, gather_company
 from agentnet.streams import Streams
 
 _RECORDED_VERSIONS = (
@@ -34,8 +44,11 @@ _RECORDED_VERSIONS = (
 )
 
 
+_QUESTIONS = "SELECT id, topic, text, answer FROM questions ORDER BY question"
+
+
 class Planned(NamedTuple):
-    """One realization to be played; indices count conditions and news items."""
+    """One realization to be played; indices count conditions and news items (-1: without one)."""
 
     realization: int
     condition: int
@@ -51,9 +64,10 @@ class Prepared:
         folder: The run folder.
         settings: What is in force.
         experiments: The experiment under each condition.
-        prompts: The templates of each condition.
-        items: The news items, in the order of the design.
+        prompts: The templates of each condition; none where models interview each other.
+        items: The news items, in the order of the design; likewise.
         plan: The realizations to be played.
+        company: What a run of interacting models has in common; None for other runs.
     """
 
     folder: Path
@@ -62,22 +76,23 @@ class Prepared:
     prompts: tuple[PromptSet, ...]
     items: tuple[NewsItem, ...]
     plan: tuple[Planned, ...]
+    company: Company | None = None
 
 
 def make_plan(experiments: Sequence[Experiment], n_items: int) -> tuple[Planned, ...]:
-    """List the realizations of a run: by condition, then news item, then repeat."""
+    """List the realizations of a run: by condition, then news item (if there are any), then repeat."""
     cells = [
         (condition, news, repeat)
         for condition, experiment in enumerate(experiments)
-        for news in range(n_items)
+        for news in (range(n_items) if isinstance(experiment, NewsExperiment) else [-1])
         for repeat in range(n_repeats(experiment))
     ]
     return tuple(Planned(number, *cell) for number, cell in enumerate(cells))
 
 
 def n_repeats(experiment: Experiment) -> int:
-    """Count the realizations of one news item."""
-    return experiment.repeats if isinstance(experiment, CascadeExperiment) else 1
+    """Count the realizations of one news item, or of one condition without news."""
+    return experiment.repeats if isinstance(experiment, CascadeExperiment | InterviewExperiment) else 1
 
 
 def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
@@ -97,14 +112,13 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
         }
     elif settings.news.severity is not None:
         overrides["news_severity"] = settings.news.severity
-    experiment = source.load()(**overrides)
-    if not isinstance(experiment, CascadeExperiment | ResponseRatioExperiment):
-        raise DesignError(
-            f"{type(experiment).__name__} subclasses Experiment itself; subclass CascadeExperiment or "
-            "ResponseRatioExperiment, which say how they are played"
-        )
-    experiments = tuple(experiment.under(condition) for condition in experiment.conditions)
-    if settings.sampler.mode == "logprobs" and any(e.rationale != "none" for e in experiments):
+    loaded = source.load()
+    check_family(loaded)
+    experiment = loaded(**overrides)
+    experiments = tuple(experiment.under(condition) for condition in experiment.arms())
+    if settings.sampler.mode == "logprobs" and any(
+        isinstance(e, NewsExperiment) and e.rationale != "none" for e in experiments
+    ):
         raise DesignError(
             "sampler mode 'logprobs' draws decisions from probabilities, which have no rationale; add "
             "-S rationale=none, or choose sampler.mode choices"
@@ -112,21 +126,74 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     return experiments
 
 
-def prepare(source: Source, settings: Settings, folder: Path) -> Prepared:
+def prepare(
+    source: Source, settings: Settings, folder: Path, environ: Mapping[str, str] | None = None
+) -> Prepared:
     """Fix everything of a new run, without a folder yet.
 
+    Args:
+        source: The experiment file.
+        settings: What is in force.
+        folder: The run folder to be made.
+        environ: Where plug-ins look up their keys.
+
     Raises:
-        AgentnetError: The experiment, its news, its prompts or its network cannot be used.
+        AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
-    experiments = design(source, settings)
+    return assemble(design(source, settings), settings, folder, environ)
+
+
+def assemble(
+    experiments: Sequence[Experiment],
+    settings: Settings,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    items: tuple[NewsItem, ...] | None = None,
+    prompts: tuple[PromptSet, ...] | None = None,
+    questions: tuple[Question, ...] | None = None,
+) -> Prepared:
+    """Fix everything of a run of these experiments, each a condition; see `prepare`.
+
+    Args:
+        experiments: The experiment under each condition.
+        settings: What is in force.
+        folder: The run folder.
+        environ: Where plug-ins look up their keys.
+        items: News items, if they were chosen before.
+        prompts: Templates, if they were read before.
+        questions: The question bank, if it was read before.
+    """
+    interviews = [e for e in experiments if isinstance(e, InterviewExperiment)]
+    if interviews:
+        company = gather_company(interviews, settings, environ or {}, questions)
+        return Prepared(folder, settings, tuple(experiments), (), (), make_plan(experiments, 0), company)
+    with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
     streams = Streams(settings.seed)
-    items = tuple(check_items(experiments[0].choose_news(streams.integer("news"))))
+    if items is None:
+        items = tuple(check_items(with_news[0].choose_news(streams.integer("news"))))
+        _try_networks(with_news, streams)
+    if prompts is None:
+        prompts = tuple(experiment.load_prompts() for experiment in with_news)
+    return Prepared(folder, settings, with_news, prompts, items, make_plan(with_news, len(items)))
+
+
+def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> None:
+    """Make one network of each condition, to see that it can be made."""
     for experiment in experiments:
         if isinstance(experiment, CascadeExperiment):
             network = experiment.make_network(streams.integer("trial network"))
             experiment.assign_profiles(network, streams.integer("trial profiles"))
-    prompts = tuple(experiment.load_prompts() for experiment in experiments)
-    return Prepared(folder, settings, experiments, prompts, items, make_plan(experiments, len(items)))
+
+
+def who_answers(prepared: Prepared, backend: Backend) -> tuple[str, str]:
+    """Name what answers in a run, and the language model: the backend, or the models' own update rules."""
+    company = prepared.company
+    if company is None or company.asks_backend:
+        return backend.name, backend.model_name
+    names = dict.fromkeys(cast.rule.name for cast in company.casts)
+    model_names = dict.fromkeys(cast.rule.model_name for cast in company.casts)
+    return " + ".join(names), " + ".join(model_names)
 
 
 def create(prepared: Prepared, source: Source, *, backend: str, model_name: str) -> None:
@@ -136,7 +203,8 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
         RunFolderError: The folder holds a run already.
         StorageError: It cannot be written.
     """
-    first = prepared.experiments[0]
+    first, company = prepared.experiments[0], prepared.company
+    questions = () if company is None else company.questions
     create_log(
         prepared.folder,
         {
@@ -160,20 +228,23 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
             "n_realizations": len(prepared.plan),
             "licences": sorted({item.licence for item in prepared.items if item.licence}),
             "versions": versions(),
+            **({} if company is None else company.meta()),
         },
         news=[
             (number, item.id, item.severity, item.hash, item.text, item.to_json())
             for number, item in enumerate(prepared.items)
         ],
+        questions=[(number, *question) for number, question in enumerate(questions)],
     )
 
 
-def reopen(folder: Path, settings: Settings) -> Prepared:
+def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None = None) -> Prepared:
     """Open a run again from what its log recorded; files outside the run folder are not read for it.
 
     Args:
         folder: The run folder.
         settings: What is in force now; see `agentnet.config.configuration_for_resume`.
+        environ: Where plug-ins look up their keys.
 
     Raises:
         RunFolderError: It is no run, or cannot be gone on with.
@@ -181,10 +252,19 @@ def reopen(folder: Path, settings: Settings) -> Prepared:
     run = Run(folder)
     meta = run.meta
     experiments = design(recorded_source(meta), settings)
-    items = tuple(NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1])
-    prompts = tuple(PromptSet.from_texts(texts) for texts in meta["prompts"])
-    plan = make_plan(experiments, len(items))
-    prepared = Prepared(folder, settings, experiments, prompts, items, plan)
+    prepared = assemble(
+        experiments,
+        settings,
+        folder,
+        environ,
+        items=tuple(
+            NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1]
+        ),
+        prompts=tuple(PromptSet.from_texts(texts) for texts in meta["prompts"]),
+        questions=tuple(Question(*row) for row in run.rows(_QUESTIONS)[1]),
+    )
+    if prepared.company is not None:
+        check_company(folder, prepared.company, meta)
     if len(prepared.plan) != meta["n_realizations"]:
         raise RunFolderError(
             f"{folder} was begun with {meta['n_realizations']} realizations, its experiment now makes "

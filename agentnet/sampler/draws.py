@@ -40,7 +40,7 @@ class Question(NamedTuple):
     """One distinct prompt and how it may be answered.
 
     Attributes:
-        number: Its number in the event log.
+        number: Its number in the event log; -1 for one that has none, made of a model's state.
         messages: The conversation.
         metadata: Plain facts for the mock and for logs: ``profile``, ``news``, ``severity``, ``kind``.
         answers: The only texts that a reply may be; empty for any.
@@ -74,6 +74,7 @@ class Answer(NamedTuple):
         cached: Whether the last reply came from the cache.
         latency_s: Seconds from the first ask to the answer.
         troubles: (kind, detail, text) of each unusable reply and failed attempt, in order.
+        context: What of the answering model's state stood in the prompt; None for none.
     """
 
     decision: int | None
@@ -89,6 +90,7 @@ class Answer(NamedTuple):
     cached: bool
     latency_s: float
     troubles: tuple[Trouble, ...] = ()
+    context: str | None = None
 
 
 Record = Callable[[int, Answer], None]
@@ -99,7 +101,7 @@ class Draws:
     """The draws of one step of one realization: equally long sequences, one entry a draw.
 
     Attributes:
-        kind: ``seed``, ``exposure``, ``ratio`` or ``reason``.
+        kind: ``seed``, ``exposure``, ``ratio``, ``reason``, ``evaluation`` or ``interview``.
         realization: Number of the realization.
         step: Model time.
         agents: Who is asked.

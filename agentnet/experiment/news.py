@@ -1,0 +1,103 @@
+"""What both families of the news-cascade system share: news items, prompts, replies of yes and no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from agentnet.experiment.base import Experiment, require
+from agentnet.news import NewsItem, choose, load_news, sample_news, with_severity
+from agentnet.profiles import Profile
+from agentnet.prompts import (
+    Messages,
+    PromptSet,
+    Rationale,
+    Verdict,
+    answer_choices,
+    answer_schema,
+    parse_reply,
+)
+
+
+class NewsExperiment(Experiment):
+    """An experiment on news items; subclass `CascadeExperiment` or `ResponseRatioExperiment`.
+
+    Attributes:
+        news: ``"synthetic"`` for the sample that comes with agentnet, or a file of news items.
+        news_columns: Column map for a file that is neither ACLED's nor UCDP's, such as
+            ``{"text": "body"}``.
+        news_kind: Format of that file (``acled``, ``ucdp``, ``table``), if its head does not tell.
+        news_severity: A file of labels (``id``, ``severity``) that take the place of the items' severities,
+            such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
+        items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
+        prompts: A folder of templates that replace the package's, or None.
+        constrain: Whether backends that can are told to allow only well-formed answers.
+        rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
+
+    Raises:
+        DesignError: An attribute is unknown or has an impossible value.
+    """
+
+    news: str | Path = "synthetic"
+    news_columns: Mapping[str, str] = MappingProxyType({})
+    news_kind: str | None = None
+    news_severity: Path | None = None
+    items_per_severity: int = 5
+    temperature: float | tuple[float, float] = (0.7, 1.3)
+    prompts: Path | None = None
+    constrain: bool = True
+    rationale: Rationale = "inline"
+
+    def check(self) -> None:
+        """Refuse a design that cannot be played."""
+        super().check()
+        require(
+            self.items_per_severity >= 0, f"items_per_severity is {self.items_per_severity}; it is 0 or more"
+        )
+
+    def choose_news(self, seed: int) -> Sequence[NewsItem]:
+        """Choose the news items of the design, in order; override it to choose otherwise.
+
+        Args:
+            seed: Fixes the choice; keyed by the run seed.
+        """
+        if self.news == "synthetic":
+            items = sample_news().items
+            if self.news_severity is not None:
+                items = with_severity(items, self.news_severity)
+        else:
+            items = load_news(
+                Path(self.news),
+                columns=self.news_columns,
+                kind=self.news_kind,
+                severity=self.news_severity,
+            ).items
+        return choose(items, self.items_per_severity, seed) if self.items_per_severity else items
+
+    def load_prompts(self) -> PromptSet:
+        """Read the prompt templates."""
+        return PromptSet.load(self.prompts)
+
+    def messages(self, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem) -> Messages:
+        """Compose what an agent is asked; override it to ask otherwise.
+
+        Args:
+            prompts: The run's templates.
+            kind: ``seed``, ``exposure`` or ``ratio``.
+            profile: The agent's profile.
+            item: The news item.
+        """
+        return prompts.messages(kind, profile, item, rationale=self.rationale)
+
+    def judge(self, text: str) -> Verdict:
+        """Understand a reply; override it with `messages` if the replies look otherwise."""
+        return parse_reply(text)
+
+    def constraint(self) -> tuple[tuple[str, ...], str | None]:
+        """Say what a reply may be: (allowed texts, JSON schema); backends that can will hold it."""
+        if not self.constrain:
+            return (), None
+        if self.rationale == "inline":
+            return (), answer_schema(self.rationale)
+        return answer_choices(), None

@@ -1,0 +1,281 @@
+"""Who may interview whom: functions of (step, state) that give each model its candidates.
+
+A topology is any callable ``(step, state) -> candidates``, asynchronous or not; step counts from 1.
+Candidates are, for each model, the models that it may ask: a sequence with an entry for each model, a mapping
+from model to candidates (who is absent has none), or a networkx graph whose edge (j, i) says that j
+influences i. Equal steps and states must give equal candidates: a resumed run asks again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import DesignError, near_miss
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+Candidates = tuple[tuple[int, ...], ...]
+"""For each model, the models that it may ask: ascending, none twice."""
+
+Distances = NDArray[np.float64]
+
+
+class State(Protocol):
+    """The system as it stands when a step begins.
+
+    Attributes:
+        classes: Class of each model.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class of each model."""
+        ...
+
+    async def distances(self) -> Distances:
+        """Compute squared distances between the models' present perspectives.
+
+        Returns:
+            Shape ``(n_models, n_models)``: squared distance of the embedded answers, its mean over the
+            questions of the evaluation set that both answered; inf where there is none.
+        """
+        ...
+
+
+Topology = Callable[[int, State], Any]
+"""``(step, state) -> candidates`` in one of the three forms, or an awaitable of them."""
+
+
+def full(step: int, state: State) -> Candidates:  # noqa: ARG001 - the same at each step
+    """Let every model ask every other."""
+    models = range(len(state.classes))
+    return tuple(tuple(j for j in models if j != i) for i in models)
+
+
+def nobody(step: int, state: State) -> Candidates:  # noqa: ARG001 - the same at each step
+    """Let no model ask anybody: a control."""
+    return ((),) * len(state.classes)
+
+
+def intra_class(step: int, state: State) -> Candidates:  # noqa: ARG001 - the same at each step
+    """Let every model ask the others of its class."""
+    classes = state.classes
+    return tuple(
+        tuple(j for j, other in enumerate(classes) if j != i and other == own)
+        for i, own in enumerate(classes)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Every model hears only its nearest neighbours in perspective space, which are found anew at each step.
+
+    Attributes:
+        n_neighbours: How many, >= 1. Of models equally far the one with the lower number is nearer.
+    """
+
+    n_neighbours: int = 1
+
+    def __post_init__(self) -> None:
+        if self.n_neighbours < 1:
+            raise DesignError(f"n_neighbours is {self.n_neighbours}; a local topology needs at least 1")
+
+    async def __call__(self, step: int, state: State) -> Candidates:  # noqa: ARG002 - the same at each step
+        """Find each model's nearest neighbours."""
+        apart = (await state.distances()).copy()
+        np.fill_diagonal(apart, np.inf)
+        nearest = np.argsort(apart, axis=1, kind="stable")[:, : self.n_neighbours]
+        return tuple(
+            tuple(sorted(j for j in row.tolist() if np.isfinite(apart[i, j])))
+            for i, row in enumerate(nearest)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Disruption:
+    """One topology before step `at`, another from it on (Helm et al. 2024, case study 1).
+
+    Attributes:
+        at: The first step of the later topology, >= 1.
+        before: The earlier one.
+        after: The later one.
+    """
+
+    at: int
+    before: Topology = full
+    after: Topology = Local()
+
+    def __call__(self, step: int, state: State) -> Any:  # noqa: ANN401 - either topology's
+        """Ask the topology of this step."""
+        return (self.before if step < self.at else self.after)(step, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Vulnerable:
+    """An adversary that nobody hears, but at every `every`-th step (Helm et al. 2024, case study 2).
+
+    At other steps the non-adversaries hear each other, and the adversary hears nobody. At vulnerable steps
+    the targets hear only the adversary; non-targets hear all other non-adversaries, targets included.
+
+    Attributes:
+        adversary: Number of the adversary.
+        targets: How many non-adversaries are targets (those with the lowest numbers: models of one class are
+            exchangeable), or which.
+        every: Steps from one attack to the next, >= 1.
+    """
+
+    adversary: int
+    targets: int | tuple[int, ...]
+    every: int = 2
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise DesignError(f"attacks come every {self.every} steps; every 1 at least")
+
+    def __call__(self, step: int, state: State) -> Candidates:
+        """Say who hears whom at this step."""
+        n_models = len(state.classes)
+        others = [model for model in range(n_models) if model != self.adversary]
+        targets = self._targets(others, n_models) if step % self.every == 0 else ()
+        return tuple(
+            ()
+            if i == self.adversary
+            else (self.adversary,)
+            if i in targets
+            else tuple(j for j in others if j != i)
+            for i in range(n_models)
+        )
+
+    def _targets(self, others: list[int], n_models: int) -> tuple[int, ...]:
+        if not 0 <= self.adversary < n_models:
+            raise DesignError(
+                f"the adversary is model {self.adversary}, but there are models 0 to {n_models - 1}"
+            )
+        if isinstance(self.targets, int):
+            if not 0 <= self.targets <= len(others):
+                raise DesignError(f"{self.targets} targets of {len(others)} non-adversaries cannot be chosen")
+            return tuple(others[: self.targets])
+        for target in self.targets:
+            if target not in others:
+                raise DesignError(
+                    f"target {target} is the adversary or no model; the non-adversaries are {others}"
+                )
+        return self.targets
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The same candidates at every step, from a networkx graph: an edge (j, i) says that j influences i.
+
+    Attributes:
+        graph: Directed, or undirected for influence both ways; its nodes are numbers of models.
+    """
+
+    graph: nx.Graph[int]
+
+    def __call__(self, step: int, state: State) -> nx.Graph[int]:  # noqa: ARG002 - the same at each step
+        """Give the graph."""
+        return self.graph
+
+
+NAMED: dict[str, Topology] = {
+    "full": full,
+    "local": Local(),
+    "intra_class": intra_class,
+    "nobody": nobody,
+}
+"""The topologies that need no options, by the names that an experiment may use."""
+
+
+def parse_topology(value: object) -> Topology:
+    """Understand what an experiment says about who may interview whom.
+
+    Args:
+        value: A name of `NAMED`, a networkx graph, or a callable.
+
+    Raises:
+        DesignError: It is none of them.
+    """
+    if isinstance(value, str):
+        if value not in NAMED:
+            raise DesignError(f"there is no topology {value!r}{near_miss(value, NAMED)}")
+        return NAMED[value]
+    if callable(value):
+        return value
+    if hasattr(value, "edges") and hasattr(value, "is_directed"):
+        return Fixed(value)  # type: ignore[arg-type]
+    raise DesignError(
+        f"topology is {value!r}; it is one of {', '.join(NAMED)}, a networkx graph, or a function "
+        "(step, state) -> candidates of each model"
+    )
+
+
+async def candidates_at(topology: Topology, step: int, state: State) -> Candidates:
+    """Ask `topology` for the candidates of a step, and check them.
+
+    Raises:
+        DesignError: It names a model that does not exist or itself, or gives something else.
+    """
+    given = topology(step, state)
+    if inspect.isawaitable(given):
+        given = await _awaited(given)
+    return check_candidates(given, len(state.classes), step)
+
+
+async def _awaited(given: Awaitable[Any]) -> Any:  # noqa: ANN401 - a user's function
+    return await given
+
+
+def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noqa: ANN401 - a user's function
+    """Bring candidates into one form.
+
+    Args:
+        given: What a topology gave.
+        n_models: Number of models.
+        step: For messages.
+
+    Raises:
+        DesignError: It names a model that does not exist or itself, or is something else.
+    """
+    by_model: dict[int, list[int]] = {model: [] for model in range(n_models)}
+    for model, candidates in _entries(given, n_models, step):
+        _check_model(model, n_models, step)
+        for candidate in candidates:
+            _check_model(candidate, n_models, step)
+            if candidate == model:
+                raise DesignError(f"step {step}: the topology lets model {model} interview itself")
+        by_model[int(model)] = sorted({int(candidate) for candidate in candidates})
+    return tuple(tuple(candidates) for candidates in by_model.values())
+
+
+def _entries(given: Any, n_models: int, step: int) -> Iterator[tuple[Any, list[Any]]]:  # noqa: ANN401 - a user's
+    if isinstance(given, Mapping):
+        yield from ((model, list(candidates)) for model, candidates in given.items())
+    elif hasattr(given, "is_directed"):
+        heard = given.predecessors if given.is_directed() else given.neighbors
+        yield from ((model, list(heard(model))) for model in given.nodes)
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        if len(given) != n_models:
+            raise DesignError(
+                f"step {step}: the topology gives candidates of {len(given)} models, but there are {n_models}"
+            )
+        yield from ((model, list(candidates)) for model, candidates in enumerate(given))
+    else:
+        raise DesignError(
+            f"step {step}: the topology gives {given!r:.80}; it gives the candidates of each model as a list "
+            "of lists, a mapping, or a networkx graph"
+        )
+
+
+def _check_model(model: Any, n_models: int, step: int) -> None:  # noqa: ANN401 - a user's
+    if isinstance(model, bool) or not isinstance(model, int | np.integer) or not 0 <= model < n_models:
+        raise DesignError(
+            f"step {step}: the topology names model {model!r}, but there are models 0 to {n_models - 1}"
+        )
