@@ -5,6 +5,7 @@ n_taught = 1000 (as many as the bank has), on a language model: --update finetun
 """
 
 from agentnet import InterviewExperiment
+from agentnet.experiment import Condition
 from agentnet.interviews import Topology, Vulnerable
 
 
@@ -24,9 +25,9 @@ class Adversary(InterviewExperiment):
     n_evaluation = 20
     n_questions = 10
     n_taught = 60
-    steps = 30
+    steps = 20
 
-    def arms(self):
+    def arms(self) -> tuple[Condition, ...]:
         """Combine every number of targets with every frequency."""
         return tuple(
             {"targets": targets, "attack_every": every}

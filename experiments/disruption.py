@@ -20,9 +20,9 @@ class DisruptionStudy(InterviewExperiment):
     disrupted: bool = True
 
     models = {"society": 25}
-    n_evaluation = 40
-    n_questions = 5
-    n_taught = 20
+    n_evaluation = 24
+    n_questions = 3
+    n_taught = 12
     taught_from = "evaluation"
     steps = 50
     conditions = ({"disrupted": False}, {"disrupted": True})

@@ -173,7 +173,7 @@ def new_log(tmp_path: Path) -> Callable[..., Path]:
 def sample_folder(
     tmp_path_factory: pytest.TempPathFactory, event_row: Callable[..., tuple[Any, ...]]
 ) -> Path:
-    """Write the log of a small run: a cascade that wins over three agents, one that nobody starts, two models.
+    """Write the log of a small run: a cascade that wins over three, one that nobody starts, two models.
 
     The first network's agents have names; edges 2-0, 2-3, 0-1 and 2-1 won somebody over.
     """

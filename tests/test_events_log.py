@@ -109,7 +109,8 @@ async def play(folder, n):
         while True:
             for _ in range(1 + n % 37):
                 reply = log.reply_number(f"reply {n}", "x" * 500, "m", None)
-                log.add_event((0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, reply, 0, 0, 1, 1, 0, 0.0, 0.0, None))
+                row = (0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, reply, 0, 0, 1, 1, 0, 0.0, 0.0, None)
+                log.add_event(row)
                 n += 1
             await log.flush()
             print(n, flush=True)

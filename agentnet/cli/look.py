@@ -97,7 +97,7 @@ def _interviews(run: Run) -> dict[str, Any]:
     meta = run.meta.get("interviews")
     if meta is None:
         return {}
-    classes = run.rows("SELECT class, COUNT(*) FROM models GROUP BY class")[1]
+    classes = run.rows("SELECT class, COUNT(*) FROM models WHERE realization = 0 GROUP BY class")[1]
     alone = run.rows("SELECT COUNT(*) FROM interviews WHERE interviewed IS NULL")[1][0][0]
     return {
         "update rules": list(dict.fromkeys(rule["name"] for rule in meta["rules"])),

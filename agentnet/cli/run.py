@@ -242,7 +242,8 @@ def check(
     found = asyncio.run(_estimate(prepared))
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
-        print_json({"backend": answering.name, "model": answering.model_name, **_costs(found, price)})
+        name, model_name = who_answers(prepared, answering)
+        print_json({"backend": name, "model": model_name, **_costs(found, price)})
     else:
         _print_check(prepared, answering, found, price)
 

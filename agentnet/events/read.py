@@ -44,7 +44,7 @@ _DIGESTED = (
     """,
     """
     SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
-    FROM events ORDER BY 1, 2, 3, 4, 5, 6
+    FROM events WHERE kind NOT IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
     """,
     """
     SELECT realization, step, n_exposed, n_asked, n_decisions, n_yes, n_missing, n_engaged
@@ -55,7 +55,7 @@ _DIGESTED = (
     "SELECT realization, model, class, taught FROM models ORDER BY 1, 2",
     "SELECT realization, step, model, interviewed, n_candidates FROM interviews ORDER BY 1, 2, 3",
     """
-    SELECT realization, kind, step, agent, source, repeat, context, text
+    SELECT realization, kind, step, agent, source, repeat, temperature, missing, context, text
     FROM events LEFT JOIN replies USING (reply)
     WHERE kind IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
     """,

@@ -100,7 +100,7 @@ TABLES: dict[str, str] = {
         reply INTEGER REFERENCES replies,
         prompt_tokens INTEGER,             -- over all asks
         completion_tokens INTEGER,         -- over all asks
-        asks INTEGER NOT NULL,             -- 1, or more after unusable replies
+        asks INTEGER NOT NULL,             -- 1, more after unusable replies, 0 if an answer was reused
         attempts INTEGER NOT NULL,         -- calls made, retries included
         cached INTEGER NOT NULL,
         latency_s REAL NOT NULL,

@@ -1,6 +1,6 @@
 """What an experiment file subclasses: the design of a run."""
 
-from agentnet.experiment.base import Experiment
+from agentnet.experiment.base import Condition, Experiment
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
 from agentnet.experiment.interviews import InterviewExperiment
 from agentnet.experiment.load import Source, check_family
@@ -8,6 +8,7 @@ from agentnet.experiment.news import NewsExperiment
 
 __all__ = [
     "CascadeExperiment",
+    "Condition",
     "Experiment",
     "InterviewExperiment",
     "NewsExperiment",

@@ -164,28 +164,35 @@ def _own(said: Any, model_name: str, latency_s: float) -> Answer:  # noqa: ANN40
     """Make the answer of what a model said by itself."""
     if not isinstance(said, Reply) or len(said.texts) != 1:
         raise PluginError(f"the update rule gave {said!r:.80} for an answer; it gives a Reply of one text")
+    missing: str | None = None
+    troubles: tuple[Trouble, ...] = ()
+    if said.finish or said.troubles or not said.texts[0].strip():
+        said, missing, troubles = _not_quite(said)
+    return Answer(
+        None,
+        missing,
+        said.texts[0],
+        "",
+        said.model or model_name,
+        said.fingerprint,
+        said.prompt_tokens,
+        said.completion_tokens,
+        1,
+        0,
+        said.cached,
+        latency_s,
+        troubles,
+    )
+
+
+def _not_quite(said: Reply) -> tuple[Reply, str | None, tuple[Trouble, ...]]:
+    """Look at a reply that did not simply stop, or is blank: what is missing, and what went wrong."""
     reply = without_cut(said)
     text, missing = reply.texts[0], _ENDS.get(reply.finish[0]) if reply.finish else None
     if missing is None and not text.strip():
         missing = "empty"
     troubles: tuple[Trouble, ...] = tuple((kind, "", None) for kind in reply.troubles)
-    if missing is not None:
-        troubles += ((missing, "", text),)
-    return Answer(
-        None,
-        missing,
-        text,
-        "",
-        reply.model or model_name,
-        reply.fingerprint,
-        reply.prompt_tokens,
-        reply.completion_tokens,
-        1,
-        0,
-        reply.cached,
-        latency_s,
-        troubles,
-    )
+    return reply, missing, troubles if missing is None else (*troubles, (missing, "", text))
 
 
 def _lost(error: BackendError, latency_s: float) -> Answer:

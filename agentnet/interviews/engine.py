@@ -102,6 +102,7 @@ class Interviews:
         self._n_models = len(rules.classes)
         self._answers: list[list[str | None]] = []
         self._asked: list[int] = []
+        self._made: dict[str, dict[tuple[int, int], Prompted]] = {"evaluation": {}, "interview": {}}
 
     async def play(self) -> tuple[str, int]:
         """Play it to its end.
@@ -218,7 +219,7 @@ class Interviews:
         return await self._journal.hear(asking, judge_answer)
 
     def _prompted(self, kind: str, agents: list[int], repeats: list[int]) -> list[Prompted]:
-        made: dict[tuple[int, int], Prompted] = {}
+        made = self._made[kind]
         for key in zip(agents, repeats, strict=True):
             if key not in made:
                 model, number = key

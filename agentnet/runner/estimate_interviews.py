@@ -6,6 +6,7 @@ Who may interview whom says how many questions are asked, so the count is exact 
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,7 +113,7 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
         prompts,
         "answers are counted from who may interview whom; tokens in are estimated from "
         f"{_STEPS_TRIED} steps on the mock backend, tokens out are a bound",
-        tuple(dict.fromkeys(note for count in counts for note in count.notes)),
+        _where([count.notes for count in counts]),
     )
 
 
@@ -144,15 +145,25 @@ def _notes(steps: Sequence[Candidates], n_models: int) -> list[str]:
     return [f"model {model} {what}" for what, models in never for model in models]
 
 
+def _where(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Say of each note in how many conditions it holds, if not in all."""
+    count = Counter(note for of_condition in notes for note in of_condition)
+    return tuple(
+        note if n == len(notes) else f"{note} (in {n} of {len(notes)} conditions)"
+        for note, n in count.items()
+    )
+
+
 async def _try_prompts(prepared: Prepared) -> tuple[float, dict[str, Messages]]:
-    """Play the first steps of one realization on the mock; give tokens an answer and a prompt of each kind."""
+    """Play the first steps on the mock; give tokens an answer takes, and a prompt of each kind."""
     with tempfile.TemporaryDirectory() as folder:
         first = prepared.experiments[0]
+        short = first.under({**first.overrides, "steps": _STEPS_TRIED})
         trial = replace(
             prepared,
             folder=Path(folder) / "trial",
             plan=prepared.plan[:1],
-            experiments=(first.under({**first.overrides, "steps": _STEPS_TRIED}), *prepared.experiments[1:]),
+            experiments=(short, *prepared.experiments[1:]),
             settings=prepared.settings.model_copy(
                 update={"backend": BackendSettings(), "log": LogSettings(parquet=False)}
             ),

@@ -24,8 +24,9 @@ from agentnet.journal import Journal, Tally, Temperature
 from agentnet.sampler import Pool, Sampler
 from agentnet.streams import Streams
 
-_AUTOMATIC = {"mock": "stand_in"}
-_OTHERWISE = "memory"
+_MOCK = "mock"
+_MOCK_LABEL = "mock: the answers repeat what models were told, and come from no language model"
+_WITH_MOCK, _OTHERWISE = "stand_in", "memory"
 _MODELS = "models"
 
 
@@ -52,16 +53,21 @@ class Company:
         questions: All questions, by number.
         casts: One for each condition.
         embedder: Embeds answers where a topology or an update rule wants it.
+        backend: Name of the run's backend.
     """
 
     questions: tuple[Question, ...]
     casts: tuple[Cast, ...]
     embedder: Embedder
+    backend: str
 
     @property
     def label(self) -> str:
         """What results have to be called; ``""`` if a real language model answers throughout."""
-        return "; ".join(dict.fromkeys(cast.rule.label for cast in self.casts if cast.rule.label))
+        labels = [cast.rule.label for cast in self.casts]
+        if self.asks_backend and self.backend == _MOCK:
+            labels.append(_MOCK_LABEL)
+        return "; ".join(dict.fromkeys(filter(None, labels)))
 
     @property
     def asks_backend(self) -> bool:
@@ -92,7 +98,7 @@ class Company:
 
 def rule_name(experiment: InterviewExperiment, settings: Settings) -> str:
     """Name the update rule of `experiment`: what it says, or what suits the backend."""
-    return experiment.update or _AUTOMATIC.get(settings.backend.name, _OTHERWISE)
+    return experiment.update or (_WITH_MOCK if settings.backend.name == _MOCK else _OTHERWISE)
 
 
 def gather_company(
@@ -135,7 +141,7 @@ def gather_company(
         casts.append(Cast(made[key], evaluation, experiment.choose_bank(questions, evaluation)))
         _taught(experiment, questions, evaluation, Streams(settings.seed), 0)
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
-    return Company(questions, tuple(casts), CachedEmbedder(embedder))
+    return Company(questions, tuple(casts), CachedEmbedder(embedder), settings.backend.name)
 
 
 def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -> None:

@@ -37,6 +37,9 @@ _RAMBLES, _REFUSES, _FAILS, _SOUND = range(4)
 # An instance forgets token counts and repertoires beyond so many, which costs only time.
 _REMEMBERED = 4096
 
+_REPEATS = frozenset({"evaluation", "interview"})
+_IGNORANCE = "I do not know."
+
 _Fact = str | int | None
 _Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None]
 """What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema."""
@@ -73,6 +76,8 @@ class MockBackend:
     - ``kind`` "reason" in the metadata: a rationale, for the decision that the conversation's last assistant
       message holds (for the law's own decision, where it holds none).
     - ``rationale`` "inline" in the metadata: ``{"share": true, "reason": "..."}``.
+    - ``kind`` "evaluation" or "interview" in the metadata: what the conversation's assistant said last, at
+      temperature 0, else one of its turns by the sample's word; without any turn, that it does not know.
     - else "Yes" or "No".
 
     The metadata's ``profile`` is a bit string such as "01101"; its ``severity`` is 0 or 1, and -1 (unknown)
@@ -150,6 +155,8 @@ class MockBackend:
             await asyncio.sleep(self._latency_s(request.seed))
         messages, _, n, max_tokens, answers, schema, wants_logprobs, seed, _, metadata = request
         fact = metadata.get
+        if fact("kind") in _REPEATS:
+            return self._repeat(request)
         question = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"), answers, schema)
         repertoire = self._repertoires.get(question) or self._learn(question)
         thresholds, said, logprobs, explains = repertoire
@@ -165,6 +172,18 @@ class MockBackend:
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to give back."""
+
+    def _repeat(self, request: Request) -> Reply:
+        """Answer a question of a bank by something that the conversation holds."""
+        said = [content for role, content in request.messages if role == "assistant"] or [_IGNORANCE]
+        words = [mix(request.seed, i) for i in range(request.n)]
+        chosen = [said[-1] if request.temperature == 0.0 else said[word % len(said)] for word in words]
+        kept = request.max_tokens * _CHARACTERS_PER_TOKEN
+        finish = tuple("stop" if len(text) <= kept else "length" for text in chosen)
+        texts = tuple(text[:kept] for text in chosen)
+        n_tokens = sum(map(_tokens, texts))
+        ended = () if set(finish) == {"stop"} else finish
+        return Reply(texts, self._count(request.messages), n_tokens, self.model_name, ended)
 
     def _learn(self, question: _Question) -> _Repertoire:
         """Prepare for a kind of question that has not come yet."""

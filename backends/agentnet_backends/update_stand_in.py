@@ -116,7 +116,7 @@ class Lexicon:
     Attributes:
         words: The words they know.
         number: Row of each question, by its id.
-        features: phi of each question, shape ``(n_questions, n_features + 1 + n_topics)``.
+        features: phi of each question, shape ``(n_questions, 1 + n_topics + n_features)``.
         thresholds: u of each question and word, shape ``(n_questions, n_words)``.
     """
 
@@ -190,7 +190,7 @@ class StandInRule:
 
 
 class StandInModels:
-    """The responders of one realization: weights of shape ``(n_models, n_features + 1 + n_topics, n_words)``."""
+    """The responders of one realization: weights of shape ``(n_models, 1 + n_topics + n_features, n_words)``."""
 
     def __init__(self, options: StandInOptions, lexicon: Lexicon, n_models: int) -> None:
         self._options = options

@@ -1,0 +1,290 @@
+"""What interacting models answered: read from a run's event log, and embedded, a step at a time.
+
+Models say the same again and again, so every distinct text is embedded once. The array of embedded answers of
+a realization, E of shape (n_steps, n_models, n_questions, dim), is never held whole unless it is asked for:
+`Embedded.load` makes the block of a step as often as the functions of `agentnet.analysis.perspectives` like.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.errors import InputError, UserError
+from agentnet.events import Run
+
+Codes = NDArray[np.int32]
+Block = NDArray[np.float32]
+
+MISSING = -1
+"""The code of an answer that is missing."""
+
+_TEXTS_AT_ONCE = 10_000
+_IN_MEMORY_BYTES = 512 * 2**20
+
+_EVALUATIONS = """
+SELECT step, agent, repeat, missing, text FROM events LEFT JOIN replies USING (reply)
+WHERE realization = ? AND kind = 'evaluation' ORDER BY step, agent, repeat
+"""
+_REALIZATIONS = """
+SELECT realization, repeat, condition, status FROM realizations ORDER BY realization
+"""
+
+
+class TextEmbedder(Protocol):
+    """What is wanted of an embedder: `agentnet.embedder.CachedEmbedder` is one."""
+
+    @property
+    def name(self) -> str:
+        """Whatever decides the vectors."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, shape ``(n_texts, dim)``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of one realization's models to the evaluation set.
+
+    Attributes:
+        realization: Its number.
+        repeat: Number of the repetition: realizations of equal number share chance across conditions.
+        condition: The overrides of its condition.
+        classes: Class of each model.
+        questions: Identifiers of the questions that are kept, in order.
+        topics: Their topics.
+        codes: Which text each model answered to each question at each step, shape ``(n_steps, n_models,
+            n_questions)``; step 0 first.
+        texts: The distinct texts.
+        left_out: Identifier -> why: questions of which an answer is missing. They are left out at all steps,
+            for a missing answer is no answer.
+        finished: Whether the realization is; else the steps are those that are complete so far.
+        label: What the results have to be called; ``""`` if a language model answered.
+    """
+
+    realization: int
+    repeat: int
+    condition: Mapping[str, Any]
+    classes: tuple[str, ...]
+    questions: tuple[str, ...]
+    topics: tuple[str, ...]
+    codes: Codes
+    texts: tuple[str, ...]
+    left_out: Mapping[str, str]
+    finished: bool
+    label: str
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps, step 0 included."""
+        return int(self.codes.shape[0])
+
+    def text(self, step: int, model: int, question: int) -> str:
+        """Give what `model` answered to the `question`-th question after `step`."""
+        return self.texts[int(self.codes[step, model, question])]
+
+
+def realizations_of(run: Run) -> list[tuple[int, int, dict[str, Any], bool]]:
+    """List the realizations of a run of interacting models: number, repeat, condition, whether finished.
+
+    Raises:
+        UserError: Its models do not interview each other.
+    """
+    if "interviews" not in run.meta:
+        raise UserError(
+            f"{run.folder} is a run of {run.meta['experiment']['class_name']}, in which no models interview "
+            "each other: it has no perspectives"
+        )
+    return [
+        (number, repeat, json.loads(condition), status == "finished")
+        for number, repeat, condition, status in run.rows(_REALIZATIONS)[1]
+    ]
+
+
+def read_answers(run: Run, realization: int) -> Answers:
+    """Read the answers of one realization to the evaluation set.
+
+    Raises:
+        UserError: There is no such realization, or no models interview each other.
+        InputError: No step is complete, or an answer is missing to every question.
+    """
+    known = {row[0]: row for row in realizations_of(run)}
+    if realization not in known:
+        raise UserError(f"{run.folder} holds no realization {realization}; table realizations lists them")
+    _, repeat, condition, finished = known[realization]
+    classes = _classes(run, realization)
+    codes, texts, asked, missing = _codes(run, realization, len(classes))
+    left_out = {asked[place][0]: why for place, why in missing.items()}
+    kept = [place for place in range(len(asked)) if place not in missing]
+    if not kept:
+        raise InputError(
+            f"realization {realization}: an answer is missing to each of the {len(asked)} questions "
+            f"({', '.join(sorted(set(missing.values())))}): nothing can be compared; see table troubles"
+        )
+    return Answers(
+        realization,
+        repeat,
+        condition,
+        classes,
+        tuple(asked[place][0] for place in kept),
+        tuple(asked[place][1] for place in kept),
+        codes[:, :, kept],
+        texts,
+        left_out,
+        finished,
+        str(run.meta.get("label", "")),
+    )
+
+
+def _classes(run: Run, realization: int) -> tuple[str, ...]:
+    query = "SELECT class FROM models WHERE realization = ? ORDER BY model"
+    return tuple(name for (name,) in run.rows(query, (realization,))[1])
+
+
+def _codes(
+    run: Run, realization: int, n_models: int
+) -> tuple[Codes, tuple[str, ...], list[tuple[str, str]], dict[int, str]]:
+    """Number the texts; return codes, texts, (id, topic) of each question, and where answers are missing."""
+    rows = run.rows(_EVALUATIONS, (realization,))[1]
+    numbers = sorted({number for _, _, number, _, _ in rows})
+    of_step = n_models * len(numbers)
+    n_steps = _complete_steps(rows, of_step)
+    if not n_steps:
+        raise InputError(
+            f"realization {realization}: not even the evaluation at step 0 is complete; resume the run"
+        )
+    texts: dict[str, int] = {}
+    codes = np.empty(n_steps * of_step, dtype=np.int32)
+    missing: dict[int, str] = {}
+    for place, (_, _, _, why, text) in enumerate(rows[: n_steps * of_step]):
+        if why is None:
+            codes[place] = texts.setdefault(text, len(texts))
+        else:
+            codes[place] = MISSING
+            missing.setdefault(place % len(numbers), why)
+    facts = dict(run.rows("SELECT question, id || char(10) || topic FROM questions")[1])
+    asked = [(name, topic) for name, _, topic in (facts[number].partition("\n") for number in numbers)]
+    return codes.reshape(n_steps, n_models, len(numbers)), tuple(texts), asked, missing
+
+
+def _complete_steps(rows: Sequence[tuple[Any, ...]], of_step: int) -> int:
+    """Count the steps, from 0 on, whose evaluation is complete."""
+    n_steps = 0
+    while rows[n_steps * of_step : (n_steps + 1) * of_step] and (
+        len(rows) >= (n_steps + 1) * of_step and rows[(n_steps + 1) * of_step - 1][0] == n_steps
+    ):
+        n_steps += 1
+    return n_steps
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Answers and their vectors.
+
+    Attributes:
+        answers: The answers.
+        embedder: Name of the embedder.
+        vectors: Of the distinct texts of all realizations that were embedded together, ``(n_texts, dim)``.
+        rows: Row of `vectors` of each of the answers' own texts.
+    """
+
+    answers: Answers
+    embedder: str
+    vectors: NDArray[np.float32]
+    rows: NDArray[np.intp]
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps, step 0 included."""
+        return self.answers.n_steps
+
+    def load(self, step: int) -> Block:
+        """Make the block of a step: embedded answers, shape ``(n_models, n_questions, dim)``."""
+        block: Block = self.vectors[self.rows[self.answers.codes[step]]]
+        return block
+
+    def array(self) -> NDArray[np.float32]:
+        """Make all of E, shape ``(n_steps, n_models, n_questions, dim)``; mind the memory."""
+        return np.stack([self.load(step) for step in range(self.n_steps)])
+
+
+async def embed_answers(
+    run: Run,
+    embedder: TextEmbedder,
+    realizations: Iterable[int] | None = None,
+    *,
+    other_embedder: bool = False,
+) -> list[Embedded]:
+    """Read and embed the answers of several realizations, every distinct text once.
+
+    Vectors of more than 512 MiB are kept in a temporary file.
+
+    Args:
+        run: The run.
+        embedder: From texts to vectors; closed by the caller.
+        realizations: Which; all that are finished unless given.
+        other_embedder: Whether the vectors may be of another dimension than those that the run itself used
+            for its topologies and memories.
+
+    Raises:
+        UserError: No models interview each other in it, or no realization is finished.
+        InputError: The embedder has another dimension than the run's, or the answers cannot be used.
+        BackendError: The embedder failed.
+    """
+    if realizations is None:
+        realizations = [number for number, *_, finished in realizations_of(run) if finished]
+        if not realizations:
+            raise UserError(f"{run.folder}: no realization is finished yet; resume the run, or name them")
+    if not other_embedder:
+        check_dimension(run, embedder)
+    read = [read_answers(run, number) for number in realizations]
+    places: dict[str, int] = {}
+    rows = [
+        np.array([places.setdefault(text, len(places)) for text in answers.texts], dtype=np.intp)
+        for answers in read
+    ]
+    vectors = await _vectors(list(places), embedder)
+    return [Embedded(answers, embedder.name, vectors, own) for answers, own in zip(read, rows, strict=True)]
+
+
+def check_dimension(run: Run, embedder: TextEmbedder) -> None:
+    """Make sure that `embedder` gives vectors as long as those that the run itself used.
+
+    Raises:
+        InputError: It does not.
+    """
+    used = run.meta["interviews"]["embedder"]
+    if used["dim"] != embedder.dim:
+        raise InputError(
+            f"embedder {embedder.name} gives {embedder.dim} dimensions, but {run.folder} was played with "
+            f"{used['name']} of {used['dim']}, in which its models were near or far; take that one, or say "
+            "that another is meant (other_embedder)",
+            field="embedder",
+        )
+
+
+async def _vectors(texts: Sequence[str], embedder: TextEmbedder) -> NDArray[np.float32]:
+    shape = (len(texts), embedder.dim)
+    vectors: NDArray[np.float32]
+    if 4 * shape[0] * shape[1] <= _IN_MEMORY_BYTES:
+        vectors = np.empty(shape, dtype=np.float32)
+    else:
+        with tempfile.TemporaryFile() as file:
+            vectors = np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        some = texts[start : start + _TEXTS_AT_ONCE]
+        vectors[start : start + len(some)] = await embedder.embed(some)
+    return vectors
