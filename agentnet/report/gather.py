@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -22,6 +21,7 @@ from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.report.drawings import Drawing, Material, draw
 from agentnet.report.log_facts import LogFacts, read_facts, realizations_of
+from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 
 Progress = Callable[[str], None]
@@ -29,7 +29,6 @@ Progress = Callable[[str], None]
 N_DECISIONS: Final = 300
 """Decisions that a report shows of each run, at most."""
 
-_FIELD: Final = re.compile(r"\bfield '\w+': ")
 _N_RESAMPLES: Final = 200
 _AGENTS: Final = 20_000_000
 """Agents of all inferred cascades of a law."""
@@ -255,16 +254,6 @@ def _groups(tables: RatioTables, options: Options) -> tuple[ProfileGroups | None
     except InputError as error:
         return None, without_field(str(error))
     return found, ""
-
-
-def without_field(reason: str) -> str:
-    """Leave out the name of an argument, which says nothing to readers of a report.
-
-    Examples:
-        >>> without_field("field 'n_yes': all decisions are yes")
-        'all decisions are yes'
-    """
-    return _FIELD.sub("", reason)
 
 
 def _by_severity(tables: RatioTables) -> ResponseRatios:

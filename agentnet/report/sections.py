@@ -10,10 +10,11 @@ from agentnet.report.browse import browser
 from agentnet.report.checklists import GUIDE_LLM_SOURCE, ODD_SOURCE, checklist_table, guide_llm, odd
 from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html
-from agentnet.report.gather import CascadePart, Part, RatioPart, Report, without_field
+from agentnet.report.gather import CascadePart, Part, RatioPart, Report
 from agentnet.report.html import Html, tag
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
+from agentnet.report.reasons import without_field
 from agentnet.report.tables import Table
 from agentnet.report.words import citations, methods, summary
 
