@@ -59,6 +59,16 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Decisions to browse, at most.",
 )
+@click.option(
+    "--embedder", default="hash", show_default=True, help="Embedder of interacting models' answers: hash, minilm, ..."
+)
+@click.option(
+    "--embedder-option",
+    "embedder_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the embedder (model=...). Repeatable.",
+)
 @click.option("--no-figures", is_flag=True, help="Draw no figures, which takes most of the time.")
 @click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -76,6 +86,8 @@ def report(
     level: float,
     seed: int,
     n_decisions: int,
+    embedder: str,
+    embedder_options: tuple[str, ...],
     no_figures: bool,
     restricted_texts: bool,
     as_json: bool,
@@ -86,7 +98,7 @@ def report(
     """Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.
 
     RUN is a run folder, its name, or 'last': a run of cascades, a run of response ratios, which gives the
-    groups of profiles, or several of them. Works on runs that are still played.
+    groups of profiles, a run of interacting models, or several of them. Works on runs that are still played.
 
     \b
       agentnet report last
@@ -110,6 +122,7 @@ def report(
         n_decisions=n_decisions,
         figures=not no_figures,
         restricted_texts=restricted_texts,
+        make_embedder=partial(make_embedder, embedder, given(embedder_options), environ),
     )
 
     def say(what: str) -> None:

@@ -14,7 +14,7 @@ from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.parameters import MissingBounds, Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report import paper
-from agentnet.report.gather import without_field
+from agentnet.report.reasons import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agentnet.report.figures.words import counted, listed
-from agentnet.report.gather import CascadePart, Part
+from agentnet.report.gather import CascadePart, RatioPart
+
+Part = CascadePart | RatioPart
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words, when
 from agentnet.report.tables import Table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +18,13 @@ from agentnet.analysis.ratios import N_PROFILES, PROFILES, ResponseRatios, YesCo
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run
-from agentnet.report.drawings import Drawing, Material, draw
+from agentnet.report.drawings import Drawing, Material, draw, rendered
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_compute import How, MakeEmbedder, interview_part
+from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.log_facts import LogFacts, read_facts, realizations_of
 from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
@@ -50,6 +55,8 @@ class Options:
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
         figures: Whether figures are drawn, which takes most of the time.
+        make_embedder: Makes the embedder of interacting models' answers; None for ``hash``. It is closed after
+            each run.
     """
 
     laws: Sequence[str] = LAWS
@@ -63,6 +70,7 @@ class Options:
     n_decisions: int = N_DECISIONS
     restricted_texts: bool = False
     figures: bool = True
+    make_embedder: MakeEmbedder | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +131,7 @@ class CascadePart:
         return found
 
 
-Part = CascadePart | RatioPart
+Part = CascadePart | RatioPart | InterviewPart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,7 +139,7 @@ class Report:
     """Everything that a report says, before it is laid out.
 
     Attributes:
-        parts: Cascades by run and condition, then response ratios.
+        parts: Cascades by run and condition, then response ratios, then interacting models by run.
         drawings: The figures of each part; none for ratios whose figures stand with their cascades.
         options: How it was made.
     """
@@ -147,7 +155,8 @@ def make_report(
     """Read runs and compute everything that their report says.
 
     Args:
-        runs: Runs of cascades, of response ratios, or both. Ratios go with the cascades of the same model.
+        runs: Runs of cascades, of response ratios, of interacting models, or several of them. Ratios go with
+            the cascades of the same model.
         options: How it is made.
         progress: Called with a few words before each piece of work.
 
@@ -166,7 +175,11 @@ def make_report(
         if facts.family == "cascade"
         for condition in range(facts.n_conditions)
     ]
-    parts: tuple[Part, ...] = (*cascades, *ratios)
+    how = _how(options)
+    interviews = [
+        interview_part(run, facts, how, say) for run, facts in read if facts.family == "interview"
+    ]
+    parts: tuple[Part, ...] = (*cascades, *ratios, *interviews)
     with_cascades = {id(part.ratio) for part in cascades}
     drawings = [() if id(part) in with_cascades else _drawn(part, options, say) for part in parts]
     return Report(parts, tuple(drawings), options)
@@ -176,6 +189,8 @@ def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:
     if not options.figures:
         return ()
     say(f"drawing the figures of {part.facts.run}")
+    if isinstance(part, InterviewPart):
+        return rendered(interview_sketches(part))
     return draw(_material(part, options))
 
 
@@ -359,7 +374,17 @@ def _pairing_notes(part: CascadePart) -> list[str]:
     return found
 
 
-def _material(part: Part, options: Options) -> Material:
+def _how(options: Options) -> How:
+    return How(
+        make_embedder=options.make_embedder or partial(make_embedder, "hash", {}),
+        level=options.level,
+        n_bootstrap=options.n_bootstrap,
+        seed=options.seed,
+        n_answers=options.n_decisions,
+    )
+
+
+def _material(part: CascadePart | RatioPart, options: Options) -> Material:
     if isinstance(part, RatioPart):
         return Material(
             ratios=part.tables, ratio_groups=part.groups, severity_clusters=options.severity_clusters

@@ -12,6 +12,8 @@ from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html
 from agentnet.report.gather import CascadePart, Part, RatioPart, Report
 from agentnet.report.html import Html, tag
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_sections import interview_blocks, interview_tables
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
 from agentnet.report.reasons import without_field
@@ -77,8 +79,11 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
 
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
-    """Name parts for files and ids: ``cascades`` and ``ratios``, with numbers where there are several."""
-    kinds = ["cascades" if isinstance(part, CascadePart) else "ratios" for part in parts]
+    """Name parts for files and ids: ``cascades``, ``ratios`` and ``interviews``, with numbers where there are several."""
+    kinds = [
+        "cascades" if isinstance(part, CascadePart) else "ratios" if isinstance(part, RatioPart) else "interviews"
+        for part in parts
+    ]
     return tuple(
         kind if kinds.count(kind) == 1 else f"{kind}{kinds[: i + 1].count(kind)}"
         for i, kind in enumerate(kinds)
@@ -87,6 +92,9 @@ def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
 
 def title_of(part: Part) -> str:
     """Name a part for people."""
+    if isinstance(part, InterviewPart):
+        label = f" ({part.label})" if part.label else ""
+        return f"Interacting models: {part.facts.run}{label}"
     if isinstance(part, RatioPart):
         return f"Response ratios: {part.facts.run}"
     overrides = part.facts.meta["experiment"]["conditions"][part.condition]
@@ -111,12 +119,37 @@ def _with_prefix(of: Contents) -> Contents:
 def _laid_out(
     part: Part, drawings: tuple[Drawing, ...], report: Report, *, prefix: str, first: bool
 ) -> tuple[Iterator[Section], list[Table]]:
+    if isinstance(part, InterviewPart):
+        return _of_interviews(part, drawings, report, prefix), interview_tables(part)
     more = (
         _more_of_cascades(part) if isinstance(part, CascadePart) else [ratio_tables.items_table(part.ratios)]
     )
     if part.sample.decisions:
         more.append(log_tables.decisions_table(part.sample))
     return _sections(part, drawings, report, prefix, first=first), more
+
+
+def _of_interviews(
+    part: InterviewPart, drawings: tuple[Drawing, ...], report: Report, prefix: str
+) -> Iterator[Section]:
+    yield Section("summary", "Summary", (_paragraph(summary(part, report.options.level), "lead"), *_listed(part)))
+    yield from _figures(drawings, report, prefix)
+    for anchor, title, blocks in interview_blocks(part):
+        yield Section(anchor, title, tuple(blocks))
+    yield Section("methods", "Methods paragraph", (_paragraph(methods(part)), _cite(part.facts)))
+
+
+def _listed(part: Part) -> Iterator[Block]:
+    found = _notes(dict.fromkeys(part.notes))
+    if found is not None:
+        yield found
+
+
+def _figures(drawings: tuple[Drawing, ...], report: Report, prefix: str) -> Iterator[Section]:
+    if drawings:
+        yield Section("figures", "Figures", tuple(figure_html(each, prefix) for each in drawings))
+    elif not report.options.figures:
+        yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
 
 
 def _more_of_cascades(part: CascadePart) -> list[Table]:
@@ -127,13 +160,10 @@ def _more_of_cascades(part: CascadePart) -> list[Table]:
 
 
 def _sections(
-    part: Part, drawings: tuple[Drawing, ...], report: Report, prefix: str, *, first: bool
+    part: CascadePart | RatioPart, drawings: tuple[Drawing, ...], report: Report, prefix: str, *, first: bool
 ) -> Iterator[Section]:
     yield Section("summary", "Summary", tuple(_summary(part, report)))
-    if drawings:
-        yield Section("figures", "Figures", tuple(figure_html(each, prefix) for each in drawings))
-    elif not report.options.figures:
-        yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
+    yield from _figures(drawings, report, prefix)
     if isinstance(part, CascadePart):
         yield Section("laws", "Laws and their parameters", tuple(_laws(part)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(part)))
@@ -166,7 +196,7 @@ def _notes(notes: Iterable[str]) -> Html | None:
     return tag("ul", items) if items else None
 
 
-def _summary(part: Part, report: Report) -> Iterator[Block]:
+def _summary(part: CascadePart | RatioPart, report: Report) -> Iterator[Block]:
     yield _paragraph(summary(part, report.options.level), "lead")
     notes = list(part.notes)
     if isinstance(part, CascadePart):
@@ -224,7 +254,7 @@ def _ratios(part: RatioPart) -> Iterator[Block]:
     yield absent(part.why_no_groups) if part.groups is None else ratio_tables.groups_table(part.groups)
 
 
-def _severity(part: Part, report: Report) -> Iterator[Block]:
+def _severity(part: CascadePart | RatioPart, report: Report) -> Iterator[Block]:
     clusters = report.options.severity_clusters
     labels = part.facts.meta["settings"].get("news", {}).get("severity")
     yield _paragraph(
@@ -259,7 +289,7 @@ def _missing(facts: LogFacts) -> Iterator[Block]:
     yield log_tables.incidents_table(facts)
 
 
-def _design(part: Part, *, first: bool) -> Iterator[Block]:
+def _design(part: CascadePart | RatioPart, *, first: bool) -> Iterator[Block]:
     facts = part.facts
     yield _paragraph(
         f"Experiment {facts.experiment}, run seed {facts.meta['seed']}, status {facts.meta['status']}."
@@ -275,7 +305,7 @@ def _design(part: Part, *, first: bool) -> Iterator[Block]:
         )
 
 
-def _prompts(part: Part) -> Iterator[Block]:
+def _prompts(part: CascadePart | RatioPart) -> Iterator[Block]:
     meta = part.facts.meta
     for number, (texts, hash_) in enumerate(zip(meta["prompts"], meta["prompts_hash"], strict=True)):
         if number and texts == meta["prompts"][0]:
@@ -308,7 +338,7 @@ def _cite(facts: LogFacts) -> Html:
     return tag("div", _paragraph("To cite:"), tag("ul", [tag("li", each) for each in citations(facts)]))
 
 
-def _checklists(part: Part) -> Iterator[Block]:
+def _checklists(part: CascadePart | RatioPart) -> Iterator[Block]:
     yield checklist_table(
         "guide_llm", "GUIDE-LLM: studies with language models", guide_llm(part), GUIDE_LLM_SOURCE
     )
