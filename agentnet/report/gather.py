@@ -176,9 +176,7 @@ def make_report(
         for condition in range(facts.n_conditions)
     ]
     how = _how(options)
-    interviews = [
-        interview_part(run, facts, how, say) for run, facts in read if facts.family == "interview"
-    ]
+    interviews = [interview_part(run, facts, how, say) for run, facts in read if facts.family == "interview"]
     parts: tuple[Part, ...] = (*cascades, *ratios, *interviews)
     with_cascades = {id(part.ratio) for part in cascades}
     drawings = [() if id(part) in with_cascades else _drawn(part, options, say) for part in parts]

@@ -282,9 +282,7 @@ def _axis_parts(embedded: Embedded, played: Played, groups: list[list[int]], n_s
 
 def _gap_parts(embedded: Embedded, groups: list[list[int]], n_steps: int) -> Array:
     """Compute each prompt's part of the squared gap by prompt, ``(n_steps, n_prompts)``."""
-    parts = [
-        perspectives.prompt_gaps(embedded.load(step), groups[0], groups[1]) for step in range(n_steps)
-    ]
+    parts = [perspectives.prompt_gaps(embedded.load(step), groups[0], groups[1]) for step in range(n_steps)]
     return np.stack(parts) / len(embedded.answers.questions)
 
 

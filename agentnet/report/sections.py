@@ -81,7 +81,11 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
     """Name parts for files and ids: ``cascades``, ``ratios`` and ``interviews``, with numbers where there are several."""
     kinds = [
-        "cascades" if isinstance(part, CascadePart) else "ratios" if isinstance(part, RatioPart) else "interviews"
+        "cascades"
+        if isinstance(part, CascadePart)
+        else "ratios"
+        if isinstance(part, RatioPart)
+        else "interviews"
         for part in parts
     ]
     return tuple(
@@ -132,7 +136,9 @@ def _laid_out(
 def _of_interviews(
     part: InterviewPart, drawings: tuple[Drawing, ...], report: Report, prefix: str
 ) -> Iterator[Section]:
-    yield Section("summary", "Summary", (_paragraph(summary(part, report.options.level), "lead"), *_listed(part)))
+    yield Section(
+        "summary", "Summary", (_paragraph(summary(part, report.options.level), "lead"), *_listed(part))
+    )
     yield from _figures(drawings, report, prefix)
     for anchor, title, blocks in interview_blocks(part):
         yield Section(anchor, title, tuple(blocks))

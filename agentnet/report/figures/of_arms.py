@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 MOST_ARMS: Final = 16
 """Arms that a figure shows; more would be unreadable."""
 
-NO_ARMS: Final = (
-    "no realization of the run has a complete evaluation of its models yet: play it on (agentnet run --resume)"
-)
+NO_ARMS: Final = "no realization of the run has a complete evaluation of its models yet: play it on (agentnet run --resume)"
 
 _LINES: Final = ("-", "--", ":", "-.")
 _COLUMNS: Final = 4
@@ -58,7 +56,9 @@ def number_of(part: InterviewPart, alone: str) -> str:
     return "5" if 1 in sizes else "6"
 
 
-def panels(part: InterviewPart, arms: Sequence[Arm], *, sharey: bool, height: float = 2.6) -> tuple[Figure, list[Axes]]:
+def panels(
+    part: InterviewPart, arms: Sequence[Arm], *, sharey: bool, height: float = 2.6
+) -> tuple[Figure, list[Axes]]:
     """Make a figure with a panel for each arm, titled, and labelled as what it is."""
     n_columns = min(_COLUMNS, len(arms))
     n_rows = -(-len(arms) // n_columns)

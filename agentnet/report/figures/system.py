@@ -182,7 +182,11 @@ def _cluster_words(arms: list[Arm]) -> Iterator[str]:
     for arm in arms:
         number, alike = n_clusters(arm), agreement(arm)
         half = len(number) // 2
-        stable = f"; mean ARI in the second half {spelled(float(alike[half:].mean()))}" if alike[half:].size else ""
+        stable = (
+            f"; mean ARI in the second half {spelled(float(alike[half:].mean()))}"
+            if alike[half:].size
+            else ""
+        )
         yield (
             f"{cleaned(arm.name)}: {spelled(float(number[0]), 1)} clusters at step 0, "
             f"{spelled(float(number[-1]), 1)} at step {len(number) - 1}{stable}"
@@ -209,7 +213,15 @@ def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
     if reading is not None and reading.alarm is not None and reading.changed is not None:
         axes.axvline(reading.alarm + 1, color=VERMILION, label="alarm")
         axes.axvline(reading.changed + 1, color=BLACK, linestyle=":", label="estimated change")
-        axes.text(0.98, 0.95, reading.direction or "", transform=axes.transAxes, ha="right", va="top", fontsize=SMALL)
+        axes.text(
+            0.98,
+            0.95,
+            reading.direction or "",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=SMALL,
+        )
     steps_along(axes, len(curve))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("step")

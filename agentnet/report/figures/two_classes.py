@@ -104,8 +104,10 @@ def _draw(axes: Axes, series: Series, *, has_interval: bool) -> None:
 
 def _caption(part: InterviewPart, arms: list[Arm], which: Which) -> Iterator[str]:
     repeats = sorted({len(arm.played) for arm in arms})
-    yield f"Mean over {listed(map(str, repeats))} repeats of each arm" if repeats != [1] else (
-        "Every arm was played once: it cannot be said how repeats differ"
+    yield (
+        f"Mean over {listed(map(str, repeats))} repeats of each arm"
+        if repeats != [1]
+        else ("Every arm was played once: it cannot be said how repeats differ")
     )
     if any(which(arm).has_interval for arm in arms):
         over = dict.fromkeys(_over(which(arm)) for arm in arms if which(arm).has_interval)
