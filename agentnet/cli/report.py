@@ -144,7 +144,7 @@ def report(
 
 
 def _maker(name: str, options: dict[str, object], runs: Path) -> MakeEmbedder:
-    """Say how the embedder is made: anew for each run; what takes longer than hashing is remembered on disk."""
+    """Say how the embedder is made, anew for each run; what takes longer than hashing is kept on disk."""
     from agentnet.embedder import CachedEmbedder, make_embedder
 
     def complain(words: str) -> None:

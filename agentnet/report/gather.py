@@ -55,8 +55,8 @@ class Options:
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
         figures: Whether figures are drawn, which takes most of the time.
-        make_embedder: Makes the embedder of interacting models' answers; None for ``hash``. It is closed after
-            each run.
+        make_embedder: Makes the embedder of interacting models' answers; None for ``hash``. It is closed
+            after each run.
     """
 
     laws: Sequence[str] = LAWS

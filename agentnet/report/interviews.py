@@ -1,4 +1,4 @@
-"""What a report says of interacting models, before it is laid out: values alone, made by `interviews_compute`."""
+"""What a report says of interacting models, before it is laid out; made by `interviews_compute`."""
 
 from __future__ import annotations
 

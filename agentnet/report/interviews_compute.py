@@ -251,7 +251,7 @@ def _tests(embedded: Embedded, seed: int) -> tuple[ChangeTest, ...]:
 def _of_two_classes(
     embedded: Sequence[Embedded], played: Sequence[Played], how: How
 ) -> tuple[Measured, Measured]:
-    """Measure how far two classes are apart: relative to the start along the first axis, and in full space."""
+    """Measure how far two classes are apart: relative to the start along one axis, and in full space."""
     classes = embedded[0].answers.classes
     names = list(dict.fromkeys(classes))
     if len(names) != 2:
@@ -334,7 +334,8 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
         series = arm.ratio.series
         if series is not None and arm.ratio.has_interval and not series.clear_start:
             found.append(
-                f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization, which is "
+                f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization, which "
+                "is "
                 "relative to it, may be anything; look at the gap"
             )
     return found

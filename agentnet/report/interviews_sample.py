@@ -1,4 +1,4 @@
-"""A sample of answers to browse: all models, steps and questions have the same chance, missing answers come first."""
+"""A sample of answers to browse: all have the same chance, but for missing ones, which come first."""
 
 from __future__ import annotations
 

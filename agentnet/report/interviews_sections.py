@@ -58,8 +58,8 @@ def _missing(part: InterviewPart) -> Iterator[Block]:
             found.columns,
             found.rows,
             (
-                "A missing or empty answer in an interview teaches nothing. A question to which an answer is missing "
-                "in an evaluation is left out at all steps of its arm.",
+                "A missing or empty answer in an interview teaches nothing.",
+                "A question to which an answer is missing in an evaluation is left out of its whole arm.",
             ),
         )
     for arm in part.arms:
@@ -77,7 +77,8 @@ def _answers(part: InterviewPart) -> Iterator[Block]:
         return
     yield tag(
         "p",
-        f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then a sample "
+        f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then "
+        "a sample "
         f"in which all others have the same chance (seed {part.seed}).",
     )
     yield tables.answers_table(part).without_empty_columns()

@@ -181,8 +181,8 @@ def tests_table(part: InterviewPart) -> Table | None:
                 for (arm, model, test), p in zip(tests, adjusted, strict=True)
             ),
             notes=(
-                "A permutation test of a change that answers to different questions share, in the first repeat of "
-                "each arm. Where answers are greedy, any difference is a change already.",
+                "A permutation test of a change that answers share, in the first repeat of each arm.",
+                "Where answers are greedy, any difference is a change already.",
             ),
         ),
     )

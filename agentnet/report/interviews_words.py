@@ -1,4 +1,4 @@
-"""Interacting models in sentences: a summary and a methods paragraph, which say first what results are to be called."""
+"""Interacting models in sentences; they say first what results have to be called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from agentnet.report.interviews import Arm, InterviewPart
 from agentnet.report.log_tables import in_words
 
 HELM: Final = (
-    "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting language "
+    "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
+    "language "
     "models, arXiv:2406.11938"
 )
 
@@ -88,22 +89,29 @@ def _methods(part: InterviewPart) -> Iterator[str]:
     n_arms = facts.n_conditions
     of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
     yield (
-        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of them at "
-        f"random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the answers; all "
-        f"answers of a step came from the states at its start; {counted(int(design['repeats']), 'realization')}"
+        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of "
+        "them at "
+        f"random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
+        "answers; all "
+        "answers of a step came from the states at its start; "
+        f"{counted(int(design['repeats']), 'realization')}"
         f"{of_arms}"
     )
     yield from _rules(part)
     sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
     yield (
         f"After each step all models answered an evaluation set of {listed(map(str, sizes))} questions at "
-        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and perspectives "
-        "found by classical multidimensional scaling of the Frobenius distances between all models at all steps of "
+        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
+        "perspectives "
+        "found by classical multidimensional scaling of the Frobenius distances between all models at all "
+        "steps of "
         "a realization"
     )
     yield (
-        "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; the "
-        "iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile bootstraps "
+        "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
+        "the "
+        "iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
+        "bootstraps "
         f"({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
     )
 
@@ -120,7 +128,7 @@ def _classes(design: Mapping[str, Any]) -> str:
 def _rules(part: InterviewPart) -> Iterator[str]:
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
-    found = {}
+    found: dict[str, None] = {}
     for design, rule in zip(designs, rules, strict=True):
         options = in_words(design["update_options"].get(rule["name"], {}))
         found[f"{rule['name']} of {rule['model_name']}{f' ({options})' if options else ''}"] = None

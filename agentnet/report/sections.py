@@ -79,7 +79,7 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
 
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
-    """Name parts for files and ids: ``cascades``, ``ratios`` and ``interviews``, with numbers where there are several."""
+    """Name parts for files and ids: ``cascades``, ``ratios``, ``interviews``, numbered if several."""
     kinds = [
         "cascades"
         if isinstance(part, CascadePart)

@@ -1,4 +1,4 @@
-"""What figures of interacting models share: a panel for each arm, looks of arms and classes, words for labels."""
+"""What figures of interacting models share: panels of arms, looks of arms and classes, labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COLUMNS: Final = 4
 
 
 def look_of(place: int) -> Look:
-    """Give the look of the `place`-th arm or class: colour and marker, and the line style, tell them apart."""
+    """Give the look of the `place`-th arm or class: colour, marker and line style."""
     line = _LINES[(place + place // len(PALETTE)) % len(_LINES)]
     return Look(PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)], line)
 

@@ -1,4 +1,4 @@
-"""Perspectives of models: their places at the start and the end (figure 2), and over time (figures 3, 5, 6)."""
+"""Perspectives of models: at the start and the end (figure 2), and over time (figures 3, 5, 6)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def _draw_space(axes: Axes, arm: Arm) -> None:
 
 def _space_caption() -> Iterator[str]:
     yield (
-        "Figure 2 of Helm et al. (2024) for this run: the first two dimensions of the classical scaling of all "
+        "Figure 2 of Helm et al. (2024) for this run: the first two dimensions of the classical scaling of "
+        "all "
         "models at all steps of the first repeat of each arm"
     )
     yield "Open marks are models at step 0, filled ones at the last step"
@@ -146,7 +147,8 @@ def _paths_caption(part: InterviewPart) -> Iterator[str]:
     )
     yield "Thin lines are models, thick ones with marks the means of classes"
     yield (
-        "Every arm is scaled by itself: its sign is a convention, and heights in different panels are not on the "
+        "Every arm is scaled by itself: its sign is a convention, and heights in different panels are not "
+        "on the "
         "same axis"
     )
 

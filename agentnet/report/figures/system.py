@@ -1,4 +1,4 @@
-"""The system as a whole: iso-mirror (figure 3, right), clusters (figure 4), and a control chart of its moves."""
+"""The system as a whole: iso-mirror (figure 3, right), clusters (figure 4), control chart of moves."""
 
 from __future__ import annotations
 
@@ -125,7 +125,8 @@ def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
 
 def _mirror_caption(part: InterviewPart) -> Iterator[str]:
     yield (
-        "Figure 3 (right) of Helm et al. (2024) for this run: one curve for the moves of all models, in the first "
+        "Figure 3 (right) of Helm et al. (2024) for this run: one curve for the moves of all models, in "
+        "the first "
         "repeat of each arm (Athreya et al. 2022), from their 2-d perspectives: distances of steps by the "
         "spectral norm, classical scaling to two dimensions, ISOMAP to a line"
     )
@@ -141,8 +142,10 @@ def _mirror_words(arms: list[Arm]) -> Iterator[str]:
         curve = mirror.curve
         half = curve[len(curve) // 2 :]
         yield (
-            f"{cleaned(arm.name)}: from {spelled(float(curve[0]))} at step 0 to {spelled(float(curve[-1]))} at "
-            f"step {len(curve) - 1}; in the second half of the steps it stays between {spelled(float(half.min()))} "
+            f"{cleaned(arm.name)}: from {spelled(float(curve[0]))} at step 0 to "
+            f"{spelled(float(curve[-1]))} at "
+            f"step {len(curve) - 1}; in the second half of the steps it stays between "
+            f"{spelled(float(half.min()))} "
             f"and {spelled(float(half.max()))}"
         )
 
@@ -167,13 +170,16 @@ def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
     over = f", mean over {most} repeats" if most > 1 else ""
     yield (
         "Figure 4 of Helm et al. (2024) for this run: clusters of 1-d perspectives at each step by Gaussian "
-        f"mixtures and the Bayesian information criterion (above), and the adjusted Rand index of labels with "
+        "mixtures and the Bayesian information criterion (above), and the adjusted Rand index of labels "
+        "with "
         f"those of the step before (below){over}"
     )
     models = max((len(arm.classes) for arm in arms), default=0)
     yield (
-        "With few models the criterion finds clusters that are not there: mixtures share one covariance with a "
-        f"least variance, and there are at most {max(2, models // 5)} clusters of {counted(models, 'model')}; of "
+        "With few models the criterion finds clusters that are not there: mixtures share one covariance "
+        "with a "
+        f"least variance, and there are at most {max(2, models // 5)} clusters of "
+        f"{counted(models, 'model')}; of "
         "points from one Gaussian, 18% of sets of 10 and 9% of sets of 25 are still divided"
     )
 
@@ -236,7 +242,8 @@ def _chart_caption(part: InterviewPart) -> Iterator[str]:
     if chart is not None:
         yield (
             "A cumulative sum of sequential ranks raises an alarm with a chance of at most "
-            f"{percent(chart.false_alarm)} in {chart.horizon} moves, if moves after the first {chart.warm_up} "
+            f"{percent(chart.false_alarm)} in {chart.horizon} moves, if moves after the first "
+            f"{chart.warm_up} "
             "come independently from one distribution"
         )
     yield "Models that settle slowly, or a memory of the last step, are a change to it as well"
@@ -249,6 +256,7 @@ def _chart_words(part: InterviewPart) -> Iterator[str]:
             yield f"{cleaned(arm.name)}: no alarm"
             continue
         yield (
-            f"{cleaned(arm.name)}: an alarm at step {reading.alarm + 1}, moves went {reading.direction}, from "
+            f"{cleaned(arm.name)}: an alarm at step {reading.alarm + 1}, moves went {reading.direction}, "
+            "from "
             f"about step {reading.changed + 1} on"
         )

@@ -1,4 +1,4 @@
-"""How far two classes of models are apart: the paper's polarization (figures 5 and 6), and the gap beside it."""
+"""How far two classes of models are apart: polarization (figures 5 and 6), and the gap beside it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def gap_sketch(part: InterviewPart) -> Sketch:
         "Squared gap between two classes, in the full space",
         lambda arm: arm.gap,
         (
-            "Squared distance by prompt of the classes' means in the embedder's own space, without the bias that "
+            "Squared distance by prompt of the classes' means in the embedder's own space, without the "
+            "bias that "
             "comes from few models (a class of one stands for itself); below 0 now and then; not in the paper"
         ),
     )
@@ -112,7 +113,8 @@ def _caption(part: InterviewPart, arms: list[Arm], which: Which) -> Iterator[str
     if any(which(arm).has_interval for arm in arms):
         over = dict.fromkeys(_over(which(arm)) for arm in arms if which(arm).has_interval)
         yield (
-            f"Bands are {part.level:.0%} percentile intervals at each step for itself, by {part.n_bootstrap:,} "
+            f"Bands are {part.level:.0%} percentile intervals at each step for itself, by "
+            f"{part.n_bootstrap:,} "
             f"draws of {listed(over)}"
         )
     yield from dict.fromkeys(which(arm).note for arm in arms if which(arm).note)
