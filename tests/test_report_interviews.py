@@ -315,7 +315,7 @@ def test_cascade_runs_beside_keep_their_own_part(run: Run, play: Callable[..., R
     series = both.parts[1]
     assert isinstance(series, InterviewPart)
     assert series.arms[0].ratio.note == "no interval was asked for (0 bootstrap draws)"
-    assert "no interval was asked for" in ratio_of_classes_sketch(series).caption
+    assert "No interval was asked for" in ratio_of_classes_sketch(series).caption
 
 
 # What cannot be said.

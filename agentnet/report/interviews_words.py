@@ -63,8 +63,10 @@ def _of_arm(arm: Arm) -> Iterator[str]:
             continue
         interval = ""
         if measured.has_interval:
-            interval = f" ({series.level:.0%} interval {spelled(float(series.low[-1]))} to {spelled(float(series.high[-1]))})"
-        yield f"{arm.name}: {what} {spelled(float(series.value[-1]))}{interval} at step {len(series.value) - 1}"
+            low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
+            interval = f" ({series.level:.0%} interval {low} to {high})"
+        value, step = spelled(float(series.value[-1])), len(series.value) - 1
+        yield f"{arm.name}: {what} {value}{interval} at step {step}"
     if arm.played and arm.ratio.series is None:
         first = arm.played[0]
         if first.clusters is not None:
@@ -85,7 +87,8 @@ def _methods(part: InterviewPart) -> Iterator[str]:
         "We simulated interacting language models after Helm et al. (2024) with agentnet "
         f"{facts.meta['versions'].get('agentnet', '')}"
     )
-    yield f"There were {_classes(design)}; each was taught {counted(int(design['n_taught']), 'question')} at the start"
+    taught = counted(int(design["n_taught"]), "question")
+    yield f"There were {_classes(design)}; each was taught {taught} at the start"
     n_arms = facts.n_conditions
     of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
     yield (

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 MOST_ARMS: Final = 16
 """Arms that a figure shows; more would be unreadable."""
 
-NO_ARMS: Final = "no realization of the run has a complete evaluation of its models yet: play it on (agentnet run --resume)"
+NO_ARMS: Final = (
+    "no realization of the run has a complete evaluation of its models yet: play it on "
+    "(agentnet run --resume)"
+)
 
 _LINES: Final = ("-", "--", ":", "-.")
 _COLUMNS: Final = 4

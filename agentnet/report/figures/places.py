@@ -162,4 +162,5 @@ def _paths_words(part: InterviewPart) -> Iterator[str]:
             f"{spelled(float(line[-1, arm.members(name)].mean()))} at step {first.n_steps - 1}"
             for name in arm.class_names
         )
-        yield f"{cleaned(arm.name)}: {means}; the dimension expresses {percent(first.explained[0])} of distances"
+        share = percent(first.explained[0])
+        yield f"{cleaned(arm.name)}: {means}; the dimension expresses {share} of distances"

@@ -130,7 +130,8 @@ def _mirror_caption(part: InterviewPart) -> Iterator[str]:
         "repeat of each arm (Athreya et al. 2022), from their 2-d perspectives: distances of steps by the "
         "spectral norm, classical scaling to two dimensions, ISOMAP to a line"
     )
-    yield "Every arm has its own axis; the first value is at most 0. Where a curve stays level, the system rests"
+    yield "Every arm has its own axis; the first value is at most 0"
+    yield "Where a curve stays level, the system rests"
     if len(shown_arms(part)) == 1:
         yield "The run has one arm: there is no other to compare it with"
 
