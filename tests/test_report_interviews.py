@@ -27,8 +27,7 @@ from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
-from agentnet.report.interviews import Arm, InterviewPart, Measured
-from agentnet.report.interviews_compute import arm_names
+from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
 from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_tables import holm
 from agentnet.report.write import files_of
@@ -268,7 +267,7 @@ def test_questions_and_answers_are_text_and_no_markup(report: Report, part: Inte
 
 
 def test_answers_to_browse_are_those_of_the_log_and_drawn_by_the_seed(run: Run, part: InterviewPart) -> None:
-    query = "SELECT text FROM answers WHERE realization = ? AND kind = ? AND step = ? AND model = ?"
+    query = "SELECT answer FROM answers WHERE realization = ? AND kind = ? AND step = ? AND model = ?"
     for each in part.answers:
         key = (each.realization, each.kind, each.step, each.model)
         assert (each.text,) in run.rows(query, key)[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading, Series
 from agentnet.report.log_facts import LogFacts
+from agentnet.report.log_tables import in_words
 
 Array = NDArray[np.float64]
 
@@ -173,3 +174,23 @@ class InterviewPart:
         """Name the update rule of an arm."""
         rules = self.facts.meta["interviews"]["rules"]
         return str(rules[arm.condition]["name"])
+
+
+def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name conditions by the overrides in which they differ.
+
+    Examples:
+        >>> arm_names([{"steps": 9, "targets": 0, "attack_every": 2}, {"steps": 9}])
+        ('targets 0, attack every 2', 'as designed')
+    """
+    first = dict(conditions[0])
+    shared = {key for key in first if all(key in each and each[key] == first[key] for each in conditions)}
+    return tuple(
+        ", ".join(
+            f"{key.replace('_', ' ')} {in_words(value)}"
+            for key, value in overrides.items()
+            if key not in shared
+        )
+        or "as designed"
+        for overrides in conditions
+    )

@@ -15,10 +15,9 @@ from agentnet.analysis.interviews import Embedded, TextEmbedder, embed_answers, 
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
-from agentnet.report.interviews import Arm, InterviewPart, Measured, Played
+from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_tables import in_words
 from agentnet.report.reasons import without_field
 
 Array = NDArray[np.float64]
@@ -29,7 +28,6 @@ N_DIMS: Final = 2
 """Dimensions of perspectives that figures and iso-mirror use."""
 
 _WARM_UP_SHARE: Final = 5
-_NOT_IN_NAMES: Final = ("conditions",)
 
 
 class ClosableEmbedder(TextEmbedder, Protocol):
@@ -144,24 +142,6 @@ def _by_condition(facts: LogFacts, embedded: Sequence[Embedded]) -> dict[int, li
     for each in embedded:
         found.setdefault(conditions.index(dict(each.answers.condition)), []).append(each)
     return dict(sorted(found.items()))
-
-
-def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Name conditions by their overrides.
-
-    Examples:
-        >>> arm_names([{"targets": 0, "attack_every": 2}, {}])
-        ('targets 0, attack every 2', 'as designed')
-    """
-    return tuple(
-        ", ".join(
-            f"{key.replace('_', ' ')} {in_words(value)}"
-            for key, value in overrides.items()
-            if key not in _NOT_IN_NAMES
-        )
-        or "as designed"
-        for overrides in conditions
-    )
 
 
 def _arm(

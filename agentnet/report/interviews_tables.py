@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from agentnet.report.interviews import Arm, InterviewPart, Measured
+from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
 from agentnet.report.log_tables import in_words
 from agentnet.report.tables import Cell, Interval, Table
 
@@ -26,19 +26,14 @@ def labelled(part: InterviewPart, table: Table) -> Table:
 def arms_table(part: InterviewPart) -> Table:
     """List the arms: who hears whom, and what models are."""
     designs, meta = part.facts.meta["experiment"]["design"], part.facts.meta["interviews"]
+    names = arm_names(part.facts.meta["experiment"]["conditions"])
     rows: list[tuple[Cell, ...]] = []
     for number, (design, rule) in enumerate(zip(designs, meta["rules"], strict=True)):
         arm = next((each for each in part.arms if each.condition == number), None)
         rows.append(
             (
                 number,
-                in_words(
-                    {
-                        k: v
-                        for k, v in part.facts.meta["experiment"]["conditions"][number].items()
-                        if k != "conditions"
-                    }
-                ),
+                names[number],
                 in_words(design["models"]),
                 in_words(design["topology"]),
                 rule["name"],
