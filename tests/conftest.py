@@ -20,8 +20,7 @@ from agentnet.cli import main
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.events import EventLog, Run, create_log
 from agentnet.experiment import Experiment, Source
-from agentnet.runner import Prepared, Runner, create
-from agentnet.runner.prepare import make_plan
+from agentnet.runner import Prepared, Runner, assemble, create
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -100,10 +99,7 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
             engine=EngineSettings(**engine),
             log=LogSettings(parquet=False, **(log or {})),
         )
-        items = tuple(experiments[0].choose_news(seed))
-        prompts = tuple(experiment.load_prompts() for experiment in experiments)
-        plan = make_plan(experiments, len(items))
-        prepared = Prepared(folder, settings, experiments, prompts, items, plan)
+        prepared = assemble(experiments, settings, folder)
         create(prepared, Source(Path("made_by_a_test.py"), ""), backend="test", model_name="test-1")
         return prepared
 

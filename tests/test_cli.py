@@ -28,8 +28,9 @@ def test_a_run_ends_finished_with_its_counts_and_digest(command, small):
     assert result["realizations"] == 4
     assert result["decisions"] == run.rows("SELECT COUNT(*) FROM decisions")[1][0][0]
     assert result["digest"] == run.digest()
-    assert sorted(path.name for path in Path("a/parquet").glob("*"))[:2] == [
+    assert sorted(path.name for path in Path("a/parquet").glob("*"))[:3] == [
         "agents.parquet",
+        "answers.parquet",
         "decisions.parquet",
     ]
     assert [path.name for path in Path("a").glob("events*")] == ["events.sqlite"]
@@ -146,8 +147,9 @@ def test_export_writes_graphs_that_networkx_reads(command, small):
 
 def test_backends_says_what_is_installed_and_what_it_needs(command):
     rows = {(row["kind"], row["name"]): row for row in json.loads(command("backends", "--json").out)}
-    assert rows["mock"]["needs"] == "nothing"
-    assert rows["mock"]["from"].startswith("agentnet ")
+    assert rows["backend", "mock"]["needs"] == "nothing"
+    assert rows["backend", "mock"]["from"].startswith("agentnet ")
+    assert {("embedder", "hash"), ("update rule", "stand_in"), ("update rule", "memory")} <= rows.keys()
     assert "mock" in command("backends").out
 
 

@@ -173,9 +173,10 @@ class InterviewExperiment(Experiment):
 
     def _with_rule_options(self, overrides: Mapping[str, object]) -> dict[str, object]:
         """Move overrides that are named like an update rule to the rule's options."""
-        rules = set(installed_updates()) - set(self._design_types())
-        kept = {name: value for name, value in overrides.items() if name not in rules}
-        given = {name: value for name, value in overrides.items() if name in rules}
+        unknown = overrides.keys() - self._design_types().keys()
+        rules = set(installed_updates()) if unknown else set()
+        given = {name: overrides[name] for name in sorted(unknown & rules)}
+        kept = {name: value for name, value in overrides.items() if name not in given}
         if not given:
             return kept
         options = dict(kept.get("update_options", self.update_options))  # type: ignore[call-overload]

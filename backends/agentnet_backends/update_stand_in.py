@@ -190,7 +190,7 @@ class StandInRule:
 
 
 class StandInModels:
-    """The responders of one realization: weights of shape ``(n_models, 1 + n_topics + n_features, n_words)``."""
+    """The responders of a realization: weights of shape ``(n_models, 1 + n_topics + n_features, n_words)``."""
 
     def __init__(self, options: StandInOptions, lexicon: Lexicon, n_models: int) -> None:
         self._options = options
