@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -401,3 +404,66 @@ def test_arms_are_named_by_what_sets_them_apart() -> None:
         "a b 1, 2",
         "as designed",
     )
+
+
+def changed(run: Run, folder: Path, *statements: str) -> Run:
+    """Copy a run, with a changed event log."""
+    shutil.copytree(run.folder, folder)
+    with closing(sqlite3.connect(folder / run.path.name)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return Run(folder)
+
+
+def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: Run, tmp_path: Path) -> None:
+    broken = changed(
+        run,
+        tmp_path / "broken",
+        "UPDATE events SET missing = 'refused', reply = NULL WHERE kind = 'evaluation' AND realization = 0 "
+        "AND step = 1 AND agent = 0 AND repeat = (SELECT MIN(repeat) FROM events WHERE kind = 'evaluation')",
+        "DELETE FROM events WHERE realization = 2",
+        "DELETE FROM events WHERE realization = 3 AND step > 2",
+        "UPDATE realizations SET status = 'running' WHERE realization > 1",
+    )
+    options = Options(figures=False, n_bootstrap=20, make_embedder=lambda: make_embedder("hash", {"dim": 64}))
+    report = make_report([broken], options)
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    first, second = part.arms
+    assert list(first.left_out.values()) == ["refused"]
+    assert first.n_questions == 5
+    assert second.n_questions == 6
+    assert [each.n_steps for each in second.played] == [3]
+    assert part.answers[0].missing == "refused"
+    page = page_of(report)
+    for said in (
+        "realization 2: not even the evaluation at step 0 is complete",
+        "Realization 3 is not finished: its complete steps are used",
+        "left out at all steps, as an answer is missing: 1 question.",
+        "(refused).",
+        "teaches nothing",
+        "The run itself measured how near its models are by hash",
+    ):
+        assert said.lower() in page.lower()
+    with house_style():
+        assert "Up to 1 question of an arm" in space_sketch(part).caption
+    assert second.ratio.note.startswith("with one repeat")
+
+
+def test_many_arms_are_drawn_in_part_and_it_is_said(part: InterviewPart) -> None:
+    many = replace(part, arms=part.arms * 9)
+    with house_style():
+        sketch = mirror_sketch(many)
+    assert "The first 16 arms are drawn; 2 more stand in the tables" in sketch.caption
+
+
+def test_one_question_of_one_repeat_gives_no_interval(tmp_path: Path) -> None:
+    design = SMALL | {"evaluation_topics": ("left",), "n_evaluation": 1, "n_questions": 1, "n_taught": 2}
+    report = make_report([played(tmp_path, Own(**design))], Options(figures=False, n_decisions=0))
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    assert part.arms[0].gap.note == "one repeat and one question give no interval"
+    assert not part.arms[0].gap.has_interval
+    page = page_of(report)
+    assert "tests of changes: they take" in page
+    assert "no answer was to be shown" in page

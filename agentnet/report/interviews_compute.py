@@ -15,6 +15,7 @@ from agentnet.analysis.interviews import Embedded, TextEmbedder, embed_answers, 
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
+from agentnet.report.figures.words import counted
 from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
@@ -308,8 +309,8 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
     for arm in arms:
         if arm.left_out:
             found.append(
-                f"{arm.name}: {len(arm.left_out)} questions are left out at all steps, as an answer to each "
-                "is missing"
+                f"{arm.name}: left out at all steps, as an answer is missing: "
+                f"{counted(len(arm.left_out), 'question')}"
             )
         series = arm.ratio.series
         if series is not None and arm.ratio.has_interval and not series.clear_start:
