@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "shelf": {"errors"},
     "embedder": {"errors", "streams", "plugins", "shelf"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
-    "report": {"errors", "streams", "events", "analysis"},
+    "report": {"errors", "streams", "events", "analysis", "embedder"},
     "config": {"errors"},
     "events": {"errors"},
     "sampler": {"errors", "streams", "backend", "prompts"},

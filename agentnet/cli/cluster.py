@@ -108,7 +108,7 @@ def _items(source: str | None) -> Sequence[NewsItem]:
 async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence[str]) -> Vectors:
     from agentnet.embedder import CachedEmbedder, make_embedder
 
-    inner = make_embedder(name, _given(options), secrets_environ(Path.cwd(), os.environ))
+    inner = make_embedder(name, given_options(options), secrets_environ(Path.cwd(), os.environ))
 
     def complain(words: str) -> None:
         click.echo(f"warning: {words}", err=True)
@@ -120,7 +120,12 @@ async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence
         await embedder.aclose()
 
 
-def _given(options: Sequence[str]) -> dict[str, object]:
+def given_options(options: Sequence[str]) -> dict[str, object]:
+    """Read the options of an embedder.
+
+    Raises:
+        ConfigurationError: One is not KEY=VALUE.
+    """
     found: dict[str, object] = {}
     for option in options:
         key, equals, value = option.partition("=")

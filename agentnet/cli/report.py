@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from agentnet.cli.cluster import given_options
 from agentnet.cli.common import find_run, load, print_json, setting_options
+from agentnet.config import secrets_environ
 from agentnet.errors import InputError
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
+    from agentnet.report.interviews_compute import MakeEmbedder
 
 _FILE = click.Path(path_type=Path)
 
@@ -59,6 +63,19 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Decisions to browse, at most.",
 )
+@click.option(
+    "--embedder",
+    default="hash",
+    show_default=True,
+    help="Embedder of interacting models' answers: hash, minilm, ...",
+)
+@click.option(
+    "-E",
+    "embedder_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the embedder (model=...). Repeatable.",
+)
 @click.option("--no-figures", is_flag=True, help="Draw no figures, which takes most of the time.")
 @click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -76,6 +93,8 @@ def report(
     level: float,
     seed: int,
     n_decisions: int,
+    embedder: str,
+    embedder_options: tuple[str, ...],
     no_figures: bool,
     restricted_texts: bool,
     as_json: bool,
@@ -86,7 +105,7 @@ def report(
     """Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.
 
     RUN is a run folder, its name, or 'last': a run of cascades, a run of response ratios, which gives the
-    groups of profiles, or several of them. Works on runs that are still played.
+    groups of profiles, a run of interacting models, or several of them. Works on runs that are still played.
 
     \b
       agentnet report last
@@ -110,6 +129,7 @@ def report(
         n_decisions=n_decisions,
         figures=not no_figures,
         restricted_texts=restricted_texts,
+        make_embedder=_maker(embedder, given_options(embedder_options), runs),
     )
 
     def say(what: str) -> None:
@@ -121,6 +141,20 @@ def report(
         print_json(written.results)
     else:
         click.echo(str(written.page))
+
+
+def _maker(name: str, options: dict[str, object], runs: Path) -> MakeEmbedder:
+    """Say how the embedder is made, anew for each run; what takes longer than hashing is kept on disk."""
+    from agentnet.embedder import CachedEmbedder, make_embedder
+
+    def complain(words: str) -> None:
+        click.echo(f"warning: {words}", err=True)
+
+    def make() -> CachedEmbedder:
+        inner = make_embedder(name, options, secrets_environ(Path.cwd(), os.environ))
+        return CachedEmbedder(inner, None if name == "hash" else runs / ".embeddings", complain=complain)
+
+    return make
 
 
 def read_groups(path: Path) -> dict[str, int]:

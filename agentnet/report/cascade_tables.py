@@ -15,7 +15,7 @@ from agentnet.analysis.parameters import MissingBounds, Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.gather import without_field
+from agentnet.report.reasons import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from agentnet.report.figures.words import counted, listed
-from agentnet.report.gather import CascadePart, Part
+from agentnet.report.gather import CascadePart, RatioPart
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words, when
 from agentnet.report.tables import Table
 from agentnet.report.words import citations, temperature
+
+Part = CascadePart | RatioPart
 
 GUIDE_LLM_SOURCE: Final = (
     "Items: the GUIDE-LLM checklist as its site summarizes it (www.llm-checklist.com/checklist, read in "

@@ -5,7 +5,7 @@ The figures are those of Tian et al. (2026), drawn for the user's own run, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agentnet.analysis.fits import Fits
@@ -80,11 +80,21 @@ def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
     Returns:
         A drawing for each figure, also for one that cannot be drawn: it says why.
     """
+    return rendered(sketches(material), png=png)
+
+
+def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]:
+    """Render sketches as they are made, under the house style.
+
+    Args:
+        made: Makes the sketches; nothing is made before this is called.
+        png: Whether to render PNG as well, which takes half of the time.
+    """
     from agentnet.report.figures.render import house_style, rendered_png, rendered_svg
 
     found = []
     with house_style():
-        for sketch in sketches(material):
+        for sketch in made:
             figure = sketch.figure
             found.append(
                 Drawing(

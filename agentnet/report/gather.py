@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,10 +18,15 @@ from agentnet.analysis.ratios import N_PROFILES, PROFILES, ResponseRatios, YesCo
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run
-from agentnet.report.drawings import Drawing, Material, draw
+from agentnet.report.drawings import Drawing, Material, draw, rendered
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_compute import How, MakeEmbedder, interview_part
+from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.log_facts import LogFacts, read_facts, realizations_of
+from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 
 Progress = Callable[[str], None]
@@ -29,7 +34,6 @@ Progress = Callable[[str], None]
 N_DECISIONS: Final = 300
 """Decisions that a report shows of each run, at most."""
 
-_FIELD: Final = re.compile(r"\bfield '\w+': ")
 _N_RESAMPLES: Final = 200
 _AGENTS: Final = 20_000_000
 """Agents of all inferred cascades of a law."""
@@ -51,6 +55,8 @@ class Options:
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
         figures: Whether figures are drawn, which takes most of the time.
+        make_embedder: Makes the embedder of interacting models' answers; None for ``hash``. It is closed
+            after each run.
     """
 
     laws: Sequence[str] = LAWS
@@ -64,6 +70,7 @@ class Options:
     n_decisions: int = N_DECISIONS
     restricted_texts: bool = False
     figures: bool = True
+    make_embedder: MakeEmbedder | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +131,7 @@ class CascadePart:
         return found
 
 
-Part = CascadePart | RatioPart
+Part = CascadePart | RatioPart | InterviewPart
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +139,7 @@ class Report:
     """Everything that a report says, before it is laid out.
 
     Attributes:
-        parts: Cascades by run and condition, then response ratios.
+        parts: Cascades by run and condition, then response ratios, then interacting models by run.
         drawings: The figures of each part; none for ratios whose figures stand with their cascades.
         options: How it was made.
     """
@@ -148,7 +155,8 @@ def make_report(
     """Read runs and compute everything that their report says.
 
     Args:
-        runs: Runs of cascades, of response ratios, or both. Ratios go with the cascades of the same model.
+        runs: Runs of cascades, of response ratios, of interacting models, or several of them. Ratios go with
+            the cascades of the same model.
         options: How it is made.
         progress: Called with a few words before each piece of work.
 
@@ -160,12 +168,6 @@ def make_report(
     options, say = options or Options(), progress or (lambda _: None)
     _check(options)
     read = [(run, _facts(run, options, say)) for run in _each_once(runs)]
-    for _, facts in read:
-        if facts.family not in {"ratio", "cascade"}:
-            raise UserError(
-                f"{facts.run} is a run of interacting models, of which there is no report yet: read it by "
-                "agentnet.analysis.interviews and agentnet.analysis.perspectives"
-            )
     ratios = [_ratio_part(run, facts, options, say) for run, facts in read if facts.family == "ratio"]
     cascades = [
         _cascade_part(run, facts, condition, _partner(facts, ratios), options, say)
@@ -173,7 +175,9 @@ def make_report(
         if facts.family == "cascade"
         for condition in range(facts.n_conditions)
     ]
-    parts: tuple[Part, ...] = (*cascades, *ratios)
+    how = _how(options)
+    interviews = [interview_part(run, facts, how, say) for run, facts in read if facts.family == "interview"]
+    parts: tuple[Part, ...] = (*cascades, *ratios, *interviews)
     with_cascades = {id(part.ratio) for part in cascades}
     drawings = [() if id(part) in with_cascades else _drawn(part, options, say) for part in parts]
     return Report(parts, tuple(drawings), options)
@@ -183,6 +187,8 @@ def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:
     if not options.figures:
         return ()
     say(f"drawing the figures of {part.facts.run}")
+    if isinstance(part, InterviewPart):
+        return rendered(interview_sketches(part))
     return draw(_material(part, options))
 
 
@@ -261,16 +267,6 @@ def _groups(tables: RatioTables, options: Options) -> tuple[ProfileGroups | None
     except InputError as error:
         return None, without_field(str(error))
     return found, ""
-
-
-def without_field(reason: str) -> str:
-    """Leave out the name of an argument, which says nothing to readers of a report.
-
-    Examples:
-        >>> without_field("field 'n_yes': all decisions are yes")
-        'all decisions are yes'
-    """
-    return _FIELD.sub("", reason)
 
 
 def _by_severity(tables: RatioTables) -> ResponseRatios:
@@ -376,7 +372,17 @@ def _pairing_notes(part: CascadePart) -> list[str]:
     return found
 
 
-def _material(part: Part, options: Options) -> Material:
+def _how(options: Options) -> How:
+    return How(
+        make_embedder=options.make_embedder or partial(make_embedder, "hash", {}),
+        level=options.level,
+        n_bootstrap=options.n_bootstrap,
+        seed=options.seed,
+        n_answers=options.n_decisions,
+    )
+
+
+def _material(part: CascadePart | RatioPart, options: Options) -> Material:
     if isinstance(part, RatioPart):
         return Material(
             ratios=part.tables, ratio_groups=part.groups, severity_clusters=options.severity_clusters

@@ -211,7 +211,7 @@ class LogFacts:
 
     @property
     def family(self) -> str:
-        """``cascade`` or ``ratio``."""
+        """``cascade``, ``ratio`` or ``interview``."""
         return str(self.meta["experiment"]["family"])
 
     @property

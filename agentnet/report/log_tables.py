@@ -19,8 +19,14 @@ KINDS: Final = {
     "exposure": "exposures",
     "ratio": "response ratios",
     "reason": "reasons, asked for afterwards",
+    "evaluation": "evaluations",
+    "interview": "interviews",
 }
 """What kinds of questions are called."""
+
+
+_OPEN: Final = ("reason", "evaluation", "interview")
+"""Kinds that are not answered by yes or no."""
 
 
 def when(seconds: float) -> str:
@@ -38,7 +44,7 @@ def asked_table(facts: LogFacts) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in facts.asked:
         given = each.n_yes + each.n_no
-        is_open = each.kind == "reason"
+        is_open = each.kind in _OPEN
         rows.append(
             (
                 KINDS.get(each.kind, each.kind),

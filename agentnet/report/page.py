@@ -11,11 +11,14 @@ from typing import Final
 import agentnet
 from agentnet.report.gather import Report
 from agentnet.report.html import Html, tag
+from agentnet.report.interviews import InterviewPart
 from agentnet.report.log_tables import when
 from agentnet.report.sections import Block, Contents, Section
 from agentnet.report.tables import Table
 
 TITLE: Final = "News cascades among language-model agents: report"
+TITLE_OF_INTERVIEWS: Final = "Interacting language models and their perspectives: report"
+TITLE_OF_BOTH: Final = "News cascades and interacting language models: report"
 
 
 def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) -> str:
@@ -35,12 +38,26 @@ def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) 
         tag("meta", http_equiv="Content-Security-Policy", content=_policy(style)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"Report of {names}"),
+        tag("title", f"Report of {names}{_labels(report)}"),
         # A style sheet is no text to be escaped, and ours holds no end tag.
         Html(f"<style>{style}</style>"),
     )
     body = tag("body", _opening(report, made_at), _toc(parts), tag("main", map(_part, parts)))
     return f'<!DOCTYPE html>\n<html lang="en">{head.markup}{body.markup}</html>\n'
+
+
+def _heading(report: Report) -> str:
+    """Say what the page is about."""
+    n_interviews = sum(isinstance(part, InterviewPart) for part in report.parts)
+    if not n_interviews:
+        return TITLE
+    return TITLE_OF_INTERVIEWS if n_interviews == len(report.parts) else TITLE_OF_BOTH
+
+
+def _labels(report: Report) -> str:
+    """Say what results have to be called, if all parts or some have a label."""
+    labels = [part.label for part in report.parts if isinstance(part, InterviewPart) and part.label]
+    return f" ({'; '.join(dict.fromkeys(labels))})" if labels else ""
 
 
 def _policy(style: str) -> str:
@@ -55,7 +72,7 @@ def _opening(report: Report, made_at: float) -> Html:
     options, made = report.options, when(made_at)
     return tag(
         "header",
-        tag("h1", TITLE),
+        tag("h1", f"{_heading(report)}{_labels(report)}"),
         tag(
             "p",
             "Made ",

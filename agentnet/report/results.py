@@ -15,6 +15,8 @@ from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
 from agentnet.report.gather import CascadePart, Part, RatioPart, Report
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_tables import interview_results
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words, when, without_folders
 from agentnet.report.sections import part_names
@@ -86,9 +88,12 @@ def _part(part: Part, level: float) -> dict[str, Any]:
         "citations": citations(part.facts),
         "notes": part.notes,
         "log": _log(part.facts),
-        "decisions_to_browse": {"of": part.sample.n_of, "shown": part.sample.n_shown},
     }
-    return {**(_cascades(part, level) if isinstance(part, CascadePart) else _ratios(part)), **shared}
+    if isinstance(part, InterviewPart):
+        return {**interview_results(part), **shared}
+    browse = {"decisions_to_browse": {"of": part.sample.n_of, "shown": part.sample.n_shown}}
+    own = _cascades(part, level) if isinstance(part, CascadePart) else _ratios(part)
+    return {**own, **shared, **browse}
 
 
 def _cascades(part: CascadePart, level: float) -> dict[str, Any]:

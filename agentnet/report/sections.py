@@ -10,10 +10,13 @@ from agentnet.report.browse import browser
 from agentnet.report.checklists import GUIDE_LLM_SOURCE, ODD_SOURCE, checklist_table, guide_llm, odd
 from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import figure_html
-from agentnet.report.gather import CascadePart, Part, RatioPart, Report, without_field
+from agentnet.report.gather import CascadePart, Part, RatioPart, Report
 from agentnet.report.html import Html, tag
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_sections import interview_blocks, interview_tables
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
+from agentnet.report.reasons import without_field
 from agentnet.report.tables import Table
 from agentnet.report.words import citations, methods, summary
 
@@ -90,8 +93,15 @@ class _Place:
 
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
-    """Name parts for files and ids: ``cascades`` and ``ratios``, with numbers where there are several."""
-    kinds = ["cascades" if isinstance(part, CascadePart) else "ratios" for part in parts]
+    """Name parts for files and ids: ``cascades``, ``ratios``, ``interviews``, numbered if several."""
+    kinds = [
+        "cascades"
+        if isinstance(part, CascadePart)
+        else "ratios"
+        if isinstance(part, RatioPart)
+        else "interviews"
+        for part in parts
+    ]
     return tuple(
         kind if kinds.count(kind) == 1 else f"{kind}{kinds[: i + 1].count(kind)}"
         for i, kind in enumerate(kinds)
@@ -100,6 +110,9 @@ def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
 
 def title_of(part: Part) -> str:
     """Name a part for people."""
+    if isinstance(part, InterviewPart):
+        label = f" ({part.label})" if part.label else ""
+        return f"Interacting models: {part.facts.run}{label}"
     if isinstance(part, RatioPart):
         return f"Response ratios: {part.facts.run}"
     overrides = part.facts.meta["experiment"]["conditions"][part.condition]
@@ -123,6 +136,9 @@ def _with_prefix(of: Contents) -> Contents:
 
 def _more(part: Part) -> Iterator[Table]:
     """Make the tables that are too long for the page."""
+    if isinstance(part, InterviewPart):
+        yield from interview_tables(part)
+        return
     if isinstance(part, RatioPart):
         yield ratio_tables.items_table(part.ratios)
     elif part.fits is not None:
@@ -135,12 +151,40 @@ def _more(part: Part) -> Iterator[Table]:
 
 
 def _sections(part: Part, drawings: tuple[Drawing, ...], place: _Place) -> Iterator[Section]:
-    report = place.report
-    yield Section("summary", "Summary", tuple(_summary(part, report)))
+    if isinstance(part, InterviewPart):
+        yield from _of_interviews(part, drawings, place)
+    else:
+        yield from _of_decisions(part, drawings, place)
+
+
+def _of_interviews(part: InterviewPart, drawings: tuple[Drawing, ...], place: _Place) -> Iterator[Section]:
+    lead = _paragraph(summary(part, place.report.options.level), "lead")
+    yield Section("summary", "Summary", (lead, *_listed(part)))
+    yield from _figures(drawings, place)
+    for anchor, title, blocks in interview_blocks(part):
+        yield Section(anchor, title, tuple(blocks))
+    yield Section("methods", "Methods paragraph", (_paragraph(methods(part)), _cite(part.facts)))
+
+
+def _listed(part: Part) -> Iterator[Block]:
+    found = _notes(dict.fromkeys(part.notes))
+    if found is not None:
+        yield found
+
+
+def _figures(drawings: tuple[Drawing, ...], place: _Place) -> Iterator[Section]:
     if drawings:
         yield Section("figures", "Figures", tuple(figure_html(each, place.prefix) for each in drawings))
-    elif not report.options.figures:
+    elif not place.report.options.figures:
         yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
+
+
+def _of_decisions(
+    part: CascadePart | RatioPart, drawings: tuple[Drawing, ...], place: _Place
+) -> Iterator[Section]:
+    report = place.report
+    yield Section("summary", "Summary", tuple(_summary(part, report)))
+    yield from _figures(drawings, place)
     if isinstance(part, CascadePart):
         yield Section("laws", "Laws and their parameters", tuple(_laws(part)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(part)))
@@ -173,7 +217,7 @@ def _notes(notes: Iterable[str]) -> Html | None:
     return tag("ul", items) if items else None
 
 
-def _summary(part: Part, report: Report) -> Iterator[Block]:
+def _summary(part: CascadePart | RatioPart, report: Report) -> Iterator[Block]:
     yield _paragraph(summary(part, report.options.level), "lead")
     notes = list(part.notes)
     if isinstance(part, CascadePart):
@@ -231,7 +275,7 @@ def _ratios(part: RatioPart) -> Iterator[Block]:
     yield absent(part.why_no_groups) if part.groups is None else ratio_tables.groups_table(part.groups)
 
 
-def _severity(part: Part, report: Report) -> Iterator[Block]:
+def _severity(part: CascadePart | RatioPart, report: Report) -> Iterator[Block]:
     clusters = report.options.severity_clusters
     labels = part.facts.meta["settings"].get("news", {}).get("severity")
     yield _paragraph(
@@ -266,7 +310,7 @@ def _missing(facts: LogFacts) -> Iterator[Block]:
     yield log_tables.incidents_table(facts)
 
 
-def _design(part: Part, *, first: bool) -> Iterator[Block]:
+def _design(part: CascadePart | RatioPart, *, first: bool) -> Iterator[Block]:
     facts = part.facts
     yield _paragraph(
         f"Experiment {facts.experiment}, run seed {facts.meta['seed']}, status {facts.meta['status']}."
@@ -282,7 +326,7 @@ def _design(part: Part, *, first: bool) -> Iterator[Block]:
         )
 
 
-def _prompts(part: Part) -> Iterator[Block]:
+def _prompts(part: CascadePart | RatioPart) -> Iterator[Block]:
     meta = part.facts.meta
     for number, (texts, hash_) in enumerate(zip(meta["prompts"], meta["prompts_hash"], strict=True)):
         if number and texts == meta["prompts"][0]:
@@ -315,7 +359,7 @@ def _cite(facts: LogFacts) -> Html:
     return tag("div", _paragraph("To cite:"), tag("ul", [tag("li", each) for each in citations(facts)]))
 
 
-def _checklists(part: Part) -> Iterator[Block]:
+def _checklists(part: CascadePart | RatioPart) -> Iterator[Block]:
     yield checklist_table(
         "guide_llm", "GUIDE-LLM: studies with language models", guide_llm(part), GUIDE_LLM_SOURCE
     )

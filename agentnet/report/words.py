@@ -18,6 +18,8 @@ from agentnet.report import paper
 from agentnet.report.cascade_tables import fitted
 from agentnet.report.figures.words import counted, listed, percent, sentences
 from agentnet.report.gather import CascadePart, Part, RatioPart
+from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_words import HELM, interview_methods, interview_summary
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
@@ -90,6 +92,8 @@ def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] |
 
 def summary(part: Part, level: float) -> str:
     """Summarize a part in one paragraph."""
+    if isinstance(part, InterviewPart):
+        return interview_summary(part)
     said = _cascade_sentences(part, level) if isinstance(part, CascadePart) else _ratio_sentences(part)
     return sentences([*_asked(part.facts), *said])
 
@@ -219,6 +223,8 @@ def _ratio_sentences(part: RatioPart) -> Iterator[str]:
 
 def methods(part: Part) -> str:
     """Write a methods paragraph for a paper, from what the run recorded."""
+    if isinstance(part, InterviewPart):
+        return interview_methods(part)
     return sentences(_cascade_methods(part) if isinstance(part, CascadePart) else _ratio_methods(part))
 
 
@@ -342,6 +348,8 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
 
 def citations(facts: LogFacts) -> tuple[str, ...]:
     """List what to cite: the paper, and the sources of the news."""
+    if facts.family == "interview":
+        return (f"Design and figures: {HELM}.",)
     known = {
         "synthetic": "News: invented events of agentnet's synthetic sample; nothing of it happened.",
         "acled": (

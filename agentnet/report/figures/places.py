@@ -1,0 +1,166 @@
+"""Perspectives of models: at the start and the end (figure 2), and over time (figures 3, 5, 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from agentnet.report.figures.of_arms import look_of, made, number_of, panels, shown_arms
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import BLACK, legend_above, steps_along
+from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
+from agentnet.report.interviews import Arm, InterviewPart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKS: Final = 8
+
+
+def space_sketch(part: InterviewPart) -> Sketch:
+    """Draw the 2-d perspectives of all models at the first and the last step."""
+    return made(
+        part,
+        "perspective_space",
+        "2",
+        "Perspectives of all models in two dimensions",
+        caption=_space_caption(),
+        words=_space_words(part),
+        draw=lambda: _space(part),
+    )
+
+
+def paths_sketch(part: InterviewPart) -> Sketch:
+    """Draw the 1-d perspective of each model at each step, an arm in each panel."""
+    return made(
+        part,
+        "perspectives_over_time",
+        number_of(part, "3"),
+        "1-d perspective of each model over time",
+        caption=_paths_caption(part),
+        words=_paths_words(part),
+        draw=lambda: _paths(part),
+        why_not=no_movement(part),
+    )
+
+
+def no_movement(part: InterviewPart) -> str:
+    """Say why nothing can be drawn over time; empty if it can."""
+    arms = shown_arms(part)
+    if not arms or any(arm.played[0].n_steps > 1 for arm in arms):
+        return ""
+    return "only step 0 was evaluated, so nothing can have changed: play the run on"
+
+
+def _space(part: InterviewPart) -> Figure:
+    arms = shown_arms(part)
+    figure, every = panels(part, arms, sharey=False)
+    for axes, arm in zip(every, arms, strict=True):
+        _draw_space(axes, arm)
+    for axes in every:
+        axes.set_xlabel("dimension 1")
+    every[0].set_ylabel("dimension 2")
+    legend_above(figure, every)
+    return figure
+
+
+def _draw_space(axes: Axes, arm: Arm) -> None:
+    places = arm.played[0].coordinates
+    for number, name in enumerate(arm.class_names):
+        look, members = look_of(number), arm.members(name)
+        label = drawable(name, 24)
+        for step, filled in ((0, False), (-1, True)):
+            if filled and len(places) == 1:
+                continue
+            axes.plot(
+                *places[step, members].T,
+                linestyle="none",
+                marker=look.marker,
+                color=look.colour,
+                markerfacecolor=look.colour if filled else "none",
+                label=f"{label}, last step" if filled else f"{label}, step 0",
+            )
+
+
+def _space_caption() -> Iterator[str]:
+    yield (
+        "Figure 2 of Helm et al. (2024) for this run: the first two dimensions of the classical scaling of "
+        "all "
+        "models at all steps of the first repeat of each arm"
+    )
+    yield "Open marks are models at step 0, filled ones at the last step"
+    yield "Every arm is scaled by itself: directions of different panels are not the same"
+
+
+def _space_words(part: InterviewPart) -> Iterator[str]:
+    for arm in shown_arms(part):
+        first = arm.played[0]
+        one, two = first.explained
+        spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
+        yield (
+            f"{cleaned(arm.name)}, {counted(len(arm.classes), 'model')}: the two dimensions express "
+            f"{percent(one)} and {percent(two)} of all distances; the models' spread is {spelled(spread[0])} "
+            f"at step 0 and {spelled(spread[1])} at step {first.n_steps - 1}"
+        )
+
+
+def _paths(part: InterviewPart) -> Figure:
+    arms = shown_arms(part)
+    figure, every = panels(part, arms, sharey=False)
+    for axes, arm in zip(every, arms, strict=True):
+        _draw_paths(axes, arm)
+        axes.set_xlabel("step")
+    every[0].set_ylabel("1-d perspective")
+    legend_above(figure, every)
+    return figure
+
+
+def _draw_paths(axes: Axes, arm: Arm) -> None:
+    line = arm.played[0].coordinates[:, :, 0]
+    steps = np.arange(len(line))
+    for number, name in enumerate(arm.class_names):
+        look, members = look_of(number), arm.members(name)
+        for model in members:
+            axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
+        axes.plot(
+            steps,
+            line[:, members].mean(axis=1),
+            color=look.colour,
+            linestyle=look.line,
+            linewidth=2.2,
+            marker=look.marker,
+            markeredgecolor=BLACK,
+            markeredgewidth=0.5,
+            markevery=max(len(steps) // _MARKS, 1),
+            label=f"{drawable(name, 24)}: mean of {len(members)}",
+        )
+    steps_along(axes, len(line) - 1)
+
+
+def _paths_caption(part: InterviewPart) -> Iterator[str]:
+    yield (
+        f"Figure {number_of(part, '3 (left)')} of Helm et al. (2024) for this run: first coordinate of the "
+        "classical scaling of all models at all steps, in the first repeat of each arm"
+    )
+    yield "Thin lines are models, thick ones with marks the means of classes"
+    yield (
+        "Every arm is scaled by itself: its sign is a convention, and heights in different panels are not "
+        "on the "
+        "same axis"
+    )
+
+
+def _paths_words(part: InterviewPart) -> Iterator[str]:
+    for arm in shown_arms(part):
+        first = arm.played[0]
+        line = first.coordinates[:, :, 0]
+        means = "; ".join(
+            f"mean of {cleaned(name)} {spelled(float(line[0, arm.members(name)].mean()))} at step 0, "
+            f"{spelled(float(line[-1, arm.members(name)].mean()))} at step {first.n_steps - 1}"
+            for name in arm.class_names
+        )
+        share = percent(first.explained[0])
+        yield f"{cleaned(arm.name)}: {means}; the dimension expresses {share} of distances"

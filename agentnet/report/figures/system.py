@@ -1,0 +1,263 @@
+"""The system as a whole: iso-mirror (figure 3, right), clusters (figure 4), control chart of moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.report.figures.of_arms import look_of, made, mark, panels, short, shown_arms
+from agentnet.report.figures.places import no_movement
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import (
+    BLACK,
+    GREY,
+    SMALL,
+    VERMILION,
+    grid_of_axes,
+    legend_above,
+    new_figure,
+    steps_along,
+)
+from agentnet.report.figures.words import cleaned, counted, percent, spelled
+from agentnet.report.interviews import Arm, InterviewPart
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+_MARKS: Final = 8
+
+
+def mirror_sketch(part: InterviewPart) -> Sketch:
+    """Draw the iso-mirror of each arm."""
+    arms = [arm for arm in shown_arms(part) if arm.played[0].mirror is not None]
+    why_not = next((arm.played[0].why_no_mirror for arm in shown_arms(part)), "")
+    return made(
+        part,
+        "iso_mirror",
+        "3",
+        "Iso-mirror: how the system as a whole moves",
+        caption=_mirror_caption(part),
+        words=_mirror_words(arms),
+        draw=lambda: _mirrors(part, arms),
+        why_not="" if arms else why_not,
+    )
+
+
+def cluster_sketch(part: InterviewPart) -> Sketch:
+    """Draw the number of clusters and how stable they are."""
+    arms = [arm for arm in shown_arms(part) if arm.played[0].clusters is not None]
+    why_not = next((arm.played[0].why_no_clusters for arm in shown_arms(part)), "")
+    return made(
+        part,
+        "clusters",
+        "4",
+        "Number of clusters, and how labels last from step to step",
+        caption=_cluster_caption(arms),
+        words=_cluster_words(arms),
+        draw=lambda: _clusters(part, arms),
+        why_not="" if arms else why_not,
+    )
+
+
+def chart_sketch(part: InterviewPart) -> Sketch:
+    """Draw how far models move in each step, and when the chart says that this changed."""
+    return made(
+        part,
+        "control_chart",
+        "",
+        "Control chart: when the system's behaviour changed",
+        caption=_chart_caption(part),
+        words=_chart_words(part),
+        draw=lambda: _charts(part),
+        why_not=no_movement(part) or part.why_no_chart,
+    )
+
+
+def n_clusters(arm: Arm) -> Array:
+    """Average the number of clusters over repeats, shape ``(n_steps,)``; the shortest repeat counts."""
+    return _mean([each.clusters.n_clusters.astype(float) for each in arm.played if each.clusters is not None])
+
+
+def agreement(arm: Arm) -> Array:
+    """Average the agreement of labels with those of the step before over repeats, ``(n_steps - 1,)``."""
+    return _mean([each.clusters.agreement for each in arm.played if each.clusters is not None])
+
+
+def _mean(curves: list[Array]) -> Array:
+    shortest = min(len(curve) for curve in curves)
+    mean: Array = np.mean([curve[:shortest] for curve in curves], axis=0)
+    return mean
+
+
+def _line(axes: Axes, first_step: int, curve: Array, place: int, label: str) -> None:
+    look = look_of(place)
+    axes.plot(
+        np.arange(first_step, first_step + len(curve)),
+        curve,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=max(len(curve) // _MARKS, 1),
+        label=label,
+    )
+
+
+def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
+    figure = new_figure(7.2, 4.2)
+    axes = figure.add_subplot()
+    for place, arm in enumerate(arms):
+        mirror = arm.played[0].mirror
+        assert mirror is not None, "only arms with a mirror are drawn"
+        _line(axes, 0, mirror.curve, place, short(arm))
+    steps_along(axes, max(arm.played[0].n_steps for arm in arms) - 1)
+    axes.set_xlabel("step")
+    axes.set_ylabel("iso-mirror")
+    mark(figure, part)
+    legend_above(figure, [axes], n_columns=2)
+    return figure
+
+
+def _mirror_caption(part: InterviewPart) -> Iterator[str]:
+    yield (
+        "Figure 3 (right) of Helm et al. (2024) for this run: one curve for the moves of all models, in "
+        "the first "
+        "repeat of each arm (Athreya et al. 2022), from their 2-d perspectives: distances of steps by the "
+        "spectral norm, classical scaling to two dimensions, ISOMAP to a line"
+    )
+    yield "Every arm has its own axis; the first value is at most 0"
+    yield "Where a curve stays level, the system rests"
+    if len(shown_arms(part)) == 1:
+        yield "The run has one arm: there is no other to compare it with"
+
+
+def _mirror_words(arms: list[Arm]) -> Iterator[str]:
+    for arm in arms:
+        mirror = arm.played[0].mirror
+        assert mirror is not None, "only arms with a mirror are described"
+        curve = mirror.curve
+        half = curve[len(curve) // 2 :]
+        yield (
+            f"{cleaned(arm.name)}: from {spelled(float(curve[0]))} at step 0 to "
+            f"{spelled(float(curve[-1]))} at "
+            f"step {len(curve) - 1}; in the second half of the steps it stays between "
+            f"{spelled(float(half.min()))} "
+            f"and {spelled(float(half.max()))}"
+        )
+
+
+def _clusters(part: InterviewPart, arms: list[Arm]) -> Figure:
+    figure = new_figure(7.2, 5.4)
+    upper, lower = grid_of_axes(figure, 2, 1, sharex=True)
+    for place, arm in enumerate(arms):
+        _line(upper, 0, n_clusters(arm), place, short(arm))
+        _line(lower, 1, agreement(arm), place, short(arm))
+    upper.set_ylabel("number of clusters")
+    lower.set_ylabel("ARI(t, t - 1)")
+    lower.set_xlabel("step")
+    steps_along(lower, max(arm.played[0].n_steps for arm in arms) - 1)
+    mark(figure, part)
+    legend_above(figure, [upper], n_columns=2)
+    return figure
+
+
+def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
+    most = max((len(arm.played) for arm in arms), default=1)
+    over = f", mean over {most} repeats" if most > 1 else ""
+    yield (
+        "Figure 4 of Helm et al. (2024) for this run: clusters of 1-d perspectives at each step by Gaussian "
+        "mixtures and the Bayesian information criterion (above), and the adjusted Rand index of labels "
+        "with "
+        f"those of the step before (below){over}"
+    )
+    models = max((len(arm.classes) for arm in arms), default=0)
+    yield (
+        "With few models the criterion finds clusters that are not there: mixtures share one covariance "
+        "with a "
+        f"least variance, and there are at most {max(2, models // 5)} clusters of "
+        f"{counted(models, 'model')}; of "
+        "points from one Gaussian, 18% of sets of 10 and 9% of sets of 25 are still divided"
+    )
+
+
+def _cluster_words(arms: list[Arm]) -> Iterator[str]:
+    for arm in arms:
+        number, alike = n_clusters(arm), agreement(arm)
+        half = len(number) // 2
+        stable = (
+            f"; mean ARI in the second half {spelled(float(alike[half:].mean()))}"
+            if alike[half:].size
+            else ""
+        )
+        yield (
+            f"{cleaned(arm.name)}: {spelled(float(number[0]), 1)} clusters at step 0, "
+            f"{spelled(float(number[-1]), 1)} at step {len(number) - 1}{stable}"
+        )
+
+
+def _charts(part: InterviewPart) -> Figure:
+    arms = shown_arms(part)
+    figure, every = panels(part, arms, sharey=False)
+    for axes, arm in zip(every, arms, strict=True):
+        _draw_chart(axes, arm, part)
+    every[0].set_ylabel("mean squared move")
+    legend_above(figure, every)
+    return figure
+
+
+def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
+    first = arm.played[0]
+    curve = first.moved.mean(axis=1)
+    _line(axes, 1, curve, 0, "move of the mean model")
+    assert part.chart is not None, "drawn only with a chart"
+    axes.axvspan(0, part.chart.warm_up, color=GREY, alpha=0.15, linewidth=0, label="left to settle")
+    reading = first.reading
+    if reading is not None and reading.alarm is not None and reading.changed is not None:
+        axes.axvline(reading.alarm + 1, color=VERMILION, label="alarm")
+        axes.axvline(reading.changed + 1, color=BLACK, linestyle=":", label="estimated change")
+        axes.text(
+            0.98,
+            0.95,
+            reading.direction or "",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            fontsize=SMALL,
+        )
+    steps_along(axes, len(curve))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("step")
+
+
+def _chart_caption(part: InterviewPart) -> Iterator[str]:
+    yield (
+        "Mean squared distance by prompt from each model's answers to those of the step before, in the first "
+        "repeat of each arm; not in the paper"
+    )
+    chart = part.chart
+    if chart is not None:
+        yield (
+            "A cumulative sum of sequential ranks raises an alarm with a chance of at most "
+            f"{percent(chart.false_alarm)} in {chart.horizon} moves, if moves after the first "
+            f"{chart.warm_up} "
+            "come independently from one distribution"
+        )
+    yield "Models that settle slowly, or a memory of the last step, are a change to it as well"
+
+
+def _chart_words(part: InterviewPart) -> Iterator[str]:
+    for arm in shown_arms(part):
+        reading = arm.played[0].reading
+        if reading is None or reading.alarm is None or reading.changed is None:
+            yield f"{cleaned(arm.name)}: no alarm"
+            continue
+        yield (
+            f"{cleaned(arm.name)}: an alarm at step {reading.alarm + 1}, moves went {reading.direction}, "
+            "from "
+            f"about step {reading.changed + 1} on"
+        )

@@ -1,0 +1,150 @@
+"""How far two classes of models are apart: polarization (figures 5 and 6), and the gap beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from agentnet.analysis.perspectives import Series
+from agentnet.report.figures.of_arms import look_of, made, number_of, panels, shown_arms
+from agentnet.report.figures.places import no_movement
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import GREY, legend_above, steps_along
+from agentnet.report.figures.words import cleaned, listed, spelled
+from agentnet.report.interviews import Arm, InterviewPart, Measured
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Which = Callable[[Arm], Measured]
+
+_MARKS: Final = 8
+
+
+def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
+    """Draw the polarization of each arm."""
+    return _sketch(
+        part,
+        "polarization",
+        number_of(part, "6"),
+        "Polarization: difference of two classes relative to the start",
+        lambda arm: arm.ratio,
+        (
+            "Difference of the classes' mean 1-d perspectives over that at step 0, as in Helm et al. (2024); "
+            "where that is small, the ratio may be anything: look at the gap"
+        ),
+    )
+
+
+def gap_sketch(part: InterviewPart) -> Sketch:
+    """Draw the squared gap of each arm."""
+    return _sketch(
+        part,
+        "gap",
+        "",
+        "Squared gap between two classes, in the full space",
+        lambda arm: arm.gap,
+        (
+            "Squared distance by prompt of the classes' means in the embedder's own space, without the "
+            "bias that "
+            "comes from few models (a class of one stands for itself); below 0 now and then; not in the paper"
+        ),
+    )
+
+
+def _sketch(part: InterviewPart, name: str, number: str, title: str, which: Which, what: str) -> Sketch:
+    arms = [arm for arm in shown_arms(part) if which(arm).series is not None]
+    why_not = next((which(arm).note for arm in shown_arms(part)), "")
+    return made(
+        part,
+        name,
+        number,
+        title,
+        caption=chain([what], _caption(part, arms, which)),
+        words=_words(arms, which),
+        draw=lambda: _drawn(part, arms, which, name),
+        why_not=no_movement(part) or ("" if arms else why_not),
+    )
+
+
+def _drawn(part: InterviewPart, arms: list[Arm], which: Which, name: str) -> Figure:
+    figure, every = panels(part, arms, sharey=True)
+    for axes, arm in zip(every, arms, strict=True):
+        measured = which(arm)
+        assert measured.series is not None, "only arms with a series are drawn"
+        _draw(axes, measured.series, has_interval=measured.has_interval)
+    every[0].set_ylabel("polarization" if name == "polarization" else "squared gap")
+    legend_above(figure, every)
+    return figure
+
+
+def _draw(axes: Axes, series: Series, *, has_interval: bool) -> None:
+    look, steps = look_of(0), np.arange(len(series.value))
+    if has_interval:
+        label = f"{series.level:.0%} interval"
+        axes.fill_between(
+            steps, series.low, series.high, color=look.colour, alpha=0.2, linewidth=0, label=label
+        )
+    axes.plot(
+        steps,
+        series.value,
+        color=look.colour,
+        linestyle=look.line,
+        marker=look.marker,
+        markevery=max(len(steps) // _MARKS, 1),
+        label="mean over repeats",
+    )
+    axes.axhline(0.0, color=GREY, linewidth=0.8, linestyle=":")
+    steps_along(axes, len(steps) - 1)
+    axes.set_xlabel("step")
+
+
+def _caption(part: InterviewPart, arms: list[Arm], which: Which) -> Iterator[str]:
+    repeats = sorted({len(arm.played) for arm in arms})
+    yield (
+        f"Mean over {listed(map(str, repeats))} repeats of each arm"
+        if repeats != [1]
+        else ("Every arm was played once: it cannot be said how repeats differ")
+    )
+    if any(which(arm).has_interval for arm in arms):
+        over = dict.fromkeys(_over(which(arm)) for arm in arms if which(arm).has_interval)
+        yield (
+            f"Bands are {part.level:.0%} percentile intervals at each step for itself, by "
+            f"{part.n_bootstrap:,} "
+            f"draws of {listed(over)}"
+        )
+    yield from dict.fromkeys(which(arm).note for arm in arms if which(arm).note)
+    unclear = [cleaned(arm.name) for arm in arms if _is_unclear(which(arm))]
+    if unclear and which(arms[0]) is arms[0].ratio:
+        yield f"Not clearly apart at step 0, so that the ratio may be anything: {listed(unclear)}"
+    absent = [cleaned(arm.name) for arm in shown_arms(part) if which(arm).series is None]
+    if absent:
+        yield f"Cannot be given for {listed(absent)}"
+
+
+def _over(measured: Measured) -> str:
+    assert measured.series is not None, "only what has an interval has draws"
+    return {"both": "repeats and prompts", "runs": "repeats", "prompts": "prompts"}[measured.series.over]
+
+
+def _is_unclear(measured: Measured) -> bool:
+    series = measured.series
+    return series is not None and measured.has_interval and not series.clear_start
+
+
+def _words(arms: list[Arm], which: Which) -> Iterator[str]:
+    for arm in arms:
+        series = which(arm).series
+        assert series is not None, "only arms with a series are described"
+        interval = ""
+        if which(arm).has_interval:
+            low, high = float(series.low[-1]), float(series.high[-1])
+            interval = f" ({series.level:.0%} interval {spelled(low)} to {spelled(high)})"
+        yield (
+            f"{cleaned(arm.name)}: {spelled(float(series.value[0]))} at step 0, "
+            f"{spelled(float(series.value[-1]))}{interval} at step {len(series.value) - 1}"
+        )

@@ -1,0 +1,196 @@
+"""What a report says of interacting models, before it is laid out; made by `interviews_compute`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading, Series
+from agentnet.report.log_facts import LogFacts
+from agentnet.report.log_tables import in_words
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Played:
+    """One realization: what its models' perspectives did.
+
+    Attributes:
+        realization: Its number.
+        repeat: Number of the repetition.
+        finished: Whether it is; else its steps are those that are complete so far.
+        coordinates: Perspectives, shape ``(n_steps, n_models, 2)``, step 0 first, scaled by themselves; in
+            units of the root mean squared distance of an answer. Zeros where fewer dimensions differ.
+        explained: Share of all distances that each of the two dimensions expresses.
+        moved: How far each model moved from one step to the next: squared distances by prompt, shape
+            ``(n_steps - 1, n_models)``.
+        mirror: The iso-mirror; None where there is none.
+        why_no_mirror: Why not.
+        clusters: Clusters of 1-d perspectives; None where there are none.
+        why_no_clusters: Why not.
+        reading: What the control chart says of the mean move; None without a chart.
+    """
+
+    realization: int
+    repeat: int
+    finished: bool
+    coordinates: Array
+    explained: tuple[float, float]
+    moved: Array
+    mirror: IsoMirror | None
+    why_no_mirror: str
+    clusters: Clusters | None
+    why_no_clusters: str
+    reading: Reading | None
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps, step 0 included."""
+        return len(self.coordinates)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """A measure of two classes over time.
+
+    Attributes:
+        series: Mean over repeats, with its interval; None where it cannot be given.
+        has_interval: Whether the interval means anything.
+        note: Why there is no series or no interval, or what to know about it; else empty.
+    """
+
+    series: Series | None
+    has_interval: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arm:
+    """One condition of a run.
+
+    Attributes:
+        condition: Its number.
+        name: What sets it apart, for people.
+        classes: Class of each model.
+        n_questions: Questions that all realizations answered in full.
+        left_out: Identifier -> why: questions left out, as an answer is missing.
+        played: Its realizations.
+        ratio: Polarization: the difference of two classes over that at step 0.
+        gap: The squared gap of two classes, by prompt, without bias.
+        tests: Of each model, whether it changed from the first to the last step, in the first realization.
+    """
+
+    condition: int
+    name: str
+    classes: tuple[str, ...]
+    n_questions: int
+    left_out: Mapping[str, str]
+    played: tuple[Played, ...]
+    ratio: Measured
+    gap: Measured
+    tests: tuple[ChangeTest, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, each once."""
+        return tuple(dict.fromkeys(self.classes))
+
+    def members(self, name: str) -> list[int]:
+        """List the models of a class."""
+        return [model for model, own in enumerate(self.classes) if own == name]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """One answer with its question.
+
+    Attributes:
+        realization: Number of the realization.
+        kind: ``evaluation`` or ``interview``.
+        step: Step.
+        model: Who answered.
+        asker: The model that asked; None in an evaluation.
+        question: Identifier of the question.
+        asked: The question.
+        text: The answer as it came; empty where none came.
+        missing: Why it is missing; None where it is not.
+    """
+
+    realization: int
+    kind: str
+    step: int
+    model: int
+    asker: int | None
+    question: str
+    asked: str
+    text: str
+    missing: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InterviewPart:
+    """What a run of interacting models says.
+
+    Attributes:
+        facts: The run.
+        label: What every result has to be called; empty if a language model answered.
+        embedder: Name of the embedder of this report.
+        arms: The conditions of which something is known.
+        chart: How moves are judged; None where there are too few.
+        why_no_chart: Why not.
+        answers: Answers to browse.
+        n_answers: Answers in the log.
+        seed: What fixed the choice of answers.
+        level: Confidence level of intervals.
+        n_bootstrap: Draws behind them.
+        notes: What to know about it.
+    """
+
+    facts: LogFacts
+    label: str
+    embedder: str
+    arms: tuple[Arm, ...]
+    chart: ControlChart | None
+    why_no_chart: str
+    answers: tuple[ShownAnswer, ...]
+    n_answers: int
+    seed: int
+    level: float
+    n_bootstrap: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def design(self) -> Mapping[str, Any]:
+        """The design of the first condition."""
+        found: Mapping[str, Any] = self.facts.meta["experiment"]["design"][0]
+        return found
+
+    def rule_of(self, arm: Arm) -> str:
+        """Name the update rule of an arm."""
+        rules = self.facts.meta["interviews"]["rules"]
+        return str(rules[arm.condition]["name"])
+
+
+def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Name conditions by the overrides in which they differ.
+
+    Examples:
+        >>> arm_names([{"steps": 9, "targets": 0, "attack_every": 2}, {"steps": 9}])
+        ('targets 0, attack every 2', 'as designed')
+    """
+    first = dict(conditions[0])
+    shared = {key for key in first if all(key in each and each[key] == first[key] for each in conditions)}
+    return tuple(
+        ", ".join(
+            f"{key.replace('_', ' ')} {in_words(value)}"
+            for key, value in overrides.items()
+            if key not in shared
+        )
+        or "as designed"
+        for overrides in conditions
+    )

@@ -1,0 +1,355 @@
+"""Tables and JSON of a run of interacting models; whatever holds results says what they have to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
+from agentnet.report.log_tables import in_words
+from agentnet.report.tables import Cell, Interval, Table
+
+
+def labelled(part: InterviewPart, table: Table) -> Table:
+    """Put what results have to be called into the title, and into a column, which the CSV keeps."""
+    if not part.label:
+        return table
+    return Table(
+        table.name,
+        f"{table.title} ({part.label})",
+        {**table.columns, "label": "label"},
+        tuple((*row, part.label) for row in table.rows),
+        table.notes,
+    )
+
+
+def arms_table(part: InterviewPart) -> Table:
+    """List the arms: who hears whom, and what models are."""
+    designs, meta = part.facts.meta["experiment"]["design"], part.facts.meta["interviews"]
+    names = arm_names(part.facts.meta["experiment"]["conditions"])
+    rows: list[tuple[Cell, ...]] = []
+    for number, (design, rule) in enumerate(zip(designs, meta["rules"], strict=True)):
+        arm = next((each for each in part.arms if each.condition == number), None)
+        rows.append(
+            (
+                number,
+                names[number],
+                in_words(design["models"]),
+                in_words(design["topology"]),
+                rule["name"],
+                rule["model_name"],
+                in_words(design["update_options"].get(rule["name"], {})),
+                int(design["n_questions"]),
+                len(meta["evaluation"][number]),
+                None if arm is None else arm.n_questions,
+                0 if arm is None else len(arm.played),
+            )
+        )
+    return Table(
+        "arms",
+        "Arms",
+        {
+            "arm": "arm",
+            "overrides": "what sets it apart",
+            "models": "models by class",
+            "topology": "topology",
+            "update": "update rule",
+            "model_name": "model",
+            "update_options": "its options",
+            "n_questions": "questions of an interview (q)",
+            "n_evaluation": "questions of the evaluation set",
+            "n_used": "of them used",
+            "n_repeats": "repeats used",
+        },
+        tuple(rows),
+        notes=(
+            "A topology may also be made by the experiment file itself, from the knobs that set arms apart.",
+        ),
+    )
+
+
+def ends_table(part: InterviewPart) -> Table:
+    """Set the arms' results at the last step beside each other."""
+    rows: list[tuple[Cell, ...]] = []
+    for arm in part.arms:
+        for played in arm.played:
+            clusters, reading = played.clusters, played.reading
+            rows.append(
+                (
+                    *(arm.name, played.realization, played.n_steps - 1, played.explained[0]),
+                    None if clusters is None else int(clusters.n_clusters[-1]),
+                    None
+                    if clusters is None or not clusters.agreement.size
+                    else float(clusters.agreement.mean()),
+                    None if reading is None or reading.alarm is None else reading.alarm + 1,
+                    None if reading is None or reading.changed is None else reading.changed + 1,
+                )
+            )
+    return labelled(
+        part,
+        Table(
+            "realizations",
+            "Realizations: clusters at the end, and changes of behaviour",
+            {
+                "arm": "arm",
+                "realization": "realization",
+                "last_step": "last step",
+                "explained_share": "first dimension expresses",
+                "n_clusters": "clusters at the end",
+                "mean_ari": "mean ARI(t, t - 1)",
+                "alarm": "alarm at step",
+                "changed": "estimated change at step",
+            },
+            tuple(rows),
+        ),
+    )
+
+
+def classes_table(part: InterviewPart) -> Table | None:
+    """List polarization and gap at the last step; None where there are none."""
+    rows: list[tuple[Cell, ...]] = []
+    for arm in part.arms:
+        ratio, gap = arm.ratio.series, arm.gap.series
+        if gap is None:
+            continue
+        rows.append(
+            (
+                *(arm.name, len(arm.played), len(gap.value) - 1),
+                None if ratio is None else float(ratio.value[-1]),
+                _interval(arm.ratio),
+                None if ratio is None or not arm.ratio.has_interval else "yes" if ratio.clear_start else "no",
+                *(float(gap.value[0]), float(gap.value[-1]), _interval(arm.gap)),
+            )
+        )
+    if not rows:
+        return None
+    return labelled(
+        part,
+        Table(
+            "two_classes",
+            "Two classes at the last step",
+            {
+                "arm": "arm",
+                "n_repeats": "repeats",
+                "step": "step",
+                "polarization": "polarization",
+                "polarization_interval": f"{part.level:.0%} interval",
+                "clear_start": "apart at step 0",
+                "gap_at_start": "squared gap at step 0",
+                "gap": "squared gap",
+                "gap_interval": f"{part.level:.0%} interval of it",
+            },
+            tuple(rows),
+        ),
+    )
+
+
+def _interval(measured: Measured) -> Interval | None:
+    series = measured.series
+    if series is None or not measured.has_interval:
+        return None
+    return float(series.low[-1]), float(series.high[-1])
+
+
+def tests_table(part: InterviewPart) -> Table | None:
+    """List the tests of whether models changed from step 0 to the last; None where there are none."""
+    tests = [(arm, model, test) for arm in part.arms for model, test in enumerate(arm.tests)]
+    if not tests:
+        return None
+    adjusted = holm([test.p_value for _, _, test in tests])
+    return labelled(
+        part,
+        Table(
+            "changes",
+            "Whether a model's perspective changed from step 0 to the last step",
+            {
+                "arm": "arm",
+                "model": "model",
+                "class": "class",
+                "change": "squared change of the mean answer",
+                "p_value": "p",
+                "p_value_holm": "p, by Holm for all rows",
+                "n_swaps": "swaps compared",
+            },
+            tuple(
+                (arm.name, model, arm.classes[model], test.change, test.p_value, p, test.n_swaps)
+                for (arm, model, test), p in zip(tests, adjusted, strict=True)
+            ),
+            notes=(
+                "A permutation test of a change that answers share, in the first repeat of each arm.",
+                "Where answers are greedy, any difference is a change already.",
+            ),
+        ),
+    )
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Adjust p-values that are looked at together (Holm 1979).
+
+    Examples:
+        >>> holm([0.01, 0.5, 0.03])
+        [0.03, 0.5, 0.06]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def answers_table(part: InterviewPart) -> Table:
+    """List the answers to browse."""
+    return labelled(
+        part,
+        Table(
+            "answers",
+            "Answers to browse",
+            {
+                "realization": "realization",
+                "kind": "asked in",
+                "step": "step",
+                "model": "model",
+                "asker": "asked by",
+                "question": "question id",
+                "asked": "question",
+                "text": "answer as it came",
+                "missing": "why missing",
+            },
+            tuple(
+                (
+                    *(each.realization, each.kind, each.step, each.model, each.asker),
+                    *(each.question, each.asked, each.text, each.missing),
+                )
+                for each in part.answers
+            ),
+        ),
+    )
+
+
+def perspectives_table(part: InterviewPart) -> Table:
+    """List the coordinates of all models at all steps, for CSV alone."""
+    return labelled(
+        part,
+        Table(
+            "perspectives",
+            "Perspectives",
+            {
+                "arm": "arm",
+                "realization": "realization",
+                "step": "step",
+                "model": "model",
+                "class": "class",
+                "dimension_1": "dimension 1",
+                "dimension_2": "dimension 2",
+            },
+            tuple(_places(part)),
+        ),
+    )
+
+
+def _places(part: InterviewPart) -> Iterator[tuple[Cell, ...]]:
+    for arm in part.arms:
+        for played in arm.played:
+            for step, places in enumerate(played.coordinates.tolist()):
+                for model, (one, two) in enumerate(places):
+                    yield arm.name, played.realization, step, model, arm.classes[model], one, two
+
+
+def series_table(part: InterviewPart) -> Table:
+    """List what is measured at each step, for CSV alone."""
+    return labelled(
+        part,
+        Table(
+            "series",
+            "Measures by step",
+            {
+                "arm": "arm",
+                "measure": "measure",
+                "realization": "realization",
+                "step": "step",
+                "value": "value",
+                "interval": "interval",
+            },
+            tuple(row for arm in part.arms for row in _series(arm)),
+        ),
+    )
+
+
+def _series(arm: Arm) -> Iterator[tuple[Cell, ...]]:
+    for played in arm.played:
+        number = played.realization
+        for step, value in enumerate([] if played.mirror is None else played.mirror.curve.tolist()):
+            yield arm.name, "iso_mirror", number, step, value, None
+        if played.clusters is not None:
+            for step, count in enumerate(played.clusters.n_clusters.tolist()):
+                yield arm.name, "n_clusters", number, step, float(count), None
+            for step, value in enumerate(played.clusters.agreement.tolist(), 1):
+                yield arm.name, "ari", number, step, value, None
+        for step, value in enumerate(played.moved.mean(axis=1).tolist(), 1):
+            yield arm.name, "squared_move", number, step, value, None
+    for name, measured in (("polarization", arm.ratio), ("gap", arm.gap)):
+        series = measured.series
+        if series is None:
+            continue
+        for step, row in enumerate(
+            zip(series.value.tolist(), series.low.tolist(), series.high.tolist(), strict=True)
+        ):
+            yield arm.name, name, None, step, row[0], row[1:] if measured.has_interval else None
+
+
+def interview_results(part: InterviewPart) -> dict[str, Any]:
+    """Spell what a run of interacting models says in the types of JSON."""
+    return {
+        "kind": "interviews",
+        "run": part.facts.run,
+        "label": part.label,
+        "embedder": part.embedder,
+        "design": [
+            {key: in_words(value) for key, value in design.items() if key != "conditions"}
+            for design in part.facts.meta["experiment"]["design"]
+        ],
+        "arms": [_arm_results(arm) for arm in part.arms],
+        "answers_to_browse": {"of": part.n_answers, "shown": len(part.answers)},
+    }
+
+
+def _arm_results(arm: Arm) -> dict[str, Any]:
+    return {
+        "arm": arm.name,
+        "condition": arm.condition,
+        "classes": arm.classes,
+        "n_questions": arm.n_questions,
+        "left_out": dict(arm.left_out),
+        "realizations": [
+            {
+                "realization": each.realization,
+                "repeat": each.repeat,
+                "finished": each.finished,
+                "explained_share": each.explained,
+                "iso_mirror": None if each.mirror is None else each.mirror.curve,
+                "n_clusters": None if each.clusters is None else each.clusters.n_clusters,
+                "ari": None if each.clusters is None else each.clusters.agreement,
+                "alarm_step": None
+                if each.reading is None or each.reading.alarm is None
+                else each.reading.alarm + 1,
+            }
+            for each in arm.played
+        ],
+        "polarization": _measured(arm.ratio),
+        "gap": _measured(arm.gap),
+    }
+
+
+def _measured(measured: Measured) -> dict[str, Any]:
+    series, shown = measured.series, measured.has_interval
+    if series is None:
+        return {"value": None, "why_not": measured.note}
+    return {
+        "value": series.value,
+        "low": series.low if shown else None,
+        "high": series.high if shown else None,
+        "level": series.level if shown else None,
+        "over": series.over if shown else None,
+        "clear_start": series.clear_start if shown else None,
+        "note": measured.note,
+    }

@@ -1,0 +1,138 @@
+"""Interacting models in sentences; they say first what results have to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agentnet.report.figures.words import counted, listed, percent, sentences, spelled
+from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.log_tables import in_words
+
+HELM: Final = (
+    "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
+    "language "
+    "models, arXiv:2406.11938"
+)
+
+
+def interview_summary(part: InterviewPart) -> str:
+    """Summarize a run of interacting models in one paragraph."""
+    return sentences(_summary(part))
+
+
+def _summary(part: InterviewPart) -> Iterator[str]:
+    facts = part.facts
+    if part.label:
+        yield f"These are results of a {part.label}"
+    state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
+    evaluations, interviews = facts.kind("evaluation"), facts.kind("interview")
+    n = evaluations.n + interviews.n
+    yield (
+        f"Run {facts.run}{state} recorded {counted(n, 'answer')} of {facts.meta['model_name']}: "
+        f"{evaluations.n:,} in evaluations, {interviews.n:,} in interviews"
+    )
+    if n:
+        yield f"{evaluations.n_missing + interviews.n_missing:,} of them are missing"
+    if not part.arms:
+        yield "No result can be given yet"
+        return
+    steps = max((each.n_steps - 1 for arm in part.arms for each in arm.played), default=0)
+    repeats = max(len(arm.played) for arm in part.arms)
+    yield (
+        f"It has {counted(len(part.arms), 'arm')} with {_models(part.arms[0])}, {counted(repeats, 'repeat')} "
+        f"and {counted(steps, 'step')}; answers were embedded by {part.embedder}"
+    )
+    for arm in part.arms:
+        yield from _of_arm(arm)
+
+
+def _models(arm: Arm) -> str:
+    return listed(
+        [
+            counted(len(arm.members(name)), f"model of class {name}", f"models of class {name}")
+            for name in arm.class_names
+        ]
+    )
+
+
+def _of_arm(arm: Arm) -> Iterator[str]:
+    for what, measured in (("polarization", arm.ratio), ("squared gap", arm.gap)):
+        series = measured.series
+        if series is None:
+            continue
+        interval = ""
+        if measured.has_interval:
+            low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
+            interval = f" ({series.level:.0%} interval {low} to {high})"
+        value, step = spelled(float(series.value[-1])), len(series.value) - 1
+        yield f"{arm.name}: {what} {value}{interval} at step {step}"
+    if arm.played and arm.ratio.series is None:
+        first = arm.played[0]
+        if first.clusters is not None:
+            number = int(first.clusters.n_clusters[-1])
+            yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+
+
+def interview_methods(part: InterviewPart) -> str:
+    """Write a methods paragraph for a paper, from what the run recorded."""
+    return sentences(_methods(part))
+
+
+def _methods(part: InterviewPart) -> Iterator[str]:
+    facts, design = part.facts, part.design
+    if part.label:
+        yield f"Results are those of a {part.label}"
+    yield (
+        "We simulated interacting language models after Helm et al. (2024) with agentnet "
+        f"{facts.meta['versions'].get('agentnet', '')}"
+    )
+    taught = counted(int(design["n_taught"]), "question")
+    yield f"There were {_classes(design)}; each was taught {taught} at the start"
+    n_arms = facts.n_conditions
+    of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
+    yield (
+        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of "
+        "them at "
+        f"random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
+        "answers; all "
+        "answers of a step came from the states at its start; "
+        f"{counted(int(design['repeats']), 'realization')}"
+        f"{of_arms}"
+    )
+    yield from _rules(part)
+    sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
+    yield (
+        f"After each step all models answered an evaluation set of {listed(map(str, sizes))} questions at "
+        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
+        "perspectives "
+        "found by classical multidimensional scaling of the Frobenius distances between all models at all "
+        "steps of "
+        "a realization"
+    )
+    yield (
+        "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
+        "the "
+        "iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
+        "bootstraps "
+        f"({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
+    )
+
+
+def _classes(design: Mapping[str, Any]) -> str:
+    return listed(
+        [
+            counted(int(n), f"model of class {name}", f"models of class {name}")
+            for name, n in design["models"].items()
+        ]
+    )
+
+
+def _rules(part: InterviewPart) -> Iterator[str]:
+    designs = part.facts.meta["experiment"]["design"]
+    rules = part.facts.meta["interviews"]["rules"]
+    found: dict[str, None] = {}
+    for design, rule in zip(designs, rules, strict=True):
+        options = in_words(design["update_options"].get(rule["name"], {}))
+        found[f"{rule['name']} of {rule['model_name']}{f' ({options})' if options else ''}"] = None
+    yield f"Update rule: {listed(found)}"

@@ -1,0 +1,469 @@
+"""Reports of interacting models: what is drawn is what was computed, labels stand everywhere, gaps are "
+"said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agentnet.analysis import perspectives
+from agentnet.analysis.interviews import embed_answers
+from agentnet.backend import make_backend
+from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
+from agentnet.embedder import make_embedder
+from agentnet.events import Run
+from agentnet.experiment import InterviewExperiment, ResponseRatioExperiment, Source
+from agentnet.interviews import Question
+from agentnet.report import Options, Report, make_report
+from agentnet.report.figures.places import paths_sketch, space_sketch
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.style import house_style
+from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
+from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
+from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
+from agentnet.report.interviews_drawings import interview_sketches
+from agentnet.report.interviews_tables import holm
+from agentnet.report.write import files_of
+from agentnet.runner import Runner, create
+from agentnet.runner.prepare import assemble
+
+MADE_AT = 1.8e9
+EVIL = "<script>alert(1)</script> \u202e& name?"
+LABEL = "not from a language model"
+
+SMALL: dict[str, Any] = {
+    "models": {"left": 3, "right": 2},
+    "n_evaluation": 3,
+    "n_questions": 2,
+    "n_taught": 4,
+    "steps": 4,
+}
+
+
+class Own(InterviewExperiment):
+    """Models of two topics, with questions that try to be markup."""
+
+    def load_questions(self) -> tuple[Question, ...]:
+        """Make questions."""
+        words = {"left": "red rose apple fire", "right": "sea sky night ice"}
+        return tuple(
+            Question(f"{topic}-{i}", topic, f"{EVIL} {topic} {i}", words[topic].split()[i % 4])
+            for topic in words
+            for i in range(6)
+        )
+
+
+def played(folder: Path, *experiments: InterviewExperiment) -> Run:
+    """Play experiments on the stand-in, as the conditions of one run."""
+    settings = Settings(
+        seed=1,
+        runs=folder,
+        stack=StackSettings(cache=False),
+        engine=EngineSettings(),
+        log=LogSettings(parquet=False),
+    )
+    prepared = assemble(experiments, settings, folder / "run")
+    create(prepared, Source(Path("made_by_a_test.py"), ""), backend="test", model_name="log-linear")
+    asyncio.run(Runner(prepared, make_backend("mock", {})).play())
+    return Run(prepared.folder)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Play two arms of two repeats of two classes."""
+    base = Own(repeats=2, **SMALL)
+    arms = [base.under({"topology": name}) for name in ("full", "intra_class")]
+    return played(tmp_path_factory.mktemp("two"), *arms)
+
+
+@pytest.fixture(scope="module")
+def report(run: Run) -> Report:
+    """Compute the report of that run, without figures."""
+    return make_report([run], Options(figures=False, n_bootstrap=20, n_decisions=20))
+
+
+@pytest.fixture(scope="module")
+def part(report: Report) -> InterviewPart:
+    """Look its only part up."""
+    (only,) = report.parts
+    assert isinstance(only, InterviewPart)
+    return only
+
+
+def page_of(report: Report) -> str:
+    return files_of(report, made_at=MADE_AT)[0]["report.html"].decode()
+
+
+def drawn(make: Callable[[InterviewPart], Sketch], part: InterviewPart) -> Any:
+    with house_style():
+        sketch = make(part)
+    assert sketch.figure is not None, sketch.unavailable
+    return sketch.figure.axes
+
+
+def curve(axes: Any, label: str) -> np.ndarray[Any, Any]:
+    (line,) = [line for line in axes.get_lines() if str(line.get_label()).startswith(label)]
+    return np.asarray(line.get_ydata())
+
+
+def arm_with(part: InterviewPart, **changes: Any) -> InterviewPart:
+    """Keep the first arm, with the first realization changed."""
+    arm = part.arms[0]
+    return replace(part, arms=(replace(arm, played=(replace(arm.played[0], **changes),)),))
+
+
+@pytest.fixture(scope="module")
+def blocks(run: Run) -> np.ndarray[Any, Any]:
+    """Embed the answers of both repeats of the first arm, shape (repeats, steps, models, questions, dims)."""
+    found = asyncio.run(embed_answers(run, make_embedder("hash", {}), [0, 1]))
+    return np.stack([each.array() for each in found])
+
+
+# What is drawn.
+
+
+def test_paths_are_the_first_coordinate_of_the_scaling_of_all_models_at_all_steps(
+    part: InterviewPart, blocks: np.ndarray[Any, Any]
+) -> None:
+    squared = perspectives.squared_distances(blocks[0], per_prompt=True)
+    line = perspectives.classical_scaling(squared, 2).by_step(5)[:, :, 0]
+    axes = drawn(paths_sketch, part)[0]
+    np.testing.assert_allclose(curve(axes, "left: mean of 3"), line[:, :3].mean(axis=1))
+    np.testing.assert_allclose(curve(axes, "right: mean of 2"), line[:, 3:].mean(axis=1))
+    thin = [np.asarray(each.get_ydata()) for each in axes.get_lines() if each.get_linewidth() == 0.6]
+    assert sorted(map(tuple, thin)) == sorted(map(tuple, part.arms[0].played[0].coordinates[:, :, 0].T))
+
+
+def test_the_space_shows_every_model_at_the_first_and_the_last_step(part: InterviewPart) -> None:
+    axes = drawn(space_sketch, part)[1]
+    places = part.arms[1].played[0].coordinates
+    np.testing.assert_array_equal(curve(axes, "left, step 0"), places[0, :3, 1])
+    np.testing.assert_array_equal(curve(axes, "right, last step"), places[-1, 3:, 1])
+
+
+def test_mirror_and_clusters_are_those_of_the_numerics(part: InterviewPart) -> None:
+    places = part.arms[0].played[0].coordinates
+    (axes,) = drawn(mirror_sketch, part)
+    np.testing.assert_array_equal(curve(axes, "topology full"), perspectives.iso_mirror(places).curve)
+    found = [perspectives.find_clusters(each.coordinates[:, :, :1]) for each in part.arms[1].played]
+    upper, lower = drawn(cluster_sketch, part)
+    label = "topology intra_class"
+    np.testing.assert_allclose(curve(upper, label), np.mean([each.n_clusters for each in found], axis=0))
+    np.testing.assert_allclose(curve(lower, label), np.mean([each.agreement for each in found], axis=0))
+    assert n_clusters(part.arms[0]).shape == (5,)
+    assert agreement(part.arms[0]).shape == (4,)
+
+
+def test_polarization_is_the_mean_over_repeats_of_the_ratio_of_differences(part: InterviewPart) -> None:
+    paths = np.stack([each.coordinates[:, :, 0] for each in part.arms[0].played])
+    expected = perspectives.polarization(paths, [0, 1, 2], [3, 4]).mean(axis=0)
+    axes = drawn(ratio_of_classes_sketch, part)[0]
+    np.testing.assert_allclose(curve(axes, "mean over repeats"), expected, atol=1e-6)
+    assert part.arms[0].ratio.series is not None
+    assert part.arms[0].ratio.series.over == "both"
+
+
+def test_the_gap_is_the_unbiased_one_in_the_full_space(
+    part: InterviewPart, blocks: np.ndarray[Any, Any]
+) -> None:
+    tables = [
+        perspectives.within_steps(perspectives.squared_distances(each, per_prompt=True), 5) for each in blocks
+    ]
+    expected = perspectives.gaps(np.stack(tables), [0, 1, 2], [3, 4]).mean(axis=0)
+    axes = drawn(gap_sketch, part)[0]
+    np.testing.assert_allclose(curve(axes, "mean over repeats"), expected, atol=1e-5)
+    series = part.arms[0].gap.series
+    assert series is not None
+    (band,) = axes.collections
+    ends = band.get_paths()[0].vertices[:, 1]
+    assert ends.min() == pytest.approx(series.low.min())
+    assert ends.max() == pytest.approx(series.high.max())
+
+
+def test_the_chart_shows_moves_and_an_alarm_where_there_is_one(part: InterviewPart) -> None:
+    first = part.arms[0].played[0]
+    assert first.reading is not None
+    calm = arm_with(part, reading=replace(first.reading, alarm=None, changed=None, direction=None))
+    axes = drawn(chart_sketch, calm)[0]
+    np.testing.assert_allclose(curve(axes, "move"), first.moved.mean(axis=1))
+    assert not [line for line in axes.get_lines() if line.get_label() == "alarm"]
+    loud = arm_with(part, reading=replace(first.reading, alarm=2, changed=1, direction="up"))
+    axes = drawn(chart_sketch, loud)[0]
+    (alarm,) = [line for line in axes.get_lines() if line.get_label() == "alarm"]
+    assert list(alarm.get_xdata()) == [3, 3]
+    assert "an alarm at step 3, moves went up, from about step 2 on" in chart_sketch(loud).alternative
+    assert "no alarm" in chart_sketch(calm).alternative
+
+
+def test_a_model_changed_as_the_test_of_its_first_and_last_answers_says(
+    part: InterviewPart, blocks: np.ndarray[Any, Any]
+) -> None:
+    expected = perspectives.change_test(blocks[0, 0, 1], blocks[0, -1, 1], kind="shift")
+    assert part.arms[0].tests[1] == expected
+
+
+def test_p_values_looked_at_together_are_adjusted_and_never_fall() -> None:
+    assert holm([0.2, 0.01, 0.2]) == [0.4, 0.03, 0.4]
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+# Labels.
+
+
+def test_what_the_stand_in_says_is_labelled_in_every_figure_table_and_summary(
+    report: Report, part: InterviewPart
+) -> None:
+    with house_style():
+        sketches = list(interview_sketches(part))
+    assert [sketch.number for sketch in sketches] == ["2", "6", "3", "4", "6", "", ""]
+    for sketch in sketches:
+        assert "(stand-in)" in sketch.title
+        assert LABEL in sketch.caption.split(".")[0]
+        assert LABEL in sketch.alternative.split(".")[0]
+        assert part.embedder in sketch.caption
+        assert sketch.figure is not None
+        assert LABEL in sketch.figure.get_supxlabel()
+    files, results = files_of(report, made_at=MADE_AT)
+    page = files["report.html"].decode()
+    for start, end in (("<title>", "</title>"), ("<h1>", "</h1>"), ("<h2>", "</h2>")):
+        assert LABEL in page.partition(start)[2].partition(end)[0]
+    assert LABEL in results["parts"][0]["summary"].split(".")[0]
+    assert LABEL in results["parts"][0]["methods"].split(".")[0]
+    assert LABEL in results["parts"][0]["label"]
+    for name in ("perspectives", "series", "realizations", "two_classes", "changes", "answers"):
+        head, *lines = files[f"tables/{name}.csv"].decode().splitlines()
+        assert head.endswith('"label"')
+        assert lines
+        assert LABEL in lines[-1]
+
+
+def test_another_label_stands_in_titles_word_for_word_and_none_leaves_no_trace(part: InterviewPart) -> None:
+    with house_style():
+        other = mirror_sketch(replace(part, label="a rehearsal"))
+        none = mirror_sketch(replace(part, label=""))
+    assert other.title.endswith("(a rehearsal)")
+    assert none.title == "Iso-mirror: how the system as a whole moves"
+    assert none.caption.startswith("Figure 3 (right)")
+    assert none.figure is not None
+    assert none.figure.get_supxlabel() == ""
+
+
+# The page.
+
+
+def test_questions_and_answers_are_text_and_no_markup(report: Report, part: InterviewPart) -> None:
+    page = page_of(report)
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]&amp; name?" in page
+    assert len(part.answers) == 20
+    assert part.n_answers == sum(each.n for each in part.facts.asked)
+
+
+def test_answers_to_browse_are_those_of_the_log_and_drawn_by_the_seed(run: Run, part: InterviewPart) -> None:
+    query = "SELECT answer FROM answers WHERE realization = ? AND kind = ? AND step = ? AND model = ?"
+    for each in part.answers:
+        key = (each.realization, each.kind, each.step, each.model)
+        assert (each.text,) in run.rows(query, key)[1]
+    assert len(set(part.answers)) == len(part.answers)
+    other = make_report([run], Options(figures=False, n_bootstrap=0, n_decisions=20, seed=5)).parts[0]
+    assert isinstance(other, InterviewPart)
+    assert other.answers != part.answers
+
+
+def test_design_and_methods_say_how_the_run_was_played(report: Report, part: InterviewPart) -> None:
+    page = page_of(report)
+    for said in (
+        "intra_class",
+        "stand_in",
+        "log-linear",
+        "left: 3; right: 2",
+        "questions of an interview (q)",
+    ):
+        assert said in page
+    methods = files_of(report, made_at=MADE_AT)[1]["parts"][0]["methods"]
+    assert "3 models of class left and 2 models of class right" in methods
+    assert "asked it 2 questions" in methods
+    assert f"embedded by {part.embedder}" in methods
+    assert "Helm" in page
+
+
+def test_results_are_json_with_the_series_that_are_drawn(report: Report, part: InterviewPart) -> None:
+    results = json.loads(files_of(report, made_at=MADE_AT)[0]["results.json"])
+    arm = results["parts"][0]["arms"][1]
+    series = part.arms[1].gap.series
+    assert series is not None
+    assert arm["gap"]["value"] == pytest.approx(series.value.tolist())
+    assert arm["polarization"]["over"] == "both"
+    assert len(arm["realizations"]) == 2
+
+
+def test_cascade_runs_beside_keep_their_own_part(run: Run, play: Callable[..., Run]) -> None:
+    ratios = play(ResponseRatioExperiment(repeats=1, items_per_severity=1))
+    both = make_report([run, ratios], Options(figures=False, n_bootstrap=0, n_decisions=2))
+    page = page_of(both)
+    assert "Interacting models: run" in page
+    assert "Response ratios: run" in page
+    assert "<h1>News cascades and interacting language models: report (stand-in" in page
+    series = both.parts[1]
+    assert isinstance(series, InterviewPart)
+    assert series.arms[0].ratio.note == "no interval was asked for (0 bootstrap draws)"
+    assert "No interval was asked for" in ratio_of_classes_sketch(series).caption
+
+
+# What cannot be said.
+
+
+def test_one_arm_of_one_class_has_no_polarization_and_says_so(tmp_path: Path) -> None:
+    design = SMALL | {"models": {"left": 2}, "steps": 1}
+    run = played(tmp_path, Own(**design))
+    report = make_report([run], Options(n_bootstrap=5))
+    page = page_of(report)
+    assert "a measure of two classes of models, and there are 1" in page
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    assert part.chart is None
+    assert "takes at least 2 steps" in page
+    assert "The run has one arm" in page
+    assert 'role="img"' in page
+    drawings = {each.name: each for each in report.drawings[0]}
+    assert drawings["perspectives_over_time"].number == "3"
+    assert drawings["polarization"].svg is None
+    assert drawings["iso_mirror"].svg is not None
+
+
+def test_an_adversary_makes_it_figure_5_and_one_repeat_draws_prompts(part: InterviewPart) -> None:
+    arm = replace(part.arms[0], classes=("left",) * 4 + ("right",), played=part.arms[0].played[:1])
+    alone = replace(part, arms=(arm,))
+    with house_style():
+        sketch = ratio_of_classes_sketch(alone)
+    assert sketch.number == "5"
+    assert "Every arm was played once" in sketch.caption
+
+
+def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> None:
+    first = part.arms[0].played[0]
+    start = arm_with(
+        part,
+        coordinates=first.coordinates[:1],
+        mirror=None,
+        why_no_mirror="there are 1 steps; at least 2 are needed for a movement",
+        moved=first.moved[:0],
+    )
+    for make in (paths_sketch, ratio_of_classes_sketch, gap_sketch, chart_sketch):
+        assert "only step 0 was evaluated" in str(make(start).unavailable).lower()
+    assert "at least 2 are needed" in str(mirror_sketch(start).unavailable)
+    with house_style():
+        assert space_sketch(start).figure is not None
+
+
+def test_models_that_are_too_few_for_clusters_say_so(part: InterviewPart) -> None:
+    sketch = cluster_sketch(arm_with(part, clusters=None, why_no_clusters="there is 1 model"))
+    assert sketch.unavailable == "There is 1 model."
+    assert "(stand-in)" in sketch.title
+
+
+def test_a_run_without_a_complete_evaluation_says_so_everywhere(report: Report, part: InterviewPart) -> None:
+    empty = replace(part, arms=())
+    with house_style():
+        for sketch in interview_sketches(empty):
+            assert "complete evaluation" in str(sketch.unavailable)
+    page = page_of(replace(report, parts=(empty,)))
+    assert "No result can be given yet" in page
+    assert "no realization has a complete evaluation" in page
+
+
+def test_a_start_that_is_not_clear_of_zero_is_named(part: InterviewPart) -> None:
+    def with_start(arm: Arm, *, clear: bool) -> Arm:
+        assert arm.ratio.series is not None
+        series = replace(arm.ratio.series, clear_start=clear)
+        return replace(arm, ratio=Measured(series, has_interval=True))
+
+    clear = replace(part, arms=tuple(with_start(arm, clear=True) for arm in part.arms))
+    unclear = replace(part, arms=tuple(with_start(arm, clear=False) for arm in part.arms))
+    with house_style():
+        assert "Not clearly apart at step 0" not in ratio_of_classes_sketch(clear).caption
+        assert "Not clearly apart at step 0" in ratio_of_classes_sketch(unclear).caption
+        half = replace(
+            unclear, arms=(unclear.arms[0], replace(part.arms[1], ratio=Measured(None, note="no")))
+        )
+        assert "Cannot be given for topology intra_class" in ratio_of_classes_sketch(half).caption
+
+
+def test_arms_are_named_by_what_sets_them_apart() -> None:
+    assert arm_names([{"a_b": [1, 2], "conditions": [{}]}, {"conditions": [{}]}]) == (
+        "a b 1, 2",
+        "as designed",
+    )
+
+
+def changed(run: Run, folder: Path, *statements: str) -> Run:
+    """Copy a run, with a changed event log."""
+    shutil.copytree(run.folder, folder)
+    with closing(sqlite3.connect(folder / run.path.name)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+    return Run(folder)
+
+
+def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: Run, tmp_path: Path) -> None:
+    broken = changed(
+        run,
+        tmp_path / "broken",
+        "UPDATE events SET missing = 'refused', reply = NULL WHERE kind = 'evaluation' AND realization = 0 "
+        "AND step = 1 AND agent = 0 AND repeat = (SELECT MIN(repeat) FROM events WHERE kind = 'evaluation')",
+        "DELETE FROM events WHERE realization = 2",
+        "DELETE FROM events WHERE realization = 3 AND step > 2",
+        "UPDATE realizations SET status = 'running' WHERE realization > 1",
+    )
+    options = Options(figures=False, n_bootstrap=20, make_embedder=lambda: make_embedder("hash", {"dim": 64}))
+    report = make_report([broken], options)
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    first, second = part.arms
+    assert list(first.left_out.values()) == ["refused"]
+    assert first.n_questions == 5
+    assert second.n_questions == 6
+    assert [each.n_steps for each in second.played] == [3]
+    assert part.answers[0].missing == "refused"
+    page = page_of(report)
+    for said in (
+        "realization 2: not even the evaluation at step 0 is complete",
+        "Realization 3 is not finished: its complete steps are used",
+        "left out at all steps, as an answer is missing: 1 question.",
+        "(refused).",
+        "teaches nothing",
+        "The run itself measured how near its models are by hash",
+    ):
+        assert said.lower() in page.lower()
+    with house_style():
+        assert "Up to 1 question of an arm" in space_sketch(part).caption
+    assert second.ratio.note.startswith("with one repeat")
+
+
+def test_many_arms_are_drawn_in_part_and_it_is_said(part: InterviewPart) -> None:
+    many = replace(part, arms=part.arms * 9)
+    with house_style():
+        sketch = mirror_sketch(many)
+    assert "The first 16 arms are drawn; 2 more stand in the tables" in sketch.caption
+
+
+def test_one_question_of_one_repeat_gives_no_interval(tmp_path: Path) -> None:
+    design = SMALL | {"evaluation_topics": ("left",), "n_evaluation": 1, "n_questions": 1, "n_taught": 2}
+    report = make_report([played(tmp_path, Own(**design))], Options(figures=False, n_decisions=0))
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    assert part.arms[0].gap.note == "one repeat and one question give no interval"
+    assert not part.arms[0].gap.has_interval
+    page = page_of(report)
+    assert "tests of changes: they take" in page
+    assert "no answer was to be shown" in page
