@@ -1,4 +1,7 @@
-"""The page is well formed and self-contained, says what the runs say, and why where something is missing."""
+"""The page is well formed and self-contained, says what the runs say, and why where something is missing.
+
+A long file, for its tests share one report with figures, which takes longer to make than all the rest.
+"""
 
 from __future__ import annotations
 
