@@ -1,4 +1,7 @@
-"""The page is well formed and self-contained, says what the runs say, and why where something is missing."""
+"""The page is well formed and self-contained, says what the runs say, and why where something is missing.
+
+A long file, for its tests share one report with figures, which takes longer to make than all the rest.
+"""
 
 from __future__ import annotations
 
@@ -536,6 +539,13 @@ def test_a_run_that_nobody_started_or_that_always_says_the_same_says_so(play: Ca
     text = page_of(make_report([always], Options(**FEW))).text
     assert re.search(r"Not available: main-effects logistic: all \d+ decisions are yes", text)
     assert "tables/decisions_by_profile.csv" in text
+    report = make_report([always], Options(**FEW | {"laws": ["main_effects"]}))
+    files, results = files_of(report, made_at=MADE_AT)
+    assert results["parts"][0]["fits"] is None
+    assert "No law was fitted: no law can be fitted to" in results["parts"][0]["summary"]
+    curve = table_of(files, "curves").query("view == 'population'")
+    np.testing.assert_allclose(curve["mean"], read_tables(always).engaged_fraction.mean(axis=0))
+    assert "tables/decisions_by_profile.csv" in files
 
 
 def test_a_run_without_any_decision_makes_a_report(new_run: Callable[..., Any], ratios: Run) -> None:
@@ -655,6 +665,14 @@ def test_a_damaged_log_is_no_gap_in_a_report(cascades: Run, tmp_path: Path) -> N
         connection.execute("UPDATE steps SET n_engaged = n_engaged + 1")
     with pytest.raises(RunFolderError, match="disagree"):
         make_report([copy], Options(**FEW))
+
+
+def test_response_ratios_of_several_conditions_are_counted_together(play: Callable[..., Run]) -> None:
+    design = {"items_per_severity": 1, "repeats": 1}
+    run = play(*(ResponseRatioExperiment(**design, temperature=each) for each in (0.7, 1.0)))
+    report = make_report([run], Options(**FEW))
+    assert report.parts[0].notes == ("the decisions of all 2 conditions are counted together",)
+    assert "The decisions of all 2 conditions are counted together." in page_of(report).text
 
 
 def test_no_run_makes_no_report() -> None:

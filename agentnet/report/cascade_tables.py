@@ -1,4 +1,7 @@
-"""Tables of cascades: laws and their parameters beside published ones, goodness of fit, missing answers."""
+"""Tables of cascades: laws and their parameters beside published ones, goodness of fit, missing answers.
+
+A long file of short functions: one table each, all of the same fits and with the same columns.
+"""
 
 from __future__ import annotations
 
