@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.perspectives.blocks import Array, slices
 
-_CONVERGED = 1e-7
+_CONVERGED = 1e-6
 """A fit whose mean log-likelihood gains less in a round has converged."""
 
 _MOST_ROUNDS = 1_000
@@ -88,37 +88,46 @@ def _climb(points: Array, given: Array, floor: float) -> tuple[Array, NDArray[np
     log_likelihood = np.full(len(points), -np.inf)
     labels = np.zeros(points.shape[:2], dtype=np.int64)
     active = np.arange(len(points))
+    # Sums over components are fast only along the first axis.
+    given = np.ascontiguousarray(given.transpose(2, 0, 1))
+    scatter = points.transpose(0, 2, 1) @ points / points.shape[1]
     for _ in range(_MOST_ROUNDS):
-        density = _log_densities(points[active], given, floor)
-        top = density.max(axis=2, keepdims=True)
+        density = _log_densities(points, scatter, given, floor)
+        top = density.max(axis=0)
         given = np.exp(density - top)
-        sums = given.sum(axis=2, keepdims=True)
+        sums = given.sum(axis=0)
         given /= sums
-        now = (np.log(sums) + top).sum(axis=(1, 2))
-        labels[active] = np.argmax(density, axis=2)
+        now = (np.log(sums) + top).sum(axis=1)
+        labels[active] = np.argmax(density, axis=0)
         rising = now - log_likelihood[active] > _CONVERGED * points.shape[1]
         log_likelihood[active] = now
-        active, given = active[rising], given[rising]
+        if not rising.all():
+            active, points, scatter = active[rising], points[rising], scatter[rising]
+            given = given[:, rising]
         if not active.size:
             break
     return log_likelihood, labels
 
 
-def _log_densities(points: Array, given: Array, floor: float) -> Array:
-    """Maximize, and compute the log of weight times density, shape ``(n_fits, n_points, n_components)``."""
+def _log_densities(points: Array, scatter: Array, given: Array, floor: float) -> Array:
+    """Maximize, and compute the log of weight times density, shape ``(n_components, n_fits, n_points)``."""
     _, n_points, n_dims = points.shape
-    size = given.sum(axis=1)
+    size = given.sum(axis=2)
     weight = np.maximum(size / n_points, 1e-300)
-    mean = given.transpose(0, 2, 1) @ points / np.maximum(size, 1e-300)[:, :, None]
+    mean = given.transpose(1, 0, 2) @ points / np.maximum(size, 1e-300).T[:, :, None]
     # Within = all - between, as points are centred.
-    covariance = (
-        points.transpose(0, 2, 1) @ points / n_points - (mean * weight[:, :, None]).transpose(0, 2, 1) @ mean
-    )
+    covariance = scatter - (mean * weight.T[:, :, None]).transpose(0, 2, 1) @ mean
     variance, axes = np.linalg.eigh(covariance)
     variance = np.maximum(variance, floor)
     white = axes / np.sqrt(variance)[:, None, :]
-    apart = (points @ white)[:, :, None] - (mean @ white)[:, None]
     constant = np.log(variance).sum(axis=1) + n_dims * math.log(2 * math.pi)
-    squared = np.einsum("fnkd,fnkd->fnk", apart, apart)
-    density: Array = np.log(weight)[:, None] - (squared + constant[:, None, None]) / 2
+    density: Array = np.zeros(given.shape)
+    # One dimension after the other: sums over few of them are slow otherwise.
+    for of_points, of_means in zip(
+        (points @ white).transpose(2, 0, 1), (mean @ white).transpose(2, 1, 0), strict=True
+    ):
+        density += (of_points - of_means[:, :, None]) ** 2
+    density += constant[:, None]
+    density *= -0.5
+    density += np.log(weight)[:, :, None]
     return density
