@@ -250,7 +250,15 @@ async def embed_answers(
             raise UserError(f"{run.folder}: no realization is finished yet; resume the run, or name them")
     if not other_embedder:
         check_dimension(run, embedder)
-    read = [read_answers(run, number) for number in realizations]
+    return await embed_read([read_answers(run, number) for number in realizations], embedder)
+
+
+async def embed_read(read: Sequence[Answers], embedder: TextEmbedder) -> list[Embedded]:
+    """Embed answers that were read already; see `embed_answers`.
+
+    Raises:
+        BackendError: The embedder failed.
+    """
     places: dict[str, int] = {}
     rows = [
         np.array([places.setdefault(text, len(places)) for text in answers.texts], dtype=np.intp)

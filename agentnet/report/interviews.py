@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.contrasts import Contrast
 from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading, Series
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
 Array = NDArray[np.float64]
+Kind = Literal["difference", "trend", "growth"]
+"""How a contrast came about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,7 @@ class Played:
         clusters: Clusters of 1-d perspectives; None where there are none.
         why_no_clusters: Why not.
         reading: What the control chart says of the mean move; None without a chart.
+        gap: Squared gap of two classes at each step, shape ``(n_steps,)``; None where there are not two.
     """
 
     realization: int
@@ -47,6 +51,7 @@ class Played:
     clusters: Clusters | None
     why_no_clusters: str
     reading: Reading | None
+    gap: Array | None
 
     @property
     def n_steps(self) -> int:
@@ -132,6 +137,24 @@ class ShownAnswer:
     missing: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ArmContrast:
+    """A difference between arms, or from the start.
+
+    Attributes:
+        outcome: What is compared: a key of `interviews_contrasts.OUTCOMES`.
+        kind: ``difference`` of an arm to another, ``trend`` over the values of a knob, or ``growth`` in one
+            arm.
+        compared: Which arms, in words.
+        contrast: The number.
+    """
+
+    outcome: str
+    kind: Kind
+    compared: str
+    contrast: Contrast
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InterviewPart:
     """What a run of interacting models says.
@@ -141,6 +164,7 @@ class InterviewPart:
         label: What every result has to be called; empty if a language model answered.
         embedder: Name of the embedder of this report.
         arms: The conditions of which something is known.
+        contrasts: Differences between arms over repeats; none with a single repeat.
         chart: How moves are judged; None where there are too few.
         why_no_chart: Why not.
         answers: Answers to browse.
@@ -155,6 +179,7 @@ class InterviewPart:
     label: str
     embedder: str
     arms: tuple[Arm, ...]
+    contrasts: tuple[ArmContrast, ...]
     chart: ControlChart | None
     why_no_chart: str
     answers: tuple[ShownAnswer, ...]
@@ -183,8 +208,7 @@ def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         >>> arm_names([{"steps": 9, "targets": 0, "attack_every": 2}, {"steps": 9}])
         ('targets 0, attack every 2', 'as designed')
     """
-    first = dict(conditions[0])
-    shared = {key for key in first if all(key in each and each[key] == first[key] for each in conditions)}
+    shared = shared_overrides(conditions)
     return tuple(
         ", ".join(
             f"{key.replace('_', ' ')} {in_words(value)}"
@@ -194,3 +218,9 @@ def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         or "as designed"
         for overrides in conditions
     )
+
+
+def shared_overrides(conditions: Sequence[Mapping[str, Any]]) -> set[str]:
+    """List the overrides in which conditions do not differ."""
+    first = dict(conditions[0])
+    return {key for key in first if all(key in each and each[key] == first[key] for each in conditions)}

@@ -11,12 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis import perspectives
-from agentnet.analysis.interviews import Embedded, TextEmbedder, embed_answers, read_answers, realizations_of
+from agentnet.analysis.interviews import (
+    Answers,
+    Embedded,
+    TextEmbedder,
+    embed_read,
+    read_answers,
+    realizations_of,
+)
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
 from agentnet.report.figures.words import counted
 from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names
+from agentnet.report.interviews_contrasts import contrasts_of
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.reasons import without_field
@@ -76,7 +84,7 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
     """
     say(f"embedding the answers of {facts.run}")
     usable, notes = _usable(run)
-    name, embedded = asyncio.run(_embedded(run, usable, how.make_embedder))
+    name, embedded = asyncio.run(_embedded(usable, how.make_embedder))
     chart, why_no_chart = _chart(embedded, how.seed)
     say(f"computing the perspectives of {facts.run}")
     arms = tuple(
@@ -92,6 +100,7 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
         label=str(facts.meta.get("label", "")),
         embedder=name,
         arms=arms,
+        contrasts=contrasts_of(facts, arms, how.level, how.n_bootstrap, how.seed),
         chart=chart,
         why_no_chart=why_no_chart,
         answers=answers,
@@ -103,16 +112,15 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
     )
 
 
-def _usable(run: Run) -> tuple[list[int], list[str]]:
-    """List the realizations of which something can be said, and say why not of the others."""
+def _usable(run: Run) -> tuple[list[Answers], list[str]]:
+    """Read the realizations of which something can be said, and say why not of the others."""
     usable, notes = [], []
     for number, _, _, finished in realizations_of(run):
         try:
-            read_answers(run, number)
+            usable.append(read_answers(run, number))
         except InputError as error:
             notes.append(str(error))
             continue
-        usable.append(number)
         if not finished:
             notes.append(f"realization {number} is not finished: its complete steps are used")
     if not usable and not notes:
@@ -120,11 +128,10 @@ def _usable(run: Run) -> tuple[list[int], list[str]]:
     return usable, notes
 
 
-async def _embedded(run: Run, usable: Sequence[int], make: MakeEmbedder) -> tuple[str, list[Embedded]]:
+async def _embedded(usable: Sequence[Answers], make: MakeEmbedder) -> tuple[str, list[Embedded]]:
     embedder = make()
     try:
-        found = await embed_answers(run, embedder, usable, other_embedder=True)
-        return embedder.name, found
+        return embedder.name, await embed_read(usable, embedder)
     finally:
         await embedder.aclose()
 
@@ -159,7 +166,9 @@ def _arm(
     tests: tuple[ChangeTest, ...] = ()
     if n_questions:
         played = tuple(_played(each, chart, how.seed) for each in common)
-        ratio, gap = _of_two_classes(common, played, how)
+        ratio, gap, of_each = _of_two_classes(common, played, how)
+        if of_each is not None:
+            played = tuple(replace(each, gap=own) for each, own in zip(played, of_each, strict=True))
         tests = _tests(common[0], how.seed)
     name = arm_names(facts.meta["experiment"]["conditions"])[condition]
     return Arm(condition, name, classes, n_questions, left_out, played, ratio, gap, tests)
@@ -215,6 +224,7 @@ def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played
         clusters,
         why_no_clusters,
         reading,
+        gap=None,
     )
 
 
@@ -231,23 +241,29 @@ def _tests(embedded: Embedded, seed: int) -> tuple[ChangeTest, ...]:
 
 def _of_two_classes(
     embedded: Sequence[Embedded], played: Sequence[Played], how: How
-) -> tuple[Measured, Measured]:
-    """Measure how far two classes are apart: relative to the start along one axis, and in full space."""
+) -> tuple[Measured, Measured, list[Array] | None]:
+    """Measure how far two classes are apart: relative to the start along one axis, and in full space.
+
+    Returns:
+        Both, and the gap of each realization; None where there are not two classes.
+    """
     classes = embedded[0].answers.classes
     names = list(dict.fromkeys(classes))
     if len(names) != 2:
         only = Measured(None, note=f"it is a measure of two classes of models, and there are {len(names)}")
-        return only, only
+        return only, only, None
     groups = [[model for model, own in enumerate(classes) if own == name] for name in names]
     n_steps = min(each.n_steps for each in embedded)
 
     def along_axis() -> Array:
         return np.stack([_axis_parts(*each, groups, n_steps) for each in zip(embedded, played, strict=True)])
 
-    gaps = np.stack([_gap_parts(each, groups, n_steps) for each in embedded])
+    all_gaps = [_gap_parts(each, groups, each.n_steps) for each in embedded]
+    gaps = np.stack([parts[:n_steps] for parts in all_gaps])
     parts, why = _tried(along_axis)
     ratio = Measured(None, note=why) if parts is None else _measured(parts, how, relative=True)
-    return ratio, _measured(gaps, how, relative=False)
+    of_each = [parts.sum(axis=1) for parts in all_gaps]
+    return ratio, _measured(gaps, how, relative=False), of_each
 
 
 def _axis_parts(embedded: Embedded, played: Played, groups: list[list[int]], n_steps: int) -> Array:
@@ -315,8 +331,7 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
         series = arm.ratio.series
         if series is not None and arm.ratio.has_interval and not series.clear_start:
             found.append(
-                f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization, which "
-                "is "
-                "relative to it, may be anything; look at the gap"
+                f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization "
+                "may be anything, as it is relative to that; look at the gap"
             )
     return found

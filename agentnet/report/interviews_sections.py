@@ -40,6 +40,10 @@ def _results(part: InterviewPart) -> Iterator[Block]:
     yield tables.ends_table(part)
     note = part.arms[0].gap.note
     yield tables.classes_table(part) or _absent(f"polarization and gap: {note}")
+    yield tables.contrasts_table(part) or _absent(
+        "differences between arms: they take several arms and at least 2 finished repeats of each "
+        "(-S repeats=20), and intervals"
+    )
     yield tables.tests_table(part) or _absent(
         "tests of changes: they take a step after step 0 and at least 2 questions"
     )
@@ -77,9 +81,8 @@ def _answers(part: InterviewPart) -> Iterator[Block]:
         return
     yield tag(
         "p",
-        f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then "
-        "a sample "
-        f"in which all others have the same chance (seed {part.seed}).",
+        f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then a "
+        f"sample in which all others have the same chance (seed {part.seed}).",
     )
     yield tables.answers_table(part).without_empty_columns()
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
+from agentnet.report.interviews_contrasts import OUTCOMES
 from agentnet.report.log_tables import in_words
 from agentnet.report.tables import Cell, Interval, Table
 
@@ -149,6 +151,43 @@ def _interval(measured: Measured) -> Interval | None:
     if series is None or not measured.has_interval:
         return None
     return float(series.low[-1]), float(series.high[-1])
+
+
+def contrasts_table(part: InterviewPart) -> Table | None:
+    """List the differences between arms; None where there are none."""
+    if not part.contrasts:
+        return None
+    adjusted = holm([each.contrast.p_value for each in part.contrasts])
+    return labelled(
+        part,
+        Table(
+            "contrasts",
+            "Differences between arms",
+            {
+                "compared": "compared",
+                "outcome": "in",
+                "kind": "kind",
+                "value": "value",
+                "interval": f"{part.level:.0%} interval",
+                "p_value": "p",
+                "p_value_holm": "p, by Holm for all rows",
+                "n_repeats": "repeats",
+            },
+            tuple(
+                (
+                    *(each.compared, OUTCOMES[each.outcome][0], each.kind, each.contrast.value),
+                    *((each.contrast.low, each.contrast.high), each.contrast.p_value, p),
+                    each.contrast.n_repeats,
+                )
+                for each, p in zip(part.contrasts, adjusted, strict=True)
+            ),
+            notes=(
+                "Arms are compared within repeats, which share chance.",
+                "The interval draws repeats anew; the test turns their signs.",
+                "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
+            ),
+        ),
+    )
 
 
 def tests_table(part: InterviewPart) -> Table | None:
@@ -309,6 +348,10 @@ def interview_results(part: InterviewPart) -> dict[str, Any]:
             for design in part.facts.meta["experiment"]["design"]
         ],
         "arms": [_arm_results(arm) for arm in part.arms],
+        "contrasts": [
+            {"outcome": each.outcome, "kind": each.kind, "compared": each.compared, **asdict(each.contrast)}
+            for each in part.contrasts
+        ],
         "answers_to_browse": {"of": part.n_answers, "shown": len(part.answers)},
     }
 

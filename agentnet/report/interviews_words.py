@@ -11,8 +11,7 @@ from agentnet.report.log_tables import in_words
 
 HELM: Final = (
     "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
-    "language "
-    "models, arXiv:2406.11938"
+    "language models, arXiv:2406.11938"
 )
 
 
@@ -92,11 +91,9 @@ def _methods(part: InterviewPart) -> Iterator[str]:
     n_arms = facts.n_conditions
     of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
     yield (
-        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of "
-        "them at "
-        f"random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
-        "answers; all "
-        "answers of a step came from the states at its start; "
+        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of them "
+        f"at random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
+        "answers; all answers of a step came from the states at its start; "
         f"{counted(int(design['repeats']), 'realization')}"
         f"{of_arms}"
     )
@@ -105,18 +102,16 @@ def _methods(part: InterviewPart) -> Iterator[str]:
     yield (
         f"After each step all models answered an evaluation set of {listed(map(str, sizes))} questions at "
         f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
-        "perspectives "
-        "found by classical multidimensional scaling of the Frobenius distances between all models at all "
-        "steps of "
-        "a realization"
+        "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
+        "models at all steps of a realization"
     )
     yield (
         "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
-        "the "
-        "iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
-        "bootstraps "
-        f"({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
+        "the iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
+        f"bootstraps ({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
     )
+    if part.contrasts:
+        yield "Arms were compared within repeats; tests turn the signs of repeats"
 
 
 def _classes(design: Mapping[str, Any]) -> str:

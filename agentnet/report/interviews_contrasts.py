@@ -1,0 +1,137 @@
+"""Which arms of a run of interacting models are compared, in what, and how sure the differences are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import numpy as np
+
+from agentnet.analysis.contrasts import ByRepeat, contrast, difference, trend
+from agentnet.errors import InputError
+from agentnet.report.interviews import Arm, ArmContrast, Kind, Played, shared_overrides
+from agentnet.report.log_facts import LogFacts
+from agentnet.report.log_tables import in_words
+
+Outcome = Callable[[Played], float | None]
+
+_FEWEST_FOR_TREND: Final = 3
+"""Values of a knob from which on a trend is told; two are told by their difference."""
+
+
+def settled(n_steps: int) -> int:
+    """Say from which step on a system is taken to have settled: the last half of its steps counts."""
+    return (n_steps + 1) // 2
+
+
+def _gap(played: Played) -> float | None:
+    return None if played.gap is None else float(played.gap[-1])
+
+
+def _growth(played: Played) -> float | None:
+    return None if played.gap is None else float(played.gap[-1] - played.gap[0])
+
+
+def _agreement(played: Played) -> float | None:
+    if played.clusters is None or not played.clusters.agreement.size:
+        return None
+    return float(played.clusters.agreement[settled(played.n_steps) - 1 :].mean())
+
+
+def _movement(played: Played) -> float | None:
+    if played.mirror is None or played.n_steps < 2:
+        return None
+    return float(np.abs(np.diff(played.mirror.curve))[settled(played.n_steps) - 1 :].mean())
+
+
+OUTCOMES: Final[Mapping[str, tuple[str, Outcome]]] = {
+    "gap": ("squared gap of the classes at the last step", _gap),
+    "gap_growth": ("squared gap at the last step less that at step 0", _growth),
+    "ari": ("mean ARI(t, t - 1) over the last half of the steps", _agreement),
+    "mirror_movement": ("mean movement of the iso-mirror a step, over the last half of the steps", _movement),
+}
+"""What arms are compared in: name -> in words, and how a realization comes to it."""
+
+_Compared = tuple[str, Kind, str, ByRepeat]
+
+
+def contrasts_of(
+    facts: LogFacts, arms: Sequence[Arm], level: float, n_bootstrap: int, seed: int
+) -> tuple[ArmContrast, ...]:
+    """Compare the arms of a run, over their finished realizations.
+
+    Arms that differ in one knob only are compared: by the trend if it takes three or more numbers, else each
+    with the first. In what: the gap of classes where there are two, whose growth is also told for each arm;
+    else in clusters and iso-mirror.
+
+    Args:
+        facts: The run.
+        arms: Its arms.
+        level: Confidence level of intervals.
+        n_bootstrap: Draws behind them; 0 for no contrasts.
+        seed: Fixes the draws.
+    """
+    if not n_bootstrap:
+        return ()
+    found = []
+    for outcome, kind, compared, values in _compared(facts, arms):
+        if len(values) > 1:
+            number = contrast(values, level=level, n_bootstrap=n_bootstrap, seed=seed)
+            found.append(ArmContrast(outcome, kind, compared, number))
+    return tuple(found)
+
+
+def _compared(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[_Compared]:
+    with_classes = any(each.gap is not None for arm in arms for each in arm.played)
+    if with_classes:
+        for arm in arms:
+            yield "gap_growth", "growth", arm.name, _values(arm, "gap_growth")
+    for outcome in ("gap",) if with_classes else ("ari", "mirror_movement"):
+        for knob, others, row in _rows(facts, arms):
+            # Arms without a common repeat can tell nothing yet.
+            with suppress(InputError):
+                yield from _of_row(outcome, knob, others, row)
+
+
+def _of_row(outcome: str, knob: str, others: str, row: Sequence[tuple[Any, Arm]]) -> Iterator[_Compared]:
+    """Compare arms that differ in one knob."""
+    name, at = knob.replace("_", " "), f" ({others})" if others else ""
+    by_arm = [_values(arm, outcome) for _, arm in row]
+    if len(row) >= _FEWEST_FOR_TREND and all(_is_number(value) for value, _ in row):
+        knob_values = [value for value, _ in row]
+        told = f"trend with {name}: {', '.join(map(in_words, knob_values))}{at}"
+        yield outcome, "trend", told, trend(knob_values, by_arm)
+        return
+    first = in_words(row[0][0])
+    for (value, _), own in zip(row[1:], by_arm[1:], strict=True):
+        yield outcome, "difference", f"{name} {in_words(value)} less {first}{at}", difference(own, by_arm[0])
+
+
+def _values(arm: Arm, outcome: str) -> dict[int, float]:
+    compute = OUTCOMES[outcome][1]
+    values = {played.repeat: compute(played) for played in arm.played if played.finished}
+    return {repeat: value for repeat, value in values.items() if value is not None}
+
+
+def _rows(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[tuple[str, str, list[tuple[Any, Arm]]]]:
+    """Find arms that differ in one knob only: that knob, the others in words, and (value, arm) of each."""
+    experiment = facts.meta["experiment"]
+    shared = shared_overrides(experiment["conditions"])
+    knobs = list(dict.fromkeys(key for each in experiment["conditions"] for key in each if key not in shared))
+    for knob in knobs:
+        rows: dict[str, list[tuple[Any, Arm]]] = {}
+        for arm in arms:
+            design = experiment["design"][arm.condition]
+            others = ", ".join(
+                f"{key.replace('_', ' ')} {in_words(design[key])}" for key in knobs if key != knob
+            )
+            rows.setdefault(others, []).append((design[knob], arm))
+        for others, row in rows.items():
+            if len(row) > 1:
+                numbers = all(_is_number(value) for value, _ in row)
+                yield knob, others, sorted(row, key=lambda each: each[0]) if numbers else row
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
