@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ Block = NDArray[np.float32]
 Counts = NDArray[np.int64]
 
 _BITS: Final = re.compile(r"[01]{5}")
+_COUNTS: Final = ("n_yes", "n_no", "n_missing")
 _MOCK: Final = "mock"
 _MOCK_LABEL: Final = "mock: the decisions follow the law {}, and come from no language model"
 
@@ -54,6 +56,9 @@ class ProfileAnswers:
     model_name: str = ""
     label: str = ""
 
+    def __post_init__(self) -> None:
+        _check_order(self.profiles, len(self.block), "answers")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharingCounts:
@@ -78,6 +83,20 @@ class SharingCounts:
     model_name: str = ""
     label: str = ""
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            _check_order(self.profiles, len(getattr(self, name)), name)
+
+
+def _check_order(profiles: Sequence[str], n_rows: int, what: str) -> None:
+    """Make sure that rows are those of profiles in ascending order: two tables are joined by it."""
+    ascending = all(one < other for one, other in pairwise(profiles))
+    if n_rows != len(profiles) or not ascending or not all(map(_BITS.fullmatch, profiles)):
+        raise InputError(
+            f"{what} must have a row for each profile, profiles being five bits each, ascending, none twice; "
+            f"got {n_rows} rows of {', '.join(profiles)}"
+        )
 
 
 async def read_profile_answers(run: Run, embedder: TextEmbedder) -> ProfileAnswers:
@@ -184,9 +203,6 @@ def read_sharing(run: Run | str | Path, *, condition: int | None = None) -> Shar
         label,
         notes,
     )
-
-
-_COUNTS: Final = ("n_yes", "n_no", "n_missing")
 
 
 def _by_profile(profile: Counts, values: Counts) -> Counts:
