@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.perspectives import Scaling, classical_scaling, squared_distances
+from agentnet.analysis.perspectives import classical_scaling, squared_distances
 from agentnet.analysis.profile_runs import ProfileAnswers, SharingCounts
 from agentnet.analysis.ridge import HeldOut, Rows, held_out, make_folds
 from agentnet.errors import DesignError, InputError
@@ -28,8 +28,8 @@ Array = NDArray[np.float64]
 
 _LEAST_DECISIONS: Final = 2
 _ROUNDING: Final = 1e-9
-_NEGLIGIBLE: Final = 1e-4
-"""Embedded answers are of single precision; what is smaller than this share of them is rounding."""
+_NEGLIGIBLE: Final = 1e-3
+"""Distances have single precision, so that coordinates smaller than this share of the first are rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,13 +185,13 @@ def predict_ratios(
         raise DesignError(f"n_permutations is {n_permutations}; it is at least 1")
     ratio, variance = _ratios(answers, counts)
     folds = make_folds(len(ratio), n_folds, n_repeats, seed=seed)
-    scaling = _scaling(answers, n_dims)
+    coordinates, explained_share = _perspectives(answers, n_dims)
     bits = np.array([[int(bit) for bit in profile] for profile in answers.profiles], dtype=np.float64)
     dealt = _Dealt.of(ratio, n_permutations, seed)
     features = {
-        "perspectives": scaling.coordinates,
+        "perspectives": coordinates,
         "traits": bits,
-        "both": np.hstack([bits, _beside(bits, scaling.coordinates)]),
+        "both": np.hstack([bits, _beside(bits, coordinates)]),
     }
     found = {name: held_out(x, dealt.targets, folds) for name, x in features.items()}
     scores = {name: _score(name, features[name].shape[1], each) for name, each in found.items()}
@@ -205,8 +205,8 @@ def predict_ratios(
         gain=gain,
         gain_p_value=gain_p_value,
         ceiling=1.0 - float(variance.sum() / found["traits"].baseline[:, 0].sum()),
-        n_dims=scaling.coordinates.shape[1],
-        explained_share=scaling.explained_share,
+        n_dims=coordinates.shape[1],
+        explained_share=explained_share,
         n_folds=n_folds,
         n_repeats=1 if n_folds is None else n_repeats,
         n_permutations=n_permutations,
@@ -253,14 +253,22 @@ def _listed(profiles: list[str]) -> str:
     return f"profile{'s' if len(profiles) > 1 else ''} {shown}{f' and {more} more' if more > 0 else ''}"
 
 
-def _scaling(answers: ProfileAnswers, n_dims: int) -> Scaling:
+def _perspectives(answers: ProfileAnswers, n_dims: int) -> tuple[Array, float]:
+    """Find coordinates, without those that are but rounding, and the share of distances that they express."""
     scaling = classical_scaling(squared_distances([answers.block], per_prompt=True), n_dims)
     if not scaling.coordinates.shape[1]:
         raise InputError(
             f"all profiles of {answers.run or 'the perspectives'} answered alike: they have no perspectives "
             "to predict from"
         )
-    return scaling
+    coordinates = _above_rounding(scaling.coordinates, scaling.coordinates)
+    return coordinates, scaling.explained_share
+
+
+def _above_rounding(columns: Array, coordinates: Array) -> Array:
+    """Keep columns that are not but rounding of `coordinates`: scaled, they would count like any other."""
+    sizes, largest = (np.sqrt((each**2).mean(axis=0)) for each in (columns, coordinates))
+    return columns[:, sizes > _NEGLIGIBLE * largest.max()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -311,9 +319,7 @@ def _beside(bits: Array, coordinates: Array) -> Array:
 
     The same features twice would be shrunk less than once, and seem to gain by it.
     """
-    left = coordinates - _fit(bits, coordinates)
-    size = np.sqrt((coordinates**2).mean(axis=0).max())
-    return left[:, np.sqrt((left**2).mean(axis=0)) > _NEGLIGIBLE * size]
+    return _above_rounding(coordinates - _fit(bits, coordinates), coordinates)
 
 
 def _gain(bits: Array, both: Array, dealt: _Dealt, folds: Sequence[Rows]) -> tuple[float, float]:
