@@ -154,7 +154,9 @@ def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -
     Raises:
         RunFolderError: It has not.
     """
-    now, then = company.meta()["interviews"], recorded["interviews"]
+    now = company.meta()["interviews"]
+    # A run of before there were system messages recorded none.
+    then = {"system_messages": [[] for _ in company.casts], **recorded["interviews"]}
     for key, what in (
         ("evaluation", "evaluation set"),
         ("bank", "bank of interviews"),
@@ -162,8 +164,7 @@ def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -
         ("embedder", "embedder"),
         ("system_messages", "set of system messages"),
     ):
-        # A run of before there were system messages had none.
-        if now[key] != then.get(key, [[]] * len(company.casts)):
+        if now[key] != then[key]:
             raise RunFolderError(
                 f"{folder} was begun with another {what} than the experiment and its plug-ins make now "
                 f"({_short(then[key])} then, {_short(now[key])} now): go on with what it began with"
