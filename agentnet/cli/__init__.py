@@ -15,6 +15,7 @@ from agentnet.cli.bench import bench
 from agentnet.cli.fit import fit
 from agentnet.cli.look import backends, config, export, ls, query, show
 from agentnet.cli.news import news
+from agentnet.cli.predict import predict
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
@@ -34,7 +35,22 @@ def cli() -> None:
     """
 
 
-for command in (run, check, ls, show, query, export, fit, report, backends, config, news, serve, bench):
+for command in (
+    run,
+    check,
+    ls,
+    show,
+    query,
+    export,
+    fit,
+    predict,
+    report,
+    backends,
+    config,
+    news,
+    serve,
+    bench,
+):
     cli.add_command(command)
 
 

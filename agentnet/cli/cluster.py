@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from agentnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
-    from agentnet.embedder import Vectors
+    from agentnet.embedder import CachedEmbedder, Vectors
     from agentnet.news import NewsItem
 
 _FILE = click.Path(path_type=Path)
@@ -118,6 +118,31 @@ async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence
         return await embedder.embed(texts)
     finally:
         await embedder.aclose()
+
+
+def embedder_maker(name: str, options: Sequence[str], runs: Path) -> Callable[[], CachedEmbedder]:
+    """Say how an embedder is made, anew for each run; what takes longer than hashing is kept on disk.
+
+    Args:
+        name: The embedder's name.
+        options: Its options, each KEY=VALUE.
+        runs: The folder of runs, beside which vectors are kept.
+
+    Raises:
+        ConfigurationError: An option is not KEY=VALUE.
+    """
+    chosen = given_options(options)
+
+    def complain(words: str) -> None:
+        click.echo(f"warning: {words}", err=True)
+
+    def make() -> CachedEmbedder:
+        from agentnet.embedder import CachedEmbedder, make_embedder
+
+        inner = make_embedder(name, chosen, secrets_environ(Path.cwd(), os.environ))
+        return CachedEmbedder(inner, None if name == "hash" else runs / ".embeddings", complain=complain)
+
+    return make
 
 
 def given_options(options: Sequence[str]) -> dict[str, object]:

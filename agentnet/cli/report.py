@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.cluster import given_options
+from agentnet.cli.cluster import embedder_maker
 from agentnet.cli.common import find_run, load, print_json, setting_options
-from agentnet.config import secrets_environ
 from agentnet.errors import InputError
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
-    from agentnet.report.interviews_compute import MakeEmbedder
 
 _FILE = click.Path(path_type=Path)
 
@@ -129,7 +126,7 @@ def report(
         n_decisions=n_decisions,
         figures=not no_figures,
         restricted_texts=restricted_texts,
-        make_embedder=_maker(embedder, given_options(embedder_options), runs),
+        make_embedder=embedder_maker(embedder, embedder_options, runs),
     )
 
     def say(what: str) -> None:
@@ -141,20 +138,6 @@ def report(
         print_json(written.results)
     else:
         click.echo(str(written.page))
-
-
-def _maker(name: str, options: dict[str, object], runs: Path) -> MakeEmbedder:
-    """Say how the embedder is made, anew for each run; what takes longer than hashing is kept on disk."""
-    from agentnet.embedder import CachedEmbedder, make_embedder
-
-    def complain(words: str) -> None:
-        click.echo(f"warning: {words}", err=True)
-
-    def make() -> CachedEmbedder:
-        inner = make_embedder(name, options, secrets_environ(Path.cwd(), os.environ))
-        return CachedEmbedder(inner, None if name == "hash" else runs / ".embeddings", complain=complain)
-
-    return make
 
 
 def read_groups(path: Path) -> dict[str, int]:

@@ -6,7 +6,8 @@ for halves of characters (unpaired surrogates), which UTF-8 cannot hold: they ar
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
 `prompts` and `replies`. The view `decisions` joins them back to one record a decision, the view `answers` to
-one record an answer of interacting models, who have `questions`, `models`, `interviews` and `updates`.
+one record an answer of interacting models, who have `questions`, `models`, `interviews` and `updates`. What
+they are told by system messages stands once, in `meta` (``interviews``, by condition and model).
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class InterviewExperiment(Experiment):
         n_questions: Questions of an interview, >= 1.
         n_taught: Questions that each model is taught at the start, >= 0.
         taught_from: Where these are drawn from: the ``topic`` of the class, or the ``evaluation`` set.
-        steps: Steps after the start, >= 1.
+        steps: Steps after the start, >= 0; with 0 the models are asked the evaluation set, and nothing else.
         topology: Who may interview whom: a name of `agentnet.interviews.NAMED`, a networkx graph, or a
             function (step, state) -> candidates of each model; see `agentnet.interviews.topology`.
         update: The update rule (see ``agentnet backends``); None: ``stand_in`` while the backend is the mock,
@@ -85,7 +85,7 @@ class InterviewExperiment(Experiment):
                 name in self.models,
                 f"topics names class {name!r}, which models lacks{near_miss(name, self.models)}",
             )
-        for knob, least in (("n_evaluation", 0), ("n_questions", 1), ("n_taught", 0), ("steps", 1)):
+        for knob, least in (("n_evaluation", 0), ("n_questions", 1), ("n_taught", 0), ("steps", 0)):
             value = getattr(self, knob)
             require(value >= least, f"{knob} is {value}; it is at least {least}")
         self.make_topology()
@@ -94,6 +94,17 @@ class InterviewExperiment(Experiment):
     def classes(self) -> tuple[str, ...]:
         """Class of each model."""
         return tuple(name for name, number in self.models.items() for _ in range(number))
+
+    def system_messages(self) -> Sequence[str]:
+        """Say what each model is told ahead of everything else; override it to tell them who they are.
+
+        A system message of the update rule's own follows it in the same message. Only rules that ask the
+        run's backend can tell their models anything.
+
+        Returns:
+            One text for each model, in order; ``""`` tells a model nothing.
+        """
+        return ("",) * len(self.classes)
 
     def make_topology(self) -> Topology:
         """Make the topology; override it to make one of other attributes.
@@ -138,7 +149,7 @@ class InterviewExperiment(Experiment):
             topics = {questions[number].topic for number in evaluation}
             bank = tuple(n for n, question in enumerate(questions) if question.topic in topics)
         require(
-            self.n_questions <= len(bank),
+            not self.steps or self.n_questions <= len(bank),
             f"n_questions is {self.n_questions}, but interviews draw from {len(bank)} questions; lower it, "
             "or raise n_evaluation",
         )
@@ -158,12 +169,18 @@ class InterviewExperiment(Experiment):
         Raises:
             DesignError: There are too few questions to draw from.
         """
+        if not self.n_taught:
+            return ()
         topic = self._topic(self.classes[model])
         pool = _of_topic(questions, topic)
         if self.taught_from == "evaluation":
             pool = tuple(number for number in evaluation if questions[number].topic == topic)
-        if not self.n_taught:
-            return ()
+        for number in pool:
+            require(
+                bool(questions[number].answer.strip()),
+                f"question {questions[number].id!r} has no answer, so that nobody can be taught it; give it "
+                "one, or teach nothing (n_taught=0)",
+            )
         drawn = _drawn(pool, self.n_taught, seed, "taught", f"n_taught, of topic {topic!r},")
         order = np.argsort(Streams(seed).words_at("order", at=np.arange(len(drawn))), kind="stable")
         return tuple(drawn[place] for place in order.tolist())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Messages, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, PluginError, RunFolderError, ServerUnreachable
 from agentnet.events import Said
 from agentnet.interviews.contract import Asked, Models, Prompt
@@ -54,6 +54,20 @@ def without_cut(reply: Reply) -> Reply:
     return reply._replace(finish=(), troubles=(*reply.troubles, "cut_off"))
 
 
+def with_system_message(text: str, messages: Messages) -> Messages:
+    """Put `text` ahead of a conversation, in one system message with its own: chat templates know but one.
+
+    Examples:
+        >>> with_system_message("You are calm.", (("system", "Be brief."), ("user", "Well?")))
+        (('system', 'You are calm.\\n\\nBe brief.'), ('user', 'Well?'))
+    """
+    if not text:
+        return messages
+    if messages and messages[0][0] == "system":
+        return (("system", f"{text}\n\n{messages[0][1]}"), *messages[1:])
+    return (("system", text), *messages)
+
+
 @dataclass(slots=True)
 class ModelSampler:
     """Gets the answers of one realization's models; see `agentnet.sampler.Sampler`.
@@ -64,6 +78,7 @@ class ModelSampler:
         caller: Asks the backend where an answer is a prompt.
         pool: Where models wait for a worker; says so if the run was stopped.
         model_name: What answers by itself is recorded under.
+        system_messages: What each model is told ahead of its conversations; none at all for nothing.
 
     Attributes:
         remembered: (model, question) -> what the model said to it in its present state, greedily, so that it
@@ -76,6 +91,7 @@ class ModelSampler:
     caller: Sampler
     pool: Pool
     model_name: str
+    system_messages: Sequence[str] = ()
     remembered: Mapping[tuple[int, int], Said] = field(default_factory=dict)
     restored: int = -1
 
@@ -149,7 +165,8 @@ class ModelSampler:
         """Make the draws of prompts: the conversation in the question's place, its context on the answer."""
         questions: list[Prompted] = list(draws.questions)
         for i, prompt in prompts.items():
-            questions[i] = questions[i]._replace(messages=prompt.messages)
+            told = self.system_messages[draws.agents[i]] if self.system_messages else ""
+            questions[i] = questions[i]._replace(messages=with_system_message(told, prompt.messages))
 
         def record(i: int, answer: Answer) -> None:
             missing = answer.missing

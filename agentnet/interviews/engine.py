@@ -43,7 +43,7 @@ class InterviewRules:
         evaluation: The evaluation set.
         bank: What questions of interviews are drawn from.
         n_questions: Questions of an interview, at most as many as the bank has; none twice.
-        steps: Steps after the start, >= 1.
+        steps: Steps after the start, >= 0.
         topology: Who may interview whom.
         temperature: What sampling temperatures are drawn from.
         reuse: Whether an interview takes the answers that the model gave to the same questions in the last
@@ -255,7 +255,9 @@ class Interviews:
         return dict(await self._models.update(model, step, pairs, seed))
 
     def _say_who_is_alone(self) -> None:
-        """Note the models that nobody interviewed: allowed, but perhaps not meant."""
+        """Note the models that nobody interviewed: allowed, but perhaps not meant (unless nobody was to)."""
+        if not self._rules.steps:
+            return
         asked = set(self._asked)
         alone = [model for model in range(self._n_models) if model not in asked]
         if alone:

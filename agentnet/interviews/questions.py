@@ -16,7 +16,8 @@ class Question(NamedTuple):
         id: Its own identifier, unique in its bank.
         topic: What it is about; classes of models are taught topics.
         text: The question, as it is asked.
-        answer: The bank's own answer, from which models are taught at the start.
+        answer: The bank's own answer, from which models are taught at the start. Questions that an experiment
+            makes itself may have none (``""``) where nothing is taught: not all have a right one.
     """
 
     id: str

@@ -169,7 +169,6 @@ class PromptSet:
             DesignError: `kind` or `rationale` is unknown.
         """
         texts = self.texts
-        traits = "\n".join(f"- {sentence}" for sentence in self.wording.sentences(profile))
         answer = Template(texts[_known(rationale, _ANSWER_OF, "rationale")]).substitute()
         question = Template(texts[_known(kind, _QUESTION_OF, "kind of prompt")]).substitute(
             news=item.text,
@@ -177,7 +176,12 @@ class PromptSet:
             place=item.place or UNKNOWN,
             answer=answer,
         )
-        return (("system", Template(texts["system.txt"]).substitute(traits=traits)), ("user", question))
+        return (("system", self.system_message(profile)), ("user", question))
+
+    def system_message(self, profile: Profile) -> str:
+        """Tell an agent of `profile` who it is: the system message of all that it is asked."""
+        traits = "\n".join(f"- {sentence}" for sentence in self.wording.sentences(profile))
+        return Template(self.texts["system.txt"]).substitute(traits=traits)
 
     def reason_messages(self, messages: Messages, reply_text: str) -> Messages:
         """Go on from `messages` and the agent's own reply to the question for its reason.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agentnet.report import interviews_tables as tables
 from agentnet.report import log_tables
+from agentnet.report.figures.words import listed
 from agentnet.report.html import Html, tag
 from agentnet.report.interviews import InterviewPart
 from agentnet.report.tables import Table
@@ -95,8 +96,27 @@ def _design(part: InterviewPart) -> Iterator[Block]:
     yield tables.arms_table(part).without_empty_columns()
     yield log_tables.design_table(facts, 0)
     yield log_tables.settings_table(facts)
+    yield from _told(part)
     text = str(facts.meta["experiment"].get("text", ""))
     yield tag("details", tag("summary", "The experiment file as it was played"), tag("pre", text))
+
+
+def _told(part: InterviewPart) -> Iterator[Html]:
+    """Show the system messages of the models of each arm, each text once."""
+    # Runs of before there were system messages recorded none.
+    conditions = part.facts.meta["interviews"].get("system_messages", ())
+    classes = [list(design["models"].items()) for design in part.facts.meta["experiment"]["design"]]
+    found: dict[str, dict[str, None]] = {}
+    for told, models in zip(conditions, classes, strict=False):
+        names = [name for name, n in models for _ in range(int(n))]
+        for text, name in zip(told, names, strict=False):
+            found.setdefault(text, {})[name] = None
+    if found:
+        texts = [
+            tag("div", tag("b", f"class {listed(names)}"), tag("pre", text or "(nothing)"))
+            for text, names in found.items()
+        ]
+        yield tag("details", tag("summary", "What models were told ahead of all questions"), *texts)
 
 
 def _absent(why: str) -> Html:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from agentnet.report.figures.words import counted, listed, percent, sentences, spelled
 from agentnet.report.interviews import Arm, InterviewPart
@@ -13,6 +13,8 @@ HELM: Final = (
     "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
     "language models, arXiv:2406.11938"
 )
+
+_MOST_CLASSES: Final = 8
 
 
 def interview_summary(part: InterviewPart) -> str:
@@ -47,11 +49,22 @@ def _summary(part: InterviewPart) -> Iterator[str]:
 
 
 def _models(arm: Arm) -> str:
+    return models_in_words({name: len(arm.members(name)) for name in arm.class_names})
+
+
+def models_in_words(numbers: Mapping[str, int]) -> str:
+    """Count the models of each class, or of all where there are many.
+
+    Examples:
+        >>> models_in_words({"society": 5, "science": 1})
+        '5 models of class society and 1 model of class science'
+        >>> models_in_words({f"{profile:05b}": 1 for profile in range(32)})
+        '32 models of 32 classes'
+    """
+    if len(numbers) > _MOST_CLASSES:
+        return f"{counted(sum(numbers.values()), 'model')} of {counted(len(numbers), 'class', 'classes')}"
     return listed(
-        [
-            counted(len(arm.members(name)), f"model of class {name}", f"models of class {name}")
-            for name in arm.class_names
-        ]
+        [counted(n, f"model of class {name}", f"models of class {name}") for name, n in numbers.items()]
     )
 
 
@@ -87,20 +100,42 @@ def _methods(part: InterviewPart) -> Iterator[str]:
         f"{facts.meta['versions'].get('agentnet', '')}"
     )
     taught = counted(int(design["n_taught"]), "question")
-    yield f"There were {_classes(design)}; each was taught {taught} at the start"
+    models = models_in_words({name: int(n) for name, n in design["models"].items()})
+    told = "; each was told who it is by a system message" if _told(part) else ""
+    yield f"There were {models}{told}; each was taught {taught} at the start"
+    if int(design["steps"]):
+        yield _interviews(part)
+    else:
+        repeats = counted(int(design["repeats"]), "realization")
+        yield f"They were asked alone, and did not interview each other; {repeats}"
+    yield from _rules(part)
+    yield from _evaluations(part)
+
+
+def _told(part: InterviewPart) -> bool:
+    """Say whether models were told anything by system messages."""
+    return any(part.facts.meta["interviews"].get("system_messages", ()))
+
+
+def _interviews(part: InterviewPart) -> str:
+    facts, design = part.facts, part.design
     n_arms = facts.n_conditions
     of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
-    yield (
+    return (
         f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of them "
         f"at random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
         "answers; all answers of a step came from the states at its start; "
         f"{counted(int(design['repeats']), 'realization')}"
         f"{of_arms}"
     )
-    yield from _rules(part)
+
+
+def _evaluations(part: InterviewPart) -> Iterator[str]:
+    facts, design = part.facts, part.design
+    when = "At the start and after each step all" if int(design["steps"]) else "All"
     sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
     yield (
-        f"After each step all models answered an evaluation set of {listed(map(str, sizes))} questions at "
+        f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions at "
         f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
         "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
         "models at all steps of a realization"
@@ -114,20 +149,12 @@ def _methods(part: InterviewPart) -> Iterator[str]:
         yield "Arms were compared within repeats; tests turn the signs of repeats"
 
 
-def _classes(design: Mapping[str, Any]) -> str:
-    return listed(
-        [
-            counted(int(n), f"model of class {name}", f"models of class {name}")
-            for name, n in design["models"].items()
-        ]
-    )
-
-
 def _rules(part: InterviewPart) -> Iterator[str]:
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
     found: dict[str, None] = {}
     for design, rule in zip(designs, rules, strict=True):
         options = in_words(design["update_options"].get(rule["name"], {}))
-        found[f"{rule['name']} of {rule['model_name']}{f' ({options})' if options else ''}"] = None
+        model = rule["model_name"] or part.facts.meta["model_name"]
+        found[f"{rule['name']} of {model}{f' ({options})' if options else ''}"] = None
     yield f"Update rule: {listed(found)}"

@@ -16,7 +16,7 @@ import numpy as np
 from agentnet.backend import Backend, Messages, Reply, Request, make_backend
 from agentnet.config import BackendSettings, LogSettings
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment, Source
+from agentnet.experiment import Experiment, InterviewExperiment, Source
 from agentnet.interviews.topology import Candidates, Distances, candidates_at
 from agentnet.runner.interviews import Cast, Company
 from agentnet.runner.play import Runner
@@ -112,7 +112,7 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
         longest * n_generations,
         prompts,
         "answers are counted from who may interview whom; tokens in are estimated from "
-        f"{_STEPS_TRIED} steps on the mock backend, tokens out are a bound",
+        f"steps 0 to {max(map(_steps_tried, experiments))} on the mock backend, tokens out are a bound",
         _where([count.notes for count in counts]),
     )
 
@@ -136,6 +136,8 @@ async def _count(experiment: InterviewExperiment, cast: Cast) -> _Counts:
 
 
 def _notes(steps: Sequence[Candidates], n_models: int) -> list[str]:
+    if not steps:
+        return []
     asked = {j for candidates in steps for among in candidates for j in among}
     asking = {i for candidates in steps for i, among in enumerate(candidates) if among}
     never = [
@@ -158,7 +160,7 @@ async def _try_prompts(prepared: Prepared) -> tuple[float, dict[str, Messages]]:
     """Play the first steps on the mock; give tokens an answer takes, and a prompt of each kind."""
     with tempfile.TemporaryDirectory() as folder:
         first = prepared.experiments[0]
-        short = first.under({**first.overrides, "steps": _STEPS_TRIED})
+        short = first.under({**first.overrides, "steps": _steps_tried(first)})
         trial = replace(
             prepared,
             folder=Path(folder) / "trial",
@@ -172,6 +174,11 @@ async def _try_prompts(prepared: Prepared) -> tuple[float, dict[str, Messages]]:
         listening = _Listening(make_backend("mock", {}))
         await Runner(trial, listening).play()
         return _tokens(Run(trial.folder)), listening.heard
+
+
+def _steps_tried(experiment: Experiment) -> int:
+    assert isinstance(experiment, InterviewExperiment)
+    return min(_STEPS_TRIED, experiment.steps)
 
 
 class _Listening:

@@ -38,11 +38,13 @@ class Cast:
         rule: The update rule; conditions with the same options share one.
         evaluation: Numbers of the questions of the evaluation set.
         bank: Numbers of the questions that interviews draw from.
+        system_messages: What each model is told ahead of everything; empty if none is told anything.
     """
 
     rule: UpdateRule
     evaluation: Numbers
     bank: Numbers
+    system_messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Company:
                 ],
                 "evaluation": [list(cast.evaluation) for cast in self.casts],
                 "bank": [list(cast.bank) for cast in self.casts],
+                "system_messages": [list(cast.system_messages) for cast in self.casts],
                 "embedder": {"name": self.embedder.name, "dim": self.embedder.dim},
             },
         }
@@ -138,7 +141,8 @@ def gather_company(
         if key not in made:
             made[key] = make_update_rule(name, options, environ)
         evaluation = experiment.choose_evaluation(questions, seed)
-        casts.append(Cast(made[key], evaluation, experiment.choose_bank(questions, evaluation)))
+        bank = experiment.choose_bank(questions, evaluation)
+        casts.append(Cast(made[key], evaluation, bank, _system_messages(experiment, made[key])))
         _taught(experiment, questions, evaluation, Streams(settings.seed), 0)
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(questions, tuple(casts), CachedEmbedder(embedder), settings.backend.name)
@@ -150,12 +154,15 @@ def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -
     Raises:
         RunFolderError: It has not.
     """
-    now, then = company.meta()["interviews"], recorded["interviews"]
+    now = company.meta()["interviews"]
+    # A run of before there were system messages recorded none.
+    then = {"system_messages": [[] for _ in company.casts], **recorded["interviews"]}
     for key, what in (
         ("evaluation", "evaluation set"),
         ("bank", "bank of interviews"),
         ("rules", "update rules"),
         ("embedder", "embedder"),
+        ("system_messages", "set of system messages"),
     ):
         if now[key] != then[key]:
             raise RunFolderError(
@@ -167,6 +174,25 @@ def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _system_messages(experiment: InterviewExperiment, rule: UpdateRule) -> tuple[str, ...]:
+    """Ask an experiment what its models are told, and make sure that they can be."""
+    told = tuple(experiment.system_messages())
+    name = type(experiment).__name__
+    if len(told) != len(experiment.classes) or not all(isinstance(text, str) for text in told):
+        raise DesignError(
+            f"{name}.system_messages gives {len(told)} values for {len(experiment.classes)} models; it gives "
+            "a text for each"
+        )
+    if not any(told):
+        return ()
+    if not rule.asks_backend:
+        raise DesignError(
+            f"{name} tells its models who they are, but update rule {rule.name!r} asks no chat model that "
+            "could be told; choose --update none or memory"
+        )
+    return told
 
 
 def _taught(
@@ -228,16 +254,20 @@ class Stage:
         async with self._gate(cast.rule):
             # Whoever waited for others' models to go may find that the run was stopped meanwhile.
             await self.pool.run(_nothing, 0)
-            return await self._play(number, rules, cast.rule, log, begun=begun)
+            return await self._play(number, rules, cast, log, begun=begun)
 
     async def _play(
-        self, number: int, rules: InterviewRules, rule: UpdateRule, log: EventLog, *, begun: bool
+        self, number: int, rules: InterviewRules, cast: Cast, log: EventLog, *, begun: bool
     ) -> tuple[str, int]:
+        rule = cast.rule
         questions, embedder = self.company.questions, self.company.embedder
         seed = self.streams.integer("rule", rules.repeat)
         models = await rule.begin(System(rules.classes, questions, rules.max_tokens, embedder, seed))
         try:
-            sampler = ModelSampler(models, questions, self.caller, self.pool, rule.model_name or rule.name)
+            sampler = ModelSampler(
+                *(models, questions, self.caller, self.pool, rule.model_name or rule.name),
+                system_messages=cast.system_messages,
+            )
             journal = Journal(
                 number,
                 log,

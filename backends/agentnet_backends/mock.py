@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
-from agentnet.streams import mix, unit
+from agentnet.streams import Streams, mix, unit
 from agentnet_backends.mock_law import PROFILES, MockOptions, explain, probability
 from agentnet_backends.mock_words import N_VARIANTS, RAMBLING, REFUSALS, decision_held, rationales, wording
 
@@ -77,7 +77,9 @@ class MockBackend:
       message holds (for the law's own decision, where it holds none).
     - ``rationale`` "inline" in the metadata: ``{"share": true, "reason": "..."}``.
     - ``kind`` "evaluation" or "interview" in the metadata: what the conversation's assistant said last, at
-      temperature 0, else one of its turns by the sample's word; without any turn, that it does not know.
+      temperature 0, else one of its turns by the sample's word; without any turn, one of the items ("- ...")
+      that the system message lists, chosen by the question's text, else by the sample's word; without any
+      item, that it does not know.
     - else "Yes" or "No".
 
     The metadata's ``profile`` is a bit string such as "01101"; its ``severity`` is 0 or 1, and -1 (unknown)
@@ -175,9 +177,13 @@ class MockBackend:
 
     def _repeat(self, request: Request) -> Reply:
         """Answer a question of a bank by something that the conversation holds."""
-        said = [content for role, content in request.messages if role == "assistant"] or [_IGNORANCE]
+        said = [content for role, content in request.messages if role == "assistant"]
+        likeliest = -1
+        if not said:
+            said = _listed(request.messages) or [_IGNORANCE]
+            likeliest = Streams(0).integer("mock", request.messages[-1][1]) % len(said)
         words = [mix(request.seed, i) for i in range(request.n)]
-        chosen = [said[-1] if request.temperature == 0.0 else said[word % len(said)] for word in words]
+        chosen = [said[likeliest if request.temperature == 0.0 else word % len(said)] for word in words]
         kept = request.max_tokens * _CHARACTERS_PER_TOKEN
         finish = tuple("stop" if len(text) <= kept else "length" for text in chosen)
         texts = tuple(text[:kept] for text in chosen)
@@ -293,6 +299,12 @@ def _closed(p: float, answers: tuple[str, ...]) -> _Repertoire:
         for answer, share in zip((yes, *others), shares, strict=True)
     }
     return _Repertoire(tuple(accumulate(shares[:-1])), said, logprobs, explains=False)
+
+
+def _listed(messages: Messages) -> list[str]:
+    """List the items of system messages: what a model was told of itself."""
+    lines = [line for role, content in messages if role == "system" for line in content.splitlines()]
+    return [item for line in lines if line.startswith("- ") and (item := line[2:].strip())]
 
 
 def _tokens(text: str) -> int:

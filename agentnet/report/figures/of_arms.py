@@ -41,6 +41,11 @@ def look_of(place: int) -> Look:
     return Look(PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)], line)
 
 
+def is_crowded(arm: Arm) -> bool:
+    """Say whether an arm has more classes than there are looks to tell them apart."""
+    return len(arm.class_names) > len(PALETTE)
+
+
 def shown_arms(part: InterviewPart) -> tuple[Arm, ...]:
     """Choose the arms that are drawn: those of which something was computed, the first of many."""
     return tuple(arm for arm in part.arms if arm.played)[:MOST_ARMS]
@@ -54,7 +59,7 @@ def short(arm: Arm) -> str:
 def number_of(part: InterviewPart, alone: str) -> str:
     """Number a figure as Helm et al. (2024) do: 5 with an adversary, 6 with two classes, else `alone`."""
     sizes = {len(arm.members(name)) for arm in part.arms for name in arm.class_names}
-    if all(len(arm.class_names) == 1 for arm in part.arms):
+    if all(len(arm.class_names) == 1 for arm in part.arms) or any(map(is_crowded, part.arms)):
         return alone
     return "5" if 1 in sizes else "6"
 

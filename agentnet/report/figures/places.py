@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from agentnet.report.figures.of_arms import look_of, made, number_of, panels, shown_arms
+from agentnet.report.figures.of_arms import is_crowded, look_of, made, number_of, panels, shown_arms
 from agentnet.report.figures.sketch import Sketch
-from agentnet.report.figures.style import BLACK, legend_above, steps_along
+from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
 from agentnet.report.interviews import Arm, InterviewPart
 
@@ -52,6 +52,8 @@ def no_movement(part: InterviewPart) -> str:
     arms = shown_arms(part)
     if not arms or any(arm.played[0].n_steps > 1 for arm in arms):
         return ""
+    if not any(design["steps"] for design in part.facts.meta["experiment"]["design"]):
+        return "models were asked once, and had no step in which to change (steps = 0)"
     return "only step 0 was evaluated, so nothing can have changed: play the run on"
 
 
@@ -69,6 +71,9 @@ def _space(part: InterviewPart) -> Figure:
 
 def _draw_space(axes: Axes, arm: Arm) -> None:
     places = arm.played[0].coordinates
+    if is_crowded(arm):
+        _draw_names(axes, arm)
+        return
     for number, name in enumerate(arm.class_names):
         look, members = look_of(number), arm.members(name)
         label = drawable(name, 24)
@@ -83,6 +88,22 @@ def _draw_space(axes: Axes, arm: Arm) -> None:
                 markerfacecolor=look.colour if filled else "none",
                 label=f"{label}, last step" if filled else f"{label}, step 0",
             )
+
+
+def _draw_names(axes: Axes, arm: Arm) -> None:
+    """Draw models of many classes alike, with the name of its class beside each at the last step."""
+    places, look = arm.played[0].coordinates, look_of(0)
+    for step in sorted({0, len(places) - 1}):
+        axes.plot(
+            *places[step].T,
+            linestyle="none",
+            marker=look.marker,
+            color=look.colour,
+            markerfacecolor=look.colour if step else "none",
+            label="last step" if step else "step 0",
+        )
+    for place, name in zip(places[-1], arm.classes, strict=True):
+        axes.annotate(drawable(name, 12), place, xytext=(3, 3), textcoords="offset points", fontsize=SMALL)
 
 
 def _space_caption() -> Iterator[str]:
@@ -100,10 +121,11 @@ def _space_words(part: InterviewPart) -> Iterator[str]:
         first = arm.played[0]
         one, two = first.explained
         spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
+        later = f" and {spelled(spread[1])} at step {first.n_steps - 1}" if first.n_steps > 1 else ""
         yield (
             f"{cleaned(arm.name)}, {counted(len(arm.classes), 'model')}: the two dimensions express "
             f"{percent(one)} and {percent(two)} of all distances; the models' spread is {spelled(spread[0])} "
-            f"at step 0 and {spelled(spread[1])} at step {first.n_steps - 1}"
+            f"at step 0{later}"
         )
 
 
@@ -135,7 +157,7 @@ def _draw_paths(axes: Axes, arm: Arm) -> None:
             markeredgecolor=BLACK,
             markeredgewidth=0.5,
             markevery=max(len(steps) // _MARKS, 1),
-            label=f"{drawable(name, 24)}: mean of {len(members)}",
+            label=None if is_crowded(arm) else f"{drawable(name, 24)}: mean of {len(members)}",
         )
     steps_along(axes, len(line) - 1)
 

@@ -194,10 +194,8 @@ def _cluster_words(arms: list[Arm]) -> Iterator[str]:
             if alike[half:].size
             else ""
         )
-        yield (
-            f"{cleaned(arm.name)}: {spelled(float(number[0]), 1)} clusters at step 0, "
-            f"{spelled(float(number[-1]), 1)} at step {len(number) - 1}{stable}"
-        )
+        later = f", {spelled(float(number[-1]), 1)} at step {len(number) - 1}" if len(number) > 1 else ""
+        yield f"{cleaned(arm.name)}: {spelled(float(number[0]), 1)} clusters at step 0{later}{stable}"
 
 
 def _charts(part: InterviewPart) -> Figure:
