@@ -183,7 +183,7 @@ def test_p_values_are_uniform_where_perspectives_say_nothing() -> None:
     by_trait = 0.3 + 0.4 * BITS[:, 0]
     found = [
         predict_ratios(answers_at(random_table(seed, 32, 6)), shared(by_trait, 30, seed + 500), **FEW)  # type: ignore[arg-type]
-        for seed in range(60)
+        for seed in range(40)
     ]
     for p_values in ([each.perspectives.p_value for each in found], [each.gain_p_value for each in found]):
         assert stats.kstest(p_values, "uniform").pvalue > 0.01

@@ -1,10 +1,9 @@
 """Ridge regression judged on rows that it has not seen: nested cross-validation, of many targets at once.
 
 Outside, rows are held out; inside, the penalty is chosen by the leave-one-out errors of the rows that are
-left, which have a closed form (Hoerl & Kennard 1970, "Ridge regression", Technometrics 12; Allen 1974, "The
-relationship between variable selection and data augmentation", Technometrics 16). Features are scaled by the
-rows that are left. It is what scikit-learn's ``StandardScaler`` and ``RidgeCV`` do in a pipeline, for all
-targets by one decomposition: a permutation test has a thousand of them.
+left (Hoerl & Kennard 1970, "Ridge regression", Technometrics 12; Allen 1974, "The relationship between
+variable selection and data augmentation", Technometrics 16). Features are scaled by the rows that are left.
+A permutation test has a thousand targets, which scikit-learn fits by one decomposition.
 """
 
 from __future__ import annotations
@@ -27,8 +26,6 @@ PENALTIES: Final = tuple(10.0 ** (power / 2) for power in range(-6, 13))
 
 LEAST_TRAINING: Final = 3
 """Rows that must be left beside held-out ones: two to learn from, and one to judge the penalty by."""
-
-_CONSTANT: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,26 +117,10 @@ def held_out(
 
 def _predict(x: Array, y: Array, new: Array, penalties: Sequence[float]) -> Array:
     """Learn from `x` and `y`, with the penalty that suits each target; predict for `new`."""
-    centre, scale = x.mean(axis=0), x.std(axis=0)
-    scale = np.where(scale > _CONSTANT * np.abs(x).max(axis=0, initial=0.0), scale, 1.0)
-    left, values, right = np.linalg.svd((x - centre) / scale, full_matrices=False)
-    mean = y.mean(axis=0)
-    parts = left.T @ (y - mean)
-    chosen = _choose(left, values, parts, y - mean, penalties)
-    weights = values[:, None] / (values[:, None] ** 2 + chosen) * parts
-    guess: Array = mean + ((new - centre) / scale @ right.T) @ weights
-    return guess
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-
-def _choose(left: Array, values: Array, parts: Array, y: Array, penalties: Sequence[float]) -> Array:
-    """Choose each target's penalty by its leave-one-out errors, shape ``(n_targets,)``."""
-    best, chosen = np.full(y.shape[1], np.inf), np.full(y.shape[1], float(penalties[0]))
-    for penalty in penalties:
-        kept = values**2 / (values**2 + penalty)
-        # A row's own weight in its fitted value; the mean gives each row the same.
-        leverage = 1.0 / len(y) + left**2 @ kept
-        residuals = (y - left @ (kept[:, None] * parts)) / (1.0 - leverage)[:, None]
-        errors = (residuals**2).mean(axis=0)
-        better = errors < best
-        best, chosen = np.where(better, errors, best), np.where(better, penalty, chosen)
-    return chosen
+    ridge = RidgeCV(alphas=np.array(penalties, dtype=np.float64), alpha_per_target=True)
+    guess: Array = make_pipeline(StandardScaler(), ridge).fit(x, y).predict(new)
+    return guess.reshape(len(new), y.shape[1])
