@@ -14,8 +14,9 @@ import pytest
 
 from agentnet import InterviewExperiment
 from agentnet.analysis.interviews import embed_answers, read_answers
+from agentnet.analysis.reading import read_decisions, read_ratios
 from agentnet.embedder import make_embedder
-from agentnet.errors import DesignError, InputError
+from agentnet.errors import DesignError, InputError, UserError
 from agentnet.events import Run
 from agentnet.interviews import Question, Vulnerable
 from agentnet.testing import ScriptedBackend
@@ -408,3 +409,59 @@ def test_a_bank_without_words_for_the_stand_in_is_the_banks_fault(play: Play) ->
 
     with pytest.raises(InputError, match="fewer than two words of four letters in the bank's answers"):
         play(Wordless())
+
+
+# Commands that are for other runs
+
+
+@pytest.fixture(scope="module")
+def small_run(play: Play) -> Path:
+    return play(Small()).folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("fit", "RUN"),
+            "RUN is a run of interacting models, not of cascades; see their perspectives with: agentnet rep",
+        ),
+        (
+            ("export", "RUN", "--format", "gexf"),
+            "RUN is a run of interacting models, which have no network; who",
+        ),
+        (("export", "RUN", "--format", "graphml"), "is table interviews of: agentnet export --format csv"),
+        (
+            ("news", "cluster", "RUN", "--out", "c.json"),
+            "RUN is a run of interacting models, which are asked a",
+        ),
+        (("run", "--resume", "RUN"), "RUN is finished; look at it with: agentnet show RUN"),
+    ],
+)
+def test_commands_for_other_runs_say_what_this_one_is_and_the_way_out(
+    command: Command, small_run: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = command(*(small_run if word == "RUN" else word for word in arguments))
+    assert (done.code, done.out) == (2, "")
+    assert words.replace("RUN", str(small_run)) in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_readers_of_decisions_say_what_a_run_of_interacting_models_is(small_run: Path) -> None:
+    with pytest.raises(UserError, match="is a run of interacting models, not of response ratios; see their"):
+        read_ratios(small_run)
+    with pytest.raises(UserError, match="is a run of interacting models, not of decisions"):
+        read_decisions(small_run)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("stand_in", "; the models answer by themselves, no backend is asked"),
+        ("memory", "; tokens in are estimated from 2 steps on the mock backend, tokens out are a bound"),
+    ],
+)
+def test_check_says_how_it_counted(command: Command, tmp_path: Path, rule: str, words: str) -> None:
+    (tmp_path / "design.py").write_text(DESIGN)
+    done = command("check", tmp_path / "design.py", "--update", rule, "--json")
+    assert json.loads(done.out)["how"] == f"answers are counted from who may interview whom{words}"

@@ -21,6 +21,10 @@ from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
 
 _STEPS_TRIED = 2
+_HOW = "answers are counted from who may interview whom"
+_HOW_TOKENS = (
+    f"; tokens in are estimated from {_STEPS_TRIED} steps on the mock backend, tokens out are a bound"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,8 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
         round(tokens_each * n_generations),
         longest * n_generations,
         prompts,
-        "answers are counted from who may interview whom; tokens in are estimated from "
-        f"{_STEPS_TRIED} steps on the mock backend, tokens out are a bound",
+        _HOW
+        + (_HOW_TOKENS if company.asks_backend else "; the models answer by themselves, no backend is asked"),
         _where([count.notes for count in counts]),
     )
 
