@@ -16,9 +16,10 @@ from agentnet import InterviewExperiment
 from agentnet.analysis.interviews import embed_answers, read_answers
 from agentnet.analysis.reading import read_decisions, read_ratios
 from agentnet.embedder import make_embedder
-from agentnet.errors import DesignError, InputError, UserError
+from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.interviews import Question, Vulnerable
+from agentnet.runner.interviews import check_company
 from agentnet.testing import ScriptedBackend
 
 Command = Callable[..., Any]
@@ -134,6 +135,38 @@ def test_an_adversary_that_does_not_fit_is_refused_even_if_it_never_attacks(
         new_run(Small(topology=topology))
 
 
+def test_attacks_that_never_come_are_refused() -> None:
+    with pytest.raises(DesignError, match="attacks come every 0 steps; every 1 at least"):
+        Vulnerable(3, 1, every=0)
+
+
+def test_targets_may_be_named(play: Play) -> None:
+    run = play(Small(topology=Vulnerable(3, (2,), every=1)))
+    asked = run.rows("SELECT DISTINCT model FROM interviews WHERE interviewed = 3")[1]
+    assert asked == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("evaluation", "evaluation set"),
+        ("bank", "bank of interviews"),
+        ("rules", "update rules"),
+        ("embedder", "embedder"),
+    ],
+)
+def test_a_run_goes_on_only_with_what_it_was_begun_with(
+    new_run: Callable[..., Any], key: str, what: str
+) -> None:
+    prepared = new_run(Small())
+    recorded = json.loads(json.dumps(prepared.company.meta()))
+    check_company(prepared.folder, prepared.company, recorded)
+    recorded["interviews"][key] = ["other"] * 40
+    with pytest.raises(RunFolderError, match=rf"was begun with another {what} than") as refused:
+        check_company(prepared.folder, prepared.company, recorded)
+    assert str(refused.value).endswith("go on with what it began with")
+
+
 LATE = """
 async def late(step, state):
     apart = await state.distances()
@@ -234,6 +267,12 @@ def test_a_model_is_noted_with_the_realizations_in_which_it_was_alone(command: C
         (["topology=ful"], "there is no topology 'ful'; did you mean 'full'?"),
         (["embedder.name=hsh"], "there is no embedder 'hsh'; did you mean 'hash'?"),
         (["memory.kk=1", "update=memory"], "memory.kk is no option of the update rule 'memory'; did you"),
+        (["memory=1"], "memory is 1; the options of an update rule come one by one: -S memory.KEY=VALUE"),
+        (["sampler.mode=choices"], "that interview each other answer in words: add -S sampler.mode=call"),
+        (
+            ["topology=3"],
+            "topology is 3; it is one of full, local, intra_class, nobody, a networkx graph, or",
+        ),
     ],
 )
 def test_a_knob_that_does_not_fit_is_named(
@@ -285,6 +324,10 @@ def test_a_question_bank_that_cannot_be_used_is_named_with_its_row(
         (
             "load_questions(self):\n        return [{'id': 1}]",
             "{'id': 1} stands among the questions; each is",
+        ),
+        (
+            "load_questions(self):\n        return [Question('x', 'society', 'Why?', ' ')]",
+            "field 'answer': question 'x' has an empty answer",
         ),
         (
             "load_questions(self):\n        return [Question('x', 'society', 'Why?', 'So.')] * 2",
@@ -463,5 +506,5 @@ def test_readers_of_decisions_say_what_a_run_of_interacting_models_is(small_run:
 )
 def test_check_says_how_it_counted(command: Command, tmp_path: Path, rule: str, words: str) -> None:
     (tmp_path / "design.py").write_text(DESIGN)
-    done = command("check", tmp_path / "design.py", "--update", rule, "--json")
+    done = command("check", tmp_path / "design.py", "--update", rule, "--json", "-S", "topology=local")
     assert json.loads(done.out)["how"] == f"answers are counted from who may interview whom{words}"
