@@ -1,7 +1,9 @@
 """An adversary among models (Helm et al. 2024, case study 2): how many it must reach, and how often.
 
 The sizes are those of a trial on the stand-in. The paper's: n_evaluation = 200, n_questions = 100,
-n_taught = 1000 (as many as the bank has), on a language model: --update finetune.
+n_taught = 1000, on a language model: --update finetune. That many need a bank like the paper's (bank =
+"train.csv" of Yahoo! Answers): the bundled one has 969 questions on society and 967 on science, so at most
+n_taught = 967, and models of a class differ only as far as each is taught a part of them.
 """
 
 from agentnet import InterviewExperiment

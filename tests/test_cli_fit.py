@@ -42,7 +42,32 @@ def test_people_get_a_ranking_parameters_and_warnings(command: Command, run: Pat
     assert "lambda" in parameters
     assert "if missing yes" not in parameters
     assert "* the groups were chosen from the same decisions" in parameters
-    assert "* one-rate mean field: the law has agents asked at every step" in parameters
+    assert "* one-rate mean field, 2-rate mean field: the law has agents asked at every step" in parameters
+
+
+def test_each_warning_is_printed_once_with_the_laws_it_is_of(
+    command: Command, play: Callable[..., Run]
+) -> None:
+    folder = play(CascadeExperiment(**(DESIGN | {"repeats": 1, "items_per_severity": 3}))).folder
+    done = command("fit", folder, *QUICK)
+    notes = [line for line in done.out.splitlines() if line.startswith("*")]
+    said = [note.removeprefix("* ").partition(": ")[2] for note in notes if ": " in note]
+    assert len(set(said)) == len(said)
+    few = [note for note in notes if "clusters are few for" in note]
+    assert len(few) == 3, "one of each law of decisions: with one realization an item, both are the same"
+    assert all(note.endswith("the errors clustered by realization are too small") for note in few)
+    assert any(
+        note.startswith("* one-rate mean field, 2-rate mean field: the law has agents") for note in notes
+    )
+
+
+def test_errors_clustered_in_two_ways_are_warned_of_by_name(command: Command, run: Path) -> None:
+    done = command("fit", run, "--law", "main_effects", *QUICK)
+    few = [line.rpartition(": ")[2] for line in done.out.splitlines() if "clusters are few for" in line]
+    assert few == [
+        "the errors clustered by realization are too small",
+        "the errors clustered by news item are too small",
+    ]
 
 
 def test_programs_get_json_of_the_laws_they_name(command: Command, run: Path, groups: Path) -> None:
@@ -93,7 +118,7 @@ def test_a_condition_is_chosen(command: Command, play: Callable[..., Run]) -> No
 def test_fewer_cascades_are_inferred_on_large_networks(
     command: Command, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("agentnet.cli.fit"), "_AGENTS", 48 * 7)
+    monkeypatch.setattr(import_module("agentnet.analysis.fits"), "_AGENTS", 48 * 7)
     done = command("fit", run, "--law", "main_effects", "--json")
     assert json.loads(done.out)["n_runs"] == 7
 
@@ -104,6 +129,7 @@ def test_fewer_cascades_are_inferred_on_large_networks(
         (None, "cannot be read"),
         ("{", "is no JSON"),
         ("[1, 2]", "must be one object"),
+        ("\udcff", "is no UTF-8 text"),
         ('{"00000": 1}', "must name all 32 profiles"),
         ('{"x": 1}', "'x', which is no profile"),
     ],
@@ -113,7 +139,7 @@ def test_groups_that_are_none_are_refused(
 ) -> None:
     path = tmp_path / "g.json"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
     done = command("fit", run, "--groups", path)
     assert done.code == 2
     assert words in done.err

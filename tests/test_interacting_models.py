@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
+import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -26,7 +28,7 @@ from agentnet.events import LOG_NAME
 from agentnet.experiment import Source
 from agentnet.interviews import Disruption, Local, Vulnerable, full, intra_class
 from agentnet.interviews.topology import candidates_at
-from agentnet.runner import Runner, assemble, create
+from agentnet.runner import Runner, assemble, create, prepare
 
 # Who may interview whom
 
@@ -253,6 +255,22 @@ def test_greedy_answers_of_the_last_evaluation_are_those_that_interviews_would_g
     )
     assert rows(Run(reused.folder), said) == rows(run, said)
     assert fewer.draws.total() < backend.draws.total() or rule == "stand_in"
+
+
+# The three studies
+
+
+@pytest.mark.parametrize("name", ["disruption", "adversary", "polarization"])
+def test_the_sizes_that_a_study_names_can_be_played_with_the_bundled_bank(tmp_path: Path, name: str) -> None:
+    path = Path(__file__).parents[1] / "experiments" / f"{name}.py"
+    source = Source.read(str(path))
+    # Where the paper's number is too large for the bundled bank, the largest possible one is named after it.
+    sizes = dict(re.findall(r"(n_\w+) = (\d+)", ast.get_docstring(ast.parse(source.text)) or ""))
+    assert sizes.keys() == {"n_evaluation", "n_questions", "n_taught"}
+    overrides = {key: int(value) for key, value in sizes.items()}
+    prepared = prepare(source, Settings.model_validate({"experiment": overrides}), tmp_path / "run")
+    for experiment in prepared.experiments:
+        assert {key: getattr(experiment, key) for key in overrides} == overrides
 
 
 # What cannot be played

@@ -513,7 +513,7 @@ import os, signal
 from pathlib import Path
 from agentnet import InterviewExperiment
 
-def topology(step, state):
+async def topology(step, state):
     if step == 3 and os.environ.get("KILL"):
         os.kill(os.getpid(), signal.SIGKILL)
     return [[j for j in range(4) if j != i] for i in range(4)]

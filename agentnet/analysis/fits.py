@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,9 @@ from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
+
+_AGENTS: Final = 20_000_000
+"""Agents of all inferred cascades of a law, unless somebody says how many cascades there are to be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +207,15 @@ def fit_run(
     grouping, regroup = _groupings(tables, groups)
     fitter = _Fitter(tables, grouping, regroup, n_runs, Resamples(n_bootstrap, level=level, seed=seed))
     return fitter.all(names, progress or (lambda _: None))
+
+
+def affordable_runs(tables: RunTables) -> int:
+    """Choose how many cascades of a law to infer: large ones differ less, and take long.
+
+    Returns:
+        100, or fewer on networks of more than 200,000 agents, but at least 4.
+    """
+    return max(4, min(100, _AGENTS // int(tables.n_agents.max())))
 
 
 def _groupings(tables: RunTables, groups: GroupsLike | None) -> tuple[Grouping, Regroup]:

@@ -63,7 +63,7 @@ def clustered(fit: LogisticFit, cells: Cells, by: str = "realization") -> Logist
         standard_errors=np.sqrt(np.diag(covariance)),
         covariance=covariance,
         errors=f"clustered by {by} (CR1, {n_clusters} clusters)",
-        warnings=(*fit.warnings, *_cluster_warnings(n_clusters, rank)),
+        warnings=(*fit.warnings, *_cluster_warnings(n_clusters, rank, by)),
     )
 
 
@@ -74,10 +74,10 @@ def _check_same(data: FittedCells, cells: Cells) -> None:
         raise DesignError("these cells are not the ones that were fitted")
 
 
-def _cluster_warnings(n_clusters: int, rank: int) -> list[str]:
+def _cluster_warnings(n_clusters: int, rank: int, by: str) -> list[str]:
     if n_clusters > rank and n_clusters >= 30:
         return []
-    return [f"{n_clusters} clusters are few for {rank} weights: the clustered errors are too small"]
+    return [f"{n_clusters} clusters are few for {rank} weights: the errors clustered by {by} are too small"]
 
 
 def likelihood_ratio(larger: LogisticFit, smaller: LogisticFit) -> ChiSquared:

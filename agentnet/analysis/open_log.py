@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +16,20 @@ from numpy.typing import NDArray
 from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.columns import NOTHING, Source, integers, marked
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN
-from agentnet.errors import RunFolderError
+from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
 
 Ints = NDArray[np.int64]
 
 _PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
 _PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)
+
+_FAMILIES: Final = {
+    "cascade": ("cascades", "see how they spread"),
+    "ratio": ("response ratios", "see them and the groups of profiles that they make"),
+    "interview": ("interacting models", "see their perspectives"),
+}
+"""Family of an experiment -> what its runs are of, and what their report shows."""
 
 MARKED = "IFNULL(CAST('1' || {} AS INTEGER), 0)"
 """SQL for five bits as the number that `OpenLog.profiles` understands."""
@@ -65,6 +73,11 @@ class OpenLog:
         """Where long columns come from."""
         return Source.of(self.run, self.connection)
 
+    @property
+    def is_of_interviews(self) -> bool:
+        """Whether its models interview each other: then there are neither news items nor decisions."""
+        return "interviews" in self.meta
+
     def damage(self, what: str) -> RunFolderError:
         """Make the error that names damage."""
         return RunFolderError(f"{self.run.path} is damaged: {what}; go on with a copy of the run")
@@ -77,6 +90,14 @@ class OpenLog:
                 raise self.damage(f"table meta lacks {'.'.join(keys)}")
             found = found[key]
         return found
+
+    def other_family(self, wanted: str) -> UserError:
+        """Make the error that says what the run is, where one of `wanted` is asked for, and the way out."""
+        what, for_it = _FAMILIES.get(self.needed("experiment", "family"), ("something else", "look at it"))
+        return UserError(
+            f"{self.folder} is a run of {what}, not of {wanted}; {for_it} with: "
+            f"agentnet report {shlex.quote(str(self.folder))}"
+        )
 
     def integers(self, query: str, width: int, *parameters: object) -> Ints:
         """Answer a query for integers by columns, shape ``(width, n_rows)``."""

@@ -130,8 +130,15 @@ def decision_parameters(
         )
         for i, name in enumerate(fit.names)
     ]
-    warnings = [warning for errors in (by_realization, by_news) if errors for warning in errors.warnings]
-    return tuple(rows), tuple(warnings)
+    return tuple(rows), _warnings(by_realization, by_news)
+
+
+def _warnings(by_realization: _Errors | None, by_news: _Errors | None) -> tuple[str, ...]:
+    """Warn of both ways to cluster; of one, if each news item was played once, for then they are the same."""
+    of_realizations = () if by_realization is None else by_realization.warnings
+    if by_news is None or (by_realization is not None and by_news.freedom == by_realization.freedom):
+        return of_realizations
+    return of_realizations + by_news.warnings
 
 
 def _clustered(fit: LogisticFit, tables: RunTables, by: Clusters) -> _Errors | None:

@@ -48,13 +48,17 @@ def read_ratios(run: Run | str | Path) -> RatioTables:
         UserError: It has no such decisions.
     """
     with open_log(run) as log:
+        if log.is_of_interviews:
+            raise log.other_family("response ratios")
         ids, severity = log.news_items()
         query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
         realization, finished = log.integers(query, 2)
         _, _, prompt, *counts = log.source.counts("ratio", realization)
         profile, news = log.prompts(prompt)
+        if log.needed("experiment", "family") != "ratio":
+            raise log.other_family("response ratios")
         if not prompt.size:
-            raise UserError(f"{log.folder} has no response ratios: it is a run of cascades; read its tables")
+            raise UserError(f"{log.folder} has no response ratio yet; wait for one, or resume it")
         asked, yes, answered = (added((news, profile), each, (len(ids), N_PROFILES)) for each in counts)
         n_finished, n_planned = int(finished.sum()), int(log.needed("n_realizations"))
         return RatioTables(
@@ -79,11 +83,13 @@ def read_decisions(run: Run | str | Path, kind: str = "exposure") -> Decisions:
 
     Raises:
         RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: There is no such kind.
+        UserError: There is no such kind, or the models interview each other and decide nothing.
     """
     if kind not in DECISION_KINDS:
         raise UserError(f"there are no decisions of kind {kind!r}{near_miss(kind, DECISION_KINDS)}")
     with open_log(run) as log:
+        if log.is_of_interviews:
+            raise log.other_family("decisions")
         found = "SELECT DISTINCT missing FROM events WHERE missing IS NOT NULL AND kind = ? ORDER BY missing"
         reasons = tuple(str(reason) for (reason,) in log.connection.execute(found, (kind,)))
         ids, severity = log.news_items()

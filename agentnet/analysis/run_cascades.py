@@ -72,7 +72,7 @@ class RunCascades:
             UserError: There is no such condition, or one must be named, or the run has no cascades.
         """
         if log.needed("experiment", "family") != "cascade":
-            raise UserError(f"{log.folder} has no exposures: it is a run of response ratios, not of cascades")
+            raise log.other_family("cascades")
         designs, conditions = log.needed("experiment", "design"), log.needed("experiment", "conditions")
         if condition is None and len(designs) > 1:
             listed = "; ".join(f"{number}: {overrides}" for number, overrides in enumerate(conditions))

@@ -12,7 +12,7 @@ import click
 
 from agentnet.cli.common import find_run, print_table
 from agentnet.config import secrets_environ
-from agentnet.errors import ConfigurationError
+from agentnet.errors import ConfigurationError, UserError
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
@@ -102,6 +102,11 @@ def _items(source: str | None) -> Sequence[NewsItem]:
     if path.is_file():
         return load_news(path).items
     run = Run(find_run(source, Path("runs")))
+    if "interviews" in run.meta:
+        raise UserError(
+            f"{run.folder} is a run of interacting models, which are asked a question bank; news items come "
+            "from a file, or a run of cascades or response ratios"
+        )
     return [NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1]]
 
 

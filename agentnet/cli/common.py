@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agentnet.config import Configuration, Flag, load_configuration
-from agentnet.errors import RunFolderError, near_miss
+from agentnet.errors import InputError, RunFolderError, near_miss
 from agentnet.events import LOG_NAME
 
 _ENDLESS = 1_000_000
@@ -72,6 +72,35 @@ def find_run(name: str, runs: Path) -> Path:
 def run_folders(runs: Path) -> list[Path]:
     """List the run folders in `runs`, by name."""
     return sorted(log.parent for log in runs.glob(f"*/{LOG_NAME}"))
+
+
+def read_groups(path: Path) -> dict[str, int]:
+    """Read groups of profiles from a JSON file.
+
+    Raises:
+        InputError: It cannot be read, or is no JSON object.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except ValueError as error:
+        raise InputError(f"is no JSON ({error})", path=path) from error
+    if not isinstance(found, dict):
+        raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
+    return found
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        InputError: It cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"is no UTF-8 text ({error.reason})", path=path) from error
 
 
 def print_json(value: object) -> None:

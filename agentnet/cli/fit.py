@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
-from agentnet.errors import InputError
+from agentnet.cli.common import find_run, load, print_json, print_table, read_groups, setting_options
 
 if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits
 
 _PATIENCE_S = 1.0
-_AGENTS = 20_000_000
 
 
 @click.command()
@@ -67,12 +64,12 @@ def fit(
       agentnet fit last
       agentnet fit last --law main_effects --law group_rates --groups groups.json
     """
-    from agentnet.analysis.fits import fit_run
+    from agentnet.analysis.fits import affordable_runs, fit_run
     from agentnet.analysis.laws import LAWS
     from agentnet.analysis.reading import read_tables
 
     folder = find_run(name, load(config_file, assignments).settings.runs)
-    groups = None if groups_file is None else _groups(groups_file)
+    groups = None if groups_file is None else read_groups(groups_file)
     say = _patient()
     say(f"reading {folder}")
     tables = read_tables(folder, condition=condition)
@@ -80,7 +77,7 @@ def fit(
         tables,
         laws=laws or LAWS,
         groups=groups,
-        n_runs=_affordable(int(tables.n_agents.max())) if n_runs is None else n_runs,
+        n_runs=affordable_runs(tables) if n_runs is None else n_runs,
         n_bootstrap=n_bootstrap,
         level=level,
         seed=seed,
@@ -92,11 +89,6 @@ def fit(
         _print(found)
 
 
-def _affordable(n_agents: int) -> int:
-    """Choose how many cascades to infer: large ones differ less, and take long."""
-    return max(4, min(100, _AGENTS // n_agents))
-
-
 def _patient() -> Callable[[str], None]:
     """Say on standard error what is being done, once it takes longer."""
     begun = time.monotonic()
@@ -106,18 +98,6 @@ def _patient() -> Callable[[str], None]:
             click.echo(f"{what} ...", err=True)
 
     return say
-
-
-def _groups(path: Path) -> dict[str, int]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
-    except ValueError as error:
-        raise InputError(f"is no JSON ({error})", path=path) from error
-    if not isinstance(found, dict):
-        raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
-    return found
 
 
 def _print(found: Fits) -> None:
@@ -136,10 +116,19 @@ def _print(found: Fits) -> None:
     ]
     title = f"\nparameters; intervals of {found.level:.0%}"
     print_table(*_filled(("law", *PARAMETER_COLUMNS), rows), title=title)
-    notes = [*found.notes, *(f"{law.title}: {warning}" for law in found.laws for warning in law.warnings)]
-    notes += [f"{each.title}: {remark}" for each in found.scores for remark in each.remarks]
+    notes = list(found.notes)
+    notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
+    notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
     notes += [f"{each.title} was not fitted: {each.reason}" for each in found.refused]
     click.echo("\n" + "\n".join(f"* {note}" for note in notes))
+
+
+def _each_once(said: Iterable[tuple[str, str]]) -> list[str]:
+    """Say each thing once, after the names of all laws of which it is said."""
+    laws: dict[str, dict[str, None]] = {}
+    for law, what in said:
+        laws.setdefault(what, {})[law] = None
+    return [f"{', '.join(names)}: {what}" for what, names in laws.items()]
 
 
 def _filled(columns: Sequence[str], rows: Iterable[list[str]]) -> tuple[list[str], list[list[str]]]:

@@ -107,7 +107,29 @@ def _interviews(run: Run) -> dict[str, Any]:
             1
         ][0][0],
         "turns without candidates": alone,
+        "never interviewed": never_interviewed(run),
     }
+
+
+def never_interviewed(run: Run) -> list[str]:
+    """Say in sentences which models nobody interviewed in finished realizations: perhaps not meant."""
+    rows = run.rows("""
+        SELECT model, class, COUNT(*) AS n, (SELECT COUNT(*) FROM realizations) AS n_all
+        FROM models JOIN realizations USING (realization)
+        WHERE status = 'finished' AND NOT EXISTS (
+            SELECT 1 FROM interviews
+            WHERE interviews.realization = models.realization AND interviewed = models.model
+        )
+        GROUP BY model, class ORDER BY model
+    """)[1]
+    models: dict[str, list[str]] = {}
+    for model, name, n, n_all in rows:
+        where = f" in {n} of {n_all} realizations" if n < n_all else ""
+        models.setdefault(where, []).append(f"{model} ({name})")
+    return [
+        f"nobody interviewed model{'s' * (len(of_these) > 1)} {', '.join(of_these)}{where}"
+        for where, of_these in models.items()
+    ]
 
 
 @click.command()

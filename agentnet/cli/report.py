@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from agentnet.cli.cluster import embedder_maker
-from agentnet.cli.common import find_run, load, print_json, setting_options
-from agentnet.errors import InputError
+from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
@@ -140,31 +138,7 @@ def report(
         click.echo(str(written.page))
 
 
-def read_groups(path: Path) -> dict[str, int]:
-    """Read groups of profiles from a JSON file.
-
-    Raises:
-        InputError: It cannot be read, or is no JSON object.
-    """
-    try:
-        found = json.loads(_text(path))
-    except ValueError as error:
-        raise InputError(f"is no JSON ({error})", path=path) from error
-    if not isinstance(found, dict):
-        raise InputError('must be one object, such as {"00000": 1, "00001": 1, ...}', path=path)
-    return found
-
-
 def _clusters(path: Path) -> SeverityClusters:
     from agentnet.analysis.severity_clusters import SeverityClusters
 
-    return SeverityClusters.from_json(_text(path), path=path)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"is no UTF-8 text ({error.reason})", path=path) from error
+    return SeverityClusters.from_json(read_text(path), path=path)

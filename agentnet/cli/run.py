@@ -15,6 +15,7 @@ import click
 
 from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import progress, summary
 from agentnet.config import Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError, WorldError
@@ -108,7 +109,12 @@ def run(
         click.echo(summary(runner.tally), err=True)
         _say_how_to_resume(prepared.folder)
         raise
+    except UserError:
+        click.echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
+        raise
     _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
+    for line in never_interviewed(Run(prepared.folder)):
+        click.echo(f"note: {line}", err=True)
 
 
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:

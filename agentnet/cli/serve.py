@@ -95,7 +95,8 @@ def serve(
 def read_metadata(messages: Messages) -> Mapping[str, str | int]:
     """Read profile, severity and form of answer back from a prompt of the package's templates.
 
-    The mock's law needs them, and a wire carries only the prompt. What cannot be read is left out.
+    The mock's law needs them, and a wire carries only the prompt. What cannot be read is left out. A
+    question that follows on answers, to nobody's profile, is one of a question bank to a model with a memory.
     """
     system = "\n".join(content for role, content in messages if role == "system")
     asked = "\n".join(content for role, content in messages if role == "user")
@@ -104,6 +105,8 @@ def read_metadata(messages: Messages) -> Mapping[str, str | int]:
     bits = ["1" if high in system else "0" if low in system else "?" for low, high in wording]
     if "?" not in bits:
         found["profile"] = "".join(bits)
+    elif messages[-2:-1] and messages[-2][0] == "assistant" and messages[-1][1].endswith("?"):
+        found["kind"] = "evaluation"
     for text, severity in _sample_texts():
         if text in asked:
             found["severity"] = severity

@@ -88,7 +88,10 @@ class InterviewExperiment(Experiment):
         for knob, least in (("n_evaluation", 0), ("n_questions", 1), ("n_taught", 0), ("steps", 0)):
             value = getattr(self, knob)
             require(value >= least, f"{knob} is {value}; it is at least {least}")
-        self.make_topology()
+        for topic in self.evaluation_topics:
+            n_times = self.evaluation_topics.count(topic)
+            require(n_times == 1, f"evaluation_topics names {topic!r} {n_times} times; once is enough")
+        parse_topology(self.make_topology())
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -108,6 +111,9 @@ class InterviewExperiment(Experiment):
 
     def make_topology(self) -> Topology:
         """Make the topology; override it to make one of other attributes.
+
+        Returns:
+            Whatever `topology` may be.
 
         Raises:
             DesignError: `topology` is none.
@@ -134,7 +140,7 @@ class InterviewExperiment(Experiment):
         """
         chosen: list[int] = []
         for topic in self.evaluation_topics or dict.fromkeys(map(self._topic, self.models)):
-            pool = _of_topic(questions, topic)
+            pool = _of_topic(questions, topic, self._who_wants(topic))
             chosen += _drawn(pool, self.n_evaluation, seed, topic, f"n_evaluation, topic {topic!r},")
         return tuple(chosen)
 
@@ -172,7 +178,7 @@ class InterviewExperiment(Experiment):
         if not self.n_taught:
             return ()
         topic = self._topic(self.classes[model])
-        pool = _of_topic(questions, topic)
+        pool = _of_topic(questions, topic, self._who_wants(topic))
         if self.taught_from == "evaluation":
             pool = tuple(number for number in evaluation if questions[number].topic == topic)
         for number in pool:
@@ -187,6 +193,13 @@ class InterviewExperiment(Experiment):
 
     def _topic(self, name: str) -> str:
         return self.topics.get(name, name)
+
+    def _who_wants(self, topic: str) -> str:
+        """Say where the design names a topic, for messages."""
+        if topic in self.evaluation_topics:
+            return "evaluation_topics"
+        name = next(name for name in self.models if self._topic(name) == topic)
+        return f"topics, class {name!r}" if name in self.topics else f"class {name!r} (see topics)"
 
     def _with_rule_options(self, overrides: Mapping[str, object]) -> dict[str, object]:
         """Move overrides that are named like an update rule to the rule's options."""
@@ -206,10 +219,12 @@ class InterviewExperiment(Experiment):
         return {**kept, "update_options": options}
 
 
-def _of_topic(questions: Sequence[Question], topic: str) -> Numbers:
+def _of_topic(questions: Sequence[Question], topic: str, who: str) -> Numbers:
     found = tuple(number for number, question in enumerate(questions) if question.topic == topic)
     if not found:
-        raise DesignError(f"the question bank has no topic {topic!r}{near_miss(topic, topics_of(questions))}")
+        raise DesignError(
+            f"{who}: the question bank has no topic {topic!r}{near_miss(topic, topics_of(questions))}"
+        )
     return found
 
 

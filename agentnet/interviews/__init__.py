@@ -34,6 +34,7 @@ from agentnet.interviews.topology import (
     intra_class,
     nobody,
     parse_topology,
+    try_topology,
 )
 
 __all__ = [
@@ -64,4 +65,5 @@ __all__ = [
     "nobody",
     "parse_topology",
     "topics_of",
+    "try_topology",
 ]

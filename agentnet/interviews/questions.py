@@ -27,7 +27,7 @@ class Question(NamedTuple):
 
 
 def check_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Make sure that questions can be used: none empty, no identifier twice.
+    """Make sure that questions can be used: each a `Question`, none empty, no identifier twice.
 
     Raises:
         InputError: Names the question and what is wrong.
@@ -36,6 +36,10 @@ def check_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
     if not checked:
         raise InputError("a question bank needs at least one question")
     for question in checked:
+        if not isinstance(question, Question):
+            raise InputError(
+                f"{question!r:.80} stands among the questions; each is a Question(id, topic, text, answer)"
+            )
         for field, text in zip(question._fields, question, strict=True):
             if not isinstance(text, str) or not text.strip():
                 raise InputError(f"question {question.id!r} has an empty {field}", field=field)

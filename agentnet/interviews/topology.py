@@ -3,20 +3,23 @@
 A topology is any callable ``(step, state) -> candidates``, asynchronous or not; step counts from 1.
 Candidates are, for each model, the models that it may ask: a sequence with an entry for each model, a mapping
 from model to candidates (who is absent has none), or a networkx graph whose edge (j, i) says that j
-influences i. Equal steps and states must give equal candidates: a resumed run asks again.
+influences i. Equal steps and states must give equal candidates: they are asked for all steps before a run
+begins, too, and again when it is resumed.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import DesignError, near_miss
+from agentnet.errors import AgentnetError, DesignError, near_miss
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -143,7 +146,8 @@ class Vulnerable:
         """Say who hears whom at this step."""
         n_models = len(state.classes)
         others = [model for model in range(n_models) if model != self.adversary]
-        targets = self._targets(others, n_models) if step % self.every == 0 else ()
+        targets = self._targets(others, n_models)
+        targets = targets if step % self.every == 0 else ()
         return tuple(
             ()
             if i == self.adversary
@@ -221,16 +225,61 @@ async def candidates_at(topology: Topology, step: int, state: State) -> Candidat
     """Ask `topology` for the candidates of a step, and check them.
 
     Raises:
-        DesignError: It names a model that does not exist or itself, or gives something else.
+        DesignError: It breaks off, names a model that does not exist or itself, or gives something else.
     """
-    given = topology(step, state)
-    if inspect.isawaitable(given):
-        given = await _awaited(given)
+    with _blamed(step):
+        given = topology(step, state)
+        if inspect.isawaitable(given):
+            given = await _awaited(given)
     return check_candidates(given, len(state.classes), step)
 
 
 async def _awaited(given: Awaitable[Any]) -> Any:  # noqa: ANN401 - a user's function
     return await given
+
+
+@contextmanager
+def _blamed(step: int) -> Iterator[None]:
+    """Say of whatever a user's function raises where it does."""
+    try:
+        yield
+    except AgentnetError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise DesignError(
+            f"step {step}: the topology broke off in {where.filename}, line {where.lineno}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A system before anybody was asked: all its models are in one place."""
+
+    classes: tuple[str, ...]
+
+    async def distances(self) -> Distances:
+        """Give zeros."""
+        return np.zeros((len(self.classes), len(self.classes)))
+
+
+def try_topology(topology: Topology, classes: tuple[str, ...], steps: int) -> None:
+    """Ask `topology` for the candidates of all steps, before any model is asked anything.
+
+    Steps whose candidates have to be awaited, as they depend on answers, are left to the run.
+
+    Raises:
+        DesignError: As `candidates_at`.
+    """
+    state = Still(classes)
+    for step in range(1, steps + 1):
+        with _blamed(step):
+            given = topology(step, state)
+        if inspect.iscoroutine(given):
+            given.close()
+        elif not inspect.isawaitable(given):
+            check_candidates(given, len(classes), step)
 
 
 def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noqa: ANN401 - a user's function
@@ -245,8 +294,14 @@ def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noq
         DesignError: It names a model that does not exist or itself, or is something else.
     """
     by_model: dict[int, list[int]] = {model: [] for model in range(n_models)}
-    for model, candidates in _entries(given, n_models, step):
+    for model, among in _entries(given, n_models, step):
         _check_model(model, n_models, step)
+        if not isinstance(among, Iterable) or isinstance(among, str):
+            raise DesignError(
+                f"step {step}: the topology gives {among!r:.80} as candidates of model {model}; they are a "
+                "list of models, empty if there are none"
+            )
+        candidates = list(among)
         for candidate in candidates:
             _check_model(candidate, n_models, step)
             if candidate == model:
@@ -255,18 +310,18 @@ def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noq
     return tuple(tuple(candidates) for candidates in by_model.values())
 
 
-def _entries(given: Any, n_models: int, step: int) -> Iterator[tuple[Any, list[Any]]]:  # noqa: ANN401 - a user's
+def _entries(given: Any, n_models: int, step: int) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - a user's
     if isinstance(given, Mapping):
-        yield from ((model, list(candidates)) for model, candidates in given.items())
+        yield from given.items()
     elif hasattr(given, "is_directed"):
         heard = given.predecessors if given.is_directed() else given.neighbors
-        yield from ((model, list(heard(model))) for model in given.nodes)
+        yield from ((model, heard(model)) for model in given.nodes)
     elif isinstance(given, Sequence) and not isinstance(given, str):
         if len(given) != n_models:
             raise DesignError(
                 f"step {step}: the topology gives candidates of {len(given)} models, but there are {n_models}"
             )
-        yield from ((model, list(candidates)) for model, candidates in enumerate(given))
+        yield from enumerate(given)
     else:
         raise DesignError(
             f"step {step}: the topology gives {given!r:.80}; it gives the candidates of each model as a list "
@@ -277,5 +332,6 @@ def _entries(given: Any, n_models: int, step: int) -> Iterator[tuple[Any, list[A
 def _check_model(model: Any, n_models: int, step: int) -> None:  # noqa: ANN401 - a user's
     if isinstance(model, bool) or not isinstance(model, int | np.integer) or not 0 <= model < n_models:
         raise DesignError(
-            f"step {step}: the topology names model {model!r}, but there are models 0 to {n_models - 1}"
+            f"step {step}: the topology names model {model!r}, but there are models 0 to {n_models - 1}, "
+            "which are named by their numbers"
         )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from agentnet.analysis.fits import Fits, fit_run
+from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.groups import ProfileGroups, group_profiles
@@ -35,8 +35,6 @@ N_DECISIONS: Final = 300
 """Decisions that a report shows of each run, at most."""
 
 _N_RESAMPLES: Final = 200
-_AGENTS: Final = 20_000_000
-"""Agents of all inferred cascades of a law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,7 +339,7 @@ def _fits(
             tables,
             laws=options.laws,
             groups=groups,
-            n_runs=_affordable(int(tables.n_agents.max())) if options.n_runs is None else options.n_runs,
+            n_runs=affordable_runs(tables) if options.n_runs is None else options.n_runs,
             n_bootstrap=options.n_bootstrap,
             level=options.level,
             seed=options.seed,
@@ -350,11 +348,6 @@ def _fits(
     except UserError as error:
         return None, without_field(str(error))
     return found, ""
-
-
-def _affordable(n_agents: int) -> int:
-    """Choose how many cascades to infer: large ones differ less, and take long."""
-    return max(4, min(100, _AGENTS // n_agents))
 
 
 def _pairing_notes(part: CascadePart) -> list[str]:

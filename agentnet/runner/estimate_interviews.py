@@ -11,18 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from agentnet.backend import Backend, Messages, Reply, Request, make_backend
 from agentnet.config import BackendSettings, LogSettings
 from agentnet.events import Run
 from agentnet.experiment import Experiment, InterviewExperiment, Source
-from agentnet.interviews.topology import Candidates, Distances, candidates_at
+from agentnet.interviews.topology import Candidates, Still, candidates_at, parse_topology
 from agentnet.runner.interviews import Cast, Company
 from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
 
 _STEPS_TRIED = 2
+_HOW = "answers are counted from who may interview whom"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +73,6 @@ class _Counts:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Still:
-    """A system in which all models are in one place."""
-
-    classes: tuple[str, ...]
-
-    async def distances(self) -> Distances:
-        return np.zeros((len(self.classes), len(self.classes)))
-
-
 async def estimate_interviews(prepared: Prepared, company: Company) -> InterviewEstimate:
     """Count what `prepared` will take; asks no backend but the mock.
 
@@ -111,15 +100,21 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
         round(tokens_each * n_generations),
         longest * n_generations,
         prompts,
-        "answers are counted from who may interview whom; tokens in are estimated from "
-        f"steps 0 to {max(map(_steps_tried, experiments))} on the mock backend, tokens out are a bound",
+        _HOW + _how_tokens(experiments, company),
         _where([count.notes for count in counts]),
     )
 
 
+def _how_tokens(experiments: Sequence[InterviewExperiment], company: Company) -> str:
+    if not company.asks_backend:
+        return "; the models answer by themselves, no backend is asked"
+    last = max(map(_steps_tried, experiments))
+    return f"; tokens in are estimated from steps 0 to {last} on the mock backend, tokens out are a bound"
+
+
 async def _count(experiment: InterviewExperiment, cast: Cast) -> _Counts:
     """Count the answers of one realization."""
-    state, topology = _Still(experiment.classes), experiment.make_topology()
+    state, topology = Still(experiment.classes), parse_topology(experiment.make_topology())
     steps = [await candidates_at(topology, step, state) for step in range(1, experiment.steps + 1)]
     n_models, n_asking = len(state.classes), sum(bool(c) for candidates in steps for c in candidates)
     n_interview = n_asking * experiment.n_questions

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog, Run
 from agentnet.experiment import InterviewExperiment
-from agentnet.interviews import Question, System, UpdateRule, make_update_rule
+from agentnet.interviews import (
+    Question,
+    System,
+    UpdateRule,
+    check_questions,
+    make_update_rule,
+    parse_topology,
+    try_topology,
+)
 from agentnet.interviews.asking import ModelSampler
 from agentnet.interviews.checkpoints import Checkpoints
 from agentnet.interviews.engine import InterviewRules, Interviews, Numbers
@@ -130,7 +141,7 @@ def gather_company(
             "answer in words: add -S sampler.mode=call"
         )
     if questions is None:
-        questions = experiments[0].load_questions()
+        questions = check_questions(experiments[0].load_questions())
     seed = Streams(settings.seed).integer("evaluation")
     made: dict[str, UpdateRule] = {}
     casts = []
@@ -140,12 +151,37 @@ def gather_company(
         key = json.dumps([name, options], sort_keys=True, default=repr)
         if key not in made:
             made[key] = make_update_rule(name, options, environ)
-        evaluation = experiment.choose_evaluation(questions, seed)
-        bank = experiment.choose_bank(questions, evaluation)
-        casts.append(Cast(made[key], evaluation, bank, _system_messages(experiment, made[key])))
-        _taught(experiment, questions, evaluation, Streams(settings.seed), 0)
+        casts.append(_cast(experiment, made[key], questions, seed))
+        _taught(experiment, questions, casts[-1].evaluation, Streams(settings.seed), 0)
+        try_topology(parse_topology(experiment.make_topology()), experiment.classes, experiment.steps)
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(questions, tuple(casts), CachedEmbedder(embedder), settings.backend.name)
+
+
+def _cast(
+    experiment: InterviewExperiment, rule: UpdateRule, questions: Sequence[Question], seed: int
+) -> Cast:
+    """Choose the sets of one condition; an experiment may choose them in a way of its own."""
+    evaluation = _numbers("choose_evaluation", experiment.choose_evaluation(questions, seed), questions)
+    bank = _numbers("choose_bank", experiment.choose_bank(questions, evaluation), questions)
+    if experiment.n_questions > len(bank):
+        raise DesignError(
+            f"n_questions is {experiment.n_questions}, but choose_bank gives {len(bank)} questions; lower it"
+        )
+    return Cast(rule, evaluation, bank, _system_messages(experiment, rule))
+
+
+def _numbers(who: str, given: Sequence[int], questions: Sequence[Question]) -> Numbers:
+    """Make sure that a method of the experiment gives numbers of questions, each once."""
+    numbers, known = tuple(given), range(len(questions))
+    wrong = [number for number in numbers if not isinstance(number, int | np.integer) or number not in known]
+    twice = [number for number, count in Counter(numbers).items() if count > 1]
+    if wrong or twice or not numbers:
+        what = f"{wrong[0]!r}" if wrong else f"{twice[0]} twice" if twice else "no question at all"
+        raise DesignError(
+            f"{who} gives {what}; it gives numbers of questions, 0 to {len(questions) - 1}, each once"
+        )
+    return tuple(int(number) for number in numbers)
 
 
 def check_company(folder: Path, company: Company, recorded: Mapping[str, Any]) -> None:
@@ -296,7 +332,7 @@ class Stage:
             bank=cast.bank,
             n_questions=experiment.n_questions,
             steps=experiment.steps,
-            topology=experiment.make_topology(),
+            topology=parse_topology(experiment.make_topology()),
             temperature=temperature,
             reuse=experiment.reuse and temperature.high == 0.0,
             max_tokens=experiment.max_tokens,

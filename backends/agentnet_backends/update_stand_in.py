@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentnet.backend import Reply
-from agentnet.errors import BackendUnusable, StorageError
+from agentnet.errors import InputError, StorageError
 from agentnet.interviews import Asked, Pair, Question, System, topics_of
 from agentnet.streams import Streams
 from agentnet_backends.options import PluginOptions
@@ -87,7 +87,7 @@ def vocabulary(questions: Sequence[Question], n_words: int) -> tuple[str, ...]:
     Words that more than a fifth of a topic's answers share come last: they tell nothing apart.
 
     Raises:
-        BackendUnusable: There are fewer than two words in all answers.
+        InputError: There are fewer than two words in all answers.
     """
     ranked = [_ranked([q.answer for q in questions if q.topic == topic]) for topic in topics_of(questions)]
     chosen: dict[str, None] = {}
@@ -96,8 +96,9 @@ def vocabulary(questions: Sequence[Question], n_words: int) -> tuple[str, ...]:
         if len(chosen) >= n_words:
             break
     if len(chosen) < 2:
-        raise BackendUnusable(
-            "the stand-in finds fewer than two words of four letters in the bank's answers; it needs words"
+        raise InputError(
+            "the stand-in finds fewer than two words of four letters in the bank's answers, and knows no "
+            "others; take a bank of sentences, or another update rule"
         )
     return tuple(chosen)[:n_words]
 
@@ -179,7 +180,11 @@ class StandInRule:
         return cls(StandInOptions.read(options, "the update rule 'stand_in'"))
 
     async def begin(self, system: System) -> StandInModels:
-        """Make responders that know nothing yet."""
+        """Make responders that know nothing yet.
+
+        Raises:
+            InputError: The bank's answers hold no words.
+        """
         lexicon = self._lexicons.get(system.questions)
         if lexicon is None:
             lexicon = self._lexicons[system.questions] = Lexicon.of(system.questions, self.options)

@@ -54,5 +54,8 @@ def load_bank(
 
 def _sound(found: BankScan) -> tuple[Question, ...]:
     if found.problems:
-        raise found.problems[0]
+        first, *more = found.problems
+        if more:
+            first.args = (f"{first}; {len(more)} more {'rows are' if len(more) > 1 else 'row is'} wrong",)
+        raise first
     return check_questions(found.questions)
