@@ -326,8 +326,8 @@ def test_a_question_bank_that_cannot_be_used_is_named_with_its_row(
             "{'id': 1} stands among the questions; each is",
         ),
         (
-            "load_questions(self):\n        return [Question('x', 'society', 'Why?', ' ')]",
-            "field 'answer': question 'x' has an empty answer",
+            "load_questions(self):\n        return [Question('x', 'society', ' ', 'So.')]",
+            "field 'text': question 'x' has an empty text",
         ),
         (
             "load_questions(self):\n        return [Question('x', 'society', 'Why?', 'So.')] * 2",
@@ -501,7 +501,7 @@ def test_readers_of_decisions_say_what_a_run_of_interacting_models_is(small_run:
     ("rule", "words"),
     [
         ("stand_in", "; the models answer by themselves, no backend is asked"),
-        ("memory", "; tokens in are estimated from 2 steps on the mock backend, tokens out are a bound"),
+        ("memory", "; tokens in are estimated from steps 0 to 2 on the mock backend, tokens out are a bound"),
     ],
 )
 def test_check_says_how_it_counted(command: Command, tmp_path: Path, rule: str, words: str) -> None:

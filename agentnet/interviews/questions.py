@@ -26,8 +26,12 @@ class Question(NamedTuple):
     answer: str
 
 
-def check_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
+def check_questions(questions: Iterable[Question], *, answered: bool = True) -> tuple[Question, ...]:
     """Make sure that questions can be used: each a `Question`, none empty, no identifier twice.
+
+    Args:
+        questions: The questions.
+        answered: Whether each needs an answer; only what is taught does.
 
     Raises:
         InputError: Names the question and what is wrong.
@@ -41,7 +45,8 @@ def check_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
                 f"{question!r:.80} stands among the questions; each is a Question(id, topic, text, answer)"
             )
         for field, text in zip(question._fields, question, strict=True):
-            if not isinstance(text, str) or not text.strip():
+            needed = answered or field != "answer"
+            if not isinstance(text, str) or (needed and not text.strip()):
                 raise InputError(f"question {question.id!r} has an empty {field}", field=field)
     (first, count) = Counter(question.id for question in checked).most_common(1)[0]
     if count > 1:

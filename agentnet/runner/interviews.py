@@ -141,7 +141,7 @@ def gather_company(
             "answer in words: add -S sampler.mode=call"
         )
     if questions is None:
-        questions = check_questions(experiments[0].load_questions())
+        questions = check_questions(experiments[0].load_questions(), answered=False)
     seed = Streams(settings.seed).integer("evaluation")
     made: dict[str, UpdateRule] = {}
     casts = []
@@ -164,7 +164,7 @@ def _cast(
     """Choose the sets of one condition; an experiment may choose them in a way of its own."""
     evaluation = _numbers("choose_evaluation", experiment.choose_evaluation(questions, seed), questions)
     bank = _numbers("choose_bank", experiment.choose_bank(questions, evaluation), questions)
-    if experiment.n_questions > len(bank):
+    if experiment.steps and experiment.n_questions > len(bank):
         raise DesignError(
             f"n_questions is {experiment.n_questions}, but choose_bank gives {len(bank)} questions; lower it"
         )
