@@ -39,7 +39,7 @@ from agentnet.report.figures.ranking import ranking_sketch
 from agentnet.report.figures.ratios import ratio_sketch
 from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch
-from agentnet.report.figures.style import house_style
+from agentnet.report.figures.style import house_style, legend_above, new_figure
 from agentnet.report.figures.words import cleaned, drawable, shortened
 
 GROUPS = np.arange(32) // 16
@@ -761,3 +761,16 @@ def test_labels_are_short_lines_that_can_be_drawn(text: str, limit: int) -> None
 def test_long_labels_keep_both_ends() -> None:
     assert shortened("PHL" + "0" * 10_000 + "77", 11) == "PHL00…00077"
     assert drawable("日本🦊<b>&$x$\u202e\x00", 40) == "\N{REPLACEMENT CHARACTER}" * 3 + "<b>&$x$"
+
+
+@pytest.mark.parametrize("width", [3.0, 5.0, 12.0])
+def test_a_legend_has_as_many_columns_as_fit_into_its_figure(width: float) -> None:
+    with house_style():
+        figure = new_figure(width, 3.0)
+        axes = figure.subplots()
+        for number in range(4):
+            axes.plot([0, 1], label=f"one of several curves {number}")
+        legend_above(figure, [axes])
+        (legend,) = figure.legends
+        assert legend.get_window_extent().width <= figure.bbox.width
+        assert legend._ncols == {3.0: 1, 5.0: 2, 12.0: 4}[width]

@@ -118,16 +118,18 @@ def grid_of_axes(figure: Figure, n_axes: int, n_columns: int, **shared: Any) -> 
 
 
 def legend_above(figure: Figure, every: Iterable[Axes], n_columns: int = 4) -> None:
-    """Put one legend of all axes above everything, where no data can be."""
+    """Put one legend of all axes above everything, where no data can be, in as many columns as fit."""
     named: dict[str, Artist] = {}
     for axes in every:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    if named:
-        n_columns = min(n_columns, len(named))
-        figure.legend(
-            list(named.values()), list(named), loc="outside upper center", ncols=n_columns, handlelength=3.0
+    for n_wanted in range(min(n_columns, len(named)), 0, -1):
+        legend = figure.legend(
+            list(named.values()), list(named), loc="outside upper center", ncols=n_wanted, handlelength=3.0
         )
+        if n_wanted == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def steps_along(axes: Axes, n_steps: int) -> None:
