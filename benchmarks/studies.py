@@ -3,8 +3,8 @@
 Each study's experiment file is played with many repeats at a trial's size, and its report's contrasts between
 arms are shown (`agentnet report` makes the same of any run, without this file):
 
-1. disruption: once models hear only their nearest, clusters agree more from step to step (ARI), and the
-   iso-mirror moves less, than without a disruption;
+1. disruption: once models hear only their nearest, they stay in several clusters, which agree more from step
+   to step (ARI), and the iso-mirror moves less, than without a disruption;
 2. adversary: the gap to the adversary at the end falls with the number of its targets and with the frequency
    of its attacks (Kendall's tau-b below 0, and above 0 with the steps from one attack to the next);
 3. polarization: the gap of two classes grows if each hears its own alone, and does not if all hear all.

@@ -53,6 +53,7 @@ def test_disrupted_models_stay_in_their_clusters_and_the_system_rests(tmp_path: 
     found = contrasts(tmp_path, "disruption", models={"society": 12}, steps=24, disrupted_at=9, repeats=6)
     arms = "disrupted true less false"
     assert found[arms, "ari"].value > 0
+    assert found[arms, "n_clusters"].value > 0
     assert found[arms, "mirror_movement"].high < 0
 
 
@@ -79,8 +80,9 @@ def test_disruption_with_20_repeats(tmp_path: Path) -> None:
     found = contrasts(tmp_path, "disruption", repeats=20)
     arms = "disrupted true less false"
     assert found[arms, "ari"].low > 0.1
+    assert found[arms, "n_clusters"].low > 1
     assert found[arms, "mirror_movement"].high < -0.02
-    assert all(found[arms, outcome].p_value < 0.001 for outcome in ("ari", "mirror_movement"))
+    assert all(found[arms, outcome].p_value < 0.001 for outcome in ("ari", "n_clusters", "mirror_movement"))
 
 
 @pytest.mark.slow

@@ -39,6 +39,12 @@ def _agreement(played: Played) -> float | None:
     return float(played.clusters.agreement[settled(played.n_steps) - 1 :].mean())
 
 
+def _n_clusters(played: Played) -> float | None:
+    if played.clusters is None or played.n_steps < 2:
+        return None
+    return float(played.clusters.n_clusters[settled(played.n_steps) :].mean())
+
+
 def _movement(played: Played) -> float | None:
     if played.mirror is None or played.n_steps < 2:
         return None
@@ -49,6 +55,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, Outcome]]] = {
     "gap": ("squared gap of the classes at the last step", _gap),
     "gap_growth": ("squared gap at the last step less that at step 0", _growth),
     "ari": ("mean ARI(t, t - 1) over the last half of the steps", _agreement),
+    "n_clusters": ("mean number of clusters over the last half of the steps", _n_clusters),
     "mirror_movement": ("mean movement of the iso-mirror a step, over the last half of the steps", _movement),
 }
 """What arms are compared in: name -> in words, and how a realization comes to it."""
@@ -87,7 +94,7 @@ def _compared(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[_Compared]:
     if with_classes:
         for arm in arms:
             yield "gap_growth", "growth", arm.name, _values(arm, "gap_growth")
-    for outcome in ("gap",) if with_classes else ("ari", "mirror_movement"):
+    for outcome in ("gap",) if with_classes else ("ari", "n_clusters", "mirror_movement"):
         for knob, others, row in _rows(facts, arms):
             # Arms without a common repeat can tell nothing yet.
             with suppress(InputError):
