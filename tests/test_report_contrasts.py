@@ -27,10 +27,11 @@ from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.style import house_style
+from agentnet.report.figures.system import n_clusters
 from agentnet.report.interviews import Arm, ArmContrast, InterviewPart, Measured, Played
 from agentnet.report.interviews_contrasts import contrasts_of, settled
 from agentnet.report.interviews_drawings import interview_sketches
-from agentnet.report.interviews_tables import contrasts_table
+from agentnet.report.interviews_tables import classes_table, contrasts_table
 from agentnet.report.write import files_of
 
 SMALL: dict[str, Any] = {
@@ -120,6 +121,12 @@ def run(play: Callable[..., Run]) -> Run:
     """Play three numbers of questions under two topologies, three repeats each."""
     conditions = [{"n_questions": q, "topology": name} for name in ("full", "intra_class") for q in (3, 1, 2)]
     return play(*arms(*conditions), seed=2)
+
+
+@pytest.fixture(scope="module")
+def pair(play: Callable[..., Run]) -> Run:
+    """Play two topologies, three repeats each."""
+    return play(*arms({"topology": "full"}, {"topology": "intra_class"}, steps=2), seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +250,11 @@ def test_few_repeats_are_said_to_give_too_narrow_intervals_and_no_small_p(part: 
 
 
 def test_no_intervals_or_a_single_repeat_give_no_contrasts_and_it_is_said(
-    run: Run, play: Callable[..., Run]
+    pair: Run, play: Callable[..., Run]
 ) -> None:
     none = replace(FIGURELESS, n_bootstrap=0)
     once = play(*arms({"n_questions": 1}, {"n_questions": 2}, repeats=1, steps=1))
-    for each, options in ((run, none), (once, FIGURELESS)):
+    for each, options in ((pair, none), (once, FIGURELESS)):
         report = make_report([each], options)
         (part,) = report.parts
         assert isinstance(part, InterviewPart)
@@ -260,50 +267,52 @@ def test_no_intervals_or_a_single_repeat_give_no_contrasts_and_it_is_said(
         assert "Arms were compared within repeats" not in page
 
 
-def test_a_single_draw_is_enough_for_an_interval(run: Run) -> None:
-    part = part_of(run, replace(FIGURELESS, n_bootstrap=1))
+def test_a_single_draw_is_enough_for_an_interval(pair: Run) -> None:
+    part = part_of(pair, replace(FIGURELESS, n_bootstrap=1))
     assert all(each.contrast.low == each.contrast.high for each in part.contrasts)
 
 
 # Unfinished and missing
 
 
-def test_unfinished_realizations_count_in_no_contrast_and_cut_no_mean(run: Run, tmp_path: Path) -> None:
+def test_unfinished_realizations_count_in_no_contrast_and_cut_no_mean(pair: Run, tmp_path: Path) -> None:
     begun = changed(
-        run,
+        pair,
         tmp_path / "begun",
         "DELETE FROM events WHERE realization = 1 AND step > 0",
         "UPDATE realizations SET status = 'running' WHERE realization = 1",
     )
     part = part_of(begun)
-    ends = np.array([gap_of(run, number, 3) for number in range(18)]).reshape(6, 3)
+    ends = np.array([gap_of(pair, number, 2) for number in range(6)]).reshape(2, 3)
     found = {each.compared: each.contrast for each in part.contrasts}
-    difference = found["topology intra_class less full (n questions 3)"]
-    assert difference.n_repeats == 2
-    assert difference.value == pytest.approx((ends[3] - ends[0])[[0, 2]].mean(), abs=1e-5)
-    assert found["trend with n questions: 1, 2, 3 (topology full)"].n_repeats == 2
-    assert found["trend with n questions: 1, 2, 3 (topology intra_class)"].n_repeats == 3
+    difference = found["topology intra_class less full"]
+    assert difference.n_repeats == found["topology full"].n_repeats == 2
+    assert difference.value == pytest.approx((ends[1] - ends[0])[[0, 2]].mean(), abs=1e-5)
+    assert found["topology intra_class"].n_repeats == 3
     first = part.arms[0]
-    assert [each.n_steps for each in first.played] == [4, 1, 4]
+    assert [each.n_steps for each in first.played] == [3, 1, 3]
     for measured in (first.ratio, first.gap):
         assert measured.series is not None
-        assert len(measured.series.value) == 4
+        assert len(measured.series.value) == 3
     assert first.gap.series is not None
     assert first.gap.series.value[-1] == pytest.approx(ends[0, [0, 2]].mean(), abs=1e-5)
+    assert n_clusters(first).shape == (3,)
+    table = classes_table(part)
+    assert table is not None
+    assert [row[list(table.columns).index("n_repeats")] for row in table.rows] == [2, 3]
     assert any("in no mean with finished ones" in note for note in part.notes)
 
 
-def test_of_arms_that_are_all_unfinished_the_complete_steps_are_averaged(run: Run, tmp_path: Path) -> None:
+def test_of_arms_that_are_all_unfinished_the_complete_steps_are_averaged(pair: Run, tmp_path: Path) -> None:
     begun = changed(
-        run,
+        pair,
         tmp_path / "begun",
-        "DELETE FROM events WHERE step > 2",
         "DELETE FROM events WHERE realization = 1 AND step > 1",
         "UPDATE realizations SET status = 'running'",
     )
     part = part_of(begun)
     assert part.contrasts == ()
-    assert [len(arm.gap.series.value) for arm in part.arms if arm.gap.series] == [2, 3, 3, 3, 3, 3]
+    assert [len(arm.gap.series.value) for arm in part.arms if arm.gap.series] == [2, 3]
 
 
 def test_an_unfinished_arm_takes_no_other_arms_comparison_away(
@@ -319,31 +328,30 @@ def test_an_unfinished_arm_takes_no_other_arms_comparison_away(
     assert list(numbers(part.contrasts, "trend")) == ["trend with knob: 0.5, 1, 3"]
 
 
-def test_arms_are_compared_over_the_questions_that_none_of_them_left_out(run: Run, tmp_path: Path) -> None:
-    (lost,) = run.rows("SELECT MIN(repeat) FROM events WHERE kind = 'evaluation'")[1][0]
-    # The arm of one question and full topology misses an answer, in its second repeat.
+def test_arms_are_compared_over_the_questions_that_none_of_them_left_out(pair: Run, tmp_path: Path) -> None:
+    (lost,) = pair.rows("SELECT MIN(repeat) FROM events WHERE kind = 'evaluation'")[1][0]
     part = part_of(
         changed(
-            run,
+            pair,
             tmp_path / "missing",
             "UPDATE events SET missing = 'refused', reply = NULL "
-            f"WHERE kind = 'evaluation' AND realization = 4 AND step = 2 AND agent = 1 AND repeat = {lost}",
+            f"WHERE kind = 'evaluation' AND realization = 1 AND step = 1 AND agent = 1 AND repeat = {lost}",
         )
     )
-    assert [len(arm.left_out) for arm in part.arms] == [0, 1, 0, 0, 0, 0]
-    fair = np.array([gap_of(run, number, 3, [lost]) for number in range(18)]).reshape(6, 3)
-    every = np.array([gap_of(run, number, 3) for number in range(18)]).reshape(6, 3)
-    found = numbers(part.contrasts, "difference")
-    touched = found["topology intra_class less full (n questions 1)"]
-    assert touched == pytest.approx((fair[4] - fair[1]).mean(), abs=1e-5)
-    assert abs(touched - (every[4] - fair[1]).mean()) > 1e-3
-    untouched = found["topology intra_class less full (n questions 2)"]
-    assert untouched == pytest.approx((every[5] - every[2]).mean(), abs=1e-5)
+    assert [len(arm.left_out) for arm in part.arms] == [1, 0]
+    fair = np.array([gap_of(pair, number, 2, [lost]) for number in range(6)]).reshape(2, 3)
+    every = np.array([gap_of(pair, number, 2) for number in range(6)]).reshape(2, 3)
+    (found,) = numbers(part.contrasts, "difference").values()
+    assert found == pytest.approx((fair[1] - fair[0]).mean(), abs=1e-5)
+    assert abs(found - (every[1] - fair[0]).mean()) > 1e-3
+    # What an arm says of itself is of all questions that it answered.
+    grown = every[1] - [gap_of(pair, number, 0) for number in (3, 4, 5)]
+    assert numbers(part.contrasts, "growth")["topology intra_class"] == pytest.approx(grown.mean(), abs=1e-5)
     assert any(note.startswith("different questions are left out in different arms") for note in part.notes)
 
 
-def test_answers_that_are_all_alike_are_reported_as_such(run: Run, tmp_path: Path) -> None:
-    alike = changed(run, tmp_path / "alike", "UPDATE events SET reply = 1 WHERE reply IS NOT NULL")
+def test_answers_that_are_all_alike_are_reported_as_such(pair: Run, tmp_path: Path) -> None:
+    alike = changed(pair, tmp_path / "alike", "UPDATE events SET reply = 1 WHERE reply IS NOT NULL")
     report = make_report([alike], FIGURELESS)
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
