@@ -360,7 +360,14 @@ def test_ratios_and_cascades_are_not_taken_for_each_other(
     with closing(sqlite3.connect(going / "events.sqlite")) as connection:
         connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 0")
         connection.commit()
-    assert "only 3 of 4" in read_ratios(going).notes[0]
+    found = read_ratios(going)
+    assert "only 3 of 4" in found.notes[0]
+    assert (found.n_yes + found.n_no + found.n_missing).sum(axis=1).tolist() == [0, 64, 64, 64]
+    with closing(sqlite3.connect(going / "events.sqlite")) as connection:
+        connection.execute("UPDATE realizations SET status = 'running'")
+        connection.commit()
+    with pytest.raises(UserError, match="no finished realization yet; resume the run"):
+        read_ratios(going)
     empty = spoilt("DELETE FROM news")
     with pytest.raises(RunFolderError, match="table news"):
         read_ratios(empty)

@@ -431,8 +431,8 @@ def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: 
     assert isinstance(part, InterviewPart)
     first, second = part.arms
     assert list(first.left_out.values()) == ["refused"]
-    assert first.n_questions == 5
-    assert second.n_questions == 6
+    assert len(first.questions) == 5
+    assert len(second.questions) == 6
     assert [each.n_steps for each in second.played] == [3]
     assert part.answers[0].missing == "refused"
     page = page_of(report)

@@ -126,12 +126,11 @@ def trend(knob: Sequence[float], arms: Sequence[ByRepeat]) -> dict[int, float]:
 def _interval(given: Array, level: float, n_bootstrap: int, seed: int) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
-    if np.ptp(given) == 0.0:
-        return float(given[0]), float(given[0])
     found = bootstrap(
         (given,),
         np.mean,
-        n_resamples=n_bootstrap,
+        # SciPy's standard error, which is of no use here, takes two.
+        n_resamples=max(n_bootstrap, 2),
         confidence_level=level,
         method="percentile",
         rng=Streams(seed).generator("contrasts", "repeats"),

@@ -43,6 +43,9 @@ def read_ratios(run: Run | str | Path) -> RatioTables:
     Args:
         run: The run, its folder, or its event log.
 
+    Returns:
+        Those of its finished realizations.
+
     Raises:
         RunFolderError: There is no event log, or it is damaged, or of another schema.
         UserError: It has no such decisions.
@@ -53,12 +56,12 @@ def read_ratios(run: Run | str | Path) -> RatioTables:
         ids, severity = log.news_items()
         query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
         realization, finished = log.integers(query, 2)
-        _, _, prompt, *counts = log.source.counts("ratio", realization)
+        _, _, prompt, *counts = log.source.counts("ratio", realization[finished == 1])
         profile, news = log.prompts(prompt)
         if log.needed("experiment", "family") != "ratio":
             raise log.other_family("response ratios")
         if not prompt.size:
-            raise UserError(f"{log.folder} has no response ratio yet; wait for one, or resume it")
+            raise UserError(f"{log.folder} has no finished realization yet; resume the run")
         asked, yes, answered = (added((news, profile), each, (len(ids), N_PROFILES)) for each in counts)
         n_finished, n_planned = int(finished.sum()), int(log.needed("n_realizations"))
         return RatioTables(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
 Array = NDArray[np.float64]
+T = TypeVar("T")
 Kind = Literal["difference", "trend", "growth"]
 """How a contrast came about."""
 
@@ -37,7 +39,8 @@ class Played:
         clusters: Clusters of 1-d perspectives; None where there are none.
         why_no_clusters: Why not.
         reading: What the control chart says of the mean move; None without a chart.
-        gap: Squared gap of two classes at each step, shape ``(n_steps,)``; None where there are not two.
+        gaps: Squared gap of two classes at each step, in the answers to each question, shape ``(n_steps,
+            n_questions)``; None where there are not two.
     """
 
     realization: int
@@ -51,7 +54,7 @@ class Played:
     clusters: Clusters | None
     why_no_clusters: str
     reading: Reading | None
-    gap: Array | None
+    gaps: Array | None
 
     @property
     def n_steps(self) -> int:
@@ -82,23 +85,28 @@ class Arm:
         condition: Its number.
         name: What sets it apart, for people.
         classes: Class of each model.
-        n_questions: Questions that all realizations answered in full.
+        questions: Identifiers of the questions that all realizations answered in full.
         left_out: Identifier -> why: questions left out, as an answer is missing.
         played: Its realizations.
-        ratio: Polarization: the difference of two classes over that at step 0.
-        gap: The squared gap of two classes, by prompt, without bias.
+        ratio: Polarization: the difference of two classes over that at step 0; mean over `whole`.
+        gap: The squared gap of two classes, by prompt, without bias; mean over `whole`.
         tests: Of each model, whether it changed from the first to the last step, in the first realization.
     """
 
     condition: int
     name: str
     classes: tuple[str, ...]
-    n_questions: int
+    questions: tuple[str, ...]
     left_out: Mapping[str, str]
     played: tuple[Played, ...]
     ratio: Measured
     gap: Measured
     tests: tuple[ChangeTest, ...]
+
+    @property
+    def whole(self) -> tuple[Played, ...]:
+        """The realizations that are averaged; see `whole`."""
+        return tuple(whole(self.played, [each.finished for each in self.played]))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -201,6 +209,15 @@ class InterviewPart:
         return str(rules[arm.condition]["name"])
 
 
+def whole(realizations: Sequence[T], finished: Sequence[bool]) -> list[T]:
+    """Choose the realizations that are averaged: the finished ones, or all where none is.
+
+    A mean reaches as far as the shortest of them: one that has just begun would hide all steps of the others.
+    """
+    chosen = [each for each, is_finished in zip(realizations, finished, strict=True) if is_finished]
+    return chosen or list(realizations)
+
+
 def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """Name conditions by the overrides in which they differ.
 
@@ -222,5 +239,14 @@ def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 def shared_overrides(conditions: Sequence[Mapping[str, Any]]) -> set[str]:
     """List the overrides in which conditions do not differ."""
-    first = dict(conditions[0])
-    return {key for key in first if all(key in each and each[key] == first[key] for each in conditions)}
+    first = {key: spelling(value) for key, value in conditions[0].items()}
+    return {
+        key
+        for key, own in first.items()
+        if all(key in each and spelling(each[key]) == own for each in conditions)
+    }
+
+
+def spelling(value: object) -> str:
+    """Spell a value of JSON so that no two are spelled alike: in Python, 1 is True; in words, 1 is "1"."""
+    return json.dumps(value, sort_keys=True)

@@ -23,7 +23,7 @@ from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
 from agentnet.report.figures.words import counted
-from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names
+from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names, whole
 from agentnet.report.interviews_contrasts import contrasts_of
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
@@ -122,7 +122,10 @@ def _usable(run: Run) -> tuple[list[Answers], list[str]]:
             notes.append(str(error))
             continue
         if not finished:
-            notes.append(f"realization {number} is not finished: its complete steps are used")
+            notes.append(
+                f"realization {number} is not finished: its complete steps are used, but in no mean with "
+                "finished ones"
+            )
     if not usable and not notes:
         notes.append("no realization has begun yet")
     return usable, notes
@@ -145,10 +148,12 @@ def _chart(embedded: Sequence[Embedded], seed: int) -> tuple[ControlChart | None
 
 
 def _by_condition(facts: LogFacts, embedded: Sequence[Embedded]) -> dict[int, list[Embedded]]:
-    conditions = list(facts.meta["experiment"]["conditions"])
+    # Realizations are numbered condition by condition; conditions themselves may be alike.
+    ends = np.cumsum([int(design["repeats"]) for design in facts.meta["experiment"]["design"]])
     found: dict[int, list[Embedded]] = {}
     for each in embedded:
-        found.setdefault(conditions.index(dict(each.answers.condition)), []).append(each)
+        condition = int(np.searchsorted(ends, each.answers.realization, side="right"))
+        found.setdefault(condition, []).append(each)
     return dict(sorted(found.items()))
 
 
@@ -160,18 +165,18 @@ def _arm(
     for each in embedded:
         left_out |= each.answers.left_out
     common = [_restricted(each, left_out) for each in embedded]
-    n_questions = len(common[0].answers.questions)
+    questions = common[0].answers.questions
     played: tuple[Played, ...] = ()
     ratio = gap = Measured(None, note="no question was answered in all repeats")
     tests: tuple[ChangeTest, ...] = ()
-    if n_questions:
+    if questions:
         played = tuple(_played(each, chart, how.seed) for each in common)
         ratio, gap, of_each = _of_two_classes(common, played, how)
         if of_each is not None:
-            played = tuple(replace(each, gap=own) for each, own in zip(played, of_each, strict=True))
+            played = tuple(replace(each, gaps=own) for each, own in zip(played, of_each, strict=True))
         tests = _tests(common[0], how.seed)
     name = arm_names(facts.meta["experiment"]["conditions"])[condition]
-    return Arm(condition, name, classes, n_questions, left_out, played, ratio, gap, tests)
+    return Arm(condition, name, classes, questions, left_out, played, ratio, gap, tests)
 
 
 def _restricted(embedded: Embedded, left_out: Mapping[str, str]) -> Embedded:
@@ -224,7 +229,7 @@ def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played
         clusters,
         why_no_clusters,
         reading,
-        gap=None,
+        gaps=None,
     )
 
 
@@ -245,7 +250,8 @@ def _of_two_classes(
     """Measure how far two classes are apart: relative to the start along one axis, and in full space.
 
     Returns:
-        Both, and the gap of each realization; None where there are not two classes.
+        Both, over finished realizations if there are any, and the gaps of each realization, shape
+        ``(n_steps, n_questions)``; None where there are not two classes.
     """
     classes = embedded[0].answers.classes
     names = list(dict.fromkeys(classes))
@@ -253,16 +259,17 @@ def _of_two_classes(
         only = Measured(None, note=f"it is a measure of two classes of models, and there are {len(names)}")
         return only, only, None
     groups = [[model for model, own in enumerate(classes) if own == name] for name in names]
-    n_steps = min(each.n_steps for each in embedded)
+    of_each = [_gaps(each, groups) for each in embedded]
+    every = list(zip(embedded, played, of_each, strict=True))
+    averaged = whole(every, [each.finished for each in played])
+    n_steps = min(each.n_steps for each, _, _ in averaged)
 
     def along_axis() -> Array:
-        return np.stack([_axis_parts(*each, groups, n_steps) for each in zip(embedded, played, strict=True)])
+        return np.stack([_axis_parts(each, own, groups, n_steps) for each, own, _ in averaged])
 
-    all_gaps = [_gap_parts(each, groups, each.n_steps) for each in embedded]
-    gaps = np.stack([parts[:n_steps] for parts in all_gaps])
     parts, why = _tried(along_axis)
     ratio = Measured(None, note=why) if parts is None else _measured(parts, how, relative=True)
-    of_each = [parts.sum(axis=1) for parts in all_gaps]
+    gaps = np.stack([own[:n_steps] / own.shape[1] for _, _, own in averaged])
     return ratio, _measured(gaps, how, relative=False), of_each
 
 
@@ -277,10 +284,10 @@ def _axis_parts(embedded: Embedded, played: Played, groups: list[list[int]], n_s
     )
 
 
-def _gap_parts(embedded: Embedded, groups: list[list[int]], n_steps: int) -> Array:
-    """Compute each prompt's part of the squared gap by prompt, ``(n_steps, n_prompts)``."""
-    parts = [perspectives.prompt_gaps(embedded.load(step), groups[0], groups[1]) for step in range(n_steps)]
-    return np.stack(parts) / len(embedded.answers.questions)
+def _gaps(embedded: Embedded, groups: list[list[int]]) -> Array:
+    """Compute the squared gap in the answers to each prompt, ``(n_steps, n_prompts)``."""
+    steps = range(embedded.n_steps)
+    return np.stack([perspectives.prompt_gaps(embedded.load(step), groups[0], groups[1]) for step in steps])
 
 
 def _measured(parts: Array, how: How, *, relative: bool) -> Measured:
@@ -334,4 +341,9 @@ def _notes(arms: Sequence[Arm]) -> list[str]:
                 f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization "
                 "may be anything, as it is relative to that; look at the gap"
             )
+    if len({frozenset(arm.left_out) for arm in arms}) > 1:
+        found.append(
+            "different questions are left out in different arms: gaps are compared over those that none of "
+            "the compared arms left out, clusters and iso-mirrors over each arm's own"
+        )
     return found

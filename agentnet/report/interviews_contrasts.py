@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -10,11 +11,12 @@ import numpy as np
 
 from agentnet.analysis.contrasts import ByRepeat, contrast, difference, trend
 from agentnet.errors import InputError
-from agentnet.report.interviews import Arm, ArmContrast, Kind, Played, shared_overrides
+from agentnet.report.interviews import Arm, ArmContrast, Kind, Played, shared_overrides, spelling
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
-Outcome = Callable[[Played], float | None]
+Outcome = Callable[[Played, Sequence[int]], float | None]
+"""From a realization, and the places of the questions that count, to a number."""
 
 _FEWEST_FOR_TREND: Final = 3
 """Values of a knob from which on a trend is told; two are told by their difference."""
@@ -25,27 +27,31 @@ def settled(n_steps: int) -> int:
     return (n_steps + 1) // 2
 
 
-def _gap(played: Played) -> float | None:
-    return None if played.gap is None else float(played.gap[-1])
+def _gap(played: Played, questions: Sequence[int]) -> float | None:
+    if played.gaps is None or not questions:
+        return None
+    return float(played.gaps[-1, questions].mean())
 
 
-def _growth(played: Played) -> float | None:
-    return None if played.gap is None else float(played.gap[-1] - played.gap[0])
+def _growth(played: Played, questions: Sequence[int]) -> float | None:
+    if played.gaps is None or played.n_steps < 2:
+        return None
+    return float((played.gaps[-1, questions] - played.gaps[0, questions]).mean())
 
 
-def _agreement(played: Played) -> float | None:
+def _agreement(played: Played, _: Sequence[int]) -> float | None:
     if played.clusters is None or not played.clusters.agreement.size:
         return None
     return float(played.clusters.agreement[settled(played.n_steps) - 1 :].mean())
 
 
-def _n_clusters(played: Played) -> float | None:
+def _n_clusters(played: Played, _: Sequence[int]) -> float | None:
     if played.clusters is None or played.n_steps < 2:
         return None
     return float(played.clusters.n_clusters[settled(played.n_steps) :].mean())
 
 
-def _movement(played: Played) -> float | None:
+def _movement(played: Played, _: Sequence[int]) -> float | None:
     if played.mirror is None or played.n_steps < 2:
         return None
     return float(np.abs(np.diff(played.mirror.curve))[settled(played.n_steps) - 1 :].mean())
@@ -70,7 +76,8 @@ def contrasts_of(
 
     Arms that differ in one knob only are compared: by the trend if it takes three or more numbers, else each
     with the first. In what: the gap of classes where there are two, whose growth is also told for each arm;
-    else in clusters and iso-mirror.
+    else in clusters and iso-mirror. Gaps are those of the questions that none of the compared arms left out:
+    else arms would differ by what was asked.
 
     Args:
         facts: The run.
@@ -90,34 +97,40 @@ def contrasts_of(
 
 
 def _compared(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[_Compared]:
-    with_classes = any(each.gap is not None for arm in arms for each in arm.played)
+    with_classes = any(each.gaps is not None for arm in arms for each in arm.played)
     if with_classes:
         for arm in arms:
-            yield "gap_growth", "growth", arm.name, _values(arm, "gap_growth")
+            yield "gap_growth", "growth", arm.name, _values(arm, "gap_growth", arm.left_out)
     for outcome in ("gap",) if with_classes else ("ari", "n_clusters", "mirror_movement"):
         for knob, others, row in _rows(facts, arms):
-            # Arms without a common repeat can tell nothing yet.
-            with suppress(InputError):
-                yield from _of_row(outcome, knob, others, row)
+            yield from _of_row(outcome, knob, others, row)
 
 
 def _of_row(outcome: str, knob: str, others: str, row: Sequence[tuple[Any, Arm]]) -> Iterator[_Compared]:
-    """Compare arms that differ in one knob."""
+    """Compare arms that differ in one knob, as far as they have come to anything."""
     name, at = knob.replace("_", " "), f" ({others})" if others else ""
-    by_arm = [_values(arm, outcome) for _, arm in row]
-    if len(row) >= _FEWEST_FOR_TREND and all(_is_number(value) for value, _ in row):
-        knob_values = [value for value, _ in row]
+    done = [(value, arm) for value, arm in row if any(each.finished for each in arm.played)]
+    left_out = {question for _, arm in done for question in arm.left_out}
+    every = [(value, _values(arm, outcome, left_out)) for value, arm in done]
+    came = [(value, own) for value, own in every if own]
+    # Arms without a common repeat can tell nothing yet.
+    if len(came) >= _FEWEST_FOR_TREND and all(_is_number(value) for value, _ in row):
+        knob_values = [value for value, _ in came]
         told = f"trend with {name}: {', '.join(map(in_words, knob_values))}{at}"
-        yield outcome, "trend", told, trend(knob_values, by_arm)
+        with suppress(InputError):
+            yield outcome, "trend", told, trend(knob_values, [own for _, own in came])
         return
-    first = in_words(row[0][0])
-    for (value, _), own in zip(row[1:], by_arm[1:], strict=True):
-        yield outcome, "difference", f"{name} {in_words(value)} less {first}{at}", difference(own, by_arm[0])
+    for value, own in came[1:]:
+        first, of_first = came[0]
+        told = f"{name} {in_words(value)} less {in_words(first)}{at}"
+        with suppress(InputError):
+            yield outcome, "difference", told, difference(own, of_first)
 
 
-def _values(arm: Arm, outcome: str) -> dict[int, float]:
+def _values(arm: Arm, outcome: str, left_out: Container[str]) -> dict[int, float]:
     compute = OUTCOMES[outcome][1]
-    values = {played.repeat: compute(played) for played in arm.played if played.finished}
+    questions = [place for place, name in enumerate(arm.questions) if name not in left_out]
+    values = {played.repeat: compute(played, questions) for played in arm.played if played.finished}
     return {repeat: value for repeat, value in values.items() if value is not None}
 
 
@@ -130,14 +143,15 @@ def _rows(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[tuple[str, str, list
         rows: dict[str, list[tuple[Any, Arm]]] = {}
         for arm in arms:
             design = experiment["design"][arm.condition]
-            others = ", ".join(
-                f"{key.replace('_', ' ')} {in_words(design[key])}" for key in knobs if key != knob
-            )
-            rows.setdefault(others, []).append((design[knob], arm))
-        for others, row in rows.items():
+            others = {key: design[key] for key in knobs if key != knob}
+            rows.setdefault(spelling(others), []).append((design[knob], arm))
+        for fixed, row in rows.items():
             if len(row) > 1:
                 numbers = all(_is_number(value) for value, _ in row)
-                yield knob, others, sorted(row, key=lambda each: each[0]) if numbers else row
+                at = ", ".join(
+                    f"{key.replace('_', ' ')} {in_words(value)}" for key, value in json.loads(fixed).items()
+                )
+                yield knob, at, sorted(row, key=lambda each: each[0]) if numbers else row
 
 
 def _is_number(value: object) -> bool:

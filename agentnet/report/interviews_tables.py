@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
 from agentnet.report.interviews_contrasts import OUTCOMES
 from agentnet.report.log_tables import in_words
 from agentnet.report.tables import Cell, Interval, Table
+
+_ENOUGH: Final = 10
+"""Repeats from which on nothing is said of their being few."""
 
 
 def labelled(part: InterviewPart, table: Table) -> Table:
@@ -43,7 +46,7 @@ def arms_table(part: InterviewPart) -> Table:
                 in_words(design["update_options"].get(rule["name"], {})),
                 int(design["n_questions"]),
                 len(meta["evaluation"][number]),
-                None if arm is None else arm.n_questions,
+                None if arm is None else len(arm.questions),
                 0 if arm is None else len(arm.played),
             )
         )
@@ -116,7 +119,7 @@ def classes_table(part: InterviewPart) -> Table | None:
             continue
         rows.append(
             (
-                *(arm.name, len(arm.played), len(gap.value) - 1),
+                *(arm.name, len(arm.whole), len(gap.value) - 1),
                 None if ratio is None else float(ratio.value[-1]),
                 _interval(arm.ratio),
                 None if ratio is None or not arm.ratio.has_interval else "yes" if ratio.clear_start else "no",
@@ -182,12 +185,24 @@ def contrasts_table(part: InterviewPart) -> Table | None:
                 for each, p in zip(part.contrasts, adjusted, strict=True)
             ),
             notes=(
-                "Arms are compared within repeats, which share chance.",
+                "Arms are compared within repeats, which share chance, as far as they are finished.",
                 "The interval draws repeats anew; the test turns their signs.",
                 "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
+                *_few(min(each.contrast.n_repeats for each in part.contrasts)),
             ),
         ),
     )
+
+
+def _few(n_repeats: int) -> Iterator[str]:
+    """Warn of contrasts of few repeats."""
+    if n_repeats < _ENOUGH:
+        # By simulation, of values from a normal distribution; less where they are skewed.
+        yield (
+            "Intervals of few repeats are too narrow: those of 95% hold the true mean about 5 times in 10 "
+            "with 2 repeats, 8 in 10 with 5 and 9 in 10 with 10."
+        )
+        yield f"The test cannot give less than p = {2 / 2**n_repeats:.2g} with {n_repeats} repeats."
 
 
 def tests_table(part: InterviewPart) -> Table | None:
@@ -361,7 +376,7 @@ def _arm_results(arm: Arm) -> dict[str, Any]:
         "arm": arm.name,
         "condition": arm.condition,
         "classes": arm.classes,
-        "n_questions": arm.n_questions,
+        "n_questions": len(arm.questions),
         "left_out": dict(arm.left_out),
         "realizations": [
             {

@@ -275,7 +275,7 @@ def by_step(coordinates: Array, n_models: int) -> Array:
     """
     if n_models < 1 or len(coordinates) % n_models:
         raise _bad(f"{len(coordinates)} rows are no whole number of steps of {n_models} models")
-    return coordinates.reshape(-1, n_models, coordinates.shape[1])
+    return coordinates.reshape(len(coordinates) // n_models, n_models, coordinates.shape[1])
 
 
 @dataclass(frozen=True, slots=True)

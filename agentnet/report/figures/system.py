@@ -81,12 +81,12 @@ def chart_sketch(part: InterviewPart) -> Sketch:
 
 def n_clusters(arm: Arm) -> Array:
     """Average the number of clusters over repeats, shape ``(n_steps,)``; the shortest repeat counts."""
-    return _mean([each.clusters.n_clusters.astype(float) for each in arm.played if each.clusters is not None])
+    return _mean([each.clusters.n_clusters.astype(float) for each in arm.whole if each.clusters is not None])
 
 
 def agreement(arm: Arm) -> Array:
     """Average the agreement of labels with those of the step before over repeats, ``(n_steps - 1,)``."""
-    return _mean([each.clusters.agreement for each in arm.played if each.clusters is not None])
+    return _mean([each.clusters.agreement for each in arm.whole if each.clusters is not None])
 
 
 def _mean(curves: list[Array]) -> Array:
@@ -167,7 +167,7 @@ def _clusters(part: InterviewPart, arms: list[Arm]) -> Figure:
 
 
 def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
-    most = max((len(arm.played) for arm in arms), default=1)
+    most = max((len(arm.whole) for arm in arms), default=1)
     over = f", mean over {most} repeats" if most > 1 else ""
     yield (
         "Figure 4 of Helm et al. (2024) for this run: clusters of 1-d perspectives at each step by Gaussian "

@@ -104,7 +104,7 @@ def _draw(axes: Axes, series: Series, *, has_interval: bool) -> None:
 
 
 def _caption(part: InterviewPart, arms: list[Arm], which: Which) -> Iterator[str]:
-    repeats = sorted({len(arm.played) for arm in arms})
+    repeats = sorted({len(arm.whole) for arm in arms})
     yield (
         f"Mean over {listed(map(str, repeats))} repeats of each arm"
         if repeats != [1]

@@ -1,0 +1,162 @@
+"""Contrasts between arms: means, intervals and tests are those of brute force; pairs are those of repeats."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from agentnet.analysis.contrasts import contrast, difference, trend
+from agentnet.errors import DesignError, InputError
+
+VALUES = st.floats(-100, 100).map(lambda value: round(value, 3))
+
+
+def by_repeat(values: Any) -> dict[int, float]:
+    """Number values as repeats."""
+    return dict(enumerate(map(float, values)))
+
+
+def all_signs(values: Any) -> float:
+    """Find the p-value of all combinations of signs."""
+    given_values = np.asarray(values, dtype=float)
+    means = np.array(list(product((-1, 1), repeat=len(given_values)))) @ given_values
+    return float((np.abs(means) >= abs(given_values.sum()) - 1e-9).mean())
+
+
+# One number
+
+
+@given(values=st.lists(VALUES, min_size=2, max_size=7))
+@settings(max_examples=40)
+def test_p_is_the_share_of_all_signs_whose_mean_is_as_far_from_0(values: list[float]) -> None:
+    found = contrast(by_repeat(values), n_bootstrap=1)
+    assert found.p_value == pytest.approx(all_signs(values))
+    assert found.value == pytest.approx(np.mean(values))
+    assert found.n_repeats == len(values)
+
+
+def test_with_thirteen_repeats_all_signs_are_tried_and_with_more_a_sample_of_them() -> None:
+    rng = np.random.default_rng(3)
+    thirteen = rng.normal(0.4, 1, 13)
+    assert contrast(by_repeat(thirteen), n_bootstrap=1).p_value == pytest.approx(all_signs(thirteen))
+    sixteen = rng.normal(0.4, 1, 16)
+    assert contrast(by_repeat(sixteen), n_bootstrap=1).p_value == pytest.approx(all_signs(sixteen), abs=0.02)
+    assert contrast(by_repeat([1.0] * 20), n_bootstrap=1).p_value == pytest.approx(1 / 5_000)
+
+
+def test_many_repeats_give_what_students_t_gives() -> None:
+    values = np.random.default_rng(1).normal(0.2, 1, 120)
+    found = contrast(by_repeat(values))
+    student = stats.ttest_1samp(values, 0)
+    low, high = student.confidence_interval(0.95)
+    assert found.p_value == pytest.approx(student.pvalue, abs=0.015)
+    assert [found.low, found.high] == pytest.approx([low, high], abs=0.03)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_interval_is_that_of_all_draws_of_repeats(level: float) -> None:
+    values = [0.0, 1.13, 4.27, 9.41, 2.59, 3.38]
+    means = np.array(list(product(values, repeat=6))).mean(axis=1)
+    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    found = contrast(by_repeat(values), level=level, n_bootstrap=20_000)
+    assert [found.low, found.high] == pytest.approx(ends.tolist(), abs=0.15)
+    assert found.level == level
+
+
+def test_values_that_are_all_equal_have_an_interval_without_length() -> None:
+    same = contrast({0: 0.3, 1: 0.3, 2: 0.3})
+    assert (same.value, same.low, same.high, same.p_value) == pytest.approx((0.3, 0.3, 0.3, 0.25))
+    nothing = contrast({0: 0.0, 1: 0.0})
+    assert (nothing.value, nothing.low, nothing.high, nothing.p_value) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_a_single_repeat_says_nothing_of_how_sure_it_is() -> None:
+    found = contrast({7: -2.0})
+    assert (found.value, found.n_repeats) == (-2.0, 1)
+    assert all(map(math.isnan, (found.low, found.high, found.p_value)))
+
+
+def test_the_order_of_repeats_changes_nothing_and_the_seed_fixes_the_draws() -> None:
+    values = {3: 1.0, 0: -0.5, 8: 2.0, 5: 0.25}
+    one = contrast(values, seed=4, n_bootstrap=50)
+    assert contrast(dict(sorted(values.items())), seed=4, n_bootstrap=50) == one
+    assert contrast(values, seed=5, n_bootstrap=50) != one
+
+
+def test_turning_all_signs_mirrors_the_interval_and_keeps_p() -> None:
+    values = np.array([0.3, 1.2, -0.4, 2.0, 0.9])
+    one, other = contrast(by_repeat(values)), contrast(by_repeat(-values))
+    assert other.value == pytest.approx(-one.value)
+    assert other.p_value == pytest.approx(one.p_value)
+    assert [other.low, other.high] == pytest.approx([-one.high, -one.low], abs=0.1)
+
+
+@pytest.mark.parametrize("values", [{}, {0: math.nan, 1: 1.0}, {0: math.inf}])
+def test_what_is_no_number_is_refused(values: dict[int, float]) -> None:
+    with pytest.raises(InputError, match="field 'values': the repeats' values must be finite, and one"):
+        contrast(values)
+
+
+@pytest.mark.parametrize("options", [{"level": 0.0}, {"level": 1.0}, {"n_bootstrap": 0}])
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DesignError, match="level must lie between 0 and 1, n_bootstrap be at least 1"):
+        contrast({0: 1.0, 1: 2.0}, **options)
+
+
+# Two arms, and several
+
+
+def test_differences_are_those_within_the_repeats_that_both_arms_have() -> None:
+    assert difference({2: 5.0, 0: 1.0, 1: 9.0}, {0: 4.0, 2: 1.0, 3: 0.0}) == {0: -3.0, 2: 4.0}
+    with pytest.raises(InputError, match=r"no repeat in common \(\[0\] and \[1, 2\]\); play the run on"):
+        difference({0: 1.0}, {2: 1.0, 1: 1.0})
+
+
+KNOB_AND_ARMS = st.integers(2, 6).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(0, 4), min_size=n, max_size=n).filter(lambda knob: len(set(knob)) > 1),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+    )
+)
+
+
+@given(both=KNOB_AND_ARMS)
+@settings(max_examples=60)
+def test_a_trend_is_tau_b_counted_pair_by_pair(both: tuple[list[int], list[int]]) -> None:
+    knob, values = both
+    pairs = [(i, j) for i in range(len(knob)) for j in range(i)]
+    signs = [(np.sign(knob[i] - knob[j]), np.sign(values[i] - values[j])) for i, j in pairs]
+    concordance = sum(a * b for a, b in signs)
+    size = math.sqrt(sum(a * a for a, _ in signs) * sum(b * b for _, b in signs))
+    (found,) = trend(knob, [{0: float(value)} for value in values]).values()
+    assert found == pytest.approx(concordance / size if size else 0.0)
+
+
+def test_trends_are_those_of_each_repeat_that_all_arms_have() -> None:
+    arms = [{0: 1.0, 1: 3.0, 2: 7.0}, {1: 2.0, 0: 2.0, 2: 7.0}, {0: 5.0, 1: 1.0, 2: 7.0, 9: 0.0}]
+    assert trend([0.1, 0.5, 2], arms) == pytest.approx({0: 1.0, 1: -1.0, 2: 0.0})
+    tied = [1, 1, 4]
+    expected = stats.kendalltau(tied, [1.0, 2.0, 5.0]).statistic
+    assert trend(tied, arms)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("knob", "arms", "words"),
+    [
+        ([1.0, 1.0], [{0: 1.0}, {0: 2.0}], "must have a value for each of 2 arms, two of them different"),
+        ([1.0, 2.0], [{0: 1.0}], "must have a value for each of 1 arms"),
+        ([1.0, 2.0], [{0: 1.0}, {1: 2.0}], "the arms have no repeat in common"),
+    ],
+)
+def test_a_trend_takes_two_values_and_a_common_repeat(
+    knob: list[float], arms: list[dict[int, float]], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        trend(knob, arms)
