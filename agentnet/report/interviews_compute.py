@@ -100,7 +100,7 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
         label=str(facts.meta.get("label", "")),
         embedder=name,
         arms=arms,
-        contrasts=contrasts_of(facts, arms, how.level, how.n_bootstrap, how.seed),
+        contrasts=contrasts_of(facts, arms, how.level, how.seed),
         chart=chart,
         why_no_chart=why_no_chart,
         answers=answers,

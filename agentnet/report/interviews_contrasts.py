@@ -69,9 +69,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, Outcome]]] = {
 _Compared = tuple[str, Kind, str, ByRepeat]
 
 
-def contrasts_of(
-    facts: LogFacts, arms: Sequence[Arm], level: float, n_bootstrap: int, seed: int
-) -> tuple[ArmContrast, ...]:
+def contrasts_of(facts: LogFacts, arms: Sequence[Arm], level: float, seed: int) -> tuple[ArmContrast, ...]:
     """Compare the arms of a run, over their finished realizations.
 
     Arms that differ in one knob only are compared: by the trend if it takes three or more numbers, else each
@@ -83,15 +81,12 @@ def contrasts_of(
         facts: The run.
         arms: Its arms.
         level: Confidence level of intervals.
-        n_bootstrap: Draws behind them; 0 for no contrasts.
-        seed: Fixes the draws.
+        seed: Fixes what is drawn.
     """
-    if not n_bootstrap:
-        return ()
     found = []
     for outcome, kind, compared, values in _compared(facts, arms):
         if len(values) > 1:
-            number = contrast(values, level=level, n_bootstrap=n_bootstrap, seed=seed)
+            number = contrast(values, level=level, seed=seed)
             found.append(ArmContrast(outcome, kind, compared, number))
     return tuple(found)
 

@@ -42,8 +42,8 @@ def _results(part: InterviewPart) -> Iterator[Block]:
     note = part.arms[0].gap.note
     yield tables.classes_table(part) or _absent(f"polarization and gap: {note}")
     yield tables.contrasts_table(part) or _absent(
-        "differences between arms: they take arms that differ in one knob, at least 2 finished repeats of "
-        "each (-S repeats=20), and intervals"
+        "differences between arms: they take arms that differ in one knob, and at least 2 finished repeats "
+        "of each (-S repeats=20)"
     )
     yield tables.tests_table(part) or _absent(
         "tests of changes: they take a step after step 0 and at least 2 questions"

@@ -186,7 +186,7 @@ def contrasts_table(part: InterviewPart) -> Table | None:
             ),
             notes=(
                 "Arms are compared within repeats, which share chance, as far as they are finished.",
-                "The interval draws repeats anew; the test turns their signs.",
+                "The interval is Student's t over repeats; the test turns their signs.",
                 "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
                 *_few(min(each.contrast.n_repeats for each in part.contrasts)),
             ),
@@ -197,11 +197,6 @@ def contrasts_table(part: InterviewPart) -> Table | None:
 def _few(n_repeats: int) -> Iterator[str]:
     """Warn of contrasts of few repeats."""
     if n_repeats < _ENOUGH:
-        # By simulation, of values from a normal distribution; less where they are skewed.
-        yield (
-            "Intervals of few repeats are too narrow: those of 95% hold the true mean about 5 times in 10 "
-            "with 2 repeats, 8 in 10 with 5 and 9 in 10 with 10."
-        )
         yield f"The test cannot give less than p = {2 / 2**n_repeats:.2g} with {n_repeats} repeats."
 
 
