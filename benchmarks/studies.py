@@ -29,8 +29,8 @@ from pathlib import Path
 LIMIT_CPU_S = 180.0
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 STUDIES: dict[str, dict[str, int]] = {
-    "disruption": {"n_evaluation": 12, "n_questions": 2, "n_taught": 6},
-    "adversary": {"n_evaluation": 8, "n_questions": 4},
+    "disruption": {"n_evaluation": 10, "n_questions": 2, "n_taught": 5},
+    "adversary": {"n_evaluation": 6, "n_questions": 4},
     "polarization": {"n_evaluation": 8, "n_questions": 4, "steps": 20},
 }
 

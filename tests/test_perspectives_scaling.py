@@ -160,6 +160,20 @@ def test_the_partial_solver_reports_no_negative_share_of_euclidean_distances(
     assert scaling.explained_share == pytest.approx(1)
 
 
+@pytest.mark.parametrize("limits", [(10, 500), (10, 20)])
+def test_distances_of_points_need_no_search_for_negative_eigenvalues(
+    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = distances(points(80, 5, 7))
+    full = classical_scaling(table, 2)
+    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._DENSE", limits[0])
+    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._ALL_VALUES", limits[1])
+    part = classical_scaling(table, 2, of_points=True)
+    assert (part.negative_share, part.exact) == (0.0, True)
+    assert part.total == pytest.approx(full.total)
+    np.testing.assert_allclose(part.coordinates, full.coordinates, atol=1e-8)
+
+
 def test_more_than_a_thousand_rows_go_through_the_partial_solver() -> None:
     cloud = points(1_010, 3, 6)
     cloud -= cloud.mean(axis=0)

@@ -22,8 +22,8 @@ from agentnet.runner import Runner, create, prepare
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 SIZES = {
-    "disruption": {"n_evaluation": 12, "n_questions": 2, "n_taught": 6},
-    "adversary": {"n_evaluation": 8, "n_questions": 4},
+    "disruption": {"n_evaluation": 10, "n_questions": 2, "n_taught": 5},
+    "adversary": {"n_evaluation": 6, "n_questions": 4},
     "polarization": {"n_evaluation": 8, "n_questions": 4, "steps": 20},
 }
 

@@ -208,7 +208,7 @@ def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played
     moved = np.zeros((embedded.n_steps - 1, n_models))
     if places.shape[0] * n_models > 1:
         squared = perspectives.squared_distances(embedded.load, embedded.n_steps, per_prompt=True)
-        scaling = perspectives.classical_scaling(squared, N_DIMS)
+        scaling = perspectives.classical_scaling(squared, N_DIMS, of_points=True)
         found = scaling.by_step(n_models)
         places[:, :, : found.shape[2]] = found
         if scaling.total:

@@ -91,17 +91,18 @@ def _climb(points: Array, given: Array, floor: float) -> tuple[Array, NDArray[np
     # Sums over components are fast only along the first axis.
     given = np.ascontiguousarray(given.transpose(2, 0, 1))
     scatter = points.transpose(0, 2, 1) @ points / points.shape[1]
-    for _ in range(_MOST_ROUNDS):
+    for number in range(_MOST_ROUNDS):
         density = _log_densities(points, scatter, given, floor)
         top = density.max(axis=0)
         given = np.exp(density - top)
         sums = given.sum(axis=0)
         given /= sums
         now = (np.log(sums) + top).sum(axis=1)
-        labels[active] = np.argmax(density, axis=0)
-        rising = now - log_likelihood[active] > _CONVERGED * points.shape[1]
+        gain = now - log_likelihood[active]
+        rising = (gain > _CONVERGED * points.shape[1]) & (number < _MOST_ROUNDS - 1)
         log_likelihood[active] = now
         if not rising.all():
+            labels[active[~rising]] = np.argmax(density[:, ~rising], axis=0)
             active, points, scatter = active[rising], points[rising], scatter[rising]
             given = given[:, rising]
         if not active.size:

@@ -125,7 +125,7 @@ class Scaling:
         return squared
 
 
-def classical_scaling(squared: ArrayLike, n_dims: int | None = None) -> Scaling:
+def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_points: bool = False) -> Scaling:
     """Find coordinates that express squared distances as well as possible.
 
     B = -J D2 J / 2 = U L U', Z = U L^(1/2) over the largest positive eigenvalues. Up to 1,000 rows, and where
@@ -137,6 +137,8 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None) -> Scaling:
         squared: Squared distances, shape ``(n_rows, n_rows)``: symmetric, 0 on the diagonal; others may be
             negative, as they are where noise was removed.
         n_dims: How many dimensions at most; None for all.
+        of_points: Whether these are the distances of points, with nothing taken away: then no eigenvalue is
+            negative but by rounding, and none is looked for.
 
     Returns:
         The scaling, with fewer dimensions where fewer eigenvalues are positive (none where nothing differs).
@@ -157,8 +159,9 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None) -> Scaling:
     else:
         n_dims = min(n_dims, n_rows - 1)
         values, vectors = _largest(table, n_dims)
-        exact = n_rows <= _ALL_VALUES
-        spectrum = np.linalg.eigvalsh(_centred(table, row_means)) if exact else values
+        exact = of_points or n_rows <= _ALL_VALUES
+        looked_for = exact and not of_points
+        spectrum = np.linalg.eigvalsh(_centred(table, row_means)) if looked_for else values
     kept = _positive(values, n_rows)[:n_dims]
     negative = _negative(spectrum, n_rows) if exact else _lowest(table, float(values.max()))
     # The trace of B is known without its eigenvalues: positive ones less negative ones.
