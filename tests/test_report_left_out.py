@@ -238,6 +238,29 @@ def test_a_repeat_of_one_question_is_not_known_to_be_apart_at_the_start(losing: 
     assert part.arms[0].tests == ()
 
 
+def test_repeats_that_start_alike_have_a_gap_and_no_polarization(losing: Callable[..., Run]) -> None:
+    alike = (
+        "UPDATE events SET reply = 1 "
+        "WHERE kind = 'evaluation' AND realization = 0 AND step = 0 AND missing IS NULL"
+    )
+    arm = part_of(make_report([losing({0: [0, 1], 1: [2, 3]}, alike)], FIGURELESS)).arms[0]
+    assert arm.ratio.series is None
+    assert "coincide at step 0" in arm.ratio.note
+    assert series_of(arm.gap).over == "runs"
+
+
+def test_models_of_one_class_lose_questions_as_well(losing: Callable[..., Run]) -> None:
+    part = part_of(
+        make_report([losing({0: [0, 1], 1: [2, 3]}, "UPDATE models SET class = 'left'")], FIGURELESS)
+    )
+    assert [len(each.questions) for each in part.arms[0].played] == [4, 4, 6]
+    (note,) = [each for each in part.notes if each.startswith("topology full")]
+    assert note.endswith("of 6 questions, 4 to 6 are left in each realization")
+    # Clusters and iso-mirrors are of each realization alone: there is no word of questions.
+    assert "topology intra_class less full" in contrasts(part)
+    assert not any(compared.endswith(OWN) for compared in contrasts(part))
+
+
 def test_without_draws_there_is_no_interval_of_own_questions(losing: Callable[..., Run]) -> None:
     options = replace(FIGURELESS, n_bootstrap=0)
     arm = part_of(make_report([losing({0: [0, 1], 1: [2, 3]})], options)).arms[0]
