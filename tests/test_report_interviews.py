@@ -430,23 +430,24 @@ def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: 
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
     first, second = part.arms
-    assert list(first.left_out.values()) == ["refused"]
-    assert len(first.questions) == 5
-    assert len(second.questions) == 6
+    assert [list(each.left_out.values()) for each in first.played] == [["refused"], []]
+    assert [len(each.questions) for each in first.played] == [5, 6]
+    assert [first.n_common, second.n_common] == [5, 6]
     assert [each.n_steps for each in second.played] == [3]
     assert part.answers[0].missing == "refused"
     page = page_of(report)
     for said in (
         "realization 2: not even the evaluation at step 0 is complete",
         "Realization 3 is not finished: its complete steps are used",
-        "left out at all steps, as an answer is missing: 1 question.",
-        "(refused).",
+        "left out of its realization at all steps; of 6 questions, 5 to 6 are left in each realization",
+        "over the 5 that all averaged repeats answered in full",
+        "refused: 1",
         "teaches nothing",
         "The run itself measured how near its models are by hash",
     ):
         assert said.lower() in page.lower()
     with house_style():
-        assert "Up to 1 question of an arm" in space_sketch(part).caption
+        assert "Up to 1 question of a realization" in space_sketch(part).caption
     assert second.ratio.note.startswith("with one repeat")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import Contrast
 from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading, Series
+from agentnet.report.figures.words import cleaned, listed
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
@@ -29,6 +30,9 @@ class Played:
         realization: Its number.
         repeat: Number of the repetition.
         finished: Whether it is; else its steps are those that are complete so far.
+        questions: Identifiers of the questions that it answered in full: all that is said of it alone is of
+            these.
+        left_out: Identifier -> why: questions left out at all steps, as an answer is missing.
         coordinates: Perspectives, shape ``(n_steps, n_models, 2)``, step 0 first, scaled by themselves; in
             units of the root mean squared distance of an answer. Zeros where fewer dimensions differ.
         explained: Share of all distances that each of the two dimensions expresses.
@@ -46,6 +50,8 @@ class Played:
     realization: int
     repeat: int
     finished: bool
+    questions: tuple[str, ...]
+    left_out: Mapping[str, str]
     coordinates: Array
     explained: tuple[float, float]
     moved: Array
@@ -60,6 +66,15 @@ class Played:
     def n_steps(self) -> int:
         """Number of steps, step 0 included."""
         return len(self.coordinates)
+
+    @property
+    def n_asked(self) -> int:
+        """Number of questions that it was asked."""
+        return len(self.questions) + len(self.left_out)
+
+    def without(self, left_out: Container[str]) -> list[int]:
+        """List the places of its questions that are not among `left_out`."""
+        return [place for place, name in enumerate(self.questions) if name not in left_out]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,19 +100,15 @@ class Arm:
         condition: Its number.
         name: What sets it apart, for people.
         classes: Class of each model.
-        questions: Identifiers of the questions that all realizations answered in full.
-        left_out: Identifier -> why: questions left out, as an answer is missing.
         played: Its realizations.
         ratio: Polarization: the difference of two classes over that at step 0; mean over `whole`.
         gap: The squared gap of two classes, by prompt, without bias; mean over `whole`.
-        tests: Of each model, whether it changed from the first to the last step, in the first realization.
+        tests: Of each model, whether it changed from the first to the last step, in the realization `shown`.
     """
 
     condition: int
     name: str
     classes: tuple[str, ...]
-    questions: tuple[str, ...]
-    left_out: Mapping[str, str]
     played: tuple[Played, ...]
     ratio: Measured
     gap: Measured
@@ -107,6 +118,17 @@ class Arm:
     def whole(self) -> tuple[Played, ...]:
         """The realizations that are averaged; see `whole`."""
         return tuple(whole(self.played, [each.finished for each in self.played]))
+
+    @property
+    def shown(self) -> Played:
+        """The realization that stands for the arm where one alone is shown: the first finished, if any is."""
+        return self.whole[0]
+
+    @property
+    def n_common(self) -> int | None:
+        """Number of questions over which repeats are averaged; None where each is measured over its own."""
+        left_out = to_leave_out(self.whole)
+        return None if left_out is None else len(self.shown.without(left_out))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -216,6 +238,36 @@ def whole(realizations: Sequence[T], finished: Sequence[bool]) -> list[T]:
     """
     chosen = [each for each, is_finished in zip(realizations, finished, strict=True) if is_finished]
     return chosen or list(realizations)
+
+
+def to_leave_out(realizations: Iterable[Played]) -> frozenset[str] | None:
+    """Find the questions to leave out of realizations so that all are measured over the same.
+
+    Returns:
+        Those that one of them left out. None where this takes questions from a realization of which less
+        than half of those asked would be left: they are better measured over each one's own.
+    """
+    every = list(realizations)
+    left_out = frozenset(question for each in every for question in each.left_out)
+    kept = [(each, len(each.without(left_out))) for each in every]
+    enough = all(n == len(each.questions) or 2 * n >= each.n_asked for each, n in kept)
+    return left_out if enough else None
+
+
+def shown_repeats(arms: Sequence[Arm]) -> str:
+    """Say which repeat of each arm stands for it where one alone is shown.
+
+    Returns:
+        ``repeat 0 of each arm``, say, or ``repeat 0 of arm a, and repeat 1 of arm b (not finished)``.
+    """
+    found: dict[str, list[str]] = {}
+    for arm in arms:
+        found.setdefault(f"{arm.shown.repeat}{'' if arm.shown.finished else ' (not finished)'}", []).append(
+            cleaned(arm.name)
+        )
+    if len(found) == 1:
+        return f"repeat {next(iter(found))} of each arm"
+    return ", and ".join(f"repeat {which} of {listed(names)}" for which, names in found.items())
 
 
 def arm_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

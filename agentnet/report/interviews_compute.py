@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
@@ -22,9 +22,17 @@ from agentnet.analysis.interviews import (
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
-from agentnet.report.figures.words import counted
-from agentnet.report.interviews import Arm, InterviewPart, Measured, Played, arm_names, whole
+from agentnet.report.interviews import (
+    Arm,
+    InterviewPart,
+    Measured,
+    Played,
+    arm_names,
+    to_leave_out,
+    whole,
+)
 from agentnet.report.interviews_contrasts import contrasts_of
+from agentnet.report.interviews_notes import notes_of
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.reasons import without_field
@@ -35,6 +43,11 @@ T = TypeVar("T")
 
 N_DIMS: Final = 2
 """Dimensions of perspectives that figures and iso-mirror use."""
+
+OWN_QUESTIONS: Final = (
+    "fewer than half of the questions were answered in full in all repeats, so that each repeat is measured "
+    "over its own"
+)
 
 _WARM_UP_SHARE: Final = 5
 
@@ -108,7 +121,7 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
         seed=how.seed,
         level=how.level,
         n_bootstrap=how.n_bootstrap,
-        notes=(*notes, *_notes(arms)),
+        notes=(*notes, *notes_of(arms)),
     )
 
 
@@ -160,27 +173,15 @@ def _by_condition(facts: LogFacts, embedded: Sequence[Embedded]) -> dict[int, li
 def _arm(
     facts: LogFacts, condition: int, embedded: list[Embedded], chart: ControlChart | None, how: How
 ) -> Arm:
-    classes = embedded[0].answers.classes
-    left_out: dict[str, str] = {}
-    for each in embedded:
-        left_out |= each.answers.left_out
-    common = [_restricted(each, left_out) for each in embedded]
-    questions = common[0].answers.questions
-    played: tuple[Played, ...] = ()
-    ratio = gap = Measured(None, note="no question was answered in all repeats")
-    tests: tuple[ChangeTest, ...] = ()
-    if questions:
-        played = tuple(_played(each, chart, how.seed) for each in common)
-        ratio, gap, of_each = _of_two_classes(common, played, how)
-        if of_each is not None:
-            played = tuple(replace(each, gaps=own) for each, own in zip(played, of_each, strict=True))
-        tests = _tests(common[0], how.seed)
+    played = tuple(_played(each, chart, how.seed) for each in embedded)
+    ratio, gap, played = _of_two_classes(embedded, played, how)
+    shown = whole(embedded, [each.finished for each in played])[0]
     name = arm_names(facts.meta["experiment"]["conditions"])[condition]
-    return Arm(condition, name, classes, questions, left_out, played, ratio, gap, tests)
+    return Arm(condition, name, shown.answers.classes, played, ratio, gap, _tests(shown, how.seed))
 
 
-def _restricted(embedded: Embedded, left_out: Mapping[str, str]) -> Embedded:
-    """Keep the questions that every repeat answered in full: else repeats would differ by them."""
+def _restricted(embedded: Embedded, left_out: Container[str]) -> Embedded:
+    """Leave questions out."""
     answers = embedded.answers
     kept = [place for place, name in enumerate(answers.questions) if name not in left_out]
     return replace(
@@ -201,8 +202,9 @@ def _tried(compute: Callable[[], T]) -> tuple[T | None, str]:
         return None, without_field(str(error))
 
 
-def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played:
-    answers, n_models = embedded.answers, len(embedded.answers.classes)
+def _scaled(embedded: Embedded) -> tuple[Array, tuple[float, float], Array]:
+    """Scale a realization; returns coordinates, shares of dimensions, and moves as `Played` has them."""
+    n_models = len(embedded.answers.classes)
     places = np.zeros((embedded.n_steps, n_models, N_DIMS))
     explained = np.zeros(N_DIMS)
     moved = np.zeros((embedded.n_steps - 1, n_models))
@@ -214,6 +216,12 @@ def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played
         if scaling.total:
             explained[: found.shape[2]] = scaling.eigenvalues / scaling.total
         moved = perspectives.moves(squared, n_models)
+    return places, (float(explained[0]), float(explained[1])), moved
+
+
+def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played:
+    answers = embedded.answers
+    places, explained, moved = _scaled(embedded)
     mirror, why_no_mirror = _tried(lambda: perspectives.iso_mirror(places))
     clusters, why_no_clusters = _tried(lambda: perspectives.find_clusters(places[:, :, :1], seed=seed))
     reading = None if chart is None else chart.read(moved.mean(axis=1))
@@ -221,8 +229,10 @@ def _played(embedded: Embedded, chart: ControlChart | None, seed: int) -> Played
         answers.realization,
         answers.repeat,
         answers.finished,
+        answers.questions,
+        answers.left_out,
         places,
-        (float(explained[0]), float(explained[1])),
+        explained,
         moved,
         mirror,
         why_no_mirror,
@@ -245,41 +255,55 @@ def _tests(embedded: Embedded, seed: int) -> tuple[ChangeTest, ...]:
 
 
 def _of_two_classes(
-    embedded: Sequence[Embedded], played: Sequence[Played], how: How
-) -> tuple[Measured, Measured, list[Array] | None]:
+    embedded: Sequence[Embedded], played: tuple[Played, ...], how: How
+) -> tuple[Measured, Measured, tuple[Played, ...]]:
     """Measure how far two classes are apart: relative to the start along one axis, and in full space.
 
     Returns:
-        Both, over finished realizations if there are any, and the gaps of each realization, shape
-        ``(n_steps, n_questions)``; None where there are not two classes.
+        Both, over finished realizations if there are any, and all realizations with their gaps.
     """
     classes = embedded[0].answers.classes
     names = list(dict.fromkeys(classes))
     if len(names) != 2:
         only = Measured(None, note=f"it is a measure of two classes of models, and there are {len(names)}")
-        return only, only, None
+        return only, only, played
     groups = [[model for model, own in enumerate(classes) if own == name] for name in names]
-    of_each = [_gaps(each, groups) for each in embedded]
-    every = list(zip(embedded, played, of_each, strict=True))
-    averaged = whole(every, [each.finished for each in played])
-    n_steps = min(each.n_steps for each, _, _ in averaged)
+    played = tuple(replace(own, gaps=_gaps(each, groups)) for each, own in zip(embedded, played, strict=True))
+    averaged = whole(list(zip(embedded, played, strict=True)), [each.finished for each in played])
+    n_steps = min(each.n_steps for _, each in averaged)
+    left_out = to_leave_out(each for _, each in averaged)
+    is_same = left_out is not None
 
-    def along_axis() -> Array:
-        return np.stack([_axis_parts(each, own, groups, n_steps) for each, own, _ in averaged])
+    def along_axis() -> list[Array]:
+        return [_axis_parts(each, own, groups, left_out or ())[:n_steps] for each, own in averaged]
 
     parts, why = _tried(along_axis)
-    ratio = Measured(None, note=why) if parts is None else _measured(parts, how, relative=True)
-    gaps = np.stack([own[:n_steps] / own.shape[1] for _, _, own in averaged])
-    return ratio, _measured(gaps, how, relative=False), of_each
+    ratio = Measured(None, note=why) if parts is None else _averaged(parts, how, is_same, relative=True)
+    gaps = [_gap_parts(own, left_out or ())[:n_steps] for _, own in averaged]
+    return ratio, _averaged(gaps, how, is_same, relative=False), played
 
 
-def _axis_parts(embedded: Embedded, played: Played, groups: list[list[int]], n_steps: int) -> Array:
+def _gap_parts(played: Played, left_out: Container[str]) -> Array:
+    """Cut out what each question adds to the mean gap, ``(n_steps, n_prompts)``."""
+    assert played.gaps is not None, "made for two classes"
+    kept = played.without(left_out)
+    return played.gaps[:, kept] / len(kept)
+
+
+def _axis_parts(
+    embedded: Embedded, played: Played, groups: list[list[int]], left_out: Container[str]
+) -> Array:
     """Compute each prompt's part of the difference along the first axis, ``(n_steps, n_prompts)``."""
-    weights = perspectives.axis_weights(embedded.load, embedded.n_steps, played.coordinates[:, :, 0].ravel())
+    line, steps = played.coordinates[:, :, 0], range(embedded.n_steps)
+    if len(played.without(left_out)) < len(played.questions):
+        # The axis belongs to its questions: of fewer, it is another.
+        embedded = _restricted(embedded, left_out)
+        line = _scaled(embedded)[0][:, :, 0]
+    weights = perspectives.axis_weights(embedded.load, embedded.n_steps, line.ravel())
     return np.stack(
         [
             perspectives.prompt_differences(embedded.load(step), weights, groups[0], groups[1])
-            for step in range(n_steps)
+            for step in steps
         ]
     )
 
@@ -288,6 +312,28 @@ def _gaps(embedded: Embedded, groups: list[list[int]]) -> Array:
     """Compute the squared gap in the answers to each prompt, ``(n_steps, n_prompts)``."""
     steps = range(embedded.n_steps)
     return np.stack([perspectives.prompt_gaps(embedded.load(step), groups[0], groups[1]) for step in steps])
+
+
+def _averaged(parts: Sequence[Array], how: How, is_same: bool, *, relative: bool) -> Measured:
+    """Average over repeats, question by question where they are the same, else each repeat's sum."""
+    if is_same:
+        return _measured(np.stack(parts), how, relative=relative)
+    sums = np.stack([each.sum(axis=1, keepdims=True) for each in parts])
+    found = _measured(sums, how, relative=relative)
+    if found.series is None:
+        return found
+    clear = found.has_interval and all(_is_clear(each, how) for each in parts)
+    note = f"{OWN_QUESTIONS}, and the interval draws repeats alone" if found.has_interval else OWN_QUESTIONS
+    note = f"{note}; {found.note}" if found.note else note
+    return Measured(replace(found.series, clear_start=clear), found.has_interval, note)
+
+
+def _is_clear(parts: Array, how: How) -> bool:
+    """Say whether a repeat is clearly above or below 0 at its start: its own questions are drawn."""
+    if parts.shape[1] < 2:
+        return False
+    start = perspectives.bootstrap(parts[:1], n_bootstrap=how.n_bootstrap, level=how.level, seed=how.seed)
+    return start.clear_start
 
 
 def _measured(parts: Array, how: How, *, relative: bool) -> Measured:
@@ -325,25 +371,3 @@ def _measured(parts: Array, how: How, *, relative: bool) -> Measured:
     if found is None:
         return Measured(None, note=why)
     return Measured(found, has_interval, note)
-
-
-def _notes(arms: Sequence[Arm]) -> list[str]:
-    found = []
-    for arm in arms:
-        if arm.left_out:
-            found.append(
-                f"{arm.name}: left out at all steps, as an answer is missing: "
-                f"{counted(len(arm.left_out), 'question')}"
-            )
-        series = arm.ratio.series
-        if series is not None and arm.ratio.has_interval and not series.clear_start:
-            found.append(
-                f"{arm.name}: the classes are not clearly apart at step 0, so that the polarization "
-                "may be anything, as it is relative to that; look at the gap"
-            )
-    if len({frozenset(arm.left_out) for arm in arms}) > 1:
-        found.append(
-            "different questions are left out in different arms: gaps are compared over those that none of "
-            "the compared arms left out, clusters and iso-mirrors over each arm's own"
-        )
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -11,7 +11,15 @@ import numpy as np
 
 from agentnet.analysis.contrasts import ByRepeat, contrast, difference, trend
 from agentnet.errors import InputError
-from agentnet.report.interviews import Arm, ArmContrast, Kind, Played, shared_overrides, spelling
+from agentnet.report.interviews import (
+    Arm,
+    ArmContrast,
+    Kind,
+    Played,
+    shared_overrides,
+    spelling,
+    to_leave_out,
+)
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
@@ -22,13 +30,17 @@ _FEWEST_FOR_TREND: Final = 3
 """Values of a knob from which on a trend is told; two are told by their difference."""
 
 
+_OWN: Final = "; each repeat over its own questions"
+"""What is said of contrasts between gaps that are not of the same questions."""
+
+
 def settled(n_steps: int) -> int:
     """Say from which step on a system is taken to have settled: the last half of its steps counts."""
     return (n_steps + 1) // 2
 
 
 def _gap(played: Played, questions: Sequence[int]) -> float | None:
-    if played.gaps is None or not questions:
+    if played.gaps is None:
         return None
     return float(played.gaps[-1, questions].mean())
 
@@ -74,8 +86,9 @@ def contrasts_of(facts: LogFacts, arms: Sequence[Arm], level: float, seed: int) 
 
     Arms that differ in one knob only are compared: by the trend if it takes three or more numbers, else each
     with the first. In what: the gap of classes where there are two, whose growth is also told for each arm;
-    else in clusters and iso-mirror. Gaps are those of the questions that none of the compared arms left out:
-    else arms would differ by what was asked.
+    else in clusters and iso-mirror. Gaps are over the questions that no finished realization of the compared
+    arms left out, else arms would differ by what was asked; where these are less than half, over each one's
+    own, and the contrast says so.
 
     Args:
         facts: The run.
@@ -95,7 +108,8 @@ def _compared(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[_Compared]:
     with_classes = any(each.gaps is not None for arm in arms for each in arm.played)
     if with_classes:
         for arm in arms:
-            yield "gap_growth", "growth", arm.name, _values(arm, "gap_growth", arm.left_out)
+            left_out = to_leave_out(_finished([arm]))
+            yield "gap_growth", "growth", arm.name + _over(left_out), _values(arm, "gap_growth", left_out)
     for outcome in ("gap",) if with_classes else ("ari", "n_clusters", "mirror_movement"):
         for knob, others, row in _rows(facts, arms):
             yield from _of_row(outcome, knob, others, row)
@@ -103,9 +117,9 @@ def _compared(facts: LogFacts, arms: Sequence[Arm]) -> Iterator[_Compared]:
 
 def _of_row(outcome: str, knob: str, others: str, row: Sequence[tuple[Any, Arm]]) -> Iterator[_Compared]:
     """Compare arms that differ in one knob, as far as they have come to anything."""
-    name, at = knob.replace("_", " "), f" ({others})" if others else ""
-    done = [(value, arm) for value, arm in row if any(each.finished for each in arm.played)]
-    left_out = {question for _, arm in done for question in arm.left_out}
+    done = [(value, arm) for value, arm in row if _finished([arm])]
+    left_out = to_leave_out(_finished([arm for _, arm in done])) if outcome == "gap" else frozenset()
+    name, at = knob.replace("_", " "), (f" ({others})" if others else "") + _over(left_out)
     every = [(value, _values(arm, outcome, left_out)) for value, arm in done]
     came = [(value, own) for value, own in every if own]
     # Arms without a common repeat can tell nothing yet.
@@ -122,10 +136,17 @@ def _of_row(outcome: str, knob: str, others: str, row: Sequence[tuple[Any, Arm]]
             yield outcome, "difference", told, difference(own, of_first)
 
 
-def _values(arm: Arm, outcome: str, left_out: Container[str]) -> dict[int, float]:
+def _finished(arms: Sequence[Arm]) -> list[Played]:
+    return [each for arm in arms for each in arm.played if each.finished]
+
+
+def _over(left_out: frozenset[str] | None) -> str:
+    return _OWN if left_out is None else ""
+
+
+def _values(arm: Arm, outcome: str, left_out: frozenset[str] | None) -> dict[int, float]:
     compute = OUTCOMES[outcome][1]
-    questions = [place for place, name in enumerate(arm.questions) if name not in left_out]
-    values = {played.repeat: compute(played, questions) for played in arm.played if played.finished}
+    values = {each.repeat: compute(each, each.without(left_out or ())) for each in _finished([arm])}
     return {repeat: value for repeat, value in values.items() if value is not None}
 
 

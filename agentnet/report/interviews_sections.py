@@ -9,6 +9,7 @@ from agentnet.report import log_tables
 from agentnet.report.figures.words import listed
 from agentnet.report.html import Html, tag
 from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_left_out import left_out_table, questions_left_out_table
 from agentnet.report.tables import Table
 
 Block = Html | Table
@@ -29,7 +30,12 @@ def interview_blocks(part: InterviewPart) -> Iterator[tuple[str, str, list[Block
 
 def interview_tables(part: InterviewPart) -> list[Table]:
     """List the tables that are written as CSV alone."""
-    return [tables.perspectives_table(part), tables.series_table(part)]
+    found = [
+        tables.perspectives_table(part),
+        tables.series_table(part),
+        questions_left_out_table(part),
+    ]
+    return [each for each in found if each is not None]
 
 
 def _results(part: InterviewPart) -> Iterator[Block]:
@@ -64,14 +70,10 @@ def _missing(part: InterviewPart) -> Iterator[Block]:
             found.rows,
             (
                 "A missing or empty answer in an interview teaches nothing.",
-                "A question to which an answer is missing in an evaluation is left out of its whole arm.",
+                "A question to which an answer is missing in an evaluation is left out of its realization.",
             ),
         )
-    for arm in part.arms:
-        if arm.left_out:
-            shown = ", ".join(f"{name} ({why})" for name, why in list(arm.left_out.items())[:20])
-            more = len(arm.left_out) - 20
-            yield tag("p", f"Left out in {arm.name}: {shown}{f' and {more} more' if more > 0 else ''}.")
+    yield from filter(None, [left_out_table(part)])
     yield log_tables.troubles_table(facts) or tag("p", "There were no unusable replies and no failed calls.")
     yield log_tables.incidents_table(facts)
 

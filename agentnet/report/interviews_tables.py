@@ -1,4 +1,7 @@
-"""Tables and JSON of a run of interacting models; whatever holds results says what they have to be called."""
+"""Tables and JSON of a run of interacting models; whatever holds results says what they have to be called.
+
+They are in one file, as both spell the same results: what is added to one is wanted in the other.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
-from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
+from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names, shown_repeats
 from agentnet.report.interviews_contrasts import OUTCOMES
 from agentnet.report.log_tables import in_words
 from agentnet.report.tables import Cell, Interval, Table
@@ -46,7 +49,7 @@ def arms_table(part: InterviewPart) -> Table:
                 in_words(design["update_options"].get(rule["name"], {})),
                 int(design["n_questions"]),
                 len(meta["evaluation"][number]),
-                None if arm is None else len(arm.questions),
+                None if arm is None else arm.n_common,
                 0 if arm is None else len(arm.played),
             )
         )
@@ -63,7 +66,7 @@ def arms_table(part: InterviewPart) -> Table:
             "update_options": "its options",
             "n_questions": "questions of an interview (q)",
             "n_evaluation": "questions of the evaluation set",
-            "n_used": "of them used",
+            "n_used": "of them used in all repeats",
             "n_repeats": "repeats used",
         },
         tuple(rows),
@@ -81,7 +84,8 @@ def ends_table(part: InterviewPart) -> Table:
             clusters, reading = played.clusters, played.reading
             rows.append(
                 (
-                    *(arm.name, played.realization, played.n_steps - 1, played.explained[0]),
+                    *(arm.name, played.realization, played.repeat, len(played.questions)),
+                    *(played.n_steps - 1, played.explained[0]),
                     None if clusters is None else int(clusters.n_clusters[-1]),
                     None
                     if clusters is None or not clusters.agreement.size
@@ -98,6 +102,8 @@ def ends_table(part: InterviewPart) -> Table:
             {
                 "arm": "arm",
                 "realization": "realization",
+                "repeat": "repeat",
+                "n_questions": "questions used",
                 "last_step": "last step",
                 "explained_share": "first dimension expresses",
                 "n_clusters": "clusters at the end",
@@ -225,7 +231,7 @@ def tests_table(part: InterviewPart) -> Table | None:
                 for (arm, model, test), p in zip(tests, adjusted, strict=True)
             ),
             notes=(
-                "A permutation test of a change that answers share, in the first repeat of each arm.",
+                f"A permutation test of a change that answers share, in {shown_repeats(part.arms)}.",
                 "Where answers are greedy, any difference is a change already.",
             ),
         ),
@@ -371,8 +377,8 @@ def _arm_results(arm: Arm) -> dict[str, Any]:
         "arm": arm.name,
         "condition": arm.condition,
         "classes": arm.classes,
-        "n_questions": len(arm.questions),
-        "left_out": dict(arm.left_out),
+        "n_questions": arm.n_common,
+        "left_out": {str(each.realization): dict(each.left_out) for each in arm.played if each.left_out},
         "realizations": [
             {
                 "realization": each.realization,

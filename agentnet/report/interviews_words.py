@@ -80,7 +80,7 @@ def _of_arm(arm: Arm) -> Iterator[str]:
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
         yield f"{arm.name}: {what} {value}{interval} at step {step}"
     if arm.played and arm.ratio.series is None:
-        first = arm.played[0]
+        first = arm.shown
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
             yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"

@@ -130,9 +130,12 @@ def _from(part: InterviewPart) -> Iterator[str]:
         f"update rule {', '.join(dict.fromkeys(part.rule_of(arm) for arm in part.arms))}, model "
         f"{cleaned(str(part.facts.meta['model_name']))}"
     )
-    left_out = max(len(arm.left_out) for arm in part.arms)
+    left_out = max(len(each.left_out) for arm in part.arms for each in arm.played)
     if left_out:
-        yield f"Up to {counted(left_out, 'question')} of an arm are left out, as an answer to each is missing"
+        yield (
+            f"Up to {counted(left_out, 'question')} of a realization are left out, as an answer to each is "
+            "missing"
+        )
     hidden = sum(bool(arm.played) for arm in part.arms) - MOST_ARMS
     if hidden > 0:
         yield f"The first {MOST_ARMS} arms are drawn; {hidden} more stand in the tables"

@@ -11,7 +11,7 @@ from agentnet.report.figures.of_arms import is_crowded, look_of, made, number_of
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ def space_sketch(part: InterviewPart) -> Sketch:
         "perspective_space",
         "2",
         "Perspectives of all models in two dimensions",
-        caption=_space_caption(),
+        caption=_space_caption(part),
         words=_space_words(part),
         draw=lambda: _space(part),
     )
@@ -50,7 +50,7 @@ def paths_sketch(part: InterviewPart) -> Sketch:
 def no_movement(part: InterviewPart) -> str:
     """Say why nothing can be drawn over time; empty if it can."""
     arms = shown_arms(part)
-    if not arms or any(arm.played[0].n_steps > 1 for arm in arms):
+    if not arms or any(arm.shown.n_steps > 1 for arm in arms):
         return ""
     if not any(design["steps"] for design in part.facts.meta["experiment"]["design"]):
         return "models were asked once, and had no step in which to change (steps = 0)"
@@ -70,7 +70,7 @@ def _space(part: InterviewPart) -> Figure:
 
 
 def _draw_space(axes: Axes, arm: Arm) -> None:
-    places = arm.played[0].coordinates
+    places = arm.shown.coordinates
     if is_crowded(arm):
         _draw_names(axes, arm)
         return
@@ -92,7 +92,7 @@ def _draw_space(axes: Axes, arm: Arm) -> None:
 
 def _draw_names(axes: Axes, arm: Arm) -> None:
     """Draw models of many classes alike, with the name of its class beside each at the last step."""
-    places, look = arm.played[0].coordinates, look_of(0)
+    places, look = arm.shown.coordinates, look_of(0)
     for step in sorted({0, len(places) - 1}):
         axes.plot(
             *places[step].T,
@@ -106,11 +106,11 @@ def _draw_names(axes: Axes, arm: Arm) -> None:
         axes.annotate(drawable(name, 12), place, xytext=(3, 3), textcoords="offset points", fontsize=SMALL)
 
 
-def _space_caption() -> Iterator[str]:
+def _space_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         "Figure 2 of Helm et al. (2024) for this run: the first two dimensions of the classical scaling of "
         "all "
-        "models at all steps of the first repeat of each arm"
+        f"models at all steps of {shown_repeats(shown_arms(part))}"
     )
     yield "Open marks are models at step 0, filled ones at the last step"
     yield "Every arm is scaled by itself: directions of different panels are not the same"
@@ -118,7 +118,7 @@ def _space_caption() -> Iterator[str]:
 
 def _space_words(part: InterviewPart) -> Iterator[str]:
     for arm in shown_arms(part):
-        first = arm.played[0]
+        first = arm.shown
         one, two = first.explained
         spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
         later = f" and {spelled(spread[1])} at step {first.n_steps - 1}" if first.n_steps > 1 else ""
@@ -141,7 +141,7 @@ def _paths(part: InterviewPart) -> Figure:
 
 
 def _draw_paths(axes: Axes, arm: Arm) -> None:
-    line = arm.played[0].coordinates[:, :, 0]
+    line = arm.shown.coordinates[:, :, 0]
     steps = np.arange(len(line))
     for number, name in enumerate(arm.class_names):
         look, members = look_of(number), arm.members(name)
@@ -165,7 +165,7 @@ def _draw_paths(axes: Axes, arm: Arm) -> None:
 def _paths_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         f"Figure {number_of(part, '3 (left)')} of Helm et al. (2024) for this run: first coordinate of the "
-        "classical scaling of all models at all steps, in the first repeat of each arm"
+        f"classical scaling of all models at all steps, in {shown_repeats(shown_arms(part))}"
     )
     yield "Thin lines are models, thick ones with marks the means of classes"
     yield (
@@ -177,7 +177,7 @@ def _paths_caption(part: InterviewPart) -> Iterator[str]:
 
 def _paths_words(part: InterviewPart) -> Iterator[str]:
     for arm in shown_arms(part):
-        first = arm.played[0]
+        first = arm.shown
         line = first.coordinates[:, :, 0]
         means = "; ".join(
             f"mean of {cleaned(name)} {spelled(float(line[0, arm.members(name)].mean()))} at step 0, "

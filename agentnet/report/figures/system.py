@@ -22,7 +22,7 @@ from agentnet.report.figures.style import (
     steps_along,
 )
 from agentnet.report.figures.words import cleaned, counted, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,8 @@ _MARKS: Final = 8
 
 def mirror_sketch(part: InterviewPart) -> Sketch:
     """Draw the iso-mirror of each arm."""
-    arms = [arm for arm in shown_arms(part) if arm.played[0].mirror is not None]
-    why_not = next((arm.played[0].why_no_mirror for arm in shown_arms(part)), "")
+    arms = [arm for arm in shown_arms(part) if arm.shown.mirror is not None]
+    why_not = next((arm.shown.why_no_mirror for arm in shown_arms(part)), "")
     return made(
         part,
         "iso_mirror",
@@ -51,8 +51,8 @@ def mirror_sketch(part: InterviewPart) -> Sketch:
 
 def cluster_sketch(part: InterviewPart) -> Sketch:
     """Draw the number of clusters and how stable they are."""
-    arms = [arm for arm in shown_arms(part) if arm.played[0].clusters is not None]
-    why_not = next((arm.played[0].why_no_clusters for arm in shown_arms(part)), "")
+    arms = [arm for arm in shown_arms(part) if arm.shown.clusters is not None]
+    why_not = next((arm.shown.why_no_clusters for arm in shown_arms(part)), "")
     return made(
         part,
         "clusters",
@@ -112,10 +112,10 @@ def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     for place, arm in enumerate(arms):
-        mirror = arm.played[0].mirror
+        mirror = arm.shown.mirror
         assert mirror is not None, "only arms with a mirror are drawn"
         _line(axes, 0, mirror.curve, place, short(arm))
-    steps_along(axes, max(arm.played[0].n_steps for arm in arms) - 1)
+    steps_along(axes, max(arm.shown.n_steps for arm in arms) - 1)
     axes.set_xlabel("step")
     axes.set_ylabel("iso-mirror")
     mark(figure, part)
@@ -126,9 +126,8 @@ def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
 def _mirror_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         "Figure 3 (right) of Helm et al. (2024) for this run: one curve for the moves of all models, in "
-        "the first "
-        "repeat of each arm (Athreya et al. 2022), from their 2-d perspectives: distances of steps by the "
-        "spectral norm, classical scaling to two dimensions, ISOMAP to a line"
+        f"{shown_repeats(shown_arms(part))} (Athreya et al. 2022), from their 2-d perspectives: distances of "
+        "steps by the spectral norm, classical scaling to two dimensions, ISOMAP to a line"
     )
     yield "Every arm has its own axis; the first value is at most 0"
     yield "Where a curve stays level, the system rests"
@@ -138,7 +137,7 @@ def _mirror_caption(part: InterviewPart) -> Iterator[str]:
 
 def _mirror_words(arms: list[Arm]) -> Iterator[str]:
     for arm in arms:
-        mirror = arm.played[0].mirror
+        mirror = arm.shown.mirror
         assert mirror is not None, "only arms with a mirror are described"
         curve = mirror.curve
         half = curve[len(curve) // 2 :]
@@ -160,7 +159,7 @@ def _clusters(part: InterviewPart, arms: list[Arm]) -> Figure:
     upper.set_ylabel("number of clusters")
     lower.set_ylabel("ARI(t, t - 1)")
     lower.set_xlabel("step")
-    steps_along(lower, max(arm.played[0].n_steps for arm in arms) - 1)
+    steps_along(lower, max(arm.shown.n_steps for arm in arms) - 1)
     mark(figure, part)
     legend_above(figure, [upper], n_columns=2)
     return figure
@@ -209,7 +208,7 @@ def _charts(part: InterviewPart) -> Figure:
 
 
 def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
-    first = arm.played[0]
+    first = arm.shown
     curve = first.moved.mean(axis=1)
     _line(axes, 1, curve, 0, "move of the mean model")
     assert part.chart is not None, "drawn only with a chart"
@@ -234,8 +233,8 @@ def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
 
 def _chart_caption(part: InterviewPart) -> Iterator[str]:
     yield (
-        "Mean squared distance by prompt from each model's answers to those of the step before, in the first "
-        "repeat of each arm; not in the paper"
+        "Mean squared distance by prompt from each model's answers to those of the step before, in "
+        f"{shown_repeats(shown_arms(part))}; not in the paper"
     )
     chart = part.chart
     if chart is not None:
@@ -250,7 +249,7 @@ def _chart_caption(part: InterviewPart) -> Iterator[str]:
 
 def _chart_words(part: InterviewPart) -> Iterator[str]:
     for arm in shown_arms(part):
-        reading = arm.played[0].reading
+        reading = arm.shown.reading
         if reading is None or reading.alarm is None or reading.changed is None:
             yield f"{cleaned(arm.name)}: no alarm"
             continue
