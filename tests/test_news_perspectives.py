@@ -434,6 +434,21 @@ def test_decisions_of_the_mock_are_called_what_they_are(command: Command, asked:
     assert "mock: the decisions follow the law mock-main_effects, and come from no language model" in done.out
 
 
+def test_the_runs_own_embedder_is_taken_unless_another_is_named(
+    command: Command, shared: Run, tmp_path: Path
+) -> None:
+    bank = tmp_path / "own.csv"
+    bank.write_text("topic,question,answer\nnews,What is new?,Nothing.\nold,What is old?,All.\n")
+    sizes = ("-S", f"bank={bank}", "-S", "embedder.dim=64", "-S", "log.parquet=false")
+    assert command("run", FILE, *sizes, "--out", "runs/own", "--quiet").code == 0
+    few = ("own", shared.folder, "--permutations", "1", "--folds", "2", "--repeats", "1")
+    for given, dim in ((), 64), (("-E", "dim=32"), 32), (("--embedder", "hash"), 512):
+        done = command("predict", *few, *given)
+        assert f"embedded by hash:2-gram@1:{dim};" in done.out
+    done = command("report", "own", "--no-figures", "--json", "--quiet")
+    assert json.loads(done.out)["parts"][0]["embedder"] == "hash:2-gram@1:64"
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

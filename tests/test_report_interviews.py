@@ -425,7 +425,9 @@ def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: 
         "DELETE FROM events WHERE realization = 3 AND step > 2",
         "UPDATE realizations SET status = 'running' WHERE realization > 1",
     )
-    options = Options(figures=False, n_bootstrap=20, make_embedder=lambda: make_embedder("hash", {"dim": 64}))
+    options = Options(
+        figures=False, n_bootstrap=20, make_embedder=lambda *_: make_embedder("hash", {"dim": 64})
+    )
     report = make_report([broken], options)
     (part,) = report.parts
     assert isinstance(part, InterviewPart)

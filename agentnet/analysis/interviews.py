@@ -268,6 +268,16 @@ async def embed_read(read: Sequence[Answers], embedder: TextEmbedder) -> list[Em
     return [Embedded(answers, embedder.name, vectors, own) for answers, own in zip(read, rows, strict=True)]
 
 
+def own_embedder(meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Look up which embedder the run itself used: its name, and its options.
+
+    Args:
+        meta: The run's.
+    """
+    options = dict(meta["settings"].get("embedder", {}))
+    return str(options.pop("name", "hash")), options
+
+
 def check_dimension(run: Run, embedder: TextEmbedder) -> None:
     """Make sure that `embedder` gives vectors as long as those that the run itself used.
 

@@ -125,13 +125,18 @@ async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence
         await embedder.aclose()
 
 
-def embedder_maker(name: str, options: Sequence[str], runs: Path) -> Callable[[], CachedEmbedder]:
+def embedder_maker(
+    name: str | None, options: Sequence[str], runs: Path
+) -> Callable[[str, dict[str, object]], CachedEmbedder]:
     """Say how an embedder is made, anew for each run; what takes longer than hashing is kept on disk.
 
     Args:
-        name: The embedder's name.
+        name: The embedder's name; None for the run's own, whose options then hold where none are given.
         options: Its options, each KEY=VALUE.
         runs: The folder of runs, beside which vectors are kept.
+
+    Returns:
+        From name and options of a run's own embedder to one.
 
     Raises:
         ConfigurationError: An option is not KEY=VALUE.
@@ -141,11 +146,12 @@ def embedder_maker(name: str, options: Sequence[str], runs: Path) -> Callable[[]
     def complain(words: str) -> None:
         click.echo(f"warning: {words}", err=True)
 
-    def make() -> CachedEmbedder:
+    def make(own_name: str, own_options: dict[str, object]) -> CachedEmbedder:
         from agentnet.embedder import CachedEmbedder, make_embedder
 
-        inner = make_embedder(name, chosen, secrets_environ(Path.cwd(), os.environ))
-        return CachedEmbedder(inner, None if name == "hash" else runs / ".embeddings", complain=complain)
+        used, given = (own_name, {**own_options, **chosen}) if name is None else (name, chosen)
+        inner = make_embedder(used, given, secrets_environ(Path.cwd(), os.environ))
+        return CachedEmbedder(inner, None if used == "hash" else runs / ".embeddings", complain=complain)
 
     return make
 

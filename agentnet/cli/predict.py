@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("perspectives_run", metavar="PERSPECTIVES_RUN")
 @click.argument("ratios_run", metavar="RATIOS_RUN")
 @click.option(
-    "--embedder", default="hash", show_default=True, help="Embedder of the answers: hash, minilm, openai, ..."
+    "--embedder", help="Embedder of the answers: hash, minilm, openai, ...; default: the run's own."
 )
 @click.option(
     "-E",
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
 def predict(
     perspectives_run: str,
     ratios_run: str,
-    embedder: str,
+    embedder: str | None,
     embedder_options: tuple[str, ...],
     n_dims: int,
     n_folds: int | None,
@@ -93,13 +92,16 @@ def predict(
       agentnet run experiments/response_ratios.py --out runs/ratios
       agentnet predict perspectives ratios --embedder minilm
     """
+    from agentnet.analysis.interviews import own_embedder
     from agentnet.analysis.predict import predict_ratios
     from agentnet.analysis.profile_runs import read_sharing
 
     runs = load(config_file, assignments).settings.runs
     asked, shared = (find_run(name, runs) for name in (perspectives_run, ratios_run))
     counts = read_sharing(shared, condition=condition)
-    answers = asyncio.run(_answers(Run(asked), embedder_maker(embedder, embedder_options, runs)))
+    run = Run(asked)
+    made = embedder_maker(embedder, embedder_options, runs)(*own_embedder(run.meta))
+    answers = asyncio.run(_answers(run, made))
     found = predict_ratios(
         answers,
         counts,
@@ -115,10 +117,9 @@ def predict(
         _print(found)
 
 
-async def _answers(run: Run, make: Callable[[], CachedEmbedder]) -> ProfileAnswers:
+async def _answers(run: Run, embedder: CachedEmbedder) -> ProfileAnswers:
     from agentnet.analysis.profile_runs import read_profile_answers
 
-    embedder = make()
     try:
         return await read_profile_answers(run, embedder)
     finally:

@@ -60,9 +60,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--embedder",
-    default="hash",
-    show_default=True,
-    help="Embedder of interacting models' answers: hash, minilm, ...",
+    help="Embedder of interacting models' answers: hash, minilm, ...; default: the run's own.",
 )
 @click.option(
     "-E",
@@ -88,7 +86,7 @@ def report(
     level: float,
     seed: int,
     n_decisions: int,
-    embedder: str,
+    embedder: str | None,
     embedder_options: tuple[str, ...],
     no_figures: bool,
     restricted_texts: bool,

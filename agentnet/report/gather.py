@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -53,8 +52,8 @@ class Options:
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
         figures: Whether figures are drawn, which takes most of the time.
-        make_embedder: Makes the embedder of interacting models' answers; None for ``hash``. It is closed
-            after each run.
+        make_embedder: Makes the embedder of interacting models' answers, from name and options of the one
+            that the run itself used; None for that one. It is closed after each run.
     """
 
     laws: Sequence[str] = LAWS
@@ -367,7 +366,7 @@ def _pairing_notes(part: CascadePart) -> list[str]:
 
 def _how(options: Options) -> How:
     return How(
-        make_embedder=options.make_embedder or partial(make_embedder, "hash", {}),
+        make_embedder=options.make_embedder or make_embedder,
         level=options.level,
         n_bootstrap=options.n_bootstrap,
         seed=options.seed,

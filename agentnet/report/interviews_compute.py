@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from agentnet.analysis.interviews import (
     Embedded,
     TextEmbedder,
     embed_read,
+    own_embedder,
     read_answers,
     realizations_of,
 )
@@ -60,7 +61,8 @@ class ClosableEmbedder(TextEmbedder, Protocol):
         ...
 
 
-MakeEmbedder = Callable[[], ClosableEmbedder]
+MakeEmbedder = Callable[[str, dict[str, Any]], ClosableEmbedder]
+"""From the name and options of the embedder that a run itself used, to the one that its report uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def interview_part(run: Run, facts: LogFacts, how: How, say: Progress) -> Interv
     """
     say(f"embedding the answers of {facts.run}")
     usable, notes = _usable(run)
-    name, embedded = asyncio.run(_embedded(usable, how.make_embedder))
+    embedder = how.make_embedder(*own_embedder(facts.meta))
+    name, embedded = asyncio.run(_embedded(usable, embedder))
     chart, why_no_chart = _chart(embedded, how.seed)
     say(f"computing the perspectives of {facts.run}")
     arms = tuple(
@@ -144,8 +147,7 @@ def _usable(run: Run) -> tuple[list[Answers], list[str]]:
     return usable, notes
 
 
-async def _embedded(usable: Sequence[Answers], make: MakeEmbedder) -> tuple[str, list[Embedded]]:
-    embedder = make()
+async def _embedded(usable: Sequence[Answers], embedder: ClosableEmbedder) -> tuple[str, list[Embedded]]:
     try:
         return embedder.name, await embed_read(usable, embedder)
     finally:
