@@ -21,7 +21,7 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
 	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
