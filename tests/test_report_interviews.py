@@ -320,6 +320,13 @@ def test_cascade_runs_beside_keep_their_own_part(run: Run, play: Callable[..., R
     assert "No interval was asked for" in ratio_of_classes_sketch(series).caption
 
 
+def test_bands_of_few_repeats_are_said_to_be_narrow(part: InterviewPart) -> None:
+    with house_style():
+        assert "repeats that differ much, such bands are too narrow" in gap_sketch(part).caption
+        many = tuple(replace(arm, played=arm.played * 5) for arm in part.arms)
+        assert "too narrow" not in gap_sketch(replace(part, arms=many)).caption
+
+
 # What cannot be said.
 
 
