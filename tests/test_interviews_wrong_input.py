@@ -233,6 +233,14 @@ def test_models_that_nobody_interviews_are_noted_and_no_error(command: Command, 
     assert shown["never interviewed"] == [note.removeprefix("note: ")]
 
 
+def test_of_many_models_that_nobody_interviews_the_first_are_named(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "design.py").write_text(DESIGN)
+    many = ("-S", "topology=nobody", "-S", 'models={"society": 14}', "-S", "steps=1")
+    done = command("run", tmp_path / "design.py", "--quiet", "--out", tmp_path / "run", *many)
+    (note,) = [line for line in done.err.splitlines() if line.startswith("note")]
+    assert note.endswith("8 (society), 9 (society) and 4 more")
+
+
 def test_a_model_is_noted_with_the_realizations_in_which_it_was_alone(command: Command, play: Play) -> None:
     graphs = nx.DiGraph([(0, 1), (2, 1), (1, 2)]), nx.DiGraph([(0, 1), (1, 2), (2, 0)])
     shown = json.loads(

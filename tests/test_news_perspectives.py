@@ -434,6 +434,12 @@ def test_decisions_of_the_mock_are_called_what_they_are(command: Command, asked:
     assert "mock: the decisions follow the law mock-main_effects, and come from no language model" in done.out
 
 
+def test_models_that_are_only_asked_are_not_said_to_be_alone(command: Command, asked: Run) -> None:
+    done = command("show", asked.folder, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["never interviewed"] == []
+
+
 def test_the_runs_own_embedder_is_taken_unless_another_is_named(
     command: Command, shared: Run, tmp_path: Path
 ) -> None:

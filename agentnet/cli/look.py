@@ -17,6 +17,7 @@ from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run
 from agentnet.events.export import export_csv, export_graphs, export_parquet
 from agentnet.interviews import UPDATES
 
+_MOST_NAMES = 10
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -112,11 +113,14 @@ def _interviews(run: Run) -> dict[str, Any]:
 
 
 def never_interviewed(run: Run) -> list[str]:
-    """Say in sentences which models nobody interviewed in finished realizations: perhaps not meant."""
+    """Say in sentences which models nobody interviewed in finished realizations: perhaps not meant.
+
+    Realizations without steps are left out: nobody was to be interviewed.
+    """
     rows = run.rows("""
         SELECT model, class, COUNT(*) AS n, (SELECT COUNT(*) FROM realizations) AS n_all
         FROM models JOIN realizations USING (realization)
-        WHERE status = 'finished' AND NOT EXISTS (
+        WHERE status = 'finished' AND realization IN (SELECT realization FROM interviews) AND NOT EXISTS (
             SELECT 1 FROM interviews
             WHERE interviews.realization = models.realization AND interviewed = models.model
         )
@@ -127,9 +131,14 @@ def never_interviewed(run: Run) -> list[str]:
         where = f" in {n} of {n_all} realizations" if n < n_all else ""
         models.setdefault(where, []).append(f"{model} ({name})")
     return [
-        f"nobody interviewed model{'s' * (len(of_these) > 1)} {', '.join(of_these)}{where}"
+        f"nobody interviewed model{'s' * (len(of_these) > 1)} {_first(of_these)}{where}"
         for where, of_these in models.items()
     ]
+
+
+def _first(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return f"{', '.join(names[:_MOST_NAMES])}{f' and {more} more' if more > 0 else ''}"
 
 
 @click.command()
