@@ -235,7 +235,7 @@ def test_models_that_nobody_interviews_are_noted_and_no_error(command: Command, 
 
 def test_of_many_models_that_nobody_interviews_the_first_are_named(command: Command, tmp_path: Path) -> None:
     (tmp_path / "design.py").write_text(DESIGN)
-    many = ("-S", "topology=nobody", "-S", 'models={"society": 14}', "-S", "steps=1")
+    many = ("-S", "topology=nobody", "-S", "models={society = 14}", "-S", "steps=1")
     done = command("run", tmp_path / "design.py", "--quiet", "--out", tmp_path / "run", *many)
     (note,) = [line for line in done.err.splitlines() if line.startswith("note")]
     assert note.endswith("8 (society), 9 (society) and 4 more")
