@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 import sqlite3
@@ -493,6 +494,9 @@ def test_a_report_says_that_models_were_asked_once_and_what_they_were_told(
     assert "They were asked alone, and did not interview each other; 1 realization." in page
     assert "What models were told ahead of all questions" in page
     assert page.count("Stay this person.") == 32
+    assert "Each model's system message stands in this report." in html.unescape(page)
+    assert "By program through the backend" in page
+    assert "None: each question was asked on its own." in page
     assert "the models' spread is" in page
     assert "come from no language model" in page
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from agentnet.analysis import perspectives
@@ -259,6 +261,23 @@ def test_another_label_stands_in_titles_word_for_word_and_none_leaves_no_trace(p
 
 
 # The page.
+
+
+def test_checklists_say_what_is_left_to_the_author(report: Report) -> None:
+    files, _ = files_of(report, made_at=MADE_AT)
+    guide, odd = (
+        pd.read_csv(io.BytesIO(files[f"tables/{name}.csv"]), dtype=str, keep_default_na=False)
+        for name in ("guide_llm", "odd")
+    )
+    core = ["A.1", "A.2", *(f"B.{n}" for n in range(1, 6)), "C.1", "C.2", "D.1", "E.1", "E.2", "F.1", "G.1"]
+    assert list(guide.number) == core + ["optional"] * 8
+    assert set(guide.by) == {"the run", "the run, in part", "the author"}
+    assert list(odd.number) == ["1", "2", "3", *(f"4.{n}" for n in range(1, 12)), "5", "6", "7"]
+    answers = guide.set_index("number").answer
+    assert LABEL in answers["A.1"]
+    assert answers["B.2"].startswith("No server was asked: update rule stand_in ran the models itself")
+    assert answers["B.4"].startswith("Update rule: stand_in of log-linear.")
+    assert "3 models of class left and 2 models of class right" in odd.answer[1]
 
 
 def test_questions_and_answers_are_text_and_no_markup(report: Report, part: InterviewPart) -> None:

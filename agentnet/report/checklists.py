@@ -33,9 +33,9 @@ ODD_SOURCE: Final = (
 
 By = Literal["the run", "the run, in part", "the author"]
 
-_AUTHOR: Final[By] = "the author"
-_RUN: Final[By] = "the run"
-_PART: Final[By] = "the run, in part"
+AUTHOR: Final[By] = "the author"
+RUN: Final[By] = "the run"
+PART: Final[By] = "the run, in part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,31 @@ class Item:
     by: By
 
 
+FUNDING: Final = Item(
+    "G.1", "Funding, support and relevant relationships", "For the author to state.", AUTHOR
+)
+VALIDATION: Final = Item(
+    "E.1", "Validation of outputs by people", "None in the run: for the author to state.", AUTHOR
+)
+WHY: Final = tuple(
+    Item("optional", topic, "For the author to state.", AUTHOR)
+    for topic in ("Why this model", "Why these prompts")
+)
+OF_ANY_RUN: Final = (
+    Item("optional", "Risk of bias that bears on the conclusions", "For the author to state.", AUTHOR),
+    Item(
+        "optional",
+        "Transcripts",
+        "Every question and reply stands in the event log; a sample stands in this report.",
+        RUN,
+    ),
+    Item("optional", "Ethical implications", "For the author to state.", AUTHOR),
+)
+
+
 def checklist_table(name: str, title: str, items: tuple[Item, ...], source: str) -> Table:
     """Lay a checklist out as a table."""
-    open_ = sum(each.by != _RUN for each in items)
+    open_ = sum(each.by != RUN for each in items)
     return Table(
         name=name,
         title=title,
@@ -86,13 +108,13 @@ def _guide_use(part: Part) -> tuple[Item, ...]:
             "What language models were used for",
             f"As simulated agents: their replies are the decisions ({asked}) and the reasons for them. Other "
             "uses, such as in writing or coding, are for the author to state.",
-            _PART,
+            PART,
         ),
         Item(
             "A.2",
             "Whether people were in the loop",
             "None: questions were made from templates and replies read by a program.",
-            _RUN,
+            RUN,
         ),
     )
 
@@ -103,11 +125,8 @@ def _design(part: Part) -> dict[str, Any]:
     return found
 
 
-def _guide_model(part: Part) -> tuple[Item, ...]:
-    facts, design = part.facts, _design(part)
-    settings = facts.meta["settings"]
-    backend = {key: value for key, value in settings.get("backend", {}).items() if key != "name"}
-    mode = settings.get("sampler", {}).get("mode", "call")
+def model_item(facts: LogFacts) -> Item:
+    """Fill B.1: what answered, and when."""
     returned = (
         listed([f"{name} {mark}".strip() for name, mark, _ in facts.models]) if facts.models else "none"
     )
@@ -115,22 +134,35 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
     if facts.first_at is not None and facts.last_at is not None:
         dates = f"{when(facts.first_at)} to {when(facts.last_at)}"
     mock = " The mock backend is no language model." if facts.meta["backend"] == "mock" else ""
+    return Item(
+        "B.1",
+        "Model name, provider, size, version, date of access, link",
+        f"Asked for: {facts.meta['model_name']}; returned: {returned}; accessed {dates}.{mock} "
+        "Provider, size and link are for the author to state.",
+        PART,
+    )
+
+
+def access_item(facts: LogFacts) -> Item:
+    """Fill B.2: how the backend was asked."""
+    settings = facts.meta["settings"]
+    backend = {key: value for key, value in settings.get("backend", {}).items() if key != "name"}
+    mode = settings.get("sampler", {}).get("mode", "call")
+    return Item(
+        "B.2",
+        "Way of access; one chat or separate calls",
+        "By program through the backend "
+        f"{facts.meta['backend']}{f' ({in_words(backend)})' if backend else ''}; each question was a "
+        f"call of its own (sampler mode {mode}).",
+        RUN,
+    )
+
+
+def _guide_model(part: Part) -> tuple[Item, ...]:
+    facts, design = part.facts, _design(part)
     return (
-        Item(
-            "B.1",
-            "Model name, provider, size, version, date of access, link",
-            f"Asked for: {facts.meta['model_name']}; returned: {returned}; accessed {dates}.{mock} "
-            "Provider, size and link are for the author to state.",
-            _PART,
-        ),
-        Item(
-            "B.2",
-            "Way of access; one chat or separate calls",
-            "By program through the backend "
-            f"{facts.meta['backend']}{f' ({in_words(backend)})' if backend else ''}; each question was a "
-            f"call of its own (sampler mode {mode}).",
-            _RUN,
-        ),
+        model_item(facts),
+        access_item(facts),
         Item(
             "B.3",
             "Parameters: temperature, bounds, seed, number of runs",
@@ -138,11 +170,9 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
             f"{facts.meta['seed']}; {counted(sum(each.n for each in facts.asked), 'question')} in "
             f"{counted(int(facts.meta['n_realizations']), 'realization')}; replies constrained: "
             f"{in_words(design['constrain'])}. What the server sets beyond that is not known.",
-            _RUN,
+            RUN,
         ),
-        Item(
-            "B.4", "Fine-tuning or customization", "Not known to the run: for the author to state.", _AUTHOR
-        ),
+        Item("B.4", "Fine-tuning or customization", "Not known to the run: for the author to state.", AUTHOR),
         Item(
             "B.5",
             "Whether state was kept between interactions",
@@ -152,7 +182,7 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
                 if design["rationale"] == "afterwards"
                 else ""
             ),
-            _RUN,
+            RUN,
         ),
     )
 
@@ -166,86 +196,83 @@ def _guide_rest(part: Part) -> tuple[Item, ...]:
             "Exact prompts",
             "All templates, and one prompt of each kind as sent, stand in this report; every prompt stands "
             "in the event log.",
-            _RUN,
+            RUN,
         ),
         Item(
             "C.2",
             "System-wide instructions",
             "The template system.txt in this report. Instructions that a provider adds are not known.",
-            _RUN,
+            RUN,
         ),
         Item(
             "D.1",
             "Personal or sensitive data",
             f"News items: {_source_words(facts)}. Whether they hold personal data, and how that was "
             "handled, is for the author to state.",
-            _PART,
+            PART,
         ),
-        Item(
-            "E.1",
-            "Validation of outputs by people",
-            "None in the run: for the author to state.",
-            _AUTHOR,
-        ),
+        VALIDATION,
         Item(
             "E.2",
             "Filtering, reformatting and other processing of outputs",
             "Each reply was read as yes or no with a reason; an unusable one was asked for again, up to "
             f"{engine.get('max_asks', 'an unknown number of')} times, and then counted as missing. Nothing "
             "else was left out or changed.",
-            _RUN,
+            RUN,
         ),
-        Item(
-            "F.1",
-            "Code, notebooks or scripts of the calls",
-            f"agentnet {facts.meta['versions'].get('agentnet', '')}; the experiment file, settings and seed "
-            "stand in this report and in the event log. Publishing them is left to the author.",
-            _PART,
-        ),
-        Item("G.1", "Funding, support and relevant relationships", "For the author to state.", _AUTHOR),
+        code_item(facts),
+        FUNDING,
+    )
+
+
+def code_item(facts: LogFacts) -> Item:
+    """Fill F.1: what is needed to repeat the calls."""
+    return Item(
+        "F.1",
+        "Code, notebooks or scripts of the calls",
+        f"agentnet {facts.meta['versions'].get('agentnet', '')}; the experiment file, settings and seed "
+        "stand in this report and in the event log. Publishing them is left to the author.",
+        PART,
     )
 
 
 def _guide_optional(part: Part) -> tuple[Item, ...]:
     facts = part.facts
-    spent = facts.spending
     dates = sorted(each.facts["date"] for each in facts.news if "date" in each.facts)
     spread = f"The news items are dated {dates[0]} to {dates[-1]}. " if dates else ""
     invented = (
         "They are invented, so that no model has read of them. " if facts.sources == ("synthetic",) else ""
     )
-    money = "unknown" if spent.dollars is None else f"{spent.dollars:.4f} US dollars"
     return (
-        Item("optional", "Why this model", "For the author to state.", _AUTHOR),
-        Item("optional", "Why these prompts", "For the author to state.", _AUTHOR),
+        *WHY,
         Item(
             "optional",
             "Comparison with other methods or models",
             "Laws are compared in this report; other models are for the author to run.",
-            _PART,
+            PART,
         ),
         Item(
             "optional",
             "Leakage of training data",
             f"{spread}{invented}What the model was trained on is for the author to state.",
-            _PART,
+            PART,
         ),
-        Item("optional", "Risk of bias that bears on the conclusions", "For the author to state.", _AUTHOR),
-        Item(
-            "optional",
-            "Transcripts",
-            "Every question and reply stands in the event log; a sample stands in this report.",
-            _RUN,
-        ),
-        Item("optional", "Ethical implications", "For the author to state.", _AUTHOR),
-        Item(
-            "optional",
-            "Computational resources",
-            f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens, "
-            f"{spent.completion_tokens:,} completion tokens; cost {money}; platform "
-            f"{facts.meta['versions'].get('platform', 'unknown')}. What the server used is not known.",
-            _RUN,
-        ),
+        *OF_ANY_RUN,
+        resources_item(facts),
+    )
+
+
+def resources_item(facts: LogFacts) -> Item:
+    """Fill the optional item on what the run took."""
+    spent = facts.spending
+    money = "unknown" if spent.dollars is None else f"{spent.dollars:.4f} US dollars"
+    return Item(
+        "optional",
+        "Computational resources",
+        f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens, "
+        f"{spent.completion_tokens:,} completion tokens; cost {money}; platform "
+        f"{facts.meta['versions'].get('platform', 'unknown')}. What the server used is not known.",
+        RUN,
     )
 
 
@@ -268,7 +295,7 @@ def _odd_overview(part: CascadePart) -> tuple[Item, ...]:
             "To study how a news item spreads among language-model agents with assigned personalities. "
             "Patterns: the engaged fraction over steps, by severity of the news and by group of profiles. "
             "The study's own question is for the author to state.",
-            _PART,
+            PART,
         ),
         Item(
             "2",
@@ -277,7 +304,7 @@ def _odd_overview(part: CascadePart) -> tuple[Item, ...]:
             "engaged or not; links, fixed in a realization; one news item with a severity in each "
             f"realization. Time: {counted(int(design['steps']), 'step')} without a length in hours; no "
             "space beyond the network.",
-            _RUN,
+            RUN,
         ),
         Item(
             "3",
@@ -285,7 +312,7 @@ def _odd_overview(part: CascadePart) -> tuple[Item, ...]:
             "At each step all exposures are found from the state at its start, all questions are asked "
             "concurrently, and all agents with a yes engage together, for good. It ends after the last step "
             "or when nobody is left to ask.",
-            _RUN,
+            RUN,
         ),
     )
 
@@ -297,41 +324,41 @@ def _odd_concepts(part: CascadePart) -> tuple[Item, ...]:
             "4.1",
             "Basic principles",
             "Contagion of the kind susceptible-infected; Big-Five personality.",
-            _RUN,
+            RUN,
         ),
         Item(
             "4.2",
             "Emergence",
             "The engaged fraction over time, and differences between profiles, come from single decisions; "
             "nothing prescribes them.",
-            _RUN,
+            RUN,
         ),
         Item(
             "4.3",
             "Adaptation",
             "An agent decides whether to share each time that it is asked; the language model is its rule.",
-            _RUN,
+            RUN,
         ),
         Item(
             "4.4",
             "Objectives",
             "None is given to agents beyond the behaviour that their prompt describes.",
-            _RUN,
+            RUN,
         ),
-        Item("4.5", "Learning", "None: agents have no memory from one question to the next.", _RUN),
-        Item("4.6", "Prediction", "None is asked for; what a language model anticipates is not known.", _RUN),
+        Item("4.5", "Learning", "None: agents have no memory from one question to the next.", RUN),
+        Item("4.6", "Prediction", "None is asked for; what a language model anticipates is not known.", RUN),
         Item(
             "4.7",
             "Sensing",
             "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the "
             "step. An experiment that overrides the messages may tell more: see the prompts.",
-            _RUN,
+            RUN,
         ),
         Item(
             "4.8",
             "Interaction",
             f"An engaged agent exposes its unengaged neighbours; asking rule {design['asking_rule']}.",
-            _RUN,
+            RUN,
         ),
         Item(
             "4.9",
@@ -339,15 +366,15 @@ def _odd_concepts(part: CascadePart) -> tuple[Item, ...]:
             "Networks, profiles, the order of those asked to start and temperatures are drawn by the run's "
             f"seed ({part.facts.meta['seed']}), keyed by what they are for; replies are drawn by the "
             "language model.",
-            _RUN,
+            RUN,
         ),
-        Item("4.10", "Collectives", "None; groups of profiles are found in the analysis.", _RUN),
+        Item("4.10", "Collectives", "None; groups of profiles are found in the analysis.", RUN),
         Item(
             "4.11",
             "Observation",
             "Every question and reply is recorded; the analysis uses decisions and the engaged fraction "
             "after each step.",
-            _RUN,
+            RUN,
         ),
     )
 
@@ -361,20 +388,20 @@ def _odd_details(part: CascadePart) -> tuple[Item, ...]:
             f"Network {in_words(design['network'])}, profiles dealt {in_words(design['profiles'])}; agents "
             "picked at random are asked to start until one says yes, which is the only engaged one at step "
             "0.",
-            _RUN,
+            RUN,
         ),
         Item(
             "6",
             "Input data",
             f"{counted(len(facts.news), 'news item')}, listed in this report with source and licence. "
             f"{' '.join(citations(facts)[1:])} Nothing else drives the model from outside.",
-            _RUN,
+            RUN,
         ),
         Item(
             "7",
             "Submodels",
             "The language model with the prompts of this report; the reading of replies; the asking rule. "
             "The fitted laws are part of the analysis.",
-            _RUN,
+            RUN,
         ),
     )

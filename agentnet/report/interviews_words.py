@@ -108,7 +108,7 @@ def _methods(part: InterviewPart) -> Iterator[str]:
     else:
         repeats = counted(int(design["repeats"]), "realization")
         yield f"They were asked alone, and did not interview each other; {repeats}"
-    yield from _rules(part)
+    yield f"Update rule: {rules_in_words(part)}"
     yield from _evaluations(part)
 
 
@@ -149,7 +149,8 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
         yield "Arms were compared within repeats; tests turn the signs of repeats"
 
 
-def _rules(part: InterviewPart) -> Iterator[str]:
+def rules_in_words(part: InterviewPart) -> str:
+    """Name the update rules of all arms, with their models and options."""
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
     found: dict[str, None] = {}
@@ -157,4 +158,4 @@ def _rules(part: InterviewPart) -> Iterator[str]:
         options = in_words(design["update_options"].get(rule["name"], {}))
         model = rule["model_name"] or part.facts.meta["model_name"]
         found[f"{rule['name']} of {model}{f' ({options})' if options else ''}"] = None
-    yield f"Update rule: {listed(found)}"
+    return listed(found)

@@ -13,6 +13,7 @@ from agentnet.report.figure_html import figure_html
 from agentnet.report.gather import CascadePart, Part, RatioPart, Report
 from agentnet.report.html import Html, tag
 from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_checklists import interview_guide_llm, interview_odd
 from agentnet.report.interviews_sections import interview_blocks, interview_tables
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.prompts_html import example_html, template_html
@@ -164,6 +165,7 @@ def _of_interviews(part: InterviewPart, drawings: tuple[Drawing, ...], place: _P
     for anchor, title, blocks in interview_blocks(part):
         yield Section(anchor, title, tuple(blocks))
     yield Section("methods", "Methods paragraph", (_paragraph(methods(part)), _cite(part.facts)))
+    yield Section("checklists", "Reporting checklists", tuple(_checklists(part)))
 
 
 def _listed(part: Part) -> Iterator[Block]:
@@ -359,11 +361,11 @@ def _cite(facts: LogFacts) -> Html:
     return tag("div", _paragraph("To cite:"), tag("ul", [tag("li", each) for each in citations(facts)]))
 
 
-def _checklists(part: CascadePart | RatioPart) -> Iterator[Block]:
-    yield checklist_table(
-        "guide_llm", "GUIDE-LLM: studies with language models", guide_llm(part), GUIDE_LLM_SOURCE
-    )
-    if isinstance(part, CascadePart):
-        yield checklist_table("odd", "ODD: description of the agent-based model", odd(part), ODD_SOURCE)
-    else:
+def _checklists(part: Part) -> Iterator[Block]:
+    guide = interview_guide_llm(part) if isinstance(part, InterviewPart) else guide_llm(part)
+    yield checklist_table("guide_llm", "GUIDE-LLM: studies with language models", guide, GUIDE_LLM_SOURCE)
+    if isinstance(part, RatioPart):
         yield absent("ODD describes models of interacting agents, and response ratios have no interaction")
+        return
+    described = interview_odd(part) if isinstance(part, InterviewPart) else odd(part)
+    yield checklist_table("odd", "ODD: description of the agent-based model", described, ODD_SOURCE)
