@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from agentnet.cli.common import find_run, print_table
-from agentnet.config import secrets_environ
-from agentnet.errors import ConfigurationError, UserError
+from agentnet.cli.embedders import embedding_options, given_options, open_embedder
+from agentnet.errors import UserError
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
-    from agentnet.embedder import CachedEmbedder, Vectors
+    from agentnet.embedder import Vectors
     from agentnet.news import NewsItem
 
 _FILE = click.Path(path_type=Path)
@@ -24,14 +23,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.command()
 @click.argument("source", metavar="[FILE|RUN]", required=False)
-@click.option("--embedder", default="hash", show_default=True, help="Embedder: hash, minilm, openai, ...")
-@click.option(
-    "-E",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the embedder (model=...). Repeatable.",
-)
+@embedding_options("Embedder: hash, minilm, openai, ...", default="hash")
 @click.option("--out", type=_FILE, required=True, help="JSON file to write, for: agentnet report.")
 @click.option("--labels", type=_FILE, help="CSV file of severities to write, for: -S news.severity=FILE.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
@@ -46,7 +38,7 @@ _FILE = click.Path(path_type=Path)
 def cluster(
     source: str | None,
     embedder: str,
-    options: tuple[str, ...],
+    embedder_options: tuple[str, ...],
     out: Path,
     labels: Path | None,
     force: bool,
@@ -74,7 +66,7 @@ def cluster(
         if target is not None:
             check_target(target, force=force)
     items = _items(source)
-    vectors = asyncio.run(_embed(embedder, options, cache, [item.text for item in items]))
+    vectors = asyncio.run(_embed(embedder, embedder_options, cache, [item.text for item in items]))
     found = cluster_severity(
         vectors,
         [item.id for item in items],
@@ -111,64 +103,11 @@ def _items(source: str | None) -> Sequence[NewsItem]:
 
 
 async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence[str]) -> Vectors:
-    from agentnet.embedder import CachedEmbedder, make_embedder
-
-    inner = make_embedder(name, given_options(options), secrets_environ(Path.cwd(), os.environ))
-
-    def complain(words: str) -> None:
-        click.echo(f"warning: {words}", err=True)
-
-    embedder = CachedEmbedder(inner, cache, complain=complain)
+    embedder = open_embedder(name, given_options(options), cache)
     try:
         return await embedder.embed(texts)
     finally:
         await embedder.aclose()
-
-
-def embedder_maker(
-    name: str | None, options: Sequence[str], runs: Path
-) -> Callable[[str, dict[str, object]], CachedEmbedder]:
-    """Say how an embedder is made, anew for each run; what takes longer than hashing is kept on disk.
-
-    Args:
-        name: The embedder's name; None for the run's own, whose options then hold where none are given.
-        options: Its options, each KEY=VALUE.
-        runs: The folder of runs, beside which vectors are kept.
-
-    Returns:
-        From name and options of a run's own embedder to one.
-
-    Raises:
-        ConfigurationError: An option is not KEY=VALUE.
-    """
-    chosen = given_options(options)
-
-    def complain(words: str) -> None:
-        click.echo(f"warning: {words}", err=True)
-
-    def make(own_name: str, own_options: dict[str, object]) -> CachedEmbedder:
-        from agentnet.embedder import CachedEmbedder, make_embedder
-
-        used, given = (own_name, {**own_options, **chosen}) if name is None else (name, chosen)
-        inner = make_embedder(used, given, secrets_environ(Path.cwd(), os.environ))
-        return CachedEmbedder(inner, None if used == "hash" else runs / ".embeddings", complain=complain)
-
-    return make
-
-
-def given_options(options: Sequence[str]) -> dict[str, object]:
-    """Read the options of an embedder.
-
-    Raises:
-        ConfigurationError: One is not KEY=VALUE.
-    """
-    found: dict[str, object] = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not (key and equals):
-            raise ConfigurationError(f"-E {option!r} is not KEY=VALUE, such as model=text-embedding-3-small")
-        found[key] = value
-    return found
 
 
 def _show(found: SeverityClusters, out: Path) -> None:

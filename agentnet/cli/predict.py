@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.cluster import embedder_maker
 from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
+from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.events import Run
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("perspectives_run", metavar="PERSPECTIVES_RUN")
 @click.argument("ratios_run", metavar="RATIOS_RUN")
-@click.option(
-    "--embedder", help="Embedder of the answers: hash, minilm, openai, ...; default: the run's own."
-)
-@click.option(
-    "-E",
-    "embedder_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the embedder (model=...). Repeatable.",
-)
+@embedding_options("Embedder of the answers: hash, minilm, openai, ...; default: the run's own.")
 @click.option(
     "--dims",
     "n_dims",

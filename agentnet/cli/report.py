@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.cluster import embedder_maker
 from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
+from agentnet.cli.embedders import embedder_maker, embedding_options
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
@@ -58,17 +58,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Decisions to browse, at most.",
 )
-@click.option(
-    "--embedder",
-    help="Embedder of interacting models' answers: hash, minilm, ...; default: the run's own.",
-)
-@click.option(
-    "-E",
-    "embedder_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the embedder (model=...). Repeatable.",
-)
+@embedding_options("Embedder of interacting models' answers: hash, minilm, ...; default: the run's own.")
 @click.option("--no-figures", is_flag=True, help="Draw no figures, which takes most of the time.")
 @click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
