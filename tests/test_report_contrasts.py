@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import html
 import io
 import json
 import shutil
@@ -229,7 +230,7 @@ def test_the_table_the_page_and_the_results_hold_them_with_holm(report: Report, 
         assert int(row["n_repeats"]) == 3
         assert each.compared in page
     assert "squared gap of the classes at the last step" in page
-    assert "Arms were compared within repeats; tests turn the signs of repeats" in page
+    assert "with Student's t intervals and tests that turn the signs of repeats" in html.unescape(page)
 
 
 def test_few_repeats_are_said_to_give_no_small_p(part: InterviewPart) -> None:

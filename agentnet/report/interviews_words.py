@@ -146,7 +146,10 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
         f"bootstraps ({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
     )
     if part.contrasts:
-        yield "Arms were compared within repeats; tests turn the signs of repeats"
+        yield (
+            "Arms were compared within repeats, with Student's t intervals and tests that turn the signs of "
+            "repeats"
+        )
 
 
 def rules_in_words(part: InterviewPart) -> str:
