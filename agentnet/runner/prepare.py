@@ -109,6 +109,8 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
             "news_columns": settings.news.columns,
             "news_kind": settings.news.kind,
             "news_severity": settings.news.severity,
+            "news_date_format": settings.news.date_format,
+            "news_encoding": settings.news.encoding,
         }
     elif settings.news.severity is not None:
         overrides["news_severity"] = settings.news.severity
