@@ -25,6 +25,9 @@ from agentnet.errors import ConfigurationError, InputError
 DELIMITERS = ",;\t|"
 DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 
+REMARK_SIGNS = ("#", "%")
+"""What begins a remark in lists of edges and nodes: SNAP's sign, and KONECT's."""
+
 MISSING = frozenset(
     {
         *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
@@ -60,6 +63,15 @@ def is_blank(text: str) -> bool:
 def is_missing(cell: str, markers: Collection[str] = MISSING) -> bool:
     """Say whether a cell holds nothing: blank, or one of `markers`."""
     return cell.strip() in markers or is_blank(cell)
+
+
+def is_remark(line: str) -> bool:
+    """Say whether a line is a sign of remarks with nothing, a blank or a further sign after it.
+
+    Names can begin with a sign (``#MeToo``), but not so.
+    """
+    text = line.strip()
+    return text[:1] in REMARK_SIGNS and (len(text) < 2 or text[1].isspace() or text[1] in REMARK_SIGNS)
 
 
 @contextmanager
@@ -380,7 +392,12 @@ def read_delimited(
     columns = tuple(fold("" if is_blank(name) else name.strip()) for name in names)
     for name in columns:
         if name and columns.count(name) > 1:
-            raise InputError("stands twice in the header; rename one", path=path, row=number, field=name)
+            raise InputError(
+                "stands twice in the header; each column needs a name of its own: rename one",
+                path=path,
+                row=number,
+                field=name,
+            )
     table = Delimited(columns, delimiter)
     is_quoted = header.lstrip().startswith('"')
     table.rows = _rows(table, records(path, lines, delimiter, number, names=columns), is_quoted=is_quoted)
