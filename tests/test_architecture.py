@@ -52,7 +52,17 @@ ALLOWED: dict[str, set[str]] = {
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts", "interviews", "embedder", "analysis", "report"),
+        *(
+            "sampler",
+            "testing",
+            "bench",
+            "prompts",
+            "interviews",
+            "embedder",
+            "analysis",
+            "report",
+            "network",
+        ),
     },
 }
 HEAVY = {

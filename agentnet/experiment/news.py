@@ -7,7 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agentnet.experiment.base import Experiment, require
-from agentnet.news import NewsFile, NewsItem, choose, load_news, sample_news, with_severity
+from agentnet.news import (
+    NewsFacts,
+    NewsFile,
+    NewsItem,
+    choose,
+    facts_of_news,
+    load_news,
+    sample_news,
+    with_severity,
+)
 from agentnet.profiles import Profile
 from agentnet.prompts import (
     Messages,
@@ -52,6 +61,7 @@ class NewsExperiment(Experiment):
     prompts: Path | None = None
     constrain: bool = True
     rationale: Rationale = "inline"
+    _news_facts: NewsFacts | None = None
 
     def check(self) -> None:
         """Refuse a design that cannot be played."""
@@ -67,10 +77,16 @@ class NewsExperiment(Experiment):
             seed: Fixes the choice; keyed by the run seed.
         """
         file = self.read_news()
+        self._news_facts = None if file is None else facts_of_news(file.items, file.warnings)
         items = sample_news().items if file is None else file.items
         if file is None and self.news_severity is not None:
             items = with_severity(items, self.news_severity)
         return choose(items, self.items_per_severity, seed) if self.items_per_severity else items
+
+    @property
+    def news_facts(self) -> NewsFacts | None:
+        """What the file of news items held, once they were chosen; None without a file."""
+        return self._news_facts
 
     def read_news(self) -> NewsFile | None:
         """Read the file of news items; None where the synthetic sample is played."""

@@ -58,6 +58,9 @@ _NOUN = re.compile(f"(?:{'|'.join(sorted(_NOUNS, key=len, reverse=True))})+")
 _END_WORDS = sorted({end for ends in (*_ENDS, *_DIRECTED_ENDS) for end in ends})
 _COMPOUND = re.compile(rf"^(?:{_NOUN.pattern})?(?P<end>{'|'.join(_END_WORDS)})(?:{_NOUN.pattern})?$")
 _STATED_KIND = re.compile(r"%\s*(?P<konect>sym|asym|bip)\b|#\s*(?P<snap>directed) graph", re.IGNORECASE)
+_STATED_SIZE = re.compile(
+    r"#\s*Nodes:\s*(?P<nodes>\d+)\s+Edges:\s*(?P<edges>\d+)|%\s*(?P<rows>\d+)\s+(?P<ids>\d+)\s+\d+\s*$"
+)
 _N_SAMPLED = 100
 _LONGEST_DATA = 100_000
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -93,6 +96,7 @@ class _Reading:
         self.path = path
         self.n_remarks = 0
         self.is_directed = False
+        self.stated: tuple[int, int] | None = None  # nodes and edges, by SNAP's or KONECT's head
         self.doubtful: list[int] = []  # rows that begin with a sign, before anything else: remarks or names
         leading, rest = self._leading(lines)
         sample = list(islice(rest, _N_SAMPLED))
@@ -146,6 +150,8 @@ class _Reading:
                 row=row,
             )
         self.is_directed |= kind in {"asym", "directed"}
+        if size := _STATED_SIZE.match(line.strip()):
+            self.stated = int(size["nodes"] or size["ids"]), int(size["edges"] or size["rows"])
 
     def _without_remarks(self, lines: Iterable[str], n_before: int) -> Iterator[str]:
         for row, line in enumerate(lines, n_before + 1):
@@ -526,6 +532,10 @@ class _EdgeList:
                 yield f"columns not read: {', '.join(others)}"
         if self.reading.is_directed:
             yield "the file says that edges have a direction, which is dropped: either end hears the other"
+        read = (len(self.names), len(self.row))
+        if self.reading.stated not in {None, read}:
+            stated = "{} nodes and {} edges".format(*self.reading.stated or ())
+            yield f"the file's head states {stated}, and here are {read[0]} nodes in {read[1]} rows"
         if self.reading.n_remarks:
             yield f"{counted(self.reading.n_remarks, 'row')} of remarks passed over"
         if self.has_row_names:

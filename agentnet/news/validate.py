@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from agentnet.news.item import PEACEFUL, SEVERE, NewsItem
+from agentnet.news.facts import SEVERITY_NAMES, facts_of_news
+from agentnet.news.item import NewsItem
 from agentnet.news.labels import Labels
 from agentnet.news.load import Scan, scan
-
-SEVERITY_NAMES = {PEACEFUL: "peaceful", SEVERE: "severe", None: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +117,8 @@ def validate_news(
         last_date=dates[-1] if dates else None,
         n_undated=len(items) - len(dates),
         text_length=_text_length(items),
-        shortest=min(items, key=_length).id if items else None,
-        longest=max(items, key=_length).id if items else None,
+        shortest=facts_of_news(items).shortest[0] if items else None,
+        longest=facts_of_news(items).longest[0] if items else None,
         licences=tuple(dict.fromkeys(item.licence for item in items if item.licence)),
         warnings=found.warnings,
     )
@@ -146,10 +145,6 @@ def _shared_texts(items: Iterable[NewsItem]) -> tuple[tuple[str, ...], ...]:
     for item in items:
         ids.setdefault(item.text, []).append(item.id)
     return tuple(tuple(group) for group in ids.values() if len(group) > 1)
-
-
-def _length(item: NewsItem) -> int:
-    return len(item.text)
 
 
 def _text_length(items: Iterable[NewsItem]) -> dict[str, float]:
