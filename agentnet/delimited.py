@@ -15,7 +15,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -152,8 +152,9 @@ def _utf8_lines(path: Path, file: BinaryIO) -> Iterator[str]:
 
 def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
     number = 0
+    text = io.TextIOWrapper(file, encoding=encoding, newline="\n")
     try:
-        for number, line in enumerate(io.TextIOWrapper(file, encoding=encoding, newline="\n"), 1):
+        for number, line in enumerate(text, 1):
             if "\0" in line:
                 raise InputError(f"holds a NUL, so it is no {encoding} text", path=path, row=number)
             yield line
@@ -161,6 +162,9 @@ def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
         raise InputError(
             f"is not written in {encoding} ({error}); save it as CSV UTF-8", path=path, row=number + 1
         ) from error
+    finally:
+        with suppress(ValueError):  # a reader that stopped early has closed the file already
+            text.detach()
 
 
 class Record(NamedTuple):
@@ -230,7 +234,9 @@ def records(
 
 
 def _single_blanks(line: str) -> str:
-    return line.strip() if '"' in line else " ".join(line.split())
+    text = line.strip()
+    # A carriage return within a line is an old line end: the parser is to see it, and refuses it.
+    return text if '"' in text or "\r" in text else " ".join(text.split())
 
 
 def _broken(error: csv.Error) -> str:

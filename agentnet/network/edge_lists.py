@@ -129,7 +129,7 @@ class _Reading:
             or self.ends is not None
             or len(cells) < 2
             or _header(_cut(line.lstrip()[1:], self.delimiter)) is not None
-            or (bool(first) and (len(first) != len(cells) or all(map(_is_number, first[:2]))))
+            or (bool(first) and len(first) != len(cells))
         )
         if is_none:
             self._heed(row, line)
@@ -179,7 +179,7 @@ class _Reading:
 def _ends_of(line: str) -> str:
     """Leave out a data dict at the end of a line, as networkx writes it, if it is one."""
     found = _DATA.fullmatch(line)
-    if found is None or len(found["data"]) > _LONGEST_DATA:
+    if found is None or len(found["data"]) > _LONGEST_DATA or "\r" in line.rstrip():
         return line
     return found["ends"].rstrip(" \t,;|") + "\n" if _is_dict(found["data"]) else line
 
@@ -273,6 +273,12 @@ def _words(cell: str) -> tuple[list[str], bool]:
         return [], False  # letters that no name of a column has here
     rest = [_COMPOUND.sub(r"\g<end>", word) for word in words if not _NOUN.fullmatch(word)]
     return rest, len("".join(rest)) < len("".join(words))
+
+
+def _is_name(cell: str) -> bool:
+    """Say whether a cell can name a node: it holds something, and is no piece of a data dict."""
+    is_data = cell.count("{") != cell.count("}") or (cell.startswith("{") and ":" in cell)
+    return not is_data and not is_missing(cell)
 
 
 def _is_number(cell: str) -> bool:
@@ -375,7 +381,7 @@ class _EdgeList:
 
     def _add(self, row: int, cells: list[str]) -> None:
         i, j, _ = self.reading.ends or (0, 1, False)
-        if len(cells) <= max(i, j) or is_missing(cells[i]) or is_missing(cells[j]):
+        if len(cells) <= max(i, j) or not (_is_name(cells[i]) and _is_name(cells[j])):
             marker = next(
                 (cell for cell in (*cells[i : i + 1], *cells[j : j + 1]) if cell and is_missing(cell)), ""
             )

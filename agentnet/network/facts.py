@@ -53,7 +53,7 @@ def facts_of(network: Network) -> NetworkFacts:
         network.name,
         network.n_agents,
         network.n_edges,
-        int(connected_components(matrix, directed=False, return_labels=False)),
+        int(connected_components(matrix, directed=False)[0]),
         int((degree == 0).sum()),
         (int(degree.min()), float(np.median(degree)), int(degree.max())),
         names[:_N_NAMES],

@@ -336,7 +336,7 @@ class Cells(NamedTuple):
         text = self.field(name)
         if not text:
             written = self.row.values.get(self.columns[name])
-            marked = isinstance(written, str) and not is_blank(written)
-            what = f"is empty ({written.strip()!r} stands for a missing value)" if marked else "is empty"  # type: ignore[union-attr]  # a text, if marked
-            raise BadCell(self.columns[name], f"{what}; every row needs its {name}")
+            marker = written.strip() if isinstance(written, str) and not is_blank(written) else ""
+            why = f" ({marker!r} stands for a missing value)" if marker else ""
+            raise BadCell(self.columns[name], f"is empty{why}; every row needs its {name}")
         return text

@@ -190,7 +190,7 @@ def assemble(
         company = gather_company(interviews, settings, environ or {}, questions)
         return Prepared(folder, settings, tuple(experiments), (), (), make_plan(experiments, 0), company)
     with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
-    streams, networks = Streams(settings.seed), ()
+    streams, networks = Streams(settings.seed), tuple[NetworkFacts | None, ...]()
     if items is None:
         items = tuple(check_items(with_news[0].choose_news(streams.integer("news"))))
         networks = _try_networks(with_news, streams)

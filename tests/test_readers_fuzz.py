@@ -1,0 +1,259 @@
+"""What a reader of text accepts is what pandas, networkx and SciPy read in the file; the rest it refuses.
+
+Files are written by other programs' writers with odd parameters, then damaged. The larger numbers of examples
+run by `make test-slow`.
+"""
+
+import csv
+import io
+import re
+from itertools import takewhile
+
+import networkx as nx
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentnet.delimited import DELIMITER_NAMES, is_remark
+from agentnet.errors import InputError
+from agentnet.network import read_network
+from agentnet.news.load import scan
+
+DELIMITER_OF = {name: mark for mark, name in DELIMITER_NAMES.items()}
+
+quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def both(strategy):
+    """Make two tests of a check: some examples in the gate, many in the slow tests."""
+
+    def decorate(check):
+        def briefly(folder, example):
+            check(folder, example)
+
+        def at_length(folder, example):
+            check(folder, example)
+
+        brief, at_all_length = (
+            how(given(example=strategy)(test)) for how, test in ((quick, briefly), (long, at_length))
+        )
+        brief.__name__ = check.__name__
+        at_all_length.__name__ = f"{check.__name__}_at_length"
+        return brief, pytest.mark.slow(at_all_length)
+
+    return decorate
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz")
+
+
+# --- files, and damage done to them -----------------------------------------------------------------------
+
+prose = st.one_of(
+    st.text("ab ,;|\t\"'\n.#5", max_size=14),
+    st.sampled_from(["NA", "NaN", "null", "None", "", "Ana's", 'He said "no"', "1,5", "# 1", "é ñ", "\xa0"]),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=8),
+)
+keys = st.one_of(st.integers(0, 40).map(str), st.text("abAB#-", min_size=1, max_size=3), prose)
+damages = st.lists(
+    st.tuples(
+        st.floats(0, 1),
+        st.sampled_from(["insert", "delete", "replace"]),
+        st.sampled_from('",;\t\n\r#% 1a\xa0{'),
+    ),
+    max_size=2,
+)
+
+
+def damaged(content, damage):
+    text = content
+    for where, how, sign in damage:
+        place = int(where * len(text))
+        rest = text[place + (how != "insert") :]
+        text = text[:place] + ("" if how == "delete" else sign) + rest
+    return text
+
+
+@st.composite
+def tables(draw, columns):
+    """Draw a table as a writer of another program leaves it: its text, and how it is encoded."""
+    n_rows = draw(st.integers(1, 6))
+    several = {name: st.lists(cells, min_size=n_rows, max_size=n_rows) for name, cells in columns.items()}
+    several["id"] = st.lists(keys, min_size=n_rows, max_size=n_rows, unique=True)
+    frame = pd.DataFrame({name: draw(several[name]) for name in columns}, dtype=object)
+    out = io.StringIO()
+    frame.to_csv(
+        out,
+        sep=draw(st.sampled_from(",;\t|")),
+        index=draw(st.booleans()),
+        quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        lineterminator=draw(st.sampled_from(["\n", "\r\n"])),
+    )
+    text = out.getvalue()
+    if draw(st.integers(0, 3)) == 0:  # R's write.table: the header does not count the row names
+        text = re.sub(r'^("",|"";|"";|""\t|""\||[,;\t|])', "", text)
+    return damaged(text, draw(damages)), draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]))
+
+
+def refused_or(path, read):
+    """Read a file; None if it is refused, by its name."""
+    error = None
+    try:
+        return read(path)
+    except InputError as refusal:
+        error = refusal
+    assert str(path) in str(error)
+    return None
+
+
+def as_pandas_reads(path, encoding, delimiter):
+    frame = pd.read_csv(
+        path, sep=delimiter, dtype=str, encoding=encoding, skipinitialspace=True, skip_blank_lines=True
+    )
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index(drop=True)  # row names
+    frame.columns = [str(column).strip().lower() for column in frame.columns]
+    return frame.fillna("").map(str.strip)
+
+
+severities = st.sampled_from(["0", "1", "severe", "peaceful", "NA", ""])
+NEWS = {"id": keys, "text": prose.filter(lambda text: text.strip()), "severity": severities}
+
+
+@both(tables(NEWS))
+def _news(folder, example):
+    text, encoding = example
+    path = folder / "news.csv"
+    path.write_bytes(text.encode(encoding))
+    found = refused_or(path, scan)
+    if found is None:
+        return
+    assert all(str(path) in str(problem) for problem in found.problems)
+    if found.problems:
+        return
+    theirs = as_pandas_reads(path, encoding, DELIMITER_OF[found.form.rpartition(" ")[2]])
+    theirs = theirs[theirs.astype(bool).any(axis=1)]
+    assert [item.text for item in found.items] == theirs["text"].tolist()
+    if "id" in theirs:
+        assert [item.id for item in found.items] == theirs["id"].tolist()
+
+
+test_accepted_news_are_what_pandas_reads, test_accepted_news_are_what_pandas_reads_at_length = _news
+
+
+# --- edge lists -------------------------------------------------------------------------------------------
+
+names = st.one_of(
+    st.integers(0, 9).map(str),
+    st.sampled_from(
+        ["ana", "ben", "#MeToo", "José", "2.0", "1.0", "New York", "O'Neil", "NA", "a,b"]
+    ),
+    st.text("abc#%.-_", min_size=1, max_size=3),
+)
+DATA = st.sampled_from([True, False, ["weight"]])
+HEADS = ["", "", "# Nodes: 3 Edges: 2\n", "% sym unweighted\n", "# FromNodeId\tToNodeId\n"]
+HEADERS = [None, ("source", "target"), ("from", "to"), ("FromNodeId", "ToNodeId"), ("person", "friend")]
+
+
+@st.composite
+def edge_lists(draw):
+    """Draw an edge list as pandas, R, networkx or a crawler leaves it, and the suffix of its file."""
+    edges = draw(st.lists(st.tuples(names, names), min_size=1, max_size=7, unique_by=frozenset))
+    edges = [(u, v) for u, v in edges if u != v] or [("x", "y")]
+    if draw(st.booleans()):
+        graph = nx.Graph(edges)
+        nx.set_edge_attributes(graph, draw(st.sampled_from([1, 0.5, "it's"])), "weight")
+        out, delimiter = io.BytesIO(), draw(st.sampled_from([" ", ",", "\t"]))
+        nx.write_edgelist(
+            graph, out, delimiter=delimiter, data=draw(st.sampled_from([True, False, ["weight"]]))
+        )
+        text = out.getvalue().decode()
+    else:
+        frame = pd.DataFrame(edges, columns=["u", "v"], dtype=object)
+        if draw(st.booleans()):
+            frame["weight"] = draw(st.sampled_from([1, 0.25, "kin"]))
+        header = draw(st.sampled_from(HEADERS))
+        out = io.StringIO()
+        frame.to_csv(
+            out,
+            sep=draw(st.sampled_from(",;\t|")),
+            header=header and [*header, "weight"][: len(frame.columns)],
+            index=draw(st.booleans()),
+            quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])),
+        )
+        text = out.getvalue()
+    head = draw(
+        st.sampled_from(["", "", "# Nodes: 3 Edges: 2\n", "% sym unweighted\n", "# FromNodeId\tToNodeId\n"])
+    )
+    return head + damaged(text, draw(damages)), draw(st.sampled_from([".csv", ".txt", ".edges", ".tsv"]))
+
+
+def edges_as_others_read(path, network):
+    """Read the two columns of names with pandas, or networkx where blanks part them."""
+    form = network.notes[0]
+    delimiter = DELIMITER_OF[re.match(r"rows parted by (\w+)", form)[1]]
+    lines = [line for line in path.read_text("utf-8").split("\n") if not is_remark(line)]
+    has_header = "header:" in form
+    n_remarks = sum(int(note.split()[0]) for note in network.notes if "of remarks" in note)
+    others = n_remarks - sum(map(is_remark, path.read_text("utf-8").split("\n")))
+    leading = [line for line in takewhile(lambda line: line.strip()[:1] in "#%", lines) if line.strip()]
+    for line in leading[:others]:
+        # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
+        lines.remove(line)
+        is_header = re.match(r"[#%](source|from|FromNodeId|person)\b", line.strip())
+        assert has_header or is_header or line.count(delimiter) != lines[0].count(delimiter)
+    lines = [re.sub(r"(?<=.)[,;|\s]\s*\{[^{]*\}\s*$", "", line) for line in lines if line.strip()]
+    if delimiter == " " and '"' not in "".join(lines):
+        graph = nx.parse_edgelist(lines[has_header:], comments=None, data=False, create_using=nx.MultiGraph)
+        return list(graph.edges())
+    n_cells = 1 + max(line.count(delimiter) for line in lines)
+    frame = pd.read_csv(
+        io.StringIO("\n".join(lines)),
+        sep=r"\s+" if delimiter == " " else delimiter,
+        header=None,
+        names=range(n_cells),
+        dtype=str,
+        keep_default_na=False,
+        skipinitialspace=True,
+    ).map(lambda cell: cell.strip() if isinstance(cell, str) else "")
+    frame = frame[frame.astype(bool).any(axis=1)]
+    first, second = 0, 1
+    if has_header:
+        ends = re.search(r"header: (.*)", form)[1]
+        header = list(frame.iloc[0])
+        first = next(i for i in range(n_cells) if ends.startswith(f"{header[i]}, ") and header[i])
+        second = next(i for i in range(n_cells) if i != first and ends == f"{header[first]}, {header[i]}")
+        frame = frame.iloc[1:]
+    if any("row names" in note for note in network.notes):
+        first, second = first + 1, second + 1
+    return list(zip(frame[first], frame[second], strict=True))
+
+
+def whole(pairs):
+    every = {name for pair in pairs for name in pair}
+    if all(re.fullmatch(r"[-+]?\d+(\.0+)?", name) for name in every):
+        return [tuple(re.sub(r"\.0+$", "", name) for name in pair) for pair in pairs]
+    return pairs
+
+
+@both(edge_lists())
+def _edges(folder, example):
+    text, suffix = example
+    path = folder / f"net{suffix}"
+    path.write_text(text, "utf-8", newline="")
+    network = refused_or(path, read_network)
+    if network is None:
+        return
+    theirs = whole(edges_as_others_read(path, network))
+    labels = network.labels or tuple(map(str, range(network.n_agents)))
+    ours = {frozenset((labels[u], labels[v])) for u, v in network.edges().tolist()}
+    assert ours == {frozenset(pair) for pair in theirs}
+    assert len(theirs) == network.n_edges
+    assert set(labels) == {name for pair in theirs for name in pair}
+
+
+test_accepted_edges_are_what_pandas_and_networkx_read, test_accepted_edges_at_length = _edges
