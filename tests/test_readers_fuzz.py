@@ -149,9 +149,7 @@ test_accepted_news_are_what_pandas_reads, test_accepted_news_are_what_pandas_rea
 
 names = st.one_of(
     st.integers(0, 9).map(str),
-    st.sampled_from(
-        ["ana", "ben", "#MeToo", "José", "2.0", "1.0", "New York", "O'Neil", "NA", "a,b"]
-    ),
+    st.sampled_from(["ana", "ben", "#MeToo", "José", "2.0", "1.0", "New York", "O'Neil", "NA", "a,b"]),
     st.text("abc#%.-_", min_size=1, max_size=3),
 )
 DATA = st.sampled_from([True, False, ["weight"]])
@@ -196,10 +194,10 @@ def edges_as_others_read(path, network):
     """Read the two columns of names with pandas, or networkx where blanks part them."""
     form = network.notes[0]
     delimiter = DELIMITER_OF[re.match(r"rows parted by (\w+)", form)[1]]
-    lines = [line for line in path.read_text("utf-8").split("\n") if not is_remark(line)]
+    lines = [line for line in path.read_bytes().decode().split("\n") if not is_remark(line)]
     has_header = "header:" in form
     n_remarks = sum(int(note.split()[0]) for note in network.notes if "of remarks" in note)
-    others = n_remarks - sum(map(is_remark, path.read_text("utf-8").split("\n")))
+    others = n_remarks - sum(map(is_remark, path.read_bytes().decode().split("\n")))
     leading = [line for line in takewhile(lambda line: line.strip()[:1] in "#%", lines) if line.strip()]
     for line in leading[:others]:
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.

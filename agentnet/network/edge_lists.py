@@ -276,9 +276,9 @@ def _words(cell: str) -> tuple[list[str], bool]:
 
 
 def _is_name(cell: str) -> bool:
-    """Say whether a cell can name a node: it holds something, and is no piece of a data dict."""
+    """Say whether a cell can name a node: something on one line, and no piece of a data dict."""
     is_data = cell.count("{") != cell.count("}") or (cell.startswith("{") and ":" in cell)
-    return not is_data and not is_missing(cell)
+    return not is_data and "\r" not in cell and not is_missing(cell)
 
 
 def _is_number(cell: str) -> bool:
@@ -312,6 +312,7 @@ class _EdgeList:
     first_is_words: bool = False
     others_are_data: bool = True
     has_row_names: bool = False
+    network: str | None = None
     n_counted: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -329,6 +330,7 @@ class _EdgeList:
         if self.has_row_names and len(cells) == len(self.header.cells) + 1:  # type: ignore[union-attr]
             cells = cells[1:]
         self._check_count(record.number, cells)
+        self._check_network(record.number, cells)
         self._add(record.number, cells)
 
     def _begin(self, record: Record, cells: list[str]) -> None:
@@ -365,13 +367,24 @@ class _EdgeList:
         if len(cells) >= 2 and len(cells) != self.n_cells:
             first = f"row {self.first_row} has {self.n_cells}"
             raise InputError(self._ragged(len(cells), first), path=self.path, row=row)
-        if self.reading.delimiter == " " and row > self.first_row and not all(map(_is_datum, cells[2:])):
+        if self.reading.delimiter == " " and not all(map(_is_datum, cells[2:])):
             raise InputError(
                 f"has {len(cells)} words, and an edge is two names and at most numbers; put names that hold "
-                f"blanks in quotation marks, or part the columns by tabs or commas",
+                f"blanks in quotation marks, or part the columns by tabs or commas; a header says source and "
+                f"target",
                 path=self.path,
                 row=row,
             )
+
+    def _check_network(self, row: int, cells: list[str]) -> None:
+        """Refuse a file of several networks, such as `agentnet export` writes of a run that draws them."""
+        if self.header is None or "network" not in self.header.cells:
+            return
+        place = self.header.cells.index("network")
+        name = cells[place] if place < len(cells) else ""
+        self.network = name if self.network is None else self.network
+        if name != self.network:
+            raise self._error("begins another network; keep the rows of one (column 'network')", row)
 
     def _ragged(self, n_cells: int, other: str) -> str:
         return (
@@ -458,26 +471,19 @@ class _EdgeList:
 
         Read as an edge, an unknown header would add two agents whom nobody would ever miss.
         """
-        times = _times(edges)
-        names = list(self.names)
-        first = [names[edges.u[0]], names[edges.v[0]]]
-        if (
-            len(self.row) < 2
-            or times[edges.u[0]] != 1
-            or times[edges.v[0]] != 1
-            or any(map(_is_number, first))
-        ):
+        times, names = _times(edges), list(self.names)
+        first, others = names[:2], names[2:]
+        stands_alone = times[edges.u[0]] == times[edges.v[0]] == 1
+        if not (others and stands_alone) or any(map(_is_number, first)):
             return
-        others_are_numbers = all(map(_is_number, names[2:]))
-        names_data = self.first_is_words and self.others_are_data and self.n_cells > 2
-        if others_are_numbers or names_data or (times[2:] > 1).any():
-            why = (
-                "all other names being numbers"
-                if others_are_numbers
-                else "its names standing nowhere else"
-                if not names_data
-                else "all further fields below being numbers"
-            )
+        why = ""
+        if all(map(_is_number, others)):
+            why = "all other names being numbers"
+        elif self.first_is_words and self.others_are_data and self.n_cells > 2:
+            why = "all further fields below being numbers"
+        elif (times[2:] > 1).any():
+            why = "its names standing nowhere else"
+        if why:
             raise self._error(
                 f"{first[0]!r}, {first[1]!r} looks like a header, {why}; call the columns source and target, "
                 f"or put a row source,target above it if it is an edge",
