@@ -121,7 +121,7 @@ def test_a_file_of_which_nothing_can_be_seen_is_empty(write, blank):
 )
 def test_a_stray_pair_of_quotation_marks_swallows_no_rows(write, text, row):
     path = write(text)
-    with pytest.raises(InputError, match="would swallow .* further rows") as caught:
+    with pytest.raises(InputError, match=r"would swallow \d+ further rows") as caught:
         load_news(path)
     assert caught.value.row == row
 
@@ -131,7 +131,7 @@ def test_a_stray_pair_of_quotation_marks_swallows_no_rows(write, text, row):
     [
         "First line.\nMeanwhile, police fired.",
         "Two dead,\n3 hurt, say witnesses",
-        "1,2\n\n3,4 said no twice",
+        "1, 2\n\n3, 4 said no twice",
         'He said "go",\nshe said "no"',
         "a\tb\nc\td",
         "one\n\ntwo\n\nthree",
@@ -260,7 +260,7 @@ def sheet(rows, *more):
 
 
 def test_a_spreadsheet_is_read_as_its_csv_would_be(write):
-    rows = [("id", "text", "date", "severity"), (7, "News, new", dt.datetime(2021, 2, 24), 1.0)]
+    rows = [("id", "text", "date", "severity"), (7, "News, new", dt.date(2021, 2, 24), 1.0)]
     path = write(sheet([*rows, (None,) * 4, (8, "Other", "25 February 2021", None)], ("empty", [])), "n.xlsx")
     report = validate_news(path)
     assert report.usable, report.problems

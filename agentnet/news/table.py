@@ -192,6 +192,8 @@ def _delimited_table(table: Delimited) -> Table:
 
 def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> Table:
     number, header = next(rows, (0, []))
+    while header and header[-1] is None:
+        header.pop()
     columns = tuple(str("" if name is None else name).strip().lower() for name in header)
     for name in columns:
         if name and columns.count(name) > 1:
