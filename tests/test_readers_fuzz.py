@@ -5,21 +5,29 @@ run by `make test-slow`.
 """
 
 import csv
+import gzip
 import io
+import json
 import re
 from itertools import takewhile
 
 import networkx as nx
 import pandas as pd
 import pytest
+import scipy.io
+import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.delimited import DELIMITER_NAMES, is_remark
-from agentnet.errors import InputError
-from agentnet.network import read_network
+from agentnet.errors import DesignError, InputError
+from agentnet.interviews.bank import load_bank
+from agentnet.network import Network, read_network, read_node_table
+from agentnet.news import load_severity
 from agentnet.news.load import scan
 
+MATRICES = (".npz", ".mtx")
+FORMATS = (".gml", ".gexf", ".graphml", ".net", ".json", *MATRICES)
 DELIMITER_OF = {name: mark for mark, name in DELIMITER_NAMES.items()}
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -202,7 +210,7 @@ def edges_as_others_read(path, network):
     for line in leading[:others]:
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
         lines.remove(line)
-        is_header = re.match(r"[#%]"?(source|from|FromNodeId|person)\b", line.strip())
+        is_header = re.match(r'[#%]"?(source|from|FromNodeId|person)\b', line.strip())
         assert has_header or is_header or line.count(delimiter) != lines[0].count(delimiter)
     lines = [re.sub(r"(?<=.)[,;|\s]\s*\{[^{]*\}\s*$", "", line) for line in lines if line.strip()]
     if delimiter == " " and '"' not in "".join(lines):
@@ -255,3 +263,140 @@ def _edges(folder, example):
 
 
 test_accepted_edges_are_what_pandas_and_networkx_read, test_accepted_edges_at_length = _edges
+
+
+# --- networks in other formats ----------------------------------------------------------------------------
+
+labels = st.one_of(st.integers(0, 6), st.sampled_from(["ana", "ben", "José", "a b", "#x"]))
+
+
+@st.composite
+def graphs(draw):
+    """Draw a graph of any kind, and a format that can hold it."""
+    kind = draw(st.sampled_from([nx.Graph, nx.DiGraph, nx.MultiGraph, nx.MultiDiGraph]))
+    nodes = draw(st.lists(labels, min_size=1, max_size=6, unique_by=str))
+    graph = kind()
+    graph.add_nodes_from(nodes)
+    ends = st.tuples(st.sampled_from(nodes), st.sampled_from(nodes))
+    graph.add_edges_from(draw(st.lists(ends, max_size=8)))
+    suffix = draw(st.sampled_from(FORMATS))
+    return graph, suffix, draw(st.booleans()), draw(st.booleans())
+
+
+def adjacency(graph):
+    return nx.to_scipy_sparse_array(graph, weight=None, format="coo")
+
+
+def graph_bytes(graph, suffix):
+    out = io.BytesIO()
+    matrix = nx.to_scipy_sparse_array(graph, weight=None, format="coo") if suffix in MATRICES else None
+    named = nx.relabel_nodes(graph, str)
+    {
+        ".gml": lambda: nx.write_gml(named, out),
+        ".gexf": lambda: nx.write_gexf(named, out),
+        ".graphml": lambda: nx.write_graphml(named, out),
+        ".net": lambda: nx.write_pajek(named, out),
+        ".json": lambda: out.write(json.dumps(nx.node_link_data(named, edges="edges")).encode()),
+        ".npz": lambda: scipy.sparse.save_npz(out, adjacency(graph)),
+        ".mtx": lambda: scipy.io.mmwrite(out, adjacency(graph)),
+    }[suffix]()
+    return out.getvalue()
+
+
+@both(graphs())
+def _formats(folder, example):
+    graph, suffix, packed, simplify = example
+    content = graph_bytes(graph, suffix)
+    path = folder / f"graph{suffix}{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    simple = nx.Graph(graph)
+    simple.remove_edges_from(list(nx.selfloop_edges(simple)))
+    is_simple = not graph.is_directed() and simple.number_of_edges() == graph.number_of_edges()
+    network = refused_or(path, lambda path: read_network(path, simplify=simplify))
+    if network is None:
+        assert not simplify
+        assert not is_simple
+        return
+    # A symmetric matrix is an undirected network, whatever it was made of; Pajek has no mark for a graph
+    # without edges.
+    assert simplify or is_simple or suffix in MATRICES or not graph.number_of_edges()
+    if suffix in MATRICES:
+        expected = Network.from_networkx(nx.convert_node_labels_to_integers(simple))
+    else:
+        expected = Network.from_networkx(nx.relabel_nodes(simple, str))
+        assert network.labels == expected.labels
+    assert network == expected
+
+
+test_networks_of_every_format_are_what_was_written, test_networks_of_every_format_at_length = _formats
+
+
+# --- hostile bytes ----------------------------------------------------------------------------------------
+
+NETWORK = Network.from_edges([(0, 1)], 2, labels=("ana", "ben"))
+READERS = {
+    "news.csv": scan,
+    "news.tsv": scan,
+    "news.jsonl": scan,
+    "news.json": scan,
+    "news.xlsx": scan,
+    "labels.csv": load_severity,
+    "bank.csv": load_bank,
+    "nodes.csv": lambda path: read_node_table(path, NETWORK),
+    **{f"net{suffix}": read_network for suffix in (".csv", ".txt", ".edges", ".txt.gz", *FORMATS)},
+}
+_GRAPH = nx.relabel_nodes(nx.path_graph(4), str)
+SOUND = {
+    "news.csv": b'id,text,date\n1,"a, b",2021-01-02\n2,c,\n',
+    "news.tsv": b'id\ttext\n1\t"a\tb"\n',
+    "news.jsonl": b'{"id": 1, "text": "x"}\n{"id": 2, "text": null}\n',
+    "news.json": b'{"data": [{"id": 1, "text": "x"}], "count": 1}',
+    "labels.csv": b"id,severity\na,1\nb,\n",
+    "bank.csv": b"topic,question,answer\na,b,c\n",
+    "nodes.csv": b'node,town\nana,"Cebu"\nben,NA\n',
+    "net.csv": b"source,target,weight\nana,ben,1\nben,cara,2\n",
+    "net.txt": b"# Nodes: 3 Edges: 2\n1\t2\n2\t3\n",
+    "net.edges": b"0 1 {'weight': 3}\n1 2 {}\n",
+    "net.txt.gz": gzip.compress(b"1 2\n2 3\n"),
+    **{f"net{s}": graph_bytes(_GRAPH, s) for s in FORMATS},
+}
+wounds = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=4)), max_size=4)
+
+
+def wounded(content, wound):
+    for where, n_lost, more in wound:
+        place = int(where * len(content))
+        content = content[:place] + more + content[place + n_lost :]
+    return content
+
+
+@both(st.tuples(st.sampled_from(sorted(READERS)), wounds))
+def _bytes(folder, example):
+    name, wound = example
+    path = folder / name
+    path.write_bytes(wounded(SOUND.get(name, b"PK\x03\x04"), wound))
+    refused_or(path, READERS[name])
+
+
+test_hostile_bytes_make_nothing_but_refusals, test_hostile_bytes_at_length = _bytes
+
+
+@both(tables({"node": keys, "town": prose}))
+def _nodes(folder, example):
+    text, encoding = example
+    path = folder / "nodes.csv"
+    path.write_bytes(text.encode(encoding))
+    try:
+        theirs = as_pandas_reads(path, encoding, max(",;\t|", key=text.split("\n")[0].count))
+        names = [name for name in theirs["node"] if name]
+        network = Network.from_edges([], len(names), labels=names)
+    except (KeyError, ValueError, DesignError, pd.errors.ParserError):
+        names, network = [], NETWORK
+    made = refused_or(path, lambda path: read_node_table(path, network))
+    if made is not None and "town" in made.node_attributes:
+        assert dict(zip(made.labels, made.node_attributes["town"], strict=True)) == dict(
+            zip(theirs["node"], theirs["town"], strict=True)
+        )
+
+
+test_accepted_node_tables_are_what_pandas_reads, test_accepted_node_tables_at_length = _nodes
