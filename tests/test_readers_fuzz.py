@@ -210,7 +210,7 @@ def edges_as_others_read(path, network):
     for line in leading[:others]:
         # A sign and a letter: a remark only if it cannot be an edge like those below, or says it is a header.
         lines.remove(line)
-        is_header = re.match(r'[#%]"?(source|from|FromNodeId|person)\b', line.strip())
+        is_header = re.search(r"source|from|FromNodeId", line)
         assert has_header or is_header or line.count(delimiter) != lines[0].count(delimiter)
     lines = [re.sub(r"(?<=.)[,;|\s]\s*\{[^{]*\}\s*$", "", line) for line in lines if line.strip()]
     if delimiter == " " and '"' not in "".join(lines):
