@@ -97,6 +97,7 @@ class _Reading:
         self.n_remarks = 0
         self.is_directed = False
         self.stated: tuple[int, int] | None = None  # nodes and edges, by SNAP's or KONECT's head
+        self.passed_over: dict[str, int] = {}  # what begins with a sign in leading rows taken for remarks
         self.doubtful: list[int] = []  # rows that begin with a sign, before anything else: remarks or names
         leading, rest = self._leading(lines)
         sample = list(islice(rest, _N_SAMPLED))
@@ -132,6 +133,7 @@ class _Reading:
             or (bool(first) and len(first) != len(cells))
         )
         if is_none:
+            self.passed_over.update({cell: row for cell in cells[:2] if cell.startswith(REMARK_SIGNS)})
             self._heed(row, line)
             return "\n"
         self.doubtful.append(row)
@@ -456,6 +458,13 @@ class _EdgeList:
 
     def _refuse_doubtful_signs(self, edges: Edges) -> None:
         """Refuse a leading row such as ``#people,friends`` whose names stand nowhere else."""
+        name = next((name for name in self.reading.passed_over if name in self.names), None)
+        if name is not None:
+            raise self._error(
+                f"begins with a sign of remarks, but {name!r} is a node further down; mend the row if it is an "
+                f"edge, or put a blank after the sign",
+                self.reading.passed_over[name],
+            )
         times = _times(edges)
         for row in self.reading.doubtful:
             place = int(np.flatnonzero(edges.row == row)[0])

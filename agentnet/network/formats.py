@@ -143,6 +143,8 @@ def pajek(path: Path, content: bytes) -> tuple[nx.Graph[Any], list[str]]:
     lines = _pajek_lines(path, content)
     with _in_words(path, "Pajek network that networkx reads"):
         graph = nx.parse_pajek(iter(lines))
+        if not graph.number_of_edges():
+            graph = nx.Graph(graph)  # it is networkx that calls a network without edges directed
     n_declared = int(lines[0].split()[1])
     strangers = [node for node, data in graph.nodes(data=True) if "id" not in data]
     if strangers:
