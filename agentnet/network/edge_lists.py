@@ -23,11 +23,11 @@ from agentnet.delimited import (
     DELIMITER_NAMES,
     REMARK_SIGNS,
     SUFFIX_DELIMITERS,
-    Record,
     is_blank,
     is_missing,
     is_remark,
     records,
+    rows_of_lines,
 )
 from agentnet.errors import InputError
 from agentnet.network.simple import Edges, Ends, counted
@@ -61,6 +61,7 @@ _STATED_KIND = re.compile(r"%\s*(?P<konect>sym|asym|bip)\b|#\s*(?P<snap>directed
 _STATED_SIZE = re.compile(
     r"#\s*Nodes:\s*(?P<nodes>\d+)\s+Edges:\s*(?P<edges>\d+)|%\s*(?P<rows>\d+)\s+(?P<ids>\d+)\s+\d+\s*$"
 )
+_MAY_BE_REMARK = frozenset({*REMARK_SIGNS, " ", "\t"})
 _N_SAMPLED = 100
 _LONGEST_DATA = 100_000
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -83,9 +84,9 @@ def read_edge_list(path: Path, lines: Iterable[str]) -> Edges:
     """
     reading = _Reading(path, iter(lines))
     edges = _EdgeList(path, reading)
-    for record in reading.records():
-        if record.cells:
-            edges.take(record)
+    for row, cells in reading.rows():
+        if not edges.take_known(row, cells):
+            edges.take(row, cells)
     return edges.settled()
 
 
@@ -106,6 +107,7 @@ class _Reading:
         names = [line for line in leading if not is_blank(line) and not is_remark(line)]
         self.delimiter = _delimiter(path, data or names)
         self.ends = _header(_cut(data[0], self.delimiter)) if data else None
+        self.is_quoted = len(data) > 1 and all(line.lstrip().startswith('"') for line in data[:2])
         self._leading_lines = [self._settled(row, line, data) for row, line in enumerate(leading, 1)]
         self._lines = chain(self._leading_lines, self._without_remarks(chain(sample, rest), len(leading)))
 
@@ -157,7 +159,7 @@ class _Reading:
 
     def _without_remarks(self, lines: Iterable[str], n_before: int) -> Iterator[str]:
         for row, line in enumerate(lines, n_before + 1):
-            if line.lstrip()[:1] in REMARK_SIGNS and not is_blank(line) and is_remark(line):
+            if line[:1] in _MAY_BE_REMARK and is_remark(line):
                 self._refuse_doubtful(row, line)
                 self.n_remarks += 1
                 yield "\n"
@@ -173,9 +175,10 @@ class _Reading:
                 row=row,
             )
 
-    def records(self) -> Iterator[Record]:
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Give the cells of each row, with its number."""
         lines = (_ends_of(line) if "{" in line else line for line in self._lines)
-        return records(self.path, lines, self.delimiter, one_line=True)
+        return rows_of_lines(self.path, lines, self.delimiter)
 
 
 def _ends_of(line: str) -> str:
@@ -308,53 +311,70 @@ class _EdgeList:
     u: array[int] = field(default_factory=lambda: array("q"))
     v: array[int] = field(default_factory=lambda: array("q"))
     row: array[int] = field(default_factory=lambda: array("q"))
-    header: Record | None = None
+    header: list[str] | None = None
     n_cells: int = 0
     first_row: int = 0
     first_is_words: bool = False
     others_are_data: bool = True
+    ends: tuple[int, int] = (0, 1)
     has_row_names: bool = False
+    has_networks: bool = False
     network: str | None = None
     n_counted: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def take(self, record: Record) -> None:
+    def take_known(self, row: int, cells: list[str]) -> bool:
+        """Take in an edge between two nodes that rows above have named: most rows of a large file.
+
+        Returns:
+            Whether it is one; else `take` judges it.
+        """
+        if len(cells) != self.n_cells or not self.row or self.has_row_names or self.has_networks:
+            return False
+        i, j = self.ends
+        u, v = self.names.get(cells[i]), self.names.get(cells[j])
+        if u is None or v is None or not (self.header or all(map(_is_datum, cells[2:]))):
+            return False
+        self.u.append(u)
+        self.v.append(v)
+        self.row.append(row)
+        return True
+
+    def take(self, row: int, cells: list[str]) -> None:
         """Take in a row: the header, or an edge."""
-        cells = [cell.strip() for cell in record.cells]
+        cells = [cell.strip() for cell in cells]
         if not any(cells) or (len(cells) == 1 and is_blank(cells[0])):
             return
         if not self.first_row:
-            self._begin(record, cells)
+            self._begin(row, cells)
             if self.header is not None:
                 return
         elif self.header is not None and not self.row:
-            self.has_row_names = self._begins_with_row_name(record, cells)
-        if self.has_row_names and len(cells) == len(self.header.cells) + 1:  # type: ignore[union-attr]
+            self.has_row_names = self._begins_with_row_name(cells)
+        if self.has_row_names and len(cells) == self.n_cells + 1:
             cells = cells[1:]
-        self._check_count(record.number, cells)
-        self._check_network(record.number, cells)
-        self._add(record.number, cells)
+        self._check_count(row, cells)
+        if self.has_networks:
+            self._check_network(row, cells)
+        self._add(row, cells)
 
-    def _begin(self, record: Record, cells: list[str]) -> None:
-        self.first_row, self.n_cells = record.number, len(cells)
-        if self.reading.ends is not None:
-            self.header = record._replace(cells=cells)
-            for cell in cells:
-                if cell and cells.count(cell) > 1:
-                    raise InputError(
-                        "stands twice in the header; rename one",
-                        path=self.path,
-                        row=record.number,
-                        field=cell,
-                    )
+    def _begin(self, row: int, cells: list[str]) -> None:
+        self.first_row, self.n_cells = row, len(cells)
+        if self.reading.ends is None:
+            return
+        self.header, self.ends = cells, self.reading.ends[:2]
+        self.has_networks = "network" in cells
+        for cell in cells:
+            if cell and cells.count(cell) > 1:
+                raise InputError(
+                    "stands twice in the header; rename one", path=self.path, row=row, field=cell
+                )
 
-    def _begins_with_row_name(self, record: Record, cells: list[str]) -> bool:
+    def _begins_with_row_name(self, cells: list[str]) -> bool:
         """See `agentnet.delimited`; a row of one cell more might also have a weight without a name."""
-        assert self.header is not None
-        if len(cells) != len(self.header.cells) + 1:
+        if len(cells) != self.n_cells + 1:
             return False
-        is_quoted = all(line.lstrip().startswith('"') for line in (self.header.line, record.line))
-        return is_quoted or (cells[0] == "1" and not _is_datum(cells[-1]))
+        return self.reading.is_quoted or (cells[0] == "1" and not _is_datum(cells[-1]))
 
     def _check_count(self, row: int, cells: list[str]) -> None:
         more = cells[self.n_cells :]
@@ -380,9 +400,7 @@ class _EdgeList:
 
     def _check_network(self, row: int, cells: list[str]) -> None:
         """Refuse a file of several networks, such as `agentnet export` writes of a run that draws them."""
-        if self.header is None or "network" not in self.header.cells:
-            return
-        place = self.header.cells.index("network")
+        place = (self.header or []).index("network")
         name = cells[place] if place < len(cells) else ""
         self.network = name if self.network is None else self.network
         if name != self.network:
@@ -395,7 +413,7 @@ class _EdgeList:
         )
 
     def _add(self, row: int, cells: list[str]) -> None:
-        i, j, _ = self.reading.ends or (0, 1, False)
+        i, j = self.ends
         if len(cells) <= max(i, j) or not (_is_name(cells[i]) and _is_name(cells[j])):
             marker = next(
                 (cell for cell in (*cells[i : i + 1], *cells[j : j + 1]) if cell and is_missing(cell)), ""
@@ -435,9 +453,7 @@ class _EdgeList:
         return InputError(message, path=self.path, row=row)
 
     def _refuse_ambiguous_header(self) -> None:
-        assert self.header is not None
-        assert self.reading.ends is not None
-        names = [self.header.cells[end] for end in self.reading.ends[:2]]
+        names = [(self.header or [])[end] for end in self.ends]
         clash = next((name for name in names if name in self.names), None)
         if clash is not None:
             raise InputError(
@@ -461,8 +477,8 @@ class _EdgeList:
         name = next((name for name in self.reading.passed_over if name in self.names), None)
         if name is not None:
             raise self._error(
-                f"begins with a sign of remarks, but {name!r} is a node further down; mend the row if it is an "
-                f"edge, or put a blank after the sign",
+                f"begins with a sign of remarks, but {name!r} is a node further down; mend the row if it is "
+                f"an edge, or put a blank after the sign",
                 self.reading.passed_over[name],
             )
         times = _times(edges)
@@ -542,13 +558,12 @@ class _EdgeList:
         if self.header is None:
             yield f"{form}, without a header"
         else:
-            assert self.reading.ends is not None
-            i, j, directed = self.reading.ends
-            ends = [self.header.cells[i], self.header.cells[j]]
+            i, j = self.ends
+            ends = [self.header[i], self.header[j]]
             yield f"{form}; header: {ends[0]}, {ends[1]}"
-            if directed:
+            if self.reading.ends is not None and self.reading.ends[2]:
                 yield f"{ends[0]} and {ends[1]} have a direction, which is dropped: either hears the other"
-            others = [cell for place, cell in enumerate(self.header.cells) if cell and place not in (i, j)]
+            others = [cell for place, cell in enumerate(self.header) if cell and place not in (i, j)]
             if others:
                 yield f"columns not read: {', '.join(others)}"
         if self.reading.is_directed:
