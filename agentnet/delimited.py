@@ -49,6 +49,7 @@ _MARKS = (
 _N_SAMPLED = 200
 _INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 _KEY = re.compile(r"(?:^|_|\b)(?:id|key|code|node|agent|no|nr)(?:_|\b|$)", re.IGNORECASE)
+_BLANKS = re.compile(r"\s+")
 _NUMBER = re.compile(r"[-+]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][-+]?\d+)?")
 
 
@@ -208,7 +209,7 @@ def records(
     def tap() -> Iterator[str]:
         for line in lines:
             taken.append(line)
-            yield _single_blanks(line) if delimiter == " " else line
+            yield _closed_blanks(taken) if delimiter == " " else line
 
     reader = csv.reader(tap(), delimiter=delimiter, strict=True, skipinitialspace=True)
     seen = _Shape(delimiter, names)
@@ -248,10 +249,23 @@ def rows_of_lines(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[
         raise InputError(_broken(error), path=path, row=number + 1) from error
 
 
+def _closed_blanks(taken: Sequence[str]) -> str:
+    """Treat the last line of a record so far by `_single_blanks`, unless it is part of a text in quotes."""
+    if sum(line.count('"') for line in taken) % 2 or sum(line.count('"') for line in taken[:-1]) % 2:
+        return taken[-1].rstrip(" \t\r\n") + "\n"
+    return _single_blanks(taken[-1])
+
+
 def _single_blanks(line: str) -> str:
+    """Make one blank of each run of blanks and tabs outside quotation marks."""
     text = line.strip()
-    # A carriage return within a line is an old line end: the parser is to see it, and refuses it.
-    return f"{text}\n" if '"' in text or "\r" in text else " ".join(text.split())
+    if "\r" in text:
+        return line  # an old line end within a line: the parser is to see it, and refuses it
+    if '"' not in text:
+        return " ".join(text.split())
+    return '"'.join(
+        part if place % 2 else _BLANKS.sub(" ", part) for place, part in enumerate(text.split('"'))
+    )
 
 
 def _broken(error: csv.Error) -> str:
@@ -435,9 +449,20 @@ def _header(path: Path, number: int, line: str) -> tuple[str, list[str]]:
             cut.append((delimiter, _cut(line, delimiter)))
         except csv.Error as error:
             broken = broken or error
+    if broken is not None and not stated and all(len(names) == 1 for _, names in cut):
+        cut += _cut_by_blanks(line)
     if broken is not None and all(len(names) == 1 for _, names in cut):
         raise InputError(f"the header cannot be read ({broken})", path=path, row=number) from broken
     return max(cut, key=lambda pair: len(pair[1]))
+
+
+def _cut_by_blanks(line: str) -> list[tuple[str, list[str]]]:
+    """Cut a header as R's write.table leaves it: names in quotation marks, parted by blanks."""
+    try:
+        names = _cut(_single_blanks(line), " ")
+    except csv.Error:
+        return []
+    return [(" ", names)] if line.count('"') == 2 * len(names) else []
 
 
 def _cut(line: str, delimiter: str) -> list[str]:

@@ -45,6 +45,8 @@ TWO = [("a", "March, in Cebu"), ("b", "Clash; two dead")]
         'id, "text"\na, "March, in Cebu"\nb, "Clash; two dead"\n',
         "id\ttext\n1\ta\tMarch, in Cebu\n2\tb\tClash; two dead\n",
         "id|text\r\na|March, in Cebu\r\nb|Clash; two dead\r\n",
+        '"id" "text"\n"1" "a" "March, in Cebu"\n"2" "b" "Clash; two dead"\n',
+        '"id"  "text"\t"n"\n"a" "March, in Cebu" 1\n"b" "Clash; two dead"   NA \n',
         ',id,text\n0,a,"March, in Cebu"\n1,b,Clash; two dead\n',
     ],
 )

@@ -62,6 +62,7 @@ _STATED_SIZE = re.compile(
     r"#\s*Nodes:\s*(?P<nodes>\d+)\s+Edges:\s*(?P<edges>\d+)|%\s*(?P<rows>\d+)\s+(?P<ids>\d+)\s+\d+\s*$"
 )
 _MAY_BE_REMARK = frozenset({*REMARK_SIGNS, " ", "\t"})
+_LARGEST_MATRIX = 1000
 _N_SAMPLED = 100
 _LONGEST_DATA = 100_000
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -322,6 +323,7 @@ class _EdgeList:
     network: str | None = None
     n_counted: int = 0
     notes: list[str] = field(default_factory=list)
+    first_rows: list[list[str]] = field(default_factory=list)
 
     def take_known(self, row: int, cells: list[str]) -> bool:
         """Take in an edge between two nodes that rows above have named: most rows of a large file.
@@ -329,7 +331,8 @@ class _EdgeList:
         Returns:
             Whether it is one; else `take` judges it.
         """
-        if len(cells) != self.n_cells or not self.row or self.has_row_names or self.has_networks:
+        is_early = not self.row or len(self.row) < self.n_cells
+        if is_early or len(cells) != self.n_cells or self.has_row_names or self.has_networks:
             return False
         i, j = self.ends
         u, v = self.names.get(cells[i]), self.names.get(cells[j])
@@ -354,6 +357,8 @@ class _EdgeList:
         if self.has_row_names and len(cells) == self.n_cells + 1:
             cells = cells[1:]
         self._check_count(row, cells)
+        if self.header is None and len(self.first_rows) < self.n_cells <= _LARGEST_MATRIX:
+            self.first_rows.append(cells)
         if self.has_networks:
             self._check_network(row, cells)
         self._add(row, cells)
@@ -437,6 +442,7 @@ class _EdgeList:
         """Judge the rows by each other, and give the edges."""
         if not self.row:
             raise InputError("there are no edges in it", path=self.path)
+        self._refuse_matrix()
         edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
         if self.header is None:
             self._refuse_doubtful_signs(edges)
@@ -451,6 +457,17 @@ class _EdgeList:
 
     def _error(self, message: str, row: int) -> InputError:
         return InputError(message, path=self.path, row=row)
+
+    def _refuse_matrix(self) -> None:
+        """Refuse a symmetric table of as many columns as rows: an adjacency matrix, and no list of edges."""
+        if len(self.row) == self.n_cells == len(self.first_rows) > 2:
+            columns = [list(column) for column in zip(*self.first_rows, strict=True)]
+            if columns == self.first_rows and all(_is_number(cell) for row in columns for cell in row):
+                raise self._error(
+                    "this is an adjacency matrix, a row and a column for each agent; save it as a sparse "
+                    "matrix (scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges",
+                    self.first_row,
+                )
 
     def _refuse_ambiguous_header(self) -> None:
         names = [(self.header or [])[end] for end in self.ends]
