@@ -31,7 +31,7 @@ FORMATS = (".gml", ".gexf", ".graphml", ".net", ".json", *MATRICES)
 DELIMITER_OF = {name: mark for mark, name in DELIMITER_NAMES.items()}
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-long = settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+long = settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def both(strategy):
