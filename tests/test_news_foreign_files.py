@@ -135,6 +135,7 @@ def test_a_stray_pair_of_quotation_marks_swallows_no_rows(write, text, row):
         "Two dead,\n3 hurt, say witnesses",
         "1, 2\n\n3, 4 said no twice",
         'He said "go",\nshe said "no"',
+        '3 "no",1\n4,5',
         "a\tb\nc\td",
         "one\n\ntwo\n\nthree",
     ],
