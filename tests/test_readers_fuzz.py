@@ -19,7 +19,7 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentnet.delimited import DELIMITER_NAMES, is_remark
+from agentnet.delimited import DELIMITER_NAMES, is_blank, is_remark
 from agentnet.errors import DesignError, InputError
 from agentnet.interviews.bank import load_bank
 from agentnet.network import Network, read_network, read_node_table
@@ -125,7 +125,7 @@ def as_pandas_reads(path, encoding, delimiter):
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(drop=True)  # row names
     frame.columns = [str(column).strip().lower() for column in frame.columns]
-    frame = frame.fillna("").map(str.strip)
+    frame = frame.fillna("").map(lambda cell: "" if is_blank(cell) else cell.strip())
     return frame[frame.astype(bool).any(axis=1)]
 
 
