@@ -103,11 +103,13 @@ class BackendError(WorldError):
     Attributes:
         attempts: How many calls were made before giving up (a retrying wrapper sets it).
         troubles: The kinds of trouble of the attempts before the last.
+        status: The status code that a server refused the request with; None where there was none.
     """
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+        self.status: int | None = None
         self.attempts = 1
         self.troubles: tuple[str, ...] = ()
 

@@ -102,7 +102,7 @@ def run(
     for line in filter(None, [*meta["licences"], meta.get("label")]):
         click.echo(line, err=True)
     started = time.monotonic()
-    runner = Runner(prepared, answering)
+    runner = Runner(prepared, answering, say=_say)
     try:
         asyncio.run(_play(runner, prepared, quiet=quiet))
     except (WorldError, KeyboardInterrupt):
@@ -185,6 +185,10 @@ async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _resume_command(folder: Path) -> str:

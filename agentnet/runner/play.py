@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -48,10 +48,14 @@ class Runner:
     Args:
         prepared: The run.
         backend: Who answers, with its stack around it; closed in the end.
+        say: Called with a line when people should know of something while the run is played.
     """
 
-    def __init__(self, prepared: Prepared, backend: Backend) -> None:
+    def __init__(
+        self, prepared: Prepared, backend: Backend, *, say: Callable[[str], None] | None = None
+    ) -> None:
         self.tally = Tally()
+        self._say = say or _say_nothing
         self._prepared = prepared
         self._plugin = backend
         self._settings = prepared.settings
@@ -97,6 +101,11 @@ class Runner:
             # Called from the cache's own thread, too.
             loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
 
+        def adapted(changes: tuple[str, ...]) -> None:
+            log.add_incident("adapted", changes=changes)
+            for change in changes:
+                self._say(f"adapted to the server: {change}")
+
         stack = build_stack(
             self._plugin,
             settings.stack,
@@ -106,6 +115,7 @@ class Runner:
             spent=spent_before(Run(self._prepared.folder)),
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
+            adapted=adapted,
         )
         self._backend = stack.backend
         self.tally.dollars = lambda: stack.budget.spent.dollars
@@ -296,6 +306,10 @@ class Runner:
         item = None if news < 0 else news
         row = (number, condition, item, repeat, network, seed, "running", None, None, now, None)
         log.add("realizations", [row])
+
+
+def _say_nothing(_: str) -> None:
+    """Leave a line unsaid."""
 
 
 @contextmanager
