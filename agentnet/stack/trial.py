@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,8 +29,8 @@ _MOST_FAILURES: Final = 2
 class FirstAlone(Wrapper):
     """Lets one request at a time into `inner` until one is answered; then all.
 
-    A request that is rejected says nothing of the others: the next one goes alone as well. Any other failure
-    lets the others in.
+    A request that is rejected says nothing of the others: the next one goes alone as well. If the backend is
+    unusable, nobody asks it any more. Any other failure lets the others in.
 
     Args:
         inner: The backend that is tried.
@@ -38,22 +39,33 @@ class FirstAlone(Wrapper):
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
         self._is_open = False
+        self._unusable: BackendUnusable | None = None
         self._trial: asyncio.Future[None] | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """Answer `request`, once another one was answered."""
+        """Answer `request`, once another one was answered.
+
+        Raises:
+            BackendUnusable: The first request found out that the backend is.
+            BackendError: As `inner`.
+        """
         while not self._is_open:
             trial, loop = self._trial, asyncio.get_running_loop()
             # A trial whose event loop is gone will never end.
             if trial is None or trial.get_loop() is not loop:
                 return await self._try(request, loop.create_future())
             await asyncio.wait([trial])
+            if self._unusable is not None:
+                raise copy(self._unusable)
         return await self._inner.complete(request)
 
     async def _try(self, request: Request, trial: asyncio.Future[None]) -> Reply:
         self._trial = trial
         try:
             reply = await self._inner.complete(request)
+        except BackendUnusable as error:
+            self._unusable = error
+            raise
         except BackendError as error:
             self._is_open = not isinstance(error, RequestRejected)
             raise
@@ -85,6 +97,7 @@ class Adapting(Wrapper):
         self._n_failures = 0
         self._n_in_vain = 0
         self._n_changes = 0
+        self._unusable: BackendUnusable | None = None
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     async def complete(self, request: Request) -> Reply:
@@ -118,26 +131,35 @@ class Adapting(Wrapper):
 
     async def _again(self, request: Request, error: BackendError, n_changes: int) -> Reply:
         """Send `request` again, if something was found out meanwhile or is now."""
+        if self._unusable is not None:
+            raise copy(self._unusable)
         experiment, n_sent = _Experiment(self._inner), 1
         try:
             if n_changes == self._n_changes:
-                changes = await self._backend.adapt(request, error, experiment.ask)
-                if changes is None:
-                    raise self._in_vain(error, experiment)
-                if changes:
-                    self._n_changes += 1
-                    self._tell(changes)
+                await self._adapt(request, error, experiment)
             n_sent = 2
             reply = await self._inner.complete(request)
         except BackendError as failure:
+            if isinstance(failure, BackendUnusable):
+                self._unusable = failure
             failure.attempts = n_sent + experiment.n_calls
             failure.troubles = (*failure.troubles, *experiment.troubles)
             raise
         self._has_answered = True
-        return reply._replace(
-            attempts=reply.attempts + 1 + experiment.n_calls,
-            troubles=(error.kind, *experiment.troubles, *reply.troubles),
-        )
+        return experiment.charge(reply, error)
+
+    async def _adapt(self, request: Request, error: BackendError, experiment: _Experiment) -> None:
+        """Find out what is refused.
+
+        Raises:
+            BackendError: Nothing was found, or what was found cannot be done without.
+        """
+        changes = await self._backend.adapt(request, error, experiment.ask)
+        if changes is None:
+            raise self._in_vain(error, experiment)
+        if changes:
+            self._n_changes += 1
+            self._tell(changes)
 
     def _in_vain(self, error: BackendError, experiment: _Experiment) -> BackendError:
         """Give the error that stands where nothing can be left out; it ends a run that was never answered."""
@@ -162,15 +184,30 @@ class Adapting(Wrapper):
 
 @dataclass(slots=True)
 class _Experiment:
-    """Counts the calls of an experiment."""
+    """Counts the calls of an experiment, and the tokens of their replies."""
 
     inner: Backend
     n_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     async def ask(self, request: Request) -> Reply:
         """Send a variation of the request."""
         self.n_calls += 1
-        return await self.inner.complete(request)
+        reply = await self.inner.complete(request)
+        self.prompt_tokens += reply.prompt_tokens or 0
+        self.completion_tokens += reply.completion_tokens or 0
+        return reply
+
+    def charge(self, reply: Reply, error: BackendError) -> Reply:
+        """Put on `reply` what it took to get it, after `error`."""
+        prompt, completion = reply.prompt_tokens, reply.completion_tokens
+        return reply._replace(
+            prompt_tokens=None if prompt is None else prompt + self.prompt_tokens,
+            completion_tokens=None if completion is None else completion + self.completion_tokens,
+            attempts=reply.attempts + 1 + self.n_calls,
+            troubles=(error.kind, *self.troubles, *reply.troubles),
+        )
 
     @property
     def troubles(self) -> tuple[str, ...]:

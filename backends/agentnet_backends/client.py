@@ -31,6 +31,7 @@ class ChatClient:
         sampling: Fields of every body.
         varied: How single requests are put, by their draw keys, whatever holds for the others: what an
             experiment on the server varies. Empty but for that.
+        has_answered: Whether a request was ever taken.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ChatClient:
         self._plan = plan
         self.sampling = sampling
         self.varied: dict[DrawKey, Ways] = {}
+        self.has_answered = False
         self._seed_mask = (1 << seed_bits) - 1
         self._forms: dict[FormKey, Form] = {}
         self._ways = ways
@@ -83,6 +85,7 @@ class ChatClient:
             body = without_fields(body, ways.omit)
         endpoint, (status, headers, raw) = await self._http.chat(body)
         if 200 <= status < 300:
+            self.has_answered = True
             return read_reply(raw, asked, form[1], endpoint.peer)
         error = error_of_answer(endpoint.peer, status, headers, raw)
         error.status = status

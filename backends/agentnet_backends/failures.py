@@ -47,8 +47,8 @@ _WAYS_OUT: Mapping[str, str] = {
     "forbidden": "{key}: find out what it may be used for, then resume the run",
     "insufficient_quota": "the account has no money or quota left: top it up, then resume the run",
     "unknown_model": "set {table}.model to one that the server lists: GET {url}/models",
-    "wrong_url": "either it has no model of that name ({table}.model) or nothing under that address "
-    "({table}.base_url must be what stands before {path}; it often ends in /v1)",
+    "wrong_url": "no model of that name ({table}.model), or nothing under that address: "
+    "{table}.base_url must be what stands before {path}; it often ends in /v1",
     "unsupported": "the server does not take this field or value: see {knobs}",
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
@@ -96,8 +96,8 @@ class Peer:
     table: str = "backend"
     path: str = "/chat/completions"
     knobs: str = (
-        "backend.max_tokens_field, backend.constrain, backend.seed_bits, backend.top_logprobs, backend.extra, "
-        "backend.omit and the temperature"
+        "backend.max_tokens_field, backend.constrain, backend.seed_bits, backend.top_logprobs, "
+        "backend.extra, backend.omit and the temperature"
     )
     proxy: str = ""
 

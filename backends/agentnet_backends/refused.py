@@ -94,16 +94,25 @@ class Refused:
         return (*changes, *adapted.values())
 
     async def _barest(self) -> tuple[Ways, tuple[str, ...]] | None:
-        """Find out how the request is taken with nothing that can be left out, and put all back into it."""
+        """Find out how the request is taken with nothing in it that can be left out.
+
+        Returns:
+            The ways with all put back, and what had to be changed in them; None if it is not taken.
+
+        Raises:
+            BackendUnusable: It is taken, but without a bound on replies.
+        """
         ways = self.client.ways
         if await self._is_taken(_without(ways, self._parts(ways))):
             return ways, ()
-        other = replace(ways, max_tokens_field=_OTHER_BOUND[ways.max_tokens_field])
-        if ways.max_tokens_field not in ways.omit and await self._is_taken(
-            _without(other, self._parts(other))
-        ):
-            name = other.max_tokens_field
-            return other, (f"`{name}` bounds replies instead of `{ways.max_tokens_field}`",)
+        if self.client.has_answered or ways.max_tokens_field in ways.omit:
+            return None
+        name, other_name = ways.max_tokens_field, _OTHER_BOUND[ways.max_tokens_field]
+        other = replace(ways, max_tokens_field=other_name)
+        if await self._is_taken(_without(other, self._parts(other))):
+            return other, (f"`{other_name}` bounds replies instead of `{name}`",)
+        if await self._is_taken(_without(ways.without(name), self._parts(ways))):
+            raise await self._stop(ways, [name])
         return None
 
     def _parts(self, ways: Ways) -> list[_Part]:
@@ -142,8 +151,8 @@ class Refused:
             await put_back(second, rest, is_refused=are_taken)
             return False
 
-        # Servers that fail now and then have changed their mind meanwhile: all is asked once more.
-        is_certain = self.error.status is not None and self.error.status < 500
+        # Under another name the whole was not asked yet, and a server that fails may have come to itself.
+        is_certain = ways is self.client.ways and (self.error.status or 0) < 500
         await put_back(parts, (), is_refused=is_certain)
         return [part.name for part in refused]
 
@@ -152,7 +161,8 @@ class Refused:
         done: dict[str, str] = {}
         if "n" in refused:
             ways = await self._largest_n(ways)
-            done["n"] = f"samples are asked for {ways.n_at_most} at a time: the server refuses more"
+            few = "; -S sampler.mode=call takes fewer calls then" if ways.n_at_most == 1 else ""
+            done["n"] = f"samples are asked for {ways.n_at_most} at a time: the server refuses more{few}"
         if "seed" in refused:
             ways, done["seed"] = await self._seedless(ways)
         if "logprobs" in refused:
