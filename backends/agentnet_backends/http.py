@@ -235,7 +235,10 @@ def proxy_of(url: str) -> str | None:
     host = parts.hostname or ""
     if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or "://" in proxy:
+        return proxy or None
+    return f"http://{proxy}"
 
 
 def proxy_name(proxy: str | None) -> str:

@@ -224,10 +224,13 @@ class Connection(PluginOptions):
         yield from self.query.values()
 
     def peers(self, plugin: str, access: Access) -> list[Peer]:
-        """Name the servers, for messages."""
+        """Name the servers, for messages.
+
+        Raises:
+            ConfigurationError: The environment names a proxy that is none of HTTP.
+        """
         return [
-            Peer(plugin, url, self.key_env, access.secrets, proxy=proxy_name(proxy_of(url)))
-            for url in self.base_url
+            Peer(plugin, url, self.key_env, access.secrets, proxy=_proxy_to(url)) for url in self.base_url
         ]
 
     def key(self, environ: Mapping[str, str], *, is_needed: bool) -> str | None:
@@ -307,6 +310,18 @@ class ServerOptions(Connection):
 
 
 Options = TypeVar("Options", bound=ServerOptions)
+
+
+def _proxy_to(url: str) -> str:
+    """Give host and port of the proxy on the way to `url`; empty without one."""
+    proxy = proxy_of(url)
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        kind = proxy.partition("://")[0]
+        raise ConfigurationError(
+            f"the environment names a proxy of kind {kind!r} for {url}, and only those of HTTP are understood: "
+            "set http_proxy or https_proxy to one, or name the server's host in no_proxy"
+        )
+    return proxy_name(proxy)
 
 
 def _refuse_keys(options: Mapping[str, object], table: str) -> None:
