@@ -1,4 +1,4 @@
-"""Ways to servers that are not OpenAI's own: headers, a query, another key header, proxies, the environment."""
+"""Ways to servers that are not OpenAI's own: headers, a query, key headers, proxies, the environment."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def test_a_proxy_on_the_way_is_named_in_errors_without_its_password(monkeypatch)
 def test_a_proxy_may_be_named_without_a_scheme_and_one_that_is_none_of_http_is_refused(monkeypatch):
     assert "through the proxy 127.0.0.1:9" in str(failure_through(monkeypatch, http_proxy="127.0.0.1:9"))
     monkeypatch.setenv("https_proxy", "socks5://me:hush@127.0.0.1:9")
-    with pytest.raises(ConfigurationError, match="'socks5' for https://model.invalid/v1") as caught:
+    with pytest.raises(ConfigurationError, match=r"'socks5' for https://model\.invalid/v1") as caught:
         made({}, base_url="https://model.invalid/v1")
     assert "hush" not in str(caught.value)
 

@@ -78,6 +78,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
         "events_by_kind": kinds,
         "missing": counts[1],
+        "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
         "missing_by_reason": dict(
             run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
         ),

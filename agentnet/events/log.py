@@ -10,8 +10,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -177,7 +177,7 @@ class EventLog:
 
     def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
         self.path = folder / LOG_NAME
-        self._lock = FileLock(folder / ".lock", thread_local=False)
+        self._lock = _lock_of(folder)
         self._is_open = False
         self._group_rows = group_rows
         self._group_s = group_s
@@ -190,26 +190,13 @@ class EventLog:
     async def __aenter__(self) -> Self:
         """Lock the run and start the writer."""
         check_schema(self.path)
-        self._take_lock()
+        take_lock(self._lock, self.path.parent)
         try:
             self._begin(connect(self.path))
         except BaseException:
             self._lock.release()
             raise
         return self
-
-    def _take_lock(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise RunFolderError(
-                f"{self.path.parent}: another process is playing this run; wait for it, or stop it"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            raise StorageError(
-                f"{self._lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
-                "the run to a disk that knows locks"
-            ) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Look where the log stands, and start the writer on it."""
@@ -365,6 +352,41 @@ class EventLog:
         self._events = self._rows["events"]
         if group.n_rows or waiter is not None:
             self._writer.put(group)
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / ".lock", thread_local=False)
+
+
+def take_lock(lock: FileLock, folder: Path) -> None:
+    """Take the lock of a run folder.
+
+    Raises:
+        RunFolderError: Another process has it.
+        StorageError: It cannot be locked.
+    """
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunFolderError(
+            f"{folder}: another process is playing this run; wait for it, or stop it"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise StorageError(
+            f"{lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
+            "the run to a disk that knows locks"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing the log of a run folder meanwhile; see `take_lock`."""
+    lock = _lock_of(folder)
+    take_lock(lock, folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def close_for_good(path: Path) -> bool:

@@ -96,6 +96,9 @@ class Runner:
     def _wrap(self, log: EventLog) -> Stack:
         """Put the stack around the plug-in; what it has to tell goes into the log."""
         settings, loop = self._settings, asyncio.get_running_loop()
+        run = Run(self._prepared.folder)
+        # Who asks again what stayed missing goes on where the asking ended: the same asks would end alike.
+        self._max_asks = settings.engine.max_asks * (1 + run.meta.get("asked_again", 0))
 
         def complain(message: str) -> None:
             # Called from the cache's own thread, too.
@@ -112,7 +115,7 @@ class Runner:
             scope=cache_scope(self._plugin, settings.backend),
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
-            spent=spent_before(Run(self._prepared.folder)),
+            spent=spent_before(run),
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
             adapted=adapted,
@@ -238,8 +241,7 @@ class Runner:
         )
 
     def _caller(self, backend: Backend) -> CallSampler:
-        settings = self._settings
-        return CallSampler(backend, self._pool, run_seed=settings.seed, max_asks=settings.engine.max_asks)
+        return CallSampler(backend, self._pool, run_seed=self._settings.seed, max_asks=self._max_asks)
 
     def _sampler(self, planned: Planned) -> Sampler:
         """Make the sampler of one realization; what is bought in advance is shared by all of them."""

@@ -318,7 +318,7 @@ def _proxy_to(url: str) -> str:
     if proxy is not None and not proxy.startswith(("http://", "https://")):
         kind = proxy.partition("://")[0]
         raise ConfigurationError(
-            f"the environment names a proxy of kind {kind!r} for {url}, and only those of HTTP are understood: "
+            f"the environment names a proxy of kind {kind!r} for {url}; only those of HTTP are understood: "
             "set http_proxy or https_proxy to one, or name the server's host in no_proxy"
         )
     return proxy_name(proxy)
