@@ -1,9 +1,9 @@
 """Which fields of a request a server refuses: found out by trying, since what servers say of it differs.
 
 The request is put once with nothing in it that can be left out. Where that is refused too, no field is at
-fault. Otherwise the fields are put back, as many at once as are taken, until those are left that are not: one
-to three questions for one field, whatever the server calls it, and pairs that only together are refused come
-out as well, since the fields that matter most are put back first.
+fault; neither is one where all of it is taken on another try. Otherwise the fields are put back, as many at
+once as are taken, until those are left that are not: one to three questions for one field, whatever the
+server calls it. Pairs that are refused together come out too: the fields that matter most are put back first.
 
 What changes nothing of what is asked (the seed, the number of samples a request, the name of the bound on a
 reply, the number of alternatives listed) is adapted, and said. What would change the question or its
@@ -29,6 +29,9 @@ _REFUSING: Final = frozenset({400, 404, 405, 415, 422, 500, 501})
 
 _OF_THE_DRAW: Final = frozenset({"content_filter", "context_overflow", "too_large"})
 """Kinds of refusal that are about what is asked."""
+
+_CERTAIN: Final = 3
+"""How often the whole has to be refused once more before a part of it is blamed."""
 
 _OTHER_BOUND: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _FEW_ALTERNATIVES: Final = 5
@@ -133,7 +136,7 @@ class Refused:
         return [part for part in parts if part.name not in ways.omit]
 
     async def _put_back(self, ways: Ways, parts: Sequence[_Part]) -> list[str]:
-        """Name the parts that are refused; all of them together are, and none of them is not."""
+        """Name the parts that have to be left out."""
         refused: list[_Part] = []
 
         async def put_back(some: Sequence[_Part], rest: Sequence[_Part], *, is_refused: bool) -> bool:
@@ -151,9 +154,11 @@ class Refused:
             await put_back(second, rest, is_refused=are_taken)
             return False
 
-        # Under another name the whole was not asked yet, and a server that fails may have come to itself.
-        is_certain = ways is self.client.ways and (self.error.status or 0) < 500
-        await put_back(parts, (), is_refused=is_certain)
+        # A refusal that came by chance must not be blamed on a field.
+        for _ in range(_CERTAIN):
+            if await self._is_taken(ways):
+                return []
+        await put_back(parts, (), is_refused=True)
         return [part.name for part in refused]
 
     async def _adapted(self, ways: Ways, refused: Sequence[str]) -> tuple[Ways, dict[str, str]]:

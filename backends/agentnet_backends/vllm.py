@@ -33,6 +33,7 @@ _TRIED = ("structured_outputs", "guided_choice", "response_format")
 _TRIAL_ANSWERS = ("qzx7", "xkw4")
 _TRIAL_QUESTION = [{"role": "user", "content": "Say hello."}]
 
+_TRIAL_TOKENS = 256
 _COMPLETE = 0.999
 _MOST_TOKEN_IDS = 128
 _LONGEST_LOOK_UP_S = 10.0
@@ -82,9 +83,6 @@ class _Trial(NamedTuple):
         return {
             "model": self.model,
             "messages": _TRIAL_QUESTION,
-            "max_tokens": 256,
-            "temperature": 1.0,
-            "seed": 0,
             **self.constraint.fields(self.answers),
             **self.logprobs,
         }
@@ -253,10 +251,16 @@ class VllmBackend:
                 ids.append(tokens[0])
         return ids
 
+    def _fields(self, trial: _Trial) -> Fields:
+        """Write the body of a trial, with nothing in it that servers refuse and a trial can do without."""
+        ways = self._client.ways
+        fields = {**self.options.sampling(), ways.max_tokens_field: _TRIAL_TOKENS, **trial.body()}
+        return {name: value for name, value in fields.items() if name not in ways.omit}
+
     async def _try(self, trial: _Trial) -> tuple[str, object]:
         """Give the text and the listed tokens of a trial; nothing if the server refuses the fields."""
         try:
-            found = await self._http.ask("/chat/completions", self.options.sampling() | trial.body())
+            found = await self._http.ask("/chat/completions", self._fields(trial))
         except RequestRejected:
             return "", None
         except BackendUnusable as error:
