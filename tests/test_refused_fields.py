@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.backend import Adapts, Request, make_backend
-from agentnet.config import StackSettings
+from agentnet.config import Settings, StackSettings
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, RunStopped
+from agentnet.events import Run
+from agentnet.experiment import Source
+from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.stack import build_stack
 from agentnet_backends.ways import Ways, without_fields
 
@@ -434,3 +439,81 @@ def test_leaving_fields_out_keeps_all_others_as_they_are():
 
 def test_ways_that_change_nothing_give_the_request_itself():
     assert Ways("max_tokens").shaped(MANY) is MANY
+
+
+# Whole runs
+
+RATIOS = """
+from agentnet import ResponseRatioExperiment
+
+class Small(ResponseRatioExperiment):
+    repeats, items_per_severity, rationale = 1, 1, "none"
+"""
+
+
+async def play(server: Picky, folder: Path, *, backend: Mapping[str, Any], **sections: Any) -> list[str]:
+    """Play the run in `folder`, or go on with it; return what was said."""
+    chosen = Settings.model_validate(
+        {
+            "runs": folder.parent,
+            "backend": {"name": "openai", "model": "m", "base_url": server.url, **backend},
+            "log": {"parquet": False},
+            **sections,
+        }
+    )
+    said: list[str] = []
+    answering = make_backend("openai", chosen.backend.options)
+    source = Source(Path("small.py"), RATIOS)
+    if folder.exists():  # noqa: ASYNC240 - a test may block
+        prepared = reopen(folder, chosen)
+    else:
+        prepared = prepare(source, chosen, folder)
+        create(prepared, source, backend="openai", model_name="m")
+    await Runner(prepared, answering, say=said.append).play()
+    return said
+
+
+def incidents(run: Run, kind: str) -> list[Any]:
+    rows = run.rows("SELECT detail FROM incidents WHERE kind = ? ORDER BY incident", (kind,))[1]
+    return [json.loads(detail) for (detail,) in rows]
+
+
+@pytest.mark.parametrize("mode", ["call", "choices"])
+def test_a_run_and_its_resumption_adapt_alike_and_pay_no_draw_twice(tmp_path, mode):
+    server = Picky(lambda body: "seed" in body or body.get("n", 1) > 2)
+
+    async def main():
+        async with server.listening():
+            how = {"backend": {}, "sampler": {"mode": mode, "n_at_most": 8}}
+            with pytest.raises(RunStopped):
+                await play(server, tmp_path / "run", stack={"max_calls": 30}, **how)
+            return await play(server, tmp_path / "run", **how)
+
+    said = asyncio.run(main())
+    run = Run(tmp_path / "run")
+    assert run.rows("SELECT COUNT(*), COUNT(missing) FROM events")[1] == [(64, 0)]
+    first, second = incidents(run, "adapted")
+    assert first == second
+    assert said == [f"adapted to the server: {change}" for change in second["changes"]]
+    assert incidents(run, "spent")[-1]["calls"] == server.n_calls
+    whole = [body for body in server.taken if {"temperature", "response_format"} <= body.keys()]
+    assert 64 <= sum(body.get("n", 1) for body in whole) <= 64 + 20
+
+
+def test_what_was_put_otherwise_stands_in_show_and_in_the_methods_paragraph(tmp_path, command):
+    server = Picky(lambda body: "seed" in body or "temperature" in body or knows_no_system_role(body))
+
+    async def main():
+        async with server.listening():
+            options = {"omit": ["temperature"], "system_role": "user"}
+            await play(server, tmp_path / "run", backend=options)
+
+    asyncio.run(main())
+    shown = json.loads(command("show", tmp_path / "run", "--json").out)
+    assert len(shown["adapted"]) == 1
+    assert command("report", tmp_path / "run", "--output", tmp_path / "report", "--quiet").code == 0
+    pages = (tmp_path / "report").glob("**/*.html")
+    words = html.unescape(" ".join(path.read_text() for path in pages))
+    assert "so that the server's own values held: temperature" in words
+    assert "under the role user" in words
+    assert shown["adapted"][0] in words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -87,11 +88,18 @@ def _facts(run: Run) -> dict[str, Any]:
         "calls": counts[4] or 0,
         "cached": counts[5] or 0,
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
+        "adapted": _adapted(run),
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
         **_interviews(run),
     }
+
+
+def _adapted(run: Run) -> list[str]:
+    """List what requests were changed in because of what the server refused."""
+    details = run.rows("SELECT detail FROM incidents WHERE kind = 'adapted' ORDER BY incident")[1]
+    return list(dict.fromkeys(change for (detail,) in details for change in json.loads(detail)["changes"]))
 
 
 def _interviews(run: Run) -> dict[str, Any]:

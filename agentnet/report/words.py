@@ -309,6 +309,25 @@ def _asking(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
             "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
         }
         yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}"
+    yield from _put_otherwise(facts)
+
+
+def _put_otherwise(facts: LogFacts) -> Iterator[str]:
+    """Say what the server was not sent as the design has it."""
+    backend = facts.meta["settings"].get("backend", {})
+    omitted = [backend["omit"]] if isinstance(backend.get("omit"), str) else backend.get("omit", ())
+    if omitted:
+        yield (
+            f"Left out of every request, so that the server's own values held: {listed(list(omitted))}"
+            + (" (temperatures of the design were drawn and not sent)" if "temperature" in omitted else "")
+        )
+    if backend.get("system_role", "system") != "system":
+        yield f"System messages were sent under the role {backend['system_role']}"
+    adapted = [
+        change for each in facts.incidents if each.kind == "adapted" for change in each.detail["changes"]
+    ]
+    if adapted:
+        yield f"Requests were adapted to the server: {'; '.join(dict.fromkeys(adapted))}"
 
 
 def temperature(value: object) -> str:
