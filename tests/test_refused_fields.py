@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -21,6 +20,8 @@ from agentnet.config import Settings, StackSettings
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, RunStopped
 from agentnet.events import Run
 from agentnet.experiment import Source
+from agentnet.report.log_facts import read_facts
+from agentnet.report.words import put_otherwise
 from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.stack import build_stack
 from agentnet_backends.ways import Ways, without_fields
@@ -511,9 +512,7 @@ def test_what_was_put_otherwise_stands_in_show_and_in_the_methods_paragraph(tmp_
     asyncio.run(main())
     shown = json.loads(command("show", tmp_path / "run", "--json").out)
     assert len(shown["adapted"]) == 1
-    assert command("report", tmp_path / "run", "--output", tmp_path / "report", "--quiet").code == 0
-    pages = (tmp_path / "report").glob("**/*.html")
-    words = html.unescape(" ".join(path.read_text() for path in pages))
+    words = " ".join(put_otherwise(read_facts(Run(tmp_path / "run"))))
     assert "so that the server's own values held: temperature" in words
     assert "under the role user" in words
     assert shown["adapted"][0] in words

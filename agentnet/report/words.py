@@ -309,10 +309,10 @@ def _asking(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
             "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
         }
         yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}"
-    yield from _put_otherwise(facts)
+    yield from put_otherwise(facts)
 
 
-def _put_otherwise(facts: LogFacts) -> Iterator[str]:
+def put_otherwise(facts: LogFacts) -> Iterator[str]:
     """Say what the server was not sent as the design has it."""
     backend = facts.meta["settings"].get("backend", {})
     omitted = [backend["omit"]] if isinstance(backend.get("omit"), str) else backend.get("omit", ())
