@@ -124,6 +124,13 @@ def test_headers_take_what_they_must_not_show_from_the_environment():
     assert KEY not in str(gateway.seen[0].headers)
 
 
+@pytest.mark.parametrize("name", ["authorization", "AUTHORIZATION"])
+def test_a_header_that_is_given_takes_the_place_of_ours_however_it_is_spelt(name):
+    gateway = azure(headers={"Authorization": f"Basic {TOKEN}"}, query={})
+    ask(gateway, DEPLOYMENT, {"T": TOKEN, "OPENAI_API_KEY": KEY}, headers={name: "Basic $T"})
+    assert gateway.seen[0].headers.getall("Authorization") == [f"Basic {TOKEN}"]
+
+
 def test_a_query_may_name_a_variable_too():
     gateway = azure(headers={}, query={"code": TOKEN})
     assert ask(gateway, DEPLOYMENT, {"CODE": TOKEN}, query={"code": "$CODE"}).texts == ("yes",)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -47,8 +49,8 @@ class Leaky:
 
     name, model_name = "leaky", "leaky-1"
 
-    def __init__(self, loses: Loses = lambda _: False) -> None:
-        self.mock, self.loses = make_backend("mock", {}), loses
+    def __init__(self, loses: Loses = lambda _: False, **mock: object) -> None:
+        self.mock, self.loses = make_backend("mock", mock), loses
         self.n_calls = 0
 
     async def complete(self, request: Request) -> Reply:
@@ -160,6 +162,27 @@ def test_models_that_heard_nothing_now_and_then_end_as_if_they_had(new_run, expe
     assert again.folder != before.folder
 
 
+def test_steps_that_are_not_played_any_more_leave_no_trace(new_run):
+    """Where nobody is lost all are won over soon, and no step is left to be played."""
+    design, surely = Small(n_agents=8, steps=12), {"law": "constant", "probability": 1.0}
+    clean = play(new_run(design), Leaky(**surely))
+    prepared = new_run(design)
+    before = play(prepared, Leaky(share(0.6, "exposure"), **surely))
+    last = "SELECT MAX(step) FROM steps"
+    assert before.rows(last)[1] > clean.rows(last)[1]
+    assert asked_again(prepared, Leaky(**surely)).digest() == clean.digest()
+
+
+def test_partners_that_are_nearest_no_more_leave_no_trace(new_run):
+    design = Local2(reuse=False, temperature=1.0, models=MappingProxyType({"a": 4, "b": 4}), steps=2)
+    clean = play(new_run(design))
+    prepared = new_run(design)
+    before = play(prepared, Leaky(share(0.5, "evaluation")))
+    partners = "SELECT * FROM interviews ORDER BY 1, 2, 3"
+    assert before.rows(partners)[1] != clean.rows(partners)[1]
+    assert asked_again(prepared).digest() == clean.digest()
+
+
 def test_realizations_that_lack_nothing_are_not_played_again(new_run):
     prepared = new_run(Small(repeats=3))
     play(prepared, Leaky(lambda request: request.draw[0][1] == 2 and share(0.3)(request)))
@@ -238,11 +261,21 @@ def test_a_run_that_is_being_played_is_left_alone(new_run):
     asyncio.run(main())
 
 
-def test_what_was_spent_before_is_counted_on(new_run):
+def forget_what_was_noted(folder: Path) -> None:
+    """Make a log as a sitting leaves it that is killed before it notes what it has spent."""
+    with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
+        connection.execute("DELETE FROM incidents WHERE kind = 'spent'")
+        connection.commit()
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_was_spent_before_is_counted_on(new_run, is_killed):
     for design in (Small(), ResponseRatioExperiment(repeats=1, items_per_severity=1)):
         prepared = new_run(design)
         first, second = Leaky(share(0.3)), Leaky()
         play(prepared, first)
+        if is_killed:
+            forget_what_was_noted(prepared.folder)
         again = asked_again(prepared, second)
         spent = again.rows("SELECT detail FROM incidents WHERE kind = 'spent' ORDER BY incident DESC")[1]
         assert json.loads(spent[0][0])["calls"] == first.n_calls + second.n_calls

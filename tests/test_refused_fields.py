@@ -377,6 +377,17 @@ def test_the_first_request_goes_alone_and_what_it_found_holds_for_all_that_waite
     assert server.most_in_flight > 1
 
 
+def test_a_first_text_that_is_refused_leaves_the_next_one_alone():
+    server = Picky(lambda body: "seed" in body or "worse" in body["messages"][-1]["content"])
+    server.latency_s = 0.01
+    bad = FREE._replace(messages=(FREE.messages[0], ("user", "And worse?")))
+    outcomes, said, _ = ask_all(server, bad, *[FREE] * 12, at_once=True)
+    assert isinstance(outcomes[0], RequestRejected)
+    assert all(outcome.texts == ("yes",) for outcome in outcomes[1:])
+    assert len(said) == 1
+    assert server.n_calls - len(server.taken) <= 9
+
+
 def test_nobody_else_is_asked_once_the_first_request_found_out_that_nobody_can_be():
     server = Picky(has("temperature"))
     server.latency_s = 0.01
@@ -393,6 +404,7 @@ def test_refusals_in_flight_together_are_looked_into_once():
     outcomes, said, _ = ask_all(server, first, *[FREE] * 12, at_once=True)
     assert all(outcome.texts == ("yes",) for outcome in outcomes)
     assert len(said) == 1
+    assert len(server.taken) <= 13 + 4
     assert sum(reply.attempts for reply in outcomes) == server.n_calls
 
 
