@@ -92,7 +92,8 @@ class Backend(Protocol):
         model_name: The language model asked; stands in the event log and in the cache's key.
 
     A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing. One
-    that talks to servers which differ may have a method ``adapt``: see `Adapts`.
+    that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
+    from the environment keeps them in an attribute ``found``: they stand in the event log, too.
     """
 
     @property

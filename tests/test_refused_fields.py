@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
@@ -466,16 +467,17 @@ class Small(ResponseRatioExperiment):
 
 async def play(server: Picky, folder: Path, *, backend: Mapping[str, Any], **sections: Any) -> list[str]:
     """Play the run in `folder`, or go on with it; return what was said."""
+    options = {"name": "openai", "model": "m", "base_url": server.url, **backend}
     chosen = Settings.model_validate(
         {
             "runs": folder.parent,
-            "backend": {"name": "openai", "model": "m", "base_url": server.url, **backend},
+            "backend": {k: v for k, v in options.items() if v is not None},
             "log": {"parquet": False},
             **sections,
         }
     )
     said: list[str] = []
-    answering = make_backend("openai", chosen.backend.options)
+    answering = make_backend("openai", chosen.backend.options, os.environ)
     source = Source(Path("small.py"), RATIOS)
     if folder.exists():  # noqa: ASYNC240 - a test may block
         prepared = reopen(folder, chosen)
@@ -484,6 +486,19 @@ async def play(server: Picky, folder: Path, *, backend: Mapping[str, Any], **sec
         create(prepared, source, backend="openai", model_name="m")
     await Runner(prepared, answering, say=said.append).play()
     return said
+
+
+def test_an_address_from_the_environment_is_said_and_stands_in_the_log(tmp_path, monkeypatch):
+    server = Picky(lambda _: False)
+
+    async def main():
+        async with server.listening():
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            return await play(server, tmp_path / "run", backend={"base_url": None})
+
+    said = asyncio.run(main())
+    assert said == [f"found in the environment: base_url {server.url}"]
+    assert incidents(Run(tmp_path / "run"), "found in the environment") == [{"base_url": server.url}]
 
 
 def incidents(run: Run, kind: str) -> list[Any]:

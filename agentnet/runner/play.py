@@ -109,6 +109,9 @@ class Runner:
             for change in changes:
                 self._say(f"adapted to the server: {change}")
 
+        if found := getattr(self._plugin, "found", {}):
+            log.add_incident("found in the environment", **found)
+            self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
         stack = build_stack(
             self._plugin,
             settings.stack,
