@@ -10,7 +10,7 @@ from agentnet.config.values import Key, toml_text
 HIDDEN = "(set)"
 REFUSAL = (
     "looks like a secret, and settings are stored with the run: keys and passwords come from the environment "
-    "or from .env, under the name that the backend reads (OPENAI_API_KEY ...)"
+    "or from .env, under the name that the backend reads (OPENAI_API_KEY ...); a header names it as ${NAME}"
 )
 
 _SHOWN_CHARACTERS = 80
