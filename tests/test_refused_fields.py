@@ -343,6 +343,26 @@ def test_refusals_that_come_by_chance_are_blamed_on_no_field():
         assert sum(isinstance(outcome, BackendUnusable) for outcome in outcomes) == 0
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_server_that_comes_to_itself_during_the_experiment_is_adapted_to_nothing(status):
+    for n_failures in range(2, 12):
+        fails = iter([True] * n_failures)
+        server = Picky(lambda _, fails=fails: next(fails, False), status)
+        (outcome,), said, _ = ask_all(server, CLOSED)
+        assert said == []
+        assert not isinstance(outcome, BackendUnusable) or "tried out" not in str(outcome)
+
+
+@pytest.mark.parametrize("n_before", range(9))
+def test_a_server_that_breaks_down_during_the_experiment_blames_no_field(n_before):
+    works = iter([True] + [False] + [True] * n_before)
+    server = Picky(lambda _: not next(works, False))
+    (first, second), said, _ = ask_all(server, CLOSED, CLOSED._replace(seed=6))
+    assert first.texts == ("yes",)
+    assert said == []
+    assert not isinstance(second, BackendUnusable)
+
+
 def test_texts_that_are_refused_are_not_looked_into_for_ever():
     server = Picky(lambda body: "worse" in body["messages"][-1]["content"])
     bad = FREE._replace(messages=(FREE.messages[0], ("user", "And worse?")))
@@ -395,7 +415,7 @@ def test_nobody_else_is_asked_once_the_first_request_found_out_that_nobody_can_b
     outcomes, _, _ = ask_all(server, *[FREE] * 12, at_once=True)
     assert {type(outcome) for outcome in outcomes} == {BackendUnusable}
     assert server.most_in_flight == 1
-    assert server.n_calls <= 9
+    assert server.n_calls <= 12
 
 
 def test_refusals_in_flight_together_are_looked_into_once():

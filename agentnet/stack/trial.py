@@ -133,16 +133,15 @@ class Adapting(Wrapper):
         """Send `request` again, if something was found out meanwhile or is now."""
         if self._unusable is not None:
             raise copy(self._unusable)
-        experiment, n_sent = _Experiment(self._inner), 1
+        experiment, n_before = _Experiment(self._inner), error.attempts
         try:
             if n_changes == self._n_changes:
                 await self._adapt(request, error, experiment)
-            n_sent = 2
-            reply = await self._inner.complete(request)
+            reply = await experiment.repeat(request)
         except BackendError as failure:
             if isinstance(failure, BackendUnusable):
                 self._unusable = failure
-            failure.attempts = n_sent + experiment.n_calls
+            failure.attempts = n_before + experiment.n_calls + experiment.n_repeats
             failure.troubles = (*failure.troubles, *experiment.troubles)
             raise
         self._has_answered = True
@@ -188,6 +187,7 @@ class _Experiment:
 
     inner: Backend
     n_calls: int = 0
+    n_repeats: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -199,13 +199,18 @@ class _Experiment:
         self.completion_tokens += reply.completion_tokens or 0
         return reply
 
+    async def repeat(self, request: Request) -> Reply:
+        """Send the request itself again."""
+        self.n_repeats += 1
+        return await self.inner.complete(request)
+
     def charge(self, reply: Reply, error: BackendError) -> Reply:
         """Put on `reply` what it took to get it, after `error`."""
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         return reply._replace(
             prompt_tokens=None if prompt is None else prompt + self.prompt_tokens,
             completion_tokens=None if completion is None else completion + self.completion_tokens,
-            attempts=reply.attempts + 1 + self.n_calls,
+            attempts=reply.attempts + error.attempts + self.n_calls,
             troubles=(error.kind, *self.troubles, *reply.troubles),
         )
 

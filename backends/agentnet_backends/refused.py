@@ -89,6 +89,8 @@ class Refused:
         parts = self._parts(bare)
         refused = await self._put_back(bare, parts)
         ways = _without(bare, [part for part in parts if part.name in refused])
+        if refused and not await self._is_taken(ways):
+            return None
         ways, adapted = await self._adapted(ways, refused)
         stops = [name for name in refused if name not in adapted]
         if stops:
@@ -106,17 +108,24 @@ class Refused:
             BackendUnusable: It is taken, but without a bound on replies.
         """
         ways = self.client.ways
-        if await self._is_taken(_without(ways, self._parts(ways))):
+        if await self._is_bare_taken(ways):
             return ways, ()
-        if self.client.has_answered or ways.max_tokens_field in ways.omit:
-            return None
         name, other_name = ways.max_tokens_field, _OTHER_BOUND[ways.max_tokens_field]
+        if self.client.has_answered or name in ways.omit:
+            return None
         other = replace(ways, max_tokens_field=other_name)
-        if await self._is_taken(_without(other, self._parts(other))):
-            return other, (f"`{other_name}` bounds replies instead of `{name}`",)
-        if await self._is_taken(_without(ways.without(name), self._parts(ways))):
-            raise await self._stop(ways, [name])
+        for changed in (other, ways.without(name)):
+            if await self._is_bare_taken(changed):
+                # A server that failed, and not over this, may have come to itself meanwhile.
+                if await self._is_bare_taken(ways):
+                    return ways, ()
+                if changed is not other:
+                    raise await self._stop(ways, [name])
+                return other, (f"`{other_name}` bounds replies instead of `{name}`",)
         return None
+
+    async def _is_bare_taken(self, ways: Ways) -> bool:
+        return await self._is_taken(_without(ways, self._parts(ways)))
 
     def _parts(self, ways: Ways) -> list[_Part]:
         """List what the request could do without, what matters most first."""
