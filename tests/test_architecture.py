@@ -18,9 +18,10 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "streams": set(),
-    "network": {"errors", "streams"},
+    "delimited": {"errors"},
+    "network": {"errors", "streams", "delimited"},
     "profiles": {"errors", "streams"},
-    "news": {"errors", "streams"},
+    "news": {"errors", "streams", "delimited"},
     "prompts": {"errors", "profiles", "news"},
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
@@ -51,7 +52,17 @@ ALLOWED: dict[str, set[str]] = {
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
-        *("sampler", "testing", "bench", "prompts", "interviews", "embedder", "analysis", "report"),
+        *(
+            "sampler",
+            "testing",
+            "bench",
+            "prompts",
+            "interviews",
+            "embedder",
+            "analysis",
+            "report",
+            "network",
+        ),
     },
 }
 HEAVY = {
