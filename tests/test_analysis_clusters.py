@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
+from agentnet.analysis import fits
 from agentnet.analysis.cells import N_PROFILES, Cells
+from agentnet.analysis.fits import fit_run
 from agentnet.analysis.inference import _freedom, clustered, student_quantile
+from agentnet.analysis.laws import LAWS, LawName, fit_law
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
+from agentnet.analysis.mean_field import MeanFieldLaw, fit_mean_field
+from agentnet.analysis.reading import read_tables
+from agentnet.backend import make_backend
+from agentnet.errors import InternalError
+from agentnet.events import Run
+from agentnet.experiment import CascadeExperiment
 
 HALVES = np.arange(N_PROFILES) // 16
 
@@ -177,7 +187,52 @@ def test_intervals_of_severity_cover_the_truth_where_severe_clusters_are_few() -
 
 
 def test_quantiles_are_student_s_and_the_normal_one() -> None:
-    levels: ArrayLike = [0.5, 0.9, 0.99]
-    for level in levels:
+    for level in (0.5, 0.9, 0.99):
         assert student_quantile(math.inf, level) == pytest.approx(stats.norm.ppf((1 + level) / 2))
         assert student_quantile(2.5, level) == pytest.approx(stats.t.ppf((1 + level) / 2, 2.5))
+
+
+def test_every_parameter_without_interval_says_why(play: Callable[..., Run]) -> None:
+    law = {"law": "table", "table": {f"{p:05b}": float(p > 15) for p in range(N_PROFILES)}}
+    design = CascadeExperiment(n_agents=64, degree=4, steps=6, repeats=2, items_per_severity=2)
+    found = fit_run(read_tables(play(design, backend=make_backend("mock", law))), n_runs=4, n_bootstrap=0)
+    assert [each.law for each in found.laws] == list(LAWS)
+    assert not found.refused
+    for law_fit in found.laws:
+        for each in law_fit.parameters:
+            assert (each.interval is None) == bool(each.why_no_interval), (law_fit.title, each)
+    assert "separated" in found.law("group_logistic").parameter("group_2").why_no_interval
+    assert "do not tell" in found.law("full_logistic").parameter("severity").why_no_interval
+    assert "asked for" in found.law("one_rate").parameter("tau").why_no_interval
+    spelled = found.as_json()["laws"]
+    assert isinstance(spelled, list)
+    assert "separated" in spelled[0]["parameters"][0]["why_no_interval"]
+
+
+def test_curves_that_are_all_the_same_have_no_interval() -> None:
+    curve = MeanFieldLaw((0.4,), (1.0,), (1 / 50,), (4.0,)).engaged_fraction(np.arange(9))
+    fit = fit_mean_field(np.tile(curve, (6, 1)), degree=4)
+    assert fit.tau_interval is None
+    assert "the curves of all 6 realizations or clusters are the same" in fit.warnings[-1]
+    assert fit.tau == pytest.approx((0.4,))
+
+
+@pytest.mark.parametrize("law", ["full_logistic", "one_rate"])
+def test_a_law_that_fails_takes_no_other_with_it(
+    law: str, play: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = read_tables(play(CascadeExperiment(n_agents=64, degree=4, steps=6, repeats=4)))
+    whole = fit_run(tables, n_runs=4, n_bootstrap=0)
+
+    def failing(name: LawName, *rest: object) -> object:
+        if name == law:
+            raise InternalError("Newton's method took 300 steps in vain")
+        return fit_law(name, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fits, "fit_law", failing)
+    found = fit_run(tables, n_runs=4, n_bootstrap=0)
+    assert [(each.law, each.reason) for each in found.refused] == [
+        (law, "Newton's method took 300 steps in vain")
+    ]
+    assert {each.law for each in found.laws} == {each.law for each in whole.laws} - {law}
+    assert {each.law for each in found.scores} == {each.law for each in found.laws}

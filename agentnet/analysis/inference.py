@@ -78,6 +78,7 @@ def clustered(fit: LogisticFit, cells: Cells, by: str = "realization") -> Logist
         standard_errors=np.sqrt(np.diag(covariance)),
         covariance=covariance,
         freedom=freedom,
+        no_interval=reasons,
         errors=f"clustered by {by} (CR1, {told.n_clusters} clusters)",
         warnings=(*fit.warnings, *told.warnings(by), *_without_intervals(reasons, len(told.places), by)),
     )

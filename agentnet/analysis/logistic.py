@@ -16,6 +16,7 @@ cluster-robust standard errors, and tests.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -93,6 +94,7 @@ class LogisticFit:
         warnings: What to know before using the weights.
         freedom: Degrees of freedom of each weight's interval, same shape as the weights: infinite with plain
             errors, NaN where a weight has none.
+        no_interval: Why finite weights have no interval, by name.
         data: What was fitted, for `agentnet.analysis.inference`.
     """
 
@@ -110,6 +112,7 @@ class LogisticFit:
     separated: tuple[str, ...]
     warnings: tuple[str, ...]
     freedom: Array = field(repr=False)
+    no_interval: Mapping[str, str]
     data: FittedCells = field(repr=False)
 
     @property
@@ -253,6 +256,7 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
         separated=tuple(names[i] for i in np.flatnonzero(np.isinf(weights))),
         warnings=_warnings(names, data, weights),
         freedom=np.where(np.isnan(np.diag(covariance)), np.nan, np.inf),
+        no_interval={},
         data=data,
     )
 

@@ -62,6 +62,7 @@ class Parameter:
         interval: Confidence interval, by the method named; None where there is none.
         method: How the interval was made; empty where there is none.
         freedom: Degrees of freedom of a clustered interval; None for others.
+        why_no_interval: Why there is none; empty where there is one.
         interval_by_news: The same with whole news items as what is independent; None with a single one.
         standard_error: Plain, of logistic weights only; None where there is none.
         error_by_realization: Clustered by realization.
@@ -78,6 +79,7 @@ class Parameter:
     interval: Interval | None = None
     method: str = ""
     freedom: float | None = None
+    why_no_interval: str = ""
     interval_by_news: Interval | None = None
     standard_error: float | None = None
     error_by_realization: float | None = None
@@ -110,6 +112,7 @@ def decision_parameters(
             interval=_wald(best, i, level),
             method=method if not np.isnan(best.freedom[i]) else "",
             freedom=_finite(best.freedom[i]),
+            why_no_interval=best.no_interval.get(name, "") or _why_no_error(fit, i),
             interval_by_news=None if by_news is None else _wald(by_news, i, level),
             standard_error=_finite(fit.standard_errors[i]),
             error_by_realization=None
@@ -161,6 +164,15 @@ def _wald(fit: LogisticFit, index: int, level: float) -> Interval | None:
         return None
     width = error * student_quantile(freedom, level)
     return weight - width, weight + width
+
+
+def _why_no_error(fit: LogisticFit, index: int) -> str:
+    weight = float(fit.weights[index])
+    if math.isfinite(weight):
+        return ""
+    if math.isinf(weight):
+        return "separated: no finite estimate is the likeliest"
+    return "the decisions do not tell it"
 
 
 def _error(fit: LogisticFit | None, index: int) -> float | None:
@@ -237,11 +249,22 @@ def curve_parameters(
             estimate=estimate,
             interval=interval,
             method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
+            why_no_interval="" if interval else _why_no_draws(fit, resamples),
             interval_by_news=None if by_news is None else _values(by_news)[name][1],
             bounds=None if if_yes is None else _curve_bounds(estimate, if_yes[name][0]),
         )
         for name, (estimate, interval) in values.items()
     )
+
+
+def _why_no_draws(fit: MeanFieldFit | CavityFit, resamples: Resamples) -> str:
+    if not resamples.n_bootstrap:
+        return "no resamples were asked for"
+    if fit.n_realizations == 1:
+        return "there is a single realization"
+    if not len(fit.draws):
+        return "the curves of all realizations are the same"
+    return "no resample could be fitted"
 
 
 def _values(fit: MeanFieldFit | CavityFit) -> dict[str, tuple[float, Interval | None]]:
