@@ -23,6 +23,7 @@ from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
 from agentnet.events.read import Run, digest
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS, statements
 from agentnet.events.writer import storable
+from agentnet.formulas import guarded_column
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -79,11 +80,13 @@ def export_csv(run: Run, folder: Path) -> None:
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
     where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a
-    missing value is empty without quotes. Texts are written exactly as they are. Two consequences:
+    missing value is empty without quotes. Texts are written as they are, with one exception, so that no
+    spreadsheet program executes what a model replied:
 
+    * A text that begins with ``=``, ``+``, ``-`` or ``@`` (also behind blanks), a tab or a line break, and is
+      no number, gets an apostrophe in front. `agentnet.formulas.unguarded` takes it away again; Parquet files
+      and the log itself hold the texts without it.
     * Profiles look like numbers, so tell pandas that they are none: ``dtype={"profile": str}``.
-    * A model's reply may begin like a formula, with one of ``= + - @``: in a spreadsheet program import such
-      columns as text, instead of opening the file by a double click.
 
     Args:
         run: The run.
@@ -226,11 +229,12 @@ def _grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    import pyarrow as pa
     import pyarrow.csv as pc
 
     with path.open("xb") as file, pc.CSVWriter(file, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(pa.record_batch(list(map(guarded_column, batch.columns)), schema=schema))
 
 
 def _edge_schema() -> pa.Schema:
