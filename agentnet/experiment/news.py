@@ -30,7 +30,8 @@ class NewsExperiment(Experiment):
         news_kind: Format of that file (``acled``, ``ucdp``, ``table``), if its head does not tell.
         news_severity: A file of labels (``id``, ``severity``) that take the place of the items' severities,
             such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
-        items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
+        items_per_severity: News items drawn of each severity, >= 1 (twice as many of a file that has none, or
+            all of it if they are fewer); 0 takes every item of the file.
         prompts: A folder of templates that replace the package's, or None.
         constrain: Whether backends that can are told to allow only well-formed answers.
         rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
