@@ -62,8 +62,8 @@ def clustered(fit: LogisticFit, cells: Cells, by: str = "realization") -> Logist
     if yes is None or no is None:
         raise DesignError("these cells have no counts by cluster; count them with `cluster`")
     _check_same(fit.data, cells)
-    if (n_asked := int((yes + no).any(axis=(1, 2)).sum())) < 2:
-        raise DesignError(f"cluster-robust errors need at least 2 clusters with exposures; got {n_asked}")
+    if (n_clusters := cells.n_clusters) < 2:
+        raise DesignError(f"cluster-robust errors need at least 2 clusters with exposures; got {n_clusters}")
     told = _Told.of(fit, yes, no)
     covariance = fit.data.covariance(told.sandwich(), len(fit.names))
     undefined = told.undefined(np.diag(covariance))

@@ -134,6 +134,11 @@ def _warnings(
     fit: LogisticFit, tables: RunTables, by_realization: LogisticFit | None, by_news: LogisticFit | None
 ) -> Iterator[str]:
     """Warn of both ways to cluster; of one, if each news item was played once, for then they are the same."""
+    if by_realization is None:
+        yield (
+            "with decisions of a single realization nothing says how realizations differ: the intervals take "
+            "single decisions as independent"
+        )
     played_once = np.unique(tables.news).size == tables.n_realizations
     for found in (by_realization, None if played_once else by_news):
         if found is not None:
@@ -142,8 +147,8 @@ def _warnings(
 
 def _clustered(fit: LogisticFit, tables: RunTables, by: Clusters) -> LogisticFit | None:
     """Compute clustered errors; None where there are fewer than two clusters at all."""
-    n_clusters = np.unique(tables.clusters(by)[tables.exposures.row]).size
-    return clustered(fit, tables.cells(by), by) if n_clusters > 1 else None
+    cells = tables.cells(by)
+    return clustered(fit, cells, by) if cells.n_clusters > 1 else None
 
 
 def _firth(

@@ -59,9 +59,9 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
     rows = _first_profiles(fits, law)
     estimate = fit.transmission_probability[rows]
     separated = (estimate == 0.0) | (estimate == 1.0)
-    best, n_clusters = fit, _n_clusters(fits)
-    if n_clusters > 1:
-        best = clustered(fit, fits.tables.cells("realization"), "realization")
+    best, cells = fit, fits.tables.cells("realization")
+    if (n_clusters := cells.n_clusters) > 1:
+        best = clustered(fit, cells, "realization")
     low, high = _interval(best, estimate, fits.level)
     firth = firth_low = firth_high = np.full(estimate.shape, np.nan)
     if separated.any():
@@ -77,11 +77,6 @@ def _first_profiles(fits: Fits, law: LawFit) -> NDArray[np.int64]:
     if law.law == "full_logistic":
         return np.arange(fits.grouping.group.size)
     return np.unique(fits.grouping.group, return_index=True)[1].astype(np.int64)
-
-
-def _n_clusters(fits: Fits) -> int:
-    tables = fits.tables
-    return int(np.unique(tables.clusters("realization")[tables.exposures.row]).size)
 
 
 def _interval(fit: LogisticFit, estimate: Array, level: float) -> tuple[Array, Array]:
