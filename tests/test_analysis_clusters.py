@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -236,3 +237,21 @@ def test_a_law_that_fails_takes_no_other_with_it(
     ]
     assert {each.law for each in found.laws} == {each.law for each in whole.laws} - {law}
     assert {each.law for each in found.scores} == {each.law for each in found.laws}
+
+
+def test_realizations_whose_answers_are_all_missing_are_no_clusters(play: Callable[..., Run]) -> None:
+    tables = read_tables(play(CascadeExperiment(n_agents=64, degree=4, steps=6, repeats=1)))
+    counts = tables.exposures
+    lost = counts.row > 0
+    asked = counts.n_yes + counts.n_no + counts.n_missing
+    one = replace(
+        counts,
+        n_yes=np.where(lost, 0, counts.n_yes),
+        n_no=np.where(lost, 0, counts.n_no),
+        n_missing=np.where(lost, asked, counts.n_missing),
+    )
+    found = fit_run(replace(tables, exposures=one), groups=HALVES, n_runs=4, n_bootstrap=0)
+    group = found.law("group_logistic")
+    assert {each.error_by_realization for each in group.parameters} == {None}
+    assert {each.error_by_news for each in group.parameters} == {None}
+    assert any("of a single realization" in warning for warning in group.warnings)
