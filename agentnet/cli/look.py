@@ -229,7 +229,13 @@ _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
 def export(
     name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
 ) -> None:
-    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml)."""
+    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
+
+    In CSV files a text that a spreadsheet would execute (it begins with = + - @, also behind blanks, a tab or
+    a line break, and is no number) gets an apostrophe in front: "'=1+1". Parquet files and the log hold it as
+    it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
+    its node in gexf and graphml.
+    """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     folder = out or run.folder / kind
     _EXPORTS[kind](run, folder)

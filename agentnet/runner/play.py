@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
@@ -284,7 +288,8 @@ class Runner:
         if before is None:
             log.add("networks", [_network_row(network)])
             self._begin(planned, log, network.digest)
-            log.add("agents", [(number, agent, text, None, None) for agent, text in enumerate(bits)])
+            rows = zip(bits, _attribute_rows(network), strict=True)
+            log.add("agents", [(number, agent, text, None, said) for agent, (text, said) in enumerate(rows)])
         else:
             self._check_profiles(number, bits)
         rules = CascadeRules(
@@ -356,6 +361,26 @@ def spent_before(run: Run) -> Spent:
 def _network_row(network: Network) -> tuple[object, ...]:
     labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
     return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
+
+
+def _attribute_rows(network: Network) -> Iterator[str | None]:
+    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
+    if not network.node_attributes:
+        yield from repeat(None, network.n_agents)
+    names = list(network.node_attributes)
+    for values in zip(*network.node_attributes.values(), strict=True):
+        known = dict(zip(names, map(_attribute, values), strict=True))
+        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
+
+
+def _attribute(value: object) -> str | int | float | None:
+    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else value
+    return str(value)
 
 
 def freeze(folder: Path, *, parquet: bool) -> None:
