@@ -57,6 +57,7 @@ def spoilt(run: Run, tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(run.folder, folder)
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
+            connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
             for statement in statements:
                 connection.execute(statement)
             connection.commit()
@@ -358,6 +359,7 @@ def test_ratios_and_cascades_are_not_taken_for_each_other(
     assert read_decisions(run, "ratio").step.size == 0
     going = shutil.copytree(ratio_run.folder, tmp_path / "going")
     with closing(sqlite3.connect(going / "events.sqlite")) as connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 0")
         connection.commit()
     found = read_ratios(going)

@@ -202,6 +202,12 @@ WHERE e.kind IN ('evaluation', 'interview')
 
 VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}
 
+VIEW_ORDER = {
+    "decisions": "ORDER BY realization, kind, step, agent, source, repeat",
+    "answers": "ORDER BY realization, kind, step, model, asker, question",
+}
+"""The order of each view's key; tables come in it by themselves."""
+
 
 def statements() -> list[str]:
     """List the statements that make an empty event log."""

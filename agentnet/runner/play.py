@@ -15,8 +15,8 @@ from pathlib import Path
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
-from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
-from agentnet.events.export import export_parquet
+from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.export import write_parquet
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
@@ -135,9 +135,8 @@ class Runner:
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
-        log.set_meta(status="finished", finished_at=time.time())
         log.add_incident("finished")
-        await log.flush()
+        await log.seal(status="finished", finished_at=time.time())
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
@@ -343,10 +342,9 @@ def freeze(folder: Path, *, parquet: bool) -> None:
     """Turn a finished run into one log file, and write its tables as Parquet beside it."""
     close_for_good(folder / LOG_NAME)
     if parquet:
-        export_parquet(Run(folder), folder / "parquet")
+        write_parquet(Run(folder), folder / "parquet")
 
 
 def is_frozen(folder: Path, *, parquet: bool) -> bool:
     """Say whether `freeze` has done its work, or was cut off."""
-    is_one_file = not (folder / f"{LOG_NAME}-wal").exists()
-    return is_one_file and (not parquet or (folder / "parquet").is_dir())
+    return is_closed_for_good(folder / LOG_NAME) and (not parquet or (folder / "parquet").is_dir())
