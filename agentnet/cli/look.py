@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,13 @@ def _line(folder: Path) -> dict[str, object]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    meta = run.meta
+    try:
+        return _counted(run, run.meta)
+    except KeyError as error:
+        raise RunFolderError(f"{run.path} is damaged: table meta lacks {error}") from error
+
+
+def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
     (counts,) = run.rows(
         "SELECT COUNT(*), COUNT(missing), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), "
         "SUM(cached) FROM events"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ SEALS = ("digest", "checksums")
 
 _ROWS_AT_ONCE = 1_000
 
-# What is written once the checksums are known: how the run ended, and what it spent in its last moments.
+_END = ("status", "finished_at", "digest")
+
+# What is written with the checksums, or after them: a cache that complains last.
 _COVERED = {
     "meta": "WHERE key NOT IN ('status', 'finished_at', 'digest', 'checksums')",
     "incidents": "WHERE incident <= :last_incident",
@@ -36,12 +38,21 @@ _as_json = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
 Rows = Sequence[Sequence[Any]]
 
 
-def seals(run: Run) -> dict[str, Any]:
-    """Compute what a log keeps of itself, as rows of table ``meta``: ten seconds for a million decisions."""
+def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute what a log keeps of itself, as rows of table ``meta``: ten seconds for a million decisions.
+
+    Args:
+        run: The run.
+        end: The last rows of table ``meta``: that it is finished.
+
+    Returns:
+        All rows to be set.
+    """
     with run.snapshot() as connection:
         (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
         tables = {table: _checksum(connection, table, last) for table in TABLES}
-        return {"digest": digest(connection), "checksums": {"last_incident": last, "tables": tables}}
+        end = {**end, "digest": digest(connection)}
+    return {**end, "checksums": {"end": end, "last_incident": last, "tables": tables}}
 
 
 def check_unchanged(run: Run) -> None:
@@ -68,12 +79,15 @@ def check_unchanged(run: Run) -> None:
 
 def changed_tables(run: Run) -> list[str] | None:
     """List the tables that are not what they were when the run was finished; None if nobody knows."""
-    kept = run.meta.get("checksums")
-    if kept is None:
+    meta = run.meta
+    if not meta.keys() & set(SEALS):
         return None
     try:
-        last, then = kept["last_incident"], dict(kept["tables"])
+        kept = meta["checksums"]
+        end, last, then = dict(kept["end"]), int(kept["last_incident"]), dict(kept["tables"])
     except (TypeError, KeyError, ValueError):
+        return ["meta"]
+    if end != {key: meta.get(key) for key in _END}:
         return ["meta"]
     with run.snapshot() as connection:
         return [

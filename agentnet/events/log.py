@@ -19,7 +19,7 @@ from typing import NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
-from agentnet.events.checksums import SEALS, check_unchanged, seals
+from agentnet.events.checksums import SEALS, check_unchanged, sealed
 from agentnet.events.read import LOG_NAME, Run, check_schema, reading
 from agentnet.events.schema import SCHEMA_VERSION, columns, migrations, statements
 from agentnet.events.writer import (
@@ -302,14 +302,15 @@ class EventLog:
         self._hand_over(waiter)
         await waiter
 
-    async def seal(self, **values: object) -> None:
-        """Set rows of table ``meta``, among them what a finished log keeps of itself; nothing may follow.
+    async def finish(self) -> None:
+        """Note that the run is finished, with what a finished log keeps of itself; nothing may follow.
 
         Raises:
             StorageError: It could not be written.
         """
         await self.flush()
-        self.set_meta(**values, **await asyncio.to_thread(seals, Run(self.path.parent)))
+        end = {"status": "finished", "finished_at": time.time()}
+        self.set_meta(**await asyncio.to_thread(sealed, Run(self.path.parent), end))
         await self.flush()
 
     @property

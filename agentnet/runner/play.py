@@ -83,6 +83,7 @@ class Runner:
                             await self._play_in(log)
                     finally:
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                    await log.finish()
         finally:
             await self._backend.aclose()
             if self._prepared.company is not None:
@@ -136,7 +137,6 @@ class Runner:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
         log.add_incident("finished")
-        await log.seal(status="finished", finished_at=time.time())
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
