@@ -176,6 +176,28 @@ def test_parquet_and_sqlite_hold_the_same(
     assert same(read_decisions(folder), decisions)
 
 
+def test_a_flipped_byte_of_parquet_is_told_or_changes_nothing(
+    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
+    folder, n_told = spoilt(), 0
+    export_parquet(Run(folder), folder / "parquet")
+    tables = read_tables(folder)
+    path = folder / "parquet" / "events.parquet"
+    content = path.read_bytes()
+    for place in range(4, len(content), len(content) // 40):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        try:
+            found = read_tables(folder)
+        except RunFolderError as error:
+            n_told += "agentnet export" in str(error)
+        else:
+            assert same(found.exposures, tables.exposures)
+    assert n_told > 2
+
+
 def rewritten(path: Path) -> None:
     import pyarrow.parquet as pq
 
