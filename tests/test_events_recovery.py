@@ -456,6 +456,20 @@ def test_a_run_with_damaged_facts_hides_no_other_from_the_list(run_of, command, 
     assert (shown.code, "is damaged: table meta lacks" in shown.err) == (2, True)
 
 
+def test_a_run_whose_making_was_cut_off_is_unstarted_and_can_be_begun_again(command, small, tmp_path):
+    folder = tmp_path / "runs" / "run"
+    folder.mkdir(parents=True)
+    (folder / LOG_NAME).touch()
+    (row,) = json.loads(command("ls", "--json", "-S", f"runs={folder.parent}").out)
+    assert row["status"] == "unstarted: nothing was recorded"
+    for arguments in (("show", folder), ("run", "--resume", folder)):
+        outcome = command(*arguments)
+        assert outcome.code == 2
+        assert "stopped before anything was recorded" in outcome.err
+    assert command("run", small, "--out", folder, "--quiet", "-S", "repeats=1").code == 0
+    assert status(command, folder) == "finished"
+
+
 def test_a_run_that_somebody_plays_is_running_whatever_befell_it(run_of, command):
     folder = run_of(UNFINISHED, BEFELL.format("stopped", '{"reason": "a"}'))
     assert not is_played(folder)

@@ -18,6 +18,7 @@ from agentnet.errors import AgentnetError, RunFolderError
 from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.export import export_csv, export_graphs, export_parquet
+from agentnet.events.read import EmptyLog
 from agentnet.interviews import UPDATES
 
 _MOST_NAMES = 10
@@ -42,6 +43,8 @@ def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) ->
 def _line(folder: Path) -> dict[str, object]:
     try:
         facts = _facts(Run(folder))
+    except EmptyLog:
+        facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
         facts = {"run": folder.name, "status": f"unreadable: {error}"}
     names = (

@@ -66,6 +66,10 @@ _DIGESTED = (
 )
 
 
+class EmptyLog(RunFolderError):
+    """A log in which nothing stands: what is left of a run whose making was cut off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder whose event log is read.
@@ -261,7 +265,7 @@ def check_schema(path: Path) -> None:
         raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
     with reading(path) as connection:
         if connection.execute(_FIRST_LOOK).fetchone() == (0,):
-            raise RunFolderError(
+            raise EmptyLog(
                 f"{path} is empty: whoever made this run was stopped before anything was recorded, or it is "
                 f"no event log of agentnet; delete the folder, or begin the run again by --out {path.parent}"
             )

@@ -28,7 +28,7 @@ ANSWER_KINDS = ("evaluation", "interview")
 
 TABLES: dict[str, str] = {
     "meta": """
-        key TEXT PRIMARY KEY,              -- see docs: versions, settings, prompts, experiment, seed, status
+        key TEXT PRIMARY KEY,              -- versions, settings, experiment, status; once finished, digest
         value TEXT NOT NULL                -- JSON
     """,
     "news": """

@@ -186,7 +186,9 @@ class Killing:
 
     def _problems(self, shown: str, *, began: bool) -> Iterator[str]:
         """Go on with the run; yield whatever is not as after a run in whole."""
-        allowed = ("crashed", "unstarted", "finished") if began else ("nothing", "unreadable: ")
+        allowed = (
+            ("crashed", "unstarted", "finished") if began else ("nothing", "unstarted: nothing was recorded")
+        )
         if not shown.startswith(allowed) or "damaged" in shown:
             yield f"shown as {shown}"
         code, said = run_command(*(("run", "--resume", "run", "--quiet") if began else NEW))
