@@ -240,10 +240,10 @@ def _say_how_to_resume(folder: Path) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    run = Run(prepared.folder)
+    meta = Run(prepared.folder).meta
     result = {
         "run": str(prepared.folder),
-        "status": run.meta["status"],
+        "status": meta["status"],
         "realizations": tally.realizations,
         **_counts(prepared, tally),
         "calls": tally.n_calls,
@@ -251,7 +251,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "completion_tokens": tally.completion_tokens,
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
-        "digest": run.digest(),
+        "digest": meta["digest"],
     }
     if as_json:
         print_json(result)

@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
+from agentnet.events.checksums import check_unchanged
 from agentnet.events.read import Run, digest, free_name
-from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS, statements
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
+from agentnet.events.swap import swap, temporary, tidy
 from agentnet.events.writer import storable
 from agentnet.formulas import guarded_column
 
@@ -33,10 +35,6 @@ Edges = NDArray[np.int32]
 GraphFormat = Literal["gexf", "graphml"]
 
 _EXPORTED = (*TABLES, *VIEWS)
-_ORDER = {
-    "decisions": "ORDER BY realization, kind, step, agent, source, repeat",
-    "answers": "ORDER BY realization, kind, step, model, asker, question",
-}
 _ARROW = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "binary"}
 
 _ROWS_AT_ONCE = 2_000
@@ -71,14 +69,22 @@ def export_parquet(run: Run, folder: Path) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
+    write_parquet(run, folder)
+
+
+def write_parquet(run: Run, folder: Path) -> None:
+    """Do what `export_parquet` does for a log that was finished only now."""
     import pyarrow.parquet as pq
 
     names = {f"{table}.parquet" for table in _EXPORTED}
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
-        metadata = {"agentnet_schema_version": str(SCHEMA_VERSION), "agentnet_digest": digest(connection)}
+        of_run = run.meta.get("digest") or digest(connection)
+        metadata = {"agentnet_schema_version": str(SCHEMA_VERSION), "agentnet_digest": of_run}
         for table in _EXPORTED:
             schema = _schema(table).with_metadata(metadata)
-            with pq.ParquetWriter(made / f"{table}.parquet", schema, compression="zstd") as writer:
+            path = made / f"{table}.parquet"
+            with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
                 for group in _grouped(_batches(connection, table, schema)):
                     writer.write_table(group)
 
@@ -105,6 +111,7 @@ def export_csv(run: Run, folder: Path) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
     names = {f"{table}.csv" for table in (*_EXPORTED, "edges")}
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
         for table in _EXPORTED:
@@ -134,6 +141,7 @@ def export_graph(run: Run, realization: int, path: Path, graph_format: GraphForm
         RunFolderError: The log is damaged.
         StorageError: The file cannot be written.
     """
+    check_unchanged(run)
     write = _graph_writer(graph_format)
     with _new_file(path) as file, run.snapshot() as connection:
         write(_graph(connection, run.path, realization), file)
@@ -152,6 +160,7 @@ def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
     write = _graph_writer(graph_format)
     ours = re.compile(rf"realization-\d{{5,}}\.{graph_format}").fullmatch
     with run.snapshot() as connection:
@@ -207,7 +216,7 @@ def _batches(connection: sqlite3.Connection, table: str, schema: pa.Schema) -> I
     import pyarrow as pa
 
     names = ", ".join(f'"{name}"' for name in schema.names)
-    cursor = connection.execute(f"SELECT {names} FROM {table} {_ORDER.get(table, '')}")  # noqa: S608 - our own
+    cursor = connection.execute(f"SELECT {names} FROM {table} {VIEW_ORDER.get(table, '')}")  # noqa: S608 - our own
     # A blob is a whole network: those of a million agents are read one by one.
     n_rows = 1 if pa.binary() in schema.types else _ROWS_AT_ONCE
     while rows := cursor.fetchmany(n_rows):
@@ -366,11 +375,11 @@ def _new_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
     """
     # A link stays a link: what it points to is replaced.
     folder = folder.resolve()
-    made = _temporary(folder)
+    made = temporary(folder)
     with _storage_errors(folder):
-        _refuse_others(folder, ours)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(made, ignore_errors=True)
+        tidy(folder)
+        _refuse_others(folder, ours)
         made.mkdir()
         try:
             yield made
@@ -385,9 +394,10 @@ def _new_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write to, which then takes the place of `path`; after an error it vanishes."""
     path = path.resolve()
-    made = _temporary(path)
+    made = temporary(path)
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        tidy(path)
         try:
             with made.open("wb") as file:
                 yield file
@@ -408,11 +418,6 @@ def _storage_errors(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _temporary(place: Path) -> Path:
-    # The process keeps two exports to one place apart, and what a killed one left is used again in time.
-    return place.with_name(f".{place.name}.{os.getpid()}.partial")
-
-
 def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
     if not folder.exists():
         return
@@ -427,17 +432,8 @@ def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
 
 
 def _replace_folder(made: Path, folder: Path) -> None:
-    """Put `made` in the place of `folder`; no program can swap two folders at once everywhere."""
     old = made.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
+    swap(made, folder, old)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
-from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
-from agentnet.events.export import export_parquet
+from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.export import write_parquet
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
@@ -91,6 +91,7 @@ class Runner:
                             await self._play_in(log)
                     finally:
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                    await log.finish()
         finally:
             await self._backend.aclose()
             if self._prepared.company is not None:
@@ -155,9 +156,7 @@ class Runner:
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
-        log.set_meta(status="finished", finished_at=time.time())
         log.add_incident("finished")
-        await log.flush()
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
@@ -387,10 +386,9 @@ def freeze(folder: Path, *, parquet: bool) -> None:
     """Turn a finished run into one log file, and write its tables as Parquet beside it."""
     close_for_good(folder / LOG_NAME)
     if parquet:
-        export_parquet(Run(folder), folder / "parquet")
+        write_parquet(Run(folder), folder / "parquet")
 
 
 def is_frozen(folder: Path, *, parquet: bool) -> bool:
     """Say whether `freeze` has done its work, or was cut off."""
-    is_one_file = not (folder / f"{LOG_NAME}-wal").exists()
-    return is_one_file and (not parquet or (folder / "parquet").is_dir())
+    return is_closed_for_good(folder / LOG_NAME) and (not parquet or (folder / "parquet").is_dir())
