@@ -28,6 +28,34 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 hypothesis.settings.register_profile("agentnet", deadline=None)
 hypothesis.settings.load_profile("agentnet")
 
+_LOST = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Name the worker whose coverage is lost: the others' percentage would say that tests are missing."""
+    coverage = node.config.pluginmanager.getplugin("_cov")
+    if coverage is not None and "cov_worker_node_id" not in getattr(node, "workeroutput", {}):
+        node.config.stash.setdefault(_LOST, []).append(node.gateway.id)
+        coverage.options.cov_fail_under = None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let nothing pass of which it is unknown how much was tested."""
+    if _LOST in session.config.stash:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which workers' coverage is lost."""
+    for worker in config.stash.get(_LOST, []):
+        terminalreporter.write_line(
+            f"ERROR: worker {worker} ended without handing over its coverage, so how much the tests cover is "
+            "unknown; see above why it went down, and run them again",
+            red=True,
+        )
+
+
 SMALL = """
 from agentnet import CascadeExperiment
 
@@ -138,6 +166,7 @@ _EVENT = {
     "latency_s": 0.5,
     "at": 1.7e9,
     "context": None,
+    "mass": None,
 }
 
 
@@ -204,8 +233,8 @@ def sample_folder(
         for number, network, *end in (0, "net-a", "finished", 2, 2), (1, "net-b", "unstarted", None, 0):
             log.add("realizations", [(number, "{}", 0, number, network, 7, "running", None, None, 1.0, None)])
             log.add("ends", [(*end, 2.0, number)])
-        log.add("agents", [(0, agent, bits, None) for agent, bits in enumerate(profiles)])
-        log.add("agents", [(1, agent, "00000", None) for agent in range(3)])
+        log.add("agents", [(0, agent, bits, None, None) for agent, bits in enumerate(profiles)])
+        log.add("agents", [(1, agent, "00000", None, None) for agent in range(3)])
         for kind, step, agent, source, decision, text in decisions:
             place = {"kind": kind, "step": step, "agent": agent, "source": source}
             reply = log.reply_number(text, f"because {text}", "model-1", None)

@@ -51,6 +51,7 @@ def test_without_any_layer_the_defaults_hold(load):
         "realizations_at_once": 64,
         "max_asks": 3,
         "on_missing": "keep going",
+        "max_missing": 0.05,
     }
     assert settings.sampler.mode == "call"
     assert settings.log.model_dump() == {"group_rows": 1000, "group_s": 0.25, "parquet": True}

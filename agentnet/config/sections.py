@@ -137,6 +137,16 @@ class EngineSettings(Section):
         Field(description="what to do when a decision stays missing: 'keep going' or 'stop'"),
         OPERATIONAL,
     ] = "keep going"
+    max_missing: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="largest share of missing answers that a run may end with, 0 to 1; else exit code 5",
+        ),
+        OPERATIONAL,
+    ] = 0.05
 
 
 class SamplerSettings(Section):

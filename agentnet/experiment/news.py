@@ -41,7 +41,8 @@ class NewsExperiment(Experiment):
             such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
         news_date_format: How all dates of that file are written, such as ``%d/%m/%Y``.
         news_encoding: How its text is written, such as ``cp1252``.
-        items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
+        items_per_severity: News items drawn of each severity, >= 1 (twice as many of a file that has none, or
+            all of it if they are fewer); 0 takes every item of the file.
         prompts: A folder of templates that replace the package's, or None.
         constrain: Whether backends that can are told to allow only well-formed answers.
         rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
