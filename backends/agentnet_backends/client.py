@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from agentnet.backend import Reply, Request
 from agentnet_backends.answers import Fields
-from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply
+from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
 from agentnet_backends.failures import error_of_answer
 from agentnet_backends.http import Http
 
@@ -14,6 +14,9 @@ PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
 
 _FORMS_KEPT = 4096
+
+# Who stands between gave up waiting; the server behind may go on.
+_GATEWAY_GAVE_UP = frozenset({408, 504, 524})
 
 
 class ChatClient:
@@ -54,7 +57,10 @@ class ChatClient:
         endpoint, (status, headers, raw) = await self._http.chat(body_of(form, request, self._seed_mask))
         if 200 <= status < 300:
             return read_reply(raw, request, form[1], endpoint.peer)
-        raise error_of_answer(endpoint.peer, status, headers, raw)
+        error = error_of_answer(endpoint.peer, status, headers, raw)
+        error.prompt_tokens, error.completion_tokens = used_by(raw)
+        error.may_be_billed = status in _GATEWAY_GAVE_UP
+        raise error
 
     async def _learn(self, key: FormKey, request: Request) -> Form:
         plan = await self._plan((request.answers, request.logprobs))

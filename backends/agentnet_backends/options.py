@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, near_miss
+from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.failures import Peer
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -112,12 +113,14 @@ class Connection(PluginOptions):
         key_env: The environment variable that holds the key.
         timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
             log-probabilities can take 20 s.
+        max_reply_bytes: Bound on the body of an answer, as it comes and inflated; a longer one is no answer.
     """
 
     model: str
     base_url: BaseUrls
     key_env: KeyEnv
     timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
+    max_reply_bytes: Annotated[int, Field(ge=1024)] = MAX_REPLY_BYTES
 
     def peers(self, plugin: str, key: str | None) -> list[Peer]:
         """Name the servers, for messages."""
