@@ -91,7 +91,15 @@ class BackendSettings(FreeSection):
 
     about_free = "option of the backend"
     operational_keys = frozenset(
-        {"base_url", "endpoints", "connections", "timeout_s", "max_reply_bytes", "latency_s", "latency_spread"}
+        {
+            "base_url",
+            "endpoints",
+            "connections",
+            "timeout_s",
+            "max_reply_bytes",
+            "latency_s",
+            "latency_spread",
+        }
     )
 
     name: Annotated[str, Field(min_length=1, description="backend that answers (see: agentnet backends)")] = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +49,7 @@ def build_stack(
     cache_folder: Path,
     in_flight: int,
     spent: Spent | None = None,
+    pledge: Callable[[Spent], Awaitable[None]] | None = None,
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
 ) -> Stack:
@@ -61,6 +62,7 @@ def build_stack(
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
         spent: What earlier sittings of the run spent.
+        pledge: Writes down what a bounded run may have spent in all, before the calls are made.
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
 
@@ -79,6 +81,7 @@ def build_stack(
         max_tokens=settings.max_tokens,
         max_dollars=settings.max_cost,
         prompt_tokens=prompt_tokens,
+        pledge=pledge,
     )
     retry = Retry(
         budget,
