@@ -21,6 +21,7 @@ from agentnet.stack.retry import Retry
 from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
 
+_PROBE_AFTER_S: Final = 2.0
 _PLACES: Final = frozenset({"base_url", "endpoints"})
 
 
@@ -71,7 +72,8 @@ def build_stack(
             other.
         StorageError: The cache cannot be opened.
     """
-    pause, prompt_tokens = Pause(longest_s=settings.give_up_after_s), PromptTokens()
+    pause = Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S)
+    prompt_tokens = PromptTokens()
     limit = _limit(backend, settings, in_flight, pause, tell)
     budget = Budget(
         _throttled(limit, settings, pause, prompt_tokens),

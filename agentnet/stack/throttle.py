@@ -274,6 +274,9 @@ class _Turnstile:
 
     def _wait_s(self, n_tokens: int) -> float:
         pause_s = self._pause.left_s()
+        if pause_s > 0.0 and self._pause.probe_in_s() <= 0.0:
+            # The in-flight limit lets one through, and there may be nobody else who could be that one.
+            pause_s = 0.0
         return pause_s if self.bucket is None else max(pause_s, self.bucket.lacking_s(n_tokens))
 
     def _spend(self, n_tokens: int) -> None:
