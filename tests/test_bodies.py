@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import BackendError, TransientError
+from agentnet.errors import BackendError, BackendUnusable, TransientError
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.embed_openai import OpenAIEmbedder
 from agentnet_backends.openai import OpenAIBackend
@@ -192,6 +192,7 @@ def test_an_answer_reads_alike_in_every_encoding_that_is_asked_for(padding, wbit
         (completion(), "gzip", "garbled", "cannot be inflated"),
         (gzip.compress(completion())[:-12], "gzip", "truncated", "broke off before all was inflated"),
         (gzip.compress(completion())[:12], "x-gzip", "truncated", "broke off"),
+        (gzip.compress(b""), "gzip", "malformed_json", "no JSON"),
     ],
 )
 def test_a_body_that_cannot_be_inflated_says_why(body, encoding, kind, words):
@@ -351,6 +352,17 @@ def test_a_gateway_that_gave_up_waiting_may_have_had_the_work_done(status, may_b
     error = outcome_of(lambda: whole(b"{}", status=status))
     assert isinstance(error, TransientError)
     assert error.may_be_billed == may_be
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_hopeless"),
+    [("15", True), ("15, 15;w=60", True), ("16", False), ("soon", False), ("", False)],
+)
+def test_a_request_beyond_the_servers_limit_of_tokens_is_said_to_be(limit, is_hopeless):
+    pages = lambda: whole(b"{}", f"X-RateLimit-Limit-Tokens: {limit}", status="429 Slow")  # noqa: E731
+    error = outcome_of(pages)
+    assert isinstance(error, BackendUnusable if is_hopeless else TransientError)
+    assert not is_hopeless or "16 tokens" in str(error)
 
 
 def test_nobody_there_bills_nothing():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 
 from agentnet.backend import Reply, Request
+from agentnet.errors import BackendUnusable
 from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
-from agentnet_backends.failures import error_of_answer
+from agentnet_backends.failures import Peer, error_of_answer
 from agentnet_backends.http import Http
 
 PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
 
 _FORMS_KEPT = 4096
+
+_WHOLE = re.compile(r"\d{1,15}")
 
 # Who stands between gave up waiting; the server behind may go on.
 _GATEWAY_GAVE_UP = frozenset({408, 504, 524})
@@ -57,7 +61,9 @@ class ChatClient:
         endpoint, (status, headers, raw) = await self._http.chat(body_of(form, request, self._seed_mask))
         if 200 <= status < 300:
             return read_reply(raw, request, form[1], endpoint.peer)
-        error = error_of_answer(endpoint.peer, status, headers, raw)
+        error = _never_admitted(endpoint.peer, status, headers, request) or error_of_answer(
+            endpoint.peer, status, headers, raw
+        )
         error.prompt_tokens, error.completion_tokens = used_by(raw)
         error.may_be_billed = status in _GATEWAY_GAVE_UP
         raise error
@@ -68,3 +74,19 @@ class ChatClient:
             del self._forms[next(iter(self._forms))]
         form = self._forms[key] = form_of(request, plan, self._sampling, self._max_tokens_field)
         return form
+
+
+def _never_admitted(
+    peer: Peer, status: int, headers: Mapping[str, str], request: Request
+) -> BackendUnusable | None:
+    """See whether a request asks for more tokens than the server's limit lets through in a minute."""
+    found = _WHOLE.match(headers.get("x-ratelimit-limit-tokens", "")) if status == 429 else None
+    n_tokens = request.n * request.max_tokens
+    if found is None or n_tokens <= int(found[0]):
+        return None
+    return BackendUnusable(
+        f"{peer}: HTTP 429: a request may take {n_tokens:,} tokens ({request.n:,} samples of up to "
+        f"{request.max_tokens:,}), more than the server's limit of {int(found[0]):,} a minute: it never "
+        "takes it; lower max_tokens or sampler.n_at_most",
+        kind="too_large",
+    )
