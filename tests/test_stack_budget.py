@@ -364,6 +364,7 @@ WORST = PromptTokens().most(ASK)
         (TransientError("slow down", kind="rate_limit"), (1, 0, 0)),
         # Nobody was asked.
         (ServerUnreachable("refused", kind="refused"), (0, 0, 0)),
+        (RunStopped("it never fits"), (0, 0, 0)),
         # What nobody foresaw.
         (RuntimeError("oh"), (1, WORST, 10)),
     ],

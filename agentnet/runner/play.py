@@ -117,6 +117,7 @@ class Runner:
             complain=complain,
         )
         self._backend = stack.backend
+        log.also = None if stack.cache is None else stack.cache.flush
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)

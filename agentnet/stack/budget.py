@@ -59,7 +59,7 @@ class Budget(Wrapper):
     calls take, bounds on tokens and money let them in one by one.
 
     A call that fails takes what the server says; if it says nothing and may have done its work (a time-out, a
-    broken connection), its worst case. A call that reached nobody is none.
+    broken connection), its worst case. A call that was not made, or reached nobody, is none.
 
     Args:
         inner: The backend whose use is bounded.
@@ -134,7 +134,7 @@ class Budget(Wrapper):
     async def _ask(self, request: Request) -> Reply:
         try:
             reply = await self._inner.complete(request)
-        except ServerUnreachable:
+        except (ServerUnreachable, RunStopped):
             raise
         except BackendError as error:
             self._charge(
