@@ -375,17 +375,28 @@ def test_nobody_there_bills_nothing():
 
 
 PEAK = """
-import asyncio, sys
+import asyncio, gc, sys
+from pathlib import Path
 from agentnet.backend import Request
+from agentnet.config import StackSettings
+from agentnet.stack import build_stack
 from agentnet_backends.openai import OpenAIBackend
 
 async def main(url):
-    backend = OpenAIBackend.from_options({"model": "m", "base_url": url, "timeout_s": 2.0}, {})
+    backend = OpenAIBackend.from_options({"model": "m", "base_url": url, "timeout_s": 60.0}, {})
     request = Request((("user", "Do you share it?"),), max_tokens=16)
-    asked = [backend.complete(request) for _ in range(64)]
-    print(sum(isinstance(each, Exception) for each in await asyncio.gather(*asked, return_exceptions=True)))
-    await backend.aclose()
+    settings = StackSettings(cache=False, max_attempts=2, max_wait_s=0.01, min_in_flight=32)
+    stack = build_stack(backend, settings, scope="", cache_folder=Path(), in_flight=32)
+    n_failed = 0
+    for _ in range(2):
+        asked = [stack.backend.complete(request) for _ in range(32)]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        n_failed += sum(isinstance(each, Exception) for each in outcomes)
+    print(n_failed)
+    await stack.backend.aclose()
 
+# A run lets the collector look hardly ever.
+gc.disable()
 asyncio.run(main(sys.argv[1]))
 # Unlike that of getrusage, this peak is not the parent's.
 print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")))
@@ -393,7 +404,7 @@ print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.st
 
 
 async def peak_mib(pages):
-    """Ask a server 64 times at once, in a process of its own; return failures and the peak of memory."""
+    """Ask a server 32 times at once, twice, in a process of its own; return failures and the peak of memory."""
     async with serving(pages) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PEAK, url, stdout=subprocess.PIPE
@@ -415,12 +426,13 @@ HEAVY = [
     "a body without an end, in chunks",
     "gzip that inflates to a quarter of a gigabyte",
     "a million headers",
-    "a header without an end",
 ]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell the peak")
 def test_no_server_takes_much_more_memory_than_a_good_one():
+    """Half as many in flight as a run has: half of 300 MiB."""
+
     async def main():
         n_failed, good = await peak_mib(lambda: whole(completion()))
         assert n_failed == 0
@@ -430,4 +442,4 @@ def test_no_server_takes_much_more_memory_than_a_good_one():
         return {case: peak - good for case, (_, peak) in zip(cases, peaks, strict=True)}
 
     peaks = asyncio.run(main())
-    assert max(peaks.values()) <= 300, peaks
+    assert max(peaks.values()) <= 150, peaks

@@ -83,16 +83,19 @@ async def _inflate(raw: bytes, encoding: str, peer: Peer, most_bytes: int) -> by
         for piece in _inflated(raw):
             n_bytes += len(piece)
             if n_bytes > most_bytes:
-                raise _too_large(peer, most_bytes)
+                break
             pieces.append(piece)
             await asyncio.sleep(0)
     except zlib.error as error:
-        raise TransientError(f"{peer}: the answer cannot be inflated ({error})", kind="garbled") from None
+        failure = TransientError(f"{peer}: the answer cannot be inflated ({error})", kind="garbled")
     except EOFError:
-        raise TransientError(
-            f"{peer}: the answer broke off before all was inflated", kind="truncated"
-        ) from None
-    return b"".join(pieces)
+        failure = TransientError(f"{peer}: the answer broke off before all was inflated", kind="truncated")
+    else:
+        if n_bytes <= most_bytes:
+            return b"".join(pieces)
+        failure = _too_large(peer, most_bytes)
+    # Raised out here: the context of an error keeps what its frames hold.
+    raise failure
 
 
 def _inflated(raw: bytes) -> Iterator[bytes]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import BackendUnusable
+from agentnet.errors import BackendError, BackendUnusable
 from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
 from agentnet_backends.failures import Peer, error_of_answer
@@ -56,6 +57,14 @@ class ChatClient:
         Raises:
             BackendError: There is no answer; see `agentnet_backends.failures`.
         """
+        try:
+            return await self._ask(request)
+        except BackendError as error:
+            # A body may be long, and whoever keeps the error keeps what the frames hold that it came by.
+            traceback.clear_frames(error.__traceback__)
+            raise
+
+    async def _ask(self, request: Request) -> Reply:
         key = form_key(request)
         form = self._forms.get(key) or await self._learn(key, request)
         endpoint, (status, headers, raw) = await self._http.chat(body_of(form, request, self._seed_mask))
