@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sqlite3
 import subprocess
 import sys
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet.backend import Reply, Request
+from agentnet.config import StackSettings
 from agentnet.errors import BackendError, BackendUnusable, TransientError
+from agentnet.stack import build_stack
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.embed_openai import OpenAIEmbedder
 from agentnet_backends.openai import OpenAIBackend
@@ -365,6 +368,30 @@ def test_a_request_beyond_the_servers_limit_of_tokens_is_said_to_be(limit, is_ho
     assert not is_hopeless or "16 tokens" in str(error)
 
 
+@pytest.mark.parametrize(
+    "pages",
+    [
+        HOSTILE["a body one byte too long"],
+        lambda: whole(completion(usage={"prompt_tokens": 10**30, "completion_tokens": 1})),
+        lambda: whole(completion(model="m" * 5000)),
+    ],
+    ids=["too long", "too many tokens", "too long a name"],
+)
+def test_nothing_of_it_enters_the_cache(pages, tmp_path):
+    async def main():
+        async with serving(pages) as url:
+            backend = OpenAIBackend.from_options({"model": "m", "base_url": url}, {})
+            chosen = StackSettings(max_attempts=1)
+            stack = build_stack(backend, chosen, scope="", cache_folder=tmp_path, in_flight=4)
+            with pytest.raises(TransientError):
+                await stack.backend.complete(ASK)
+            await stack.backend.aclose()
+
+    asyncio.run(main())
+    with closing(sqlite3.connect(tmp_path / "cache.db")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM Cache").fetchone() == (0,)
+
+
 def test_nobody_there_bills_nothing():
     async def main():
         async with serving(list) as url:
@@ -404,7 +431,7 @@ print(next(int(line.split()[1]) for line in open("/proc/self/status") if line.st
 
 
 async def peak_mib(pages):
-    """Ask a server 32 times at once, twice, in a process of its own; return failures and the peak of memory."""
+    """Ask a server 32 times at once, twice, from a process of its own; return failures and its peak."""
     async with serving(pages) as url:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PEAK, url, stdout=subprocess.PIPE
