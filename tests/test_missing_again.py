@@ -265,6 +265,7 @@ def forget_what_was_noted(folder: Path) -> None:
     """Make a log as a sitting leaves it that is killed before it notes what it has spent."""
     with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
         connection.execute("DELETE FROM incidents WHERE kind = 'spent'")
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")  # or it were damage
         connection.commit()
 
 
