@@ -142,7 +142,8 @@ class Adapting(Wrapper):
             if isinstance(failure, BackendUnusable):
                 self._unusable = failure
             failure.attempts = n_before + experiment.n_calls + experiment.n_repeats
-            failure.troubles = (*failure.troubles, *experiment.troubles)
+            first = (error.kind,) if experiment.n_repeats else ()
+            failure.troubles = (*failure.troubles, *first, *experiment.troubles)
             raise
         self._has_answered = True
         return experiment.charge(reply, error)
