@@ -210,7 +210,7 @@ class Connection(PluginOptions):
                 or the query names is not set.
         """
         headers = self._resolved("headers", self.headers, environ)
-        # Who shows a key in a header of his own needs no other one, and must not send it elsewhere by default.
+        # Who shows a key in a header of his own needs no other one, and must not send that elsewhere.
         has_own = (
             not _KEY_HEADERS.isdisjoint(map(str.lower, headers)) and "key_env" not in self.model_fields_set
         )
