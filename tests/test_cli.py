@@ -254,6 +254,7 @@ def unfinish(folder: Path) -> None:
     """Take the end of a run back: its last realization, and that it finished."""
     with sqlite3.connect(folder / "events.sqlite") as connection:
         connection.execute("UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("DELETE FROM events WHERE realization = 3 AND step > 1")
         connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 3")
     connection.close()

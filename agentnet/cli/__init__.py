@@ -14,7 +14,7 @@ import click
 import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.fit import fit
-from agentnet.cli.look import backends, config, export, ls, query, show
+from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
@@ -41,6 +41,7 @@ for command in (
     check,
     ls,
     show,
+    verify,
     query,
     export,
     fit,

@@ -17,6 +17,7 @@ from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import progress, summary
+from agentnet.cli.readings import readings, readings_as_dict
 from agentnet.config import Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
@@ -34,6 +35,7 @@ _NAMED = {
     "seed": ("--seed", "seed"),
     "news": ("--news", "news.path"),
     "update": ("--update", "experiment.update"),
+    "simplify": ("--simplify", "experiment.network_options.simplify"),
     "max_cost": ("--max-cost", "stack.max_cost"),
     "max_calls": ("--max-calls", "stack.max_calls"),
 }
@@ -52,6 +54,12 @@ def named_options(function: Decorated) -> Decorated:
         ),
         click.option(
             "--update", help="Update rule of models that interview each other; see: agentnet backends."
+        ),
+        click.option(
+            "--simplify",
+            is_flag=True,
+            default=None,
+            help="Drop loops, repeats and direction of a network's file, and say how many.",
         ),
         click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
         click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
@@ -140,6 +148,8 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     name, model_name = who_answers(prepared, answering)
     create(prepared, source, backend=name, model_name=model_name)
     click.echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
+    for line in readings(prepared):
+        click.echo(line, err=True)
     return prepared, answering
 
 
@@ -230,10 +240,10 @@ def _say_how_to_resume(folder: Path) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    run = Run(prepared.folder)
+    meta = Run(prepared.folder).meta
     result = {
         "run": str(prepared.folder),
-        "status": run.meta["status"],
+        "status": meta["status"],
         "realizations": tally.realizations,
         **_counts(prepared, tally),
         "calls": tally.n_calls,
@@ -241,7 +251,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "completion_tokens": tally.completion_tokens,
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
-        "digest": run.digest(),
+        "digest": meta["digest"],
     }
     if as_json:
         print_json(result)
@@ -283,7 +293,9 @@ def check(
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
         name, model_name = who_answers(prepared, answering)
-        print_json({"backend": name, "model": model_name, **_costs(found, price)})
+        print_json(
+            {"backend": name, "model": model_name, **readings_as_dict(prepared), **_costs(found, price)}
+        )
     else:
         _print_check(prepared, answering, found, price)
 
@@ -300,7 +312,9 @@ def _print_check(
     first = prepared.experiments[0]
     name, model_name = who_answers(prepared, answering)
     click.echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
-    print_table(("knob", "value"), sorted(first.design().items()))
+    print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
+    for line in readings(prepared):
+        click.echo(line)
     for kind, messages in found.prompts.items():
         click.echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:

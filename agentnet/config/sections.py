@@ -289,6 +289,13 @@ class NewsSettings(Section):
         FilePath | None,
         Field(description="file of labels (id, severity) that take the place of the items' severities"),
     ] = None
+    date_format: Annotated[
+        str | None,
+        Field(description="how all its dates are written, such as %d/%m/%Y, if not as 2021-02-24"),
+    ] = None
+    encoding: Annotated[
+        str | None, Field(description="how its text is written, such as cp1252; default: UTF-8")
+    ] = None
 
 
 class ExperimentSettings(FreeSection):

@@ -143,7 +143,7 @@ def _change(
         meta = {**about, "status": "running", "asked_again": 1 + (json.loads(rounds[0]) if rounds else 0)}
         for statement, values in statements:
             connection.execute(statement, values)
-        connection.execute("DELETE FROM meta WHERE key IN ('finished_at', 'digest', 'pledged')")
+        connection.execute("DELETE FROM meta WHERE key IN ('finished_at', 'digest', 'checksums', 'pledged')")
         connection.executemany(
             "INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, json.dumps(meta[key])) for key in meta]
         )

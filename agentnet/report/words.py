@@ -358,7 +358,8 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
     )
     yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
     yield (
-        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization, the others a "
+        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization and Student's t "
+        "with the degrees of freedom of the realizations that inform each weight, the others a "
         f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were "
         f"compared with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed "
         f"{fits.seed})"

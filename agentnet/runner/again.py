@@ -10,6 +10,7 @@ from pathlib import Path
 from agentnet.cascade import starters
 from agentnet.errors import MissingAnswers, UserError
 from agentnet.events import Run
+from agentnet.events.checksums import check_unchanged
 from agentnet.events.rewind import AT_THE_END, Cut, forget_missing, fork
 from agentnet.runner.interviews import checkpoint_folder
 from agentnet.runner.play import spent_before
@@ -30,10 +31,11 @@ def ask_again(folder: Path) -> Path:
 
     Raises:
         UserError: Nothing is missing.
-        RunFolderError: Another process is playing the run.
+        RunFolderError: Another process is playing the run, or its log is damaged.
         StorageError: A log cannot be written.
     """
     run = Run(folder)
+    check_unchanged(run)
     if not reasons_of(run):
         raise UserError(f"no answer is missing in {folder}")
     cuts = dict(_cuts(run))

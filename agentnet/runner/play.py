@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
-from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
-from agentnet.events.export import export_parquet
+from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.export import write_parquet
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
@@ -87,6 +91,7 @@ class Runner:
                             await self._play_in(log)
                     finally:
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                    await log.finish()
         finally:
             await self._backend.aclose()
             if self._prepared.company is not None:
@@ -151,9 +156,7 @@ class Runner:
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
-        log.set_meta(status="finished", finished_at=time.time())
         log.add_incident("finished")
-        await log.flush()
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
@@ -284,7 +287,8 @@ class Runner:
         if before is None:
             log.add("networks", [_network_row(network)])
             self._begin(planned, log, network.digest)
-            log.add("agents", [(number, agent, text, None, None) for agent, text in enumerate(bits)])
+            rows = zip(bits, _attribute_rows(network), strict=True)
+            log.add("agents", [(number, agent, text, None, said) for agent, (text, said) in enumerate(rows)])
         else:
             self._check_profiles(number, bits)
         rules = CascadeRules(
@@ -358,14 +362,33 @@ def _network_row(network: Network) -> tuple[object, ...]:
     return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
 
 
+def _attribute_rows(network: Network) -> Iterator[str | None]:
+    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
+    if not network.node_attributes:
+        yield from repeat(None, network.n_agents)
+    names = list(network.node_attributes)
+    for values in zip(*network.node_attributes.values(), strict=True):
+        known = dict(zip(names, map(_attribute, values), strict=True))
+        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
+
+
+def _attribute(value: object) -> str | int | float | None:
+    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else value
+    return str(value)
+
+
 def freeze(folder: Path, *, parquet: bool) -> None:
     """Turn a finished run into one log file, and write its tables as Parquet beside it."""
     close_for_good(folder / LOG_NAME)
     if parquet:
-        export_parquet(Run(folder), folder / "parquet")
+        write_parquet(Run(folder), folder / "parquet")
 
 
 def is_frozen(folder: Path, *, parquet: bool) -> bool:
     """Say whether `freeze` has done its work, or was cut off."""
-    is_one_file = not (folder / f"{LOG_NAME}-wal").exists()
-    return is_one_file and (not parquet or (folder / "parquet").is_dir())
+    return is_closed_for_good(folder / LOG_NAME) and (not parquet or (folder / "parquet").is_dir())
