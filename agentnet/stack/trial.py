@@ -214,10 +214,17 @@ class _Experiment:
     async def ask(self, request: Request) -> Reply:
         """Send a variation of the request."""
         self.n_calls += 1
-        reply = await self.inner.complete(request)
-        self.prompt_tokens += reply.prompt_tokens or 0
-        self.completion_tokens += reply.completion_tokens or 0
+        try:
+            reply = await self.inner.complete(request)
+        except BackendError as error:
+            self._add(error)
+            raise
+        self._add(reply)
         return reply
+
+    def _add(self, outcome: Reply | BackendError) -> None:
+        self.prompt_tokens += outcome.prompt_tokens or 0
+        self.completion_tokens += outcome.completion_tokens or 0
 
     async def repeat(self, request: Request) -> Reply:
         """Send the request itself again."""
@@ -226,6 +233,7 @@ class _Experiment:
 
     def charge(self, reply: Reply, error: BackendError) -> Reply:
         """Put on `reply` what it took to get it, after `error`."""
+        self._add(error)
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         return reply._replace(
             prompt_tokens=None if prompt is None else prompt + self.prompt_tokens,
