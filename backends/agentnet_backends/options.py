@@ -108,6 +108,7 @@ def _without_secrets(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+_KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 _FIXED_HEADERS = frozenset({"content-type", "content-length", "accept", "host", "transfer-encoding"})
 
 BaseUrls = Annotated[
@@ -212,8 +213,11 @@ class Connection(PluginOptions):
                 or the query names is not set.
         """
         headers = self._resolved("headers", self.headers, environ)
-        shown = {name.lower() for name in headers}
-        key = self.key(environ, is_needed=needs_key and not shown & {"authorization", "api-key", "x-api-key"})
+        # Who shows a key in a header of his own needs no other one, and must not send that elsewhere.
+        has_own = (
+            not _KEY_HEADERS.isdisjoint(map(str.lower, headers)) and "key_env" not in self.model_fields_set
+        )
+        key = None if has_own else self.key(environ, is_needed=needs_key)
         query = self._resolved("query", self.query, environ)
         hidden = [environ[name].strip() for value in self._referring() for name in variables_in(value)]
         return Access(key, self.key_header, headers, query, tuple(dict.fromkeys(hidden)))
