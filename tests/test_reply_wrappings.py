@@ -129,7 +129,7 @@ NO = [
     "<|channel|>final<|message|>No",
     "[INST] x [/INST] No",
     "<reason>I like to share.</reason><share>false</share>",
-    'First I would say {"share": true, "reason": "It matters."} but let me see.\n</think>\n\n{"share": false}',
+    'First I would say {"share": true, "reason": "It matters."} but wait.\n</think>\n\n{"share": false}',
     "<answer>I would not share this.</answer>",
     '{"share": false, "reason": "“Too” much"}',
     "<share>no</share>",
