@@ -260,6 +260,7 @@ class Journal:
                     answer.latency_s,
                     now(),
                     answer.context,
+                    answer.mass,
                 )
             )
             tally.n_decisions += counts

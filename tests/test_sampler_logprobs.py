@@ -160,12 +160,6 @@ def test_what_is_neither_yes_nor_no_is_left_out(p, mass):
     assert probability_of_yes(Reply(("yes",), logprobs=logprobs)) == pytest.approx(p)
 
 
-@given(p=st.floats(0.001, 1.0))
-def test_where_one_side_is_not_reported_it_has_what_the_other_leaves(p):
-    assert probability_of_yes(Reply(("yes",), logprobs={"yes": math.log(p)})) == pytest.approx(p)
-    assert probability_of_yes(Reply(("no",), logprobs={"no": math.log(p)})) == pytest.approx(1 - p, abs=1e-15)
-
-
 def test_rounding_above_one_does_no_harm():
     assert probability_of_yes(Reply(("yes",), logprobs={"yes": 1e-7})) == 1.0
     assert probability_of_yes(Reply(("no",), logprobs={"no": 1e-7})) == 0.0

@@ -12,7 +12,7 @@ they are told by system messages stands once, in `meta` (``interviews``, by cond
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 DECISION_KINDS = ("seed", "exposure", "ratio")
 """Kinds of events that ask for yes or no; the kind ``reason`` asks why."""
@@ -107,6 +107,7 @@ TABLES: dict[str, str] = {
         latency_s REAL NOT NULL,
         at REAL NOT NULL,
         context TEXT,                      -- what of the model's state stood in the prompt
+        mass REAL,                         -- listed on the allowed answers; NULL if not drawn from odds
         PRIMARY KEY (realization, kind, step, agent, source, repeat)
     """,
     "questions": """
@@ -168,7 +169,8 @@ CREATE VIEW decisions AS
 SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.id AS news, n.severity,
        p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
        r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
-       r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at
+       r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at,
+       e.mass
 FROM events e
 JOIN prompts p ON p.prompt = e.prompt
 JOIN news n ON n.news = p.news

@@ -111,7 +111,12 @@ class Runner:
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
-        self._odds = Odds(self._backend, run_seed=seed)
+        self._odds = Odds(
+            self._backend,
+            run_seed=seed,
+            least_mass=settings.sampler.least_mass,
+            n_sure=_n_sure(Run(self._prepared.folder)),
+        )
         return stack
 
     def interrupt(self) -> None:
@@ -312,6 +317,12 @@ def _calm_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def _n_sure(run: Run) -> int:
+    """Count the prompts that had a probability in earlier sittings."""
+    query = "SELECT COUNT(DISTINCT prompt) FROM events WHERE mass IS NOT NULL AND missing IS NULL"
+    return int(run.rows(query)[1][0][0])
 
 
 def spent_before(run: Run) -> Spent:
