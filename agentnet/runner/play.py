@@ -26,8 +26,8 @@ from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
 from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
-from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
-from agentnet.stack import Spent, Stack, build_stack, cache_scope
+from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock, Thoughts
+from agentnet.stack import FewerSamples, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -107,7 +107,9 @@ class Runner:
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
         )
-        self._backend = stack.backend
+        self._backend = Thoughts(
+            FewerSamples(stack.backend, tell=lambda words: log.add_incident("samples", message=words))
+        )
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)

@@ -19,6 +19,7 @@ from time import perf_counter
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
+from agentnet.prompts import after_thought
 from agentnet.sampler.answers import FINAL, Bill, failed, how_ended, record_all
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
@@ -152,16 +153,9 @@ class Odds:
 
 def _read(reply: Reply, least_mass: float, latency_s: float) -> _Known:
     """Take the probability of a yes from a reply, or say why there is none."""
-    probability, ended = probability_of_yes(reply), how_ended(reply)
-    mass = None if probability is None else _mass(reply)
-    missing, doubt = None, ""
-    if probability is None and ended in FINAL:
-        missing = ended
-    elif probability is None:
-        missing, doubt = "no_logprobs", reply.doubt or f"it gives no log-probabilities of {YES!r} and {NO!r}"
-    elif doubt := _doubt(reply, least_mass):
-        missing = "low_mass"
-    text = reply.texts[0] if probability is None else _spelt(reply)
+    probability = probability_of_yes(reply)
+    missing, doubt = _why_none(reply, least_mass)
+    mass, text = (None, reply.texts[0]) if probability is None else (_mass(reply), _spelt(reply))
     plain = Answer(
         None, missing, text, "", reply.model, reply.fingerprint, 0, 0, 1, 0, reply.cached, latency_s
     )._replace(mass=mass)
@@ -173,6 +167,19 @@ def _read(reply: Reply, least_mass: float, latency_s: float) -> _Known:
         plain = plain._replace(troubles=(trouble,))
     chance = math.nan if probability is None or missing is not None else probability
     return _Known(chance, bill.charge(plain), plain, doubt)
+
+
+def _why_none(reply: Reply, least_mass: float) -> tuple[str | None, str]:
+    """Name why a reply gives no probability, and say it in words unless the model declined to answer."""
+    if probability_of_yes(reply) is None:
+        ended = how_ended(reply)
+        if ended in FINAL:
+            return ended, ""
+        return "no_logprobs", reply.doubt or f"it gives no log-probabilities of {YES!r} and {NO!r}"
+    if after_thought(reply.texts[0]) != reply.texts[0]:
+        return "no_logprobs", "the model thinks before it answers, and its odds are of that one thought"
+    doubt = _doubt(reply, least_mass)
+    return ("low_mass" if doubt else None), doubt
 
 
 def _spelt(reply: Reply) -> str:

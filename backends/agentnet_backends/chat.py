@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import RequestRejected, TransientError
-from agentnet.prompts import after_thought
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, Odds, answer_odds, schema_fields
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
@@ -185,13 +184,13 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
 
 
 def _end_of_thought(message: Mapping[str, object], text: str, end: str) -> str | None:
-    """Name how a reply ended that holds a thought and no answer; None for any other."""
-    if end == "content_filter" or after_thought(text).strip():
+    """Name how a reply ended whose thought stands apart and has no answer; None for any other."""
+    if end == "content_filter" or text.strip():
         return None
     if end == "length":
         # Thoughts that are not shown take their tokens too.
         return "thought_cut_off"
-    return "thought_only" if text.strip() or _thought(message) else None
+    return "thought_only" if _thought(message) else None
 
 
 def _thought(message: Mapping[str, object]) -> bool:
@@ -229,7 +228,7 @@ def _odds_of(
     positions: object, message: Mapping[str, object], request: Request, constraint: Constraint
 ) -> Odds:
     text = _text(message.get("content")) or ""
-    if _thought(message) or after_thought(text) != text:
+    if _thought(message):
         # What follows hangs on this one thought: other thoughts have other odds.
         return Odds(None, doubt="the model thinks before it answers, and the odds are of that one thought")
     return answer_odds(positions, text, request.answers, constraint, request.temperature)
