@@ -765,7 +765,7 @@ def problem_with(environ=None, **options):
         ({"timeout_s": 0}, "backend.timeout_s: "),
         ({"timeout_s": "soon"}, "backend.timeout_s: "),
         ({"seed_bits": 64}, "backend.seed_bits: "),
-        ({"top_logprobs": 21}, "backend.top_logprobs: "),
+        ({"top_logprobs": 1_000_001}, "backend.top_logprobs: "),
         ({"constrain": "magic"}, "backend.constrain: "),
         ({"max_tokens_field": "tokens"}, "backend.max_tokens_field: "),
         ({"base_url": []}, "backend.base_url: "),
@@ -803,7 +803,7 @@ def test_a_value_that_can_be_no_key_is_refused_unseen(value):
 
 
 def test_every_problem_is_told_at_once():
-    words = problem_with(seed_bits=99, top_logprobs=99)
+    words = problem_with(seed_bits=99, top_logprobs=-1)
     assert "backend.seed_bits" in words
     assert "backend.top_logprobs" in words
 

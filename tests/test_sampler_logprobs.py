@@ -371,7 +371,12 @@ def test_a_set_up_that_gives_too_little_stops_the_run_in_words_and_records_none_
     for error in found.errors:
         assert isinstance(error, BackendUnusable)
         assert error.kind == "low_mass"
-        for way_out in ("backend.top_logprobs", "backend.constrain", "sampler.mode=choices"):
+        for way_out in (
+            "backend.top_logprobs",
+            "backend.constrain",
+            "sampler.least_mass",
+            "sampler.mode=choices",
+        ):
             assert way_out in str(error)
 
 
@@ -435,7 +440,10 @@ def test_the_bounds_stand_beside_the_odds():
 
 
 def test_the_least_mass_can_be_set():
-    assert played(lambda _: listed(0.3, 0.2), [0] * 3, odds_of={"least_mass": 0.5}).decisions[0]
+    little = {"least_mass": 0.5}
+    assert played(lambda _: listed(0.3, 0.2, 0.01), [0] * 3, odds_of=little).decisions[0]
+    found = sit(lambda _: listed(0.3, 0.2, 0.2), [0] * 3, odds_of=little)
+    assert "anything from 0.429 to 0.714" in str(found.errors[0])
     found = sit(lambda _: listed(0.6, 0.35), [0], odds_of={"least_mass": 0.96})
     assert "sampler.least_mass 0.96" in str(found.errors[0])
 

@@ -24,7 +24,7 @@ class Verdict(NamedTuple):
     Attributes:
         decision: True to share, False not to, None if the reply is unusable.
         rationale: The reason given, in the model's words, ``""`` if none: untrusted text, kept as it is
-            except that unpaired surrogates are dropped, so that it can be stored as UTF-8.
+            except that NUL and unpaired surrogates are dropped, so that any program can store it.
         problem: ``""`` if the reply is usable, else one of `PROBLEMS`.
     """
 

@@ -32,12 +32,12 @@ Place = tuple[int, float]
 YES, NO = "yes", "no"
 
 LEAST_MASS = 0.9
-"""Least listed mass on the answers, unless set: P(yes) is then within 0.1 whatever was not listed."""
+"""Least listed mass on the answers, unless set: a model that would say something else is not asked well."""
 
+_WIDEST = 0.1 + 1e-9
+"""Between what P(yes) may lie, whatever was not listed, at most."""
 _MOST_DOUBT = 0.01
-"""What an answer that is not listed may be of all, at most, to count as never given."""
-
-_ROUNDING = 1e-9
+"""The same where an answer is not listed at all, so that it would count as never given."""
 
 _SURE_OF_A_FAULT = 8
 """Questions without a probability that stop the run while others are still being asked."""
@@ -130,8 +130,8 @@ class Odds:
             self._last = BackendUnusable(
                 f"backend {self._backend.name!r}: {known.doubt}; sampler mode 'logprobs' draws from the odds "
                 f"of {YES!r} and {NO!r}. Have the server list more (backend.top_logprobs), tell it of the "
-                "answers in another way (backend.constrain), or choose another mode: -S sampler.mode=choices "
-                "or -S sampler.mode=call",
+                "answers in another way (backend.constrain), take odds with less mass (sampler.least_mass), or "
+                "choose another mode: -S sampler.mode=choices or -S sampler.mode=call",
                 kind=known.first.missing or "no_logprobs",
             )
             if self._n_doubtful >= _SURE_OF_A_FAULT:
@@ -198,10 +198,10 @@ def _doubt(reply: Reply, least_mass: float) -> str:
             f"{least_mass:g}"
         )
     low, high = bounds_of_yes(reply)
-    if high - low > 1.0 - least_mass + _ROUNDING:
+    if high - low > _WIDEST:
         return (
-            "at this temperature, tokens that are not listed may weigh so much that the probability of a yes "
-            f"is anything from {low:.3f} to {high:.3f}"
+            "tokens that are not listed may weigh so much that the probability of a yes is anything from "
+            f"{low:.3f} to {high:.3f}"
         )
     unlisted = [answer for answer in (YES, NO) if answer not in (reply.logprobs or {})]
     if unlisted and high - low > _MOST_DOUBT:
