@@ -130,8 +130,8 @@ class Odds:
             self._last = BackendUnusable(
                 f"backend {self._backend.name!r}: {known.doubt}; sampler mode 'logprobs' draws from the odds "
                 f"of {YES!r} and {NO!r}. Have the server list more (backend.top_logprobs), tell it of the "
-                "answers in another way (backend.constrain), take odds with less mass (sampler.least_mass), or "
-                "choose another mode: -S sampler.mode=choices or -S sampler.mode=call",
+                "answers in another way (backend.constrain), take odds with less mass (sampler.least_mass), "
+                "or choose another mode: -S sampler.mode=choices or -S sampler.mode=call",
                 kind=known.first.missing or "no_logprobs",
             )
             if self._n_doubtful >= _SURE_OF_A_FAULT:
