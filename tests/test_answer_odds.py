@@ -114,6 +114,11 @@ def test_at_temperature_zero_the_likeliest_listed_token_decides_if_none_can_be_l
         assert low == high == float(best in BEGIN_YES)
 
 
+def test_at_temperature_zero_an_unlisted_token_that_may_be_likelier_leaves_all_unknown():
+    odds = answer_odds([position("no", math.log(0.3))], "no", YES_NO, NONE, 0.0)
+    assert bounds_of_yes(reply_of(odds)) == (0.0, 1.0)
+
+
 def test_the_sampled_token_alone_leaves_the_rest_unknown():
     odds = answer_odds([position("yes", math.log(0.7))], "yes", YES_NO, NONE, 1.0)
     assert odds.logprobs == pytest.approx({"yes": math.log(0.7)})

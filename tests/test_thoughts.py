@@ -6,6 +6,8 @@ import pytest
 
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable
+from agentnet.interviews.asking import TakesCutOff
+from agentnet.runner.book import judge_reason
 from agentnet.sampler import Thoughts
 from agentnet.testing import ScriptedBackend
 
@@ -72,6 +74,7 @@ def test_a_first_thought_is_passed_on_once_an_answer_came_with_the_cost_of_findi
     assert reply.troubles == ("thought_only",)
     assert [asked.draw[4] for asked in inner.requests] == [0, -1, -2], "no draw of the run asks so"
     assert [asked.messages for asked in inner.requests] == [request(7).messages] * 3
+    assert len({asked.seed for asked in inner.requests}) == 3
 
 
 def test_an_answer_to_somebody_else_counts_too():
@@ -100,6 +103,19 @@ def test_what_is_no_thought_is_passed_on_as_it_is():
     ]
     for reply in replies:
         assert ask(Thoughts(ScriptedBackend([reply])), request(0)) == [reply]
+
+
+def test_a_rationale_is_what_was_said_and_not_what_was_thought():
+    assert judge_reason("<think>Shall I say why?</think>\nIt is near.").rationale == "It is near."
+    assert judge_reason("<think>Shall I say why?").problem == "empty"
+
+
+def test_an_answer_to_a_bank_is_what_was_said_and_not_what_was_thought():
+    said = Reply(("Rome? No.</think>\n Paris",), finish=("length",))
+    (reply,) = ask(TakesCutOff(ScriptedBackend([said])), request(0))
+    assert (reply.texts, reply.troubles) == (("Paris",), ("cut_off",))
+    (plain,) = ask(TakesCutOff(ScriptedBackend([Reply((" Paris ",))])), request(0))
+    assert plain.texts == (" Paris ",)
 
 
 def test_the_wrapper_is_called_and_closed_as_what_it_wraps():

@@ -80,7 +80,7 @@ def after_thought(text: str) -> str:
         >>> after_thought("<think>I would share")
         ''
     """
-    if not (_BEGIN.search(text) or _END.search(text)):
+    if not _may_be_marked(text) or not (_BEGIN.search(text) or _END.search(text)):
         return text
     masked = _without_objects(text)
     *_, end = [0, *(match.end() for match in _END.finditer(masked))]
@@ -94,7 +94,7 @@ def in_turn(text: str) -> str:
         >>> in_turn("<|im_start|>assistant\\nYes<|im_end|><|im_start|>user\\nAnd this?")
         '\\nYes'
     """
-    if not _TURN.search(text) or _STRUCK_OUT.search(text):
+    if not _may_be_marked(text) or not _TURN.search(text) or _STRUCK_OUT.search(text):
         return text
     text = text.removeprefix("<s>")
     masked = _without_objects(text)
@@ -117,6 +117,8 @@ def in_turn(text: str) -> str:
 def boxes(text: str) -> Taken:
     r"""Take the boxes of mathematical typesetting out of `text`: ``\boxed{\text{yes}}`` holds ``yes``."""
     held: list[str] = []
+    if "oxed" not in text:
+        return Taken(held, text)
 
     def take(match: re.Match[str]) -> str:
         held.append(_LATEX.sub(" ", match["held"]).strip())
@@ -133,6 +135,8 @@ def elements(text: str, names: Iterable[str], *, to_the_end: bool = False) -> Ta
         names: In lower case.
         to_the_end: Whether an element that is never closed holds all that follows; otherwise it is none.
     """
+    if "<" not in text:
+        return Taken([], text)
     wanted, missing = frozenset(names), set[str]()
     masked = _without_objects(text)
     held: list[str] = []
@@ -163,6 +167,11 @@ def _inner(match: re.Match[str], text: str, masked: str, *, to_the_end: bool) ->
     if closing is not None:
         return text[begin : closing.start()], closing.end()
     return (text[begin:], len(text)) if to_the_end else None
+
+
+def _may_be_marked(text: str) -> bool:
+    """Say in no time of most replies that no mark stands in them."""
+    return "<" in text or "[" in text or "\u25c1" in text or "analysis" in text or "assistantfinal" in text
 
 
 def _opens(mark: re.Match[str]) -> bool:
