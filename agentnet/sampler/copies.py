@@ -1,96 +1,95 @@
 """Finds a server that returns one sample n times over, from the samples alone.
 
-Under the null every sample of a question is drawn anew: whether it equals the question's first sample is a
-coin of unknown bias, tossed for each. A copying server tosses once a request. So the sign is that requests
-differ where samples within a request never do; a model that always says the same shows neither, and is never
-blamed.
+Under the null the samples of a question at a temperature are exchangeable: given which texts came how often,
+every order of them is as likely as any other. A copying server gives only orders in which each request holds
+one text. So the sign is that requests differ where samples within a request never do. A model that always
+says the same has one order alone and is never blamed, and a request that holds two texts clears its question.
 
-The evidence is an e-process (Ville's inequality; Wasserman, Ramdas and Balakrishnan 2020, "Universal
-inference"): the probability of what was seen under the alternative, predicted request by request, over its
-greatest probability under any bias. Whatever the biases, however often one looks, and in whichever order
-requests come back, it exceeds 1 / level with probability `level` at most.
+The evidence of a question is an e-value: how much likelier its order is if only such orders are drawn. It is
+at most 1 on average under the null, whatever the model's probabilities are; so is the product over questions.
+By Markov's inequality it exceeds 1 / a with probability a at most, and the levels of all looks add up to
+`LEVEL`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 LEVEL: Final = 1e-9
 """Chance that a server which draws every sample anew is blamed, over a whole run."""
 
-_SHARE = 1 / 8
-"""Of the questions, where the alternative holds; others have too certain an answer to show it."""
+_SHARE: Final = 0.9
+"""Weight of the e-value against 1: what one question with a varied request costs is bounded so."""
+
+_MOST_REQUESTS: Final = 12
+"""Requests of a question that count; counting orders of more takes time and adds little."""
+
+_LOOK_EVERY: Final = 1.25
 
 
-@dataclass(slots=True)
-class _Tosses:
-    """What a question's requests showed.
+class _Block(NamedTuple):
+    """A request: how many samples, and their text if it is one."""
 
-    Attributes:
-        first: The question's first sample.
-        n_equal: Samples that equal it, itself left out.
-        n_other: Samples that do not.
-        n_requests: Requests after the first: how many all equal it, and how many all differ from it.
-        log_chance: Of the requests under the alternative; -inf once one of them held both.
-    """
-
-    first: str
-    n_equal: int = 0
-    n_other: int = 0
-    n_requests: tuple[int, int] = (0, 0)
-    log_chance: float = 0.0
-
-    def add(self, texts: Sequence[str], *, is_first: bool) -> None:
-        """Take in the samples of one request."""
-        n_equal = sum(text == self.first for text in texts)
-        n_other = len(texts) - n_equal
-        self.n_equal += n_equal - is_first
-        self.n_other += n_other
-        equal, other = self.n_requests
-        if n_equal and n_other:
-            self.log_chance = -math.inf
-        elif not is_first:
-            # Krichevsky and Trofimov's prediction of a coin from its tosses so far.
-            self.log_chance += math.log(((equal if n_equal else other) + 0.5) / (equal + other + 1.0))
-            self.n_requests = (equal + bool(n_equal), other + bool(n_other))
-
-    def evidence(self) -> float:
-        """Give the logarithm of the question's e-value, mixed with 1."""
-        n = self.n_equal + self.n_other
-        best = sum(k * math.log(k / n) for k in (self.n_equal, self.n_other) if k)
-        log_e = self.log_chance - best
-        if log_e > 700.0:
-            return log_e + math.log(_SHARE)
-        return math.log1p(_SHARE * math.expm1(log_e))
+    n: int
+    text: str | None
 
 
 class Copies:
     """Weighs whether requests for several samples return one sample over and over."""
 
     def __init__(self) -> None:
-        self._questions: dict[Hashable, _Tosses] = {}
+        self._questions: dict[Hashable, list[_Block]] = {}
         self._evidence = 0.0
+        self._n_requests, self._n_looks, self._next_look = 0, 0, 1
+        self.are_found = False
 
     def note(self, question: Hashable, texts: Sequence[str]) -> None:
-        """Take in the samples of one request.
+        """Take in the samples of one request; sets `are_found` once chance alone is ruled out.
 
         Args:
             question: What was asked, and at which temperature.
             texts: The samples, at least one.
         """
-        tosses = self._questions.get(question)
-        if tosses is None:
-            tosses = self._questions[question] = _Tosses(texts[0])
-            before, is_first = 0.0, True
-        else:
-            before, is_first = tosses.evidence(), False
-        tosses.add(texts, is_first=is_first)
-        self._evidence += tosses.evidence() - before
+        blocks = self._questions.setdefault(question, [])
+        self._n_requests += 1
+        if len(blocks) < _MOST_REQUESTS:
+            self._evidence -= _weighed(blocks)
+            blocks.append(_Block(len(texts), texts[0] if len(set(texts)) == 1 else None))
+            self._evidence += _weighed(blocks)
+        if self._n_requests >= self._next_look:
+            self._look()
 
-    @property
-    def are_found(self) -> bool:
-        """Whether chance alone is ruled out, at `LEVEL`."""
-        return self._evidence > -math.log(LEVEL)
+    def _look(self) -> None:
+        self._n_looks += 1
+        self._next_look = max(self._n_requests + 1, int(self._n_requests * _LOOK_EVERY))
+        # The sum of 1 / k^2 is pi^2 / 6.
+        level = LEVEL * 6 / (math.pi * self._n_looks) ** 2
+        self.are_found = self.are_found or self._evidence > -math.log(level)
+
+
+def _weighed(blocks: Sequence[_Block]) -> float:
+    """Give the logarithm of a question's e-value, mixed with 1."""
+    log_e = _log_e_value(blocks)
+    if log_e > 700.0:
+        return log_e + math.log(_SHARE)
+    return math.log1p(_SHARE * math.expm1(log_e))
+
+
+def _log_e_value(blocks: Sequence[_Block]) -> float:
+    """Compare all orders of the commonest text among the others with those that no request breaks."""
+    counts = Counter[str]()
+    for n, text in blocks:
+        if text is None:
+            return -math.inf
+        counts[text] += n
+    if len(counts) < 2:
+        return 0.0
+    # Chosen by what came how often, and not by who came first: the order stays as likely as any other.
+    n_commonest = max(counts.values())
+    n_constant = Counter({0: 1})
+    for n, _ in blocks:
+        n_constant.update({total + n: ways for total, ways in n_constant.items() if total + n <= n_commonest})
+    return math.log(math.comb(sum(counts.values()), n_commonest)) - math.log(n_constant[n_commonest])
