@@ -20,7 +20,7 @@ def evidence_of(requests, question=0):
 
 
 def texts_of(bits, sizes):
-    words = iter("ab"[bit] for bit in bits)
+    words = iter("abc"[bit] for bit in bits)
     return [[next(words) for _ in range(size)] for size in sizes]
 
 
@@ -40,6 +40,16 @@ def test_the_evidence_against_a_server_that_draws_anew_is_at_most_one_on_average
     assert mean <= 1.0 + 1e-12
     # Where some numbers of a text fit into no whole requests, it is less.
     assert mean == pytest.approx(1.0) or not is_exact
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 2), (2, 1, 3), (1, 1, 2, 2)])
+@pytest.mark.parametrize("shares", [(1 / 3, 1 / 3, 1 / 3), (0.7, 0.2, 0.1), (0.05, 0.05, 0.9)])
+def test_so_it_is_with_more_texts_than_two(sizes, shares):
+    mean = math.fsum(
+        math.prod(shares[letter] for letter in letters) * math.exp(evidence_of(texts_of(letters, sizes)))
+        for letters in itertools.product((0, 1, 2), repeat=sum(sizes))
+    )
+    assert mean <= 1.0 + 1e-12
 
 
 @given(
