@@ -114,6 +114,10 @@ class Runner:
             for change in changes:
                 self._say(f"adapted to the server: {change}")
 
+        def fewer(words: str) -> None:
+            log.add_incident("samples", message=words)
+            self._say(words)
+
         if found := getattr(self._plugin, "found", {}):
             log.add_incident("found in the environment", **found)
             self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
@@ -128,9 +132,7 @@ class Runner:
             complain=complain,
             adapted=adapted,
         )
-        self._backend = Thoughts(
-            FewerSamples(stack.backend, tell=lambda words: log.add_incident("samples", message=words))
-        )
+        self._backend = Thoughts(FewerSamples(stack.backend, tell=fewer))
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
@@ -138,7 +140,7 @@ class Runner:
             self._backend,
             run_seed=seed,
             least_mass=settings.sampler.least_mass,
-            n_sure=_n_sure(Run(self._prepared.folder)),
+            n_sure=_n_sure(run),
         )
         return stack
 
