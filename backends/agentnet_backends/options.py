@@ -271,7 +271,7 @@ class ServerOptions(Connection):
     Attributes:
         max_tokens_field: The field that bounds a reply: some servers ignore or refuse one of the two.
         constrain: How the server is told of allowed answers.
-        top_logprobs: How many alternatives to ask for, 0 to 20; some servers allow 5.
+        top_logprobs: How many alternatives to ask for; OpenAI allows 20, some servers 5, llama.cpp's all.
         seed_bits: How many bits of seeds the server takes, 0 to 63; 0 sends none.
         top_p: Nucleus sampling; None leaves it to the server.
         top_k: Sampling from so many tokens; None leaves it to the server.
@@ -287,7 +287,7 @@ class ServerOptions(Connection):
 
     max_tokens_field: MaxTokensField | None = None
     constrain: str
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 20
+    top_logprobs: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     seed_bits: Annotated[int, Field(ge=0, le=63)] = 63
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
