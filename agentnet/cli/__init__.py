@@ -1,6 +1,7 @@
 """The command line: `agentnet`.
 
-Exit codes: 0 done, 2 wrong input, 3 the world failed (resumable), 4 a bug of ours, 130 interrupted.
+Exit codes: 0 done, 2 wrong input, 3 the world failed (resumable), 4 a bug of ours, 5 a run ended
+but lacks more answers than `engine.max_missing` allows, 130 interrupted.
 """
 
 from __future__ import annotations

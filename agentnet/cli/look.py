@@ -90,6 +90,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
         "events_by_kind": kinds,
         "missing": counts[1],
+        "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
         "missing_by_reason": dict(
             run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
         ),
@@ -98,11 +99,18 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "calls": counts[4] or 0,
         "cached": counts[5] or 0,
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
+        "adapted": _adapted(run),
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
         **_interviews(run),
     }
+
+
+def _adapted(run: Run) -> list[str]:
+    """List what requests were changed in because of what the server refused."""
+    details = run.rows("SELECT detail FROM incidents WHERE kind = 'adapted' ORDER BY incident")[1]
+    return list(dict.fromkeys(change for (detail,) in details for change in json.loads(detail)["changes"]))
 
 
 # What befell a run as a whole; the others are said of what goes on within a sitting.
@@ -295,7 +303,13 @@ _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
 def export(
     name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
 ) -> None:
-    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml)."""
+    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
+
+    In CSV files a text that a spreadsheet would execute (it begins with = + - @, also behind blanks, a tab or
+    a line break, and is no number) gets an apostrophe in front: "'=1+1". Parquet files and the log hold it as
+    it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
+    its node in gexf and graphml.
+    """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     folder = out or run.folder / kind
     _EXPORTS[kind](run, folder)

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
 from agentnet.events.checksums import check_unchanged
-from agentnet.events.read import Run, digest
+from agentnet.events.read import Run, digest, free_name
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
 from agentnet.events.swap import swap, temporary, tidy
 from agentnet.events.writer import storable
+from agentnet.formulas import guarded_column
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -42,6 +43,14 @@ _GROUP_BYTES = 64 << 20
 _EDGES_AT_ONCE = 100_000
 
 _TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+# Names that nodes have themselves, or that GEXF's writer takes for its own.
+_OWN = (
+    *("label", "profile", *_TRAITS, "initial", "engaged_step"),
+    *("id", "pid", "start", "end", "slices", "spells", "viz", "parents"),
+)
+# What begins with a zero (007) is a name or a code, and stays a text; so does what 64 bits cannot hold.
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,17}")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -85,11 +94,13 @@ def export_csv(run: Run, folder: Path) -> None:
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
     where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a
-    missing value is empty without quotes. Texts are written exactly as they are. Two consequences:
+    missing value is empty without quotes. Texts are written as they are, with one exception, so that no
+    spreadsheet program executes what a model replied:
 
+    * A text that begins with ``=``, ``+``, ``-`` or ``@`` (also behind blanks), a tab or a line break, and is
+      no number, gets an apostrophe in front. `agentnet.formulas.unguarded` takes it away again; Parquet files
+      and the log itself hold the texts without it.
     * Profiles look like numbers, so tell pandas that they are none: ``dtype={"profile": str}``.
-    * A model's reply may begin like a formula, with one of ``= + - @``: in a spreadsheet program import such
-      columns as text, instead of opening the file by a double click.
 
     Args:
         run: The run.
@@ -113,9 +124,11 @@ def export_csv(run: Run, folder: Path) -> None:
 def export_graph(run: Run, realization: int, path: Path, graph_format: GraphFormat) -> None:
     """Write the network of `realization`, and what became of its agents, as GEXF or GraphML.
 
-    Nodes have ``label``, ``profile`` (five bits), the five traits (0 or 1), ``initial``, and ``engaged_step``
-    if they ever engaged. Edges have ``won_over``: whether a message over this edge got a yes at the step at
-    which its reader engaged; several can win over one agent. Characters that XML cannot hold become U+FFFD.
+    Nodes have ``label``, ``profile`` (five bits), the five traits (0 or 1), ``initial``, ``engaged_step`` if
+    they ever engaged, and what the network's file or a node table says of them: numbers where all values of
+    an attribute are numbers, else texts; ``attribute_NAME`` where NAME means something else here. Edges have
+    ``won_over``: whether a message over this edge got a yes at the step at which its reader engaged; several
+    can win over one agent. Characters that XML cannot hold become U+FFFD.
 
     Args:
         run: The run.
@@ -235,11 +248,12 @@ def _grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    import pyarrow as pa
     import pyarrow.csv as pc
 
     with path.open("xb") as file, pc.CSVWriter(file, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(pa.record_batch(list(map(guarded_column, batch.columns)), schema=schema))
 
 
 def _edge_schema() -> pa.Schema:
@@ -283,10 +297,12 @@ def _graph(connection: sqlite3.Connection, path: Path, realization: int) -> nx.G
 
     edges, labels = _network(connection, path, _network_of(connection, path, realization))
     graph: nx.Graph[int] = nx.Graph()
-    query = "SELECT agent, profile, engaged_step FROM agents WHERE realization = ? ORDER BY agent"
-    for agent, profile, engaged_step in connection.execute(query, (realization,)):
+    query = "SELECT agent, profile, engaged_step, attributes FROM agents WHERE realization = ? ORDER BY agent"
+    rows = connection.execute(query, (realization,)).fetchall()
+    known = _attributes([None if text is None else json.loads(text) for *_, text in rows])
+    for (agent, profile, engaged_step, _), attributes in zip(rows, known, strict=True):
         label = str(agent) if labels is None else _NO_XML.sub("\ufffd", labels[agent])
-        graph.add_node(agent, **_node(label, profile, engaged_step))
+        graph.add_node(agent, **_node(label, profile, engaged_step), **attributes)
     graph.add_edges_from(edges.tolist(), won_over=False)
     graph.add_edges_from(connection.execute(_WON_OVER, (realization,)), won_over=True)
     return graph
@@ -296,6 +312,31 @@ def _node(label: str, profile: str, engaged_step: int | None) -> dict[str, Any]:
     traits = {trait: int(bit) for trait, bit in zip(_TRAITS, profile, strict=True)}
     engaged = {} if engaged_step is None else {"engaged_step": engaged_step}
     return {"label": label, "profile": profile, **traits, "initial": engaged_step == 0, **engaged}
+
+
+def _attributes(known: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Name and type what is known of agents as networks' formats can: an attribute has one type."""
+    found: list[dict[str, Any]] = [{} for _ in known]
+    taken = set(_OWN)
+    for name in dict.fromkeys(name for row in known for name in row or ()):
+        free = free_name(_NO_XML.sub("\ufffd", str(*storable((name,)))), taken)
+        taken.add(free)
+        values = [None if row is None else row.get(name) for row in known]
+        of = _type_of([value for value in values if value is not None])
+        for node, value in zip(found, values, strict=True):
+            if value is not None:
+                node[free] = _NO_XML.sub("\ufffd", str(*storable((value,)))) if of is str else of(value)
+    return found
+
+
+def _type_of(values: list[Any]) -> Callable[[Any], Any]:
+    """Find the narrowest type that changes no value but its spelling."""
+    if all(isinstance(value, bool) for value in values):
+        return bool
+    spelled = [str(value) for value in values]
+    if all(_WHOLE.fullmatch(text) for text in spelled):
+        return int
+    return float if all(_NUMBER.fullmatch(text) for text in spelled) else str
 
 
 _WON_OVER = """

@@ -10,8 +10,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -183,7 +183,7 @@ class EventLog:
 
     def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
         self.path = folder / LOG_NAME
-        self._lock = FileLock(folder / _LOCK_NAME, thread_local=False)
+        self._lock = _lock_of(folder)
         self._is_open = False
         self._group_rows = group_rows
         self._group_s = group_s
@@ -196,7 +196,7 @@ class EventLog:
     async def __aenter__(self) -> Self:
         """Lock the run and start the writer."""
         check_schema(self.path)
-        self._take_lock()
+        take_lock(self._lock, self.path.parent)
         try:
             check_unchanged(Run(self.path.parent))
             self._begin(_go_on(self.path))
@@ -204,19 +204,6 @@ class EventLog:
             self._lock.release()
             raise
         return self
-
-    def _take_lock(self) -> None:
-        try:
-            self._lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=_LOCK_PATIENCE_S / 10)
-        except Timeout:
-            raise RunFolderError(
-                f"{self.path.parent}: another process is playing this run; wait for it, or stop it"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            raise StorageError(
-                f"{self._lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
-                "the run to a disk that knows locks"
-            ) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Look where the log stands, and start the writer on it."""
@@ -385,9 +372,44 @@ class EventLog:
             self._writer.put(group)
 
 
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / _LOCK_NAME, thread_local=False)
+
+
+def take_lock(lock: FileLock, folder: Path) -> None:
+    """Take the lock of a run folder.
+
+    Raises:
+        RunFolderError: Another process has it.
+        StorageError: It cannot be locked.
+    """
+    try:
+        lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=_LOCK_PATIENCE_S / 10)
+    except Timeout:
+        raise RunFolderError(
+            f"{folder}: another process is playing this run; wait for it, or stop it"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise StorageError(
+            f"{lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
+            "the run to a disk that knows locks"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing the log of a run folder meanwhile; see `take_lock`."""
+    lock = _lock_of(folder)
+    take_lock(lock, folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def is_played(folder: Path) -> bool:
     """Say whether a process plays a run at this moment: a killed one holds no lock any more."""
-    lock = FileLock(folder / _LOCK_NAME, thread_local=False)
+    lock = _lock_of(folder)
     if not (folder / _LOCK_NAME).exists():
         return False
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,12 +110,16 @@ class Run:
     def frame(self, table: str) -> pd.DataFrame:
         """Read a whole table, or one of the views ``decisions`` and ``answers``, as a data frame.
 
+        What is known of agents (``attributes`` of table ``agents``) follows its columns, one column each,
+        ``attribute_NAME`` where the table has a column NAME itself.
+
         Raises:
             UserError: There is no such table.
         """
         if table not in TABLES and table not in VIEWS:
             raise UserError(f"there is no table {table!r}; known: {', '.join((*VIEWS, *TABLES))}")
-        return self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+        found = self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+        return _with_attributes(found) if table == "agents" else found
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
         """Answer an SQL query by a data frame; nothing can be changed by it.
@@ -253,6 +257,33 @@ def primary_code(error: Exception) -> int:
 def _authorize(action: int, name: str | None, *_: str | None) -> int:
     allowed = action in _READS or (action, name) in _READS_TOO
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _with_attributes(agents: pd.DataFrame) -> pd.DataFrame:
+    """Write what is known of agents out in columns; as it is, where nothing is known of any."""
+    known = {index: json.loads(text) for index, text in agents["attributes"].dropna().items()}
+    if not known:
+        return agents
+    import pandas as pd
+
+    # A dict keeps the order of first appearance, whatever the hash seed.
+    names = list(dict.fromkeys(name for row in known.values() for name in row))
+    rows = [known.get(index, {}) for index in agents.index]
+    for name in names:
+        agents[free_name(name, agents.columns)] = pd.Series([row.get(name) for row in rows], agents.index)
+    return agents
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Name an agent's attribute beside columns that have their names already.
+
+    Examples:
+        >>> free_name("age", ["profile"]), free_name("profile", ["profile"])
+        ('age', 'attribute_profile')
+    """
+    while not name or name in taken:
+        name = f"attribute_{name}"
+    return name
 
 
 def check_schema(path: Path) -> None:

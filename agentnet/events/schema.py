@@ -162,7 +162,7 @@ TABLES: dict[str, str] = {
     """,
     "incidents": """
         incident INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,                -- started, resumed, stopped, finished, spent, in flight, cache
+        kind TEXT NOT NULL,                -- started, resumed, stopped, finished, spent, in flight, ...
         detail TEXT NOT NULL,              -- JSON
         at REAL NOT NULL
     """,
