@@ -409,6 +409,7 @@ def status(command, folder):
             "finished with 2 missing",
         ),
         ((UNFINISHED, "DELETE FROM incidents"), "unstarted"),
+        ((UNFINISHED,), "crashed"),
         ((UNFINISHED, "DELETE FROM incidents WHERE kind <> 'started'"), "crashed"),
         (
             (UNFINISHED, BEFELL.format("stopped", '{"reason": "no money"}'), BEFELL.format("spent", "{}")),

@@ -26,10 +26,11 @@ def kills(folder, *arguments):
 
 
 def test_a_run_killed_at_some_of_its_calls_ends_as_the_whole(tmp_path):
-    told = kills(tmp_path / "kills", "cascade", "delete", "--sample", "3", "--seed", "11")
+    told = kills(tmp_path / "kills", "cascade", "delete", "--only", "unlink", "--sample", "3")
     assert [kill["problems"] for kill in told] == [[]] * 3
-    assert all(kill["killed"] for kill in told)
-    assert any("events.sqlite-journal" in kill["left"] for kill in told)
+    # Where nothing is written ahead, a transaction ends by the removal of its journal. How many there are
+    # hangs on what comes together: the last of them may not come.
+    assert any(kill["killed"] and "events.sqlite-journal" in kill["left"] for kill in told)
 
 
 @pytest.mark.slow

@@ -114,7 +114,10 @@ def _adapted(run: Run) -> list[str]:
 
 
 # What befell a run as a whole; the others are said of what goes on within a sitting.
-_SITTINGS = "SELECT kind, detail FROM incidents WHERE kind IN ('started', 'resumed', 'stopped', 'spent')"
+_SITTINGS = (
+    "SELECT kind, detail FROM incidents "
+    "WHERE kind IN ('started', 'resumed', 'stopped', 'finished', 'spent') ORDER BY incident"
+)
 
 
 def state(run: Run, *, n_missing: int) -> str:
@@ -128,14 +131,15 @@ def state(run: Run, *, n_missing: int) -> str:
         return f"finished with {n_missing} missing" if n_missing else "finished"
     if is_played(run.folder):
         return "running"
-    befell = run.rows(f"{_SITTINGS} ORDER BY incident")[1]
+    befell = run.rows(_SITTINGS)[1]
     last = max((i for i, (kind, _) in enumerate(befell) if kind in {"started", "resumed"}), default=None)
     if last is None:
         return "unstarted"
     ends = dict(befell[last + 1 :])
     if "stopped" in ends:
         return f"stopped: {json.loads(ends['stopped'])['reason']}"
-    return "stopped" if ends else "crashed"
+    # Who had played everything was not stopped before the log knew it.
+    return "stopped" if ends and "finished" not in ends else "crashed"
 
 
 def _interviews(run: Run) -> dict[str, Any]:

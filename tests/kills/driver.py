@@ -1,6 +1,6 @@
 """Kill a run at its system calls, one after the other, and see that nothing is lost, wrong or locked.
 
-    driver.py SCENARIO JOURNAL FOLDER [--sample N] [--seed S]
+    driver.py SCENARIO JOURNAL FOLDER [--only CALL] [--sample N] [--seed S]
 
 SCENARIO is cascade, ratios or interviews; JOURNAL is wal, or delete for a disk that knows no write-ahead. A
 run is played once in whole to count its calls that change what is on the disk. Then it is played anew for
@@ -209,12 +209,13 @@ def _main() -> None:
     parser.add_argument("scenario", choices=SCENARIOS)
     parser.add_argument("journal", choices=["wal", "delete"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", choices=CALLS, help="Kill at calls of that name only.")
     parser.add_argument("--sample", type=int, help="So many of the calls, chosen by chance; default: all.")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     with contextlib.redirect_stdout(io.StringIO()):
         killing = Killing(asked.scenario, asked.journal, asked.folder.resolve())
-    calls = killing.calls
+    calls = [call for call in killing.calls if asked.only in (None, call[0])]
     if asked.sample is not None:
         calls = random.Random(asked.seed).sample(calls, min(asked.sample, len(calls)))
     for call, number in calls:
