@@ -16,6 +16,7 @@
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
     │       └── Interrupted            the user did                      exit code 130
+    │           └── OutputClosed           by leaving, as `head` does    exit code 141
     └── InternalError          a bug of ours: please report it           exit code 4
 
 Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
@@ -179,6 +180,12 @@ class Interrupted(RunStopped):
     """The user ended the run before its end."""
 
     exit_code = 130
+
+
+class OutputClosed(Interrupted):
+    """Nobody reads what is printed any more: a pipe or the terminal was closed."""
+
+    exit_code = 141
 
 
 class InternalError(AgentnetError):

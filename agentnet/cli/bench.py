@@ -27,6 +27,7 @@ from agentnet.bench import (
 )
 from agentnet.bench.plot import check_plot_file, draw
 from agentnet.cli.common import load, print_json, print_table, setting_options
+from agentnet.cli.terminal import echo
 from agentnet.config import Settings, secrets_environ
 from agentnet.stack import price_list
 
@@ -202,7 +203,7 @@ async def _levels(
 
 
 def _tell(level: Figures) -> None:
-    click.echo(
+    echo(
         f"{level.load.in_flight} in flight: {level.requests_per_s:.4g} requests/s, "
         f"p95 {level.latency.p95:.3g} s",
         err=True,
@@ -221,7 +222,7 @@ def _report(levels: Sequence[Figures], facts: Mapping[str, object], *, as_json: 
         best = knee(levels)
         lines = [(*(tell(level) for tell in _COLUMNS.values()), _mark(level, best)) for level in levels]
         print_table((*_COLUMNS, ""), lines)
-    click.echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
+    echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
 
 
 def _mark(level: Figures, best: int | None) -> str:

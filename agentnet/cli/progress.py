@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from agentnet.cli.terminal import echo
 from agentnet.journal import Tally
 
 _REDRAW_S = 0.2
@@ -89,4 +89,4 @@ async def _lines(tally: Tally, n_realizations: int) -> None:
         await asyncio.sleep(_LINE_S)
         spent, done = time.monotonic() - begun, tally.realizations - first
         left = f", about {spent / done * (n_realizations - tally.realizations):.0f} s left" if done else ""
-        click.echo(f"realizations {tally.realizations}/{n_realizations}{left} · {summary(tally)}", err=True)
+        echo(f"realizations {tally.realizations}/{n_realizations}{left} · {summary(tally)}", err=True)

@@ -17,12 +17,23 @@ from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import progress, summary
+from agentnet.cli.terminal import echo
 from agentnet.config import Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
-from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen, who_answers
+from agentnet.runner import (
+    Prepared,
+    Runner,
+    create,
+    is_frozen,
+    new_folder,
+    prepare,
+    recorded_source,
+    reopen,
+    who_answers,
+)
 from agentnet.runner.estimate import Estimate, estimate
 from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
 from agentnet.stack import Price, price_list
@@ -100,21 +111,22 @@ def run(
         raise click.UsageError("give an experiment file, or --resume RUN")
     meta = Run(prepared.folder).meta
     for line in filter(None, [*meta["licences"], meta.get("label")]):
-        click.echo(line, err=True)
+        echo(line, err=True)
     started = time.monotonic()
     runner = Runner(prepared, answering)
     try:
         asyncio.run(_play(runner, prepared, quiet=quiet))
     except (WorldError, KeyboardInterrupt):
-        click.echo(summary(runner.tally), err=True)
+        echo(summary(runner.tally), err=True)
         _say_how_to_resume(prepared.folder)
         raise
-    except UserError:
-        click.echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
+    except Exception:
+        _say_how_to_resume(prepared.folder)
+        echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
         raise
     _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
     for line in never_interviewed(Run(prepared.folder)):
-        click.echo(f"note: {line}", err=True)
+        echo(f"note: {line}", err=True)
 
 
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
@@ -123,7 +135,7 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     answering = _backend(settings)
     name, model_name = who_answers(prepared, answering)
     create(prepared, source, backend=name, model_name=model_name)
-    click.echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
+    echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     return prepared, answering
 
 
@@ -140,7 +152,7 @@ def _resumed(
     folder = find_run(name, load(config_file, ()).settings.runs)
     run = Run(folder)
     meta = run.meta
-    if target is not None and Source.read(target).text != meta["experiment"]["text"]:
+    if target is not None and Source.read(target).hash != recorded_source(meta).hash:
         raise UserError(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
@@ -149,7 +161,7 @@ def _resumed(
     if meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
         raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-    click.echo(f"resuming {folder}", err=True)
+    echo(f"resuming {folder}", err=True)
     return reopen(folder, settings, _environ())
 
 
@@ -170,7 +182,7 @@ async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
         nonlocal n_received
         n_received += 1
         if n_received == 1:
-            click.echo("\nfinishing what is in flight; once more to stop at once", err=True)
+            echo("\nfinishing what is in flight; once more to stop at once", err=True)
             runner.interrupt()
         else:
             playing.cancel()
@@ -192,7 +204,7 @@ def _resume_command(folder: Path) -> str:
 
 
 def _say_how_to_resume(folder: Path) -> None:
-    click.echo(f"resume with: {_resume_command(folder)}", err=True)
+    echo(f"resume with: {_resume_command(folder)}", err=True)
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
@@ -265,16 +277,16 @@ def _print_check(
 ) -> None:
     first = prepared.experiments[0]
     name, model_name = who_answers(prepared, answering)
-    click.echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
+    echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(first.design().items()))
     for kind, messages in found.prompts.items():
-        click.echo(f"\n--- prompt: {kind} ---")
+        echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
-            click.echo(f"[{role}]\n{content}\n")
+            echo(f"[{role}]\n{content}\n")
     told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
     print_table(("estimate", "value"), told)
     for line in (found.how, *getattr(found, "notes", ())):
-        click.echo(line)
+        echo(line)
 
 
 def _costs(found: Estimate | InterviewEstimate, price: Price | None) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What an experiment file subclasses: the design of a run."""
 
 from agentnet.experiment.base import Condition, Experiment
+from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
 from agentnet.experiment.interviews import InterviewExperiment
 from agentnet.experiment.load import Source, check_family
@@ -14,5 +15,7 @@ __all__ = [
     "NewsExperiment",
     "ResponseRatioExperiment",
     "Source",
+    "blamed",
+    "blaming",
     "check_family",
 ]

@@ -17,7 +17,7 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
+from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment, blamed
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
@@ -169,14 +169,18 @@ class Runner:
                 return
             try:
                 await self._play_one(planned, log, done)
-            except Exception as error:  # noqa: BLE001 - the first error ends the run, after what is in flight
+            # The first error ends the run, after what is in flight; so does an experiment that calls `exit`.
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 self._stop(error)
                 return
 
     def _stop(self, error: BaseException) -> None:
+        found = blamed(error)
+        if found is not None:
+            found.__cause__ = error
         if self._error is None:
-            self._error = error
-        self._pool.stop(error)
+            self._error = found or error
+        self._pool.stop(found or error)
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         number, begun = planned.realization, planned.realization in done.networks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -11,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import agentnet
 from agentnet.backend import Backend
@@ -220,6 +221,10 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "class_name": type(first).__name__,
                 "family": first.family,
                 "text": source.text,
+                "siblings": {
+                    file: {"text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}
+                    for file, text in source.siblings.items()
+                },
                 "design": [plain(experiment.design()) for experiment in prepared.experiments],
                 "conditions": [plain(experiment.overrides) for experiment in prepared.experiments],
             },
@@ -273,10 +278,12 @@ def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None =
     return prepared
 
 
-def recorded_source(meta: Mapping[str, dict[str, str]]) -> Source:
-    """Give the experiment file as it was when the run began."""
+def recorded_source(meta: Mapping[str, Any]) -> Source:
+    """Give the experiment file as it was when the run began, with what it imported from beside it."""
     recorded = meta["experiment"]
-    return Source(Path(recorded["path"]), recorded["text"], recorded["class_name"])
+    # Runs of before there were siblings recorded none.
+    siblings = {file: each["text"] for file, each in recorded.get("siblings", {}).items()}
+    return Source(Path(recorded["path"]), recorded["text"], recorded["class_name"], siblings)
 
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:
