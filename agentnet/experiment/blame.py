@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agentnet.errors import AgentnetError, DesignError
+from agentnet.errors import AgentnetError, DesignError, Interrupted
 
 MODULE_PREFIX = "agentnet_experiment_"
 """What the names of all modules begin with that hold an experiment's code."""
@@ -41,9 +41,15 @@ def blamed(error: BaseException) -> DesignError | None:
 
 @contextmanager
 def blaming() -> Iterator[None]:
-    """Raise what an experiment's code raises in the body as a `DesignError` that says where."""
+    """Raise what an experiment's code raises in the body as a `DesignError` that says where.
+
+    Raises:
+        Interrupted: It raised `KeyboardInterrupt`: keys that are pressed during a run come otherwise.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted by the experiment's own code") from None
     except (Exception, SystemExit) as error:
         if (found := blamed(error)) is not None:
             raise found from error

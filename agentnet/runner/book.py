@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
-from agentnet.experiment import NewsExperiment, blaming
+from agentnet.experiment import CascadeExperiment, NewsExperiment, blaming
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
@@ -116,6 +116,11 @@ class QuestionBook:
             answers=(),
             schema=None,
         )
+
+
+def kinds_of(experiment: NewsExperiment) -> tuple[str, ...]:
+    """List the kinds of prompts that a run of `experiment` asks."""
+    return KINDS[:2] if isinstance(experiment, CascadeExperiment) else KINDS[2:]
 
 
 def compose(

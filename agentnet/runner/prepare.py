@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from agentnet.interviews import Question
 from agentnet.news import NewsItem, check_items
 from agentnet.prompts import PromptSet
 from agentnet.runner.interviews import Company, check_company, gather_company
+from agentnet.runner.probe import check_repeatable
 from agentnet.streams import Streams
 
 _RECORDED_VERSIONS = (
@@ -141,7 +143,11 @@ def prepare(
     Raises:
         AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
-    return assemble(design(source, settings), settings, folder, environ)
+    prepared = assemble(design(source, settings), settings, folder, environ)
+    check_repeatable(
+        prepared.experiments, partial(design, source, settings), prepared.prompts, prepared.items
+    )
+    return prepared
 
 
 def assemble(
