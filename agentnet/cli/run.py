@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import shlex
-import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,10 +17,11 @@ import click
 from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.look import never_interviewed
-from agentnet.cli.progress import progress, summary
+from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings, configuration_for_resume, secrets_environ
-from agentnet.errors import UserError, WorldError
+from agentnet.errors import OutputClosed, UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
@@ -34,7 +36,7 @@ from agentnet.runner import (
     reopen,
     who_answers,
 )
-from agentnet.runner.estimate import Estimate, estimate
+from agentnet.runner.estimate import Estimate, estimate, fixed_decisions, guess_decisions
 from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
 from agentnet.stack import Price, price_list
 
@@ -175,28 +177,28 @@ def _backend(settings: Settings) -> Backend:
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
     playing = asyncio.ensure_future(runner.play())
-    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    outlook = Outlook(runner.tally, len(prepared.plan), fixed_decisions(prepared))
     n_received = 0
 
     def receive() -> None:
         nonlocal n_received
         n_received += 1
-        if n_received == 1:
-            echo("\nfinishing what is in flight; once more to stop at once", err=True)
-            runner.interrupt()
-        else:
+        if n_received > 1:
             playing.cancel()
+            return
+        runner.interrupt()
+        # The terminal may be gone: that is what a hang-up says.
+        with suppress(OutputClosed):
+            echo("\nfinishing what is in flight; once more to stop at once", err=True)
 
-    for number in signals:
-        loop.add_signal_handler(number, receive)
     try:
-        async with progress(runner.tally, len(prepared.plan), quiet=quiet):
-            await playing
+        with heeding(receive):
+            async with progress(
+                outlook, quiet=quiet, guess=partial(guess_decisions, prepared), closed=runner.interrupt
+            ):
+                await playing
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 def _resume_command(folder: Path) -> str:

@@ -65,6 +65,22 @@ def echo(message: object = "", *, err: bool = False, end: str = "\n") -> None:
         click.echo(plain(str(message)) + end, err=err, nl=False)
 
 
+def redraw(line: str, width: int, *, end: str = "") -> None:
+    """Write a line of standard error anew, over what stood in it.
+
+    Args:
+        line: What it says, at most `width` characters.
+        width: Its characters, blanks included.
+        end: What follows it.
+
+    Raises:
+        OutputClosed: Nobody reads it any more.
+    """
+    with until_closed(err=True):
+        sys.stderr.write(f"\r{plain(line):{width}}{end}")
+        sys.stderr.flush()
+
+
 def console(*, width: int | None = None) -> Console:
     """Make a console for tables on standard output, whose texts are `plain` and no markup."""
     return _PlainConsole(width=width, markup=False, emoji=False, highlight=False)

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,19 @@ class Cast:
         evaluation: Numbers of the questions of the evaluation set.
         bank: Numbers of the questions that interviews draw from.
         system_messages: What each model is told ahead of everything; empty if none is told anything.
+        n_turns: How many interviews a realization has; None where answers decide.
     """
 
     rule: UpdateRule
     evaluation: Numbers
     bank: Numbers
     system_messages: tuple[str, ...] = ()
+    n_turns: int | None = None
+
+    def reuses(self, experiment: InterviewExperiment) -> bool:
+        """Say whether interviews take their answers from the last evaluation."""
+        greedy = experiment.temperature_range[1] == 0.0
+        return experiment.reuse and greedy and set(self.bank) <= set(self.evaluation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +158,11 @@ def gather_company(
         key = json.dumps([name, options], sort_keys=True, default=repr)
         if key not in made:
             made[key] = make_update_rule(name, options, environ)
-        casts.append(_cast(experiment, made[key], questions, seed))
-        _taught(experiment, questions, casts[-1].evaluation, Streams(settings.seed), 0)
-        try_topology(parse_topology(experiment.make_topology()), experiment.classes, experiment.steps)
+        cast = _cast(experiment, made[key], questions, seed)
+        _taught(experiment, questions, cast.evaluation, Streams(settings.seed), 0)
+        topology = parse_topology(experiment.make_topology())
+        n_turns = try_topology(topology, experiment.classes, experiment.steps)
+        casts.append(replace(cast, n_turns=n_turns))
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(questions, tuple(casts), CachedEmbedder(embedder), settings.backend.name)
 
@@ -319,7 +328,9 @@ class Stage:
             engine = Interviews(
                 rules, questions, models, sampler, self._places, checkpoints, self.streams, journal
             )
-            return await engine.play()
+            ended = await engine.play()
+            self.tally.n_settled += journal.n_decisions
+            return ended
         finally:
             await models.aclose()
 

@@ -114,9 +114,9 @@ class Runner:
         self._odds = Odds(self._backend, run_seed=seed)
         return stack
 
-    def interrupt(self) -> None:
+    def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question; `play` ends once what is in flight is answered and recorded."""
-        self._stop(Interrupted("interrupted; what was in flight is recorded"))
+        self._stop(reason or Interrupted("interrupted; what was in flight is recorded"))
 
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
@@ -154,6 +154,7 @@ class Runner:
             "WHERE status <> 'running'"
         )[1][0]
         self.tally.n_decisions, self.tally.n_missing = counts
+        self.tally.n_settled = self.tally.n_decisions
         self.tally.n_agents, self.tally.n_engaged = engaged
         self.tally.n_steps = run.rows(
             "SELECT COALESCE(SUM(last_step), 0) FROM realizations WHERE status <> 'running' AND news IS NULL"
@@ -213,6 +214,7 @@ class Runner:
         )
         engine = self._engine(planned, journal, done)
         status, last_step = await engine.play()
+        self.tally.n_settled += journal.n_decisions
         return status, engine.initial_agent if isinstance(engine, Cascade) else None, last_step
 
     def _make_stage(self) -> Stage | None:
