@@ -21,7 +21,10 @@ from agentnet.cli import cli, terminal
 from agentnet.cli.terminal import plain, plain_json
 
 EVIL = "a\x1b]0;owned\x07b\x9b31mc\u202etxt\u2066d\u200be\ufefff\x08g\r\u2028[red]h[/red] :smile: \U000e0041"
-SEEN = "a\\x1b]0;owned\\x07b\\x9b31mc\\u202etxt\\u2066d\\u200be\\ufefff\\x08g\\r\\u2028[red]h[/red] :smile: \\U000e0041"
+SEEN = (
+    "a\\x1b]0;owned\\x07b\\x9b31mc\\u202etxt\\u2066d\\u200be\\ufefff\\x08g\\r\\u2028"
+    "[red]h[/red] :smile: \\U000e0041"
+)
 
 
 def test_control_characters_directions_and_what_has_no_width_are_spelled_out():
@@ -71,17 +74,16 @@ def test_names_and_texts_of_a_news_file_are_spelled_out(command, tmp_path):
     assert not set("\x1b\x9b\u202e\x07") & set(done.err + done.out)
 
 
-def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(small):
-    code = "from agentnet.cli import main; main()"
-    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    sql = "SELECT 'Zürich' AS x"
-    subprocess.run(
-        [sys.executable, "-c", code, "run", small, "--out", "a", "--quiet"], cwd=small.parent, check=True
-    )
+def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(command, small):
+    command("run", small, "--out", "a", "--quiet")
     done = subprocess.run(
-        [sys.executable, "-c", code, "query", "a", sql], cwd=small.parent, env=environ, capture_output=True
+        [sys.executable, "-c", MAIN, "query", "a", "SELECT 'Zürich' AS x"],
+        cwd=small.parent,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
     )
-    assert (done.returncode, b"Z\\xfcrich" in done.stdout) == (0, True)
+    assert b"Z\\xfcrich" in done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
@@ -147,6 +149,9 @@ def test_a_run_whose_terminal_hangs_up_ends_in_order(command, small):
     process = start(small, stdout=follower, stderr=follower)
     os.close(follower)
     wait_for_events(small.parent / "slow")
+    shown = os.read(leader, 100_000).decode()
+    assert "\x1b" not in shown
+    assert max(map(len, shown.splitlines())) == 79
     os.close(leader)
     assert process.wait(timeout=50) == 141
     assert Run(Path("slow")).rows("SELECT kind FROM incidents")[1] == [("started",), ("stopped",), ("spent",)]

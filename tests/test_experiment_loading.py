@@ -237,7 +237,8 @@ UNSTEADY = {
         "messages",
         "",
         (
-            f"    _seen = ('',)\n{MESSAGES.format(said='self._before(profile.bits)')}\n    def _before(self, bits):\n"
+            f"    _seen = ('',)\n{MESSAGES.format(said='self._before(profile.bits)')}\n"
+            "    def _before(self, bits):\n"
             "        self._seen = (*self._seen[-1:], bits)\n        return self._seen[0]"
         ),
     ),

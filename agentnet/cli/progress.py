@@ -185,8 +185,7 @@ def _rest(outlook: Outlook) -> Sequence[str]:
     """Say how long it will take yet, or that nothing goes on at the moment."""
     until = outlook.tally.paused_until()
     if until is not None:
-        clock = time.strftime("%H:%M:%S", time.localtime(until))
-        return (f"paused until {clock}", f"paused {clock}")
+        return (time.strftime("paused until %H:%M:%S", time.localtime(until)),)
     left_s = outlook.left_s()
     return () if left_s is None else (f"{_duration(left_s)} left",)
 

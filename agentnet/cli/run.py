@@ -20,7 +20,7 @@ from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
-from agentnet.config import Settings, configuration_for_resume, secrets_environ
+from agentnet.config import Settings, configuration_for_resume, secrets_environ, secrets_held
 from agentnet.errors import OutputClosed, UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
@@ -136,9 +136,21 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
     answering = _backend(settings)
     name, model_name = who_answers(prepared, answering)
+    _refuse_keys(source, settings)
     create(prepared, source, backend=name, model_name=model_name)
     echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     return prepared, answering
+
+
+def _refuse_keys(source: Source, settings: Settings) -> None:
+    """Refuse to record a key: a run keeps its experiment file and its settings as they are."""
+    texts = (source.text, *source.siblings.values(), settings.to_json())
+    held = secrets_held("\n".join(texts), _environ())
+    if held:
+        raise UserError(
+            f"the experiment file or a setting holds the value of {held[0]}, and a run records both: take it "
+            "out there; keys come from the environment or from .env"
+        )
 
 
 def _resumed(

@@ -106,14 +106,13 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
 
 
 def fixed_answers(experiments: Sequence[InterviewExperiment], company: Company) -> int | None:
-    """Count the answers of a run; None where a topology looks at answers, so that nobody knows."""
+    """Count the answers of a run, reused ones too; None where a topology looks at answers to choose."""
     total = 0
     for experiment, cast in zip(experiments, company.casts, strict=True):
         evaluated = len(experiment.classes) * len(cast.evaluation) * (experiment.steps + 1)
-        n_turns = 0 if cast.reuses(experiment) else cast.n_turns
-        if n_turns is None:
+        if cast.n_turns is None:
             return None
-        total += experiment.repeats * (evaluated + n_turns * experiment.n_questions)
+        total += experiment.repeats * (evaluated + cast.n_turns * experiment.n_questions)
     return total
 
 
@@ -130,11 +129,13 @@ async def _count(experiment: InterviewExperiment, cast: Cast) -> _Counts:
     steps = [await candidates_at(topology, step, state) for step in range(1, experiment.steps + 1)]
     n_models, n_asking = len(state.classes), sum(bool(c) for candidates in steps for c in candidates)
     n_interview = n_asking * experiment.n_questions
+    greedy = experiment.temperature_range[1] == 0.0
+    reusable = experiment.reuse and greedy and set(cast.bank) <= set(cast.evaluation)
     n_taught = n_models if experiment.n_taught else 0
     return _Counts(
         n_models * len(cast.evaluation) * (experiment.steps + 1),
         n_interview,
-        n_interview if cast.reuses(experiment) else 0,
+        n_interview if reusable else 0,
         n_taught + n_asking,
         tuple(_notes(steps, n_models)),
     )

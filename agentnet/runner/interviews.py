@@ -59,11 +59,6 @@ class Cast:
     system_messages: tuple[str, ...] = ()
     n_turns: int | None = None
 
-    def reuses(self, experiment: InterviewExperiment) -> bool:
-        """Say whether interviews take their answers from the last evaluation."""
-        greedy = experiment.temperature_range[1] == 0.0
-        return experiment.reuse and greedy and set(self.bank) <= set(self.evaluation)
-
 
 @dataclass(frozen=True, slots=True)
 class Company:

@@ -9,6 +9,7 @@ from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply
 from agentnet_backends.failures import error_of_answer
 from agentnet_backends.http import Http
+from agentnet_backends.redaction import redact_reply
 
 PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
@@ -53,7 +54,8 @@ class ChatClient:
         form = self._forms.get(key) or await self._learn(key, request)
         endpoint, (status, headers, raw) = await self._http.chat(body_of(form, request, self._seed_mask))
         if 200 <= status < 300:
-            return read_reply(raw, request, form[1], endpoint.peer)
+            peer = endpoint.peer
+            return redact_reply(read_reply(raw, request, form[1], peer), peer.secrets)
         raise error_of_answer(endpoint.peer, status, headers, raw)
 
     async def _learn(self, key: FormKey, request: Request) -> Form:
