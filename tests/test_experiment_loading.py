@@ -308,3 +308,41 @@ def test_an_intended_error_of_an_experiment_keeps_its_words(tmp_path):
     path = write(tmp_path, study=study(body, "from agentnet.errors import DesignError"))
     with pytest.raises(DesignError, match=r"^as I said$"):
         Source.read(str(path)).load()()
+
+
+WRONG = {
+    "arms(self)": ("3", "None", "['a']", "()"),
+    "choose_news(self, seed)": ("None", "['text']", "[]", "'N1'"),
+    "load_prompts(self)": ("None", "{'system.txt': ''}"),
+    "constraint(self)": ("None", "()", "(('yes',), 3)", "((1,), None)", "'yes'"),
+    "make_network(self, seed)": ("None", "[(0, 1)]", "__import__('networkx').path_graph(5)"),
+    "assign_profiles(self, network, seed)": ("None", "[0] * 5", "['00000'] * 24", "[32] * 24", "[0.5] * 24"),
+}
+
+
+@pytest.mark.parametrize("hook", list(WRONG))
+def test_what_a_hook_gives_is_held_to_what_is_played(command, tmp_path, hook):
+    name = hook.partition("(")[0]
+    for given in WRONG[hook]:
+        path = write(tmp_path, study=study(f"    def {hook}:\n        return {given}"))
+        done = command("check", path)
+        (said,) = done.err.splitlines()
+        assert done.code == 2
+        assert f"Study.{name} gives " in said
+        assert "; it gives " in said
+
+
+def test_profiles_may_come_as_a_list(command, tmp_path):
+    body = "    def assign_profiles(self, network, seed):\n        return [seed % 32] * network.n_agents"
+    assert command("check", write(tmp_path, study=study(body))).code == 0
+
+
+@pytest.mark.parametrize(
+    "hook", ["load_questions(self)", "system_messages(self)", "choose_taught(self, *asked)"]
+)
+@pytest.mark.parametrize("given", ["None", "5", "[10**6, 10**6]"])
+def test_what_hooks_of_interviews_give_is_held_to_what_is_played(command, tmp_path, hook, given):
+    text = f"from agentnet import InterviewExperiment\nclass Talk(InterviewExperiment):\n    def {hook}:\n"
+    done = command("check", write(tmp_path, study=f"{text}        return {given}\n"))
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "agentnet itself failed" not in done.err

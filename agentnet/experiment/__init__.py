@@ -3,6 +3,7 @@
 from agentnet.experiment.base import Condition, Experiment
 from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
+from agentnet.experiment.hooks import ask, ask_profiles
 from agentnet.experiment.interviews import InterviewExperiment
 from agentnet.experiment.load import Source, check_family
 from agentnet.experiment.news import NewsExperiment
@@ -15,6 +16,8 @@ __all__ = [
     "NewsExperiment",
     "ResponseRatioExperiment",
     "Source",
+    "ask",
+    "ask_profiles",
     "blamed",
     "blaming",
     "check_family",

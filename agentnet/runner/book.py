@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
-from agentnet.experiment import CascadeExperiment, NewsExperiment, blaming
+from agentnet.experiment import CascadeExperiment, NewsExperiment, ask, blaming
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
@@ -93,7 +93,7 @@ class QuestionBook:
             text = json.dumps(messages, ensure_ascii=False)
             self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
         severity = -1 if item.severity is None else item.severity
-        answers, schema = self.experiment.constraint()
+        answers, schema = ask(self.experiment, "constraint")
         return Question(
             number,
             messages,

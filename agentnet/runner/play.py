@@ -17,7 +17,15 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment, blamed
+from agentnet.experiment import (
+    CascadeExperiment,
+    Experiment,
+    InterviewExperiment,
+    NewsExperiment,
+    ask,
+    ask_profiles,
+    blamed,
+)
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
@@ -263,8 +271,8 @@ class Runner:
         self, experiment: CascadeExperiment, planned: Planned, voice: Voice, journal: Journal, done: _Done
     ) -> Cascade:
         number, log = planned.realization, journal.log
-        network = experiment.make_network(self._streams.integer("network", number))
-        profiles = experiment.assign_profiles(network, self._streams.integer("profiles", number))
+        network = ask(experiment, "make_network", self._streams.integer("network", number))
+        profiles = ask_profiles(experiment, network, self._streams.integer("profiles", number))
         before = done.networks.get(number)
         if before not in (None, network.digest):
             raise RunFolderError(

@@ -26,6 +26,8 @@ from agentnet.experiment import (
     InterviewExperiment,
     NewsExperiment,
     Source,
+    ask,
+    ask_profiles,
     check_family,
 )
 from agentnet.interviews import Question
@@ -118,7 +120,7 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     loaded = source.load()
     check_family(loaded)
     experiment = loaded(**overrides)
-    experiments = tuple(experiment.under(condition) for condition in experiment.arms())
+    experiments = tuple(experiment.under(condition) for condition in ask(experiment, "arms"))
     if settings.sampler.mode == "logprobs" and any(
         isinstance(e, NewsExperiment) and e.rationale != "none" for e in experiments
     ):
@@ -178,10 +180,10 @@ def assemble(
     with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
     streams = Streams(settings.seed)
     if items is None:
-        items = tuple(check_items(with_news[0].choose_news(streams.integer("news"))))
+        items = tuple(check_items(ask(with_news[0], "choose_news", streams.integer("news"))))
         _try_networks(with_news, streams)
     if prompts is None:
-        prompts = tuple(experiment.load_prompts() for experiment in with_news)
+        prompts = tuple(ask(experiment, "load_prompts") for experiment in with_news)
     return Prepared(folder, settings, with_news, prompts, items, make_plan(with_news, len(items)))
 
 
@@ -189,8 +191,8 @@ def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> None:
     """Make one network of each condition, to see that it can be made."""
     for experiment in experiments:
         if isinstance(experiment, CascadeExperiment):
-            network = experiment.make_network(streams.integer("trial network"))
-            experiment.assign_profiles(network, streams.integer("trial profiles"))
+            network = ask(experiment, "make_network", streams.integer("trial network"))
+            ask_profiles(experiment, network, streams.integer("trial profiles"))
 
 
 def who_answers(prepared: Prepared, backend: Backend) -> tuple[str, str]:

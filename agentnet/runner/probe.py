@@ -14,7 +14,8 @@ from itertools import product
 from typing import Any
 
 from agentnet.errors import DesignError
-from agentnet.experiment import CascadeExperiment, Experiment, NewsExperiment
+from agentnet.experiment import CascadeExperiment, Experiment, NewsExperiment, ask, ask_profiles
+from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
 from agentnet.prompts import PromptSet, answer_choices
@@ -92,9 +93,9 @@ def _probes(
 ) -> Iterator[Probe]:
     own = {name for name in dir(type(experiment)) if not name.startswith("_")}
     own = {name for name in own if _is_overridden(experiment, name)}
-    for name, ask in _SIMPLE.items():
+    for name, asking in _SIMPLE.items():
         if name in own:
-            yield name, "", ask
+            yield name, "", asking
     if isinstance(experiment, NewsExperiment) and "judge" in own:
         for text in _REPLIES:
             yield "judge", f" of the reply {text!r}", partial(_judge, text)
@@ -114,12 +115,12 @@ def _prompt_probes(
 
 
 def _network_probes(experiment: CascadeExperiment, own: Set[str]) -> Iterator[Probe]:
-    network = experiment.make_network(_SEED)
+    network: Network = ask(experiment, "make_network", _SEED)
     if network.n_agents <= _AGENTS_AT_MOST:
         if "make_network" in own:
-            yield "make_network", " for one seed", lambda e: e.make_network(_SEED).digest
+            yield "make_network", " for one seed", lambda e: ask(e, "make_network", _SEED).digest
         if "assign_profiles" in own:
-            yield "assign_profiles", " for one seed", lambda e: e.assign_profiles(network, _SEED).tolist()
+            yield "assign_profiles", " for one seed", lambda e: ask_profiles(e, network, _SEED).tolist()
 
 
 def _compose(asked: tuple[PromptSet, str, Profile, NewsItem], experiment: Any) -> Any:  # noqa: ANN401
@@ -131,10 +132,10 @@ def _judge(text: str, experiment: Any) -> Any:  # noqa: ANN401
 
 
 _SIMPLE: Mapping[str, Callable[[Any], Any]] = {
-    "choose_news": lambda e: [item.to_json() for item in e.choose_news(_SEED)],
-    "load_prompts": lambda e: e.load_prompts().texts,
-    "constraint": lambda e: e.constraint(),
-    "system_messages": lambda e: list(e.system_messages()),
-    "load_questions": lambda e: list(e.load_questions()),
+    "choose_news": lambda e: [item.to_json() for item in ask(e, "choose_news", _SEED)],
+    "load_prompts": lambda e: ask(e, "load_prompts").texts,
+    "constraint": lambda e: ask(e, "constraint"),
+    "system_messages": lambda e: ask(e, "system_messages"),
+    "load_questions": lambda e: ask(e, "load_questions"),
 }
 """Hooks that need nothing to be asked."""
