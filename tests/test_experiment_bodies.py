@@ -92,6 +92,11 @@ def test_an_own_knob_may_resemble_one_of_the_familys_where_a_method_reads_it():
     class Unread(CascadeExperiment):
         degrees: tuple[int, ...] = (4, 6)
 
+        def arms(self):
+            degrees = self.conditions
+            self.degrees = (5,)
+            return degrees
+
     assert "degrees is no knob of CascadeExperiment, and nothing in the class reads it" in refused(Unread)
 
 
@@ -220,3 +225,16 @@ def test_a_function_is_a_topology_however_the_class_holds_it(how, tmp_path):
     for made in experiment, experiment.under({"steps": 3}):
         topology: Any = parse_topology(made.make_topology())
         assert topology(4, "state") == ["ring", 4, "state"]
+
+
+def test_what_methods_set_is_checked_when_the_experiment_is_made(command, tmp_path):
+    path = tmp_path / "set.py"
+    head = "from agentnet import CascadeExperiment\nclass Set(CascadeExperiment):\n"
+    init = "    def __init__(self, **overrides):\n        super().__init__(**overrides)\n"
+    path.write_text(f"{head}{init}        self.n_agent = 64\n")
+    done = command("check", path)
+    assert done.code == 2
+    assert "self.n_agent is no knob or hook of CascadeExperiment" in done.err
+    assert "did you mean 'n_agents'?" in done.err
+    path.write_text(f"{head}{init}        self.n_agents = 64\n        self.rate = self._n = 1\n")
+    assert command("check", path).code == 0

@@ -2,6 +2,7 @@
 
 from agentnet.experiment.base import Condition, Experiment
 from agentnet.experiment.blame import blamed, blaming
+from agentnet.experiment.body import check_attributes
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
 from agentnet.experiment.hooks import ask, ask_profiles
 from agentnet.experiment.interviews import InterviewExperiment
@@ -20,5 +21,6 @@ __all__ = [
     "ask_profiles",
     "blamed",
     "blaming",
+    "check_attributes",
     "check_family",
 ]

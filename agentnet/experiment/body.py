@@ -8,16 +8,18 @@ the family's must be read by a method of the class, for else it is most likely a
 from __future__ import annotations
 
 import ast
+import dis
 import inspect
 import textwrap
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from agentnet.errors import DesignError
 
 _NEAR = 0.7
+_LOOKS_UP = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_CONST")
 _RULE = (
     "a knob of your own is annotated (rate: float = 0.3); whatever else is your own is a method that another "
     "one calls, or begins with an underscore"
@@ -42,7 +44,23 @@ def check_bodies(cls: type) -> None:
     Raises:
         DesignError: Names everything that nothing reads, and hooks that cannot be called.
     """
-    faults = [fault for base in own_classes(cls) for fault in _faults(cls, base)]
+    _refuse(cls, [fault for base in own_classes(cls) for fault in _faults(cls, base)])
+
+
+def check_attributes(experiment: object) -> None:
+    """Check what the methods of an experiment have set on it, likewise.
+
+    Raises:
+        DesignError: Names everything that nothing reads.
+    """
+    cls = type(experiment)
+    names = [name for name in vars(experiment) if _is_public(name) and name != "overrides"]
+    new = [name for name in names if not hasattr(cls, name)]
+    faults = [f"self.{name} {fault}" for name in new if (fault := _fault_of_own(cls, name, is_knob=False))]
+    _refuse(cls, faults)
+
+
+def _refuse(cls: type, faults: Sequence[str]) -> None:
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
         raise DesignError(f"{cls.__name__} cannot be played as it is written:{listed}\n{_RULE}")
@@ -78,7 +96,7 @@ def _faults(cls: type, base: type) -> Iterator[str]:
             fault = _fault_of_init(value)
         elif _is_public(name):
             known = hasattr(family, name)
-            fault = _fault_of_hook(family, name, value) if known else _fault_of_own(cls, name, value)
+            fault = _fault_of_hook(family, name, value) if known else _fault_of_new(cls, name, value)
         if fault is not None:
             yield f"{_place(base, name)}{name} {fault}"
     for name in inspect.get_annotations(base):
@@ -86,16 +104,22 @@ def _faults(cls: type, base: type) -> Iterator[str]:
             yield f"{_place(base, name)}{name} has an annotation, but no value{_meant(family, name)}"
 
 
-def _fault_of_own(cls: type, name: str, value: object) -> str | None:
-    """Say what is wrong with an attribute that the family does not have."""
+def _fault_of_new(cls: type, name: str, value: object) -> str | None:
+    """Say what is wrong with an attribute of a body that the family does not have."""
+    is_knob = name in own_knobs(cls)
+    if is_knob or is_helper(value):
+        return _fault_of_own(cls, name, is_knob=is_knob)
     family = _family(cls)
-    declared, helps = name in own_knobs(cls), is_helper(value)
+    return f"is no knob of {family.__name__}, and not annotated{_meant(family, name)}"
+
+
+def _fault_of_own(cls: type, name: str, *, is_knob: bool) -> str | None:
+    """Say what is wrong with a name that resembles one of the family's and is none."""
+    family = _family(cls)
     meant = _meant(family, name)
-    if not declared and not helps:
-        return f"is no knob of {family.__name__}, and not annotated{meant}"
     if not meant or name in _names_read(cls, besides=name):
         return None
-    what = "knob" if declared else "hook"
+    what = "knob" if is_knob else "knob or hook"
     return f"is no {what} of {family.__name__}, and nothing in the class reads it{meant}"
 
 
@@ -167,13 +191,13 @@ def _codes(value: Any) -> Iterator[types.CodeType]:  # noqa: ANN401 - any attrib
 
 
 def _names_in(code: types.CodeType) -> set[str]:
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= _names_in(constant)
-        elif isinstance(constant, str):
-            found.add(constant)
-    return found
+    """List what a function looks up by name, or has as a text: not what it sets, nor its own variables."""
+    found = {
+        each.argval
+        for each in dis.get_instructions(code)
+        if each.opname.startswith(_LOOKS_UP) and isinstance(each.argval, str)
+    }
+    return found.union(*(_names_in(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)))
 
 
 def _place(base: type, name: str) -> str:

@@ -28,6 +28,7 @@ from agentnet.experiment import (
     Source,
     ask,
     ask_profiles,
+    check_attributes,
     check_family,
 )
 from agentnet.interviews import Question
@@ -121,6 +122,8 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     check_family(loaded)
     experiment = loaded(**overrides)
     experiments = tuple(experiment.under(condition) for condition in ask(experiment, "arms"))
+    for each in experiments:
+        check_attributes(each)
     if settings.sampler.mode == "logprobs" and any(
         isinstance(e, NewsExperiment) and e.rationale != "none" for e in experiments
     ):
