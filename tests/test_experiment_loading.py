@@ -147,9 +147,11 @@ def test_an_error_in_a_hook_is_one_line_that_names_the_line_of_the_file(command,
 def test_the_environment_asks_for_traces_too_and_is_no_setting(command, tmp_path, monkeypatch):
     path = write(tmp_path, study=study(BROKEN["judge"]))
     monkeypatch.setenv("AGENTNET_TRACEBACK", "1")
-    assert "Traceback (most recent call last)" in command("check", path).err
+    traced = command("check", path).err
     monkeypatch.setenv("AGENTNET_TRACEBACK", "0")
-    assert "Traceback" not in command("check", path).err
+    (said,) = command("check", path).err.splitlines()
+    assert f"{path}, line 6, in judge" in said
+    assert traced.startswith(f"{said}\nTraceback (most recent call last)")
 
 
 @pytest.mark.parametrize(
@@ -215,6 +217,33 @@ def test_an_error_in_the_middle_of_a_run_leaves_it_resumable(command, tmp_path, 
 
 INIT = "    def __init__(self, **overrides):\n        super().__init__(**overrides)\n"
 MESSAGES = "    def messages(self, prompts, kind, profile, item):\n        return (('user', str({said})),)"
+LEAVING = """
+from agentnet import InterviewExperiment
+
+async def leave(step, state):
+    if step == 2 and {trap}:
+        raise SystemExit
+    return [[1], [0]]
+
+class Talk(InterviewExperiment):
+    models = {{"society": 2}}
+    n_evaluation, n_questions, n_taught, steps = 2, 1, 2, 3
+    topology = leave
+"""
+
+
+def test_a_topology_that_ends_the_program_ends_the_run_resumably(command, tmp_path):
+    trap = tmp_path / "trap"
+    path = write(tmp_path, study=LEAVING.format(trap=f"__import__('pathlib').Path({str(trap)!r}).exists()"))
+    trap.touch()
+    done = command("run", path, "--out", "a", "--quiet")
+    assert done.code == 2
+    assert f"{path}, line 6, in leave: it ends the program (SystemExit)" in done.err.splitlines()[-1]
+    assert "resume with: agentnet run --resume a" in done.err
+    trap.unlink()
+    assert command("run", "--resume", "a", "--quiet").code == 0
+
+
 UNSTEADY = {
     "chance": ("messages", "import random", MESSAGES.format(said="random.random()")),
     "clock": ("messages", "import time", MESSAGES.format(said="time.time_ns()")),
@@ -222,6 +251,23 @@ UNSTEADY = {
         "messages",
         "import itertools",
         f"    _n = itertools.count()\n{MESSAGES.format(said='next(self._n)')}",
+    ),
+    "count of each": (
+        "messages",
+        "import collections",
+        (
+            f"    _n = None\n{MESSAGES.format(said='self._count(kind, item.id)')}\n"
+            "    def _count(self, *key):\n        self._n = self._n or collections.Counter()\n        self._n[key] += 1\n"
+            "        return self._n[key]"
+        ),
+    ),
+    "who was first": (
+        "messages",
+        "",
+        (
+            f"    _first = None\n{MESSAGES.format(said='self._meet(item.id)')}\n"
+            "    def _meet(self, name):\n        self._first = self._first or name\n        return self._first"
+        ),
     ),
     "chance of the object": (
         "messages",
