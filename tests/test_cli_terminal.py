@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -146,12 +149,13 @@ def check_resumable(command: Any, small: Path) -> None:
 def test_a_run_whose_terminal_hangs_up_ends_in_order(command, small):
     """The terminal is the controlling one of nobody, so that no signal tells."""
     leader, follower = pty.openpty()
-    process = start(small, stdout=follower, stderr=follower)
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    process = start(small, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
     wait_for_events(small.parent / "slow")
     shown = os.read(leader, 100_000).decode()
     assert "\x1b" not in shown
-    assert max(map(len, shown.splitlines())) == 79
+    assert max(map(len, shown.splitlines())) == 59
     os.close(leader)
     assert process.wait(timeout=50) == 141
     assert Run(Path("slow")).rows("SELECT kind FROM incidents")[1] == [("started",), ("stopped",), ("spent",)]

@@ -257,8 +257,8 @@ UNSTEADY = {
         "import collections",
         (
             f"    _n = None\n{MESSAGES.format(said='self._count(kind, item.id)')}\n"
-            "    def _count(self, *key):\n        self._n = self._n or collections.Counter()\n        self._n[key] += 1\n"
-            "        return self._n[key]"
+            "    def _count(self, *key):\n        self._n = self._n or collections.Counter()\n"
+            "        self._n[key] += 1\n        return self._n[key]"
         ),
     ),
     "who was first": (
@@ -266,7 +266,8 @@ UNSTEADY = {
         "",
         (
             f"    _first = None\n{MESSAGES.format(said='self._meet(item.id)')}\n"
-            "    def _meet(self, name):\n        self._first = self._first or name\n        return self._first"
+            "    def _meet(self, name):\n"
+            "        self._first = self._first or name\n        return self._first"
         ),
     ),
     "chance of the object": (

@@ -47,6 +47,7 @@ def add_traceback_option(command: click.Command) -> None:
             expose_value=False,
             is_eager=True,
             envvar="AGENTNET_TRACEBACK",
+            show_envvar=True,
             callback=_wish,
             help="After an error, print where it arose.",
         )
@@ -114,6 +115,6 @@ def _apology(error: BaseException) -> str:
     words = " ".join(str(error).split())
     return (
         f"agentnet itself failed ({where.filename}, line {where.lineno}): {type(error).__name__}: {words}. "
-        f"This is a mistake of ours: please report it with the command and its trace ({TRACE_HINT}). "
+        f"This is a mistake of ours, or of a plug-in's: please report it with the command and its trace ({TRACE_HINT}). "
         "What a run has recorded is safe"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -141,8 +142,17 @@ async def _bar(outlook: Outlook) -> None:
 
 def _draw(outlook: Outlook, end: str = "") -> None:
     # Of the last column terminals think differently.
-    width = shutil.get_terminal_size().columns - 1
+    width = max(0, _columns() - 1)
     redraw(line(outlook, width), width, end=end)
+
+
+def _columns() -> int:
+    """Measure the terminal that is written to, which standard output need not be."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        found = 0
+    return found or shutil.get_terminal_size().columns
 
 
 async def _lines(outlook: Outlook) -> None:

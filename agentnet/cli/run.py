@@ -95,7 +95,8 @@ def run(
     """Play an experiment file, or resume a run.
 
     Ctrl-C finishes what is in flight, records it and stops; a second one stops at once. Either way nothing
-    that was recorded is lost, and the command that goes on is printed.
+    that was recorded is lost, and the command that goes on is printed. SIGTERM, a terminal that hangs up and
+    a reader that leaves do the same; under nohup a run goes on.
 
     \b
       agentnet run experiments/news_cascade.py --backend mock --seed 7 -S repeats=2

@@ -77,7 +77,7 @@ def redraw(line: str, width: int, *, end: str = "") -> None:
         OutputClosed: Nobody reads it any more.
     """
     with until_closed(err=True):
-        sys.stderr.write(f"\r{plain(line):{width}}{end}")
+        sys.stderr.write(f"\r{plain(line).ljust(width)}{end}")
         sys.stderr.flush()
 
 
