@@ -9,7 +9,7 @@ import pytest
 
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.errors import DesignError
-from agentnet.experiment import Source
+from agentnet.experiment import Source, check_family
 from agentnet.interviews import parse_topology
 
 
@@ -100,6 +100,39 @@ def test_an_own_knob_may_resemble_one_of_the_familys_where_a_method_reads_it():
     assert "degrees is no knob of CascadeExperiment, and nothing in the class reads it" in refused(Unread)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("judge_reply", "judge"),
+        ("build_network", "network"),
+        ("compose_messages", "messages"),
+        ("get_system_message", "system_messages"),
+        ("chooseEvaluation", "choose_evaluation"),
+    ],
+)
+def test_a_method_that_nobody_calls_is_refused_if_it_may_be_meant_as_a_hook(name, meant):
+    family = InterviewExperiment if hasattr(InterviewExperiment, meant) else CascadeExperiment
+    cls = type("Guess", (family,), {name: lambda self, *asked: None})
+    assert f"did you mean {meant!r}?" in refused(cls)
+    assert "did you mean 'n_agents'?" in refused(type("Loud", (CascadeExperiment,), {"N_AGENTS": 64}))
+
+
+def test_a_mixin_whose_constructor_is_never_called_may_take_nothing():
+    class Mixin:
+        def __init__(self):
+            """Take nothing."""
+
+    class After(CascadeExperiment, Mixin):
+        """Is made by the family's constructor."""
+
+    class Before(Mixin, CascadeExperiment):  # type: ignore[misc]
+        """Is not."""
+
+    After()
+    with pytest.raises(DesignError, match="__init__ takes no overrides"):
+        check_family(Before)
+
+
 def test_bases_and_mixins_are_checked_too():
     class Mixin:
         step = 3
@@ -166,6 +199,11 @@ def wrong_hooks() -> dict[str, tuple[type, str]]:
         def __init__(self):
             super().__init__()
 
+    class Property(CascadeExperiment):
+        @property
+        def n_agents(self):  # type: ignore[override]
+            return 64
+
     return {
         "short": (
             Short,
@@ -176,6 +214,7 @@ def wrong_hooks() -> dict[str, tuple[type, str]]:
         "value": (Value, "make_network is a hook, thus a method: it is called as make_network(seed)"),
         "called": (Called, "classes is read, not called: write @property above it"),
         "static": (Static, "judge takes (text, how), but it is called as judge(text)"),
+        "property": (Property, "n_agents is a knob, thus a value"),
         "init": (Init, "__init__ takes no overrides: write def __init__(self, **overrides)"),
     }
 
@@ -234,7 +273,7 @@ def test_what_methods_set_is_checked_when_the_experiment_is_made(command, tmp_pa
     path.write_text(f"{head}{init}        self.n_agent = 64\n")
     done = command("check", path)
     assert done.code == 2
-    assert "self.n_agent is no knob or hook of CascadeExperiment" in done.err
+    assert "self.n_agent is no knob of CascadeExperiment" in done.err
     assert "did you mean 'n_agents'?" in done.err
     path.write_text(f"{head}{init}        self.n_agents = 64\n        self.rate = self._n = 1\n")
     assert command("check", path).code == 0

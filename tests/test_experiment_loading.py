@@ -165,6 +165,7 @@ def test_the_environment_asks_for_traces_too_and_is_no_setting(command, tmp_path
             ", line 5, in g: OSError: broken",
         ),
         ("raise KeyError from ValueError('x')\n", ", line 1: KeyError"),
+        ("raise BaseException('x')\n", ", line 1: BaseException: x"),
     ],
 )
 def test_an_error_at_import_names_its_line(command, tmp_path, text, words):
@@ -193,6 +194,7 @@ LATE = """
     ("what", "code", "words"),
     [
         ("raise LookupError('odd reply')", 2, ", line 9, in judge: LookupError: odd reply"),
+        ("raise type('Odd', (BaseException,), {})('x')", 2, ", line 9, in judge: Odd: x"),
         ("raise SystemExit(0)", 2, ", line 9, in judge: it ends the program (SystemExit: 0)"),
         ("raise KeyboardInterrupt", 130, "interrupted"),
         ("return 'yes'", 2, "Study.judge returned 'yes'"),
@@ -288,6 +290,11 @@ UNSTEADY = {
             "    def _before(self, bits):\n"
             "        self._seen = (*self._seen[-1:], bits)\n        return self._seen[0]"
         ),
+    ),
+    "chance of one profile": (
+        "messages",
+        "import random",
+        MESSAGES.format(said="profile.bits == '11111' and random.random()"),
     ),
     "judge": (
         "judge",

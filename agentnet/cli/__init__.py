@@ -67,6 +67,6 @@ def main() -> None:
     wishes = Wishes()
     try:
         code = cli.main(standalone_mode=False, obj=wishes)
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - whatever it is, the user is told
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told
         code = told(error, trace=wishes.trace)
     sys.exit(code if isinstance(code, int) else 0)

@@ -115,6 +115,6 @@ def _apology(error: BaseException) -> str:
     words = " ".join(str(error).split())
     return (
         f"agentnet itself failed ({where.filename}, line {where.lineno}): {type(error).__name__}: {words}. "
-        f"This is a mistake of ours, or of a plug-in's: please report it with the command and its trace ({TRACE_HINT}). "
-        "What a run has recorded is safe"
+        "This is a mistake of ours, or of a plug-in's: please report it with the command and its trace "
+        f"({TRACE_HINT}). What a run has recorded is safe"
     )

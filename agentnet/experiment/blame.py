@@ -50,7 +50,7 @@ def blaming() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise Interrupted("interrupted by the experiment's own code") from None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if (found := blamed(error)) is not None:
             raise found from error
         raise

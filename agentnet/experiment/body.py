@@ -18,7 +18,7 @@ from typing import Any
 
 from agentnet.errors import DesignError
 
-_NEAR = 0.7
+_NEAR, _NEAR_FOR_A_KNOB = 0.6, 0.7
 _LOOKS_UP = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_CONST")
 _RULE = (
     "a knob of your own is annotated (rate: float = 0.3); whatever else is your own is a method that another "
@@ -56,7 +56,7 @@ def check_attributes(experiment: object) -> None:
     cls = type(experiment)
     names = [name for name in vars(experiment) if _is_public(name) and name != "overrides"]
     new = [name for name in names if not hasattr(cls, name)]
-    faults = [f"self.{name} {fault}" for name in new if (fault := _fault_of_own(cls, name, is_knob=False))]
+    faults = [f"self.{name} {fault}" for name in new if (fault := _fault_of_own(cls, name, is_method=False))]
     _refuse(cls, faults)
 
 
@@ -92,7 +92,7 @@ def _faults(cls: type, base: type) -> Iterator[str]:
     family = _family(cls)
     for name, value in vars(base).items():
         fault = None
-        if name == "__init__":
+        if name == "__init__" and inspect.getattr_static(cls, "__init__") is value:
             fault = _fault_of_init(value)
         elif _is_public(name):
             known = hasattr(family, name)
@@ -107,24 +107,27 @@ def _faults(cls: type, base: type) -> Iterator[str]:
 def _fault_of_new(cls: type, name: str, value: object) -> str | None:
     """Say what is wrong with an attribute of a body that the family does not have."""
     is_knob = name in own_knobs(cls)
+    if isinstance(value, type) and not is_knob:
+        return None
     if is_knob or is_helper(value):
-        return _fault_of_own(cls, name, is_knob=is_knob)
+        return _fault_of_own(cls, name, is_method=not is_knob)
     family = _family(cls)
     return f"is no knob of {family.__name__}, and not annotated{_meant(family, name)}"
 
 
-def _fault_of_own(cls: type, name: str, *, is_knob: bool) -> str | None:
+def _fault_of_own(cls: type, name: str, *, is_method: bool) -> str | None:
     """Say what is wrong with a name that resembles one of the family's and is none."""
     family = _family(cls)
-    meant = _meant(family, name)
+    # A knob that nothing reads may be a label of conditions; a method that nothing calls is nothing.
+    meant = _meant(family, name, _NEAR if is_method else _NEAR_FOR_A_KNOB)
     if not meant or name in _names_read(cls, besides=name):
         return None
-    what = "knob" if is_knob else "knob or hook"
+    what = "knob or hook" if is_method else "knob"
     return f"is no {what} of {family.__name__}, and nothing in the class reads it{meant}"
 
 
-def _meant(family: type, name: str) -> str:
-    close = get_close_matches(name, filter(_is_public, dir(family)), n=1, cutoff=_NEAR)
+def _meant(family: type, name: str, cutoff: float = _NEAR) -> str:
+    close = get_close_matches(name.lower(), filter(_is_public, dir(family)), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
@@ -134,7 +137,8 @@ def _fault_of_hook(family: type, name: str, value: object) -> str | None:
     if isinstance(ours, property):
         return "is read, not called: write @property above it" if inspect.isfunction(value) else None
     if not isinstance(ours, types.FunctionType):
-        return None
+        knob = "is a knob, thus a value, which -S and conditions may set: it cannot be a property"
+        return knob if isinstance(value, property) else None
     called = list(inspect.signature(ours).parameters)[1:]
     how = f"it is called as {name}({', '.join(called)})"
     if isinstance(value, property) or not is_helper(value):

@@ -18,6 +18,7 @@ from pathlib import Path
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.experiment.base import Experiment
 from agentnet.experiment.blame import MODULE_PREFIX, blamed
+from agentnet.experiment.body import check_bodies
 from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
 
 
@@ -97,13 +98,14 @@ class Source:
 
 
 def check_family(experiment: type[Experiment]) -> None:
-    """Make sure that an engine exists for `experiment`.
+    """Make sure that an engine exists for `experiment`, and that its bodies can be played.
 
     Raises:
-        DesignError: It subclasses `Experiment` itself.
+        DesignError: It subclasses `Experiment` itself, or holds what nothing reads.
     """
     if not inspect.isclass(experiment) or not hasattr(experiment, "family"):
         raise DesignError(
             f"{experiment.__name__} subclasses Experiment itself; subclass CascadeExperiment, "
             "ResponseRatioExperiment or InterviewExperiment, which say how they are played"
         )
+    check_bodies(experiment)

@@ -108,8 +108,10 @@ def _probes(
 def _prompt_probes(
     experiment: NewsExperiment, prompts: PromptSet, items: Sequence[NewsItem]
 ) -> Iterator[Probe]:
-    for place, (kind, item) in enumerate(product(kinds_of(experiment), items[:_ITEMS_AT_MOST])):
-        profile = Profile.from_index(place % N_PROFILES)
+    # Every profile and every item occurs with each kind, though not each with each.
+    n_pairs = max(N_PROFILES, min(len(items), _ITEMS_AT_MOST))
+    for kind, place in product(kinds_of(experiment), range(n_pairs)):
+        profile, item = Profile.from_index(place % N_PROFILES), items[place % len(items)]
         about = f", asked for the {kind} prompt to profile {profile.bits} about {item.id!r}"
         yield "messages", about, partial(_compose, (prompts, kind, profile, item))
 
