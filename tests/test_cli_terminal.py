@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import json
 import os
 import pty
@@ -77,16 +78,12 @@ def test_names_and_texts_of_a_news_file_are_spelled_out(command, tmp_path):
     assert not set("\x1b\x9b\u202e\x07") & set(done.err + done.out)
 
 
-def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(command, small):
-    command("run", small, "--out", "a", "--quiet")
-    done = subprocess.run(
-        [sys.executable, "-c", MAIN, "query", "a", "SELECT 'Zürich' AS x"],
-        cwd=small.parent,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        check=True,
-    )
-    assert b"Z\\xfcrich" in done.stdout
+def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(command, new_log, monkeypatch):
+    new_log().rename("a")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert command("query", "a", "SELECT 'Zürich' AS x").code == 0
+    assert b"Z\\xfcrich" in stream.buffer.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
@@ -181,20 +178,15 @@ def test_a_run_that_ignores_hang_ups_goes_on_also_unread(command, small):
     assert Run(Path("slow")).meta["status"] == "finished"
 
 
-def test_a_result_that_nobody_reads_ends_quietly(command, small):
-    command("run", small, "--out", "a", "--quiet")
-    for arguments in (("show", "a"), ("query", "a", "SELECT * FROM events"), ("config", "--json")):
-        process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments],
-            cwd=small.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert (process.wait(timeout=50), process.stderr.read()) == (141, b"")
-        process.stderr.close()
+@pytest.mark.parametrize("arguments", [("query", "a", "SELECT 1 AS one"), ("config", "--json")])
+def test_a_result_that_nobody_reads_ends_quietly(command, new_log, monkeypatch, arguments):
+    new_log().rename("a")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        done = command(*arguments, "-S", "runs=.")
+    assert (done.code, done.out, done.err) == (141, "", "")
 
 
 def test_a_program_without_standard_streams_plays_its_run(small):
