@@ -17,6 +17,7 @@
     │   └── RunStopped             a bound or policy ended the run
     │       └── Interrupted            the user did                      exit code 130
     │           └── OutputClosed           by leaving, as `head` does    exit code 141
+    ├── MissingAnswers         a run ended, but lacks too many answers   exit code 5
     └── InternalError          a bug of ours: please report it           exit code 4
 
 Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
@@ -104,11 +105,13 @@ class BackendError(WorldError):
     Attributes:
         attempts: How many calls were made before giving up (a retrying wrapper sets it).
         troubles: The kinds of trouble of the attempts before the last.
+        status: The status code that a server refused the request with; None where there was none.
     """
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+        self.status: int | None = None
         self.attempts = 1
         self.troubles: tuple[str, ...] = ()
 
@@ -186,6 +189,12 @@ class OutputClosed(Interrupted):
     """Nobody reads what is printed any more: a pipe or the terminal was closed."""
 
     exit_code = 141
+
+
+class MissingAnswers(AgentnetError):
+    """A run came to its end, but a larger share of its answers is missing than the user allows."""
+
+    exit_code = 5
 
 
 class InternalError(AgentnetError):

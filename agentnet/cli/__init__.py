@@ -1,7 +1,8 @@
 """The command line: `agentnet`.
 
 Exit codes: 0 done, 2 wrong input or an error in an experiment's code, 3 the world failed (resumable), 4 a bug
-of ours, 130 interrupted, 141 nobody reads the output any more.
+of ours, 5 a run ended but lacks more answers than `engine.max_missing` allows, 130 interrupted, 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
-from agentnet.cli.look import backends, config, export, ls, query, show
+from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
@@ -41,6 +42,7 @@ for command in (
     check,
     ls,
     show,
+    verify,
     query,
     export,
     fit,

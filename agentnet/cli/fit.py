@@ -103,6 +103,7 @@ def _patient() -> Callable[[str], None]:
 
 def _print(found: Fits) -> None:
     from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
+    from agentnet.report.reasons import without_field
 
     tables = found.tables
     echo(
@@ -120,7 +121,7 @@ def _print(found: Fits) -> None:
     notes = list(found.notes)
     notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
     notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
-    notes += [f"{each.title} was not fitted: {each.reason}" for each in found.refused]
+    notes += [f"{each.title} was not fitted: {without_field(each.reason)}" for each in found.refused]
     echo("\n" + "\n".join(f"* {note}" for note in notes))
 
 

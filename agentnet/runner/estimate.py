@@ -152,6 +152,7 @@ def _is_large(experiment: Experiment, n_agents_at_most: int) -> bool:
     return (
         isinstance(experiment, CascadeExperiment)
         and isinstance(experiment.network, str)
+        and experiment.network in GENERATORS
         and experiment.n_agents > n_agents_at_most
     )
 
