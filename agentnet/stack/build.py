@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
 from agentnet.stack.trial import Adapting, FirstAlone
 
+_PROBE_AFTER_S: Final = 2.0
 _PLACES: Final = frozenset({"base_url", "endpoints"})
 
 
@@ -50,6 +51,7 @@ def build_stack(
     cache_folder: Path,
     in_flight: int,
     spent: Spent | None = None,
+    pledge: Callable[[Spent], Awaitable[None]] | None = None,
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
     adapted: Callable[[tuple[str, ...]], None] | None = None,
@@ -63,6 +65,7 @@ def build_stack(
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
         spent: What earlier sittings of the run spent.
+        pledge: Writes down what a bounded run may have spent in all, before the calls are made.
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
         adapted: Called with sentences when the backend does without something that its server refuses.
@@ -72,7 +75,8 @@ def build_stack(
             other.
         StorageError: The cache cannot be opened.
     """
-    pause, prompt_tokens = Pause(longest_s=settings.give_up_after_s), PromptTokens()
+    pause = Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S)
+    prompt_tokens = PromptTokens()
     limit = _limit(backend, settings, in_flight, pause, tell)
     budget = Budget(
         _throttled(limit, settings, pause, prompt_tokens),
@@ -82,6 +86,7 @@ def build_stack(
         max_tokens=settings.max_tokens,
         max_dollars=settings.max_cost,
         prompt_tokens=prompt_tokens,
+        pledge=pledge,
     )
     adapting = Adapting(budget, backend, adapted or _keep_quiet) if isinstance(backend, Adapts) else budget
     retry = Retry(
