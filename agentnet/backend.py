@@ -63,12 +63,17 @@ class Reply(NamedTuple):
         completion_tokens: Tokens of all samples together; None if the server did not say.
         model: The model name as the server returned it.
         finish: Why each sample ended, as long as `texts`: ``stop``, ``length``, ``content_filter``,
-            ``refusal``; an empty tuple means ``stop`` throughout.
-        logprobs: Natural log-probability of each allowed answer, where known.
+            ``refusal``, ``thought_only`` (a thought and no answer), ``thought_cut_off`` (the bound on tokens
+            was reached within the thought); an empty tuple means ``stop`` throughout.
+        logprobs: Natural log-probability of each allowed answer, where known. They stand to each other as at
+            the request's temperature; what they lack of probability 1 together is the mass on anything else.
         fingerprint: The server's own mark of its configuration, if it gives one.
         attempts: How many times the request was sent to get this reply (1 without retries).
         troubles: The kinds of trouble of the attempts before the last.
         cached: Whether the reply came from a cache, with no call made.
+        unlisted: How much more probability than `logprobs` say one of the answers may have at most, since the
+            server did not list everything; None: all that they lack of 1 together.
+        doubt: Why there are no `logprobs` though they were asked for, in words.
     """
 
     texts: tuple[str, ...]
@@ -81,6 +86,8 @@ class Reply(NamedTuple):
     attempts: int = 1
     troubles: tuple[str, ...] = ()
     cached: bool = False
+    unlisted: float | None = None
+    doubt: str = ""
 
 
 @runtime_checkable

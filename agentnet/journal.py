@@ -269,7 +269,7 @@ class Journal:
                     answer.latency_s,
                     now(),
                     answer.context,
-                    None,
+                    answer.mass,
                 )
             )
             tally.n_decisions += counts

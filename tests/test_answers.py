@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agentnet_backends.answers import CONSTRAINTS, answer_logprobs, completeness, prefixes
+from agentnet_backends.answers import CONSTRAINTS, answer_odds, completeness, prefixes
 
 YES_NO = ("yes", "no")
 CHOICE = CONSTRAINTS["structured_outputs"]
@@ -23,6 +23,15 @@ def position(token, logprob, alternatives=()):
         "logprob": logprob,
         "top_logprobs": [{"token": other, "logprob": value} for other, value in alternatives],
     }
+
+
+def answer_logprobs(*args):
+    """Give the log-probabilities among the answers, whatever their mass."""
+    found = answer_odds(*args).logprobs
+    if found is None:
+        return None
+    mass = math.fsum(map(math.exp, found.values()))
+    return {answer: each - math.log(mass) for answer, each in found.items()}
 
 
 def probabilities(found):
@@ -53,14 +62,15 @@ def test_each_token_is_tempered_before_the_sum():
     st.floats(0.05, 3.0),
 )
 def test_probabilities_add_up_to_one_at_any_temperature(logprobs, temperature):
-    listed = list(zip(("n", "y", "yes", "no"), logprobs, strict=True))
-    found = answer_logprobs([position("n", logprobs[0], listed)], "no", YES_NO, CHOICE, temperature)
+    norm = math.log(math.fsum(map(math.exp, logprobs)))
+    listed = list(zip(("n", "y", "yes", "no"), (each - norm for each in logprobs), strict=True))
+    found = answer_logprobs([position("n", listed[0][1], listed)], "no", YES_NO, CHOICE, temperature)
     assert math.fsum(probabilities(found).values()) == pytest.approx(1.0)
 
 
 def test_at_temperature_zero_the_likeliest_token_takes_all():
-    listed = [("n", -0.9), ("no", -1.0), ("yes", -0.8)]
-    found = answer_logprobs([position("yes", -0.8, listed)], "yes", YES_NO, CHOICE, 0.0)
+    listed = [("n", -1.9), ("no", -2.0), ("yes", -1.8)]
+    found = answer_logprobs([position("yes", -1.8, listed)], "yes", YES_NO, CHOICE, 0.0)
     assert found == {"yes": 0.0, "no": -math.inf}
 
 
@@ -127,7 +137,7 @@ def test_a_server_that_ignored_the_wrapping_is_read_as_an_unbound_one():
 
 
 def test_without_a_constraint_case_blanks_and_line_breaks_do_not_matter():
-    listed = [(" Yes", -0.3), ("NO,", -1.4), ("None", -2.0), ("Yesterday", -3.0)]
+    listed = [(" Yes", -0.3), ("NO,", -1.4), ("None", -5.0), ("Yesterday", -6.0)]
     found = answer_logprobs(
         [position("\n", -0.1), position(" Yes", -0.3, listed)], "\n Yes", YES_NO, NONE, 1.0
     )

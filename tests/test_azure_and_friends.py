@@ -124,6 +124,16 @@ def test_headers_take_what_they_must_not_show_from_the_environment():
     assert KEY not in str(gateway.seen[0].headers)
 
 
+@pytest.mark.parametrize("name", ["api-key", "X-API-Key", "Authorization"])
+def test_the_usual_key_is_not_sent_beside_one_that_a_header_shows(name):
+    gateway = azure(headers={name: TOKEN}, query={})
+    environ = {"T": TOKEN, "OPENAI_API_KEY": KEY}
+    ask(gateway, DEPLOYMENT, environ, headers={name: "$T"})
+    assert KEY not in str(gateway.seen[0].headers)
+    both = azure(headers={"X-API-Key": TOKEN, "Authorization": f"Bearer {KEY}"}, query={})
+    ask(both, DEPLOYMENT, environ, headers={"X-API-Key": "$T"}, key_env="OPENAI_API_KEY")
+
+
 @pytest.mark.parametrize("name", ["authorization", "AUTHORIZATION"])
 def test_a_header_that_is_given_takes_the_place_of_ours_however_it_is_spelt(name):
     gateway = azure(headers={"Authorization": f"Basic {TOKEN}"}, query={})

@@ -265,7 +265,8 @@ def forget_what_was_noted(folder: Path) -> None:
     """Make a log as a sitting leaves it that is killed before it notes what it has spent."""
     with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
         connection.execute("DELETE FROM incidents WHERE kind = 'spent'")
-        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")  # or it were damage
+        connection.execute("DELETE FROM meta WHERE key IN ('finished_at', 'digest', 'checksums')")
+        connection.execute("UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
         connection.commit()
 
 
@@ -372,8 +373,25 @@ def test_a_finished_run_names_the_way_to_ask_again_and_that_way_works(command, s
     assert Run(Path("a")).digest() == digest
     clean = command("run", small, "--json", "--out", "b", "-S", "stack.cache=false")
     assert json.loads(clean.out)["digest"] == json.loads(done.out)["digest"]
+    assert [command("verify", name).code for name in ("a", "a-again")] == [0, 0]
     nothing = command("run", "--resume", "a-again", "--ask-missing")
     assert (nothing.code, "no answer is missing" in nothing.err) == (2, True)
+
+
+def test_a_run_that_was_asked_again_where_it_is_is_whole_as_well(command, leaky):
+    ratios = Path("ratios.py")
+    ratios.write_text(
+        "from agentnet import ResponseRatioExperiment\n\n"
+        "class Small(ResponseRatioExperiment):\n    repeats, items_per_severity = 1, 1\n"
+    )
+    command("run", ratios, "--quiet", "--out", "a", "-S", "stack.cache=false")
+    digest = Run(Path("a")).digest()
+    leaky.loses = lambda _: False
+    done = command("run", "--resume", "a", "--ask-missing", "--json")
+    assert "asking again in the same run" in done.err
+    assert (done.code, json.loads(done.out)["run"]) == (0, "a")
+    assert command("verify", "a").code == 0
+    assert json.loads(command("show", "a", "--json").out)["digest"] != digest
 
 
 def test_a_higher_bound_may_be_set_when_a_run_is_resumed(command, small, leaky):

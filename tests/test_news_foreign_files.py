@@ -48,6 +48,7 @@ TWO = [("a", "March, in Cebu"), ("b", "Clash; two dead")]
         '"id" "text"\n"1" "a" "March, in Cebu"\n"2" "b" "Clash; two dead"\n',
         '"id"  "text"\t"n"\n"a" "March, in Cebu" 1\n"b" "Clash; two dead"   NA \n',
         ',id,text\n0,a,"March, in Cebu"\n1,b,Clash; two dead\n',
+        "sep=;\r\nid;text\r\na;March, in Cebu\r\nb;'Clash; two dead'\r\n".replace("'", '"'),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

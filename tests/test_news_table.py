@@ -36,6 +36,8 @@ def test_a_table_needs_only_a_text_and_counts_lines_for_ids(tmp_path):
         ("0", 0),
         ("1", 1),
         ("true", 1),
+        ("1.0", 1),
+        ("0.0", 0),
         ("False", 0),
         ("SEVERE", 1),
         (" peaceful ", 0),
@@ -51,7 +53,7 @@ def test_severity_words_and_numbers_are_read(tmp_path, written, severity):
     assert (one.id, one.text, one.severity) == ("x", "Some news.", severity)
 
 
-@pytest.mark.parametrize("written", ["2", "maybe", "1.0", "-1"])
+@pytest.mark.parametrize("written", ["2", "maybe", "1.5", "-1"])
 def test_any_other_severity_is_refused_by_row_and_field(tmp_path, written):
     path = tmp_path / "t.csv"
     path.write_text(f"text,violent\nSome news.,1\nOther news.,{written}\n")

@@ -428,6 +428,60 @@ def test_log_probabilities_survive_wrapping_tokens_and_temperature(p_yes, temper
     assert math.exp(reply.logprobs["no"]) == pytest.approx(1.0 - p_yes)
 
 
+THINKS = [
+    {"reasoning_content": "yes"},
+    {"reasoning": "I would say yes."},
+    {"thinking": "yes"},
+    {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "yes"}]}]},
+]
+
+
+@pytest.mark.parametrize("thought", THINKS)
+@pytest.mark.parametrize(
+    ("end", "finish"), [("stop", "thought_only"), (None, "thought_only"), ("length", "thought_cut_off")]
+)
+def test_a_thought_without_an_answer_is_told_as_that_and_is_no_text(thought, end, finish):
+    body = completion("")
+    body["choices"][0]["message"] = {"role": "assistant", "content": None, **thought}
+    body["choices"][0]["finish_reason"] = end
+    reply, _ = canned(body)
+    assert (reply.texts, reply.finish) == (("",), (finish,))
+
+
+def test_a_thought_that_nobody_shows_is_one_if_it_takes_all_tokens():
+    body = completion("")
+    body["choices"][0]["finish_reason"] = "length"
+    assert canned(body)[0].finish == ("thought_cut_off",)
+    body["choices"][0]["finish_reason"] = "stop"
+    assert canned(body)[0].finish == ()
+
+
+def test_a_thought_beside_an_answer_leaves_the_answer_alone():
+    body = completion("yes")
+    body["choices"][0]["message"]["reasoning_content"] = "No? Yes."
+    assert canned(body)[0][:1] == (("yes",),)
+    assert canned(body)[0].finish == ()
+
+
+def test_odds_behind_a_thought_are_those_of_that_thought_and_not_taken():
+    body = completion("yes")
+    entry = {"token": "yes", "logprob": 0.0, "top_logprobs": []}
+    body["choices"][0]["logprobs"] = {"content": [entry]}
+    assert canned(body, CLOSED._replace(logprobs=True))[0].logprobs == {"yes": 0.0}
+    body["choices"][0]["message"]["reasoning_content"] = "No? Yes."
+    reply, _ = canned(body, CLOSED._replace(logprobs=True))
+    assert reply.logprobs is None
+    assert "thinks before it answers" in reply.doubt
+
+
+def test_what_is_not_listed_stands_beside_the_log_probabilities():
+    body = completion("yes")
+    entry = {"token": "yes", "logprob": math.log(0.6), "top_logprobs": []}
+    body["choices"][0]["logprobs"] = {"content": [entry]}
+    reply, _ = canned(body, CLOSED._replace(logprobs=True, temperature=1.0))
+    assert (reply.logprobs, reply.unlisted) == ({"yes": pytest.approx(math.log(0.6))}, pytest.approx(0.4))
+
+
 @pytest.mark.parametrize(
     "logprobs",
     [None, {}, {"content": None}, {"content": []}, {"content": [{"token": "x", "logprob": -1.0}]}, "x"],
@@ -711,7 +765,7 @@ def problem_with(environ=None, **options):
         ({"timeout_s": 0}, "backend.timeout_s: "),
         ({"timeout_s": "soon"}, "backend.timeout_s: "),
         ({"seed_bits": 64}, "backend.seed_bits: "),
-        ({"top_logprobs": 21}, "backend.top_logprobs: "),
+        ({"top_logprobs": 1_000_001}, "backend.top_logprobs: "),
         ({"constrain": "magic"}, "backend.constrain: "),
         ({"max_tokens_field": "tokens"}, "backend.max_tokens_field: "),
         ({"base_url": []}, "backend.base_url: "),
@@ -749,7 +803,7 @@ def test_a_value_that_can_be_no_key_is_refused_unseen(value):
 
 
 def test_every_problem_is_told_at_once():
-    words = problem_with(seed_bits=99, top_logprobs=99)
+    words = problem_with(seed_bits=99, top_logprobs=-1)
     assert "backend.seed_bits" in words
     assert "backend.top_logprobs" in words
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentnet.backend import Adapts, Request, make_backend
+from agentnet.backend import Adapts, Reply, Request, make_backend
 from agentnet.config import Settings, StackSettings
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, RunStopped
 from agentnet.events import Run
@@ -25,6 +25,8 @@ from agentnet.report.log_facts import read_facts
 from agentnet.report.words import put_otherwise
 from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.stack import build_stack
+from agentnet.stack.trial import FirstAlone
+from agentnet.testing import run_in_virtual_time
 from agentnet_backends.ways import Ways, without_fields
 
 Body = Mapping[str, Any]
@@ -407,6 +409,53 @@ def test_a_first_text_that_is_refused_leaves_the_next_one_alone():
     assert all(outcome.texts == ("yes",) for outcome in outcomes[1:])
     assert len(said) == 1
     assert server.n_calls - len(server.taken) <= 9
+
+
+class Slow:
+    """Answers after ten seconds."""
+
+    name, model_name = "slow", "slow-1"
+
+    async def complete(self, request: Request) -> Reply:
+        await asyncio.sleep(10.0)
+        return Reply(("yes",))
+
+    async def aclose(self) -> None:
+        pass
+
+
+def test_whoever_waits_for_the_first_answer_can_be_woken_before():
+    async def main():
+        stop = asyncio.get_running_loop().create_future()
+
+        async def wait(place):
+            await asyncio.wait([place, stop], return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                raise RunStopped("enough")
+
+        first_alone = FirstAlone(Slow(), wait=wait)
+        asked = [asyncio.create_task(first_alone.complete(FREE)) for _ in range(4)]
+        await asyncio.sleep(1.0)
+        stop.set_result(None)
+        outcomes = await asyncio.gather(*asked[1:], return_exceptions=True)
+        woken_at = asyncio.get_running_loop().time()
+        return outcomes, woken_at, (await asked[0]).texts
+
+    outcomes, woken_at, texts = run_in_virtual_time(main())
+    assert {type(outcome) for outcome in outcomes} == {RunStopped}
+    assert (woken_at, texts) == (1.0, ("yes",))
+
+
+def test_a_trial_whose_event_loop_is_gone_keeps_nobody_waiting():
+    first_alone = FirstAlone(Slow())
+
+    async def leave():
+        asked = [asyncio.create_task(first_alone.complete(FREE)) for _ in range(3)]
+        await asyncio.sleep(1.0)
+        assert not any(task.done() for task in asked)
+
+    run_in_virtual_time(leave())
+    assert run_in_virtual_time(first_alone.complete(FREE)).texts == ("yes",)
 
 
 def test_nobody_else_is_asked_once_the_first_request_found_out_that_nobody_can_be():

@@ -322,7 +322,7 @@ UNUSABLE = {
         '{"share": NaN}',
         '{"share": [true]}',
         '{"share": {"value": true}}',
-        '{"response": {"share": true}}',
+        '{"neighbour": {"share": true}}',
         '{"type": "object", "properties": {"share": {"type": "boolean"}}}',
         "<think>I would share this",
         "No hesitation: yes!",

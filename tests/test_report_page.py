@@ -659,6 +659,20 @@ def test_methods_say_how_decisions_were_drawn(ratios: Run, tmp_path: Path, mode:
     methods = files_of(report, made_at=MADE_AT)[1]["parts"][0]["methods"]
     assert f"Sampler mode {mode}: " in methods
     assert said in methods
+    assert "listed tokens hold" not in methods
+
+
+def test_methods_say_how_much_mass_was_behind_the_probabilities(ratios: Run, tmp_path: Path) -> None:
+    settings = ratios.meta["settings"] | {"sampler": {"mode": "logprobs"}}
+    copy = relabelled(ratios, tmp_path / "run", settings=settings)
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("UPDATE events SET mass = CASE WHEN agent % 2 THEN 0.94 ELSE 0.98 END")
+        # What is missing was drawn from nothing.
+        connection.execute(
+            "UPDATE events SET mass = 0.1, missing = 'low_mass', decision = NULL WHERE agent = 3"
+        )
+    methods = files_of(make_report([copy], Options(**FEW)), made_at=MADE_AT)[1]["parts"][0]["methods"]
+    assert "whose listed tokens hold 0.961 of the probability on average, 0.940 at least" in methods
 
 
 def test_a_damaged_log_is_no_gap_in_a_report(cascades: Run, tmp_path: Path) -> None:

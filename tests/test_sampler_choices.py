@@ -507,6 +507,40 @@ def test_the_answers_together_cost_what_was_paid_whatever_nobody_came_for(plans,
     assert found.paid == found.counted
 
 
+# One sample n times over
+
+
+def copying(request):
+    """The reply of a server that samples once and copies."""
+    return sampled(request._replace(n=1))._replace(texts=(says(request.seed, 0),) * request.n)
+
+
+def test_a_server_that_copies_one_sample_stops_the_run_in_words():
+    found = sit(copying, [[list(range(12)), list(range(12)) * 2]] * 16, n_at_most=32)
+    assert all(isinstance(error, BackendUnusable) for error in found.errors)
+    words = str(found.errors[0])
+    assert found.errors[0].kind == "same_samples"
+    assert "one sample n times over" in words
+    assert "sampler.mode=call" in words
+    assert len(found.backend.requests) < 24
+
+
+def test_a_model_whose_answers_are_certain_is_played_to_its_end():
+    mock = make_backend("mock", {"law": "constant", "probability": 1.0})
+    found = played(mock.complete, [[list(range(12)), list(range(12)) * 2]] * 16, n_at_most=32)
+    assert all(set(decisions.values()) == {1} for decisions in found.decisions)
+
+
+def test_a_model_that_is_nearly_certain_is_played_to_its_end():
+    for probability in (0.02, 0.5, 0.98):
+        mock = make_backend("mock", {"law": "constant", "probability": probability})
+        played(mock.complete, [[list(range(12)), list(range(12)) * 2]] * 16, n_at_most=32)
+
+
+def test_a_server_that_gives_one_sample_at_a_time_is_no_copying_one():
+    played(lambda request: sampled(request, 1), [[list(range(6)) * 3]] * 8, n_at_most=32)
+
+
 def test_tokens_that_a_server_did_not_count_stay_unknown():
     found = played(lambda request: Reply(("yes",) * request.n), [[[0]]] * 3)
     assert {(a.prompt_tokens, a.completion_tokens) for a in found.all_answers} == {(None, None)}

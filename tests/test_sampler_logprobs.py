@@ -80,14 +80,14 @@ class Sitting(NamedTuple):
         return [{i: answer.decision for i, answer in found.items()} for found in self.answers]
 
 
-def sit(script, *steps, workers=2, stop_at=None, on_missing=None, **how):
+def sit(script, *steps, workers=2, stop_at=None, on_missing=None, odds_of=(), **how):
     """Let one realization after the other, started together, play a step each: a list of question numbers."""
     backend = ScriptedBackend(script)
     answers = [{} for _ in steps]
 
     async def main():
         async with Pool(workers) as pool:
-            shared = Odds(backend, run_seed=RUN_SEED)
+            shared = Odds(backend, run_seed=RUN_SEED, **dict(odds_of))
 
             async def play(number, numbers):
                 def record(i, answer):
@@ -158,12 +158,6 @@ def test_the_probability_is_that_of_the_log_probabilities(p):
 def test_what_is_neither_yes_nor_no_is_left_out(p, mass):
     logprobs = {"yes": math.log(p * mass), "no": math.log((1 - p) * mass) if p < 1 else -math.inf}
     assert probability_of_yes(Reply(("yes",), logprobs=logprobs)) == pytest.approx(p)
-
-
-@given(p=st.floats(0.001, 1.0))
-def test_where_one_side_is_not_reported_it_has_what_the_other_leaves(p):
-    assert probability_of_yes(Reply(("yes",), logprobs={"yes": math.log(p)})) == pytest.approx(p)
-    assert probability_of_yes(Reply(("no",), logprobs={"no": math.log(p)})) == pytest.approx(1 - p, abs=1e-15)
 
 
 def test_rounding_above_one_does_no_harm():
@@ -329,6 +323,134 @@ def test_a_stop_reaches_all_who_wait_and_what_was_in_flight_is_recorded():
     found = sit(slowly, [0, 1, 2], [2], [0], workers=1, stop_at=2)
     assert [type(error) for error in found.errors] == [Interrupted] * 3
     assert found.decisions == [{0: 1}, {}, {0: 1}]
+
+
+# Probabilities of which too little is known
+
+
+def listed(yes, no, unlisted=None, **changes):
+    """The reply of a server that lists so much on yes and on no; None for what it does not list."""
+    logprobs = {"yes": yes and math.log(yes), "no": no and math.log(no)}
+    found = {answer: each for answer, each in logprobs.items() if each is not None}
+    return Reply(("yes",), 10, 1, "model-1", logprobs=found, unlisted=unlisted)._replace(**changes)
+
+
+def but(number, reply):
+    """A model that answers every question but one as it should."""
+    return lambda request: reply if request.draw[0][1] == number else odds(1.0)
+
+
+TOO_LITTLE = {
+    "little mass": listed(0.4, 0.2),
+    "a sampled token alone": listed(0.7, None),
+    "no mass on the answers": listed(1e-3, 1e-4, 0.0),
+    "an answer that is not listed": listed(0.95, None),
+    "the other that is not listed": listed(None, 0.98, 0.015),
+    "much that is not listed, at this temperature": listed(0.6, 0.35, 0.3),
+}
+
+
+@pytest.mark.parametrize("reply", TOO_LITTLE.values(), ids=TOO_LITTLE.keys())
+def test_a_probability_of_which_too_little_is_known_is_missing_with_its_mass(reply):
+    found = played(but(2, reply), [0, 1, 2, 2, 3])
+    assert found.decisions == [{0: 1, 1: 1, 2: None, 3: None, 4: 1}]
+    for i in (2, 3):
+        answer = found.answers[0][i]
+        assert answer.missing == "low_mass"
+        assert answer.mass == pytest.approx(min(1.0, sum(map(math.exp, reply.logprobs.values()))))
+        (trouble,) = answer.troubles
+        assert (trouble[0], trouble[2]) == ("low_mass", answer.text)
+        assert trouble[1]
+    assert [found.answers[0][i].attempts for i in (2, 3)] == [1, 0]
+
+
+@pytest.mark.parametrize("reply", TOO_LITTLE.values(), ids=TOO_LITTLE.keys())
+def test_a_set_up_that_gives_too_little_stops_the_run_in_words_and_records_none_of_it(reply):
+    found = sit(lambda _: reply, [0, 1], [2, 3], workers=4)
+    assert found.decisions == [{}, {}]
+    for error in found.errors:
+        assert isinstance(error, BackendUnusable)
+        assert error.kind == "low_mass"
+        for way_out in (
+            "backend.top_logprobs",
+            "backend.constrain",
+            "sampler.least_mass",
+            "sampler.mode=choices",
+        ):
+            assert way_out in str(error)
+
+
+def test_a_set_up_that_gives_too_little_is_not_asked_all_questions():
+    found = sit(lambda _: listed(0.7, None), list(range(500)), workers=4)
+    assert isinstance(found.errors[0], BackendUnusable)
+    assert len(found.requests) <= 8 + 4
+
+
+def test_where_most_questions_have_no_probability_those_that_have_one_are_kept():
+    def script(request):
+        return odds(1.0) if request.draw[0][1] < 3 else listed(0.5, 0.1)
+
+    found = sit(script, list(range(7)), workers=7)
+    assert found.decisions == [{0: 1, 1: 1, 2: 1}]
+    assert isinstance(found.errors[0], BackendUnusable)
+
+
+def test_whoever_has_no_probability_first_waits_for_those_who_are_being_asked():
+    async def script(request):
+        if request.draw[0][1] == 0:
+            return listed(0.3, 0.3)
+        await asyncio.sleep(5)
+        return odds(0.0)
+
+    found = played(script, [0], [1], [2], workers=3)
+    assert found.decisions == [{0: None}, {0: 0}, {0: 0}]
+
+
+def test_probabilities_of_earlier_sittings_count_for_the_set_up():
+    found = played(lambda _: listed(0.3, 0.3), [5], odds_of={"n_sure": 1})
+    assert found.decisions == [{0: None}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "p_yes"),
+    [
+        (listed(0.6, 0.35), 0.6 / 0.95),
+        (listed(0.9, 0.1), 0.9),
+        (listed(0.999, None), 1.0),
+        (listed(None, 0.93, 0.001), 0.0),
+        (listed(0.95, None, 0.0), 1.0),
+    ],
+)
+def test_what_is_not_listed_does_no_harm_where_it_cannot_matter(reply, p_yes):
+    found = played(lambda _: reply, [0] * 60)
+    seeds = step_draws([question(0)] * 60, None).seeds
+    assert found.decisions[0] == {i: int(unit(mix(seed)) < p_yes) for i, seed in enumerate(seeds)}
+    (mass,) = {answer.mass for answer in found.answers[0].values()}
+    assert mass == pytest.approx(sum(map(math.exp, reply.logprobs.values())))
+
+
+def test_odds_behind_a_thought_in_the_text_are_none():
+    found = played(but(1, odds(0.5, texts=("Yes, say I.</think> No",))), [0, 1])
+    assert (found.decisions, found.answers[0][1].missing) == ([{0: 1, 1: None}], "no_logprobs")
+
+
+def test_the_bounds_stand_beside_the_odds():
+    (answer,) = played(lambda _: listed(0.57, 0.38), [0]).answers[0].values()
+    assert json.loads(answer.text)["between"] == pytest.approx([0.57, 0.62])
+
+
+def test_the_least_mass_can_be_set():
+    little = {"least_mass": 0.5}
+    assert played(lambda _: listed(0.3, 0.2, 0.01), [0] * 3, odds_of=little).decisions[0]
+    found = sit(lambda _: listed(0.3, 0.2, 0.2), [0] * 3, odds_of=little)
+    assert "anything from 0.429 to 0.714" in str(found.errors[0])
+    found = sit(lambda _: listed(0.6, 0.35), [0], odds_of={"least_mass": 0.96})
+    assert "sampler.least_mass 0.96" in str(found.errors[0])
+
+
+def test_why_there_are_no_log_probabilities_is_told_in_the_backends_words():
+    found = sit(lambda _: Reply(("yes",), doubt="the listed tokens spell something else"), [0])
+    assert "the listed tokens spell something else" in str(found.errors[0])
 
 
 # What can be played

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections import Counter
 from functools import cache
 from itertools import count
@@ -13,7 +14,7 @@ from scipy import stats
 
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, SamplerSettings, Settings, StackSettings
-from agentnet.errors import Interrupted, RunStopped
+from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, RunStopped
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
@@ -44,12 +45,13 @@ class Ratio(ResponseRatioExperiment):
 class Meter:
     """Counts what a backend is asked and takes; waits some turns before each call; may interrupt the run."""
 
-    def __init__(self, inner, *, salt=None, interrupt_after=None):
+    def __init__(self, inner, *, salt=None, interrupt_after=None, slots=None, reply=None):
         self.inner = inner
         self.name, self.model_name = inner.name, inner.model_name
         self.salt = salt
         self.interrupt_after = interrupt_after
         self.interrupt = None
+        self.slots, self.reply = slots, reply
         self.asked = []
         self.prompt_tokens = self.completion_tokens = 0
 
@@ -59,7 +61,11 @@ class Meter:
             self.interrupt()
         for _ in range(0 if self.salt is None else mix(self.salt, len(self.asked)) % 5):
             await asyncio.sleep(0)
+        if self.slots is not None and request.n > self.slots:
+            raise RequestRejected(f"n is at most {self.slots}", kind="bad_request")
         reply = await self.inner.complete(request)
+        if self.reply is not None:
+            reply = self.reply(request, reply)
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
         return reply
@@ -218,6 +224,41 @@ def test_each_draw_has_its_own_rationale(sit, mode):
     rows = played.rows("SELECT decision, rationale FROM decisions")
     assert all(rationale for _, rationale in rows)
     assert all(("unshared" in rationale) == (decision == 0) for decision, rationale in rows)
+
+
+def test_the_mass_on_the_answers_stands_beside_each_decision(sit, unbroken):
+    def some_mass(request, reply):
+        little = 0.5 if request.draw[0][1] % 32 == 3 else 0.96
+        return reply._replace(logprobs={a: each + math.log(little) for a, each in reply.logprobs.items()})
+
+    played = sit("logprobs", "small.py:Ratio", meter={"reply": some_mass})
+    rows = played.rows(
+        "SELECT missing, decision IS NULL, ROUND(mass, 9), COUNT(*) FROM decisions GROUP BY 1, 2, 3"
+    )
+    assert sorted(rows, key=str) == [("low_mass", 1, 0.5, 2 * 12), (None, 0, 0.96, 2 * 31 * 12)]
+    assert unbroken("call").rows("SELECT COUNT(mass) FROM events") == [(0,)]
+
+
+@pytest.mark.parametrize("finish", ["thought_only", "thought_cut_off"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_model_that_only_thinks_stops_the_run_with_the_remedy(sit, mode, finish):
+    def thinks(request, reply):
+        return reply._replace(texts=("",) * request.n, finish=(finish,) * request.n, logprobs=None)
+
+    with pytest.raises(BackendUnusable, match="switch thinking off"):
+        sit(mode, meter={"reply": thinks})
+
+
+def test_a_server_with_few_slots_loses_nothing_and_results_do_not_depend_on_the_order(sit):
+    whole = sit("choices", meter={"slots": 5})
+    assert whole.rows("SELECT COUNT(*), COUNT(decision) FROM events")[0][0] > 0
+    assert whole.rows("SELECT COUNT(*) FROM events WHERE missing IS NOT NULL") == [(0,)]
+    ((told,),) = whole.rows("SELECT detail FROM incidents WHERE kind = 'samples'")
+    assert "samples at once were refused" in told
+    other = sit("choices", meter={"slots": 5, "salt": 4}, engine={"workers": 2, "realizations_at_once": 1})
+    assert other.digest == whole.digest
+    broken = sit("choices", meter={"slots": 5, "interrupt_after": 30}, engine={"workers": 3})
+    assert sit("choices", meter={"slots": 5}, resume=broken).digest == whole.digest
 
 
 def test_reasons_afterwards_are_asked_one_by_one(sit):

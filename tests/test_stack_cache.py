@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import pickle
 import signal
 import sqlite3
@@ -21,7 +22,7 @@ from agentnet.errors import BackendUnusable, StorageError
 from agentnet.experiment import CascadeExperiment
 from agentnet.runner import Runner
 from agentnet.stack import Cache
-from agentnet.stack.cache import _parse, _spell
+from agentnet.stack.cache import _is_worth_keeping, _parse, _spell
 from agentnet.testing import ScriptedBackend
 
 DRAW = ((7, 0, "exposure", 3), 12, 5, 0, 0)
@@ -193,6 +194,25 @@ def test_what_is_written_reads_back_the_same(reply):
 def test_log_probabilities_may_be_any_mapping():
     reply = Reply(("Yes",), logprobs=MappingProxyType({"Yes": -0.1}))
     assert _parse(_spell(reply), ASK).logprobs == {"Yes": -0.1}
+
+
+@pytest.mark.parametrize("unlisted", [None, 0.0, 0.25, math.inf])
+def test_what_was_not_listed_beside_log_probabilities_is_remembered(unlisted):
+    reply = Reply(("Yes",), logprobs={"Yes": -0.1}, unlisted=unlisted)
+    assert _parse(_spell(reply), ASK).unlisted == unlisted
+
+
+def test_log_probabilities_that_do_not_say_what_was_not_listed_are_of_an_earlier_version_and_refused():
+    spelt = json.loads(_spell(Reply(("Yes",), logprobs={"Yes": -0.1}, unlisted=0.5)))
+    with pytest.raises(ValueError, match="shape"):
+        _parse(json.dumps(spelt[:-1]), ASK)
+
+
+def test_a_reply_that_lacks_the_log_probabilities_asked_for_is_not_remembered():
+    request = ASK._replace(answers=("Yes", "No"), logprobs=True)
+    assert _is_worth_keeping(request, Reply(("Yes",), logprobs={"Yes": 0.0}))
+    assert not _is_worth_keeping(request, Reply(("Yes",)))
+    assert _is_worth_keeping(request._replace(logprobs=False), Reply(("Yes",)))
 
 
 class Planted:

@@ -175,6 +175,15 @@ class SamplerSettings(Section):
         ),
     ] = None
 
+    least_mass: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="mode logprobs: probability on the answers that a server must list at least, 0 to 1",
+        ),
+    ] = 0.9
+
     @property
     def levels(self) -> int | None:
         """Levels in force; None: temperatures are drawn from the whole range."""

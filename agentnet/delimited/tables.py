@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", 
 
 SUFFIX_DELIMITERS = {".tsv": "\t", ".tab": "\t"}
 """Suffixes that state the delimiter; elsewhere the header decides."""
+
+_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
+"""A line before the header, by which spreadsheets are told the delimiter."""
 
 
 @dataclass(slots=True)
@@ -50,7 +54,10 @@ def read_delimited(
         InputError: The header cannot be read or names a column twice.
     """
     number, header = n_before + 1, next(lines)
-    delimiter, names = _header(path, number, header)
+    said = _SEPARATOR.fullmatch(header.strip("\r\n"))
+    if said:
+        number, header = number + 1, next(lines, "")
+    delimiter, names = _header(path, number, header, said[1] if said else "")
     columns = tuple(fold("" if is_blank(name) else name.strip()) for name in names)
     for name in columns:
         if name and columns.count(name) > 1:
@@ -66,9 +73,11 @@ def read_delimited(
     return table
 
 
-def _header(path: Path, number: int, line: str) -> tuple[str, list[str]]:
-    """Take the delimiter that the suffix states or that cuts the header into most columns; else a comma."""
-    stated = next((SUFFIX_DELIMITERS[s] for s in map(str.lower, path.suffixes) if s in SUFFIX_DELIMITERS), "")
+def _header(path: Path, number: int, line: str, said: str) -> tuple[str, list[str]]:
+    """Take the delimiter that is said, by the file or its suffix, or cuts the header into most columns."""
+    stated = said or next(
+        (SUFFIX_DELIMITERS[s] for s in map(str.lower, path.suffixes) if s in SUFFIX_DELIMITERS), ""
+    )
     cut: list[tuple[str, list[str]]] = []
     broken: csv.Error | None = None
     for delimiter in stated or DELIMITERS:

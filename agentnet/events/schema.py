@@ -176,7 +176,8 @@ CREATE VIEW decisions AS
 SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.id AS news, n.severity,
        p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
        r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
-       r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at
+       r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at,
+       e.mass
 FROM events e
 JOIN prompts p ON p.prompt = e.prompt
 JOIN news n ON n.news = p.news

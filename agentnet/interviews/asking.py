@@ -13,7 +13,7 @@ from agentnet.errors import BackendError, BackendUnusable, PluginError, RunFolde
 from agentnet.events import Said
 from agentnet.interviews.contract import Asked, Models, Prompt
 from agentnet.interviews.questions import Question
-from agentnet.prompts import Verdict
+from agentnet.prompts import Verdict, after_thought
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted
 from agentnet.sampler.draws import Trouble
@@ -29,6 +29,8 @@ def judge_answer(text: str) -> Verdict:
 class TakesCutOff:
     """Takes an answer that reached the bound on its tokens for an answer; the event log says that it did.
 
+    What the model thought before it is no part of it: an answer is taught, and asked about.
+
     Args:
         inner: The backend asked.
     """
@@ -40,7 +42,7 @@ class TakesCutOff:
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`."""
-        return without_cut(await self._inner.complete(request))
+        return without_cut(without_thought(await self._inner.complete(request)))
 
     async def aclose(self) -> None:
         """Close the backend asked."""
@@ -52,6 +54,17 @@ def without_cut(reply: Reply) -> Reply:
     if reply.finish[:1] != ("length",) or not reply.texts[0].strip():
         return reply
     return reply._replace(finish=(), troubles=(*reply.troubles, "cut_off"))
+
+
+def without_thought(reply: Reply) -> Reply:
+    """Cut off what was thought before each answer.
+
+    Examples:
+        >>> without_thought(Reply(("<think>Two? Three.</think> Three.",))).texts
+        ('Three.',)
+    """
+    texts = tuple(map(after_thought, reply.texts))
+    return reply if texts == reply.texts else reply._replace(texts=tuple(map(str.strip, texts)))
 
 
 def with_system_message(text: str, messages: Messages) -> Messages:

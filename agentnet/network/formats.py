@@ -279,10 +279,11 @@ def matrix_market(path: Path, content: bytes) -> Edges:
     from scipy.io import mmread
 
     with _in_words(path, "Matrix Market file that SciPy reads"):
-        return _of_matrix(path, mmread(io.BytesIO(content)))
+        # Matrix Market counts from 1, and who names agents elsewhere does so by these numbers.
+        return _of_matrix(path, mmread(io.BytesIO(content)), first=1)
 
 
-def _of_matrix(path: Path, found: Any) -> Edges:  # noqa: ANN401  sparse in some form, or dense
+def _of_matrix(path: Path, found: Any, *, first: int = 0) -> Edges:  # noqa: ANN401  sparse in some form, or dense
     from scipy.sparse import coo_array
 
     matrix = coo_array(found)
@@ -305,7 +306,7 @@ def _of_matrix(path: Path, found: Any) -> Edges:  # noqa: ANN401  sparse in some
     notes = []
     if n_zeros := int((~is_edge).sum()):
         notes.append(f"stored zeros, which are no edges: {n_zeros}")
-    names = [str(agent) for agent in range(n_rows)]
+    names = [str(agent) for agent in range(first, first + n_rows)]
     return _undirected(Edges(path, names, u, v, notes=notes))
 
 

@@ -14,9 +14,11 @@ LABELS = ("disorder_type", "event_type", "sub_event_type")
 
 _SEVERITIES = {
     "0": PEACEFUL,
+    "0.0": PEACEFUL,
     "false": PEACEFUL,
     "peaceful": PEACEFUL,
     "1": SEVERE,
+    "1.0": SEVERE,
     "true": SEVERE,
     "severe": SEVERE,
 }
@@ -73,6 +75,8 @@ def read_date(cells: Cells, name: str = "date") -> dt.date | None:
 
 def read_severity(cells: Cells) -> int | None:
     """Read 0, false or peaceful; 1, true or severe; None if empty.
+
+    Programs that know no missing whole numbers write 0.0 and 1.0.
 
     Raises:
         BadCell: It is anything else.

@@ -14,6 +14,7 @@ from agentnet.prompts.prompt_set import (
     prompt_hash,
 )
 from agentnet.prompts.reply import PROBLEMS, Verdict, parse_reply, well_formed
+from agentnet.prompts.wrapping import after_thought
 
 __all__ = [
     "FILES",
@@ -23,6 +24,7 @@ __all__ = [
     "PromptSet",
     "Rationale",
     "Verdict",
+    "after_thought",
     "answer_choices",
     "answer_schema",
     "parse_reply",

@@ -12,6 +12,7 @@ import re
 from typing import NamedTuple
 
 from agentnet.prompts.prose import read_prose
+from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn
 
 PROBLEMS = ("empty", "no_answer", "ambiguous", "bad_json", "refusal")
 """Why a reply can be unusable."""
@@ -23,7 +24,7 @@ class Verdict(NamedTuple):
     Attributes:
         decision: True to share, False not to, None if the reply is unusable.
         rationale: The reason given, in the model's words, ``""`` if none: untrusted text, kept as it is
-            except that unpaired surrogates are dropped, so that it can be stored as UTF-8.
+            except that NUL and unpaired surrogates are dropped, so that any program can store it.
         problem: ``""`` if the reply is usable, else one of `PROBLEMS`.
     """
 
@@ -37,6 +38,17 @@ Pairs = list[tuple[str, object]]
 
 _ANSWER_KEYS = frozenset({"share", "answer", "decision"})
 _REASON_KEYS = frozenset({"reason", "rationale", "explanation", "reasoning"})
+_ANSWER_ELEMENTS = frozenset({*_ANSWER_KEYS, "final_answer"})
+_REASON_ELEMENTS = frozenset({*_REASON_KEYS, "analysis", "reflection", "scratchpad"})
+_WRAPPERS = frozenset(
+    {"response", "output", "result", "data", "json", "content", "reply", "final_answer", "properties"}
+    | {"arguments", "parameters", "input", "function", "tool_calls", "tool_call"}
+)
+"""Keys that only say that the answer follows. Others may say whose answer it is, or in which case."""
+_DEEPEST = 4
+# JSON with the quotation marks and the punctuation of print: one character for one.
+_STRAIGHT = str.maketrans("\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\uff1a\uff0c", '"""""""' + ":,")
+_SINGLE = str.maketrans("\u2018\u2019\u201a", "'''")
 _EXACT = {
     **dict.fromkeys(("yes", "Yes", "YES", "yes.", "Yes."), Verdict(decision=True)),
     **dict.fromkeys(("no", "No", "NO", "no.", "No."), Verdict(decision=False)),
@@ -82,7 +94,9 @@ def parse_reply(text: str) -> Verdict:
     Understood are a JSON object with ``share`` (or ``answer``, ``decision``; in any case; true or false, yes
     or no, 1 or 0) and ``reason``, alone, in a code fence or within prose; a plain yes or no (true, false),
     alone or with what follows it; a label such as "Answer: no"; and statements such as "I would not share
-    this". A ``<think>`` block is skipped.
+    this". So are ``\boxed{yes}``, ``<answer>yes</answer>`` (or ``share``, ``decision``), objects in other
+    objects that only hand them over, and JSON with typographic quotes. What a model thinks before it answers
+    is skipped, and so are the marks of chat templates with all that follows the model's own turn.
 
     Where there might be doubt:
         - The value of ``share`` counts, whatever the reason says.
@@ -107,7 +121,7 @@ def parse_reply(text: str) -> Verdict:
         >>> parse_reply("Nobody should see this.")
         Verdict(decision=None, rationale='', problem='no_answer')
     """
-    stripped = text.strip()
+    stripped = text.replace("\0", "").strip()
     exact = _EXACT.get(stripped)
     if exact is not None:
         return exact
@@ -119,7 +133,10 @@ def parse_reply(text: str) -> Verdict:
         else:
             if end == len(stripped):
                 return _judge(pairs) or _unusable("no_answer")
-    return _parse_disguised(_after_thinking(stripped)) if stripped else _unusable("empty")
+    if not stripped:
+        return _unusable("empty")
+    said = in_turn(after_thought(stripped)).strip()
+    return _parse_disguised(said) if said else _unusable("no_answer")
 
 
 def well_formed(text: str) -> str:
@@ -135,7 +152,7 @@ def _unusable(problem: str) -> Verdict:
     return Verdict(None, "", problem)
 
 
-def _judge(pairs: Pairs) -> Verdict | None:
+def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     """Read one object; None if it has no key for an answer."""
     answers: list[bool | None] = []
     reason = ""
@@ -146,13 +163,43 @@ def _judge(pairs: Pairs) -> Verdict | None:
         elif name in _REASON_KEYS and not reason and isinstance(value, str):
             reason = value
     if not answers:
-        return None
+        return _judge_within(pairs, depth)
     decision = answers[0]
     if any(answer is not decision for answer in answers):
         return _unusable("ambiguous")
     if decision is None:
         return _unusable("no_answer")
     return Verdict(decision, reason if reason.isascii() else well_formed(reason))
+
+
+def _judge_within(pairs: Pairs, depth: int) -> Verdict | None:
+    """Read the objects that an object without an answer of its own hands over, if they agree."""
+    if depth == _DEEPEST:
+        return None
+    inner = [each for key, value in pairs if key.strip().lower() in _WRAPPERS for each in _handed(value)]
+    verdicts = [verdict for each in inner if (verdict := _judge(each, depth + 1)) is not None]
+    if any(verdict.decision is not verdicts[0].decision for verdict in verdicts):
+        return _unusable("ambiguous")
+    return verdicts[0] if verdicts else None
+
+
+def _handed(value: object) -> list[Pairs]:
+    """List the objects that a value is, holds, or spells."""
+    if isinstance(value, str):
+        word = value.strip()
+        if word[:1] != "{":
+            return [[("answer", word)]] if _as_answer(word) is not None else []
+        try:
+            pairs, end = _DECODER.raw_decode(word)
+        except (ValueError, RecursionError):
+            return []
+        return [pairs] if end == len(word) else []
+    # Pairs are tuples; what a list of JSON holds never is.
+    if not isinstance(value, list) or not value:
+        return []
+    if isinstance(value[0], tuple):
+        return [value]
+    return [each for each in value if isinstance(each, list) and each and isinstance(each[0], tuple)]
 
 
 def _as_answer(value: object) -> bool | None:
@@ -164,26 +211,46 @@ def _as_answer(value: object) -> bool | None:
     return None
 
 
-def _after_thinking(text: str) -> str:
-    """Cut off what a reasoning model thought aloud; nothing is left if it never came to an end."""
-    end = text.rfind("</think>")
-    if end >= 0 and (text.startswith("<think>") or "{" not in text[:end]):
-        return text[end + len("</think>") :].strip()
-    return "" if text.startswith("<think>") else text
-
-
 def _parse_disguised(text: str) -> Verdict:
+    reasons, text = elements(text, _REASON_ELEMENTS, to_the_end=True)
+    found, text = elements(text, _ANSWER_ELEMENTS)
     objects, rest = _objects(text)
-    garbled = "{" in rest or '"share":' in rest
-    if not objects and not garbled:
-        return _parse_plain(text)
-    verdicts = [verdict for verdict in map(_judge, objects) if verdict is not None]
+    boxed, rest = boxes(rest)
+    if not (objects or found or boxed or _is_garbled(rest)):
+        return _parse_plain(text) if text.strip() else _unusable("no_answer")
+    return _parse_parts([_as_verdict(held, reasons) for held in [*found, *boxed]], objects, rest)
+
+
+def _as_verdict(held: str, reasons: list[str]) -> Verdict:
+    decision = _as_answer(held)
+    if decision is None:
+        return _unusable("no_answer")
+    return Verdict(decision, well_formed(reasons[0].strip()) if reasons else "")
+
+
+def _parse_parts(verdicts: list[Verdict], objects: list[Pairs], rest: str) -> Verdict:
+    """Judge the objects of a text and the prose around them; `verdicts` were found beside."""
+    garbled = _is_garbled(rest)
+    verdicts += [verdict for verdict in map(_judge, objects) if verdict is not None]
     if garbled:
-        verdicts += _judge_garbled(rest)
+        verdicts += _judge_garbled(_straightened(rest))
         rest = _around(rest)
     if not verdicts:
         return _unusable("bad_json" if garbled else "no_answer")
-    return _agreed(verdicts, _FENCE.sub("\n", rest))
+    prose = _FENCE.sub("\n", rest)
+    verdict = _agreed(verdicts, prose)
+    if objects or garbled or verdict.rationale or verdict.problem or not _LETTER.search(prose):
+        return verdict
+    return verdict._replace(rationale=well_formed(prose.strip()))
+
+
+def _is_garbled(rest: str) -> bool:
+    return "{" in rest or '"share":' in rest
+
+
+def _straightened(text: str) -> str:
+    """Straighten typographic quotes, if no others stand there: else they are somebody's within a text."""
+    return text if '"' in text else text.translate(_STRAIGHT).translate(_SINGLE)
 
 
 def _agreed(verdicts: list[Verdict], prose: str) -> Verdict:
@@ -202,9 +269,10 @@ def _objects(text: str) -> tuple[list[Pairs], str]:
     outside: list[str] = []
     failed = done = 0
     start = text.find("{")
+    readable = text if '"' in text else text.translate(_STRAIGHT)
     while start >= 0 and failed < _MAX_FAILED:
         try:
-            pairs, end = _DECODER.raw_decode(text, start)
+            pairs, end = _DECODER.raw_decode(readable, start)
         except (ValueError, RecursionError):
             failed += 1
             end = start + 1

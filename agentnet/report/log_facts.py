@@ -192,6 +192,8 @@ class LogFacts:
         news: The news items.
         examples: One prompt of each kind.
         statuses: Realizations by status.
+        mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
+            it; None where none was.
     """
 
     run: str
@@ -208,6 +210,7 @@ class LogFacts:
     news: tuple[News, ...]
     examples: tuple[Prompt, ...]
     statuses: Mapping[str, int]
+    mass: tuple[float, float] | None = None
 
     @property
     def family(self) -> str:
@@ -285,7 +288,14 @@ def _read(
         statuses=dict(
             connection.execute("SELECT status, COUNT(*) FROM realizations GROUP BY status ORDER BY status")
         ),
+        mass=_mass(connection),
     )
+
+
+def _mass(connection: sqlite3.Connection) -> tuple[float, float] | None:
+    query = "SELECT MIN(mass), AVG(mass) FROM events WHERE mass IS NOT NULL AND missing IS NULL"
+    least, mean = connection.execute(query).fetchone()
+    return None if least is None else (float(least), float(mean))
 
 
 def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -308,7 +308,7 @@ def _asking(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
             "choices": "several draws were taken from one request",
             "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
         }
-        yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}"
+        yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}{_mass_words(facts)}"
     yield from put_otherwise(facts)
 
 
@@ -328,6 +328,13 @@ def put_otherwise(facts: LogFacts) -> Iterator[str]:
     ]
     if adapted:
         yield f"Requests were adapted to the server: {'; '.join(dict.fromkeys(adapted))}"
+
+
+def _mass_words(facts: LogFacts) -> str:
+    if facts.mass is None:
+        return ""
+    least, mean = facts.mass
+    return f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
 
 
 def temperature(value: object) -> str:

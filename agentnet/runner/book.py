@@ -13,7 +13,7 @@ from agentnet.experiment import CascadeExperiment, NewsExperiment, ask, blaming
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
-from agentnet.prompts import Messages, PromptSet, Verdict, prompt_hash, well_formed
+from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
 
 KINDS = ("seed", "exposure", "ratio")
@@ -146,6 +146,6 @@ def compose(
 
 
 def judge_reason(text: str) -> Verdict:
-    """Take a reply to the reason prompt as the rationale that it is, whatever it says."""
-    rationale = well_formed(text).strip()
+    """Take a reply to the reason prompt as the rationale that it is, whatever it says, but for a thought."""
+    rationale = well_formed(after_thought(text)).strip()
     return Verdict(None, rationale, "" if rationale else "empty")

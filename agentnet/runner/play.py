@@ -39,8 +39,8 @@ from agentnet.ratios import Ratios
 from agentnet.runner.book import QuestionBook
 from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
-from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
-from agentnet.stack import Spent, Stack, build_stack, cache_scope
+from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock, Thoughts
+from agentnet.stack import FewerSamples, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -131,6 +131,10 @@ class Runner:
             for change in changes:
                 self._say(f"adapted to the server: {change}")
 
+        def fewer(words: str) -> None:
+            log.add_incident("samples", message=words)
+            self._say(words)
+
         if found := getattr(self._plugin, "found", {}):
             log.add_incident("found in the environment", **found)
             self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
@@ -146,12 +150,17 @@ class Runner:
             complain=complain,
             adapted=adapted,
         )
-        self._backend = stack.backend
+        self._backend = Thoughts(FewerSamples(stack.backend, tell=fewer))
         log.also = None if stack.cache is None else stack.cache.flush
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
-        self._odds = Odds(self._backend, run_seed=seed)
+        self._odds = Odds(
+            self._backend,
+            run_seed=seed,
+            least_mass=settings.sampler.least_mass,
+            n_sure=_n_sure(run),
+        )
         return stack
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
@@ -369,6 +378,12 @@ def _calm_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def _n_sure(run: Run) -> int:
+    """Count the prompts that had a probability in earlier sittings."""
+    query = "SELECT COUNT(DISTINCT prompt) FROM events WHERE mass IS NOT NULL AND missing IS NULL"
+    return int(run.rows(query)[1][0][0])
 
 
 def spent_before(run: Run) -> Spent:

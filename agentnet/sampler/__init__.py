@@ -9,6 +9,7 @@ from agentnet.sampler.choices import ChoicesSampler, Stock
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler
 from agentnet.sampler.logprobs import LogprobSampler, Odds
 from agentnet.sampler.pool import Pool
+from agentnet.sampler.thoughts import Thoughts
 
 __all__ = [
     "Answer",
@@ -22,4 +23,5 @@ __all__ = [
     "Question",
     "Sampler",
     "Stock",
+    "Thoughts",
 ]

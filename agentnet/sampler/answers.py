@@ -9,7 +9,13 @@ from agentnet.backend import Reply
 from agentnet.errors import BackendError, RequestRejected, RunStopped
 from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
 
-_NEVER_A_DECISION = {"refusal": "refused", "content_filter": "content_filter", "length": "length"}
+_NEVER_A_DECISION = {
+    "refusal": "refused",
+    "content_filter": "content_filter",
+    "length": "length",
+    "thought_only": "thought_only",
+    "thought_cut_off": "thought_cut_off",
+}
 
 FINAL = frozenset({"refused", "content_filter"})
 """Outcomes that asking again does not cure."""

@@ -12,6 +12,7 @@ from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, PluginError
 from agentnet.sampler.answers import Bill, lost, record_all, usable, why_unusable
 from agentnet.sampler.call import CallSampler
+from agentnet.sampler.copies import LEVEL, Copies
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
@@ -102,6 +103,7 @@ class Stock:
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
         self.n_at_most = n_at_most
+        self._copies = Copies()
         self.parcels: Shared[Place, Question, _Parcel] = Shared(self._buy)
 
     async def _buy(self, place: Place, question: Question) -> _Parcel:
@@ -120,12 +122,25 @@ class Stock:
                 raise PluginError(f"backend {self._backend.name!r} gave a reply without any text: mend it")
             # A server may give more than it was asked for.
             n_samples = min(len(reply.texts), request.n)
+            self._weigh(place, reply.texts[:n_samples])
             parts.append(_Part(reply, n_samples, perf_counter() - started))
             n_left -= n_samples
             # Or it ignores `n`, or caps it: what it gives at once is asked for at once from then on. In this
             # block alone, for what is asked must not depend on which block came first.
             n_at_once = n_samples
         return _pack(parts, None)
+
+    def _weigh(self, place: Place, texts: tuple[str, ...]) -> None:
+        """Stop the run if requests for several samples return one sample over and over."""
+        self._copies.note(place[:2], texts)
+        if self._copies.are_found:
+            raise BackendUnusable(
+                f"backend {self._backend.name!r} returns one sample n times over: samples of one request are "
+                "the same, those of several requests for the same question are not (by chance less than once "
+                f"in {1 / LEVEL:,.0f} runs). Mode 'choices' needs samples of their own: begin a new run with "
+                "-S sampler.mode=call",
+                kind="same_samples",
+            )
 
     def _request(self, place: Place, question: Question, part: int, n: int) -> Request:
         number, temperature, block = place

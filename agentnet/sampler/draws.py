@@ -62,7 +62,7 @@ class Answer(NamedTuple):
     Attributes:
         decision: 1 yes, 0 no, None missing (or not a question of yes and no).
         missing: Why there is no usable answer: ``invalid``, ``refused``, ``content_filter``, ``length``,
-            ``context_overflow``, ``failed``, ...; None if there is one.
+            ``thought_only``, ``low_mass``, ``context_overflow``, ``failed``, ...; None if there is one.
         text: The reply as it came; None if none came.
         rationale: The reason in it, ``""`` if none.
         model: The model name as the server returned it.
@@ -75,6 +75,7 @@ class Answer(NamedTuple):
         latency_s: Seconds from the first ask to the answer.
         troubles: (kind, detail, text) of each unusable reply and failed attempt, in order.
         context: What of the answering model's state stood in the prompt; None for none.
+        mass: Probability that the server listed on the allowed answers together, where it was drawn from.
     """
 
     decision: int | None
@@ -91,6 +92,7 @@ class Answer(NamedTuple):
     latency_s: float
     troubles: tuple[Trouble, ...] = ()
     context: str | None = None
+    mass: float | None = None
 
 
 Record = Callable[[int, Answer], None]

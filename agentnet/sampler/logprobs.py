@@ -1,6 +1,12 @@
 """Sampler mode ``logprobs``: one request gives the probability of a yes, the draws are made here.
 
 A cascade of a million agents costs as many calls as there are distinct prompts. No draw has a rationale.
+
+Servers list the likeliest tokens alone, some of them before their own constraint. What is not listed is
+unknown, not zero: with mass m listed on the answers and no more than u missing on any of them, P(yes) lies
+between y / (m + u) and (y + u) / (m + u). So a question has a probability only where enough mass is listed,
+and where an answer that is not listed can't matter. Questions without are missing while most others have one;
+else it is the set-up that gives none, and the run stops.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from time import perf_counter
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
+from agentnet.prompts import after_thought
 from agentnet.sampler.answers import FINAL, Bill, failed, how_ended, record_all
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
@@ -24,6 +31,17 @@ Place = tuple[int, float]
 
 YES, NO = "yes", "no"
 
+LEAST_MASS = 0.9
+"""Least listed mass on the answers, unless set: a model that would say something else is not asked well."""
+
+_WIDEST = 0.1 + 1e-9
+"""Between what P(yes) may lie, whatever was not listed, at most."""
+_MOST_DOUBT = 0.01
+"""The same where an answer is not listed at all, so that it would count as never given."""
+
+_SURE_OF_A_FAULT = 8
+"""Questions without a probability that stop the run while others are still being asked."""
+
 
 @dataclass(slots=True)
 class _Known:
@@ -33,12 +51,14 @@ class _Known:
         probability: Of a yes; nan if there is none.
         first: Answer of the first draw that uses it, but for the decision; it bears the cost.
         later: Answer of every other draw.
+        doubt: Why the reply gives no probability, in words; ``""`` if it does, or if none came.
         is_charged: Whether somebody bore the cost.
     """
 
     probability: float
     first: Answer
     later: Answer
+    doubt: str = ""
     is_charged: bool = False
 
     def answer(self, seed: int) -> Answer:
@@ -56,19 +76,26 @@ class Odds:
     Args:
         backend: Who answers, with its stack around it.
         run_seed: Fixes the seeds of the requests.
+        least_mass: Least mass on the answers that a probability is taken from.
+        n_sure: Questions that had a probability in earlier sittings.
     """
 
-    def __init__(self, backend: Backend, *, run_seed: int) -> None:
+    def __init__(
+        self, backend: Backend, *, run_seed: int, least_mass: float = LEAST_MASS, n_sure: int = 0
+    ) -> None:
         self._backend = backend
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
+        self._least_mass = least_mass
+        self._n_sure, self._n_doubtful = n_sure, 0
+        self._last = BackendUnusable("")
         self.known: Shared[Place, Question, _Known] = Shared(self._learn)
 
     async def _learn(self, place: Place, question: Question) -> _Known:
         """Ask a question for its odds.
 
         Raises:
-            BackendUnusable: No request can succeed, or the backend gives no log-probabilities.
+            BackendUnusable: No request can succeed, or most give no probability.
         """
         number, temperature = place
         request = Request(
@@ -91,42 +118,123 @@ class Odds:
         except BackendError as error:
             answer = failed(error, Bill(), perf_counter() - started)
             return _Known(math.nan, answer, answer._replace(attempts=0))
-        return _read(reply, self._backend.name, perf_counter() - started)
+        known = _read(reply, self._least_mass, perf_counter() - started)
+        self._count(known)
+        return known
+
+    def _count(self, known: _Known) -> None:
+        if not math.isnan(known.probability):
+            self._n_sure += 1
+        elif known.doubt:
+            self._n_doubtful += 1
+            self._last = BackendUnusable(
+                f"backend {self._backend.name!r}: {known.doubt}; sampler mode 'logprobs' draws from the odds "
+                f"of {YES!r} and {NO!r}. Have the server list more (backend.top_logprobs), tell it of the "
+                "answers in another way (backend.constrain), take odds with less mass (sampler.least_mass), "
+                "or choose another mode: -S sampler.mode=choices or -S sampler.mode=call",
+                kind=known.first.missing or "no_logprobs",
+            )
+            if self._n_doubtful >= _SURE_OF_A_FAULT:
+                self._judge_the_setup()
+
+    def _judge_the_setup(self) -> None:
+        if self._n_doubtful > self._n_sure:
+            raise self._last
+
+    async def judge_the_setup(self) -> None:
+        """Find out, once a question has no probability, whether that is its own fault.
+
+        Raises:
+            BackendUnusable: More questions of the run have none than have one.
+        """
+        await self.known.settled()
+        self._judge_the_setup()
 
 
-def _read(reply: Reply, backend: str, latency_s: float) -> _Known:
+def _read(reply: Reply, least_mass: float, latency_s: float) -> _Known:
+    """Take the probability of a yes from a reply, or say why there is none."""
     probability = probability_of_yes(reply)
-    missing = None if probability is not None else how_ended(reply)
-    if probability is None and missing not in FINAL:
-        raise BackendUnusable(
-            f"backend {backend!r} gives no log-probabilities of {YES!r} and {NO!r}, which sampler mode "
-            "'logprobs' draws from; choose another: -S sampler.mode=choices or -S sampler.mode=call",
-            kind="no_logprobs",
-        )
-    text = json.dumps({"logprobs": dict(reply.logprobs or {})}) if missing is None else reply.texts[0]
+    missing, doubt = _why_none(reply, least_mass)
+    mass, text = (None, reply.texts[0]) if probability is None else (_mass(reply), _spelt(reply))
     plain = Answer(
         None, missing, text, "", reply.model, reply.fingerprint, 0, 0, 1, 0, reply.cached, latency_s
-    )
+    )._replace(mass=mass)
     bill = Bill()
     bill.add(reply)
     if missing is not None:
-        trouble = (missing, "", text)
+        trouble = (missing, doubt, text)
         bill.troubles.append(trouble)
         plain = plain._replace(troubles=(trouble,))
-    return _Known(math.nan if probability is None else probability, bill.charge(plain), plain)
+    chance = math.nan if probability is None or missing is not None else probability
+    return _Known(chance, bill.charge(plain), plain, doubt)
+
+
+def _why_none(reply: Reply, least_mass: float) -> tuple[str | None, str]:
+    """Name why a reply gives no probability, and say it in words unless the model declined to answer."""
+    if probability_of_yes(reply) is None:
+        ended = how_ended(reply)
+        if ended in FINAL:
+            return ended, ""
+        return "no_logprobs", reply.doubt or f"it gives no log-probabilities of {YES!r} and {NO!r}"
+    if after_thought(reply.texts[0]) != reply.texts[0]:
+        return "no_logprobs", "the model thinks before it answers, and its odds are of that one thought"
+    doubt = _doubt(reply, least_mass)
+    return ("low_mass" if doubt else None), doubt
+
+
+def _spelt(reply: Reply) -> str:
+    found: dict[str, object] = {"logprobs": dict(reply.logprobs or {})}
+    if not math.isclose(_mass(reply), 1.0, abs_tol=1e-9):
+        found["between"] = bounds_of_yes(reply)
+    return json.dumps(found)
+
+
+def _doubt(reply: Reply, least_mass: float) -> str:
+    """Say why the probability of a yes is not known, in words; ``""`` if it is."""
+    mass = _mass(reply)
+    if mass < least_mass:
+        return (
+            f"tokens that begin an answer have {mass:.3f} of the probability, below sampler.least_mass "
+            f"{least_mass:g}"
+        )
+    low, high = bounds_of_yes(reply)
+    if high - low > _WIDEST:
+        return (
+            "tokens that are not listed may weigh so much that the probability of a yes is anything from "
+            f"{low:.3f} to {high:.3f}"
+        )
+    unlisted = [answer for answer in (YES, NO) if answer not in (reply.logprobs or {})]
+    if unlisted and high - low > _MOST_DOUBT:
+        return (
+            f"no listed token begins {unlisted[0]!r}, so that the probability of a yes may be anything from "
+            f"{low:.3f} to {high:.3f}"
+        )
+    return ""
+
+
+def _mass(reply: Reply) -> float:
+    found = reply.logprobs or {}
+    return min(1.0, math.fsum(math.exp(found[answer]) for answer in (YES, NO) if answer in found))
+
+
+def bounds_of_yes(reply: Reply) -> tuple[float, float]:
+    """Compute between what P(yes | yes or no) lies, whatever the server did not list.
+
+    Args:
+        reply: One that has log-probabilities.
+    """
+    found, mass = reply.logprobs or {}, _mass(reply)
+    yes = math.exp(found[YES]) if YES in found else 0.0
+    more = max(0.0, 1.0 - mass) if reply.unlisted is None else reply.unlisted
+    if math.isinf(more):
+        return 0.0, 1.0
+    return yes / (mass + more), min(1.0, (yes + more) / (mass + more))
 
 
 def probability_of_yes(reply: Reply) -> float | None:
-    """Compute P(yes | yes or no) from the log-probabilities of a reply; None if it has none.
-
-    Where a server reports only one of the two, the other has what is left of the probability.
-    """
+    """Compute P(yes | yes or no) from what a reply lists; None if it lists neither."""
     found = reply.logprobs or {}
-    yes, no = (math.exp(found[answer]) if answer in found else None for answer in (YES, NO))
-    if yes is None and no is None:
-        return None
-    yes = max(0.0, 1.0 - (no or 0.0)) if yes is None else yes
-    no = max(0.0, 1.0 - yes) if no is None else no
+    yes, no = (math.exp(found[answer]) if answer in found else 0.0 for answer in (YES, NO))
     return yes / (yes + no) if yes + no > 0 else None
 
 
@@ -153,10 +261,13 @@ class LogprobSampler:
             await self._odds.known.obtain(needs, self._pool)
         finally:
             # When the run was stopped, too: what is known is paid, and used.
-            record_all(draws.record, self._answers(draws, places))
+            record_all(draws.record, self._answers(draws, places, doubtful=False))
+        if any(known.doubt for place in needs if (known := self._odds.known.get(place))):
+            await self._odds.judge_the_setup()
+            record_all(draws.record, self._answers(draws, places, doubtful=True))
 
-    def _answers(self, draws: Draws, places: list[Place]) -> Iterator[tuple[int, Answer]]:
+    def _answers(self, draws: Draws, places: list[Place], *, doubtful: bool) -> Iterator[tuple[int, Answer]]:
         for i in draws.todo:
             known = self._odds.known.get(places[i])
-            if known is not None:
+            if known is not None and bool(known.doubt) is doubtful:
                 yield i, known.answer(draws.seeds[i])

@@ -42,6 +42,11 @@ class Shared(Generic[Key, Need, Value]):
         """Give a value that is at hand, else None."""
         return self._values.get(key)
 
+    async def settled(self) -> None:
+        """Return once what is being fetched now is there, or cannot be had."""
+        if self._claims:
+            await asyncio.wait([claim.settled for claim in self._claims.values()])
+
     async def obtain(self, needs: Mapping[Key, Need], pool: Pool) -> None:
         """Return once every key of `needs` is at hand.
 

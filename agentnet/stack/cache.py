@@ -249,6 +249,8 @@ def _is_worth_keeping(request: Request, reply: Reply) -> bool:
     texts = reply.texts
     if not texts or not all(texts) or (reply.finish and set(reply.finish) != {"stop"}):
         return False
+    if request.logprobs and request.answers and reply.logprobs is None:
+        return False
     if request.answers:
         return all(text in request.answers for text in texts)
     return request.schema is None or all(map(_is_json, texts))
@@ -271,6 +273,7 @@ def _spell(reply: Reply) -> str:
             reply.model,
             None if reply.logprobs is None else dict(reply.logprobs),
             reply.fingerprint,
+            *(() if reply.logprobs is None else (reply.unlisted,)),
         )
     )
 
@@ -291,14 +294,19 @@ def _parse(spelt: object, request: Request) -> Reply:
             str() as model,
             dict() | None as logprobs,
             str() | None as fingerprint,
+            *unlisted,
         ] if (
             all(isinstance(text, str) for text in texts)
             and _is_count(prompt_tokens)
             and _is_count(completion_tokens)
             and (logprobs is None or all(isinstance(value, float) for value in logprobs.values()))
+            # Those of earlier versions did not say what the server had left out.
+            and (logprobs is None or len(unlisted) == 1)
+            and all(value is None or isinstance(value, float) for value in unlisted)
         ):
             counts = (prompt_tokens, completion_tokens)
             reply = Reply(tuple(texts), *counts, model, (), logprobs, fingerprint, attempts=0, cached=True)
+            reply = reply._replace(unlisted=unlisted[0] if unlisted else None)
         case _:
             raise ValueError("it has not the shape of a reply")
     if len(texts) > request.n or not _is_worth_keeping(request, reply):

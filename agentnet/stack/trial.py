@@ -8,7 +8,8 @@ refused. Refusals that come later are looked into as well: of a temperature that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Final
@@ -34,13 +35,18 @@ class FirstAlone(Wrapper):
 
     Args:
         inner: The backend that is tried.
+        wait: Awaits a place in the line; may end it before its time, where the run is to stop.
     """
 
-    def __init__(self, inner: Backend) -> None:
+    def __init__(
+        self, inner: Backend, *, wait: Callable[[asyncio.Future[None]], Awaitable[None]] | None = None
+    ) -> None:
         super().__init__(inner)
+        self._wait = wait or _wait
         self._is_open = False
         self._unusable: BackendUnusable | None = None
-        self._trial: asyncio.Future[None] | None = None
+        self._tries_in: asyncio.AbstractEventLoop | None = None
+        self._line: deque[asyncio.Future[None]] = deque()
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`, once another one was answered.
@@ -50,17 +56,19 @@ class FirstAlone(Wrapper):
             BackendError: As `inner`.
         """
         while not self._is_open:
-            trial, loop = self._trial, asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
             # A trial whose event loop is gone will never end.
-            if trial is None or trial.get_loop() is not loop:
-                return await self._try(request, loop.create_future())
-            await asyncio.wait([trial])
+            if self._tries_in is not loop:
+                return await self._try(request, loop)
+            place: asyncio.Future[None] = loop.create_future()
+            self._line.append(place)
+            await self._wait(place)
             if self._unusable is not None:
                 raise copy(self._unusable)
         return await self._inner.complete(request)
 
-    async def _try(self, request: Request, trial: asyncio.Future[None]) -> Reply:
-        self._trial = trial
+    async def _try(self, request: Request, loop: asyncio.AbstractEventLoop) -> Reply:
+        self._tries_in = loop
         try:
             reply = await self._inner.complete(request)
         except BackendUnusable as error:
@@ -73,8 +81,19 @@ class FirstAlone(Wrapper):
             self._is_open = True
             return reply
         finally:
-            self._trial = None
-            trial.set_result(None)
+            self._tries_in = None
+            self._call_up()
+
+    def _call_up(self) -> None:
+        """Wake everybody; whoever comes first goes alone, if that is still to be."""
+        line, self._line = self._line, deque()
+        for place in line:
+            if not place.done() and place.get_loop() is asyncio.get_running_loop():
+                place.set_result(None)
+
+
+async def _wait(place: asyncio.Future[None]) -> None:
+    await place
 
 
 class Adapting(Wrapper):
@@ -142,7 +161,8 @@ class Adapting(Wrapper):
             if isinstance(failure, BackendUnusable):
                 self._unusable = failure
             failure.attempts = n_before + experiment.n_calls + experiment.n_repeats
-            failure.troubles = (*failure.troubles, *experiment.troubles)
+            first = (error.kind,) if experiment.n_repeats else ()
+            failure.troubles = (*failure.troubles, *first, *experiment.troubles)
             raise
         self._has_answered = True
         return experiment.charge(reply, error)
@@ -194,10 +214,17 @@ class _Experiment:
     async def ask(self, request: Request) -> Reply:
         """Send a variation of the request."""
         self.n_calls += 1
-        reply = await self.inner.complete(request)
-        self.prompt_tokens += reply.prompt_tokens or 0
-        self.completion_tokens += reply.completion_tokens or 0
+        try:
+            reply = await self.inner.complete(request)
+        except BackendError as error:
+            self._add(error)
+            raise
+        self._add(reply)
         return reply
+
+    def _add(self, outcome: Reply | BackendError) -> None:
+        self.prompt_tokens += outcome.prompt_tokens or 0
+        self.completion_tokens += outcome.completion_tokens or 0
 
     async def repeat(self, request: Request) -> Reply:
         """Send the request itself again."""
@@ -206,6 +233,7 @@ class _Experiment:
 
     def charge(self, reply: Reply, error: BackendError) -> Reply:
         """Put on `reply` what it took to get it, after `error`."""
+        self._add(error)
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         return reply._replace(
             prompt_tokens=None if prompt is None else prompt + self.prompt_tokens,

@@ -30,7 +30,7 @@ from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendUnusable, RequestRejected, TransientError
 from agentnet.streams import mix
 
-FINISHES = frozenset({"stop", "length", "content_filter", "refusal"})
+FINISHES = frozenset({"stop", "length", "content_filter", "refusal", "thought_only", "thought_cut_off"})
 """Why a sample may end."""
 
 _ALLOWED = (TransientError, RequestRejected, BackendUnusable)

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 Fields = dict[str, object]
 
@@ -26,7 +26,17 @@ MASKED = -9000.0
 _WRAPPED = re.compile(r'\s*\{\s*"answer"\s*:\s*"')
 _LONGEST_PREFIX = 32
 _LEAST = -1e6
+_LEAST_MASS = -30.0
+"""Below this log-probability an answer is no answer that the model would give."""
 _ROUNDING = 1e-3
+_MOST_ABOVE_ONE = 0.01
+_MOST_SPELLINGS = 64
+"""Tokens of a vocabulary that begin one answer, at most: case, a blank before, a mark behind."""
+_SHOWN = 40
+
+# How vocabularies spell a blank and a line break; some servers list them so.
+_PIECES = str.maketrans({"\u2581": " ", "\u0120": " ", "\u010a": "\n"})
+_MARKS = re.compile(r"(?:\s|<[^<>\s]{1,40}>|\[[^\[\]\s]{1,40}\])*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +135,33 @@ class Candidate(NamedTuple):
     logprob: float
 
 
-def answer_logprobs(
+class Odds(NamedTuple):
+    """How probable each answer was, as far as a server's list of tokens tells.
+
+    Attributes:
+        logprobs: Natural log-probability of each answer, -inf for one that cannot be; an answer of which no
+            token is listed is missing. They add up to the mass on the answers before temperature, and stand
+            to each other as at the request's temperature. None if nothing is known.
+        unlisted: At most so much more, on the same scale, may one of the answers have by tokens that are not
+            listed.
+        doubt: Why nothing is known, in words; ``""`` where something is.
+    """
+
+    logprobs: dict[str, float] | None
+    unlisted: float = 0.0
+    doubt: str = ""
+
+
+class _Unreadable(ValueError):
+    """A list of tokens does not say how probable the answers are."""
+
+
+def answer_odds(
     positions: object, text: str, answers: tuple[str, ...], constraint: Constraint, temperature: float
-) -> dict[str, float] | None:
+) -> Odds:
     """Work out how probable each answer was, at the request's temperature.
+
+    Mass that is not listed is unknown, not zero: it counts for no answer, and bounds what each may have.
 
     Args:
         positions: The choice's ``logprobs.content``, as the server gave it.
@@ -136,28 +169,37 @@ def answer_logprobs(
         answers: The allowed answers.
         constraint: How the server was told of them.
         temperature: The request's temperature, >= 0; at 0 the likeliest token takes all.
-
-    Returns:
-        Natural log-probabilities, adding up to probability 1, -inf for an answer that cannot be. An answer
-        whose tokens the server did not list is missing. None if nothing is known: the server gave no
-        log-probabilities, or a token begins several answers.
     """
+    try:
+        return _odds(positions, text, answers, constraint, temperature)
+    except _Unreadable as doubt:
+        return Odds(None, doubt=str(doubt))
+
+
+def _odds(
+    positions: object, text: str, answers: tuple[str, ...], constraint: Constraint, temperature: float
+) -> Odds:
     wrapped = _WRAPPED.match(text) if constraint.wraps else None
     if constraint.wraps and wrapped is None:
         constraint = CONSTRAINTS["none"]
-    found = _where_the_answer_begins(positions, wrapped.end() if wrapped else 0, constraint)
-    if found is None:
-        return None
-    candidates, begin = found
-    lead = text[begin : wrapped.end()] if wrapped else ""
+    tokens = _tokens(positions)
+    shift = _shift(tokens, text)
+    place = _at_the_answer(positions, (wrapped.end() if wrapped else 0) + shift, constraint)
+    lead = text[place.begin - shift : wrapped.end()] if wrapped else ""
     logprobs: dict[str, list[float]] = {}
-    for token, logprob in candidates:
+    for token, logprob in place.candidates:
         begun = _begun_by(token, lead, answers, constraint)
         if len(begun) > 1 and logprob > MASKED:
-            return None
+            raise _Unreadable(f"the token {token!r} begins several answers")
         for answer in begun:
             logprobs.setdefault(answer, []).append(logprob)
-    return _tempered(logprobs, temperature) if logprobs else None
+    if max((max(each) for each in logprobs.values()), default=MASKED) < _LEAST_MASS:
+        raise _Unreadable("no listed token begins an answer")
+    listed = math.fsum(math.exp(candidate.logprob) for candidate in place.candidates)
+    if listed > 1.0 + _MOST_ABOVE_ONE:
+        raise _Unreadable(f"the listed probabilities add up to {listed:.3g}")
+    longest = max(map(len, answers)) if constraint.binds and not constraint.wraps else _MOST_SPELLINGS
+    return _tempered(logprobs, max(0.0, 1.0 - listed), longest, temperature)
 
 
 def completeness(positions: object, answers: tuple[str, ...]) -> float:
@@ -167,15 +209,25 @@ def completeness(positions: object, answers: tuple[str, ...]) -> float:
         1 up to rounding if the server masks first and left no such token out.
     """
     constraint = CONSTRAINTS["structured_outputs"]
-    found = _where_the_answer_begins(positions, 0, constraint)
-    candidates = found[0] if found else []
+    try:
+        candidates = _at_the_answer(positions, 0, constraint).candidates
+    except _Unreadable:
+        return 0.0
     return math.fsum(math.exp(c.logprob) for c in candidates if _begun_by(c.token, "", answers, constraint))
 
 
-def _tempered(logprobs: Mapping[str, Sequence[float]], temperature: float) -> dict[str, float] | None:
+def _tempered(
+    logprobs: Mapping[str, Sequence[float]], rest: float, n_spellings: int, temperature: float
+) -> Odds:
+    """Temper each token, bring the sum to the mass before temperature, and bound what is not listed.
+
+    Args:
+        logprobs: Of the listed tokens that begin an answer, by answer.
+        rest: Probability that no listed token has.
+        n_spellings: Tokens that begin one answer, at most.
+        temperature: As requested.
+    """
     best = max(max(each) for each in logprobs.values())
-    if best <= MASKED:
-        return None
 
     def weight(logprob: float) -> float:
         if temperature == 0.0:
@@ -184,29 +236,99 @@ def _tempered(logprobs: Mapping[str, Sequence[float]], temperature: float) -> di
 
     weights = {answer: math.fsum(map(weight, each)) for answer, each in logprobs.items()}
     total = math.fsum(weights.values())
-    return {answer: math.log(each / total) if each else -math.inf for answer, each in weights.items()}
+    mass = min(1.0, math.fsum(math.exp(each) for listed in logprobs.values() for each in listed))
+    odds = {
+        answer: min(0.0, math.log(mass) + math.log(each / total)) if each / total else -math.inf
+        for answer, each in weights.items()
+    }
+    return Odds(odds, mass / total * _most_weight(rest / math.exp(best), n_spellings, temperature))
 
 
-def _where_the_answer_begins(
-    positions: object, start: int, constraint: Constraint
-) -> tuple[list[Candidate], int] | None:
-    """Find the position that holds character `start`.
+def _most_weight(rest: float, n_tokens: int, temperature: float) -> float:
+    """Bound the tempered weight of tokens that have `rest` together, in units of the best token's.
 
-    Returns:
-        The tokens that could have come there, and the character at which they begin; None without such a
-        position.
+    One token with all of it weighs most below temperature 1, equal shares above.
     """
-    begin = 0
-    for position in positions if isinstance(positions, list) else ():
+    if temperature == 0.0:
+        return math.inf if rest > 1.0 else 0.0
+    n = n_tokens if temperature > 1.0 else 1
+    try:
+        return n * math.pow(rest / n, 1.0 / temperature)
+    except OverflowError:
+        return math.inf
+
+
+def _tokens(positions: object) -> list[str]:
+    """List the tokens that were sampled.
+
+    Raises:
+        _Unreadable: There are none, or something else is among them.
+    """
+    if not isinstance(positions, list) or not positions:
+        raise _Unreadable("the server lists no log-probabilities")
+    tokens = []
+    for position in positions:
         token = position.get("token") if isinstance(position, dict) else None
         if not isinstance(token, str):
-            return None
+            raise _Unreadable("the server lists log-probabilities of something that is no token")
+        tokens.append(_plain(token))
+    return tokens
+
+
+def _plain(token: str) -> str:
+    return token.translate(_PIECES)
+
+
+def _shift(tokens: list[str], text: str) -> int:
+    """Tell by how many characters the tokens begin before `text`: blanks that the server took off.
+
+    Raises:
+        _Unreadable: They do not spell it, so that no position of theirs is known to be the answer's.
+    """
+    spelt, text = "".join(tokens), _plain(text)
+    shift = (len(spelt) - len(spelt.lstrip())) - (len(text) - len(text.lstrip()))
+    # A token may hold a part of a character; only its place is known then.
+    spelt, text = spelt.partition("\ufffd")[0].strip(), text.strip()
+    if not spelt:
+        raise _Unreadable("the listed tokens are blank")
+    if text.startswith(spelt) or (spelt.startswith(text) and _MARKS.fullmatch(spelt, len(text))):
+        return shift
+    raise _Unreadable(
+        f"the listed tokens spell {spelt[:_SHOWN]!r}, the reply is {text[:_SHOWN]!r}: a thought or a fence "
+        "comes first"
+    )
+
+
+class _Place(NamedTuple):
+    """The position at which an answer begins.
+
+    Attributes:
+        candidates: The tokens that could have come there; their probabilities are those of coming there.
+        begin: The character at which they begin.
+    """
+
+    candidates: list[Candidate]
+    begin: int
+
+
+def _at_the_answer(positions: object, start: int, constraint: Constraint) -> _Place:
+    """Find the position that holds character `start`.
+
+    Raises:
+        _Unreadable: There is no such position.
+    """
+    begin, before = 0, 0.0
+    for position, token in zip(cast("list[Fields]", positions), _tokens(positions), strict=True):
         end = begin + len(token)
-        # Without a constraint a model may send a line break first.
+        # Without a constraint a model may send a line break first, or the answer at once.
         if end > start and (constraint.binds or token.strip()):
-            return list(_candidates(position)), begin
+            found = [each._replace(logprob=each.logprob + before) for each in _candidates(position)]
+            return _Place(found, begin)
+        sampled = _candidate(position)
+        if not constraint.binds and sampled is not None:
+            before += min(0.0, sampled.logprob)
         begin = end
-    return None
+    raise _Unreadable("the listed tokens end before the answer")
 
 
 def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
@@ -216,7 +338,7 @@ def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
     for entry in listed if isinstance(listed, list) else ():
         candidate = _candidate(entry)
         if candidate is not None:
-            sampled_is_listed |= candidate.token == position["token"]
+            sampled_is_listed |= entry["token"] == position["token"]
             yield candidate
     sampled = _candidate(position)
     if sampled is not None and not sampled_is_listed:
@@ -226,7 +348,7 @@ def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
 def _candidate(entry: object) -> Candidate | None:
     match entry:
         case {"token": str(token), "logprob": float() | int() as logprob} if logprob <= _ROUNDING:
-            return Candidate(token, float(max(logprob, _LEAST)))
+            return Candidate(_plain(token), float(max(logprob, _LEAST)))
         case _:
             return None
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import BackendError, RequestRejected, TransientError
-from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, answer_logprobs, schema_fields
+from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, Odds, answer_odds, schema_fields
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
 _ENDS: Mapping[str, str] = {
@@ -25,6 +25,9 @@ _ENDS: Mapping[str, str] = {
 """What servers say when a reply did not simply stop; any other word counts as that."""
 
 _BROKEN_OFF = frozenset({"abort", "error", "cancelled"})
+
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Where servers put what a model thought before its answer."""
 
 FREE = CONSTRAINTS["none"]
 
@@ -147,15 +150,17 @@ def _reply(
     wraps = constraint.wraps
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
-    logprobs = _logprobs(choices, request, constraint) if request.logprobs and request.answers else None
+    odds = _odds(choices, request, constraint) if request.logprobs and request.answers else Odds(None)
     return Reply(
         texts,
         used.prompt_tokens,
         used.completion_tokens,
         _name(body.get("model"), raw, peer) or "",
         () if all(end == "stop" for end in finish) else finish,
-        logprobs,
+        odds.logprobs,
         _name(body.get("system_fingerprint"), raw, peer),
+        unlisted=None if odds.logprobs is None else odds.unlisted,
+        doubt=odds.doubt,
     )
 
 
@@ -235,11 +240,30 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
     content = message.get("content")
     end = choice.get("finish_reason")
     text = content if isinstance(content, str) else _joined(content, raw, peer)
-    if not isinstance(end, str):
-        return text, "stop"
+    end = end if isinstance(end, str) else "stop"
     if end in _BROKEN_OFF:
         raise unusable_answer(peer, "truncated", f"the server broke the reply off ({end})", raw)
-    return text, _ENDS.get(end, "stop")
+    end = _ENDS.get(end, "stop")
+    return text, _end_of_thought(message, text, end) or end
+
+
+def _end_of_thought(message: Mapping[str, object], text: str, end: str) -> str | None:
+    """Name how a reply ended whose thought stands apart and has no answer; None for any other."""
+    if end == "content_filter" or text.strip():
+        return None
+    if end == "length":
+        # Thoughts that are not shown take their tokens too.
+        return "thought_cut_off"
+    return "thought_only" if _thought(message) else None
+
+
+def _thought(message: Mapping[str, object]) -> bool:
+    """Say whether the server tells a thought apart from the answer."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return any(message.get(key) for key in _THOUGHTS) or any(
+        isinstance(part, dict) and "thinking" in part for part in parts
+    )
 
 
 def _joined(content: object, raw: bytes, peer: Peer) -> str:
@@ -252,23 +276,26 @@ def _joined(content: object, raw: bytes, peer: Peer) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _logprobs(
-    choices: list[dict[str, object]], request: Request, constraint: Constraint
-) -> dict[str, float] | None:
-    """Take the answers' log-probabilities from the first choice that has them: all have the same."""
+def _odds(choices: list[dict[str, object]], request: Request, constraint: Constraint) -> Odds:
+    """Take the answers' odds from the first choice that has them: all have the same."""
+    odds = Odds(None, doubt="the server lists no log-probabilities")
     for choice in choices:
         listed, message = choice.get("logprobs"), choice.get("message")
         if isinstance(listed, dict) and isinstance(message, dict):
-            found = answer_logprobs(
-                listed.get("content"),
-                _text(message.get("content")) or "",
-                request.answers,
-                constraint,
-                request.temperature,
-            )
-            if found is not None:
-                return found
-    return None
+            odds = _odds_of(listed.get("content"), message, request, constraint)
+            if odds.logprobs is not None:
+                break
+    return odds
+
+
+def _odds_of(
+    positions: object, message: Mapping[str, object], request: Request, constraint: Constraint
+) -> Odds:
+    text = _text(message.get("content")) or ""
+    if _thought(message):
+        # What follows hangs on this one thought: other thoughts have other odds.
+        return Odds(None, doubt="the model thinks before it answers, and the odds are of that one thought")
+    return answer_odds(positions, text, request.answers, constraint, request.temperature)
 
 
 def _no_completion(raw: bytes, peer: Peer) -> TransientError:

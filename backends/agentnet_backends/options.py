@@ -108,6 +108,7 @@ def _without_secrets(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+_KEY_HEADERS = frozenset({"authorization", "api-key", "x-api-key"})
 _FIXED_HEADERS = frozenset({"content-type", "content-length", "accept", "host", "transfer-encoding"})
 
 BaseUrls = Annotated[
@@ -212,8 +213,11 @@ class Connection(PluginOptions):
                 or the query names is not set.
         """
         headers = self._resolved("headers", self.headers, environ)
-        shown = {name.lower() for name in headers}
-        key = self.key(environ, is_needed=needs_key and not shown & {"authorization", "api-key", "x-api-key"})
+        # Who shows a key in a header of his own needs no other one, and must not send that elsewhere.
+        has_own = (
+            not _KEY_HEADERS.isdisjoint(map(str.lower, headers)) and "key_env" not in self.model_fields_set
+        )
+        key = None if has_own else self.key(environ, is_needed=needs_key)
         query = self._resolved("query", self.query, environ)
         hidden = [environ[name].strip() for value in self._referring() for name in variables_in(value)]
         return Access(key, self.key_header, headers, query, tuple(dict.fromkeys(hidden)))
@@ -267,7 +271,7 @@ class ServerOptions(Connection):
     Attributes:
         max_tokens_field: The field that bounds a reply: some servers ignore or refuse one of the two.
         constrain: How the server is told of allowed answers.
-        top_logprobs: How many alternatives to ask for, 0 to 20; some servers allow 5.
+        top_logprobs: How many alternatives to ask for; OpenAI allows 20, some servers 5, llama.cpp's all.
         seed_bits: How many bits of seeds the server takes, 0 to 63; 0 sends none.
         top_p: Nucleus sampling; None leaves it to the server.
         top_k: Sampling from so many tokens; None leaves it to the server.
@@ -283,7 +287,7 @@ class ServerOptions(Connection):
 
     max_tokens_field: MaxTokensField | None = None
     constrain: str
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 20
+    top_logprobs: Annotated[int, Field(ge=0, le=1_000_000)] = 20
     seed_bits: Annotated[int, Field(ge=0, le=63)] = 63
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     top_k: Annotated[int, Field(ge=-1)] | None = None
