@@ -16,6 +16,7 @@
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
     │       └── Interrupted            the user did                      exit code 130
+    │           └── OutputClosed           by leaving, as `head` does    exit code 141
     ├── MissingAnswers         a run ended, but lacks too many answers   exit code 5
     └── InternalError          a bug of ours: please report it           exit code 4
 
@@ -189,6 +190,12 @@ class Interrupted(RunStopped):
     """The user ended the run before its end."""
 
     exit_code = 130
+
+
+class OutputClosed(Interrupted):
+    """Nobody reads what is printed any more: a pipe or the terminal was closed."""
+
+    exit_code = 141
 
 
 class MissingAnswers(AgentnetError):

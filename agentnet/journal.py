@@ -40,6 +40,8 @@ class Tally:
         n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
+        n_settled: Decisions of the finished realizations among `n_decisions`.
+        paused_until: Tells until when no question is put, in UNIX seconds; None while questions are put.
     """
 
     n_decisions: int = 0
@@ -53,6 +55,8 @@ class Tally:
     n_steps: int = 0
     realizations: int = 0
     dollars: Callable[[], float | None] = lambda: 0.0
+    n_settled: int = 0
+    paused_until: Callable[[], float | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,9 @@ class Journal:
         recorded: The decisions that stand in the log of this realization.
         heard: The answers to questions of a bank that stand there.
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
+
+    Attributes:
+        n_decisions: Decisions asked for so far, recorded ones included; reasons are none.
     """
 
     def __init__(
@@ -160,6 +167,7 @@ class Journal:
         self._recorded = recorded
         self._heard = heard or {}
         self._stop_on_missing = stop_on_missing
+        self.n_decisions = 0
 
     async def decide(self, asking: Asking, judge: Judge) -> Decisions:
         """Get every decision of `asking`; all are on the disk when this returns.
@@ -198,6 +206,7 @@ class Journal:
         todo: Sequence[int] = range(len(asking.agents))
         if known:
             todo = self._take_recorded(asking, known, outcomes)
+        self.n_decisions += len(asking.agents) if asking.kind != "reason" else 0
         try:
             await self._sampler.draw(self._draws(asking, judge, outcomes, todo))
         finally:

@@ -339,7 +339,7 @@ def wait_for_events(folder: Path) -> None:
             continue
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_finishes_what_is_in_flight_and_prints_the_command_that_resumes(command, small, number):
     folder = small.parent / "slow"
     process = play_slowly(small, folder)

@@ -12,7 +12,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import ClassVar, NamedTuple, get_args
 
 import pytest
 from hypothesis import example, given, settings
@@ -298,8 +298,8 @@ class Breaks(CascadeExperiment):
     degree = 3
     steps = 4
 
-    broken = ""
-    n_calls = 0
+    broken: ClassVar[str] = ""
+    n_calls: ClassVar[int] = 0
 
     def _may_break(self, method):
         Breaks.n_calls += method == Breaks.broken
@@ -364,8 +364,8 @@ class Depends(CascadeExperiment):
     n_agents = 8
     degree = 3
     network_seed: int | None = None
-    profile = "equal"
-    greeting = ""
+    profile: str = "equal"
+    greeting: str = ""
 
     def make_network(self, seed):
         return super().make_network(seed if Depends.network_seed is None else Depends.network_seed)

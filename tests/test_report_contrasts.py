@@ -50,7 +50,7 @@ FIGURELESS = Options(figures=False, n_bootstrap=20, n_decisions=5)
 class Own(InterviewExperiment):
     """Models of any classes, with a knob that does nothing."""
 
-    knob = None
+    knob: Any = None
 
     def load_questions(self) -> tuple[Question, ...]:
         """Make questions of each class's topic."""

@@ -1,18 +1,20 @@
 """The command line: `agentnet`.
 
-Exit codes: 0 done, 2 wrong input, 3 the world failed (resumable), 4 a bug of ours, 5 a run ended
-but lacks more answers than `engine.max_missing` allows, 130 interrupted.
+Exit codes: 0 done, 2 wrong input or an error in an experiment's code, 3 the world failed (resumable), 4 a bug
+of ours, 5 a run ended but lacks more answers than `engine.max_missing` allows, 130 interrupted, 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 
 import click
 
 import agentnet
 from agentnet.cli.bench import bench
+from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
@@ -20,7 +22,6 @@ from agentnet.cli.predict import predict
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
-from agentnet.errors import AgentnetError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -56,21 +57,18 @@ for command in (
     cli.add_command(command)
 
 
+add_traceback_option(cli)
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's encoding lacks is spelled out, too.
+            stream.reconfigure(errors="backslashreplace")
+    wishes = Wishes()
     try:
-        code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except AgentnetError as error:
-        click.echo(f"error: {error}", err=True)
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        code = 130
-    except BrokenPipeError:
-        # The reader (head, less) has left; leave quietly, and keep Python from flushing into the pipe again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = cli.main(standalone_mode=False, obj=wishes)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told
+        code = told(error, trace=wishes.trace)
     sys.exit(code if isinstance(code, int) else 0)

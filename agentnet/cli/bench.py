@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from agentnet.bench import (
 )
 from agentnet.bench.plot import check_plot_file, draw
 from agentnet.cli.common import load, print_json, print_table, setting_options
+from agentnet.cli.signals import heeding
+from agentnet.cli.terminal import echo
 from agentnet.config import Settings, secrets_environ
 from agentnet.stack import price_list
 
@@ -169,15 +170,11 @@ def _places(in_flight: int | None, settings: Settings, *, rate: float | None, is
 
 
 async def _measure(backend: Backend, requests: Iterator[Request], plan: _Plan) -> list[Figures]:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
-        loop.add_signal_handler(number, stop.set)
+    stop = asyncio.Event()
     try:
-        return await _levels(backend, requests, plan, stop)
+        with heeding(stop.set):
+            return await _levels(backend, requests, plan, stop)
     finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
         await backend.aclose()
 
 
@@ -202,7 +199,7 @@ async def _levels(
 
 
 def _tell(level: Figures) -> None:
-    click.echo(
+    echo(
         f"{level.load.in_flight} in flight: {level.requests_per_s:.4g} requests/s, "
         f"p95 {level.latency.p95:.3g} s",
         err=True,
@@ -221,7 +218,7 @@ def _report(levels: Sequence[Figures], facts: Mapping[str, object], *, as_json: 
         best = knee(levels)
         lines = [(*(tell(level) for tell in _COLUMNS.values()), _mark(level, best)) for level in levels]
         print_table((*_COLUMNS, ""), lines)
-    click.echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
+    echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
 
 
 def _mark(level: Figures, best: int | None) -> str:

@@ -11,6 +11,7 @@ import click
 
 from agentnet.cli.common import find_run, print_table
 from agentnet.cli.embedders import embedding_options, given_options, open_embedder
+from agentnet.cli.terminal import echo
 from agentnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -123,10 +124,10 @@ def _show(found: SeverityClusters, out: Path) -> None:
         f"{found.noise_score:.3f}",
     )
     agreement = found.agreement
-    click.echo(
+    echo(
         f"agreement with the taxonomy: {agreement.accuracy:.3f} of {agreement.n_items} items, "
         f"kappa {agreement.kappa:.3f}"
     )
     for note in (*found.notes, *agreement.notes):
-        click.echo(f"* {note}")
-    click.echo(f"wrote {out}", err=True)
+        echo(f"* {note}")
+    echo(f"wrote {out}", err=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 from rich.table import Table
 
+from agentnet.cli.terminal import console, echo, plain_json, until_closed
 from agentnet.config import Configuration, Flag, load_configuration
 from agentnet.errors import InputError, RunFolderError, near_miss
 from agentnet.events import LOG_NAME
@@ -105,25 +105,24 @@ def read_text(path: Path) -> str:
 
 def print_json(value: object) -> None:
     """Print `value` as JSON to standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    echo(plain_json(value))
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table; whole and without colours when piped."""
-    console = Console()
     table = Table(title=title, box=None, header_style="bold", title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    if not console.is_terminal:
-        console = Console(width=Console(width=_ENDLESS).measure(table).maximum)
-    console.print(table)
+    screen = console()
+    if not screen.is_terminal:
+        screen = console(width=console(width=_ENDLESS).measure(table).maximum)
+    with until_closed():
+        screen.print(table)
 
 
 def _cell(value: object) -> str:
-    from rich.markup import escape
-
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

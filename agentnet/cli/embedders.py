@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import Decorated
+from agentnet.cli.terminal import echo
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError
 
@@ -65,7 +66,7 @@ def open_embedder(name: str, options: Mapping[str, object], cache: Path | None) 
     from agentnet.embedder import CachedEmbedder, make_embedder
 
     def complain(words: str) -> None:
-        click.echo(f"warning: {words}", err=True)
+        echo(f"warning: {words}", err=True)
 
     inner = make_embedder(name, options, secrets_environ(Path.cwd(), os.environ))
     return CachedEmbedder(inner, cache, complain=complain)

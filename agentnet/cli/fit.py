@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, print_table, read_groups, setting_options
+from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits
@@ -95,7 +96,7 @@ def _patient() -> Callable[[str], None]:
 
     def say(what: str) -> None:
         if time.monotonic() - begun > _PATIENCE_S:
-            click.echo(f"{what} ...", err=True)
+            echo(f"{what} ...", err=True)
 
     return say
 
@@ -105,7 +106,7 @@ def _print(found: Fits) -> None:
     from agentnet.report.reasons import without_field
 
     tables = found.tables
-    click.echo(
+    echo(
         f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} exposures, asking rule "
         f"{tables.asking_rule}\n"
     )
@@ -121,7 +122,7 @@ def _print(found: Fits) -> None:
     notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
     notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
     notes += [f"{each.title} was not fitted: {without_field(each.reason)}" for each in found.refused]
-    click.echo("\n" + "\n".join(f"* {note}" for note in notes))
+    echo("\n" + "\n".join(f"* {note}" for note in notes))
 
 
 def _each_once(said: Iterable[tuple[str, str]]) -> list[str]:

@@ -13,6 +13,7 @@ import click
 
 from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.cli.terminal import echo
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, RunFolderError
 from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run, is_played
@@ -37,7 +38,7 @@ def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) ->
     elif rows:
         print_table(rows[0], [list(row.values()) for row in rows])
     else:
-        click.echo(f"no runs in {runs} yet; start one with: agentnet run FILE", err=True)
+        echo(f"no runs in {runs} yet; start one with: agentnet run FILE", err=True)
 
 
 def _line(folder: Path) -> dict[str, object]:
@@ -317,7 +318,7 @@ def export(
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     folder = out or run.folder / kind
     _EXPORTS[kind](run, folder)
-    click.echo(str(folder))
+    echo(str(folder))
 
 
 @click.command()

@@ -6,19 +6,16 @@ import datetime as dt
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from agentnet.cli.cluster import cluster
+from agentnet.cli.terminal import console, echo, until_closed
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.load import RECIPES
 from agentnet.news.synthetic import SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION
 from agentnet.news.validate import NewsReport
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _SHOWN_PROBLEMS = 20
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -50,7 +47,7 @@ def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> 
     rows = synthesize(n, seed, severe_fraction)
     with acled_writer(out, force=force) as write:
         write(rows)
-    click.echo(f"wrote {len(rows)} synthetic events to {out}", err=True)
+    echo(f"wrote {len(rows)} synthetic events to {out}", err=True)
 
 
 @news.command()
@@ -91,8 +88,6 @@ def validate(
     \b
       agentnet news validate export.csv --column date=when --date-format %d/%m/%Y
     """
-    from rich.console import Console
-
     from agentnet.news.validate import validate_news
 
     report = validate_news(
@@ -104,9 +99,9 @@ def validate(
         encoding=encoding,
     )
     if as_json:
-        click.echo(report.to_json())
+        echo(report.to_json())
     else:
-        _show(report, Console())
+        _show(report)
     if not report.usable:
         raise InputError(
             f"the file cannot be used as it is; problems: {len(report.problems)}, the first being: "
@@ -152,29 +147,30 @@ def fetch(
         Login.from_environment(secrets_environ(Path.cwd(), os.environ)),
         base_url=base_url or ACLED_URL,
         force=force,
-        progress=lambda words: click.echo(words, err=True),
+        progress=lambda words: echo(words, err=True),
     )
     for warning in fetched.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"wrote {fetched.n_events} events to {out}\n{ACLED_LICENCE}", err=True)
+        echo(f"warning: {warning}", err=True)
+    echo(f"wrote {fetched.n_events} events to {out}\n{ACLED_LICENCE}", err=True)
 
 
-def _show(report: NewsReport, console: Console) -> None:
+def _show(report: NewsReport) -> None:
     from rich.table import Table
-    from rich.text import Text
 
-    facts = Table(title=Text(report.path), show_header=False)
+    screen = console()
+    facts = Table(title=report.path, show_header=False)
     for name, value in _facts(report):
-        facts.add_row(name, Text(value))
-    console.print(facts)
-    for name, counts in _distributions(report):
-        table = Table(name, "items")
-        for label, count in counts.items():
-            table.add_row(Text(label or "(none)"), str(count))
-        console.print(table)
-    for kind, sentences in _remarks(report):
-        for sentence in sentences:
-            console.print(Text(f"{kind}: {sentence}"))
+        facts.add_row(name, value)
+    with until_closed():
+        screen.print(facts)
+        for name, counts in _distributions(report):
+            table = Table(name, "items")
+            for label, count in counts.items():
+                table.add_row(label or "(none)", str(count))
+            screen.print(table)
+        for kind, sentences in _remarks(report):
+            for sentence in sentences:
+                screen.print(f"{kind}: {sentence}")
 
 
 def _facts(report: NewsReport) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import click
 
 from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
 from agentnet.cli.embedders import embedder_maker, embedding_options
+from agentnet.cli.terminal import echo
 from agentnet.events import Run
 
 if TYPE_CHECKING:
@@ -119,9 +120,9 @@ async def _answers(run: Run, embedder: CachedEmbedder) -> ProfileAnswers:
 
 def _print(found: RatioPrediction) -> None:
     for label in found.labels:
-        click.echo(label)
+        echo(label)
     decisions = int((found.counts.n_yes + found.counts.n_no).sum())
-    click.echo(
+    echo(
         f"{len(found.ratio)} profiles: answers of {found.answers.run} to {found.answers.block.shape[1]} "
         f"questions, embedded by {found.answers.embedder}; {decisions:,} decisions of {found.counts.run}\n"
     )
@@ -138,7 +139,7 @@ def _print(found: RatioPrediction) -> None:
     rows.append(("ceiling (binomial noise)", None, _figure(found.ceiling), None))
     print_table(("predicted from", "features", "R2", "p"), rows, title=f"sharing ratios, {how}")
     shown = f"perspectives of {found.n_dims} dimensions express {found.explained_share:.0%} of all distances"
-    click.echo("\n" + "\n".join(f"* {note}" for note in (shown, *found.notes)))
+    echo("\n" + "\n".join(f"* {note}" for note in (shown, *found.notes)))
 
 
 _TITLES = {"perspectives": "perspectives", "traits": "five traits", "both": "both"}

@@ -1,58 +1,272 @@
-"""Progress of a run: a live line on a terminal, plain lines now and then where there is none."""
+"""Progress of a run: one line that is redrawn on a terminal, plain lines now and then where there is none."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 
-import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
+from agentnet.cli.terminal import echo, redraw
+from agentnet.errors import OutputClosed
 from agentnet.journal import Tally
 
 _REDRAW_S = 0.2
+_LOOK_S = 1.0
 _LINE_S = 30.0
+_LONG_RUN_S = 3.0
+_RATE_OVER_S = 10.0
+_WIDE = 500
+_BETWEEN = " · "
+_EXTRA = 3
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What is known of the rest of a run.
+
+    Attributes:
+        tally: The run's counts.
+        n_realizations: Its realizations.
+        exact: Its decisions, where the design fixes them.
+        per_realization: Decisions of a realization, as guessed before any is finished; None: nobody guessed.
+        clock: Gives the time, in seconds.
+    """
+
+    tally: Tally
+    n_realizations: int
+    exact: int | None = None
+    per_realization: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def look(self) -> None:
+        """Take note of how far the run is; the rate is that of the last seconds."""
+        now = self.clock()
+        self._seen.append((now, self.tally.n_decisions))
+        while now - self._seen[0][0] > _RATE_OVER_S:
+            self._seen.popleft()
+
+    def expected(self) -> int | None:
+        """Estimate the decisions of the whole run.
+
+        Cascades that die early are finished first, so a guess made beforehand counts like one of them, and
+        those that still run have at least what they have.
+        """
+        if self.exact is not None:
+            return self.exact
+        tally, guesses = self.tally, self.per_realization is not None
+        n_known = tally.realizations + guesses
+        if not n_known:
+            return None
+        each = (tally.n_settled + (self.per_realization or 0.0)) / n_known
+        return max(tally.n_decisions, round(each * self.n_realizations))
+
+    def rate(self) -> float:
+        """Compute decisions per second, lately."""
+        if len(self._seen) < 2:
+            return 0.0
+        (begun, before), (now, n) = self._seen[0], self._seen[-1]
+        return (n - before) / (now - begun) if now > begun else 0.0
+
+    def left_s(self) -> float | None:
+        """Estimate how long the run will take yet; None if nobody knows."""
+        expected, rate = self.expected(), self.rate()
+        if expected is None or not rate or self.tally.realizations == self.n_realizations:
+            return None
+        return (expected - self.tally.n_decisions) / rate
 
 
 @asynccontextmanager
-async def progress(tally: Tally, n_realizations: int, *, quiet: bool) -> AsyncIterator[None]:
-    """Show `tally` while the body runs, on standard error."""
-    if quiet:
+async def progress(
+    outlook: Outlook,
+    *,
+    quiet: bool,
+    guess: Callable[[], Awaitable[float | None]],
+    closed: Callable[[OutputClosed], None],
+) -> AsyncIterator[None]:
+    """Show how far a run is while the body plays it, on standard error.
+
+    Args:
+        outlook: What is known of it.
+        quiet: Whether nothing is shown.
+        guess: Guesses the decisions of a realization; asked only of a run that lasts.
+        closed: Told that nobody reads it any more.
+    """
+    # None where the program was started without: `2>&-`.
+    if quiet or sys.stderr is None:
         yield
         return
-    show = _bar if sys.stderr.isatty() else _lines
-    task = asyncio.create_task(show(tally, n_realizations))
+    task = asyncio.create_task(_show(outlook, guess, closed))
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        if sys.stderr.isatty():
+            _draw(outlook, end="\n")
+
+
+async def _show(
+    outlook: Outlook,
+    guess: Callable[[], Awaitable[float | None]],
+    closed: Callable[[OutputClosed], None],
+) -> None:
+    show = _bar if sys.stderr.isatty() else _lines
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_guess(outlook, guess))
+            tasks.create_task(show(outlook))
+    except* OutputClosed as errors:
+        closed(OutputClosed(str(errors.exceptions[0])))
+
+
+async def _guess(outlook: Outlook, guess: Callable[[], Awaitable[float | None]]) -> None:
+    await asyncio.sleep(_LONG_RUN_S)
+    if outlook.exact is None and not outlook.tally.realizations:
+        outlook.per_realization = await guess()
+
+
+async def _bar(outlook: Outlook) -> None:
+    while True:
+        outlook.look()
+        _draw(outlook)
+        await asyncio.sleep(_REDRAW_S)
+
+
+def _draw(outlook: Outlook, end: str = "") -> None:
+    # Of the last column terminals think differently.
+    width = max(0, _columns() - 1)
+    redraw(line(outlook, width), width, end=end)
+
+
+def _columns() -> int:
+    """Measure the terminal that is written to, which standard output need not be."""
+    try:
+        found = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        found = 0
+    return found or shutil.get_terminal_size().columns
+
+
+async def _lines(outlook: Outlook) -> None:
+    while True:
+        for _ in range(round(_LINE_S / _LOOK_S)):
+            await asyncio.sleep(_LOOK_S)
+            outlook.look()
+        echo(line(outlook, _WIDE), err=True)
+
+
+def line(outlook: Outlook, width: int) -> str:
+    """Say how far a run is in one line of at most `width` characters; what matters least goes first."""
+    tally = outlook.tally
+    share = f"{tally.n_engaged / tally.n_agents:.0%}" if tally.n_agents else ""
+    shown = [
+        (9, _done(outlook)),
+        (8, _rest(outlook)),
+        (7, _of(tally.realizations, outlook.n_realizations, "realizations", "played")),
+        (6, (f"{_figure(outlook.rate())}/s",)),
+        (4, (f"{tally.n_missing:,} missing",) if tally.n_missing else ()),
+        (5, (_cost(tally),)),
+        (2, (f"engaged {tally.n_engaged:,} ({share})",) if share else ()),
+        (3, (f"steps {tally.n_steps:,}",) if tally.n_models else ()),
+        (1, (f"calls {tally.n_calls:,}",)),
+    ]
+    return _fitted(shown, width)
+
+
+def _done(outlook: Outlook) -> Sequence[str]:
+    tally, expected = outlook.tally, outlook.expected()
+    noun = "answers" if tally.n_models else "decisions"
+    about = "" if outlook.exact is not None else "~"
+    long, short = f"{tally.n_decisions:,}", _short(tally.n_decisions)
+    if expected is not None:
+        long, short = f"{long}/{about}{expected:,}", f"{short}/{about}{_short(expected)}"
+    return f"{long} {noun}", f"{short} {noun}", short
+
+
+def _rest(outlook: Outlook) -> Sequence[str]:
+    """Say how long it will take yet, or that nothing goes on at the moment."""
+    until = outlook.tally.paused_until()
+    if until is not None:
+        return (time.strftime("paused until %H:%M:%S", time.localtime(until)),)
+    left_s = outlook.left_s()
+    return () if left_s is None else (f"{_duration(left_s)} left",)
+
+
+def _of(done: int, n_all: int, *nouns: str) -> Sequence[str]:
+    return (*(f"{done:,}/{n_all:,} {noun}" for noun in nouns), f"{done:,}/{n_all:,}")
+
+
+def _fitted(parts: Sequence[tuple[int, Sequence[str]]], width: int) -> str:
+    """Join the texts of all parts, each in its longest form that leaves room for those that matter more.
+
+    Args:
+        parts: How much each matters, and its forms from the longest on.
+        width: Room, in characters.
+    """
+    kept = {place: list(filter(None, forms)) for place, (_, forms) in enumerate(parts) if any(forms)}
+    order = sorted(kept, key=lambda place: parts[place][0])
+    # What few need goes first; then all the rest is shortened, and goes in turn.
+    extras = [place for place in order if parts[place][0] <= _EXTRA]
+    turns = extras + [place for place in order for _ in kept[place][1:]] + order
+    for place in turns:
+        if place not in kept:
+            continue
+        if len(_BETWEEN.join(forms[0] for forms in kept.values())) <= width:
+            break
+        kept[place].pop(0)
+        if not kept[place]:
+            del kept[place]
+    return _BETWEEN.join(forms[0] for forms in kept.values())
+
+
+def _short(count: int) -> str:
+    """Write a count in at most five characters.
+
+    Examples:
+        >>> [_short(n) for n in (999, 1_234, 45_678, 999_999, 1_234_567)]
+        ['999', '1.23k', '45.7k', '1M', '1.23M']
+    """
+    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if float(f"{count:.3g}") >= size:
+            return f"{count / size:.3g}{letter}"
+    return str(count)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration for people.
+
+    Examples:
+        >>> [_duration(s) for s in (5, 125, 3725, 200_000)]
+        ['0:05', '2:05', '1:02:05', '2 d 7 h']
+    """
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 24:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def summary(tally: Tally) -> str:
     """Say how far a run is, in one line."""
     if tally.n_models:
-        return (
-            f"steps {tally.n_steps:,} · answers {tally.n_decisions:,} · missing {tally.n_missing:,} · "
-            f"calls {tally.n_calls:,}{_cost(tally)}"
-        )
-    share = tally.n_engaged / tally.n_agents if tally.n_agents else 0.0
-    return (
-        f"engaged {tally.n_engaged:,} ({share:.0%}) · decisions {tally.n_decisions:,} · "
-        f"missing {tally.n_missing:,} · calls {tally.n_calls:,}{_cost(tally)}"
-    )
+        parts = [f"steps {tally.n_steps:,}", f"answers {tally.n_decisions:,}"]
+    else:
+        share = tally.n_engaged / tally.n_agents if tally.n_agents else 0.0
+        parts = [f"engaged {tally.n_engaged:,} ({share:.0%})", f"decisions {tally.n_decisions:,}"]
+    parts += [f"missing {tally.n_missing:,}", f"calls {tally.n_calls:,}", _cost(tally)]
+    return _BETWEEN.join(filter(None, parts))
 
 
 def _cost(tally: Tally) -> str:
@@ -60,33 +274,4 @@ def _cost(tally: Tally) -> str:
     dollars = tally.dollars()
     if dollars == 0.0:
         return ""
-    return " · cost unknown" if dollars is None else f" · ${dollars:,.4f}"
-
-
-async def _bar(tally: Tally, n_realizations: int) -> None:
-    columns = (
-        TextColumn("realizations"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), auto_refresh=False) as bar:
-        task = bar.add_task("", total=n_realizations, completed=tally.realizations)
-        try:
-            while True:
-                bar.update(task, completed=tally.realizations, description=summary(tally), refresh=True)
-                await asyncio.sleep(_REDRAW_S)
-        finally:
-            bar.update(task, completed=tally.realizations, description=summary(tally), refresh=True)
-
-
-async def _lines(tally: Tally, n_realizations: int) -> None:
-    begun, first = time.monotonic(), tally.realizations
-    while True:
-        await asyncio.sleep(_LINE_S)
-        spent, done = time.monotonic() - begun, tally.realizations - first
-        left = f", about {spent / done * (n_realizations - tally.realizations):.0f} s left" if done else ""
-        click.echo(f"realizations {tally.realizations}/{n_realizations}{left} · {summary(tally)}", err=True)
+    return "cost unknown" if dollars is None else f"${dollars:,.4f}"

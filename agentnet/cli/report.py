@@ -9,6 +9,7 @@ import click
 
 from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
 from agentnet.cli.embedders import embedder_maker, embedding_options
+from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
@@ -117,13 +118,13 @@ def report(
 
     def say(what: str) -> None:
         if not quiet:
-            click.echo(f"{what} ...", err=True)
+            echo(f"{what} ...", err=True)
 
     written = write_report(folders, output or folders[0] / "report", options, progress=say)
     if as_json:
         print_json(written.results)
     else:
-        click.echo(str(written.page))
+        echo(str(written.page))
 
 
 def _clusters(path: Path) -> SeverityClusters:

@@ -6,9 +6,10 @@ import asyncio
 import json
 import os
 import shlex
-import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,16 +17,28 @@ import click
 from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.look import never_interviewed
-from agentnet.cli.progress import progress, summary
+from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.readings import readings, readings_as_dict
-from agentnet.config import Settings, configuration_for_resume, secrets_environ
-from agentnet.errors import UserError, WorldError
+from agentnet.cli.signals import heeding
+from agentnet.cli.terminal import echo
+from agentnet.config import Settings, configuration_for_resume, secrets_environ, secrets_held
+from agentnet.errors import OutputClosed, UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
-from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen, who_answers
+from agentnet.runner import (
+    Prepared,
+    Runner,
+    create,
+    is_frozen,
+    new_folder,
+    prepare,
+    recorded_source,
+    reopen,
+    who_answers,
+)
 from agentnet.runner.again import ask_again, check_missing, missing_words
-from agentnet.runner.estimate import Estimate, estimate
+from agentnet.runner.estimate import Estimate, estimate, fixed_decisions, guess_decisions
 from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
 from agentnet.stack import Price, price_list
 
@@ -97,7 +110,8 @@ def run(
     """Play an experiment file, or resume a run.
 
     Ctrl-C finishes what is in flight, records it and stops; a second one stops at once. Either way nothing
-    that was recorded is lost, and the command that goes on is printed.
+    that was recorded is lost, and the command that goes on is printed. SIGTERM, a terminal that hangs up and
+    a reader that leaves do the same; under nohup a run goes on.
 
     \b
       agentnet run experiments/news_cascade.py --backend mock --seed 7 -S repeats=2
@@ -122,22 +136,23 @@ def run(
         raise click.UsageError("give an experiment file, or --resume RUN")
     meta = Run(prepared.folder).meta
     for line in filter(None, [*meta["licences"], meta.get("label")]):
-        click.echo(line, err=True)
+        echo(line, err=True)
     started = time.monotonic()
     runner = Runner(prepared, answering, say=_say)
     try:
         asyncio.run(_play(runner, prepared, quiet=quiet))
     except (WorldError, KeyboardInterrupt):
-        click.echo(summary(runner.tally), err=True)
+        echo(summary(runner.tally), err=True)
         _say_how_to_resume(prepared.folder)
         raise
-    except UserError:
-        click.echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
+    except Exception:
+        _say_how_to_resume(prepared.folder)
+        echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
         raise
     _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
     run = Run(prepared.folder)
     for line in never_interviewed(run):
-        click.echo(f"note: {line}", err=True)
+        echo(f"note: {line}", err=True)
     check_missing(run, prepared.settings.engine.max_missing, f"{_resume_command(run.folder)} --ask-missing")
 
 
@@ -146,11 +161,23 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
     answering = _backend(settings)
     name, model_name = who_answers(prepared, answering)
+    _refuse_keys(source, settings)
     create(prepared, source, backend=name, model_name=model_name)
-    click.echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
+    echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     for line in readings(prepared):
-        click.echo(line, err=True)
+        echo(line, err=True)
     return prepared, answering
+
+
+def _refuse_keys(source: Source, settings: Settings) -> None:
+    """Refuse to record a key: a run keeps its experiment file and its settings as they are."""
+    texts = (source.text, *source.siblings.values(), settings.to_json())
+    held = secrets_held("\n".join(texts), _environ())
+    if held:
+        raise UserError(
+            f"the experiment file or a setting holds the value of {held[0]}, and a run records both: take it "
+            "out there; keys come from the environment or from .env"
+        )
 
 
 def _to_resume(
@@ -162,7 +189,7 @@ def _to_resume(
     folder = find_run(name, load(config_file, ()).settings.runs)
     run = Run(folder)
     meta = run.meta
-    if target is not None and Source.read(target).text != meta["experiment"]["text"]:
+    if target is not None and Source.read(target).hash != recorded_source(meta).hash:
         raise UserError(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
@@ -182,14 +209,14 @@ def _asking_again(run: Run) -> Path:
     lacks = missing_words(run)
     folder = ask_again(run.folder)
     where = "the same run" if folder == run.folder else f"{folder}, a copy: other answers follow from them"
-    click.echo(f"{lacks}; asking again in {where}", err=True)
+    echo(f"{lacks}; asking again in {where}", err=True)
     return folder
 
 
 def _resumed(folder: Path, assignments: Sequence[str], flags: Sequence[tuple[str, str, object]]) -> Prepared:
     recorded = Settings.from_json(json.dumps(Run(folder).meta["settings"]))
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-    click.echo(f"resuming {folder}", err=True)
+    echo(f"resuming {folder}", err=True)
     return reopen(folder, settings, _environ())
 
 
@@ -203,32 +230,32 @@ def _backend(settings: Settings) -> Backend:
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
     playing = asyncio.ensure_future(runner.play())
-    loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+    outlook = Outlook(runner.tally, len(prepared.plan), fixed_decisions(prepared))
     n_received = 0
 
     def receive() -> None:
         nonlocal n_received
         n_received += 1
-        if n_received == 1:
-            click.echo("\nfinishing what is in flight; once more to stop at once", err=True)
-            runner.interrupt()
-        else:
+        if n_received > 1:
             playing.cancel()
+            return
+        runner.interrupt()
+        # The terminal may be gone: that is what a hang-up says.
+        with suppress(OutputClosed):
+            echo("\nfinishing what is in flight; once more to stop at once", err=True)
 
-    for number in signals:
-        loop.add_signal_handler(number, receive)
     try:
-        async with progress(runner.tally, len(prepared.plan), quiet=quiet):
-            await playing
+        with heeding(receive):
+            async with progress(
+                outlook, quiet=quiet, guess=partial(guess_decisions, prepared), closed=runner.interrupt
+            ):
+                await playing
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _resume_command(folder: Path) -> str:
@@ -236,7 +263,7 @@ def _resume_command(folder: Path) -> str:
 
 
 def _say_how_to_resume(folder: Path) -> None:
-    click.echo(f"resume with: {_resume_command(folder)}", err=True)
+    echo(f"resume with: {_resume_command(folder)}", err=True)
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
@@ -311,18 +338,18 @@ def _print_check(
 ) -> None:
     first = prepared.experiments[0]
     name, model_name = who_answers(prepared, answering)
-    click.echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
+    echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
     for line in readings(prepared):
-        click.echo(line)
+        echo(line)
     for kind, messages in found.prompts.items():
-        click.echo(f"\n--- prompt: {kind} ---")
+        echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
-            click.echo(f"[{role}]\n{content}\n")
+            echo(f"[{role}]\n{content}\n")
     told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
     print_table(("estimate", "value"), told)
     for line in (found.how, *getattr(found, "notes", ())):
-        click.echo(line)
+        echo(line)
 
 
 def _costs(found: Estimate | InterviewEstimate, price: Price | None) -> dict[str, object]:

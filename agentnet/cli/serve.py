@@ -11,6 +11,7 @@ import click
 
 from agentnet.backend import Messages, make_backend
 from agentnet.cli.common import load, setting_options
+from agentnet.cli.terminal import echo
 from agentnet.errors import StorageError
 from agentnet.news import sample_news
 from agentnet.prompts import PromptSet
@@ -84,7 +85,7 @@ def serve(
         )
 
     try:
-        serve_double(make, host="127.0.0.1", port=port, announce=lambda url: click.echo(f"serving {url}"))
+        serve_double(make, host="127.0.0.1", port=port, announce=lambda url: echo(f"serving {url}"))
     except OSError as error:
         raise StorageError(
             f"port {port} cannot be served on ({error.strerror}); choose another by --port"

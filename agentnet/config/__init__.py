@@ -26,6 +26,7 @@ from agentnet.config.loading import (
     configuration_for_resume,
     load_configuration,
 )
+from agentnet.config.secrets import secrets_held
 from agentnet.config.sections import (
     BackendSettings,
     EmbedderSettings,
@@ -60,5 +61,6 @@ __all__ = [
     "load_configuration",
     "parse_value",
     "secrets_environ",
+    "secrets_held",
     "toml_text",
 ]

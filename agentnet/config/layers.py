@@ -23,6 +23,8 @@ from agentnet.errors import ConfigurationError
 TOML_NAME = "agentnet.toml"
 DOTENV_NAME = ".env"
 PREFIX = "agentnet_"
+NO_SETTINGS = frozenset({"agentnet_traceback"})
+"""Variables that are for the command line itself."""
 
 
 class Entry(NamedTuple):
@@ -142,7 +144,7 @@ def _line(original: Original) -> str:
 def _variables(environ: Mapping[str, str], file: str | None) -> Found:
     by_key: dict[Key, list[str]] = defaultdict(list)
     for name in environ:
-        if name.lower().startswith(PREFIX):
+        if name.lower().startswith(PREFIX) and name.lower() not in NO_SETTINGS:
             by_key[tuple(name.lower().removeprefix(PREFIX).split("__"))].append(name)
     # Sorted, because the order of an environment says nothing: a table comes before the keys within it.
     for key, names in sorted(by_key.items()):

@@ -14,6 +14,7 @@ REFUSAL = (
 )
 
 _SHOWN_CHARACTERS = 80
+_SHORTEST = 8
 # "token" has no plural here: `max_tokens` is a count. "key" needs a word before it: a monkey is no secret.
 _SECRET = re.compile(
     r"((password|passwd|passphrase|secret|credential)s?|token|authorization"
@@ -45,6 +46,15 @@ def secrets_in(value: object, key: Key = ()) -> Iterator[Key]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from secrets_in(item, key)
+
+
+def secrets_held(text: str, environ: Mapping[str, str]) -> list[str]:
+    """Name the variables of `environ` that look secret and whose values stand in `text`.
+
+    Values of fewer than 8 characters do not count: no secret is that short, and ordinary words are.
+    """
+    found = (name for name, value in environ.items() if looks_secret(name) and len(value) >= _SHORTEST)
+    return sorted(name for name in found if environ[name] in text)
 
 
 def _refers(value: object) -> bool:

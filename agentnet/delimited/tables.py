@@ -75,7 +75,9 @@ def read_delimited(
 
 def _header(path: Path, number: int, line: str, said: str) -> tuple[str, list[str]]:
     """Take the delimiter that is said, by the file or its suffix, or cuts the header into most columns."""
-    stated = said or next((SUFFIX_DELIMITERS[s] for s in map(str.lower, path.suffixes) if s in SUFFIX_DELIMITERS), "")
+    stated = said or next(
+        (SUFFIX_DELIMITERS[s] for s in map(str.lower, path.suffixes) if s in SUFFIX_DELIMITERS), ""
+    )
     cut: list[tuple[str, list[str]]] = []
     broken: csv.Error | None = None
     for delimiter in stated or DELIMITERS:

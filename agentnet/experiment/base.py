@@ -1,23 +1,23 @@
 """`Experiment`: a design as a Python class. It declares, it does not run.
 
 Every public attribute is a knob of the design: a subclass sets it, ``-S name=value`` overrides it, and
-`conditions` varies it within a run. An attribute's annotation says what it may be; a subclass's own attribute
-without one may be what its default is.
+`conditions` varies it within a run. An attribute's annotation says what it may be, and makes an attribute of
+a subclass's own a knob; see `agentnet.experiment.body` for what else a class may hold.
 """
 
 from __future__ import annotations
 
-import types
+import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, get_type_hints
+from typing import Any, ClassVar, Self, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from agentnet.errors import DesignError, near_miss
+from agentnet.experiment.body import check_bodies, is_helper, is_method, own_knobs
 
 Condition = Mapping[str, object]
-
-_NOT_DESIGN = (classmethod, staticmethod, property, types.FunctionType)
 
 
 class Experiment:
@@ -44,6 +44,7 @@ class Experiment:
     conditions: tuple[Mapping[str, Any], ...] = ({},)
 
     def __init__(self, **overrides: object) -> None:
+        check_bodies(type(self))
         self.overrides = dict(overrides)
         hints = self._design_types()
         for name, value in overrides.items():
@@ -51,7 +52,7 @@ class Experiment:
                 raise DesignError(f"{type(self).__name__} has no attribute {name!r}{near_miss(name, hints)}")
             setattr(self, name, value)
         for name, hint in hints.items():
-            setattr(self, name, self._checked(name, hint, getattr(self, name)))
+            setattr(self, name, self._checked(name, hint, self._value(name)))
         self.check()
 
     def check(self) -> None:
@@ -88,24 +89,45 @@ class Experiment:
     def _design_types(cls) -> dict[str, Any]:
         """Map each attribute of the design to what it may be."""
         found: dict[str, Any] = {}
+        declared = own_knobs(cls)
         for base in reversed(cls.__mro__[:-1]):
             for name, value in vars(base).items():
-                if not name.startswith("_") and not isinstance(value, _NOT_DESIGN):
-                    found.setdefault(name, Any if value is None else type(value))
-        hints = {k: v for k, v in get_type_hints(cls).items() if k in found and k != "family"}
-        found.pop("family", None)
-        return {**found, **hints}
+                is_knob = name in found or name in declared or not is_helper(value)
+                if is_knob and not name.startswith("_"):
+                    found.setdefault(name, Any if value is None or is_helper(value) else type(value))
+        hints = {k: v for k, v in cls._hints().items() if k in found}
+        return {k: v for k, v in {**found, **hints}.items() if not _is_class_variable(v) and k != "family"}
+
+    @classmethod
+    def _hints(cls) -> dict[str, Any]:
+        try:
+            return get_type_hints(cls)
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}"
+            raise DesignError(f"{cls.__name__} has an annotation that cannot be read: {words}") from error
+
+    def _value(self, name: str) -> object:
+        """Give what a knob is set to: a function as it is, unless it takes its object first."""
+        value = vars(self).get(name, inspect.getattr_static(type(self), name))
+        return getattr(self, name) if is_method(value) or not inspect.isfunction(value) else value
 
     def _checked(self, name: str, hint: Any, value: object) -> Any:  # noqa: ANN401 - any design's values
         try:
             return TypeAdapter(
                 hint, config=ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True)
             ).validate_python(value)
+        except PydanticUserError as error:
+            what = f"{type(self).__name__}.{name}: its annotation {hint} is none that can be checked"
+            raise DesignError(what) from error
         except ValidationError as error:
             first = error.errors()[0]
             raise DesignError(
                 f"{type(self).__name__}.{name} is {value!r}: {first['msg'].lower()}; it is {_describe(hint)}"
             ) from None
+
+
+def _is_class_variable(hint: object) -> bool:
+    return hint is ClassVar or get_origin(hint) is ClassVar
 
 
 def require(holds: bool, message: str) -> None:

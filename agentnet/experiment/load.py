@@ -8,50 +8,53 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 import sys
-import traceback
 import types
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.experiment.base import Experiment
+from agentnet.experiment.blame import MODULE_PREFIX, blamed
+from agentnet.experiment.body import check_bodies
+from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An experiment file as it was read.
+    """An experiment file as it was read, with what it imports from beside it.
 
     Attributes:
         path: Where it stood.
         text: Its content.
         class_name: The class to play; empty for the only one in it.
+        siblings: File, relative to its folder -> content: what it imports from there, and what that imports.
     """
 
     path: Path
     text: str
     class_name: str = ""
+    siblings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hash(self) -> str:
-        """SHA-256 of its content."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        """SHA-256 of its content, and of its siblings' if there are any."""
+        parts = [self.text, *([json.dumps(dict(self.siblings), sort_keys=True)] if self.siblings else [])]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     @classmethod
     def read(cls, target: str) -> Source:
         """Read ``FILE`` or ``FILE:Class``.
 
         Raises:
-            UserError: There is no such file, or it is no text.
+            UserError: There is no such file, or it or a sibling is no text.
         """
         name, _, class_name = target.partition(".py:")
         path = Path(f"{name}.py" if class_name else target)
-        try:
-            return cls(path, path.read_text("utf-8"), class_name)
-        except OSError as error:
-            raise UserError(f"{path}: the experiment file cannot be read ({error.strerror})") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: the experiment file is not UTF-8 text") from error
+        text = read_source(path)
+        return cls(path, text, class_name, find_siblings(path, text))
 
     def load(self) -> type[Experiment]:
         """Execute the file and find the experiment class in it.
@@ -82,28 +85,27 @@ class Source:
         return next(iter(found.values()))
 
     def _execute(self) -> types.ModuleType:
-        module = types.ModuleType(f"agentnet_experiment_{self.hash[:16]}")
+        module = types.ModuleType(f"{MODULE_PREFIX}{self.hash[:16]}")
         module.__file__ = str(self.path)
         sys.modules[module.__name__] = module
+        Siblings(module.__name__, self.path.parent, self.siblings).install(module)
         try:
-            code = compile(self.text, str(self.path), "exec")
-            exec(code, vars(module))  # noqa: S102 - running the user's file is what it is for
-        except Exception as error:
+            execute(self.text, self.path, module)
+        except (Exception, SystemExit) as error:
             del sys.modules[module.__name__]
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            line = error.lineno if isinstance(error, SyntaxError) else where.lineno
-            raise UserError(f"{self.path}, line {line}: {type(error).__name__}: {error}") from error
+            raise blamed(error) or UserError(f"{self.path}: {type(error).__name__}: {error}") from error
         return module
 
 
 def check_family(experiment: type[Experiment]) -> None:
-    """Make sure that an engine exists for `experiment`.
+    """Make sure that an engine exists for `experiment`, and that its bodies can be played.
 
     Raises:
-        DesignError: It subclasses `Experiment` itself.
+        DesignError: It subclasses `Experiment` itself, or holds what nothing reads.
     """
     if not inspect.isclass(experiment) or not hasattr(experiment, "family"):
         raise DesignError(
             f"{experiment.__name__} subclasses Experiment itself; subclass CascadeExperiment, "
             "ResponseRatioExperiment or InterviewExperiment, which say how they are played"
         )
+    check_bodies(experiment)

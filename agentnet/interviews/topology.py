@@ -264,22 +264,26 @@ class Still:
         return np.zeros((len(self.classes), len(self.classes)))
 
 
-def try_topology(topology: Topology, classes: tuple[str, ...], steps: int) -> None:
+def try_topology(topology: Topology, classes: tuple[str, ...], steps: int) -> int | None:
     """Ask `topology` for the candidates of all steps, before any model is asked anything.
 
     Steps whose candidates have to be awaited, as they depend on answers, are left to the run.
 
+    Returns:
+        How often a model has candidates; None if there are steps of which that is not known.
+
     Raises:
         DesignError: As `candidates_at`.
     """
-    state = Still(classes)
+    state, counts = Still(classes), []
     for step in range(1, steps + 1):
         with _blamed(step):
             given = topology(step, state)
         if inspect.iscoroutine(given):
             given.close()
         elif not inspect.isawaitable(given):
-            check_candidates(given, len(classes), step)
+            counts.append(sum(map(bool, check_candidates(given, len(classes), step))))
+    return sum(counts) if len(counts) == steps else None
 
 
 def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noqa: ANN401 - a user's function

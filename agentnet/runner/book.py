@@ -9,11 +9,11 @@ from functools import lru_cache
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
-from agentnet.experiment import NewsExperiment
+from agentnet.experiment import CascadeExperiment, NewsExperiment, ask, blaming
 from agentnet.journal import Voice
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
-from agentnet.prompts import PromptSet, Verdict, after_thought, prompt_hash, well_formed
+from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
 
 KINDS = ("seed", "exposure", "ratio")
@@ -65,7 +65,8 @@ class QuestionBook:
 
     def _checked_verdict(self, text: str) -> Verdict:
         """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
-        verdict = self.experiment.judge(text)
+        with blaming():
+            verdict = self.experiment.judge(text)
         if not isinstance(verdict, Verdict):
             raise DesignError(
                 f"{type(self.experiment).__name__}.judge returned {verdict!r}; it returns an "
@@ -77,7 +78,7 @@ class QuestionBook:
 
     def _render(self, kind: str, news: int, profile: int) -> Question:
         item, of_profile = self.items[news], Profile.from_index(profile)
-        messages = self.experiment.messages(self.prompts, kind, of_profile, item)
+        messages = compose(self.experiment, self.prompts, kind, of_profile, item)
         # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
         place = (self.condition * len(KINDS) + KINDS.index(kind)) * len(self.items) + news
         number = place * N_PROFILES + profile
@@ -92,7 +93,7 @@ class QuestionBook:
             text = json.dumps(messages, ensure_ascii=False)
             self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
         severity = -1 if item.severity is None else item.severity
-        answers, schema = self.experiment.constraint()
+        answers, schema = ask(self.experiment, "constraint")
         return Question(
             number,
             messages,
@@ -115,6 +116,33 @@ class QuestionBook:
             answers=(),
             schema=None,
         )
+
+
+def kinds_of(experiment: NewsExperiment) -> tuple[str, ...]:
+    """List the kinds of prompts that a run of `experiment` asks."""
+    return KINDS[:2] if isinstance(experiment, CascadeExperiment) else KINDS[2:]
+
+
+def compose(
+    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem
+) -> Messages:
+    """Ask an experiment for a prompt, and hold an overridden `messages` to what backends take.
+
+    Raises:
+        DesignError: It broke off, or what it gives is no conversation.
+    """
+    with blaming():
+        given = experiment.messages(prompts, kind, profile, item)
+    try:
+        messages = tuple((role, content) for role, content in given)
+    except (TypeError, ValueError):
+        messages = ()
+    if not messages or not all(isinstance(part, str) for message in messages for part in message):
+        raise DesignError(
+            f"{type(experiment).__name__}.messages gives {given!r:.80} as the {kind} prompt; it gives (role, "
+            "content) pairs, such as (('system', 'You are ...'), ('user', 'Will you share ...?'))"
+        )
+    return messages
 
 
 def judge_reason(text: str) -> Verdict:

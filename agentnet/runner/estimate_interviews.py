@@ -105,6 +105,17 @@ async def estimate_interviews(prepared: Prepared, company: Company) -> Interview
     )
 
 
+def fixed_answers(experiments: Sequence[InterviewExperiment], company: Company) -> int | None:
+    """Count the answers of a run, reused ones too; None where a topology looks at answers to choose."""
+    total = 0
+    for experiment, cast in zip(experiments, company.casts, strict=True):
+        evaluated = len(experiment.classes) * len(cast.evaluation) * (experiment.steps + 1)
+        if cast.n_turns is None:
+            return None
+        total += experiment.repeats * (evaluated + cast.n_turns * experiment.n_questions)
+    return total
+
+
 def _how_tokens(experiments: Sequence[InterviewExperiment], company: Company) -> str:
     if not company.asks_backend:
         return "; the models answer by themselves, no backend is asked"

@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog, Run
-from agentnet.experiment import InterviewExperiment
+from agentnet.experiment import InterviewExperiment, ask
 from agentnet.interviews import (
     Question,
     System,
@@ -50,12 +50,14 @@ class Cast:
         evaluation: Numbers of the questions of the evaluation set.
         bank: Numbers of the questions that interviews draw from.
         system_messages: What each model is told ahead of everything; empty if none is told anything.
+        n_turns: How many interviews a realization has; None where answers decide.
     """
 
     rule: UpdateRule
     evaluation: Numbers
     bank: Numbers
     system_messages: tuple[str, ...] = ()
+    n_turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def gather_company(
             "answer in words: add -S sampler.mode=call"
         )
     if questions is None:
-        questions = check_questions(experiments[0].load_questions(), answered=False)
+        questions = check_questions(ask(experiments[0], "load_questions"), answered=False)
     seed = Streams(settings.seed).integer("evaluation")
     made: dict[str, UpdateRule] = {}
     casts = []
@@ -151,9 +153,11 @@ def gather_company(
         key = json.dumps([name, options], sort_keys=True, default=repr)
         if key not in made:
             made[key] = make_update_rule(name, options, environ)
-        casts.append(_cast(experiment, made[key], questions, seed))
-        _taught(experiment, questions, casts[-1].evaluation, Streams(settings.seed), 0)
-        try_topology(parse_topology(experiment.make_topology()), experiment.classes, experiment.steps)
+        cast = _cast(experiment, made[key], questions, seed)
+        _taught(experiment, questions, cast.evaluation, Streams(settings.seed), 0)
+        topology = parse_topology(experiment.make_topology())
+        n_turns = try_topology(topology, experiment.classes, experiment.steps)
+        casts.append(replace(cast, n_turns=n_turns))
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(questions, tuple(casts), CachedEmbedder(embedder), settings.backend.name)
 
@@ -162,8 +166,8 @@ def _cast(
     experiment: InterviewExperiment, rule: UpdateRule, questions: Sequence[Question], seed: int
 ) -> Cast:
     """Choose the sets of one condition; an experiment may choose them in a way of its own."""
-    evaluation = _numbers("choose_evaluation", experiment.choose_evaluation(questions, seed), questions)
-    bank = _numbers("choose_bank", experiment.choose_bank(questions, evaluation), questions)
+    evaluation = _numbers(experiment, "choose_evaluation", questions, questions, seed)
+    bank = _numbers(experiment, "choose_bank", questions, questions, evaluation)
     if experiment.steps and experiment.n_questions > len(bank):
         raise DesignError(
             f"n_questions is {experiment.n_questions}, but choose_bank gives {len(bank)} questions; lower it"
@@ -171,15 +175,21 @@ def _cast(
     return Cast(rule, evaluation, bank, _system_messages(experiment, rule))
 
 
-def _numbers(who: str, given: Sequence[int], questions: Sequence[Question]) -> Numbers:
+def _numbers(
+    experiment: InterviewExperiment,
+    hook: str,
+    questions: Sequence[Question],
+    *arguments: object,
+    least: int = 1,
+) -> Numbers:
     """Make sure that a method of the experiment gives numbers of questions, each once."""
-    numbers, known = tuple(given), range(len(questions))
+    numbers, known = ask(experiment, hook, *arguments), range(len(questions))
     wrong = [number for number in numbers if not isinstance(number, int | np.integer) or number not in known]
     twice = [number for number, count in Counter(numbers).items() if count > 1]
-    if wrong or twice or not numbers:
+    if wrong or twice or len(numbers) < least:
         what = f"{wrong[0]!r}" if wrong else f"{twice[0]} twice" if twice else "no question at all"
         raise DesignError(
-            f"{who} gives {what}; it gives numbers of questions, 0 to {len(questions) - 1}, each once"
+            f"{hook} gives {what}; it gives numbers of questions, 0 to {len(questions) - 1}, each once"
         )
     return tuple(int(number) for number in numbers)
 
@@ -214,7 +224,7 @@ def _short(value: object) -> str:
 
 def _system_messages(experiment: InterviewExperiment, rule: UpdateRule) -> tuple[str, ...]:
     """Ask an experiment what its models are told, and make sure that they can be."""
-    told = tuple(experiment.system_messages())
+    told: tuple[str, ...] = ask(experiment, "system_messages")
     name = type(experiment).__name__
     if len(told) != len(experiment.classes) or not all(isinstance(text, str) for text in told):
         raise DesignError(
@@ -238,9 +248,10 @@ def _taught(
     streams: Streams,
     repeat: int,
 ) -> tuple[Numbers, ...]:
+    seeds = [streams.integer("taught", repeat, model) for model in range(len(experiment.classes))]
     return tuple(
-        experiment.choose_taught(questions, evaluation, model, streams.integer("taught", repeat, model))
-        for model in range(len(experiment.classes))
+        _numbers(experiment, "choose_taught", questions, questions, evaluation, model, seed, least=0)
+        for model, seed in enumerate(seeds)
     )
 
 
@@ -317,7 +328,9 @@ class Stage:
             engine = Interviews(
                 rules, questions, models, sampler, self._places, checkpoints, self.streams, journal
             )
-            return await engine.play()
+            ended = await engine.play()
+            self.tally.n_settled += journal.n_decisions
+            return ended
         finally:
             await models.aclose()
 

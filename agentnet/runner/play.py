@@ -22,7 +22,15 @@ from agentnet.errors import Interrupted, RunFolderError
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far
-from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
+from agentnet.experiment import (
+    CascadeExperiment,
+    Experiment,
+    InterviewExperiment,
+    NewsExperiment,
+    ask,
+    ask_profiles,
+    blamed,
+)
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network
@@ -155,9 +163,9 @@ class Runner:
         )
         return stack
 
-    def interrupt(self) -> None:
+    def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question; `play` ends once what is in flight is answered and recorded."""
-        self._stop(Interrupted("interrupted; what was in flight is recorded"))
+        self._stop(reason or Interrupted("interrupted; what was in flight is recorded"))
 
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
@@ -202,6 +210,7 @@ class Runner:
             "WHERE status <> 'running'"
         )[1][0]
         self.tally.n_decisions, self.tally.n_missing = counts
+        self.tally.n_settled = self.tally.n_decisions
         self.tally.n_agents, self.tally.n_engaged = engaged
         self.tally.n_steps = run.rows(
             "SELECT COALESCE(SUM(last_step), 0) FROM realizations WHERE status <> 'running' AND news IS NULL"
@@ -217,14 +226,18 @@ class Runner:
                 return
             try:
                 await self._play_one(planned, log, done)
-            except Exception as error:  # noqa: BLE001 - the first error ends the run, after what is in flight
+            # The first error ends the run, after what is in flight; so does an experiment that calls `exit`.
+            except (Exception, SystemExit) as error:  # noqa: BLE001
                 self._stop(error)
                 return
 
     def _stop(self, error: BaseException) -> None:
+        found = blamed(error)
+        if found is not None:
+            found.__cause__ = error
         if self._error is None:
-            self._error = error
-        self._pool.stop(error)
+            self._error = found or error
+        self._pool.stop(found or error)
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         number, begun = planned.realization, planned.realization in done.networks
@@ -257,6 +270,7 @@ class Runner:
         )
         engine = self._engine(planned, journal, done)
         status, last_step = await engine.play()
+        self.tally.n_settled += journal.n_decisions
         return status, engine.initial_agent if isinstance(engine, Cascade) else None, last_step
 
     def _make_stage(self) -> Stage | None:
@@ -304,8 +318,8 @@ class Runner:
         self, experiment: CascadeExperiment, planned: Planned, voice: Voice, journal: Journal, done: _Done
     ) -> Cascade:
         number, log = planned.realization, journal.log
-        network = experiment.make_network(self._streams.integer("network", number))
-        profiles = experiment.assign_profiles(network, self._streams.integer("profiles", number))
+        network = ask(experiment, "make_network", self._streams.integer("network", number))
+        profiles = ask_profiles(experiment, network, self._streams.integer("profiles", number))
         before = done.networks.get(number)
         if before not in (None, network.digest):
             raise RunFolderError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -10,8 +11,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import agentnet
 from agentnet.backend import Backend
@@ -24,6 +26,9 @@ from agentnet.experiment import (
     InterviewExperiment,
     NewsExperiment,
     Source,
+    ask,
+    ask_profiles,
+    check_attributes,
     check_family,
 )
 from agentnet.interviews import Question
@@ -31,6 +36,7 @@ from agentnet.network import NetworkFacts, facts_of
 from agentnet.news import NewsItem, check_items
 from agentnet.prompts import PromptSet
 from agentnet.runner.interviews import Company, check_company, gather_company
+from agentnet.runner.probe import check_repeatable
 from agentnet.streams import Streams
 
 _RECORDED_VERSIONS = (
@@ -136,7 +142,9 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     loaded = source.load()
     check_family(loaded)
     experiment = loaded(**overrides)
-    experiments = tuple(experiment.under(condition) for condition in experiment.arms())
+    experiments = tuple(experiment.under(condition) for condition in ask(experiment, "arms"))
+    for each in experiments:
+        check_attributes(each)
     if settings.sampler.mode == "logprobs" and any(
         isinstance(e, NewsExperiment) and e.rationale != "none" for e in experiments
     ):
@@ -161,7 +169,11 @@ def prepare(
     Raises:
         AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
-    return assemble(design(source, settings), settings, folder, environ)
+    prepared = assemble(design(source, settings), settings, folder, environ)
+    check_repeatable(
+        prepared.experiments, partial(design, source, settings), prepared.prompts, prepared.items
+    )
+    return prepared
 
 
 def assemble(
@@ -192,10 +204,10 @@ def assemble(
     with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
     streams, networks = Streams(settings.seed), tuple[NetworkFacts | None, ...]()
     if items is None:
-        items = tuple(check_items(with_news[0].choose_news(streams.integer("news"))))
+        items = tuple(check_items(ask(with_news[0], "choose_news", streams.integer("news"))))
         networks = _try_networks(with_news, streams)
     if prompts is None:
-        prompts = tuple(experiment.load_prompts() for experiment in with_news)
+        prompts = tuple(ask(experiment, "load_prompts") for experiment in with_news)
     plan = make_plan(with_news, len(items))
     return Prepared(folder, settings, with_news, prompts, items, plan, networks=networks)
 
@@ -209,8 +221,8 @@ def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> tuple[
 
 
 def _try_network(experiment: CascadeExperiment, streams: Streams) -> NetworkFacts:
-    network = experiment.make_network(streams.integer("trial network"))
-    experiment.assign_profiles(network, streams.integer("trial profiles"))
+    network = ask(experiment, "make_network", streams.integer("trial network"))
+    ask_profiles(experiment, network, streams.integer("trial profiles"))
     return facts_of(network)
 
 
@@ -248,6 +260,10 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "class_name": type(first).__name__,
                 "family": first.family,
                 "text": source.text,
+                "siblings": {
+                    file: {"text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}
+                    for file, text in source.siblings.items()
+                },
                 "design": [plain(design) for design in prepared.designs()],
                 "conditions": [plain(experiment.overrides) for experiment in prepared.experiments],
             },
@@ -301,10 +317,12 @@ def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None =
     return prepared
 
 
-def recorded_source(meta: Mapping[str, dict[str, str]]) -> Source:
-    """Give the experiment file as it was when the run began."""
+def recorded_source(meta: Mapping[str, Any]) -> Source:
+    """Give the experiment file as it was when the run began, with what it imported from beside it."""
     recorded = meta["experiment"]
-    return Source(Path(recorded["path"]), recorded["text"], recorded["class_name"])
+    # Runs of before there were siblings recorded none.
+    siblings = {file: each["text"] for file, each in recorded.get("siblings", {}).items()}
+    return Source(Path(recorded["path"]), recorded["text"], recorded["class_name"], siblings)
 
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:

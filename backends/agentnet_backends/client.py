@@ -12,6 +12,7 @@ from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
 from agentnet_backends.failures import Peer, error_of_answer
 from agentnet_backends.http import Http
+from agentnet_backends.redaction import redact_reply
 from agentnet_backends.ways import Ways, without_fields
 
 PlanKey = tuple[tuple[str, ...], bool]
@@ -99,7 +100,8 @@ class ChatClient:
         endpoint, (status, headers, raw) = await self._http.chat(body)
         if 200 <= status < 300:
             self.has_answered = True
-            return read_reply(raw, asked, form[1], endpoint.peer)
+            peer = endpoint.peer
+            return redact_reply(read_reply(raw, asked, form[1], peer), peer.secrets)
         error = _never_admitted(endpoint.peer, status, headers, asked) or error_of_answer(
             endpoint.peer, status, headers, raw
         )

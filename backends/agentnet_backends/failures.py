@@ -34,6 +34,7 @@ from agentnet.errors import (
     ServerUnreachable,
     TransientError,
 )
+from agentnet_backends.redaction import redact
 from agentnet_backends.retry_hints import retry_hint
 
 _SHOWN_CHARACTERS = 300
@@ -105,11 +106,13 @@ class Peer:
         through = f" through the proxy {self.proxy}" if self.proxy else ""
         return f"{self.name} at {self.url}{through}"
 
+    def redact(self, text: str) -> str:
+        """Take the keys out of what a server says."""
+        return redact(text, self.secrets)
+
     def quote(self, text: str) -> str:
         """Shorten the server's words to a line without keys."""
-        for secret in self.secrets:
-            text = text.replace(secret, "[key]")
-        line = " ".join(KEY_LIKE.sub("[key]", text).split())
+        line = " ".join(KEY_LIKE.sub("[key]", self.redact(text)).split())
         return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."
 
     def way_out(self, kind: str) -> str:

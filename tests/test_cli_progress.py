@@ -1,0 +1,215 @@
+"""What a run says of itself while it is played."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
+from agentnet.backend import make_backend
+from agentnet.cli import progress
+from agentnet.cli.progress import Outlook, line
+from agentnet.errors import OutputClosed, RunStopped
+from agentnet.journal import Tally
+from agentnet.runner import Prepared, Runner
+from agentnet.runner.estimate import fixed_decisions, guess_decisions
+
+BUSY = {
+    "n_decisions": 1_234,
+    "n_settled": 900,
+    "realizations": 3,
+    "n_missing": 5,
+    "n_engaged": 200,
+    "n_agents": 1_280,
+    "n_calls": 1_300,
+    "dollars": lambda: 1.2345,
+}
+
+
+def outlook(*, n: int = 10, rate: float = 42.0, exact: int | None = None, **counts: Any) -> Outlook:
+    """Make what is known of a run that has been playing at this rate."""
+    tally, now = Tally(**counts), iter((0.0, 5.0))
+    made = Outlook(tally, n, exact, clock=lambda: next(now))
+    end, tally.n_decisions = tally.n_decisions, tally.n_decisions - round(5 * rate)
+    made.look()
+    tally.n_decisions = end
+    made.look()
+    return made
+
+
+def test_a_line_of_80_columns_tells_decisions_of_how_many_time_left_realizations_rate_missing_and_money():
+    shown = "1,234/~3,000 decisions · 0:42 left · 3/10 played · 42/s · 5 missing · $1.2345"
+    assert line(outlook(**BUSY), 79) == shown
+    assert line(outlook(**BUSY, exact=5_000), 79) == shown.replace("~3,000", "5,000").replace("0:42", "1:30")
+
+
+def test_a_large_run_fits_too_also_while_it_is_paused():
+    counts = BUSY | {"n_decisions": 1_234_567, "n_settled": 100_000, "realizations": 100, "n_missing": 12_345}
+    told = line(outlook(n=4_000, rate=1_234.0, **counts, paused_until=lambda: 1.8e9), 79)
+    until = time.strftime("%H:%M:%S", time.localtime(1.8e9))
+    for part in ("1.23M/~4M", f"paused until {until}", "100/4,000", "1,234/s", "$1.2345"):
+        assert part in told.split(" · ")
+
+
+def test_whoever_has_room_reads_more_and_whoever_has_little_reads_what_matters_most():
+    assert line(outlook(**BUSY), 200).endswith(" · 5 missing · $1.2345 · engaged 200 (16%) · calls 1,300")
+    assert line(outlook(**BUSY), 40) == "1.23k/~3k · 0:42 left · 3/10 · 42/s"
+    assert line(outlook(**BUSY), 10) == "1.23k/~3k"
+    assert line(outlook(**BUSY), 5) == ""
+
+
+@given(
+    width=st.integers(0, 200),
+    n_decisions=st.integers(0, 10**10),
+    n_settled=st.integers(0, 10**9),
+    realizations=st.integers(0, 10**6),
+    n_agents=st.integers(0, 10**8),
+    dollars=st.one_of(st.none(), st.floats(0, 1e6)),
+    until=st.one_of(st.none(), st.floats(1e9, 2e9)),
+    n_models=st.integers(0, 10),
+)
+def test_a_line_is_never_wider_than_the_terminal(width, dollars, until, **counts):
+    tally = Tally(**counts, dollars=lambda: dollars, paused_until=lambda: until)
+    told = line(Outlook(tally, 10**6, clock=lambda: 0.0), width)
+    assert len(told) <= width
+    assert "\n" not in told
+
+
+def test_nothing_is_foretold_before_anything_is_known_and_nothing_is_left_at_the_end():
+    begun = outlook(n_decisions=50)
+    assert (begun.expected(), begun.left_s()) == (None, None)
+    assert line(begun, 79).startswith("50 decisions · 0/10 realizations · 42/s")
+    begun.per_realization = 100.0
+    assert (begun.expected(), begun.left_s()) == (1_000, pytest.approx(950 / 42))
+    ended = outlook(n_decisions=700, n_settled=700, realizations=10)
+    assert (ended.expected(), ended.left_s()) == (700, None)
+
+
+def test_a_guess_gives_way_to_what_realizations_really_took():
+    guessed = [
+        Outlook(Tally(n_decisions=n * 40, n_settled=n * 40, realizations=n), 100, per_realization=400.0)
+        for n in (0, 1, 9, 99)
+    ]
+    assert [each.expected() for each in guessed] == [40_000, 22_000, 7_600, 4_360]
+    assert Outlook(Tally(n_decisions=900), 2, per_realization=40.0).expected() == 900
+
+
+def test_the_rate_is_that_of_the_last_seconds():
+    tally, now = Tally(), iter(range(100))
+    seen = Outlook(tally, 1, clock=lambda: float(next(now)))
+    for n in (*range(0, 3_000, 100), *range(3_000, 3_015)):
+        tally.n_decisions = n
+        seen.look()
+    assert seen.rate() == pytest.approx(1.0)
+
+
+class Ratio(ResponseRatioExperiment):
+    items_per_severity, repeats = 1, 2
+
+
+class Talk(InterviewExperiment):
+    models = MappingProxyType({"society": 3, "science": 2})
+    n_evaluation, n_questions, n_taught, steps, repeats = 3, 2, 4, 3, 2
+
+
+class Cascades(CascadeExperiment):
+    n_agents, degree, steps, repeats, items_per_severity = 32, 3, 6, 4, 1
+
+
+@pytest.mark.parametrize(
+    "designs",
+    [
+        (Ratio(), Ratio(repeats=3)),
+        (Talk(), Talk(topology="intra_class")),
+        (Talk(temperature=0.7), Talk(topology="nobody", temperature=0.7)),
+        (Talk(questions_from="bank", topology=lambda step, state: [[1], [0], [], [], [0]]),),
+        (Talk(steps=0),),
+    ],
+)
+def test_where_the_design_fixes_the_decisions_their_number_is_foretold(
+    designs: tuple[Any, ...], new_run: Callable[..., Prepared]
+) -> None:
+    prepared = new_run(*designs)
+    foretold = fixed_decisions(prepared)
+    runner = Runner(prepared, make_backend("mock", {}))
+    asyncio.run(runner.play())
+    assert foretold == runner.tally.n_decisions == runner.tally.n_settled > 0
+
+
+def test_where_answers_decide_nobody_foretells_but_cascades_can_be_guessed(
+    new_run: Callable[..., Prepared],
+) -> None:
+    assert fixed_decisions(new_run(Talk(topology="local", reuse=False))) is None
+    prepared = new_run(Cascades())
+    assert fixed_decisions(prepared) is None
+    guessed = asyncio.run(guess_decisions(prepared))
+    runner = Runner(prepared, make_backend("mock", {}))
+    asyncio.run(runner.play())
+    assert runner.tally.n_settled == runner.tally.n_decisions
+    assert guessed is not None
+    assert 0.5 < guessed / (runner.tally.n_decisions / 8) < 2.0
+    large = asyncio.run(guess_decisions(new_run(Cascades(n_agents=3_200, steps=2))))
+    assert large is not None
+    assert asyncio.run(guess_decisions(new_run(Ratio()))) is None
+
+
+def test_a_resumed_run_counts_what_earlier_sittings_settled(new_run: Callable[..., Prepared]) -> None:
+    prepared = new_run(Ratio(), realizations_at_once=1, stack={"max_calls": 70})
+    with pytest.raises(RunStopped):
+        asyncio.run(Runner(prepared, make_backend("mock", {})).play())
+    runner = Runner(reopen_with(prepared, max_calls=10_000), make_backend("mock", {}))
+    asyncio.run(runner.play())
+    assert runner.tally.n_settled == runner.tally.n_decisions == fixed_decisions(prepared) == 128
+
+
+def reopen_with(prepared: Prepared, **stack: Any) -> Prepared:
+    settings = prepared.settings
+    return replace(
+        prepared,
+        settings=settings.model_copy(update={"stack": settings.stack.model_copy(update=stack)}),
+    )
+
+
+def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_S", 0.1)
+    monkeypatch.setattr(progress, "_LOOK_S", 0.05)
+    monkeypatch.setattr(progress, "_LONG_RUN_S", 0.0)
+    slow = ("-S", "backend.latency_s=0.02", "-S", "engine.workers=16", "-S", "stack.cache=false")
+    done = command("run", small, "--out", "a", *slow)
+    assert done.code == 0
+    lines = [each for each in done.err.splitlines() if " decisions · " in each]
+    assert len(lines) > 1
+    assert "/~" in lines[-1]
+    assert not {"\r", "\x1b"} & set(done.err)
+
+
+def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
+    def gone(*_: object, **__: object) -> None:
+        raise OutputClosed("nobody")
+
+    async def guess() -> float | None:
+        return None
+
+    async def main() -> list[str]:
+        told: list[str] = []
+        seen = asyncio.Event()
+
+        def closed(error: OutputClosed) -> None:
+            told.append(str(error))
+            seen.set()
+
+        async with progress.progress(Outlook(Tally(), 1), quiet=False, guess=guess, closed=closed):
+            await seen.wait()
+        return told
+
+    monkeypatch.setattr(progress, "echo", gone)
+    monkeypatch.setattr(progress, "_LINE_S", 0.0)
+    assert asyncio.run(main()) == ["nobody"]
