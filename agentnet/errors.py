@@ -101,7 +101,7 @@ class BackendError(WorldError):
         kind: A short stable word for counts and events, such as ``"rate_limit"``.
 
     Attributes:
-        attempts: How many calls were made before giving up (a retrying wrapper sets it).
+        attempts: How many calls were made before giving up (a retrying wrapper sets it); 0 if nobody was asked.
         troubles: The kinds of trouble of the attempts before the last.
     """
 
@@ -135,8 +135,16 @@ class ServerUnreachable(TransientError):
     """Nobody took the request: no connection came about, so nothing was asked and nothing is owed.
 
     The call says nothing of the request, so it is no missing answer: retries wait for the server, and the run
-    stops, resumable, if it stays away.
+    stops, resumable, if it stays away. An attempt that ends so is no call.
+
+    Args:
+        message: What happened.
+        kind: A short stable word for counts and events, such as ``"refused"``.
     """
+
+    def __init__(self, message: str, *, kind: str = "unreachable") -> None:
+        super().__init__(message, kind=kind)
+        self.attempts = 0
 
 
 class RequestRejected(BackendError):

@@ -9,6 +9,7 @@ from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
 from agentnet.stack.budget import Budget, Spent
 from agentnet.stack.build import Stack, build_stack, cache_scope, price_list
 from agentnet.stack.cache import Cache
+from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.prices import Price, Prices
 from agentnet.stack.retry import Retry
@@ -19,6 +20,7 @@ __all__ = [
     "AdaptiveLimit",
     "Budget",
     "Cache",
+    "Halt",
     "LimitChange",
     "Pause",
     "Price",

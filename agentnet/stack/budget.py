@@ -7,7 +7,8 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import ConfigurationError, RunStopped
+from agentnet.errors import BackendError, ConfigurationError, RunStopped
+from agentnet.stack.halt import Halt
 from agentnet.stack.prices import Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
 from agentnet.stack.wrapper import Wrapper
@@ -48,7 +49,7 @@ class Budget(Wrapper):
     A request whose worst case does not fit beside those of the requests in flight waits for them, in order of
     arrival: usually they take less. One that would not fit either if they took nothing stops the run. The
     worst case of a prompt is what a server has counted in it, or a bound from its bytes. What a failed call
-    used is unknown: it counts as a call without tokens.
+    used is unknown: it counts as a call without tokens. An attempt that reached no server is no call.
 
     Args:
         inner: The backend whose use is bounded.
@@ -59,6 +60,7 @@ class Budget(Wrapper):
         max_tokens: Bound on tokens, in and out together; None for none.
         max_dollars: Bound on money, in US dollars; None for none.
         prompt_tokens: What prompts take; one of its own if not given.
+        halt: Ends the wait for those in flight; one of its own if not given.
 
     Raises:
         ConfigurationError: Money is bounded, but the model's price is unknown.
@@ -74,6 +76,7 @@ class Budget(Wrapper):
         max_tokens: int | None = None,
         max_dollars: float | None = None,
         prompt_tokens: PromptTokens | None = None,
+        halt: Halt | None = None,
     ) -> None:
         super().__init__(inner)
         if max_dollars is not None and price is None:
@@ -85,6 +88,7 @@ class Budget(Wrapper):
         self._max_calls, self._max_tokens, self._max_dollars = max_calls, max_tokens, max_dollars
         self._is_bounded = (max_calls, max_tokens, max_dollars) != (None, None, None)
         self._worst = PromptTokens() if prompt_tokens is None else prompt_tokens
+        self._halt = Halt() if halt is None else halt
         self._reserved = _NOTHING
         self._waiting: deque[tuple[asyncio.Future[str | None], _Load]] = deque()
 
@@ -112,8 +116,9 @@ class Budget(Wrapper):
     async def _ask(self, request: Request) -> Reply:
         try:
             reply = await self._inner.complete(request)
-        except BaseException:
-            self._calls += 1
+        except BaseException as error:
+            if not _is_no_call(error) and error is not self._halt.reason:
+                self._calls += 1
             raise
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
@@ -141,7 +146,7 @@ class Budget(Wrapper):
         self._waiting.append((place, load))
         self._admit()
         try:
-            bound = await place
+            bound = await self._halt.wait(place)
         except asyncio.CancelledError:
             if not place.cancelled() and place.result() is None:
                 self._release(load)
@@ -218,6 +223,11 @@ class Budget(Wrapper):
             f"the budget is used up: {so_far} spent, and the next call's worst case would go over {limit}; "
             f"resume the run with a higher stack.{setting} to go on"
         )
+
+
+def _is_no_call(error: BaseException) -> bool:
+    """Say whether nobody was asked: no connection came about."""
+    return isinstance(error, BackendError) and error.attempts == 0
 
 
 def _unknown_price(model_name: str) -> str:

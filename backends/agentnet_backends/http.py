@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 
 from agentnet.errors import TransientError
 from agentnet_backends.endpoints import Endpoint, Endpoints
-from agentnet_backends.failures import Peer, error_of_answer, error_of_exception, unusable_answer
+from agentnet_backends.failures import (
+    Peer,
+    error_of_answer,
+    error_of_exception,
+    undecodable_answer,
+    unusable_answer,
+)
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -25,6 +31,9 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE_S = 4.0
 _LONGEST_CONNECT_S = 60.0
+
+_DECODED = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
+"""Content encodings that aiohttp decodes, or says that it cannot; others it hands on as they are."""
 
 
 class Answer(NamedTuple):
@@ -149,6 +158,9 @@ class Http:
                 endpoint.worked()
             else:
                 endpoint.failed("server_error", self._clock())
+            encoding = response.headers.get("Content-Encoding")
+            if encoding is not None and encoding.lower() not in _DECODED:
+                raise undecodable_answer(endpoint.peer, encoding)
             return Answer(response.status, response.headers, raw)
         finally:
             endpoint.outstanding -= 1
@@ -159,7 +171,11 @@ class Http:
         now = self._clock()
         others = self._endpoints.others_open(endpoint, now)
         failure = error_of_exception(
-            endpoint.peer, error, timeout_s=self._timeout_s, is_known=endpoint.has_answered or others
+            endpoint.peer,
+            error,
+            timeout_s=self._timeout_s,
+            is_known=endpoint.has_answered or others,
+            proxy=self._proxies[endpoint],
         )
         endpoint.failed(failure.kind, now)
         if others and isinstance(failure, TransientError):
