@@ -101,8 +101,11 @@ class BackendError(WorldError):
         kind: A short stable word for counts and events, such as ``"rate_limit"``.
 
     Attributes:
-        attempts: How many calls were made before giving up (a retrying wrapper sets it); 0 if nobody was asked.
+        attempts: How many calls were made before giving up (a retrying wrapper sets it); 0 if nobody was
+            asked.
         troubles: The kinds of trouble of the attempts before the last.
+        prompt_tokens: Tokens in that these calls took, as far as somebody told; None if nobody did.
+        completion_tokens: Tokens out, likewise.
     """
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
@@ -110,6 +113,8 @@ class BackendError(WorldError):
         self.kind = kind
         self.attempts = 1
         self.troubles: tuple[str, ...] = ()
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
 
 
 class TransientError(BackendError):
@@ -153,10 +158,12 @@ class RequestRejected(BackendError):
     Args:
         message: What happened.
         kind: A short stable word for counts and events, such as ``"context_overflow"``.
+        is_sure: Whether that is known, and not only likely: a server that answers nobody may say the same.
     """
 
-    def __init__(self, message: str, *, kind: str = "rejected") -> None:
+    def __init__(self, message: str, *, kind: str = "rejected", is_sure: bool = True) -> None:
         super().__init__(message, kind=kind)
+        self.is_sure = is_sure
 
 
 class BackendUnusable(BackendError):

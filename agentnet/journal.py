@@ -40,6 +40,8 @@ class Tally:
         n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
+        paused_until: Tells when a pause that the server asked for will be over, in seconds since 1970; None if
+            there is none.
     """
 
     n_decisions: int = 0
@@ -53,6 +55,7 @@ class Tally:
     n_steps: int = 0
     realizations: int = 0
     dollars: Callable[[], float | None] = lambda: 0.0
+    paused_until: Callable[[], float | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

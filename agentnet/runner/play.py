@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
-from agentnet.errors import Interrupted, RunFolderError
+from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
 from agentnet.events.export import export_parquet
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
@@ -27,7 +27,7 @@ from agentnet.runner.book import QuestionBook
 from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
-from agentnet.stack import Spent, Stack, build_stack, cache_scope
+from agentnet.stack import Brake, Halt, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -58,7 +58,8 @@ class Runner:
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
         self._bits = [profile.bits for profile in all_profiles()]
-        self._error: BaseException | None = None
+        self._halt = Halt()
+        self._error: Exception | None = None
 
     async def play(self) -> None:
         """Play every realization that is not finished; then close the log and freeze it.
@@ -106,8 +107,16 @@ class Runner:
             spent=spent_before(Run(self._prepared.folder)),
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
+            halt=self._halt,
         )
-        self._backend = stack.backend
+        self._backend = Brake(
+            stack.backend,
+            after=settings.engine.brake_after,
+            halt=self._halt,
+            sitting=_n_sittings(Run(self._prepared.folder)),
+            lend=self._pool.lend,
+        )
+        self.tally.paused_until = stack.pause.ends_at
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
@@ -115,7 +124,10 @@ class Runner:
         return stack
 
     def interrupt(self) -> None:
-        """Begin no further question; `play` ends once what is in flight is answered and recorded."""
+        """Begin no further question, and wait for nothing but what is on its way to the server.
+
+        `play` ends once that is answered and recorded.
+        """
         self._stop(Interrupted("interrupted; what was in flight is recorded"))
 
     async def _play_in(self, log: EventLog) -> None:
@@ -173,10 +185,13 @@ class Runner:
                 self._stop(error)
                 return
 
-    def _stop(self, error: BaseException) -> None:
+    def _stop(self, error: Exception) -> None:
         if self._error is None:
             self._error = error
         self._pool.stop(error)
+        # An error that says nothing but that one request failed would be recorded as that by whoever gets it.
+        is_of_one = isinstance(error, BackendError) and not isinstance(error, BackendUnusable)
+        self._halt.stop(RunStopped(str(error)) if is_of_one else error)
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         number, begun = planned.realization, planned.realization in done.networks
@@ -312,6 +327,12 @@ def _calm_collector() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+def _n_sittings(run: Run) -> int:
+    """Count the sittings so far."""
+    query = "SELECT COUNT(*) FROM incidents WHERE kind IN ('started', 'resumed')"
+    return int(run.rows(query)[1][0][0])
 
 
 def spent_before(run: Run) -> Spent:

@@ -121,6 +121,15 @@ class Pool:
         finally:
             self._open.discard(batch)
 
+    def lend(self, n: int) -> None:
+        """Let `n` more workers in, or as many fewer as were let in before: some are held up by others' troubles.
+
+        Those held up may be all there are, and wait for what only a further draw can show.
+        """
+        self._size += n
+        if n > 0 and self._waiting:
+            self._wake()
+
     def stop(self, reason: BaseException) -> None:
         """Begin no further draw; whoever still needs one gets `reason`, once nothing of his is in flight."""
         self._reason = self._reason or reason
@@ -168,10 +177,21 @@ class Pool:
             batch.left -= 1
             if not batch.left:
                 batch.close_if_answered()
+            if len(self._workers) > self._size:
+                self._retire()
+                return
             turns += 1
             # A backend that never suspends would keep signals and progress from running.
             if turns % self._stride == 0:
                 await asyncio.sleep(0)
+
+    def _retire(self) -> None:
+        """Leave: whoever was lent a place has it back, so there is one too many."""
+        worker = asyncio.current_task()
+        assert worker is not None
+        self._workers.remove(worker)
+        if self._waiting:
+            self._wake()
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
         self._withdraw(batch)

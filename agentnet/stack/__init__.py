@@ -1,11 +1,12 @@
 """One wrapper per concern around a backend, each of them a backend.
 
-From outside in: cache -> retry -> budget -> throttle -> adaptive in-flight limit -> plug-in. A cache hit
+From outside in: brake -> cache -> retry -> budget -> throttle -> adaptive in-flight limit -> plug-in. A cache hit
 costs no permit and no money; every attempt of a retried call takes its permits and is paid from the budget,
 so that a bound on calls or money also bounds the retries.
 """
 
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
+from agentnet.stack.brake import Brake
 from agentnet.stack.budget import Budget, Spent
 from agentnet.stack.build import Stack, build_stack, cache_scope, price_list
 from agentnet.stack.cache import Cache
@@ -18,6 +19,7 @@ from agentnet.stack.tokens import PromptTokens
 
 __all__ = [
     "AdaptiveLimit",
+    "Brake",
     "Budget",
     "Cache",
     "Halt",

@@ -246,6 +246,9 @@ _RULES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
 _CERTAIN: Mapping[int, str] = {402: "insufficient_quota", 413: "context_overflow"}
 """Statuses that no words can explain away."""
 
+_PLAIN_WORDS = frozenset({"context_overflow", "too_large"})
+"""Kinds whose words are said of nothing else."""
+
 _OF_CODES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
     *(rule for rule in _RULES if rule[0] not in {"too_large", "rate_limit", "loading"}),
     ("rate_limit", lambda status, codes: status < 500 and _BUSY.search(codes)),
@@ -264,10 +267,11 @@ def error_of_answer(peer: Peer, status: int, headers: Mapping[str, str], raw: by
         raw: The body as it came.
     """
     said = said_by(raw)
-    kind = _kind_said(status, said) or _of_status(status)
+    kind, is_sure = _kind_said(status, said)
+    kind = kind or _of_status(status)
     words = peer.quote(said.message or said.codes)
     what = f"HTTP {status}, {kind.replace('_', ' ')}{f': {words}' if words else ''}"
-    return _error(peer, kind, what, _hint(kind, headers, said))
+    return _error(peer, kind, what, _hint(kind, headers, said), is_sure=is_sure)
 
 
 def error_of_body(peer: Peer, body: object) -> BackendError:
@@ -276,22 +280,28 @@ def error_of_body(peer: Peer, body: object) -> BackendError:
     A code in it that is an HTTP status counts as that.
     """
     said, status = said_in(body), _status_in(body)
-    kind = _kind_said(status or 400, said) or ("error_body" if status is None else _of_status(status))
+    kind, is_sure = _kind_said(status or 400, said)
+    kind = kind or ("error_body" if status is None else _of_status(status))
     # It was the right URL: it answered.
     kind = "bad_request" if kind == "wrong_url" else kind
     number = "" if status is None else f" of code {status}"
     what = f"HTTP 200 with an error{number} in it: {peer.quote(said.message or said.codes)}"
-    return _error(peer, kind, what, _hint(kind, {}, said))
+    return _error(peer, kind, what, _hint(kind, {}, said), is_sure=is_sure)
 
 
-def _kind_said(status: int, said: Said) -> str | None:
-    """Name what an error's codes say, else its status where that is certain, else what its words say."""
+def _kind_said(status: int, said: Said) -> tuple[str | None, bool]:
+    """Name what an error's codes say, else its status where that is certain, else what its words say.
+
+    Returns:
+        The kind, and whether it is certain; None if nothing of it is known.
+    """
     for kind, holds in _OF_CODES:
         if holds(status, said.codes):
-            return kind
+            return kind, True
     if status in _CERTAIN:
-        return _CERTAIN[status]
-    return next((kind for kind, holds in _RULES if holds(status, said.all)), None)
+        return _CERTAIN[status], True
+    found = next((kind for kind, holds in _RULES if holds(status, said.all)), None)
+    return found, found in _PLAIN_WORDS
 
 
 def _status_in(body: object) -> int | None:
@@ -326,7 +336,9 @@ def undecodable_answer(peer: Peer, encoding: str) -> RequestRejected:
     """Make the error for an answer in an encoding that nobody asked for."""
     shown = peer.quote(encoding)
     return RequestRejected(
-        f"{peer}: the answer is encoded as {shown!r}, which is not known here", kind="encoding"
+        f"{peer}: the answer is encoded as {shown!r}, which is not known here",
+        kind="encoding",
+        is_sure=False,
     )
 
 
@@ -336,11 +348,13 @@ def _of_status(status: int) -> str:
     return _OF_STATUS.get(status, "bad_request" if status < 500 else "server_error")
 
 
-def _error(peer: Peer, kind: str, what: str, retry_after_s: float | None = None) -> BackendError:
+def _error(
+    peer: Peer, kind: str, what: str, retry_after_s: float | None = None, *, is_sure: bool = False
+) -> BackendError:
     way_out = f"; {peer.way_out(kind)}" if kind in _WAYS_OUT else ""
     error: BackendError
     if kind in _REJECTED:
-        error = RequestRejected(f"{peer}: {what}{way_out}", kind=kind)
+        error = RequestRejected(f"{peer}: {what}{way_out}", kind=kind, is_sure=is_sure)
     elif kind in _WAYS_OUT:
         error = BackendUnusable(f"{peer}: {what}{way_out}", kind=kind)
     elif kind in OUT_OF_REACH | _NOT_SENT:
