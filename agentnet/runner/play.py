@@ -28,6 +28,7 @@ from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock
 from agentnet.stack import Brake, Halt, Spent, Stack, build_stack, cache_scope
+from agentnet.streak import Streak
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -83,6 +84,7 @@ class Runner:
                         async with self._pool:
                             await self._play_in(log)
                     finally:
+                        await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
         finally:
             await self._backend.aclose()
@@ -109,11 +111,13 @@ class Runner:
             complain=complain,
             halt=self._halt,
         )
+        after, sitting = settings.engine.brake_after, _n_sittings(Run(self._prepared.folder))
+        self._streak = Streak(after=after, complete=stack.backend.complete, stop=self._stop, sitting=sitting)
         self._backend = Brake(
             stack.backend,
-            after=settings.engine.brake_after,
+            after=after,
             halt=self._halt,
-            sitting=_n_sittings(Run(self._prepared.folder)),
+            sitting=sitting,
             lend=self._pool.lend,
         )
         self.tally.paused_until = stack.pause.ends_at
@@ -144,6 +148,8 @@ class Runner:
         rest = iter([planned for planned in self._prepared.plan if planned.realization not in done.finished])
         players = [self._player(rest, log, done) for _ in range(self._settings.engine.realizations_at_once)]
         await asyncio.gather(*players)
+        if not isinstance(self._error, BackendUnusable):
+            self._streak.flush()
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
@@ -204,6 +210,7 @@ class Runner:
             status, last_step = await self._stage.play(
                 number, planned.condition, planned.repeat, log, begun=begun
             )
+        await self._streak.settle()
         log.add("ends", [(status, initial, last_step, time.time(), number)])
         await log.flush()
         self.tally.realizations += 1
@@ -221,6 +228,7 @@ class Runner:
             self.tally,
             recorded=recorded,
             stop_on_missing=self._settings.engine.on_missing == "stop",
+            streak=self._streak,
         )
         engine = self._engine(planned, journal, done)
         status, last_step = await engine.play()
@@ -240,6 +248,7 @@ class Runner:
             self._pool,
             self._caller(TakesCutOff(self._backend)),
             self.tally,
+            self._streak,
         )
 
     def _caller(self, backend: Backend) -> CallSampler:

@@ -19,10 +19,11 @@ from agentnet.stack.halt import Halt
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix
 
-_PAUSES_S: Final = (0.01, 1.0, 4.0, 8.0, 8.0, 8.0, 8.0)
+_PAUSES_S: Final = (0.01, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Before each control. The first is for others who are about to ask anyway."""
 
-_CONTROLS_OF_A_STREAK: Final = 4
+_ENOUGH: Final = 4
+"""Controls for a streak, or where nobody was ever answered."""
 
 _NEVER_AGAIN: Final = frozenset({"content_filter", "context_overflow", "too_large"})
 """Kinds that asking again does not cure, whoever answers."""
@@ -268,7 +269,7 @@ class Brake(Wrapper):
             except BackendError as error:
                 self._unpaid = self._unpaid.and_of(_Cost.of(error))
                 failed.append(error)
-                if is_streak and len(failed) >= _CONTROLS_OF_A_STREAK:
+                if len(failed) >= _ENOUGH and (is_streak or not self._good):
                     break
                 continue
             self._unpaid = self._unpaid.and_of(_Cost.of(reply))
@@ -326,10 +327,10 @@ class Brake(Wrapper):
         last = (failed or errors)[-1]
         before = "none was answered before"
         if self._good:
-            before = f"nor were {len(failed)} that repeat what was answered before"
+            before = f"so did {_several(len(failed))} like those that were answered before"
         words = (
-            f"{_several(len(errors))} failed in a row ({_counted(kinds)}) and {before}, so it is not theirs: "
-            f"{last}. {_in_common([held.request for held in self._held])}None is recorded as missing: mend it, "
+            f"{_several(len(errors))} failed in a row ({_counted(kinds)}), and {before}: it is not theirs. "
+            f"{str(last).rstrip('.')}. {_in_common([held.request for held in self._held])}None is recorded as missing: mend it, "
             "then resume the run, which asks them again"
         )
         return BackendUnusable(words, kind=last.kind)

@@ -42,7 +42,7 @@ class Halt:
         try:
             return await future
         finally:
-            self._waits.discard(future)  # type: ignore[arg-type]
+            self._waits.discard(future)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep, unless the run stops.

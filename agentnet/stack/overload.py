@@ -21,6 +21,9 @@ MOMENTS: Final = frozenset(
 )
 """Kinds of trouble that belong to a moment of the server and pass with it, whatever was asked."""
 
+PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
+"""Those of them in which a server says itself that it will answer, even if it never has."""
+
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
 

@@ -22,7 +22,7 @@ from tenacity import (
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
 from agentnet.stack.halt import Halt
-from agentnet.stack.overload import MOMENTS
+from agentnet.stack.overload import MOMENTS, PATIENT
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix, unit
 
@@ -37,7 +37,7 @@ class Retry(Wrapper):
     error. Replies and errors tell the number of attempts and the kinds of trouble before the last.
 
     A server that is away, busy or being started is no trouble of one request: once it has answered, or if it
-    says that it is loading, its return is waited for as long as allowed, however many attempts it takes. If it
+    says itself that it is loading or busy, its return is waited for as long as allowed, however many attempts it takes. If it
     stays away, or asks to be left alone for longer than that, the backend is unusable: no answer is missing.
 
     Args:
@@ -183,7 +183,7 @@ class _Tries:
         return sum(not self._is_waited_for(failure) for failure in self.failures) >= self.max_attempts
 
     def _is_waited_for(self, failure: TransientError) -> bool:
-        return failure.kind == "loading" or (_is_of_a_moment(failure) and self.n_answered() > 0)
+        return failure.kind in PATIENT or (_is_of_a_moment(failure) and self.n_answered() > 0)
 
     def away(self, error: TransientError) -> BackendUnusable | None:
         """Make the error that stops the run if it is the server that is away, with what `error` was told.

@@ -42,6 +42,7 @@ from agentnet.errors import (
 from agentnet_backends.retry_hints import retry_hint
 
 _SHOWN_CHARACTERS = 300
+_SHORTEST_SECRET = 4
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
 
 _REJECTED = frozenset(
@@ -119,6 +120,8 @@ class Peer:
     def quote(self, text: str) -> str:
         """Shorten the server's words to a line without keys."""
         for secret in self.secrets:
+            if len(secret) < _SHORTEST_SECRET:
+                continue
             text = text.replace(secret, "[key]")
         line = " ".join(_KEY_LIKE.sub("[key]", text).split())
         return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."
