@@ -119,8 +119,6 @@ class Streak:
         Raises:
             BackendUnusable: No answer is usable, whatever is asked.
         """
-        if self._proving is None and self._pending and not self._good:
-            self._proving = asyncio.create_task(self._ask_controls(), name="agentnet-streak")
         if self._proving is not None:
             await asyncio.shield(self._proving)
         if self._error is not None:

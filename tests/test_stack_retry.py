@@ -146,7 +146,7 @@ def test_the_waits_of_many_requests_are_spread():
 
     async def record(_):
         asked_at.append(asyncio.get_running_loop().time())
-        return busy()
+        return busy(kind="broken")
 
     async def ask():
         retry = Retry(ScriptedBackend(record), max_attempts=2)
