@@ -292,6 +292,7 @@ class Journal:
                     answer.latency_s,
                     now(),
                     answer.context,
+                    None,
                 )
             )
             tally.n_decisions += counts

@@ -138,6 +138,7 @@ _EVENT = {
     "latency_s": 0.5,
     "at": 1.7e9,
     "context": None,
+    "mass": None,
 }
 
 
@@ -204,8 +205,8 @@ def sample_folder(
         for number, network, *end in (0, "net-a", "finished", 2, 2), (1, "net-b", "unstarted", None, 0):
             log.add("realizations", [(number, "{}", 0, number, network, 7, "running", None, None, 1.0, None)])
             log.add("ends", [(*end, 2.0, number)])
-        log.add("agents", [(0, agent, bits, None) for agent, bits in enumerate(profiles)])
-        log.add("agents", [(1, agent, "00000", None) for agent in range(3)])
+        log.add("agents", [(0, agent, bits, None, None) for agent, bits in enumerate(profiles)])
+        log.add("agents", [(1, agent, "00000", None, None) for agent in range(3)])
         for kind, step, agent, source, decision, text in decisions:
             place = {"kind": kind, "step": step, "agent": agent, "source": source}
             reply = log.reply_number(text, f"because {text}", "model-1", None)

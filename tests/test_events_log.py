@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import InternalError, Interrupted, RunFolderError, StorageError
-from agentnet.events import LOG_NAME, Answered, EventLog, Run, close_for_good, create_log
+from agentnet.events import LOG_NAME, SCHEMA_VERSION, Answered, EventLog, Run, close_for_good, create_log
 from agentnet.events.writer import Group, Writer, connect
 
 LONG_S = 3600.0
@@ -109,7 +109,7 @@ async def play(folder, n):
         while True:
             for _ in range(1 + n % 37):
                 reply = log.reply_number(f"reply {n}", "x" * 500, "m", None)
-                row = (0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, reply, 0, 0, 1, 1, 0, 0.0, 0.0, None)
+                row = (0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, reply, 0, 0, 1, 1, 0, 0.0, 0.0, None, None)
                 log.add_event(row)
                 n += 1
             await log.flush()
@@ -214,7 +214,7 @@ def test_what_nobody_flushes_is_handed_over_after_a_while(new_log, event_row):
             log.add_event(event_row(step=1))
             log.add_event(event_row(step=2))
             await until(lambda: count(folder) == 2)
-            log.add("agents", [(0, 0, "01101", None)])
+            log.add("agents", [(0, 0, "01101", None, None)])
             await until(lambda: count(folder, "agents") == 1)
 
     asyncio.run(play())
@@ -261,7 +261,7 @@ def test_a_row_is_written_after_what_it_refers_to(new_log, event_row):
         async with EventLog(folder) as log:
             log.add("ends", [("finished", 0, 3, 2.0, 0)])
             log.add("engagements", [(3, 0, 0)])
-            log.add("agents", [(0, 0, "01101", None)])
+            log.add("agents", [(0, 0, "01101", None, None)])
             log.add("realizations", [(0, "{}", 0, 0, None, 7, "running", None, None, 1.0, None)])
 
     asyncio.run(play())
@@ -375,7 +375,7 @@ def test_a_new_log_holds_what_it_is_made_with(tmp_path):
     news = [(0, "N1", 1, "h1", "Flood", "{}"), (1, "N2", None, "h2", "Strike", "{}")]
     create_log(tmp_path / "a" / "b", {"seed": 7, "name": "Übung"}, news)
     run = Run(tmp_path / "a" / "b")
-    assert run.meta == {"schema_version": 2, "seed": 7, "name": "Übung"}
+    assert run.meta == {"schema_version": SCHEMA_VERSION, "seed": 7, "name": "Übung"}
     assert run.rows("SELECT * FROM news")[1] == news
 
 
@@ -583,7 +583,7 @@ def test_what_is_written_again_on_resuming_may_stand_already(new_log):
                 log.add("networks", [("net", f"name {number}", 1, 0, b"", None)])
                 log.add("prompts", [(0, f"hash {number}", "exposure", "01101", 0, "[]")])
                 log.add("realizations", [(0, "{}", 0, number, "net", 7, "running", None, None, 1.0, None)])
-                log.add("agents", [(0, 0, "01101", None)])
+                log.add("agents", [(0, 0, "01101", None, None)])
                 log.add("steps", [(0, 1, number, 1, 1, 1, 0, 1)])
                 log.set_meta(number=number)
 
@@ -911,7 +911,7 @@ def test_who_waited_on_a_closed_loop_keeps_nobody_else_waiting(new_log, event_ro
     gone = asyncio.new_event_loop()
     nobody = gone.create_future()
     gone.close()
-    insert = f"INSERT INTO events VALUES ({', '.join('?' * 19)})"
+    insert = f"INSERT INTO events VALUES ({', '.join('?' * len(event_row()))})"
 
     async def play():
         writer = Writer(path, connect(path), group_rows=1)

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.read import LOG_NAME, check_schema, reading
-from agentnet.events.schema import SCHEMA_VERSION, columns, statements
+from agentnet.events.schema import SCHEMA_VERSION, columns, migrations, statements
 from agentnet.events.writer import (
     Group,
     Row,
@@ -192,7 +192,9 @@ class EventLog:
         check_schema(self.path)
         self._take_lock()
         try:
-            self._begin(connect(self.path))
+            connection = connect(self.path)
+            _migrate(connection, self.path)
+            self._begin(connection)
         except BaseException:
             self._lock.release()
             raise
@@ -385,6 +387,20 @@ def close_for_good(path: Path) -> bool:
                 return False
             raise storage_error(path, error) from error
     return True
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn an older log into one of this version, whole or not at all."""
+    try:
+        if _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'") == SCHEMA_VERSION:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in migrations(connection):
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        connection.close()
+        raise storage_error(path, error) from error
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

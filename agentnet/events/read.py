@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentnet.errors import RunFolderError, UserError
-from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,6 +148,9 @@ class Run:
             RunFolderError: It is gone or damaged.
         """
         with reading(self.path) as connection:
+            if _version(connection) != str(SCHEMA_VERSION):
+                for statement in shadows(connection):
+                    connection.execute(statement)
             yield connection
 
     @contextmanager
@@ -204,7 +207,7 @@ def _authorize(action: int, name: str | None, *_: str | None) -> int:
 
 
 def check_schema(path: Path) -> None:
-    """Make sure that `path` is an event log of this schema.
+    """Make sure that `path` is an event log of a schema that can be read.
 
     Raises:
         RunFolderError: It is not.
@@ -212,10 +215,15 @@ def check_schema(path: Path) -> None:
     if not path.is_file():
         raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
     with reading(path) as connection:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    version = None if row is None else row[0]
-    if version != json.dumps(SCHEMA_VERSION):
+        version = _version(connection)
+    if version not in [str(number) for number in READABLE]:
         raise RunFolderError(
-            f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION}: "
-            "use the version that wrote it (it stands in table meta, key 'versions')"
+            f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION} and older "
+            f"ones from {READABLE.start} on: use the version that wrote it (it stands in table meta, key "
+            "'versions')"
         )
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    return None if row is None else row[0]

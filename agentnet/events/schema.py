@@ -1,8 +1,9 @@
 """The tables of an event log.
 
 The file is SQLite: any program that reads SQLite reads it. `SCHEMA_VERSION` rises with every change of these
-tables. Times are seconds since 1970 (UTC), tokens are counts, booleans are 0/1. Texts stand as they came, but
-for halves of characters (unpaired surrogates), which UTF-8 cannot hold: they are spelled out, as ``\\ud83d``.
+tables, and older logs stay readable (`READABLE`). Times are seconds since 1970 (UTC), tokens are counts,
+booleans are 0/1. Texts stand as they came, but for halves of characters (unpaired surrogates), which UTF-8
+cannot hold: they are spelled out, as ``\\ud83d``.
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
 `prompts` and `replies`. The view `decisions` joins them back to one record a decision, the view `answers` to
@@ -12,7 +13,12 @@ they are told by system messages stands once, in `meta` (``interviews``, by cond
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 2
+import sqlite3
+
+SCHEMA_VERSION = 3
+
+READABLE = range(2, SCHEMA_VERSION + 1)
+"""Versions that can be read and gone on with: each adds columns at the end of a table, which may be NULL."""
 
 DECISION_KINDS = ("seed", "exposure", "ratio")
 """Kinds of events that ask for yes or no; the kind ``reason`` asks why."""
@@ -67,6 +73,7 @@ TABLES: dict[str, str] = {
         agent INTEGER NOT NULL,
         profile TEXT NOT NULL,             -- five bits: O C E A N
         engaged_step INTEGER,              -- NULL: never engaged
+        attributes TEXT,                   -- JSON: the agent's row of the node table; NULL without one
         PRIMARY KEY (realization, agent)
     """,
     "steps": """
@@ -107,6 +114,7 @@ TABLES: dict[str, str] = {
         latency_s REAL NOT NULL,
         at REAL NOT NULL,
         context TEXT,                      -- what of the model's state stood in the prompt
+        mass REAL,                         -- mass on the allowed answers, where probabilities were used
         PRIMARY KEY (realization, kind, step, agent, source, repeat)
     """,
     "questions": """
@@ -197,11 +205,11 @@ VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}
 
 def statements() -> list[str]:
     """List the statements that make an empty event log."""
-    made = [
-        f"CREATE TABLE {name} ({columns}){' WITHOUT ROWID' if name in _CLUSTERED else ''}"
-        for name, columns in TABLES.items()
-    ]
-    return [*made, *VIEWS.values()]
+    return [*map(_creation, TABLES), *VIEWS.values()]
+
+
+def _creation(table: str) -> str:
+    return f"CREATE TABLE {table} ({TABLES[table]}){' WITHOUT ROWID' if table in _CLUSTERED else ''}"
 
 
 def columns(table: str) -> list[str]:
@@ -211,5 +219,48 @@ def columns(table: str) -> list[str]:
         >>> columns("meta")
         ['key', 'value']
     """
-    lines = (line.strip() for line in TABLES[table].splitlines())
-    return [line.split()[0] for line in lines if line and not line.startswith("PRIMARY KEY")]
+    return list(_declared(table))
+
+
+def _declared(table: str) -> dict[str, str]:
+    """Give the declaration of each column of `table`: its name, type and constraints."""
+    lines = (line.partition("--")[0].strip().rstrip(",") for line in TABLES[table].splitlines())
+    return {line.split()[0]: line for line in lines if line and not line.startswith("PRIMARY KEY")}
+
+
+def shadows(connection: sqlite3.Connection) -> list[str]:
+    """List the statements that show an older log as one of this version to who reads by `connection`.
+
+    SQLite looks a name up among temporary views first: those of this version's tables that lack a column hide
+    the log's own, and the log is not touched.
+    """
+    return [
+        f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(f'NULL AS {name}' for name in lacking)} "  # noqa: S608 - our own
+        f"FROM main.{table}"
+        for table, lacking in _lacking(connection).items()
+    ] + [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
+
+
+def migrations(connection: sqlite3.Connection) -> list[str]:
+    """List the statements that turn an older log into one of this version, within one transaction."""
+    return [
+        *(f"DROP VIEW {view}" for view in VIEWS),
+        *(
+            f"ALTER TABLE {table} ADD COLUMN {_declared(table)[name]}"
+            for table, lacking in _lacking(connection).items()
+            for name in lacking
+        ),
+        *VIEWS.values(),
+        f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'",  # noqa: S608 - our own
+    ]
+
+
+def _lacking(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Find the tables that an older log has with fewer columns, and which those are."""
+    found = {}
+    for table in TABLES:
+        there = {row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")}
+        lacking = [name for name in columns(table) if name not in there]
+        if lacking:
+            found[table] = lacking
+    return found

@@ -293,7 +293,7 @@ class Runner:
         if before is None:
             log.add("networks", [_network_row(network)])
             self._begin(planned, log, network.digest)
-            log.add("agents", [(number, agent, text, None) for agent, text in enumerate(bits)])
+            log.add("agents", [(number, agent, text, None, None) for agent, text in enumerate(bits)])
         else:
             self._check_profiles(number, bits)
         rules = CascadeRules(
