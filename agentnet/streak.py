@@ -101,7 +101,7 @@ class Streak:
         self._pending.append(_Pending(asked, answer, write))
         self._n_in_row += 1
         self.is_watching = True
-        if self._n_in_row >= self._after and self._proving is None:
+        if self._n_in_row >= self._after and self._proving is None and self._error is None:
             self._proving = asyncio.create_task(self._ask_controls(), name="agentnet-streak")
 
     def flush(self) -> None:
