@@ -42,8 +42,8 @@ class Tally:
         n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
-        paused_until: Tells when a pause that the server asked for will be over, in seconds since 1970; None if
-            there is none.
+        paused_until: Tells when a pause that the server asked for will be over, in seconds since 1970; None
+            if there is none.
     """
 
     n_decisions: int = 0
@@ -145,7 +145,8 @@ class Journal:
         recorded: The decisions that stand in the log of this realization.
         heard: The answers to questions of a bank that stand there.
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
-        streak: The run's missing answers in a row, which wait there to be recorded; None records them at once.
+        streak: The run's missing answers in a row, which wait there to be recorded; None records them at
+            once.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Missing answers in a row: recorded once it is sure that they are the draws' own, and not all that there is.
 
-A model may decline, ramble or be cut off now and then; one that does nothing else is a set-up gone wrong (thoughts
-that eat the tokens, a filter before everything, a template that is broken), and none of its draws is to blame.
+A model may decline, ramble or be cut off now and then; one that does nothing else is a set-up gone wrong
+(thoughts that eat the tokens, a filter before everything, a broken template), and no draw is to blame.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class _Cost:
 class Streak:
     """The missing answers since the last usable one, over all realizations of a run. One per sitting.
 
-    They are written down when a usable answer comes, or where a realization ends. After `after` of them controls
-    are asked: questions that had a usable answer before. If none of these has one now, the run stops, and what is
-    not yet written never is: resuming asks it again.
+    They are written down when a usable answer comes, or where a realization ends. After `after` of them
+    controls are asked: questions that had a usable answer before. If none of these has one now, the run
+    stops, and what is not yet written never is: resuming asks it again.
 
     Args:
-        after: Missing answers in a row after which controls are asked, >= 1. Doubles, within bounds, each time
-            that one is answered: a model that declines much costs few controls.
+        after: Missing answers in a row after which controls are asked, >= 1. Doubles, within bounds, each
+            time that one is answered: a model that declines much costs few controls.
         complete: Answers requests.
         stop: Called with the error that ends the run.
         sitting: Number of the sitting: no control of another one is asked again, which a cache might answer.
@@ -222,7 +222,7 @@ class Streak:
             said = f"The last error: {last.troubles[-1][1]}. "
         return BackendUnusable(
             f"{self._n_in_row} draws in a row ended without a usable answer ({counted}), {before}. {said}"
-            "None is recorded as missing: mend it, then resume the run, which asks them again (replies that are "
-            "in the cache stay there: -S stack.cache=false passes it by)",
+            "None is recorded as missing: mend it, then resume the run, which asks them again (replies that "
+            "are in the cache stay there: -S stack.cache=false passes it by)",
             kind="nothing_usable",
         )

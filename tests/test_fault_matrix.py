@@ -65,7 +65,7 @@ OUT = {"a second": (1, 1.0), "three": (16, 3.0), "minutes": (100, 90.0), "for go
 
 
 class Server:
-    """Answers by the request alone, after a second or two; is out from the `after`-th call on, for a while."""
+    """Answers by the request alone, after a second or two; is out from the `after`-th call on."""
 
     name, model_name = "server", "served"
 
@@ -99,7 +99,7 @@ def judge(text):
 
 
 def draws_of(recorded):
-    """Make the draws of a step: of ten prompts, at three temperatures; `recorded` ones are not asked again."""
+    """Make the draws of a step: of ten prompts, at three temperatures; `recorded` ones are not asked."""
     agents = list(range(N_DRAWS))
 
     def record(i, given):

@@ -1,8 +1,9 @@
 """Tell a request that cannot be answered from a server, or a set-up, that answers nothing.
 
-What goes wrong belongs to one request (a filter, a prompt too long), to a moment of the server, or to the whole
-set-up (a key, money, a field that this server refuses). No list of codes and wordings is ever complete, so none
-decides alone: a request that failed for good is held until there is evidence that the server answers others.
+What goes wrong belongs to one request (a filter, a prompt too long), to a moment of the server, or to the
+whole set-up (a key, money, a field that this server refuses). No list of codes and wordings is ever complete,
+so none decides alone: a request that failed for good is held until there is evidence that the server answers
+others.
 """
 
 from __future__ import annotations
@@ -74,14 +75,15 @@ class _Held:
 class Brake(Wrapper):
     """Passes errors of `inner` on once it is sure that they are the request's own; else stops the run.
 
-    A request that failed is held, unless its error says that it is sure (`RequestRejected.is_sure`). Evidence is the answer to a request of the same shape (samples, schema,
-    answers, log-probabilities) that was sent after it failed. On evidence it is asked again, once, with nothing
-    changed; if it fails again, and there is evidence again, its error is raised: it is its own.
+    A request that failed is held, unless its error says that it is sure (`RequestRejected.is_sure`). Evidence
+    is the answer to a request of the same shape (samples, schema, answers, log-probabilities) that was sent
+    after it failed. On evidence it is asked again, once, with nothing changed; if it fails again, and there
+    is evidence again, its error is raised: it is its own.
 
-    If `after` requests are held in an unbroken streak, or everybody inside is, evidence is looked for: a control
-    is asked, which puts a prompt that was answered before in the way that fails now. If no control is answered,
-    no held request was to blame: all of them end in `BackendUnusable`, so that none counts as missing, and
-    resuming asks them again. While a streak's control is out, nobody else is let in.
+    If `after` requests are held in an unbroken streak, or everybody inside is, evidence is looked for: a
+    control is asked, which puts a prompt that was answered before in the way that fails now. If no control is
+    answered, no held request was to blame: all of them end in `BackendUnusable`, so that none counts as
+    missing, and resuming asks them again. While a streak's control is out, nobody else is let in.
 
     Args:
         inner: The backend, with its stack around it.
@@ -196,7 +198,7 @@ class Brake(Wrapper):
         return reply._replace(**cost.and_of(_Cost.of(reply))._asdict(), troubles=troubles)
 
     def _take_unpaid(self) -> _Cost:
-        """Hand over what controls have cost to whoever comes first, so that the sums over all draws are exact."""
+        """Hand over what controls have cost to whoever comes first, so that sums over all draws are exact."""
         cost, self._unpaid = self._unpaid, _Cost()
         return cost
 
@@ -281,7 +283,7 @@ class Brake(Wrapper):
             raise self._nobody_is_answered(failed)
 
     def _control(self, number: int) -> Request | None:
-        """Make the request that tells whether the server answers: a good prompt, asked as those that fail are.
+        """Make the request that tells whether the server answers: a good prompt, asked as those that fail.
 
         Returns:
             None if nobody was ever answered, and enough have failed to say that nobody will be.
@@ -328,10 +330,11 @@ class Brake(Wrapper):
         before = "none was answered before"
         if self._good:
             before = f"so did {_several(len(failed))} like those that were answered before"
+        shared = _in_common([held.request for held in self._held])
         words = (
             f"{_several(len(errors))} failed in a row ({_counted(kinds)}), and {before}: it is not theirs. "
-            f"{str(last).rstrip('.')}. {_in_common([held.request for held in self._held])}None is recorded as missing: mend it, "
-            "then resume the run, which asks them again"
+            f"{str(last).rstrip('.')}. {shared}None is recorded as missing: mend it, then resume the run, "
+            "which asks them again"
         )
         return BackendUnusable(words, kind=last.kind)
 

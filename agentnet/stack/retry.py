@@ -37,8 +37,9 @@ class Retry(Wrapper):
     error. Replies and errors tell the number of attempts and the kinds of trouble before the last.
 
     A server that is away, busy or being started is no trouble of one request: once it has answered, or if it
-    says itself that it is loading or busy, its return is waited for as long as allowed, however many attempts it takes. If it
-    stays away, or asks to be left alone for longer than that, the backend is unusable: no answer is missing.
+    says itself that it is loading or busy, its return is waited for as long as allowed, however many attempts
+    it takes. If it stays away, or asks to be left alone for longer than that, the backend is unusable: no
+    answer is missing.
 
     Args:
         inner: The backend tried.

@@ -1,8 +1,8 @@
 """From what goes wrong on the way to a model server to the errors of `agentnet.errors`.
 
 Servers agree on neither bodies nor codes, so an answer is judged by the codes in its body, its status and, in
-the end, its wording; a broken connection by the kind of the exception. The word in `BackendError.kind` is one of
-these:
+the end, its wording; a broken connection by the kind of the exception. The word in `BackendError.kind` is one
+of these:
 
 - another try can help (`TransientError`): ``rate_limit``, ``overloaded``, ``loading``, ``unavailable``,
   ``bad_gateway``, ``gateway_timeout``, ``server_error``, ``conflict``, ``timeout``, ``reset``,
@@ -55,8 +55,8 @@ _REJECTED = frozenset(
 _WAYS_OUT: Mapping[str, str] = {
     "unauthorized": "{key}: mend that, then resume the run",
     "forbidden": "if all requests are: find out what the key in {key_env} may be used for",
-    "proxy_refused": "the proxy wants a name and a password: put them into the environment variable that names "
-    "it, as in HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, or exempt the server by NO_PROXY",
+    "proxy_refused": "the proxy wants a name and a password: put them into the environment variable that "
+    "names it, as in HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, or exempt the server by NO_PROXY",
     "insufficient_quota": "the account has no money or quota left: top it up, then resume the run",
     "unknown_model": "set {table}.model to one that the server lists: GET {url}/models",
     "wrong_url": "{table}.base_url must be what stands before {path}; it often ends in /v1",
@@ -235,7 +235,7 @@ _OVERLOADED = re.compile(r"overloaded|server_?busy")
 _RULES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
     ("insufficient_quota", lambda _, words: _QUOTA.search(words)),
     ("too_large", lambda status, words: status == 429 and "request too large" in words),
-    ("rate_limit", lambda status, words: status == 429),
+    ("rate_limit", lambda status, _: status == 429),
     # Some servers report the caller's fault as 500, so wording counts here at any status.
     ("context_overflow", lambda _, words: _OVERFLOW.search(words)),
     ("content_filter", lambda status, words: status < 500 and _FILTER.search(words)),
@@ -424,11 +424,11 @@ _WHAT: Mapping[str, str] = {
     "garbled": "the answer is no valid HTTP",
     "header_too_large": "a header of the answer is larger than 8 KiB",
     "encoding": "the answer is encoded in a way that cannot be decoded",
-    "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment names it "
-    "(HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",
+    "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment "
+    "names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",
     "proxy_refused": "the proxy {proxy} refused us",
-    "too_many_files": "this process has too many files and connections open{why}: raise the limit (ulimit -n) or "
-    "lower engine.workers",
+    "too_many_files": "this process has too many files and connections open{why}: raise the limit "
+    "(ulimit -n) or lower engine.workers",
 }
 
 
@@ -436,12 +436,9 @@ def _kind_of(error: BaseException, proxy: str | None) -> str:
     """Name what an exception of aiohttp, or one below it, means; the order of the classes matters."""
     import aiohttp
 
-    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-        return "too_many_files"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "proxy_refused" if error.status == 407 else "proxy"
-    if proxy is not None and isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return "proxy"
+    found = _kind_between(error, proxy)
+    if found is not None:
+        return found
     classes: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
         ("unknown_host", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
         ("tls", (aiohttp.ClientSSLError, ssl.SSLError)),
@@ -450,19 +447,32 @@ def _kind_of(error: BaseException, proxy: str | None) -> str:
         ("truncated", aiohttp.ClientPayloadError),
         ("garbled", aiohttp.ClientResponseError),
     )
-    cause = error.__cause__
-    while cause is not None:
-        if isinstance(cause, aiohttp.http_exceptions.ContentEncodingError):
-            return "encoding"
-        if isinstance(cause, aiohttp.http_exceptions.LineTooLong):
-            return "header_too_large"
-        cause = cause.__cause__
     for kind, which in classes:
         if isinstance(error, which):
             return kind
     if isinstance(error, OSError) and error.errno is not None:
         return _OF_ERRNO.get(error.errno, "reset")
     return "timeout" if isinstance(error, TimeoutError) else "garbled"
+
+
+def _kind_between(error: BaseException, proxy: str | None) -> str | None:
+    """Name what is the fault of this machine, of a proxy or of the answer's form; None for anything else."""
+    import aiohttp
+    from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "too_many_files"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "proxy_refused" if error.status == 407 else "proxy"
+    is_of_connecting = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    if proxy is not None and is_of_connecting and not isinstance(error, aiohttp.ClientSSLError):
+        return "proxy"
+    causes = [error.__cause__]
+    while causes[-1] is not None:
+        causes.append(causes[-1].__cause__)
+    if any(isinstance(cause, LineTooLong) for cause in causes):
+        return "header_too_large"
+    return "encoding" if any(isinstance(cause, ContentEncodingError) for cause in causes) else None
 
 
 def _place_of(proxy: str | None) -> str:
