@@ -7,7 +7,7 @@ VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 
-.PHONY: run test test-slow test-vllm test-finetune lint types bench clean help
+.PHONY: run test quick test-slow test-vllm test-finetune lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,11 +20,13 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
 test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
-	$(BIN)/coverage erase
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/coverage run -m pytest --doctest-modules --numprocesses auto --dist worksteal
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
+
+# What starts other processes, draws or fits takes most of the time: those files are left to the gate.
+QUICK = $(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
+quick: $(VENV)/.installed-test  ## the tests that start no other process and take least, for between two edits (a minute and a half)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist worksteal $(QUICK)
 
 test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
 	$(BIN)/pytest -m slow

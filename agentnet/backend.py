@@ -10,9 +10,10 @@ takes 2.5 times as long to make.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+from agentnet.errors import BackendError
 from agentnet.plugins import Installed, PluginKind
 
 Messages = tuple[tuple[str, str], ...]
@@ -90,7 +91,9 @@ class Backend(Protocol):
         name: The plug-in's name; stands in the event log.
         model_name: The language model asked; stands in the event log and in the cache's key.
 
-    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing.
+    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing. One
+    that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
+    from the environment keeps them in an attribute ``found``: they stand in the event log, too.
     """
 
     @property
@@ -115,6 +118,36 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Give back connections; afterwards `complete` is not called again."""
+        ...
+
+
+Ask = Callable[[Request], Awaitable[Reply]]
+"""Sends a request to a backend by way of what bounds and counts its calls."""
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """What a backend may have beside `Backend`: it finds out which part of a request its server refuses."""
+
+    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
+        """Find out what of `request` was refused, and do without it if nothing is lost by that.
+
+        Called after the first failures of a run, one at a time, and later after refusals, within a bound.
+
+        Args:
+            request: What was refused.
+            error: How.
+            ask: Sends variations of it, which come back to this backend's `complete` and count as any call.
+
+        Returns:
+            What is done otherwise from now on, in sentences for people; then `request` is sent again. Neither
+            what is asked may change by it, nor the distribution of answers. None if there is nothing to
+            adapt: then `error` stands.
+
+        Raises:
+            BackendUnusable: A part is refused that only people can decide to do without; names the setting.
+            BackendError: The server did not answer.
+        """
         ...
 
 

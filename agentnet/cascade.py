@@ -97,7 +97,7 @@ class Cascade:
     async def _start(self) -> bool:
         """Ask agents in random order, one after the other, until one says yes or the bound is reached."""
         decisions: list[int] = []
-        for attempt, agent in enumerate(self._candidates()):
+        for attempt, agent in enumerate(self._starters()):
             asking = self._asking("seed", 0, np.array([agent]), np.array([-1]), np.array([attempt]))
             decisions += (await self._journal.decide(asking, self._voice.judge)).tolist()
             if decisions[-1] == 1:
@@ -107,17 +107,10 @@ class Cascade:
         self._close_step(0, 0, len(decisions), np.array(decisions), started)
         return bool(started)
 
-    def _candidates(self) -> Iterator[int]:
-        """Yield different agents in random order (Fisher and Yates), and draw no more than are asked.
-
-        Not by NumPy's shuffle, whose stream may change between its versions: a resumed run would ask others.
-        """
-        n_agents, moved = self._network.n_agents, dict[int, int]()
-        for attempt in range(min(self._rules.max_seed_attempts, n_agents)):
-            word = self._streams.integer("initial agent", self._realization, attempt)
-            place = attempt + word % (n_agents - attempt)
-            yield moved.get(place, place)
-            moved[place] = moved.get(attempt, attempt)
+    def _starters(self) -> Iterator[int]:
+        return starters(
+            self._streams, self._realization, self._network.n_agents, self._rules.max_seed_attempts
+        )
 
     async def _play_step(self, step: int, found: Exposures) -> None:
         agents = self._listener[found.slots]
@@ -185,3 +178,22 @@ class Cascade:
             [of_profile[profile] for profile in profiles],
             *draw,
         )
+
+
+def starters(streams: Streams, realization: int, n_agents: int, n_at_most: int) -> Iterator[int]:
+    """Yield different agents in random order (Fisher and Yates): who is asked to start, one after the other.
+
+    Not by NumPy's shuffle, whose stream may change between its versions: a resumed run would ask others.
+
+    Args:
+        streams: The run's random streams.
+        realization: Number of the realization.
+        n_agents: Agents 0 .. n_agents - 1.
+        n_at_most: How many are asked at most; no more are drawn than are taken.
+    """
+    moved = dict[int, int]()
+    for attempt in range(min(n_at_most, n_agents)):
+        word = streams.integer("initial agent", realization, attempt)
+        place = attempt + word % (n_agents - attempt)
+        yield moved.get(place, place)
+        moved[place] = moved.get(attempt, attempt)

@@ -16,6 +16,7 @@
     │   │   └── BackendUnusable        no request can succeed: stop the run
     │   └── RunStopped             a bound or policy ended the run
     │       └── Interrupted            the user did                      exit code 130
+    ├── MissingAnswers         a run ended, but lacks too many answers   exit code 5
     └── InternalError          a bug of ours: please report it           exit code 4
 
 Everything else that reaches a user is a bug. A message says what happened, to whom, and the way out.
@@ -106,11 +107,13 @@ class BackendError(WorldError):
         troubles: The kinds of trouble of the attempts before the last.
         prompt_tokens: Tokens in that these calls took, as far as somebody told; None if nobody did.
         completion_tokens: Tokens out, likewise.
+        status: The status code that a server refused the request with; None where there was none.
     """
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
         super().__init__(message)
         self.kind = kind
+        self.status: int | None = None
         self.attempts = 1
         self.troubles: tuple[str, ...] = ()
         self.prompt_tokens: int | None = None
@@ -194,6 +197,12 @@ class Interrupted(RunStopped):
     """The user ended the run before its end."""
 
     exit_code = 130
+
+
+class MissingAnswers(AgentnetError):
+    """A run came to its end, but a larger share of its answers is missing than the user allows."""
+
+    exit_code = 5
 
 
 class InternalError(AgentnetError):

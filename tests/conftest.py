@@ -28,6 +28,34 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 hypothesis.settings.register_profile("agentnet", deadline=None)
 hypothesis.settings.load_profile("agentnet")
 
+_LOST = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Name the worker whose coverage is lost: the others' percentage would say that tests are missing."""
+    coverage = node.config.pluginmanager.getplugin("_cov")
+    if coverage is not None and "cov_worker_node_id" not in getattr(node, "workeroutput", {}):
+        node.config.stash.setdefault(_LOST, []).append(node.gateway.id)
+        coverage.options.cov_fail_under = None
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let nothing pass of which it is unknown how much was tested."""
+    if _LOST in session.config.stash:
+        session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which workers' coverage is lost."""
+    for worker in config.stash.get(_LOST, []):
+        terminalreporter.write_line(
+            f"ERROR: worker {worker} ended without handing over its coverage, so how much the tests cover is "
+            "unknown; see above why it went down, and run them again",
+            red=True,
+        )
+
+
 SMALL = """
 from agentnet import CascadeExperiment
 

@@ -57,6 +57,7 @@ def spoilt(run: Run, tmp_path: Path) -> Callable[..., Path]:
         folder = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(run.folder, folder)
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
+            connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
             for statement in statements:
                 connection.execute(statement)
             connection.commit()
@@ -173,6 +174,28 @@ def test_parquet_and_sqlite_hold_the_same(
     assert same(with_parquet, tables)
     assert same(with_parquet.exposures, tables.exposures)
     assert same(read_decisions(folder), decisions)
+
+
+def test_a_flipped_byte_of_parquet_is_told_or_changes_nothing(
+    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
+    folder, n_told = spoilt(), 0
+    export_parquet(Run(folder), folder / "parquet")
+    tables = read_tables(folder)
+    path = folder / "parquet" / "events.parquet"
+    content = path.read_bytes()
+    for place in range(4, len(content), len(content) // 40):
+        flipped = bytearray(content)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        try:
+            found = read_tables(folder)
+        except RunFolderError as error:
+            n_told += "agentnet export" in str(error)
+        else:
+            assert same(found.exposures, tables.exposures)
+    assert n_told > 2
 
 
 def rewritten(path: Path) -> None:
@@ -358,6 +381,7 @@ def test_ratios_and_cascades_are_not_taken_for_each_other(
     assert read_decisions(run, "ratio").step.size == 0
     going = shutil.copytree(ratio_run.folder, tmp_path / "going")
     with closing(sqlite3.connect(going / "events.sqlite")) as connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 0")
         connection.commit()
     found = read_ratios(going)

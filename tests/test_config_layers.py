@@ -51,10 +51,12 @@ def test_without_any_layer_the_defaults_hold(load):
         "realizations_at_once": 64,
         "max_asks": 3,
         "on_missing": "keep going",
+        "max_missing": 0.05,
     }
     assert settings.sampler.mode == "call"
     assert settings.log.model_dump() == {"group_rows": 1000, "group_s": 0.25, "parquet": True}
-    assert settings.news.model_dump() == {"path": None, "kind": None, "columns": {}, "severity": None}
+    unset = dict.fromkeys(("path", "kind", "severity", "date_format", "encoding"))
+    assert settings.news.model_dump() == {**unset, "columns": {}}
     assert settings.experiment.overrides == {}
 
 
@@ -76,6 +78,8 @@ def test_every_section_can_be_set_in_the_file(load):
             path = "news.csv"
             kind = "acled"
             severity = "labels.csv"
+            date_format = "%d/%m/%Y"
+            encoding = "cp1252"
             [news.columns]
             text = "notes"
             [experiment]
@@ -93,6 +97,8 @@ def test_every_section_can_be_set_in_the_file(load):
         "kind": "acled",
         "columns": {"text": "notes"},
         "severity": Path("labels.csv"),
+        "date_format": "%d/%m/%Y",
+        "encoding": "cp1252",
     }
     assert settings.experiment.overrides == {"repeats": 2, "network_options": {"rewiring": 0.1}}
 

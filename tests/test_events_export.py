@@ -30,6 +30,7 @@ from agentnet.events.export import (
     export_parquet,
     read_edges,
 )
+from agentnet.formulas import guarded
 
 EXPORTED = [*TABLES, *VIEWS]
 EXPORTS = {
@@ -181,7 +182,8 @@ def test_csv_quotes_texts_and_nothing_else_so_that_missing_and_empty_differ(new_
     asyncio.run(play())
     export_csv(Run(folder), tmp_path / "out")
     assert (tmp_path / "out" / "replies.csv").read_bytes() == (
-        b'"reply","text","rationale","model","fingerprint"\n1,"","=1+1","01101",\n2,,"a ""b""\r\nc","m","f"\n'
+        b'"reply","text","rationale","model","fingerprint"\n'
+        b'1,"","\'=1+1","01101",\n2,,"a ""b""\r\nc","m","f"\n'
     )
 
 
@@ -190,7 +192,9 @@ def test_csv_quotes_texts_and_nothing_else_so_that_missing_and_empty_differ(new_
     replies=st.lists(st.tuples(st.none() | texts, texts, texts, st.none() | texts), max_size=5),
     seconds=st.floats(allow_nan=False, allow_infinity=False),
 )
-def test_any_text_and_number_is_exported_as_it_is(tmp_path_factory, event_row, replies, seconds):
+def test_texts_and_numbers_are_exported_as_they_are_but_for_formulas(
+    tmp_path_factory, event_row, replies, seconds
+):
     folder = tmp_path_factory.mktemp("run")
     create_log(folder, {}, [(0, "N1", None, "", "", "")])
     rows = [(number, *reply) for number, reply in enumerate(replies)]
@@ -206,7 +210,7 @@ def test_any_text_and_number_is_exported_as_it_is(tmp_path_factory, event_row, r
     export_parquet(Run(folder), folder / "parquet")
     table = pq.read_table(folder / "parquet" / "replies.parquet")
     assert [tuple(row.values()) for row in table.to_pylist()] == rows
-    assert [["" if v is None else str(v) for v in row] for row in rows] == read_csv(
+    assert [["" if v is None else guarded(str(v)) for v in row] for row in rows] == read_csv(
         folder / "csv" / "replies.csv"
     )[1:]
     exported = pq.read_table(folder / "parquet" / "events.parquet").to_pylist()

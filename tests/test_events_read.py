@@ -201,12 +201,19 @@ def test_a_folder_without_a_log_is_no_run(tmp_path):
             Run(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"my notes\n" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
+@pytest.mark.parametrize("content", [b"my notes\n" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_file_that_is_no_log_is_refused(tmp_path, content):
     (tmp_path / LOG_NAME).write_bytes(content)
     with pytest.raises(RunFolderError, match="damaged, no event log of agentnet"):
         Run(tmp_path)
     assert (tmp_path / LOG_NAME).read_bytes() == content
+
+
+def test_an_empty_file_is_what_is_left_of_a_run_that_was_never_begun(tmp_path):
+    (tmp_path / LOG_NAME).touch()
+    with pytest.raises(RunFolderError, match=r"is empty: .* stopped before anything was recorded.* --out "):
+        Run(tmp_path)
+    assert (tmp_path / LOG_NAME).read_bytes() == b""
 
 
 def test_another_programs_database_is_refused(tmp_path):

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, create_log
-from agentnet.events.log import _migrate
 from agentnet.events.read import reading
 from agentnet.events.schema import columns, migrations
 from agentnet.events.writer import connect
@@ -75,6 +74,11 @@ def test_an_older_log_that_was_stopped_is_gone_on_with_to_the_same_digest(old_lo
     assert Run(folder).rows("SELECT COUNT(*) FROM decisions")[1] == [(104,)]
 
 
+async def go_on(folder):
+    async with EventLog(folder):
+        pass
+
+
 def layout(path):
     """Names, declarations and order of all columns, as another program finds them."""
     with reading(path) as connection:
@@ -85,8 +89,7 @@ def layout(path):
 
 def test_a_log_that_was_gone_on_with_is_laid_out_like_a_new_one(old_log, tmp_path):
     folder = old_log("stopped")
-    with closing(connect(folder / LOG_NAME)) as connection:
-        _migrate(connection, folder / LOG_NAME)
+    asyncio.run(go_on(folder))
     create_log(tmp_path / "new", {})
     assert layout(folder / LOG_NAME) == layout(tmp_path / "new" / LOG_NAME)
 
@@ -106,11 +109,6 @@ def test_a_migration_that_is_cut_off_leaves_the_older_log(old_log, n_done):
 
 def test_a_log_of_today_is_opened_for_writing_without_being_changed(new_log):
     folder = new_log()
-
-    async def play():
-        async with EventLog(folder):
-            pass
-
     before = layout(folder / LOG_NAME)
-    asyncio.run(play())
+    asyncio.run(go_on(folder))
     assert layout(folder / LOG_NAME) == before

@@ -22,7 +22,7 @@ from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.stack.overload import OVERLOAD
 from agentnet.testing.server import LIKE_VLLM, ServerDouble, start_server
 from agentnet_backends.failures import Peer, error_of_answer, error_of_exception
-from agentnet_backends.http import Http
+from agentnet_backends.http import Access, Http
 
 HURRY = 20.0
 PEER = Peer("openai", "http://server.invalid/v1", "OPENAI_API_KEY", ("sk-secret-0123",))
@@ -204,7 +204,7 @@ async def raw_server(answer):
 
 
 async def failure_at(url):
-    http = Http([Peer("openai", f"{url}/v1", "OPENAI_API_KEY")], None, timeout_s=5.0)
+    http = Http([Peer("openai", f"{url}/v1", "OPENAI_API_KEY")], Access(), timeout_s=5.0)
     try:
         await http.ask("/models")
     except Exception as error:  # noqa: BLE001 - the tests look at whatever comes

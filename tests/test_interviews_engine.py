@@ -461,6 +461,7 @@ def change(folder):
     @contextmanager
     def changed():
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
+            connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
             yield connection
             connection.commit()
 

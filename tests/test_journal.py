@@ -314,6 +314,7 @@ def keys_by_time(run):
 def forget(folder, keys, *, steps_too):
     """Take events out of a log, as if they had not been recorded when the run was cut off."""
     with closing(sqlite3.connect(folder / LOG_NAME)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         place = " AND ".join(f"{name} = ?" for name in KEYS.split(", "))
         connection.executemany(f"DELETE FROM events WHERE {place}", keys)
         connection.execute(

@@ -1,5 +1,7 @@
 """Edge lists, GraphML and node tables: what is read, and what is refused where."""
 
+import re
+
 import networkx as nx
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,9 @@ from agentnet.errors import InputError
 from agentnet.network import Network, random_regular, read_network, read_node_table
 
 relaxed = settings(deadline=None, max_examples=40)
-names = st.text("abcdeXYZ-_.'0123456789", min_size=1, max_size=6)
+names = st.text("abcdeXYZ-_.'0123456789", min_size=1, max_size=6).filter(
+    lambda name: not re.fullmatch(r"-?\d+\.0+", name)  # a whole number that a program with floats wrote
+)
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ def test_a_bad_row_of_an_edge_list_is_refused_by_its_number(write, text, row, co
         ("", "there are no edges in it"),
         ("# nothing\nsource,target\n", "there are no edges in it"),
         ("u,v\nv,w\n", "looks like a header, but 'v' is a node further down; put a row source,target above"),
-        (b"Jos\xe9,Ana\n", r"it is not in UTF-8 \(invalid continuation byte\); save it as UTF-8"),
+        (b"Jos\xe9,Ana\n", r"row 1: byte 4 of this line \(0xe9\) is not UTF-8; save the file as CSV UTF-8"),
     ],
 )
 def test_a_file_that_is_no_edge_list_is_refused(write, text, complaint):
@@ -151,7 +155,7 @@ def test_a_file_that_is_no_edge_list_is_refused(write, text, complaint):
 
 @pytest.mark.parametrize("name", ["gone.csv", "gone.graphml"])
 def test_a_file_that_is_not_there_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match=f"{name}: it cannot be read: No such file"):
+    with pytest.raises(InputError, match=f"{name}: there is no such file"):
         read_network(tmp_path / name)
 
 
@@ -160,7 +164,9 @@ def test_an_unknown_suffix_is_refused(write):
         InputError, match=r"the suffix '.graphm' tells no network format; did you mean '.graphml'"
     ):
         read_network(write("a,b", "net.graphm"))
-    with pytest.raises(InputError, match=r"suffix '.zip' .*; known: .csv, .edges, .graphml"):
+    with pytest.raises(
+        InputError, match=r"suffix '.zip' .*; known: .csv, .edgelist, .edges, .gexf, .gml, .graphml"
+    ):
         read_network(write("a,b", "net.zip"))
 
 

@@ -198,6 +198,22 @@ def test_a_choice_favours_nobody():
     assert all(60 < drawn.count(str(i)) < 140 for i in range(8))
 
 
+@given(st.integers(1, 14), st.integers(1, 5), seeds)
+def test_items_without_severities_are_drawn_from_all_and_all_taken_if_they_are_few(n_items, count, seed):
+    news = [item(f"{i}", None) for i in range(n_items)]
+    chosen = choose(news, count, seed)
+    assert len({one.id for one in chosen}) == len(chosen) == min(n_items, 2 * count)
+    assert choose(news[::-1], count, seed) == chosen
+    assert choose(news, count + 1, seed)[: len(chosen)] == chosen
+
+
+def test_items_without_severity_never_stand_in_for_missing_ones_of_a_severity():
+    with pytest.raises(
+        DesignError, match=r"1 peaceful and 0 severe items \(6 of unknown severity\); lower items_"
+    ):
+        choose([item("a", 0), *(item(f"{i}", None) for i in range(6))], 1, 7)
+
+
 def test_a_design_that_wants_more_items_than_there_are_says_how_many_there_are():
     news = [item("a", 0), item("b", 1), item("c", 1), item("d", None)]
     with pytest.raises(

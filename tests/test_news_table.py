@@ -32,7 +32,17 @@ def test_a_table_needs_only_a_text_and_counts_lines_for_ids(tmp_path):
 
 @pytest.mark.parametrize(
     ("written", "severity"),
-    [("0", 0), ("1", 1), ("true", 1), ("False", 0), ("SEVERE", 1), (" peaceful ", 0), ("", None)],
+    [
+        ("0", 0),
+        ("1", 1),
+        ("true", 1),
+        ("False", 0),
+        ("SEVERE", 1),
+        (" peaceful ", 0),
+        ("", None),
+        ("nan", None),
+        ("NA", None),
+    ],
 )
 def test_severity_words_and_numbers_are_read(tmp_path, written, severity):
     path = tmp_path / "t.csv"
@@ -41,7 +51,7 @@ def test_severity_words_and_numbers_are_read(tmp_path, written, severity):
     assert (one.id, one.text, one.severity) == ("x", "Some news.", severity)
 
 
-@pytest.mark.parametrize("written", ["2", "maybe", "1.0", "-1", "nan"])
+@pytest.mark.parametrize("written", ["2", "maybe", "1.0", "-1"])
 def test_any_other_severity_is_refused_by_row_and_field(tmp_path, written):
     path = tmp_path / "t.csv"
     path.write_text(f"text,violent\nSome news.,1\nOther news.,{written}\n")
@@ -165,8 +175,6 @@ def test_bytes_that_are_no_utf8_are_refused_by_row(tmp_path):
     error = refusal(path)
     assert error.row == 3
     assert "byte 4 of this line (0xe9) is not UTF-8" in str(error)
-    path.write_bytes("text\nplain\n".encode("utf-16"))
-    assert "UTF-16" in str(refusal(path))
     path.write_bytes("text\nplain\n".encode("utf-16-le"))
     assert refusal(path).row == 1
 

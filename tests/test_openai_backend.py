@@ -180,7 +180,7 @@ def test_sampling_options_and_extra_fields_are_sent_with_every_request():
 def test_the_field_that_bounds_a_reply_is_the_backends_choice():
     assert sent(max_tokens_field="max_completion_tokens")["max_completion_tokens"] == 16
     official = OpenAIBackend.from_options({"model": "m"}, {"OPENAI_API_KEY": KEY})
-    assert official._client._max_tokens_field == "max_completion_tokens"
+    assert official._client.ways.max_tokens_field == "max_completion_tokens"
 
 
 def test_a_schema_is_sent_as_a_strict_response_format():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from agentnet.errors import StorageError, UserError
-from agentnet.report.folder import _swap, check_folder, write_folder
+from agentnet.events.swap import swap
+from agentnet.report.folder import check_folder, write_folder
 
 OWN = ("report.html", "tables/a.csv", "results.json")
 
@@ -121,9 +122,9 @@ def test_an_earlier_report_comes_back_if_the_new_one_cannot_take_its_place(tmp_p
     folder, old = tmp_path / "report", tmp_path / "old"
     write_folder(folder, files("one"))
     with pytest.raises(FileNotFoundError):
-        _swap(tmp_path / "nothing", folder, old)
+        swap(tmp_path / "nothing", folder, old)
     assert tree(folder) == files("one")
     assert not old.exists()
     with pytest.raises(FileNotFoundError):
-        _swap(tmp_path / "nothing", tmp_path / "new", old)
+        swap(tmp_path / "nothing", tmp_path / "new", old)
     assert [path.name for path in tmp_path.iterdir()] == ["report"]

@@ -436,6 +436,7 @@ def changed(run: Run, folder: Path, *statements: str) -> Run:
     """Copy a run, with a changed event log."""
     shutil.copytree(run.folder, folder)
     with closing(sqlite3.connect(folder / run.path.name)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         for statement in statements:
             connection.execute(statement)
     return Run(folder)

@@ -593,6 +593,7 @@ def test_ratios_of_another_model_or_other_prompts_are_noted(play: Callable[..., 
     other = play(ResponseRatioExperiment(items_per_severity=1, repeats=2), backend=make_backend("mock", {}))
     meta = {**other.meta, "model_name": "another", "prompts_hash": ["0"]}
     with closing(sqlite3.connect(other.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         for key in ("model_name", "prompts_hash"):
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(meta[key]), key))
     text = page_of(make_report([cascades, other], Options(**FEW))).text
@@ -615,6 +616,7 @@ def relabelled(run: Run, folder: Path, **meta: object) -> Run:
     """Copy a run and change its table meta."""
     copy = Run(Path(shutil.copytree(run.folder, folder)))
     with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         for key, value in meta.items():
             connection.execute("UPDATE meta SET value = ? WHERE key = ?", (json.dumps(value), key))
     return copy
@@ -662,6 +664,7 @@ def test_methods_say_how_decisions_were_drawn(ratios: Run, tmp_path: Path, mode:
 def test_a_damaged_log_is_no_gap_in_a_report(cascades: Run, tmp_path: Path) -> None:
     copy = relabelled(cascades, tmp_path / "copy")
     with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("UPDATE steps SET n_engaged = n_engaged + 1")
     with pytest.raises(RunFolderError, match="disagree"):
         make_report([copy], Options(**FEW))
@@ -725,6 +728,7 @@ def hostile(play: Callable[..., Run]) -> Report:
     backend = ScriptedBackend(hostile_answer, name="scripted", model_name=EVIL)
     run = play(Hostile(**DESIGN), backend=backend, max_asks=1)
     with closing(sqlite3.connect(run.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("UPDATE meta SET value = ? WHERE key = 'model_name'", (json.dumps(EVIL),))
         connection.execute("UPDATE meta SET value = ? WHERE key = 'backend'", (json.dumps(EVIL),))
     return make_report([run], Options(**FEW | {"figures": True, "laws": ["one_rate"]}))
@@ -813,6 +817,7 @@ def test_clusters_of_the_news_stand_beside_the_severities_of_the_run(cascades: R
 def test_a_damaged_log_is_named(cascades: Run, tmp_path: Path) -> None:
     copy = Run(Path(shutil.copytree(cascades.folder, tmp_path / "copy")))
     with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         connection.execute("DELETE FROM meta WHERE key = 'versions'")
     with pytest.raises(RunFolderError, match=r"damaged.*versions"):
         make_report([copy], Options(**FEW))

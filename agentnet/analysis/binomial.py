@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.algebra import inverse, log_determinant, solve
 from agentnet.errors import InternalError
 
 Array = NDArray[np.float64]
@@ -70,6 +71,7 @@ class BinomialCells:
         """Find the weights of highest likelihood.
 
         Raises:
+            InputError: The cells do not determine the weights.
             InternalError: Newton's method did not converge.
         """
         weights = np.zeros(self.design.shape[1])
@@ -87,7 +89,7 @@ class BinomialCells:
         return float((self.n_yes * logit - self.n_asked * np.logaddexp(0.0, logit)).sum())
 
     def _height(self, weights: Array) -> float:
-        penalty = 0.5 * float(np.linalg.slogdet(self._information(weights))[1]) if self.firth else 0.0
+        penalty = 0.5 * log_determinant(self._information(weights)) if self.firth else 0.0
         return self.log_likelihood(weights) + penalty
 
     def _variance(self, weights: Array) -> Array:
@@ -102,13 +104,13 @@ class BinomialCells:
         chance, variance = probability(self.design @ weights), self._variance(weights)
         excess = self.n_yes - self.n_asked * chance
         if self.firth:
-            spread = np.linalg.solve(self._information(weights), self.design.T)
+            spread = solve(self._information(weights), self.design.T)
             leverage = variance * np.einsum("cw,wc->c", self.design, spread)
             excess = excess + leverage * (0.5 - chance)
             # The penalty acts like `leverage` more decisions; without them steps overshoot small cells.
             variance = variance * (1 + leverage / self.n_asked)
         curvature = self.design.T @ (variance[:, None] * self.design)
-        return _floats(np.linalg.solve(curvature, self.design.T @ excess))
+        return solve(curvature, self.design.T @ excess)
 
     def _climb(self, weights: Array, step: Array) -> Array:
         """Take the longest of the step's halvings that climbs."""
@@ -124,5 +126,5 @@ class BinomialCells:
         while 0.0 < (size := float(np.abs(step).max(initial=0.0))) < last:
             weights, last = weights + step, size
             step = self._newton_step(weights)
-        covariance = _floats(np.linalg.inv(self._information(weights)))
+        covariance = inverse(self._information(weights))
         return Optimum(weights, covariance, self.log_likelihood(weights))

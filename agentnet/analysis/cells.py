@@ -56,6 +56,13 @@ class Cells:
         """Number of exposures with a valid decision."""
         return int(self.n_yes.sum() + self.n_no.sum())
 
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters that hold a valid decision; 0 without counts by cluster."""
+        if self.cluster_yes is None or self.cluster_no is None:
+            return 0
+        return int((self.cluster_yes.any(axis=(1, 2)) | self.cluster_no.any(axis=(1, 2))).sum())
+
     @classmethod
     def from_clusters(cls, cluster_yes: ArrayLike, cluster_no: ArrayLike) -> Cells:
         """Make cells from counts by cluster, each of shape ``(n_clusters, 32, 2)``.

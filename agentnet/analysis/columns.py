@@ -8,6 +8,7 @@ library would take longer to import than the log to read.
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -187,12 +188,20 @@ class Source:
         return integers(chain.from_iterable(asked), width, path=self.path)
 
     def _row_groups(self, name: str, columns: list[str]) -> Iterator[pa.Table]:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         assert self.parquet is not None, "only asked where Parquet is read"
-        with pq.ParquetFile(self.parquet / f"{name}.parquet") as file:
-            for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=columns, use_threads=False)
+        path = self.parquet / f"{name}.parquet"
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise RunFolderError(
+                f"{path} is damaged ({error}); the log holds everything: remove {self.parquet}, or write it "
+                f"anew by: agentnet export {shlex.quote(str(self.path.parent))} --format parquet"
+            ) from error
 
 
 def _holds_the_same(folder: Path, connection: sqlite3.Connection, n_events: int) -> bool:

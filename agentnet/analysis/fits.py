@@ -31,7 +31,7 @@ from agentnet.analysis.mean_field import Equilibrium, MeanFieldFit
 from agentnet.analysis.parameters import Parameter, curve_parameters, decision_parameters
 from agentnet.analysis.scores import InSample, Regroup, Score, Trials, ranked, score, trials
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, InputError, UserError, near_miss
+from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -248,10 +248,12 @@ class _Fitter:
             try:
                 progress(f"fitting the {named}")
                 laws.append(self.one(name, observed))
-                progress(f"judging the {named}")
-                scores.append(self.judge(laws[-1], judged))
-            except (InputError, DesignError) as error:
+            # A law in which a method of ours failed is one law less, with its reason, and not all of them.
+            except (InputError, DesignError, InternalError) as error:
                 refused.append(Refused(name, named, str(error)))
+                continue
+            progress(f"judging the {named}")
+            scores.append(self.judge(laws[-1], judged))
         if not laws:
             reasons = "; ".join(f"{each.title}: {each.reason}" for each in refused)
             raise UserError(f"no law can be fitted to {self.tables.run}: {reasons}")
@@ -331,7 +333,7 @@ class _Fitter:
             part = self.tables.select(np.flatnonzero(self.tables.severity == severity))
             try:
                 fit = fit_curve_law(law, part, part.engaged_fraction, self.grouping, Resamples())
-            except (InputError, DesignError):
+            except (InputError, DesignError, InternalError):
                 continue
             yield severity, fit
 

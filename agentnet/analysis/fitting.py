@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.algebra import pseudo_inverse
 from agentnet.analysis.solver import CurveLaw, Solutions, grid_starts, least_squares
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -142,8 +143,8 @@ class Resampling:
             curves: Shape ``(n_realizations, n_steps + 1)``.
 
         Returns:
-            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there is only one thing to draw; and
-            how many things there are to draw.
+            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there is only one thing to draw, or
+            all are alike; and how many things there are to draw.
 
         Raises:
             DesignError: `cluster` does not name a cluster for each realization, or `n_bootstrap` is negative.
@@ -158,10 +159,15 @@ class Resampling:
         np.add.at(total, member, curves)
         size = np.bincount(member)
         rng = Streams(self.seed).generator("bootstrap")
-        n_drawn = self.n_bootstrap if names.size > 1 else 0
+        n_drawn = self.n_bootstrap if names.size > 1 and not _alike(total / size[:, None]) else 0
         drawn = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=n_drawn)
         means: Array = (drawn @ total) / (drawn @ size)[:, None]
         return means, names.size
+
+
+def _alike(curves: Array) -> bool:
+    """Whether curves are the same but for rounding."""
+    return bool(np.ptp(curves, axis=0).max() <= 1e-12)
 
 
 def intervals(draws: Array, level: float) -> tuple[tuple[float, float], ...] | None:
@@ -225,7 +231,7 @@ def fit_curves(
         *_bound_warnings(law, values),
         *_idle_warnings(law, values, slope),
         *_rival_warnings(law, optima, values, mean.size),
-        *_bootstrap_warnings(n_units, draws),
+        *_bootstrap_warnings(n_units, draws, resampling.n_bootstrap),
     )
     return FittedParameters(values, draws, inferred, warnings)
 
@@ -311,9 +317,11 @@ def _rival_warnings(law: CurveLaw, optima: Solutions, values: Array, n_points: i
     return [f"other parameters fit nearly as well ({'; '.join(rivals)}): the curve does not tell them apart"]
 
 
-def _bootstrap_warnings(n_units: int, draws: Array) -> list[str]:
+def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[str]:
     if n_units == 1:
         return ["a single curve or cluster has no interval: give several realizations"]
+    if n_wanted and not len(draws):
+        return [f"the curves of all {n_units} realizations or clusters are the same: there is no interval"]
     found = []
     if len(draws) and n_units < 10:
         found.append(f"{n_units} realizations or clusters are few: the bootstrap intervals are too narrow")
@@ -377,7 +385,7 @@ def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float
 
 
 def _standard_error(slope: Array, sse: float, index: int) -> float:
-    inverse = np.linalg.pinv(slope.T @ slope)
+    inverse = pseudo_inverse(slope.T @ slope)
     freedom = max(len(slope) - slope.shape[1], 1)
     return max(math.sqrt(sse / freedom * inverse[index, index]), 1e-9)
 

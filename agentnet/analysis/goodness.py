@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.algebra import eigenvalues
 from agentnet.analysis.fitting import nrmse, rmse
 from agentnet.analysis.inferred import Inferred
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
@@ -119,7 +120,7 @@ def noise_floor(
     covariance = _covariance(single, strata)
     if covariance is None:
         return None
-    values = np.linalg.eigvalsh(covariance) / (len(single) if n_observed is None else n_observed)
+    values = eigenvalues(covariance) / (len(single) if n_observed is None else n_observed)
     shares = np.maximum(values, 0.0) / single.shape[1]
     # What little the small ones add is taken as certain.
     large = shares > 1e-3 * shares[-1]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import InputError, UserError
-from agentnet.events import Run
+from agentnet.events import Run, check_unchanged
 
 Codes = NDArray[np.int32]
 Block = NDArray[np.float32]
@@ -101,8 +101,10 @@ def realizations_of(run: Run) -> list[tuple[int, int, dict[str, Any], bool]]:
     """List the realizations of a run of interacting models: number, repeat, condition, whether finished.
 
     Raises:
+        RunFolderError: The log is damaged.
         UserError: Its models do not interview each other.
     """
+    check_unchanged(run)
     if "interviews" not in run.meta:
         raise UserError(
             f"{run.folder} is a run of {run.meta['experiment']['class_name']}, in which no models interview "

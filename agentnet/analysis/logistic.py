@@ -16,12 +16,14 @@ cluster-robust standard errors, and tests.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.algebra import singular_vectors
 from agentnet.analysis.binomial import BinomialCells, probability
 from agentnet.analysis.cells import N_CELLS, N_PROFILES, TRAITS, Cells
 from agentnet.analysis.separation import Separation, separation, whole_space
@@ -32,6 +34,9 @@ Method = Literal["maximum likelihood", "firth"]
 
 _PROFILE_BITS = (np.arange(N_PROFILES)[:, None] >> np.arange(4, -1, -1)) & 1
 _SEVERITY = np.tile([0.0, 1.0], N_PROFILES)
+
+CONTRASTS = (*TRAITS, "severity")
+"""Weights of differences: what they tell comes from decisions with the covariate and from those without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,9 @@ class LogisticFit:
             a cell about which the data say nothing.
         separated: Names of the infinite weights.
         warnings: What to know before using the weights.
+        freedom: Degrees of freedom of each weight's interval, same shape as the weights: infinite with plain
+            errors, NaN where a weight has none.
+        no_interval: Why finite weights have no interval, by name.
         data: What was fitted, for `agentnet.analysis.inference`.
     """
 
@@ -103,6 +111,8 @@ class LogisticFit:
     transmission_probability: Array
     separated: tuple[str, ...]
     warnings: tuple[str, ...]
+    freedom: Array = field(repr=False)
+    no_interval: Mapping[str, str]
     data: FittedCells = field(repr=False)
 
     @property
@@ -245,6 +255,8 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
         transmission_probability=_everywhere(everywhere, data, optimum.weights),
         separated=tuple(names[i] for i in np.flatnonzero(np.isinf(weights))),
         warnings=_warnings(names, data, weights),
+        freedom=np.where(np.isnan(np.diag(covariance)), np.nan, np.inf),
+        no_interval={},
         data=data,
     )
 
@@ -269,12 +281,12 @@ def _check(cell: NDArray[np.int64], n_yes: NDArray[np.int64], n_asked: NDArray[n
 def _told_columns(names: tuple[str, ...], observed: Array) -> NDArray[np.int64]:
     """Number the weights that the observed cells tell something about."""
     idle = ~observed.any(axis=0)
-    constant = np.array([name in (*TRAITS, "severity") for name in names]) & observed.all(axis=0)
+    constant = np.array([name in CONTRASTS for name in names]) & observed.all(axis=0)
     return np.flatnonzero(~idle & ~constant)
 
 
 def _check_rank(design: Array, names: list[str]) -> None:
-    _, singular, right = np.linalg.svd(design, full_matrices=True)
+    _, singular, right = singular_vectors(design)
     rank = int((singular > 1e-9).sum())
     if rank < len(names):
         tied = [name for name, null in zip(names, right[rank:].T, strict=True) if np.abs(null).max() > 1e-9]
@@ -314,5 +326,8 @@ def _warnings(names: tuple[str, ...], data: FittedCells, weights: Array) -> tupl
         )
     unclear = [names[i] for i in data.columns if np.isnan(weights[i])]
     if unclear:
-        found.append(f"separated, with no sign of their own: {', '.join(unclear)}")
+        found.append(
+            f"separated, with no sign of their own: {', '.join(unclear)}; the other weights make every "
+            "decision that could tell certain, so there is neither estimate nor interval"
+        )
     return tuple(found)

@@ -17,7 +17,7 @@ from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.columns import NOTHING, Source, integers, marked
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN
 from agentnet.errors import RunFolderError, UserError
-from agentnet.events import LOG_NAME, Run
+from agentnet.events import LOG_NAME, Run, check_unchanged
 
 Ints = NDArray[np.int64]
 
@@ -40,11 +40,13 @@ def open_log(run: Run | str | Path) -> Iterator[OpenLog]:
     """Open a run by its folder or its event log; every query sees it as it stands now.
 
     Raises:
-        RunFolderError: There is no event log, or it is damaged, or of another schema.
+        RunFolderError: There is no event log, or it is damaged, of another schema, or changed after the run
+            had finished.
     """
     if not isinstance(run, Run):
         path = Path(run)
         run = Run(path.parent if path.name == LOG_NAME else path)
+    check_unchanged(run)
     with run.snapshot() as connection:
         yield OpenLog(run, connection, run.meta)
 

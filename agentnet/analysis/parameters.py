@@ -2,8 +2,8 @@
 
 Logistic weights: plain errors take decisions as independent, which those of one cascade or of one news item
 are not; the clustered ones do not (see `agentnet.analysis.inference`), and their intervals use Student's t
-with as many degrees of freedom as there are clusters less one. Rates and probabilities of laws of curves:
-bootstrap over realizations, and over whole news items.
+with the degrees of freedom of the clusters that inform each weight: where all do, their number less one.
+Rates and probabilities of laws of curves: bootstrap over realizations, and over whole news items.
 
 Missing answers: nobody knows what they would have been, so each estimate has its bounds (Manski 2003, Partial
 Identification of Probability Distributions). For a rate they are those of the curves as recorded (a missing
@@ -23,12 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 from agentnet.analysis.cavity import CavityFit
 from agentnet.analysis.cells import N_PROFILES, TRAITS
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.inference import clustered
+from agentnet.analysis.inference import clustered, student_quantile
 from agentnet.analysis.laws import LawName, Resamples, fit_curve_law, fit_decisions
 from agentnet.analysis.logistic import LogisticFit
 from agentnet.analysis.mean_field import MeanFieldFit
 from agentnet.analysis.tables import Clusters, RunTables
-from agentnet.errors import DesignError, InputError
+from agentnet.errors import DesignError, InputError, InternalError
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -61,6 +61,8 @@ class Parameter:
         estimate: +-inf for a logistic weight that is separated, NaN for one about which the data say nothing.
         interval: Confidence interval, by the method named; None where there is none.
         method: How the interval was made; empty where there is none.
+        freedom: Degrees of freedom of a clustered interval; None for others.
+        why_no_interval: Why there is none; empty where there is one.
         interval_by_news: The same with whole news items as what is independent; None with a single one.
         standard_error: Plain, of logistic weights only; None where there is none.
         error_by_realization: Clustered by realization.
@@ -76,6 +78,8 @@ class Parameter:
     estimate: float
     interval: Interval | None = None
     method: str = ""
+    freedom: float | None = None
+    why_no_interval: str = ""
     interval_by_news: Interval | None = None
     standard_error: float | None = None
     error_by_realization: float | None = None
@@ -87,15 +91,6 @@ class Parameter:
     bounds: MissingBounds | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Errors:
-    """Standard errors of all weights of a fit, and the degrees of freedom of their intervals."""
-
-    errors: Array
-    freedom: float
-    warnings: tuple[str, ...] = ()
-
-
 def decision_parameters(
     law: LawName, fit: LogisticFit, tables: RunTables, grouping: Grouping, *, level: float
 ) -> tuple[tuple[Parameter, ...], tuple[str, ...]]:
@@ -105,23 +100,25 @@ def decision_parameters(
         The weights, and warnings.
     """
     by_realization, by_news = (_clustered(fit, tables, by) for by in ("realization", "news item"))
-    firth = None
-    if not np.isfinite(fit.weights[fit.data.columns]).all():
-        firth = fit_decisions(law, tables.cells(), grouping, method="firth")
+    firth, of_firth = _firth(law, fit, tables, grouping)
     bounds = _weight_bounds(law, fit, tables, grouping)
     best, method = by_realization, "clustered by realization"
     if best is None:
-        best, method = _Errors(fit.standard_errors, math.inf), "plain"
+        best, method = fit, "plain"
     rows = [
         Parameter(
             name=name,
             estimate=float(fit.weights[i]),
-            interval=_wald(fit.weights[i], best, i, level),
-            method=method if np.isfinite(best.errors[i]) else "",
-            interval_by_news=None if by_news is None else _wald(fit.weights[i], by_news, i, level),
+            interval=_wald(best, i, level),
+            method=method if not np.isnan(best.freedom[i]) else "",
+            freedom=_finite(best.freedom[i]),
+            why_no_interval=best.no_interval.get(name, "") or _why_no_error(fit, i),
+            interval_by_news=None if by_news is None else _wald(by_news, i, level),
             standard_error=_finite(fit.standard_errors[i]),
-            error_by_realization=None if by_realization is None else _finite(by_realization.errors[i]),
-            error_by_news=None if by_news is None else _finite(by_news.errors[i]),
+            error_by_realization=None
+            if by_realization is None
+            else _finite(by_realization.standard_errors[i]),
+            error_by_news=None if by_news is None else _finite(by_news.standard_errors[i]),
             z=_finite(fit.z[i]),
             p_value=_finite(fit.p_values[i]),
             firth=None if firth is None else _finite(firth.weights[i]),
@@ -130,36 +127,61 @@ def decision_parameters(
         )
         for i, name in enumerate(fit.names)
     ]
-    return tuple(rows), _warnings(by_realization, by_news)
+    return tuple(rows), (*_warnings(fit, tables, by_realization, by_news), *of_firth)
 
 
-def _warnings(by_realization: _Errors | None, by_news: _Errors | None) -> tuple[str, ...]:
+def _warnings(
+    fit: LogisticFit, tables: RunTables, by_realization: LogisticFit | None, by_news: LogisticFit | None
+) -> Iterator[str]:
     """Warn of both ways to cluster; of one, if each news item was played once, for then they are the same."""
-    of_realizations = () if by_realization is None else by_realization.warnings
-    if by_news is None or (by_realization is not None and by_news.freedom == by_realization.freedom):
-        return of_realizations
-    return of_realizations + by_news.warnings
+    if by_realization is None:
+        yield (
+            "with decisions of a single realization nothing says how realizations differ: the intervals take "
+            "single decisions as independent"
+        )
+    played_once = np.unique(tables.news).size == tables.n_realizations
+    for found in (by_realization, None if played_once else by_news):
+        if found is not None:
+            yield from found.warnings[len(fit.warnings) :]
 
 
-def _clustered(fit: LogisticFit, tables: RunTables, by: Clusters) -> _Errors | None:
-    """Compute clustered errors; None where there are fewer than two clusters."""
-    n_clusters = np.unique(tables.clusters(by)[tables.exposures.row]).size
-    if n_clusters < 2:
+def _clustered(fit: LogisticFit, tables: RunTables, by: Clusters) -> LogisticFit | None:
+    """Compute clustered errors; None where there are fewer than two clusters at all."""
+    cells = tables.cells(by)
+    return clustered(fit, cells, by) if cells.n_clusters > 1 else None
+
+
+def _firth(
+    law: LawName, fit: LogisticFit, tables: RunTables, grouping: Grouping
+) -> tuple[LogisticFit | None, list[str]]:
+    """Fit by Firth's method, if the fit is separated; and say where that fails."""
+    if np.isfinite(fit.weights[fit.data.columns]).all():
+        return None, []
+    try:
+        return fit_decisions(law, tables.cells(), grouping, method="firth"), []
+    except (InputError, InternalError) as error:
+        return None, [f"Firth's method gives no estimates here: {error}"]
+
+
+def _wald(fit: LogisticFit, index: int, level: float) -> Interval | None:
+    weight, error, freedom = (float(each[index]) for each in (fit.weights, fit.standard_errors, fit.freedom))
+    if not math.isfinite(error) or math.isnan(freedom):
         return None
-    found = clustered(fit, tables.cells(by), by)
-    fresh = tuple(warning for warning in found.warnings if warning not in fit.warnings)
-    return _Errors(found.standard_errors, n_clusters - 1, fresh)
+    width = error * student_quantile(freedom, level)
+    return weight - width, weight + width
 
 
-def _wald(weight: float, errors: _Errors, index: int, level: float) -> Interval | None:
-    from scipy.special import ndtri, stdtrit
+def _why_no_error(fit: LogisticFit, index: int) -> str:
+    weight = float(fit.weights[index])
+    if math.isfinite(weight):
+        return ""
+    if math.isinf(weight):
+        return "separated: no finite estimate is the likeliest"
+    return "the decisions do not tell it"
 
-    error = float(errors.errors[index])
-    if not math.isfinite(error):
-        return None
-    tail = (1 + level) / 2
-    width = error * float(ndtri(tail) if math.isinf(errors.freedom) else stdtrit(errors.freedom, tail))
-    return float(weight) - width, float(weight) + width
+
+def _error(fit: LogisticFit | None, index: int) -> float | None:
+    return None if fit is None else _finite(fit.standard_errors[index])
 
 
 def _finite(value: float) -> float | None:
@@ -191,7 +213,7 @@ def _refilled(
     """Fit with missing answers as given; NaN where that determines no weight (all decisions alike, say)."""
     try:
         return fit_decisions(law, tables.cells(missing_yes=missing_yes), grouping).weights
-    except InputError:
+    except (InputError, InternalError):
         return np.full(len(fit.names), np.nan)
 
 
@@ -232,11 +254,22 @@ def curve_parameters(
             estimate=estimate,
             interval=interval,
             method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
+            why_no_interval="" if interval else _why_no_draws(fit, resamples),
             interval_by_news=None if by_news is None else _values(by_news)[name][1],
             bounds=None if if_yes is None else _curve_bounds(estimate, if_yes[name][0]),
         )
         for name, (estimate, interval) in values.items()
     )
+
+
+def _why_no_draws(fit: MeanFieldFit | CavityFit, resamples: Resamples) -> str:
+    if not resamples.n_bootstrap:
+        return "no resamples were asked for"
+    if fit.n_realizations == 1:
+        return "there is a single realization"
+    if not len(fit.draws):
+        return "the curves of all realizations are the same"
+    return "no resample could be fitted"
 
 
 def _values(fit: MeanFieldFit | CavityFit) -> dict[str, tuple[float, Interval | None]]:

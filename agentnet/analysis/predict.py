@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.algebra import least_squares_fit
 from agentnet.analysis.perspectives import classical_scaling, squared_distances
 from agentnet.analysis.profile_runs import ProfileAnswers, SharingCounts
 from agentnet.analysis.ridge import HeldOut, Rows, held_out, make_folds
@@ -310,8 +311,7 @@ def _score(name: str, n_features: int, found: HeldOut) -> Score:
 def _fit(design: Array, values: Array) -> Array:
     """Fit `values` by a constant and the columns of `design`; give the fitted values."""
     full = np.column_stack([np.ones(len(design)), design])
-    fitted: Array = full @ np.linalg.lstsq(full, values)[0]
-    return fitted
+    return least_squares_fit(full, values)
 
 
 def _beside(bits: Array, coordinates: Array) -> Array:

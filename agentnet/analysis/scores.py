@@ -24,7 +24,7 @@ from agentnet.analysis.goodness import POPULATION, NoiseFloor, View, noise_floor
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import LawName, fit_law, outlook, title
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, InputError
+from agentnet.errors import DesignError, InputError, InternalError
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -251,7 +251,7 @@ def score(
 def _tried(what: str, judge: Callable[[], float | None], remarks: list[str]) -> float | None:
     try:
         return judge()
-    except (InputError, DesignError) as error:
+    except (InputError, DesignError, InternalError) as error:
         remarks.append(f"it cannot be fitted {what}: {error}")
         return None
 

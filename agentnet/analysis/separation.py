@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.algebra import null_space
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -84,15 +86,8 @@ def separation(design: Array, n_yes: NDArray[np.int64], n_no: NDArray[np.int64])
     reached = _reached(design, sign)
     if not reached.any():
         return whole_space(design)
-    span = _null_space(design[~reached])
-    return Separation(design, sign, reached, _null_space(span.T), span)
-
-
-def _null_space(rows: Array) -> Array:
-    """Find an orthonormal basis of the directions that none of the rows sees, shape ``(n_weights, n)``."""
-    _, singular, right = np.linalg.svd(rows, full_matrices=True)
-    basis: Array = right[int((singular > _ZERO).sum()) :].T
-    return basis
+    span = null_space(design[~reached])
+    return Separation(design, sign, reached, null_space(span.T), span)
 
 
 def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
@@ -105,7 +100,7 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
 
     one_sided = np.flatnonzero(sign)
     reached = np.zeros(len(design), dtype=bool)
-    pushes = sign[one_sided, None] * (design[one_sided] @ _null_space(design[sign == 0]))
+    pushes = sign[one_sided, None] * (design[one_sided] @ null_space(design[sign == 0]))
     free = (np.abs(pushes) > _ZERO).any(axis=1)
     # The sum of all pushes is the obvious direction: where it helps every free cell, no program is needed.
     if (pushes[free] @ pushes[free].sum(axis=0) > 1e-6).all():

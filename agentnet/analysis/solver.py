@@ -14,6 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.algebra import least_norm
+
 Array = NDArray[np.float64]
 
 _N_ITERATIONS = 60
@@ -138,8 +140,7 @@ class _Descent:
         # A parameter without influence (held, or its group is exhausted) gets a unit pivot and a zero step.
         damped = np.where(diagonal > 0, diagonal * (1 + self._damping[which][:, None]), 1.0)
         np.einsum("npp->np", normal)[...] = damped
-        step: Array = np.linalg.solve(normal, -gradient[:, :, None])[:, :, 0]
-        return step
+        return least_norm(normal, -gradient)
 
 
 def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:

@@ -1,6 +1,7 @@
 """The command line: `agentnet`.
 
-Exit codes: 0 done, 2 wrong input, 3 the world failed (resumable), 4 a bug of ours, 130 interrupted.
+Exit codes: 0 done, 2 wrong input, 3 the world failed (resumable), 4 a bug of ours, 5 a run ended
+but lacks more answers than `engine.max_missing` allows, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import click
 import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.fit import fit
-from agentnet.cli.look import backends, config, export, ls, query, show
+from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
@@ -40,6 +41,7 @@ for command in (
     check,
     ls,
     show,
+    verify,
     query,
     export,
     fit,

@@ -102,6 +102,7 @@ def _patient() -> Callable[[str], None]:
 
 def _print(found: Fits) -> None:
     from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
+    from agentnet.report.reasons import without_field
 
     tables = found.tables
     click.echo(
@@ -119,7 +120,7 @@ def _print(found: Fits) -> None:
     notes = list(found.notes)
     notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
     notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
-    notes += [f"{each.title} was not fitted: {each.reason}" for each in found.refused]
+    notes += [f"{each.title} was not fitted: {without_field(each.reason)}" for each in found.refused]
     click.echo("\n" + "\n".join(f"* {note}" for note in notes))
 
 

@@ -1,9 +1,11 @@
-"""The commands that look: `ls`, `show`, `query`, `export`, `backends`, `config`."""
+"""The commands that look: `ls`, `show`, `verify`, `query`, `export`, `backends`, `config`."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, RunFolderError
-from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run
+from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run, is_played
+from agentnet.events import verify as verify_log
 from agentnet.events.export import export_csv, export_graphs, export_parquet
+from agentnet.events.read import EmptyLog
 from agentnet.interviews import UPDATES
 
 _MOST_NAMES = 10
@@ -39,6 +43,8 @@ def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) ->
 def _line(folder: Path) -> dict[str, object]:
     try:
         facts = _facts(Run(folder))
+    except EmptyLog:
+        facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
         facts = {"run": folder.name, "status": f"unreadable: {error}"}
     names = (
@@ -56,7 +62,13 @@ def _line(folder: Path) -> dict[str, object]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    meta = run.meta
+    try:
+        return _counted(run, run.meta)
+    except KeyError as error:
+        raise RunFolderError(f"{run.path} is damaged: table meta lacks {error}") from error
+
+
+def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
     (counts,) = run.rows(
         "SELECT COUNT(*), COUNT(missing), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), "
         "SUM(cached) FROM events"
@@ -65,7 +77,7 @@ def _facts(run: Run) -> dict[str, Any]:
     statuses = dict(run.rows("SELECT status, COUNT(*) FROM realizations GROUP BY status")[1])
     return {
         "run": run.folder.name,
-        "status": meta["status"],
+        "status": state(run, n_missing=counts[1]),
         "label": meta.get("label", ""),
         "experiment": meta["experiment"]["class_name"],
         "backend": meta["backend"],
@@ -78,6 +90,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
         "events_by_kind": kinds,
         "missing": counts[1],
+        "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
         "missing_by_reason": dict(
             run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
         ),
@@ -86,11 +99,43 @@ def _facts(run: Run) -> dict[str, Any]:
         "calls": counts[4] or 0,
         "cached": counts[5] or 0,
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
+        "adapted": _adapted(run),
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
         **_interviews(run),
     }
+
+
+def _adapted(run: Run) -> list[str]:
+    """List what requests were changed in because of what the server refused."""
+    details = run.rows("SELECT detail FROM incidents WHERE kind = 'adapted' ORDER BY incident")[1]
+    return list(dict.fromkeys(change for (detail,) in details for change in json.loads(detail)["changes"]))
+
+
+# What befell a run as a whole; the others are said of what goes on within a sitting.
+_SITTINGS = "SELECT kind, detail FROM incidents WHERE kind IN ('started', 'resumed', 'stopped', 'spent')"
+
+
+def state(run: Run, *, n_missing: int) -> str:
+    """Say in words where a run stands: what its log says, and whether a process holds it at this moment.
+
+    Returns:
+        ``finished``, ``finished with ... missing``, ``running``, ``unstarted``, ``stopped``,
+        ``stopped: REASON``, or ``crashed``: nobody plays it, and it came to no end.
+    """
+    if run.meta["status"] == "finished":
+        return f"finished with {n_missing} missing" if n_missing else "finished"
+    if is_played(run.folder):
+        return "running"
+    befell = run.rows(f"{_SITTINGS} ORDER BY incident")[1]
+    last = max((i for i, (kind, _) in enumerate(befell) if kind in {"started", "resumed"}), default=None)
+    if last is None:
+        return "unstarted"
+    ends = dict(befell[last + 1 :])
+    if "stopped" in ends:
+        return f"stopped: {json.loads(ends['stopped'])['reason']}"
+    return "stopped" if ends else "crashed"
 
 
 def _interviews(run: Run) -> dict[str, Any]:
@@ -151,7 +196,7 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     RUN is a run folder, its name, or 'last'. Works on a run that is still played.
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    facts = _facts(run) | {"digest": run.digest()}
+    facts = _facts(run) | _digests(run)
     curve = _curve(run)
     if as_json:
         print_json(facts | {"engaged_fraction": curve})
@@ -163,6 +208,16 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
             [list(row.values()) for row in curve],
             title="\nmean engaged fraction of finished realizations",
         )
+
+
+def _digests(run: Run) -> dict[str, str]:
+    now, then = run.digest(), run.meta.get("digest")
+    if then in (None, now):
+        return {"digest": now}
+    way_out = (
+        f"its digest was {then} when it was finished; see: agentnet verify {shlex.quote(str(run.folder))}"
+    )
+    return {"digest": now, "damaged": way_out}
 
 
 def _curve(run: Run) -> list[dict[str, object]]:
@@ -184,6 +239,34 @@ def _curve(run: Run) -> list[dict[str, object]]:
         GROUP BY times.step, news.severity ORDER BY times.step, news.severity
     """)
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+@click.command()
+@click.argument("name", metavar="RUN")
+@_JSON
+@setting_options
+def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+    """Look whether a run is what it was when it was finished, and whole.
+
+    A finished run keeps in its log the digest of what was decided and a checksum of every table; both are
+    computed again. SQLite looks at the file and at references between tables, and the Parquet files beside it
+    are compared with it row by row. RUN is a run folder, its name, or 'last'. Exits with code 2 if something
+    is damaged: report, fit and export refuse such a run.
+
+    Who changed a log on purpose has it taken for what it is from then on by removing what it keeps:
+    DELETE FROM meta WHERE key IN ('digest', 'checksums').
+    """
+    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    found = verify_log(run)
+    if as_json:
+        print_json({"run": str(run.folder), **found})
+    else:
+        print_table(("what", "found"), list(found.items()))
+    damaged = [what for what, told in found.items() if told.startswith("damaged")]
+    if damaged:
+        raise RunFolderError(
+            f"{run.folder} is damaged ({', '.join(damaged)}); take a copy of the run, if there is one"
+        )
 
 
 @click.command()
@@ -220,7 +303,13 @@ _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
 def export(
     name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
 ) -> None:
-    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml)."""
+    """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
+
+    In CSV files a text that a spreadsheet would execute (it begins with = + - @, also behind blanks, a tab or
+    a line break, and is no number) gets an apostrophe in front: "'=1+1". Parquet files and the log hold it as
+    it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
+    its node in gexf and graphml.
+    """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     folder = out or run.folder / kind
     _EXPORTS[kind](run, folder)

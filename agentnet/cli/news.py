@@ -66,16 +66,43 @@ def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> 
     "--kind", type=click.Choice(tuple(RECIPES)), help="The format, instead of what the header says."
 )
 @click.option("--severity", type=_FILE, help="File of labels (id, severity) in the place of its severities.")
+@click.option(
+    "--date-format",
+    metavar="FORMAT",
+    help="How all dates are written, such as %d/%m/%Y; by default 2021-02-24 or 24 February 2021.",
+)
+@click.option("--encoding", metavar="NAME", help="How the text is written, such as cp1252; by default UTF-8.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as JSON.")
 def validate(
-    file: Path, columns: tuple[str, ...], kind: str | None, severity: Path | None, as_json: bool
+    file: Path,
+    columns: tuple[str, ...],
+    kind: str | None,
+    severity: Path | None,
+    date_format: str | None,
+    encoding: str | None,
+    as_json: bool,
 ) -> None:
-    """Check a news file: ACLED's export, UCDP's GED, or any CSV or JSON Lines table."""
+    """Check a news file: ACLED's export, UCDP's GED, or any table.
+
+    Tables are delimited text, JSON Lines, JSON as ACLED's and UCDP's interfaces answer, or spreadsheets
+    (.xlsx, which needs the extra xlsx). A run takes the same options as settings: news.columns, news.kind,
+    news.severity, news.date_format, news.encoding.
+
+    \b
+      agentnet news validate export.csv --column date=when --date-format %d/%m/%Y
+    """
     from rich.console import Console
 
     from agentnet.news.validate import validate_news
 
-    report = validate_news(file, columns=column_map(columns), kind=kind, severity=severity)
+    report = validate_news(
+        file,
+        columns=column_map(columns),
+        kind=kind,
+        severity=severity,
+        date_format=date_format,
+        encoding=encoding,
+    )
     if as_json:
         click.echo(report.to_json())
     else:
@@ -152,9 +179,14 @@ def _show(report: NewsReport, console: Console) -> None:
 
 def _facts(report: NewsReport) -> list[tuple[str, str]]:
     length = report.text_length
-    lengths = f"{length['min']} to {length['max']}, median {length['median']:g}" if length else "none"
+    lengths = (
+        f"{length['min']} ({report.shortest}) to {length['max']} ({report.longest}), "
+        f"median {length['median']:g}"
+        if length
+        else "none"
+    )
     return [
-        ("format", report.kind),
+        ("format", f"{report.kind}, {report.form}"),
         ("usable", "yes" if report.usable else "no"),
         ("items", str(report.n_items)),
         ("problems", str(len(report.problems))),

@@ -17,12 +17,14 @@ from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import progress, summary
+from agentnet.cli.readings import readings, readings_as_dict
 from agentnet.config import Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.journal import Tally
 from agentnet.runner import Prepared, Runner, create, is_frozen, new_folder, prepare, reopen, who_answers
+from agentnet.runner.again import ask_again, check_missing, missing_words
 from agentnet.runner.estimate import Estimate, estimate
 from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
 from agentnet.stack import Price, price_list
@@ -33,6 +35,7 @@ _NAMED = {
     "seed": ("--seed", "seed"),
     "news": ("--news", "news.path"),
     "update": ("--update", "experiment.update"),
+    "simplify": ("--simplify", "experiment.network_options.simplify"),
     "max_cost": ("--max-cost", "stack.max_cost"),
     "max_calls": ("--max-calls", "stack.max_calls"),
 }
@@ -52,6 +55,12 @@ def named_options(function: Decorated) -> Decorated:
         click.option(
             "--update", help="Update rule of models that interview each other; see: agentnet backends."
         ),
+        click.option(
+            "--simplify",
+            is_flag=True,
+            default=None,
+            help="Drop loops, repeats and direction of a network's file, and say how many.",
+        ),
         click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
         click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
     ):
@@ -66,6 +75,11 @@ def named_options(function: Decorated) -> Decorated:
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
 @click.option("--resume", metavar="RUN", help="Go on with a run: its folder, its name, or 'last'.")
+@click.option(
+    "--ask-missing",
+    is_flag=True,
+    help="With --resume: ask again what is missing; in a copy of the run, if other answers follow from it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @setting_options
@@ -73,6 +87,7 @@ def run(
     target: str | None,
     out: Path | None,
     resume: str | None,
+    ask_missing: bool,
     as_json: bool,
     quiet: bool,
     assignments: tuple[str, ...],
@@ -89,10 +104,17 @@ def run(
       agentnet run experiments/news_cascade.py --news my_acled_export.csv
       agentnet run experiments/polarization.py --backend vllm --update memory
       agentnet run --resume last
+      agentnet run --resume last --ask-missing
+
+    Exit codes: 0 done, 2 wrong input, 3 the world failed (resume the run), 4 a bug of ours, 5 done but with
+    more answers missing than engine.max_missing allows, 130 interrupted.
     """
     flags = [(*_NAMED[name], value) for name, value in named.items()]
+    if ask_missing and resume is None:
+        raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if resume is not None:
-        prepared = _resumed(resume, target, out, config_file, assignments, flags)
+        folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
+        prepared = _resumed(folder, assignments, flags)
         answering = _backend(prepared.settings)
     elif target is not None:
         prepared, answering = _new(target, out, load(config_file, assignments, flags).settings)
@@ -102,7 +124,7 @@ def run(
     for line in filter(None, [*meta["licences"], meta.get("label")]):
         click.echo(line, err=True)
     started = time.monotonic()
-    runner = Runner(prepared, answering)
+    runner = Runner(prepared, answering, say=_say)
     try:
         asyncio.run(_play(runner, prepared, quiet=quiet))
     except (WorldError, KeyboardInterrupt):
@@ -113,8 +135,10 @@ def run(
         click.echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
         raise
     _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
-    for line in never_interviewed(Run(prepared.folder)):
+    run = Run(prepared.folder)
+    for line in never_interviewed(run):
         click.echo(f"note: {line}", err=True)
+    check_missing(run, prepared.settings.engine.max_missing, f"{_resume_command(run.folder)} --ask-missing")
 
 
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
@@ -124,17 +148,15 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     name, model_name = who_answers(prepared, answering)
     create(prepared, source, backend=name, model_name=model_name)
     click.echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
+    for line in readings(prepared):
+        click.echo(line, err=True)
     return prepared, answering
 
 
-def _resumed(
-    name: str,
-    target: str | None,
-    out: Path | None,
-    config_file: Path | None,
-    assignments: Sequence[str],
-    flags: Sequence[tuple[str, str, object]],
-) -> Prepared:
+def _to_resume(
+    name: str, target: str | None, out: Path | None, config_file: Path | None, *, ask_missing: bool
+) -> Path:
+    """Find the run to go on with; make it, if what is missing is asked again in a copy."""
     if out is not None:
         raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
     folder = find_run(name, load(config_file, ()).settings.runs)
@@ -145,9 +167,27 @@ def _resumed(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
         )
+    if ask_missing:
+        return _asking_again(run)
     recorded = Settings.from_json(json.dumps(meta["settings"]))
     if meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
-        raise UserError(f"{folder} is finished; look at it with: agentnet show {shlex.quote(str(folder))}")
+        lacks = missing_words(run)
+        ways = [f"{lacks}; ask again by: {_resume_command(folder)} --ask-missing"] if lacks else []
+        ways.append(f"look at it with: agentnet show {shlex.quote(str(folder))}")
+        raise UserError(f"{folder} is finished; {'; '.join(ways)}")
+    return folder
+
+
+def _asking_again(run: Run) -> Path:
+    lacks = missing_words(run)
+    folder = ask_again(run.folder)
+    where = "the same run" if folder == run.folder else f"{folder}, a copy: other answers follow from them"
+    click.echo(f"{lacks}; asking again in {where}", err=True)
+    return folder
+
+
+def _resumed(folder: Path, assignments: Sequence[str], flags: Sequence[tuple[str, str, object]]) -> Prepared:
+    recorded = Settings.from_json(json.dumps(Run(folder).meta["settings"]))
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
     click.echo(f"resuming {folder}", err=True)
     return reopen(folder, settings, _environ())
@@ -187,6 +227,10 @@ async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
             loop.remove_signal_handler(number)
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _resume_command(folder: Path) -> str:
     return f"agentnet run --resume {shlex.quote(str(folder))}"
 
@@ -196,10 +240,10 @@ def _say_how_to_resume(folder: Path) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    run = Run(prepared.folder)
+    meta = Run(prepared.folder).meta
     result = {
         "run": str(prepared.folder),
-        "status": run.meta["status"],
+        "status": meta["status"],
         "realizations": tally.realizations,
         **_counts(prepared, tally),
         "calls": tally.n_calls,
@@ -207,7 +251,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "completion_tokens": tally.completion_tokens,
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
-        "digest": run.digest(),
+        "digest": meta["digest"],
     }
     if as_json:
         print_json(result)
@@ -249,7 +293,9 @@ def check(
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
         name, model_name = who_answers(prepared, answering)
-        print_json({"backend": name, "model": model_name, **_costs(found, price)})
+        print_json(
+            {"backend": name, "model": model_name, **readings_as_dict(prepared), **_costs(found, price)}
+        )
     else:
         _print_check(prepared, answering, found, price)
 
@@ -266,7 +312,9 @@ def _print_check(
     first = prepared.experiments[0]
     name, model_name = who_answers(prepared, answering)
     click.echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
-    print_table(("knob", "value"), sorted(first.design().items()))
+    print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
+    for line in readings(prepared):
+        click.echo(line)
     for kind, messages in found.prompts.items():
         click.echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:

@@ -10,7 +10,7 @@ from agentnet.config.values import Key, toml_text
 HIDDEN = "(set)"
 REFUSAL = (
     "looks like a secret, and settings are stored with the run: keys and passwords come from the environment "
-    "or from .env, under the name that the backend reads (OPENAI_API_KEY ...)"
+    "or from .env, under the name that the backend reads (OPENAI_API_KEY ...); a header names it as ${NAME}"
 )
 
 _SHOWN_CHARACTERS = 80
@@ -19,6 +19,7 @@ _SECRET = re.compile(
     r"((password|passwd|passphrase|secret|credential)s?|token|authorization"
     r"|(^|[^a-z0-9]|api|auth|access|private|secret|signing)keys?)$"
 )
+_REFERENCE = re.compile(r"([A-Za-z]+ )?\$([A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*\})")
 
 
 def looks_secret(name: str) -> bool:
@@ -32,8 +33,11 @@ def looks_secret(name: str) -> bool:
 
 
 def secrets_in(value: object, key: Key = ()) -> Iterator[Key]:
-    """Find the keys that look secret in nested tables and arrays, and in the parts of `key` itself."""
-    if any(map(looks_secret, key)):
+    """Find the keys that look secret in nested tables and arrays, and in the parts of `key` itself.
+
+    What only names an environment variable, as ``$NAME``, ``${NAME}`` or ``Bearer ${NAME}``, is no secret.
+    """
+    if any(map(looks_secret, key)) and not _refers(value):
         yield key
     elif isinstance(value, Mapping):
         for part, item in value.items():
@@ -41,6 +45,10 @@ def secrets_in(value: object, key: Key = ()) -> Iterator[Key]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from secrets_in(item, key)
+
+
+def _refers(value: object) -> bool:
+    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
 def shown(key: Key, value: object) -> str:

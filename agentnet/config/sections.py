@@ -147,6 +147,16 @@ class EngineSettings(Section):
         ),
         OPERATIONAL,
     ] = 20
+    max_missing: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            allow_inf_nan=False,
+            description="largest share of missing answers that a run may end with, 0 to 1; else exit code 5",
+        ),
+        OPERATIONAL,
+    ] = 0.05
 
 
 class SamplerSettings(Section):
@@ -288,6 +298,13 @@ class NewsSettings(Section):
     severity: Annotated[
         FilePath | None,
         Field(description="file of labels (id, severity) that take the place of the items' severities"),
+    ] = None
+    date_format: Annotated[
+        str | None,
+        Field(description="how all its dates are written, such as %d/%m/%Y, if not as 2021-02-24"),
+    ] = None
+    encoding: Annotated[
+        str | None, Field(description="how its text is written, such as cp1252; default: UTF-8")
     ] = None
 
 

@@ -3,7 +3,18 @@
 `agentnet.events.schema` documents its tables.
 """
 
-from agentnet.events.log import Answered, EventLog, Heard, Recorded, Said, close_for_good, create_log
+from agentnet.events.checksums import check_unchanged, verify
+from agentnet.events.log import (
+    Answered,
+    EventLog,
+    Heard,
+    Recorded,
+    Said,
+    close_for_good,
+    create_log,
+    is_closed_for_good,
+    is_played,
+)
 from agentnet.events.read import LOG_NAME, Run
 from agentnet.events.schema import ANSWER_KINDS, DECISION_KINDS, SCHEMA_VERSION, TABLES, VIEWS
 
@@ -20,6 +31,10 @@ __all__ = [
     "Recorded",
     "Run",
     "Said",
+    "check_unchanged",
     "close_for_good",
     "create_log",
+    "is_closed_for_good",
+    "is_played",
+    "verify",
 ]

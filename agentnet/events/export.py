@@ -20,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
-from agentnet.events.read import Run, digest
-from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS, statements
+from agentnet.events.checksums import check_unchanged
+from agentnet.events.read import Run, digest, free_name
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
+from agentnet.events.swap import swap, temporary, tidy
 from agentnet.events.writer import storable
+from agentnet.formulas import guarded_column
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -32,10 +35,6 @@ Edges = NDArray[np.int32]
 GraphFormat = Literal["gexf", "graphml"]
 
 _EXPORTED = (*TABLES, *VIEWS)
-_ORDER = {
-    "decisions": "ORDER BY realization, kind, step, agent, source, repeat",
-    "answers": "ORDER BY realization, kind, step, model, asker, question",
-}
 _ARROW = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "binary"}
 
 _ROWS_AT_ONCE = 2_000
@@ -44,6 +43,14 @@ _GROUP_BYTES = 64 << 20
 _EDGES_AT_ONCE = 100_000
 
 _TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+# Names that nodes have themselves, or that GEXF's writer takes for its own.
+_OWN = (
+    *("label", "profile", *_TRAITS, "initial", "engaged_step"),
+    *("id", "pid", "start", "end", "slices", "spells", "viz", "parents"),
+)
+# What begins with a zero (007) is a name or a code, and stays a text; so does what 64 bits cannot hold.
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,17}")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -62,14 +69,22 @@ def export_parquet(run: Run, folder: Path) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
+    write_parquet(run, folder)
+
+
+def write_parquet(run: Run, folder: Path) -> None:
+    """Do what `export_parquet` does for a log that was finished only now."""
     import pyarrow.parquet as pq
 
     names = {f"{table}.parquet" for table in _EXPORTED}
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
-        metadata = {"agentnet_schema_version": str(SCHEMA_VERSION), "agentnet_digest": digest(connection)}
+        of_run = run.meta.get("digest") or digest(connection)
+        metadata = {"agentnet_schema_version": str(SCHEMA_VERSION), "agentnet_digest": of_run}
         for table in _EXPORTED:
             schema = _schema(table).with_metadata(metadata)
-            with pq.ParquetWriter(made / f"{table}.parquet", schema, compression="zstd") as writer:
+            path = made / f"{table}.parquet"
+            with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
                 for group in _grouped(_batches(connection, table, schema)):
                     writer.write_table(group)
 
@@ -79,11 +94,13 @@ def export_csv(run: Run, folder: Path) -> None:
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
     where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a
-    missing value is empty without quotes. Texts are written exactly as they are. Two consequences:
+    missing value is empty without quotes. Texts are written as they are, with one exception, so that no
+    spreadsheet program executes what a model replied:
 
+    * A text that begins with ``=``, ``+``, ``-`` or ``@`` (also behind blanks), a tab or a line break, and is
+      no number, gets an apostrophe in front. `agentnet.formulas.unguarded` takes it away again; Parquet files
+      and the log itself hold the texts without it.
     * Profiles look like numbers, so tell pandas that they are none: ``dtype={"profile": str}``.
-    * A model's reply may begin like a formula, with one of ``= + - @``: in a spreadsheet program import such
-      columns as text, instead of opening the file by a double click.
 
     Args:
         run: The run.
@@ -94,6 +111,7 @@ def export_csv(run: Run, folder: Path) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
     names = {f"{table}.csv" for table in (*_EXPORTED, "edges")}
     with _new_folder(folder, names.__contains__) as made, run.snapshot() as connection:
         for table in _EXPORTED:
@@ -106,9 +124,11 @@ def export_csv(run: Run, folder: Path) -> None:
 def export_graph(run: Run, realization: int, path: Path, graph_format: GraphFormat) -> None:
     """Write the network of `realization`, and what became of its agents, as GEXF or GraphML.
 
-    Nodes have ``label``, ``profile`` (five bits), the five traits (0 or 1), ``initial``, and ``engaged_step``
-    if they ever engaged. Edges have ``won_over``: whether a message over this edge got a yes at the step at
-    which its reader engaged; several can win over one agent. Characters that XML cannot hold become U+FFFD.
+    Nodes have ``label``, ``profile`` (five bits), the five traits (0 or 1), ``initial``, ``engaged_step`` if
+    they ever engaged, and what the network's file or a node table says of them: numbers where all values of
+    an attribute are numbers, else texts; ``attribute_NAME`` where NAME means something else here. Edges have
+    ``won_over``: whether a message over this edge got a yes at the step at which its reader engaged; several
+    can win over one agent. Characters that XML cannot hold become U+FFFD.
 
     Args:
         run: The run.
@@ -121,6 +141,7 @@ def export_graph(run: Run, realization: int, path: Path, graph_format: GraphForm
         RunFolderError: The log is damaged.
         StorageError: The file cannot be written.
     """
+    check_unchanged(run)
     write = _graph_writer(graph_format)
     with _new_file(path) as file, run.snapshot() as connection:
         write(_graph(connection, run.path, realization), file)
@@ -139,6 +160,7 @@ def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
         RunFolderError: The log is damaged.
         StorageError: The files cannot be written; `folder` is as it was.
     """
+    check_unchanged(run)
     write = _graph_writer(graph_format)
     ours = re.compile(rf"realization-\d{{5,}}\.{graph_format}").fullmatch
     with run.snapshot() as connection:
@@ -194,7 +216,7 @@ def _batches(connection: sqlite3.Connection, table: str, schema: pa.Schema) -> I
     import pyarrow as pa
 
     names = ", ".join(f'"{name}"' for name in schema.names)
-    cursor = connection.execute(f"SELECT {names} FROM {table} {_ORDER.get(table, '')}")  # noqa: S608 - our own
+    cursor = connection.execute(f"SELECT {names} FROM {table} {VIEW_ORDER.get(table, '')}")  # noqa: S608 - our own
     # A blob is a whole network: those of a million agents are read one by one.
     n_rows = 1 if pa.binary() in schema.types else _ROWS_AT_ONCE
     while rows := cursor.fetchmany(n_rows):
@@ -226,11 +248,12 @@ def _grouped(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    import pyarrow as pa
     import pyarrow.csv as pc
 
     with path.open("xb") as file, pc.CSVWriter(file, schema) as writer:
         for batch in batches:
-            writer.write_batch(batch)
+            writer.write_batch(pa.record_batch(list(map(guarded_column, batch.columns)), schema=schema))
 
 
 def _edge_schema() -> pa.Schema:
@@ -274,10 +297,12 @@ def _graph(connection: sqlite3.Connection, path: Path, realization: int) -> nx.G
 
     edges, labels = _network(connection, path, _network_of(connection, path, realization))
     graph: nx.Graph[int] = nx.Graph()
-    query = "SELECT agent, profile, engaged_step FROM agents WHERE realization = ? ORDER BY agent"
-    for agent, profile, engaged_step in connection.execute(query, (realization,)):
+    query = "SELECT agent, profile, engaged_step, attributes FROM agents WHERE realization = ? ORDER BY agent"
+    rows = connection.execute(query, (realization,)).fetchall()
+    known = _attributes([None if text is None else json.loads(text) for *_, text in rows])
+    for (agent, profile, engaged_step, _), attributes in zip(rows, known, strict=True):
         label = str(agent) if labels is None else _NO_XML.sub("\ufffd", labels[agent])
-        graph.add_node(agent, **_node(label, profile, engaged_step))
+        graph.add_node(agent, **_node(label, profile, engaged_step), **attributes)
     graph.add_edges_from(edges.tolist(), won_over=False)
     graph.add_edges_from(connection.execute(_WON_OVER, (realization,)), won_over=True)
     return graph
@@ -287,6 +312,31 @@ def _node(label: str, profile: str, engaged_step: int | None) -> dict[str, Any]:
     traits = {trait: int(bit) for trait, bit in zip(_TRAITS, profile, strict=True)}
     engaged = {} if engaged_step is None else {"engaged_step": engaged_step}
     return {"label": label, "profile": profile, **traits, "initial": engaged_step == 0, **engaged}
+
+
+def _attributes(known: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    """Name and type what is known of agents as networks' formats can: an attribute has one type."""
+    found: list[dict[str, Any]] = [{} for _ in known]
+    taken = set(_OWN)
+    for name in dict.fromkeys(name for row in known for name in row or ()):
+        free = free_name(_NO_XML.sub("\ufffd", str(*storable((name,)))), taken)
+        taken.add(free)
+        values = [None if row is None else row.get(name) for row in known]
+        of = _type_of([value for value in values if value is not None])
+        for node, value in zip(found, values, strict=True):
+            if value is not None:
+                node[free] = _NO_XML.sub("\ufffd", str(*storable((value,)))) if of is str else of(value)
+    return found
+
+
+def _type_of(values: list[Any]) -> Callable[[Any], Any]:
+    """Find the narrowest type that changes no value but its spelling."""
+    if all(isinstance(value, bool) for value in values):
+        return bool
+    spelled = [str(value) for value in values]
+    if all(_WHOLE.fullmatch(text) for text in spelled):
+        return int
+    return float if all(_NUMBER.fullmatch(text) for text in spelled) else str
 
 
 _WON_OVER = """
@@ -325,11 +375,11 @@ def _new_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
     """
     # A link stays a link: what it points to is replaced.
     folder = folder.resolve()
-    made = _temporary(folder)
+    made = temporary(folder)
     with _storage_errors(folder):
-        _refuse_others(folder, ours)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(made, ignore_errors=True)
+        tidy(folder)
+        _refuse_others(folder, ours)
         made.mkdir()
         try:
             yield made
@@ -344,9 +394,10 @@ def _new_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write to, which then takes the place of `path`; after an error it vanishes."""
     path = path.resolve()
-    made = _temporary(path)
+    made = temporary(path)
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        tidy(path)
         try:
             with made.open("wb") as file:
                 yield file
@@ -367,11 +418,6 @@ def _storage_errors(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _temporary(place: Path) -> Path:
-    # The process keeps two exports to one place apart, and what a killed one left is used again in time.
-    return place.with_name(f".{place.name}.{os.getpid()}.partial")
-
-
 def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
     if not folder.exists():
         return
@@ -386,17 +432,8 @@ def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
 
 
 def _replace_folder(made: Path, folder: Path) -> None:
-    """Put `made` in the place of `folder`; no program can swap two folders at once everywhere."""
     old = made.with_suffix(".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
+    swap(made, folder, old)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -10,8 +10,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -19,7 +19,8 @@ from typing import NamedTuple, Self
 from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
-from agentnet.events.read import LOG_NAME, check_schema, reading
+from agentnet.events.checksums import SEALS, check_unchanged, sealed
+from agentnet.events.read import LOG_NAME, Run, check_schema, reading
 from agentnet.events.schema import SCHEMA_VERSION, columns, migrations, statements
 from agentnet.events.writer import (
     Group,
@@ -33,6 +34,11 @@ from agentnet.events.writer import (
 )
 
 _REPLIES_REMEMBERED = 100_000
+
+_LOCK_NAME = ".lock"
+
+# Who looks whether a run is played holds its lock for a moment.
+_LOCK_PATIENCE_S = 0.2
 
 
 def _insert(verb: str, table: str, otherwise: str = "") -> str:
@@ -177,7 +183,7 @@ class EventLog:
 
     def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
         self.path = folder / LOG_NAME
-        self._lock = FileLock(folder / ".lock", thread_local=False)
+        self._lock = _lock_of(folder)
         self._is_open = False
         self._group_rows = group_rows
         self._group_s = group_s
@@ -190,28 +196,14 @@ class EventLog:
     async def __aenter__(self) -> Self:
         """Lock the run and start the writer."""
         check_schema(self.path)
-        self._take_lock()
+        take_lock(self._lock, self.path.parent)
         try:
-            connection = connect(self.path)
-            _migrate(connection, self.path)
-            self._begin(connection)
+            check_unchanged(Run(self.path.parent))
+            self._begin(_go_on(self.path))
         except BaseException:
             self._lock.release()
             raise
         return self
-
-    def _take_lock(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise RunFolderError(
-                f"{self.path.parent}: another process is playing this run; wait for it, or stop it"
-            ) from None
-        except (OSError, NotImplementedError) as error:
-            raise StorageError(
-                f"{self._lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
-                "the run to a disk that knows locks"
-            ) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Look where the log stands, and start the writer on it."""
@@ -297,6 +289,17 @@ class EventLog:
         self._hand_over(waiter)
         await waiter
 
+    async def finish(self) -> None:
+        """Note that the run is finished, with what a finished log keeps of itself; nothing may follow.
+
+        Raises:
+            StorageError: It could not be written.
+        """
+        await self.flush()
+        end = {"status": "finished", "finished_at": time.time()}
+        self.set_meta(**await asyncio.to_thread(sealed, Run(self.path.parent), end))
+        await self.flush()
+
     @property
     def error(self) -> AgentnetError | None:
         """What went wrong with the writing, if something did: no later flush will succeed."""
@@ -369,6 +372,56 @@ class EventLog:
             self._writer.put(group)
 
 
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / _LOCK_NAME, thread_local=False)
+
+
+def take_lock(lock: FileLock, folder: Path) -> None:
+    """Take the lock of a run folder.
+
+    Raises:
+        RunFolderError: Another process has it.
+        StorageError: It cannot be locked.
+    """
+    try:
+        lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=_LOCK_PATIENCE_S / 10)
+    except Timeout:
+        raise RunFolderError(
+            f"{folder}: another process is playing this run; wait for it, or stop it"
+        ) from None
+    except (OSError, NotImplementedError) as error:
+        raise StorageError(
+            f"{lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
+            "the run to a disk that knows locks"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others from writing the log of a run folder meanwhile; see `take_lock`."""
+    lock = _lock_of(folder)
+    take_lock(lock, folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_played(folder: Path) -> bool:
+    """Say whether a process plays a run at this moment: a killed one holds no lock any more."""
+    lock = _lock_of(folder)
+    if not (folder / _LOCK_NAME).exists():
+        return False
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        # Who may not write there cannot ask.
+        return False
+
+
 def close_for_good(path: Path) -> bool:
     """Turn a finished log into one file: the write-ahead log is merged and removed.
 
@@ -389,18 +442,29 @@ def close_for_good(path: Path) -> bool:
     return True
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Turn an older log into one of this version, whole or not at all."""
+def _go_on(path: Path) -> sqlite3.Connection:
+    """Open a log for writing: as one of this version, and as one that is not finished any more."""
+    connection = connect(path)
     try:
-        if _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'") == SCHEMA_VERSION:
-            return
         connection.execute("BEGIN IMMEDIATE")
-        for statement in migrations(connection):
-            connection.execute(statement)
+        if _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'") != SCHEMA_VERSION:
+            for statement in migrations(connection):
+                connection.execute(statement)
+        if connection.execute("DELETE FROM meta WHERE key IN (?, ?)", SEALS).rowcount:
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'status'", (_json("running"),))
         connection.execute("COMMIT")
     except (sqlite3.Error, UnicodeDecodeError) as error:
         connection.close()
         raise storage_error(path, error) from error
+    return connection
+
+
+def is_closed_for_good(path: Path) -> bool:
+    """Say whether a log is one file, which can be read where nothing can be written."""
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    with path.open("rb") as file:
+        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
+        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ _OF_THE_FILE = {
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_NOTADB,
 }
+
+# What only somebody who may write can get over.
+_OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 # What a run decided, without anything that hangs on when, where or by whom it was answered.
 _DIGESTED = (
@@ -63,6 +66,10 @@ _DIGESTED = (
 )
 
 
+class EmptyLog(RunFolderError):
+    """A log in which nothing stands: what is left of a run whose making was cut off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder whose event log is read.
@@ -70,11 +77,15 @@ class Run:
     Args:
         folder: The run folder.
 
+    Attributes:
+        checked: States of the file (time, size) in which it was found unchanged since the run was finished.
+
     Raises:
         RunFolderError: It holds no event log, a damaged one, or one of another schema.
     """
 
     folder: Path
+    checked: set[tuple[int, int]] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_schema(self.path)
@@ -99,12 +110,16 @@ class Run:
     def frame(self, table: str) -> pd.DataFrame:
         """Read a whole table, or one of the views ``decisions`` and ``answers``, as a data frame.
 
+        What is known of agents (``attributes`` of table ``agents``) follows its columns, one column each,
+        ``attribute_NAME`` where the table has a column NAME itself.
+
         Raises:
             UserError: There is no such table.
         """
         if table not in TABLES and table not in VIEWS:
             raise UserError(f"there is no table {table!r}; known: {', '.join((*VIEWS, *TABLES))}")
-        return self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+        found = self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
+        return _with_attributes(found) if table == "agents" else found
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
         """Answer an SQL query by a data frame; nothing can be changed by it.
@@ -171,8 +186,41 @@ def digest(connection: sqlite3.Connection) -> str:
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Open an event log for reading only."""
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30.0, isolation_level=None)
+    """Open an event log for reading only, once what a killed writer left of a transaction is taken back."""
+    connection = _connect(path, "ro")
+    try:
+        connection.execute(_FIRST_LOOK)
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        connection.close()
+        if not isinstance(error, sqlite3.Error) or primary_code(error) not in _OF_A_READER:
+            raise
+        _recover(path, error)
+        connection = _connect(path, "ro")
+    return connection
+
+
+# The first statement that looks at the file is the first to meet what a killed writer left beside it.
+_FIRST_LOOK = "SELECT COUNT(*) FROM sqlite_master"
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=30.0, isolation_level=None)
+
+
+def _recover(path: Path, error: sqlite3.Error) -> None:
+    """Let SQLite take back the transaction that was cut off, for which it has to write."""
+    try:
+        with closing(_connect(path, "rw")) as connection:
+            connection.execute(_FIRST_LOOK)
+    except sqlite3.Error as still:
+        if primary_code(still) not in _OF_A_READER:
+            raise
+        raise RunFolderError(
+            f"{path} cannot be read yet ({error}): whoever wrote it was killed meanwhile, and what that left "
+            "can only be set right where it may be written; copy the whole run folder to a place of yours, "
+            "and go on with the copy"
+        ) from error
 
 
 @contextmanager
@@ -197,13 +245,45 @@ def is_of_the_file(error: Exception) -> bool:
     """Say whether an error that a query raised is the file's fault, not the query's."""
     if isinstance(error, UnicodeDecodeError):
         return True
+    return primary_code(error) in _OF_THE_FILE
+
+
+def primary_code(error: Exception) -> int:
+    """Give SQLite's code of an error, 0 for an error of another's."""
     # Extended codes keep the primary one in the lowest byte; errors of Python's own have none.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _authorize(action: int, name: str | None, *_: str | None) -> int:
     allowed = action in _READS or (action, name) in _READS_TOO
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+
+def _with_attributes(agents: pd.DataFrame) -> pd.DataFrame:
+    """Write what is known of agents out in columns; as it is, where nothing is known of any."""
+    known = {index: json.loads(text) for index, text in agents["attributes"].dropna().items()}
+    if not known:
+        return agents
+    import pandas as pd
+
+    # A dict keeps the order of first appearance, whatever the hash seed.
+    names = list(dict.fromkeys(name for row in known.values() for name in row))
+    rows = [known.get(index, {}) for index in agents.index]
+    for name in names:
+        agents[free_name(name, agents.columns)] = pd.Series([row.get(name) for row in rows], agents.index)
+    return agents
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Name an agent's attribute beside columns that have their names already.
+
+    Examples:
+        >>> free_name("age", ["profile"]), free_name("profile", ["profile"])
+        ('age', 'attribute_profile')
+    """
+    while not name or name in taken:
+        name = f"attribute_{name}"
+    return name
 
 
 def check_schema(path: Path) -> None:
@@ -215,6 +295,11 @@ def check_schema(path: Path) -> None:
     if not path.is_file():
         raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
     with reading(path) as connection:
+        if connection.execute(_FIRST_LOOK).fetchone() == (0,):
+            raise EmptyLog(
+                f"{path} is empty: whoever made this run was stopped before anything was recorded, or it is "
+                f"no event log of agentnet; delete the folder, or begin the run again by --out {path.parent}"
+            )
         version = _version(connection)
     if version not in [str(number) for number in READABLE]:
         raise RunFolderError(

@@ -28,7 +28,7 @@ ANSWER_KINDS = ("evaluation", "interview")
 
 TABLES: dict[str, str] = {
     "meta": """
-        key TEXT PRIMARY KEY,              -- see docs: versions, settings, prompts, experiment, seed, status
+        key TEXT PRIMARY KEY,              -- versions, settings, experiment, status; once finished, digest
         value TEXT NOT NULL                -- JSON
     """,
     "news": """
@@ -162,7 +162,7 @@ TABLES: dict[str, str] = {
     """,
     "incidents": """
         incident INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,                -- started, resumed, stopped, finished, spent, in flight, cache
+        kind TEXT NOT NULL,                -- started, resumed, stopped, finished, spent, in flight, ...
         detail TEXT NOT NULL,              -- JSON
         at REAL NOT NULL
     """,
@@ -201,6 +201,12 @@ WHERE e.kind IN ('evaluation', 'interview')
 """
 
 VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}
+
+VIEW_ORDER = {
+    "decisions": "ORDER BY realization, kind, step, agent, source, repeat",
+    "answers": "ORDER BY realization, kind, step, model, asker, question",
+}
+"""The order of each view's key; tables come in it by themselves."""
 
 
 def statements() -> list[str]:

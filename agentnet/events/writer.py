@@ -16,6 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from agentnet.errors import AgentnetError, InternalError, StorageError
+from agentnet.events.read import primary_code
 
 Row = Sequence[object]
 
@@ -191,12 +192,12 @@ def _connect(path: Path, patience_s: float, *pragmas: str) -> sqlite3.Connection
 
 def is_busy(error: sqlite3.Error) -> bool:
     """Say whether another program has the file locked."""
-    return _code(error) in _BUSY
+    return primary_code(error) in _BUSY
 
 
 def storage_error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StorageError:
     """Say what to do about a failure of SQLite."""
-    if isinstance(error, UnicodeDecodeError) or _code(error) in _DAMAGED:
+    if isinstance(error, UnicodeDecodeError) or primary_code(error) in _DAMAGED:
         return StorageError(f"{path} is damaged, or no event log ({error}); go on with a copy of it")
     way_out = "free disk space or mend the folder's permissions"
     if is_busy(error):
@@ -225,11 +226,6 @@ def storable(row: Row) -> Row:
         value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value
         for value in row
     ]
-
-
-def _code(error: sqlite3.Error) -> int:
-    # Extended codes keep the primary one in the lowest byte; errors of Python's own have none.
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _explain(path: Path, error: Exception) -> AgentnetError:

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from agentnet.errors import near_miss
 from agentnet.experiment.base import require
 from agentnet.experiment.news import NewsExperiment
 from agentnet.exposures import AskingRule
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import Assignment, ProfileIndices, assign
+
+_FILE_OPTIONS = {"simplify": bool, "encoding": str}
 
 
 class CascadeExperiment(NewsExperiment):
@@ -20,11 +23,12 @@ class CascadeExperiment(NewsExperiment):
 
     Attributes:
         n_agents: Agents of a generated network.
-        network: A generator's name (see `agentnet.network.GENERATORS`), a file (edge list, GraphML), or a
-            `Network` or networkx graph made by the experiment file.
+        network: A generator's name (see `agentnet.network.GENERATORS`), a file (see
+            `agentnet.network.read_network`), or a `Network` or networkx graph made by the experiment file.
         degree: Neighbours of each agent, for generators that take a degree.
-        network_options: Further options of the generator, such as ``{"rewiring": 0.1}``.
-        node_table: A CSV of the user's, one row a node, whose columns can hold profiles.
+        network_options: Further options of the generator, such as ``{"rewiring": 0.1}``, or of the file:
+            ``{"simplify": True}`` drops loops, repeats and direction, ``encoding`` is a text's.
+        node_table: A table of the user's, one row a node, whose columns can hold profiles.
         profiles: How profiles are dealt to agents: ``equal``, ``uniform``, weights by bit string, one bit
             string, or ``column:NAME`` of the node table.
         repeats: Realizations of each news item.
@@ -74,21 +78,51 @@ class CascadeExperiment(NewsExperiment):
         return assign(self.profiles, network.n_agents, seed=seed, node_attributes=network.node_attributes)
 
     def _bare_network(self, seed: int) -> Network:
-        if isinstance(self.network, Network):
-            return self.network
-        if isinstance(self.network, Path) or (isinstance(self.network, str) and "." in self.network):
-            return read_network(Path(self.network))
+        path = self.network_file
+        if path is not None:
+            return self._read(path)
         if isinstance(self.network, str):
             return make_network(self.network, n_agents=self.n_agents, seed=seed, **self._generator_options())
-        return Network.from_networkx(self.network)
+        require(
+            not self.network_options,
+            f"network_options is {dict(self.network_options)}, but the network is made already; leave it out",
+        )
+        return self.network if isinstance(self.network, Network) else Network.from_networkx(self.network)
+
+    @property
+    def takes_degree(self) -> bool:
+        """Whether the network is generated with `degree`."""
+        generator = GENERATORS.get(self.network) if isinstance(self.network, str) else None
+        return generator is not None and "degree" in inspect.signature(generator).parameters
+
+    @property
+    def network_file(self) -> Path | None:
+        """The file that the network is read from, if it is."""
+        is_file = isinstance(self.network, Path) or (isinstance(self.network, str) and "." in self.network)
+        return Path(self.network) if is_file else None
+
+    def _read(self, path: Path) -> Network:
+        for name, value in self.network_options.items():
+            require(
+                name in _FILE_OPTIONS,
+                f"network_options.{name} is no option of a network's file{near_miss(name, _FILE_OPTIONS)}",
+            )
+            require(
+                isinstance(value, _FILE_OPTIONS[name]),
+                f"network_options.{name} is {value!r}; it is a {_FILE_OPTIONS[name].__name__}",
+            )
+        network = read_network(path, **self.network_options)
+        require(
+            self.overrides.get("n_agents", network.n_agents) == network.n_agents,
+            f"n_agents is {self.n_agents}, but {path} has {network.n_agents} agents; leave n_agents out",
+        )
+        return network
 
     def _generator_options(self) -> dict[str, Any]:
-        generator = GENERATORS.get(self.network)
-        takes_degree = generator is not None and "degree" in inspect.signature(generator).parameters
-        if takes_degree:
+        if self.takes_degree:
             return {"degree": self.degree, **self.network_options}
         require(
-            generator is None or self.degree == CascadeExperiment.degree,
+            self.network not in GENERATORS or self.degree == CascadeExperiment.degree,
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
         )
         return dict(self.network_options)

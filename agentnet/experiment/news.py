@@ -7,7 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 
 from agentnet.experiment.base import Experiment, require
-from agentnet.news import NewsItem, choose, load_news, sample_news, with_severity
+from agentnet.news import (
+    NewsFacts,
+    NewsFile,
+    NewsItem,
+    choose,
+    facts_of_news,
+    load_news,
+    sample_news,
+    with_severity,
+)
 from agentnet.profiles import Profile
 from agentnet.prompts import (
     Messages,
@@ -30,7 +39,10 @@ class NewsExperiment(Experiment):
         news_kind: Format of that file (``acled``, ``ucdp``, ``table``), if its head does not tell.
         news_severity: A file of labels (``id``, ``severity``) that take the place of the items' severities,
             such as `agentnet.news.write_severity` makes of clusters; None keeps the items' own.
-        items_per_severity: News items drawn of each severity, >= 1; 0 takes every item of the file.
+        news_date_format: How all dates of that file are written, such as ``%d/%m/%Y``.
+        news_encoding: How its text is written, such as ``cp1252``.
+        items_per_severity: News items drawn of each severity, >= 1 (twice as many of a file that has none, or
+            all of it if they are fewer); 0 takes every item of the file.
         prompts: A folder of templates that replace the package's, or None.
         constrain: Whether backends that can are told to allow only well-formed answers.
         rationale: ``inline`` with the decision, ``afterwards`` by the reason prompt, or ``none``.
@@ -43,11 +55,14 @@ class NewsExperiment(Experiment):
     news_columns: Mapping[str, str] = MappingProxyType({})
     news_kind: str | None = None
     news_severity: Path | None = None
+    news_date_format: str | None = None
+    news_encoding: str | None = None
     items_per_severity: int = 5
     temperature: float | tuple[float, float] = (0.7, 1.3)
     prompts: Path | None = None
     constrain: bool = True
     rationale: Rationale = "inline"
+    _news_facts: NewsFacts | None = None
 
     def check(self) -> None:
         """Refuse a design that cannot be played."""
@@ -62,18 +77,30 @@ class NewsExperiment(Experiment):
         Args:
             seed: Fixes the choice; keyed by the run seed.
         """
-        if self.news == "synthetic":
-            items = sample_news().items
-            if self.news_severity is not None:
-                items = with_severity(items, self.news_severity)
-        else:
-            items = load_news(
-                Path(self.news),
-                columns=self.news_columns,
-                kind=self.news_kind,
-                severity=self.news_severity,
-            ).items
+        file = self.read_news()
+        self._news_facts = None if file is None else facts_of_news(file.items, file.warnings)
+        items = sample_news().items if file is None else file.items
+        if file is None and self.news_severity is not None:
+            items = with_severity(items, self.news_severity)
         return choose(items, self.items_per_severity, seed) if self.items_per_severity else items
+
+    @property
+    def news_facts(self) -> NewsFacts | None:
+        """What the file of news items held, once they were chosen; None without a file."""
+        return self._news_facts
+
+    def read_news(self) -> NewsFile | None:
+        """Read the file of news items; None where the synthetic sample is played."""
+        if self.news == "synthetic":
+            return None
+        return load_news(
+            Path(self.news),
+            columns=self.news_columns,
+            kind=self.news_kind,
+            severity=self.news_severity,
+            date_format=self.news_date_format,
+            encoding=self.news_encoding,
+        )
 
     def load_prompts(self) -> PromptSet:
         """Read the prompt templates."""

@@ -5,6 +5,7 @@ A network is drawn by a generator and a seed, `random_regular(128, 5, seed=7)`, 
 It never changes afterwards.
 """
 
+from agentnet.network.facts import NetworkFacts, facts_of
 from agentnet.network.files import read_network, read_node_table
 from agentnet.network.generators import (
     GENERATORS,
@@ -21,9 +22,11 @@ from agentnet.network.small_world import watts_strogatz
 __all__ = [
     "GENERATORS",
     "Network",
+    "NetworkFacts",
     "barabasi_albert",
     "complete",
     "erdos_renyi",
+    "facts_of",
     "make_network",
     "random_regular",
     "read_network",

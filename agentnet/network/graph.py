@@ -44,6 +44,7 @@ class Network:
         name: The generator's or the file's name.
         labels: The user's name of each agent; None if agents are named 0..n_agents-1.
         node_attributes: From an attribute's name to its value for each agent (None where it has none).
+        notes: What was done to make it of a file, one sentence each; empty for others.
 
     Raises:
         DesignError: The arrays are no such network, or labels or attributes do not fit it.
@@ -61,13 +62,16 @@ class Network:
     name: str = "network"
     labels: tuple[str, ...] | None = None
     node_attributes: Attributes = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         indptr = integers("indptr", self.indptr)
         indices = integers("indices", self.indices)
         check_rows(indptr, indices)
         check_arcs(indptr, indices)
-        _set_fields(self, indptr, indices.astype(np.int32), self.name, self.labels, self.node_attributes)
+        _set_fields(
+            self, indptr, indices.astype(np.int32), self.name, self.labels, self.node_attributes, self.notes
+        )
 
     @property
     def n_agents(self) -> int:
@@ -249,7 +253,7 @@ class Network:
     def __reduce__(self) -> tuple[Any, ...]:
         # Pickling by fields would give back writable arrays, and fail at the read-only mapping.
         attributes = dict(self.node_attributes)
-        return trusted, (self.indptr, self.indices, self.name, self.labels, attributes)
+        return trusted, (self.indptr, self.indices, self.name, self.labels, attributes, self.notes)
 
 
 def trusted(
@@ -258,6 +262,7 @@ def trusted(
     name: str,
     labels: Iterable[str] | None = None,
     node_attributes: Mapping[str, Iterable[Any]] = MappingProxyType({}),
+    notes: Iterable[str] = (),
 ) -> Network:
     """Make a network of arrays that are right by construction, which it takes over and makes read-only.
 
@@ -267,7 +272,7 @@ def trusted(
         DesignError: Labels or attributes do not fit the network.
     """
     network = object.__new__(Network)
-    _set_fields(network, indptr, indices, name, labels, node_attributes)
+    _set_fields(network, indptr, indices, name, labels, node_attributes, notes)
     return network
 
 
@@ -301,6 +306,7 @@ def _set_fields(
     name: str,
     labels: Iterable[str] | None,
     node_attributes: Mapping[str, Iterable[Any]],
+    notes: Iterable[str],
 ) -> None:
     indptr.setflags(write=False)
     indices.setflags(write=False)
@@ -310,6 +316,7 @@ def _set_fields(
         "name": name,
         "labels": None if labels is None else _checked_labels(tuple(labels), len(indptr) - 1),
         "node_attributes": _checked_attributes(node_attributes, len(indptr) - 1),
+        "notes": tuple(notes),
     }
     for key, value in values.items():
         object.__setattr__(network, key, value)

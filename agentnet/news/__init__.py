@@ -7,6 +7,7 @@ A user's own files are loaded by `load_news` (ACLED's export, UCDP's GED, any CS
 from __future__ import annotations
 
 from agentnet.news.choose import choose
+from agentnet.news.facts import NewsFacts, facts_of_news
 from agentnet.news.item import PEACEFUL, SEVERE, NewsFile, NewsItem, check_items
 from agentnet.news.labels import load_severity, with_severity, write_severity
 from agentnet.news.load import load_acled, load_news, load_table, load_ucdp
@@ -18,11 +19,13 @@ __all__ = [
     "PEACEFUL",
     "SEVERE",
     "TAXONOMY",
+    "NewsFacts",
     "NewsFile",
     "NewsItem",
     "NewsReport",
     "check_items",
     "choose",
+    "facts_of_news",
     "load_acled",
     "load_news",
     "load_severity",

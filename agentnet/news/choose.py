@@ -1,4 +1,4 @@
-"""The choice of a design's news items: as many peaceful as severe ones."""
+"""The choice of a design's news items: as many peaceful as severe ones, where that is known of any."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from agentnet.errors import DesignError
 from agentnet.news.item import PEACEFUL, SEVERE, NewsItem, check_items
 from agentnet.streams import Streams
 
+_UNKNOWN = -1
+
 
 def choose(items: Iterable[NewsItem], n_per_severity: int, seed: int) -> tuple[NewsItem, ...]:
     """Draw `n_per_severity` peaceful and as many severe items, without replacement.
+
+    Where no item has a severity, as in a file of texts alone, ``2 * n_per_severity`` are drawn of all, or all
+    are taken if there are fewer: cascades need none to be played.
 
     The draw depends on the ids and the seed, not on the order of `items`; a larger draw begins, in each
     severity, with the items of a smaller one.
 
     Returns:
-        The peaceful items, then the severe ones, ``2 * n_per_severity`` in all.
+        The peaceful items, then the severe ones, ``2 * n_per_severity`` in all (or items of no severity).
 
     Raises:
         DesignError: There are too few items of a severity, or `n_per_severity` is below 1.
@@ -29,11 +34,13 @@ def choose(items: Iterable[NewsItem], n_per_severity: int, seed: int) -> tuple[N
     arms: dict[int | None, list[NewsItem]] = {PEACEFUL: [], SEVERE: [], None: []}
     for item in check_items(items):
         arms[item.severity].append(item)
+    if arms[None] and not arms[PEACEFUL] and not arms[SEVERE]:
+        return tuple(_draw(arms[None], 2 * n_per_severity, seed, _UNKNOWN))
     if min(len(arms[PEACEFUL]), len(arms[SEVERE])) < n_per_severity:
         raise DesignError(
             f"the design wants {n_per_severity} items of each severity, but there are {len(arms[PEACEFUL])} "
             f"peaceful and {len(arms[SEVERE])} severe items ({len(arms[None])} of unknown severity); lower "
-            f"n_per_severity or bring more news"
+            f"items_per_severity, set it to 0 to take every item, or bring more news"
         )
     return (
         *_draw(arms[PEACEFUL], n_per_severity, seed, PEACEFUL),

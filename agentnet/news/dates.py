@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from agentnet.errors import ConfigurationError
+
 MONTHS = (
     "January",
     "February",
@@ -30,12 +32,37 @@ _MONTH_NUMBERS = {
 }
 
 
-def parse_date(text: str) -> dt.date:
-    """Read ``2021-02-24`` (a time of day after it is ignored), ``24 February 2021`` or ``24 Feb 2021``.
+def check_format(date_format: str) -> None:
+    """Refuse a format that does not tell day, month and year.
 
     Raises:
-        ValueError: It is neither, or no day of the calendar.
+        ConfigurationError: It loses one of them, or is no format at all.
     """
+    days = (dt.date(1999, 12, 31), dt.date(2021, 2, 3), dt.date(2020, 4, 29))
+    try:
+        is_whole = all(parse_date(day.strftime(date_format), date_format) == day for day in days)
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigurationError(
+            f"the date format {date_format!r} does not tell day, month and year; write it as in "
+            f"%d/%m/%Y (day first), %m/%d/%Y (month first) or %d.%m.%y"
+        )
+
+
+def parse_date(text: str, date_format: str | None = None) -> dt.date:
+    """Read ``2021-02-24`` (a time of day after it is ignored), ``24 February 2021`` or ``24 Feb 2021``.
+
+    Args:
+        text: The date.
+        date_format: How else dates are written, and then all of them, in the signs of `strptime`, such as
+            ``%d/%m/%Y``. Day and month are never guessed.
+
+    Raises:
+        ValueError: It is not written so, or no day of the calendar.
+    """
+    if date_format is not None:
+        return dt.datetime.strptime(text, date_format).date()  # noqa: DTZ007  a day has no time zone
     if found := _ISO.fullmatch(text):
         return dt.date(int(found[1]), int(found[2]), int(found[3]))
     if found := _WORDS.fullmatch(text):

@@ -18,6 +18,7 @@ from types import MappingProxyType
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.news.acled import ACLED, unknown_labels
+from agentnet.news.dates import check_format
 from agentnet.news.item import NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.recipe import LABELS, Recipe, read_date, read_severity
@@ -72,6 +73,7 @@ class Scan:
     Attributes:
         path: The file.
         recipe: Its format.
+        form: How the file is written, in words.
         items: The usable rows, as items with unique ids.
         problems: What is wrong with the others, in the order of the file.
         duplicate_ids: Ids that stand more than once.
@@ -82,6 +84,7 @@ class Scan:
 
     path: Path
     recipe: Recipe
+    form: str = ""
     items: list[NewsItem] = field(default_factory=list)
     problems: list[InputError] = field(default_factory=list)
     duplicate_ids: list[str] = field(default_factory=list)
@@ -109,6 +112,10 @@ class Scan:
         count = len(self.items) - len({item.text for item in self.items})
         if count:
             yield f"{_rows(count)} of {len(self.items)} repeat the text of an earlier row"
+        long = [item.id for item in self.items if "\n" in item.text]
+        if long:
+            # A stray quotation mark makes such a text, too, where nothing else in the file gives it away.
+            yield f"{_rows(len(long))} of {len(self.items)} with a text of several lines, first {long[0]!r}"
 
 
 def _rows(count: int) -> str:
@@ -121,34 +128,54 @@ def scan(
     columns: Mapping[str, str] | None = None,
     kind: str | None = None,
     severity: Labels | None = None,
+    date_format: str | None = None,
+    encoding: str | None = None,
 ) -> Scan:
     """Read a news file to its end and list all its problems.
 
     Args:
-        path: The file: delimited text or JSON Lines, UTF-8.
+        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
+            spreadsheet (which needs the extra ``xlsx``).
         columns: The column of a field of `NewsItem`, where it is not the format's own.
         kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
         severity: Labels that take the place of the file's severities: a file of them, or severity by id. They
             are laid on a file without problems only, for they must fit all of its items.
+        date_format: How all dates are written, in the signs of `strptime` (``%d/%m/%Y``), if neither as
+            2021-02-24 nor as 24 February 2021.
+        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
-        ConfigurationError: `kind` or a key of `columns` is unknown.
+        ConfigurationError: `kind`, `encoding` or a key of `columns` is unknown; `date_format` tells no date,
+            or there is no column of dates.
     """
     path = Path(path)
-    with open_table(path) as table:
+    with open_table(path, encoding=encoding) as table:
         recipe = _recipe(table, kind)
         chosen = _columns(path, table, recipe, columns or {})
-        found = Scan(path, recipe, remarks=recipe.remarks(table.columns))
+        _check_date_format(date_format, chosen)
+        found = Scan(path, recipe, form=table.form, remarks=recipe.remarks(table.columns))
         try:
-            _read_rows(found, table, chosen)
+            _read_rows(found, table, chosen, date_format)
         except InputError as error:
             found.problems.append(error)
+        found.remarks += table.notes
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
     if severity is not None and not found.problems:
         _label(found, severity)
     return found
+
+
+def _check_date_format(date_format: str | None, columns: Mapping[str, str]) -> None:
+    if date_format is None:
+        return
+    check_format(date_format)
+    if "date" not in columns:
+        raise ConfigurationError(
+            "a date format is given, but no column of dates; name it, too (--column date=COLUMN, "
+            "news.columns.date)"
+        )
 
 
 def _label(found: Scan, labels: Labels) -> None:
@@ -192,11 +219,11 @@ def _columns(path: Path, table: Table, recipe: Recipe, given: Mapping[str, str])
     return chosen
 
 
-def _read_rows(found: Scan, table: Table, columns: Mapping[str, str]) -> None:
+def _read_rows(found: Scan, table: Table, columns: Mapping[str, str], date_format: str | None) -> None:
     first_row: dict[str, int] = {}
     for row in table.rows:
         try:
-            item = _item(found, row, columns)
+            item = _item(found, row, columns, date_format)
         except BadCell as bad:
             found.problems.append(InputError(str(bad), path=found.path, row=row.number, field=bad.field))
             continue
@@ -214,10 +241,10 @@ def _read_rows(found: Scan, table: Table, columns: Mapping[str, str]) -> None:
         )
 
 
-def _item(found: Scan, row: Row, columns: Mapping[str, str]) -> NewsItem:
+def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | None) -> NewsItem:
     if row.fault:
         raise BadCell(None, row.fault)
-    cells = Cells(row, columns)
+    cells = Cells(row, columns, date_format)
     item = found.recipe.make(cells)
     found.unknown.update(found.recipe.unknown(cells))
     return item
@@ -229,6 +256,8 @@ def load_news(
     columns: Mapping[str, str] | None = None,
     kind: str | None = None,
     severity: Labels | None = None,
+    date_format: str | None = None,
+    encoding: str | None = None,
 ) -> NewsFile:
     """Load the news items of a file in any format.
 
@@ -239,10 +268,13 @@ def load_news(
     one, and every label an item.
 
     Args:
-        path: The file: delimited text or JSON Lines, UTF-8.
+        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
+            spreadsheet (which needs the extra ``xlsx``).
         columns: The column of a field of `NewsItem`, where it is not the format's own.
         kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
         severity: Labels that take the place of the file's severities.
+        date_format: How all dates are written, as for `scan`.
+        encoding: How the text is written, as for `scan`.
 
     Returns:
         The items, in the order of the file; its warnings tell how many severities the labels changed.
@@ -250,9 +282,16 @@ def load_news(
     Raises:
         InputError: Anything is wrong with the file: names row and field. `agentnet news validate` lists all
             problems instead of the first. Or with the labels: an item has none, one has no item.
-        ConfigurationError: `kind` or a key of `columns` is unknown.
+        ConfigurationError: See `scan`.
     """
-    found = scan(path, columns=columns, kind=kind, severity=severity)
+    found = scan(
+        path,
+        columns=columns,
+        kind=kind,
+        severity=severity,
+        date_format=date_format,
+        encoding=encoding,
+    )
     if found.problems:
         raise found.problems[0]
     return NewsFile(found.path, found.recipe.kind, tuple(found.items), found.warnings)

@@ -48,19 +48,26 @@ class Recipe:
 
 
 def read_date(cells: Cells, name: str = "date") -> dt.date | None:
-    """Read ``2021-02-24`` (a time of day after it is ignored) or ``24 February 2021``; None if empty.
+    """Read a date as `cells` say, by default ``2021-02-24`` or ``24 February 2021``; None if empty.
 
     Raises:
-        BadCell: It is neither, or no day of the calendar.
+        BadCell: It is not written so, or no day of the calendar.
     """
     text = cells.field(name)
     if not text:
         return None
     try:
-        return parse_date(text)
+        return parse_date(text, cells.date_format)
     except ValueError as error:
+        if cells.date_format is not None:
+            raise BadCell(
+                cells.columns[name], f"{text[:40]!r} is no date as the date format {cells.date_format} has it"
+            ) from error
         raise BadCell(
-            cells.columns[name], f"{text[:40]!r} is no date; write 2021-02-24 or 24 February 2021"
+            cells.columns[name],
+            f"{text[:40]!r} is no date; write 2021-02-24 or 24 February 2021, or say how dates are written: "
+            f"%d/%m/%Y if the day comes first, %m/%d/%Y if the month does (--date-format of news validate, "
+            f"news.date_format)",
         ) from error
 
 

@@ -1,24 +1,31 @@
-"""Delimited text and JSON Lines as rows that know their line numbers.
+"""Tables of any form as rows that know their numbers: delimited text, JSON, spreadsheets.
 
-What the room needs and pandas would not give: the line at which a record starts (also after fields of
-several lines), the byte that is no UTF-8, and every bad row instead of the first.
+Every bad row is known, not the first alone: what cannot be used is a `Row` with a fault.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
+from agentnet.delimited import (
+    DELIMITER_NAMES,
+    MISSING,
+    Delimited,
+    Record,
+    is_blank,
+    is_missing,
+    known_columns,
+    open_bytes,
+    read_delimited,
+    text_lines,
+)
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.news.item import is_unicode
-
-DELIMITERS = ",;\t|"
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class BadCell(Exception):
@@ -38,7 +45,8 @@ class Row(NamedTuple):
     """One record.
 
     Attributes:
-        number: The line at which it starts, from 1, header included.
+        number: The line at which it starts, from 1, header included; in a JSON document the record's place in
+            its list, in a spreadsheet the row of the sheet.
         values: Its cells by column.
         fault: Why it cannot be used, or "".
     """
@@ -49,10 +57,19 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A file being read: its columns (lower case, outer blanks removed) and its rows, to be read once."""
+    """A file being read.
+
+    Attributes:
+        columns: Its columns, lower case, outer blanks removed.
+        rows: Its rows, to be read once.
+        form: How it is written, in words, such as ``"columns parted by commas"``.
+        notes: What its reader should know, one sentence each; complete when all rows are read.
+    """
 
     columns: tuple[str, ...]
     rows: Iterable[Row]
+    form: str
+    notes: list[str]
 
 
 def settle_columns(
@@ -115,115 +132,148 @@ def check_columns(
 
 
 @contextmanager
-def open_table(path: Path, *, columns: tuple[str, ...] | None = None) -> Iterator[Table]:
-    """Open `path` as JSON Lines (by its suffix or a first character ``{``) or else as delimited text.
+def open_table(
+    path: Path, *, columns: tuple[str, ...] | None = None, encoding: str | None = None
+) -> Iterator[Table]:
+    """Open a spreadsheet (by its suffix), JSON (by its suffix or a first character ``{``), or delimited text.
+
+    JSON is JSON Lines, or one document as ACLED's and UCDP's interfaces answer (``{"data": [...]}``,
+    ``{"Result": [...]}``). Files may be gzipped.
 
     Args:
         path: The file.
         columns: The columns of a file that is known to be CSV without a header.
+        encoding: How a text is written; by default UTF-8, or what its byte-order mark says.
 
     Raises:
-        InputError: The file cannot be opened, is empty, is no UTF-8, or has no usable header.
+        InputError: The file cannot be opened, is empty, is no text, or has no usable header.
+        ConfigurationError: `encoding` is unknown.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise InputError("there is no such file", path=path) from error
-    except OSError as error:
-        raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
-    with file:
-        start = next((line for raw in file if (line := raw.removeprefix(_BOM).strip())), b"")
-        file.seek(0)
-        if not start:
+    if path.suffix.lower() in SPREADSHEETS:
+        from agentnet.news.spreadsheet import sheet_rows
+
+        yield _sheet_table(path, sheet_rows(path))
+        return
+    with open_bytes(path) as file:
+        lines = text_lines(path, file, encoding)
+        number, start = next(((n, line) for n, line in enumerate(lines, 1) if not is_blank(line)), (0, ""))
+        if not number:
             raise InputError("the file is empty", path=path)
-        if columns is not None:
-            yield Table(columns, _csv_rows(path, _lines(path, file), 0, ",", columns))
-            return
-        if start.startswith(b"[") and path.suffix.lower() == ".json":
-            raise InputError("holds a JSON array; write one JSON object per line (.jsonl)", path=path)
-        is_json = start.startswith(b"{") or path.suffix.lower() in (".jsonl", ".ndjson")
-        yield _json_table(path, file) if is_json else _csv_table(path, file)
+        yield _table(path, number, start.lstrip(), chain([start], lines), columns)
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[str]:
-    """Decode line by line, because only then the row of a bad byte is known."""
-    for number, raw in enumerate(file, 1):
-        data = raw.removeprefix(_BOM) if number == 1 else raw
-        if b"\0" in data or (number == 1 and data[:2] in (b"\xff\xfe", b"\xfe\xff")):
-            raise InputError(
-                "is not UTF-8 text (UTF-16, or no text at all); save it as CSV UTF-8", path=path, row=number
-            )
-        try:
-            yield data.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"byte {error.start + 1} of this line (0x{data[error.start]:02x}) is not UTF-8; save the "
-                f"file as CSV UTF-8",
-                path=path,
-                row=number,
-            ) from error
+SPREADSHEETS = (".xlsx", ".xlsm")
+_JSON_LINES = (".jsonl", ".ndjson")
 
 
-def _csv_table(path: Path, file: BinaryIO) -> Table:
-    lines = _lines(path, file)
-    number, first = next(pair for pair in enumerate(lines, 1) if pair[1].strip())
-    delimiter, names = _header(path, number, first)
-    columns = tuple(name.strip().lower() for name in names)
+def _table(
+    path: Path, number: int, start: str, lines: Iterator[str], columns: tuple[str, ...] | None
+) -> Table:
+    """Tell what a text is by its first line that is not blank."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    if columns is not None:
+        return _delimited_table(known_columns(path, lines, columns, number - 1))
+    if start.startswith("[") and ".json" in suffixes:
+        raise InputError("holds a JSON array; write one JSON object per line (.jsonl)", path=path)
+    if any(suffix in suffixes for suffix in _JSON_LINES):
+        return _json_table(path, number, lines)
+    if start.startswith("{"):
+        return _document_table(path, number, start, lines)
+    return _delimited_table(read_delimited(path, lines, n_before=number - 1, fold=str.lower))
+
+
+def _delimited_table(table: Delimited) -> Table:
+    def row(record: Record) -> Row:
+        return Row(record.number, dict(zip(table.columns, record.cells, strict=False)), record.fault)
+
+    form = f"columns parted by {DELIMITER_NAMES[table.delimiter]}"
+    return Table(table.columns, map(row, table.rows), form, table.notes)
+
+
+def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> Table:
+    number, header = next(rows, (0, []))
+    while header and header[-1] is None:
+        header.pop()
+    columns = tuple(str("" if name is None else name).strip().lower() for name in header)
     for name in columns:
         if name and columns.count(name) > 1:
             raise InputError("stands twice in the header; rename one", path=path, row=number, field=name)
-    return Table(columns, _csv_rows(path, lines, number, delimiter, columns))
-
-
-def _header(path: Path, number: int, line: str) -> tuple[str, list[str]]:
-    """Take the delimiter that cuts the header into most columns; a comma if there is but one column."""
-    try:
-        cut = [
-            (delimiter, next(csv.reader([line], delimiter=delimiter, strict=True)))
-            for delimiter in DELIMITERS
-        ]
-    except csv.Error as error:
-        raise InputError(f"the header cannot be read ({error})", path=path, row=number) from error
-    return max(cut, key=lambda pair: len(pair[1]))
-
-
-def _csv_rows(
-    path: Path, lines: Iterator[str], n_before: int, delimiter: str, columns: tuple[str, ...]
-) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        number = n_before + reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise InputError(
-                f"cannot be read as delimited text ({error}); look for a quotation mark that is never closed "
-                f"or not doubled, and for old Macintosh line ends",
-                path=path,
-                row=number,
-            ) from error
-        if not any(cell.strip() for cell in cells):
-            continue  # a blank line, or the row of bare delimiters that spreadsheets leave behind
-        fault = "" if len(cells) == len(columns) else _miscount(len(cells), len(columns), delimiter)
-        yield Row(number, dict(zip(columns, cells, strict=False)), fault)
-
-
-def _miscount(n_cells: int, n_columns: int, delimiter: str) -> str:
-    fields = "1 field" if n_cells == 1 else f"{n_cells} fields"
-    return (
-        f"has {fields} where the header has {n_columns}; a field that holds {delimiter!r} or a line break "
-        f"needs quotation marks"
+    found = (
+        Row(number, dict(zip(columns, cells, strict=False)), _beyond(len(columns), cells))
+        for number, cells in rows
     )
+    return Table(columns, found, "a spreadsheet", [])
 
 
-def _json_table(path: Path, file: BinaryIO) -> Table:
-    rows = [
-        _json_row(path, number, line) for number, line in enumerate(_lines(path, file), 1) if line.strip()
-    ]
+def _beyond(n_columns: int, cells: list[object]) -> str:
+    beyond = any(cell is not None for cell in cells[n_columns:])
+    return f"has cells beyond the header's {n_columns} columns; give them a name" if beyond else ""
+
+
+def _document_table(path: Path, number: int, start: str, lines: Iterator[str]) -> Table:
+    """Tell JSON Lines from one document: there the first line is a whole object without a list of records."""
+    try:
+        first = json.loads(start)
+    except (ValueError, RecursionError):
+        first = None
+    if isinstance(first, dict) and _records_key(first) is None:
+        return _json_table(path, number, lines)
+    text = "".join(lines)
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return _json_table(path, number, iter(text.splitlines(keepends=True)))  # which says what is wrong
+    return _api_table(path, document)
+
+
+def _records_key(document: Mapping[str, object]) -> str | None:
+    return next((key for key in ("data", "Result") if isinstance(document.get(key), list)), None)
+
+
+def _api_table(path: Path, document: dict[str, Any]) -> Table:
+    """Read what the interfaces of ACLED (``data``) and UCDP (``Result``) answer."""
+    key = _records_key(document)
+    if key is None:
+        raise InputError(
+            f"is one JSON object without a list under 'data' or 'Result'; it has "
+            f"{', '.join(list(document)[:5]) or 'nothing'}. Write one JSON object per line (.jsonl)",
+            path=path,
+        )
+    if not document[key]:
+        said = document.get("error") or document.get("messages") or ""
+        raise InputError(f"the answer holds no events under {key!r} {str(said)[:200]}".rstrip(), path=path)
+    rows = [_object_row(number, record) for number, record in enumerate(document[key], 1)]
+    notes = list(_notes_of_pages(document, len(rows)))
+    return Table(_keys(rows), rows, f"a JSON document with its records under {key!r}", notes)
+
+
+def _notes_of_pages(document: Mapping[str, object], n_rows: int) -> Iterator[str]:
+    """Say that an answer is one page of several: the rest of the events is not in the file."""
+    totals = [document.get(name) for name in ("TotalCount", "total_count", "count")]
+    total = next((number for number in totals if isinstance(number, int) and number > n_rows), None)
+    if total is not None or document.get("NextPageUrl"):
+        yield (
+            f"the file is one page of an answer: it holds {n_rows} of {total or 'more'} events; fetch the "
+            f"other pages, too"
+        )
+
+
+def _object_row(number: int, record: object) -> Row:
+    if not isinstance(record, dict):
+        return Row(number, {}, "is not a JSON object")
+    values = {key.strip().lower(): value for key, value in record.items()}
+    twice = len(values) < len(record)
+    return Row(number, values, "has a key twice (letter case does not count)" if twice else "")
+
+
+def _keys(rows: Iterable[Row]) -> tuple[str, ...]:
     # Objects may leave keys out: the columns are all keys of all rows.
-    return Table(tuple(dict.fromkeys(key for row in rows for key in row.values)), rows)
+    return tuple(dict.fromkeys(key for row in rows for key in row.values))
+
+
+def _json_table(path: Path, first: int, lines: Iterable[str]) -> Table:
+    rows = [_json_row(path, number, line) for number, line in enumerate(lines, first) if line.strip()]
+    return Table(_keys(rows), rows, "JSON Lines", [])
 
 
 def _json_row(path: Path, number: int, line: str) -> Row:
@@ -248,13 +298,19 @@ class Cells(NamedTuple):
     Attributes:
         row: The row.
         columns: The column of each field that has one.
+        date_format: How dates are written, as `agentnet.news.dates.parse_date` takes it.
+        missing: Texts that stand for a missing value.
     """
 
     row: Row
     columns: Mapping[str, str]
+    date_format: str | None = None
+    missing: Collection[str] = MISSING
 
     def column(self, name: str) -> str:
-        """Give the cell of column `name` as text without outer blanks; "" if there is none.
+        """Give the cell of column `name` as text without outer blanks; "" if it holds nothing.
+
+        Nothing is what cannot be seen, and what is `missing`.
 
         Raises:
             BadCell: The cell (of JSON Lines) holds an object, an array or broken Unicode.
@@ -263,10 +319,11 @@ class Cells(NamedTuple):
         if isinstance(value, str):
             if not value.isascii() and not is_unicode(value):
                 raise BadCell(name, "holds half a surrogate pair; mend the text")
-            return value.strip()
+            return "" if is_missing(value, self.missing) else value.strip()
         if isinstance(value, (dict, list)):
             raise BadCell(name, "holds an object or array where a plain value belongs")
-        return "" if value is None else json.dumps(value)
+        text = "" if value is None else json.dumps(value)
+        return "" if is_missing(text, self.missing) else text
 
     def field(self, name: str) -> str:
         """Give the cell of the column that stands for field `name`; "" if no column does."""
@@ -280,5 +337,8 @@ class Cells(NamedTuple):
         """
         text = self.field(name)
         if not text:
-            raise BadCell(self.columns[name], f"is empty; every row needs its {name}")
+            written = self.row.values.get(self.columns[name])
+            marker = written.strip() if isinstance(written, str) and not is_blank(written) else ""
+            why = f" ({marker!r} stands for a missing value)" if marker else ""
+            raise BadCell(self.columns[name], f"is empty{why}; every row needs its {name}")
         return text

@@ -51,7 +51,7 @@ def _compose(cells: Cells, start: dt.date, place: str) -> str:
 
 
 def _when(cells: Cells, start: dt.date) -> str:
-    end = read_date(Cells(cells.row, {"end": "date_end"}), "end") or start
+    end = read_date(cells._replace(columns={"end": "date_end"}), "end") or start
     if end < start:
         raise BadCell("date_end", f"{end} is before date_start {start}; mend one of them")
     return f"On {in_words(start)}" if end == start else f"Between {in_words(start)} and {in_words(end)}"

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from agentnet.news.item import PEACEFUL, SEVERE, NewsItem
+from agentnet.news.facts import SEVERITY_NAMES, facts_of_news
+from agentnet.news.item import NewsItem
 from agentnet.news.labels import Labels
 from agentnet.news.load import Scan, scan
-
-SEVERITY_NAMES = {PEACEFUL: "peaceful", SEVERE: "severe", None: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,7 @@ class NewsReport:
     Attributes:
         path: The file.
         kind: Its format: ``acled``, ``ucdp`` or ``table``.
+        form: How it is written, such as ``columns parted by commas``.
         n_items: Usable items.
         problems: What is wrong, one sentence for each bad row, in the order of the file.
         by_severity: Items that are ``peaceful``, ``severe``, ``unknown``.
@@ -37,12 +37,15 @@ class NewsReport:
         last_date: The latest date.
         n_undated: Items without a date.
         text_length: ``min``, ``median`` and ``max`` of the texts, in characters; empty without items.
+        shortest: The id of the item whose text is shortest, the first of them; None without items.
+        longest: The id of the item whose text is longest.
         licences: The licence lines that a run using the file has to show.
         warnings: What its reader should know.
     """
 
     path: str
     kind: str
+    form: str
     n_items: int
     problems: tuple[str, ...]
     by_severity: Mapping[str, int]
@@ -56,6 +59,8 @@ class NewsReport:
     last_date: dt.date | None
     n_undated: int
     text_length: Mapping[str, float]
+    shortest: str | None
+    longest: str | None
     licences: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -76,19 +81,29 @@ def validate_news(
     columns: Mapping[str, str] | None = None,
     kind: str | None = None,
     severity: Labels | None = None,
+    date_format: str | None = None,
+    encoding: str | None = None,
 ) -> NewsReport:
     """Check a news file to its end; the arguments are those of `load_news`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
-        ConfigurationError: `kind` or a key of `columns` is unknown.
+        ConfigurationError: See `agentnet.news.load.scan`.
     """
-    found = scan(path, columns=columns, kind=kind, severity=severity)
+    found = scan(
+        path,
+        columns=columns,
+        kind=kind,
+        severity=severity,
+        date_format=date_format,
+        encoding=encoding,
+    )
     items = found.items
     dates = sorted(item.date for item in items if item.date is not None)
     return NewsReport(
         path=str(found.path),
         kind=found.recipe.kind,
+        form=found.form,
         n_items=len(items),
         problems=tuple(str(problem) for problem in found.problems),
         by_severity=_by_severity(items),
@@ -102,6 +117,8 @@ def validate_news(
         last_date=dates[-1] if dates else None,
         n_undated=len(items) - len(dates),
         text_length=_text_length(items),
+        shortest=facts_of_news(items).shortest[0] if items else None,
+        longest=facts_of_news(items).longest[0] if items else None,
         licences=tuple(dict.fromkeys(item.licence for item in items if item.licence)),
         warnings=found.warnings,
     )

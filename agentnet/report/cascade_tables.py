@@ -319,6 +319,7 @@ def parameters_table(fits: Fits) -> Table:
             "firth": "Firth's estimate",
             "firth_error": "Firth's error",
             "method": "interval by",
+            "no_interval_because": "why there is no interval",
         },
         rows=tuple(rows),
         notes=(
@@ -338,6 +339,7 @@ def _parameter_row(law: LawFit, of: Parameter) -> tuple[Cell, ...]:
         *errors,
         *tests,
         of.method,
+        of.why_no_interval,
     )
 
 

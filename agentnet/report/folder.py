@@ -11,9 +11,11 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from agentnet.errors import StorageError, UserError
+from agentnet.events.swap import swap, temporary, tidy
 from agentnet.report.results import FORMAT
 
 RESULTS = "results.json"
@@ -32,6 +34,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         StorageError: The files cannot be written; an earlier report is as it was.
     """
     folder = folder.resolve()
+    with _storage_errors(folder):
+        tidy(folder, partial(_drop, folder=folder))
     others = check_folder(folder)
     for name in files:
         if name in others:
@@ -39,11 +43,12 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
                 f"{folder / name} is not of the earlier report, and would be replaced; move it elsewhere or "
                 "choose another folder by --output"
             )
-    made, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
+    made = temporary(folder)
+    old = made.with_suffix(".old")
     with _storage_errors(folder):
         try:
             _write(made, files)
-            _swap(made, folder, old)
+            swap(made, folder, old)
         finally:
             shutil.rmtree(made, ignore_errors=True)
         if old.exists():
@@ -96,7 +101,6 @@ def _own_files(folder: Path) -> frozenset[str] | None:
 
 
 def _write(made: Path, files: Mapping[str, bytes]) -> None:
-    shutil.rmtree(made, ignore_errors=True)
     for name, content in files.items():
         path = made / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,17 +110,13 @@ def _write(made: Path, files: Mapping[str, bytes]) -> None:
             os.fsync(file.fileno())
 
 
-def _swap(made: Path, folder: Path, old: Path) -> None:
-    """Put `made` in the place of `folder`, which becomes `old`; no program can swap folders everywhere."""
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    try:
-        made.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
+def _drop(old: Path, folder: Path) -> None:
+    """Do away with an earlier report that a killed process left when the new one was in its place."""
+    # Where the list of its own files is gone its removal had begun, and all others were moved before that.
+    own = _own_files(old)
+    others = frozenset() if own is None else frozenset(_files_in(old)) - own
+    if not any((folder / name).exists() for name in others):
+        _carry_over(old, folder, others)
 
 
 def _carry_over(old: Path, folder: Path, others: frozenset[str]) -> None:

@@ -19,7 +19,7 @@ from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
 from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError
-from agentnet.events import Run
+from agentnet.events import Run, check_unchanged
 from agentnet.report.drawings import Drawing, Material, draw, rendered
 from agentnet.report.interviews import InterviewPart
 from agentnet.report.interviews_compute import How, MakeEmbedder, interview_part
@@ -164,6 +164,8 @@ def make_report(
     """
     options, say = options or Options(), progress or (lambda _: None)
     _check(options)
+    for run in runs:
+        check_unchanged(run)
     read = [(run, _facts(run, options, say)) for run in _each_once(runs)]
     ratios = [_ratio_part(run, facts, options, say) for run, facts in read if facts.family == "ratio"]
     cascades = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentnet.analysis.fits_html import number, span
+from agentnet.formulas import guarded
 from agentnet.report.html import Html, Node, tag
 
 Interval = tuple[float, float]
@@ -59,7 +60,9 @@ class Table:
         )
 
     def to_csv(self) -> str:
-        """Write it as CSV, UTF-8 and line feeds; texts are quoted and exactly as they are, numbers in full.
+        """Write it as CSV, UTF-8 and line feeds; texts are quoted, numbers in full.
+
+        Texts that a spreadsheet would execute have an apostrophe in front: see `agentnet.formulas`.
 
         Nothing is empty, unknown is ``nan``, infinite is ``inf`` or ``-inf``.
         """
@@ -109,7 +112,7 @@ def _csv_values(key: str, cell: Cell) -> tuple[str | int | float | None, ...]:
     if _is_pair(key):
         return cell if isinstance(cell, tuple) else (None, None)
     assert not isinstance(cell, tuple), f"{key} holds a pair, and its name does not say so"
-    return (cell,)
+    return (guarded(cell) if isinstance(cell, str) else cell,)
 
 
 def _cell(key: str, cell: Cell, *, first: bool) -> Html:

@@ -309,6 +309,25 @@ def _asking(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
             "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
         }
         yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}"
+    yield from put_otherwise(facts)
+
+
+def put_otherwise(facts: LogFacts) -> Iterator[str]:
+    """Say what the server was not sent as the design has it."""
+    backend = facts.meta["settings"].get("backend", {})
+    omitted = [backend["omit"]] if isinstance(backend.get("omit"), str) else backend.get("omit", ())
+    if omitted:
+        yield (
+            f"Left out of every request, so that the server's own values held: {listed(list(omitted))}"
+            + (" (temperatures of the design were drawn and not sent)" if "temperature" in omitted else "")
+        )
+    if backend.get("system_role", "system") != "system":
+        yield f"System messages were sent under the role {backend['system_role']}"
+    adapted = [
+        change for each in facts.incidents if each.kind == "adapted" for change in each.detail["changes"]
+    ]
+    if adapted:
+        yield f"Requests were adapted to the server: {'; '.join(dict.fromkeys(adapted))}"
 
 
 def temperature(value: object) -> str:
@@ -339,7 +358,8 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
     )
     yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
     yield (
-        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization, the others a "
+        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization and Student's t "
+        "with the degrees of freedom of the realizations that inform each weight, the others a "
         f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were "
         f"compared with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed "
         f"{fits.seed})"

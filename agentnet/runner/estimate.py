@@ -15,6 +15,7 @@ from agentnet.backend import Messages, make_backend
 from agentnet.config import BackendSettings, LogSettings
 from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment, Experiment, Source
+from agentnet.network import GENERATORS
 from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
 
@@ -105,6 +106,7 @@ def _is_large(experiment: Experiment) -> bool:
     return (
         isinstance(experiment, CascadeExperiment)
         and isinstance(experiment.network, str)
+        and experiment.network in GENERATORS
         and experiment.n_agents > _N_AGENTS_AT_MOST
     )
 

@@ -317,9 +317,7 @@ class Stage:
                 stop_on_missing=self.settings.engine.on_missing == "stop",
                 streak=self.streak,
             )
-            checkpoints = Checkpoints(
-                self.folder / _MODELS / f"realization-{number:05d}", rule.checkpoint_every
-            )
+            checkpoints = Checkpoints(checkpoint_folder(self.folder, number), rule.checkpoint_every)
             engine = Interviews(
                 rules, questions, models, sampler, self._places, checkpoints, self.streams, journal
             )
@@ -356,6 +354,11 @@ class Stage:
                 f"{self.folder}: realization {number} was begun with models that were taught otherwise than "
                 "the experiment says now; something that it reads changed: go on with what it began with"
             )
+
+
+def checkpoint_folder(folder: Path, number: int) -> Path:
+    """Name the folder in which the models of a realization are saved while it is played."""
+    return folder / _MODELS / f"realization-{number:05d}"
 
 
 def _model_rows(number: int, rules: InterviewRules) -> list[tuple[int, int, str, str]]:

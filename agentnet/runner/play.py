@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path
+
+import numpy as np
 
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
-from agentnet.events import LOG_NAME, EventLog, Run, close_for_good
-from agentnet.events.export import export_parquet
+from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.export import write_parquet
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
@@ -49,10 +53,14 @@ class Runner:
     Args:
         prepared: The run.
         backend: Who answers, with its stack around it; closed in the end.
+        say: Called with a line when people should know of something while the run is played.
     """
 
-    def __init__(self, prepared: Prepared, backend: Backend) -> None:
+    def __init__(
+        self, prepared: Prepared, backend: Backend, *, say: Callable[[str], None] | None = None
+    ) -> None:
         self.tally = Tally()
+        self._say = say or _say_nothing
         self._prepared = prepared
         self._plugin = backend
         self._settings = prepared.settings
@@ -86,6 +94,7 @@ class Runner:
                     finally:
                         await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                    await log.finish()
         finally:
             await self._backend.aclose()
             if self._prepared.company is not None:
@@ -95,21 +104,33 @@ class Runner:
     def _wrap(self, log: EventLog) -> Stack:
         """Put the stack around the plug-in; what it has to tell goes into the log."""
         settings, loop = self._settings, asyncio.get_running_loop()
+        run = Run(self._prepared.folder)
+        # Who asks again what stayed missing goes on where the asking ended: the same asks would end alike.
+        self._max_asks = settings.engine.max_asks * (1 + run.meta.get("asked_again", 0))
 
         def complain(message: str) -> None:
             # Called from the cache's own thread, too.
             loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
 
+        def adapted(changes: tuple[str, ...]) -> None:
+            log.add_incident("adapted", changes=changes)
+            for change in changes:
+                self._say(f"adapted to the server: {change}")
+
+        if found := getattr(self._plugin, "found", {}):
+            log.add_incident("found in the environment", **found)
+            self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
         stack = build_stack(
             self._plugin,
             settings.stack,
             scope=cache_scope(self._plugin, settings.backend),
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
-            spent=spent_before(Run(self._prepared.folder)),
+            spent=spent_before(run),
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
             halt=self._halt,
+            adapted=adapted,
         )
         after, sitting = settings.engine.brake_after, _n_sittings(Run(self._prepared.folder))
         self._streak = Streak(after=after, complete=stack.backend.complete, stop=self._stop, sitting=sitting)
@@ -153,9 +174,7 @@ class Runner:
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
-        log.set_meta(status="finished", finished_at=time.time())
         log.add_incident("finished")
-        await log.flush()
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
@@ -252,8 +271,7 @@ class Runner:
         )
 
     def _caller(self, backend: Backend) -> CallSampler:
-        settings = self._settings
-        return CallSampler(backend, self._pool, run_seed=settings.seed, max_asks=settings.engine.max_asks)
+        return CallSampler(backend, self._pool, run_seed=self._settings.seed, max_asks=self._max_asks)
 
     def _sampler(self, planned: Planned) -> Sampler:
         """Make the sampler of one realization; what is bought in advance is shared by all of them."""
@@ -293,7 +311,8 @@ class Runner:
         if before is None:
             log.add("networks", [_network_row(network)])
             self._begin(planned, log, network.digest)
-            log.add("agents", [(number, agent, text, None, None) for agent, text in enumerate(bits)])
+            rows = zip(bits, _attribute_rows(network), strict=True)
+            log.add("agents", [(number, agent, text, None, said) for agent, (text, said) in enumerate(rows)])
         else:
             self._check_profiles(number, bits)
         rules = CascadeRules(
@@ -320,6 +339,10 @@ class Runner:
         item = None if news < 0 else news
         row = (number, condition, item, repeat, network, seed, "running", None, None, now, None)
         log.add("realizations", [row])
+
+
+def _say_nothing(_: str) -> None:
+    """Leave a line unsaid."""
 
 
 @contextmanager
@@ -369,14 +392,33 @@ def _network_row(network: Network) -> tuple[object, ...]:
     return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
 
 
+def _attribute_rows(network: Network) -> Iterator[str | None]:
+    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
+    if not network.node_attributes:
+        yield from repeat(None, network.n_agents)
+    names = list(network.node_attributes)
+    for values in zip(*network.node_attributes.values(), strict=True):
+        known = dict(zip(names, map(_attribute, values), strict=True))
+        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
+
+
+def _attribute(value: object) -> str | int | float | None:
+    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else value
+    return str(value)
+
+
 def freeze(folder: Path, *, parquet: bool) -> None:
     """Turn a finished run into one log file, and write its tables as Parquet beside it."""
     close_for_good(folder / LOG_NAME)
     if parquet:
-        export_parquet(Run(folder), folder / "parquet")
+        write_parquet(Run(folder), folder / "parquet")
 
 
 def is_frozen(folder: Path, *, parquet: bool) -> bool:
     """Say whether `freeze` has done its work, or was cut off."""
-    is_one_file = not (folder / f"{LOG_NAME}-wal").exists()
-    return is_one_file and (not parquet or (folder / "parquet").is_dir())
+    return is_closed_for_good(folder / LOG_NAME) and (not parquet or (folder / "parquet").is_dir())

@@ -27,6 +27,7 @@ from agentnet.experiment import (
     check_family,
 )
 from agentnet.interviews import Question
+from agentnet.network import NetworkFacts, facts_of
 from agentnet.news import NewsItem, check_items
 from agentnet.prompts import PromptSet
 from agentnet.runner.interviews import Company, check_company, gather_company
@@ -68,6 +69,7 @@ class Prepared:
         items: The news items, in the order of the design; likewise.
         plan: The realizations to be played.
         company: What a run of interacting models has in common; None for other runs.
+        networks: What a network of each condition is; None for one without network, empty on resuming.
     """
 
     folder: Path
@@ -77,6 +79,23 @@ class Prepared:
     items: tuple[NewsItem, ...]
     plan: tuple[Planned, ...]
     company: Company | None = None
+    networks: tuple[NetworkFacts | None, ...] = ()
+
+    def designs(self) -> list[dict[str, object]]:
+        """List the design of each condition as it is in force: a network that is read decides its size."""
+        networks = self.networks or (None,) * len(self.experiments)
+        return [_in_force(e, facts) for e, facts in zip(self.experiments, networks, strict=True)]
+
+
+def _in_force(experiment: Experiment, facts: NetworkFacts | None) -> dict[str, object]:
+    design = experiment.design()
+    if facts is None or not isinstance(experiment, CascadeExperiment):
+        return design
+    design["n_agents"] = facts.n_agents
+    if not experiment.takes_degree:
+        least, _, most = facts.degree
+        design["degree"] = least if least == most else f"{least} to {most}"
+    return design
 
 
 def make_plan(experiments: Sequence[Experiment], n_items: int) -> tuple[Planned, ...]:
@@ -109,6 +128,8 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
             "news_columns": settings.news.columns,
             "news_kind": settings.news.kind,
             "news_severity": settings.news.severity,
+            "news_date_format": settings.news.date_format,
+            "news_encoding": settings.news.encoding,
         }
     elif settings.news.severity is not None:
         overrides["news_severity"] = settings.news.severity
@@ -169,21 +190,28 @@ def assemble(
         company = gather_company(interviews, settings, environ or {}, questions)
         return Prepared(folder, settings, tuple(experiments), (), (), make_plan(experiments, 0), company)
     with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
-    streams = Streams(settings.seed)
+    streams, networks = Streams(settings.seed), tuple[NetworkFacts | None, ...]()
     if items is None:
         items = tuple(check_items(with_news[0].choose_news(streams.integer("news"))))
-        _try_networks(with_news, streams)
+        networks = _try_networks(with_news, streams)
     if prompts is None:
         prompts = tuple(experiment.load_prompts() for experiment in with_news)
-    return Prepared(folder, settings, with_news, prompts, items, make_plan(with_news, len(items)))
+    plan = make_plan(with_news, len(items))
+    return Prepared(folder, settings, with_news, prompts, items, plan, networks=networks)
 
 
-def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> None:
-    """Make one network of each condition, to see that it can be made."""
-    for experiment in experiments:
-        if isinstance(experiment, CascadeExperiment):
-            network = experiment.make_network(streams.integer("trial network"))
-            experiment.assign_profiles(network, streams.integer("trial profiles"))
+def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> tuple[NetworkFacts | None, ...]:
+    """Make one network of each condition, to see that it can be made, and what it is."""
+    return tuple(
+        _try_network(experiment, streams) if isinstance(experiment, CascadeExperiment) else None
+        for experiment in experiments
+    )
+
+
+def _try_network(experiment: CascadeExperiment, streams: Streams) -> NetworkFacts:
+    network = experiment.make_network(streams.integer("trial network"))
+    experiment.assign_profiles(network, streams.integer("trial profiles"))
+    return facts_of(network)
 
 
 def who_answers(prepared: Prepared, backend: Backend) -> tuple[str, str]:
@@ -220,7 +248,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "class_name": type(first).__name__,
                 "family": first.family,
                 "text": source.text,
-                "design": [plain(experiment.design()) for experiment in prepared.experiments],
+                "design": [plain(design) for design in prepared.designs()],
                 "conditions": [plain(experiment.overrides) for experiment in prepared.experiments],
             },
             "prompts": [prompts.texts for prompts in prepared.prompts],

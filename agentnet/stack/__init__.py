@@ -1,8 +1,9 @@
 """One wrapper per concern around a backend, each of them a backend.
 
-From outside in: brake -> cache -> retry -> budget -> throttle -> adaptive in-flight limit -> plug-in. A cache
-hit costs no permit and no money; every attempt of a retried call takes its permits and is paid from the
-budget, so that a bound on calls or money also bounds the retries.
+From outside in: brake -> cache -> first alone -> retry -> adapting -> budget -> throttle -> adaptive
+in-flight limit -> plug-in (the third and the fifth only where the backend can adapt to a server that refuses
+something). A cache hit costs no permit and no money; every attempt of a retried call takes its permits and is
+paid from the budget, so that a bound on calls or money also bounds the retries.
 """
 
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from agentnet.backend import Backend
+from agentnet.backend import Adapts, Backend
 from agentnet.config import BackendSettings, StackSettings
 from agentnet.errors import ConfigurationError
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
@@ -21,6 +21,7 @@ from agentnet.stack.prices import Price, Prices
 from agentnet.stack.retry import Retry
 from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
+from agentnet.stack.trial import Adapting, FirstAlone
 
 _PLACES: Final = frozenset({"base_url", "endpoints"})
 
@@ -55,6 +56,7 @@ def build_stack(
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
     halt: Halt | None = None,
+    adapted: Callable[[tuple[str, ...]], None] | None = None,
 ) -> Stack:
     """Wrap `backend`. Needs no running event loop; what it builds may be used in one after the other.
 
@@ -68,6 +70,7 @@ def build_stack(
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
         halt: Ends all waits inside, once the run is to stop; one of its own if not given.
+        adapted: Called with sentences when the backend does without something that its server refuses.
 
     Raises:
         ConfigurationError: Money is bounded but the model's price is unknown, or settings contradict each
@@ -87,16 +90,18 @@ def build_stack(
         prompt_tokens=prompt_tokens,
         halt=halt,
     )
+    adapting = Adapting(budget, backend, adapted or _keep_quiet) if isinstance(backend, Adapts) else budget
     retry = Retry(
-        budget,
+        adapting,
         max_attempts=settings.max_attempts,
         max_wait_s=settings.max_wait_s,
         give_up_after_s=settings.give_up_after_s,
         halt=halt,
     )
+    tried = retry if adapting is budget else FirstAlone(retry)
     if not settings.cache or not getattr(backend, "worth_caching", True):
-        return Stack(retry, budget, limit, None, pause)
-    cache = Cache(retry, settings.cache_folder or cache_folder, scope=scope, complain=complain)
+        return Stack(tried, budget, limit, None, pause)
+    cache = Cache(tried, settings.cache_folder or cache_folder, scope=scope, complain=complain)
     return Stack(cache, budget, limit, cache, pause)
 
 
@@ -105,14 +110,20 @@ def cache_scope(backend: Backend, settings: BackendSettings) -> str:
 
     A backend may say so itself, by an attribute ``scope`` (its base URL, say). Of one that does not, every
     option counts that is not operational, and where it asks: a mock with another law or another server under
-    the same model name must not be answered from the first one's replies.
+    the same model name must not be answered from the first one's replies. Options that it found elsewhere (in
+    the environment) stand in its attribute ``found``.
     """
-    stated = getattr(backend, "scope", None)
-    if isinstance(stated, str):
-        return stated
+    scope = getattr(backend, "scope", None)
+    if isinstance(scope, str):
+        return scope
     passed_over = settings.operational_keys - _PLACES
-    options = {key: value for key, value in settings.options.items() if key not in passed_over}
+    stated = {**getattr(backend, "found", {}), **settings.options}
+    options = {key: value for key, value in stated.items() if key not in passed_over}
     return json.dumps(options, sort_keys=True, default=repr)
+
+
+def _keep_quiet(_: tuple[str, ...]) -> None:
+    """Leave an adaptation unsaid."""
 
 
 def _limit(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from agentnet.backend import Reply, Request
+from agentnet.backend import DrawKey, Reply, Request
 from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply
 from agentnet_backends.failures import error_of_answer
 from agentnet_backends.http import Http
+from agentnet_backends.ways import Ways, without_fields
 
 PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
@@ -23,8 +24,14 @@ class ChatClient:
         http: The way to them.
         plan: Decides how questions with certain answers are put.
         sampling: Fields of every body.
-        max_tokens_field: The field that bounds a reply.
+        ways: How requests are put.
         seed_bits: How many bits of seeds the server takes, 0 to 63; 0 sends none.
+
+    Attributes:
+        sampling: Fields of every body.
+        varied: How single requests are put, by their draw keys, whatever holds for the others: what an
+            experiment on the server varies. Empty but for that.
+        has_answered: Whether a request was ever taken.
     """
 
     def __init__(
@@ -33,15 +40,27 @@ class ChatClient:
         plan: Callable[[PlanKey], Awaitable[Plan]],
         *,
         sampling: Fields,
-        max_tokens_field: str,
+        ways: Ways,
         seed_bits: int,
     ) -> None:
         self._http = http
         self._plan = plan
-        self._sampling = sampling
-        self._max_tokens_field = max_tokens_field
+        self.sampling = sampling
+        self.varied: dict[DrawKey, Ways] = {}
+        self.has_answered = False
         self._seed_mask = (1 << seed_bits) - 1
         self._forms: dict[FormKey, Form] = {}
+        self._ways = ways
+
+    @property
+    def ways(self) -> Ways:
+        """How requests are put."""
+        return self._ways
+
+    @ways.setter
+    def ways(self, ways: Ways) -> None:
+        self._ways = ways
+        self._forms = {}
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request` by one call.
@@ -49,16 +68,32 @@ class ChatClient:
         Raises:
             BackendError: There is no answer; see `agentnet_backends.failures`.
         """
-        key = form_key(request)
-        form = self._forms.get(key) or await self._learn(key, request)
-        endpoint, (status, headers, raw) = await self._http.chat(body_of(form, request, self._seed_mask))
-        if 200 <= status < 300:
-            return read_reply(raw, request, form[1], endpoint.peer)
-        raise error_of_answer(endpoint.peer, status, headers, raw)
+        if self.varied and request.draw in self.varied:
+            return await self._send(request, self.varied[request.draw], {})
+        return await self._send(request, self._ways, self._forms)
 
-    async def _learn(self, key: FormKey, request: Request) -> Form:
-        plan = await self._plan((request.answers, request.logprobs))
-        if len(self._forms) >= _FORMS_KEPT:
-            del self._forms[next(iter(self._forms))]
-        form = self._forms[key] = form_of(request, plan, self._sampling, self._max_tokens_field)
+    def sends_seed(self, request: Request, ways: Ways) -> bool:
+        """Say whether a shaped request has a seed."""
+        return self._seed_mask != 0 and ways.sends_seed(request)
+
+    async def _send(self, request: Request, ways: Ways, forms: dict[FormKey, Form]) -> Reply:
+        asked = ways.shaped(request)
+        key = form_key(asked)
+        form = forms.get(key) or await self._learn(key, asked, ways, forms)
+        body = body_of(form, asked, self._seed_mask if ways.sends_seed(asked) else 0)
+        if ways.omit:
+            body = without_fields(body, ways.omit)
+        endpoint, (status, headers, raw) = await self._http.chat(body)
+        if 200 <= status < 300:
+            self.has_answered = True
+            return read_reply(raw, asked, form[1], endpoint.peer)
+        error = error_of_answer(endpoint.peer, status, headers, raw)
+        error.status = status
+        raise error
+
+    async def _learn(self, key: FormKey, asked: Request, ways: Ways, forms: dict[FormKey, Form]) -> Form:
+        plan = ways.planned(await self._plan((asked.answers, asked.logprobs)))
+        if len(forms) >= _FORMS_KEPT:
+            del forms[next(iter(forms))]
+        form = forms[key] = form_of(asked, plan, self.sampling, ways.max_tokens_field)
         return form

@@ -7,6 +7,7 @@ import binascii
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, ClassVar, Final, Literal, Self
 
 import numpy as np
@@ -16,8 +17,8 @@ from pydantic import AfterValidator, Field, JsonValue
 from agentnet.embedder import Limits, Vectors, unit_rows
 from agentnet.errors import BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet_backends.failures import Peer, error_of_answer, error_of_body, unusable_answer
-from agentnet_backends.http import Http
-from agentnet_backends.options import BaseUrls, Connection, KeyEnv
+from agentnet_backends.http import Access, Http
+from agentnet_backends.options import BaseUrls, Connection, KeyEnv, with_environment
 
 _OFFICIAL: Final = "https://api.openai.com/v1"
 _PATH: Final = "/embeddings"
@@ -41,7 +42,7 @@ class EmbeddingOptions(Connection):
 
     Attributes:
         model: The embedding model's name.
-        base_url: OpenAI itself unless given.
+        base_url: Unless given what the environment has as ``OPENAI_BASE_URL``, else OpenAI itself.
         key_env: ``OPENAI_API_KEY`` unless given. OpenAI itself needs a key, other servers may do without.
         dim: Length of the vectors; known for OpenAI's own models, must be given for others.
         send_dimension: Whether the server is told `dim`, to shorten the vectors; not every model allows it.
@@ -65,13 +66,11 @@ class EmbeddingOptions(Connection):
     max_tokens: Annotated[int, Field(ge=1)] = 300_000
     extra: Annotated[dict[str, JsonValue], AfterValidator(_extra), Field(default_factory=dict)]
 
-    def peers(self, plugin: str, key: str | None) -> list[Peer]:
+    def peers(self, plugin: str, access: Access) -> list[Peer]:
         """Name the servers, for messages."""
-        secrets = () if key is None else (key,)
         knobs = "embedder.send_dimension, embedder.encoding and embedder.extra"
         return [
-            Peer(plugin, url, self.key_env, secrets, table=self.table, path=_PATH, knobs=knobs)
-            for url in self.base_url
+            replace(peer, table=self.table, path=_PATH, knobs=knobs) for peer in super().peers(plugin, access)
         ]
 
 
@@ -96,8 +95,8 @@ class OpenAIEmbedder:
         self.dim = options.dim or _known_dim(options.model)
         self.name = f"openai:{options.model}@{options.revision or ','.join(options.base_url)}:{self.dim}"
         self.limits = Limits(options.max_texts, options.max_tokens)
-        key = options.key(environ, is_needed=_OFFICIAL in options.base_url)
-        self._http = Http(options.peers("openai embeddings", key), key, timeout_s=options.timeout_s)
+        access = options.access(environ, needs_key=_OFFICIAL in options.base_url)
+        self._http = Http(options.peers("openai embeddings", access), access, timeout_s=options.timeout_s)
         self._fields: dict[str, object] = {
             "model": options.model,
             "encoding_format": options.encoding,
@@ -116,8 +115,9 @@ class OpenAIEmbedder:
         Raises:
             ConfigurationError: An option is unknown or impossible, or the key is missing.
         """
-        read = EmbeddingOptions.read(options, "the embedder 'openai'")
-        return cls(read, os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        found = with_environment(options, environ, EmbeddingOptions.table)
+        return cls(EmbeddingOptions.read(found, "the embedder 'openai'"), environ)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed `texts` by one call.

@@ -43,7 +43,8 @@ from agentnet_backends.retry_hints import retry_hint
 
 _SHOWN_CHARACTERS = 300
 _SHORTEST_SECRET = 4
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
+KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
+"""What looks like a key, whatever it stands in."""
 
 _REJECTED = frozenset(
     {
@@ -59,7 +60,8 @@ _WAYS_OUT: Mapping[str, str] = {
     "names it, as in HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, or exempt the server by NO_PROXY",
     "insufficient_quota": "the account has no money or quota left: top it up, then resume the run",
     "unknown_model": "set {table}.model to one that the server lists: GET {url}/models",
-    "wrong_url": "{table}.base_url must be what stands before {path}; it often ends in /v1",
+    "wrong_url": "no model of that name ({table}.model), or nothing under that address: "
+    "{table}.base_url must be what stands before {path}; it often ends in /v1",
     "unsupported": "the server does not take this field or value: see {knobs}",
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
@@ -101,6 +103,7 @@ class Peer:
         table: The table of the configuration in which its options stand.
         path: What is asked for below the base URL.
         knobs: What decides the fields that are sent.
+        proxy: Host and port of the proxy on the way to it; empty without one.
     """
 
     name: str
@@ -110,12 +113,14 @@ class Peer:
     table: str = "backend"
     path: str = "/chat/completions"
     knobs: str = (
-        "backend.max_tokens_field, backend.constrain, backend.seed_bits, backend.top_logprobs, backend.extra "
-        "and the temperature"
+        "backend.max_tokens_field, backend.constrain, backend.seed_bits, backend.top_logprobs, "
+        "backend.extra, backend.omit and the temperature"
     )
+    proxy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.url}"
+        through = f" through the proxy {self.proxy}" if self.proxy else ""
+        return f"{self.name} at {self.url}{through}"
 
     def quote(self, text: str) -> str:
         """Shorten the server's words to a line without keys."""
@@ -123,7 +128,7 @@ class Peer:
             if len(secret) < _SHORTEST_SECRET:
                 continue
             text = text.replace(secret, "[key]")
-        line = " ".join(_KEY_LIKE.sub("[key]", text).split())
+        line = " ".join(KEY_LIKE.sub("[key]", text).split())
         return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."
 
     def way_out(self, kind: str) -> str:
@@ -134,6 +139,10 @@ class Peer:
         where = {"url": self.url, "table": self.table, "path": self.path, "knobs": self.knobs}
         where["key_env"] = self.key_env
         return _WAYS_OUT[kind].format(key=key, **where)
+
+    def way_out_of(self, error: BackendError) -> str:
+        """Give the end of the message of `error` that says what to do; empty if nothing does."""
+        return f"; {self.way_out(error.kind)}" if error.kind in _WAYS_OUT else ""
 
 
 class Said(NamedTuple):

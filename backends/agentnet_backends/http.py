@@ -44,12 +44,48 @@ class Answer(NamedTuple):
     raw: bytes
 
 
+class Access(NamedTuple):
+    """What is shown to servers. Holds secrets: never to be printed.
+
+    Attributes:
+        key: The key; None sends none.
+        key_header: The header that it is sent in as it is; None sends it as a bearer token.
+        headers: Further headers of every request.
+        query: What follows the address of every request.
+        hidden: What else must never show.
+    """
+
+    key: str | None = None
+    key_header: str | None = None
+    headers: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+    hidden: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Access(...)"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Whatever must never show."""
+        return self.hidden if self.key is None else (self.key, *self.hidden)
+
+    def all_headers(self) -> dict[str, str]:
+        """Give the headers of every request; those that were asked for have the last word."""
+        ours = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "agentnet"}
+        if self.key is not None and self.key_header is not None:
+            ours[self.key_header] = self.key
+        elif self.key is not None:
+            ours["Authorization"] = f"Bearer {self.key}"
+        given = {name.lower() for name in self.headers}
+        return {name: value for name, value in ours.items() if name.lower() not in given} | dict(self.headers)
+
+
 class Http:
     """Sends requests to the server that has the fewest of them.
 
     Args:
         peers: The servers, at least one.
-        key: Sent as a bearer token; None sends none.
+        access: What is shown to them.
         timeout_s: Deadline of a call from first to last byte, in seconds.
         clock: Gives the time, in seconds.
     """
@@ -57,13 +93,13 @@ class Http:
     def __init__(
         self,
         peers: Sequence[Peer],
-        key: str | None,
+        access: Access,
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = Endpoints(peers)
-        self._headers = _headers(key)
+        self._access = access
         self._timeout_s = timeout_s
         self._clock = clock
         self._session: ClientSession | None = None
@@ -145,7 +181,7 @@ class Http:
         try:
             response = await session.request(
                 "GET" if body is None else "POST",
-                url or self._chat[endpoint],
+                self._chat[endpoint] if url is None else self._address(url),
                 data=body,
                 allow_redirects=False,
                 proxy=self._proxies[endpoint],
@@ -182,28 +218,29 @@ class Http:
             failure.retry_after_s = 0.0
         return failure
 
+    def _address(self, url: str) -> URL:
+        from yarl import URL
+
+        return URL(url).update_query(self._access.query) if self._access.query else URL(url)
+
     def _open(self) -> ClientSession:
         """Make the session: within the event loop, as aiohttp wants it."""
         import aiohttp
-        from yarl import URL
 
         self._failures = (aiohttp.ClientError, OSError)
-        self._chat = {each: URL(f"{each.peer.url}/chat/completions") for each in self._endpoints.all}
+        self._chat = {
+            each: self._address(f"{each.peer.url}/chat/completions") for each in self._endpoints.all
+        }
         self._proxies = {each: proxy_of(each.peer.url) for each in self._endpoints.all}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._headers,
+            headers=self._access.all_headers(),
             timeout=aiohttp.ClientTimeout(
                 total=self._timeout_s, sock_connect=min(self._timeout_s, _LONGEST_CONNECT_S)
             ),
         )
         return self._session
-
-
-def _headers(key: str | None) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "agentnet"}
-    return headers if key is None else headers | {"Authorization": f"Bearer {key}"}
 
 
 def proxy_of(url: str) -> str | None:
@@ -214,4 +251,19 @@ def proxy_of(url: str) -> str | None:
     host = parts.hostname or ""
     if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
         return None
-    return getproxies().get(parts.scheme)
+    proxy = getproxies().get(parts.scheme)
+    if not proxy or "://" in proxy:
+        return proxy or None
+    return f"http://{proxy}"
+
+
+def proxy_name(proxy: str | None) -> str:
+    """Give a proxy's host and port, without the password that may stand before them.
+
+    Examples:
+        >>> proxy_name("http://me:secret@proxy.example:3128/")
+        'proxy.example:3128'
+    """
+    parts = urlsplit(proxy or "")
+    host = parts.hostname or ""
+    return f"{host}:{parts.port}" if parts.port else host

@@ -12,12 +12,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
-from agentnet.backend import Reply, Request
+from agentnet.backend import Ask, Reply, Request
+from agentnet.errors import BackendError
 from agentnet_backends.answers import CONSTRAINTS, Fields
 from agentnet_backends.chat import Plan
 from agentnet_backends.client import ChatClient, PlanKey
 from agentnet_backends.http import Http
-from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions
+from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions, with_environment
+from agentnet_backends.refused import Refused
 
 _OFFICIAL = "https://api.openai.com/v1"
 
@@ -27,7 +29,7 @@ class OpenAIOptions(ServerOptions):
 
     Attributes:
         model: The language model's name; must be given.
-        base_url: OpenAI itself unless given.
+        base_url: Unless given what the environment has as ``OPENAI_BASE_URL``, else OpenAI itself.
         key_env: ``OPENAI_API_KEY`` unless given. OpenAI itself needs a key, other servers may do without.
         max_tokens_field: Unless given ``max_completion_tokens`` for OpenAI itself, else ``max_tokens``.
         constrain: ``response_format`` (OpenAI's), ``structured_outputs`` (vLLM's), ``guided_choice`` (vLLM's
@@ -57,6 +59,9 @@ class OpenAIBackend:
         options: See `OpenAIOptions`.
         environ: Where the key is looked up.
 
+    Attributes:
+        found: Options that the environment decided.
+
     Raises:
         ConfigurationError: The key is missing or cannot be one.
     """
@@ -70,15 +75,16 @@ class OpenAIBackend:
     def __init__(self, options: OpenAIOptions, environ: Mapping[str, str]) -> None:
         self.options = options
         self.model_name = options.model
-        key = options.key(environ, is_needed=options.is_official)
+        self.found: Mapping[str, object] = {}
+        access = options.access(environ, needs_key=options.is_official)
         default_field = "max_completion_tokens" if options.is_official else "max_tokens"
         self._plan = Plan(options.model, CONSTRAINTS[options.constrain], logprob_fields(options.top_logprobs))
-        self._http = Http(options.peers(self.name, key), key, timeout_s=options.timeout_s)
+        self._http = Http(options.peers(self.name, access), access, timeout_s=options.timeout_s)
         self._client = ChatClient(
             self._http,
             self._plan_for,
             sampling=options.sampling(),
-            max_tokens_field=options.max_tokens_field or default_field,
+            ways=options.ways(default_field),
             seed_bits=options.seed_bits,
         )
 
@@ -93,7 +99,11 @@ class OpenAIBackend:
         Raises:
             ConfigurationError: An option is unknown or impossible, or the key is missing.
         """
-        return cls(OpenAIOptions.read(options, cls.name), os.environ if environ is None else environ)
+        environ = os.environ if environ is None else environ
+        found = with_environment(options, environ, "backend")
+        made = cls(OpenAIOptions.read(found, cls.name), environ)
+        made.found = {name: value for name, value in found.items() if name not in options}
+        return made
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request` by one call.
@@ -104,6 +114,10 @@ class OpenAIBackend:
             BackendUnusable: No request can succeed.
         """
         return await self._client.complete(request)
+
+    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
+        """Find out which field of `request` the server refuses; see `agentnet.backend.Adapts`."""
+        return await Refused(self._client, self._http.endpoints[0].peer, request, error, ask).adapt()
 
     async def aclose(self) -> None:
         """Close the connections."""

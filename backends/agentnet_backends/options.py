@@ -6,16 +6,21 @@ Options are stored with the run, so that none of them may be a key: keys come fr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, near_miss
-from agentnet_backends.failures import Peer
+from agentnet_backends.failures import KEY_LIKE, Peer
+from agentnet_backends.http import Access, proxy_name, proxy_of
+from agentnet_backends.references import resolved, variables_in
+from agentnet_backends.ways import Ways
 
+_BASE_URL_ENV = "OPENAI_BASE_URL"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
 
 _OURS = frozenset(
@@ -40,7 +45,10 @@ def _base_url(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.host:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
     if parts.user or parts.password or parts.query_string or parts.fragment:
-        raise ValueError("must hold no user, password, query or fragment: keys come from the environment")
+        raise ValueError(
+            "must hold no user, password, query or fragment: keys come from the environment, and a query "
+            "such as Azure's api-version has an option of its own, query"
+        )
     bare = url.rstrip("/")
     if bare.endswith(("/completions", "/embeddings")):
         raise ValueError("must be what stands before /chat/completions or /embeddings")
@@ -66,6 +74,41 @@ def _extra(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return fields
 
 
+def _left_out(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name == "messages" or not name:
+            raise ValueError(f"may not name {name!r}: there is no request without it")
+    return names
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError(f"must be the name of a header, such as api-key, not {name!r}")
+    return name
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        _header_name(name)
+        if not (value.isascii() and value.isprintable()):
+            raise ValueError(f"has under {name!r} what no header can hold: visible ASCII characters only")
+        if name.lower() in _FIXED_HEADERS:
+            raise ValueError(f"may not hold {name}: it follows from the request")
+    return _without_secrets(headers)
+
+
+def _without_secrets(values: dict[str, str]) -> dict[str, str]:
+    for name, value in values.items():
+        if not variables_in(value) and (_SECRET.search(name) or KEY_LIKE.search(value)):
+            raise ValueError(
+                f"may hold no secret under {name!r}: settings are stored with the run; name an environment "
+                "variable that holds it, as in '${MY_KEY}'"
+            )
+    return values
+
+
+_FIXED_HEADERS = frozenset({"content-type", "content-length", "accept", "host", "transfer-encoding"})
+
 BaseUrls = Annotated[
     tuple[Annotated[str, AfterValidator(_base_url)], ...],
     BeforeValidator(_as_tuple),
@@ -74,6 +117,12 @@ BaseUrls = Annotated[
 ]
 KeyEnv = Annotated[str, AfterValidator(_variable)]
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+Query = Annotated[dict[str, str], AfterValidator(_without_secrets)]
+Names = Annotated[
+    tuple[str, ...], BeforeValidator(_as_tuple), AfterValidator(_left_out), Field(max_length=64)
+]
+SystemRole = Literal["system", "developer", "user"]
 
 
 class PluginOptions(BaseModel):
@@ -102,6 +151,26 @@ class PluginOptions(BaseModel):
         raise ConfigurationError("; ".join(_explain(problem, cls, plugin) for problem in problems))
 
 
+def with_environment(
+    options: Mapping[str, object], environ: Mapping[str, str], table: str
+) -> dict[str, object]:
+    """Let the environment say where the server is, if `options` do not: ``OPENAI_BASE_URL``, as elsewhere.
+
+    Raises:
+        ConfigurationError: It says what is no base URL.
+    """
+    url = environ.get(_BASE_URL_ENV, "").strip()
+    if not url or "base_url" in options:
+        return dict(options)
+    try:
+        _base_url(url)
+    except ValueError as error:
+        problem = f"the environment variable {_BASE_URL_ENV} {error}; {table}.base_url overrules it"
+    else:
+        return {**options, "base_url": url}
+    raise ConfigurationError(problem)
+
+
 class Connection(PluginOptions):
     """What every server of OpenAI's protocols needs to be told.
 
@@ -110,6 +179,12 @@ class Connection(PluginOptions):
         base_url: Where the server is, up to what stands before ``/chat/completions``; several of them share
             the requests.
         key_env: The environment variable that holds the key.
+        key_header: The header that the key is sent in as it is, such as ``api-key`` (Azure); unless given it
+            is sent as a bearer token.
+        headers: Further headers of every request. ``$NAME`` and ``${NAME}`` in a value stand for an
+            environment variable: so no secret stands here.
+        query: What follows the address of every request after a ``?``, such as Azure's ``api-version``;
+            values as in `headers`.
         timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
             log-probabilities can take 20 s.
     """
@@ -117,12 +192,46 @@ class Connection(PluginOptions):
     model: str
     base_url: BaseUrls
     key_env: KeyEnv
+    key_header: Annotated[str, AfterValidator(_header_name)] | None = None
+    headers: Headers = {}
+    query: Query = {}
     timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
 
-    def peers(self, plugin: str, key: str | None) -> list[Peer]:
-        """Name the servers, for messages."""
-        secrets = () if key is None else (key,)
-        return [Peer(plugin, url, self.key_env, secrets) for url in self.base_url]
+    def access(self, environ: Mapping[str, str], *, needs_key: bool) -> Access:
+        """Look up all that has to be shown to the servers.
+
+        Args:
+            environ: The environment.
+            needs_key: Whether there is no doing without a key.
+
+        Raises:
+            ConfigurationError: The key is needed and missing, or cannot be one; or a variable that a header
+                or the query names is not set.
+        """
+        headers = self._resolved("headers", self.headers, environ)
+        shown = {name.lower() for name in headers}
+        key = self.key(environ, is_needed=needs_key and not shown & {"authorization", "api-key", "x-api-key"})
+        query = self._resolved("query", self.query, environ)
+        hidden = [environ[name].strip() for value in self._referring() for name in variables_in(value)]
+        return Access(key, self.key_header, headers, query, tuple(dict.fromkeys(hidden)))
+
+    def _resolved(self, option: str, values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+        where = f"{self.table}.{option}"
+        return {name: resolved(value, environ, f"{where}.{name}") for name, value in values.items()}
+
+    def _referring(self) -> Iterator[str]:
+        yield from self.headers.values()
+        yield from self.query.values()
+
+    def peers(self, plugin: str, access: Access) -> list[Peer]:
+        """Name the servers, for messages.
+
+        Raises:
+            ConfigurationError: The environment names a proxy that is none of HTTP.
+        """
+        return [
+            Peer(plugin, url, self.key_env, access.secrets, proxy=_proxy_to(url)) for url in self.base_url
+        ]
 
     def key(self, environ: Mapping[str, str], *, is_needed: bool) -> str | None:
         """Look the key up.
@@ -163,6 +272,10 @@ class ServerOptions(Connection):
             llama.cpp's server takes top_k 40, top_p 0.95 and min_p 0.05: for the model's own distribution set
             them to 0, 1 and 0.
         extra: Further fields of every body, such as ``reasoning_effort``.
+        omit: Fields that are left out of every body, whatever else is said: ``["temperature"]`` for a model
+            that takes none. The server then decides by itself, and the event log cannot know how.
+        system_role: The role that system messages are sent under. ``user`` puts them ahead of the first
+            message of the user, for models that know no other.
     """
 
     max_tokens_field: MaxTokensField | None = None
@@ -173,6 +286,22 @@ class ServerOptions(Connection):
     top_k: Annotated[int, Field(ge=-1)] | None = None
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     extra: Annotated[dict[str, JsonValue], AfterValidator(_extra)] = {}
+    omit: Names = ()
+    system_role: SystemRole = "system"
+
+    def ways(self, max_tokens_field: str) -> Ways:
+        """Say how requests are put.
+
+        Args:
+            max_tokens_field: The field that bounds a reply, if the options do not say.
+        """
+        return Ways(
+            self.max_tokens_field or max_tokens_field,
+            frozenset(self.omit),
+            system_role=self.system_role,
+            constrained=self.constrain != "none",
+            n_at_most=1 if "n" in self.omit else None,
+        )
 
     def sampling(self) -> dict[str, object]:
         """Give the fields of a body that hold for every request."""
@@ -181,6 +310,18 @@ class ServerOptions(Connection):
 
 
 Options = TypeVar("Options", bound=ServerOptions)
+
+
+def _proxy_to(url: str) -> str:
+    """Give host and port of the proxy on the way to `url`; empty without one."""
+    proxy = proxy_of(url)
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        kind = proxy.partition("://")[0]
+        raise ConfigurationError(
+            f"the environment names a proxy of kind {kind!r} for {url}; only those of HTTP are understood: "
+            "set http_proxy or https_proxy to one, or name the server's host in no_proxy"
+        )
+    return proxy_name(proxy)
 
 
 def _refuse_keys(options: Mapping[str, object], table: str) -> None:

@@ -15,8 +15,8 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field
 
-from agentnet.backend import Reply, Request
-from agentnet.errors import BackendUnusable, RequestRejected
+from agentnet.backend import Ask, Reply, Request
+from agentnet.errors import BackendError, BackendUnusable, RequestRejected
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, completeness, prefixes
 from agentnet_backends.chat import Plan
 from agentnet_backends.client import ChatClient, PlanKey
@@ -24,6 +24,7 @@ from agentnet_backends.failures import unusable_answer
 from agentnet_backends.http import Http
 from agentnet_backends.openai import logprob_fields
 from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions
+from agentnet_backends.refused import Refused
 from agentnet_backends.shared import FoundOnce
 
 _TRIED = ("structured_outputs", "guided_choice", "response_format")
@@ -32,6 +33,7 @@ _TRIED = ("structured_outputs", "guided_choice", "response_format")
 _TRIAL_ANSWERS = ("qzx7", "xkw4")
 _TRIAL_QUESTION = [{"role": "user", "content": "Say hello."}]
 
+_TRIAL_TOKENS = 256
 _COMPLETE = 0.999
 _MOST_TOKEN_IDS = 128
 _LONGEST_LOOK_UP_S = 10.0
@@ -81,9 +83,6 @@ class _Trial(NamedTuple):
         return {
             "model": self.model,
             "messages": _TRIAL_QUESTION,
-            "max_tokens": 256,
-            "temperature": 1.0,
-            "seed": 0,
             **self.constraint.fields(self.answers),
             **self.logprobs,
         }
@@ -109,7 +108,7 @@ class VllmBackend:
 
     def __init__(self, options: VllmOptions, environ: Mapping[str, str]) -> None:
         self.options = options
-        self._key = options.key(environ, is_needed=False)
+        self._access = options.access(environ, needs_key=False)
         self._http = self._connect(options.timeout_s)
         self._model_name = options.model
         self._models = FoundOnce(self._find_model)
@@ -119,7 +118,7 @@ class VllmBackend:
             self._http,
             self._plans.get,
             sampling=options.sampling(),
-            max_tokens_field=options.max_tokens_field or "max_tokens",
+            ways=options.ways("max_tokens"),
             seed_bits=options.seed_bits,
         )
 
@@ -171,6 +170,10 @@ class VllmBackend:
             request = request._replace(n=1)
         return await self._client.complete(request)
 
+    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
+        """Find out which field of `request` the server refuses; see `agentnet.backend.Adapts`."""
+        return await Refused(self._client, self._http.endpoints[0].peer, request, error, ask).adapt()
+
     async def aclose(self) -> None:
         """Close the connections."""
         for searches in (self._plans, self._constraints, self._models):
@@ -178,7 +181,7 @@ class VllmBackend:
         await self._http.aclose()
 
     def _connect(self, timeout_s: float) -> Http:
-        return Http(self.options.peers(self.name, self._key), self._key, timeout_s=timeout_s)
+        return Http(self.options.peers(self.name, self._access), self._access, timeout_s=timeout_s)
 
     async def _look_up_aside(self) -> str:
         """Look the model up in another event loop, by connections of its own."""
@@ -248,10 +251,16 @@ class VllmBackend:
                 ids.append(tokens[0])
         return ids
 
+    def _fields(self, trial: _Trial) -> Fields:
+        """Write the body of a trial, with nothing in it that servers refuse and a trial can do without."""
+        ways = self._client.ways
+        fields = {**self.options.sampling(), ways.max_tokens_field: _TRIAL_TOKENS, **trial.body()}
+        return {name: value for name, value in fields.items() if name not in ways.omit}
+
     async def _try(self, trial: _Trial) -> tuple[str, object]:
         """Give the text and the listed tokens of a trial; nothing if the server refuses the fields."""
         try:
-            found = await self._http.ask("/chat/completions", self.options.sampling() | trial.body())
+            found = await self._http.ask("/chat/completions", self._fields(trial))
         except RequestRejected:
             return "", None
         except BackendUnusable as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.algebra import singular_vectors
 from agentnet.analysis.perspectives.blocks import Array
 from agentnet.analysis.perspectives.scaling import classical_scaling
 from agentnet.errors import DesignError, InputError
@@ -80,7 +81,7 @@ def step_distances(coordinates: ArrayLike, *, turned: bool = False) -> Array:
     for step in range(1, n_steps):
         earlier = places[:step]
         if turned:
-            left, _, right = np.linalg.svd(earlier.transpose(0, 2, 1) @ places[step])
+            left, _, right = singular_vectors(earlier.transpose(0, 2, 1) @ places[step])
             earlier = earlier @ (left @ right)
         norm = np.linalg.norm(earlier - places[step], ord=2, axis=(1, 2))
         distances[step, :step] = distances[:step, step] = norm / np.sqrt(n_models)

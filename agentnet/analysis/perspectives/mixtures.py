@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.algebra import eigenvectors
 from agentnet.analysis.perspectives.blocks import Array, slices
 
 _CONVERGED = 1e-6
@@ -118,7 +119,7 @@ def _log_densities(points: Array, scatter: Array, given: Array, floor: float) ->
     mean = given.transpose(1, 0, 2) @ points / np.maximum(size, 1e-300).T[:, :, None]
     # Within = all - between, as points are centred.
     covariance = scatter - (mean * weight.T[:, :, None]).transpose(0, 2, 1) @ mean
-    variance, axes = np.linalg.eigh(covariance)
+    variance, axes = eigenvectors(covariance)
     variance = np.maximum(variance, floor)
     white = axes / np.sqrt(variance)[:, None, :]
     constant = np.log(variance).sum(axis=1) + n_dims * math.log(2 * math.pi)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from agentnet.analysis.algebra import eigenvectors, orthogonal
 from agentnet.analysis.perspectives.blocks import Array, Load, Mask, bad_blocks, checked_block, flat, slices
 from agentnet.analysis.perspectives.scaling import Placement, with_signs
 from agentnet.errors import DesignError
@@ -197,7 +198,7 @@ def _krylov(source: _Source, n_dims: int, tolerance: float, most_passes: int) ->
     """Find the `n_dims` largest eigenvectors of X'X; return them and the number of passes."""
     n_columns = source.centre.size
     width = min(n_dims + _EXTRA, n_columns)
-    new = np.linalg.qr(Streams(0).generator("krylov").standard_normal((n_columns, width)))[0]
+    new = orthogonal(Streams(0).generator("krylov").standard_normal((n_columns, width)))[0]
     basis = images = np.zeros((n_columns, 0))
     accuracy = np.zeros(0)
     for n_passes in range(1, most_passes + 1):
@@ -218,7 +219,7 @@ def _krylov(source: _Source, n_dims: int, tolerance: float, most_passes: int) ->
 
 def _best(basis: Array, images: Array, width: int) -> _Found:
     """Find the best approximations that a basis holds (Rayleigh-Ritz)."""
-    values, weights = np.linalg.eigh(basis.T @ images)
+    values, weights = eigenvectors(basis.T @ images)
     values, weights = values[::-1][:width], weights[:, ::-1][:, :width]
     return _Found(basis @ weights, images @ weights, values)
 
@@ -231,6 +232,6 @@ def _new_directions(found: _Found, basis: Array) -> Array:
         new = new - basis @ (basis.T @ new)
         norm = np.linalg.norm(new, axis=0)
         new = new[:, norm > least] / norm[norm > least]
-        new, upper = np.linalg.qr(new)
+        new, upper = orthogonal(new)
         new = new[:, np.abs(np.diagonal(upper)) > 1e-8]
     return new

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.algebra import eigenvalues, eigenvectors, largest, singular_vectors
 from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -154,14 +155,14 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_point
     row_means = table.mean(axis=1)
     n_rows = len(table)
     if n_dims is None or n_rows <= _DENSE:
-        values, vectors = np.linalg.eigh(_centred(table, row_means))
+        values, vectors = eigenvectors(_centred(table, row_means))
         spectrum, exact = values, True
     else:
         n_dims = min(n_dims, n_rows - 1)
         values, vectors = _largest(table, n_dims)
         exact = of_points or n_rows <= _ALL_VALUES
         looked_for = exact and not of_points
-        spectrum = np.linalg.eigvalsh(_centred(table, row_means)) if looked_for else values
+        spectrum = eigenvalues(_centred(table, row_means)) if looked_for else values
     kept = _positive(values, n_rows)[:n_dims]
     negative = _negative(spectrum, n_rows) if exact else _lowest(table, float(values.max()))
     # The trace of B is known without its eigenvalues: positive ones less negative ones.
@@ -214,7 +215,7 @@ def _largest(
     table: Array, n_dims: int, shift: float = 0.0, sign: float = 1.0, tolerance: float = 0.0
 ) -> tuple[Array, Array]:
     """Find the largest eigenvalues of ``shift + sign * B`` by Lanczos iterations, without making B."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    from scipy.sparse.linalg import LinearOperator
 
     n_rows = len(table)
 
@@ -225,8 +226,7 @@ def _largest(
 
     operator = LinearOperator((n_rows, n_rows), matvec=apply, dtype=np.float64)
     start = Streams(0).generator("lanczos").standard_normal(n_rows)
-    values, vectors = eigsh(operator, k=n_dims, which="LA", v0=start, tol=tolerance)
-    return values, vectors
+    return largest(operator, n_dims, start, tolerance)
 
 
 def _lowest(table: Array, largest: float) -> float:
@@ -322,7 +322,7 @@ def align(coordinates: ArrayLike, earlier: ArrayLike) -> Alignment:
     n_dims = max(new.shape[1], old.shape[1])
     new, old = _widened(new, n_dims), _widened(old, n_dims)
     common = new[: len(old)]
-    left, _, right = np.linalg.svd((common - common.mean(axis=0)).T @ (old - old.mean(axis=0)))
+    left, _, right = singular_vectors((common - common.mean(axis=0)).T @ (old - old.mean(axis=0)))
     rotation = left @ right
     shift = old.mean(axis=0) - common.mean(axis=0) @ rotation
     turned = new @ rotation + shift

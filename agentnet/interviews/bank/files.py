@@ -148,7 +148,8 @@ def _rows(found: BankScan, table: Table, columns: Mapping[str, str]) -> Iterator
         if row.fault:
             found.problems.append(InputError(row.fault, path=found.path, row=row.number))
             continue
-        yield Cells(row, columns)
+        # "None" may be the answer to a question.
+        yield Cells(row, columns, missing=())
 
 
 def _make_plain(cells: Cells) -> Question:

@@ -1,20 +1,20 @@
 """Probabilities of a yes by a logistic law, with their intervals, for the figures that show them.
 
 An interval is Wald's on the log-odds, by the covariance clustered by realization where there are two or more
-realizations (as for the weights themselves), with Student's t. A cell whose weight is not finite has none;
-what Firth's penalized fit says of it stands beside it, with its plain errors.
+realizations (as for the weights themselves, and with none where these have none), with Student's t. A cell
+whose weight is not finite has none; what Firth's penalized fit says of it stands beside it, with its plain
+errors.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.inference import clustered
+from agentnet.analysis.inference import clustered, student_quantile
 from agentnet.analysis.laws import fit_decisions
 from agentnet.analysis.logistic import LogisticFit
 
@@ -59,15 +59,15 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
     rows = _first_profiles(fits, law)
     estimate = fit.transmission_probability[rows]
     separated = (estimate == 0.0) | (estimate == 1.0)
-    best, n_clusters = fit, _n_clusters(fits)
-    if n_clusters > 1:
-        best = clustered(fit, fits.tables.cells("realization"), "realization")
-    low, high = _interval(best, estimate, fits.level, n_clusters - 1 if n_clusters > 1 else math.inf)
+    best, cells = fit, fits.tables.cells("realization")
+    if (n_clusters := cells.n_clusters) > 1:
+        best = clustered(fit, cells, "realization")
+    low, high = _interval(best, estimate, fits.level)
     firth = firth_low = firth_high = np.full(estimate.shape, np.nan)
     if separated.any():
         penalized = fit_decisions(law.law, fits.tables.cells(), fits.grouping, method="firth")
         firth = np.where(separated, penalized.transmission_probability[rows], np.nan)
-        firth_low, firth_high = _interval(penalized, firth, fits.level, math.inf)
+        firth_low, firth_high = _interval(penalized, firth, fits.level)
     method = f"clustered by realization, {n_clusters} clusters" if n_clusters > 1 else "plain"
     return Chances(estimate, low, high, separated, firth, firth_low, firth_high, method)
 
@@ -79,20 +79,23 @@ def _first_profiles(fits: Fits, law: LawFit) -> NDArray[np.int64]:
     return np.unique(fits.grouping.group, return_index=True)[1].astype(np.int64)
 
 
-def _n_clusters(fits: Fits) -> int:
-    tables = fits.tables
-    return int(np.unique(tables.clusters("realization")[tables.exposures.row]).size)
-
-
-def _interval(fit: LogisticFit, estimate: Array, level: float, freedom: float) -> tuple[Array, Array]:
+def _interval(fit: LogisticFit, estimate: Array, level: float) -> tuple[Array, Array]:
     """Compute Wald intervals of cells whose estimate lies strictly between 0 and 1; else NaN."""
-    from scipy.special import expit, logit, ndtri, stdtrit
+    from scipy.special import expit, logit
 
-    tail = (1 + level) / 2
-    width = float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail)) * _errors(fit)
+    reach = np.array([student_quantile(freedom, level) for freedom in _freedom(fit).ravel()])
+    width = reach.reshape(-1, 2) * _errors(fit)
     inside = np.where((estimate > 0.0) & (estimate < 1.0), estimate, np.nan)
     log_odds = logit(inside)
     return expit(log_odds - width), expit(log_odds + width)
+
+
+def _freedom(fit: LogisticFit) -> Array:
+    """Find the degrees of freedom of the log-odds, shape ``(n_rows, 2)``: of a sum, the lesser."""
+    own = fit.freedom[:-1]
+    severity = len(fit.names) - 1
+    both = np.minimum(own, fit.freedom[-1]) if severity in fit.data.columns else own
+    return np.column_stack([own, both])
 
 
 def _errors(fit: LogisticFit) -> Array:

@@ -172,6 +172,12 @@ def _caption(fits: Fits, law: LawFit, chances: Chances, names: list[str]) -> Ite
         f"of {counted(tables.n_realizations, 'realization')} of {cleaned(tables.run)}"
     )
     yield f"Lines are {percent(fits.level)} intervals ({chances.method})"
+    known = ~np.isnan(chances.estimate[:, list(labels)]) & ~chances.separated[:, list(labels)]
+    if n_without := int((known & np.isnan(chances.low[:, list(labels)])).sum()):
+        yield (
+            f"{counted(n_without, 'cell')} without a line: too few realizations that differ tell of "
+            f"{'it' if n_without == 1 else 'them'}"
+        )
     if chances.separated.any():
         n_separated = counted(int(chances.separated.sum()), "cell")
         yield (

@@ -1,0 +1,72 @@
+"""Put a new folder or file in the place of an older one: whole or not at all, whoever is killed meanwhile.
+
+While ``out`` is made there stands ``.out.PID.partial`` beside it, and for the moment in which they change
+places ``.out.PID.old``. Whoever makes ``out`` next sets right what a killed process left of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+
+def temporary(place: Path) -> Path:
+    """Name what will take the place of `place`; the process keeps two who make the same apart."""
+    return place.with_name(f".{place.name}.{os.getpid()}.partial")
+
+
+def swap(made: Path, folder: Path, old: Path) -> None:
+    """Put `made` in the place of `folder`, which becomes `old`; no program can swap folders everywhere."""
+    _remove(old)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+
+
+def tidy(place: Path, drop: Callable[[Path], None] | None = None) -> None:
+    """Set right what processes that are gone left beside `place`.
+
+    Args:
+        place: What is to be made.
+        drop: Does away with an old folder whose successor is in its place; by default it is removed.
+    """
+    name = re.compile(rf"\.{re.escape(place.name)}\.(\d+)\.(partial|old)")
+    found = [(path, name.fullmatch(path.name)) for path in sorted(place.parent.glob(".*"))]
+    for path, parts in found:
+        if parts is None or _is_others(int(parts[1])):
+            continue
+        if parts[2] == "partial":
+            _remove(path)
+        # Who was killed between two renames left nothing in the place.
+        elif not place.exists():
+            path.rename(place)
+        else:
+            (drop or _remove)(path)
+
+
+def _is_others(process: int) -> bool:
+    """Say whether another process, that is not gone, has that number."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
