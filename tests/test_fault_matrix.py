@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
-from agentnet.backend import Reply
+from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, RunStopped, ServerUnreachable, TransientError
 from agentnet.prompts import Verdict
 from agentnet.sampler import CallSampler, ChoicesSampler, Draws, LogprobSampler, Odds, Pool, Question, Stock
 from agentnet.stack import AdaptiveLimit, Brake, Budget, Halt, Retry
 from agentnet.streams import mix, unit
-from agentnet.testing import run_in_virtual_time
+from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet_backends.failures import Peer, error_of_answer, error_of_body, unusable_answer
 
 PEER = Peer("openai", "http://server.invalid/v1", "OPENAI_API_KEY", ("sk-secret-0123",))
@@ -319,3 +319,27 @@ def test_a_budget_that_does_not_cover_the_control_stops_the_run():
     first = run_in_virtual_time(sit(server, "call", recorded))
     assert isinstance(first.error, RunStopped)
     assert all(given.missing is None for given in recorded.values())
+
+
+def test_an_answer_to_what_was_sent_before_the_outage_is_no_evidence():
+    """Two long requests go out, then the server refuses everything for a while; they are answered all the same."""
+
+    async def long_before(request):
+        now = asyncio.get_running_loop().time
+        if request.seed in {1, 2}:
+            await asyncio.sleep(3.0 + request.seed)
+        elif 1.0 <= now() < 12.0:
+            return OUTAGES["maintenance as 400"]()
+        return "yes"
+
+    async def main():
+        brake = Brake(ScriptedBackend(long_before), after=5)
+        asks = [Request((("user", f"item {seed}"),), seed=seed) for seed in range(4)]
+        early = [asyncio.ensure_future(brake.complete(ask)) for ask in asks[:3]]
+        await asyncio.sleep(2.0)
+        late = await brake.complete(asks[3])
+        await asyncio.gather(*early)
+        await brake.aclose()
+        return late
+
+    assert run_in_virtual_time(main()).texts == ("yes",)
