@@ -322,7 +322,7 @@ def test_a_budget_that_does_not_cover_the_control_stops_the_run():
 
 
 def test_an_answer_to_what_was_sent_before_the_outage_is_no_evidence():
-    """Two long requests go out, then the server refuses everything for a while; they are answered all the same."""
+    """Two long requests go out, then the server refuses everything; they are answered all the same."""
 
     async def long_before(request):
         now = asyncio.get_running_loop().time
