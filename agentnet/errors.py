@@ -105,9 +105,11 @@ class BackendError(WorldError):
         attempts: How many calls were made before giving up (a retrying wrapper sets it); 0 if nobody was
             asked.
         troubles: The kinds of trouble of the attempts before the last.
-        prompt_tokens: Tokens in that these calls took, as far as somebody told; None if nobody did.
-        completion_tokens: Tokens out, likewise.
         status: The status code that a server refused the request with; None where there was none.
+        prompt_tokens: Tokens in that the server counted all the same; None if it said nothing.
+        completion_tokens: Tokens out, likewise.
+        may_be_billed: Whether the server may have done its work though no use can be made of it (a time-out,
+            a broken connection): what it does not count is then counted as the most that it can be.
     """
 
     def __init__(self, message: str, *, kind: str = "failed") -> None:
@@ -118,6 +120,7 @@ class BackendError(WorldError):
         self.troubles: tuple[str, ...] = ()
         self.prompt_tokens: int | None = None
         self.completion_tokens: int | None = None
+        self.may_be_billed = False
 
 
 class TransientError(BackendError):

@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "delimited": {"errors"},
     "network": {"errors", "streams", "delimited"},
     "profiles": {"errors", "streams"},
-    "news": {"errors", "streams", "delimited"},
+    "news": {"errors", "streams", "delimited", "formulas"},
     "prompts": {"errors", "profiles", "news"},
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},

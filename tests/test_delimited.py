@@ -1,8 +1,10 @@
 """The one reader of delimited text, by itself."""
 
+import pandas as pd
 import pytest
 
 from agentnet.delimited import (
+    MISSING,
     is_blank,
     is_missing,
     is_remark,
@@ -31,6 +33,15 @@ def test_what_cannot_be_seen_is_blank(text):
 @pytest.mark.parametrize("text", ["0", ".", "\xa0a", "é", "👩\u200d👧", "\ue000"])
 def test_what_can_be_seen_is_not_blank(text):
     assert not is_blank(text)
+
+
+def test_a_missing_value_is_what_pandas_takes_for_one(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("".join(f"x,{marker}\n" for marker in sorted(MISSING)))
+    assert pd.read_csv(path, header=None, dtype=str)[1].isna().all()
+    path.write_text("x,NaNa\nx,na\nx,none\nx,0\nx,-\n")
+    assert not pd.read_csv(path, header=None, dtype=str)[1].isna().any()
+    assert not any(map(is_missing, ["NaNa", "na", "none", "0", "-"]))
 
 
 def test_a_sign_is_a_remark_only_if_no_name_begins_so():

@@ -6,6 +6,7 @@ import asyncio
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from agentnet.events import EventLog, Run
 from agentnet.events.export import export_csv, export_parquet
+from agentnet.experiment import CascadeExperiment
 from agentnet.formulas import guarded, guarded_column, unguarded
+from agentnet.news import load_news
 from agentnet.report.tables import Table
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text(
@@ -121,3 +124,16 @@ def test_tables_of_reports_hold_no_formula() -> None:
     assert table.to_csv() == (
         '"name","value","interval_low","interval_high"\n"\'=1+1",-1.5,-2.0,1.0\n"\'@x","","",""\n'
     )
+
+
+def test_news_of_an_export_are_read_as_they_were(play: Callable[..., Run], tmp_path: Path) -> None:
+    said = ["=1+1 they shouted", "'=2", "'tis quiet", "-5", "@home"]
+    path = tmp_path / "posts.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["text"], *([text] for text in said)])
+    design: dict[str, Any] = {"n_agents": 8, "degree": 3, "steps": 1, "repeats": 1, "items_per_severity": 0}
+    run = play(CascadeExperiment(**design, news=path))
+    export_csv(run, tmp_path / "csv")
+    again = load_news(tmp_path / "csv" / "news.csv")
+    assert [each.text for each in again.items] == said
+    assert [each.text for each in load_news(path).items] == said, "other files are read as they are"

@@ -36,6 +36,7 @@ SNAP = "# Undirected graph: toy.txt\n# Nodes: 3 Edges: 2\n# FromNodeId\tToNodeId
         ("% sym unweighted\n% 2 3 3\n30 1412\n1412 7\n", "konect.txt"),
         ("%% made by hand\n#\n\n30,1412\n1412,7\n", "net.csv"),
         ("#source target\n30 1412\n1412 7\n", "net.edges"),
+        ("#who,whom\n%1412,7\nsource,target\n30,1412\n1412,7\n", "net.csv"),
         ("#made-by-hand\n30,1412\n1412,7\n", "net.csv"),
     ],
 )

@@ -150,6 +150,11 @@ def test_pajek_without_what_networkx_would_run_together(write):
     assert (network.labels, network.edges().tolist()) == (("ana", "ben", "cara"), [[0, 1], [1, 2]])
 
 
+def test_pajek_without_edges_is_no_directed_network(write):
+    network = read_network(write(PAJEK + "*Edges\n", "net.net"))
+    assert (network.n_agents, network.n_edges) == (3, 0)
+
+
 GEXF = (
     '<gexf xmlns="http://www.gexf.net/1.2draft" version="1.2"><graph defaultedgetype="undirected">'
     '<nodes>{nodes}</nodes><edges><edge id="0" source="0" target="1"/></edges></graph></gexf>'

@@ -19,7 +19,7 @@ import scipy.sparse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentnet.delimited import DELIMITER_NAMES, is_remark
+from agentnet.delimited import DELIMITER_NAMES, is_missing, is_remark
 from agentnet.errors import DesignError, InputError
 from agentnet.interviews.bank import load_bank
 from agentnet.network import Network, read_network, read_node_table
@@ -120,12 +120,13 @@ def refused_or(path, read):
 
 def as_pandas_reads(path, encoding, delimiter):
     frame = pd.read_csv(
-        path, sep=delimiter, dtype=str, encoding=encoding, skipinitialspace=True, skip_blank_lines=True
+        path, sep=delimiter, dtype=str, encoding=encoding, skipinitialspace=True, keep_default_na=False
     )
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(drop=True)  # row names
     frame.columns = [str(column).strip().lower() for column in frame.columns]
-    frame = frame.fillna("").map(str.strip)
+    # Fields that a row lacks are NaN; what stands for a missing value may have blanks around it here.
+    frame = frame.fillna("").map(lambda cell: "" if is_missing(cell) else cell.strip())
     return frame[frame.astype(bool).any(axis=1)]
 
 

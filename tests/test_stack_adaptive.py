@@ -61,9 +61,10 @@ async def ask_all(limit, count, first=0):
     spread=st.integers(0, 8),
     cancelled=st.sets(st.integers(0, 59)),
     cancel_at=st.integers(0, 9),
+    probe_after_s=st.sampled_from([None, 0.5, 1.0]),
 )
 def test_never_more_than_the_limit_inside_and_everybody_is_answered_in_order(
-    latencies, fates, start, lowest, spread, cancelled, cancel_at
+    latencies, fates, start, lowest, spread, cancelled, cancel_at, probe_after_s
 ):
     highest = lowest + spread
 
@@ -82,8 +83,9 @@ def test_never_more_than_the_limit_inside_and_everybody_is_answered_in_order(
     changes = []
 
     async def play():
+        pause = Pause(probe_after_s=probe_after_s)
         limit = AdaptiveLimit(
-            server.backend, start=start, lowest=lowest, highest=highest, tell=changes.append
+            server.backend, start=start, lowest=lowest, highest=highest, pause=pause, tell=changes.append
         )
         tasks = [asyncio.create_task(limit.complete(numbered(i))) for i in range(len(latencies))]
         await asyncio.sleep(cancel_at)
@@ -295,6 +297,107 @@ def test_a_hint_with_another_kind_of_trouble_concerns_that_request_alone():
     limit = AdaptiveLimit(server.backend, start=1, highest=1)
     run_in_virtual_time(ask_all(limit, 3))
     assert [at for at, _ in server.begun] == [0.0, 1.0, 2.0]
+
+
+def probed(server, in_flight=4, **options):
+    return AdaptiveLimit(
+        server.backend, start=in_flight, highest=in_flight, pause=Pause(probe_after_s=2.0), **options
+    )
+
+
+def test_probes_wait_twice_as_long_each_time_until_one_is_answered_and_ends_the_pause():
+    """0 fails at 1 s, the probes 4 to 6 at 4, 9 and 18 s; 7 is answered at 35 s, long before 801 s."""
+    server = Server(fate=lambda i: hinting(800.0)(0) if i in {0, 4, 5, 6} else "Yes")
+    changes = []
+    run_in_virtual_time(ask_all(probed(server, tell=changes.append), 12))
+    assert server.begun[4:8] == [(3.0, 4), (8.0, 5), (17.0, 6), (34.0, 7)]
+    assert {at for at, _ in server.begun[8:]} == {35.0, 36.0}
+    assert changes == [(2, "rate_limit"), (0, "paused"), (2, "resumed"), (3, "grown")]
+
+
+def test_a_probe_that_fails_does_not_lower_the_limit_further():
+    server = Server(fate=hinting(30.0, first=8))
+    changes = []
+    limit = probed(server, in_flight=4, tell=changes.append)
+    run_in_virtual_time(ask_all(limit, 12))
+    assert [change.limit for change in changes if change.reason == "rate_limit"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("end", "is_over"),
+    [
+        (RequestRejected("filtered"), True),
+        (TransientError("oh", kind="reset"), False),
+        (TransientError("slow", kind="timeout"), False),
+        (RuntimeError("a bug"), False),
+    ],
+)
+def test_a_probe_that_the_server_answered_ends_the_pause_whatever_the_answer(end, is_over):
+    server = Server(fate=lambda i: hinting(100.0)(0) if i == 0 else end if i == 1 else "Yes")
+    run_in_virtual_time(ask_all(probed(server, in_flight=1), 3))
+    assert server.begun[1] == (3.0, 1)
+    assert server.begun[2][0] == (4.0 if is_over else 8.0)
+
+
+def test_whoever_comes_when_a_probe_is_due_is_the_probe():
+    server = Server(fate=hinting(100.0))
+
+    async def play():
+        limit = probed(server)
+        await ask_all(limit, 1)
+        await asyncio.sleep(9.0)
+        await ask_all(limit, 3, first=10)
+
+    run_in_virtual_time(play())
+    assert server.begun[1:] == [(10.0, 10), (11.0, 11), (11.0, 12)]
+
+
+@pytest.mark.parametrize(("given_up_at", "next_at"), [(5.0, 9.0), (3.0 + 1e-10, 7.0)])
+def test_a_probe_that_is_given_up_is_followed_by_another(given_up_at, next_at):
+    """The second one is given up after it was let in, and before it knows."""
+    server = Server(latency_s=lambda i: 50.0 if i == 1 else 1.0, fate=hinting(100.0))
+
+    async def play():
+        limit = probed(server, in_flight=1)
+        tasks = [asyncio.create_task(limit.complete(numbered(i))) for i in range(3)]
+        asyncio.get_running_loop().call_at(given_up_at, tasks[1].cancel)
+        await asyncio.wait(tasks)
+        assert limit.in_flight == 0
+
+    run_in_virtual_time(play())
+    assert server.begun[-1] == (pytest.approx(next_at), 2)
+
+
+def test_what_was_sent_before_a_probe_was_answered_begins_no_new_pause():
+    """1 hears at 10 s what 0 heard at 1 s; the probe has been answered since."""
+    server = Server(latency_s=lambda i: 10.0 if i == 1 else 1.0, fate=hinting(100.0, first=2))
+    changes = []
+    run_in_virtual_time(ask_all(probed(server, in_flight=6, tell=changes.append), 40))
+    assert sum(change.reason == "paused" for change in changes) == 1
+
+
+def test_hints_that_the_pause_covers_are_waited_for_by_nobody_else():
+    def hint_left(hint_s, pause):
+        limit = AdaptiveLimit(Server(fate=hinting(hint_s)).backend, start=1, highest=1, pause=pause)
+        [error] = run_in_virtual_time(ask_all(limit, 1))
+        return error.retry_after_s
+
+    assert hint_left(20.0, Pause(probe_after_s=2.0)) is None
+    assert hint_left(20.0, Pause()) == 20.0
+    assert hint_left(1e4, Pause(probe_after_s=2.0)) == 1e4
+
+
+def test_a_hint_beyond_the_longest_pause_is_not_probed():
+    server = Server(fate=hinting(1e4))
+    run_in_virtual_time(ask_all(probed(server), 6))
+    assert server.begun[4][0] >= 901.0
+
+
+def test_after_pauses_that_a_first_probe_ended_the_next_one_is_shorter():
+    server = Server(latency_s=lambda i: 0.0, fate=lambda i: hinting(60.0)(0) if i % 2 == 0 else "Yes")
+    run_in_virtual_time(ask_all(probed(server, in_flight=1), 12))
+    times = [at for at, _ in server.begun if _ % 2 == 1]
+    assert times == [2.0, 3.0, 3.5, 3.75, 4.0, 4.25]
 
 
 def test_pauses_differ_in_length():

@@ -1,13 +1,21 @@
 """The budget: a hard bound on calls, tokens and money that waits for those in flight, then stops the run."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import ConfigurationError, RequestRejected, RunStopped, TransientError
+from agentnet.errors import (
+    ConfigurationError,
+    RequestRejected,
+    RunStopped,
+    ServerUnreachable,
+    StorageError,
+    TransientError,
+)
 from agentnet.stack import Budget, Price, PromptTokens, Retry, Spent
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
@@ -165,12 +173,14 @@ def test_when_the_first_in_line_gives_up_the_next_one_moves_up_at_once():
             ASK._replace(seed=1, max_tokens=800),
             ASK._replace(seed=2),
         ]
+        # One by one until a first reply shows what calls take.
+        await budget.complete(ASK._replace(seed=9))
         tasks = [asyncio.create_task(budget.complete(request)) for request in wanted]
         await asyncio.sleep(1.0)
-        assert [request.seed for request in backend.requests] == [0]
+        assert [request.seed for request in backend.requests] == [9, 0]
         tasks[1].cancel()
         await asyncio.sleep(1.0)
-        assert [request.seed for request in backend.requests] == [0, 2]
+        assert [request.seed for request in backend.requests] == [9, 0, 2]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     run_in_virtual_time(play())
@@ -329,3 +339,183 @@ def test_however_many_wait_each_is_looked_at_a_few_times_only():
 
     assert len(run_in_virtual_time(ask())) == 1000
     assert looks <= 6 * 1000
+
+
+def told(error, prompt=None, completion=None, *, may_be_billed=False):
+    error.prompt_tokens, error.completion_tokens, error.may_be_billed = prompt, completion, may_be_billed
+    return error
+
+
+WORST = PromptTokens().most(ASK)
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max_tokens": 10**6}])
+@pytest.mark.parametrize(
+    ("error", "spent"),
+    [
+        # What the server told of it, whatever came of it.
+        (told(TransientError("no choice", kind="no_choices"), 300, 200), (1, 300, 200)),
+        (told(RequestRejected("filtered", kind="content_filter"), 300, 0), (1, 300, 0)),
+        (told(TransientError("no choice"), 300, 200, may_be_billed=True), (1, 300, 200)),
+        # What it may have done unseen, at its worst.
+        (told(TransientError("late", kind="timeout"), may_be_billed=True), (1, WORST, 10)),
+        (told(TransientError("no end", kind="truncated"), 300, None, may_be_billed=True), (1, 300, 10)),
+        # A plain no.
+        (TransientError("slow down", kind="rate_limit"), (1, 0, 0)),
+        # Nobody was asked.
+        (ServerUnreachable("refused", kind="refused"), (0, 0, 0)),
+        (RunStopped("it never fits"), (0, 0, 0)),
+        # What nobody foresaw.
+        (RuntimeError("oh"), (1, WORST, 10)),
+    ],
+)
+def test_a_failed_call_takes_what_the_server_tells_or_may_have_done(error, spent, bounds):
+    def fail(_):
+        raise error
+
+    [outcome], budget = asked_for(ASK, backend=ScriptedBackend(fail), **bounds)
+    assert outcome is error
+    assert budget.spent[:3] == spent
+
+
+def test_a_call_that_is_cut_off_takes_its_worst_case():
+    async def main():
+        budget = Budget(ScriptedBackend(lambda _: asyncio.sleep(100.0)), price=PRICE, max_dollars=1.0)
+        task = asyncio.create_task(budget.complete(ASK))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait([task])
+        return budget.spent
+
+    assert run_in_virtual_time(main()) == Spent(1, WORST, 10, PRICE.cost(WORST, 10), 1)
+
+
+@pytest.mark.parametrize("bounds", [{"max_dollars": 1.0}, {"max_tokens": 100_000}])
+def test_calls_go_one_by_one_until_a_first_reply_shows_what_they_take(bounds):
+    begun = []
+
+    async def answer(request):
+        begun.append((asyncio.get_running_loop().time(), request.seed))
+        await asyncio.sleep(1.0)
+        if request.seed < 2:
+            raise TransientError("oh", kind="server_error")
+        return metered()
+
+    asked_for(*(ASK._replace(seed=i) for i in range(6)), backend=ScriptedBackend(answer), **bounds)
+    assert begun == [(0.0, 0), (1.0, 1), (2.0, 2), (3.0, 3), (3.0, 4), (3.0, 5)]
+
+
+def test_a_bound_on_calls_alone_keeps_nobody_waiting():
+    async def answer(_):
+        await asyncio.sleep(1.0)
+        assert asyncio.get_running_loop().time() == 1.0
+        return metered()
+
+    outcomes, _ = asked_for(*[ASK] * 20, backend=ScriptedBackend(answer), max_calls=20)
+    assert count(outcomes, Reply) == 20
+
+
+@given(
+    thought=st.integers(0, 2000),
+    added=st.integers(0, 2000),
+    n=st.integers(1, 4),
+    share=st.floats(0.1, 1.0),
+    prompts=st.lists(st.integers(0, 200), min_size=2, max_size=30),
+)
+@example(1000, 0, 1, 0.5, [3] * 20)
+@example(0, 1000, 1, 0.5, list(range(20)))
+def test_money_holds_with_a_server_that_goes_beyond_what_it_is_allowed(thought, added, n, share, prompts):
+    """It thinks as long as it likes, and puts a text of its own before every prompt."""
+    billed = []
+
+    def used(request):
+        return len(request.messages[0][1]) + added, request.n * (request.max_tokens + thought)
+
+    async def answer(request):
+        billed.append(PRICE.cost(*used(request)))
+        await asyncio.sleep(1.0)
+        return Reply(("Yes",), *used(request))
+
+    requests = [ASK._replace(messages=(("user", "x" * length),), n=n, seed=length) for length in prompts]
+    dollars = share * sum(PRICE.cost(*used(request)) for request in requests)
+    _, budget = asked_for(*requests, backend=ScriptedBackend(answer), max_dollars=dollars)
+    # The first call alone cannot be foreseen.
+    assert sum(billed) <= max([dollars, *billed[:1]]) + 1e-12
+    assert budget.spent.dollars == pytest.approx(sum(billed))
+
+
+def pledging(*, delay_s=0.01, **bounds):
+    """Ask for much at once; return the pledges, and what was sent when each was the last."""
+    pledges, sent = [], []
+
+    async def pledge(most):
+        await asyncio.sleep(delay_s)
+        pledges.append(most)
+
+    async def answer(request):
+        sent.append(len(pledges))
+        assert len(sent) <= pledges[-1].calls
+        assert len(sent) * 10 <= pledges[-1].completion_tokens
+        await asyncio.sleep(1.0 + request.seed % 3)
+        if request.seed % 5 == 0:
+            raise told(TransientError("late", kind="timeout"), may_be_billed=True)
+        return metered(50)
+
+    requests = [ASK._replace(seed=i) for i in range(600)]
+    outcomes, budget = asked_for(*requests, backend=ScriptedBackend(answer), pledge=pledge, **bounds)
+    return pledges, sent, outcomes, budget
+
+
+@pytest.mark.parametrize("bounds", [{"max_calls": 400}, {"max_tokens": 20_000}, {"max_dollars": 0.004}])
+def test_what_may_be_spent_is_pledged_before_it_is_sent_in_few_pledges_and_within_the_bound(bounds):
+    pledges, sent, outcomes, budget = pledging(**bounds)
+    assert count(outcomes, RunStopped) > 0
+    assert len(sent) == budget.spent.calls
+    assert len(pledges) < 100
+    assert all(a.calls < b.calls for a, b in pairwise(pledges))
+    last = pledges[-1]
+    assert all(spent <= most for spent, most in zip(budget.spent[:3], last[:3], strict=True))
+    assert last.calls <= bounds.get("max_calls", last.calls)
+    assert last.prompt_tokens + last.completion_tokens <= bounds.get("max_tokens", 10**9)
+    assert PRICE.cost(*last[1:3]) <= bounds.get("max_dollars", 1.0)
+
+
+def test_without_a_bound_nothing_is_pledged():
+    async def pledge(_):
+        raise AssertionError
+
+    outcomes, _ = asked_for(*[ASK] * 3, backend=ScriptedBackend(lambda _: metered()), pledge=pledge)
+    assert count(outcomes, Reply) == 3
+
+
+def test_what_cannot_be_pledged_is_not_sent():
+    backend = ScriptedBackend(lambda _: metered())
+
+    async def pledge(_):
+        await asyncio.sleep(0.1)
+        raise StorageError("the disk is full")
+
+    outcomes, budget = asked_for(*[ASK] * 5, backend=backend, max_calls=100, pledge=pledge)
+    assert count(outcomes, StorageError) == 5
+    assert backend.requests == []
+    assert budget._reserved == (0, 0, 0)
+
+
+def test_who_gives_up_during_a_pledge_does_not_break_it_off_for_others():
+    backend = ScriptedBackend(lambda _: metered())
+
+    async def pledge(_):
+        await asyncio.sleep(1.0)
+
+    async def main():
+        budget = Budget(backend, price=PRICE, max_calls=100, pledge=pledge)
+        tasks = [asyncio.create_task(budget.complete(ASK)) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        tasks[0].cancel()
+        await asyncio.wait(tasks)
+        assert asyncio.get_running_loop().time() == 1.0
+        return tasks
+
+    tasks = run_in_virtual_time(main())
+    assert tasks[0].cancelled()
+    assert len(backend.requests) == 2

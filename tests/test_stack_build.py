@@ -106,15 +106,18 @@ def test_each_retry_takes_a_permit_and_is_paid():
     assert (stopped.attempts, stopped.troubles) == (3, ("transient",) * 3)
 
 
-@pytest.mark.parametrize("rates", [{}, {"requests_per_minute": 6000}, {"tokens_per_minute": 1e6}])
-def test_a_429_holds_everybody_with_a_throttle_and_without(rates):
+RATES = pytest.mark.parametrize("rates", [{}, {"requests_per_minute": 6000}, {"tokens_per_minute": 1e6}])
+
+
+@RATES
+def test_a_429_holds_everybody_with_a_throttle_and_without_but_for_a_few_probes(rates):
     times, changes = [], []
 
     async def answer(request):
         times.append(now())
         await asyncio.sleep(1.0)
-        if len(times) <= 8:
-            return TransientError("busy", kind="rate_limit", retry_after_s=30.0)
+        if now() <= 31.0:
+            return TransientError("busy", kind="rate_limit", retry_after_s=31.0 - times[0])
         return "Yes"
 
     async def main():
@@ -124,8 +127,65 @@ def test_a_429_holds_everybody_with_a_throttle_and_without(rates):
     replies = run_in_virtual_time(main())
     assert all(isinstance(reply, Reply) for reply in replies)
     assert times[7] < 1.0
-    assert 31.0 <= min(times[8:]) <= 1.0 + 1.25 * 30.0 + 0.2
+    probes = [at for at in times[8:] if at < 30.0]
+    assert probes == pytest.approx([3.0, 8.0, 17.0], abs=0.3)
+    assert all(at > 31.0 for at in times[11:])
     assert changes[:3] == [LimitChange(4, "rate_limit"), LimitChange(0, "paused"), LimitChange(4, "resumed")]
+
+
+@RATES
+@pytest.mark.parametrize(("at_once", "in_flight"), [(1, 8), (2, 64), (5, 24)])
+def test_a_limit_of_requests_at_once_lowers_the_number_in_flight_whatever_it_hints_at(
+    at_once, in_flight, rates
+):
+    """A place is free in half a second; the server says a minute."""
+    inside, n_refused, changes = 0, 0, []
+
+    async def answer(_):
+        nonlocal inside, n_refused
+        if inside >= at_once:
+            n_refused += 1
+            raise TransientError("too many at once", kind="rate_limit", retry_after_s=60.0)
+        inside += 1
+        await asyncio.sleep(0.5)
+        inside -= 1
+        return "Yes"
+
+    async def main():
+        stack = stacked(ScriptedBackend(answer), in_flight=in_flight, tell=changes.append, **rates)
+        replies = await ask_all(stack.backend, 100)
+        return replies, now(), stack.limit.limit
+
+    replies, took_s, limit = run_in_virtual_time(main())
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert took_s <= 2.0 * 0.5 * 100 / at_once + 30.0
+    assert limit <= at_once + 1
+    assert n_refused <= 2 * in_flight + 60
+
+
+@pytest.mark.parametrize("in_flight", [4, 32])
+def test_a_limit_of_requests_a_minute_sees_few_probes(in_flight):
+    """Sixty a minute, and the hint is the rest of the minute: 240 requests take three minutes and a bit."""
+    n_let_in, n_refused = 0, 0
+
+    async def answer(_):
+        nonlocal n_let_in, n_refused
+        if n_let_in >= 60 * (1 + now() // 60.0):
+            n_refused += 1
+            raise TransientError("slow down", kind="rate_limit", retry_after_s=60.0 - now() % 60.0)
+        n_let_in += 1
+        await asyncio.sleep(0.5)
+        return "Yes"
+
+    async def main():
+        stack = stacked(ScriptedBackend(answer), in_flight=in_flight)
+        return await ask_all(stack.backend, 240), now()
+
+    replies, took_s = run_in_virtual_time(main())
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert took_s <= 3 * 60.0 * 1.25 + 15.0
+    # At the end of each minute those that were in flight together, and four probes.
+    assert n_refused <= 3 * (in_flight + 5)
 
 
 def test_a_long_line_for_permits_is_no_reason_to_give_up():

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, StorageError
+from agentnet.experiment import CascadeExperiment
+from agentnet.runner import Runner
 from agentnet.stack import Cache
 from agentnet.stack.cache import _parse, _spell
 from agentnet.testing import ScriptedBackend
@@ -652,3 +654,83 @@ def test_values_are_plain_json(tmp_path):
         [(mode, filename, value)] = db.execute("SELECT mode, filename, value FROM Cache").fetchall()
     assert (mode, filename) == (1, None)
     assert json.loads(value) == [["Yes"], 30, 2, "model-1", None, "fp"]
+
+
+def test_a_flush_returns_once_all_is_on_the_disk_and_waits_for_no_group(tmp_path, monkeypatch):
+    monkeypatch.setattr("agentnet.stack.cache._GROUP_S", 1e5)
+
+    async def main():
+        async with opened(tmp_path) as (cache, _):
+            await cache.flush()
+            for turn in range(1, 4):
+                await asyncio.gather(*(cache.complete(ASK._replace(seed=100 * turn + i)) for i in range(50)))
+                await asyncio.gather(cache.flush(), cache.flush())
+                with database(tmp_path) as db:
+                    assert db.execute("SELECT COUNT(*) FROM Cache").fetchone() == (50 * turn,)
+
+    asyncio.run(main())
+
+
+def test_a_flush_of_more_than_a_group_waits_for_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("agentnet.stack.cache._GROUP_ROWS", 7)
+
+    async def main():
+        async with opened(tmp_path) as (cache, _):
+            await asyncio.gather(*(cache.complete(ASK._replace(seed=i)) for i in range(30)))
+            await cache.flush()
+            assert cache._writer.pending == {}
+
+    asyncio.run(main())
+
+
+def test_a_flush_of_what_cannot_be_written_keeps_nobody_waiting(tmp_path):
+    complaints = Complaints()
+
+    async def main():
+        async with opened(tmp_path, complain=complaints) as (cache, _):
+            with database(tmp_path) as db:
+                db.execute("DROP TABLE Cache")
+            await cache.complete(ASK)
+            await cache.flush()
+
+    asyncio.run(main())
+    assert len(complaints) == 2
+
+
+def test_who_gives_up_a_flush_does_not_break_it(tmp_path):
+    async def main():
+        async with opened(tmp_path) as (cache, _):
+            await cache.complete(ASK)
+            task = asyncio.create_task(cache.flush())
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            await cache.flush()
+
+    asyncio.run(main())
+    assert ask(tmp_path, ASK, script=[])[1] == 0
+
+
+def test_the_replies_of_a_step_are_in_the_cache_before_the_next_step_asks(new_run, tmp_path, monkeypatch):
+    """Whoever is killed then pays none of it twice, resumed or in another run of the same seed."""
+    monkeypatch.setattr("agentnet.stack.cache._GROUP_S", 1e5)
+    folder, lacking, steps = tmp_path / "cache", [], set()
+
+    class Few(CascadeExperiment):
+        n_agents, degree, steps, repeats, items_per_severity = 16, 3, 4, 1, 1
+
+    def answer(request):
+        (_, realization, kind, step), *_ = request.draw
+        if (realization, kind, step) not in steps:
+            with database(folder) as db:
+                (n_kept,) = db.execute("SELECT COUNT(*) FROM Cache").fetchone()
+            lacking.append(len(answered) - n_kept)
+            steps.add((realization, kind, step))
+        answered.append(request)
+        return '{"share": true, "reason": "It matters."}'
+
+    answered = []
+    prepared = new_run(Few(), stack={"cache": True, "cache_folder": folder}, realizations_at_once=1)
+    asyncio.run(Runner(prepared, ScriptedBackend(answer)).play())
+    assert len(steps) > 4
+    assert set(lacking) == {0}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import InternalError, TransientError
+from agentnet.errors import InternalError, RunStopped, TransientError
 from agentnet.stack import Pause, Throttle
 from agentnet.stack.throttle import LoopThrottler
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
@@ -203,6 +203,33 @@ def test_a_request_for_more_tokens_than_a_minute_has_passes_when_its_turn_comes(
 
     run_in_virtual_time(main())
     assert server.times == pytest.approx([0.0, 60.0, 120.0], abs=0.2)
+
+
+@pytest.mark.parametrize(("n", "max_tokens"), [(1, 6001), (3, 2001)])
+def test_a_request_that_no_minute_can_admit_stops_the_run_before_it_is_sent(n, max_tokens):
+    server = Server()
+
+    async def main():
+        throttle = Throttle(server.backend, tokens_per_minute=6000)
+        with pytest.raises(RunStopped, match=r"may take 6,00[13] tokens .* stack\.tokens_per_minute = 6,000"):
+            await throttle.complete(Request((), n=n, max_tokens=max_tokens))
+
+    run_in_virtual_time(main())
+    assert server.came == []
+
+
+def test_a_prompt_that_is_only_guessed_stops_no_run_and_one_that_is_known_does():
+    server = Server(lambda request: Reply(("Yes",), 5990, 10))
+    text = Request((("user", "x" * 30_000),), max_tokens=10)
+
+    async def main():
+        throttle = Throttle(server.backend, tokens_per_minute=6000)
+        await throttle.complete(text)
+        with pytest.raises(RunStopped, match="6,001 tokens"):
+            await throttle.complete(text._replace(max_tokens=11))
+
+    run_in_virtual_time(main())
+    assert len(server.came) == 1
 
 
 def test_tries_of_the_same_request_take_a_permit_each():

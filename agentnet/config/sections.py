@@ -91,7 +91,15 @@ class BackendSettings(FreeSection):
 
     about_free = "option of the backend"
     operational_keys = frozenset(
-        {"base_url", "endpoints", "connections", "timeout_s", "latency_s", "latency_spread"}
+        {
+            "base_url",
+            "endpoints",
+            "connections",
+            "timeout_s",
+            "max_reply_bytes",
+            "latency_s",
+            "latency_spread",
+        }
     )
 
     name: Annotated[str, Field(min_length=1, description="backend that answers (see: agentnet backends)")] = (
@@ -108,7 +116,7 @@ class EmbedderSettings(FreeSection):
     """Which embedder turns answers of interacting models into vectors, and its options."""
 
     about_free = "option of the embedder"
-    operational_keys = frozenset({"base_url", "connections", "timeout_s"})
+    operational_keys = frozenset({"base_url", "connections", "timeout_s", "max_reply_bytes"})
 
     name: Annotated[
         str, Field(min_length=1, description="embedder of answers: 'hash', 'minilm', 'openai', ...")

@@ -98,8 +98,8 @@ def export_csv(run: Run, folder: Path) -> None:
     spreadsheet program executes what a model replied:
 
     * A text that begins with ``=``, ``+``, ``-`` or ``@`` (also behind blanks), a tab or a line break, and is
-      no number, gets an apostrophe in front. `agentnet.formulas.unguarded` takes it away again; Parquet files
-      and the log itself hold the texts without it.
+      no number, gets an apostrophe in front. `agentnet.formulas.unguarded` takes it away again (as `--news`
+      does from ``news.csv``); Parquet files and the log itself hold the texts without it.
     * Profiles look like numbers, so tell pandas that they are none: ``dtype={"profile": str}``.
 
     Args:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -178,8 +178,13 @@ class EventLog:
         StorageError: It cannot be written; on leaving, some of what was appended could not be.
         InternalError: A row was appended that cannot be stored, or after the log was closed.
 
+    Attributes:
+        also: Awaited by `flush`, too: whatever else is to be on the disk before anybody acts upon it.
+
     Use it as an asynchronous context manager.
     """
+
+    also: Callable[[], Awaitable[None]] | None = None
 
     def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
         self.path = folder / LOG_NAME
@@ -287,6 +292,8 @@ class EventLog:
         """
         waiter = asyncio.get_running_loop().create_future()
         self._hand_over(waiter)
+        if self.also is not None:
+            await self.also()
         await waiter
 
     async def finish(self) -> None:

@@ -25,6 +25,7 @@ from agentnet.delimited import (
     text_lines,
 )
 from agentnet.errors import ConfigurationError, InputError, near_miss
+from agentnet.formulas import unguarded
 from agentnet.news.item import is_unicode
 
 
@@ -182,9 +183,17 @@ def _table(
     return _delimited_table(read_delimited(path, lines, n_before=number - 1, fold=str.lower))
 
 
+_EXPORTED = ("news", "id", "severity", "hash", "text", "item")
+"""The columns of ``news.csv`` as `agentnet export --format csv` writes it."""
+
+
 def _delimited_table(table: Delimited) -> Table:
+    # Only there do we know who wrote an apostrophe before a text that looks like a formula.
+    ours = tuple(table.columns) == _EXPORTED
+
     def row(record: Record) -> Row:
-        return Row(record.number, dict(zip(table.columns, record.cells, strict=False)), record.fault)
+        cells = map(unguarded, record.cells) if ours else record.cells
+        return Row(record.number, dict(zip(table.columns, cells, strict=False)), record.fault)
 
     form = f"columns parted by {DELIMITER_NAMES[table.delimiter]}"
     return Table(table.columns, map(row, table.rows), form, table.notes)

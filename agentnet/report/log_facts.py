@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.read import digest
+from agentnet.events.spent import spent_so_far
 
 RESTRICTED: Final = ("acled",)
 """Sources of news whose terms do not allow passing on what they say."""
@@ -38,8 +39,7 @@ JOIN (SELECT reply, COUNT(*) AS n FROM events WHERE reply IS NOT NULL GROUP BY r
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 _USE = """
-SELECT COUNT(*), COALESCE(SUM(attempts), 0), COALESCE(SUM(cached), 0), COALESCE(SUM(asks), 0),
-       COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), COUNT(*) - COUNT(prompt_tokens),
+SELECT COUNT(*), COALESCE(SUM(cached), 0), COALESCE(SUM(asks), 0), COUNT(*) - COUNT(prompt_tokens),
        AVG(CASE WHEN cached = 0 THEN latency_s END), MAX(CASE WHEN cached = 0 THEN latency_s END),
        MIN(at), MAX(at)
 FROM events
@@ -303,29 +303,15 @@ def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, float | None]:
     """Take what the run noted in the end, or add its events up; and when the first and last answers came."""
-    (n, attempts, cached, asks, tokens_in, tokens_out, uncounted, mean, longest, first, last) = (
-        connection.execute(_USE).fetchone()
-    )
-    row = connection.execute(
-        "SELECT detail, at FROM incidents WHERE kind = 'spent' ORDER BY incident DESC LIMIT 1"
-    ).fetchone()
-    noted = json.loads(row[0]) if row is not None and (last is None or last <= row[1]) else None
-    if noted is None:
-        noted = {
-            "calls": attempts,
-            "prompt_tokens": tokens_in,
-            "completion_tokens": tokens_out,
-            "dollars": None,
-            "unmetered": uncounted,
-        }
-        row = None
+    n, cached, asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
+    so_far = spent_so_far(connection)
     found = Spending(
-        calls=int(noted["calls"]),
-        prompt_tokens=int(noted["prompt_tokens"]),
-        completion_tokens=int(noted["completion_tokens"]),
-        dollars=None if noted["dollars"] is None else float(noted["dollars"]),
-        unmetered=int(noted["unmetered"]),
-        noted=row is not None,
+        calls=so_far.use.calls,
+        prompt_tokens=so_far.use.prompt_tokens,
+        completion_tokens=so_far.use.completion_tokens,
+        dollars=so_far.dollars,
+        unmetered=so_far.unmetered if so_far.is_noted else uncounted,
+        noted=so_far.is_noted,
         from_cache=cached,
         extra_asks=asks - n,
         mean_latency_s=mean,

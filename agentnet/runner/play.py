@@ -21,6 +21,7 @@ from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
+from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far
 from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, NewsExperiment
 from agentnet.interviews.asking import TakesCutOff
 from agentnet.journal import Journal, Tally, Temperature, Voice
@@ -94,6 +95,7 @@ class Runner:
                     finally:
                         await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                        log.set_meta(**{PLEDGED: None})
                     await log.finish()
         finally:
             await self._backend.aclose()
@@ -112,6 +114,13 @@ class Runner:
             # Called from the cache's own thread, too.
             loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
 
+        async def pledge(most: Spent) -> None:
+            log.set_meta(**{PLEDGED: most[:3]})
+            await log.flush()
+
+        with Run(self._prepared.folder).snapshot() as connection:
+            self._before = spent_so_far(connection)
+
         def adapted(changes: tuple[str, ...]) -> None:
             log.add_incident("adapted", changes=changes)
             for change in changes:
@@ -126,7 +135,8 @@ class Runner:
             scope=cache_scope(self._plugin, settings.backend),
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
-            spent=spent_before(run),
+            spent=_spent(self._before),
+            pledge=pledge,
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
             halt=self._halt,
@@ -142,6 +152,7 @@ class Runner:
             lend=self._pool.lend,
         )
         self.tally.paused_until = stack.pause.ends_at
+        log.also = None if stack.cache is None else stack.cache.flush
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
@@ -157,7 +168,7 @@ class Runner:
 
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
-        log.add_incident("resumed" if done.networks else "started", journal_mode=log.journal_mode)
+        self._note_begin(log, done)
         self._stage = self._make_stage()
         self._books = [
             QuestionBook(number, experiment, prompts, self._prepared.items, log, done.prompts)
@@ -175,6 +186,15 @@ class Runner:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
         log.add_incident("finished")
+
+    def _note_begin(self, log: EventLog, done: _Done) -> None:
+        """Note that a sitting begins, and what it counts on from."""
+        kind = "resumed" if done.networks else "started"
+        use, recorded = self._before.use, self._before.recorded
+        counted: dict[str, object] = {}
+        if kind == "resumed" or any(use):
+            counted = {"spent": _spent(self._before)._asdict(), "recorded": list(recorded)}
+        log.add_incident(kind, journal_mode=log.journal_mode, **counted)
 
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
@@ -370,21 +390,15 @@ def _n_sittings(run: Run) -> int:
 def spent_before(run: Run) -> Spent:
     """Sum what the sittings of a run spent so far, as its log knows.
 
-    A sitting that ends notes what the run has spent up to then, also on draws that were left unanswered. Of a
-    sitting that was killed, the recorded decisions tell; replies from the cache cost nothing.
+    See `agentnet.events.spent`. Of a sitting that was killed, the recorded decisions tell, and of a bounded
+    one what it had pledged; replies from the cache cost nothing.
     """
-    noted = run.rows("SELECT detail FROM incidents WHERE kind = 'spent' ORDER BY incident DESC LIMIT 1")[1]
-    known = Spent(**json.loads(noted[0][0])) if noted else Spent()
-    calls, prompt, completion = run.rows(
-        "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events "
-        "WHERE cached = 0 AND at > (SELECT COALESCE(MAX(at), 0) FROM incidents WHERE kind = 'spent')"
-    )[1][0]
-    return known._replace(
-        calls=known.calls + (calls or 0),
-        prompt_tokens=known.prompt_tokens + (prompt or 0),
-        completion_tokens=known.completion_tokens + (completion or 0),
-        dollars=None if calls or not noted else known.dollars,
-    )
+    with run.snapshot() as connection:
+        return _spent(spent_so_far(connection))
+
+
+def _spent(so_far: SpentSoFar) -> Spent:
+    return Spent(*so_far.use, so_far.dollars, so_far.unmetered)
 
 
 def _network_row(network: Network) -> tuple[object, ...]:

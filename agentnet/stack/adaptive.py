@@ -10,12 +10,13 @@ meanwhile: this is the last wrapper before the plug-in, so it holds those too wh
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import TransientError
+from agentnet.errors import RequestRejected, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
 from agentnet.stack.wrapper import Wrapper
@@ -70,8 +71,10 @@ class AdaptiveLimit(Wrapper):
         # least so many are in flight: `_admit` is called after every change of either.
         self._room = self.limit
         self._paused_in: asyncio.AbstractEventLoop | None = None
+        self._waker: asyncio.TimerHandle | None = None
+        self._probed_at = -math.inf
         self._in_flight = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self._era = 0
 
     @property
@@ -86,10 +89,11 @@ class AdaptiveLimit(Wrapper):
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request` once there is room for it."""
+        is_probe = False
         if self._in_flight < self._room:
             self._in_flight += 1
         else:
-            await self._wait_for_room()
+            is_probe = await self._wait_for_room()
         clock = asyncio.get_running_loop().time
         era, began = self._era, clock()
         try:
@@ -98,27 +102,41 @@ class AdaptiveLimit(Wrapper):
                 self._grow(era)
         except TransientError as error:
             error.took_s = clock() - began
-            self._yield_to(error, era)
+            if is_probe:
+                self._end_probe(error)
+            self._yield_to(error, era, began, is_probe=is_probe)
             raise
+        except BaseException as error:
+            if is_probe:
+                self._end_probe(error)
+            raise
+        else:
+            if is_probe:
+                self._end_probe(None)
         finally:
             self._in_flight -= 1
             if self._waiting:
                 self._admit()
         return reply
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self) -> bool:
+        """Wait in line; return whether this is a pause's probe."""
         loop = asyncio.get_running_loop()
-        place: asyncio.Future[None] = loop.create_future()
+        place: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(place)
         if not self._room and self._paused_in is not loop:
             # The event loop that was to end the pause is gone.
             self._resume()
+        elif not self._room and self._pause.probe_in_s() <= 0.0:
+            self._send_probe()
         try:
             # Whoever lets us in counts us as in flight at once, so that nobody overtakes.
-            await self._halt.wait(place)
-        except asyncio.CancelledError:
+            return await self._halt.wait(place)
+        except asyncio.CancelledError as error:
             if not place.cancelled():
                 self._in_flight -= 1
+                if place.result():
+                    self._end_probe(error)
                 self._admit()
             raise
 
@@ -127,7 +145,7 @@ class AdaptiveLimit(Wrapper):
             place = self._waiting.popleft()
             if not place.done():
                 self._in_flight += 1
-                place.set_result(None)
+                place.set_result(False)
 
     def _grow(self, era: int) -> None:
         # A reply from before the last decrease, or while there was room to spare, does not say that more is
@@ -139,14 +157,19 @@ class AdaptiveLimit(Wrapper):
             if self._limit >= self._told * _TOLD_AT_GROWTH or self._limit == self._highest:
                 self._report("grown")
 
-    def _yield_to(self, error: TransientError, era: int) -> None:
-        if error.kind in OVERLOAD and era == self._era:
+    def _yield_to(self, error: TransientError, era: int, began: float, *, is_probe: bool) -> None:
+        # That a probe fails says that it came too early, not that there were too many.
+        if error.kind in OVERLOAD and era == self._era and not is_probe:
             self._shrink(error.kind)
-        if self._pause.heed(error) and self._room:
+        # Who was sent before a probe was answered knows less than that.
+        if began >= self._probed_at and self._pause.heed(error) and self._room:
             self._room = 0
             self._paused_in = asyncio.get_running_loop()
-            self._resume_later()
             self._say(0, "paused")
+            self._resume_later()
+        if self._pause.covers(error):
+            # Whoever tries again waits here, as long as it takes and no longer.
+            error.retry_after_s = None
 
     def _shrink(self, reason: str) -> None:
         # Calls of the same era saw the same overload: it counts once.
@@ -157,14 +180,43 @@ class AdaptiveLimit(Wrapper):
             self._report(reason)
 
     def _resume_later(self) -> None:
-        """Resume when the pause is over; it may have become longer meanwhile."""
+        """Resume when the pause is over, and send probes meanwhile; it may become longer."""
         left_s = self._pause.left_s()
-        if left_s > 0.0:
-            asyncio.get_running_loop().call_later(left_s, self._resume_later)
-        else:
+        if left_s <= 0.0:
             self._resume()
+            return
+        if self._pause.probe_in_s() <= 0.0:
+            self._send_probe()
+        probe_s = self._pause.probe_in_s()
+        self._wake_in(min(left_s, probe_s) if probe_s > 0.0 else left_s)
+
+    def _wake_in(self, wait_s: float) -> None:
+        if self._waker is not None:
+            self._waker.cancel()
+        self._waker = asyncio.get_running_loop().call_later(wait_s, self._resume_later)
+
+    def _send_probe(self) -> None:
+        """Let in the first who waits; if nobody does, whoever comes next is let in."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                self._in_flight += 1
+                self._pause.begin_probe()
+                place.set_result(True)
+                return
+
+    def _end_probe(self, error: BaseException | None) -> None:
+        """Resume if the server answered, be it by a refusal of that one request."""
+        is_answered = error is None or isinstance(error, RequestRejected)
+        self._pause.end_probe(is_answered=is_answered)
+        if is_answered:
+            self._probed_at = asyncio.get_running_loop().time()
+        if not self._room:
+            self._resume_later()
 
     def _resume(self) -> None:
+        if self._waker is not None:
+            self._waker.cancel()
         self._room = self.limit
         self._admit()
         self._say(self._room, "resumed")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, ConfigurationError, RunStopped
+from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
 from agentnet.stack.prices import Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
@@ -22,7 +23,8 @@ class Spent(NamedTuple):
         prompt_tokens: Tokens in, as servers counted them.
         completion_tokens: Tokens out, likewise.
         dollars: US dollars; None if unknown.
-        unmetered: Calls whose reply had no token counts: theirs are estimated from the text.
+        unmetered: Calls whose tokens no server told: those of a reply are estimated from its text, those of a
+            call that broke off count as the most that they can be.
     """
 
     calls: int = 0
@@ -42,14 +44,23 @@ class _Load(NamedTuple):
 
 _NOTHING: Final = _Load(0, 0, 0)
 
+_PART_PLEDGED: Final = 20
+"""Of what is left, a twentieth is pledged ahead: more costs more at a kill, less more commits."""
+_MOST_CALLS_PLEDGED: Final = 200
+_LEAST_DOLLARS: Final = 1e-15
+
 
 class Budget(Wrapper):
     """Lets requests into `inner` as long as calls, tokens and money are left for their worst case.
 
     A request whose worst case does not fit beside those of the requests in flight waits for them, in order of
     arrival: usually they take less. One that would not fit either if they took nothing stops the run. The
-    worst case of a prompt is what a server has counted in it, or a bound from its bytes. What a failed call
-    used is unknown: it counts as a call without tokens. An attempt that reached no server is no call.
+    worst case of a prompt is what a server has counted in it, or a bound from its bytes; that of a reply is
+    what was allowed, and twice what a server went beyond that before. Until a first reply has shown what
+    calls take, bounds on tokens and money let them in one by one.
+
+    A call that fails takes what the server says; if it says nothing and may have done its work (a time-out, a
+    broken connection), its worst case. A call that was not made, or reached nobody, is none.
 
     Args:
         inner: The backend whose use is bounded.
@@ -61,6 +72,8 @@ class Budget(Wrapper):
         max_dollars: Bound on money, in US dollars; None for none.
         prompt_tokens: What prompts take; one of its own if not given.
         halt: Ends the wait for those in flight; one of its own if not given.
+        pledge: Writes down, before calls are made that may bring the run there, what it may have spent in
+            all: so calls that a kill cuts off count. Awaited only where something is bounded.
 
     Raises:
         ConfigurationError: Money is bounded, but the model's price is unknown.
@@ -77,6 +90,7 @@ class Budget(Wrapper):
         max_dollars: float | None = None,
         prompt_tokens: PromptTokens | None = None,
         halt: Halt | None = None,
+        pledge: Callable[[Spent], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(inner)
         if max_dollars is not None and price is None:
@@ -89,8 +103,12 @@ class Budget(Wrapper):
         self._is_bounded = (max_calls, max_tokens, max_dollars) != (None, None, None)
         self._worst = PromptTokens() if prompt_tokens is None else prompt_tokens
         self._halt = Halt() if halt is None else halt
+        self._beyond = 0
+        self._is_unheard = (max_tokens, max_dollars) != (None, None)
+        self._pledge, self._pledged = pledge, _NOTHING
+        self._pledging: asyncio.Future[None] | None = None
         self._reserved = _NOTHING
-        self._waiting: deque[tuple[asyncio.Future[str | None], _Load]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[_Load | str], Request, _Load]] = deque()
 
     @property
     def spent(self) -> Spent:
@@ -106,29 +124,58 @@ class Budget(Wrapper):
         """
         if not self._is_bounded:
             return await self._ask(request)
-        load = _Load(1, self._worst.most(request), request.n * request.max_tokens)
-        await self._reserve(load)
+        load = await self._reserve(request)
         try:
+            if self._pledge is not None and not self._is_pledged():
+                await self._wait_for_pledge(load)
             return await self._ask(request)
         finally:
             self._release(load)
 
+    def _load(self, request: Request) -> _Load:
+        return _Load(1, self._worst.most(request), self._worst.most_out(request) + request.n * self._beyond)
+
     async def _ask(self, request: Request) -> Reply:
         try:
             reply = await self._inner.complete(request)
+        except (ServerUnreachable, RunStopped):
+            raise
+        except BackendError as error:
+            if error.attempts and error is not self._halt.reason:
+                self._charge(
+                    request, error.prompt_tokens, error.completion_tokens, may_be_more=error.may_be_billed
+                )
+            raise
         except BaseException as error:
-            if not _is_no_call(error) and error is not self._halt.reason:
-                self._calls += 1
+            if error is not self._halt.reason:
+                self._charge(request, None, None, may_be_more=True)
             raise
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._estimated(request, reply)
         elif self._is_bounded:
-            self._worst.learn(request, prompt)
+            self._learn(request, prompt, completion)
+        self._is_unheard = False
         self._prompt_tokens += prompt
         self._completion_tokens += completion
         return reply
+
+    def _charge(
+        self, request: Request, prompt: int | None, completion: int | None, *, may_be_more: bool
+    ) -> None:
+        """Count a failed call: what the server told of it, and else its worst case or nothing."""
+        self._calls += 1
+        most = self._load(request) if may_be_more else _NOTHING
+        self._unmetered += may_be_more and (prompt is None or completion is None)
+        self._prompt_tokens += most.prompt_tokens if prompt is None else prompt
+        self._completion_tokens += most.completion_tokens if completion is None else completion
+
+    def _learn(self, request: Request, prompt: int, completion: int) -> None:
+        self._worst.learn(request, prompt)
+        over = completion - self._worst.most_out(request)
+        if over > 0:
+            self._beyond = max(self._beyond, 2 * -(-over // request.n))
 
     def _estimated(self, request: Request, reply: Reply) -> tuple[int, int]:
         self._unmetered += 1
@@ -138,23 +185,27 @@ class Budget(Wrapper):
             likely_tokens(reply.texts) if completion is None else completion,
         )
 
-    async def _reserve(self, load: _Load) -> None:
-        if not self._waiting and self._bound_met(load, self._reserved) is None:
+    async def _reserve(self, request: Request) -> _Load:
+        """Hold what `request` may take, once there is room for it, and return that."""
+        load = self._load(request)
+        if not self._waiting and not self._has_to_wait(load):
             self._hold(load, 1)
-            return
-        place: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((place, load))
+            return load
+        place: asyncio.Future[_Load | str] = asyncio.get_running_loop().create_future()
+        self._waiting.append((place, request, load))
         self._admit()
         try:
-            bound = await self._halt.wait(place)
+            given = await self._halt.wait(place)
         except asyncio.CancelledError:
-            if not place.cancelled() and place.result() is None:
-                self._release(load)
+            held = None if place.cancelled() else place.result()
+            if isinstance(held, _Load):
+                self._release(held)
             else:
                 self._admit()
             raise
-        if bound is not None:
-            raise RunStopped(self._used_up(bound))
+        if isinstance(given, str):
+            raise RunStopped(self._used_up(given))
+        return given
 
     def _release(self, load: _Load) -> None:
         self._hold(load, -1)
@@ -167,15 +218,65 @@ class Budget(Wrapper):
         Nobody waits for ever: once nothing is reserved, a load fits or never will.
         """
         while self._waiting:
-            place, load = self._waiting[0]
+            place, request, load = self._waiting[0]
             if not place.done():
+                # What others took meanwhile may say that this one takes more.
+                load = _Load(*map(max, load, self._load(request)))
                 bound = self._bound_met(load, _NOTHING)
-                if bound is None and self._bound_met(load, self._reserved) is not None:
+                if bound is None and self._has_to_wait(load):
                     return
                 if bound is None:
                     self._hold(load, 1)
-                place.set_result(bound)
+                place.set_result(bound or load)
             self._waiting.popleft()
+
+    def _has_to_wait(self, load: _Load) -> bool:
+        is_first_out = self._is_unheard and self._reserved.calls > 0
+        return is_first_out or self._bound_met(load, self._reserved) is not None
+
+    def _is_pledged(self) -> bool:
+        calls, prompt, completion = self._reserved
+        pledged = self._pledged
+        return (
+            self._calls + calls <= pledged.calls
+            and self._prompt_tokens + prompt <= pledged.prompt_tokens
+            and self._completion_tokens + completion <= pledged.completion_tokens
+        )
+
+    async def _wait_for_pledge(self, load: _Load) -> None:
+        """Have it written that so much may be spent; one pledge serves all who wait for it."""
+        while not self._is_pledged():
+            if self._pledging is None or self._pledging.done():
+                self._pledging = asyncio.ensure_future(self._pledge_for(load))
+            # Shielded: who stops waiting must not break it off for others.
+            await asyncio.shield(self._pledging)
+
+    async def _pledge_for(self, load: _Load) -> None:
+        assert self._pledge is not None
+        ahead = self._calls_ahead(load)
+        most = _Load(
+            *(
+                spent + reserved + ahead * each
+                for spent, reserved, each in zip(self.spent[:3], self._reserved, load, strict=True)
+            )
+        )
+        await self._pledge(Spent(*most))
+        self._pledged = most
+
+    def _calls_ahead(self, load: _Load) -> int:
+        """Say for how many more such calls to pledge at once: a kill may cost a part of what is left."""
+        calls, prompt, completion = (a + b for a, b in zip(self.spent[:3], self._reserved, strict=True))
+        left = [float(_MOST_CALLS_PLEDGED * _PART_PLEDGED)]
+        if self._max_calls is not None:
+            left.append(self._max_calls - calls)
+        if self._max_tokens is not None:
+            each = load.prompt_tokens + load.completion_tokens
+            left.append((self._max_tokens - prompt - completion) / each)
+        if self._max_dollars is not None and self._price is not None:
+            cost = self._price.cost(load.prompt_tokens, load.completion_tokens)
+            dollars = self._dollars(prompt, completion) or 0.0
+            left.append((self._max_dollars - dollars) / max(cost, _LEAST_DOLLARS))
+        return max(0, int(min(left) / _PART_PLEDGED))
 
     def _hold(self, load: _Load, sign: int) -> None:
         calls, prompt, completion = self._reserved
@@ -223,11 +324,6 @@ class Budget(Wrapper):
             f"the budget is used up: {so_far} spent, and the next call's worst case would go over {limit}; "
             f"resume the run with a higher stack.{setting} to go on"
         )
-
-
-def _is_no_call(error: BaseException) -> bool:
-    """Say whether nobody was asked: no connection came about."""
-    return isinstance(error, BackendError) and error.attempts == 0
 
 
 def _unknown_price(model_name: str) -> str:

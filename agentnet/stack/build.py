@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
 from agentnet.stack.trial import Adapting, FirstAlone
 
+_PROBE_AFTER_S: Final = 2.0
 _PLACES: Final = frozenset({"base_url", "endpoints"})
 
 
@@ -53,6 +54,7 @@ def build_stack(
     cache_folder: Path,
     in_flight: int,
     spent: Spent | None = None,
+    pledge: Callable[[Spent], Awaitable[None]] | None = None,
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
     halt: Halt | None = None,
@@ -67,6 +69,7 @@ def build_stack(
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
         spent: What earlier sittings of the run spent.
+        pledge: Writes down what a bounded run may have spent in all, before the calls are made.
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
         halt: Ends all waits inside, once the run is to stop; one of its own if not given.
@@ -77,7 +80,8 @@ def build_stack(
             other.
         StorageError: The cache cannot be opened.
     """
-    pause, prompt_tokens = Pause(longest_s=settings.give_up_after_s), PromptTokens()
+    pause = Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S)
+    prompt_tokens = PromptTokens()
     halt = Halt() if halt is None else halt
     limit = _limit(backend, settings, in_flight, pause, tell, halt)
     budget = Budget(
@@ -89,6 +93,7 @@ def build_stack(
         max_dollars=settings.max_cost,
         prompt_tokens=prompt_tokens,
         halt=halt,
+        pledge=pledge,
     )
     adapting = Adapting(budget, backend, adapted or _keep_quiet) if isinstance(backend, Adapts) else budget
     retry = Retry(

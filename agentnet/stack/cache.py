@@ -1,9 +1,9 @@
 """Remember replies on disk: the same draw asked again, after a crash or by a repeated run, costs nothing.
 
 The key holds the draw key, so two exposures never share an answer. Values are JSON text. One thread writes
-behind, in groups: inline a write costs 53 us and stalls the loop for up to 10 ms. A reply that is lost
-because the process dies before it is written is asked again, like one that was on its way; what the engine
-acts upon is in the event log first.
+behind, in groups: inline a write costs 53 us and stalls the loop for up to 10 ms. `Cache.flush` waits for it,
+and is awaited before the answers of a step are acted upon. So a kill loses one group at most, the replies of
+the last tenth of a second, which are asked again like those that were on their way.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -89,6 +90,13 @@ class Cache(Wrapper):
             self._pass_on_troubles()
         return reply
 
+    async def flush(self) -> None:
+        """Wait until every reply so far is written, or cannot be."""
+        if self._writer.pending:
+            written = asyncio.get_running_loop().create_future()
+            self._writer.hurry(written)
+            await written
+
     async def aclose(self) -> None:
         """Write what is left, close the file and the inner backend."""
         try:
@@ -142,8 +150,9 @@ class _Writer(threading.Thread):
         self._folder = folder
         self._n_lost = 0
         self._has_given_up = False
-        self._queue: SimpleQueue[tuple[bytes, str] | None] = SimpleQueue()
-        self._ending = threading.Event()
+        self._queue: SimpleQueue[tuple[bytes, str] | asyncio.Future[None] | None] = SimpleQueue()
+        self._is_ending = False
+        self._hurried = threading.Event()
         self.start()
 
     def put(self, key: bytes, text: str) -> None:
@@ -151,37 +160,51 @@ class _Writer(threading.Thread):
         self.pending[key] = text
         self._queue.put((key, text))
 
+    def hurry(self, written: asyncio.Future[None]) -> None:
+        """Write what there is at once, and tell `written`, also if it cannot be."""
+        self._queue.put(written)
+        self._hurried.set()
+
     def close(self) -> None:
         """Write what is left, and end."""
-        self._ending.set()
+        self._is_ending = True
         self._queue.put(None)
+        self._hurried.set()
         self.join()
 
     def run(self) -> None:
         """Write until closed."""
         is_open = True
         while is_open:
-            group, is_open = self._next_group()
+            group, waiters, is_open = self._next_group()
             if group:
                 self._write(group)
+            for waiter in waiters:
+                _tell(waiter)
         self._shelf.close()
         if self._n_lost:
             self.troubles.append(f"{self._folder}: {self._n_lost:,} replies could not be remembered")
 
-    def _next_group(self) -> tuple[list[tuple[bytes, str]], bool]:
-        """Wait for an entry and for what follows it; say whether more may come."""
+    def _next_group(self) -> tuple[list[tuple[bytes, str]], list[asyncio.Future[None]], bool]:
+        """Wait for an entry and for what follows it; say who waits for them, and whether more may come."""
         group: list[tuple[bytes, str]] = []
+        waiters: list[asyncio.Future[None]] = []
         entry = self._queue.get()
-        self._ending.wait(_GROUP_S)
+        self._hurried.wait(_GROUP_S)
+        if not self._is_ending:
+            self._hurried.clear()
         while entry is not None:
-            group.append(entry)
+            if isinstance(entry, tuple):
+                group.append(entry)
+            else:
+                waiters.append(entry)
             if len(group) == _GROUP_ROWS:
-                return group, True
+                return group, waiters, True
             try:
                 entry = self._queue.get_nowait()
             except Empty:
-                return group, True
-        return group, False
+                return group, waiters, True
+        return group, waiters, False
 
     def _write(self, group: list[tuple[bytes, str]]) -> None:
         try:
@@ -202,9 +225,20 @@ class _Writer(threading.Thread):
                 f"{self._shelf.unusable(error)}; the run goes on, its replies are not remembered"
             )
         self._n_lost += n_rows
-        self._has_given_up = self._ending.is_set()
+        self._has_given_up = self._is_ending
         # A transaction that failed to end would keep this connection from beginning another one.
         self._shelf.close()
+
+
+def _tell(waiter: asyncio.Future[None]) -> None:
+    # Once its loop is closed nobody waits any more.
+    with suppress(RuntimeError):
+        waiter.get_loop().call_soon_threadsafe(_settle, waiter)
+
+
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _keep_quiet(_: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from itertools import count
 from typing import Final
@@ -26,6 +27,7 @@ PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
 
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
+_SHORTEST_WAIT_S = 0.25
 
 
 class Pause:
@@ -34,13 +36,23 @@ class Pause:
     It ends up to a quarter later than asked for: whoever else was told the same would come at that very
     moment too. The wrappers that share a pause may each tell it the same error.
 
+    A hint may be wrong: who allows so many requests at once says "in a minute" where a place is free in half
+    a second. So a single request may be let through before the end, as a probe: if it is answered the pause
+    is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none.
+
     Args:
         longest_s: How much of a server's hint counts at most, in seconds.
         seed: Fixes by how much each pause is longer.
+        probe_after_s: When the first probe may be sent, in seconds; None for no probes.
     """
 
-    def __init__(self, *, longest_s: float = 900.0, seed: int = 0) -> None:
-        self._longest_s = longest_s
+    def __init__(
+        self, *, longest_s: float = 900.0, seed: int = 0, probe_after_s: float | None = None
+    ) -> None:
+        self.longest_s = longest_s
+        self._probe_after_s = self._first_wait_s = math.inf if probe_after_s is None else probe_after_s
+        self._wait_s = self._probe_at = math.inf
+        self._is_probed = False
         self._seed = seed
         self._numbers = count()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,10 +71,14 @@ class Pause:
         if error.kind not in OVERLOAD or hint_s is None or not hint_s > 0.0:
             return False
         loop = asyncio.get_running_loop()
-        length_s = min(hint_s, self._longest_s)
+        length_s = min(hint_s, self.longest_s)
         asked_until = loop.time() + length_s
         if loop is self._loop and asked_until <= self._asked_until + _SAME_HINT_S:
             return False
+        if self.left_s() <= 0.0:
+            self._is_probed = False
+            self._wait_s = self._first_wait_s if hint_s <= self.longest_s else math.inf
+            self._probe_at = loop.time() + self._wait_s
         self._loop, self._asked_until = loop, asked_until
         self._until = asked_until + length_s * _JITTER * unit(mix(self._seed, next(self._numbers)))
         self._ends_at = time.time() + self._until - loop.time()
@@ -79,3 +95,31 @@ class Pause:
     def ends_at(self) -> float | None:
         """Say when it will be over, in seconds since 1970 by this machine's clock; None if it is."""
         return self._ends_at if self.left_s() > 0.0 else None
+
+    def covers(self, error: TransientError) -> bool:
+        """Say whether nobody need wait for what `error` hints at: the pause does, and may end before."""
+        hint_s = error.retry_after_s
+        if error.kind not in OVERLOAD or hint_s is None or self._probe_after_s == math.inf:
+            return False
+        return 0.0 < hint_s <= self.longest_s
+
+    def probe_in_s(self) -> float:
+        """Say when one request may be let through, in seconds: 0 or less if now, infinity for never."""
+        return math.inf if self._is_probed else self._probe_at - asyncio.get_running_loop().time()
+
+    def begin_probe(self) -> None:
+        """Take note that a request is let through."""
+        self._is_probed = True
+
+    def end_probe(self, *, is_answered: bool) -> None:
+        """Take note of what became of it: the pause is over, or the next one waits longer."""
+        now = asyncio.get_running_loop().time()
+        self._is_probed = False
+        if is_answered:
+            # Who was answered at once will be again: the next pause need not be as long.
+            self._first_wait_s = max(_SHORTEST_WAIT_S, self._first_wait_s / 2.0)
+            self._until = self._asked_until = now
+        else:
+            self._first_wait_s = self._probe_after_s
+            self._wait_s *= 2.0
+            self._probe_at = now + self._wait_s

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from asyncio_throttle.throttler import Throttler
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import InternalError, TransientError
+from agentnet.errors import InternalError, RunStopped, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.tokens import PromptTokens
@@ -103,6 +103,8 @@ class Throttle(Wrapper):
     Tokens are reserved before a call, as many as it may take, and settled by its reply; those of a failed
     call stay taken, since nobody knows what it used. During a pause nobody gets a permit.
 
+    A request for more tokens than a minute has stops the run: a server with such a limit never takes it.
+
     Args:
         inner: The backend whose rate is bounded.
         requests_per_minute: Bound on requests, > 0; None for none.
@@ -131,11 +133,16 @@ class Throttle(Wrapper):
         self._turnstile: _Turnstile | None = None
 
     async def complete(self, request: Request) -> Reply:
-        """Answer `request` once it has its permits."""
+        """Answer `request` once it has its permits.
+
+        Raises:
+            RunStopped: It would never get them.
+        """
         turnstile = self._turnstile_here()
         n_tokens = 0
         if turnstile.bucket is not None:
             n_tokens = self._prompt_tokens.likely(request) + request.n * request.max_tokens
+            self._refuse_what_never_fits(request)
         if not turnstile.passes(n_tokens):
             await turnstile.wait(n_tokens)
         try:
@@ -146,6 +153,18 @@ class Throttle(Wrapper):
         if turnstile.bucket is not None:
             turnstile.bucket.refund(n_tokens - self._used(request, reply))
         return reply
+
+    def _refuse_what_never_fits(self, request: Request) -> None:
+        """Stop the run before a server of this rate turns a request down, as it would each time."""
+        known = self._prompt_tokens.likely(request) if self._prompt_tokens.is_known(request) else 0
+        n_tokens = known + request.n * request.max_tokens
+        if self._tokens_per_minute is not None and n_tokens > self._tokens_per_minute:
+            raise RunStopped(
+                f"a request may take {n_tokens:,} tokens ({request.n:,} samples of up to "
+                f"{request.max_tokens:,}), more than stack.tokens_per_minute = {self._tokens_per_minute:,g} "
+                "admits in a minute: a server with that limit never takes it; lower max_tokens or "
+                "sampler.n_at_most in a new run, or resume with a higher stack.tokens_per_minute"
+            )
 
     async def aclose(self) -> None:
         """Cancel whoever still waits for a permit, and close the inner backend."""
@@ -282,6 +301,9 @@ class _Turnstile:
 
     def _wait_s(self, n_tokens: int) -> float:
         pause_s = self._pause.left_s()
+        if pause_s > 0.0 and self._pause.probe_in_s() <= 0.0:
+            # The in-flight limit lets one through, and there may be nobody else who could be that one.
+            pause_s = 0.0
         return pause_s if self.bucket is None else max(pause_s, self.bucket.lacking_s(n_tokens))
 
     def _spend(self, n_tokens: int) -> None:

@@ -10,6 +10,7 @@ from agentnet.backend import Messages, Request
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 16
 _TOKENS_OF_TEMPLATE = 64
+_TOKENS_OF_WRAPPING = 32
 _PROMPTS_REMEMBERED = 10_000
 
 
@@ -23,6 +24,7 @@ class PromptTokens:
 
     def __init__(self) -> None:
         self._counts: dict[tuple[Messages, str | None], _Count] = {}
+        self._beyond = 0
 
     def likely(self, request: Request) -> int:
         """Guess the tokens of the prompt, rather a little too many."""
@@ -32,15 +34,29 @@ class PromptTokens:
         """Bound the tokens of the prompt.
 
         Every token stands for at least one byte of UTF-8 in the tokenizers in use, chat templates add some
-        tokens to each message and some to all, and a schema is part of the prompt at some servers.
+        tokens to each message and some to all, and a schema is part of the prompt at some servers. Where a
+        server adds more of its own, what it added to one prompt is expected of the next one, too.
         """
-        return self._count(request).most
+        likely, most = self._count(request)
+        return most if likely == most else most + self._beyond
+
+    @staticmethod
+    def most_out(request: Request) -> int:
+        """Bound the tokens of all samples: what is allowed, and what plug-ins add for wrapping an answer."""
+        return request.n * (request.max_tokens + (_TOKENS_OF_WRAPPING if request.answers else 0))
+
+    def is_known(self, request: Request) -> bool:
+        """Say whether a server has counted this prompt."""
+        likely, most = self._count(request)
+        return likely == most
 
     def learn(self, request: Request, n_tokens: int) -> None:
         """Take note that a server counted `n_tokens` in the prompt of `request`."""
         key = (request.messages, request.schema)
         known = self._counts.get(key)
         if known is None or known != (n_tokens, n_tokens):
+            if known is not None and n_tokens > known.most:
+                self._beyond = max(self._beyond, n_tokens - known.most)
             self._remember(key, _Count(n_tokens, n_tokens))
 
     def _count(self, request: Request) -> _Count:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentnet.backend import Messages, Reply, Request
-from agentnet.errors import RequestRejected, TransientError
+from agentnet.errors import BackendError, RequestRejected, TransientError
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, answer_logprobs, schema_fields
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
@@ -26,6 +27,16 @@ _ENDS: Mapping[str, str] = {
 _BROKEN_OFF = frozenset({"abort", "error", "cancelled"})
 
 FREE = CONSTRAINTS["none"]
+
+_MOST_TOKENS = 10**9
+_LONGEST_NAME = 1024
+
+
+class Used(NamedTuple):
+    """What a server counted: tokens in, and all tokens out that it charges; None where it does not say."""
+
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,25 +123,78 @@ def read_reply(raw: bytes, request: Request, constraint: Constraint, peer: Peer)
     Raises:
         TransientError: It is no chat completion.
         BackendUnusable: It says that the quota is used up.
+
+    What it says of tokens stands on the errors, too.
     """
-    body = _parsed(raw, peer)
+    used = Used(None, None)
+    is_error = False
+    try:
+        body = _parsed(raw, peer)
+        is_error = bool(body.get("error"))
+        used = _used(body.get("usage"), raw, peer)
+        return _reply(body, used, raw, request, constraint, peer)
+    except BackendError as error:
+        error.prompt_tokens, error.completion_tokens = used
+        error.may_be_billed = not is_error
+        raise
+
+
+def _reply(
+    body: Mapping[str, object], used: Used, raw: bytes, request: Request, constraint: Constraint, peer: Peer
+) -> Reply:
     choices = _choices(body, raw, peer)
     samples = [_sample(choice, raw, peer) for choice in choices[: request.n]]
     wraps = constraint.wraps
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
     logprobs = _logprobs(choices, request, constraint) if request.logprobs and request.answers else None
     return Reply(
         texts,
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _text(body.get("model")) or "",
+        used.prompt_tokens,
+        used.completion_tokens,
+        _name(body.get("model"), raw, peer) or "",
         () if all(end == "stop" for end in finish) else finish,
         logprobs,
-        _text(body.get("system_fingerprint")),
+        _name(body.get("system_fingerprint"), raw, peer),
     )
+
+
+def used_by(raw: bytes) -> Used:
+    """Read what an answer that is no success says of tokens, if it is that kind of answer."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return Used(None, None)
+    usage = body.get("usage") if isinstance(body, dict) else None
+    counts = usage if isinstance(usage, dict) else {}
+    return Used(_sane(counts.get("prompt_tokens")), _sane(_out(counts)))
+
+
+def _used(usage: object, raw: bytes, peer: Peer) -> Used:
+    """Read what was used.
+
+    Raises:
+        TransientError: It is more than can be.
+    """
+    counts = usage if isinstance(usage, dict) else {}
+    used = Used(_count(counts.get("prompt_tokens")), _out(counts))
+    if max(used.prompt_tokens or 0, used.completion_tokens or 0) > _MOST_TOKENS:
+        raise unusable_answer(peer, "wrong_schema", "the answer counts more tokens than there can be", raw)
+    return used
+
+
+def _out(counts: Mapping[str, object]) -> int | None:
+    """Count the tokens out, thoughts included: some servers have these in the total alone, or beside it."""
+    prompt, shown = _count(counts.get("prompt_tokens")), _count(counts.get("completion_tokens"))
+    total, details = _count(counts.get("total_tokens")), counts.get("completion_tokens_details")
+    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    found = [] if shown is None else [shown]
+    if total is not None and prompt is not None:
+        found.append(total - prompt)
+    if thought is not None and thought > (shown or 0):
+        # A part is not more than the whole: they are not in it.
+        found.append(thought + (shown or 0))
+    return max(found, default=None)
 
 
 def _parsed(raw: bytes, peer: Peer) -> dict[str, object]:
@@ -222,6 +286,17 @@ def _no_completion(raw: bytes, peer: Peer) -> TransientError:
 
 def _count(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
+
+
+def _sane(count: int | None) -> int | None:
+    return None if count is None or count > _MOST_TOKENS else count
+
+
+def _name(value: object, raw: bytes, peer: Peer) -> str | None:
+    name = _text(value)
+    if name is not None and len(name) > _LONGEST_NAME:
+        raise unusable_answer(peer, "wrong_schema", "the answer names its model by more than a name", raw)
+    return name
 
 
 def _text(value: object) -> str | None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
 
 from agentnet.backend import DrawKey, Reply, Request
+from agentnet.errors import BackendError, BackendUnusable
 from agentnet_backends.answers import Fields
-from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply
-from agentnet_backends.failures import error_of_answer
+from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
+from agentnet_backends.failures import Peer, error_of_answer
 from agentnet_backends.http import Http
 from agentnet_backends.ways import Ways, without_fields
 
@@ -15,6 +18,11 @@ PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
 
 _FORMS_KEPT = 4096
+
+_WHOLE = re.compile(r"\d{1,15}")
+
+# Who stands between gave up waiting; the server behind may go on.
+_GATEWAY_GAVE_UP = frozenset({408, 504, 524})
 
 
 class ChatClient:
@@ -68,9 +76,14 @@ class ChatClient:
         Raises:
             BackendError: There is no answer; see `agentnet_backends.failures`.
         """
-        if self.varied and request.draw in self.varied:
-            return await self._send(request, self.varied[request.draw], {})
-        return await self._send(request, self._ways, self._forms)
+        try:
+            if self.varied and request.draw in self.varied:
+                return await self._send(request, self.varied[request.draw], {})
+            return await self._send(request, self._ways, self._forms)
+        except BackendError as error:
+            # A body may be long, and whoever keeps the error keeps what the frames hold that it came by.
+            traceback.clear_frames(error.__traceback__)
+            raise
 
     def sends_seed(self, request: Request, ways: Ways) -> bool:
         """Say whether a shaped request has a seed."""
@@ -87,8 +100,12 @@ class ChatClient:
         if 200 <= status < 300:
             self.has_answered = True
             return read_reply(raw, asked, form[1], endpoint.peer)
-        error = error_of_answer(endpoint.peer, status, headers, raw)
+        error = _never_admitted(endpoint.peer, status, headers, asked) or error_of_answer(
+            endpoint.peer, status, headers, raw
+        )
         error.status = status
+        error.prompt_tokens, error.completion_tokens = used_by(raw)
+        error.may_be_billed = status in _GATEWAY_GAVE_UP
         raise error
 
     async def _learn(self, key: FormKey, asked: Request, ways: Ways, forms: dict[FormKey, Form]) -> Form:
@@ -97,3 +114,19 @@ class ChatClient:
             del forms[next(iter(forms))]
         form = forms[key] = form_of(asked, plan, self.sampling, ways.max_tokens_field)
         return form
+
+
+def _never_admitted(
+    peer: Peer, status: int, headers: Mapping[str, str], request: Request
+) -> BackendUnusable | None:
+    """See whether a request asks for more tokens than the server's limit lets through in a minute."""
+    found = _WHOLE.match(headers.get("x-ratelimit-limit-tokens", "")) if status == 429 else None
+    n_tokens = request.n * request.max_tokens
+    if found is None or n_tokens <= int(found[0]):
+        return None
+    return BackendUnusable(
+        f"{peer}: HTTP 429: a request may take {n_tokens:,} tokens ({request.n:,} samples of up to "
+        f"{request.max_tokens:,}), more than the server's limit of {int(found[0]):,} a minute: it never "
+        "takes it; lower max_tokens or sampler.n_at_most",
+        kind="too_large",
+    )

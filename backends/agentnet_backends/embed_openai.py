@@ -27,6 +27,8 @@ _DIMS: Final[Mapping[str, int]] = {
     "text-embedding-3-large": 3072,
     "text-embedding-ada-002": 1536,
 }
+_NUMBER_BYTES: Final = 32
+"""What a number takes at most, spelled with its comma."""
 _OURS: Final = frozenset({"model", "input", "encoding_format", "dimensions"})
 
 
@@ -38,7 +40,9 @@ def _extra(fields: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class EmbeddingOptions(Connection):
-    """The options of embedder ``openai``; see `Connection` for ``timeout_s``.
+    """The options of embedder ``openai``; see `Connection` for ``timeout_s`` and ``max_reply_bytes``.
+
+    To that bound comes what the numbers take that are asked for.
 
     Attributes:
         model: The embedding model's name.
@@ -96,7 +100,12 @@ class OpenAIEmbedder:
         self.name = f"openai:{options.model}@{options.revision or ','.join(options.base_url)}:{self.dim}"
         self.limits = Limits(options.max_texts, options.max_tokens)
         access = options.access(environ, needs_key=_OFFICIAL in options.base_url)
-        self._http = Http(options.peers("openai embeddings", access), access, timeout_s=options.timeout_s)
+        self._http = Http(
+            options.peers("openai embeddings", access),
+            access,
+            timeout_s=options.timeout_s,
+            max_reply_bytes=options.max_reply_bytes,
+        )
         self._fields: dict[str, object] = {
             "model": options.model,
             "encoding_format": options.encoding,
@@ -128,7 +137,8 @@ class OpenAIEmbedder:
             BackendUnusable: No text can be embedded.
         """
         body = json.dumps({**self._fields, "input": list(texts)}).encode()
-        endpoint, (status, headers, raw) = await self._http.post(_PATH, body)
+        numbers_bytes = len(texts) * self.dim * _NUMBER_BYTES
+        endpoint, (status, headers, raw) = await self._http.post(_PATH, body, extra_bytes=numbers_bytes)
         if not 200 <= status < 300:
             raise error_of_answer(endpoint.peer, status, headers, raw)
         rows = _rows(raw, len(texts), endpoint.peer)

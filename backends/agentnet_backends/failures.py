@@ -344,16 +344,6 @@ def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientEr
     return TransientError(f"{peer}: {what}: {shown!r}", kind=kind)
 
 
-def undecodable_answer(peer: Peer, encoding: str) -> RequestRejected:
-    """Make the error for an answer in an encoding that nobody asked for."""
-    shown = peer.quote(encoding)
-    return RequestRejected(
-        f"{peer}: the answer is encoded as {shown!r}, which is not known here",
-        kind="encoding",
-        is_sure=False,
-    )
-
-
 def _of_status(status: int) -> str:
     if status < 400:
         return "wrong_url"

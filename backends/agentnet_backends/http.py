@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from agentnet.errors import TransientError
+from agentnet.errors import BackendError, TransientError
+from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, read_body
 from agentnet_backends.endpoints import Endpoint, Endpoints
 from agentnet_backends.failures import (
+    OUT_OF_REACH,
     Peer,
     error_of_answer,
     error_of_exception,
-    undecodable_answer,
     unusable_answer,
 )
 
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE_S = 4.0
 _LONGEST_CONNECT_S = 60.0
-
-_DECODED = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
-"""Content encodings that aiohttp decodes, or says that it cannot; others it hands on as they are."""
+_READ_AHEAD_BYTES = 1 << 16
 
 
 class Answer(NamedTuple):
@@ -87,6 +86,7 @@ class Http:
         peers: The servers, at least one.
         access: What is shown to them.
         timeout_s: Deadline of a call from first to last byte, in seconds.
+        max_reply_bytes: Bound on a body, inflated.
         clock: Gives the time, in seconds.
     """
 
@@ -96,11 +96,13 @@ class Http:
         access: Access,
         *,
         timeout_s: float,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = Endpoints(peers)
         self._access = access
         self._timeout_s = timeout_s
+        self._max_reply_bytes = max_reply_bytes
         self._clock = clock
         self._session: ClientSession | None = None
         self._failures: tuple[type[Exception], ...] = ()
@@ -128,12 +130,13 @@ class Http:
         endpoint = self._endpoints.pick(self._clock())
         return endpoint, await self._call(endpoint, None, body)
 
-    async def post(self, path: str, body: bytes) -> tuple[Endpoint, Answer]:
+    async def post(self, path: str, body: bytes, *, extra_bytes: int = 0) -> tuple[Endpoint, Answer]:
         """Ask for something that is not a chat completion.
 
         Args:
             path: What follows the base URL: ``/embeddings``.
             body: The request's body, as JSON.
+            extra_bytes: How much longer the answer may be than others.
 
         Returns:
             Who answered, and the answer, whatever its status.
@@ -143,7 +146,8 @@ class Http:
             BackendUnusable: None can come.
         """
         endpoint = self._endpoints.pick(self._clock())
-        return endpoint, await self._call(endpoint, f"{endpoint.peer.url}{path}", body)
+        most_bytes = self._max_reply_bytes + extra_bytes
+        return endpoint, await self._call(endpoint, f"{endpoint.peer.url}{path}", body, most_bytes)
 
     async def ask(self, path: str, body: object = None, *, root: bool = False) -> object:
         """Ask for anything else that is answered in JSON.
@@ -175,7 +179,9 @@ class Http:
         if session is not None:
             await session.close()
 
-    async def _call(self, endpoint: Endpoint, url: str | None, body: bytes | None) -> Answer:
+    async def _call(
+        self, endpoint: Endpoint, url: str | None, body: bytes | None, most_bytes: int | None = None
+    ) -> Answer:
         session = self._session or self._open()
         endpoint.outstanding += 1
         try:
@@ -186,7 +192,7 @@ class Http:
                 allow_redirects=False,
                 proxy=self._proxies[endpoint],
             )
-            raw = await response.read()
+            raw = await read_body(response, endpoint.peer, most_bytes or self._max_reply_bytes)
         except self._failures as error:
             failure = self._failure(endpoint, error)
         else:
@@ -194,16 +200,13 @@ class Http:
                 endpoint.worked()
             else:
                 endpoint.failed("server_error", self._clock())
-            encoding = response.headers.get("Content-Encoding")
-            if encoding is not None and encoding.lower() not in _DECODED:
-                raise undecodable_answer(endpoint.peer, encoding)
             return Answer(response.status, response.headers, raw)
         finally:
             endpoint.outstanding -= 1
         # Raised out here: the library's exception holds the headers, and would stay attached as the context.
         raise failure
 
-    def _failure(self, endpoint: Endpoint, error: Exception) -> Exception:
+    def _failure(self, endpoint: Endpoint, error: Exception) -> BackendError:
         now = self._clock()
         others = self._endpoints.others_open(endpoint, now)
         failure = error_of_exception(
@@ -214,6 +217,7 @@ class Http:
             proxy=self._proxies[endpoint],
         )
         endpoint.failed(failure.kind, now)
+        failure.may_be_billed = failure.kind not in OUT_OF_REACH
         if others and isinstance(failure, TransientError):
             failure.retry_after_s = 0.0
         return failure
@@ -235,7 +239,9 @@ class Http:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=self._access.all_headers(),
+            headers={**self._access.all_headers(), "Accept-Encoding": ENCODINGS},
+            auto_decompress=False,
+            read_bufsize=_READ_AHEAD_BYTES,
             timeout=aiohttp.ClientTimeout(
                 total=self._timeout_s, sock_connect=min(self._timeout_s, _LONGEST_CONNECT_S)
             ),

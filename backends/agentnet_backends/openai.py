@@ -79,7 +79,12 @@ class OpenAIBackend:
         access = options.access(environ, needs_key=options.is_official)
         default_field = "max_completion_tokens" if options.is_official else "max_tokens"
         self._plan = Plan(options.model, CONSTRAINTS[options.constrain], logprob_fields(options.top_logprobs))
-        self._http = Http(options.peers(self.name, access), access, timeout_s=options.timeout_s)
+        self._http = Http(
+            options.peers(self.name, access),
+            access,
+            timeout_s=options.timeout_s,
+            max_reply_bytes=options.max_reply_bytes,
+        )
         self._client = ChatClient(
             self._http,
             self._plan_for,

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, near_miss
+from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.failures import KEY_LIKE, Peer
 from agentnet_backends.http import Access, proxy_name, proxy_of
 from agentnet_backends.references import resolved, variables_in
@@ -187,6 +188,7 @@ class Connection(PluginOptions):
             values as in `headers`.
         timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
             log-probabilities can take 20 s.
+        max_reply_bytes: Bound on the body of an answer, as it comes and inflated; a longer one is no answer.
     """
 
     model: str
@@ -196,6 +198,7 @@ class Connection(PluginOptions):
     headers: Headers = {}
     query: Query = {}
     timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
+    max_reply_bytes: Annotated[int, Field(ge=1024)] = MAX_REPLY_BYTES
 
     def access(self, environ: Mapping[str, str], *, needs_key: bool) -> Access:
         """Look up all that has to be shown to the servers.

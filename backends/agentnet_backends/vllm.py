@@ -181,7 +181,12 @@ class VllmBackend:
         await self._http.aclose()
 
     def _connect(self, timeout_s: float) -> Http:
-        return Http(self.options.peers(self.name, self._access), self._access, timeout_s=timeout_s)
+        return Http(
+            self.options.peers(self.name, self._access),
+            self._access,
+            timeout_s=timeout_s,
+            max_reply_bytes=self.options.max_reply_bytes,
+        )
 
     async def _look_up_aside(self) -> str:
         """Look the model up in another event loop, by connections of its own."""

@@ -1,0 +1,151 @@
+"""Files as lines of text: what is packed, how it is written, and which characters show nothing."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import unicodedata
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from agentnet.errors import ConfigurationError, InputError
+
+REMARK_SIGNS = ("#", "%")
+"""What begins a remark in lists of edges and nodes: SNAP's sign, and KONECT's."""
+
+MISSING = frozenset(
+    {
+        *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+        *("N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", ""),
+    }
+)
+"""Cells that hold nothing, as pandas reads them: R, pandas, databases and spreadsheets write them so."""
+
+_MARKS = (
+    # UTF-32 first: its mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
+
+
+def is_blank(text: str) -> bool:
+    """Say whether nothing of `text` can be seen: blanks of any kind, and characters without a shape."""
+    stripped = text.strip()
+    if not stripped or stripped.isascii():
+        return not stripped
+    return all(unicodedata.category(character) in _INVISIBLE for character in stripped)
+
+
+def is_missing(cell: str, markers: Collection[str] = MISSING) -> bool:
+    """Say whether a cell holds nothing: blank, or one of `markers`."""
+    return cell.strip() in markers or is_blank(cell)
+
+
+def is_remark(line: str) -> bool:
+    """Say whether a line is a sign of remarks with nothing, a blank or a further sign after it.
+
+    Names can begin with a sign (``#MeToo``), but not so.
+    """
+    text = line.strip()
+    return text[:1] in REMARK_SIGNS and (len(text) < 2 or text[1].isspace() or text[1] in REMARK_SIGNS)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Open a file, through gzip if its first bytes say so.
+
+    Raises:
+        InputError: It cannot be opened, or is no whole gzip file.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise InputError("there is no such file", path=path) from error
+    except OSError as error:
+        raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
+    with file:
+        try:
+            is_packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if is_packed else file  # type: ignore[misc]  # both are binary
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"is no whole gzip file ({error}); get it again", path=path) from error
+        except OSError as error:
+            raise InputError(f"the file cannot be read ({error.strerror or error})", path=path) from error
+
+
+def text_lines(path: Path, file: BinaryIO, encoding: str | None = None) -> Iterator[str]:
+    r"""Decode a file line by line, each with its end; lines end at ``\n`` alone.
+
+    Args:
+        path: The file, for messages.
+        file: Its bytes.
+        encoding: How it is written; by default UTF-8, or what its byte-order mark says.
+
+    Raises:
+        InputError: It is no such text: names row and byte.
+        ConfigurationError: `encoding` is unknown.
+    """
+    start = file.read(4)
+    file.seek(0)
+    marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
+    if marked is None and encoding is None:
+        return _utf8_lines(path, file)
+    return _wide_lines(path, file, marked or _known(encoding or ""))
+
+
+def _known(encoding: str) -> str:
+    try:
+        "".encode(encoding)
+    except (LookupError, ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"there is no text encoding {encoding!r}; usual ones are utf-8, cp1252 and utf-16"
+        ) from error
+    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+
+
+def _utf8_lines(path: Path, file: BinaryIO) -> Iterator[str]:
+    """Decode line by line, because only then the row of a bad byte is known."""
+    for number, raw in enumerate(file, 1):
+        data = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
+        if b"\0" in data:
+            raise InputError(
+                "is not UTF-8 text (it holds a NUL: UTF-16 without its mark, or no text at all); save it as "
+                "CSV UTF-8",
+                path=path,
+                row=number,
+            )
+        try:
+            yield data.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"byte {error.start + 1} of this line (0x{data[error.start]:02x}) is not UTF-8; save the "
+                f"file as CSV UTF-8, or name its encoding, such as cp1252 (--encoding, news.encoding, "
+                f"network_options.encoding)",
+                path=path,
+                row=number,
+            ) from error
+
+
+def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
+    number = 0
+    text = io.TextIOWrapper(file, encoding=encoding, newline="\n")
+    try:
+        for number, line in enumerate(text, 1):
+            if "\0" in line:
+                raise InputError(f"holds a NUL, so it is no {encoding} text", path=path, row=number)
+            yield line
+    except UnicodeError as error:
+        raise InputError(
+            f"is not written in {encoding} ({error}); save it as CSV UTF-8", path=path, row=number + 1
+        ) from error
+    finally:
+        with suppress(ValueError):  # a reader that stopped early has closed the file already
+            text.detach()

@@ -1,0 +1,106 @@
+"""What the sittings of a run spent, as its log knows: by the order of what it holds, never by a clock.
+
+A sitting that ends notes what the run has spent up to then, failed calls included. One that goes on notes
+what it counts on from, beside what the recorded answers add up to then: if it is killed, those recorded since
+tell what it spent, and what it had pledged tells what it may have spent beyond them. A bounded run pledges
+calls before it makes them, so that those in flight at a kill count as made.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any, NamedTuple
+
+PLEDGED = "pledged"
+"""The row of ``meta`` with calls and tokens that the run may have spent in all; null once it has noted."""
+
+_RECORDED = (
+    "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) "
+    "FROM events WHERE cached = 0"
+)
+_NOTES = (
+    "SELECT kind, detail, at FROM incidents WHERE kind IN ('started', 'resumed', 'spent') ORDER BY incident"
+)
+
+
+class Use(NamedTuple):
+    """Calls made and tokens used.
+
+    Attributes:
+        calls: Calls made, failed ones included.
+        prompt_tokens: Tokens in.
+        completion_tokens: Tokens out.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+    def plus(self, other: Use) -> Use:
+        """Add."""
+        return Use(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    def minus(self, other: Use) -> Use:
+        """Subtract."""
+        return Use(*(mine - its for mine, its in zip(self, other, strict=True)))
+
+    def or_more(self, other: Use) -> Use:
+        """Take the larger one of each."""
+        return Use(*map(max, self, other))
+
+
+NOTHING = Use(0, 0, 0)
+
+
+class SpentSoFar(NamedTuple):
+    """What a run has spent.
+
+    Attributes:
+        use: Calls and tokens.
+        dollars: US dollars; None if unknown.
+        unmetered: Calls whose tokens are estimated, as far as noted.
+        recorded: What the recorded answers add up to.
+        is_noted: Whether the last sitting noted it as it ended; else it was killed, or is still played.
+    """
+
+    use: Use
+    dollars: float | None
+    unmetered: int
+    recorded: Use
+    is_noted: bool
+
+
+def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
+    """Read what a run has spent from a connection to its log."""
+    recorded = Use(*connection.execute(_RECORDED).fetchone())
+    notes = [(kind, json.loads(detail), at) for kind, detail, at in connection.execute(_NOTES)]
+    kind, detail, _ = notes[-1] if notes else ("started", {}, 0.0)
+    if kind == "spent":
+        return _of_note(detail, recorded, is_noted=True)
+    if kind == "resumed" and "spent" not in detail:
+        return _by_the_clock(connection, notes, recorded)
+    known = _of_note(detail.get("spent", NOTHING._asdict()), recorded, is_noted=False)
+    since = recorded.minus(Use(*detail.get("recorded", NOTHING)))
+    use = known.use.plus(since).or_more(_pledged(connection))
+    return known._replace(use=use, dollars=known.dollars if use == known.use else None)
+
+
+def _pledged(connection: sqlite3.Connection) -> Use:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (PLEDGED,)).fetchone()
+    return Use(*(json.loads(row[0]) or NOTHING)) if row else NOTHING
+
+
+def _of_note(noted: dict[str, Any], recorded: Use, *, is_noted: bool) -> SpentSoFar:
+    use = Use(noted["calls"], noted["prompt_tokens"], noted["completion_tokens"])
+    return SpentSoFar(use, noted.get("dollars"), noted.get("unmetered", 0), recorded, is_noted)
+
+
+def _by_the_clock(
+    connection: sqlite3.Connection, notes: list[tuple[str, dict[str, Any], float]], recorded: Use
+) -> SpentSoFar:
+    """Read a log of an older version, whose last sitting says nothing else of what it counted on from."""
+    noted, at = next(((detail, at) for kind, detail, at in reversed(notes) if kind == "spent"), (None, 0.0))
+    known = _of_note(noted or NOTHING._asdict(), recorded, is_noted=False)
+    since = Use(*connection.execute(f"{_RECORDED} AND at > ?", (at,)).fetchone())
+    return known._replace(use=known.use.plus(since), dollars=None if any(since) else known.dollars)

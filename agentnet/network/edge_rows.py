@@ -1,0 +1,186 @@
+"""Rows of edge lists: remarks, data dicts, and what parts the cells, told by the first rows."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+from agentnet.delimited import (
+    REMARK_SIGNS,
+    SUFFIX_DELIMITERS,
+    is_blank,
+    is_remark,
+    records,
+    rows_of_lines,
+)
+from agentnet.errors import InputError
+from agentnet.network.edge_cells import ends_of_header
+
+_STATED_KIND = re.compile(r"%\s*(?P<konect>sym|asym|bip)\b|#\s*(?P<snap>directed) graph", re.IGNORECASE)
+_STATED_SIZE = re.compile(
+    r"#\s*Nodes:\s*(?P<nodes>\d+)\s+Edges:\s*(?P<edges>\d+)|%\s*(?P<rows>\d+)\s+(?P<ids>\d+)\s+\d+\s*$"
+)
+_MAY_BE_REMARK = frozenset({*REMARK_SIGNS, " ", "\t"})
+_N_SAMPLED = 100
+_LONGEST_DATA = 100_000
+_DATA = re.compile(r"(?P<ends>.*[\s,;|])(?P<data>\{.*\})\s*", re.DOTALL)
+
+
+class EdgeRows:
+    """The lines of an edge list as records: without remarks and data dicts, each in its row."""
+
+    def __init__(self, path: Path, lines: Iterator[str]) -> None:
+        self.path = path
+        self.n_remarks = 0
+        self.is_directed = False
+        self.stated: tuple[int, int] | None = None  # nodes and edges, by SNAP's or KONECT's head
+        self.passed_over: dict[str, int] = {}  # what begins with a sign in leading rows taken for remarks
+        self.doubtful: list[int] = []  # rows that begin with a sign, before anything else: remarks or names
+        leading, rest = self._leading(lines)
+        sample = list(islice(rest, _N_SAMPLED))
+        data = [line for line in sample if not is_remark(line)]
+        data = [line for line in data if not is_blank(line)]
+        names = [line for line in leading if not is_blank(line) and not is_remark(line)]
+        self.delimiter = _delimiter(path, data or names)
+        self.ends = ends_of_header(_cut(data[0], self.delimiter)) if data else None
+        self.is_quoted = len(data) > 1 and all(line.lstrip().startswith('"') for line in data[:2])
+        self._leading_lines = [self._settled(row, line, data) for row, line in enumerate(leading, 1)]
+        self._lines = chain(self._leading_lines, self._without_remarks(chain(sample, rest), len(leading)))
+
+    @staticmethod
+    def _leading(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
+        """Split off the lines before the first that is neither blank nor begins with a sign."""
+        leading: list[str] = []
+        for line in lines:
+            if line.lstrip()[:1] in REMARK_SIGNS or is_blank(line):  # "" is in every text: a blank line
+                leading.append(line)
+                continue
+            return leading, chain([line], lines)
+        return leading, iter(())
+
+    def _settled(self, row: int, line: str, data: Sequence[str]) -> str:
+        """Say what a leading line is: a remark (becomes blank), or maybe an edge of names such as #MeToo."""
+        if is_blank(line):
+            return "\n"
+        cells, first = _cut(line, self.delimiter), _cut(data[0], self.delimiter) if data else []
+        is_none = (
+            is_remark(line)
+            or self.ends is not None
+            or len(cells) < 2
+            or ends_of_header(_cut(line.lstrip()[1:], self.delimiter)) is not None
+            or (bool(first) and len(first) != len(cells))
+        )
+        if is_none:
+            self.passed_over.update({cell: row for cell in cells[:2] if cell.startswith(REMARK_SIGNS)})
+            self._heed(row, line)
+            return "\n"
+        self.doubtful.append(row)
+        return line
+
+    def _heed(self, row: int, line: str) -> None:
+        """Count a remark; what KONECT and SNAP say of the network's kind there is no mere remark."""
+        self.n_remarks += 1
+        said = _STATED_KIND.match(line.lstrip())
+        kind = (said["konect"] or said["snap"]).lower() if said else ""
+        if kind == "bip":
+            raise InputError(
+                "says that the network is bipartite: its columns number two kinds of nodes, which would be "
+                "taken for one; write the nodes of one kind under other names",
+                path=self.path,
+                row=row,
+            )
+        self.is_directed |= kind in {"asym", "directed"}
+        if size := _STATED_SIZE.match(line.strip()):
+            self.stated = int(size["nodes"] or size["ids"]), int(size["edges"] or size["rows"])
+
+    def _without_remarks(self, lines: Iterable[str], n_before: int) -> Iterator[str]:
+        for row, line in enumerate(lines, n_before + 1):
+            if line[:1] in _MAY_BE_REMARK and is_remark(line):
+                self._refuse_doubtful(row, line)
+                self.n_remarks += 1
+                yield "\n"
+            else:
+                yield line
+
+    def _refuse_doubtful(self, row: int, line: str) -> None:
+        if self.delimiter != " " and len(_cut(line, self.delimiter)) > 1:
+            raise InputError(
+                f"begins with {line.lstrip()[0]} like a remark and reads as an edge; put its names in "
+                f"quotation marks if it is one, else take it out",
+                path=self.path,
+                row=row,
+            )
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Give the cells of each row, with its number."""
+        lines = (_ends_of(line) if "{" in line else line for line in self._lines)
+        return rows_of_lines(self.path, lines, self.delimiter)
+
+
+def _ends_of(line: str) -> str:
+    """Leave out a data dict at the end of a line, as networkx writes it, if it is one."""
+    found = _DATA.fullmatch(line)
+    if found is None or len(found["data"]) > _LONGEST_DATA or "\r" in line.rstrip():
+        return line
+    return found["ends"].rstrip(" \t,;|") + "\n" if _is_dict(found["data"]) else line
+
+
+def _is_dict(text: str) -> bool:
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return isinstance(read(text), dict)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return False
+
+
+def _cut(line: str, delimiter: str) -> list[str]:
+    """Cut one line for a look at it; whoever reads the file says what is wrong with its quotes."""
+    try:
+        return [cell.strip() for cell in next(records(Path(), [_ends_of(line)], delimiter)).cells]
+    except (InputError, StopIteration):
+        return [line.strip()]
+
+
+def _delimiter(path: Path, sample: Sequence[str]) -> str:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    stated = next((SUFFIX_DELIMITERS[suffix] for suffix in suffixes if suffix in SUFFIX_DELIMITERS), None)
+    if stated or not sample:
+        return stated or ","
+    found = {mark: [len(_cut(line, mark)) for line in sample] for mark in "\t|,;"}
+    usable = {mark: counts for mark, counts in found.items() if counts[0] > 1}
+    header = next((mark for mark in usable if ends_of_header(_cut(sample[0], mark)) is not None), None)
+    if header is not None:
+        return header
+    if "," in usable and _only_in_numbers(sample):
+        if len(usable) == 1 and _blanks_part(sample):
+            return " "
+        if len(usable) > 1:
+            del usable[","]
+    steady = {mark: counts for mark, counts in usable.items() if min(counts) == max(counts)} or usable
+    for mark in "\t|":
+        if mark in steady:
+            return mark
+    if len(steady) == 2 and steady[","][0] == steady[";"][0]:
+        raise InputError(
+            "commas and semicolons part the rows equally well; put a row source,target above, parted by what "
+            "parts the others",
+            path=path,
+        )
+    if steady:
+        return max(steady, key=lambda mark: steady[mark][0])
+    return "," if ".csv" in suffixes else " "
+
+
+def _only_in_numbers(sample: Iterable[str]) -> bool:
+    """Say whether each comma stands between two digits, as a decimal comma does."""
+    text = "\n".join(sample)
+    return len(re.findall(r"(?<=\d),(?=\d)", text)) == text.count(",")
+
+
+def _blanks_part(sample: Iterable[str]) -> bool:
+    return all(len(line.split()) > 1 for line in sample)
