@@ -103,7 +103,8 @@ class BackendError(WorldError):
         kind: A short stable word for counts and events, such as ``"rate_limit"``.
 
     Attributes:
-        attempts: How many calls were made before giving up (a retrying wrapper sets it).
+        attempts: How many calls were made before giving up (a retrying wrapper sets it); 0 if nobody was
+            asked.
         troubles: The kinds of trouble of the attempts before the last.
         status: The status code that a server refused the request with; None where there was none.
         prompt_tokens: Tokens in that the server counted all the same; None if it said nothing.
@@ -146,8 +147,16 @@ class ServerUnreachable(TransientError):
     """Nobody took the request: no connection came about, so nothing was asked and nothing is owed.
 
     The call says nothing of the request, so it is no missing answer: retries wait for the server, and the run
-    stops, resumable, if it stays away.
+    stops, resumable, if it stays away. An attempt that ends so is no call.
+
+    Args:
+        message: What happened.
+        kind: A short stable word for counts and events, such as ``"refused"``.
     """
+
+    def __init__(self, message: str, *, kind: str = "unreachable") -> None:
+        super().__init__(message, kind=kind)
+        self.attempts = 0
 
 
 class RequestRejected(BackendError):
@@ -156,10 +165,12 @@ class RequestRejected(BackendError):
     Args:
         message: What happened.
         kind: A short stable word for counts and events, such as ``"context_overflow"``.
+        is_sure: Whether that is known, and not only likely: a server that answers nobody may say the same.
     """
 
-    def __init__(self, message: str, *, kind: str = "rejected") -> None:
+    def __init__(self, message: str, *, kind: str = "rejected", is_sure: bool = True) -> None:
         super().__init__(message, kind=kind)
+        self.is_sure = is_sure
 
 
 class BackendUnusable(BackendError):

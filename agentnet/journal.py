@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from agentnet.errors import RunStopped
 from agentnet.events import ANSWER_KINDS, EventLog, Heard, Recorded, Said
 from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
+from agentnet.streak import Asked, Streak
 from agentnet.streams import Streams, request_seeds, uniform
 
 Decisions = NDArray[np.int8]
@@ -144,6 +146,8 @@ class Journal:
         recorded: The decisions that stand in the log of this realization.
         heard: The answers to questions of a bank that stand there.
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
+        streak: The run's missing answers in a row, which wait there to be recorded; None records them at
+            once.
 
     Attributes:
         n_decisions: Decisions asked for so far, recorded ones included; reasons are none.
@@ -159,6 +163,7 @@ class Journal:
         recorded: Recorded,
         heard: Heard | None = None,
         stop_on_missing: bool = False,
+        streak: Streak | None = None,
     ) -> None:
         self.realization = realization
         self.log = log
@@ -167,6 +172,7 @@ class Journal:
         self._recorded = recorded
         self._heard = heard or {}
         self._stop_on_missing = stop_on_missing
+        self._streak = None if stop_on_missing else streak
         self.n_decisions = 0
 
     async def decide(self, asking: Asking, judge: Judge) -> Decisions:
@@ -193,7 +199,19 @@ class Journal:
         nothing = Said(None, "failed", "", None)
         said = [nothing] * len(asking.agents)
         await self._ask(asking, judge, self._heard.get((asking.kind, asking.step), {}), said)
+        # Models are updated by what was said, and their states are saved: nothing may be pending then.
+        await self.settle()
         return said
+
+    async def settle(self) -> None:
+        """Return once everything asked so far is recorded.
+
+        Raises:
+            BackendUnusable: Answers are missing, and it turned out that none is usable.
+        """
+        if self._streak is not None:
+            await self._streak.settle()
+            await self.log.flush()
 
     async def _ask(
         self,
@@ -236,7 +254,19 @@ class Journal:
         log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
         tally, now, counts, hears = self.tally, time.time, kind != "reason", kind in ANSWER_KINDS
 
+        streak = self._streak
+
         def record(i: int, answer: Answer) -> None:
+            """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
+            if streak is not None:
+                if answer.missing is not None:
+                    streak.missing(Asked(questions[i], temperatures[i], judge), answer, partial(write, i))
+                    return
+                if streak.is_watching:
+                    streak.answered(Asked(questions[i], temperatures[i], judge))
+            write(i, answer)
+
+        def write(i: int, answer: Answer) -> None:
             """Write down one answer: called for every draw of a run, so it is kept short."""
             (decision, missing, text, rationale, model, fingerprint, prompt_tokens, completion_tokens) = (
                 answer[:8]

@@ -33,7 +33,8 @@ ALLOWED: dict[str, set[str]] = {
     "formulas": set(),
     "events": {"errors", "formulas"},
     "sampler": {"errors", "streams", "backend", "prompts"},
-    "journal": {"errors", "streams", "events", "sampler"},
+    "streak": {"errors", "streams", "backend", "sampler"},
+    "journal": {"errors", "streams", "events", "sampler", "streak"},
     "exposures": {"network"},
     "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
     "ratios": {"profiles", "streams", "journal"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
-        *("sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
+        *("streak", "sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {

@@ -256,7 +256,7 @@ def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, wh
     asked, tally = sittings(prepared, cuts, interrupt)
     assert Run(prepared.folder).digest() == whole["cascade"].digest
     assert sum(map(Counter, asked), Counter()) == whole["cascade"].asked
-    spent = {"n_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "dollars": None}
+    spent = {"n_calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "dollars": None, "paused_until": None}
     assert replace(tally, **spent) == replace(whole["cascade"].tally, **spent)
 
 

@@ -50,7 +50,7 @@ def openai_error(message, code=None, kind="invalid_request_error"):
         (400, {"error": {"message": "x", "type": "budget_exceeded"}}, BackendUnusable, "insufficient_quota"),
         (401, {"error": "Unauthorized"}, BackendUnusable, "unauthorized"),
         (400, openai_error("API key not valid. Pass a valid one."), BackendUnusable, "unauthorized"),
-        (403, {"detail": "Forbidden"}, BackendUnusable, "forbidden"),
+        (403, {"detail": "Forbidden"}, RequestRejected, "forbidden"),
         (403, openai_error("Your input was flagged"), RequestRejected, "content_filter"),
         (404, {"detail": "Not Found"}, BackendUnusable, "wrong_url"),
         (405, {"detail": "Method Not Allowed"}, BackendUnusable, "wrong_url"),
@@ -127,7 +127,8 @@ def openai_error(message, code=None, kind="invalid_request_error"):
         (500, openai_error("boom"), TransientError, "server_error"),
         (501, b"", TransientError, "server_error"),
         (502, b"<html>Bad Gateway</html>", TransientError, "bad_gateway"),
-        (503, {"error": {"message": "Loading model", "code": 503}}, TransientError, "unavailable"),
+        (503, {"error": {"message": "Loading model", "code": 503}}, TransientError, "loading"),
+        (503, {"error": {"message": "no upstream", "code": 503}}, TransientError, "unavailable"),
         (504, b"", TransientError, "gateway_timeout"),
         (529, openai_error("Overloaded"), TransientError, "overloaded"),
     ],
@@ -214,7 +215,7 @@ def test_a_long_answer_is_shortened_to_one_line():
 
 
 def test_an_error_inside_a_success_is_transient_unless_the_money_is_gone():
-    assert error_of_body(PEER, {"error": {"message": "upstream", "code": 502}}).kind == "error_body"
+    assert error_of_body(PEER, {"error": {"message": "upstream"}}).kind == "error_body"
     assert isinstance(error_of_body(PEER, openai_error("x", "insufficient_quota")), BackendUnusable)
 
 

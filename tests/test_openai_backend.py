@@ -323,7 +323,7 @@ def test_each_of_several_samples_has_its_own_end():
     [
         (b"", "malformed_json"),
         (b'{"choices": [', "malformed_json"),
-        (b"<html>hello</html>", "malformed_json"),
+        (b"<html>hello</html>", "page"),
         (b"[" * 200_000, "malformed_json"),
         ([], "wrong_schema"),
         ("yes", "wrong_schema"),
@@ -335,7 +335,7 @@ def test_each_of_several_samples_has_its_own_end():
         ({"choices": [{}]}, "wrong_schema"),
         (message(content=7), "wrong_schema"),
         ({"error": "upstream"}, "error_body"),
-        ({"error": {"message": "x", "code": 502}, "choices": []}, "error_body"),
+        ({"error": {"message": "x", "code": 502}, "choices": []}, "bad_gateway"),
     ],
 )
 def test_a_success_that_is_none_is_transient(body, kind):

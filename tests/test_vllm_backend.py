@@ -357,7 +357,7 @@ def test_a_list_of_models_that_is_no_json_is_transient():
         async def _list_models(self, request):
             return self._raw("ok", 200, b"<html>")
 
-    assert failure_of(Odd(manners=LIKE_VLLM)).kind == "malformed_json"
+    assert failure_of(Odd(manners=LIKE_VLLM)).kind == "page"
 
 
 @pytest.mark.parametrize("check", CHECKS)

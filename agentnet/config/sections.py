@@ -145,6 +145,16 @@ class EngineSettings(Section):
         Field(description="what to do when a decision stays missing: 'keep going' or 'stop'"),
         OPERATIONAL,
     ] = "keep going"
+    brake_after: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000,
+            description="draws in a row without an answer after which the server is put to the test, and the "
+            "run stops if it fails, 1 to 10000",
+        ),
+        OPERATIONAL,
+    ] = 20
     max_missing: Annotated[
         float,
         Field(

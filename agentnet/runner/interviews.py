@@ -33,6 +33,7 @@ from agentnet.interviews.engine import InterviewRules, Interviews, Numbers
 from agentnet.interviews.perspective import Places
 from agentnet.journal import Journal, Tally, Temperature
 from agentnet.sampler import Pool, Sampler
+from agentnet.streak import Streak
 from agentnet.streams import Streams
 
 _MOCK = "mock"
@@ -268,6 +269,7 @@ class Stage:
         pool: Where questions wait for a worker.
         caller: Asks the backend.
         tally: The run's counts.
+        streak: The run's missing answers in a row.
     """
 
     folder: Path
@@ -278,6 +280,7 @@ class Stage:
     pool: Pool
     caller: Sampler
     tally: Tally
+    streak: Streak
     _gates: dict[int, AbstractAsyncContextManager[Any]] = field(init=False, default_factory=dict)
     _places: Places = field(init=False)
 
@@ -323,6 +326,7 @@ class Stage:
                 recorded={},
                 heard=await log.heard(number) if begun else None,
                 stop_on_missing=self.settings.engine.on_missing == "stop",
+                streak=self.streak,
             )
             checkpoints = Checkpoints(checkpoint_folder(self.folder, number), rule.checkpoint_every)
             engine = Interviews(

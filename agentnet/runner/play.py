@@ -18,7 +18,7 @@ import numpy as np
 
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
-from agentnet.errors import Interrupted, RunFolderError
+from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far
@@ -40,7 +40,8 @@ from agentnet.runner.book import QuestionBook
 from agentnet.runner.interviews import Stage
 from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock, Thoughts
-from agentnet.stack import FewerSamples, Spent, Stack, build_stack, cache_scope
+from agentnet.stack import Brake, FewerSamples, Halt, Spent, Stack, build_stack, cache_scope
+from agentnet.streak import Streak
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -75,6 +76,7 @@ class Runner:
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
         self._bits = [profile.bits for profile in all_profiles()]
+        self._halt = Halt()
         self._error: BaseException | None = None
 
     async def play(self) -> None:
@@ -99,6 +101,7 @@ class Runner:
                         async with self._pool:
                             await self._play_in(log)
                     finally:
+                        await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
                         log.set_meta(**{PLEDGED: None})
                     await log.finish()
@@ -148,9 +151,22 @@ class Runner:
             pledge=pledge,
             tell=lambda change: log.add_incident("in flight", **change._asdict()),
             complain=complain,
+            halt=self._halt,
             adapted=adapted,
         )
-        self._backend = Thoughts(FewerSamples(stack.backend, tell=fewer))
+        after, sitting = settings.engine.brake_after, _n_sittings(run)
+        self._streak = Streak(after=after, complete=stack.backend.complete, stop=self._stop, sitting=sitting)
+        # The brake must not take a refused n for a dead server, nor a thought for an answer.
+        self._backend = Thoughts(
+            Brake(
+                FewerSamples(stack.backend, tell=fewer),
+                after=after,
+                halt=self._halt,
+                sitting=sitting,
+                lend=self._pool.lend,
+            )
+        )
+        self.tally.paused_until = stack.pause.ends_at
         log.also = None if stack.cache is None else stack.cache.flush
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, n_at_most = settings.seed, settings.sampler.n_at_most
@@ -164,7 +180,10 @@ class Runner:
         return stack
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
-        """Begin no further question; `play` ends once what is in flight is answered and recorded."""
+        """Begin no further question, and wait for nothing but what is on its way to the server.
+
+        `play` ends once that is answered and recorded.
+        """
         self._stop(reason or Interrupted("interrupted; what was in flight is recorded"))
 
     async def _play_in(self, log: EventLog) -> None:
@@ -181,6 +200,8 @@ class Runner:
         rest = iter([planned for planned in self._prepared.plan if planned.realization not in done.finished])
         players = [self._player(rest, log, done) for _ in range(self._settings.engine.realizations_at_once)]
         await asyncio.gather(*players)
+        if not isinstance(self._error, BackendUnusable):
+            self._streak.flush()
         if self._error is not None:
             log.add_incident("stopped", reason=str(self._error))
             raise self._error
@@ -232,12 +253,15 @@ class Runner:
                 return
 
     def _stop(self, error: BaseException) -> None:
-        found = blamed(error)
-        if found is not None:
+        if (found := blamed(error)) is not None:
             found.__cause__ = error
+            error = found
         if self._error is None:
-            self._error = found or error
-        self._pool.stop(found or error)
+            self._error = error
+        self._pool.stop(error)
+        # An error that says nothing but that one request failed would be recorded as that by whoever gets it.
+        is_of_one = isinstance(error, BackendError) and not isinstance(error, BackendUnusable)
+        self._halt.stop(error if isinstance(error, Exception) and not is_of_one else RunStopped(str(error)))
 
     async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
         number, begun = planned.realization, planned.realization in done.networks
@@ -250,6 +274,7 @@ class Runner:
             status, last_step = await self._stage.play(
                 number, planned.condition, planned.repeat, log, begun=begun
             )
+        await self._streak.settle()
         log.add("ends", [(status, initial, last_step, time.time(), number)])
         await log.flush()
         self.tally.realizations += 1
@@ -267,6 +292,7 @@ class Runner:
             self.tally,
             recorded=recorded,
             stop_on_missing=self._settings.engine.on_missing == "stop",
+            streak=self._streak,
         )
         engine = self._engine(planned, journal, done)
         status, last_step = await engine.play()
@@ -287,6 +313,7 @@ class Runner:
             self._pool,
             self._caller(TakesCutOff(self._backend)),
             self.tally,
+            self._streak,
         )
 
     def _caller(self, backend: Backend) -> CallSampler:
@@ -383,6 +410,12 @@ def _calm_collector() -> Iterator[None]:
 def _n_sure(run: Run) -> int:
     """Count the prompts that had a probability in earlier sittings."""
     query = "SELECT COUNT(DISTINCT prompt) FROM events WHERE mass IS NOT NULL AND missing IS NULL"
+    return int(run.rows(query)[1][0][0])
+
+
+def _n_sittings(run: Run) -> int:
+    """Count the sittings so far."""
+    query = "SELECT COUNT(*) FROM incidents WHERE kind IN ('started', 'resumed')"
     return int(run.rows(query)[1][0][0])
 
 

@@ -41,6 +41,8 @@ class Bill:
 
     def add_failed(self, error: BackendError) -> None:
         """Add the cost of a call that failed in the end, and the troubles before."""
+        self.prompt_tokens = _sum(self.prompt_tokens, error.prompt_tokens)
+        self.completion_tokens = _sum(self.completion_tokens, error.completion_tokens)
         self.asks += 1
         self.attempts += error.attempts
         self.troubles += [(kind, "", None) for kind in error.troubles]

@@ -121,6 +121,15 @@ class Pool:
         finally:
             self._open.discard(batch)
 
+    def lend(self, n: int) -> None:
+        """Let `n` more workers in, or as many fewer as were let in before: some are held up.
+
+        Those held up may be all there are, and wait for what only a further draw can show.
+        """
+        self._size += n
+        if n > 0 and self._waiting:
+            self._wake()
+
     def stop(self, reason: BaseException) -> None:
         """Begin no further draw; whoever still needs one gets `reason`, once nothing of his is in flight."""
         self._reason = self._reason or reason
@@ -142,7 +151,7 @@ class Pool:
         loop = asyncio.get_running_loop()
         awake, turns = True, 0
         # A backend that swallows its cancellation must not be asked for more.
-        while not self._is_left:
+        while not self._is_left and len(self._workers) <= self._size:
             if not self._waiting:
                 sleeper = loop.create_future()
                 self._idle.append(sleeper)
@@ -172,6 +181,15 @@ class Pool:
             # A backend that never suspends would keep signals and progress from running.
             if turns % self._stride == 0:
                 await asyncio.sleep(0)
+        self._retire()
+
+    def _retire(self) -> None:
+        """Leave: there is one worker too many, since whoever was held up goes on."""
+        worker = asyncio.current_task()
+        assert worker is not None
+        self._workers.remove(worker)
+        if self._waiting and not self._is_left:
+            self._wake()
 
     def _fail(self, batch: _Batch, error: Exception) -> None:
         self._withdraw(batch)

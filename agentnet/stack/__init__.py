@@ -1,16 +1,18 @@
 """One wrapper per concern around a backend, each of them a backend.
 
-From outside in: cache -> first alone -> retry -> adapting -> budget -> throttle -> adaptive in-flight limit
--> plug-in (the second and the fourth only where the backend can adapt to a server that refuses something). A
-cache hit costs no permit and no money; every attempt of a retried call takes its permits and is paid from the
-budget, so that a bound on calls or money also bounds the retries.
+From outside in: brake -> cache -> first alone -> retry -> adapting -> budget -> throttle -> adaptive
+in-flight limit -> plug-in (the third and the fifth only where the backend can adapt to a server that refuses
+something). A cache hit costs no permit and no money; every attempt of a retried call takes its permits and is
+paid from the budget, so that a bound on calls or money also bounds the retries.
 """
 
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
+from agentnet.stack.brake import Brake
 from agentnet.stack.budget import Budget, Spent
 from agentnet.stack.build import Stack, build_stack, cache_scope, price_list
 from agentnet.stack.cache import Cache
 from agentnet.stack.fewer import FewerSamples
+from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.prices import Price, Prices
 from agentnet.stack.retry import Retry
@@ -19,9 +21,11 @@ from agentnet.stack.tokens import PromptTokens
 
 __all__ = [
     "AdaptiveLimit",
+    "Brake",
     "Budget",
     "Cache",
     "FewerSamples",
+    "Halt",
     "LimitChange",
     "Pause",
     "Price",

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import RequestRejected, TransientError
+from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
 from agentnet.stack.wrapper import Wrapper
 
@@ -45,6 +46,7 @@ class AdaptiveLimit(Wrapper):
         highest: Never more, >= `lowest`.
         pause: When the server wants no requests; one of its own if not given.
         tell: Called with each change worth recording.
+        halt: Ends the wait for room; one of its own if not given.
     """
 
     def __init__(
@@ -56,12 +58,14 @@ class AdaptiveLimit(Wrapper):
         highest: int,
         pause: Pause | None = None,
         tell: Callable[[LimitChange], None] | None = None,
+        halt: Halt | None = None,
     ) -> None:
         super().__init__(inner)
         self._limit = float(min(max(start, lowest), highest))
         self._lowest, self._highest = lowest, highest
         self._pause = Pause() if pause is None else pause
         self._tell = tell
+        self._halt = Halt() if halt is None else halt
         self._told = self._limit
         # How many may be in flight as of now: the limit, or 0 during a pause. Whenever somebody waits, at
         # least so many are in flight: `_admit` is called after every change of either.
@@ -127,7 +131,7 @@ class AdaptiveLimit(Wrapper):
             self._send_probe()
         try:
             # Whoever lets us in counts us as in flight at once, so that nobody overtakes.
-            return await place
+            return await self._halt.wait(place)
         except asyncio.CancelledError as error:
             if not place.cancelled():
                 self._in_flight -= 1

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
+from agentnet.stack.halt import Halt
 from agentnet.stack.prices import Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
 from agentnet.stack.wrapper import Wrapper
@@ -70,6 +71,7 @@ class Budget(Wrapper):
         max_tokens: Bound on tokens, in and out together; None for none.
         max_dollars: Bound on money, in US dollars; None for none.
         prompt_tokens: What prompts take; one of its own if not given.
+        halt: Ends the wait for those in flight; one of its own if not given.
         pledge: Writes down, before calls are made that may bring the run there, what it may have spent in
             all: so calls that a kill cuts off count. Awaited only where something is bounded.
 
@@ -87,6 +89,7 @@ class Budget(Wrapper):
         max_tokens: int | None = None,
         max_dollars: float | None = None,
         prompt_tokens: PromptTokens | None = None,
+        halt: Halt | None = None,
         pledge: Callable[[Spent], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(inner)
@@ -99,6 +102,7 @@ class Budget(Wrapper):
         self._max_calls, self._max_tokens, self._max_dollars = max_calls, max_tokens, max_dollars
         self._is_bounded = (max_calls, max_tokens, max_dollars) != (None, None, None)
         self._worst = PromptTokens() if prompt_tokens is None else prompt_tokens
+        self._halt = Halt() if halt is None else halt
         self._beyond = 0
         self._is_unheard = (max_tokens, max_dollars) != (None, None)
         self._pledge, self._pledged = pledge, _NOTHING
@@ -137,12 +141,14 @@ class Budget(Wrapper):
         except (ServerUnreachable, RunStopped):
             raise
         except BackendError as error:
-            self._charge(
-                request, error.prompt_tokens, error.completion_tokens, may_be_more=error.may_be_billed
-            )
+            if error.attempts and error is not self._halt.reason:
+                self._charge(
+                    request, error.prompt_tokens, error.completion_tokens, may_be_more=error.may_be_billed
+                )
             raise
-        except BaseException:
-            self._charge(request, None, None, may_be_more=True)
+        except BaseException as error:
+            if error is not self._halt.reason:
+                self._charge(request, None, None, may_be_more=True)
             raise
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
@@ -189,7 +195,7 @@ class Budget(Wrapper):
         self._waiting.append((place, request, load))
         self._admit()
         try:
-            given = await place
+            given = await self._halt.wait(place)
         except asyncio.CancelledError:
             held = None if place.cancelled() else place.result()
             if isinstance(held, _Load):

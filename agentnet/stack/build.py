@@ -15,6 +15,7 @@ from agentnet.errors import ConfigurationError
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
 from agentnet.stack.budget import Budget, Spent
 from agentnet.stack.cache import Cache
+from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.prices import Price, Prices
 from agentnet.stack.retry import Retry
@@ -35,12 +36,14 @@ class Stack:
         budget: Knows what was spent.
         limit: Knows how many requests are in flight, and how many may be.
         cache: The cache; None if it is off.
+        pause: Knows until when the server wants no requests.
     """
 
     backend: Backend
     budget: Budget
     limit: AdaptiveLimit
     cache: Cache | None
+    pause: Pause
 
 
 def build_stack(
@@ -54,6 +57,7 @@ def build_stack(
     pledge: Callable[[Spent], Awaitable[None]] | None = None,
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
+    halt: Halt | None = None,
     adapted: Callable[[tuple[str, ...]], None] | None = None,
 ) -> Stack:
     """Wrap `backend`. Needs no running event loop; what it builds may be used in one after the other.
@@ -68,6 +72,7 @@ def build_stack(
         pledge: Writes down what a bounded run may have spent in all, before the calls are made.
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
+        halt: Ends all waits inside, once the run is to stop; one of its own if not given.
         adapted: Called with sentences when the backend does without something that its server refuses.
 
     Raises:
@@ -77,15 +82,17 @@ def build_stack(
     """
     pause = Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S)
     prompt_tokens = PromptTokens()
-    limit = _limit(backend, settings, in_flight, pause, tell)
+    halt = Halt() if halt is None else halt
+    limit = _limit(backend, settings, in_flight, pause, tell, halt)
     budget = Budget(
-        _throttled(limit, settings, pause, prompt_tokens),
+        _throttled(limit, settings, pause, prompt_tokens, halt),
         price=price_list(settings).of(backend.model_name),
         spent=spent,
         max_calls=settings.max_calls,
         max_tokens=settings.max_tokens,
         max_dollars=settings.max_cost,
         prompt_tokens=prompt_tokens,
+        halt=halt,
         pledge=pledge,
     )
     adapting = Adapting(budget, backend, adapted or _keep_quiet) if isinstance(backend, Adapts) else budget
@@ -94,12 +101,13 @@ def build_stack(
         max_attempts=settings.max_attempts,
         max_wait_s=settings.max_wait_s,
         give_up_after_s=settings.give_up_after_s,
+        halt=halt,
     )
     tried = retry if adapting is budget else FirstAlone(retry)
     if not settings.cache or not getattr(backend, "worth_caching", True):
-        return Stack(tried, budget, limit, None)
+        return Stack(tried, budget, limit, None, pause)
     cache = Cache(tried, settings.cache_folder or cache_folder, scope=scope, complain=complain)
-    return Stack(cache, budget, limit, cache)
+    return Stack(cache, budget, limit, cache, pause)
 
 
 def cache_scope(backend: Backend, settings: BackendSettings) -> str:
@@ -129,6 +137,7 @@ def _limit(
     in_flight: int,
     pause: Pause,
     tell: Callable[[LimitChange], None] | None,
+    halt: Halt,
 ) -> AdaptiveLimit:
     lowest, start, highest = _in_order(settings)
     return AdaptiveLimit(
@@ -138,6 +147,7 @@ def _limit(
         highest=min(highest or in_flight, in_flight),
         pause=pause,
         tell=tell,
+        halt=halt,
     )
 
 
@@ -157,7 +167,9 @@ def _in_order(settings: StackSettings) -> tuple[int, int | None, int | None]:
     return settings.min_in_flight, settings.start_in_flight, settings.max_in_flight
 
 
-def _throttled(inner: Backend, settings: StackSettings, pause: Pause, prompt_tokens: PromptTokens) -> Backend:
+def _throttled(
+    inner: Backend, settings: StackSettings, pause: Pause, prompt_tokens: PromptTokens, halt: Halt
+) -> Backend:
     """Bound the rates, if one is given; a pause holds everybody at the in-flight limit in any case."""
     if settings.requests_per_minute is None and settings.tokens_per_minute is None:
         return inner
@@ -167,6 +179,7 @@ def _throttled(inner: Backend, settings: StackSettings, pause: Pause, prompt_tok
         tokens_per_minute=settings.tokens_per_minute,
         pause=pause,
         prompt_tokens=prompt_tokens,
+        halt=halt,
     )
 
 

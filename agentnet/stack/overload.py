@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from itertools import count
 from typing import Final
 
 from agentnet.errors import TransientError
 from agentnet.streams import mix, unit
 
-OVERLOAD: Final = frozenset({"rate_limit", "timeout", "overloaded"})
+OVERLOAD: Final = frozenset({"rate_limit", "timeout", "overloaded", "too_many_files"})
 """Kinds of trouble that mean: fewer at once."""
+
+MOMENTS: Final = frozenset(
+    {
+        *("rate_limit", "overloaded", "loading", "unavailable", "bad_gateway", "gateway_timeout"),
+        *("page", "reset", "disconnected"),
+    }
+)
+"""Kinds of trouble that belong to a moment of the server and pass with it, whatever was asked."""
+
+PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
+"""Those of them in which a server says itself that it will answer, even if it never has."""
 
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
@@ -46,6 +58,7 @@ class Pause:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked_until = 0.0
         self._until = 0.0
+        self._ends_at = 0.0
 
     def heed(self, error: TransientError) -> bool:
         """Pause if `error` says that the server is overloaded and for how long.
@@ -68,6 +81,7 @@ class Pause:
             self._probe_at = loop.time() + self._wait_s
         self._loop, self._asked_until = loop, asked_until
         self._until = asked_until + length_s * _JITTER * unit(mix(self._seed, next(self._numbers)))
+        self._ends_at = time.time() + self._until - loop.time()
         return True
 
     def left_s(self) -> float:
@@ -77,6 +91,10 @@ class Pause:
         """
         loop = asyncio.get_running_loop()
         return self._until - loop.time() if loop is self._loop else 0.0
+
+    def ends_at(self) -> float | None:
+        """Say when it will be over, in seconds since 1970 by this machine's clock; None if it is."""
+        return self._ends_at if self.left_s() > 0.0 else None
 
     def covers(self, error: TransientError) -> bool:
         """Say whether nobody need wait for what `error` hints at: the pause does, and may end before."""

@@ -6,6 +6,7 @@ tenacity is entered only after a first failure: wrapped around every call it cos
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +21,8 @@ from tenacity import (
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
+from agentnet.stack.halt import Halt
+from agentnet.stack.overload import MOMENTS, PATIENT
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix, unit
 
@@ -33,16 +36,19 @@ class Retry(Wrapper):
     2^(n-1) seconds, the whole being `max_wait_s` at most. All else is raised as it is, and so is the last
     error. Replies and errors tell the number of attempts and the kinds of trouble before the last.
 
-    A server that cannot be reached at all is no trouble of one request: once it has answered, its return is
-    waited for as long as allowed, however many attempts it takes. If it stays away, the backend is unusable.
+    A server that is away, busy or being started is no trouble of one request: once it has answered, or if it
+    says itself that it is loading or busy, its return is waited for as long as allowed, however many attempts
+    it takes. If it stays away, or asks to be left alone for longer than that, the backend is unusable: no
+    answer is missing.
 
     Args:
         inner: The backend tried.
-        max_attempts: Calls made for one request at most, >= 1; attempts that do not reach a server which has
-            answered before do not count.
+        max_attempts: Calls made for one request at most, >= 1; attempts that met a trouble of the moment
+            (`agentnet.stack.overload.MOMENTS`) at a server which has answered before do not count.
         max_wait_s: Longest wait between two attempts, in seconds, unless the server asks for longer.
         give_up_after_s: No attempt begins later than this after the first failure, in seconds. Waits for
             permits do not count: they say nothing of the server's trouble.
+        halt: Ends the waits between attempts; one of its own if not given.
     """
 
     def __init__(
@@ -52,20 +58,25 @@ class Retry(Wrapper):
         max_attempts: int = 6,
         max_wait_s: float = 60.0,
         give_up_after_s: float = 900.0,
+        halt: Halt | None = None,
     ) -> None:
         super().__init__(inner)
         self._exponential = wait_exponential(multiplier=_FIRST_WAIT_S, max=max_wait_s)
         self._max_attempts, self._give_up_after_s = max_attempts, give_up_after_s
         self._waits = count()
-        self._has_answered = False
-        self._retrying = AsyncRetrying(retry=retry_if_exception_type(TransientError), reraise=True)
+        self._n_answered = 0
+        self._retrying = AsyncRetrying(
+            sleep=(Halt() if halt is None else halt).sleep,
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`.
 
         Raises:
             TransientError: The last attempt's, after as many attempts or as long as allowed.
-            BackendUnusable: No server could be reached, up to the last attempt.
+            BackendUnusable: The server was away, up to the last attempt, or wants to be left alone too long.
             BackendError: What trying again cannot help.
             RunStopped: The next attempt met a bound of the run.
         """
@@ -73,7 +84,7 @@ class Retry(Wrapper):
             reply = await self._inner.complete(request)
         except TransientError as error:
             reply = await self._again(request, error)
-        self._has_answered = True
+        self._n_answered += 1
         return reply
 
     async def _again(self, request: Request, first: TransientError) -> Reply:
@@ -84,7 +95,8 @@ class Retry(Wrapper):
             self._jittered_s,
             self._max_attempts,
             self._give_up_after_s,
-            lambda: self._has_answered,
+            lambda: self._n_answered,
+            self._n_answered,
         )
         # A copy for each request: a shared AsyncRetrying mixes up concurrent calls. Its hooks are
         # synchronous: with awaiting ones it returned None for nearly every call.
@@ -93,11 +105,12 @@ class Retry(Wrapper):
             reply: Reply = await retrying(tries.attempt)
         except (BackendError, RunStopped) as error:
             tries.account(error)
-            if isinstance(error, ServerUnreachable):
-                raise tries.nobody_there(error) from None
+            unusable = tries.away(error) if isinstance(error, TransientError) else None
+            if unusable is not None:
+                raise unusable from None
             raise
         return reply._replace(
-            attempts=reply.attempts + len(tries.failures), troubles=(*tries.kinds, *reply.troubles)
+            attempts=reply.attempts + tries.n_sent, troubles=(*tries.kinds, *reply.troubles)
         )
 
     def _jittered_s(self, state: RetryCallState, seed: int) -> float:
@@ -117,7 +130,8 @@ class _Tries:
         jittered_s: Draws a wait.
         max_attempts: See `Retry`.
         give_up_after_s: See `Retry`.
-        has_answered: Tells whether the server ever answered.
+        n_answered: Tells how many requests the server has answered.
+        n_before: How many these were when this one failed first.
         busy_s: How long the attempts after the first took, in seconds.
         is_begun: Whether the first error was raised again.
     """
@@ -128,13 +142,19 @@ class _Tries:
     jittered_s: Callable[[RetryCallState, int], float]
     max_attempts: int
     give_up_after_s: float
-    has_answered: Callable[[], bool]
+    n_answered: Callable[[], int]
+    n_before: int
     busy_s: float = 0.0
     is_begun: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
         return tuple(failure.kind for failure in self.failures)
+
+    @property
+    def n_sent(self) -> int:
+        """Attempts that reached somebody: others are no calls."""
+        return sum(failure.attempts > 0 for failure in self.failures)
 
     async def attempt(self) -> Reply:
         if not self.is_begun:
@@ -159,24 +179,46 @@ class _Tries:
         until_next_s = self.busy_s + state.idle_for + state.upcoming_sleep
         if until_next_s > self.give_up_after_s:
             return True
-        counted = self.failures
-        if self.has_answered():
-            counted = [failure for failure in counted if not isinstance(failure, ServerUnreachable)]
-            if isinstance(self.failures[-1], ServerUnreachable):
-                return False
-        return len(counted) >= self.max_attempts
+        if self._is_waited_for(self.failures[-1]):
+            return False
+        return sum(not self._is_waited_for(failure) for failure in self.failures) >= self.max_attempts
 
-    def nobody_there(self, error: ServerUnreachable) -> BackendUnusable:
-        """Make the error that stops the run for want of a server, with what `error` was told of attempts."""
-        words = f"{error}; tried {error.attempts} times: resume the run when the server is back"
+    def _is_waited_for(self, failure: TransientError) -> bool:
+        return failure.kind in PATIENT or (_is_of_a_moment(failure) and self.n_answered() > 0)
+
+    def away(self, error: TransientError) -> BackendUnusable | None:
+        """Make the error that stops the run if it is the server that is away, with what `error` was told.
+
+        A server that answered others meanwhile is there: then the trouble may be this request's own.
+        """
+        hint_s = error.retry_after_s or 0.0
+        if hint_s > self.give_up_after_s:
+            words = (
+                f"{error}; it wants to be left alone until {_local_time(hint_s)}, which is longer than "
+                f"stack.give_up_after_s = {self.give_up_after_s:g} s: resume the run then"
+            )
+        elif _is_of_a_moment(error) and self.n_answered() == self.n_before:
+            words = f"{error}; tried {len(self.failures)} times: resume the run when the server is back"
+        else:
+            return None
         unusable = BackendUnusable(words, kind=error.kind)
         unusable.attempts, unusable.troubles = error.attempts, error.troubles
         return unusable
 
     def account(self, error: BackendError | RunStopped) -> None:
         """Tell the error that ends the attempts how many there were, and how those before it failed."""
-        error.attempts, error.troubles = len(self.failures), self.kinds
-        if isinstance(error, TransientError):
-            error.troubles = self.kinds[:-1]
-        elif isinstance(error, BackendError):
-            error.attempts += 1
+        is_last, n_sent = isinstance(error, TransientError), self.n_sent
+        if isinstance(error, BackendError) and not is_last:
+            n_sent += error.attempts > 0
+        error.attempts, error.troubles = n_sent, self.kinds[:-1] if is_last else self.kinds
+
+
+def _is_of_a_moment(failure: TransientError) -> bool:
+    return isinstance(failure, ServerUnreachable) or failure.kind in MOMENTS
+
+
+def _local_time(from_now_s: float) -> str:
+    """Name a time that is still to come, by this machine's clock; with the day if it is not today."""
+    then = time.localtime(time.time() + from_now_s)
+    is_today = time.localtime()[:3] == then[:3]
+    return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)

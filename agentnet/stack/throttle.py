@@ -14,6 +14,7 @@ from asyncio_throttle.throttler import Throttler
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import InternalError, RunStopped, TransientError
+from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.tokens import PromptTokens
 from agentnet.stack.wrapper import Wrapper
@@ -110,6 +111,7 @@ class Throttle(Wrapper):
         tokens_per_minute: Bound on tokens, in and out together, > 0; None for none.
         pause: When the server wants no requests; one of its own if not given.
         prompt_tokens: What prompts take; one of its own if not given.
+        halt: Ends the wait for a permit; one of its own if not given.
     """
 
     def __init__(
@@ -120,12 +122,14 @@ class Throttle(Wrapper):
         tokens_per_minute: float | None = None,
         pause: Pause | None = None,
         prompt_tokens: PromptTokens | None = None,
+        halt: Halt | None = None,
     ) -> None:
         super().__init__(inner)
         self._requests_per_minute = requests_per_minute
         self._tokens_per_minute = tokens_per_minute
         self._pause = Pause() if pause is None else pause
         self._prompt_tokens = PromptTokens() if prompt_tokens is None else prompt_tokens
+        self._halt = Halt() if halt is None else halt
         self._turnstile: _Turnstile | None = None
 
     async def complete(self, request: Request) -> Reply:
@@ -187,6 +191,7 @@ class Throttle(Wrapper):
                 None if rpm is None else LoopThrottler(rpm),
                 None if tpm is None else TokenBucket(tpm),
                 self._pause,
+                self._halt,
             )
         return self._turnstile
 
@@ -204,6 +209,7 @@ class _Turnstile:
         throttler: Bounds the requests, if anything does.
         bucket: Bounds the tokens, if anything does.
         pause: Nobody passes while it lasts.
+        halt: Ends the wait for a permit.
     """
 
     def __init__(
@@ -212,11 +218,13 @@ class _Turnstile:
         throttler: LoopThrottler | None,
         bucket: TokenBucket | None,
         pause: Pause,
+        halt: Halt,
     ) -> None:
         self.loop = loop
         self.bucket = bucket
         self._throttler = throttler
         self._pause = pause
+        self._halt = halt
         self._waiting: deque[_Waiter] = deque()
         self._feeder: asyncio.Task[None] | None = None
 
@@ -236,7 +244,7 @@ class _Turnstile:
         if self._feeder is None:
             self._start()
         try:
-            await permit
+            await self._halt.wait(permit)
         except asyncio.CancelledError:
             if not permit.cancelled():
                 self._give_back(n_tokens)

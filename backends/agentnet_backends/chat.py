@@ -218,8 +218,8 @@ def _parsed(raw: bytes, peer: Peer) -> dict[str, object]:
 def _choices(body: Mapping[str, object], raw: bytes, peer: Peer) -> list[dict[str, object]]:
     """Find the choices, in the order of their numbers."""
     choices = body.get("choices")
-    if body.get("error") and not choices:
-        raise error_of_body(peer, body)
+    if (error := _error_in(body, choices)) is not None:
+        raise error_of_body(peer, error)
     if choices is None or choices == []:
         raise unusable_answer(peer, "no_choices", "the answer holds no choice", raw)
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
@@ -227,6 +227,15 @@ def _choices(body: Mapping[str, object], raw: bytes, peer: Peer) -> list[dict[st
     if len(choices) > 1 and all(isinstance(choice.get("index"), int) for choice in choices):
         choices.sort(key=lambda choice: choice["index"])
     return choices
+
+
+def _error_in(body: Mapping[str, object], choices: object) -> Mapping[str, object] | None:
+    """Find an error that stands where nothing was said: beside the choices, or in one of them."""
+    listed = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    messages = [choice.get("message") for choice in listed]
+    if body.get("error") and not any(isinstance(each, dict) and each.get("content") for each in messages):
+        return body
+    return next(({"error": choice["error"]} for choice in listed if choice.get("error")), None)
 
 
 def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, str]:

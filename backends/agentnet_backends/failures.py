@@ -1,16 +1,20 @@
 """From what goes wrong on the way to a model server to the errors of `agentnet.errors`.
 
-Servers agree on neither bodies nor codes, so an answer is judged by its status, its codes and its wording; a
-broken connection by the kind of the exception. The word in `BackendError.kind` is one of these:
+Servers agree on neither bodies nor codes, so an answer is judged by the codes in its body, its status and, in
+the end, its wording; a broken connection by the kind of the exception. The word in `BackendError.kind` is one
+of these:
 
-- another try can help (`TransientError`): ``rate_limit``, ``overloaded``, ``unavailable``, ``bad_gateway``,
-  ``gateway_timeout``, ``server_error``, ``conflict``, ``timeout``, ``connect_timeout``, ``refused``,
-  ``unreachable``, ``reset``, ``disconnected``, ``truncated``, ``garbled``, ``malformed_json``,
-  ``wrong_schema``, ``no_choices``, ``error_body``;
-- this request never succeeds (`RequestRejected`): ``context_overflow``, ``content_filter``, ``too_large``,
-  ``bad_request``;
-- no request does (`BackendUnusable`): ``unauthorized``, ``forbidden``, ``insufficient_quota``,
-  ``unknown_model``, ``wrong_url``, ``unsupported``, ``unknown_host``, ``no_route``, ``tls``.
+- another try can help (`TransientError`): ``rate_limit``, ``overloaded``, ``loading``, ``unavailable``,
+  ``bad_gateway``, ``gateway_timeout``, ``server_error``, ``conflict``, ``timeout``, ``reset``,
+  ``disconnected``, ``truncated``, ``garbled``, ``page``, ``malformed_json``, ``wrong_schema``,
+  ``no_choices``, ``error_body``;
+- nobody was asked (`ServerUnreachable`): ``connect_timeout``, ``refused``, ``unreachable``, ``proxy``,
+  ``too_many_files``;
+- this request was refused (`RequestRejected`): ``context_overflow``, ``content_filter``, ``too_large``,
+  ``bad_request``, ``forbidden``, ``header_too_large``, ``encoding``. Whether all others are refused, too, no
+  list of words can know: `agentnet.stack.brake` finds out;
+- no request succeeds (`BackendUnusable`): ``unauthorized``, ``insufficient_quota``, ``unknown_model``,
+  ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``.
 
 No key ever shows: what a server says is scrubbed, and the exceptions of the HTTP library, which carry the
 headers that were sent, are neither quoted nor chained.
@@ -26,6 +30,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from agentnet.errors import (
     BackendError,
@@ -41,11 +46,18 @@ _SHOWN_CHARACTERS = 300
 KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
 """What looks like a key, whatever it stands in."""
 
-_REJECTED = frozenset({"context_overflow", "content_filter", "too_large", "bad_request"})
+_REJECTED = frozenset(
+    {
+        *("context_overflow", "content_filter", "too_large", "bad_request", "forbidden"),
+        *("header_too_large", "encoding"),
+    }
+)
 
 _WAYS_OUT: Mapping[str, str] = {
     "unauthorized": "{key}: mend that, then resume the run",
-    "forbidden": "{key}: find out what it may be used for, then resume the run",
+    "forbidden": "if all requests are: find out what the key in {key_env} may be used for",
+    "proxy_refused": "the proxy wants a name and a password: put them into the environment variable that "
+    "names it, as in HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT, or exempt the server by NO_PROXY",
     "insufficient_quota": "the account has no money or quota left: top it up, then resume the run",
     "unknown_model": "set {table}.model to one that the server lists: GET {url}/models",
     "wrong_url": "no model of that name ({table}.model), or nothing under that address: "
@@ -56,7 +68,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
     "server's certificate",
 }
-"""What to do about whatever makes the backend unusable; its keys are the kinds of `BackendUnusable`."""
+"""What to do about whatever makes the backend unusable, or may."""
 
 _OF_STATUS: Mapping[int, str] = {
     400: "bad_request",
@@ -64,14 +76,18 @@ _OF_STATUS: Mapping[int, str] = {
     403: "forbidden",
     404: "wrong_url",
     405: "wrong_url",
+    407: "proxy_refused",
     408: "timeout",
     409: "conflict",
     425: "conflict",
     429: "rate_limit",
+    431: "header_too_large",
     502: "bad_gateway",
     503: "unavailable",
     504: "gateway_timeout",
     529: "overloaded",
+    # Cloudflare's words for a server that it cannot reach.
+    **dict.fromkeys((*range(520, 528), 530), "bad_gateway"),
 }
 
 
@@ -121,6 +137,7 @@ class Peer:
         if not self.secrets:
             key = f"no key was sent, for {self.key_env} is not set in the environment"
         where = {"url": self.url, "table": self.table, "path": self.path, "knobs": self.knobs}
+        where["key_env"] = self.key_env
         return _WAYS_OUT[kind].format(key=key, **where)
 
     def way_out_of(self, error: BackendError) -> str:
@@ -190,7 +207,8 @@ def _codes(*tables: object) -> str:
 
 
 _QUOTA = re.compile(
-    r"insufficient_quota|billing_hard_limit|billing_not_active|budget.?exceeded|insufficient balance"
+    r"insufficient_(quota|balance|credits?|funds)|billing_(hard_limit|not_active)|payment_required"
+    r"|budget.?exceeded|insufficient balance"
 )
 _OVERFLOW = re.compile(
     r"context.?length|context.?window|context.?size|max_model_len|maximum model length|maximum prompt length"
@@ -198,7 +216,9 @@ _OVERFLOW = re.compile(
 )
 _FILTER = re.compile(
     r"content_filter|content_policy|content management policy|responsibleaipolicy|moderation|invalid_prompt"
-    r"|input was flagged|safety system"
+    r"|data_?inspection|input was flagged|safety system"
+    r"|\bcontent\b.{0,60}\b(rules?|polic(y|ies)|guidelines?|filter(ed)?|unsafe|harmful|inappropriate|prohibited)\b"
+    r"|\b(unsafe|harmful|inappropriate|prohibited|sensitive)\b.{0,40}\b(content|prompt|input|text|words?)\b"
 )
 _NO_MODEL = re.compile(
     r"model_not_found|model_not_exist|unknown_model|invalid_model|invalid model"
@@ -212,20 +232,41 @@ _UNSUPPORTED = re.compile(
     r"|response_format|json_schema|structured_outputs|guided_choice|logprobs"
     r"|not support (specifying dimensions|matryoshka)"
 )
-_BAD_KEY = re.compile(r"invalid_api_key|api.?key not valid|incorrect api key|invalid api key")
+_BAD_KEY = re.compile(
+    r"invalid_api_key|authentication_error|api.?key not valid|incorrect api key|invalid api key"
+)
+_LOADING = re.compile(
+    r"\bload(ing|ed)\b|warm(ing|ed)?.?up|\bstart(ing|ed|s)\b|initiali[sz]|\bnot (yet )?ready\b|being deployed"
+)
+_BUSY = re.compile(r"rate_?limit|too_?many_?requests|throttl")
+_OVERLOADED = re.compile(r"overloaded|server_?busy")
 
-_RULES: tuple[tuple[str, Callable[[int, Said], object]], ...] = (
-    ("insufficient_quota", lambda status, said: status == 402 or _QUOTA.search(said.all)),
-    ("too_large", lambda status, said: status == 429 and "request too large" in said.all),
+_RULES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
+    ("insufficient_quota", lambda _, words: _QUOTA.search(words)),
+    ("too_large", lambda status, words: status == 429 and "request too large" in words),
     ("rate_limit", lambda status, _: status == 429),
     # Some servers report the caller's fault as 500, so wording counts here at any status.
-    ("context_overflow", lambda status, said: status == 413 or _OVERFLOW.search(said.all)),
-    ("content_filter", lambda status, said: status < 500 and _FILTER.search(said.all)),
-    ("unauthorized", lambda status, said: status in {400, 403} and _BAD_KEY.search(said.all)),
-    ("unknown_model", lambda status, said: status in {400, 404, 422} and _NO_MODEL.search(said.all)),
-    ("unsupported", lambda status, said: status in {400, 422} and _UNSUPPORTED.search(said.all)),
+    ("context_overflow", lambda _, words: _OVERFLOW.search(words)),
+    ("content_filter", lambda status, words: status < 500 and _FILTER.search(words)),
+    ("unauthorized", lambda status, words: status in {400, 403} and _BAD_KEY.search(words)),
+    ("unknown_model", lambda status, words: status in {400, 404, 422} and _NO_MODEL.search(words)),
+    ("unsupported", lambda status, words: status in {400, 422} and _UNSUPPORTED.search(words)),
+    ("loading", lambda status, words: status in {425, *range(502, 530)} and _LOADING.search(words)),
 )
-"""Tried in this order before the status decides: the first that holds names the kind."""
+"""What the words say: the first that holds names the kind, before the status does."""
+
+_CERTAIN: Mapping[int, str] = {402: "insufficient_quota", 413: "context_overflow"}
+"""Statuses that no words can explain away."""
+
+_PLAIN_WORDS = frozenset({"context_overflow", "too_large"})
+"""Kinds whose words are said of nothing else."""
+
+_OF_CODES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
+    *(rule for rule in _RULES if rule[0] not in {"too_large", "rate_limit", "loading"}),
+    ("rate_limit", lambda status, codes: status < 500 and _BUSY.search(codes)),
+    ("overloaded", lambda status, codes: status < 500 and _OVERLOADED.search(codes)),
+)
+"""What the codes alone say: they are for programs, so they count before the message."""
 
 
 def error_of_answer(peer: Peer, status: int, headers: Mapping[str, str], raw: bytes) -> BackendError:
@@ -238,24 +279,68 @@ def error_of_answer(peer: Peer, status: int, headers: Mapping[str, str], raw: by
         raw: The body as it came.
     """
     said = said_by(raw)
-    kind = next((kind for kind, holds in _RULES if holds(status, said)), None) or _of_status(status)
+    kind, is_sure = _kind_said(status, said)
+    kind = kind or _of_status(status)
     words = peer.quote(said.message or said.codes)
     what = f"HTTP {status}, {kind.replace('_', ' ')}{f': {words}' if words else ''}"
-    hint = None if kind in _REJECTED or kind in _WAYS_OUT else retry_hint(headers, said.message)
-    return _error(peer, kind, what, hint)
+    return _error(peer, kind, what, _hint(kind, headers, said), is_sure=is_sure)
 
 
 def error_of_body(peer: Peer, body: object) -> BackendError:
-    """Make the error for an answer that calls itself a success but says that it is none."""
-    said = said_in(body)
-    kind = "insufficient_quota" if _QUOTA.search(said.all) else "error_body"
-    return _error(peer, kind, f"HTTP 200 with an error in it: {peer.quote(said.message or said.codes)}")
+    """Make the error for an answer that calls itself a success but says that it is none.
+
+    A code in it that is an HTTP status counts as that.
+    """
+    said, status = said_in(body), _status_in(body)
+    kind, is_sure = _kind_said(status or 400, said)
+    kind = kind or ("error_body" if status is None else _of_status(status))
+    # It was the right URL: it answered.
+    kind = "bad_request" if kind == "wrong_url" else kind
+    number = "" if status is None else f" of code {status}"
+    what = f"HTTP 200 with an error{number} in it: {peer.quote(said.message or said.codes)}"
+    return _error(peer, kind, what, _hint(kind, {}, said), is_sure=is_sure)
+
+
+def _kind_said(status: int, said: Said) -> tuple[str | None, bool]:
+    """Name what an error's codes say, else its status where that is certain, else what its words say.
+
+    Returns:
+        The kind, and whether it is certain; None if nothing of it is known.
+    """
+    for kind, holds in _OF_CODES:
+        if holds(status, said.codes):
+            return kind, True
+    if status in _CERTAIN:
+        return _CERTAIN[status], True
+    found = next((kind for kind, holds in _RULES if holds(status, said.all)), None)
+    return found, found in _PLAIN_WORDS
+
+
+def _status_in(body: object) -> int | None:
+    """Find the HTTP status that an error body states."""
+    match body:
+        case [first, *_]:
+            return _status_in(first)
+        case {"error": dict(inner)} | {"detail": dict(inner)}:
+            return _status_in(inner)
+        case dict():
+            found = (str(body.get(key)) for key in ("code", "status", "status_code"))
+            return next((int(text) for text in found if re.fullmatch("[45][0-9][0-9]", text)), None)
+        case _:
+            return None
+
+
+def _hint(kind: str, headers: Mapping[str, str], said: Said) -> float | None:
+    return None if kind in _REJECTED or kind in _WAYS_OUT else retry_hint(headers, said.message)
 
 
 def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientError:
     """Make the error for a success whose body is not what was agreed; `raw` is quoted."""
     # All of it is scrubbed before any of it is cut off: half a key is a key's half.
     shown = peer.quote(raw.decode("utf-8", "replace"))
+    if raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        # Whatever stands before the server said this, not the server.
+        kind, what = "page", "a page came instead of an answer"
     return TransientError(f"{peer}: {what}: {shown!r}", kind=kind)
 
 
@@ -265,18 +350,29 @@ def _of_status(status: int) -> str:
     return _OF_STATUS.get(status, "bad_request" if status < 500 else "server_error")
 
 
-def _error(peer: Peer, kind: str, what: str, retry_after_s: float | None = None) -> BackendError:
+def _error(
+    peer: Peer, kind: str, what: str, retry_after_s: float | None = None, *, is_sure: bool = False
+) -> BackendError:
+    way_out = f"; {peer.way_out(kind)}" if kind in _WAYS_OUT else ""
+    error: BackendError
     if kind in _REJECTED:
-        return RequestRejected(f"{peer}: {what}", kind=kind)
-    if kind in _WAYS_OUT:
-        return BackendUnusable(f"{peer}: {what}; {peer.way_out(kind)}", kind=kind)
-    if kind in OUT_OF_REACH:
-        return ServerUnreachable(f"{peer}: {what}", kind=kind)
-    return TransientError(f"{peer}: {what}", kind=kind, retry_after_s=retry_after_s)
+        error = RequestRejected(f"{peer}: {what}{way_out}", kind=kind, is_sure=is_sure)
+    elif kind in _WAYS_OUT:
+        error = BackendUnusable(f"{peer}: {what}{way_out}", kind=kind)
+    elif kind in OUT_OF_REACH | _NOT_SENT:
+        error = ServerUnreachable(f"{peer}: {what}", kind=kind)
+    else:
+        error = TransientError(f"{peer}: {what}", kind=kind, retry_after_s=retry_after_s)
+    if kind in OUT_OF_REACH | _NOT_SENT:
+        error.attempts = 0
+    return error
 
 
 OUT_OF_REACH = frozenset({"refused", "connect_timeout", "unreachable", "unknown_host", "no_route", "tls"})
-"""Kinds of failure in which no connection came about."""
+"""Kinds of failure in which no connection to the server came about."""
+
+_NOT_SENT = frozenset({"proxy", "proxy_refused", "too_many_files"})
+"""Kinds of failure in which nothing was sent to the server, and which say nothing of it."""
 
 _IS_IT_RUNNING = "is the server running? try: curl {url}/models"
 
@@ -288,10 +384,13 @@ _OF_ERRNO: Mapping[int, str] = {
     errno.EADDRNOTAVAIL: "no_route",
     errno.ETIMEDOUT: "connect_timeout",
     errno.ECONNRESET: "reset",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "too_many_files"),
 }
 
 
-def error_of_exception(peer: Peer, error: BaseException, *, timeout_s: float, is_known: bool) -> BackendError:
+def error_of_exception(
+    peer: Peer, error: BaseException, *, timeout_s: float, is_known: bool, proxy: str | None = None
+) -> BackendError:
     """Make the error for a call that got no whole answer.
 
     Args:
@@ -300,11 +399,12 @@ def error_of_exception(peer: Peer, error: BaseException, *, timeout_s: float, is
         timeout_s: The deadline of a call, in seconds.
         is_known: Whether this server has answered before, or others still do: a host that cannot be found or
             reached is then a passing trouble.
+        proxy: The proxy that stands between, if one does.
     """
-    kind = _kind_of(error)
+    kind = _kind_of(error, proxy)
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
-    words = {"why": _system_words(error), "url": peer.url, "table": peer.table}
+    words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": _place_of(proxy)}
     what = _WHAT[kind].format(timeout_s=timeout_s, **words)
     return _error(peer, kind, what, 0.0 if kind in {"disconnected", "reset"} else None)
 
@@ -321,13 +421,23 @@ _WHAT: Mapping[str, str] = {
     "disconnected": "the connection was closed before the answer came",
     "truncated": "the answer broke off",
     "garbled": "the answer is no valid HTTP",
+    "header_too_large": "a header of the answer is larger than 8 KiB",
+    "encoding": "the answer is encoded in a way that cannot be decoded",
+    "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment "
+    "names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",
+    "proxy_refused": "the proxy {proxy} refused us",
+    "too_many_files": "this process has too many files and connections open{why}: raise the limit "
+    "(ulimit -n) or lower engine.workers",
 }
 
 
-def _kind_of(error: BaseException) -> str:
+def _kind_of(error: BaseException, proxy: str | None) -> str:
     """Name what an exception of aiohttp, or one below it, means; the order of the classes matters."""
     import aiohttp
 
+    found = _kind_between(error, proxy)
+    if found is not None:
+        return found
     classes: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
         ("unknown_host", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
         ("tls", (aiohttp.ClientSSLError, ssl.SSLError)),
@@ -342,6 +452,32 @@ def _kind_of(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return _OF_ERRNO.get(error.errno, "reset")
     return "timeout" if isinstance(error, TimeoutError) else "garbled"
+
+
+def _kind_between(error: BaseException, proxy: str | None) -> str | None:
+    """Name what is the fault of this machine, of a proxy or of the answer's form; None for anything else."""
+    import aiohttp
+    from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return "too_many_files"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return "proxy_refused" if error.status == 407 else "proxy"
+    is_of_connecting = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    if proxy is not None and is_of_connecting and not isinstance(error, aiohttp.ClientSSLError):
+        return "proxy"
+    causes = [error.__cause__]
+    while causes[-1] is not None:
+        causes.append(causes[-1].__cause__)
+    if any(isinstance(cause, LineTooLong) for cause in causes):
+        return "header_too_large"
+    return "encoding" if any(isinstance(cause, ContentEncodingError) for cause in causes) else None
+
+
+def _place_of(proxy: str | None) -> str:
+    """Name a proxy without the password that may stand in its address."""
+    parts = urlsplit(proxy or "")
+    return parts.netloc.rpartition("@")[2] or "?"
 
 
 def _system_words(error: BaseException) -> str:

@@ -210,7 +210,11 @@ class Http:
         now = self._clock()
         others = self._endpoints.others_open(endpoint, now)
         failure = error_of_exception(
-            endpoint.peer, error, timeout_s=self._timeout_s, is_known=endpoint.has_answered or others
+            endpoint.peer,
+            error,
+            timeout_s=self._timeout_s,
+            is_known=endpoint.has_answered or others,
+            proxy=self._proxies[endpoint],
         )
         endpoint.failed(failure.kind, now)
         failure.may_be_billed = failure.kind not in OUT_OF_REACH

@@ -1,0 +1,116 @@
+"""Missing answers in a row wait to be recorded until a question that had an answer has one again."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from agentnet.backend import Reply
+from agentnet.errors import BackendUnusable, RequestRejected
+from agentnet.prompts import Verdict
+from agentnet.sampler import Question
+from agentnet.sampler.draws import Answer
+from agentnet.streak import Asked, Streak
+from agentnet.testing import ScriptedBackend, run_in_virtual_time
+
+
+def judge(text):
+    return Verdict(True, "") if text == "yes" else Verdict(None, "", "no_answer")
+
+
+def asked(number, messages=True):
+    return Asked(Question(number, (("user", f"item {number}"),) if messages else ()), 1.0, judge)
+
+
+def answer(missing=None, text="yes"):
+    return Answer(None if missing else 1, missing, text, "", "m", None, 5, 1, 1, 1, False, 0.1)
+
+
+async def play(outcomes, script, *, after=5, messages=True):
+    """Hand in `outcomes` one after the other: None for a usable answer, else why there is none.
+
+    Returns:
+        What was written, the error that stopped the run, and the backend.
+    """
+    backend, written, stops = ScriptedBackend(script), [], []
+    streak = Streak(after=after, complete=backend.complete, stop=stops.append)
+    for number, missing in enumerate(outcomes):
+        if missing is None:
+            if streak.is_watching:
+                streak.answered(asked(number, messages))
+            written.append((number, answer()))
+        else:
+            write = partial(lambda number, given: written.append((number, given)), number)
+            streak.missing(asked(number, messages), answer(missing, "hm"), write)
+        await asyncio.sleep(0.01)
+    [error] = await asyncio.gather(streak.settle(), return_exceptions=True)
+    await streak.aclose()
+    assert stops == ([] if error is None else [error])
+    return written, error, backend
+
+
+def numbers(written):
+    return [number for number, _ in written]
+
+
+def test_missing_answers_between_usable_ones_are_recorded_and_cost_nothing():
+    outcomes = ["invalid", None, "refused", "length", None, "invalid"] * 20
+    written, error, backend = run_in_virtual_time(play(outcomes, []))
+    assert (numbers(written), error, backend.requests) == (list(range(120)), None, [])
+
+
+@pytest.mark.parametrize("before", [[], [None] * 3, [None] * 40, ["invalid", None]])
+@pytest.mark.parametrize("missing", ["invalid", "length", "refused"])
+def test_where_nothing_is_usable_any_more_the_run_stops_and_nothing_of_the_streak_is_recorded(
+    before, missing
+):
+    declined = Reply(("No.",), finish=("refusal",))
+    written, error, _ = run_in_virtual_time(
+        play([*before, *[missing] * 9], lambda _: declined if missing == "refused" else "hm")
+    )
+    assert isinstance(error, BackendUnusable)
+    assert numbers(written) == list(range(len(before)))
+    assert missing in str(error)
+    assert "'hm'" in str(error)
+
+
+def test_a_control_that_is_answered_has_the_streak_recorded_and_its_cost_borne():
+    written, error, backend = run_in_virtual_time(play([None, *["refused"] * 5], ["hm", "hm", "yes"]))
+    assert (numbers(written), error) == (list(range(6)), None)
+    assert sum(given.attempts for _, given in written) == 6 + len(backend.requests) == 9
+
+
+def test_controls_ask_what_was_answered_before_and_are_never_answered_from_a_cache():
+    _, _, backend = run_in_virtual_time(play([None, None, *["invalid"] * 5], lambda _: "hm"))
+    assert {request.messages[0][1] for request in backend.requests} == {"item 0", "item 1"}
+    assert len({request.draw for request in backend.requests}) == len(backend.requests)
+    assert len({request.seed for request in backend.requests}) == len(backend.requests)
+
+
+def test_a_model_that_declines_much_costs_few_controls():
+    _, error, backend = run_in_virtual_time(play([None, *["refused"] * 1000], lambda _: "yes"))
+    assert error is None
+    assert len(backend.requests) <= 10
+
+
+def test_a_model_that_declines_all_that_is_asked_is_told_from_one_that_declines_everything():
+    def answers_the_harmless(request):
+        harmless = "item" not in request.messages[0][1]
+        return "yes" if harmless else Reply(("No.",), finish=("refusal",))
+
+    written, error, _ = run_in_virtual_time(play(["refused"] * 12, answers_the_harmless))
+    assert (numbers(written), error) == (list(range(12)), None)
+
+
+def test_requests_that_are_rejected_count_as_well():
+    rejected = RequestRejected("too long", kind="context_overflow")
+    written, error, _ = run_in_virtual_time(play(["context_overflow"] * 12, lambda _: rejected))
+    assert (written, type(error)) == ([], BackendUnusable)
+
+
+@pytest.mark.parametrize(("before", "stops"), [([], True), ([None], False)])
+def test_questions_that_cannot_be_put_again_stop_the_run_only_if_none_was_ever_answered(before, stops):
+    written, error, backend = run_in_virtual_time(play([*before, *["empty"] * 9], [], messages=False))
+    assert backend.requests == []
+    assert isinstance(error, BackendUnusable) == stops
+    assert len(written) == (0 if stops else 10)
