@@ -55,9 +55,9 @@ class _Cost:
 class Streak:
     """The missing answers since the last usable one, over all realizations of a run. One per sitting.
 
-    They are written down when a usable answer comes, or where a realization ends. After `after` of them
-    controls are asked: questions that had a usable answer before. If none of these has one now, the run
-    stops, and what is not yet written never is: resuming asks it again.
+    They are written down when a usable answer comes, or when the run ends, and what follows from them after
+    them. After `after` of them controls are asked: questions that had a usable answer before. If none of
+    these has one now, the run stops, and what is not yet written never is: resuming asks it again.
 
     Args:
         after: Missing answers in a row after which controls are asked, >= 1. Doubles, within bounds, each
@@ -83,6 +83,7 @@ class Streak:
         self._complete, self._stop = complete, stop
         self._sitting, self._n_controls = sitting, 0
         self._pending: list[_Pending] = []
+        self._following: list[Callable[[], None]] = []
         self._n_in_row = 0
         self._good: list[Asked] = []
         self._cost = _Cost()
@@ -104,6 +105,13 @@ class Streak:
         if self._n_in_row >= self._after and self._proving is None and self._error is None:
             self._proving = asyncio.create_task(self._ask_controls(), name="agentnet-streak")
 
+    def then(self, write: Callable[[], None]) -> None:
+        """Call `write` once all that is pending is written down; never if it never is."""
+        if self._pending or self._error is not None:
+            self._following.append(write)
+        else:
+            write()
+
     def flush(self) -> None:
         """Write down what is pending; the first bears what controls cost, so that the log adds up."""
         if self._error is not None:
@@ -112,6 +120,14 @@ class Streak:
         self.is_watching = self._n_in_row > 0 or len(self._good) < _GOOD_KEPT
         for each in pending:
             each.write(self._charged(each.answer))
+        following, self._following = self._following, []
+        for write in following:
+            write()
+
+    async def rest(self) -> None:
+        """Return once no control is out."""
+        if self._proving is not None:
+            await asyncio.shield(self._proving)
 
     async def settle(self) -> None:
         """Return once nothing is pending: after the controls that are out, if any are.
@@ -119,8 +135,7 @@ class Streak:
         Raises:
             BackendUnusable: No answer is usable, whatever is asked.
         """
-        if self._proving is not None:
-            await asyncio.shield(self._proving)
+        await self.rest()
         if self._error is not None:
             raise self._error
         self.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -29,6 +30,13 @@ hypothesis.settings.register_profile("agentnet", deadline=None)
 hypothesis.settings.load_profile("agentnet")
 
 _LOST = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """Heed hang-ups and Ctrl-C, whatever started the tests: the programs that they start inherit it."""
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -80,7 +80,10 @@ def test_every_origin_is_named(complaint, tmp_path):
     ("toml", "message"),
     [
         ("[engine]\nwrokers = 2\n", "engine.wrokers is no setting; did you mean 'workers'?"),
-        ("[engine.deep]\nx = 2\n", "engine.deep is no setting; known: max_asks, max_missing, on_missing, "),
+        (
+            "[engine.deep]\nx = 2\n",
+            "engine.deep is no setting; known: brake_after, max_asks, max_missing, on_missing, ",
+        ),
         (
             "sede = 2\n",
             "sede is no setting; did you mean 'seed'? (an attribute of the experiment is 'experiment.sede')",

@@ -52,6 +52,7 @@ def test_without_any_layer_the_defaults_hold(load):
         "max_asks": 3,
         "on_missing": "keep going",
         "max_missing": 0.05,
+        "brake_after": 20,
     }
     assert settings.sampler.mode == "call"
     assert settings.log.model_dump() == {"group_rows": 1000, "group_s": 0.25, "parquet": True}

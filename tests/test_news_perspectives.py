@@ -320,7 +320,7 @@ def test_questions_with_a_missing_answer_are_left_out_and_said(play: Play) -> No
 
 
 def test_where_every_question_lacks_an_answer_somewhere_nothing_is_compared(play: Play) -> None:
-    silent = play(NewsPerspectives(**SOME), backend=Talker(lambda told, question: " "))
+    silent = play(NewsPerspectives(**SOME), backend=Talker(lambda told, question: " "), brake_after=10_000)
     with pytest.raises(InputError, match="an answer is missing to each of the 30 questions"):
         embedded(silent)
     with closing(sqlite3.connect(play(NewsPerspectives(**SOME, repeats=2)).folder / LOG_NAME)) as log:

@@ -77,7 +77,7 @@ def test_a_missing_answer_is_recorded_as_such_and_takes_nothing_from_the_others(
     def script(request):
         return TransientError("gone") if request.draw[1] == 7 else "No"
 
-    run = play(TwoItems(repeats=2), backend=ScriptedBackend(script), max_asks=1)
+    run = play(TwoItems(repeats=2), backend=ScriptedBackend(script), max_asks=1, stack={"max_attempts": 1})
     rows = run.rows("SELECT agent, decision, missing, COUNT(*) FROM events GROUP BY 1, 2, 3")[1]
     assert sorted(rows) == [
         (agent, *((None, "failed") if agent == 7 else (0, None)), 4) for agent in range(32)
@@ -101,7 +101,7 @@ def test_a_judge_of_the_users_own_decides(play):
 
 
 def test_a_verdict_that_is_neither_an_answer_nor_a_problem_is_invalid(play):
-    run = play(Numbers(), backend=ScriptedBackend(lambda _: "perhaps"), max_asks=2)
+    run = play(Numbers(), backend=ScriptedBackend(lambda _: "perhaps"), max_asks=2, brake_after=10_000)
     assert run.rows("SELECT DISTINCT decision, missing, asks FROM events")[1] == [(None, "invalid", 2)]
     kinds = Counter(run.rows("SELECT trouble_kind, detail, text FROM troubles")[1])
     assert kinds == {("invalid", "no_answer", "perhaps"): 128}

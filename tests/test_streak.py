@@ -1,16 +1,20 @@
 """Missing answers in a row wait to be recorded until a question that had an answer has one again."""
 
 import asyncio
+import json
 from functools import partial
 
 import pytest
 
+from agentnet import CascadeExperiment, Run
 from agentnet.backend import Reply
 from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet.prompts import Verdict
+from agentnet.runner import Runner
 from agentnet.sampler import Question
 from agentnet.sampler.draws import Answer
 from agentnet.streak import Asked, Streak
+from agentnet.streams import mix, unit
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
 
@@ -114,3 +118,42 @@ def test_questions_that_cannot_be_put_again_stop_the_run_only_if_none_was_ever_a
     assert backend.requests == []
     assert isinstance(error, BackendUnusable) == stops
     assert len(written) == (0 if stops else 10)
+
+
+class Small(CascadeExperiment):
+    n_agents = 12
+    degree = 3
+    steps = 8
+    repeats = 4
+    items_per_severity = 1
+
+
+class Fading(ScriptedBackend):
+    """Answers by the seed of a request, and from a call on with words that are none."""
+
+    def __init__(self, n_good):
+        self.n_calls = 0
+
+        def say(request):
+            self.n_calls += 1
+            yes = unit(mix(request.seed, 1)) < 0.4
+            said = f'{{"share": {json.dumps(yes)}, "reason": "So."}}'
+            return said if self.n_calls <= n_good else "Come back tomorrow."
+
+        super().__init__(say)
+
+
+@pytest.mark.parametrize("n_good", [0, 30, 75, 160])
+@pytest.mark.parametrize("at_once", [1, 3, 64])
+def test_realizations_that_end_within_a_streak_are_no_results_either(new_run, n_good, at_once):
+    how = {"workers": 4, "realizations_at_once": at_once, "max_asks": 1}
+    clean, broken = new_run(Small(), **how), new_run(Small(), **how)
+    asyncio.run(Runner(clean, Fading(10**6)).play())
+    with pytest.raises(BackendUnusable, match="Come back tomorrow"):
+        asyncio.run(Runner(broken, Fading(n_good)).play())
+    run = Run(broken.folder)
+    assert run.rows("SELECT COUNT(*), COUNT(missing) FROM events")[1] == [(n_good, 0)]
+    asyncio.run(Runner(broken, Fading(10**6)).play())
+    assert run.digest() == Run(clean.folder).digest()
+    steps = "SELECT * FROM steps ORDER BY 1, 2"
+    assert run.rows(steps) == Run(clean.folder).rows(steps)

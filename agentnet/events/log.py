@@ -65,6 +65,8 @@ _STATEMENTS = {
     "events": _insert("INSERT", "events"),
     "troubles": _insert("INSERT", "troubles"),
     "steps": _insert("INSERT OR REPLACE", "steps"),
+    # What a sitting noted that lost answers later is longer than what is played in the end.
+    "stale_steps": "DELETE FROM steps WHERE realization = ? AND step > ?",
     "interviews": _insert_once("interviews", "realization, step, model"),
     "updates": _insert_once("updates", "realization, step, model"),
     "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",

@@ -200,6 +200,7 @@ class Runner:
         rest = iter([planned for planned in self._prepared.plan if planned.realization not in done.finished])
         players = [self._player(rest, log, done) for _ in range(self._settings.engine.realizations_at_once)]
         await asyncio.gather(*players)
+        await self._streak.rest()
         if not isinstance(self._error, BackendUnusable):
             self._streak.flush()
         if self._error is not None:
@@ -274,10 +275,15 @@ class Runner:
             status, last_step = await self._stage.play(
                 number, planned.condition, planned.repeat, log, begun=begun
             )
-        await self._streak.settle()
-        log.add("ends", [(status, initial, last_step, time.time(), number)])
+        end = (status, initial, last_step, time.time(), number)
+        self._streak.then(partial(self._end, log, end))
         await log.flush()
         self.tally.realizations += 1
+
+    @staticmethod
+    def _end(log: EventLog, end: tuple[str, int | None, int, float, int]) -> None:
+        log.add("stale_steps", [(end[4], end[2])])
+        log.add("ends", [end])
 
     async def _play_cascade(
         self, planned: Planned, log: EventLog, done: _Done

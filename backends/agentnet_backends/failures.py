@@ -181,6 +181,8 @@ def said_in(body: object) -> Said:
             return Said("; ".join(map(_validation_problem, problems)), _codes(*problems))
         case dict():
             message = next(filter(None, map(body.get, ("message", "error", "detail", "msg"))), "")
+            # Words under a key that nobody knows are the server's own all the same.
+            message = message or json.dumps(body, ensure_ascii=False)
             return Said(str(message), _codes(body, body.get("innererror")))
         case _:
             return Said("" if body is None else str(body))
