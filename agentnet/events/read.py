@@ -40,6 +40,8 @@ _OF_THE_FILE = {
 _OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 # What a run decided, without anything that hangs on when, where or by whom it was answered.
+_ROWS_AT_ONCE = 1_000
+
 _DIGESTED = (
     """
     SELECT realization, news, repeat, network, status, initial_agent, last_step
@@ -180,8 +182,9 @@ def digest(connection: sqlite3.Connection) -> str:
     """Hash what the run decided; see `Run.digest`."""
     sha = hashlib.sha256()
     for query in _DIGESTED:
-        for row in connection.execute(query):
-            sha.update(repr(row).encode())
+        rows = connection.execute(query)
+        while some := rows.fetchmany(_ROWS_AT_ONCE):
+            sha.update("".join(map(repr, some)).encode())
     return sha.hexdigest()
 
 

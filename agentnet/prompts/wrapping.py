@@ -80,7 +80,7 @@ def after_thought(text: str) -> str:
         >>> after_thought("<think>I would share")
         ''
     """
-    if not _may_be_marked(text) or not (_BEGIN.search(text) or _END.search(text)):
+    if not may_be_marked(text) or not (_BEGIN.search(text) or _END.search(text)):
         return text
     masked = _without_objects(text)
     *_, end = [0, *(match.end() for match in _END.finditer(masked))]
@@ -94,7 +94,7 @@ def in_turn(text: str) -> str:
         >>> in_turn("<|im_start|>assistant\\nYes<|im_end|><|im_start|>user\\nAnd this?")
         '\\nYes'
     """
-    if not _may_be_marked(text) or not _TURN.search(text) or _STRUCK_OUT.search(text):
+    if not may_be_marked(text) or not _TURN.search(text) or _STRUCK_OUT.search(text):
         return text
     text = text.removeprefix("<s>")
     masked = _without_objects(text)
@@ -169,7 +169,7 @@ def _inner(match: re.Match[str], text: str, masked: str, *, to_the_end: bool) ->
     return (text[begin:], len(text)) if to_the_end else None
 
 
-def _may_be_marked(text: str) -> bool:
+def may_be_marked(text: str) -> bool:
     """Say in no time of most replies that no mark stands in them."""
     return "<" in text or "[" in text or "\u25c1" in text or "analysis" in text or "assistantfinal" in text
 

@@ -157,9 +157,10 @@ class Runner:
         after, sitting = settings.engine.brake_after, _n_sittings(run)
         self._streak = Streak(after=after, complete=stack.backend.complete, stop=self._stop, sitting=sitting)
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
+        has_n = settings.sampler.mode == "choices"
         self._backend = Thoughts(
             Brake(
-                FewerSamples(stack.backend, tell=fewer),
+                FewerSamples(stack.backend, tell=fewer) if has_n else stack.backend,
                 after=after,
                 halt=self._halt,
                 sitting=sitting,

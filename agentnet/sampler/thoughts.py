@@ -7,6 +7,7 @@ from typing import Final
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
+from agentnet.prompts.wrapping import may_be_marked
 from agentnet.streams import mix
 
 _ENOUGH: Final = 4
@@ -57,7 +58,9 @@ class Thoughts:
         Raises:
             BackendUnusable: Nothing but thoughts comes.
         """
-        reply = _told_apart(await self._inner.complete(request))
+        reply = await self._inner.complete(request)
+        if any(map(may_be_marked, reply.texts)):
+            reply = _told_apart(reply)
         if self._is_proven or not _is_thought(reply):
             self._is_proven = True
             return reply
