@@ -342,7 +342,8 @@ class Journal:
         if self._stop_on_missing:
             raise RunStopped(
                 f"realization {self.realization}, step {asking.step}, agent {asking.agents[i]}: no usable "
-                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again"
+                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again (replies "
+                "that are in the cache stay there: -S stack.cache=false passes it by)"
             )
         self.tally.n_missing += asking.kind != "reason"
 
