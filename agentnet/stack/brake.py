@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet.backend import HARMLESS, Backend, Reply, Request
+from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
 from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
-from agentnet.stack.overload import OF_THE_PROMPT
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix
 
@@ -30,8 +29,6 @@ _ENOUGH: Final = 4
 
 _GOOD_KEPT, _GOOD_AT_FIRST, _GOOD_EVERY = 32, 16, 64
 _LONGEST_STREAK: Final = 64
-
-_HARMLESS = (("user", "Is two plus two four? Answer yes or no."),)
 
 _Shape = tuple[int, bool, bool, bool]
 
@@ -279,7 +276,7 @@ class Brake(Wrapper):
             return control._replace(messages=chosen.messages, metadata=chosen.metadata)
         # A filter, or whatever is wrong with a single prompt, is no reason to give up on the server.
         if len(prompts) == 1 or all(held.error.kind == "content_filter" for held in self._held):
-            return control._replace(messages=_HARMLESS)
+            return control._replace(messages=HARMLESS)
         return None if self._is_streak else control
 
     def _anew(self, request: Request) -> Request:

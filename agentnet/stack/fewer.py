@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
 from agentnet.stack.cost import Cost
-from agentnet.stack.overload import OF_THE_PROMPT
 from agentnet.stack.wrapper import Wrapper
 
 _ENOUGH: Final = 3

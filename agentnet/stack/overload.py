@@ -25,9 +25,6 @@ MOMENTS: Final = frozenset(
 PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
 """Those of them in which a server says itself that it will answer, even if it never has."""
 
-OF_THE_PROMPT: Final = frozenset({"content_filter", "context_overflow", "too_large"})
-"""Kinds of trouble that belong to a prompt: neither another try nor fewer samples help."""
-
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
 _SHORTEST_WAIT_S = 0.25
