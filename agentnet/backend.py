@@ -24,6 +24,9 @@ DrawKey = tuple[tuple[int | str, ...], int, int, int, int]
 
 NO_DRAW: DrawKey = ((), -1, -1, 0, 0)
 
+HARMLESS: Final[Messages] = (("user", "Is two plus two four? Answer yes or no."),)
+"""What no filter minds: asked where it has to be known whether anything is answered."""
+
 
 class Request(NamedTuple):
     """One question to a language model. Frozen.

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 
 class AgentnetError(Exception):
@@ -171,6 +172,10 @@ class RequestRejected(BackendError):
     def __init__(self, message: str, *, kind: str = "rejected", is_sure: bool = True) -> None:
         super().__init__(message, kind=kind)
         self.is_sure = is_sure
+
+
+OF_THE_PROMPT: Final = frozenset({"content_filter", "context_overflow", "too_large"})
+"""Kinds of refusal that belong to a prompt: neither another try nor fewer samples nor other fields help."""
 
 
 class BackendUnusable(BackendError):

@@ -255,15 +255,16 @@ class Journal:
         tally, now, counts, hears = self.tally, time.time, kind != "reason", kind in ANSWER_KINDS
 
         streak = self._streak
+        composed: dict[int, Question] = {}
 
         def record(i: int, answer: Answer) -> None:
             """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
             if streak is not None:
                 if answer.missing is not None:
-                    streak.missing(Asked(questions[i], temperatures[i], judge), answer, partial(write, i))
+                    streak.missing(_asked(asking, judge, composed, i), answer, partial(write, i))
                     return
                 if streak.is_watching:
-                    streak.answered(Asked(questions[i], temperatures[i], judge))
+                    streak.answered(_asked(asking, judge, composed, i))
             write(i, answer)
 
         def write(i: int, answer: Answer) -> None:
@@ -323,6 +324,7 @@ class Journal:
             judge,
             record,
             todo,
+            composed,
         )
 
     def _add_troubles(self, asking: Asking, i: int, answer: Answer) -> None:
@@ -342,9 +344,14 @@ class Journal:
         if self._stop_on_missing:
             raise RunStopped(
                 f"realization {self.realization}, step {asking.step}, agent {asking.agents[i]}: no usable "
-                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again"
+                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again (replies "
+                "that are in the cache stay there: -S stack.cache=false passes it by)"
             )
         self.tally.n_missing += asking.kind != "reason"
+
+
+def _asked(asking: Asking, judge: Judge, composed: Mapping[int, Question], i: int) -> Asked:
+    return Asked(composed.get(i, asking.questions[i]), asking.temperatures[i], judge)
 
 
 def _is_missing(outcome: int | Said) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from agentnet.backend import Reply, Request
+from agentnet.backend import HARMLESS, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler import Answer, Judge, Question
 from agentnet.sampler.answers import FINAL, how_ended, why_unusable
@@ -22,8 +22,6 @@ _GOOD_KEPT: Final = 16
 _CONTROLS: Final = 16
 _LONGEST_STREAK: Final = 64
 _SHOWN_CHARACTERS: Final = 160
-
-_HARMLESS = (("user", "Is two plus two four? Answer yes or no."),)
 
 
 class Asked(NamedTuple):
@@ -202,7 +200,7 @@ class Streak:
             return None
         self._n_controls += 1
         request = Request(
-            question.messages if self._good or not declined else _HARMLESS,
+            question.messages if self._good or not declined else HARMLESS,
             temperature,
             1,
             question.max_tokens,

@@ -249,8 +249,9 @@ def test_reasons_are_asked_again_where_they_are(new_run):
     assert again_by.n_calls == lost > 0
 
 
-def test_a_run_that_is_being_played_is_left_alone(new_run):
-    prepared = new_run(ResponseRatioExperiment(repeats=1, items_per_severity=1))
+@pytest.mark.parametrize("design", [ResponseRatioExperiment(repeats=1, items_per_severity=1), Small()])
+def test_a_run_that_is_being_played_is_left_alone(new_run, design):
+    prepared = new_run(design)
     play(prepared, Leaky(share(0.3)))
 
     async def main() -> None:
@@ -259,6 +260,7 @@ def test_a_run_that_is_being_played_is_left_alone(new_run):
                 ask_again(prepared.folder)
 
     asyncio.run(main())
+    assert not prepared.folder.with_name(f"{prepared.folder.name}-again").exists()
 
 
 def forget_what_was_noted(folder: Path) -> None:

@@ -178,7 +178,17 @@ def test_unknown_labels_leave_the_severity_unknown_and_are_named(tmp_path):
         "disorder_type 'Parades' is not in the codebook (1 row); such labels leave the severity unknown"
         in news.warnings
     )
-    assert "3 rows of 3 without severity: designs by severity pass over them" in news.warnings
+    assert (
+        "3 rows of 3 without severity: designs by severity draw from all of them, for none has any"
+        in news.warnings
+    )
+
+
+def test_items_without_severity_are_passed_over_where_others_have_one(tmp_path):
+    rows = [acled_row(event_type="Battles", sub_event_type="Armed clash")]
+    rows += [acled_row(event_id_cnty="2", disorder_type="Parades", notes="Another.")]
+    news = load_news(write_csv(tmp_path / "a.csv", rows))
+    assert "1 row of 2 without severity: designs by severity pass over them" in news.warnings
 
 
 def test_a_severity_column_of_the_users_own_takes_the_place_of_the_rule_and_keeps_acleds_licence(tmp_path):

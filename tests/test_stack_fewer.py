@@ -105,3 +105,15 @@ def test_a_server_that_refuses_everything_is_not_asked_for_every_number_by_every
 def test_one_sample_is_asked_for_as_ever():
     (reply,) = ask(FewerSamples(slots(1)), request(1))
     assert reply == Reply(("yes",), 10, 1)
+
+
+def test_tokens_of_refused_numbers_count_to_the_reply():
+    def script(asked):
+        if asked.n == 1:
+            return Reply(("yes",), 10, 1)
+        error = RequestRejected("so many", kind="bad_request")
+        error.prompt_tokens, error.completion_tokens = 10, 0
+        return error
+
+    [reply] = ask(FewerSamples(ScriptedBackend(script)), request(4))
+    assert (reply.attempts, reply.prompt_tokens, reply.completion_tokens) == (3, 30, 1)

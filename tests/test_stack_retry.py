@@ -1,6 +1,7 @@
 """Retries: only what can succeed is tried again, within bounds, and the count of attempts is exact."""
 
 import asyncio
+import contextlib
 import math
 
 import pytest
@@ -17,6 +18,7 @@ from agentnet.errors import (
     TransientError,
 )
 from agentnet.stack import Retry
+from agentnet.stack.trial import Adapting
 from agentnet.testing import ScriptedBackend, run_in_virtual_time, timed_in_virtual_time
 
 ASK = Request((("user", "Do you share it?"),))
@@ -308,3 +310,42 @@ def test_attempts_that_reach_nobody_do_not_count_among_those_allowed(n_away):
     script = [broken[0], *[away() for _ in range(n_away)], broken[1], busy(kind="timeout"), "Yes"]
     error, _, n_calls = answer_then(script)
     assert (type(error), error.kind, n_calls) == (TransientError, "timeout", n_away + 3)
+
+
+def metered(error, prompt_tokens, completion_tokens):
+    error.prompt_tokens, error.completion_tokens = prompt_tokens, completion_tokens
+    return error
+
+
+@pytest.mark.parametrize("end", [Reply(("Yes",), 11, 2, "m"), metered(RequestRejected("no"), 11, 2)])
+def test_tokens_of_the_attempts_before_count_to_how_a_request_ends(end):
+    garbled = [metered(busy(kind="garbled"), n, 3) for n in (5, 7)]
+    outcome, _, _ = ask_timed([garbled[0], busy(kind="timeout"), garbled[1], end])
+    assert (outcome.attempts, outcome.prompt_tokens, outcome.completion_tokens) == (4, 23, 8)
+
+
+def test_tokens_of_all_attempts_count_to_the_last_of_them():
+    outcome, _, _ = ask_timed([metered(busy(kind="garbled"), n, 1) for n in (5, 7, 9)], max_attempts=3)
+    assert (outcome.attempts, outcome.prompt_tokens, outcome.completion_tokens) == (3, 21, 3)
+
+
+class LooksInVain(ScriptedBackend):
+    """Tries out two variations of what fails, and finds nothing to leave out."""
+
+    async def adapt(self, request, error, ask):
+        for seed in (1, 2):
+            with contextlib.suppress(TransientError):
+                await ask(request._replace(seed=seed))
+
+
+@pytest.mark.parametrize("end", [Reply(("Yes",), 11, 2, "m"), RequestRejected("no", kind="other")])
+def test_calls_that_looked_for_what_is_refused_count_among_the_attempts(end):
+    backend = LooksInVain([*[metered(busy(kind="server_error"), 5, 0) for _ in range(4)], end, *["Yes"] * 2])
+
+    async def ask():
+        retry = Retry(Adapting(backend, backend, lambda _: None))
+        return await asyncio.gather(retry.complete(ASK), return_exceptions=True)
+
+    [outcome] = run_in_virtual_time(ask())
+    assert outcome.attempts == len(backend.requests)
+    assert outcome.troubles[:4] == ("server_error", "trial", "trial", "server_error")

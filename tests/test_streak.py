@@ -3,12 +3,15 @@
 import asyncio
 import json
 from functools import partial
+from types import MappingProxyType
 
 import pytest
 
 from agentnet import CascadeExperiment, Run
 from agentnet.backend import Reply
 from agentnet.errors import BackendUnusable, RequestRejected
+from agentnet.experiment import InterviewExperiment
+from agentnet.interviews import Question as Interviewed
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
 from agentnet.sampler import Question
@@ -157,3 +160,37 @@ def test_realizations_that_end_within_a_streak_are_no_results_either(new_run, n_
     assert run.digest() == Run(clean.folder).digest()
     steps = "SELECT * FROM steps ORDER BY 1, 2"
     assert run.rows(steps) == Run(clean.folder).rows(steps)
+
+
+class Told(InterviewExperiment):
+    n_evaluation, n_questions, n_taught, steps = 3, 2, 2, 3
+    models = MappingProxyType({"a": 2, "b": 2})
+    update = "memory"
+
+    def load_questions(self):
+        return [
+            Interviewed(f"{topic}{n}", topic, f"What is {topic}{n}?", f"It is {topic}, number {n}.")
+            for topic in "ab"
+            for n in range(8)
+        ]
+
+
+def test_models_that_answered_before_and_fall_silent_stop_the_run_and_leave_no_missing_answer(new_run):
+    n_good = 7
+    silent = ScriptedBackend(lambda _: Reply(("Well." if len(silent.requests) <= n_good else "",)))
+    prepared = new_run(Told(), brake_after=5)
+    with pytest.raises(BackendUnusable, match="had a usable answer before"):
+        asyncio.run(Runner(prepared, silent).play())
+    answers = Run(prepared.folder).rows("SELECT COUNT(*), COUNT(missing) FROM events")[1][0]
+    assert answers == (n_good, 0)
+
+
+def test_controls_of_models_may_be_cut_off_as_their_answers_may(new_run):
+    def script(asked):
+        is_good = "a" in asked.messages[-1][1].partition("What is ")[2][:1]
+        return Reply(("Well, it is",), finish=("length",)) if is_good else Reply(("",))
+
+    prepared = new_run(Told(), brake_after=2)
+    asyncio.run(Runner(prepared, ScriptedBackend(script)).play())
+    n, n_missing = Run(prepared.folder).rows("SELECT COUNT(*), COUNT(missing) FROM events")[1][0]
+    assert 2 < n_missing < n

@@ -124,3 +124,11 @@ def test_the_wrapper_is_called_and_closed_as_what_it_wraps():
     assert (backend.name, backend.model_name) == (inner.name, inner.model_name)
     asyncio.run(backend.aclose())
     assert inner.closed
+
+
+def test_remembered_thoughts_say_nothing_of_a_server_that_was_mended():
+    remembered = thought(text="<think>Yes?</think>")._replace(cached=True)
+    inner = ScriptedBackend([*[remembered] * 6, ANSWER])
+    (found,) = ask(Thoughts(inner), request(0))
+    assert found.finish == remembered.finish
+    assert len(inner.requests) == 7

@@ -120,8 +120,9 @@ def run(
       agentnet run --resume last
       agentnet run --resume last --ask-missing
 
-    Exit codes: 0 done, 2 wrong input, 3 the world failed (resume the run), 4 a bug of ours, 5 done but with
-    more answers missing than engine.max_missing allows, 130 interrupted.
+    Exit codes: 0 done, 2 wrong input or an error in the experiment's code, 3 the world failed (resume the
+    run), 4 a bug of ours, 5 done but with more answers missing than engine.max_missing allows, 130
+    interrupted, 141 nobody reads the output any more.
     """
     flags = [(*_NAMED[name], value) for name, value in named.items()]
     if ask_missing and resume is None:

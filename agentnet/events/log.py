@@ -395,9 +395,7 @@ def take_lock(lock: FileLock, folder: Path) -> None:
     try:
         lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=_LOCK_PATIENCE_S / 10)
     except Timeout:
-        raise RunFolderError(
-            f"{folder}: another process is playing this run; wait for it, or stop it"
-        ) from None
+        raise _played(folder) from None
     except (OSError, NotImplementedError) as error:
         raise StorageError(
             f"{lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
@@ -414,6 +412,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_unplayed(folder: Path) -> None:
+    """Make sure that no process plays a run at this moment; whoever does not write needs no lock.
+
+    Raises:
+        RunFolderError: One does.
+    """
+    if is_played(folder):
+        raise _played(folder)
+
+
+def _played(folder: Path) -> RunFolderError:
+    return RunFolderError(f"{folder}: another process is playing this run; wait for it, or stop it")
 
 
 def is_played(folder: Path) -> bool:

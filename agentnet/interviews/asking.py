@@ -180,6 +180,7 @@ class ModelSampler:
         for i, prompt in prompts.items():
             told = self.system_messages[draws.agents[i]] if self.system_messages else ""
             questions[i] = questions[i]._replace(messages=with_system_message(told, prompt.messages))
+            draws.composed[i] = questions[i]
 
         def record(i: int, answer: Answer) -> None:
             missing = answer.missing

@@ -106,7 +106,9 @@ class Scan:
     def _severity_warnings(self) -> Iterator[str]:
         count = sum(item.severity is None for item in self.items)
         if count:
-            yield f"{_rows(count)} of {len(self.items)} without severity: designs by severity pass over them"
+            is_known = count < len(self.items)
+            effect = "pass over them" if is_known else "draw from all of them, for none has any"
+            yield f"{_rows(count)} of {len(self.items)} without severity: designs by severity {effect}"
 
     def _text_warnings(self) -> Iterator[str]:
         count = len(self.items) - len({item.text for item in self.items})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agentnet.cascade import starters
 from agentnet.errors import MissingAnswers, UserError
-from agentnet.events import Run
+from agentnet.events import Run, check_unplayed
 from agentnet.events.checksums import check_unchanged
 from agentnet.events.rewind import AT_THE_END, Cut, forget_missing, fork
 from agentnet.runner.interviews import checkpoint_folder
@@ -35,6 +35,7 @@ def ask_again(folder: Path) -> Path:
         StorageError: A log cannot be written.
     """
     run = Run(folder)
+    check_unplayed(folder)
     check_unchanged(run)
     if not reasons_of(run):
         raise UserError(f"no answer is missing in {folder}")

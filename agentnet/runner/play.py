@@ -155,7 +155,9 @@ class Runner:
             adapted=adapted,
         )
         after, sitting = settings.engine.brake_after, _n_sittings(run)
-        self._streak = Streak(after=after, complete=stack.backend.complete, stop=self._stop, sitting=sitting)
+        # What is no answer to a control must be none to those that it stands for.
+        controlled = stack.backend if self._prepared.company is None else TakesCutOff(stack.backend)
+        self._streak = Streak(after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
         has_n = settings.sampler.mode == "choices"
         self._backend = Thoughts(

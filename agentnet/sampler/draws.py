@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -116,6 +116,7 @@ class Draws:
         record: Called with (position, answer) once for each draw to be answered.
         todo: Positions of the draws to be answered; the others are answered already, and stand here because
             a sampler may draw several at once.
+        composed: Questions that are composed only as they are asked, by position; filled in by the sampler.
     """
 
     kind: str
@@ -130,6 +131,7 @@ class Draws:
     judge: Judge
     record: Record
     todo: Sequence[int]
+    composed: dict[int, Question] = field(default_factory=dict)
 
     def request(self, i: int, run_seed: int) -> Request:
         """Make the request that asks draw `i` alone."""

@@ -70,7 +70,8 @@ class Thoughts:
         """Ask until somebody's reply holds an answer, or enough hold none."""
         reply, spent = first, [first]
         while not self._is_proven:
-            self._streak += 1
+            # What the cache remembers says nothing of how the server is set up by now.
+            self._streak += not reply.cached
             if self._streak >= _ENOUGH:
                 raise self._nothing_but_thoughts(request, reply)
             reply = _told_apart(await self._inner.complete(_again(request, len(spent))))

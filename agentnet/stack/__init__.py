@@ -1,9 +1,11 @@
 """One wrapper per concern around a backend, each of them a backend.
 
-From outside in: brake -> cache -> first alone -> retry -> adapting -> budget -> throttle -> adaptive
-in-flight limit -> plug-in (the third and the fifth only where the backend can adapt to a server that refuses
-something). A cache hit costs no permit and no money; every attempt of a retried call takes its permits and is
-paid from the budget, so that a bound on calls or money also bounds the retries.
+From outside in: brake -> fewer samples -> cache -> first alone -> retry -> adapting -> budget -> throttle
+-> adaptive in-flight limit -> plug-in. Fewer samples are asked for in sampler mode ``choices``, first alone
+and adapting are there where the backend can adapt to a server that refuses something, the throttle where a
+rate is bounded; around all of them the runner has `agentnet.sampler.Thoughts`. A cache hit costs no permit
+and no money; every attempt of a retried call takes its permits and is paid from the budget, so that a bound
+on calls or money also bounds the retries.
 """
 
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange

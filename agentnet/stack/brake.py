@@ -12,10 +12,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet.backend import HARMLESS, Backend, Reply, Request
+from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
+from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix
@@ -26,33 +27,10 @@ _PAUSES_S: Final = (0.01, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 _ENOUGH: Final = 4
 """Controls for a streak, or where nobody was ever answered."""
 
-_NEVER_AGAIN: Final = frozenset({"content_filter", "context_overflow", "too_large"})
-"""Kinds that asking again does not cure, whoever answers."""
-
 _GOOD_KEPT, _GOOD_AT_FIRST, _GOOD_EVERY = 32, 16, 64
 _LONGEST_STREAK: Final = 64
 
-_HARMLESS = (("user", "Is two plus two four? Answer yes or no."),)
-
 _Shape = tuple[int, bool, bool, bool]
-
-
-class _Cost(NamedTuple):
-    """What calls took: their number, tokens in, tokens out."""
-
-    attempts: int = 0
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-    @classmethod
-    def of(cls, outcome: Reply | BackendError) -> _Cost:
-        return cls(outcome.attempts, outcome.prompt_tokens, outcome.completion_tokens)
-
-    def and_of(self, other: _Cost) -> _Cost:
-        attempts, prompt, completion = (
-            a if b is None else b + (a or 0) for a, b in zip(self, other, strict=True)
-        )
-        return _Cost(attempts or 0, prompt, completion)
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +94,7 @@ class Brake(Wrapper):
         self._seeking: asyncio.Task[None] | None = None
         self._is_closed = False
         self._line: list[asyncio.Future[None]] = []
-        self._unpaid = _Cost()
+        self._unpaid = Cost()
         self._ended: Exception | None = None
 
     async def complete(self, request: Request) -> Reply:
@@ -177,9 +155,9 @@ class Brake(Wrapper):
     async def _hold(self, request: Request, first: BackendError) -> Reply:
         """Keep `request` until its trouble is known to be its own, or is over; it bears what that costs."""
         await self._evidence(request, first)
-        cost = self._take_unpaid().and_of(_Cost.of(first))
-        if first.kind in _NEVER_AGAIN:
-            first.attempts, first.prompt_tokens, first.completion_tokens = cost
+        cost = self._take_unpaid().and_of(first)
+        if first.kind in OF_THE_PROMPT:
+            cost.put_on(first)
             raise first
         era = self._era
         try:
@@ -187,19 +165,18 @@ class Brake(Wrapper):
         except BackendUnusable:
             raise
         except BackendError as error:
-            cost = cost.and_of(_Cost.of(error))
+            cost = cost.and_of(error)
             error.troubles = (*first.troubles, first.kind, *error.troubles)
             await self._evidence(request, error)
-            cost = self._take_unpaid().and_of(cost)
-            error.attempts, error.prompt_tokens, error.completion_tokens = cost
+            self._take_unpaid().plus(cost).put_on(error)
             raise
         self._take_note(request, reply, era)
         troubles = (*first.troubles, first.kind, *reply.troubles)
-        return reply._replace(**cost.and_of(_Cost.of(reply))._asdict(), troubles=troubles)
+        return reply._replace(**cost.and_of(reply)._asdict(), troubles=troubles)
 
-    def _take_unpaid(self) -> _Cost:
+    def _take_unpaid(self) -> Cost:
         """Hand over what controls have cost to whoever comes first, so that sums over all draws are exact."""
-        cost, self._unpaid = self._unpaid, _Cost()
+        cost, self._unpaid = self._unpaid, Cost()
         return cost
 
     async def _evidence(self, request: Request, error: BackendError) -> None:
@@ -269,12 +246,12 @@ class Brake(Wrapper):
             except BackendUnusable:
                 raise
             except BackendError as error:
-                self._unpaid = self._unpaid.and_of(_Cost.of(error))
+                self._unpaid = self._unpaid.and_of(error)
                 failed.append(error)
                 if len(failed) >= _ENOUGH and (is_streak or not self._good):
                     break
                 continue
-            self._unpaid = self._unpaid.and_of(_Cost.of(reply))
+            self._unpaid = self._unpaid.and_of(reply)
             if is_streak:
                 self._after = min(2 * self._after, self._longest)
             self._take_note(control, reply, era)
@@ -299,7 +276,7 @@ class Brake(Wrapper):
             return control._replace(messages=chosen.messages, metadata=chosen.metadata)
         # A filter, or whatever is wrong with a single prompt, is no reason to give up on the server.
         if len(prompts) == 1 or all(held.error.kind == "content_filter" for held in self._held):
-            return control._replace(messages=_HARMLESS)
+            return control._replace(messages=HARMLESS)
         return None if self._is_streak else control
 
     def _anew(self, request: Request) -> Request:

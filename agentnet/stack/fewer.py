@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agentnet.backend import Backend, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
+from agentnet.stack.cost import Cost
 from agentnet.stack.wrapper import Wrapper
-
-_OF_THE_PROMPT: Final = frozenset({"content_filter", "context_overflow", "too_large"})
-"""Kinds of refusal that no number of samples mends."""
 
 _ENOUGH: Final = 3
 
@@ -72,20 +70,20 @@ class FewerSamples(Wrapper):
         if self._least_refused is None:
             self._tell(f"{refused} samples at once were refused, {taken} were not: {refusals[-1]}")
         self._least_refused = min(refused, self._least_refused or refused)
-        attempts = reply.attempts + sum(error.attempts for error in refusals)
-        return reply._replace(attempts=attempts, troubles=(*_kinds(refusals), *reply.troubles))
+        cost = Cost.of_all((*refusals, reply))
+        return reply._replace(**cost._asdict(), troubles=(*_kinds(refusals), *reply.troubles))
 
 
 def _may_be_for_the_number(error: BackendError) -> bool:
     if isinstance(error, RequestRejected):
-        return error.kind not in _OF_THE_PROMPT
+        return error.kind not in OF_THE_PROMPT
     return error.kind == "unsupported"
 
 
 def _summed(refusals: list[BackendError]) -> BackendError:
     """Give the last refusal, with the calls of all of them."""
     *before, last = refusals
-    last.attempts += sum(error.attempts for error in before)
+    Cost.of_all(refusals).put_on(last)
     last.troubles = (*_kinds(before), *last.troubles)
     return last
 

@@ -21,6 +21,7 @@ from tenacity import (
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
+from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import MOMENTS, PATIENT
 from agentnet.stack.wrapper import Wrapper
@@ -109,9 +110,8 @@ class Retry(Wrapper):
             if unusable is not None:
                 raise unusable from None
             raise
-        return reply._replace(
-            attempts=reply.attempts + tries.n_sent, troubles=(*tries.kinds, *reply.troubles)
-        )
+        cost = tries.cost.and_of(reply)
+        return reply._replace(**cost._asdict(), troubles=(*tries.kinds, *reply.troubles))
 
     def _jittered_s(self, state: RetryCallState, seed: int) -> float:
         # The request's seed keeps processes apart that share a server, the number the waits of one process.
@@ -149,12 +149,12 @@ class _Tries:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return tuple(failure.kind for failure in self.failures)
+        return tuple(kind for failure in self.failures for kind in (*failure.troubles, failure.kind))
 
     @property
-    def n_sent(self) -> int:
-        """Attempts that reached somebody: others are no calls."""
-        return sum(failure.attempts > 0 for failure in self.failures)
+    def cost(self) -> Cost:
+        """What the attempts so far took; those that reached nobody are no calls."""
+        return Cost.of_all(self.failures)
 
     async def attempt(self) -> Reply:
         if not self.is_begun:
@@ -202,15 +202,23 @@ class _Tries:
         else:
             return None
         unusable = BackendUnusable(words, kind=error.kind)
-        unusable.attempts, unusable.troubles = error.attempts, error.troubles
+        Cost.of(error).put_on(unusable)
+        unusable.troubles = error.troubles
         return unusable
 
     def account(self, error: BackendError | RunStopped) -> None:
         """Tell the error that ends the attempts how many there were, and how those before it failed."""
-        is_last, n_sent = isinstance(error, TransientError), self.n_sent
-        if isinstance(error, BackendError) and not is_last:
-            n_sent += error.attempts > 0
-        error.attempts, error.troubles = n_sent, self.kinds[:-1] if is_last else self.kinds
+        cost, kinds = self.cost, self.kinds
+        if isinstance(error, RunStopped | BackendUnusable):
+            # One such error may be raised to many requests: nothing adds up on it, and no draw bears it.
+            was_sent = isinstance(error, BackendUnusable) and error.attempts > 0
+            error.attempts, error.troubles = cost.attempts + was_sent, kinds
+        elif isinstance(error, TransientError):
+            cost.put_on(error)
+            error.troubles = kinds[:-1]
+        else:
+            cost.and_of(error).put_on(error)
+            error.troubles = (*kinds, *error.troubles)
 
 
 def _is_of_a_moment(failure: TransientError) -> bool:

@@ -11,11 +11,12 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agentnet.backend import Adapts, Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
+from agentnet.stack.cost import Cost
 from agentnet.stack.wrapper import Wrapper
 
 _TROUBLE: Final = "trial"
@@ -152,7 +153,7 @@ class Adapting(Wrapper):
         """Send `request` again, if something was found out meanwhile or is now."""
         if self._unusable is not None:
             raise copy(self._unusable)
-        experiment, n_before = _Experiment(self._inner), error.attempts
+        experiment, before = _Experiment(self._inner), Cost.of(error)
         try:
             if n_changes == self._n_changes:
                 await self._adapt(request, error, experiment)
@@ -160,8 +161,10 @@ class Adapting(Wrapper):
         except BackendError as failure:
             if isinstance(failure, BackendUnusable):
                 self._unusable = failure
-            failure.attempts = n_before + experiment.n_calls + experiment.n_repeats
-            first = (error.kind,) if experiment.n_repeats else ()
+            # Unless the request itself was sent again, the failure is the first one, or no call's.
+            last = Cost.of(failure) if experiment.is_repeated else Cost()
+            before.plus(experiment.cost).plus(last).put_on(failure)
+            first = (error.kind,) if experiment.is_repeated else ()
             failure.troubles = (*failure.troubles, *first, *experiment.troubles)
             raise
         self._has_answered = True
@@ -203,13 +206,12 @@ class Adapting(Wrapper):
 
 @dataclass(slots=True)
 class _Experiment:
-    """Counts the calls of an experiment, and the tokens of their replies."""
+    """Counts the calls of an experiment, and what they took."""
 
     inner: Backend
     n_calls: int = 0
-    n_repeats: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    cost: Cost = field(default_factory=Cost)
+    is_repeated: bool = False
 
     async def ask(self, request: Request) -> Reply:
         """Send a variation of the request."""
@@ -217,30 +219,20 @@ class _Experiment:
         try:
             reply = await self.inner.complete(request)
         except BackendError as error:
-            self._add(error)
+            self.cost = self.cost.and_of(error)
             raise
-        self._add(reply)
+        self.cost = self.cost.and_of(reply)
         return reply
-
-    def _add(self, outcome: Reply | BackendError) -> None:
-        self.prompt_tokens += outcome.prompt_tokens or 0
-        self.completion_tokens += outcome.completion_tokens or 0
 
     async def repeat(self, request: Request) -> Reply:
         """Send the request itself again."""
-        self.n_repeats += 1
+        self.is_repeated = True
         return await self.inner.complete(request)
 
     def charge(self, reply: Reply, error: BackendError) -> Reply:
         """Put on `reply` what it took to get it, after `error`."""
-        self._add(error)
-        prompt, completion = reply.prompt_tokens, reply.completion_tokens
-        return reply._replace(
-            prompt_tokens=None if prompt is None else prompt + self.prompt_tokens,
-            completion_tokens=None if completion is None else completion + self.completion_tokens,
-            attempts=reply.attempts + error.attempts + self.n_calls,
-            troubles=(error.kind, *self.troubles, *reply.troubles),
-        )
+        cost = self.cost.and_of(error).and_of(reply)
+        return reply._replace(**cost._asdict(), troubles=(error.kind, *self.troubles, *reply.troubles))
 
     @property
     def troubles(self) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ of these:
 - another try can help (`TransientError`): ``rate_limit``, ``overloaded``, ``loading``, ``unavailable``,
   ``bad_gateway``, ``gateway_timeout``, ``server_error``, ``conflict``, ``timeout``, ``reset``,
   ``disconnected``, ``truncated``, ``garbled``, ``page``, ``malformed_json``, ``wrong_schema``,
-  ``no_choices``, ``error_body``;
+  ``no_choices``, ``error_body``, ``reply_too_large``, ``unknown_encoding``;
 - nobody was asked (`ServerUnreachable`): ``connect_timeout``, ``refused``, ``unreachable``, ``proxy``,
   ``too_many_files``;
 - this request was refused (`RequestRejected`): ``context_overflow``, ``content_filter``, ``too_large``,
-  ``bad_request``, ``forbidden``, ``header_too_large``, ``encoding``. Whether all others are refused, too, no
-  list of words can know: `agentnet.stack.brake` finds out;
+  ``bad_request``, ``forbidden``, ``header_too_large``. Whether all others are refused, too, no list of words
+  can know: `agentnet.stack.brake` finds out;
 - no request succeeds (`BackendUnusable`): ``unauthorized``, ``insufficient_quota``, ``unknown_model``,
   ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``.
 
@@ -48,8 +48,8 @@ KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[B
 
 _REJECTED = frozenset(
     {
-        *("context_overflow", "content_filter", "too_large", "bad_request", "forbidden"),
-        *("header_too_large", "encoding"),
+        *("context_overflow", "content_filter", "too_large"),
+        *("bad_request", "forbidden", "header_too_large"),
     }
 )
 
@@ -406,7 +406,7 @@ def error_of_exception(
     kind = _kind_of(error, proxy)
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
-    words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": _place_of(proxy)}
+    words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": proxy_name(proxy)}
     what = _WHAT[kind].format(timeout_s=timeout_s, **words)
     return _error(peer, kind, what, 0.0 if kind in {"disconnected", "reset"} else None)
 
@@ -424,7 +424,6 @@ _WHAT: Mapping[str, str] = {
     "truncated": "the answer broke off",
     "garbled": "the answer is no valid HTTP",
     "header_too_large": "a header of the answer is larger than 8 KiB",
-    "encoding": "the answer is encoded in a way that cannot be decoded",
     "proxy": "the proxy {proxy} could not be reached, or did not reach the server{why}; the environment "
     "names it (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY), and NO_PROXY exempts a server from it",
     "proxy_refused": "the proxy {proxy} refused us",
@@ -459,7 +458,7 @@ def _kind_of(error: BaseException, proxy: str | None) -> str:
 def _kind_between(error: BaseException, proxy: str | None) -> str | None:
     """Name what is the fault of this machine, of a proxy or of the answer's form; None for anything else."""
     import aiohttp
-    from aiohttp.http_exceptions import ContentEncodingError, LineTooLong
+    from aiohttp.http_exceptions import LineTooLong
 
     if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
         return "too_many_files"
@@ -471,15 +470,17 @@ def _kind_between(error: BaseException, proxy: str | None) -> str | None:
     causes = [error.__cause__]
     while causes[-1] is not None:
         causes.append(causes[-1].__cause__)
-    if any(isinstance(cause, LineTooLong) for cause in causes):
-        return "header_too_large"
-    return "encoding" if any(isinstance(cause, ContentEncodingError) for cause in causes) else None
+    return "header_too_large" if any(isinstance(cause, LineTooLong) for cause in causes) else None
 
 
-def _place_of(proxy: str | None) -> str:
-    """Name a proxy without the password that may stand in its address."""
-    parts = urlsplit(proxy or "")
-    return parts.netloc.rpartition("@")[2] or "?"
+def proxy_name(proxy: str | None) -> str:
+    """Give a proxy's host and port, without the password that may stand before them; empty for none.
+
+    Examples:
+        >>> proxy_name("http://me:secret@proxy.example:3128/")
+        'proxy.example:3128'
+    """
+    return urlsplit(proxy or "").netloc.rpartition("@")[2]
 
 
 def _system_words(error: BaseException) -> str:

@@ -261,15 +261,3 @@ def proxy_of(url: str) -> str | None:
     if not proxy or "://" in proxy:
         return proxy or None
     return f"http://{proxy}"
-
-
-def proxy_name(proxy: str | None) -> str:
-    """Give a proxy's host and port, without the password that may stand before them.
-
-    Examples:
-        >>> proxy_name("http://me:secret@proxy.example:3128/")
-        'proxy.example:3128'
-    """
-    parts = urlsplit(proxy or "")
-    host = parts.hostname or ""
-    return f"{host}:{parts.port}" if parts.port else host

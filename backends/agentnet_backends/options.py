@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
-from agentnet_backends.failures import KEY_LIKE, Peer
-from agentnet_backends.http import Access, proxy_name, proxy_of
+from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name
+from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
 

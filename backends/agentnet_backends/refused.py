@@ -19,16 +19,13 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from agentnet.backend import Ask, Request
-from agentnet.errors import BackendError, BackendUnusable
+from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable
 from agentnet_backends.client import ChatClient
 from agentnet_backends.failures import Peer
 from agentnet_backends.ways import Ways
 
 _REFUSING: Final = frozenset({400, 404, 405, 415, 422, 500, 501})
 """What servers answer to a field that they do not take; some of them fail over it (500)."""
-
-_OF_THE_DRAW: Final = frozenset({"content_filter", "context_overflow", "too_large"})
-"""Kinds of refusal that are about what is asked."""
 
 _CERTAIN: Final = 3
 """How often the whole has to be refused once more before a part of it is blamed."""
@@ -266,7 +263,7 @@ _WAYS_OUT: Final = {
 
 def is_refusal(error: BackendError) -> bool:
     """Say whether `error` may be about a field, not about the text, the key or the moment."""
-    return error.status in _REFUSING and error.kind not in _OF_THE_DRAW
+    return error.status in _REFUSING and error.kind not in OF_THE_PROMPT
 
 
 def _field(name: str) -> _Part:
