@@ -178,7 +178,7 @@ def test_unknown_labels_leave_the_severity_unknown_and_are_named(tmp_path):
         "disorder_type 'Parades' is not in the codebook (1 row); such labels leave the severity unknown"
         in news.warnings
     )
-    assert "3 rows of 3 without severity: designs by severity pass over them" in news.warnings
+    assert "3 rows of 3 without severity: designs draw from all" in news.warnings
 
 
 def test_a_severity_column_of_the_users_own_takes_the_place_of_the_rule_and_keeps_acleds_licence(tmp_path):

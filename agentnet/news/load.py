@@ -106,7 +106,11 @@ class Scan:
     def _severity_warnings(self) -> Iterator[str]:
         count = sum(item.severity is None for item in self.items)
         if count:
-            yield f"{_rows(count)} of {len(self.items)} without severity: designs by severity pass over them"
+            # Where no item has a severity, `choose` draws from all of them.
+            effect = (
+                "designs by severity pass over them" if count < len(self.items) else "designs draw from all"
+            )
+            yield f"{_rows(count)} of {len(self.items)} without severity: {effect}"
 
     def _text_warnings(self) -> Iterator[str]:
         count = len(self.items) - len({item.text for item in self.items})
