@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -238,6 +239,45 @@ def test_hooks_may_take_more_than_they_are_given_by_default_or_whatever_comes():
             return super().choose_news(seed)
 
     Free()
+
+
+def test_a_dataclass_is_told_that_the_decorator_is_in_the_way():
+    @dataclass
+    class Mood(CascadeExperiment):
+        n_agents: int = 16
+        mood: str = "calm"
+
+    assert "__init__ is made by @dataclass: leave the decorator out" in refused(Mood)
+
+    @dataclass
+    class Own(CascadeExperiment):
+        mood: str = "calm"
+
+        def __init__(self, **overrides):
+            super().__init__(**overrides)
+
+    assert Own(mood="wild").design()["mood"] == "wild"
+
+
+@pytest.mark.parametrize("how", ["function", "method", "override"])
+def test_a_function_as_a_network_is_told_which_hook_makes_networks(how, command, tmp_path):
+    line = {
+        "function": "network = star",
+        "method": "def network(self, seed):\n        return star(seed)",
+    }.get(how, "degree = 2")
+    path = tmp_path / "star.py"
+    path.write_text(
+        "import networkx as nx\nfrom agentnet import CascadeExperiment\ndef star(seed):\n"
+        "    return nx.star_graph(seed)\nclass Star(CascadeExperiment):\n"
+        f"    {line}\n"
+        + (
+            "    def __init__(self, **o):\n        super().__init__(**o, network=star)\n"
+            if how == "override"
+            else ""
+        )
+    )
+    done = command("check", path)
+    assert (done.code, "write a method make_network(self, seed)" in done.err) == (2, True)
 
 
 def ring(step, state):
