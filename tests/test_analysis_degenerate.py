@@ -212,3 +212,17 @@ def test_a_run_in_which_all_engage_at_once_is_fitted(play: Callable[..., Run]) -
     said(found)
     assert all("decisions are yes" in each.reason for each in found.refused)
     assert "the same" in found.law("one_rate").parameter("tau").why_no_interval
+
+
+def test_a_parameter_at_its_bound_in_every_resample_has_no_interval_and_says_why(
+    play: Callable[..., Run],
+) -> None:
+    law = make_backend("mock", {"law": "constant", "probability": 0.97})
+    design = CascadeExperiment(n_agents=24, degree=3, steps=5, repeats=4, items_per_severity=1)
+    found = fit_run(read_tables(play(design, backend=law)), groups=HALVES, laws=["cavity"], **QUICK)
+    (fit,) = found.laws
+    points = [each for each in fit.parameters if each.estimate == 1.0]
+    assert points
+    for each in points:
+        assert (each.interval, each.interval_by_news, each.method) == (None, None, "")
+        assert "one value" in each.why_no_interval

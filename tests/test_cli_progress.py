@@ -99,7 +99,13 @@ def test_a_guess_gives_way_to_what_realizations_really_took():
         for n in (0, 1, 9, 99)
     ]
     assert [each.expected() for each in guessed] == [40_000, 22_000, 7_600, 4_360]
-    assert Outlook(Tally(n_decisions=900), 2, per_realization=40.0).expected() == 900
+
+
+def test_a_guess_that_is_overtaken_foretells_nothing_rather_than_that_the_run_is_done():
+    overtaken = outlook(n_decisions=900)
+    overtaken.per_realization = 90.0
+    assert (overtaken.expected(), overtaken.left_s()) == (None, None)
+    assert line(overtaken, 79).startswith("900 decisions · 0/10 realizations · ")
 
 
 def test_the_rate_is_that_of_the_last_seconds():

@@ -128,3 +128,8 @@ def test_an_unknown_encoding_is_refused(tmp_path, encoding):
     path.write_bytes(b"a")
     with open_bytes(path) as file, pytest.raises(ConfigurationError, match="there is no text encoding"):
         list(text_lines(path, file, encoding))
+
+
+def test_a_field_that_is_too_long_is_called_so(tmp_path):
+    with pytest.raises(InputError, match=r"row 2: holds a field of more than 131,072 characters"):
+        list(records(tmp_path / "t.csv", ["a,b\n", f"1,{'x' * 200_000}\n"], ","))

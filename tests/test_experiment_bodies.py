@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -238,6 +239,38 @@ def test_hooks_may_take_more_than_they_are_given_by_default_or_whatever_comes():
             return super().choose_news(seed)
 
     Free()
+
+
+def test_a_dataclass_is_told_that_the_decorator_is_in_the_way():
+    @dataclass
+    class Mood(CascadeExperiment):
+        n_agents: int = 16
+        mood: str = "calm"
+
+    with pytest.raises(DesignError, match="__init__ is made by @dataclass: leave the decorator out"):
+        check_family(Mood)
+
+    @dataclass
+    class Own(CascadeExperiment):
+        mood: str = "calm"
+
+        def __init__(self, **overrides):
+            super().__init__(**overrides)
+
+    check_family(Own)
+    assert Own(mood="wild").design()["mood"] == "wild"
+
+
+@pytest.mark.parametrize("line", ["network = star", "def network(self, seed):\n        return star(seed)"])
+def test_a_function_as_a_network_is_told_which_hook_makes_networks(line, command, tmp_path):
+    path = tmp_path / "star.py"
+    path.write_text(
+        "import networkx as nx\nfrom agentnet import CascadeExperiment\n"
+        "def star(seed):\n    return nx.star_graph(seed)\n"
+        f"class Star(CascadeExperiment):\n    {line}\n"
+    )
+    done = command("check", path)
+    assert (done.code, "write a method make_network(self, seed)" in done.err) == (2, True)
 
 
 def ring(step, state):

@@ -108,6 +108,26 @@ def test_errors_of_siblings_name_their_own_lines(command, tmp_path):
     assert f"{tmp_path / 'helper.py'}, line 3: SyntaxError: invalid syntax" in done.err
 
 
+@pytest.mark.parametrize("given", ["study.py", "./study.py", "lab/study.py", "../here/study.py"])
+def test_siblings_are_found_beside_a_file_that_is_named_by_a_relative_path(
+    command, tmp_path, monkeypatch, given
+):
+    here = tmp_path / "here"
+    text = study("    degree = helper.DEGREE", "import helper")
+    path = write(
+        (here / given).parent,
+        study=text,
+        helper="from parts.inner import DEGREE\n",
+        parts__inner="DEGREE = 5\n",
+    )
+    monkeypatch.chdir(here)
+    assert Source.read(given).load()().design()["degree"] == 5
+    assert command("run", given, "--out", "a", "--quiet").code == 0
+    path.with_name("helper.py").write_text("\n1 / 0\n")
+    said = command("check", given).err
+    assert f"{Path(given).with_name('helper.py')}, line 2: ZeroDivisionError" in said
+
+
 def test_a_sibling_that_is_no_text_is_refused(tmp_path):
     path = write(tmp_path, study=study("", "import helper"))
     (tmp_path / "helper.py").write_bytes(b"x = '\xff\xfe'\n")

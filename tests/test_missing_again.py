@@ -408,3 +408,13 @@ def test_a_higher_bound_may_be_set_when_a_run_is_resumed(command, small, leaky):
 def test_asking_again_wants_a_run(command, small):
     done = command("run", small, "--ask-missing")
     assert (done.code, "--resume" in done.err) == (2, True)
+
+
+def test_asking_again_what_cannot_be_played_leaves_no_copy_and_the_run_as_it_was(command, small, leaky):
+    command("run", small, "--quiet", "--out", "a", "-S", "stack.cache=false")
+    leaky.loses = lambda _: False
+    done = command("run", "--resume", "a", "--ask-missing", "-S", "backend.law=constant")
+    assert (done.code, "backend.law" in done.err) == (2, True)
+    assert not Path("a-again").exists()
+    assert Run(Path("a")).meta["status"] == "finished"
+    assert command("run", "--resume", "a", "--ask-missing", "--quiet").code == 0

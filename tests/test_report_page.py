@@ -502,7 +502,9 @@ def test_one_severity_and_one_realization_leave_gaps_that_are_named(play: Callab
 
     report = make_report([play(One(**DESIGN | {"repeats": 1}))], Options(**FEW))
     text = page_of(report).text
-    assert "A single realization says nothing about chance: there are no intervals." in text
+    assert (
+        "A single realization says nothing about how realizations differ: curves have no intervals." in text
+    )
     assert "All news items are peaceful: no weight can be given to severity." in text
     assert "There are too few realizations to hold some of them out" in text
     assert "interval of the mean" not in text

@@ -32,6 +32,7 @@ from agentnet.errors import DesignError, InputError, InternalError
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
+_ONE_VALUE = "all resamples give one value, as at a bound of the law"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,22 +245,31 @@ def curve_parameters(
     """List the parameters of a law of curves; of mean-field laws the growth rate ``lambda`` is the last."""
     by_news = None
     if np.unique(tables.news).size > 1 and resamples.n_bootstrap:
-        items = Resamples(resamples.n_bootstrap, by_news=True, level=resamples.level, seed=resamples.seed)
-        by_news = fit_curve_law(law, tables, tables.engaged_fraction, grouping, items)
+        by_item = Resamples(resamples.n_bootstrap, by_news=True, level=resamples.level, seed=resamples.seed)
+        by_news = fit_curve_law(law, tables, tables.engaged_fraction, grouping, by_item)
     if_yes = _if_yes(law, tables, grouping) if tables.n_missing else None
-    values = _values(fit)
-    return tuple(
-        Parameter(
-            name=name,
-            estimate=estimate,
-            interval=interval,
-            method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
-            why_no_interval="" if interval else _why_no_draws(fit, resamples),
-            interval_by_news=None if by_news is None else _values(by_news)[name][1],
-            bounds=None if if_yes is None else _curve_bounds(estimate, if_yes[name][0]),
+    items = {} if by_news is None else _values(by_news)
+    found = []
+    for name, (estimate, drawn) in _values(fit).items():
+        interval = _wide(drawn)
+        none = _ONE_VALUE if drawn else _why_no_draws(fit, resamples)
+        found.append(
+            Parameter(
+                name=name,
+                estimate=estimate,
+                interval=interval,
+                method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
+                why_no_interval="" if interval else none,
+                interval_by_news=_wide(items[name][1]) if name in items else None,
+                bounds=None if if_yes is None else _curve_bounds(estimate, if_yes[name][0]),
+            )
         )
-        for name, (estimate, interval) in values.items()
-    )
+    return tuple(found)
+
+
+def _wide(interval: Interval | None) -> Interval | None:
+    """Drop an interval that is a point: chance has a width."""
+    return interval if interval and interval[0] < interval[1] else None
 
 
 def _why_no_draws(fit: MeanFieldFit | CavityFit, resamples: Resamples) -> str:

@@ -240,7 +240,7 @@ def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> I
     if n_started < n_finished:
         yield f"{n_finished - n_started} realizations that nobody started are left out of all curves"
     if n_started == 1:
-        yield "a single realization says nothing about chance: there are no intervals"
+        yield "a single realization says nothing about how realizations differ: curves have no intervals"
     found = np.unique(severity).tolist()
     if found == [UNKNOWN]:
         yield "no news item has a severity: all count as one, and no weight can be given to it"

@@ -53,10 +53,10 @@ class Outlook:
             self._seen.popleft()
 
     def expected(self) -> int | None:
-        """Estimate the decisions of the whole run.
+        """Estimate the decisions of the whole run; None if nobody knows.
 
-        Cascades that die early are finished first, so a guess made beforehand counts like one of them, and
-        those that still run have at least what they have.
+        Cascades that die early are finished first, so a guess made beforehand counts like one of them. Where
+        those that still run have more already, the estimate was wrong, and foretells nothing.
         """
         if self.exact is not None:
             return self.exact
@@ -64,8 +64,11 @@ class Outlook:
         n_known = tally.realizations + guesses
         if not n_known:
             return None
+        if tally.realizations == self.n_realizations:
+            return tally.n_decisions
         each = (tally.n_settled + (self.per_realization or 0.0)) / n_known
-        return max(tally.n_decisions, round(each * self.n_realizations))
+        estimated = round(each * self.n_realizations)
+        return estimated if estimated > tally.n_decisions else None
 
     def rate(self) -> float:
         """Compute decisions per second, lately."""

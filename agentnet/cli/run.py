@@ -131,6 +131,10 @@ def run(
         folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
         prepared = _resumed(folder, assignments, flags)
         answering = _backend(prepared.settings)
+        if ask_missing:
+            # Last, as a copy that cannot be played would lie about.
+            prepared = reopen(_asking_again(Run(folder)), prepared.settings, _environ())
+        echo(f"resuming {prepared.folder}", err=True)
     elif target is not None:
         prepared, answering = _new(target, out, load(config_file, assignments, flags).settings)
     else:
@@ -184,7 +188,7 @@ def _refuse_keys(source: Source, settings: Settings) -> None:
 def _to_resume(
     name: str, target: str | None, out: Path | None, config_file: Path | None, *, ask_missing: bool
 ) -> Path:
-    """Find the run to go on with; make it, if what is missing is asked again in a copy."""
+    """Find the run to go on with."""
     if out is not None:
         raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
     folder = find_run(name, load(config_file, ()).settings.runs)
@@ -195,10 +199,8 @@ def _to_resume(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
         )
-    if ask_missing:
-        return _asking_again(run)
     recorded = Settings.from_json(json.dumps(meta["settings"]))
-    if meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
+    if not ask_missing and meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
         lacks = missing_words(run)
         ways = [f"{lacks}; ask again by: {_resume_command(folder)} --ask-missing"] if lacks else []
         ways.append(f"look at it with: agentnet show {shlex.quote(str(folder))}")
@@ -217,7 +219,6 @@ def _asking_again(run: Run) -> Path:
 def _resumed(folder: Path, assignments: Sequence[str], flags: Sequence[tuple[str, str, object]]) -> Prepared:
     recorded = Settings.from_json(json.dumps(Run(folder).meta["settings"]))
     settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-    echo(f"resuming {folder}", err=True)
     return reopen(folder, settings, _environ())
 
 

@@ -116,6 +116,11 @@ def single_blanks(line: str) -> str:
 
 def broken(error: csv.Error) -> str:
     """Say what the parser could not read, and where to look."""
+    if "field limit" in str(error):
+        return (
+            f"holds a field of more than {csv.field_size_limit():,} characters, which is no text, label or "
+            "name; if it should not be so long, look for a quotation mark that is never closed"
+        )
     return (
         f"cannot be read as delimited text ({error}): its quotes are not closed or not at the ends of a "
         f"field; look for a quotation mark that is never closed or not doubled, and for old Macintosh line "

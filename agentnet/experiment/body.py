@@ -93,7 +93,7 @@ def _faults(cls: type, base: type) -> Iterator[str]:
     for name, value in vars(base).items():
         fault = None
         if name == "__init__" and inspect.getattr_static(cls, "__init__") is value:
-            fault = _fault_of_init(value)
+            fault = _fault_of_init(base, value)
         elif _is_public(name):
             known = hasattr(family, name)
             fault = _fault_of_hook(family, name, value) if known else _fault_of_new(cls, name, value)
@@ -152,7 +152,9 @@ def _fault_of_hook(family: type, name: str, value: object) -> str | None:
     return f"takes ({', '.join(_parameters(value))}), but {how}"
 
 
-def _fault_of_init(value: object) -> str | None:
+def _fault_of_init(base: type, value: Any) -> str | None:  # noqa: ANN401 - anything callable
+    if "__dataclass_fields__" in vars(base) and value.__code__.co_filename == "<string>":
+        return "is made by @dataclass: leave the decorator out, annotated attributes are knobs without it"
     if _takes(value, 1, temperature=1.0):
         return None
     return "takes no overrides: write def __init__(self, **overrides), and call super().__init__(**overrides)"

@@ -84,6 +84,11 @@ class CascadeExperiment(NewsExperiment):
         if isinstance(self.network, str):
             return make_network(self.network, n_agents=self.n_agents, seed=seed, **self._generator_options())
         require(
+            not callable(self.network),
+            f"network of {type(self).__name__} is a function, and nobody would call it: write a method "
+            "make_network(self, seed), which gives an agentnet.Network, such as Network.from_networkx(graph)",
+        )
+        require(
             not self.network_options,
             f"network_options is {dict(self.network_options)}, but the network is made already; leave it out",
         )

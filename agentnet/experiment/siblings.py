@@ -97,6 +97,7 @@ class Siblings(MetaPathFinder, Loader):
     def __init__(self, package: str, folder: Path, texts: Mapping[str, str]) -> None:
         self.package = package
         self._folder = folder
+        self._root = folder.absolute()
         self._texts = texts
         self._names = {key.partition("/")[0].removesuffix(".py") for key in texts}
         self._builtins = {**vars(builtins), "__import__": self._import}
@@ -125,7 +126,7 @@ class Siblings(MetaPathFinder, Loader):
         for key, submodules in self._candidates(fullname):
             if key in self._texts or (submodules is not None and self._is_folder(key)):
                 return importlib.util.spec_from_file_location(
-                    fullname, self._folder / key, loader=self, submodule_search_locations=submodules
+                    fullname, self._root / key, loader=self, submodule_search_locations=submodules
                 )
         return None
 
@@ -140,9 +141,10 @@ class Siblings(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute a recorded file, or nothing for a folder without ``__init__.py``."""
-        file = Path(str(module.__file__))
+        # The import system makes paths absolute; the folder is as the user gave it, and so messages name it.
+        key = Path(str(module.__file__)).relative_to(self._root)
         vars(module)["__builtins__"] = self._builtins
-        execute(self._texts.get(file.relative_to(self._folder).as_posix(), ""), file, module)
+        execute(self._texts.get(key.as_posix(), ""), self._folder / key, module)
 
     def _import(
         self,
