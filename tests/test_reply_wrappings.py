@@ -1,5 +1,6 @@
 """Realistic replies in their wrappings, thoughts, turn marks, boxes, elements: none is read wrongly."""
 
+import json
 import time
 
 import pytest
@@ -348,3 +349,31 @@ def test_no_text_takes_more_than_proportional_time(part):
 
     # Ten times the text: a quadratic search takes a hundred times as long.
     assert took_s(40_000) < 40 * took_s(4_000) + 0.5
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "But actually I would not share it.",
+        "On second thought, no.",
+        "Correction: no.",
+        "Hmm, let me not share that.",
+        "Upon reflection, it is better left alone.",
+        "Wait. The tone is wrong.",
+        "I have changed my mind.",
+    ],
+)
+def test_who_goes_back_upon_a_yes_has_not_decided(after):
+    for text in (
+        f'{{"share": true, "reason": "It matters."}} {after}',
+        f'```json\n{{"share": true}}\n```\n{after}',
+    ):
+        assert parse_reply(text).problem == "ambiguous"
+    assert parse_reply(json.dumps({"share": True, "reason": after})).decision is True
+
+
+@pytest.mark.parametrize(
+    "beside", ["I hope this helps!", "It matters to my neighbours.", "I would share it."]
+)
+def test_prose_beside_a_yes_that_does_not_go_back_upon_it_takes_nothing_away(beside):
+    assert parse_reply(f'{beside}\n{{"share": true, "reason": "So."}}\n{beside}').decision is True

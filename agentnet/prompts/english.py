@@ -173,5 +173,13 @@ CONDITION_BEFORE = re.compile(r"\b(?<!even )(?:if|unless)\b")
 CONDITION = re.compile(r"\b(?<!even )(?:if|unless|until|once|when|after|only|provided|no one|nobody|none)\b")
 LATER_CONDITION = re.compile(r",? (?:but )?only (?:if|after|when|with|once)\b|, (?:if|unless|provided)\b")
 RESERVATION = re.compile(r" (?:but|although|(?<!even )though|however|except)\b")
+REVERSAL = re.compile(
+    r"(?:\A|[.!;\n]\s?)"
+    r"(?:but|however|although|though|wait|actually|correction|scratch that|instead|no|rather)\b"
+    r"|\bon (?:second|further) thought\b|\b(?:on|upon) reflection\b|\b(?:changed|change) my mind\b"
+    r"|\bnot (?:to )?(?:be )?(?:shar(?:e|ing)|repost|retweet|spread|forward)"
+)
+"""What a writer goes back upon an answer with that stands beside these words."""
+
 SECOND_THOUGHT = re.compile(r"[.!;\n]+\s?(?:but|although|though|however|still|on second thought)\b")
 EXCEPTION = re.compile(r"\b(?:unless|until|without|if|before|with (?:everyone|everybody|just anyone))\b")

@@ -53,6 +53,19 @@ def read_prose(text: str) -> tuple[bool | None, str]:
     return (None, "ambiguous") if against.search(prose) else (decision, "")
 
 
+def goes_back(text: str) -> bool:
+    """Say whether prose beside a yes seems to go back upon it, whether or not it says so plainly.
+
+    Examples:
+        >>> goes_back("But actually I would not share it."), goes_back("I would share it.")
+        (True, False)
+    """
+    prose = normalized(text)
+    if english.REVERSAL.search(prose):
+        return True
+    return any("not" in match["gap"].split() for match in english.STATEMENT.finditer(prose))
+
+
 def normalized(text: str) -> str:
     """Bring prose into the form that the patterns expect.
 

@@ -11,7 +11,7 @@ import json
 import re
 from typing import NamedTuple
 
-from agentnet.prompts.prose import read_prose
+from agentnet.prompts.prose import goes_back, read_prose
 from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn
 
 PROBLEMS = ("empty", "no_answer", "ambiguous", "bad_json", "refusal")
@@ -260,6 +260,8 @@ def _agreed(verdicts: list[Verdict], prose: str) -> Verdict:
         return _unusable("ambiguous")
     said = read_prose(prose)[0]
     contradicted = said is not None and first.decision is not None and said is not first.decision
+    # Beside "no" a "but" may well stand; what goes back upon a yes need not say so plainly.
+    contradicted = contradicted or (first.decision is True and said is None and goes_back(prose))
     return _unusable("ambiguous") if contradicted else first
 
 
