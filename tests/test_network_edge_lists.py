@@ -98,6 +98,15 @@ def test_direction_that_a_header_or_a_head_states_is_dropped_and_said(write):
     assert not any("direction" in note for note in read_network(write("source,target\na,b\n")).notes)
 
 
+def test_edges_that_say_of_themselves_that_they_are_directed_are_counted(write):
+    rows = ("Source,Target,Type,Weight", "a,b,Directed,1", "b,c,Undirected,1", "a,c,directed,2")
+    network = read_network(write("\n".join(rows)))
+    assert network.n_edges == 3
+    assert any("2 edges of type Directed: the direction is dropped" in note for note in network.notes)
+    undirected = read_network(write("Source,Target,Type\na,b,Undirected\n"))
+    assert not any("direction" in note for note in undirected.notes)
+
+
 @pytest.mark.parametrize(
     ("text", "row"),
     [

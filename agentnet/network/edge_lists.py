@@ -73,6 +73,8 @@ class _EdgeList:
     has_row_names: bool = False
     has_networks: bool = False
     network: str | None = None
+    type_place: int | None = None
+    n_directed: int = 0
     n_counted: int = 0
     notes: list[str] = field(default_factory=list)
     first_rows: list[list[str]] = field(default_factory=list)
@@ -85,6 +87,8 @@ class _EdgeList:
         """
         is_early = not self.row or len(self.row) < self.n_cells
         if is_early or len(cells) != self.n_cells or self.has_row_names or self.has_networks:
+            return False
+        if self.type_place is not None:
             return False
         i, j = self.ends
         u, v = self.names.get(cells[i]), self.names.get(cells[j])
@@ -121,6 +125,8 @@ class _EdgeList:
             return
         self.header, self.ends = cells, self.reading.ends[:2]
         self.has_networks = "network" in cells
+        # Gephi's lists say of each edge whether it has a direction.
+        self.type_place = next((i for i, cell in enumerate(cells) if cell.casefold() == "type"), None)
         for cell in cells:
             if cell and cells.count(cell) > 1:
                 raise InputError(
@@ -182,6 +188,8 @@ class _EdgeList:
                 path=self.path,
                 row=row,
             )
+        if self.type_place is not None and self.type_place < len(cells):
+            self.n_directed += cells[self.type_place].casefold() == "directed"
         if not self.row:
             self.first_is_words = not all(map(is_datum, cells[2:]))
         elif self.others_are_data:
@@ -335,6 +343,11 @@ class _EdgeList:
             others = [cell for place, cell in enumerate(self.header) if cell and place not in (i, j)]
             if others:
                 yield f"columns not read: {', '.join(others)}"
+        if self.n_directed:
+            yield (
+                f"{counted(self.n_directed, 'edge')} of type Directed: the direction is dropped, either end "
+                "hears the other"
+            )
         if self.reading.is_directed:
             yield "the file says that edges have a direction, which is dropped: either end hears the other"
         read = (len(self.names), len(self.row))
