@@ -193,7 +193,8 @@ def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkey
     assert done.code == 0
     lines = [each for each in done.err.splitlines() if " decisions · " in each]
     assert len(lines) > 1
-    assert "/~" in lines[-1]
+    # The last may come when more is done than was estimated, which then foretells nothing.
+    assert any("/~" in each for each in lines)
     assert not {"\r", "\x1b"} & set(done.err)
 
 

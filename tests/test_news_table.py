@@ -192,7 +192,7 @@ def test_bytes_that_are_no_utf8_are_refused_by_row(tmp_path):
         ("id,text,ID\na,b,c\n", 1, "stands twice in the header"),
         ("id,text\ra,b\rc,d\r", 1, "the header cannot be read"),
         ("id,text\na,b\rc,d\r", 2, "old Macintosh line ends"),
-        (f"id,text\na,b\nc,{'x' * 140_000}\n", 3, "field larger than field limit"),
+        (f"id,text\na,b\nc,{'x' * 140_000}\n", 3, "holds a field of more than 131,072 characters"),
     ],
 )
 def test_a_malformed_row_is_refused_by_the_line_at_which_it_starts(tmp_path, content, row, words):
