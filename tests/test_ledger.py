@@ -176,7 +176,8 @@ def test_what_a_server_declines_for_its_load_costs_nothing(tmp_path):
                 await play(tmp_path / "run", settings(till, tmp_path / "runs", max_cost=0.05))
             spent = spent_before(Run(tmp_path / "run"))
             assert spent[:3] == (till.calls, till.prompt_tokens, till.completion_tokens)
-            assert 0.045 < till.dollars <= 0.05
+            # What stops the run is the worst case of a call, 256 tokens out, which no longer fits.
+            assert 0.04 < till.dollars <= 0.05
 
     asyncio.run(main())
 
