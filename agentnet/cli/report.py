@@ -96,7 +96,7 @@ def report(
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
     from agentnet.analysis.laws import LAWS
-    from agentnet.report.gather import Options
+    from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
     runs = load(config_file, assignments).settings.runs

@@ -9,16 +9,17 @@ elements, the fourth with eleven design concepts). Items keep their letters and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from agentnet.report.figures.words import counted, listed
-from agentnet.report.gather import CascadePart, RatioPart
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words, when
 from agentnet.report.tables import Table
 from agentnet.report.words import citations, temperature
 
-Part = CascadePart | RatioPart
+if TYPE_CHECKING:
+    from agentnet.report.cascades import CascadePart
+    from agentnet.report.ratios import RatioPart
 
 GUIDE_LLM_SOURCE: Final = (
     "Items: the GUIDE-LLM checklist as its site summarizes it (www.llm-checklist.com/checklist, read in "
@@ -95,13 +96,27 @@ def checklist_table(name: str, title: str, items: tuple[Item, ...], source: str)
     )
 
 
-def guide_llm(part: Part) -> tuple[Item, ...]:
-    """Fill GUIDE-LLM."""
-    return (*_guide_use(part), *_guide_model(part), *_guide_rest(part), *_guide_optional(part))
+def guide_llm_table(items: tuple[Item, ...]) -> Table:
+    """Lay GUIDE-LLM out."""
+    return checklist_table("guide_llm", "GUIDE-LLM: studies with language models", items, GUIDE_LLM_SOURCE)
 
 
-def _guide_use(part: Part) -> tuple[Item, ...]:
-    asked = "whether agents share a news item" if isinstance(part, CascadePart) else "yes-ratios of profiles"
+def odd_table(items: tuple[Item, ...]) -> Table:
+    """Lay ODD out."""
+    return checklist_table("odd", "ODD: description of the agent-based model", items, ODD_SOURCE)
+
+
+def guide_llm(part: CascadePart | RatioPart, decisions: str) -> tuple[Item, ...]:
+    """Fill GUIDE-LLM.
+
+    Args:
+        part: Whose.
+        decisions: What the decisions are.
+    """
+    return (*_guide_use(decisions), *_guide_model(part), *_guide_rest(part), *_guide_optional(part))
+
+
+def _guide_use(asked: str) -> tuple[Item, ...]:
     return (
         Item(
             "A.1",
@@ -117,12 +132,6 @@ def _guide_use(part: Part) -> tuple[Item, ...]:
             RUN,
         ),
     )
-
-
-def _design(part: Part) -> dict[str, Any]:
-    number = part.condition if isinstance(part, CascadePart) else 0
-    found: dict[str, Any] = part.facts.meta["experiment"]["design"][number]
-    return found
 
 
 def model_item(facts: LogFacts) -> Item:
@@ -158,8 +167,8 @@ def access_item(facts: LogFacts) -> Item:
     )
 
 
-def _guide_model(part: Part) -> tuple[Item, ...]:
-    facts, design = part.facts, _design(part)
+def _guide_model(part: CascadePart | RatioPart) -> tuple[Item, ...]:
+    facts, design = part.facts, part.design
     return (
         model_item(facts),
         access_item(facts),
@@ -187,7 +196,7 @@ def _guide_model(part: Part) -> tuple[Item, ...]:
     )
 
 
-def _guide_rest(part: Part) -> tuple[Item, ...]:
+def _guide_rest(part: CascadePart | RatioPart) -> tuple[Item, ...]:
     facts = part.facts
     engine = facts.meta["settings"].get("engine", {})
     return (
@@ -236,7 +245,7 @@ def code_item(facts: LogFacts) -> Item:
     )
 
 
-def _guide_optional(part: Part) -> tuple[Item, ...]:
+def _guide_optional(part: CascadePart | RatioPart) -> tuple[Item, ...]:
     facts = part.facts
     dates = sorted(each.facts["date"] for each in facts.news if "date" in each.facts)
     spread = f"The news items are dated {dates[0]} to {dates[-1]}. " if dates else ""
@@ -286,7 +295,7 @@ def odd(part: CascadePart) -> tuple[Item, ...]:
 
 
 def _odd_overview(part: CascadePart) -> tuple[Item, ...]:
-    design, tables = part.design, part.tables
+    design, tables = part.design, part.played
     agents = "agents" if tables is None else f"{int(tables.n_agents[0]):,} agents"
     return (
         Item(

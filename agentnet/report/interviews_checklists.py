@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agentnet.report.checklists import (
     AUTHOR,
     FUNDING,
@@ -17,9 +19,11 @@ from agentnet.report.checklists import (
     resources_item,
 )
 from agentnet.report.figures.words import counted, listed
-from agentnet.report.interviews import InterviewPart
 from agentnet.report.interviews_words import models_in_words, rules_in_words
 from agentnet.report.log_tables import in_words
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 
 def interview_guide_llm(part: InterviewPart) -> tuple[Item, ...]:

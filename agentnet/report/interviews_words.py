@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from agentnet.report.figures.words import counted, listed, percent, sentences, spelled
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.figures.words import counted, listed, percent, spelled
+from agentnet.report.interviews import Arm
 from agentnet.report.log_tables import in_words
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 HELM: Final = (
     "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
@@ -17,12 +20,8 @@ HELM: Final = (
 _MOST_CLASSES: Final = 8
 
 
-def interview_summary(part: InterviewPart) -> str:
-    """Summarize a run of interacting models in one paragraph."""
-    return sentences(_summary(part))
-
-
-def _summary(part: InterviewPart) -> Iterator[str]:
+def interview_summary(part: InterviewPart) -> Iterator[str]:
+    """Summarize a run of interacting models."""
     facts = part.facts
     if part.label:
         yield f"These are results of a {part.label}"
@@ -86,12 +85,8 @@ def _of_arm(arm: Arm) -> Iterator[str]:
             yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
 
 
-def interview_methods(part: InterviewPart) -> str:
-    """Write a methods paragraph for a paper, from what the run recorded."""
-    return sentences(_methods(part))
-
-
-def _methods(part: InterviewPart) -> Iterator[str]:
+def interview_methods(part: InterviewPart) -> Iterator[str]:
+    """Say for a paper how the run was played, from what it recorded."""
     facts, design = part.facts, part.design
     if part.label:
         yield f"Results are those of a {part.label}"

@@ -233,6 +233,11 @@ class LogFacts:
         """Sources of the news items, each once."""
         return tuple(sorted({each.source for each in self.news}))
 
+    def design(self, condition: int) -> Mapping[str, Any]:
+        """The design of a condition, by knob."""
+        found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
+        return found
+
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
         return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))

@@ -201,16 +201,20 @@ def news_table(facts: LogFacts) -> Table:
     ).without_empty_columns()
 
 
+def design_in_words(facts: LogFacts, condition: int) -> dict[str, str]:
+    """Spell the knobs of a condition."""
+    return {
+        str(key): in_words(value) for key, value in facts.design(condition).items() if key != "conditions"
+    }
+
+
 def design_table(facts: LogFacts, condition: int) -> Table:
     """List the design of a condition."""
-    design: Mapping[str, Any] = facts.meta["experiment"]["design"][condition]
     return Table(
         name="design",
         title="Design",
         columns={"knob": "knob", "value": "value"},
-        rows=tuple(
-            (str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"
-        ),
+        rows=tuple(sorted(design_in_words(facts, condition).items())),
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
-from agentnet.report.gather import RatioPart
 from agentnet.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.ratios import RatioPart
 
 _NAMES = {0: "peaceful", 1: "severe", None: "of unknown severity"}
 _ORDER = (0, 1, None)
