@@ -35,15 +35,19 @@ ALLOWED: dict[str, set[str]] = {
     "sampler": {"errors", "streams", "backend", "prompts"},
     "streak": {"errors", "streams", "backend", "sampler"},
     "journal": {"errors", "streams", "events", "sampler", "streak"},
-    "exposures": {"network"},
-    "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
+    "registry": {"errors"},
+    "asking_rules": {"errors", "network", "registry"},
+    "families": {"errors", "registry"},
+    "cascade": {"network", "sampler", "events", "streams", "journal", "asking_rules"},
     "ratios": {"profiles", "streams", "journal"},
     "experiment": {
-        *("errors", "streams", "network", "profiles", "news", "prompts", "exposures", "interviews"),
+        *("errors", "streams", "network", "profiles", "news", "prompts", "interviews"),
+        *("asking_rules", "registry"),
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
         *("streak", "sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
+        "asking_rules",
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {

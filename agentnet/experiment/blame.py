@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentnet.errors import AgentnetError, DesignError, Interrupted
-
-MODULE_PREFIX = "agentnet_experiment_"
-"""What the names of all modules begin with that hold an experiment's code."""
+from agentnet.registry import MODULE_PREFIX
 
 TRACE_HINT = "--traceback shows the whole trace"
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.experiment.base import Experiment
-from agentnet.experiment.blame import MODULE_PREFIX, blamed
+from agentnet.experiment.blame import blamed
 from agentnet.experiment.body import check_bodies
 from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
+from agentnet.registry import MODULE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
