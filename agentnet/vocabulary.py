@@ -38,7 +38,7 @@ YES, NO = ANSWERS = ("yes", "no")
 STOP, LENGTH, CONTENT_FILTER, REFUSAL = ("stop", "length", "content_filter", "refusal")
 THOUGHT_ONLY, THOUGHT_CUT_OFF = ("thought_only", "thought_cut_off")
 FINISHES: Final = (STOP, LENGTH, CONTENT_FILTER, REFUSAL, THOUGHT_ONLY, THOUGHT_CUT_OFF)
-"""How a sample may end: by itself, at the bound on tokens, cut out by a filter, by a refusal, in a thought."""
+"""How a sample may end: by itself, at the bound on tokens, cut by a filter, by a refusal, in a thought."""
 
 REFUSED, FAILED, INVALID = ("refused", "failed", "invalid")
 """Why an answer may be missing, beside how the reply ended and what the request was rejected for."""

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentnet.errors import AgentnetError, DesignError, Interrupted
+from agentnet.plugins import FILE_PREFIX
 
-MODULE_PREFIX = "agentnet_experiment_"
+MODULE_PREFIX = FILE_PREFIX
 """What the names of all modules begin with that hold an experiment's code."""
 
 TRACE_HINT = "--traceback shows the whole trace"
