@@ -14,9 +14,9 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
 from agentnet.analysis.parameters import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.log_tables import in_words
 from agentnet.report.words import asking_sentences, missing_sentences, sources_words
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from agentnet.events.conditions import in_words
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_tables import in_words, when
+from agentnet.report.log_tables import when
 from agentnet.report.tables import Table
 from agentnet.report.words import citations, temperature
 

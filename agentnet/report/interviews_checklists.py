@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentnet.events.conditions import in_words
 from agentnet.report.checklists import (
     AUTHOR,
     FUNDING,
@@ -20,7 +21,6 @@ from agentnet.report.checklists import (
 )
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.interviews_words import models_in_words, rules_in_words
-from agentnet.report.log_tables import in_words
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -131,7 +131,7 @@ def _rest(part: InterviewPart) -> tuple[Item, ...]:
             "Filtering, reformatting and other processing of outputs",
             "Any text but a blank one was taken as an answer, as it came. A question to which an answer is "
             "missing in an evaluation was left out of its realization. Answers were embedded by "
-            f"{part.embedder}; perspectives are computed from these vectors.",
+            f"{part.study.embedder}; perspectives are computed from these vectors.",
             RUN,
         ),
         code_item(part.facts),
@@ -149,8 +149,8 @@ def _optional(part: InterviewPart) -> tuple[Item, ...]:
         Item(
             "optional",
             "Comparison with other methods or models",
-            f"{counted(len(part.facts.meta['experiment']['design']), 'arm')} in this report; other models "
-            "are for the author to run.",
+            f"{counted(len(part.facts.meta['experiment']['design']), 'condition')} in this report; other "
+            "models are for the author to run.",
             PART,
         ),
         Item(

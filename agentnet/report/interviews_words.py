@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from agentnet.analysis.study import ConditionStudy
+from agentnet.events.conditions import in_words
 from agentnet.report.figures.words import counted, listed, percent, spelled
-from agentnet.report.interviews import Arm
-from agentnet.report.log_tables import in_words
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -34,21 +34,24 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
     )
     if n:
         yield f"{evaluations.n_missing + interviews.n_missing:,} of them are missing"
-    if not part.arms:
+    if not part.study.conditions:
         yield "No result can be given yet"
         return
-    steps = max((each.n_steps - 1 for arm in part.arms for each in arm.played), default=0)
-    repeats = max(len(arm.played) for arm in part.arms)
-    yield (
-        f"It has {counted(len(part.arms), 'arm')} with {_models(part.arms[0])}, {counted(repeats, 'repeat')} "
-        f"and {counted(steps, 'step')}; answers were embedded by {part.embedder}"
+    steps = max(
+        (each.n_steps - 1 for condition in part.study.conditions for each in condition.played), default=0
     )
-    for arm in part.arms:
-        yield from _of_arm(arm)
+    repeats = max(len(condition.played) for condition in part.study.conditions)
+    yield (
+        f"It has {counted(len(part.study.conditions), 'condition')} with "
+        f"{_models(part.study.conditions[0])}, {counted(repeats, 'repeat')} and {counted(steps, 'step')}; "
+        f"answers were embedded by {part.study.embedder}"
+    )
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
 
 
-def _models(arm: Arm) -> str:
-    return models_in_words({name: len(arm.members(name)) for name in arm.class_names})
+def _models(condition: ConditionStudy) -> str:
+    return models_in_words({name: len(condition.members(name)) for name in condition.class_names})
 
 
 def models_in_words(numbers: Mapping[str, int]) -> str:
@@ -67,8 +70,8 @@ def models_in_words(numbers: Mapping[str, int]) -> str:
     )
 
 
-def _of_arm(arm: Arm) -> Iterator[str]:
-    for what, measured in (("polarization", arm.ratio), ("squared gap", arm.gap)):
+def _of_condition(condition: ConditionStudy) -> Iterator[str]:
+    for what, measured in (("polarization", condition.ratio), ("squared gap", condition.gap)):
         series = measured.series
         if series is None:
             continue
@@ -77,12 +80,12 @@ def _of_arm(arm: Arm) -> Iterator[str]:
             low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
             interval = f" ({series.level:.0%} interval {low} to {high})"
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
-        yield f"{arm.name}: {what} {value}{interval} at step {step}"
-    if arm.played and arm.ratio.series is None:
-        first = arm.shown
+        yield f"{condition.name}: {what} {value}{interval} at step {step}"
+    if condition.played and condition.ratio.series is None:
+        first = condition.shown
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
-            yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+            yield f"{condition.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
 
 
 def interview_methods(part: InterviewPart) -> Iterator[str]:
@@ -114,14 +117,14 @@ def _told(part: InterviewPart) -> bool:
 
 def _interviews(part: InterviewPart) -> str:
     facts, design = part.facts, part.design
-    n_arms = facts.n_conditions
-    of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
+    n_conditions = facts.n_conditions
+    of_conditions = f" in each of {n_conditions} conditions" if n_conditions > 1 else ""
     return (
         f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of them "
         f"at random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
         "answers; all answers of a step came from the states at its start; "
         f"{counted(int(design['repeats']), 'realization')}"
-        f"{of_arms}"
+        f"{of_conditions}"
     )
 
 
@@ -131,24 +134,24 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
     sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
     yield (
         f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions at "
-        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
+        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.study.embedder}, and "
         "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
         "models at all steps of a realization"
     )
     yield (
         "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
         "the iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
-        f"bootstraps ({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
+        f"bootstraps ({percent(part.study.level)}, {part.study.n_bootstrap:,} draws, seed {part.study.seed})"
     )
-    if part.contrasts:
+    if part.study.contrasts:
         yield (
-            "Arms were compared within repeats, with Student's t intervals and tests that turn the signs of "
-            "repeats"
+            "Conditions were compared within repeats, with Student's t intervals and tests that turn the "
+            "signs of repeats"
         )
 
 
 def rules_in_words(part: InterviewPart) -> str:
-    """Name the update rules of all arms, with their models and options."""
+    """Name the update rules of all conditions, with their models and options."""
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
     found: dict[str, None] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from agentnet.events.conditions import in_words
 from agentnet.report import log_tables
 from agentnet.report.browse import browser
 from agentnet.report.figures.words import sentences
@@ -134,7 +135,7 @@ def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
     yield paragraph(
         "The run used the severities of the news items themselves."
         if labels is None
-        else f"The run used the severities of the file of labels {log_tables.in_words(labels)}."
+        else f"The run used the severities of the file of labels {in_words(labels)}."
     )
     if clusters is None:
         yield absent(

@@ -12,7 +12,7 @@ from agentnet.analysis.groups import ProfileGroups, group_profiles
 from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
 from agentnet.analysis.tables import RatioTables
-from agentnet.errors import InputError, UserError
+from agentnet.errors import InputError, UserError, without_field
 from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables
 from agentnet.report.checklists import guide_llm, guide_llm_table
@@ -24,7 +24,6 @@ from agentnet.report.log_sections import absent
 from agentnet.report.log_tables import design_in_words
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
-from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import (
