@@ -16,9 +16,9 @@ from agentnet.analysis.goodness import POPULATION, Curve
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.parameters import MissingBounds, Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.reasons import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {

@@ -14,14 +14,14 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
 from agentnet.analysis.parameters import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.log_tables import in_words
+from agentnet.report.log_facts import Begun, overriding_sentences
 from agentnet.report.words import (
     asking_sentences,
     missing_sentences,
-    overriding_sentences,
     question_words,
     sources_words,
 )
@@ -188,11 +188,7 @@ def cascade_methods(part: CascadePart) -> list[str]:
             f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
             f"{facts.meta['versions'].get('agentnet', '')}"
         ),
-        (
-            f"{counted(begun.n_realizations, 'cascade')} of {counted(begun.n_news, 'news item')} "
-            f"({sources_words(facts)}) {'was' if begun.n_realizations == 1 else 'were'} played{played}; "
-            f"{dealt_words(part)}"
-        ),
+        (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
         (
             f"Agents picked at random were asked to start until one was willing{at_most}; from then on, at "
             f"each of {counted(int(design['steps']), 'step')}, {facts.rule_says(number)} (asking rule "
@@ -204,6 +200,13 @@ def cascade_methods(part: CascadePart) -> list[str]:
         *missing_sentences(facts, number),
         *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
     ]
+
+
+def _times_words(begun: Begun, sources: str) -> str:
+    items = f"{counted(begun.n_news, 'news item')} ({sources})"
+    if begun.n_repeats is None:
+        return f"{counted(begun.n_realizations, 'cascade')} of {items} were played"
+    return f"Each of {items} was played {counted(begun.n_repeats, 'time')}"
 
 
 def dealt_words(part: CascadePart) -> str:

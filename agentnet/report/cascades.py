@@ -10,8 +10,9 @@ from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import RunFolderError, UserError
+from agentnet.errors import RunFolderError, UserError, without_field
 from agentnet.events import Run
+from agentnet.events.conditions import in_words
 from agentnet.report import cascade_tables, log_sections, log_tables
 from agentnet.report.cascade_words import cascade_fields, cascade_methods, cascade_sentences, final_engagement
 from agentnet.report.checklist import filled, read_answers
@@ -20,11 +21,10 @@ from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_sections import absent, paragraph
-from agentnet.report.log_tables import design_in_words, in_words, without_folders
+from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
 from agentnet.report.ratios import RatioPart
-from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations

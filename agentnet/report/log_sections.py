@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from agentnet.events.conditions import in_words
 from agentnet.report import log_tables
 from agentnet.report.browse import browser
 from agentnet.report.figures.words import sentences
@@ -42,7 +43,7 @@ def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None)
         missing: The missing answers by reason; None where none is missing.
         more: Tables of what a family leaves out; None for one that there is not.
     """
-    yield log_tables.asked_table(facts)
+    yield log_tables.asked_table(facts).without_empty_columns()
     yield missing or paragraph("No answer is missing.")
     yield from filter(None, more)
     yield log_tables.troubles_table(facts) or paragraph("There were no unusable replies and no failed calls.")
@@ -134,7 +135,7 @@ def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
     yield paragraph(
         "The run used the severities of the news items themselves."
         if labels is None
-        else f"The run used the severities of the file of labels {log_tables.in_words(labels)}."
+        else f"The run used the severities of the file of labels {in_words(labels)}."
     )
     if clusters is None:
         yield absent(
