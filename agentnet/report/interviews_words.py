@@ -47,6 +47,16 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
         yield from _of_arm(arm)
 
 
+def interview_findings(part: InterviewPart) -> Iterator[str]:
+    """Say what results have to be called, then where each arm ended."""
+    if part.label:
+        yield f"These are results of a {part.label}"
+    if not part.arms:
+        yield "No result can be given yet"
+    for arm in part.arms:
+        yield from _of_arm(arm)
+
+
 def _models(arm: Arm) -> str:
     return models_in_words({name: len(arm.members(name)) for name in arm.class_names})
 
