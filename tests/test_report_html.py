@@ -1,4 +1,4 @@
-"""Whatever a template puts into the page as text comes out as that text: no element, no attribute is made of it."""
+"""Whatever a template puts into the page as text comes out as that text: no element is made of it."""
 
 from __future__ import annotations
 
