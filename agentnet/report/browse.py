@@ -12,8 +12,8 @@ from agentnet.report.log_tables import SEVERITY
 from agentnet.report.sample import Sample
 
 _COLUMNS: Final = (
-    *("realization", "step", "agent", "asked by", "profile", "news item", "severity", "temperature"),
-    *("answer", "reason", "prompt and reply"),
+    *("where", "who decides", "news item", "answer, temperature"),
+    *("reason", "prompt and reply"),
 )
 _FILTERS: Final = {"answer": ("yes", "no", "missing"), "severity": ("peaceful", "severe")}
 

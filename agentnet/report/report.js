@@ -56,7 +56,7 @@ function play(place) {
     shown.engaged.forEach((engaged, agent) => {
       pen.beginPath();
       pen.arc(shown.xy[2 * agent], shown.xy[2 * agent + 1], engaged === 0 ? 16 : 10, 0, 2 * Math.PI);
-      pen.fillStyle = isEngaged(agent) ? colour(`--w${Math.floor((engaged * 8) / n)}`) : colour("--paper");
+      pen.fillStyle = isEngaged(agent) ? colour(`--w${Math.floor((engaged * 8) / place.dataset.steps)}`) : colour("--paper");
       pen.fill();
       pen.lineWidth = engaged === step ? 6 : 2;
       pen.strokeStyle = engaged === step ? colour("--new") : colour("--ink");

@@ -89,12 +89,6 @@ class Spread:
             f"{self.n_agents:,} agents engaged"
         )
 
-    @property
-    def colours(self) -> list[int | None]:
-        """Number the colour of each agent by when it engaged; None for one that never did."""
-        n_steps = len(self.n_engaged)
-        return [None if step < 0 else step * N_COLOURS // n_steps for step in self.engaged.tolist()]
-
     def for_player(self) -> dict[str, list[int]]:
         """Give what the page's script draws from, as numbers alone."""
         arrays = {"xy": self.xy, "edges": self.edges, "engaged": self.engaged, "source": self.source}
@@ -115,6 +109,15 @@ class Spreads:
     shown: tuple[Spread, ...]
     n_realizations: int
     name: ClassVar[str] = "spread"
+
+    @property
+    def n_steps(self) -> int:
+        """The longest of them, in steps, step 0 included: what colours are shared out over."""
+        return max(len(each.n_engaged) for each in self.shown)
+
+    def colour(self, step: int) -> int:
+        """Number the colour of agents that engaged at `step`."""
+        return step * N_COLOURS // self.n_steps
 
     @property
     def first(self) -> int:
