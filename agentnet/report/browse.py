@@ -12,7 +12,7 @@ from agentnet.report.log_tables import SEVERITY
 from agentnet.report.sample import Sample
 
 _COLUMNS: Final = (
-    *("where", "who decides", "news item", "answer, temperature"),
+    *("where", "who decides", "news item", "answer"),
     *("reason", "prompt and reply"),
 )
 _FILTERS: Final = {"answer": ("yes", "no", "missing"), "severity": ("peaceful", "severe")}
