@@ -14,8 +14,8 @@ from operator import attrgetter
 
 import numpy as np
 
+from agentnet.asking_rules import NEVER, AskingRule, Exposures, Ints, Moment, listeners, n_different
 from agentnet.events import Answered
-from agentnet.exposures import NEVER, AskingRule, Exposures, Ints, exposures, listeners
 from agentnet.journal import Asking, Decisions, Journal, Temperature, Voice, draw_parameters
 from agentnet.network import Network
 from agentnet.sampler import Question
@@ -28,7 +28,7 @@ class CascadeRules:
 
     Attributes:
         steps: Steps after the seeding, >= 1.
-        asking_rule: Which exposures are asked; see `agentnet.exposures`.
+        asking_rule: Which exposures are asked; see `agentnet.asking_rules`.
         max_seed_attempts: How many agents at most are asked to start; nobody is asked twice.
         temperature: What the sampling temperature of each decision is drawn from.
         ask_reasons: Whether every decision is explained after the realization.
@@ -71,6 +71,7 @@ class Cascade:
         self._realization = journal.realization
         self._listener = listeners(network)
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
+        self._n_asked = np.zeros(network.n_agents, dtype=np.int64)
         self.initial_agent: int | None = None
         self._questions: dict[str, dict[int, Question]] = {"seed": {}, "exposure": {}}
 
@@ -85,8 +86,11 @@ class Cascade:
             return "unstarted", 0
         last = 0
         for step in range(1, self._rules.steps + 1):
-            found = exposures(self._network, self._listener, self.engaged_step, step, self._rules.asking_rule)
-            if not len(found.slots):
+            moment = Moment(
+                self._network.indices, self._listener, self.engaged_step, step, n_asked=self._n_asked
+            )
+            found = self._rules.asking_rule.asked(moment)
+            if not len(found):
                 break
             await self._play_step(step, found)
             last = step
@@ -113,15 +117,14 @@ class Cascade:
         )
 
     async def _play_step(self, step: int, found: Exposures) -> None:
-        agents = self._listener[found.slots]
-        sources = self._network.indices[found.slots]
-        asking = self._asking("exposure", step, agents, sources, found.slots)
+        # Slots ascend by listener, so equal agents stand side by side.
+        agents = found.agent
+        asking = self._asking("exposure", step, agents, found.source, found.slots)
         decisions = await self._journal.decide(asking, self._voice.judge)
-        # Slots ascend by listener, so equal agents stand side by side (np.unique takes 80 us).
-        n_asked = 1 + int(np.count_nonzero(agents[1:] != agents[:-1]))
+        self._n_asked += np.bincount(agents, minlength=len(self._n_asked))
         won_over = agents[decisions == 1]
         won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
-        self._close_step(step, found.n_exposed, n_asked, decisions, won_over.tolist())
+        self._close_step(step, found.moment.n_exposed, n_different(agents), decisions, won_over.tolist())
 
     def _close_step(
         self, step: int, n_exposed: int, n_asked: int, decisions: Decisions, won_over: list[int]

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, namedtuple
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, TransientError
 from agentnet.events import Answered
 from agentnet.events.schema import columns
-from agentnet.exposures import AskingRule
 from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network, random_regular
 from agentnet.prompts import Verdict
@@ -24,7 +24,7 @@ from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
-RULES = get_args(AskingRule)
+RULES = tuple(ASKING_RULES)
 REALIZATION = 3
 
 Event = namedtuple("Event", columns("events"))
@@ -110,6 +110,7 @@ def play(network, script, *, workers=8, max_asks=1, seed=0, stop_on_missing=Fals
         "temperature": Temperature(0.7, 1.3),
         **rules,
     }
+    rules["asking_rule"] = ASKING_RULES[rules["asking_rule"]]
 
     async def main():
         async with Pool(workers) as pool:

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from agentnet.asking_rules import find_rule
 from agentnet.errors import near_miss
 from agentnet.experiment.base import require
 from agentnet.experiment.news import NewsExperiment
-from agentnet.exposures import AskingRule
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import Assignment, ProfileIndices, assign
 
@@ -33,7 +33,7 @@ class CascadeExperiment(NewsExperiment):
             string, or ``column:NAME`` of the node table.
         repeats: Realizations of each news item.
         steps: Steps after the seeding.
-        asking_rule: Which exposures are asked; see `agentnet.exposures`.
+        asking_rule: Which exposures are asked: a rule's name; see `agentnet.asking_rules`.
         max_seed_attempts: How many agents are asked to start at most; None: all of them.
     """
 
@@ -47,7 +47,7 @@ class CascadeExperiment(NewsExperiment):
     profiles: str | dict[str, float] = "equal"
     repeats: int = 5
     steps: int = 15
-    asking_rule: AskingRule = "unengaged_neighbour"
+    asking_rule: str = "unengaged_neighbour"
     max_seed_attempts: int | None = None
 
     def check(self) -> None:
@@ -58,6 +58,7 @@ class CascadeExperiment(NewsExperiment):
             self.max_seed_attempts is None or self.max_seed_attempts >= 1,
             f"max_seed_attempts is {self.max_seed_attempts}; it is at least 1, or None for all agents",
         )
+        find_rule(self)
         Assignment.parse(self.profiles)
 
     def make_network(self, seed: int) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -155,7 +155,17 @@ def troubles_table(facts: LogFacts) -> Table | None:
         rows=tuple(
             (KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles
         ),
-        notes=("Most of them were mended by asking again: missing answers are counted apart.",),
+        notes=tuple(_mended_notes(facts)),
+    )
+
+
+def _mended_notes(facts: LogFacts) -> Iterator[str]:
+    """Say how many of the questions that something went wrong with were answered in the end."""
+    n, n_mended = (sum(each) for each in zip(*facts.mended.values(), strict=True))
+    asked = "question that this befell was" if n == 1 else "questions that this befell were"
+    yield (
+        f"{n_mended:,} of {n:,} {asked} answered in the end, by asking again; missing answers are counted "
+        "apart."
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agentnet.asking_rules import find_rule
 from agentnet.backend import Backend
 from agentnet.cascade import Cascade, CascadeRules
 from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
@@ -372,7 +373,7 @@ class Runner:
             self._check_profiles(number, bits)
         rules = CascadeRules(
             experiment.steps,
-            experiment.asking_rule,
+            find_rule(experiment),
             experiment.max_seed_attempts or network.n_agents,
             self._temperature(experiment),
             experiment.rationale == "afterwards",
