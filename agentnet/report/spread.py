@@ -20,15 +20,6 @@ from agentnet.report.blocks import absent
 from agentnet.report.html import Html, rendered
 from agentnet.report.log_tables import SEVERITY
 
-N_REALIZATIONS: Final = 9
-"""Realizations that a page shows of each part, at most."""
-
-N_AGENTS: Final = 300
-"""Agents that a picture shows, at most."""
-
-N_EDGES: Final = 1_500
-"""Edges that a picture shows, at most, beside those along which agents engaged."""
-
 N_COLOURS: Final = 8
 """Colours for the step at which an agent engaged: several steps share one where there are more."""
 
@@ -47,6 +38,21 @@ SELECT MIN(source) FROM events
 WHERE realization = ? AND kind = 'exposure' AND step = ? AND agent = ? AND decision = 1 AND source >= 0
 """
 _COUNTS = "SELECT n_engaged FROM steps WHERE realization = ? ORDER BY step"
+
+
+@dataclass(frozen=True, slots=True)
+class Most:
+    """How much a page shows, at most.
+
+    Attributes:
+        n_realizations: Realizations of each part.
+        n_agents: Agents of each.
+        n_edges: Edges of each, beside those along which agents engaged.
+    """
+
+    n_realizations: int = 9
+    n_agents: int = 300
+    n_edges: int = 1_500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,10 +110,12 @@ class Spreads:
     Attributes:
         shown: They, by number.
         n_realizations: Realizations that they were chosen from.
+        most: How much is shown, at most.
     """
 
     shown: tuple[Spread, ...]
     n_realizations: int
+    most: Most
     name: ClassVar[str] = "spread"
 
     @property
@@ -135,11 +143,14 @@ class Spreads:
             )
         if any(each.agents.size < each.n_agents for each in self.shown):
             found.append(
-                f"Of larger networks the {N_AGENTS:,} agents nearest to the initial one are shown: among "
-                "them more engaged, and earlier, than among all; the counts are of the whole network."
+                f"Of larger networks the {self.most.n_agents:,} agents nearest to the initial one are shown: "
+                "among them more engaged, and earlier, than among all; the counts are of the whole network."
             )
         elif any(len(each.edges) < each.n_edges for each in self.shown):
-            found.append(f"Edges are shown in part, some {N_EDGES:,} and those along which agents engaged.")
+            found.append(
+                f"Edges are shown in part, {self.most.n_edges:,} of each network and those along which "
+                "agents engaged."
+            )
         return found
 
     def for_player(self) -> list[dict[str, list[int]]]:
@@ -157,37 +168,42 @@ class Spreads:
         return rendered("spread.j2", spreads=self, anchor=anchor, n_colours=N_COLOURS)
 
 
-def read_spreads(run: Run, realizations: NDArray[np.int64] | None = None, *, seed: int = 0) -> Spreads:
+def read_spreads(
+    run: Run, realizations: NDArray[np.int64] | None = None, *, seed: int = 0, most: Most | None = None
+) -> Spreads:
     """Read who engaged when, in some of the realizations that started.
 
     Args:
         run: The run.
         realizations: Numbers of those to choose from; all if None.
         seed: Fixes where agents are drawn.
+        most: How much to read, at most.
     """
+    most = most or Most()
     with run.snapshot() as connection:
         rows = [
             row
             for row in connection.execute(_PLAYED).fetchall()
             if row[-1] is not None and (realizations is None or row[0] in realizations)
         ]
-        return Spreads(tuple(_spread(connection, row, seed) for row in _some(rows)), len(rows))
+        chosen = _some(rows, most.n_realizations)
+        return Spreads(tuple(_spread(connection, row, seed, most) for row in chosen), len(rows), most)
 
 
-def _some(rows: Sequence[Any]) -> list[Any]:
+def _some(rows: Sequence[Any], n: int) -> list[Any]:
     """Choose from rows that end with how many engaged, evenly by it."""
     by_size = sorted(rows, key=lambda row: (row[-1], row[0]))
-    n = min(len(rows), N_REALIZATIONS)
-    return sorted(by_size[place] for place in np.linspace(0, len(rows) - 1, n).round().astype(int))
+    places = np.linspace(0, len(rows) - 1, min(len(rows), n)).round().astype(int)
+    return sorted(by_size[place] for place in places)
 
 
-def _spread(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int) -> Spread:
+def _spread(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, most: Most) -> Spread:
     realization, news, severity, network, initial, _ = row
     n_agents, blob = connection.execute(
         "SELECT n_agents, edges FROM networks WHERE network = ?", (network,)
     ).fetchone()
     every = np.frombuffer(blob, "<i4").reshape(-1, 2).astype(np.int64)
-    agents = _nearest(every, n_agents, initial)
+    agents = _nearest(every, n_agents, initial, most.n_agents)
     place = np.full(n_agents, -1)
     place[agents] = np.arange(agents.size)
     inside = place[every]
@@ -203,22 +219,22 @@ def _spread(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int) -> 
         n_engaged=tuple(n for (n,) in connection.execute(_COUNTS, (realization,))),
         agents=agents,
         xy=_laid_out(inside, agents.size, seed),
-        edges=_few(inside, source),
+        edges=_few(inside, source, most.n_edges),
         engaged=engaged,
         source=source,
     )
 
 
-def _nearest(edges: NDArray[np.int64], n_agents: int, initial: int) -> NDArray[np.int64]:
+def _nearest(edges: NDArray[np.int64], n_agents: int, initial: int, most: int) -> NDArray[np.int64]:
     """List the agents to show, in ascending order: all, or those nearest to the initial one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import breadth_first_order
 
-    if n_agents <= N_AGENTS:
+    if n_agents <= most:
         return np.arange(n_agents)
     graph = coo_array((np.ones(len(edges), bool), tuple(edges.T)), shape=(n_agents, n_agents)).tocsr()
     order = breadth_first_order(graph, initial, directed=False, return_predecessors=False)
-    return np.asarray(np.sort(order[:N_AGENTS]), dtype=np.int64)
+    return np.asarray(np.sort(order[:most]), dtype=np.int64)
 
 
 def _engaged(
@@ -234,13 +250,13 @@ def _engaged(
     return engaged, source
 
 
-def _few(edges: NDArray[np.int64], source: NDArray[np.int64]) -> NDArray[np.int64]:
+def _few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Thin edges out evenly, but for those along which agents engaged."""
-    if len(edges) <= N_EDGES:
+    if len(edges) <= most:
         return edges
     low, high = edges.T
     used = (source[low] == high) | (source[high] == low)
-    used[np.linspace(0, len(edges) - 1, N_EDGES).astype(int)] = True
+    used[np.linspace(0, len(edges) - 1, most).astype(int)] = True
     kept: NDArray[np.int64] = edges[used]
     return kept
 
