@@ -22,8 +22,8 @@ from agentnet.experiment import CascadeExperiment
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Drawing
 from agentnet.report.page import write_page
+from agentnet.report.player import read_player
 from agentnet.report.sections import contents_of
-from agentnet.report.spread import read_spreads
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -245,9 +245,9 @@ def test_decisions_are_found_by_words_of_their_prompts(browser: Browser, page: P
 
 def test_the_steps_are_played_by_keys_alone(browser: Browser, page: Path, run: Run) -> None:
     browser.open(page)
-    spreads = read_spreads(run)
+    player = read_player(run)
     said = "document.querySelector('[data-player] output').textContent"
-    counts = spreads.shown[spreads.first].n_engaged
+    counts = player.shown[player.first].n_engaged
     assert browser.ask(said).startswith(
         f"step {len(counts) - 1} of {len(counts) - 1}: {counts[-1]} of 32 agents"
     )
@@ -268,7 +268,7 @@ def test_the_steps_are_played_by_keys_alone(browser: Browser, page: Path, run: R
 
 def test_another_realization_can_be_chosen(browser: Browser, page: Path, run: Run) -> None:
     browser.open(page)
-    for place, each in enumerate(read_spreads(run).shown):
+    for place, each in enumerate(read_player(run).shown):
         browser.ask(
             f"(() => {{ const at = document.querySelector('[data-player] select'); at.value = {place};"
             "at.dispatchEvent(new Event('change')); })()"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentnet.report.blocks import Verbatim, absent, bullets, paragraph, unfolding
+from agentnet.report.blocks import absent, bullets, paragraph, unfolding
 from agentnet.report.html import Html, environment, rendered, shown
 
 
@@ -63,7 +63,7 @@ def test_markup_stays_text_in_every_block(attack: str) -> None:
         paragraph(attack, "note"): ["p"],
         absent(attack): ["p"],
         bullets([attack], attack): ["p", "ul", "li"],
-        unfolding(attack, [Verbatim(attack, attack)]): ["details", "summary", "p", "b", "pre"],
+        unfolding(attack, [(attack, attack)]): ["details", "summary", "p", "b", "pre"],
     }
     for block, tags in blocks.items():
         seen = Seen(block)
@@ -115,4 +115,4 @@ def test_a_value_that_a_template_is_not_given_is_an_error_and_no_gap() -> None:
 @pytest.mark.parametrize("text", ["\nfirst", "first\n", "\n\n"])
 def test_a_text_that_is_shown_word_for_word_keeps_its_first_line_end(text: str) -> None:
     # A browser drops one line feed behind <pre>.
-    assert f">{text if text[0] != chr(10) else chr(10) + text}</pre>" in unfolding("x", [Verbatim(text)])
+    assert f">{text if text[0] != chr(10) else chr(10) + text}</pre>" in unfolding("x", [("", text)])

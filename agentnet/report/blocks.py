@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from agentnet.report.html import Html, rendered
 
@@ -33,25 +32,12 @@ def bullets(texts: Iterable[str], lead: str | None = None) -> Html:
     return rendered("bullets.j2", texts=tuple(texts), lead=lead)
 
 
-@dataclass(frozen=True, slots=True)
-class Verbatim:
-    """A text that is shown word for word, line by line.
-
-    Attributes:
-        text: The text.
-        heading: What it is; empty without one.
-    """
-
-    text: str
-    heading: str = ""
-
-
-def unfolding(title: str, texts: Iterable[Verbatim], *, is_open: bool = False) -> Html:
+def unfolding(title: str, texts: Iterable[tuple[str, str]], *, is_open: bool = False) -> Html:
     """Show texts word for word under a line that unfolds them.
 
     Args:
         title: The line.
-        texts: The texts.
+        texts: (heading, text) of each; the heading is empty where there is none.
         is_open: Whether they are unfolded at first.
     """
     return rendered("unfolding.j2", title=title, texts=tuple(texts), is_open=is_open)

@@ -29,10 +29,10 @@ from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, in_words, without_folders
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
-from agentnet.report.spread import Spreads, read_spreads
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
 
@@ -51,7 +51,7 @@ class CascadePart(Part):
         ratio: The response-ratio run that goes with it; None without one.
         groups_from: Where the groups of profiles come from, in words.
         sample: Decisions to browse.
-        spreads: Who engaged when, in some realizations.
+        player: Who engaged when, in some realizations.
         notes: What to know about it.
         label: Empty.
     """
@@ -74,7 +74,7 @@ class CascadePart(Part):
     ratio: RatioPart | None
     groups_from: str
     sample: Sample
-    spreads: Spreads
+    player: Player
     notes: tuple[str, ...] = ()
     label: str = ""
 
@@ -132,7 +132,7 @@ class CascadePart(Part):
 
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out laws, groups, severities, decisions and what the log says of the run."""
-        yield Section("spread", "Who engaged when", (self.spreads,), is_open=True)
+        yield Section("player", "Who engaged when", (self.player,), is_open=True)
         yield Section("laws", "Laws and their parameters", tuple(_laws(self)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(self)))
         yield from log_sections.of_news(self, place, self.sample, self.condition)
@@ -228,7 +228,7 @@ def _part(
             seed=options.seed,
             realizations=of_condition,
         ),
-        spreads=read_spreads(run, of_condition, seed=options.seed),
+        player=read_player(run, of_condition, seed=options.seed),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentnet.report import interviews_tables as tables
 from agentnet.report import log_sections, log_tables
-from agentnet.report.blocks import Verbatim, absent, paragraph, unfolding
+from agentnet.report.blocks import absent, paragraph, unfolding
 from agentnet.report.figures.words import listed
 from agentnet.report.html import Html
 from agentnet.report.interviews_left_out import left_out_table, questions_left_out_table
@@ -100,5 +100,5 @@ def _told(part: InterviewPart) -> Iterator[Html]:
     if found:
         yield unfolding(
             "What models were told ahead of all questions",
-            [Verbatim(text or "(nothing)", f"class {listed(names)}") for text, names in found.items()],
+            [(f"class {listed(names)}", text or "(nothing)") for text, names in found.items()],
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from agentnet.report import log_tables
-from agentnet.report.blocks import Verbatim, absent, bullets, paragraph, unfolding
+from agentnet.report.blocks import absent, bullets, paragraph, unfolding
 from agentnet.report.browse import browser
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts, Prompt
@@ -57,7 +57,7 @@ def experiment_block(facts: LogFacts) -> Html:
 def file_block(facts: LogFacts) -> Html:
     """Show the experiment file."""
     text = str(facts.meta["experiment"].get("text", ""))
-    return unfolding("The experiment file as it was played", [Verbatim(text)])
+    return unfolding("The experiment file as it was played", [("", text)])
 
 
 def design_blocks(facts: LogFacts, condition: int, *, is_first: bool) -> Iterator[Block]:
@@ -81,7 +81,7 @@ def prompts_blocks(facts: LogFacts) -> Iterator[Block]:
             continue
         which = f" of condition {number}" if facts.n_conditions > 1 else ""
         yield paragraph(f"Templates{which}, SHA-256 {hash_}:")
-        yield from (unfolding(name, [Verbatim(text)], is_open=True) for name, text in texts.items())
+        yield from (unfolding(name, [("", text)], is_open=True) for name, text in texts.items())
     yield paragraph("One prompt of each kind as it was sent:")
     yield from map(_example, facts.examples)
 
@@ -90,7 +90,7 @@ def _example(prompt: Prompt) -> Html:
     title = f"{prompt.kind}: to profile {prompt.profile} about {prompt.news}"
     if prompt.messages is None:
         return absent(f"{title}: it holds a news text that may not be passed on")
-    return unfolding(title, [Verbatim(text, role) for role, text in prompt.messages])
+    return unfolding(title, prompt.messages)
 
 
 def _decisions(facts: LogFacts, place: Place, sample: Sample) -> Html:

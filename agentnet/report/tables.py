@@ -80,19 +80,13 @@ class Table:
         Args:
             anchor: Its id, unique on the page.
         """
-        return rendered("table.j2", table=self, anchor=anchor)
+        return rendered("table.j2", table=self, anchor=anchor, spelled=spelled_cell, why=_why, long=_LONG)
 
     def headings(self) -> Iterator[tuple[str, str | None]]:
         """Give each column's heading and how its cells look."""
         for column, label in enumerate(self.columns.values()):
             is_text = column == 0 or any(isinstance(row[column], str) for row in self.rows)
             yield label, None if is_text else "number"
-
-    def spelled(self) -> Iterator[list[Spelled]]:
-        """Spell the cells for people, row by row."""
-        for row in self.rows:
-            pairs = zip(self.columns, row, strict=True)
-            yield [Spelled.of(key, cell, is_first=i == 0) for i, (key, cell) in enumerate(pairs)]
 
 
 def _is_pair(key: str) -> bool:
@@ -108,31 +102,6 @@ def _csv_values(key: str, cell: Cell) -> tuple[str | int | float | None, ...]:
         return cell if isinstance(cell, tuple) else (None, None)
     assert not isinstance(cell, tuple), f"{key} holds a pair, and its name does not say so"
     return (guarded(cell) if isinstance(cell, str) else cell,)
-
-
-@dataclass(frozen=True, slots=True)
-class Spelled:
-    """A cell as people read it.
-
-    Attributes:
-        element: ``th`` for the first of a row, else ``td``.
-        kind: How it looks: ``number``, ``long``, or None as usual.
-        text: What stands in it.
-        why: Why its number is none; empty for other cells.
-    """
-
-    element: str
-    kind: str | None
-    text: str
-    why: str
-
-    @classmethod
-    def of(cls, key: str, cell: Cell, *, is_first: bool) -> Spelled:
-        """Spell a value of column `key`."""
-        kind = "number" if not isinstance(cell, str) else "long" if len(cell) > _LONG else None
-        return cls(
-            "th" if is_first else "td", None if is_first else kind, spelled_cell(key, cell), _why(cell)
-        )
 
 
 def spelled_cell(key: str, cell: Cell) -> str:

@@ -13,7 +13,7 @@ import pytest
 from agentnet.backend import make_backend
 from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment
-from agentnet.report.spread import Most, Spreads, read_spreads
+from agentnet.report.player import Most, Player, read_player
 from agentnet.testing import ScriptedBackend
 
 DESIGN: dict[str, Any] = {"n_agents": 40, "degree": 4, "steps": 6, "repeats": 3, "items_per_severity": 1}
@@ -26,14 +26,14 @@ def run(play: Callable[..., Run]) -> Run:
 
 
 @pytest.fixture(scope="module")
-def spreads(run: Run) -> Spreads:
-    return read_spreads(run)
+def player(run: Run) -> Player:
+    return read_player(run)
 
 
-def test_agents_are_shown_with_the_step_at_which_they_engaged(run: Run, spreads: Spreads) -> None:
+def test_agents_are_shown_with_the_step_at_which_they_engaged(run: Run, player: Player) -> None:
     agents = run.frame("agents").set_index(["realization", "agent"]).engaged_step
-    assert [each.realization for each in spreads.shown] == list(range(6))
-    for each in spreads.shown:
+    assert [each.realization for each in player.shown] == list(range(6))
+    for each in player.shown:
         logged = agents.loc[each.realization].fillna(-1).astype(int)
         assert each.engaged.tolist() == logged.tolist()
         assert each.n_engaged == tuple(
@@ -41,10 +41,10 @@ def test_agents_are_shown_with_the_step_at_which_they_engaged(run: Run, spreads:
         )
 
 
-def test_strong_lines_lead_from_whom_an_agent_said_yes_to(run: Run, spreads: Spreads) -> None:
+def test_strong_lines_lead_from_whom_an_agent_said_yes_to(run: Run, player: Player) -> None:
     logged = run.frame("decisions").query("kind == 'exposure' and decision == 1")
     said_yes = {tuple(row) for row in logged[["realization", "step", "agent", "source"]].to_numpy().tolist()}
-    for each in spreads.shown:
+    for each in player.shown:
         linked = {frozenset(pair) for pair in each.edges.tolist()}
         for agent, (step, source) in enumerate(zip(each.engaged.tolist(), each.source.tolist(), strict=True)):
             assert (source >= 0) == (step > 0)
@@ -53,18 +53,18 @@ def test_strong_lines_lead_from_whom_an_agent_said_yes_to(run: Run, spreads: Spr
                 assert frozenset((agent, source)) in linked
 
 
-def test_agents_of_one_network_stand_apart_and_inside_the_picture(spreads: Spreads) -> None:
-    for each in spreads.shown:
+def test_agents_of_one_network_stand_apart_and_inside_the_picture(player: Player) -> None:
+    for each in player.shown:
         assert len({tuple(place) for place in each.xy.tolist()}) == each.n_agents
         assert each.xy.min(axis=0).tolist() == [0, 0]
         assert each.xy.max(axis=0).tolist() == [1000, 1000]
 
 
-def test_of_a_large_network_those_nearest_to_the_initial_agent_are_shown(run: Run, spreads: Spreads) -> None:
-    few = read_spreads(run, most=Most(n_agents=12))
+def test_of_a_large_network_those_nearest_to_the_initial_agent_are_shown(run: Run, player: Player) -> None:
+    few = read_player(run, most=Most(n_agents=12))
     assert "Of larger networks the 12 agents nearest to the initial one are shown" in few.notes()[0]
-    assert spreads.notes() == []
-    for each, whole in zip(few.shown, spreads.shown, strict=True):
+    assert player.notes() == []
+    for each, whole in zip(few.shown, player.shown, strict=True):
         assert each.agents.size == 12
         assert (each.n_agents, each.n_engaged) == (whole.n_agents, whole.n_engaged)
         initial = int(np.flatnonzero(whole.engaged == 0)[0])
@@ -78,12 +78,12 @@ def test_of_a_large_network_those_nearest_to_the_initial_agent_are_shown(run: Ru
         assert each.agents[each.source[known]].tolist() == whole.source[each.agents][known].tolist()
 
 
-def test_edges_are_thinned_out_but_those_along_which_agents_engaged(run: Run, spreads: Spreads) -> None:
-    few = read_spreads(run, most=Most(n_edges=10))
+def test_edges_are_thinned_out_but_those_along_which_agents_engaged(run: Run, player: Player) -> None:
+    few = read_player(run, most=Most(n_edges=10))
     assert few.notes() == [
         "Edges are shown in part, 10 of each network and those along which agents engaged."
     ]
-    for each, whole in zip(few.shown, spreads.shown, strict=True):
+    for each, whole in zip(few.shown, player.shown, strict=True):
         kept = {frozenset(pair) for pair in each.edges.tolist()}
         used = {frozenset((i, s)) for i, s in enumerate(whole.source.tolist()) if s >= 0}
         assert used <= kept
@@ -91,29 +91,29 @@ def test_edges_are_thinned_out_but_those_along_which_agents_engaged(run: Run, sp
         assert len(each.edges) < each.n_edges == len(whole.edges)
 
 
-def test_few_of_many_realizations_run_from_the_smallest_to_the_largest(run: Run, spreads: Spreads) -> None:
-    few = read_spreads(run, most=Most(n_realizations=3))
-    sizes = sorted(each.n_engaged[-1] for each in spreads.shown)
+def test_few_of_many_realizations_run_from_the_smallest_to_the_largest(run: Run, player: Player) -> None:
+    few = read_player(run, most=Most(n_realizations=3))
+    sizes = sorted(each.n_engaged[-1] for each in player.shown)
     shown = sorted(each.n_engaged[-1] for each in few.shown)
     assert len(shown) == 3
     assert (shown[0], shown[-1]) == (sizes[0], sizes[-1])
     assert few.shown[few.first].n_engaged[-1] == shown[1]
     assert few.notes()[0].startswith("3 of 6 realizations can be chosen")
-    assert [each.realization for each in read_spreads(run, np.array([1, 4])).shown] == [1, 4]
+    assert [each.realization for each in read_player(run, np.array([1, 4])).shown] == [1, 4]
 
 
-def test_the_same_seed_draws_agents_in_the_same_places(run: Run, spreads: Spreads) -> None:
-    assert read_spreads(run).to_html("x") == spreads.to_html("x")
-    assert read_spreads(run, seed=1).to_html("x") != spreads.to_html("x")
+def test_the_same_seed_draws_agents_in_the_same_places(run: Run, player: Player) -> None:
+    assert read_player(run).to_html("x") == player.to_html("x")
+    assert read_player(run, seed=1).to_html("x") != player.to_html("x")
 
 
-def test_what_the_script_plays_is_what_was_read(spreads: Spreads) -> None:
-    markup = str(spreads.to_html("x"))
+def test_what_the_script_plays_is_what_was_read(player: Player) -> None:
+    markup = str(player.to_html("x"))
     held = re.search(r'<script type="application/json" id="x-data">(.*?)</script>', markup, re.DOTALL)
     assert held is not None
     found = json.loads(held[1])
-    assert len(found) == len(spreads.shown) == markup.count("<option")
-    for each, spread in zip(found, spreads.shown, strict=True):
+    assert len(found) == len(player.shown) == markup.count("<option")
+    for each, spread in zip(found, player.shown, strict=True):
         assert np.array(each["xy"]).reshape(-1, 2).tolist() == spread.xy.tolist()
         assert np.array(each["edges"]).reshape(-1, 2).tolist() == spread.edges.tolist()
         assert (each["engaged"], each["source"]) == (spread.engaged.tolist(), spread.source.tolist())
@@ -123,6 +123,6 @@ def test_what_the_script_plays_is_what_was_read(spreads: Spreads) -> None:
 
 def test_cascades_that_nobody_started_are_not_shown(play: Callable[..., Run]) -> None:
     never = ScriptedBackend(lambda _: '{"share": false, "reason": "No."}')
-    spreads = read_spreads(play(CascadeExperiment(**DESIGN), backend=never))
-    assert spreads.shown == ()
-    assert "Not available: no cascade has started." in spreads.to_html("x")
+    player = read_player(play(CascadeExperiment(**DESIGN), backend=never))
+    assert player.shown == ()
+    assert "Not available: no cascade has started." in player.to_html("x")

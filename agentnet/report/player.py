@@ -7,6 +7,7 @@ initial one. What is left out is said beside the picture.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +33,11 @@ SELECT realization, n.id, n.severity, network, initial_agent, (SELECT n_engaged 
 FROM realizations r LEFT JOIN news n USING (news)
 WHERE network IS NOT NULL AND initial_agent IS NOT NULL ORDER BY realization
 """
-_ENGAGED = "SELECT engaged_step FROM agents WHERE realization = ? AND agent = ?"
-_SOURCE = """
-SELECT MIN(source) FROM events
-WHERE realization = ? AND kind = 'exposure' AND step = ? AND agent = ? AND decision = 1 AND source >= 0
+_ENGAGED = """
+SELECT COALESCE(engaged_step, -1), COALESCE((SELECT MIN(source) FROM events e
+       WHERE e.realization = a.realization AND kind = 'exposure' AND step = engaged_step AND e.agent = a.agent
+       AND decision = 1 AND source >= 0), -1)
+FROM agents a WHERE realization = ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY agent
 """
 _COUNTS = "SELECT n_engaged FROM steps WHERE realization = ? ORDER BY step"
 
@@ -56,7 +58,7 @@ class Most:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spread:
+class Scene:
     """Who engaged when in one realization, among the agents that are shown.
 
     Attributes:
@@ -104,7 +106,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Spreads:
+class Player:
     """The realizations of a part that are shown.
 
     Attributes:
@@ -113,10 +115,10 @@ class Spreads:
         most: How much is shown, at most.
     """
 
-    shown: tuple[Spread, ...]
+    shown: tuple[Scene, ...]
     n_realizations: int
     most: Most
-    name: ClassVar[str] = "spread"
+    name: ClassVar[str] = "player"
 
     @property
     def n_steps(self) -> int:
@@ -165,12 +167,12 @@ class Spreads:
         """
         if not self.shown:
             return absent("no cascade has started")
-        return rendered("spread.j2", spreads=self, anchor=anchor, n_colours=N_COLOURS)
+        return rendered("player.j2", player=self, anchor=anchor, n_colours=N_COLOURS)
 
 
-def read_spreads(
+def read_player(
     run: Run, realizations: NDArray[np.int64] | None = None, *, seed: int = 0, most: Most | None = None
-) -> Spreads:
+) -> Player:
     """Read who engaged when, in some of the realizations that started.
 
     Args:
@@ -187,7 +189,7 @@ def read_spreads(
             if row[-1] is not None and (realizations is None or row[0] in realizations)
         ]
         chosen = _some(rows, most.n_realizations)
-        return Spreads(tuple(_spread(connection, row, seed, most) for row in chosen), len(rows), most)
+        return Player(tuple(_scene(connection, row, seed, most) for row in chosen), len(rows), most)
 
 
 def _some(rows: Sequence[Any], n: int) -> list[Any]:
@@ -197,7 +199,7 @@ def _some(rows: Sequence[Any], n: int) -> list[Any]:
     return sorted(by_size[place] for place in places)
 
 
-def _spread(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, most: Most) -> Spread:
+def _scene(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, most: Most) -> Scene:
     realization, news, severity, network, initial, _ = row
     n_agents, blob = connection.execute(
         "SELECT n_agents, edges FROM networks WHERE network = ?", (network,)
@@ -208,9 +210,10 @@ def _spread(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, mos
     place[agents] = np.arange(agents.size)
     inside = place[every]
     inside = inside[(inside >= 0).all(axis=1)]
-    engaged, source = _engaged(connection, realization, agents)
+    logged = connection.execute(_ENGAGED, (realization, json.dumps(agents.tolist()))).fetchall()
+    engaged, source = np.array(logged, dtype=np.int64).T
     source = np.where(source >= 0, place[source], -1)
-    return Spread(
+    return Scene(
         realization=realization,
         news=news,
         severity=severity,
@@ -235,19 +238,6 @@ def _nearest(edges: NDArray[np.int64], n_agents: int, initial: int, most: int) -
     graph = coo_array((np.ones(len(edges), bool), tuple(edges.T)), shape=(n_agents, n_agents)).tocsr()
     order = breadth_first_order(graph, initial, directed=False, return_predecessors=False)
     return np.asarray(np.sort(order[:most]), dtype=np.int64)
-
-
-def _engaged(
-    connection: sqlite3.Connection, realization: int, agents: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read when agents engaged and at whose news, -1 for never and nobody's."""
-    engaged, source = np.full((2, agents.size), -1)
-    for i, agent in enumerate(agents.tolist()):
-        (step,) = connection.execute(_ENGAGED, (realization, agent)).fetchone() or (None,)
-        if step is not None:
-            (whose,) = connection.execute(_SOURCE, (realization, step, agent)).fetchone()
-            engaged[i], source[i] = step, -1 if whose is None else whose
-    return engaged, source
 
 
 def _few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDArray[np.int64]:
