@@ -95,7 +95,7 @@ class Cast:
     n_turns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Company(Stage):
     """What a run of interacting models has in common.
 
