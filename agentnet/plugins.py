@@ -140,6 +140,14 @@ class PluginKind(Generic[Plugin]):
             raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known)}{see}")
         return known[name].load()
 
+    def loaded(self) -> dict[str, Plugin]:
+        """Import all of them, in alphabetical order.
+
+        Raises:
+            PluginError: One cannot be loaded.
+        """
+        return {name: plugin.load() for name, plugin in self.installed().items()}
+
     def __iter__(self) -> Iterator[str]:
         """Name the plug-ins, in alphabetical order."""
         return iter(self.installed())

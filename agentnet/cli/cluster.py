@@ -60,8 +60,8 @@ def cluster(
       agentnet run experiments/news_cascade.py --news my_export.csv -S news.severity=labels.csv
     """
     from agentnet.analysis.severity import cluster_severity
+    from agentnet.files import check_target, text_writer
     from agentnet.news import severity_of, write_severity
-    from agentnet.news.output import check_target, text_writer
 
     for target in (out, labels):
         if target is not None:

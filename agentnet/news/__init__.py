@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from agentnet.news.choose import choose
 from agentnet.news.facts import NewsFacts, facts_of_news
-from agentnet.news.item import PEACEFUL, SEVERE, NewsFile, NewsItem, check_items
+from agentnet.news.item import NewsFile, NewsItem, check_items
 from agentnet.news.labels import load_severity, with_severity, write_severity
 from agentnet.news.load import load_acled, load_news, load_table, load_ucdp
 from agentnet.news.severity import TAXONOMY, severity_of
-from agentnet.news.synthetic import sample_news, synthesize
+from agentnet.news.sources.synthetic import sample_news, synthesize
 from agentnet.news.validate import NewsReport, validate_news
+from agentnet.vocabulary import PEACEFUL, SEVERE
 
 __all__ = [
     "PEACEFUL",

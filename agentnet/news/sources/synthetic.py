@@ -15,12 +15,16 @@ from typing import NamedTuple, TypeVar
 
 from agentnet.errors import DesignError
 from agentnet.news import synthetic_words as words
-from agentnet.news.acled import ACLED_COLUMNS, SYNTHETIC_SOURCE, interaction_of
+from agentnet.news.acled_server import ACLED_COLUMNS
 from agentnet.news.dates import in_words
-from agentnet.news.item import PEACEFUL, SEVERE, NewsFile
+from agentnet.news.item import SYNTHETIC, NewsFile, NewsItem
 from agentnet.news.load import load_acled
 from agentnet.news.severity import TAXONOMY
+from agentnet.news.source import LABELS, news_source
+from agentnet.news.sources.acled import SYNTHETIC_SOURCE, acled, interaction_of
+from agentnet.news.table import Cells
 from agentnet.streams import Streams
+from agentnet.vocabulary import PEACEFUL, SEVERE
 
 FIRST_DAY, LAST_DAY = dt.date(2021, 2, 24), dt.date(2024, 2, 27)
 SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION = 240, 1, 0.5
@@ -352,3 +356,13 @@ _PLOTS: tuple[Callable[[_Chance, _Scene], _Story], ...] = (
     _grenade,
     _mob,
 )
+
+
+@news_source(
+    SYNTHETIC,
+    columns={"id": "event_id_cnty", "text": "notes", "date": "event_date"} | {name: name for name in LABELS},
+    citation="invented events of agentnet's synthetic sample; nothing of it happened.",
+)
+def synthetic(cells: Cells) -> NewsItem:
+    """Make the item of a row, which is written like ACLED's export."""
+    return acled(cells)
