@@ -46,7 +46,6 @@ from typing import Final, Generic, TypeVar, cast
 from agentnet.errors import PluginError, UserError, near_miss
 
 Plugin = TypeVar("Plugin")
-Default = TypeVar("Default")
 
 MADE_OF_OPTIONS: Final = ("from_options", "about", "needs")
 """What a plug-in made of a table of settings has: a maker, and two lines that say what it is and needs."""
@@ -160,10 +159,10 @@ class PluginKind(Generic[Plugin]):
         """Import the plug-in called `name`, which is no user's word: a KeyError if there is none."""
         return self.installed()[name].load()
 
-    def get(self, name: str, default: Default) -> Plugin | Default:
-        """Import the plug-in called `name`, or give `default` if there is none."""
+    def get(self, name: str) -> Plugin | None:
+        """Import the plug-in called `name`, or give None if there is none."""
         found = self.installed().get(name)
-        return default if found is None else found.load()
+        return None if found is None else found.load()
 
     def _loaded(self, name: str, load: Callable[[], object]) -> object:
         plugin = load()

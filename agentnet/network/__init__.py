@@ -6,18 +6,18 @@ It never changes afterwards.
 """
 
 from agentnet.network.facts import NetworkFacts, facts_of
-from agentnet.network.files import read_network, read_node_table
-from agentnet.network.generators import (
-    GENERATORS,
+from agentnet.network.format import read_network
+from agentnet.network.generator import GENERATORS, make_network
+from agentnet.network.generators.random_graphs import (
     barabasi_albert,
     complete,
     erdos_renyi,
-    make_network,
     stochastic_block,
 )
+from agentnet.network.generators.regular import random_regular
+from agentnet.network.generators.small_world import watts_strogatz
 from agentnet.network.graph import Network
-from agentnet.network.regular import random_regular
-from agentnet.network.small_world import watts_strogatz
+from agentnet.network.node_tables import read_node_table
 
 __all__ = [
     "GENERATORS",
