@@ -4,8 +4,8 @@ A kind of plug-in (backends, laws, news sources, ..) is one `PluginKind`, which 
 what it holds. Nowhere is there a list of plug-ins: three ways lead to one, and all of them end in
 ``KIND.load(name)``.
 
-1. *By definition.* The definition takes itself in: a decorator of the kind, or the base class, calls
-   `PluginKind.register`::
+1. *By definition.* The definition takes itself in: by ``@KIND.named("name")``, or by a decorator or base
+   class of the kind that calls `PluginKind.register`::
 
        LAWS: Final[PluginKind[type[Law]]] = PluginKind(
            "law", "agentnet.laws", "agentnet.analysis.laws.Law", bundled="agentnet.analysis.laws"
@@ -46,6 +46,7 @@ from typing import Final, Generic, TypeVar, cast
 from agentnet.errors import PluginError, UserError, near_miss
 
 Plugin = TypeVar("Plugin")
+Defined = TypeVar("Defined")
 
 MADE_OF_OPTIONS: Final = ("from_options", "about", "needs")
 """What a plug-in made of a table of settings has: a maker, and two lines that say what it is and needs."""
@@ -99,6 +100,15 @@ class PluginKind(Generic[Plugin]):
             raise self._twice(first, of_kind)
         self._defined[name] = of_kind
         return plugin
+
+    def named(self, name: str) -> Callable[[Defined], Defined]:
+        """Take the class or function that this decorates in: ``@BACKENDS.named("echo")``."""
+
+        def take_in(plugin: Defined) -> Defined:
+            self.register(name, cast(Plugin, plugin))
+            return plugin
+
+        return take_in
 
     def installed(self) -> dict[str, Installed[Plugin]]:
         """Find every plug-in of this kind, without importing those of other distributions.

@@ -18,7 +18,7 @@ be said of it. What it leaves open is filled in by `item_of`; a source in an exp
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -118,6 +118,7 @@ class Source:
         optional: Fields that the caller may give a column, beyond those of `columns`.
         needs: Columns that must be there and stand for no field.
         recognised_by: Columns that only files of this source have, all of them; none: it has to be named.
+        whence: Where its texts come from, as a methods paragraph says it in brackets; by default its name.
         citation: What to cite, as reports say it behind "News: "; "" if nothing.
         licence: The line that a run using it has to show; "" if none.
         restricted: Whether its terms forbid passing its texts on: then reports leave them out.
@@ -133,6 +134,7 @@ class Source:
     optional: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     recognised_by: tuple[str, ...] = ()
+    whence: str = ""
     citation: str = ""
     licence: str = ""
     restricted: bool = False
@@ -156,6 +158,29 @@ def news_source(name: str, **facts: Any) -> Callable[[Make], Make]:  # noqa: ANN
         return make
 
     return take_in
+
+
+def sources_of(items: Iterable[NewsItem]) -> dict[str, dict[str, Any]]:
+    """Tell of each source of `items` what a report has to."""
+    return {name: _told(NEWS_SOURCES[name]) for name in sorted({item.source for item in items})}
+
+
+def told_of(name: str, recorded: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Give what a run recorded of a source by `sources_of`; of older runs, what is known of it here.
+
+    Of a source that nobody knows, the texts are not passed on.
+    """
+    source = NEWS_SOURCES.get(name)
+    known = {"whence": name, "citation": "", "restricted": True} if source is None else _told(source)
+    return recorded.get(name, known)
+
+
+def _told(source: Source) -> dict[str, Any]:
+    return {
+        "whence": source.whence or source.name,
+        "citation": source.citation,
+        "restricted": source.restricted,
+    }
 
 
 def item_of(cells: Cells, **otherwise: str | int | None) -> NewsItem:

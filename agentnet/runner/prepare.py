@@ -33,7 +33,7 @@ from agentnet.experiment import (
 )
 from agentnet.interviews import Question
 from agentnet.network import NetworkFacts, facts_of
-from agentnet.news import NewsItem, check_items
+from agentnet.news import NewsItem, check_items, sources_of
 from agentnet.prompts import PromptSet
 from agentnet.runner.interviews import Company, check_company, gather_company
 from agentnet.runner.probe import check_repeatable
@@ -271,6 +271,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
             "prompts_hash": [prompts.hash for prompts in prepared.prompts],
             "n_realizations": len(prepared.plan),
             "licences": sorted({item.licence for item in prepared.items if item.licence}),
+            "sources": sources_of(prepared.items),
             "versions": versions(),
             **({} if company is None else company.meta()),
         },

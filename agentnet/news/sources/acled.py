@@ -115,6 +115,7 @@ def _fetch(
     required=("id", "text", "date", "event_type"),
     optional=("severity", "place"),
     recognised_by=("event_id_cnty",),
+    whence="from ACLED",
     citation="C. Raleigh, R. Kishi and A. Linke (2023), Political instability patterns are obscured by "
     "conflict dataset scope conditions, sources, and coding choices, Humanities and Social Sciences "
     "Communications 10, 74.",

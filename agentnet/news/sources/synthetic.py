@@ -361,6 +361,7 @@ _PLOTS: tuple[Callable[[_Chance, _Scene], _Story], ...] = (
 @news_source(
     SYNTHETIC,
     columns={"id": "event_id_cnty", "text": "notes", "date": "event_date"} | {name: name for name in LABELS},
+    whence="invented for agentnet's synthetic sample",
     citation="invented events of agentnet's synthetic sample; nothing of it happened.",
 )
 def synthetic(cells: Cells) -> NewsItem:

@@ -12,6 +12,7 @@ from agentnet.news.table import Cells
     TABLE,
     columns={name: name for name in ("id", "text", "date", "place", "severity", *LABELS, "licence")},
     required=("text",),
+    whence="of our own",
     citation="a table of the author's own; its source and licence are for the author to state.",
     unknown=unknown_labels,
 )

@@ -125,6 +125,7 @@ def _remarks(columns: Collection[str]) -> list[str]:
     optional=("text", "severity", "place"),
     needs=("side_a", "side_b"),
     recognised_by=("side_a", "side_b", "date_start"),
+    whence="from UCDP's Georeferenced Event Dataset",
     citation="R. Sundberg and E. Melander (2013), Introducing the UCDP Georeferenced Event Dataset, Journal "
     "of Peace Research 50(4).",
     licence=UCDP_LICENCE,
