@@ -32,7 +32,7 @@ refused together with the first. An unknown name is an error that lists the know
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -41,15 +41,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 from agentnet.errors import PluginError, UserError, near_miss
 
 Plugin = TypeVar("Plugin")
 Defined = TypeVar("Defined")
-
-MADE_OF_OPTIONS: Final = ("from_options", "about", "needs")
-"""What a plug-in made of a table of settings has: a maker, and two lines that say what it is and needs."""
+Made_co = TypeVar("Made_co", covariant=True)
 
 FILE_PREFIX: Final = "agentnet_experiment_"
 """What the names of all modules begin with that are files of a user, not of a distribution."""
@@ -184,6 +182,53 @@ class PluginKind(Generic[Plugin]):
             f"in {second.distribution} ({second.target}); "
             + ("give it another name" if second.is_fleeting else "uninstall one of them")
         )
+
+
+class Maker(Protocol[Made_co]):
+    """A plug-in that is made of a table of settings: usually the class of what is made.
+
+    Attributes:
+        about: One line: what it is.
+        needs: One line: what it needs (a key in the environment, a server, an extra), or ``"nothing"``.
+    """
+
+    about: str
+    needs: str
+
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Made_co:
+        """Make it; nothing heavy is loaded yet.
+
+        Args:
+            options: Its table of the configuration, less its ``name``.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeOfOptions(PluginKind[Maker[Made_co]]):
+    """A kind of plug-in that is made of a table of settings."""
+
+    parts: tuple[str, ...] = ("from_options", "about", "needs")
+
+    def make(
+        self, name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+    ) -> Made_co:
+        """Make the plug-in called `name`.
+
+        Args:
+            name: Its name, or its address.
+            options: Its options.
+            environ: Where it looks up keys; none unless given.
+
+        Raises:
+            PluginError: No such plug-in, or it cannot be loaded.
+            ConfigurationError: An option is unknown or impossible.
+        """
+        return self.load(name).from_options(options, environ or {})
 
 
 @dataclass(frozen=True, slots=True)

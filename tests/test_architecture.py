@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
-    "embedder": {"errors", "streams", "plugins", "shelf"},
+    "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
     "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "news"},
     "config": {"errors"},
