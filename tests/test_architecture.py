@@ -17,7 +17,8 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 # Room -> rooms it may import. A room is a module or a package directly under agentnet.
 ALLOWED: dict[str, set[str]] = {
     "vocabulary": set(),
-    "errors": set(),
+    "errors": {"vocabulary"},
+    "files": {"errors"},
     "streams": set(),
     "delimited": {"errors"},
     "network": {"errors", "streams", "delimited"},
@@ -27,9 +28,9 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
-    "embedder": {"errors", "streams", "plugins", "shelf"},
+    "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
-    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas"},
+    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "news"},
     "config": {"errors"},
     "formulas": set(),
     "events": {"errors", "formulas"},
