@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from agentnet.events.schema import CONDITION_OF
 
 _OBJECT: Final = re.compile(r"<(?:function )?(\S+?)(?: object)? at 0x[0-9a-fA-F]+>")
-"""How Python spells a function or object that a knob is set to: with a place in memory, which says nothing."""
+"""How Python spells a function or object that a knob is set to: with its place in memory, which is noise."""
 
 
 @dataclass(frozen=True, slots=True)
