@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.backend import make_backend
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Drawing
 from agentnet.report.page import write_page
@@ -298,12 +298,8 @@ def test_without_a_script_the_picture_stands_and_nothing_that_would_do_nothing(
     browser.open(page, scripts=False)
     browser.ask("document.querySelectorAll('details').forEach(each => { each.open = true })")
     assert browser.ask("document.querySelector('svg.network').checkVisibility()")
-    assert (
-        browser.ask(
-            "[...document.querySelectorAll('[type=search], [type=range], select, button')].some(e => e.checkVisibility())"
-        )
-        is False
-    )
+    used = "[...document.querySelectorAll('[type=search], [type=range], select, button')]"
+    assert browser.ask(f"{used}.some(each => each.checkVisibility())") is False
     assert browser.ask("document.querySelector('canvas').checkVisibility()") is False
 
 

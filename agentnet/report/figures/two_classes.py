@@ -20,7 +20,7 @@ from agentnet.report.figures.of_conditions import (
     turns_caption,
 )
 from agentnet.report.figures.places import no_movement
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import GREY, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, listed, spelled
 
@@ -38,6 +38,7 @@ _FEW_REPEATS: Final = 10
 _MARKS: Final = 8
 
 
+@figure("polarization", of="interviews", rank=5)
 def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
     """Draw the polarization of each condition."""
     return _sketch(
@@ -53,6 +54,7 @@ def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("gap", of="interviews", rank=6)
 def gap_sketch(part: InterviewPart) -> Sketch:
     """Draw the squared gap of each condition."""
     return _sketch(
