@@ -36,7 +36,7 @@ from agentnet.report.figures.system import agreement, chart_sketch, cluster_sket
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
 from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_part import InterviewPart
-from agentnet.report.interviews_tables import holm
+from agentnet.analysis.contrasts import holm
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
 from agentnet.runner.prepare import assemble

@@ -6,6 +6,9 @@
     fits = analysis.fit_run(tables, groups={"00000": 1, ...})
     fits.law("group_rates").parameter("tau_1").interval
 
+    analysis.study_run("runs/polarization").conditions      # of interacting models
+    analysis.compare("runs/sweep", "lambda").frame()        # conditions of a run, or several runs
+
 Each name is imported from its home when it is first used, and heavy libraries where they are.
 """
 
@@ -15,11 +18,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentnet.analysis.answers import embed_run as embed_run
     from agentnet.analysis.cavity import CavityFit as CavityFit
     from agentnet.analysis.cavity import CavityLaw as CavityLaw
     from agentnet.analysis.cavity import fit_cavity as fit_cavity
     from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
+    from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
+    from agentnet.analysis.comparison import compare as compare
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
@@ -51,6 +57,8 @@ if TYPE_CHECKING:
     from agentnet.analysis.severity import cluster_severity as cluster_severity
     from agentnet.analysis.severity_clusters import SeverityClusters as SeverityClusters
     from agentnet.analysis.simulation import simulate as simulate
+    from agentnet.analysis.study import Study as Study
+    from agentnet.analysis.study import study_run as study_run
     from agentnet.analysis.tables import RatioTables as RatioTables
     from agentnet.analysis.tables import RunTables as RunTables
     from agentnet.analysis.tukey import tukey_test as tukey_test
@@ -60,6 +68,7 @@ _HOMES = {
     "CavityLaw": "cavity",
     "Cells": "cells",
     "Comparison": "goodness",
+    "ConditionComparison": "comparison",
     "Fits": "fits",
     "Grouping": "grouping",
     "LAWS": "laws",
@@ -73,10 +82,13 @@ _HOMES = {
     "ResponseRatios": "ratios",
     "RunTables": "tables",
     "SeverityClusters": "severity_clusters",
+    "Study": "study",
     "as_grouping": "grouping",
     "cluster_severity": "severity",
     "clustered": "inference",
+    "compare": "comparison",
     "count_cells": "cells",
+    "embed_run": "answers",
     "fit_cavity": "cavity",
     "fit_full": "logistic",
     "fit_groups": "logistic",
@@ -93,6 +105,7 @@ _HOMES = {
     "read_tables": "reading",
     "response_ratios": "ratios",
     "simulate": "simulation",
+    "study_run": "study",
     "tukey_test": "tukey",
     "wald": "inference",
 }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple, Self, get_args
@@ -19,6 +18,8 @@ from agentnet.analysis.open_log import MARKED, OpenLog, added, unfinished
 from agentnet.analysis.spread import AskingRule
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, ExposureCounts, RunTables
 from agentnet.errors import UserError
+from agentnet.events.conditions import Condition
+from agentnet.events.schema import CONDITION_OF
 
 Ints = NDArray[np.int64]
 
@@ -34,6 +35,11 @@ _FIRST_MISSING = f"""
 SELECT e.realization, {MARKED.format("a.profile")}, IFNULL(a.engaged_step, {NOTHING}), MIN(e.step)
 FROM events e JOIN agents a ON a.realization = e.realization AND a.agent = e.agent
 WHERE e.realization = ? AND e.kind = 'exposure' AND e.decision IS NULL GROUP BY e.agent
+"""  # noqa: S608 - our own
+
+_REALIZATIONS = f"""
+SELECT c.condition, status, realization, news, last_step FROM realizations JOIN ({CONDITION_OF}) c
+USING (realization) ORDER BY realization
 """  # noqa: S608 - our own
 
 _REASONS = """
@@ -56,13 +62,11 @@ class RunCascades:
 
     Attributes:
         log: The event log.
-        design: The condition's design.
-        overrides: What the condition overrides.
+        condition: The condition.
     """
 
     log: OpenLog
-    design: Mapping[str, Any]
-    overrides: Mapping[str, Any]
+    condition: Condition
 
     @classmethod
     def chosen(cls, log: OpenLog, condition: int | None) -> Self:
@@ -73,19 +77,21 @@ class RunCascades:
         """
         if log.needed("experiment", "family") != "cascade":
             raise log.other_family("cascades")
-        designs, conditions = log.needed("experiment", "design"), log.needed("experiment", "conditions")
-        if condition is None and len(designs) > 1:
-            listed = "; ".join(f"{number}: {overrides}" for number, overrides in enumerate(conditions))
+        for key in ("design", "conditions"):
+            log.needed("experiment", key)
+        conditions = Condition.all_of(log.meta)
+        if condition is None and len(conditions) > 1:
+            listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
             raise UserError(
-                f"{log.folder} has {len(designs)} conditions, which are different designs; choose one of "
+                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one of "
                 f"{listed}"
             )
         number = condition or 0
-        if not 0 <= number < len(designs):
+        if not 0 <= number < len(conditions):
             raise UserError(
-                f"{log.folder} has no condition {number}; they are numbered 0 to {len(designs) - 1}"
+                f"{log.folder} has no condition {number}; they are numbered 0 to {len(conditions) - 1}"
             )
-        return cls(log, designs[number], conditions[number])
+        return cls(log, conditions[number])
 
     @property
     def n_steps(self) -> int:
@@ -111,7 +117,7 @@ class RunCascades:
         return RunTables(
             run=self.log.folder.name,
             status=str(self.log.needed("status")),
-            condition=self.overrides,
+            condition=self.condition.overrides,
             model_name=str(self.log.needed("model_name")),
             asking_rule=self._asking_rule(),
             seeding="first_yes",
@@ -135,9 +141,9 @@ class RunCascades:
         )
 
     def _of_design(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        if key not in self.design:
+        if key not in self.condition.design:
             raise self.log.damage(f"the design in table meta lacks {key}")
-        return self.design[key]
+        return self.condition.design[key]
 
     def _asking_rule(self) -> AskingRule:
         rule = self._of_design("asking_rule")
@@ -148,13 +154,10 @@ class RunCascades:
 
     def _started(self) -> tuple[_Started, int]:
         """List the realizations that can be used, and count the finished ones."""
-        query = (
-            "SELECT condition, status, realization, news, last_step FROM realizations ORDER BY realization"
-        )
-        try:
-            mine = [row for row in self.log.connection.execute(query) if json.loads(row[0]) == self.overrides]
-        except ValueError as error:
-            raise self.log.damage(f"a realization's condition is no JSON ({error})") from error
+        every = self.log.connection.execute(_REALIZATIONS).fetchall()
+        if any(row[0] is None for row in every):
+            raise self.log.damage("a realization's condition is no JSON, or none of the run's")
+        mine = [row for row in every if row[0] == self.condition.number]
         n_finished = sum(row[1] != "running" for row in mine)
         rows = [row[2:] for row in mine if row[1] == "finished"]
         if not n_finished:

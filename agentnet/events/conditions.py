@@ -52,19 +52,33 @@ def condition_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         >>> condition_names([{"degree": 4}, {"degree": 4}, {"degree": 6}])
         ('degree 4 (1)', 'degree 4 (2)', 'degree 6')
     """
+    return told_apart(unnumbered_names(conditions))
+
+
+def unnumbered_names(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name conditions by the overrides in which they differ, those that differ in none alike."""
     shared = shared_overrides(conditions)
-    names = [
+    return [
         ", ".join(knob_in_words(key, value) for key, value in overrides.items() if key not in shared)
         or "as designed"
         for overrides in conditions
     ]
-    return told_apart(names)
 
 
-def told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Number names that occur more than once."""
+def told_apart(names: Sequence[str], by: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Tell names apart that occur more than once: by other names, and by numbers where that is not enough.
+
+    Examples:
+        >>> told_apart(["as designed", "as designed", "steps 9"], by=["one", "two", "two"])
+        ('as designed (one)', 'as designed (two)', 'steps 9')
+    """
+    total = Counter(names)
+    if by is not None:
+        return told_apart(
+            [f"{name} ({own})" if total[name] > 1 else name for name, own in zip(names, by, strict=True)]
+        )
     seen: Counter[str] = Counter()
-    total, found = Counter(names), []
+    found = []
     for name in names:
         seen[name] += 1
         found.append(f"{name} ({seen[name]})" if total[name] > 1 else name)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
 from agentnet.events.conditions import condition_names, in_words
 from agentnet.report.figures.of_conditions import shown_repeats
@@ -253,20 +254,6 @@ def tests_table(part: InterviewPart) -> Table | None:
             ),
         ),
     )
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Adjust p-values that are looked at together (Holm 1979).
-
-    Examples:
-        >>> holm([0.01, 0.5, 0.03])
-        [0.03, 0.5, 0.06]
-    """
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
 
 
 def answers_table(part: InterviewPart) -> Table:

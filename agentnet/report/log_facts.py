@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
+from agentnet.events.conditions import condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 
@@ -266,9 +267,9 @@ def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
 
 def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
     """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
-    overrides = run.meta["experiment"]["conditions"][condition]
-    rows = run.rows("SELECT realization, condition FROM realizations ORDER BY realization")[1]
-    return np.array([number for number, text in rows if json.loads(text) == overrides], dtype=np.int64)
+    with run.connection() as connection:
+        of = condition_of(connection)
+    return np.array(sorted(number for number, own in of.items() if own == condition), dtype=np.int64)
 
 
 def _read(
