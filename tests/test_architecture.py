@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "shelf": {"errors"},
     "embedder": {"errors", "streams", "plugins", "shelf"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
-    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas"},
+    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "asking_rules"},
     "config": {"errors"},
     "formulas": set(),
     "events": {"errors", "formulas"},

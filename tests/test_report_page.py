@@ -355,8 +355,10 @@ def test_groups_come_from_the_response_ratios_that_go_with_the_cascades(report: 
     part = report.parts[0]
     found = group_profiles(read_ratios(ratios).yes_ratio, n_groups=2)
     np.testing.assert_array_equal(part.fits.grouping.group + 1, found.group)  # type: ignore[union-attr]
-    words = f"found by Tukey's HSD test on the response ratios of {ratios.folder.name}"
-    assert part.groups_from == words  # type: ignore[union-attr]
+    assert part.groups_from == (  # type: ignore[attr-defined]
+        f"made by the widest cuts between the response ratios of {ratios.folder.name}; how many there are was "
+        "the author's choice (--n-groups)"
+    )
 
 
 def test_missing_answers_are_counted_by_reason_and_bound_what_they_could_change(
@@ -453,7 +455,8 @@ def test_the_methods_paragraph_is_of_this_run(results: dict[str, Any]) -> None:
     for said in ("4 news items", "2 times", "32 agents with 4 neighbours", "6 steps", "unengaged_neighbour"):
         assert said in words
     assert "temperatures drawn uniformly from 0.7 to 1.3" in words
-    assert "2 groups of profiles were found by Tukey's HSD test" in words
+    assert "2 groups of profiles were made by the widest cuts between the response ratios" in words
+    assert "Tukey's HSD test" not in words
 
 
 # What is missing is said.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,15 @@ from agentnet.analysis.parameters import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
+from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.words import asking_sentences, missing_sentences, sources_words
+from agentnet.report.log_facts import Begun, overriding_sentences
+from agentnet.report.words import (
+    asking_sentences,
+    missing_sentences,
+    question_words,
+    sources_words,
+)
 
 if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
@@ -165,30 +172,129 @@ def valued(of: Parameter) -> str:
 
 def cascade_methods(part: CascadePart) -> list[str]:
     """Say for a paper how the cascades were played, from what the run recorded."""
-    facts, design, tables = part.facts, part.design, part.played
-    profiles = {"equal": "in equal number", "uniform": "independently and uniformly"}.get(
-        str(design["profiles"]), f"as {in_words(design['profiles'])}"
+    facts, design, number = part.facts, part.design, part.condition
+    begun = facts.begun[number]
+    played = "" if part.played is None else f" on {_network(part.played)}"
+    attempts = design["max_seed_attempts"]
+    at_most = "" if attempts is None else f" or {attempts} had been asked"
+    asked = question_words(
+        facts,
+        number,
+        "whether they share the news item",
+        "about the news item as the experiment's own {} has it",
     )
-    played = "" if tables is None else f" on {_network(tables)}"
     return [
         (
             f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
             f"{facts.meta['versions'].get('agentnet', '')}"
         ),
+        (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
         (
-            f"Each of {counted(len(facts.news), 'news item')} ({sources_words(facts)}) was played "
-            f"{counted(int(design['repeats']), 'time')}{played}; Big-Five profiles were dealt to agents "
-            f"{profiles}"
+            f"Agents picked at random were asked to start until one was willing{at_most}; from then on, at "
+            f"each of {counted(int(design['steps']), 'step')}, {facts.rule_says(number)} (asking rule "
+            f"{design['asking_rule']}) and engaged for good at its first yes"
         ),
-        (
-            "Agents picked at random were asked to start until one was willing; from then on, at each of "
-            f"{counted(int(design['steps']), 'step')}, every unengaged agent was asked once for each engaged "
-            f"neighbour (asking rule {design['asking_rule']}) and engaged for good at its first yes"
-        ),
-        *asking_sentences(facts, design),
-        *missing_sentences(facts),
+        f"Agents were asked {asked}",
+        *asking_sentences(facts, number),
+        *overriding_sentences(facts),
+        *missing_sentences(facts, number),
         *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
     ]
+
+
+def _times_words(begun: Begun, sources: str) -> str:
+    items = f"{counted(begun.n_news, 'news item')} ({sources})"
+    if begun.n_repeats is None:
+        return f"{counted(begun.n_realizations, 'cascade')} of {items} were played"
+    return f"Each of {items} was played {counted(begun.n_repeats, 'time')}"
+
+
+def dealt_words(part: CascadePart) -> str:
+    """Say how agents got their profiles, and of dealings in equal number how equal the cascades' are."""
+    profiles = part.design["profiles"]
+    how = f"by weights ({in_words(profiles)})"
+    if isinstance(profiles, str):
+        how = {"equal": "in equal number", "uniform": "independently and uniformly"}.get(profiles, "")
+        if not how:
+            kind, _, column = profiles.partition(":")
+            how = f"from the column {column} of the node table" if column else f"all alike ({kind})"
+    if profiles == "equal" and part.played is not None:
+        agents = part.played.profile_agents
+        if (agents.max(axis=1) > agents.min(axis=1)).any():
+            how = "in numbers as nearly equal as that of the agents allows"
+    return part.facts.unless(
+        "assign_profiles",
+        f"Big-Five profiles were dealt to agents {how}",
+        "agents got their Big-Five profiles by the experiment's own {}",
+    )
+
+
+def cascade_fields(part: CascadePart) -> dict[str, Any]:
+    """Spell what a run of cascades knows, for the answers in ``cascades.toml``."""
+    facts, design, number, played = part.facts, part.design, part.condition, part.played
+    attempts = design["max_seed_attempts"]
+    sizes = [] if played is None else [f"{n:,}" for n in np.unique(played.n_agents).tolist()]
+    laws = "No law was fitted." if part.fits is None else "Laws are compared in this report."
+    return news_fields(facts, number) | {
+        "decisions": question_words(
+            facts, number, "whether agents share a news item", "what the experiment's own {} asks"
+        ),
+        "sample": "; a sample stands in this report" if part.sample.decisions else "",
+        "laws": laws,
+        "agents": f"{listed(sizes, most=3)} agents" if sizes else "agents",
+        "steps": counted(int(design["steps"]), "step"),
+        "adaptation": question_words(
+            facts,
+            number,
+            "An agent decides whether to share",
+            "An agent decides by its answer to what the experiment's own {} asks",
+        ),
+        "sensing": question_words(
+            facts,
+            number,
+            "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the "
+            "step.",
+            "What the experiment's own {} tells: see the prompts in this report. They are made of profile "
+            "and news item alone, and tell neither which neighbour shared it, nor how many have, nor the "
+            "step.",
+        ),
+        "rule_says": facts.rule_says(number).rstrip(","),
+        "asking_rule": design["asking_rule"],
+        "drawn": _drawn_words(part),
+        "draws": _draws_words(part),
+        "networks": networks_words(part),
+        "dealt": dealt_words(part),
+        "at_most": "" if attempts is None else f" or {attempts} have been asked",
+        "citations": " ".join(part.citations()[1:]),
+    }
+
+
+def networks_words(part: CascadePart) -> str:
+    """Say where networks come from."""
+    used = f"network {in_words(part.design['network'])}"
+    return part.facts.unless("make_network", used, "networks made by the experiment's own {}")
+
+
+def _drawn_words(part: CascadePart) -> str:
+    """Say what chance decides, beside answers."""
+    facts, network = part.facts, str(part.design["network"])
+    is_generated = part.played is not None and network in part.played.networks.names
+    networks = "networks" if is_generated else ""
+    drawn = [
+        facts.unless("make_network", networks, "networks (by the experiment's own {})"),
+        facts.unless("assign_profiles", "profiles", "profiles (by the experiment's own {})"),
+        "the order of those asked to start",
+    ]
+    drawn += ["temperatures"] if isinstance(part.design["temperature"], list | tuple) else []
+    return f"{listed([each for each in drawn if each])} are drawn"
+
+
+def _draws_words(part: CascadePart) -> str:
+    meta = part.facts.meta
+    if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
+        return "so are decisions, by the log-probabilities of the language model"
+    who = "the mock backend" if meta["backend"] == "mock" else "the language model"
+    return f"replies are drawn by {who}"
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:

@@ -14,8 +14,8 @@ from agentnet.errors import RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.events.conditions import in_words
 from agentnet.report import cascade_tables, log_sections, log_tables
-from agentnet.report.cascade_words import cascade_methods, cascade_sentences, final_engagement
-from agentnet.report.checklists import guide_llm, guide_llm_table, odd, odd_table
+from agentnet.report.cascade_words import cascade_fields, cascade_methods, cascade_sentences, final_engagement
+from agentnet.report.checklist import filled, read_answers
 from agentnet.report.drawings import Material, sketches
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import sentences
@@ -84,7 +84,7 @@ class CascadePart(Part):
 
     def summary(self, level: float) -> str:
         """Summarize it in one paragraph."""
-        return sentences([*asked_sentences(self.facts), *cascade_sentences(self, level)])
+        return sentences([*asked_sentences(self.facts, self.condition), *cascade_sentences(self, level)])
 
     def remarks(self) -> Sequence[str]:
         """List what to know of the run, its tables and its fits."""
@@ -108,6 +108,7 @@ class CascadePart(Part):
                 fits=self.fits,
                 ratios=None if ratio is None else ratio.asked,
                 ratio_groups=None if ratio is None else ratio.groups,
+                n_groups_wanted=None if ratio is None else ratio.n_wanted,
                 severity_clusters=options.severity_clusters,
             )
         )
@@ -145,8 +146,9 @@ class CascadePart(Part):
 
     def checklists(self) -> Iterator[Block]:
         """Fill GUIDE-LLM and ODD."""
-        yield guide_llm_table(guide_llm(self, "whether agents share a news item"))
-        yield odd_table(odd(self))
+        answers, fields = read_answers("cascades"), cascade_fields(self)
+        yield filled("guide_llm", answers, fields)
+        yield filled("odd", answers, fields)
 
 
 @reads("cascade")
@@ -232,6 +234,11 @@ def _chosen_groups(ratio: RatioPart | None, options: Options) -> tuple[Mapping[s
             f"give none: {ratio.why_no_groups}"
         )
     found = dict(zip(PROFILES, ratio.groups.group.tolist(), strict=True))
+    if ratio.n_wanted is not None:
+        return found, (
+            f"made by the widest cuts between the response ratios of {ratio.facts.run}; how many there are "
+            "was the author's choice (--n-groups)"
+        )
     return found, f"found by Tukey's HSD test on the response ratios of {ratio.facts.run}"
 
 

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from agentnet.analysis.study import ConditionStudy, Study, study_run
-from agentnet.report.checklists import guide_llm_table, odd_table
+from agentnet.report.checklist import filled, read_answers
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import sentences
-from agentnet.report.interviews_checklists import interview_guide_llm, interview_odd
 from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
-from agentnet.report.interviews_words import HELM, interview_methods, interview_summary
+from agentnet.report.interviews_words import HELM, interview_fields, interview_methods, interview_summary
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
@@ -97,8 +96,9 @@ class InterviewPart(Part):
 
     def checklists(self) -> Iterator[Block]:
         """Fill GUIDE-LLM and ODD."""
-        yield guide_llm_table(interview_guide_llm(self))
-        yield odd_table(interview_odd(self))
+        answers, fields = read_answers("interviews"), interview_fields(self)
+        yield filled("guide_llm", answers, fields)
+        yield filled("odd", answers, fields)
 
 
 @reads("interview")

@@ -47,7 +47,9 @@ def conditions_table(part: InterviewPart) -> Table:
                 number,
                 names[number],
                 in_words(design["models"]),
-                in_words(design["topology"]),
+                part.facts.unless(
+                    "make_topology", in_words(design["topology"]), "by the experiment's own {}"
+                ),
                 rule["name"],
                 rule["model_name"],
                 in_words(design["update_options"].get(rule["name"], {})),
@@ -74,12 +76,6 @@ def conditions_table(part: InterviewPart) -> Table:
             "n_repeats": "repeats used",
         },
         tuple(rows),
-        notes=(
-            (
-                "A topology may also be made by the experiment file itself, from the knobs that set "
-                "conditions apart."
-            ),
-        ),
     )
 
 

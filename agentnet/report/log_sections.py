@@ -43,7 +43,7 @@ def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None)
         missing: The missing answers by reason; None where none is missing.
         more: Tables of what a family leaves out; None for one that there is not.
     """
-    yield log_tables.asked_table(facts)
+    yield log_tables.asked_table(facts).without_empty_columns()
     yield missing or paragraph("No answer is missing.")
     yield from filter(None, more)
     yield log_tables.troubles_table(facts) or paragraph("There were no unusable replies and no failed calls.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from agentnet.events.conditions import in_words, without_folder
-from agentnet.report.log_facts import LogFacts
+from agentnet.report.figures.words import capitalized
+from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Cell, Table
 
@@ -154,7 +155,17 @@ def troubles_table(facts: LogFacts) -> Table | None:
         rows=tuple(
             (KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles
         ),
-        notes=("Most of them were mended by asking again: missing answers are counted apart.",),
+        notes=tuple(_mended_notes(facts)),
+    )
+
+
+def _mended_notes(facts: LogFacts) -> Iterator[str]:
+    """Say how many of the questions that something went wrong with were answered in the end."""
+    n, n_mended = (sum(each) for each in zip(*facts.mended.values(), strict=True))
+    asked = "question that this befell was" if n == 1 else "questions that this befell were"
+    yield (
+        f"{n_mended:,} of {n:,} {asked} answered in the end, by asking again; missing answers are counted "
+        "apart."
     )
 
 
@@ -214,6 +225,10 @@ def design_table(facts: LogFacts, condition: int) -> Table:
         title="Design",
         columns={"knob": "knob", "value": "value"},
         rows=tuple(sorted(design_in_words(facts, condition).items())),
+        notes=tuple(
+            f"{capitalized(each)}: knobs that they read may not be in force."
+            for each in overriding_sentences(facts)
+        ),
     )
 
 

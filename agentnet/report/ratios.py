@@ -15,11 +15,11 @@ from agentnet.analysis.tables import RatioTables
 from agentnet.errors import InputError, UserError, without_field
 from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables
-from agentnet.report.checklists import guide_llm, guide_llm_table
+from agentnet.report.checklist import filled, news_fields, read_answers
 from agentnet.report.drawings import Material, sketches
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import counted, percent, sentences
-from agentnet.report.log_facts import LogFacts
+from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.log_sections import absent
 from agentnet.report.log_tables import design_in_words
 from agentnet.report.options import Options, Progress
@@ -31,8 +31,11 @@ from agentnet.report.words import (
     asking_sentences,
     citations,
     missing_sentences,
+    numbers_words,
+    question_words,
     sources_words,
 )
+from agentnet.vocabulary import N_PROFILES
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
@@ -51,7 +54,8 @@ class RatioPart(Part):
         facts: The run.
         asked: Its decisions.
         ratios: The same by item and profile, ordered by severity.
-        groups: Groups of profiles by Tukey's test; None where it cannot be made.
+        groups: Groups of profiles by Tukey's statistic; None where it cannot be made.
+        n_wanted: How many groups the author chose to make; None if the test was left alone.
         why_no_groups: Why not.
         sample: Decisions to browse.
         notes: What to know about it.
@@ -67,6 +71,7 @@ class RatioPart(Part):
     asked: RatioTables
     ratios: ResponseRatios
     groups: ProfileGroups | None
+    n_wanted: int | None
     why_no_groups: str
     sample: Sample
     notes: tuple[str, ...] = ()
@@ -96,7 +101,12 @@ class RatioPart(Part):
     def figures(self, options: Options) -> Iterator[Sketch]:
         """Make the figures of the paper, of which most take cascades."""
         return sketches(
-            Material(ratios=self.asked, ratio_groups=self.groups, severity_clusters=options.severity_clusters)
+            Material(
+                ratios=self.asked,
+                ratio_groups=self.groups,
+                n_groups_wanted=self.n_wanted,
+                severity_clusters=options.severity_clusters,
+            )
         )
 
     def sections(self, place: Place) -> Iterator[Section]:
@@ -125,7 +135,7 @@ class RatioPart(Part):
 
     def checklists(self) -> Iterator[Block]:
         """Fill GUIDE-LLM."""
-        yield guide_llm_table(guide_llm(self, "yes-ratios of profiles"))
+        yield filled("guide_llm", read_answers("ratios"), ratio_fields(self))
         yield absent("ODD describes models of interacting agents, and response ratios have no interaction")
 
 
@@ -181,6 +191,7 @@ def _part(run: Run, facts: LogFacts, options: Options, say: Progress) -> RatioPa
         asked=tables,
         ratios=_by_severity(tables),
         groups=groups,
+        n_wanted=options.n_groups,
         why_no_groups=why,
         sample=sample_decisions(run, "ratio", n=options.n_decisions, seed=options.seed),
         notes=tuple(notes),
@@ -209,7 +220,10 @@ def _by_severity(tables: RatioTables) -> ResponseRatios:
 
 def _ratios(part: RatioPart) -> Iterator[Block]:
     yield ratio_tables.ratios_table(part)
-    yield absent(part.why_no_groups) if part.groups is None else ratio_tables.groups_table(part.groups)
+    if part.groups is None:
+        yield absent(part.why_no_groups)
+    else:
+        yield ratio_tables.groups_table(part.groups, grouped_words(part), part.n_wanted)
 
 
 def _ratio_sentences(part: RatioPart) -> Iterator[str]:
@@ -228,30 +242,50 @@ def _ratio_sentences(part: RatioPart) -> Iterator[str]:
         f"{size} profiles at {rate:.3f}"
         for size, rate in zip(part.groups.sizes.tolist(), part.groups.rates.tolist(), strict=True)
     )
-    yield f"Tukey's HSD test makes {counted(part.groups.n_groups, 'group')} of the 32 profiles: {rates}"
+    who = "Tukey's HSD test makes" if part.n_wanted is None else "The author chose to make"
+    yield f"{who} {counted(part.groups.n_groups, 'group')} of the {N_PROFILES} profiles: {rates}"
     yield from part.groups.notes
 
 
-def _ratio_methods(part: RatioPart) -> list[str]:
+def _ratio_methods(part: RatioPart) -> Iterator[str]:
     facts = part.facts
-    design = facts.meta["experiment"]["design"][0]
-    grouped = []
+    yield (
+        "Response ratios were taken after Tian et al. (2026) with agentnet "
+        f"{facts.meta['versions'].get('agentnet', '')}"
+    )
+    asked = question_words(facts, None, "whether it would share", "what the experiment's own {} asks of")
+    yield (
+        f"Each of the {N_PROFILES} Big-Five profiles was asked {numbers_words(facts, 'repeats', 'time')} "
+        f"{asked} each of {counted(len(facts.news), 'news item')} ({sources_words(facts)}), without a network"
+    )
+    yield from asking_sentences(facts)
+    yield from overriding_sentences(facts)
+    yield from missing_sentences(facts)
     if part.groups is not None:
-        grouped.append(
-            "Profiles were grouped by Tukey's HSD test on their yes-ratios over items: their order by mean "
-            f"was cut wherever all pairs across the cut differ at level {part.groups.test.alpha:.2g}"
+        yield grouped_words(part)
+
+
+def grouped_words(part: RatioPart) -> str:
+    """Say how profiles were grouped: by the test, or by a number of groups that the author chose."""
+    groups = part.groups
+    assert groups is not None, "asked only where there are groups"
+    if part.n_wanted is not None:
+        return (
+            f"Profiles were put into {counted(groups.n_groups, 'group')}, a number that the author chose: "
+            "their order by mean yes-ratio over items was cut where Tukey's statistic of the nearest pair "
+            "across the cut is largest"
         )
-    return [
-        (
-            "Response ratios were taken after Tian et al. (2026) with agentnet "
-            f"{facts.meta['versions'].get('agentnet', '')}"
+    return (
+        "Profiles were grouped by Tukey's HSD test on their yes-ratios over items: their order by mean was "
+        f"cut wherever all pairs across the cut differ at level {groups.test.alpha:.2g}"
+    )
+
+
+def ratio_fields(part: RatioPart) -> dict[str, Any]:
+    """Spell what a run of response ratios knows, for the answers in ``ratios.toml``."""
+    return news_fields(part.facts) | {
+        "decisions": question_words(
+            part.facts, None, "yes-ratios of profiles", "what the experiment's own {} asks of profiles"
         ),
-        (
-            f"Each of the 32 Big-Five profiles was asked {counted(int(design['repeats']), 'time')} whether "
-            f"it would share each of {counted(len(facts.news), 'news item')} ({sources_words(facts)}), "
-            "without a network"
-        ),
-        *asking_sentences(facts, design),
-        *missing_sentences(facts),
-        *grouped,
-    ]
+        "sample": "; a sample stands in this report" if part.sample.decisions else "",
+    }

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Final
 
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import LogFacts
+from agentnet.vocabulary import AFTERWARDS, INLINE, REASON, WITHOUT
 
 
-def asked_sentences(facts: LogFacts) -> Iterator[str]:
-    """Say who was asked how often, how much is missing, and what that took."""
-    n = sum(each.n for each in facts.asked if each.kind != "reason")
-    missing = sum(each.n_missing for each in facts.asked if each.kind != "reason")
+def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
+    """Say who was asked how often, how much is missing, and what that took.
+
+    Args:
+        facts: The run.
+        condition: Of which condition; None for all of the run.
+    """
+    one_of_many = condition is not None and facts.n_conditions > 1
+    asked = facts.asked if condition is None else facts.begun[condition].asked
+    n = sum(each.n for each in asked if each.kind != REASON)
+    missing = sum(each.n_missing for each in asked if each.kind != REASON)
     state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
+    where = " in this condition" if one_of_many else ""
     yield (
         f"Run {facts.run}{state} asked {facts.meta['model_name']} through the backend "
-        f"{facts.meta['backend']} for {counted(n, 'decision')}"
+        f"{facts.meta['backend']} for {counted(n, 'decision')}{where}"
     )
     if n:
         are = "is" if missing == 1 else "are"
         said = f"{missing:,} of them ({percent(missing / n)}) {are}" if missing else "None of them is"
         yield f"{said} missing"
-    yield _cost(facts)
+    whose = f"All {facts.n_conditions} conditions of the run" if one_of_many else "That"
+    yield f"{whose} took {cost_words(facts)}"
 
 
-def _cost(facts: LogFacts) -> str:
+def cost_words(facts: LogFacts) -> str:
+    """Say what a run took."""
     spent = facts.spending
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
     return (
-        f"That took {counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
+        f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
         f"{spent.completion_tokens:,} completion tokens, {money}"
     )
 
@@ -50,23 +61,78 @@ def sources_words(facts: LogFacts) -> str:
     )
 
 
-def asking_sentences(facts: LogFacts, design: Mapping[str, Any]) -> Iterator[str]:
-    """Say which model answered, and how it was asked."""
-    returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models))) if facts.models else "none"
+def asking_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
+    """Say which model answered what, and how it was asked, in a condition or in all of them."""
+    returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models)) or ["none"])
     yield (
         f"All answers came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
-        f"{facts.meta['backend']}, at {temperature(design['temperature'])}, with at most "
-        f"{counted(int(design['max_tokens']), 'token')} a reply; each question was a request of its own "
-        "without memory"
+        f"{facts.meta['backend']}, at {temperature_words(facts, condition)}, with at most "
+        f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts)}"
     )
-    mode = facts.meta["settings"].get("sampler", {}).get("mode", "call")
-    if mode != "call":
-        how = {
-            "choices": "several draws were taken from one request",
-            "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
-        }
-        yield f"Sampler mode {mode}: {how.get(mode, 'see settings')}{_mass_words(facts)}"
+    yield answer_words(facts, condition)
     yield from put_otherwise(facts)
+
+
+_SAMPLERS: Final = {
+    "choices": "several draws were taken from one request",
+    "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
+}
+
+
+def sampler_words(facts: LogFacts) -> str:
+    """Say how questions became requests, by the sampler mode of the run."""
+    mode = str(facts.meta["settings"].get("sampler", {}).get("mode", "call"))
+    if mode == "call":
+        return "each question was a request of its own without memory (sampler mode call)"
+    mass = ""
+    if facts.mass is not None:
+        least, mean = facts.mass
+        mass = f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
+    return f"no request had a memory. Sampler mode {mode}: {_SAMPLERS.get(mode, 'see the settings')}{mass}"
+
+
+_ANSWERS: Final = {
+    INLINE: "one JSON object of decision and reason",
+    AFTERWARDS: "one word, yes or no, and the reason in a later request that repeats question and reply",
+    WITHOUT: "one word, yes or no, without a reason",
+}
+_OF_ITS_OWN: Final = {AFTERWARDS: ", and the reason in a later request"}
+
+
+def answer_words(facts: LogFacts, condition: int | None = None) -> str:
+    """Say what an answer had to look like, and when a reason was asked for."""
+    modes = [str(mode) for mode in facts.knob("rationale", condition)]
+    usual = " or ".join(f"{_ANSWERS.get(mode, 'the mode says')} (rationale: {mode})" for mode in modes)
+    later = " or ".join(f"{_OF_ITS_OWN.get(mode, '')} (rationale: {mode})" for mode in modes)
+    if has_own_prompts(facts, condition):
+        usual = f"the experiment's own templates say{later}"
+    asked = facts.unless("messages load_prompts", usual, f"the experiment's own {{}} asks{later}")
+    return f"Answers were asked for as {asked}{facts.unless('judge', '', ', and read by its own {}')}"
+
+
+def has_own_prompts(facts: LogFacts, condition: int | None = None) -> bool:
+    """Say whether the templates, or some, are not those that come with agentnet."""
+    return any(folder is not None for folder in facts.knob("prompts", condition))
+
+
+def question_words(facts: LogFacts, condition: int | None, usual: str, otherwise: str) -> str:
+    """Say what was asked, as long as agentnet's own templates ask it.
+
+    Args:
+        facts: The run.
+        condition: Number of the condition; None for all.
+        usual: What they ask.
+        otherwise: What to say of other ones; ``{}`` stands for whose they are.
+    """
+    if has_own_prompts(facts, condition):
+        usual = otherwise.format("templates")
+    return facts.unless("messages load_prompts", usual, otherwise)
+
+
+def numbers_words(facts: LogFacts, knob: str, thing: str, condition: int | None = None) -> str:
+    """Count things by a knob that may differ between conditions: ``8 or 12 steps``."""
+    *others, last = sorted(int(value) for value in facts.knob(knob, condition))
+    return f"{''.join(f'{n:,} or ' for n in others)}{counted(last, thing)}"
 
 
 def put_otherwise(facts: LogFacts) -> Iterator[str]:
@@ -87,11 +153,9 @@ def put_otherwise(facts: LogFacts) -> Iterator[str]:
         yield f"Requests were adapted to the server: {'; '.join(dict.fromkeys(adapted))}"
 
 
-def _mass_words(facts: LogFacts) -> str:
-    if facts.mass is None:
-        return ""
-    least, mean = facts.mass
-    return f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
+def temperature_words(facts: LogFacts, condition: int | None = None) -> str:
+    """Spell the temperatures of a condition, or of all."""
+    return " or ".join(map(temperature, facts.knob("temperature", condition)))
 
 
 def temperature(value: object) -> str:
@@ -107,9 +171,10 @@ def temperature(value: object) -> str:
     return f"temperature {value:g}" if isinstance(value, int | float) else f"temperature {value}"
 
 
-def missing_sentences(facts: LogFacts) -> Iterator[str]:
-    """Say how many answers are missing."""
-    n, missing = sum(each.n for each in facts.asked), sum(each.n_missing for each in facts.asked)
+def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
+    """Say how many answers are missing, of one condition or of all."""
+    asked = facts.asked if condition is None else facts.begun[condition].asked
+    n, missing = sum(each.n for each in asked), sum(each.n_missing for each in asked)
     asks = facts.meta["settings"].get("engine", {}).get("max_asks")
     again = "" if asks is None else f" Unusable replies were asked for up to {asks} times."
     yield f"{missing:,} of {counted(n, 'answer')} stayed missing and counted neither as yes nor as no.{again}"
