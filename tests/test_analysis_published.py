@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 
 from agentnet.analysis.binomial import probability
-from agentnet.analysis.cavity import CavityLaw
-from agentnet.analysis.fitting import rmse
+from agentnet.analysis.fitting import CurveFit, rmse
 from agentnet.analysis.goodness import noise_floor
-from agentnet.analysis.mean_field import MeanFieldFit, MeanFieldLaw, fit_mean_field
+from agentnet.analysis.laws.cavity import CavityLaw
+from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.spread import AskingRule
 
@@ -111,7 +111,7 @@ def test_two_groups_rise_as_known(n_runs: int) -> None:
         assert_known(curves[:, step], figure)
 
 
-def fitted(law: str, rule: AskingRule, n_runs: int) -> tuple[MeanFieldFit, Array]:
+def fitted(law: str, rule: AskingRule, n_runs: int) -> tuple[CurveFit[MeanFieldLaw], Array]:
     """Fit the two-rate law to a law's mean curve; give the standard errors too."""
     willing = RATES[1] * (32 - LESS_WILLING)
     among_willing = willing / (willing + RATES[0] * LESS_WILLING)
@@ -139,7 +139,7 @@ def test_mean_field_rates_of_known_laws(
     law: str, rule: AskingRule, tau: tuple[float, float], distance: float, n_runs: int
 ) -> None:
     fit, error = fitted(law, rule, n_runs)
-    for found, known, each in zip(fit.tau, tau, error.tolist(), strict=True):
+    for found, known, each in zip(fit.values, tau, error.tolist(), strict=True):
         assert abs(found - known) < 4 * each + 0.00015, f"{found:.5f} +- {each:.5f}"
     assert fit.rmse == pytest.approx(distance, abs=0.0006)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.groups import ProfileGroups, group_profiles
-from agentnet.analysis.laws import LAWS, checked_law
+from agentnet.analysis.laws import LAWS
 from agentnet.analysis.ratios import N_PROFILES, PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -56,7 +56,7 @@ class Options:
             that the run itself used; None for that one. It is closed after each run.
     """
 
-    laws: Sequence[str] = LAWS
+    laws: Iterable[str] = LAWS
     n_runs: int | None = None
     n_bootstrap: int = 200
     level: float = 0.95
@@ -194,7 +194,7 @@ def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:
 def _check(options: Options) -> None:
     """Refuse impossible options before anything is read: what fails later is the data's doing."""
     checked_level(options.level)
-    if not [checked_law(name) for name in options.laws]:
+    if not [LAWS[name] for name in options.laws]:
         raise DesignError(f"there is no law to fit; known: {', '.join(LAWS)}")
     if options.groups is not None:
         as_grouping(options.groups)

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import agentnet
-from agentnet.analysis.fits import Fits
-from agentnet.analysis.fits_json import plain
+from agentnet.analysis.fits import Fits, plain
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.severity_clusters import SeverityClusters

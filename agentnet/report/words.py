@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
-from agentnet.analysis.parameters import Parameter
+from agentnet.analysis.laws import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report import paper
 from agentnet.report.cascade_tables import fitted
