@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.inferred import infer_cascades as infer_cascades
     from agentnet.analysis.laws import LAWS as LAWS
     from agentnet.analysis.laws import CurveLaw as CurveLaw
+    from agentnet.analysis.laws import DecisionLaw as DecisionLaw
     from agentnet.analysis.laws import load_laws as load_laws
     from agentnet.analysis.laws.cavity import CavityLaw as CavityLaw
     from agentnet.analysis.laws.cavity import fit_cavity as fit_cavity
@@ -62,6 +63,7 @@ _HOMES = {
     "Comparison": "goodness",
     "CurveFit": "fitting",
     "CurveLaw": "laws",
+    "DecisionLaw": "laws",
     "Fits": "fits",
     "Grouping": "grouping",
     "LAWS": "laws",

@@ -16,6 +16,7 @@ from agentnet.analysis.laws.contract import (
     load_laws,
 )
 from agentnet.analysis.laws.curve import CurveLaw
+from agentnet.analysis.laws.decision import DecisionLaw
 from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, LogisticLaw, MainEffects
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
 
@@ -24,6 +25,7 @@ __all__ = [
     "Between",
     "Cavity",
     "CurveLaw",
+    "DecisionLaw",
     "Equilibrium",
     "FullLogistic",
     "GroupLogistic",

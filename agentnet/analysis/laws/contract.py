@@ -84,6 +84,10 @@ class _Laws(Mapping[str, "type[Law]"]):
         self._look()
         return name in self._known
 
+    # The list is itself and no other, though it grows: so it can stand as a default.
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
     def _look(self) -> None:
         """Import what entry points name, once."""
         if self._looked:

@@ -69,7 +69,9 @@ class LogisticLaw(Law):
         return {"log_likelihood": fit.log_likelihood, "aic": fit.aic, "bic": fit.bic}
 
     def outlook(self, fit: LogisticFit, tables: RunTables, playing: Playing) -> Outlook:
-        """Play it as cascades of the run's own design."""
+        """Play it as cascades of the run's own design; nothing where its asking rule is not known here."""
+        if tables.why_no_rule:
+            return {}
         inferred = infer_cascades(
             told_probability(fit),
             tables,
@@ -85,6 +87,8 @@ class LogisticLaw(Law):
         if untold.size:
             names = ", ".join(f"{profile:05b}" for profile in untold.tolist())
             yield f"never asked, so played with the share of yes among all decisions: {names}"
+        if why := self.tables.why_no_rule:
+            yield f"no cascades can be inferred, so it has no curves: {why}"
 
     def listed(self, fit: LogisticFit, resamples: Resamples) -> Listed:
         """List its weights."""
