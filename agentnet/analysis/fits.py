@@ -183,7 +183,7 @@ def fit_run(
 
     Args:
         tables: The run.
-        laws: Names of the laws, of `LAWS`.
+        laws: Names of the laws, of `LAWS`; laws of a column are among all only if one is named.
         by: Columns of exposures that laws of a column are to be of; the tables were read with them.
         groups: Group of each profile: a mapping from bit strings or profile numbers, or an array of shape
             ``(32,)``. If None they are chosen from the run's own exposures, as `group_by_exposures` says,
@@ -199,6 +199,8 @@ def fit_run(
         UserError: No law could be fitted.
     """
     classes = [LAWS[name] for name in dict.fromkeys(laws)]
+    if laws is LAWS and not by:
+        classes = [law for law in classes if not law.takes_column]
     checked_level(level)
     if n_runs < 1 or n_bootstrap < 0:
         raise DesignError(f"n_runs is at least 1 and n_bootstrap at least 0; got {n_runs} and {n_bootstrap}")

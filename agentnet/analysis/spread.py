@@ -48,7 +48,7 @@ class Links(Protocol):
         ...
 
     def pairs(self) -> tuple[Agents, Agents]:
-        """List all links, who is heard and who hears, ascending by the latter; each of shape ``(n_links,)``."""
+        """List all links: who is heard, and who hears, the latter ascending; each of shape ``(n_links,)``."""
         ...
 
 

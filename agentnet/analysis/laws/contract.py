@@ -294,6 +294,7 @@ class Law(ABC):
         rank: Where it stands among others in tables, the lowest first.
         parameters: Where each parameter lies, by name.
         needs_groups: Whether it is nothing without groups of profiles.
+        takes_column: Whether it is a law of the columns that `by` names: its title says so.
         uses: Columns of exposures that its formula reads, besides those named by `by`.
 
     Args:
@@ -305,6 +306,7 @@ class Law(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     rank: ClassVar[int] = 100
+    takes_column: ClassVar[bool]
     parameters: Mapping[str, Between] = {}
     needs_groups: ClassVar[bool] = False
     uses: ClassVar[tuple[str, ...]] = ()
@@ -312,6 +314,7 @@ class Law(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "title" in cls.__dict__:
+            cls.takes_column = "{by}" in cls.title
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
             LAWS.add(cls)
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.algebra import pseudo_inverse
+from agentnet.analysis.algebra import inverse, rank
 from agentnet.analysis.goodness import Outlook, outlook_of_cascades
 from agentnet.analysis.inference import student_quantile
 from agentnet.analysis.inferred import infer_cascades
@@ -40,6 +40,9 @@ Ints = NDArray[np.int64]
 
 _CERTAIN: Final = 1e-12
 """Probabilities are kept this far from 0 and 1, where a decision against them would be impossible."""
+
+_NOWHERE: Final = 1e12
+"""How deep the likelihood is where a formula gives no number."""
 
 _MOST_STARTS: Final = 400
 _N_TRIED: Final = 6
@@ -111,7 +114,7 @@ class DecisionLaw(Law):
     """
 
     @abstractmethod
-    def probability(self, columns: Mapping[str, Array], **values: float) -> Array:
+    def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes.
 
         Args:
@@ -159,22 +162,22 @@ class DecisionLaw(Law):
         likelihood = _Likelihood(self, answers)
         values = likelihood.maximize()
         slope, bounded = likelihood.slope(values), likelihood.at_bound(values)
-        inverse = _inverse(likelihood.information(values, slope), ~bounded)
+        covariance = _inverse(likelihood.information(values, slope), ~bounded)
         errors, n_clusters = {}, {}
         for by in ("realization", "news item"):
             cluster = self.tables.clusters(by)[answers.row]  # type: ignore[arg-type] # the loop's own words
             n_clusters[by] = np.unique(cluster).size
             if n_clusters[by] >= _LEAST_CLUSTERS:
-                errors[by] = _clustered(likelihood.scores(values, slope), cluster, inverse)
+                errors[by] = _clustered(likelihood.scores(values, slope), cluster, covariance)
         return DecisionFit(
             names=tuple(self.parameters),
             values=values,
-            standard_errors=_roots(inverse),
+            standard_errors=_roots(covariance),
             errors=errors,
             n_clusters=n_clusters,
             log_likelihood=float(likelihood.height(values)),
             n_exposures=int(answers.n_yes.sum() + answers.n_no.sum()),
-            warnings=tuple(likelihood.warnings(values, bounded)),
+            warnings=tuple(likelihood.warnings(values, bounded, ~np.isnan(np.diag(covariance)))),
         )
 
     def likelihood(self, fit: DecisionFit) -> dict[str, float]:
@@ -190,7 +193,7 @@ class DecisionLaw(Law):
         """Play it as cascades of the run's own design; nothing where that is impossible."""
         if self.why_not_played(tables):
             return {}
-        values = dict(zip(fit.names, fit.values.tolist(), strict=True))
+        values = dict(zip(fit.names, fit.values, strict=True))
 
         def chance(columns: Mapping[str, Array]) -> Array:
             read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
@@ -293,7 +296,7 @@ class _Likelihood:
         with np.errstate(all="ignore"):
             found = [
                 np.broadcast_to(
-                    self._law.probability(self._columns, **dict(zip(names, each.tolist(), strict=True))),
+                    self._law.probability(self._columns, **dict(zip(names, each, strict=True))),
                     self._yes.shape,
                 )
                 for each in np.atleast_2d(parameters)
@@ -344,9 +347,9 @@ class _Likelihood:
         best, values = -np.inf, grid[0]
         for start in np.argsort(-heights, kind="stable")[:_N_TRIED]:
             found = minimize(
-                lambda x: -self.height(x) / n,
+                lambda x: -np.nan_to_num(self.height(x), nan=-_NOWHERE) / n,
                 grid[start],
-                jac=lambda x: -self._pull(x) / n,
+                jac=lambda x: -np.nan_to_num(self._pull(x)) / n,
                 bounds=[(each.low, each.high) for each in self._bounds],
                 method="L-BFGS-B",
                 options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000},
@@ -366,11 +369,15 @@ class _Likelihood:
             ]
         )
 
-    def warnings(self, values: Array, bounded: NDArray[np.bool_]) -> Iterator[str]:
-        """Warn of parameters at a bound, and of columns that do not vary."""
-        for name, value, is_bounded in zip(self._law.parameters, values, bounded, strict=True):
-            if is_bounded:
-                yield f"{name} is at its bound {value:g}"
+    def warnings(self, values: Array, bounded: NDArray[np.bool_], told: NDArray[np.bool_]) -> Iterator[str]:
+        """Warn of parameters at a bound or told by nothing, and of columns that do not vary."""
+        names = np.array(tuple(self._law.parameters))
+        yield from (
+            f"{name} is at its bound {value:g}"
+            for name, value in zip(names[bounded], values[bounded], strict=True)
+        )
+        if (untold := ~told & ~bounded).any():
+            yield f"the decisions do not tell {', '.join(names[untold])} near the estimate: there is no error"
         alike = [name for name, column in self._columns.items() if np.ptp(column) == 0]
         if alike:
             yield f"the exposures do not vary in {', '.join(alike)}: they tell nothing of its effect"
@@ -387,11 +394,15 @@ def _clipped(chance: Any) -> Array:  # noqa: ANN401 - whatever a formula gives
 
 
 def _inverse(information: Array, free: NDArray[np.bool_]) -> Array:
-    """Invert the information about the free parameters; NaN elsewhere."""
+    """Invert the information about the free parameters that the decisions tell; NaN elsewhere."""
     found = np.full(information.shape, np.nan)
-    place = np.ix_(free, free)
-    if np.isfinite(information[place]).all():
-        found[place] = pseudo_inverse(information[place])
+    scale = np.sqrt(np.maximum(np.diag(information), 0.0))
+    told = free & np.isfinite(scale) & (scale > 1e-8 * scale[np.isfinite(scale)].max(initial=1.0))
+    place = np.ix_(told, told)
+    size = np.outer(scale, scale)[place]
+    # Scaled, so that parameters of other units do not pass for ones that are told by nothing.
+    if told.any() and rank(information[place] / size, symmetric=True) == told.sum():
+        found[place] = inverse(information[place] / size) / size
     return found
 
 
@@ -400,16 +411,16 @@ def _roots(covariance: Array) -> Array:
         return np.sqrt(np.diag(covariance))
 
 
-def _clustered(scores: Array, cluster: Ints, inverse: Array) -> Array:
+def _clustered(scores: Array, cluster: Ints, covariance: Array) -> Array:
     """Compute the standard errors by sums of scores over clusters, with the factor G / (G - 1)."""
     names, member = np.unique(cluster, return_inverse=True)
     total = np.zeros((names.size, scores.shape[1]))
     np.add.at(total, member, scores)
-    free = np.isfinite(np.diag(inverse))
-    covariance = np.full(inverse.shape, np.nan)
-    inner, total = inverse[np.ix_(free, free)], total[:, free]
-    covariance[np.ix_(free, free)] = inner @ (total.T @ total) @ inner * names.size / (names.size - 1)
-    return _roots(covariance)
+    free = np.isfinite(np.diag(covariance))
+    robust = np.full(covariance.shape, np.nan)
+    inner, total = covariance[np.ix_(free, free)], total[:, free]
+    robust[np.ix_(free, free)] = inner @ (total.T @ total) @ inner * names.size / (names.size - 1)
+    return _roots(robust)
 
 
 def _few(fit: DecisionFit) -> Iterator[str]:
