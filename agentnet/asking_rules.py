@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import DesignError
 from agentnet.network import Network
-from agentnet.registry import Registry
+from agentnet.plugins import PluginKind
 
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -199,7 +199,9 @@ class AskingRule:
         return found
 
 
-ASKING_RULES: Final = Registry[AskingRule]("asking rule")
+ASKING_RULES: Final[PluginKind[AskingRule]] = PluginKind(
+    "asking rule", "agentnet.asking_rules", "agentnet.asking_rules.asking_rule", unknown=DesignError
+)
 
 
 def asking_rule(name: str, *, says: str) -> Callable[[Choose], Choose]:
@@ -225,7 +227,7 @@ def asking_rule(name: str, *, says: str) -> Callable[[Choose], Choose]:
             raise DesignError(
                 f"asking rule {name!r} says {says!r}, which names what is none of its options ({error})"
             ) from error
-        ASKING_RULES.add(name, rule, module=choose.__module__, place=choose.__qualname__)
+        ASKING_RULES.register(name, rule, module=choose.__module__)
         return choose
 
     return enter
@@ -237,7 +239,7 @@ def find_rule(design: Any) -> AskingRule:  # noqa: ANN401 - any experiment with 
     Raises:
         DesignError: There is none of that name; lists those that there are.
     """
-    return ASKING_RULES.find(design.asking_rule, type(design).__module__).set_by(design)
+    return ASKING_RULES.load(design.asking_rule).set_by(design)
 
 
 @asking_rule("always", says="every unengaged agent was asked once for each engaged neighbour")

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from agentnet.errors import BackendError
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MADE_OF_OPTIONS, Installed, PluginKind
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
@@ -186,7 +186,11 @@ class BackendPlugin(Protocol):
 
 
 BACKENDS: Final[PluginKind[BackendPlugin]] = PluginKind(
-    "backend", "agentnet.backends", "agentnet.backend.BackendPlugin", see="agentnet backends"
+    "backend",
+    "agentnet.backends",
+    "agentnet.backend.BackendPlugin",
+    see="agentnet backends",
+    parts=MADE_OF_OPTIONS,
 )
 
 InstalledBackend = Installed[BackendPlugin]

@@ -24,7 +24,7 @@ from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
-RULES = tuple(ASKING_RULES.known())
+RULES = tuple(ASKING_RULES)
 REALIZATION = 3
 
 Event = namedtuple("Event", columns("events"))
@@ -110,7 +110,7 @@ def play(network, script, *, workers=8, max_asks=1, seed=0, stop_on_missing=Fals
         "temperature": Temperature(0.7, 1.3),
         **rules,
     }
-    rules["asking_rule"] = ASKING_RULES.find(rules["asking_rule"])
+    rules["asking_rule"] = ASKING_RULES[rules["asking_rule"]]
 
     async def main():
         async with Pool(workers) as pool:

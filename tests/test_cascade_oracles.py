@@ -17,7 +17,7 @@ from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
 from agentnet.experiment import CascadeExperiment
 
-RULES = tuple(ASKING_RULES.known())
+RULES = tuple(ASKING_RULES)
 N_AGENTS, DEGREE, STEPS = 128, 5, 15
 ROUNDING = 0.0005
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentnet.asking_rules import ASKING_RULES, NEVER, Moment, listeners
 from agentnet.network import Network, random_regular
 
-RULES = tuple(ASKING_RULES.known())
+RULES = tuple(ASKING_RULES)
 
 
 class State(NamedTuple):
@@ -29,7 +29,7 @@ class State(NamedTuple):
         network = self.network
         engaged_step = np.array([NEVER if step is None else step for step in self.engaged])
         moment = Moment(network.indices, listeners(network), engaged_step, self.step)
-        return ASKING_RULES.find(rule).asked(moment)
+        return ASKING_RULES[rule].asked(moment)
 
     def asked(self, rule):
         """The (agent, source) pairs that are asked."""

@@ -407,7 +407,7 @@ def test_an_interrupt_leaves_no_half_file(serve, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fetch_acled(QUERY, tmp_path / "a.csv", LOGIN, base_url=serve(Acled(read=interrupt)))
-    assert at_second_page == [".part"]
+    assert at_second_page == [".partial"]
     assert list(tmp_path.iterdir()) == []
 
 

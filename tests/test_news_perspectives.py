@@ -31,7 +31,7 @@ from agentnet.prompts import PromptSet
 from agentnet.report import Options, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
-from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.interviews import check_company
 

@@ -29,9 +29,10 @@ from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import n_clusters
-from agentnet.report.interviews import Arm, ArmContrast, InterviewPart, Measured, Played
+from agentnet.report.interviews import Arm, ArmContrast, Measured, Played
 from agentnet.report.interviews_contrasts import contrasts_of, settled
 from agentnet.report.interviews_drawings import interview_sketches
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_tables import classes_table, contrasts_table
 from agentnet.report.write import files_of
 

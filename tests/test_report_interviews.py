@@ -32,8 +32,9 @@ from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
-from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
+from agentnet.report.interviews import Arm, Measured, arm_names
 from agentnet.report.interviews_drawings import interview_sketches
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_tables import holm
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create

@@ -28,7 +28,8 @@ from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import chart_sketch, cluster_sketch, mirror_sketch
 from agentnet.report.figures.two_classes import gap_sketch
-from agentnet.report.interviews import InterviewPart, Measured, Played, shown_repeats, to_leave_out
+from agentnet.report.interviews import Measured, Played, shown_repeats, to_leave_out
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 
 LEFT, RIGHT = [0, 1, 2], [3, 4]

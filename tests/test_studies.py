@@ -17,7 +17,7 @@ from agentnet.config import LogSettings, Settings, StackSettings
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.report import Options, make_report
-from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.runner import Runner, create, prepare
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

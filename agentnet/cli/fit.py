@@ -81,12 +81,12 @@ def fit(
       agentnet fit last --law hill.py --by n_engaged
     """
     from agentnet.analysis.fits import affordable_runs, fit_run
-    from agentnet.analysis.laws import LAWS, load_laws
+    from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.analysis.reading import read_tables
 
     folder = find_run(name, load(config_file, assignments).settings.runs)
     groups = None if groups_file is None else read_groups(groups_file)
-    names = [each for law in laws for each in (load_laws(Path(law)) if law.endswith(".py") else (law,))]
+    names = named_laws(laws)
     uses = [column for each in names for column in LAWS[each].uses]
     say = _patient()
     say(f"reading {folder}")

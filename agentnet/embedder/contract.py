@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MADE_OF_OPTIONS, Installed, PluginKind
 
 Vectors = NDArray[np.float32]
 """Embeddings, one row a text, each of Euclidean length 1; shape ``(n_texts, dim)``."""
@@ -102,7 +102,7 @@ class EmbedderPlugin(Protocol):
 
 
 EMBEDDERS: Final[PluginKind[EmbedderPlugin]] = PluginKind(
-    "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin"
+    "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin", parts=MADE_OF_OPTIONS
 )
 
 InstalledEmbedder = Installed[EmbedderPlugin]

@@ -2,7 +2,7 @@
 
 from agentnet.experiment.base import Condition, Experiment
 from agentnet.experiment.blame import blamed, blaming
-from agentnet.experiment.body import check_attributes
+from agentnet.experiment.body import check_attributes, own_methods
 from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
 from agentnet.experiment.hooks import ask, ask_profiles
 from agentnet.experiment.interviews import InterviewExperiment
@@ -23,4 +23,5 @@ __all__ = [
     "blaming",
     "check_attributes",
     "check_family",
+    "own_methods",
 ]

@@ -20,7 +20,7 @@ from agentnet.experiment.base import Experiment
 from agentnet.experiment.blame import blamed
 from agentnet.experiment.body import check_bodies
 from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
-from agentnet.registry import MODULE_PREFIX
+from agentnet.plugins import FILE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Source:
         return next(iter(found.values()))
 
     def _execute(self) -> types.ModuleType:
-        module = types.ModuleType(f"{MODULE_PREFIX}{self.hash[:16]}")
+        module = types.ModuleType(f"{FILE_PREFIX}{self.hash[:16]}")
         module.__file__ = str(self.path)
         sys.modules[module.__name__] = module
         Siblings(module.__name__, self.path.parent, self.siblings).install(module)

@@ -1,7 +1,7 @@
 """What runner, config, commands and report know of a family; no name of one stands outside its folder.
 
-A family enters the list by its definition: the bundled ones are the folders beside this file, others come by
-entry points of the group ``agentnet.families``, or stand in an experiment's own file.
+A family enters the list by its definition (`agentnet.plugins`): the bundled ones are the folders beside this
+file, others come by entry points of the group ``agentnet.families``, or stand in an experiment's own file.
 
 It has two halves. Asking: an experiment's base class, and a `Stage` that says what a run of it is made of and
 plays each realization as a *world*, a generator that yields what it wants and is sent what came
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from agentnet.errors import DesignError, InternalError
-from agentnet.registry import Registry
+from agentnet.plugins import PluginKind
 
 if TYPE_CHECKING:
     from agentnet.backend import Backend, Messages
@@ -223,7 +223,7 @@ class Family(ABC):
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in vars(cls):
-            FAMILIES.add(cls.name, cls, module=cls.__module__, place=cls.__qualname__)
+            FAMILIES.register(cls.name, cls)
 
     @abstractmethod
     def stage(
@@ -278,4 +278,10 @@ class Family(ABC):
 Probe = tuple[str, str, Callable[[Any], Any]]
 """A hook's name, what it was asked about, and how it is asked."""
 
-FAMILIES: Final = Registry[type[Family]]("family of experiments")
+FAMILIES: Final[PluginKind[type[Family]]] = PluginKind(
+    "family of experiments",
+    "agentnet.families",
+    "agentnet.families.Family",
+    bundled="agentnet.families",
+    unknown=DesignError,
+)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from agentnet.backend import Messages, Reply
 from agentnet.embedder import Embedder
 from agentnet.interviews.questions import Question
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MADE_OF_OPTIONS, Installed, PluginKind
 
 BANK: Final = -1
 """The source of a pair that comes from the question bank itself."""
@@ -225,7 +225,11 @@ class UpdatePlugin(Protocol):
 
 
 UPDATES: Final[PluginKind[UpdatePlugin]] = PluginKind(
-    "update rule", "agentnet.updates", "agentnet.interviews.UpdatePlugin", see="agentnet backends"
+    "update rule",
+    "agentnet.updates",
+    "agentnet.interviews.UpdatePlugin",
+    see="agentnet backends",
+    parts=MADE_OF_OPTIONS,
 )
 
 InstalledUpdate = Installed[UpdatePlugin]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
-from agentnet.errors import InputError, StorageError
+from agentnet.errors import InputError
+from agentnet.files import new_file, storage_errors
 from agentnet.news.acled import ACLED_COLUMNS
 
 WriteRows = Callable[[Iterable[Mapping[str, str]]], None]
@@ -60,16 +61,11 @@ def text_writer(path: Path, *, force: bool = False) -> Iterator[TextIO]:
         StorageError: Writing failed, for want of space, say.
     """
     check_target(path, force=force)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
+    failed = "could not be written", "free space or choose another folder"
+    with storage_errors(path, *failed), new_file(path) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()
         check_target(path, force=force)  # somebody may have made it meanwhile
-        part.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"{path} could not be written: {error}; free space or choose another folder"
-        ) from error
-    finally:
-        with suppress(OSError):  # where it could not be made, it may be impossible to remove, too
-            part.unlink(missing_ok=True)

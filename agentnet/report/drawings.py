@@ -60,6 +60,7 @@ class Material:
         fits: The laws fitted to them.
         ratios: The decisions of a response-ratio run.
         ratio_groups: Groups of profiles by Tukey's test of these.
+        n_groups_wanted: How many groups the author chose to make; None if the test was left alone.
         severity_clusters: Clusters of news items by their texts.
     """
 
@@ -67,6 +68,7 @@ class Material:
     fits: Fits | None = None
     ratios: RatioTables | None = None
     ratio_groups: ProfileGroups | None = None
+    n_groups_wanted: int | None = None
     severity_clusters: SeverityClusters | None = None
 
 
@@ -118,7 +120,7 @@ def sketches(material: Material) -> Iterator[Sketch]:
     cavity = curves.pop("cavity_curves")
     drawn = [
         severity_sketch(material.severity_clusters),
-        ratio_sketch(material.ratios, material.ratio_groups),
+        ratio_sketch(material.ratios, material.ratio_groups, material.n_groups_wanted),
         growth_sketch(fits),
         profile_sketch(fits),
         *curves.values(),

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import Contrast
-from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading, Series
+from agentnet.analysis.perspectives import ChangeTest, Clusters, IsoMirror, Reading, Series
 from agentnet.report.figures.words import cleaned, listed
-from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import in_words
 
 Array = NDArray[np.float64]
@@ -183,52 +182,6 @@ class ArmContrast:
     kind: Kind
     compared: str
     contrast: Contrast
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InterviewPart:
-    """What a run of interacting models says.
-
-    Attributes:
-        facts: The run.
-        label: What every result has to be called; empty if a language model answered.
-        embedder: Name of the embedder of this report.
-        arms: The conditions of which something is known.
-        contrasts: Differences between arms over repeats; none with a single repeat.
-        chart: How moves are judged; None where there are too few.
-        why_no_chart: Why not.
-        answers: Answers to browse.
-        n_answers: Answers in the log.
-        seed: What fixed the choice of answers.
-        level: Confidence level of intervals.
-        n_bootstrap: Draws behind them.
-        notes: What to know about it.
-    """
-
-    facts: LogFacts
-    label: str
-    embedder: str
-    arms: tuple[Arm, ...]
-    contrasts: tuple[ArmContrast, ...]
-    chart: ControlChart | None
-    why_no_chart: str
-    answers: tuple[ShownAnswer, ...]
-    n_answers: int
-    seed: int
-    level: float
-    n_bootstrap: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def design(self) -> Mapping[str, Any]:
-        """The design of the first condition."""
-        found: Mapping[str, Any] = self.facts.meta["experiment"]["design"][0]
-        return found
-
-    def rule_of(self, arm: Arm) -> str:
-        """Name the update rule of an arm."""
-        rules = self.facts.meta["interviews"]["rules"]
-        return str(rules[arm.condition]["name"])
 
 
 def whole(realizations: Sequence[T], finished: Sequence[bool]) -> list[T]:

@@ -23,17 +23,10 @@ from agentnet.analysis.interviews import (
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
-from agentnet.report.interviews import (
-    Arm,
-    InterviewPart,
-    Measured,
-    Played,
-    arm_names,
-    to_leave_out,
-    whole,
-)
+from agentnet.report.interviews import Arm, Measured, Played, arm_names, to_leave_out, whole
 from agentnet.report.interviews_contrasts import contrasts_of
 from agentnet.report.interviews_notes import notes_of
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_sample import sample_answers
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.reasons import without_field

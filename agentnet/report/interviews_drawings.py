@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.system import chart_sketch, cluster_sketch, mirror_sketch
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
-from agentnet.report.interviews import InterviewPart
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 
 def interview_sketches(part: InterviewPart) -> Iterator[Sketch]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.interviews import Arm
 from agentnet.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 
 def left_out_table(part: InterviewPart) -> Table | None:

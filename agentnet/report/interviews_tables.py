@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names, shown_repeats
+from agentnet.report.interviews import Arm, Measured, arm_names, shown_repeats
 from agentnet.report.interviews_contrasts import OUTCOMES
 from agentnet.report.log_tables import in_words
 from agentnet.report.tables import Cell, Interval, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 _ENOUGH: Final = 10
 """Repeats from which on nothing is said of their being few."""
@@ -43,7 +46,9 @@ def arms_table(part: InterviewPart) -> Table:
                 number,
                 names[number],
                 in_words(design["models"]),
-                in_words(design["topology"]),
+                part.facts.unless(
+                    "make_topology", in_words(design["topology"]), "by the experiment's own {}"
+                ),
                 rule["name"],
                 rule["model_name"],
                 in_words(design["update_options"].get(rule["name"], {})),
@@ -70,9 +75,6 @@ def arms_table(part: InterviewPart) -> Table:
             "n_repeats": "repeats used",
         },
         tuple(rows),
-        notes=(
-            "A topology may also be made by the experiment file itself, from the knobs that set arms apart.",
-        ),
     )
 
 

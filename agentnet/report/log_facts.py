@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
@@ -15,10 +15,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.read import digest
+from agentnet.events.schema import CONDITION_OF
 from agentnet.events.spent import spent_so_far
+from agentnet.report.figures.words import listed
 
 RESTRICTED: Final = ("acled",)
 """Sources of news whose terms do not allow passing on what they say."""
@@ -26,9 +29,11 @@ RESTRICTED: Final = ("acled",)
 _TROUBLE_CHARACTERS: Final = 300
 
 _KINDS = """
-SELECT kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0), COUNT(missing)
-FROM events GROUP BY kind ORDER BY kind
+SELECT realization, kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0),
+       COUNT(missing)
+FROM events GROUP BY realization, kind ORDER BY kind
 """
+_BEGUN = "SELECT realization, news FROM realizations"
 _MISSING = """
 SELECT kind, missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY kind, missing
 ORDER BY kind, COUNT(*) DESC, missing
@@ -47,6 +52,11 @@ FROM events
 _TROUBLES = """
 SELECT kind, trouble_kind, COUNT(*), MIN(trouble) FROM troubles GROUP BY kind, trouble_kind
 ORDER BY COUNT(*) DESC, kind, trouble_kind
+"""
+_MENDED = """
+SELECT t.kind, COUNT(*), COALESCE(SUM(e.missing IS NULL AND e.kind IS NOT NULL), 0)
+FROM (SELECT DISTINCT realization, kind, step, agent, source, repeat FROM troubles) t
+LEFT JOIN events e USING (realization, kind, step, agent, source, repeat) GROUP BY t.kind
 """
 _EXAMPLES = """
 SELECT kind, profile, p.news, messages FROM prompts p
@@ -174,6 +184,21 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What was played of one condition.
+
+    Attributes:
+        n_realizations: Realizations that were begun.
+        n_news: News items that they are of.
+        asked: Their questions by kind.
+    """
+
+    n_realizations: int
+    n_news: int
+    asked: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogFacts:
     """A run as its event log tells it.
 
@@ -182,12 +207,14 @@ class LogFacts:
         meta: Table ``meta``.
         digest: What tells runs of equal results.
         asked: Questions by kind.
+        begun: What was played of each condition, by its number.
         missing: (kind, reason, number) of questions without an answer.
         models: (model name, fingerprint, answers), as servers returned them.
         spending: What it took.
         first_at: When the first answer came, seconds since 1970; None without answers.
         last_at: When the last came.
         troubles: What went wrong on the way.
+        mended: Kind -> (questions that something went wrong with, those that were answered in the end).
         incidents: The run's diary.
         news: The news items.
         examples: One prompt of each kind.
@@ -200,12 +227,14 @@ class LogFacts:
     meta: Mapping[str, Any]
     digest: str
     asked: tuple[Asked, ...]
+    begun: tuple[Begun, ...]
     missing: tuple[tuple[str, str, int], ...]
     models: tuple[tuple[str, str, int], ...]
     spending: Spending
     first_at: float | None
     last_at: float | None
     troubles: tuple[Trouble, ...]
+    mended: Mapping[str, tuple[int, int]]
     incidents: tuple[Incident, ...]
     news: tuple[News, ...]
     examples: tuple[Prompt, ...]
@@ -216,6 +245,23 @@ class LogFacts:
     def family(self) -> str:
         """``cascade``, ``ratio`` or ``interview``."""
         return str(self.meta["experiment"]["family"])
+
+    @property
+    def overridden(self) -> frozenset[str] | None:
+        """Methods of agentnet's that the experiment has in its own way; None where that was not recorded."""
+        recorded = self.meta["experiment"].get("overridden")
+        return None if recorded is None else frozenset(recorded)
+
+    def unless(self, methods: str, usual: str, otherwise: str) -> str:
+        """Say what holds, which is never what a knob says where the experiment overrides what reads it.
+
+        Args:
+            methods: The methods that `usual` takes to be agentnet's, with blanks between them.
+            usual: What is so if they are, or if it was not recorded whether they are.
+            otherwise: What is so else; ``{}`` stands for those that are overridden.
+        """
+        own = [name for name in methods.split() if name in (self.overridden or ())]
+        return otherwise.format(listed(own)) if own else usual
 
     @property
     def experiment(self) -> str:
@@ -233,9 +279,31 @@ class LogFacts:
         """Sources of the news items, each once."""
         return tuple(sorted({each.source for each in self.news}))
 
+    def design(self, condition: int) -> Mapping[str, Any]:
+        """The design of a condition, by knob."""
+        found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
+        return found
+
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
         return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))
+
+    def knob(self, name: str, condition: int | None = None) -> list[Any]:
+        """List the values that a knob has in a condition, or in all of them, each once."""
+        found: list[Any] = []
+        for number in range(self.n_conditions) if condition is None else [condition]:
+            value = self.design(number)[name]
+            found += [value] if value not in found else []
+        return found
+
+    def rule_says(self, condition: int) -> str:
+        """Say what the asking rule of a condition does: as the log has it, else as agentnet knows it."""
+        rule = str(self.design(condition)["asking_rule"])
+        recorded = self.meta["experiment"].get("asking_rules")
+        if recorded is not None:
+            return str(recorded[condition]["says"])
+        known = ASKING_RULES.get(rule, None)
+        return known.sentence if known else "agents were asked by a rule whose sentence was not recorded"
 
 
 def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
@@ -261,9 +329,9 @@ def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
 
 def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
     """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
-    overrides = run.meta["experiment"]["conditions"][condition]
-    rows = run.rows("SELECT realization, condition FROM realizations ORDER BY realization")[1]
-    return np.array([number for number, text in rows if json.loads(text) == overrides], dtype=np.int64)
+    with run.snapshot() as connection:
+        of = _conditions(connection)
+    return np.array(sorted(number for number, own in of.items() if own == condition), dtype=np.int64)
 
 
 def _read(
@@ -275,13 +343,15 @@ def _read(
         run=run.folder.resolve().name,
         meta=_checked(meta),
         digest=digest(connection),
-        asked=tuple(Asked(*row) for row in connection.execute(_KINDS)),
+        asked=_summed(Asked(*row) for _, *row in connection.execute(_KINDS)),
+        begun=tuple(_begun(connection, len(meta["experiment"]["design"]))),
         missing=tuple((str(kind), str(why), n) for kind, why, n in connection.execute(_MISSING)),
         models=tuple((str(name), str(mark), n) for name, mark, n in connection.execute(_MODELS)),
         spending=spending,
         first_at=first_at,
         last_at=last_at,
         troubles=_troubles(connection),
+        mended={kind: (n, n_mended) for kind, n, n_mended in connection.execute(_MENDED)},
         incidents=_incidents(connection),
         news=news,
         examples=_examples(connection, news),
@@ -290,6 +360,35 @@ def _read(
         ),
         mass=_mass(connection),
     )
+
+
+def _conditions(connection: sqlite3.Connection) -> dict[int, int | None]:
+    """Number the condition of each realization; None where it is none of the run's."""
+    return dict(connection.execute(CONDITION_OF).fetchall())
+
+
+def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]:
+    """Count what was played of each condition."""
+    of = _conditions(connection)
+    asked: dict[int | None, list[Asked]] = {}
+    for realization, *row in connection.execute(_KINDS):
+        asked.setdefault(of.get(realization), []).append(Asked(*row))
+    news: dict[int | None, list[int | None]] = {}
+    for realization, item in connection.execute(_BEGUN):
+        news.setdefault(of.get(realization), []).append(item)
+    for number in range(n_conditions):
+        items = news.get(number, [])
+        yield Begun(len(items), len(set(items)), _summed(asked.get(number, ())))
+
+
+def _summed(every: Iterable[Asked]) -> tuple[Asked, ...]:
+    """Add up what was asked of each kind."""
+    found: dict[str, Asked] = {}
+    for each in every:
+        first = found.setdefault(each.kind, Asked(each.kind, 0, 0, 0, 0))
+        numbers = (getattr(first, name) + getattr(each, name) for name in ("n", "n_yes", "n_no", "n_missing"))
+        found[each.kind] = Asked(each.kind, *numbers)
+    return tuple(found[kind] for kind in sorted(found))
 
 
 def _mass(connection: sqlite3.Connection) -> tuple[float, float] | None:

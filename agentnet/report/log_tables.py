@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -155,7 +155,17 @@ def troubles_table(facts: LogFacts) -> Table | None:
         rows=tuple(
             (KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles
         ),
-        notes=("Most of them were mended by asking again: missing answers are counted apart.",),
+        notes=tuple(_mended_notes(facts)),
+    )
+
+
+def _mended_notes(facts: LogFacts) -> Iterator[str]:
+    """Say how many of the questions that something went wrong with were answered in the end."""
+    n, n_mended = (sum(each) for each in zip(*facts.mended.values(), strict=True))
+    asked = "question that this befell was" if n == 1 else "questions that this befell were"
+    yield (
+        f"{n_mended:,} of {n:,} {asked} answered in the end, by asking again; missing answers are counted "
+        "apart."
     )
 
 
@@ -201,16 +211,20 @@ def news_table(facts: LogFacts) -> Table:
     ).without_empty_columns()
 
 
+def design_in_words(facts: LogFacts, condition: int) -> dict[str, str]:
+    """Spell the knobs of a condition."""
+    return {
+        str(key): in_words(value) for key, value in facts.design(condition).items() if key != "conditions"
+    }
+
+
 def design_table(facts: LogFacts, condition: int) -> Table:
     """List the design of a condition."""
-    design: Mapping[str, Any] = facts.meta["experiment"]["design"][condition]
     return Table(
         name="design",
         title="Design",
         columns={"knob": "knob", "value": "value"},
-        rows=tuple(
-            (str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"
-        ),
+        rows=tuple(sorted(design_in_words(facts, condition).items())),
     )
 
 

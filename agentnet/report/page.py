@@ -6,19 +6,15 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Final
 
 import agentnet
+from agentnet.report.figures.words import capitalized, listed
 from agentnet.report.gather import Report
 from agentnet.report.html import Html, tag
-from agentnet.report.interviews import InterviewPart
 from agentnet.report.log_tables import when
-from agentnet.report.sections import Block, Contents, Section
+from agentnet.report.part import Block, Section
+from agentnet.report.sections import Contents
 from agentnet.report.tables import Table
-
-TITLE: Final = "News cascades among language-model agents: report"
-TITLE_OF_INTERVIEWS: Final = "Interacting language models and their perspectives: report"
-TITLE_OF_BOTH: Final = "News cascades and interacting language models: report"
 
 
 def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) -> str:
@@ -48,16 +44,15 @@ def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) 
 
 def _heading(report: Report) -> str:
     """Say what the page is about."""
-    n_interviews = sum(isinstance(part, InterviewPart) for part in report.parts)
-    if not n_interviews:
-        return TITLE
-    return TITLE_OF_INTERVIEWS if n_interviews == len(report.parts) else TITLE_OF_BOTH
+    subjects = {part.subject: part.headline for part in report.parts}
+    (headline, *others) = subjects.values()
+    return f"{capitalized(listed(subjects)) if others else headline}: report"
 
 
 def _labels(report: Report) -> str:
     """Say what results have to be called, if all parts or some have a label."""
-    labels = [part.label for part in report.parts if isinstance(part, InterviewPart) and part.label]
-    return f" ({'; '.join(dict.fromkeys(labels))})" if labels else ""
+    labels = dict.fromkeys(part.label for part in report.parts if part.label)
+    return f" ({'; '.join(labels)})" if labels else ""
 
 
 def _policy(style: str) -> str:

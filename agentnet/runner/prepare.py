@@ -30,6 +30,7 @@ from agentnet.experiment import (
     ask_profiles,
     check_attributes,
     check_family,
+    own_methods,
 )
 from agentnet.interviews import Question
 from agentnet.network import NetworkFacts, facts_of
@@ -259,6 +260,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "path": str(source.path),
                 "class_name": type(first).__name__,
                 "family": first.family,
+                "overridden": own_methods(type(first)),
                 "text": source.text,
                 "siblings": {
                     file: {"text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}

@@ -14,6 +14,7 @@ from agentnet.analysis.laws.contract import (
     Real,
     Resamples,
     load_laws,
+    named_laws,
 )
 from agentnet.analysis.laws.curve import CurveLaw
 from agentnet.analysis.laws.decision import DecisionLaw
@@ -42,4 +43,5 @@ __all__ = [
     "Real",
     "Resamples",
     "load_laws",
+    "named_laws",
 ]

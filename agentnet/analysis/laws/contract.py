@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
@@ -412,3 +412,10 @@ def load_laws(path: Path) -> tuple[str, ...]:
     if not found:
         raise UserError(f"{path} defines no law: a class of CurveLaw or DecisionLaw with a title")
     return found
+
+
+def named_laws(words: Iterable[str]) -> tuple[str, ...]:
+    """List the laws that words stand for: their names, or Python files that define some (``hill.py``)."""
+    return tuple(
+        name for word in words for name in (load_laws(Path(word)) if word.endswith(".py") else (word,))
+    )

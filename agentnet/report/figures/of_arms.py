@@ -17,11 +17,13 @@ from agentnet.report.figures.style import (
     new_figure,
 )
 from agentnet.report.figures.words import cleaned, counted, drawable, sentences
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.report.interviews import Arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.interviews_part import InterviewPart
 
 MOST_ARMS: Final = 16
 """Arms that a figure shows; more would be unreadable."""

@@ -11,11 +11,13 @@ from agentnet.report.figures.of_arms import is_crowded, look_of, made, number_of
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
+from agentnet.report.interviews import Arm, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.interviews_part import InterviewPart
 
 _MARKS: Final = 8
 

@@ -73,12 +73,15 @@ class Arranged:
         return cls(order, mean, columns, tuple(cuts.tolist()))
 
 
-def ratio_sketch(ratios: RatioTables | None, groups: ProfileGroups | None) -> Sketch:
+def ratio_sketch(
+    ratios: RatioTables | None, groups: ProfileGroups | None, n_wanted: int | None = None
+) -> Sketch:
     """Draw the heat map.
 
     Args:
         ratios: The response ratios.
         groups: Groups of profiles by Tukey's test of these; their borders are drawn.
+        n_wanted: How many groups the author chose to make; None if the test was left alone.
 
     Raises:
         DesignError: The groups are not of 32 profiles.
@@ -91,7 +94,7 @@ def ratio_sketch(ratios: RatioTables | None, groups: ProfileGroups | None) -> Sk
         name=_NAME,
         number=_NUMBER,
         title=_TITLE,
-        caption=sentences(_caption(ratios, arranged, groups)),
+        caption=sentences(_caption(ratios, arranged, groups, n_wanted)),
         alternative=sentences(_in_words(ratios, arranged, groups)),
         figure=_drawn(ratios, arranged),
     )
@@ -173,7 +176,9 @@ def _name_groups(axes: Axes, arranged: Arranged) -> None:
         )
 
 
-def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None) -> Iterator[str]:
+def _caption(
+    ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None, n_wanted: int | None
+) -> Iterator[str]:
     n_missing, n_asked = int(ratios.n_missing.sum()), _n_asked(ratios)
     yield (
         f"Share of yes among the answers of each of {arranged.mean.size} profiles to each of "
@@ -182,7 +187,7 @@ def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | No
     )
     order = "group and mean ratio" if arranged.cuts else "mean ratio"
     yield f"Profiles, five bits for {', '.join(TRAITS)}, are sorted by {order}"
-    yield _group_words(groups)
+    yield _group_words(groups, n_wanted)
     if n_missing:
         yield f"{n_missing:,} of the questions have no answer and are left out"
     else:
@@ -196,9 +201,11 @@ def _n_asked(ratios: RatioTables) -> int:
     return int((ratios.n_yes + ratios.n_no + ratios.n_missing).sum())
 
 
-def _group_words(groups: ProfileGroups | None) -> str:
+def _group_words(groups: ProfileGroups | None, n_wanted: int | None) -> str:
     if groups is None:
         return ""
+    if n_wanted is not None:
+        return f"Lines part {counted(n_wanted, 'group')}, as many as the author chose to make"
     level = f"at level {groups.test.alpha:g}"
     if groups.n_groups == 1:
         return f"Tukey's test of all pairs, {level}, makes one group of all profiles"

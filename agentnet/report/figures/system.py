@@ -22,11 +22,13 @@ from agentnet.report.figures.style import (
     steps_along,
 )
 from agentnet.report.figures.words import cleaned, counted, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
+from agentnet.report.interviews import Arm, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.interviews_part import InterviewPart
 
 Array = NDArray[np.float64]
 

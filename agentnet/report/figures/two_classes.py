@@ -14,11 +14,13 @@ from agentnet.report.figures.places import no_movement
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import GREY, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, listed, spelled
-from agentnet.report.interviews import Arm, InterviewPart, Measured
+from agentnet.report.interviews import Arm, Measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.interviews_part import InterviewPart
 
 Which = Callable[[Arm], Measured]
 

@@ -9,8 +9,71 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from agentnet.errors import StorageError
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write to, which then takes the place of `path`; after an error it vanishes.
+
+    Raises:
+        OSError: It cannot be made, written or put there.
+    """
+    made = temporary(path)
+    tidy(path)
+    try:
+        with made.open("wb") as file:
+            yield file
+            _sync(file)
+        made.replace(path)
+    finally:
+        with suppress(OSError):  # where it could not be made, it may be impossible to remove, too
+            made.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Give a folder to write files to, which then takes the place of `folder`; after an error it vanishes.
+
+    Raises:
+        OSError: It cannot be made, written or put there.
+    """
+    made = temporary(folder)
+    tidy(folder)
+    made.mkdir()
+    try:
+        yield made
+        for path in made.iterdir():
+            with path.open("r+b") as file:
+                _sync(file)
+        replace_folder(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def replace_folder(made: Path, folder: Path) -> None:
+    """Put `made` in the place of `folder`, which is no more."""
+    old = temporary(folder).with_suffix(".old")
+    swap(made, folder, old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def storage_errors(place: Path, what: str, way_out: str) -> Iterator[None]:
+    """Say of an `OSError` what could not be done where, and the way out.
+
+    Raises:
+        StorageError: The system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{place}: {what} ({error}); {way_out}") from error
 
 
 def temporary(place: Path) -> Path:
@@ -50,6 +113,12 @@ def tidy(place: Path, drop: Callable[[Path], None] | None = None) -> None:
             path.rename(place)
         else:
             (drop or _remove)(path)
+
+
+def _sync(file: BinaryIO) -> None:
+    """Make sure that a file's content is on the disk before its name is: a power cut may come between."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _is_others(process: int) -> bool:

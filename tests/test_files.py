@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from agentnet.events.export import export_csv, export_graph
-from agentnet.events.swap import swap, temporary, tidy
+from agentnet.files import swap, temporary, tidy
 from agentnet.report.folder import RESULTS, write_folder
 
 

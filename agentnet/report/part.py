@@ -1,0 +1,187 @@
+"""What a report knows of what a family says of its runs: one class, which every family's part fills.
+
+`gather` asks for the parts, `sections` says what stands around what a part says of itself, `page`, `results`
+and `write` write it down; none of them knows a family by name.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from agentnet.errors import UserError, near_miss
+from agentnet.events import Run
+from agentnet.report.figures.sketch import Sketch
+from agentnet.report.html import Html
+from agentnet.report.log_facts import LogFacts
+from agentnet.report.options import Options, Progress
+from agentnet.report.tables import Table
+
+Block = Html | Table
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of a part.
+
+    Attributes:
+        anchor: Its id within the part.
+        title: Its heading.
+        blocks: What stands in it.
+    """
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part stands.
+
+    Attributes:
+        name: What tells it from the other parts of the page, for ids: ``cascades2``.
+        is_first: Whether it is the first part of its run, and says what holds for the whole of it.
+        options: How the report is made.
+    """
+
+    name: str
+    is_first: bool
+    options: Options
+
+
+class Part(ABC):
+    """What a report says of a run, or of one condition of it.
+
+    Attributes:
+        name: What parts of its family are called in ids and file names: ``cascades``.
+        rank: Where they stand among the parts of other families, the lowest first.
+        subject: What its family is about, in a list of several.
+        headline: The same where a page is about nothing else.
+        facts: What the log says of the run.
+        notes: What to know about it, a sentence each.
+        label: What every result has to be called, as where no language model answered; else empty.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    rank: ClassVar[int] = 9
+    subject: ClassVar[str]
+    headline: ClassVar[str]
+    facts: LogFacts
+    notes: tuple[str, ...]
+    label: str
+
+    def includes(self) -> Sequence[Part]:
+        """List the parts whose figures stand among those of this one."""
+        return ()
+
+    @abstractmethod
+    def title(self) -> str:
+        """Name it for people."""
+
+    @abstractmethod
+    def summary(self, level: float) -> str:
+        """Summarize it in one paragraph.
+
+        Args:
+            level: Confidence level of intervals.
+        """
+
+    def remarks(self) -> Sequence[str]:
+        """List what to know before using its results: `notes`, and those of what was computed for it."""
+        return self.notes
+
+    @abstractmethod
+    def methods(self) -> str:
+        """Write a methods paragraph for a paper, from what the run recorded."""
+
+    @abstractmethod
+    def citations(self) -> Sequence[str]:
+        """List what to cite."""
+
+    @abstractmethod
+    def figures(self, options: Options) -> Iterator[Sketch]:
+        """Make its figures, one after the other; to be used under `figures.style.house_style`."""
+
+    @abstractmethod
+    def sections(self, place: Place) -> Iterator[Section]:
+        """Lay out what stands between its figures and its methods paragraph."""
+
+    @abstractmethod
+    def tables(self) -> Iterator[Table]:
+        """Make the tables that are too long for the page and are written as CSV alone."""
+
+    @abstractmethod
+    def results(self, level: float) -> Mapping[str, Any]:
+        """Spell what it found for ``results.json``; what holds for all families is added there."""
+
+    @abstractmethod
+    def checklists(self) -> Iterator[Block]:
+        """Fill the reporting checklists, as far as the run knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The runs of one report as they are read, and the parts that their families make of them.
+
+    Attributes:
+        runs: The runs, each with what its log says.
+        options: How the report is made.
+        say: Called with a few words before each piece of work.
+    """
+
+    runs: tuple[tuple[Run, LogFacts], ...]
+    options: Options
+    say: Progress
+    _made: dict[str, tuple[Part, ...]] = field(default_factory=dict, repr=False)
+
+    def of(self, family: str) -> list[tuple[Run, LogFacts]]:
+        """List the runs of a family."""
+        return [(run, facts) for run, facts in self.runs if facts.family == family]
+
+    def parts_of(self, family: str) -> tuple[Part, ...]:
+        """Give the parts of a family's runs, which another family may need as well; they are made once."""
+        if family not in self._made:
+            self._made[family] = tuple(READERS[family](self)) if self.of(family) else ()
+        return self._made[family]
+
+    def parts(self) -> tuple[Part, ...]:
+        """Make all parts.
+
+        Raises:
+            UserError: The family of a run is unknown.
+        """
+        for _, facts in self.runs:
+            if facts.family not in READERS:
+                raise UserError(
+                    f"{facts.run} is of the family {facts.family!r}, which no report knows"
+                    f"{near_miss(facts.family, READERS)}; known: {', '.join(sorted(READERS))}. Install the "
+                    "package that brings the family, or leave the run out"
+                )
+        families = dict.fromkeys(facts.family for _, facts in self.runs)
+        every = [part for family in families for part in self.parts_of(family)]
+        return tuple(sorted(every, key=lambda part: part.rank))
+
+
+Reader = Callable[[Reading], Iterable[Part]]
+
+READERS: Final[dict[str, Reader]] = {}
+"""Family -> what makes the parts of its runs; filled by `reads`."""
+
+
+def reads(family: str) -> Callable[[Reader], Reader]:
+    """Register what makes the parts of a family's runs.
+
+    Args:
+        family: The name of the family, as the log has it.
+    """
+
+    def registered(reader: Reader) -> Reader:
+        READERS[family] = reader
+        return reader
+
+    return registered
