@@ -24,7 +24,7 @@ from agentnet.analysis.comparison import (
     final_engagement,
     half_time,
 )
-from agentnet.analysis.mean_field import fit_mean_field
+from agentnet.analysis.laws.mean_field import fit_mean_field
 from agentnet.analysis.study import study_run
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run

@@ -19,9 +19,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import embed_run as embed_run
-    from agentnet.analysis.cavity import CavityFit as CavityFit
-    from agentnet.analysis.cavity import CavityLaw as CavityLaw
-    from agentnet.analysis.cavity import fit_cavity as fit_cavity
     from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
+    from agentnet.analysis.fitting import CurveFit as CurveFit
     from agentnet.analysis.goodness import Comparison as Comparison
     from agentnet.analysis.goodness import NoiseFloor as NoiseFloor
     from agentnet.analysis.goodness import noise_floor as noise_floor
@@ -42,13 +40,17 @@ if TYPE_CHECKING:
     from agentnet.analysis.inference import wald as wald
     from agentnet.analysis.inferred import infer_cascades as infer_cascades
     from agentnet.analysis.laws import LAWS as LAWS
+    from agentnet.analysis.laws import CurveLaw as CurveLaw
+    from agentnet.analysis.laws import DecisionLaw as DecisionLaw
+    from agentnet.analysis.laws import load_laws as load_laws
+    from agentnet.analysis.laws.cavity import CavityLaw as CavityLaw
+    from agentnet.analysis.laws.cavity import fit_cavity as fit_cavity
+    from agentnet.analysis.laws.mean_field import MeanFieldLaw as MeanFieldLaw
+    from agentnet.analysis.laws.mean_field import fit_mean_field as fit_mean_field
     from agentnet.analysis.logistic import LogisticFit as LogisticFit
     from agentnet.analysis.logistic import fit_full as fit_full
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
-    from agentnet.analysis.mean_field import MeanFieldFit as MeanFieldFit
-    from agentnet.analysis.mean_field import MeanFieldLaw as MeanFieldLaw
-    from agentnet.analysis.mean_field import fit_mean_field as fit_mean_field
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
@@ -64,18 +66,19 @@ if TYPE_CHECKING:
     from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _HOMES = {
-    "CavityFit": "cavity",
-    "CavityLaw": "cavity",
+    "CavityLaw": "laws.cavity",
     "Cells": "cells",
     "Comparison": "goodness",
     "ConditionComparison": "comparison",
+    "CurveFit": "fitting",
+    "CurveLaw": "laws",
+    "DecisionLaw": "laws",
     "Fits": "fits",
     "Grouping": "grouping",
     "LAWS": "laws",
     "LawFit": "fits",
     "LogisticFit": "logistic",
-    "MeanFieldFit": "mean_field",
-    "MeanFieldLaw": "mean_field",
+    "MeanFieldLaw": "laws.mean_field",
     "NoiseFloor": "goodness",
     "ProfileGroups": "groups",
     "RatioTables": "tables",
@@ -89,16 +92,17 @@ _HOMES = {
     "compare": "comparison",
     "count_cells": "cells",
     "embed_run": "answers",
-    "fit_cavity": "cavity",
+    "fit_cavity": "laws.cavity",
     "fit_full": "logistic",
     "fit_groups": "logistic",
     "fit_main_effects": "logistic",
-    "fit_mean_field": "mean_field",
+    "fit_mean_field": "laws.mean_field",
     "fit_run": "fits",
     "group_by_exposures": "grouping",
     "group_profiles": "groups",
     "infer_cascades": "inferred",
     "likelihood_ratio": "inference",
+    "load_laws": "laws",
     "noise_floor": "goodness",
     "read_decisions": "reading",
     "read_ratios": "reading",

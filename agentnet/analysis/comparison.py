@@ -40,14 +40,15 @@ from agentnet.analysis.contrasts import (
     trend,
     trend_in_words,
 )
-from agentnet.analysis.fitting import checked_level
+from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
-from agentnet.analysis.laws import LAWS, LOGISTIC, Resamples, checked_law, fit_curve_law
-from agentnet.analysis.mean_field import MeanFieldFit
+from agentnet.analysis.laws import LAWS, CurveLaw
+from agentnet.analysis.laws.contract import Resamples
+from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.study import OUTCOMES, Study, values_of
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, InputError, RunFolderError, UserError, near_miss
+from agentnet.errors import DesignError, InputError, RunFolderError, UserError, near_miss, without_field
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import Condition, shared_overrides, spelling, told_apart, unnumbered_names
 from agentnet.events.schema import CONDITION_OF
@@ -112,7 +113,7 @@ MEASURES: Final[Mapping[str, tuple[str, OfRealization]]] = {
 """What cascades are compared in: name -> in words, and how a realization comes to it."""
 
 YES_RATIO: Final = "yes_ratio"
-_OF_ONE_RATE: Final = {"tau": "one_rate.tau_1", "lambda": "one_rate.lambda"}
+_OF_ONE_RATE: Final = {"tau": "one_rate.tau", "lambda": "one_rate.lambda"}
 _ALL_REALIZATIONS = "SELECT r.realization, n.id, r.repeat FROM realizations r JOIN news n USING (news)"
 _YES_RATIOS = f"""
 SELECT c.condition, n.id, p.profile, AVG(e.decision) FROM events e
@@ -256,7 +257,7 @@ class Fitted(Side):
         origin: Where it comes from.
         tables: The realizations.
         of_rows: The pair of each of them.
-        law: Name of the law.
+        law: The law.
         parameter: Name of the parameter.
         grouping: Groups of profiles.
     """
@@ -264,7 +265,7 @@ class Fitted(Side):
     origin: Origin
     tables: RunTables
     of_rows: tuple[tuple[str, int], ...]
-    law: str
+    law: type[CurveLaw]
     parameter: str
     grouping: Grouping
 
@@ -312,23 +313,19 @@ class Fitted(Side):
         news = np.unique([news for news, _ in pairs], return_inverse=True)[1]
         part = replace(part, news=news.astype(np.int64))
         resamples = Resamples(how.n_bootstrap, by_news=by_news, level=how.level, seed=how.seed)
-        fit = fit_curve_law(checked_law(self.law), part, part.engaged_fraction, self.grouping, resamples)
-        return _parameter(fit, self.parameter)
+        return _parameter(self.law(part, self.grouping).fit(resamples), self.parameter)
 
 
-def _parameter(fit: Any, name: str) -> tuple[float, Array]:  # noqa: ANN401 - the fit of any law of curves
+def _parameter(fit: CurveFit[Any], name: str) -> tuple[float, Array]:
     """Look a parameter of a fit up: estimate and draws."""
-    letter = "tau" if isinstance(fit, MeanFieldFit) else "p"
-    values = fit.tau if isinstance(fit, MeanFieldFit) else fit.transmission_probability
-    names = [f"{letter}_{number + 1}" for number in range(len(values))]
-    if name in names:
-        place = names.index(name)
-        return float(values[place]), fit.draws[:, place]
-    if name == "lambda" and isinstance(fit, MeanFieldFit):
-        rates = [replace(fit.law, tau=tuple(row)).growth_rate for row in fit.draws.tolist()]
+    known = list(named_values(fit))
+    if name not in (*known, *fit.names):
+        raise DesignError(f"the law has no parameter {name!r}{near_miss(name, known)}")
+    if name == "lambda" and fit.growth_rate is not None:
+        rates = [fit.law.with_values(row).growth_rate for row in fit.draws]
         return fit.growth_rate, np.array(rates, dtype=np.float64)
-    known = [*names, *(["lambda"] if isinstance(fit, MeanFieldFit) else [])]
-    raise DesignError(f"the law has no parameter {name!r}{near_miss(name, known)}")
+    place = (fit.names if name in fit.names else known).index(name)
+    return fit.values[place], fit.draws[:, place]
 
 
 def _less(one: tuple[float, Array], other: tuple[float, Array], n_pairs: int, how: How) -> Contrast:
@@ -499,6 +496,38 @@ def compare(
     return _compared(measure, title, sides, notes, how)
 
 
+def compare_all(
+    of: Sequence[Run | Study], *, n_bootstrap: int = 200, level: float = 0.95, seed: int = 0
+) -> tuple[tuple[ConditionComparison, ...], dict[str, str]]:
+    """Compare the conditions of runs of one family, or of studies, in all that a report tells of them.
+
+    Args:
+        of: The runs, or the studies.
+        n_bootstrap: See `compare`.
+        level: See `compare`.
+        seed: See `compare`.
+
+    Returns:
+        The comparisons; and of measures in which nothing can be compared the reason. Both are empty where
+        there is one condition in all.
+
+    Raises:
+        RunFolderError: A log is damaged.
+    """
+    metas = [each.meta for each in of]
+    if sum(len(meta["experiment"]["conditions"]) for meta in metas) < 2:
+        return (), {}
+    found, refused = [], {}
+    for measure in REPORTED.get(str(metas[0]["experiment"]["family"]), ()):
+        try:
+            found.append(compare(of, measure, n_bootstrap=n_bootstrap, level=level, seed=seed))
+        except RunFolderError:
+            raise
+        except UserError as error:
+            refused[measure] = without_field(str(error))
+    return tuple(found), refused
+
+
 def _opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run(Path(run))
 
@@ -561,10 +590,10 @@ def _ratios(run: Run, meta: Mapping[str, Any]) -> Iterator[Side]:
 def _of_cascades(
     runs: Sequence[Run], metas: Sequence[Mapping[str, Any]], measure: str, groups: GroupsLike | None
 ) -> tuple[list[Side], str, list[str]]:
-    law, _, parameter = _OF_ONE_RATE.get(measure, measure).partition(".")
-    curved = [name for name in LAWS if name not in LOGISTIC]
-    if measure not in MEASURES and law not in curved:
-        raise _no_measure(measure, [*MEASURES, *_OF_ONE_RATE, *(f"{name}.PARAMETER" for name in curved)])
+    name, _, parameter = _OF_ONE_RATE.get(measure, measure).partition(".")
+    curved = {name: law for name, law in LAWS.items() if issubclass(law, CurveLaw)}
+    if measure not in MEASURES and name not in curved:
+        raise _no_measure(measure, [*MEASURES, *_OF_ONE_RATE, *(f"{each}.PARAMETER" for each in curved)])
     sides: list[Side] = []
     notes: list[str] = []
     grouping = None if groups is None else as_grouping(groups)
@@ -586,10 +615,17 @@ def _of_cascades(
                 sides.append(_known(origin, dict(zip(pairs, values, strict=True)), notes))
             else:
                 grouping = grouping or groups_or_one(tables.cells())
-                sides.append(Fitted(origin, tables, pairs, law, parameter, grouping))
-    title = MEASURES[measure][0] if measure in MEASURES else f"{parameter} of the law {law}"
+                sides.append(Fitted(origin, tables, pairs, curved[name], parameter, grouping))
+    title = MEASURES[measure][0] if measure in MEASURES else f"{parameter} of the law {name}"
     return sides, title, notes
 
+
+REPORTED: Final[dict[str, tuple[str, ...]]] = {
+    "cascade": (*MEASURES, *_OF_ONE_RATE),
+    "ratio": (YES_RATIO,),
+    "interview": tuple(OUTCOMES),
+}
+"""Family -> the measures that a report compares its conditions in."""
 
 Sides = Callable[
     [Sequence[Run], Sequence[Mapping[str, Any]], str, GroupsLike | None], tuple[list[Side], str, list[str]]

@@ -65,7 +65,7 @@ class ConditionContrast:
     """A difference between conditions, or from the start.
 
     Attributes:
-        outcome: What is compared in: a key of `study.OUTCOMES` or `comparison.MEASURES`, or a law's parameter.
+        outcome: What is compared in: a key of `study.OUTCOMES` or `comparison.MEASURES`, or a parameter.
         kind: ``difference`` of one condition to another, ``trend`` over the values of a knob, or ``growth``
             in one condition.
         compared: Which conditions, in words.

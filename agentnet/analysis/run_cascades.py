@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.columns import NOTHING, integers
+from agentnet.analysis.covariates import ALWAYS, count_exposures
 from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import MARKED, OpenLog, added, unfinished
-from agentnet.analysis.spread import AskingRule
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, ExposureCounts, RunTables
 from agentnet.errors import UserError
 from agentnet.events.conditions import Condition
@@ -63,13 +63,15 @@ class RunCascades:
     Attributes:
         log: The event log.
         condition: The condition.
+        columns: Columns that decisions of exposures are counted by besides step and profile.
     """
 
     log: OpenLog
     condition: Condition
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def chosen(cls, log: OpenLog, condition: int | None) -> Self:
+    def chosen(cls, log: OpenLog, condition: int | None, columns: Iterable[str] = ()) -> Self:
         """Choose a condition.
 
         Raises:
@@ -91,7 +93,8 @@ class RunCascades:
             raise UserError(
                 f"{log.folder} has no condition {number}; they are numbered 0 to {len(conditions) - 1}"
             )
-        return cls(log, conditions[number])
+        wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
+        return cls(log, conditions[number], wanted)
 
     @property
     def n_steps(self) -> int:
@@ -110,7 +113,7 @@ class RunCascades:
         started, n_finished = self._started()
         number = started.realization
         changes = self._changes(self.log.source.agents(number), number)
-        exposures = self._exposures(self.log.source.counts("exposure", number), number)
+        exposures = self._exposures(number)
         with_missing: list[int] = number[np.unique(exposures.row[exposures.n_missing > 0])].tolist()
         initial_profile, n_asked = self._starts(number)
         severity = severity_of[started.news]
@@ -119,7 +122,7 @@ class RunCascades:
             status=str(self.log.needed("status")),
             condition=self.condition.overrides,
             model_name=str(self.log.needed("model_name")),
-            asking_rule=self._asking_rule(),
+            asking_rule=str(self._of_design("asking_rule")),
             seeding="first_yes",
             n_steps=self.n_steps,
             news_ids=ids,
@@ -134,23 +137,17 @@ class RunCascades:
             engaged_if_yes=_engaged(changes + self._moved(with_missing, number)),
             exposures=exposures,
             missing_reasons=self._reasons(with_missing),
-            networks=read_networks(self.log, number),
+            networks=read_networks(self.log, number, self.columns),
             n_unstarted=n_finished - number.size,
             n_unfinished=n_planned - n_finished,
             notes=tuple(_notes(severity, number.size, n_finished, n_planned)),
+            knobs=self.condition.design,
         )
 
     def _of_design(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
         if key not in self.condition.design:
             raise self.log.damage(f"the design in table meta lacks {key}")
         return self.condition.design[key]
-
-    def _asking_rule(self) -> AskingRule:
-        rule = self._of_design("asking_rule")
-        for known in get_args(AskingRule):
-            if rule == known:
-                return known  # type: ignore[no-any-return] # get_args loses what the literal is
-        raise self.log.damage(f"there is no asking rule {rule!r}")
 
     def _started(self) -> tuple[_Started, int]:
         """List the realizations that can be used, and count the finished ones."""
@@ -199,12 +196,14 @@ class RunCascades:
         if not np.array_equal(number[kept], realization) or (n_engaged[kept] != counted).any():
             raise self.log.damage("its tables agents and steps disagree on how many agents engaged")
 
-    def _exposures(self, counts: Ints, realization: Ints) -> ExposureCounts:
-        number, step, prompt, n_asked, n_yes, n_answered = counts
+    def _exposures(self, realization: Ints) -> ExposureCounts:
+        number, step, prompt, n_asked, n_yes, n_answered = self.log.source.counts("exposure", realization)
         if not number.size:
             raise UserError(
                 f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
             )
+        if self.columns:
+            return count_exposures(self.log, realization, self.columns)
         return ExposureCounts(
             row=np.searchsorted(realization, number),
             step=step,

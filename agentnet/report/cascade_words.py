@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
-from agentnet.analysis.parameters import Parameter
+from agentnet.analysis.laws import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
@@ -108,6 +108,24 @@ def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
     yield from _law_sentences(part.fits)
 
 
+def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
+    """Say what was found: how many engaged, what weighs most, which law does best, then the rest."""
+    tables, fits = part.played, part.fits
+    if tables is None:
+        yield f"No result can be given: {part.why_no_tables}"
+        return
+    engaged, *by_severity = (
+        _engaged(each, tables.n_steps, level) for each in final_engagement(tables, level)
+    )
+    yield engaged
+    if fits is not None:
+        yield from _weight_sentences(fits)
+        yield _best_law(fits)
+    yield from by_severity
+    if fits is not None:
+        yield from _rate_sentences(fits)
+
+
 def _network(tables: RunTables) -> str:
     networks = tables.networks
     agents = listed([f"{n:,}" for n in np.unique(tables.n_agents).tolist()], most=3)
@@ -132,36 +150,44 @@ def _engaged(of: Estimate, step: int, level: float) -> str:
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
+    yield from _weight_sentences(fits)
+    yield from _rate_sentences(fits)
+    yield _best_law(fits)
+    for best in fits.scores[:1]:
+        if best.floor is not None:
+            chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+            yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+
+
+def _weight_sentences(fits: Fits) -> Iterator[str]:
     law = fitted(fits, "main_effects")
-    if law is not None:
-        weights = [
-            each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)
-        ]
-        strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
-        if strongest is not None:
-            yield (
-                f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
-            )
-        yield from (
-            f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity"
-        )
+    if law is None:
+        return
+    weights = [each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+    strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
+    if strongest is not None:
+        yield f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
+    yield from (f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity")
+
+
+def _rate_sentences(fits: Fits) -> Iterator[str]:
     rates = fitted(fits, "group_rates") or fitted(fits, "one_rate")
     if rates is not None:
         values = listed([f"{each.name} = {valued(each)}" for each in rates.parameters])
         growth = "" if rates.growth_rate is None else f", growth rate lambda = {valued(rates.growth_rate)}"
         yield f"The {rates.title} law has {values} per step{growth}"
-    best = fits.scores[0]
-    if best.held_out_rmse is not None:
-        yield (
-            f"Of {counted(len(fits.scores), 'law')} the {best.title} law does best on realizations that it "
-            f"was not fitted to, with an RMSE of {best.held_out_rmse:.4f}"
-        )
-    else:
-        n_laws = counted(len(fits.scores), "law")
-        yield f"Of {n_laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
-    if best.floor is not None:
-        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
-        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+
+
+def _best_law(fits: Fits) -> str:
+    if not fits.scores:
+        return ""
+    best, laws = fits.scores[0], counted(len(fits.scores), "law")
+    if best.held_out_rmse is None:
+        return f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
+    return (
+        f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with an RMSE "
+        f"of {best.held_out_rmse:.4f}"
+    )
 
 
 def valued(of: Parameter) -> str:

@@ -14,7 +14,13 @@ from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
-from agentnet.report.interviews_words import HELM, interview_fields, interview_methods, interview_summary
+from agentnet.report.interviews_words import (
+    HELM,
+    interview_fields,
+    interview_findings,
+    interview_methods,
+    interview_summary,
+)
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
@@ -62,6 +68,10 @@ class InterviewPart(Part):
         rules = self.facts.meta["interviews"]["rules"]
         return str(rules[condition.number]["name"])
 
+    def study_to_compare(self) -> Study:
+        """Give the study."""
+        return self.study
+
     def title(self) -> str:
         """Name it for people."""
         return f"Interacting models: {self.facts.run}{f' ({self.label})' if self.label else ''}"
@@ -69,6 +79,10 @@ class InterviewPart(Part):
     def summary(self, level: float) -> str:  # noqa: ARG002
         """Summarize it in one paragraph."""
         return sentences(interview_summary(self))
+
+    def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
+        """Say what results have to be called, then where each arm ended."""
+        return interview_findings(self)
 
     def methods(self) -> str:
         """Write a methods paragraph for a paper."""

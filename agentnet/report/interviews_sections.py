@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from agentnet.report import interviews_tables as tables
 from agentnet.report import log_sections, log_tables
+from agentnet.report.blocks import absent, paragraph, unfolding
 from agentnet.report.figures.words import listed
-from agentnet.report.html import Html, tag
+from agentnet.report.html import Html
 from agentnet.report.interviews_left_out import left_out_table, questions_left_out_table
-from agentnet.report.log_sections import absent
 from agentnet.report.part import Block, Section
 from agentnet.report.tables import Table
 
@@ -37,7 +37,7 @@ def interview_tables(part: InterviewPart) -> Iterator[Table]:
 
 def _results(part: InterviewPart) -> Iterator[Block]:
     if part.label:
-        yield tag("p", tag("b", f"These are results of a {part.label}."))
+        yield paragraph(f"These are results of a {part.label}.", "strong")
     if not part.study.conditions:
         yield absent("no realization has a complete evaluation of its models yet")
         return
@@ -70,8 +70,7 @@ def _answers(part: InterviewPart) -> Iterator[Block]:
     if not part.answers:
         yield absent("there is no answer yet" if not part.n_answers else "no answer was to be shown")
         return
-    yield tag(
-        "p",
+    yield paragraph(
         f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then a "
         f"sample in which all others have the same chance (seed {part.study.seed}).",
     )
@@ -99,8 +98,7 @@ def _told(part: InterviewPart) -> Iterator[Html]:
         for text, name in zip(told, names, strict=False):
             found.setdefault(text, {})[name] = None
     if found:
-        texts = [
-            tag("div", tag("b", f"class {listed(names)}"), tag("pre", text or "(nothing)"))
-            for text, names in found.items()
-        ]
-        yield tag("details", tag("summary", "What models were told ahead of all questions"), *texts)
+        yield unfolding(
+            "What models were told ahead of all questions",
+            [(f"class {listed(names)}", text or "(nothing)") for text, names in found.items()],
+        )

@@ -53,6 +53,16 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
         yield from _of_condition(condition)
 
 
+def interview_findings(part: InterviewPart) -> Iterator[str]:
+    """Say what results have to be called, then where each condition ended."""
+    if part.label:
+        yield f"These are results of a {part.label}"
+    if not part.study.conditions:
+        yield "No result can be given yet"
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
+
+
 def _models(condition: ConditionStudy) -> str:
     return models_in_words({name: len(condition.members(name)) for name in condition.class_names})
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import agentnet
-from agentnet.analysis.fits_json import plain
+from agentnet.analysis.fits import plain
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
@@ -38,7 +38,8 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
         "made_at": when(made_at),
         "agentnet": agentnet.__version__,
         "options": {
-            "laws": options.laws,
+            "laws": list(options.laws),
+            **({"by": list(options.by)} if options.by else {}),
             "n_runs": options.n_runs,
             "n_bootstrap": options.n_bootstrap,
             "level": options.level,
@@ -63,6 +64,8 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             {"part": name, **_part(part, options.level), "figures": [_figure(each) for each in drawings]}
             for name, part, drawings in zip(names, report.parts, report.drawings, strict=True)
         ],
+        "comparisons": [each.as_json() for each in report.comparisons],
+        "uncompared": report.uncompared,
         "files": sorted(files),
     }
     spelled: dict[str, Any] = plain(found)
