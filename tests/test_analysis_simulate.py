@@ -79,7 +79,7 @@ def play_by_hand(
 def play(links: RowLinks | TableLinks, needed: Any, initial: Any, rule: str, n_steps: int) -> Played:
     most = never(links, n_steps)
     spread = Spread(
-        links, np.minimum(needed, most).astype(np.int16), ASKING_RULES.find(rule), n_steps, count=True
+        links, np.minimum(needed, most).astype(np.int16), ASKING_RULES.load(rule), n_steps, count=True
     )
     engaged_step: list[int | None] = [None] * links.n_agents
     for step in range(n_steps + 1):
@@ -237,7 +237,7 @@ def test_decisions_are_counted_only_on_demand() -> None:
     assert runs.n_no is None
     links = TableLinks(np.array([[1, 0]], dtype=np.int32))
     with pytest.raises(InternalError, match="count=True"):
-        Spread(links, np.ones(2, np.int16), ASKING_RULES.find("always"), 1, count=False).questions()
+        Spread(links, np.ones(2, np.int16), ASKING_RULES.load("always"), 1, count=False).questions()
 
 
 def mean_by_hand(law: NDArray[np.float64], rule: str, n_runs: int, seed: int) -> NDArray[np.float64]:

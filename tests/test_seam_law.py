@@ -116,11 +116,11 @@ def of(name: str, tables: RunTables, *by: str) -> DecisionLaw:
 
 
 def test_a_law_from_a_file_is_fitted_judged_and_in_the_tables(file: Path, tables: RunTables) -> None:
-    assert load_laws(file) == ("hill", "gompertz")
+    assert load_laws(file) == ("gompertz", "hill")
     assert len(HILL.splitlines()) <= 60
     found = fit_run(tables, by="n_engaged", groups=GROUPS, n_runs=20, n_bootstrap=20, seed=3)
     assert not found.refused
-    assert [each.law for each in found.laws][-2:] == ["hill", "gompertz"]
+    assert [each.law for each in found.laws][-2:] == ["gompertz", "hill"]
     titles = {"Hill curve of n_engaged", "Gompertz curve"}
     assert {each.title for each in found.laws[-2:]} == titles
     judged = {each.title: each for each in found.scores}
@@ -132,8 +132,8 @@ def test_a_law_from_a_file_is_fitted_judged_and_in_the_tables(file: Path, tables
             assert title in table.to_csv()
     assert found.law("hill").comparison("severe").inferred.n == 10
     spelled: Any = found.as_json()["laws"]
-    assert spelled[-2]["likelihood"].keys() == {"log_likelihood", "aic", "bic"}
-    assert [each["name"] for each in spelled[-1]["parameters"]] == ["ceiling", "rate"]
+    assert spelled[-1]["likelihood"].keys() == {"log_likelihood", "aic", "bic"}
+    assert [each["name"] for each in spelled[-2]["parameters"]] == ["ceiling", "rate"]
     json.dumps(spelled, allow_nan=False)
 
 
@@ -355,7 +355,7 @@ def test_the_command_line_fits_the_laws_of_a_file(
     assert "Hill curve of n_engaged" in done.out
     assert "steepness" in done.out
     found = json.loads(command("fit", run.folder, "--json", *how).out)
-    assert [each["law"] for each in found["laws"]] == ["hill", "gompertz"]
+    assert [each["law"] for each in found["laws"]] == ["gompertz", "hill"]
     for wrong, words in (
         (("--law", file, "--by", "n_engagd"), "did you mean 'n_engaged'"),
         (("--law", tmp_path / "none.py"), "no Python file"),
@@ -375,12 +375,12 @@ def test_files_that_define_no_law_are_refused_with_what_is_wrong(tmp_path: Path,
         ("x = 1", "defines no law"),
         ("1 / 0", "does not run: ZeroDivisionError"),
         (HILL.replace("Between(0, 1)", "Between(1, 0)"), "bounds must rise"),
-        (HILL, "two laws are called 'hill'"),
+        (HILL.replace("class Hill", "class MainEffects"), "law 'main_effects' stands twice"),
     ):
         (other := tmp_path / "other.py").write_text(text)
         with pytest.raises((UserError, DesignError), match=words):
             load_laws(other)
-    assert load_laws(file) == ("hill", "gompertz"), "a file that is loaded again takes its own place"
+    assert load_laws(file) == ("gompertz", "hill"), "a file that is loaded again takes its own place"
 
 
 def test_columns_that_a_law_was_not_given_are_named(file: Path, tables: RunTables, run: Run) -> None:

@@ -147,7 +147,7 @@ def simulate(
     if links is None:
         check_regular(n_agents, degree)
     _check(n_runs=n_runs, n_steps=n_steps, n_initial=n_initial, n_agents=size)
-    asking = rule if isinstance(rule, AskingRule) else ASKING_RULES.find(rule)
+    asking = rule if isinstance(rule, AskingRule) else ASKING_RULES.load(rule)
     if seeding not in get_args(Seeding):
         raise DesignError(f"there is no seeding {seeding!r}{near_miss(str(seeding), get_args(Seeding))}")
     law = _Law.checked(transmission_probability, classes, groups, size)

@@ -242,7 +242,7 @@ class RunTables:
         """
         from agentnet.asking_rules import ASKING_RULES
 
-        return ASKING_RULES.find(self.asking_rule).set_by(SimpleNamespace(**self.knobs))
+        return ASKING_RULES.load(self.asking_rule).set_by(SimpleNamespace(**self.knobs))
 
     @property
     def why_no_rule(self) -> str:

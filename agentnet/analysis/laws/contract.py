@@ -16,10 +16,9 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,39 +26,19 @@ from numpy.typing import NDArray
 from agentnet.analysis.goodness import Outlook, View
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, PluginError, UserError, near_miss
+from agentnet.errors import DesignError, UserError
+from agentnet.plugins import FILE_PREFIX, PluginKind
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
 Stability = Literal["stable", "unstable", "neutral"]
 
-ENTRY_POINTS = "agentnet.laws"
-"""The group of entry points by which other distributions bring laws."""
 
+class _Laws(PluginKind["type[Law]"]):
+    """The laws by name, in the order of their ranks."""
 
-class _Laws(Mapping[str, "type[Law]"]):
-    """The laws by name, in the order of their ranks and of their definition."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, type[Law]] = {}
-        self._looked = False
-
-    def add(self, law: type[Law]) -> None:
-        """List a law; the same one defined again, as by a file that is loaded twice, takes its place.
-
-        Raises:
-            DesignError: Another law has its name.
-        """
-        known = self._known.get(law.name)
-        if known is not None and _home(known) != _home(law):
-            raise DesignError(
-                f"two laws are called {law.name!r}: {_home(known)} and {_home(law)}; rename one"
-            )
-        self._known[law.name] = law
-
-    def remove(self, name: str) -> None:
-        """Take a law off the list, as a test does that defined it."""
-        del self._known[name]
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.installed(), key=lambda name: self.load(name).rank))
 
     def __getitem__(self, name: str) -> type[Law]:
         """Look a law up.
@@ -67,49 +46,21 @@ class _Laws(Mapping[str, "type[Law]"]):
         Raises:
             DesignError: There is no such law.
         """
-        self._look()
-        if name not in self._known:
-            raise DesignError(f"there is no law {name!r}{near_miss(name, self._known)}")
-        return self._known[name]
+        return self.load(name)
 
-    def __iter__(self) -> Iterator[str]:
-        self._look()
-        return iter(sorted(self._known, key=lambda name: self._known[name].rank))
-
-    def __len__(self) -> int:
-        self._look()
-        return len(self._known)
-
-    def __contains__(self, name: object) -> bool:
-        self._look()
-        return name in self._known
-
-    # The list is itself and no other, though it grows: so it can stand as a default.
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
-
-    def _look(self) -> None:
-        """Import what entry points name, once."""
-        if self._looked:
-            return
-        self._looked = True
-        for entry in entry_points(group=ENTRY_POINTS):
-            try:
-                entry.load()
-            except Exception as error:
-                raise PluginError(
-                    f"the law {entry.name!r} ({entry.value}) cannot be loaded: {type(error).__name__}: "
-                    f"{error}; mend or uninstall its distribution"
-                ) from error
+    def remove(self, name: str) -> None:
+        """Take a law off the list, as a test does that defined it."""
+        del self._defined[name]
 
 
-def _home(law: type[Law]) -> str:
-    """Say where a law stands: by its file, as two files may be called alike."""
-    file = getattr(sys.modules.get(law.__module__), "__file__", None)
-    return f"{law.__qualname__} in {file or law.__module__}"
-
-
-LAWS = _Laws()
+LAWS: Final = _Laws(
+    "law",
+    "agentnet.laws",
+    "agentnet.analysis.laws.Law",
+    parts=("title", "fit", "listed", "outlook"),
+    bundled="agentnet.analysis.laws",
+    unknown=DesignError,
+)
 """All laws that are known."""
 
 
@@ -316,7 +267,7 @@ class Law(ABC):
         if "title" in cls.__dict__:
             cls.takes_column = "{by}" in cls.title
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-            LAWS.add(cls)
+            LAWS.register(cls.name, cls)
 
     def __init__(self, tables: RunTables, grouping: Grouping, by: Sequence[str] = ()) -> None:
         self.tables, self.grouping, self.named = tables, grouping, tuple(by)
@@ -397,14 +348,14 @@ def load_laws(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: It does not run, or defines none.
     """
-    name = f"agentnet_laws_{path.stem}"
+    name = f"{FILE_PREFIX}{path.stem}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"{path} is no Python file with laws")
     module = sys.modules[name] = module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except DesignError:
+    except UserError:
         raise
     except Exception as error:
         raise UserError(f"{path} does not run: {type(error).__name__}: {error}") from error
