@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -50,7 +51,7 @@ from agentnet.analysis.study import OUTCOMES, Study, values_of
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError, near_miss, without_field
 from agentnet.events import Run, check_unchanged
-from agentnet.events.conditions import Condition, shared_overrides, spelling, told_apart, unnumbered_names
+from agentnet.events.conditions import Condition, differing_knobs, names_by_knobs, spelling, told_apart
 from agentnet.events.schema import CONDITION_OF
 from agentnet.streams import Streams
 
@@ -137,22 +138,28 @@ class Origin:
     """Where a side of a comparison comes from.
 
     Attributes:
-        run: Name of the run.
+        run: Name of the run; several may have one name.
+        place: Which of those compared it is.
         condition: The condition, numbered within its run.
         facts: What may set it apart from other runs: its design, and the model.
         seed: The run's.
+        shares_chance: Whether conditions of the run share the chance of one news item and repeat.
     """
 
     run: str
+    place: int
     condition: Condition
     facts: Mapping[str, Any]
     seed: int
+    shares_chance: bool
 
     @classmethod
-    def of(cls, run: str, meta: Mapping[str, Any], condition: Condition) -> Origin:
+    def of(cls, run: str, place: int, meta: Mapping[str, Any], condition: Condition) -> Origin:
         """Take it from a run's table ``meta``."""
         facts = {key: value for key, value in condition.design.items() if key not in _NO_KNOBS}
-        return cls(run, condition, {**facts, "model": meta["model_name"]}, int(meta["seed"]))
+        # Models that interview each other always did; other runs say it, unless they are older.
+        shares = "chance" in meta or "interviews" in meta
+        return cls(run, place, condition, {**facts, "model": meta["model_name"]}, int(meta["seed"]), shares)
 
 
 _NO_KNOBS: Final = ("conditions", "repeats")
@@ -537,8 +544,8 @@ def _of_studies(studies: Sequence[Study], measure: str) -> tuple[list[Side], str
         raise _no_measure(measure, OUTCOMES)
     values, is_same = values_of(studies, measure)
     sides: list[Side] = [
-        Realizations(Origin.of(study.run, study.meta, condition), by_repeat)
-        for study, every in zip(studies, values, strict=True)
+        Realizations(Origin.of(study.run, place, study.meta, condition), by_repeat)
+        for place, (study, every) in enumerate(zip(studies, values, strict=True))
         for condition, by_repeat in every
         if by_repeat
     ]
@@ -573,34 +580,38 @@ def _of_ratios(
 ) -> tuple[list[Side], str, list[str]]:
     if measure != YES_RATIO:
         raise _no_measure(measure, [YES_RATIO])
-    sides = [side for run, meta in zip(runs, metas, strict=True) for side in _ratios(run, meta)]
+    sides = [
+        side
+        for place, (run, meta) in enumerate(zip(runs, metas, strict=True))
+        for side in _ratios(run, place, meta)
+    ]
     return sides, "share of yes, by news item and profile", []
 
 
-def _ratios(run: Run, meta: Mapping[str, Any]) -> Iterator[Side]:
+def _ratios(run: Run, place: int, meta: Mapping[str, Any]) -> Iterator[Side]:
     check_unchanged(run)
     found: dict[int, dict[tuple[str, str], float]] = {}
     for condition, news, profile, share in run.rows(_YES_RATIOS)[1]:
         found.setdefault(condition, {})[news, profile] = share
     known = Condition.all_of(meta)
     for number, by_pair in sorted(found.items()):
-        yield Realizations(Origin.of(run.folder.resolve().name, meta, known[number]), by_pair)
+        yield Realizations(Origin.of(run.folder.resolve().name, place, meta, known[number]), by_pair)
 
 
 def _of_cascades(
     runs: Sequence[Run], metas: Sequence[Mapping[str, Any]], measure: str, groups: GroupsLike | None
 ) -> tuple[list[Side], str, list[str]]:
     name, _, parameter = _OF_ONE_RATE.get(measure, measure).partition(".")
-    curved = {name: law for name, law in LAWS.items() if issubclass(law, CurveLaw)}
+    curved = {name: law for name in LAWS if issubclass(law := LAWS[name], CurveLaw)}
     if measure not in MEASURES and name not in curved:
         raise _no_measure(measure, [*MEASURES, *_OF_ONE_RATE, *(f"{each}.PARAMETER" for each in curved)])
     sides: list[Side] = []
     notes: list[str] = []
     grouping = None if groups is None else as_grouping(groups)
-    for run, meta in zip(runs, metas, strict=True):
+    for place, (run, meta) in enumerate(zip(runs, metas, strict=True)):
         pair_of = {number: (news, repeat) for number, news, repeat in run.rows(_ALL_REALIZATIONS)[1]}
         for condition in Condition.all_of(meta):
-            origin = Origin.of(run.folder.resolve().name, meta, condition)
+            origin = Origin.of(run.folder.resolve().name, place, meta, condition)
             try:
                 tables = read_tables(run, condition=condition.number)
             except RunFolderError:
@@ -652,7 +663,7 @@ def _compared(
 ) -> ConditionComparison:
     conditions = _named([side.origin for side in sides])
     of = dict(enumerate(sides))
-    shared = shared_overrides([each.overrides for each in conditions])
+    knobs = differing_knobs([each.overrides for each in conditions], [each.design for each in conditions])
     fitted = not any(side.values for side in sides)
     return ConditionComparison(
         measure=measure,
@@ -662,7 +673,7 @@ def _compared(
                 name=condition.name,
                 run=side.origin.run,
                 condition=side.origin.condition.number,
-                knobs={key: value for key, value in condition.overrides.items() if key not in shared},
+                knobs={key: condition.design.get(key) for key in knobs},
                 estimate=side.alone(how),
             )
             for condition, side in zip(conditions, sides, strict=True)
@@ -670,7 +681,7 @@ def _compared(
         contrasts=tuple(_contrasts(measure, conditions, of, how)),
         resampled=_OF_FITS if fitted else _OF_VALUES,
         level=how.level,
-        notes=(*notes, *_of_seeds([side.origin for side in sides])),
+        notes=(*notes, *_of_chance([side.origin for side in sides])),
     )
 
 
@@ -688,25 +699,34 @@ _OF_FITS: Final = (
 
 def _named(origins: Sequence[Origin]) -> list[Condition]:
     """Number the sides of a comparison, and name them by what differs; by their runs, where nothing does."""
-    alone = len({origin.run for origin in origins}) == 1
+    alone = len({origin.place for origin in origins}) == 1
     facts = [dict(each.condition.overrides if alone else each.facts) for each in origins]
     if alone:
         names = tuple(each.condition.name for each in origins)
     else:
-        names = told_apart(unnumbered_names(facts), [each.run for each in origins])
+        names = told_apart(
+            names_by_knobs(facts, differing_knobs(facts, facts)), [each.run for each in origins]
+        )
     return [
         Condition(number, name, each.condition.design if alone else fact, fact)
         for number, (name, each, fact) in enumerate(zip(names, origins, facts, strict=True))
     ]
 
 
-def _of_seeds(origins: Sequence[Origin]) -> Iterator[str]:
+def _of_chance(origins: Sequence[Origin]) -> Iterator[str]:
     seeds = sorted({origin.seed for origin in origins})
     if len(seeds) > 1:
         yield (
             f"the runs have different seeds ({', '.join(map(str, seeds))}): realizations of one news item "
             "and repeat share the news item, and no chance"
         )
+    apart = Counter((origin.place, origin.run) for origin in origins if not origin.shares_chance)
+    for (_, run), n_conditions in apart.items():
+        if n_conditions > 1:
+            yield (
+                f"{run} was played by an older version: its realizations of one news item and repeat share "
+                "the news item, and no chance, so that intervals are wider than they need be"
+            )
 
 
 def _contrasts(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import DesignError, InputError
-from agentnet.events.conditions import Condition, in_words, knob_in_words, shared_overrides, spelling
+from agentnet.events.conditions import Condition, differing_knobs, in_words, knob_in_words, spelling
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -184,8 +184,7 @@ def rows_by_knob(
     Rows of numbers come by their order, others as the design has them. The knob takes two values at least:
     conditions of the same design differ in no knob.
     """
-    shared = shared_overrides([each.overrides for each in conditions])
-    knobs = list(dict.fromkeys(key for each in conditions for key in each.overrides if key not in shared))
+    knobs = differing_knobs([each.overrides for each in conditions], [each.design for each in conditions])
     for knob in knobs:
         rows: dict[str, list[tuple[Any, Condition]]] = {}
         for each in conditions:

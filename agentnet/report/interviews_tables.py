@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
-from agentnet.events.conditions import condition_names, in_words
+from agentnet.events.conditions import in_words
 from agentnet.report.figures.of_conditions import shown_repeats
 from agentnet.report.tables import Cell, Interval, Table
 
@@ -38,14 +38,13 @@ def labelled(part: InterviewPart, table: Table) -> Table:
 def conditions_table(part: InterviewPart) -> Table:
     """List the conditions: who hears whom, and what models are."""
     designs, meta = part.facts.meta["experiment"]["design"], part.facts.meta["interviews"]
-    names = condition_names(part.facts.meta["experiment"]["conditions"])
     rows: list[tuple[Cell, ...]] = []
     for number, (design, rule) in enumerate(zip(designs, meta["rules"], strict=True)):
         condition = next((each for each in part.study.conditions if each.number == number), None)
         rows.append(
             (
                 number,
-                names[number],
+                part.study.designs[number].name,
                 in_words(design["models"]),
                 part.facts.unless(
                     "make_topology", in_words(design["topology"]), "by the experiment's own {}"

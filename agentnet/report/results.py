@@ -64,12 +64,20 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             {"part": name, **_part(part, options.level), "figures": [_figure(each) for each in drawings]}
             for name, part, drawings in zip(names, report.parts, report.drawings, strict=True)
         ],
-        "comparisons": [each.as_json() for each in report.comparisons],
-        "uncompared": report.uncompared,
+        **_comparisons(report),
         "files": sorted(files),
     }
     spelled: dict[str, Any] = plain(found)
     return spelled
+
+
+def _comparisons(report: Report) -> dict[str, Any]:
+    """Spell comparisons of conditions and runs, if there are any."""
+    found = {
+        "comparisons": [each.as_json() for each in report.comparisons],
+        "uncompared": report.uncompared,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def as_json(results: dict[str, Any]) -> str:
