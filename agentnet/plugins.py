@@ -125,14 +125,19 @@ class PluginKind(Generic[Plugin]):
                 raise self._twice(first, plugin)
         return dict(sorted(found.items()))
 
-    def load(self, name: str) -> Plugin:
+    def load(self, name: str, *, asker: str = "") -> Plugin:
         """Import the plug-in called `name`, or the one at that address.
+
+        Args:
+            name: Its name.
+            asker: The module that names it, if that is a user's file: what other files of users define is not
+                seen from there, as a new process would not see it.
 
         Raises:
             PluginError: There is none (unless the kind has an error of its own), it stands twice, or it
                 cannot be loaded.
         """
-        known = self.installed()
+        known = {key: each for key, each in self.installed().items() if not asker or each.is_seen_by(asker)}
         if name not in known and ":" in name:
             known = {name: Installed(name, *_owner(name), name, partial(_at, name), self)}
         if name not in known:
@@ -198,6 +203,11 @@ class Installed(Generic[Plugin]):
     def is_fleeting(self) -> bool:
         """Whether its definition is a user's, who may load it again: an experiment file's or a notebook's."""
         return self.module.startswith((FILE_PREFIX, "__main__"))
+
+    def is_seen_by(self, asker: str) -> bool:
+        """Say whether code of module `asker` may mean it by its name."""
+        home = self.module.partition(".")[0]
+        return not home.startswith(FILE_PREFIX) or home == asker.partition(".")[0]
 
     def load(self) -> Plugin:
         """Import the plug-in.

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agentnet import InterviewExperiment
 from agentnet.analysis.contrasts import ConditionContrast, contrast
 from agentnet.analysis.perspectives import Clusters, IsoMirror
 from agentnet.analysis.played import Played
@@ -27,7 +28,6 @@ from agentnet.analysis.study import ConditionStudy, Measured, contrasts_of, sett
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.style import house_style

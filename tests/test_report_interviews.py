@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agentnet import InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis import perspectives
 from agentnet.analysis.answers import embed_answers
 from agentnet.analysis.contrasts import holm
@@ -28,7 +29,7 @@ from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.events.conditions import condition_names
-from agentnet.experiment import InterviewExperiment, ResponseRatioExperiment, Source
+from agentnet.experiment import Source
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch

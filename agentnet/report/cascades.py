@@ -30,7 +30,7 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.part import Block, Part, Place, Reading, Section
 from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
@@ -170,7 +170,6 @@ class CascadePart(Part):
         yield filled("odd", answers, fields)
 
 
-@reads("cascade")
 def cascade_parts(reading: Reading) -> Iterator[CascadePart]:
     """Make the part of each condition of each run of cascades.
 

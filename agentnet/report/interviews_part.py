@@ -23,7 +23,7 @@ from agentnet.report.interviews_words import (
 )
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
-from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.part import Block, Part, Place, Reading, Section
 from agentnet.report.tables import Table
 
 
@@ -115,7 +115,6 @@ class InterviewPart(Part):
         yield filled("odd", answers, fields)
 
 
-@reads("interview")
 def interview_parts(reading: Reading) -> Iterator[Part]:
     """Find out what each run of interacting models did."""
     options = reading.options

@@ -313,7 +313,7 @@ class LogFacts:
     def rule_says(self, condition: int) -> str:
         """Say what the asking rule of a condition does: as the log has it, else as agentnet knows it."""
         rule = str(self.design(condition)["asking_rule"])
-        recorded = self.meta["experiment"].get("asking_rules")
+        recorded = self.meta.get("asking_rules")
         if recorded is not None:
             return str(recorded[condition]["says"])
         known = ASKING_RULES.get(rule, None)

@@ -7,13 +7,13 @@ and `write` write it down; none of them knows a family by name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Protocol
 
 from agentnet.analysis.study import Study
-from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
+from agentnet.families.lookup import family_of
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts
@@ -179,44 +179,22 @@ class Reading:
         return [(run, facts) for run, facts in self.runs if facts.family == family]
 
     def parts_of(self, family: str) -> tuple[Part, ...]:
-        """Give the parts of a family's runs, which another family may need as well; they are made once."""
+        """Give the parts of a family's runs, which another family may need as well; they are made once.
+
+        Raises:
+            DesignError: Nobody knows the family, or it has no report.
+        """
         if family not in self._made:
-            self._made[family] = tuple(READERS[family](self)) if self.of(family) else ()
+            runs = self.of(family)
+            self._made[family] = tuple(family_of(runs[0][1].meta).parts(self)) if runs else ()
         return self._made[family]
 
     def parts(self) -> tuple[Part, ...]:
-        """Make all parts.
+        """Make all parts, in the order of their ranks.
 
         Raises:
-            UserError: The family of a run is unknown.
+            DesignError: Nobody knows the family of a run, or it has no report.
         """
-        for _, facts in self.runs:
-            if facts.family not in READERS:
-                raise UserError(
-                    f"{facts.run} is of the family {facts.family!r}, which no report knows"
-                    f"{near_miss(facts.family, READERS)}; known: {', '.join(sorted(READERS))}. Install the "
-                    "package that brings the family, or leave the run out"
-                )
         families = dict.fromkeys(facts.family for _, facts in self.runs)
         every = [part for family in families for part in self.parts_of(family)]
         return tuple(sorted(every, key=lambda part: part.rank))
-
-
-Reader = Callable[[Reading], Iterable[Part]]
-
-READERS: Final[dict[str, Reader]] = {}
-"""Family -> what makes the parts of its runs; filled by `reads`."""
-
-
-def reads(family: str) -> Callable[[Reader], Reader]:
-    """Register what makes the parts of a family's runs.
-
-    Args:
-        family: The name of the family, as the log has it.
-    """
-
-    def registered(reader: Reader) -> Reader:
-        READERS[family] = reader
-        return reader
-
-    return registered

@@ -23,7 +23,7 @@ from agentnet.report.figures.words import counted, percent, sentences
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.log_tables import design_in_words
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.part import Block, Part, Place, Reading, Section
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import (
@@ -168,7 +168,6 @@ def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
     }
 
 
-@reads("ratio")
 def ratio_parts(reading: Reading) -> Iterator[RatioPart]:
     """Make the part of each run of response ratios.
 

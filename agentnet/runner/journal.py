@@ -1,28 +1,28 @@
-"""What all engines share: ask what is not recorded yet, record what is answered, count it.
+"""Plays a world: asks what is not recorded yet, records what is answered, sends it in, counts it.
 
-An engine computes which draws a step needs. On a resumed run the journal gives it the recorded decisions and
-asks only for the rest, so the engine plays a broken run and an unbroken one by the same code.
+A world says which draws a step needs. On a resumed run it is sent the recorded answers, and only the rest is
+asked for, so that a broken run and an unbroken one are played by the same code.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Final, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agentnet.errors import RunStopped
-from agentnet.events import ANSWER_KINDS, EventLog, Heard, Recorded, Said
-from agentnet.sampler import Answer, Draws, Judge, Question, Sampler
-from agentnet.streak import Asked, Streak
-from agentnet.streams import Streams, request_seeds, uniform
+from agentnet.errors import InternalError, RunStopped
+from agentnet.events import EventLog, Heard, Recorded, Said
+from agentnet.runner.streak import Asked, Streak
+from agentnet.sampler import Answer, Draws, Question, Sampler
+from agentnet.vocabulary import FAILED, REASON
+from agentnet.worlds import Ask, End, Note, Recall, World, Write
 
-Decisions = NDArray[np.int8]
-"""1 yes, 0 no, -1 missing."""
+_NOTHING: Final = Said(None, FAILED, "", None)
 
 
 @dataclass(slots=True)
@@ -33,106 +33,26 @@ class Tally:
         n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none, answers
             to the questions of a bank are.
         n_missing: Missing ones among them.
-        n_engaged: Engaged agents, over all realizations.
-        n_agents: Agents of all realizations begun.
         n_calls: Calls made by this process, retries included.
         prompt_tokens: Tokens in, as far as known.
         completion_tokens: Tokens out, as far as known.
-        n_models: Interacting models of all realizations begun in this sitting.
-        n_steps: Steps that they have played.
         realizations: Finished realizations.
         dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
         n_settled: Decisions of the finished realizations among `n_decisions`.
         paused_until: Tells until when no question is put, in UNIX seconds; None while questions are put.
+        counts: What the worlds count beside that, by their families' own names.
     """
 
     n_decisions: int = 0
     n_missing: int = 0
-    n_engaged: int = 0
-    n_agents: int = 0
     n_calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    n_models: int = 0
-    n_steps: int = 0
     realizations: int = 0
     dollars: Callable[[], float | None] = lambda: 0.0
     n_settled: int = 0
     paused_until: Callable[[], float | None] = lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Draws that an engine needs: equally long sequences, as in `agentnet.sampler.Draws`."""
-
-    kind: str
-    step: int
-    agents: Sequence[int]
-    sources: Sequence[int]
-    repeats: Sequence[int]
-    questions: Sequence[Question]
-    temperatures: Sequence[float]
-    seeds: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """What agents are asked, and how their replies are understood.
-
-    Attributes:
-        question: (kind, profile index) -> what an agent of that profile is asked.
-        judge: Reply text -> verdict on sharing.
-        reason: (question, reply text) -> what is asked after the realization.
-        judge_reason: Reply text -> verdict that holds the rationale.
-    """
-
-    question: Callable[[str, int], Question]
-    judge: Judge
-    reason: Callable[[Question, str], Question]
-    judge_reason: Judge
-
-
-@dataclass(frozen=True, slots=True)
-class Temperature:
-    """What sampling temperatures are drawn from.
-
-    Attributes:
-        low: Lowest.
-        high: Highest.
-        levels: How many equally likely values the range is cut into (the middles of as many equal parts);
-            None for the whole range.
-    """
-
-    low: float
-    high: float
-    levels: int | None = None
-
-    def at(self, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turn uniform numbers of [0, 1) into temperatures; same shape."""
-        if self.levels is not None:
-            quantiles = (np.floor(quantiles * self.levels) + 0.5) / self.levels
-        return self.low + (self.high - self.low) * quantiles
-
-
-def draw_parameters(
-    streams: Streams,
-    key: tuple[str, int, int],
-    positions: NDArray[Any],
-    temperature: Temperature,
-) -> tuple[list[float], list[int]]:
-    """Draw the temperature and the seed of each draw of a step.
-
-    Args:
-        streams: The run's random streams.
-        key: Kind, realization and step of the draws.
-        positions: The place of each draw in the step's stream, shape ``(n_draws,)``: what makes it itself.
-        temperature: What temperatures are drawn from.
-
-    Returns:
-        Temperatures and seeds, a list each.
-    """
-    words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
-    return temperature.at(uniform(words[1])).tolist(), request_seeds(words[0]).tolist()
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class Journal:
@@ -144,7 +64,7 @@ class Journal:
         sampler: Who asks.
         tally: The run's counts.
         recorded: The decisions that stand in the log of this realization.
-        heard: The answers to questions of a bank that stand there.
+        heard: The answers whose texts count that stand there.
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
         streak: The run's missing answers in a row, which wait there to be recorded; None records them at
             once.
@@ -175,30 +95,68 @@ class Journal:
         self._streak = None if stop_on_missing else streak
         self.n_decisions = 0
 
-    async def decide(self, asking: Asking, judge: Judge) -> Decisions:
-        """Get every decision of `asking`; all are on the disk when this returns.
+    async def play(self, world: World, give: Callable[[Any], Awaitable[Any]] | None = None) -> End:
+        """Play `world` to its end.
+
+        Args:
+            world: The realization.
+            give: Gives what it wants beside what every world may want.
+
+        Raises:
+            RunStopped: An answer is missing and that stops the run, or the run was stopped.
+            BackendUnusable: No request can succeed.
+            StorageError: The log cannot be written.
+            InternalError: It wants what nobody gives.
+        """
+        came: Any = None
+        try:
+            while True:
+                came = await self._given(world.send(came), give)
+        except StopIteration as end:
+            return cast(End, end.value)
+        finally:
+            world.close()
+
+    async def _given(self, want: Any, give: Callable[[Any], Awaitable[Any]] | None) -> Any:  # noqa: ANN401
+        match want:
+            case Ask():
+                return await self.ask(want)
+            case Write():
+                for table, rows in want.rows.items():
+                    self.log.add(table, rows)
+                self.tally.counts.update(want.counts)
+                return None
+            case Note():
+                self.log.add_incident(want.kind, **want.facts)
+                return None
+            case Recall():
+                return await self.log.answered(self.realization)
+            case _ if give is not None:
+                return await give(want)
+            case _:
+                raise InternalError(
+                    f"a world wants {want!r:.80}, and its family gives it nothing of the kind"
+                )
+
+    async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said
+        """Get every answer of `asking`; all are on the disk when this returns.
 
         Returns:
-            Decisions, shape ``(len(asking.agents),)``.
+            Decisions, shape ``(len(asking.agents),)``; or, where texts count, what was said to each draw, or
+            why nothing was.
 
         Raises:
             RunStopped: An answer is missing and that stops the run, or the run was stopped.
             BackendUnusable: No request can succeed.
             StorageError: The log cannot be written.
         """
-        decisions = [-1] * len(asking.agents)
-        await self._ask(asking, judge, self._recorded.get((asking.kind, asking.step), {}), decisions)
-        return np.array(decisions, dtype=np.int8)
-
-    async def hear(self, asking: Asking, judge: Judge) -> list[Said]:
-        """Get every answer of `asking`, a kind whose texts count; see `decide`.
-
-        Returns:
-            What was said to each draw, or why nothing was.
-        """
-        nothing = Said(None, "failed", "", None)
-        said = [nothing] * len(asking.agents)
-        await self._ask(asking, judge, self._heard.get((asking.kind, asking.step), {}), said)
+        key = (asking.kind, asking.step)
+        if not asking.texts:
+            decisions = [-1] * len(asking.agents)
+            await self._fill(asking, self._recorded.get(key, {}), decisions)
+            return np.array(decisions, dtype=np.int8)
+        said = [_NOTHING] * len(asking.agents)
+        await self._fill(asking, self._heard.get(key, {}), said)
         # Models are updated by what was said, and their states are saved: nothing may be pending then.
         await self.settle()
         return said
@@ -213,30 +171,26 @@ class Journal:
             await self._streak.settle()
             await self.log.flush()
 
-    async def _ask(
-        self,
-        asking: Asking,
-        judge: Judge,
-        known: Mapping[tuple[int, int, int], Any],
-        outcomes: list[Any],
+    async def _fill(
+        self, asking: Ask, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
     ) -> None:
         """Fill in an outcome for every draw: the recorded ones, then what is asked for."""
         todo: Sequence[int] = range(len(asking.agents))
         if known:
             todo = self._take_recorded(asking, known, outcomes)
-        self.n_decisions += len(asking.agents) if asking.kind != "reason" else 0
+        self.n_decisions += len(asking.agents) if asking.kind != REASON else 0
         try:
-            await self._sampler.draw(self._draws(asking, judge, outcomes, todo))
+            await self._sampler.draw(self._draws(asking, outcomes, todo))
         finally:
             # What was answered and paid is kept, also when another draw of the step ended the run.
             await self.log.flush()
 
     def _take_recorded(
-        self, asking: Asking, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
+        self, asking: Ask, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
     ) -> list[int]:
         """Fill in the recorded outcomes; return the positions of the others."""
         rest = []
-        counts = asking.kind != "reason"
+        counts = asking.kind != REASON
         for i, key in enumerate(zip(asking.agents, asking.sources, asking.repeats, strict=True)):
             outcome = known.get(key)
             if outcome is None:
@@ -247,13 +201,14 @@ class Journal:
                 self.tally.n_missing += counts and _is_missing(outcome)
         return rest
 
-    def _draws(self, asking: Asking, judge: Judge, outcomes: list[Any], todo: Sequence[int]) -> Draws:
+    def _draws(self, asking: Ask, outcomes: list[Any], todo: Sequence[int]) -> Draws:
         realization, kind, step = self.realization, asking.kind, asking.step
         agents, sources, repeats = asking.agents, asking.sources, asking.repeats
         questions, temperatures = asking.questions, asking.temperatures
         log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
-        tally, now, counts, hears = self.tally, time.time, kind != "reason", kind in ANSWER_KINDS
+        tally, now, counts, hears = self.tally, time.time, kind != REASON, asking.texts
 
+        has_prompts = bool(questions) and questions[0].number >= 0
         streak = self._streak
         composed: dict[int, Question] = {}
 
@@ -261,10 +216,10 @@ class Journal:
             """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
             if streak is not None:
                 if answer.missing is not None:
-                    streak.missing(_asked(asking, judge, composed, i), answer, partial(write, i))
+                    streak.missing(_asked(asking, composed, i), answer, partial(write, i))
                     return
                 if streak.is_watching:
-                    streak.answered(_asked(asking, judge, composed, i))
+                    streak.answered(_asked(asking, composed, i))
             write(i, answer)
 
         def write(i: int, answer: Answer) -> None:
@@ -287,7 +242,7 @@ class Journal:
                     agents[i],
                     sources[i],
                     repeats[i],
-                    None if hears else questions[i].number,
+                    questions[i].number if has_prompts else None,
                     temperatures[i],
                     decision,
                     missing,
@@ -321,13 +276,13 @@ class Journal:
             questions,
             temperatures,
             asking.seeds,
-            judge,
+            asking.judge,
             record,
             todo,
             composed,
         )
 
-    def _add_troubles(self, asking: Asking, i: int, answer: Answer) -> None:
+    def _add_troubles(self, asking: Ask, i: int, answer: Answer) -> None:
         """Write down what went wrong with a draw, and stop the run if that is the policy."""
         key = (
             self.realization,
@@ -347,11 +302,11 @@ class Journal:
                 f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again (replies "
                 "that are in the cache stay there: -S stack.cache=false passes it by)"
             )
-        self.tally.n_missing += asking.kind != "reason"
+        self.tally.n_missing += asking.kind != REASON
 
 
-def _asked(asking: Asking, judge: Judge, composed: Mapping[int, Question], i: int) -> Asked:
-    return Asked(composed.get(i, asking.questions[i]), asking.temperatures[i], judge)
+def _asked(asking: Ask, composed: Mapping[int, Question], i: int) -> Asked:
+    return Asked(composed.get(i, asking.questions[i]), asking.temperatures[i], asking.judge)
 
 
 def _is_missing(outcome: int | Said) -> bool:

@@ -11,8 +11,7 @@ from typing import Any
 from agentnet.backend import Backend, Messages, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, PluginError, RunFolderError, ServerUnreachable
 from agentnet.events import Said
-from agentnet.interviews.contract import Asked, Models, Prompt
-from agentnet.interviews.questions import Question
+from agentnet.interviews import Asked, Models, Prompt, Question
 from agentnet.prompts import Verdict, after_thought
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted

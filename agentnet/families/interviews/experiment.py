@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from agentnet.errors import DesignError, near_miss
-from agentnet.experiment.base import Experiment, require
+from agentnet.experiment import Experiment, Gives, require, several
 from agentnet.interviews import Question, Topology, installed_updates, load_bank, parse_topology, topics_of
 from agentnet.streams import Streams
 
@@ -51,6 +51,13 @@ class InterviewExperiment(Experiment):
     """
 
     family: ClassVar[str] = "interview"
+    _gives: ClassVar = {
+        "load_questions": Gives(several, "a sequence of agentnet.interviews.Question"),
+        "system_messages": Gives(several, "a text for each model"),
+        "choose_evaluation": Gives(several, "numbers of questions"),
+        "choose_bank": Gives(several, "numbers of questions"),
+        "choose_taught": Gives(several, "numbers of questions"),
+    }
 
     models: Mapping[str, int] = MappingProxyType({"society": 5, "science": 5})
     topics: Mapping[str, str] = MappingProxyType({})

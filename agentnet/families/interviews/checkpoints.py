@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentnet.errors import StorageError
-from agentnet.interviews.contract import Models
+from agentnet.interviews import Models
 
 _STEP = re.compile(r"step-(\d+)")
 

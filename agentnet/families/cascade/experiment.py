@@ -1,4 +1,4 @@
-"""The two families of experiments of the news-cascade system."""
+"""The base class of experiments with news cascades."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
+
 from agentnet.asking_rules import find_rule
-from agentnet.errors import near_miss
-from agentnet.experiment.base import require
-from agentnet.experiment.news import NewsExperiment
+from agentnet.errors import DesignError, near_miss
+from agentnet.experiment import Gives, NewsExperiment, ask, one, require
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
-from agentnet.profiles import Assignment, ProfileIndices, assign
+from agentnet.profiles import N_PROFILES, Assignment, ProfileIndices, assign
 
 _FILE_OPTIONS = {"simplify": bool, "encoding": str}
+
+
+def _profiles(given: object) -> object | None:
+    try:
+        indices = np.asarray(given)
+    except ValueError:
+        return None
+    fits = indices.dtype.kind in "iu" and indices.size and 0 <= indices.min() <= indices.max() < N_PROFILES
+    return indices if fits else None
 
 
 class CascadeExperiment(NewsExperiment):
@@ -38,6 +48,12 @@ class CascadeExperiment(NewsExperiment):
     """
 
     family: ClassVar[str] = "cascade"
+    _gives: ClassVar = {
+        "make_network": Gives(one(Network), "an agentnet.Network, such as Network.from_networkx(graph)"),
+        "assign_profiles": Gives(
+            _profiles, f"an array of indices of profiles, 0 to {N_PROFILES - 1}, one an agent"
+        ),
+    }
 
     n_agents: int = 128
     network: Any = "random_regular"
@@ -134,23 +150,16 @@ class CascadeExperiment(NewsExperiment):
         return dict(self.network_options)
 
 
-class ResponseRatioExperiment(NewsExperiment):
-    """Yes-ratios of all 32 profiles, without a network (Tian et al. 2026, section 2.4.1).
+def ask_profiles(experiment: Any, network: Network, seed: int) -> np.ndarray[Any, Any]:  # noqa: ANN401
+    """Call ``assign_profiles``; see `agentnet.experiment.ask`.
 
-    Attributes:
-        repeats: Decisions of each profile on each news item.
+    Returns:
+        Indices of profiles, shape ``(n_agents,)``.
     """
-
-    family: ClassVar[str] = "ratio"
-
-    items_per_severity: int = 25
-    repeats: int = 10
-
-    def check(self) -> None:
-        """Refuse a design that cannot be played."""
-        super().check()
-        require(
-            self.rationale != "afterwards",
-            "rationale is 'afterwards', which a response-ratio experiment has no simulation for; "
-            "choose 'inline' or 'none'",
+    profiles: np.ndarray[Any, Any] = ask(experiment, "assign_profiles", network, seed)
+    if profiles.shape != (network.n_agents,):
+        raise DesignError(
+            f"{type(experiment).__name__}.assign_profiles gives an array of shape {profiles.shape} for "
+            f"{network.n_agents} agents; it gives the index of a profile for each"
         )
+    return profiles

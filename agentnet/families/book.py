@@ -9,14 +9,13 @@ from functools import lru_cache
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
-from agentnet.experiment import CascadeExperiment, NewsExperiment, ask, blaming
-from agentnet.journal import Voice
+from agentnet.experiment import NewsExperiment, ask, blaming
 from agentnet.news import NewsItem
 from agentnet.profiles import N_PROFILES, Profile
 from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
-
-KINDS = ("seed", "exposure", "ratio")
+from agentnet.vocabulary import DECISION_KINDS, REASON
+from agentnet.worlds import Voice
 
 _VERDICTS_REMEMBERED = 4096
 
@@ -32,6 +31,7 @@ class QuestionBook:
         items: The run's news items.
         log: Where prompts are recorded.
         recorded: Hashes of the prompts that were recorded in earlier sittings, by their numbers.
+        kinds: Kinds of questions that are asked.
     """
 
     condition: int
@@ -40,11 +40,15 @@ class QuestionBook:
     items: Sequence[NewsItem]
     log: EventLog
     recorded: Mapping[int, str]
+    kinds: tuple[str, ...]
     _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
     _judge: Judge = field(init=False)
+    _numbered: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         self._judge = lru_cache(_VERDICTS_REMEMBERED)(self._checked_verdict)
+        # The kinds of all bundled families count, so that every log that there is numbers its prompts alike.
+        self._numbered = tuple(dict.fromkeys((*DECISION_KINDS, *self.kinds)))
 
     def voice(self, news: int) -> Voice:
         """Say what agents are asked about news item number `news`."""
@@ -80,7 +84,8 @@ class QuestionBook:
         item, of_profile = self.items[news], Profile.from_index(profile)
         messages = compose(self.experiment, self.prompts, kind, of_profile, item)
         # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
-        place = (self.condition * len(KINDS) + KINDS.index(kind)) * len(self.items) + news
+        kinds = self._numbered
+        place = (self.condition * len(kinds) + kinds.index(kind)) * len(self.items) + news
         number = place * N_PROFILES + profile
         bits, hash_ = of_profile.bits, prompt_hash(messages)
         if self.recorded.get(number, hash_) != hash_:
@@ -112,15 +117,10 @@ class QuestionBook:
     def _reason(self, question: Question, reply: str) -> Question:
         return question._replace(
             messages=self.prompts.reason_messages(question.messages, reply),
-            metadata={**question.metadata, "kind": "reason"},
+            metadata={**question.metadata, "kind": REASON},
             answers=(),
             schema=None,
         )
-
-
-def kinds_of(experiment: NewsExperiment) -> tuple[str, ...]:
-    """List the kinds of prompts that a run of `experiment` asks."""
-    return KINDS[:2] if isinstance(experiment, CascadeExperiment) else KINDS[2:]
 
 
 def compose(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.embedder import Embedder
-
-Answers = Sequence[Sequence[str | None]]
-"""For each model its answers to the evaluation set, in order; None where one is missing."""
+from agentnet.worlds.interviews import Answers
 
 _TEXTS_REMEMBERED = 20_000
 _DECIMALS = 9
