@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet import analysis
+from agentnet import CascadeExperiment, Experiment, InterviewExperiment, ResponseRatioExperiment, analysis
 from agentnet.analysis.comparison import (
     MEASURES,
     ConditionComparison,
@@ -28,7 +28,6 @@ from agentnet.analysis.laws.mean_field import fit_mean_field
 from agentnet.analysis.study import study_run
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, Experiment, InterviewExperiment, ResponseRatioExperiment
 
 SMALL = CascadeExperiment(n_agents=48, degree=4, steps=6, repeats=3, items_per_severity=1, rationale="none")
 FEW: dict[str, Any] = {"n_bootstrap": 40, "seed": 3}

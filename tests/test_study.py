@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from agentnet import CascadeExperiment, InterviewExperiment
 from agentnet.analysis import embed_run, study_run
 from agentnet.analysis.study import Study
 from agentnet.errors import DesignError, RequestRejected, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, InterviewExperiment
 from agentnet.report import Options, make_report
 
 FEW: dict[str, Any] = {"n_bootstrap": 8, "seed": 2}
