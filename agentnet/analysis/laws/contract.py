@@ -38,7 +38,7 @@ class _Laws(PluginKind["type[Law]"]):
     """The laws by name, in the order of their ranks."""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self.installed(), key=lambda name: self.load(name).rank))
+        return iter(sorted(known := self.installed(), key=lambda name: known[name].load().rank))
 
     def __getitem__(self, name: str) -> type[Law]:
         """Look a law up.
