@@ -76,9 +76,7 @@ class Mock:
 @pytest.fixture(scope="module")
 def blank(new_run):
     """Runs that were made and not yet played: a cascade under each asking rule, and response ratios."""
-    cascades = [
-        CascadeExperiment(**DESIGN, repeats=1, asking_rule=rule) for rule in tuple(ASKING_RULES)
-    ]
+    cascades = [CascadeExperiment(**DESIGN, repeats=1, asking_rule=rule) for rule in tuple(ASKING_RULES)]
     ratios = ResponseRatioExperiment(items_per_severity=1, repeats=2)
     return {"cascade": new_run(*cascades, seed=3, max_asks=2), "ratio": new_run(ratios, seed=3, max_asks=2)}
 

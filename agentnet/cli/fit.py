@@ -121,7 +121,7 @@ def _patient() -> Callable[[str], None]:
 
 def _print(found: Fits) -> None:
     from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
-    from agentnet.report.reasons import without_field
+    from agentnet.errors import without_field
 
     tables = found.tables
     echo(

@@ -7,8 +7,9 @@ cannot hold: they are spelled out, as ``\\ud83d``.
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
 `prompts` and `replies`. The view `decisions` joins them back to one record a decision, the view `answers` to
-one record an answer of interacting models, each with the number of its condition; those models have `questions`, `models`, `interviews` and `updates`. What
-they are told by system messages stands once, in `meta` (``interviews``, by condition and model).
+one record an answer of interacting models, each with the number of its condition; those models have
+`questions`, `models`, `interviews` and `updates`. What they are told by system messages stands once, in
+`meta` (``interviews``, by condition and model).
 """
 
 from __future__ import annotations
@@ -180,15 +181,15 @@ SELECT realization, condition FROM (
            ROW_NUMBER() OVER (PARTITION BY condition, news, repeat ORDER BY realization) AS copy
     FROM realizations
 ) LEFT JOIN (
-    SELECT key AS condition, {_SPELLED.format("value")} AS overrides,
-           ROW_NUMBER() OVER (PARTITION BY {_SPELLED.format("value")} ORDER BY key) AS copy
-    FROM json_each((SELECT json_extract(value, '$.conditions') FROM meta WHERE key = 'experiment'))
+    SELECT one.key AS condition, {_SPELLED.format("one.value")} AS overrides,
+           ROW_NUMBER() OVER (PARTITION BY {_SPELLED.format("one.value")} ORDER BY one.key) AS copy
+    FROM json_each((SELECT json_extract(value, '$.conditions') FROM meta WHERE key = 'experiment')) one
 ) USING (overrides, copy)
 """  # noqa: S608 - our own
 """SQL for the number of each realization's condition; NULL where it is none of the run's.
 
-Conditions with the same overrides are kept apart: of realizations of one news item and repeat, the first is of
-the first of them, as they are numbered in the order of conditions and begun in that of their numbers.
+Conditions with the same overrides are kept apart: of realizations of one news item and repeat, the first is
+of the first of them, as they are numbered in the order of conditions and begun in that of their numbers.
 """
 
 DECISIONS_VIEW = f"""

@@ -17,9 +17,9 @@ from agentnet.analysis.laws import MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.reasons import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {

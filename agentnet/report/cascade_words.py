@@ -14,14 +14,14 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
 from agentnet.analysis.laws import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
-from agentnet.report.log_tables import in_words
+from agentnet.report.log_facts import Begun, overriding_sentences
 from agentnet.report.words import (
     asking_sentences,
     missing_sentences,
-    overriding_sentences,
     question_words,
     sources_words,
 )
@@ -108,6 +108,24 @@ def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
     yield from _law_sentences(part.fits)
 
 
+def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
+    """Say what was found: how many engaged, what weighs most, which law does best, then the rest."""
+    tables, fits = part.played, part.fits
+    if tables is None:
+        yield f"No result can be given: {part.why_no_tables}"
+        return
+    engaged, *by_severity = (
+        _engaged(each, tables.n_steps, level) for each in final_engagement(tables, level)
+    )
+    yield engaged
+    if fits is not None:
+        yield from _weight_sentences(fits)
+        yield from _best_law(fits)
+    yield from by_severity
+    if fits is not None:
+        yield from _rate_sentences(fits)
+
+
 def _network(tables: RunTables) -> str:
     networks = tables.networks
     agents = listed([f"{n:,}" for n in np.unique(tables.n_agents).tolist()], most=3)
@@ -132,38 +150,45 @@ def _engaged(of: Estimate, step: int, level: float) -> str:
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
+    yield from _weight_sentences(fits)
+    yield from _rate_sentences(fits)
+    yield from _best_law(fits)
+    best = next(iter(fits.scores), None)
+    if best is not None and best.floor is not None:
+        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+
+
+def _weight_sentences(fits: Fits) -> Iterator[str]:
     law = fitted(fits, "main_effects")
-    if law is not None:
-        weights = [
-            each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)
-        ]
-        strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
-        if strongest is not None:
-            yield (
-                f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
-            )
-        yield from (
-            f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity"
-        )
+    if law is None:
+        return
+    weights = [each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+    strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
+    if strongest is not None:
+        yield f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
+    yield from (f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity")
+
+
+def _rate_sentences(fits: Fits) -> Iterator[str]:
     rates = fitted(fits, "group_rates") or fitted(fits, "one_rate")
     if rates is not None:
         values = listed([f"{each.name} = {valued(each)}" for each in rates.parameters])
         growth = "" if rates.growth_rate is None else f", growth rate lambda = {valued(rates.growth_rate)}"
         yield f"The {rates.title} law has {values} per step{growth}"
-    if not fits.scores:
-        return
-    best = fits.scores[0]
-    if best.held_out_rmse is not None:
-        yield (
-            f"Of {counted(len(fits.scores), 'law')} the {best.title} law does best on realizations that it "
-            f"was not fitted to, with an RMSE of {best.held_out_rmse:.4f}"
-        )
-    else:
-        n_laws = counted(len(fits.scores), "law")
-        yield f"Of {n_laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
-    if best.floor is not None:
-        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
-        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+
+
+def _best_law(fits: Fits) -> Iterator[str]:
+    """Name the law that was judged best, if one could be judged."""
+    laws = counted(len(fits.scores), "law")
+    for best in fits.scores[:1]:
+        if best.held_out_rmse is None:
+            yield f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
+        else:
+            yield (
+                f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with an "
+                f"RMSE of {best.held_out_rmse:.4f}"
+            )
 
 
 def valued(of: Parameter) -> str:
@@ -190,11 +215,7 @@ def cascade_methods(part: CascadePart) -> list[str]:
             f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
             f"{facts.meta['versions'].get('agentnet', '')}"
         ),
-        (
-            f"{counted(begun.n_realizations, 'cascade')} of {counted(begun.n_news, 'news item')} "
-            f"({sources_words(facts)}) {'was' if begun.n_realizations == 1 else 'were'} played{played}; "
-            f"{dealt_words(part)}"
-        ),
+        (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
         (
             f"Agents picked at random were asked to start until one was willing{at_most}; from then on, at "
             f"each of {counted(int(design['steps']), 'step')}, {facts.rule_says(number)} (asking rule "
@@ -206,6 +227,13 @@ def cascade_methods(part: CascadePart) -> list[str]:
         *missing_sentences(facts, number),
         *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
     ]
+
+
+def _times_words(begun: Begun, sources: str) -> str:
+    items = f"{counted(begun.n_news, 'news item')} ({sources})"
+    if begun.n_repeats is None:
+        return f"{counted(begun.n_realizations, 'cascade')} of {items} were played"
+    return f"Each of {items} was played {counted(begun.n_repeats, 'time')}"
 
 
 def dealt_words(part: CascadePart) -> str:

@@ -11,21 +11,28 @@ from agentnet.analysis.laws import LAWS
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import RunFolderError, UserError
+from agentnet.errors import RunFolderError, UserError, without_field
 from agentnet.events import Run
+from agentnet.events.conditions import in_words
 from agentnet.report import cascade_tables, log_sections, log_tables
-from agentnet.report.cascade_words import cascade_fields, cascade_methods, cascade_sentences, final_engagement
+from agentnet.report.blocks import absent, paragraph
+from agentnet.report.cascade_words import (
+    cascade_fields,
+    cascade_findings,
+    cascade_methods,
+    cascade_sentences,
+    final_engagement,
+)
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.drawings import Material, sketches
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
-from agentnet.report.log_sections import absent, paragraph
-from agentnet.report.log_tables import design_in_words, in_words, without_folders
+from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
-from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
@@ -45,6 +52,7 @@ class CascadePart(Part):
         ratio: The response-ratio run that goes with it; None without one.
         groups_from: Where the groups of profiles come from, in words.
         sample: Decisions to browse.
+        player: Who engaged when, in some realizations.
         notes: What to know about it.
         label: Empty.
     """
@@ -53,6 +61,10 @@ class CascadePart(Part):
     rank: ClassVar[int] = 0
     subject: ClassVar[str] = "news cascades"
     headline: ClassVar[str] = "News cascades among language-model agents"
+    leading: ClassVar[tuple[str, ...]] = (
+        *("observed_cascades", "figure07_engagement_probability", "figure08_population_full_logistic"),
+        *("laws_ranked", "figure10_population_mean_field", "figure05_response_ratios"),
+    )
 
     facts: LogFacts
     condition: int
@@ -63,6 +75,7 @@ class CascadePart(Part):
     ratio: RatioPart | None
     groups_from: str
     sample: Sample
+    player: Player
     notes: tuple[str, ...] = ()
     label: str = ""
 
@@ -86,6 +99,10 @@ class CascadePart(Part):
     def summary(self, level: float) -> str:
         """Summarize it in one paragraph."""
         return sentences([*asked_sentences(self.facts, self.condition), *cascade_sentences(self, level)])
+
+    def findings(self, level: float) -> Iterator[str]:
+        """Say how many engaged, what weighs most, which law does best, then the rest."""
+        return cascade_findings(self, level)
 
     def remarks(self) -> Sequence[str]:
         """List what to know of the run, its tables and its fits."""
@@ -116,6 +133,7 @@ class CascadePart(Part):
 
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out laws, groups, severities, decisions and what the log says of the run."""
+        yield Section("player", "Who engaged when", (self.player,), is_open=True)
         yield Section("laws", "Laws and their parameters", tuple(_laws(self)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(self)))
         yield from log_sections.of_news(self, place, self.sample, self.condition)
@@ -190,6 +208,7 @@ def _part(
     tables, why_no_tables = _tables(run, condition, options)
     chosen, groups_from = _chosen_groups(ratio, options)
     fits, why_no_fits = None, why_no_tables
+    of_condition = None if facts.n_conditions == 1 else realizations_of(run, condition)
     if tables is not None:
         fits, why_no_fits = _fits(tables, chosen, options, say)
         if fits is not None and chosen is None and fits.grouping.n_groups == 1:
@@ -208,8 +227,9 @@ def _part(
             "exposure",
             n=options.n_decisions,
             seed=options.seed,
-            realizations=None if facts.n_conditions == 1 else realizations_of(run, condition),
+            realizations=of_condition,
         ),
+        player=read_player(run, of_condition, seed=options.seed),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from agentnet.events.conditions import in_words
 from agentnet.report.figures.words import capitalized, counted, listed
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_tables import in_words, when
+from agentnet.report.log_tables import when
 from agentnet.report.tables import Table
 from agentnet.report.words import cost_words, numbers_words, sampler_words, temperature_words
 from agentnet.vocabulary import AFTERWARDS, INLINE, WITHOUT
@@ -29,6 +31,7 @@ _RUN: Final = "the run"
 _OPEN: Final = {"by": "the author", "answer": "For the author to state."}
 
 
+@cache
 def read_answers(name: str, package: str = "agentnet.report") -> Answers:
     """Read what a family answers to the checklists.
 

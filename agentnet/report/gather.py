@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agentnet.embedder import make_embedder
 from agentnet.errors import UserError
 from agentnet.events import Run, check_unchanged
-from agentnet.report import cascades, ratios  # they register themselves
+from agentnet.report import cascades, interviews_part, ratios  # they register themselves
 from agentnet.report.drawings import Drawing, rendered
-from agentnet.report.interviews_compute import How, interview_part
 from agentnet.report.log_facts import LogFacts, read_facts
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Part, Reading, reads
+from agentnet.report.part import Part, Reading
 
-__all__ = ["Report", "cascades", "make_report", "ratios"]
+__all__ = ["Report", "cascades", "interviews_part", "make_report", "ratios"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,17 +74,3 @@ def _each_once(runs: Sequence[Run]) -> list[Run]:
 def _facts(run: Run, options: Options, say: Progress) -> LogFacts:
     say(f"reading {run.folder}")
     return read_facts(run, restricted_texts=options.restricted_texts)
-
-
-@reads("interview")
-def _interviews(reading: Reading) -> Iterator[Part]:
-    options = reading.options
-    how = How(
-        make_embedder=options.make_embedder or make_embedder,
-        level=options.level,
-        n_bootstrap=options.n_bootstrap,
-        seed=options.seed,
-        n_answers=options.n_decisions,
-    )
-    for run, facts in reading.of("interview"):
-        yield interview_part(run, facts, how, reading.say)

@@ -6,18 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from agentnet.analysis.perspectives import ControlChart
+from agentnet.analysis.study import ConditionStudy, Study, study_run
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import sentences
-from agentnet.report.interviews import Arm, ArmContrast, ShownAnswer
 from agentnet.report.interviews_drawings import interview_sketches
+from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
-from agentnet.report.interviews_words import HELM, interview_fields, interview_methods, interview_summary
+from agentnet.report.interviews_words import (
+    HELM,
+    interview_fields,
+    interview_findings,
+    interview_methods,
+    interview_summary,
+)
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
-from agentnet.report.part import Block, Part, Place, Section
+from agentnet.report.part import Block, Part, Place, Reading, Section, reads
 from agentnet.report.tables import Table
 
 
@@ -27,18 +33,9 @@ class InterviewPart(Part):
 
     Attributes:
         facts: The run.
-        label: What every result has to be called; empty if a language model answered.
-        embedder: Name of the embedder of this report.
-        arms: The conditions of which something is known.
-        contrasts: Differences between arms over repeats; none with a single repeat.
-        chart: How moves are judged; None where there are too few.
-        why_no_chart: Why not.
+        study: What it found.
         answers: Answers to browse.
         n_answers: Answers in the log.
-        seed: What fixed the choice of answers.
-        level: Confidence level of intervals.
-        n_bootstrap: Draws behind them.
-        notes: What to know about it.
     """
 
     name: ClassVar[str] = "interviews"
@@ -47,28 +44,29 @@ class InterviewPart(Part):
     headline: ClassVar[str] = "Interacting language models and their perspectives"
 
     facts: LogFacts
-    label: str
-    embedder: str
-    arms: tuple[Arm, ...]
-    contrasts: tuple[ArmContrast, ...]
-    chart: ControlChart | None
-    why_no_chart: str
+    study: Study
     answers: tuple[ShownAnswer, ...]
     n_answers: int
-    seed: int
-    level: float
-    n_bootstrap: int
-    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:  # type: ignore[override] # read-only, as the study is frozen
+        """What every result has to be called; empty if a language model answered."""
+        return self.study.label
+
+    @property
+    def notes(self) -> tuple[str, ...]:  # type: ignore[override] # likewise
+        """What to know about it."""
+        return self.study.notes
 
     @property
     def design(self) -> Mapping[str, Any]:
         """The design of the first condition."""
         return self.facts.design(0)
 
-    def rule_of(self, arm: Arm) -> str:
-        """Name the update rule of an arm."""
+    def rule_of(self, condition: ConditionStudy) -> str:
+        """Name the update rule of a condition."""
         rules = self.facts.meta["interviews"]["rules"]
-        return str(rules[arm.condition]["name"])
+        return str(rules[condition.number]["name"])
 
     def title(self) -> str:
         """Name it for people."""
@@ -77,6 +75,10 @@ class InterviewPart(Part):
     def summary(self, level: float) -> str:  # noqa: ARG002
         """Summarize it in one paragraph."""
         return sentences(interview_summary(self))
+
+    def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
+        """Say what results have to be called, then where each arm ended."""
+        return interview_findings(self)
 
     def methods(self) -> str:
         """Write a methods paragraph for a paper."""
@@ -99,7 +101,7 @@ class InterviewPart(Part):
         return interview_tables(self)
 
     def results(self, level: float) -> Mapping[str, Any]:  # noqa: ARG002
-        """Spell arms and contrasts."""
+        """Spell conditions and contrasts."""
         return interview_results(self)
 
     def checklists(self) -> Iterator[Block]:
@@ -107,3 +109,19 @@ class InterviewPart(Part):
         answers, fields = read_answers("interviews"), interview_fields(self)
         yield filled("guide_llm", answers, fields)
         yield filled("odd", answers, fields)
+
+
+@reads("interview")
+def interview_parts(reading: Reading) -> Iterator[Part]:
+    """Find out what each run of interacting models did."""
+    options = reading.options
+    for run, facts in reading.of("interview"):
+        study = study_run(
+            run,
+            make_embedder=options.make_embedder,
+            n_bootstrap=options.n_bootstrap,
+            level=options.level,
+            seed=options.seed,
+            progress=reading.say,
+        )
+        yield InterviewPart(facts, study, *sample_answers(run, n=options.n_decisions, seed=options.seed))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from agentnet.report import interviews_tables as tables
 from agentnet.report import log_sections, log_tables
+from agentnet.report.blocks import absent, paragraph, unfolding
 from agentnet.report.figures.words import listed
-from agentnet.report.html import Html, tag
+from agentnet.report.html import Html
 from agentnet.report.interviews_left_out import left_out_table, questions_left_out_table
-from agentnet.report.log_sections import absent
 from agentnet.report.part import Block, Section
 from agentnet.report.tables import Table
 
@@ -37,16 +37,16 @@ def interview_tables(part: InterviewPart) -> Iterator[Table]:
 
 def _results(part: InterviewPart) -> Iterator[Block]:
     if part.label:
-        yield tag("p", tag("b", f"These are results of a {part.label}."))
-    if not part.arms:
+        yield paragraph(f"These are results of a {part.label}.", "strong")
+    if not part.study.conditions:
         yield absent("no realization has a complete evaluation of its models yet")
         return
     yield tables.ends_table(part)
-    note = part.arms[0].gap.note
+    note = part.study.conditions[0].gap.note
     yield tables.classes_table(part) or absent(f"polarization and gap: {note}")
     yield tables.contrasts_table(part) or absent(
-        "differences between arms: they take arms that differ in one knob, and at least 2 finished repeats "
-        "of each (-S repeats=20)"
+        "differences between conditions: they take conditions that differ in one knob, and at least 2 "
+        "finished repeats of each (-S repeats=20)"
     )
     yield tables.tests_table(part) or absent(
         "tests of changes: they take a step after step 0 and at least 2 questions"
@@ -70,10 +70,9 @@ def _answers(part: InterviewPart) -> Iterator[Block]:
     if not part.answers:
         yield absent("there is no answer yet" if not part.n_answers else "no answer was to be shown")
         return
-    yield tag(
-        "p",
+    yield paragraph(
         f"{len(part.answers):,} of {part.n_answers:,} answers: missing ones first, if there are any, then a "
-        f"sample in which all others have the same chance (seed {part.seed}).",
+        f"sample in which all others have the same chance (seed {part.study.seed}).",
     )
     yield tables.answers_table(part).without_empty_columns()
 
@@ -81,7 +80,7 @@ def _answers(part: InterviewPart) -> Iterator[Block]:
 def _design(part: InterviewPart) -> Iterator[Block]:
     facts = part.facts
     yield log_sections.experiment_block(facts)
-    yield tables.arms_table(part).without_empty_columns()
+    yield tables.conditions_table(part).without_empty_columns()
     yield log_tables.design_table(facts, 0)
     yield log_tables.settings_table(facts)
     yield from _told(part)
@@ -89,7 +88,7 @@ def _design(part: InterviewPart) -> Iterator[Block]:
 
 
 def _told(part: InterviewPart) -> Iterator[Html]:
-    """Show the system messages of the models of each arm, each text once."""
+    """Show the system messages of the models of each condition, each text once."""
     # Runs of before there were system messages recorded none.
     conditions = part.facts.meta["interviews"].get("system_messages", ())
     classes = [list(design["models"].items()) for design in part.facts.meta["experiment"]["design"]]
@@ -99,8 +98,7 @@ def _told(part: InterviewPart) -> Iterator[Html]:
         for text, name in zip(told, names, strict=False):
             found.setdefault(text, {})[name] = None
     if found:
-        texts = [
-            tag("div", tag("b", f"class {listed(names)}"), tag("pre", text or "(nothing)"))
-            for text, names in found.items()
-        ]
-        yield tag("details", tag("summary", "What models were told ahead of all questions"), *texts)
+        yield unfolding(
+            "What models were told ahead of all questions",
+            [(f"class {listed(names)}", text or "(nothing)") for text, names in found.items()],
+        )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from agentnet.analysis.study import ConditionStudy
+from agentnet.events.conditions import in_words
 from agentnet.report.checklist import fields_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
-from agentnet.report.interviews import Arm
-from agentnet.report.log_tables import in_words
-from agentnet.report.words import numbers_words, overriding_sentences, temperature_words
+from agentnet.report.log_facts import overriding_sentences
+from agentnet.report.words import numbers_words, temperature_words
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -36,21 +37,34 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
     )
     if n:
         yield f"{evaluations.n_missing + interviews.n_missing:,} of them are missing"
-    if not part.arms:
+    if not part.study.conditions:
         yield "No result can be given yet"
         return
-    steps = max((each.n_steps - 1 for arm in part.arms for each in arm.played), default=0)
-    repeats = max(len(arm.played) for arm in part.arms)
-    yield (
-        f"It has {counted(len(part.arms), 'arm')} with {_models(part.arms[0])}, {counted(repeats, 'repeat')} "
-        f"and {counted(steps, 'step')}; answers were embedded by {part.embedder}"
+    steps = max(
+        (each.n_steps - 1 for condition in part.study.conditions for each in condition.played), default=0
     )
-    for arm in part.arms:
-        yield from _of_arm(arm)
+    repeats = max(len(condition.played) for condition in part.study.conditions)
+    yield (
+        f"It has {counted(len(part.study.conditions), 'condition')} with "
+        f"{_models(part.study.conditions[0])}, {counted(repeats, 'repeat')} and {counted(steps, 'step')}; "
+        f"answers were embedded by {part.study.embedder}"
+    )
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
 
 
-def _models(arm: Arm) -> str:
-    return models_in_words({name: len(arm.members(name)) for name in arm.class_names})
+def interview_findings(part: InterviewPart) -> Iterator[str]:
+    """Say what results have to be called, then where each condition ended."""
+    if part.label:
+        yield f"These are results of a {part.label}"
+    if not part.study.conditions:
+        yield "No result can be given yet"
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
+
+
+def _models(condition: ConditionStudy) -> str:
+    return models_in_words({name: len(condition.members(name)) for name in condition.class_names})
 
 
 def models_in_words(numbers: Mapping[str, int]) -> str:
@@ -69,8 +83,8 @@ def models_in_words(numbers: Mapping[str, int]) -> str:
     )
 
 
-def _of_arm(arm: Arm) -> Iterator[str]:
-    for what, measured in (("polarization", arm.ratio), ("squared gap", arm.gap)):
+def _of_condition(condition: ConditionStudy) -> Iterator[str]:
+    for what, measured in (("polarization", condition.ratio), ("squared gap", condition.gap)):
         series = measured.series
         if series is None:
             continue
@@ -79,12 +93,12 @@ def _of_arm(arm: Arm) -> Iterator[str]:
             low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
             interval = f" ({series.level:.0%} interval {low} to {high})"
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
-        yield f"{arm.name}: {what} {value}{interval} at step {step}"
-    if arm.played and arm.ratio.series is None:
-        first = arm.shown
+        yield f"{condition.name}: {what} {value}{interval} at step {step}"
+    if condition.played and condition.ratio.series is None:
+        first = condition.shown
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
-            yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+            yield f"{condition.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
 
 
 def interview_methods(part: InterviewPart) -> Iterator[str]:
@@ -152,13 +166,13 @@ def _told(part: InterviewPart) -> bool:
 
 def _interviews(part: InterviewPart) -> str:
     facts = part.facts
-    n_arms = facts.n_conditions
-    of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
+    n_conditions = facts.n_conditions
+    of_conditions = f" in each of {n_conditions} conditions" if n_conditions > 1 else ""
     return (
         f"At each of {numbers_words(facts, 'steps', 'step')} every model with candidates picked one of them "
         f"at random, asked it {numbers_words(facts, 'n_questions', 'question')} and was updated by the "
         "answers; all answers of a step came from the states at its start; "
-        f"{numbers_words(facts, 'repeats', 'realization')}{of_arms}"
+        f"{numbers_words(facts, 'repeats', 'realization')}{of_conditions}"
     )
 
 
@@ -169,19 +183,19 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
     chosen = facts.unless("choose_evaluation", "", " chosen by the experiment's own {}")
     yield (
         f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions{chosen} at "
-        f"{temperature_words(facts)}; answers were embedded by {part.embedder}, and "
+        f"{temperature_words(facts)}; answers were embedded by {part.study.embedder}, and "
         "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
         "models at all steps of a realization"
     )
     yield (
         "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
         "the iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
-        f"bootstraps ({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
+        f"bootstraps ({percent(part.study.level)}, {part.study.n_bootstrap:,} draws, seed {part.study.seed})"
     )
-    if part.contrasts:
+    if part.study.contrasts:
         yield (
-            "Arms were compared within repeats, with Student's t intervals and tests that turn the signs of "
-            "repeats"
+            "Conditions were compared within repeats, with Student's t intervals and tests that turn the "
+            "signs of repeats"
         )
 
 
@@ -210,14 +224,14 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
             if _told(part)
             else "The experiment gives none."
         ),
-        "data": bank_words(part),
+        "data": f"Questions: {bank_words(part)}",
         "processing": (
             "Any text but a blank one was taken as an answer, as it came. A question to which an answer is "
             "missing in an evaluation was left out of its realization. Answers were embedded by "
-            f"{part.embedder}; perspectives are computed from these vectors."
+            f"{part.study.embedder}; perspectives are computed from these vectors."
         ),
         "sample": "; a sample stands in this report" if part.answers else "",
-        "arms": counted(facts.n_conditions, "arm"),
+        "conditions": counted(facts.n_conditions, "condition"),
         "models": company_words(part),
         "steps": numbers_words(facts, "steps", "step"),
         "n_questions": numbers_words(facts, "n_questions", "question"),
@@ -227,7 +241,7 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
 
 
 def rules_in_words(part: InterviewPart) -> str:
-    """Name the update rules of all arms, with their models and options."""
+    """Name the update rules of all conditions, with their models and options."""
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
     found: dict[str, None] = {}

@@ -5,8 +5,10 @@ Counts are taken by SQLite, so that no event becomes a Python object: ten millio
 
 from __future__ import annotations
 
+import ast
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
+from agentnet.events.conditions import condition_of
 from agentnet.events.read import digest
-from agentnet.events.schema import CONDITION_OF
 from agentnet.events.spent import spent_so_far
 from agentnet.report.figures.words import listed
 
@@ -27,6 +29,15 @@ RESTRICTED: Final = ("acled",)
 """Sources of news whose terms do not allow passing on what they say."""
 
 _TROUBLE_CHARACTERS: Final = 300
+
+_HOOKS: Final = frozenset(
+    {
+        *("arms", "assign_profiles", "choose_bank", "choose_evaluation", "choose_news", "choose_taught"),
+        *("constraint", "judge", "load_prompts", "load_questions", "make_network", "make_topology"),
+        *("messages", "system_messages"),
+    }
+)
+"""Methods that experiments could override when logs did not record which they do."""
 
 _KINDS = """
 SELECT realization, kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0),
@@ -190,11 +201,13 @@ class Begun:
     Attributes:
         n_realizations: Realizations that were begun.
         n_news: News items that they are of.
+        n_repeats: Realizations of each of these; None where they are not as many of each.
         asked: Their questions by kind.
     """
 
     n_realizations: int
     n_news: int
+    n_repeats: int | None
     asked: tuple[Asked, ...]
 
 
@@ -248,9 +261,10 @@ class LogFacts:
 
     @property
     def overridden(self) -> frozenset[str] | None:
-        """Methods of agentnet's that the experiment has in its own way; None where that was not recorded."""
-        recorded = self.meta["experiment"].get("overridden")
-        return None if recorded is None else frozenset(recorded)
+        """Methods of agentnet's that the experiment has in its own way; None where that is not known."""
+        experiment = self.meta["experiment"]
+        recorded = experiment.get("overridden")
+        return _defined(experiment) if recorded is None else frozenset(recorded)
 
     def unless(self, methods: str, usual: str, otherwise: str) -> str:
         """Say what holds, which is never what a knob says where the experiment overrides what reads it.
@@ -306,6 +320,14 @@ class LogFacts:
         return known.sentence if known else "agents were asked by a rule whose sentence was not recorded"
 
 
+def overriding_sentences(facts: LogFacts) -> Iterator[str]:
+    """Name the methods that the experiment overrides, whose doings no knob tells."""
+    if facts.overridden is None:
+        yield "which methods the experiment overrides was not recorded"
+    elif facts.overridden:
+        yield f"the experiment has its own {listed(sorted(facts.overridden), most=12)}"
+
+
 def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
     """Read what a report says of a run.
 
@@ -330,7 +352,7 @@ def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
 def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
     """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
     with run.snapshot() as connection:
-        of = _conditions(connection)
+        of = condition_of(connection)
     return np.array(sorted(number for number, own in of.items() if own == condition), dtype=np.int64)
 
 
@@ -362,14 +384,33 @@ def _read(
     )
 
 
-def _conditions(connection: sqlite3.Connection) -> dict[int, int | None]:
-    """Number the condition of each realization; None where it is none of the run's."""
-    return dict(connection.execute(CONDITION_OF).fetchall())
+def _defined(experiment: Mapping[str, Any]) -> frozenset[str] | None:
+    """Find the methods that an experiment overrides in its file, for logs that did not record which.
+
+    Returns:
+        None where its file, or the class in it, is not in the log.
+    """
+    texts = [experiment.get("text", ""), *(each["text"] for each in experiment.get("siblings", {}).values())]
+    classes = {
+        node.name: node
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+    }
+    wanted, found = [str(experiment["class_name"])], set[str]()
+    if wanted[0] not in classes:
+        return None
+    while wanted:
+        own = classes.pop(wanted.pop(), None)
+        if own is not None:
+            wanted += [ast.unparse(base).rpartition(".")[2] for base in own.bases]
+            found |= {node.name for node in own.body if isinstance(node, ast.FunctionDef)}
+    return frozenset(found & _HOOKS)
 
 
 def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]:
     """Count what was played of each condition."""
-    of = _conditions(connection)
+    of = condition_of(connection)
     asked: dict[int | None, list[Asked]] = {}
     for realization, *row in connection.execute(_KINDS):
         asked.setdefault(of.get(realization), []).append(Asked(*row))
@@ -377,8 +418,10 @@ def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]
     for realization, item in connection.execute(_BEGUN):
         news.setdefault(of.get(realization), []).append(item)
     for number in range(n_conditions):
-        items = news.get(number, [])
-        yield Begun(len(items), len(set(items)), _summed(asked.get(number, ())))
+        played = Counter(news.get(number, ()))
+        repeats = set(played.values())
+        n_repeats = repeats.pop() if len(repeats) == 1 else None
+        yield Begun(played.total(), len(played), n_repeats, _summed(asked.get(number, ())))
 
 
 def _summed(every: Iterable[Asked]) -> tuple[Asked, ...]:

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from agentnet.events.conditions import in_words
 from agentnet.report import log_tables
+from agentnet.report.blocks import absent, bullets, paragraph, unfolding
 from agentnet.report.browse import browser
-from agentnet.report.figures.words import sentences
-from agentnet.report.html import Html, tag
-from agentnet.report.log_facts import LogFacts
+from agentnet.report.html import Html
+from agentnet.report.log_facts import LogFacts, Prompt
 from agentnet.report.options import Options
 from agentnet.report.part import Block, Part, Place, Section
-from agentnet.report.prompts_html import example_html, template_html
 from agentnet.report.ratio_tables import clusters_table
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Table
-
-
-def paragraph(text: str, class_: str | None = None) -> Html:
-    """Show a text as a paragraph."""
-    return tag("p", text, class_=class_)
-
-
-def absent(why: str) -> Html:
-    """Say, where something would stand, why it does not."""
-    return paragraph(f"Not available: {why.rstrip('.')}.", "absent")
-
-
-def bullets(notes: Iterable[str]) -> Iterator[Html]:
-    """List remarks, each once; nothing where there are none."""
-    items = [tag("li", sentences([note])) for note in dict.fromkeys(notes) if note]
-    if items:
-        yield tag("ul", items)
 
 
 def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None) -> Iterator[Block]:
@@ -42,7 +25,7 @@ def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None)
         missing: The missing answers by reason; None where none is missing.
         more: Tables of what a family leaves out; None for one that there is not.
     """
-    yield log_tables.asked_table(facts)
+    yield log_tables.asked_table(facts).without_empty_columns()
     yield missing or paragraph("No answer is missing.")
     yield from filter(None, more)
     yield log_tables.troubles_table(facts) or paragraph("There were no unusable replies and no failed calls.")
@@ -56,7 +39,7 @@ def of_news(part: Part, place: Place, sample: Sample, condition: int = 0) -> Ite
     if place.is_first:
         troubles = tuple(troubles_blocks(facts, log_tables.missing_table(facts)))
         yield Section("missing", "Missing answers, troubles and incidents", troubles)
-    yield Section("decisions", "Decisions and their reasons", (browser(sample, place.name),))
+    yield Section("decisions", "Decisions and their reasons", (_decisions(facts, place, sample),))
     design = tuple(design_blocks(facts, condition, is_first=place.is_first))
     yield Section("design", "Design", design)
     if place.is_first:
@@ -75,7 +58,7 @@ def experiment_block(facts: LogFacts) -> Html:
 def file_block(facts: LogFacts) -> Html:
     """Show the experiment file."""
     text = str(facts.meta["experiment"].get("text", ""))
-    return tag("details", tag("summary", "The experiment file as it was played"), tag("pre", text))
+    return unfolding("The experiment file as it was played", [("", text)])
 
 
 def design_blocks(facts: LogFacts, condition: int, *, is_first: bool) -> Iterator[Block]:
@@ -99,9 +82,20 @@ def prompts_blocks(facts: LogFacts) -> Iterator[Block]:
             continue
         which = f" of condition {number}" if facts.n_conditions > 1 else ""
         yield paragraph(f"Templates{which}, SHA-256 {hash_}:")
-        yield tag("div", [template_html(name, text) for name, text in texts.items()])
+        yield from (unfolding(name, [("", text)], is_open=True) for name, text in texts.items())
     yield paragraph("One prompt of each kind as it was sent:")
-    yield tag("div", [example_html(each) for each in facts.examples])
+    yield from map(_example, facts.examples)
+
+
+def _example(prompt: Prompt) -> Html:
+    title = f"{prompt.kind}: to profile {prompt.profile} about {prompt.news}"
+    if prompt.messages is None:
+        return absent(f"{title}: it holds a news text that may not be passed on")
+    return unfolding(title, prompt.messages)
+
+
+def _decisions(facts: LogFacts, place: Place, sample: Sample) -> Html:
+    return browser(sample, place.name, {each.id for each in facts.news if each.text is None})
 
 
 def news_blocks(facts: LogFacts, citations: Iterable[str]) -> Iterator[Block]:
@@ -125,7 +119,7 @@ def costs_blocks(facts: LogFacts) -> Iterator[Block]:
 
 def cite(citations: Iterable[str]) -> Html:
     """List what to cite."""
-    return tag("div", paragraph("To cite:"), tag("ul", [tag("li", each) for each in citations]))
+    return bullets(citations, "To cite:")
 
 
 def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
@@ -134,7 +128,7 @@ def _severity(facts: LogFacts, options: Options) -> Iterator[Block]:
     yield paragraph(
         "The run used the severities of the news items themselves."
         if labels is None
-        else f"The run used the severities of the file of labels {log_tables.in_words(labels)}."
+        else f"The run used the severities of the file of labels {in_words(labels)}."
     )
     if clusters is None:
         yield absent(

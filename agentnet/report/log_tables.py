@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
-from agentnet.report.log_facts import LogFacts
+from agentnet.events.conditions import in_words, without_folder
+from agentnet.report.figures.words import capitalized
+from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Cell, Table
 
@@ -225,6 +225,10 @@ def design_table(facts: LogFacts, condition: int) -> Table:
         title="Design",
         columns={"knob": "knob", "value": "value"},
         rows=tuple(sorted(design_in_words(facts, condition).items())),
+        notes=tuple(
+            f"{capitalized(each)}: knobs that they read may not be in force."
+            for each in overriding_sentences(facts)
+        ),
     )
 
 
@@ -249,43 +253,13 @@ def settings_table(facts: LogFacts) -> Table:
     )
 
 
-def in_words(value: object) -> str:
-    """Spell a value of JSON on one line.
-
-    Examples:
-        >>> in_words([0.7, 1.3]), in_words(None), in_words({})
-        ('0.7, 1.3', 'none', '')
-    """
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {in_words(each)}" for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(in_words(each) for each in value)
-    return _without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def without_folders(value: Any) -> Any:  # noqa: ANN401 - from JSON to JSON
     """Leave out the folders of all absolute paths in a value of JSON."""
     if isinstance(value, Mapping):
         return {key: without_folders(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(each) for each in value]
-    return _without_folder(value) if isinstance(value, str) else value
-
-
-def _without_folder(text: str) -> str:
-    """Leave out the folders of an absolute path: readers need not know where an author's files lie.
-
-    Examples:
-        >>> _without_folder("/home/ana/posts.csv")
-        '.../posts.csv'
-    """
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(text)
-        if path.is_absolute() and "\n" not in text:
-            return f".../{path.name}"
-    return text
+    return without_folder(value) if isinstance(value, str) else value
 
 
 def decisions_table(sample: Sample) -> Table:

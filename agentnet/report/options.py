@@ -14,7 +14,7 @@ from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.errors import DesignError
 
 if TYPE_CHECKING:
-    from agentnet.report.interviews_compute import MakeEmbedder
+    from agentnet.analysis.answers import MakeEmbedder
 
 Progress = Callable[[str], None]
 """Called with a few words before each piece of work."""

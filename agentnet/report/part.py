@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
@@ -19,7 +19,22 @@ from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options, Progress
 from agentnet.report.tables import Table
 
-Block = Html | Table
+
+class Placed(Protocol):
+    """What stands in a section with an id of its own: a table, a figure, a picture that is played."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from others of its kind in a part."""
+        ...
+
+    def to_html(self, anchor: str) -> Html:
+        """Write it as HTML; `anchor` is its id, or stands before its ids."""
+        ...
+
+
+Block = Html | Placed
+"""What stands in a section: markup that a template of the report made, or what can make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +45,13 @@ class Section:
         anchor: Its id within the part.
         title: Its heading.
         blocks: What stands in it.
+        is_open: Whether it is unfolded at first. Such sections stand before those that are not.
     """
 
     anchor: str
     title: str
     blocks: tuple[Block, ...]
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,7 @@ class Part(ABC):
         rank: Where they stand among the parts of other families, the lowest first.
         subject: What its family is about, in a list of several.
         headline: The same where a page is about nothing else.
+        leading: Names of the figures that show most of what was found, the most telling first.
         facts: What the log says of the run.
         notes: What to know about it, a sentence each.
         label: What every result has to be called, as where no language model answered; else empty.
@@ -71,6 +89,7 @@ class Part(ABC):
     rank: ClassVar[int] = 9
     subject: ClassVar[str]
     headline: ClassVar[str]
+    leading: ClassVar[tuple[str, ...]] = ()
     facts: LogFacts
     notes: tuple[str, ...]
     label: str
@@ -90,6 +109,17 @@ class Part(ABC):
         Args:
             level: Confidence level of intervals.
         """
+
+    def findings(self, level: float) -> Iterable[str]:
+        """Say what was found, the most important first: the first few stand on the page's first screen.
+
+        Args:
+            level: Confidence level of intervals.
+
+        Returns:
+            Sentences; here the summary as one.
+        """
+        return (self.summary(level),)
 
     def remarks(self) -> Sequence[str]:
         """List what to know before using its results: `notes`, and those of what was computed for it."""

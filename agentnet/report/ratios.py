@@ -12,19 +12,18 @@ from agentnet.analysis.groups import ProfileGroups, group_profiles
 from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
 from agentnet.analysis.tables import RatioTables
-from agentnet.errors import InputError, UserError
+from agentnet.errors import InputError, UserError, without_field
 from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables
+from agentnet.report.blocks import absent
 from agentnet.report.checklist import filled, news_fields, read_answers
 from agentnet.report.drawings import Material, sketches
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.words import counted, percent, sentences
-from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_sections import absent
+from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.log_tables import design_in_words
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Block, Part, Place, Reading, Section, reads
-from agentnet.report.reasons import without_field
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import (
@@ -33,7 +32,6 @@ from agentnet.report.words import (
     citations,
     missing_sentences,
     numbers_words,
-    overriding_sentences,
     question_words,
     sources_words,
 )
@@ -91,6 +89,10 @@ class RatioPart(Part):
     def summary(self, level: float) -> str:  # noqa: ARG002
         """Summarize it in one paragraph."""
         return sentences([*asked_sentences(self.facts), *_ratio_sentences(self)])
+
+    def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
+        """Say how often agents say yes, and which profiles are alike."""
+        return _ratio_sentences(self)
 
     def methods(self) -> str:
         """Write a methods paragraph for a paper."""

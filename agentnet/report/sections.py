@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from agentnet.report.drawings import Drawing
-from agentnet.report.figure_html import figure_html
+from agentnet.report.blocks import absent, bullets, paragraph
+from agentnet.report.figure_html import Figure
+from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
-from agentnet.report.log_sections import absent, bullets, cite, paragraph
+from agentnet.report.log_sections import cite
 from agentnet.report.part import Block, Part, Place, Section
 from agentnet.report.tables import Table
 
@@ -22,12 +23,18 @@ class Contents:
         title: Its heading.
         sections: What stands on the page.
         more: Tables that are too long for the page and are written as CSV alone.
+        found: What was found, a sentence each, the most important first.
+        figures: The figures that are drawn.
+        leading: The same, those that show most of what was found first.
     """
 
     anchor: str
     title: str
     sections: tuple[Section, ...]
     more: tuple[Table, ...]
+    found: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    leading: tuple[Figure, ...]
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -44,10 +51,24 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
     for name, part, drawings in zip(names, report.parts, report.drawings, strict=True):
         place = Place(name, id(part.facts) not in seen, report.options)
         seen.add(id(part.facts))
-        sections = tuple(_sections(part, drawings, place, f"{name}-" if several else ""))
-        contents = Contents(name, part.title(), sections, tuple(part.tables()))
+        figures = tuple(Figure(each, f"{name}-" if several else "") for each in drawings)
+        drawn = tuple(each for each in figures if each.drawing.svg is not None)
+        contents = Contents(
+            anchor=name,
+            title=part.title(),
+            # A stable order: what is open stands first, each kind as it was given.
+            sections=tuple(sorted(_sections(part, figures, place), key=lambda each: not each.is_open)),
+            more=tuple(part.tables()),
+            found=tuple(sentences([each]) for each in part.findings(report.options.level)),
+            figures=drawn,
+            leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
+        )
         made.append(contents if len(names) == 1 else _with_prefix(contents))
     return tuple(made)
+
+
+def _place_in(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
@@ -71,13 +92,14 @@ def _with_prefix(of: Contents) -> Contents:
     )
 
 
-def _sections(part: Part, drawings: tuple[Drawing, ...], place: Place, prefix: str) -> Iterator[Section]:
+def _sections(part: Part, figures: tuple[Figure, ...], place: Place) -> Iterator[Section]:
     lead = paragraph(part.summary(place.options.level), "lead")
-    yield Section("summary", "Summary", (lead, *bullets(part.remarks())))
-    if drawings:
-        yield Section("figures", "Figures", tuple(figure_html(each, prefix) for each in drawings))
+    remarks = [sentences([each]) for each in dict.fromkeys(part.remarks()) if each]
+    yield Section("summary", "Summary", (lead, bullets(remarks)) if remarks else (lead,), is_open=True)
+    yield from part.sections(place)
+    if figures:
+        yield Section("figures", "Figures", figures, is_open=True)
     elif not place.options.figures:
         yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
-    yield from part.sections(place)
     yield Section("methods", "Methods paragraph", (paragraph(part.methods()), cite(part.citations())))
     yield Section("checklists", "Reporting checklists", tuple(part.checklists()))

@@ -74,26 +74,21 @@ def asking_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[
 
 
 _SAMPLERS: Final = {
-    "call": "each question was a request of its own without memory",
-    "choices": (
-        "equal questions were asked in one request without memory, of which several draws were taken "
-        "(sampler mode choices)"
-    ),
-    "logprobs": (
-        "equal questions were asked once, without memory, and decisions drawn from the model's "
-        "log-probabilities of yes and no (sampler mode logprobs)"
-    ),
+    "choices": "several draws were taken from one request",
+    "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
 }
 
 
 def sampler_words(facts: LogFacts) -> str:
     """Say how questions became requests, by the sampler mode of the run."""
     mode = str(facts.meta["settings"].get("sampler", {}).get("mode", "call"))
-    said = _SAMPLERS.get(mode, f"questions became requests by the sampler mode {mode}")
-    if mode == "logprobs" and facts.mass is not None:
+    if mode == "call":
+        return "each question was a request of its own without memory (sampler mode call)"
+    mass = ""
+    if facts.mass is not None:
         least, mean = facts.mass
-        said += f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
-    return said
+        mass = f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
+    return f"no request had a memory. Sampler mode {mode}: {_SAMPLERS.get(mode, 'see the settings')}{mass}"
 
 
 _ANSWERS: Final = {
@@ -183,14 +178,6 @@ def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator
     asks = facts.meta["settings"].get("engine", {}).get("max_asks")
     again = "" if asks is None else f" Unusable replies were asked for up to {asks} times."
     yield f"{missing:,} of {counted(n, 'answer')} stayed missing and counted neither as yes nor as no.{again}"
-
-
-def overriding_sentences(facts: LogFacts) -> Iterator[str]:
-    """Name the methods that the experiment overrides, whose doings no knob tells."""
-    if facts.overridden is None:
-        yield "Which methods the experiment's file overrides was not recorded: see the file"
-    elif facts.overridden:
-        yield f"The experiment's file has its own {listed(sorted(facts.overridden), most=12)}"
 
 
 def citations(facts: LogFacts) -> tuple[str, ...]:
