@@ -125,12 +125,17 @@ def rates_table(fits: Fits) -> Table | None:
         rows=tuple(rows),
         notes=(
             (
-                f"Intervals: {_method(laws[0])}; the second one over whole news items. lambda is the rate "
-                "at which few engaged agents grow, the eigenvalue of the spread-free state."
+                f"Intervals: {_method(laws[0])}{_by_news(laws)}. lambda is the rate at which few engaged "
+                "agents grow, the eigenvalue of the spread-free state."
             ),
             *_rates_notes(fits, laws),
         ),
     ).without_empty_columns()
+
+
+def _by_news(laws: list[LawFit]) -> str:
+    told = any(each.interval_by_news for law in laws for each in law.parameters)
+    return "; the second one over whole news items" if told else ""
 
 
 def _rates_notes(fits: Fits, laws: list[LawFit]) -> Iterator[str]:

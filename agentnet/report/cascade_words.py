@@ -186,8 +186,8 @@ def _best_law(fits: Fits) -> Iterator[str]:
             yield f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
         else:
             yield (
-                f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with an "
-                f"RMSE of {best.held_out_rmse:.4f}"
+                f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with "
+                f"an RMSE of {best.held_out_rmse:.4f}"
             )
 
 
