@@ -12,7 +12,7 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
-from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
+from agentnet.report.figures.curves import curve_figures, curve_sketch
 from agentnet.report.figures.growth import growth_sketch
 from agentnet.report.figures.missing import missing_sketch
 from agentnet.report.figures.observed import observed_sketch
@@ -116,19 +116,18 @@ def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]
 def sketches(material: Material) -> Iterator[Sketch]:
     """Make the figures without rendering them; to be used under `house_style`."""
     fits = material.fits
-    curves = {each.name: curve_sketch(fits, each) for each in CURVE_FIGURES}
-    cavity = curves.pop("cavity_curves")
+    curves = [curve_sketch(fits, each) for each in curve_figures(fits)]
     drawn = [
         severity_sketch(material.severity_clusters),
         ratio_sketch(material.ratios, material.ratio_groups, material.n_groups_wanted),
         growth_sketch(fits),
         profile_sketch(fits),
-        *curves.values(),
+        *(each for each in curves if each.number),
         group_sketch(fits),
     ]
     yield from sorted(drawn, key=lambda sketch: int(sketch.number))
     tables = material.tables if fits is None else fits.tables
     yield observed_sketch(tables)
     yield ranking_sketch(fits)
-    yield cavity
+    yield from (each for each in curves if not each.number)
     yield missing_sketch(tables)

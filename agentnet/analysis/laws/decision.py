@@ -113,6 +113,8 @@ class DecisionLaw(Law):
             return top * n**steepness / (half**steepness + n**steepness)
     """
 
+    of_decisions = True
+
     @abstractmethod
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes.

@@ -46,7 +46,7 @@ class CurveFigure:
     Attributes:
         name: File name stem.
         number: Number in the paper.
-        law: The law, one of `agentnet.analysis.laws.LAWS`.
+        law: Name of the law.
         title: What the law is called in titles.
         sight: What is compared.
     """
@@ -100,7 +100,7 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
     missing = NO_FITS if fits is None else why_no_law(fits, of.law)
     if fits is not None and missing is None:
         shown = [each for each in fits.law(of.law).comparisons if _is_seen(each, of.sight)]
-        missing = None if shown else _why_nothing(fits, of.sight)
+        missing = None if shown else _why_nothing(fits, fits.law(of.law), of.sight)
     if fits is None or missing is not None:
         return Sketch(of.name, of.number, title, caption="", alternative="", unavailable=missing)
     law = fits.law(of.law)
@@ -141,7 +141,19 @@ def _is_seen(comparison: Comparison, sight: Sight) -> bool:
     return sight in (kind, "all")
 
 
-def _why_nothing(fits: Fits, sight: Sight) -> str:
+def curve_figures(fits: Fits | None) -> tuple[CurveFigure, ...]:
+    """List the paper's figures of curves, and one of each fitted law that has none."""
+    known = {each.law for each in CURVE_FIGURES}
+    others = [law for law in fits.laws if law.law not in known and law.comparisons] if fits else []
+    return (
+        *CURVE_FIGURES,
+        *(CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all") for law in others),
+    )
+
+
+def _why_nothing(fits: Fits, law: LawFit, sight: Sight) -> str:
+    if not law.comparisons:
+        return sentences(warning for warning in law.warnings if warning.startswith("no cascades"))
     if sight == "groups":
         return (
             "All profiles are in one group, so that its curve is that of the population; fit laws with "
@@ -243,12 +255,12 @@ def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iter
     if sight in ("groups", "all"):
         yield from _group_words(fits)
     yield missing_words(tables)
-    if law.transmission_probability is None:
+    if not law.of.of_decisions:
         yield from law.warnings
 
 
 def _how_inferred(law: LawFit, fits: Fits) -> str:
-    if law.transmission_probability is None:
+    if not law.of.of_decisions:
         return ", fitted to the mean curve of the population"
     return f", fitted to single decisions; {counted(fits.n_runs, 'inferred cascade')} of the same design"
 
