@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
+from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.sketch import Sketch
@@ -142,9 +143,8 @@ def _is_seen(comparison: Comparison, sight: Sight) -> bool:
 
 
 def curve_figures(fits: Fits | None) -> tuple[CurveFigure, ...]:
-    """List the paper's figures of curves, and one of each fitted law that has none."""
-    known = {each.law for each in CURVE_FIGURES}
-    others = [law for law in fits.laws if law.law not in known and law.comparisons] if fits else []
+    """List the figures of the bundled laws' curves, and one of each fitted law from elsewhere."""
+    others = [law for law in fits.laws if law.of.rank == Law.rank and law.comparisons] if fits else []
     return (
         *CURVE_FIGURES,
         *(CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all") for law in others),
