@@ -239,7 +239,7 @@ def find_rule(design: Any) -> AskingRule:  # noqa: ANN401 - any experiment with 
     Raises:
         DesignError: There is none of that name; lists those that there are.
     """
-    return ASKING_RULES.load(design.asking_rule).set_by(design)
+    return ASKING_RULES.load(design.asking_rule, asker=type(design).__module__).set_by(design)
 
 
 @asking_rule("always", says="every unengaged agent was asked once for each engaged neighbour")

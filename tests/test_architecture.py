@@ -17,7 +17,7 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 # Room -> rooms it may import. A room is a module or a package directly under agentnet.
 ALLOWED: dict[str, set[str]] = {
     "vocabulary": set(),
-    "errors": set(),
+    "errors": {"vocabulary"},
     "streams": set(),
     "delimited": {"errors"},
     "network": {"errors", "streams", "delimited"},
@@ -27,37 +27,37 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
-    "embedder": {"errors", "streams", "plugins", "shelf"},
+    "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
     "stack": {"shelf", "errors", "streams", "backend", "config"},
-    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "asking_rules"},
+    "report": {
+        *("errors", "streams", "events", "analysis", "embedder", "formulas", "asking_rules", "news"),
+        "families",  # the list of them, which says what makes the parts of a run
+    },
     "config": {"errors"},
     "formulas": set(),
+    "files": {"errors"},
     "events": {"errors", "formulas"},
     "sampler": {"errors", "streams", "backend", "prompts"},
-    "streak": {"errors", "streams", "backend", "sampler"},
-    "journal": {"errors", "streams", "events", "sampler", "streak"},
     "asking_rules": {"errors", "network", "plugins"},
-    "families": {"errors", "plugins"},
-    "cascade": {"network", "sampler", "events", "streams", "journal", "asking_rules"},
-    "ratios": {"profiles", "streams", "journal"},
-    "experiment": {
-        *("errors", "streams", "network", "profiles", "news", "prompts", "interviews"),
-        *("asking_rules", "plugins"),
+    "worlds": {"streams", "network", "profiles", "asking_rules"},
+    "experiment": {"errors", "profiles", "news", "prompts"},
+    "families": {
+        *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
+        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
+        "report",  # the parts that they make of it
     },
     "runner": {
-        *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
-        *("streak", "sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
-        "asking_rules",
+        *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),
+        *("sampler", "stack"),
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {
-        *("errors", "streams", "backend", "embedder", "plugins", "news", "journal", "events", "sampler"),
-        "prompts",
+        *("errors", "backend", "embedder", "news"),
     },
     "analysis": {"errors", "streams", "events", "embedder"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
-        *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
+        *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "sampler",
             "testing",
@@ -176,3 +176,28 @@ def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_nobody_but_families_asks_of_what_family_something_is() -> None:
+    of_families = {"CascadeExperiment", "ResponseRatioExperiment", "InterviewExperiment", "NewsExperiment"}
+    for package, name, path in modules():
+        if package != "agentnet" or room(name) in {"families", "experiment", "agentnet"}:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        asked = [each for each in called if ast.unparse(each.func) in {"isinstance", "issubclass"}]
+        assert not [
+            each for each in asked if of_families & {n.id for n in ast.walk(each) if isinstance(n, ast.Name)}
+        ], name
+        assert of_families.isdisjoint(target.rpartition(".")[2] for target in imported(path)), name
+
+
+def test_worlds_neither_wait_nor_look_at_clock_or_files() -> None:
+    for _, name, path in modules():
+        if room(name) != "worlds":
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        assert not [each for each in nodes if isinstance(each, ast.AsyncFunctionDef | ast.Await)], name
+        assert {"asyncio", "time", "datetime", "os", "pathlib"}.isdisjoint(
+            target.split(".")[0] for target in imported(path)
+        ), name

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import networkx as nx
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
-from agentnet.experiment import CascadeExperiment
 
 RULES = tuple(ASKING_RULES)
 N_AGENTS, DEGREE, STEPS = 128, 5, 15

@@ -18,16 +18,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentnet import Run
+from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings
 from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunStopped, StorageError
 from agentnet.events import LOG_NAME
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment, Source
-from agentnet.journal import Tally
+from agentnet.experiment import Source
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare
+from agentnet.runner.journal import Tally
 from agentnet.streams import mix
 
 # Every kind of answer, so that each way through the sampler is taken.
@@ -433,7 +433,7 @@ from agentnet.config import Settings
 from agentnet.events import LOG_NAME
 from agentnet.events.read import reading
 from agentnet.experiment import Source
-from agentnet.journal import Tally
+from agentnet.runner.journal import Tally
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare, reopen
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.backend import make_backend
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Drawing
 from agentnet.report.page import write_page

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agentnet import InterviewExperiment
 from agentnet.analysis.contrasts import ConditionContrast, contrast
 from agentnet.analysis.perspectives import Clusters, IsoMirror
 from agentnet.analysis.played import Played
@@ -27,12 +28,11 @@ from agentnet.analysis.study import ConditionStudy, Measured, contrasts_of, sett
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
+from agentnet.report.figures.sketch import sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import n_clusters
-from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_tables import classes_table, contrasts_table
 from agentnet.report.write import files_of
@@ -363,7 +363,7 @@ def test_answers_that_are_all_alike_are_reported_as_such(pair: Run, tmp_path: Pa
     assert not part.study.conditions[0].played[0].coordinates.any()
     assert {each.contrast.value for each in part.study.contrasts} == {0.0}
     with house_style():
-        drawn = {each.name: each for each in interview_sketches(part)}
+        drawn = {each.name: each for each in sketches_of("interviews", part)}
     assert drawn["polarization"].unavailable == "Nothing differs along this dimension."
     assert "express 0% and 0%" in drawn["perspective_space"].alternative
     files, _ = files_of(report, made_at=1.8e9)

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
-from agentnet.errors import UserError
+from agentnet.errors import DesignError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.network import Network
 from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
@@ -74,11 +74,12 @@ def interviews(play: Callable[..., Run]) -> Part:
     return parts_of(play(*short))[0]
 
 
-def with_log(part: Part, *, knobs: dict[str, Any] | None = None, **experiment: Any) -> Any:
-    """Give the same part of a run whose log has these knobs in all conditions, and these facts."""
+def with_log(part: Part, *, knobs: dict[str, Any] | None = None, says: str = "", **experiment: Any) -> Any:
+    """Give the same part of a run whose log has these knobs in all conditions, this rule, these facts."""
     recorded = part.facts.meta["experiment"]
     design = [each | (knobs or {}) for each in recorded["design"]]
     meta = {**part.facts.meta, "experiment": {**recorded, "design": design, **experiment}}
+    meta["asking_rules"] = [{"says": says}] if says else None
     return replace(part, facts=replace(part.facts, meta=meta))  # type: ignore[type-var]
 
 
@@ -165,7 +166,7 @@ def test_what_is_said_of_cascades_follows_every_knob(cascades: Part, **knobs: An
 
 
 def test_a_rule_that_only_the_log_knows_is_told_in_the_words_of_the_log(cascades: Part) -> None:
-    own = with_log(cascades, knobs={"asking_rule": "third"}, asking_rules=[{"says": "all were asked thrice"}])
+    own = with_log(cascades, knobs={"asking_rule": "third"}, says="all were asked thrice")
     assert "all were asked thrice (asking rule third)" in own.methods()
     unknown = with_log(cascades, knobs={"asking_rule": "third"})
     assert "whose sentence was not recorded (asking rule third)" in unknown.methods()
@@ -272,5 +273,5 @@ def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_on
         connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         recorded = json.dumps(run.meta["experiment"] | {"family": "ratioo"})
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
-    with pytest.raises(UserError, match=r"'ratioo'.*'ratio'.*known: cascade, interview, ratio"):
+    with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
         make_report([copy], FEW)

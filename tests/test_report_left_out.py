@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentnet import InterviewExperiment
 from agentnet.analysis import perspectives
 from agentnet.analysis.answers import embed_answers
 from agentnet.analysis.played import Played, to_leave_out
 from agentnet.analysis.study import Measured
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.of_conditions import shown_repeats

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.backend import make_backend
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.report.player import Most, Player, read_player
 from agentnet.testing import ScriptedBackend
 

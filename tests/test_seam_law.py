@@ -27,7 +27,7 @@ from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment
 from agentnet.report.cascade_tables import parameters_table, ranking_table
-from agentnet.report.figures.curves import curve_figures, curve_sketch
+from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch, other_sketches
 from agentnet.report.figures.style import house_style
 
 Array = NDArray[np.float64]
@@ -405,9 +405,8 @@ def test_a_report_holds_the_laws_of_a_file_and_draws_them(
     assert [results["options"][key] for key in ("laws", "by")] == [["gompertz", "hill"], ["n_engaged"]]
     assert "Hill curve of n_engaged" in (tmp_path / "r" / "report.html").read_text("utf-8")
     found = fit_run(tables, laws=["hill"], by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
-    (own,) = (each for each in curve_figures(found) if each.law == "hill")
     with house_style():
-        sketch = curve_sketch(found, own)
+        (sketch,) = other_sketches(found)
     assert sketch.figure is not None
     assert "fitted to single decisions; 6 inferred cascades" in sketch.caption
 
@@ -422,5 +421,4 @@ def test_a_report_of_a_rule_that_nobody_knows_here_says_why_curves_are_missing(
     assert "there is no asking rule" in (folder / "report" / "report.html").read_text("utf-8")
     found = fit_run(read_tables(folder), laws=["full_logistic"], groups=GROUPS, n_runs=4)
     assert found.scores == ()
-    unavailable = [curve_sketch(found, each).unavailable for each in curve_figures(found)[:1]]
-    assert "No cascades can be inferred" in str(unavailable)
+    assert "No cascades can be inferred" in str(curve_sketch(found, CURVE_FIGURES[0]).unavailable)

@@ -16,6 +16,7 @@ from pydantic.errors import PydanticUserError
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment.body import check_bodies, is_helper, is_method, own_knobs
+from agentnet.experiment.hooks import Gives, all_of
 
 Condition = Mapping[str, object]
 
@@ -37,6 +38,11 @@ class Experiment:
     """
 
     family: ClassVar[str]
+    _gives: ClassVar[Mapping[str, Gives]] = {
+        "make_conditions": Gives(
+            all_of(Mapping), "a tuple of conditions, each a mapping of overrides; without conditions ({},)"
+        ),
+    }
 
     temperature: float | tuple[float, float] = 1.0
     max_tokens: int = 256
@@ -71,7 +77,7 @@ class Experiment:
         """Make the same experiment with the overrides of one condition."""
         return type(self)(**{**self.overrides, **condition, "conditions": ({},)})
 
-    def arms(self) -> tuple[Condition, ...]:
+    def make_conditions(self) -> tuple[Condition, ...]:
         """List the conditions of the run; override it to make them of attributes with several values."""
         return self.conditions
 

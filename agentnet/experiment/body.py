@@ -76,18 +76,6 @@ def own_knobs(cls: type) -> set[str]:
     return {name for base in own_classes(cls) for name in inspect.get_annotations(base) if _is_public(name)}
 
 
-def own_methods(cls: type) -> tuple[str, ...]:
-    """Name the methods of agentnet that the user's classes override."""
-    ours = {
-        name
-        for base in cls.__mro__
-        if _is_ours(base)
-        for name, value in vars(base).items()
-        if is_helper(value) and _is_public(name)
-    }
-    return tuple(sorted(ours & {name for base in own_classes(cls) for name in vars(base)}))
-
-
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == "agentnet"
 

@@ -14,25 +14,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from agentnet.errors import DesignError, InternalError
+from agentnet.errors import DesignError
 from agentnet.plugins import PluginKind
+from agentnet.vocabulary import REASON
 
 if TYPE_CHECKING:
     from agentnet.backend import Backend, Messages
     from agentnet.config import Settings
     from agentnet.events import EventLog, Run
     from agentnet.experiment import Experiment
-    from agentnet.report.part import Part
+    from agentnet.report.part import Part, Reading
     from agentnet.runner.journal import Tally
     from agentnet.sampler import CallSampler, Pool, Sampler
     from agentnet.streams import Streams
     from agentnet.worlds import World
 
 Rows = Sequence[tuple[Any, ...]]
+
+
+def saved_folder(folder: Path, number: int) -> Path:
+    """Name the folder in which a realization saves what is dear to make again, while it is played."""
+    return folder / "models" / f"realization-{number:05d}"
 
 
 class Cell(NamedTuple):
@@ -71,10 +77,8 @@ class Sitting:
         streams: The run's random streams.
         log: The event log.
         pool: Where questions wait for a worker.
-        tally: The run's counts.
-        sampler: (realization) -> who asks, in the run's sampler mode, about yes and no.
-        caller: (backend) -> who asks once a draw.
-        backend: The backend with its stack around it.
+        sampler: (realization) -> who asks in the run's sampler mode.
+        caller: Who asks one request a draw, in words.
         prompts: Number -> hash of each prompt that was recorded in earlier sittings.
         networks: Realization begun in earlier sittings -> digest of its network, None for none.
     """
@@ -84,21 +88,14 @@ class Sitting:
     streams: Streams
     log: EventLog
     pool: Pool
-    tally: Tally
     sampler: Callable[[Planned], Sampler]
-    caller: Callable[[Backend], CallSampler]
-    backend: Backend
+    caller: CallSampler
     prompts: Mapping[int, str]
     networks: Mapping[int, str | None]
 
     def begun(self, planned: Planned) -> bool:
         """Say whether an earlier sitting began a realization."""
         return planned.realization in self.networks
-
-
-async def nothing_else(want: object) -> Any:  # noqa: ANN401 - whatever a world wants
-    """Refuse what a world wants beside what every runner gives."""
-    raise InternalError(f"a world wants {want!r:.80}, and its family gives it nothing of the kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,43 +107,69 @@ class Scene:
         sampler: Gets its answers.
         network: Digest of its network, None without one.
         rows: Table -> rows that are written down as the realization begins.
-        give: Gives what the world wants beside answers and rows.
+        give: Gives what the world wants beside what every runner gives.
+        ended: Called once the world has come to its end.
     """
 
     world: World
     sampler: Sampler
     network: str | None = None
     rows: Mapping[str, Rows] = field(default_factory=dict)
-    give: Callable[[Any], Awaitable[Any]] = nothing_else
+    give: Callable[[Any], Awaitable[Any]] | None = None
+    ended: Callable[[], Awaitable[None]] | None = None
 
 
-@dataclass(frozen=True)
+Scenes = Callable[[Planned], AbstractAsyncContextManager[Scene]]
+"""Sets up a realization, and clears up after it; called for several at a time.
+
+Raises `RunFolderError` where a realization was begun otherwise than the experiment makes it now.
+"""
+
+
+class Trial(NamedTuple):
+    """What a few realizations took that were played on the mock.
+
+    Attributes:
+        sums: Answers, reasons left out; reasons; tokens in, by the mock's rule of four characters a token;
+            tokens out, likewise.
+        tokens_each: Tokens in of an answer that was asked for.
+        prompts: Kind -> one prompt.
+    """
+
+    sums: tuple[int, int, int, int]
+    tokens_each: float
+    prompts: Mapping[str, Messages]
+
+
+Try = Callable[[Sequence["Experiment"], Sequence[Planned]], Awaitable[Trial]]
+"""``await try_out(experiments, plan)``: plays these on the mock, whatever the run's backend is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a run will take, before anybody is asked.
 
     Attributes:
-        facts: What is printed and given as JSON, in order; its numbers as the family calls them.
+        counts: What is counted, as the family calls it; first of all ``realizations``.
         prompt_tokens: Tokens in.
         completion_tokens: Tokens out.
         prompts: One rendered prompt of each kind.
         how: How the estimate was made, in a sentence.
-        notes: What may not be meant.
-        per_realization: Decisions of a realization.
+        notes: What may not be meant; None where nothing is looked for.
     """
 
-    facts: Mapping[str, int]
+    counts: Mapping[str, int]
     prompt_tokens: int
     completion_tokens: int
     prompts: Mapping[str, Messages]
     how: str
-    notes: tuple[str, ...] = ()
-    per_realization: float = 0.0
+    notes: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Spell it for JSON."""
         tokens = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
-        notes = {"notes": list(self.notes)} if self.notes else {}
-        return {**self.facts, **tokens, "prompts": dict(self.prompts), "how": self.how, **notes}
+        notes = {} if self.notes is None else {"notes": self.notes}
+        return {**self.counts, **tokens, "prompts": self.prompts, "how": self.how, **notes}
 
 
 class Stage(ABC):
@@ -154,25 +177,34 @@ class Stage(ABC):
 
     Attributes:
         experiments: The experiment under each condition.
-        label: What results have to be called because no language model answers; ``""`` if one does.
-        asks_backend: Whether the run's backend is asked.
     """
 
     experiments: Sequence[Experiment]
-    label: str = ""
-    asks_backend: bool = True
+
+    def with_experiments(self, experiments: Sequence[Experiment]) -> Stage:
+        """Make the same stage for other experiments of the same design, for a trial."""
+        return replace(self, experiments=tuple(experiments))  # type: ignore[type-var] # a stage is a dataclass
+
+    @property
+    def label(self) -> str:
+        """What results have to be called; ``""`` if a language model answers."""
+        return ""
 
     @abstractmethod
     def cells(self) -> Iterable[Cell]:
         """List the realizations: by condition, then news item, then repeat."""
 
     @abstractmethod
-    def scene(self, planned: Planned, sitting: Sitting) -> AbstractAsyncContextManager[Scene]:
-        """Set up one realization, and clear up after it; called for several at a time.
+    def scenes(self, sitting: Sitting) -> Scenes:
+        """Get ready to set up realizations for the time that a run is played."""
 
-        Raises:
-            RunFolderError: It was begun otherwise than the experiment makes it now.
-        """
+    def answering(self, backend: Backend) -> Backend:
+        """Wrap the backend, where what counts as an answer is another."""
+        return backend
+
+    def who_answers(self, backend: Backend) -> tuple[str, str]:
+        """Name what answers, and the language model."""
+        return backend.name, backend.model_name
 
     def meta(self) -> dict[str, Any]:
         """Spell what the log keeps of it in table ``meta``."""
@@ -205,6 +237,64 @@ class Stage(ABC):
         """Count the questions of the run; None where answers decide how many there are."""
         return None
 
+    def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:  # noqa: ARG002 - any size
+        """Make the run smaller for a trial, as far as it is made of what comes in any size.
+
+        Args:
+            n_at_most: How many agents a realization has at most.
+
+        Returns:
+            The experiments, and how many times larger the run is on average.
+        """
+        return self.experiments, 1.0
+
+    def can_guess(self) -> bool:
+        """Say whether it costs little to guess how many questions there are, while the run is played."""
+        return False
+
+    async def estimate(
+        self, plan: Sequence[Planned], try_out: Try, *, n_sampled: int, n_at_most: int
+    ) -> Estimate:
+        """Estimate what a run will take.
+
+        Args:
+            plan: Its realizations.
+            try_out: Plays some of them on the mock.
+            n_sampled: How many are played.
+            n_at_most: How many agents a realization of the trial has at most.
+        """
+        sampled = plan[:: max(1, len(plan) // n_sampled)][:n_sampled]
+        experiments, times = self.sample(n_at_most)
+        found = await try_out(experiments, sampled)
+        scale = len(plan) / len(sampled) * times
+        decisions, reasons, tokens_in, tokens_out = (round(number * scale) for number in found.sums)
+        return Estimate(
+            {
+                "realizations": len(plan),
+                **self.sizes(),
+                "decisions": decisions,
+                "reasons": reasons,
+                "calls": decisions + reasons,
+            },
+            tokens_in,
+            tokens_out,
+            found.prompts,
+            f"estimated from {len(sampled)} of {len(plan)} realizations, played on the mock backend's law; "
+            "a more or less willing model takes more or fewer calls",
+        )
+
+    def sizes(self) -> dict[str, int]:
+        """Count what an estimate tells of the design."""
+        return {}
+
+    def counted(self, tally: Tally) -> dict[str, object]:
+        """Name the counts of a run that has ended."""
+        return {"decisions": tally.n_decisions, "missing": tally.n_missing}
+
+    def counts_before(self, run: Run) -> dict[str, int]:  # noqa: ARG002 - none
+        """Count what the finished realizations of earlier sittings add to the counts of the worlds."""
+        return {}
+
     async def aclose(self) -> None:  # noqa: B027 - nothing is shared
         """Give back what is shared."""
 
@@ -215,10 +305,14 @@ class Family(ABC):
     Attributes:
         name: What logs call it; an experiment's ``family`` names it.
         what: What its runs are of, such as ``"cascades"``.
+        experiment: The base class of its experiments.
+        answers: What its answers are called.
     """
 
     name: ClassVar[str]
     what: ClassVar[str]
+    experiment: ClassVar[type[Experiment]]
+    answers: ClassVar[str] = "decisions"
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -254,24 +348,41 @@ class Family(ABC):
             DesignError: Says which, and the way out.
         """
 
-    def probes(self, experiment: Experiment, stage: Stage) -> Iterable[Probe]:  # noqa: ARG002 - none of its own
-        """List the hooks of an experiment that are asked twice, to see that they give the same."""
+    def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:  # noqa: ARG002
+        """List what is asked twice, to see that it gives the same, beside hooks that take nothing or a seed.
+
+        Args:
+            stage: What is played.
+            condition: Number of the condition.
+            own: Names of the hooks that the experiment overrides.
+        """
         return ()
 
-    def parts(
-        self,
-        runs: Sequence[Run],
-        options: Any,  # noqa: ANN401, ARG002 - the report's
-        say: Callable[[str], None],  # noqa: ARG002
-    ) -> Sequence[Part]:
-        """Make the parts of a report on runs of this family.
+    def progress(self, counts: Mapping[str, int]) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - none
+        """Say how far a run is beside its answers: (how much it matters, words), for one line."""
+        return ()
+
+    def leads_on(self, kind: str) -> bool:
+        """Say whether answers to questions of `kind` decide what is asked later."""
+        return kind != REASON
+
+    def shown(self, run: Run) -> dict[str, Any]:  # noqa: ARG002 - no more than every run
+        """Say what is to be known of a run of this family, for ``agentnet show``."""
+        return {}
+
+    def notes(self, run: Run) -> Sequence[str]:  # noqa: ARG002 - nothing strange
+        """Say what may not be meant in a run that has ended, a sentence each."""
+        return ()
+
+    def parts(self, reading: Reading) -> Iterable[Part]:
+        """Make the parts of a report on the runs of this family: ``reading.of(self.name)``.
 
         Raises:
             DesignError: The family has none.
         """
         raise DesignError(
-            f"runs of {self.what} ({runs[0].folder.name}) have no report: their family {self.name!r} makes "
-            "no parts of one; look at them with: agentnet show, query, export"
+            f"runs of {self.what} ({reading.of(self.name)[0][1].run}) have no report: their family "
+            f"{self.name!r} makes no parts of one; look at them with: agentnet show, query, export"
         )
 
 

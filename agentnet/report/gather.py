@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 
 from agentnet.errors import UserError
 from agentnet.events import Run, check_unchanged
-from agentnet.report import cascades, interviews_part, ratios  # they register themselves
 from agentnet.report.drawings import Drawing, rendered
 from agentnet.report.log_facts import LogFacts, read_facts
 from agentnet.report.options import Options, Progress
 from agentnet.report.part import Part, Reading
-
-__all__ = ["Report", "cascades", "interviews_part", "make_report", "ratios"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

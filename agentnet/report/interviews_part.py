@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 from agentnet.analysis.study import ConditionStudy, Study, study_run
 from agentnet.report.checklist import filled, read_answers
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
-from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
@@ -23,7 +22,7 @@ from agentnet.report.interviews_words import (
 )
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
-from agentnet.report.part import Block, Part, Place, Reading, Section, reads
+from agentnet.report.part import Block, Part, Place, Reading, Section
 from agentnet.report.tables import Table
 
 
@@ -90,7 +89,7 @@ class InterviewPart(Part):
 
     def figures(self, options: Options) -> Iterator[Sketch]:  # noqa: ARG002
         """Make the figures of the paper, and some beyond them."""
-        return interview_sketches(self)
+        return sketches_of(self.name, self)
 
     def sections(self, place: Place) -> Iterator[Section]:  # noqa: ARG002
         """Lay out results, answers and what the log says of the run."""
@@ -111,7 +110,6 @@ class InterviewPart(Part):
         yield filled("odd", answers, fields)
 
 
-@reads("interview")
 def interview_parts(reading: Reading) -> Iterator[Part]:
     """Find out what each run of interacting models did."""
     options = reading.options

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
-from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
+from agentnet.families.lookup import family_of
+from agentnet.plugins import PluginKind
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts
@@ -154,6 +155,53 @@ class Part(ABC):
         """Fill the reporting checklists, as far as the run knows."""
 
 
+Tells = Callable[[Any], Table | None]
+"""From a part to a table on it; None where there is nothing to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTable:
+    """A table that a report has beside those of its parts.
+
+    Attributes:
+        of: Name of the parts that it is on: ``cascades``.
+        section: Anchor of the section at whose end it stands; empty for CSV alone.
+        tells: Makes it.
+    """
+
+    of: str
+    section: str
+    tells: Tells
+
+
+TABLES: Final[PluginKind[ListedTable]] = PluginKind("table", "agentnet.tables", "agentnet.report.part.table")
+"""Tables beside those of the parts; listed by `table`, or by entry points of group ``agentnet.tables``."""
+
+
+def table(name: str, *, of: str, section: str = "") -> Callable[[Tells], Tells]:
+    """List the decorated function as a table; see `ListedTable`.
+
+    @table("engaged_by_degree", of="cascades", section="laws")
+    def engaged_by_degree(part: CascadePart) -> Table | None: ...
+    """
+
+    def listed(tells: Tells) -> Tells:
+        TABLES.register(name, ListedTable(of, section, tells), module=tells.__module__)
+        return tells
+
+    return listed
+
+
+def more_tables(part: Part) -> dict[str, list[Table]]:
+    """Make the listed tables on a part: section -> those that stand at its end; ``""``: CSV alone."""
+    found: dict[str, list[Table]] = {}
+    for each in (TABLES[name] for name in TABLES):
+        made = each.tells(part) if each.of == part.name else None
+        if made is not None:
+            found.setdefault(each.section, []).append(made)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The runs of one report as they are read, and the parts that their families make of them.
@@ -174,44 +222,22 @@ class Reading:
         return [(run, facts) for run, facts in self.runs if facts.family == family]
 
     def parts_of(self, family: str) -> tuple[Part, ...]:
-        """Give the parts of a family's runs, which another family may need as well; they are made once."""
+        """Give the parts of a family's runs, which another family may need as well; they are made once.
+
+        Raises:
+            DesignError: Nobody knows the family, or it has no report.
+        """
         if family not in self._made:
-            self._made[family] = tuple(READERS[family](self)) if self.of(family) else ()
+            runs = self.of(family)
+            self._made[family] = tuple(family_of(runs[0][1].meta).parts(self)) if runs else ()
         return self._made[family]
 
     def parts(self) -> tuple[Part, ...]:
-        """Make all parts.
+        """Make all parts, in the order of their ranks.
 
         Raises:
-            UserError: The family of a run is unknown.
+            DesignError: Nobody knows the family of a run, or it has no report.
         """
-        for _, facts in self.runs:
-            if facts.family not in READERS:
-                raise UserError(
-                    f"{facts.run} is of the family {facts.family!r}, which no report knows"
-                    f"{near_miss(facts.family, READERS)}; known: {', '.join(sorted(READERS))}. Install the "
-                    "package that brings the family, or leave the run out"
-                )
         families = dict.fromkeys(facts.family for _, facts in self.runs)
         every = [part for family in families for part in self.parts_of(family)]
         return tuple(sorted(every, key=lambda part: part.rank))
-
-
-Reader = Callable[[Reading], Iterable[Part]]
-
-READERS: Final[dict[str, Reader]] = {}
-"""Family -> what makes the parts of its runs; filled by `reads`."""
-
-
-def reads(family: str) -> Callable[[Reader], Reader]:
-    """Register what makes the parts of a family's runs.
-
-    Args:
-        family: The name of the family, as the log has it.
-    """
-
-    def registered(reader: Reader) -> Reader:
-        READERS[family] = reader
-        return reader
-
-    return registered

@@ -14,7 +14,7 @@ from agentnet.analysis.goodness import POPULATION, Comparison, Curve
 from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     ALONE,
     BLACK,
@@ -32,6 +32,8 @@ from agentnet.report.figures.words import cleaned, counted, percent, sentences, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 Sight = Literal["population", "severity", "groups", "all"]
@@ -142,13 +144,11 @@ def _is_seen(comparison: Comparison, sight: Sight) -> bool:
     return sight in (kind, "all")
 
 
-def curve_figures(fits: Fits | None) -> tuple[CurveFigure, ...]:
-    """List the figures of the bundled laws' curves, and one of each fitted law from elsewhere."""
-    others = [law for law in fits.laws if law.of.rank == Law.rank and law.comparisons] if fits else []
-    return (
-        *CURVE_FIGURES,
-        *(CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all") for law in others),
-    )
+def other_sketches(fits: Fits | None) -> Iterator[Sketch]:
+    """Draw the curves of each fitted law from elsewhere, which has no figure of its own."""
+    for law in fits.laws if fits else ():
+        if law.of.rank == Law.rank and law.comparisons:
+            yield curve_sketch(fits, CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all"))
 
 
 def _why_nothing(fits: Fits, law: LawFit, sight: Sight) -> str:
@@ -339,3 +339,13 @@ def _readings(curve: Curve) -> Iterator[str]:
     for step in sorted({0, last // 3, 2 * last // 3, last}):
         spread = "" if curve.sd is None else f" (standard deviation {spelled(float(curve.sd[step]))})"
         yield f"{spelled(float(curve.mean[step]))}{spread} at step {step}"
+
+
+def _list(each: CurveFigure) -> None:
+    @figure(each.name, of="cascades", rank=float(each.number or 103))
+    def draws(values: Material) -> Sketch:
+        return curve_sketch(values.fits, each)
+
+
+for _each in CURVE_FIGURES:
+    _list(_each)
