@@ -6,15 +6,19 @@ places ``.out.PID.old``. Whoever makes ``out`` next sets right what a killed pro
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
-from agentnet.errors import StorageError
+from agentnet.errors import InputError, StorageError
+
+WriteRows = Callable[[Iterable[Mapping[str, str]]], None]
 
 
 @contextmanager
@@ -74,6 +78,56 @@ def storage_errors(place: Path, what: str, way_out: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"{place}: {what} ({error}); {way_out}") from error
+
+
+def check_target(path: Path, *, force: bool) -> None:
+    """See that `path` may be written, before any work is done for it.
+
+    Raises:
+        InputError: It exists and `force` is not set, is a folder, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise InputError("is a folder; name a file", path=path)
+    if path.exists() and not force:
+        raise InputError("exists already; name another file, or pass --force to replace it", path=path)
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder {path.parent}; make it first", path=path)
+
+
+@contextmanager
+def csv_writer(path: Path, columns: Sequence[str], *, force: bool = False) -> Iterator[WriteRows]:
+    """Open a CSV file, which appears under its name only when complete.
+
+    Yields:
+        A function that appends rows, which must have all of `columns` and no other.
+
+    Raises:
+        InputError: See `check_target`.
+        StorageError: Writing failed, for want of space, say.
+    """
+    with text_writer(path, force=force) as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        yield writer.writerows
+
+
+@contextmanager
+def text_writer(path: Path, *, force: bool = False) -> Iterator[TextIO]:
+    """Open a UTF-8 file, which appears under its name only when complete.
+
+    Raises:
+        InputError: See `check_target`.
+        StorageError: Writing failed, for want of space, say.
+    """
+    check_target(path, force=force)
+    failed = "could not be written", "free space or choose another folder"
+    with storage_errors(path, *failed), new_file(path) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield text
+        finally:
+            text.detach()
+        check_target(path, force=force)  # somebody may have made it meanwhile
 
 
 def temporary(place: Path) -> Path:

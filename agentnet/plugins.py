@@ -4,8 +4,8 @@ A kind of plug-in (backends, laws, news sources, ..) is one `PluginKind`, which 
 what it holds. Nowhere is there a list of plug-ins: three ways lead to one, and all of them end in
 ``KIND.load(name)``.
 
-1. *By definition.* The definition takes itself in: a decorator of the kind, or the base class, calls
-   `PluginKind.register`::
+1. *By definition.* The definition takes itself in: by ``@KIND.named("name")``, or by a decorator or base
+   class of the kind that calls `PluginKind.register`::
 
        LAWS: Final[PluginKind[type[Law]]] = PluginKind(
            "law", "agentnet.laws", "agentnet.analysis.laws.Law", bundled="agentnet.analysis.laws"
@@ -32,7 +32,7 @@ refused together with the first. An unknown name is an error that lists the know
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
@@ -41,15 +41,13 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, Protocol, TypeVar, cast
 
 from agentnet.errors import PluginError, UserError, near_miss
 
 Plugin = TypeVar("Plugin")
-Default = TypeVar("Default")
-
-MADE_OF_OPTIONS: Final = ("from_options", "about", "needs")
-"""What a plug-in made of a table of settings has: a maker, and two lines that say what it is and needs."""
+Defined = TypeVar("Defined")
+Made_co = TypeVar("Made_co", covariant=True)
 
 FILE_PREFIX: Final = "agentnet_experiment_"
 """What the names of all modules begin with that are files of a user, not of a distribution."""
@@ -101,6 +99,15 @@ class PluginKind(Generic[Plugin]):
         self._defined[name] = of_kind
         return plugin
 
+    def named(self, name: str) -> Callable[[Defined], Defined]:
+        """Take the class or function that this decorates in: ``@BACKENDS.named("echo")``."""
+
+        def take_in(plugin: Defined) -> Defined:
+            self.register(name, cast(Plugin, plugin))
+            return plugin
+
+        return take_in
+
     def installed(self) -> dict[str, Installed[Plugin]]:
         """Find every plug-in of this kind, without importing those of other distributions.
 
@@ -137,13 +144,23 @@ class PluginKind(Generic[Plugin]):
             PluginError: There is none (unless the kind has an error of its own), it stands twice, or it
                 cannot be loaded.
         """
-        known = {key: each for key, each in self.installed().items() if not asker or each.is_seen_by(asker)}
+        # Looking through all distributions takes ten milliseconds, and what is defined is there already.
+        known = self._defined if name in self._defined else self.installed()
+        known = {key: each for key, each in known.items() if not asker or each.is_seen_by(asker)}
         if name not in known and ":" in name:
             known = {name: Installed(name, *_owner(name), name, partial(_at, name), self)}
         if name not in known:
             see = f" (see: {self.see})" if self.see else ""
             raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known)}{see}")
         return known[name].load()
+
+    def loaded(self) -> dict[str, Plugin]:
+        """Import all of them, in alphabetical order.
+
+        Raises:
+            PluginError: One cannot be loaded.
+        """
+        return {name: plugin.load() for name, plugin in self.installed().items()}
 
     def __iter__(self) -> Iterator[str]:
         """Name the plug-ins, in alphabetical order."""
@@ -157,10 +174,10 @@ class PluginKind(Generic[Plugin]):
         """Import the plug-in called `name`, which is no user's word: a KeyError if there is none."""
         return self.installed()[name].load()
 
-    def get(self, name: str, default: Default) -> Plugin | Default:
-        """Import the plug-in called `name`, or give `default` if there is none."""
+    def get(self, name: str) -> Plugin | None:
+        """Import the plug-in called `name`, or give None if there is none."""
         found = self.installed().get(name)
-        return default if found is None else found.load()
+        return None if found is None else found.load()
 
     def _loaded(self, name: str, load: Callable[[], object]) -> object:
         plugin = load()
@@ -172,6 +189,53 @@ class PluginKind(Generic[Plugin]):
             f"in {second.distribution} ({second.target}); "
             + ("give it another name" if second.is_fleeting else "uninstall one of them")
         )
+
+
+class Maker(Protocol[Made_co]):
+    """A plug-in that is made of a table of settings: usually the class of what is made.
+
+    Attributes:
+        about: One line: what it is.
+        needs: One line: what it needs (a key in the environment, a server, an extra), or ``"nothing"``.
+    """
+
+    about: str
+    needs: str
+
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Made_co:
+        """Make it; nothing heavy is loaded yet.
+
+        Args:
+            options: Its table of the configuration, less its ``name``.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeOfOptions(PluginKind[Maker[Made_co]]):
+    """A kind of plug-in that is made of a table of settings."""
+
+    parts: tuple[str, ...] = ("from_options", "about", "needs")
+
+    def make(
+        self, name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+    ) -> Made_co:
+        """Make the plug-in called `name`.
+
+        Args:
+            name: Its name, or its address.
+            options: Its options.
+            environ: Where it looks up keys; none unless given.
+
+        Raises:
+            PluginError: No such plug-in, or it cannot be loaded.
+            ConfigurationError: An option is unknown or impossible.
+        """
+        return self.load(name).from_options(options, environ or {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ an event's kind, a severity's name, how a reply ended.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 TRAITS: Final = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 """The five traits, in the order of a profile's bits; 0 is low, 1 high."""
@@ -43,8 +43,12 @@ FINISHES: Final = (STOP, LENGTH, CONTENT_FILTER, REFUSAL, THOUGHT_ONLY, THOUGHT_
 REFUSED, FAILED, INVALID = ("refused", "failed", "invalid")
 """Why an answer may be missing, beside how the reply ended and what the request was rejected for."""
 
-INLINE, AFTERWARDS, WITHOUT = RATIONALES = ("inline", "afterwards", "none")
+Rationale = Literal["inline", "afterwards", "none"]
 """How a decision's reason is asked for: with it, in a question of its own, or not at all."""
+
+INLINE: Final = "inline"
+AFTERWARDS: Final = "afterwards"
+WITHOUT: Final = "none"
 
 
 def severity_name(severity: int | None, unknown: str = UNKNOWN) -> str:

@@ -45,10 +45,10 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_what_a_definition_takes_in_is_found_by_its_name() -> None:
     kind = ropes()
     knot = kind.register("reef", defined("somebody.knots"))
-    assert kind.load("reef") is kind["reef"] is kind.get("reef", None) is knot
+    assert kind.load("reef") is kind["reef"] is kind.get("reef") is knot
     assert "reef" in kind
     assert list(kind) == ["reef"]
-    assert kind.get("granny", None) is None
+    assert kind.get("granny") is None
 
 
 def test_a_user_s_file_that_is_loaded_again_replaces_what_it_defined() -> None:

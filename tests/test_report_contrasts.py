@@ -30,9 +30,9 @@ from agentnet.events import Run
 from agentnet.events.conditions import Condition
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
+from agentnet.report.figures.sketch import sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import n_clusters
-from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_tables import classes_table, contrasts_table
 from agentnet.report.write import files_of
@@ -363,7 +363,7 @@ def test_answers_that_are_all_alike_are_reported_as_such(pair: Run, tmp_path: Pa
     assert not part.study.conditions[0].played[0].coordinates.any()
     assert {each.contrast.value for each in part.study.contrasts} == {0.0}
     with house_style():
-        drawn = {each.name: each for each in interview_sketches(part)}
+        drawn = {each.name: each for each in sketches_of("interviews", part)}
     assert drawn["polarization"].unavailable == "Nothing differs along this dimension."
     assert "express 0% and 0%" in drawn["perspective_space"].alternative
     files, _ = files_of(report, made_at=1.8e9)

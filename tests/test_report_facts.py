@@ -273,5 +273,5 @@ def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_on
         connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         recorded = json.dumps(run.meta["experiment"] | {"family": "ratioo"})
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
-    with pytest.raises(DesignError, match="'ratioo'.*ratio"):
+    with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
         make_report([copy], FEW)

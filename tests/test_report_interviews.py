@@ -33,11 +33,10 @@ from agentnet.experiment import Source
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
-from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
@@ -241,7 +240,7 @@ def test_what_the_stand_in_says_is_labelled_in_every_figure_table_and_summary(
     report: Report, part: InterviewPart
 ) -> None:
     with house_style():
-        sketches = list(interview_sketches(part))
+        sketches = list(sketches_of("interviews", part))
     assert [sketch.number for sketch in sketches] == ["2", "6", "3", "4", "6", "", ""]
     for sketch in sketches:
         assert "(stand-in)" in sketch.title
@@ -421,7 +420,7 @@ def test_models_that_are_too_few_for_clusters_say_so(part: InterviewPart) -> Non
 def test_a_run_without_a_complete_evaluation_says_so_everywhere(report: Report, part: InterviewPart) -> None:
     empty = restudied(part, conditions=())
     with house_style():
-        for sketch in interview_sketches(empty):
+        for sketch in sketches_of("interviews", empty):
             assert "complete evaluation" in str(sketch.unavailable)
     page = page_of(replace(report, parts=(empty,)))
     assert "No result can be given yet" in page

@@ -15,7 +15,7 @@ from agentnet.events import Run
 from agentnet.experiment import Experiment, NewsExperiment, ask
 from agentnet.families.book import QuestionBook, compose
 from agentnet.families.contract import Cell, Family, Planned, Probe, Rows, Scene, Scenes, Sitting, Stage
-from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news
+from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
 from agentnet.profiles import N_PROFILES, Profile
 from agentnet.prompts import PromptSet, answer_choices
 from agentnet.streams import Streams
@@ -162,6 +162,7 @@ class NewsStage(Stage):
             "prompts": [prompts.texts for prompts in self.prompts],
             "prompts_hash": [prompts.hash for prompts in self.prompts],
             "licences": sorted({item.licence for item in self.items if item.licence}),
+            "sources": sources_of(self.items),
         }
 
     def rows(self) -> dict[str, Rows]:
@@ -180,6 +181,10 @@ class NewsStage(Stage):
     def facts(self) -> dict[str, object]:
         """Spell the same: ``news``, of the file and of the design."""
         return {"news": {name: facts.as_dict() for name, facts in self._news()}}
+
+    def counted(self, tally: Any) -> dict[str, object]:  # noqa: ANN401 - the runner's
+        """Name the counts of a run that has ended."""
+        return {**super().counted(tally), **{name: tally.counts[name] for name in ("engaged", "agents")}}
 
     def sizes(self) -> dict[str, int]:
         """Count what an estimate tells of the design."""

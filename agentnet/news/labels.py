@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from agentnet.errors import InputError
+from agentnet.files import csv_writer
 from agentnet.news.item import NewsItem, check_items
-from agentnet.news.output import csv_writer
-from agentnet.news.recipe import read_severity
+from agentnet.news.source import read_severity
 from agentnet.news.table import BadCell, Cells, check_columns, open_table
 
 Labels = Path | str | Mapping[str, int | None]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from agentnet.news.facts import SEVERITY_NAMES, facts_of_news
+from agentnet.news.facts import by_severity, facts_of_news
 from agentnet.news.item import NewsItem
 from agentnet.news.labels import Labels
 from agentnet.news.load import Scan, scan
@@ -102,11 +102,11 @@ def validate_news(
     dates = sorted(item.date for item in items if item.date is not None)
     return NewsReport(
         path=str(found.path),
-        kind=found.recipe.kind,
+        kind=found.source.name,
         form=found.form,
         n_items=len(items),
         problems=tuple(str(problem) for problem in found.problems),
-        by_severity=_by_severity(items),
+        by_severity=by_severity(items),
         by_disorder_type=_counts(item.disorder_type for item in items),
         by_event_type=_counts(item.event_type for item in items),
         by_sub_event_type=_counts(item.sub_event_type for item in items),
@@ -126,11 +126,6 @@ def validate_news(
 
 def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _by_severity(items: Iterable[NewsItem]) -> dict[str, int]:
-    counted = Counter(item.severity for item in items)
-    return {name: counted[severity] for severity, name in SEVERITY_NAMES.items()}
 
 
 def _unknown(found: Scan) -> dict[str, dict[str, int]]:

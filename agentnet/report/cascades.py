@@ -24,8 +24,9 @@ from agentnet.report.cascade_words import (
     final_engagement,
 )
 from agentnet.report.checklist import filled, read_answers
-from agentnet.report.drawings import Material, sketches
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.drawings import Material
+from agentnet.report.figures.curves import other_sketches
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, without_folders
@@ -120,7 +121,8 @@ class CascadePart(Part):
     def figures(self, options: Options) -> Iterator[Sketch]:
         """Make the figures of the paper, and some beyond them."""
         ratio = self.ratio
-        return sketches(
+        yield from sketches_of(
+            "cascades",
             Material(
                 tables=self.played,
                 fits=self.fits,
@@ -128,8 +130,9 @@ class CascadePart(Part):
                 ratio_groups=None if ratio is None else ratio.groups,
                 n_groups_wanted=None if ratio is None else ratio.n_wanted,
                 severity_clusters=options.severity_clusters,
-            )
+            ),
         )
+        yield from other_sketches(self.fits)
 
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out laws, groups, severities, decisions and what the log says of the run."""

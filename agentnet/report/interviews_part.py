@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 from agentnet.analysis.study import ConditionStudy, Study, study_run
 from agentnet.report.checklist import filled, read_answers
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
-from agentnet.report.interviews_drawings import interview_sketches
 from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
@@ -94,7 +93,7 @@ class InterviewPart(Part):
 
     def figures(self, options: Options) -> Iterator[Sketch]:  # noqa: ARG002
         """Make the figures of the paper, and some beyond them."""
-        return interview_sketches(self)
+        return sketches_of(self.name, self)
 
     def sections(self, place: Place) -> Iterator[Section]:  # noqa: ARG002
         """Lay out results, answers and what the log says of the run."""

@@ -23,10 +23,8 @@ from agentnet.events import Run
 from agentnet.events.conditions import condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
+from agentnet.news import TABLE, told_of
 from agentnet.report.figures.words import listed
-
-RESTRICTED: Final = ("acled",)
-"""Sources of news whose terms do not allow passing on what they say."""
 
 _TROUBLE_CHARACTERS: Final = 300
 
@@ -298,6 +296,10 @@ class LogFacts:
         found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
         return found
 
+    def source(self, name: str) -> Mapping[str, Any]:
+        """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
+        return told_of(name, self.meta.get("sources", {}))
+
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
         return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))
@@ -316,7 +318,7 @@ class LogFacts:
         recorded = self.meta.get("asking_rules")
         if recorded is not None:
             return str(recorded[condition]["says"])
-        known = ASKING_RULES.get(rule, None)
+        known = ASKING_RULES.get(rule)
         return known.sentence if known else "agents were asked by a rule whose sentence was not recorded"
 
 
@@ -359,7 +361,7 @@ def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
 def _read(
     run: Run, meta: Mapping[str, Any], connection: sqlite3.Connection, *, restricted_texts: bool
 ) -> LogFacts:
-    news = _news(connection, restricted_texts=restricted_texts)
+    news = _news(connection, meta.get("sources", {}), restricted_texts=restricted_texts)
     spending, first_at, last_at = _spending(connection)
     return LogFacts(
         run=run.folder.resolve().name,
@@ -489,14 +491,16 @@ def _incidents(connection: sqlite3.Connection) -> tuple[Incident, ...]:
     return tuple(Incident(float(at), str(kind), dict(json.loads(detail))) for at, kind, detail in rows)
 
 
-def _news(connection: sqlite3.Connection, *, restricted_texts: bool) -> tuple[News, ...]:
+def _news(
+    connection: sqlite3.Connection, sources: Mapping[str, Mapping[str, Any]], *, restricted_texts: bool
+) -> tuple[News, ...]:
     found = []
     rows = connection.execute("SELECT id, severity, text, item FROM news ORDER BY news")
     for name, severity, text, item in rows:
         facts = {key: str(value) for key, value in json.loads(item).items() if value not in (None, "")}
         for key in ("id", "text", "severity"):
             facts.pop(key, None)
-        kept = restricted_texts or facts.get("source") not in RESTRICTED
+        kept = restricted_texts or not told_of(facts.get("source", TABLE), sources)["restricted"]
         found.append(News(str(name), severity, str(text) if kept else None, facts))
     return tuple(found)
 

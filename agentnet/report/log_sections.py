@@ -8,6 +8,7 @@ from agentnet.events.conditions import in_words
 from agentnet.report import log_tables
 from agentnet.report.blocks import absent, bullets, paragraph, unfolding
 from agentnet.report.browse import browser
+from agentnet.report.figures.words import listed
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts, Prompt
 from agentnet.report.options import Options
@@ -101,10 +102,12 @@ def _decisions(facts: LogFacts, place: Place, sample: Sample) -> Html:
 def news_blocks(facts: LogFacts, citations: Iterable[str]) -> Iterator[Block]:
     """Show the news items and what to cite for them."""
     yield log_tables.news_table(facts)
-    if any(each.text is None for each in facts.news):
+    hidden = dict.fromkeys(each.source for each in facts.news if each.text is None)
+    if hidden:
+        whose = listed(str(facts.source(name)["whence"]).removeprefix("from ") for name in hidden)
         yield paragraph(
-            "Texts of ACLED are not shown, for its terms do not allow passing them on: they stand in the "
-            "event log. Reasons and replies may still quote them: look through the decisions before you "
+            f"Texts of {whose} are not shown, for their terms do not allow passing them on: they stand in "
+            "the event log. Reasons and replies may still quote them: look through the decisions before you "
             "pass this report on.",
             "note",
         )

@@ -7,13 +7,14 @@ and `write` write it down; none of them knows a family by name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from agentnet.analysis.study import Study
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
+from agentnet.plugins import PluginKind
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts
@@ -157,6 +158,53 @@ class Part(ABC):
     @abstractmethod
     def checklists(self) -> Iterator[Block]:
         """Fill the reporting checklists, as far as the run knows."""
+
+
+Tells = Callable[[Any], Table | None]
+"""From a part to a table on it; None where there is nothing to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTable:
+    """A table that a report has beside those of its parts.
+
+    Attributes:
+        of: Name of the parts that it is on: ``cascades``.
+        section: Anchor of the section at whose end it stands; empty for CSV alone.
+        tells: Makes it.
+    """
+
+    of: str
+    section: str
+    tells: Tells
+
+
+TABLES: Final[PluginKind[ListedTable]] = PluginKind("table", "agentnet.tables", "agentnet.report.part.table")
+"""Tables beside those of the parts; listed by `table`, or by entry points of group ``agentnet.tables``."""
+
+
+def table(name: str, *, of: str, section: str = "") -> Callable[[Tells], Tells]:
+    """List the decorated function as a table; see `ListedTable`.
+
+    @table("engaged_by_degree", of="cascades", section="laws")
+    def engaged_by_degree(part: CascadePart) -> Table | None: ...
+    """
+
+    def listed(tells: Tells) -> Tells:
+        TABLES.register(name, ListedTable(of, section, tells), module=tells.__module__)
+        return tells
+
+    return listed
+
+
+def more_tables(part: Part) -> dict[str, list[Table]]:
+    """Make the listed tables on a part: section -> those that stand at its end; ``""``: CSV alone."""
+    found: dict[str, list[Table]] = {}
+    for each in (TABLES[name] for name in TABLES):
+        made = each.tells(part) if each.of == part.name else None
+        if made is not None:
+            found.setdefault(each.section, []).append(made)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

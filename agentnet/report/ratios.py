@@ -17,8 +17,8 @@ from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables
 from agentnet.report.blocks import absent
 from agentnet.report.checklist import filled, news_fields, read_answers
-from agentnet.report.drawings import Material, sketches
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.drawings import Material
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import counted, percent, sentences
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.log_tables import design_in_words
@@ -104,13 +104,14 @@ class RatioPart(Part):
 
     def figures(self, options: Options) -> Iterator[Sketch]:
         """Make the figures of the paper, of which most take cascades."""
-        return sketches(
+        return sketches_of(
+            "cascades",
             Material(
                 ratios=self.asked,
                 ratio_groups=self.groups,
                 n_groups_wanted=self.n_wanted,
                 severity_clusters=options.severity_clusters,
-            )
+            ),
         )
 
     def sections(self, place: Place) -> Iterator[Section]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from agentnet.errors import DesignError, near_miss
 from agentnet.report.blocks import absent, bullets, paragraph
 from agentnet.report.figure_html import Figure
 from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
 from agentnet.report.log_sections import cite
-from agentnet.report.part import Block, Part, Place, Section
+from agentnet.report.part import Block, Part, Place, Section, more_tables
 from agentnet.report.tables import Table
 
 
@@ -52,19 +53,38 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
         place = Place(name, id(part.facts) not in seen, report.options)
         seen.add(id(part.facts))
         figures = tuple(Figure(each, f"{name}-" if several else "") for each in drawings)
+        more = more_tables(part)
+        sections = tuple(_with_tables(_sections(part, figures, place), more))
         drawn = tuple(each for each in figures if each.drawing.svg is not None)
         contents = Contents(
             anchor=name,
             title=part.title(),
             # A stable order: what is open stands first, each kind as it was given.
-            sections=tuple(sorted(_sections(part, figures, place), key=lambda each: not each.is_open)),
-            more=tuple(part.tables()),
+            sections=tuple(sorted(sections, key=lambda each: not each.is_open)),
+            more=(*part.tables(), *more.get("", ())),
             found=tuple(sentences([each]) for each in part.findings(report.options.level)),
             figures=drawn,
             leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
         )
         made.append(contents if len(names) == 1 else _with_prefix(contents))
     return tuple(made)
+
+
+def _with_tables(sections: Iterable[Section], more: Mapping[str, Sequence[Table]]) -> Iterator[Section]:
+    """Put tables at the ends of the sections that they name.
+
+    Raises:
+        DesignError: There is no section of that name.
+    """
+    seen = []
+    for each in sections:
+        seen.append(each.anchor)
+        yield replace(each, blocks=(*each.blocks, *more.get(each.anchor, ())))
+    for anchor in more.keys() - {"", *seen}:
+        raise DesignError(
+            f"the table {more[anchor][0].name!r} belongs to a section {anchor!r}{near_miss(anchor, seen)}; "
+            f"there are {', '.join(seen)}"
+        )
 
 
 def _place_in(names: Sequence[str], name: str) -> int:

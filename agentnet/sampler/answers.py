@@ -8,16 +8,11 @@ from dataclasses import dataclass, field
 from agentnet.backend import Reply
 from agentnet.errors import BackendError, RequestRejected, RunStopped
 from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
+from agentnet.vocabulary import CONTENT_FILTER, FAILED, FINISHES, INVALID, REFUSAL, REFUSED, STOP
 
-_NEVER_A_DECISION = {
-    "refusal": "refused",
-    "content_filter": "content_filter",
-    "length": "length",
-    "thought_only": "thought_only",
-    "thought_cut_off": "thought_cut_off",
-}
+_NEVER_A_DECISION = {end: REFUSED if end == REFUSAL else end for end in FINISHES if end != STOP}
 
-FINAL = frozenset({"refused", "content_filter"})
+FINAL = frozenset({REFUSED, CONTENT_FILTER})
 """Outcomes that asking again does not cure."""
 
 
@@ -79,7 +74,7 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
 
 def why_unusable(reply: Reply, verdict: Verdict) -> str | None:
     """Name why a reply is no decision: how it ended counts before what it says."""
-    return how_ended(reply) or ("invalid" if verdict.problem else None)
+    return how_ended(reply) or (INVALID if verdict.problem else None)
 
 
 def how_ended(reply: Reply) -> str | None:
@@ -95,7 +90,7 @@ def failed(error: BackendError, bill: Bill, latency_s: float) -> Answer:
 
 def lost(error: BackendError, bill: Bill, latency_s: float) -> Answer:
     """Record a draw that has no reply because of `error`; what the call cost stands on `bill` already."""
-    missing = error.kind if isinstance(error, RequestRejected) else "failed"
+    missing = error.kind if isinstance(error, RequestRejected) else FAILED
     bill.troubles.append((error.kind, str(error), None))
     return bill.charge(Answer(None, missing, None, "", "", None, None, None, 0, 0, False, latency_s))
 

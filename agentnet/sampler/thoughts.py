@@ -9,15 +9,16 @@ from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
 from agentnet.prompts.wrapping import may_be_marked
 from agentnet.streams import mix
+from agentnet.vocabulary import THOUGHT_CUT_OFF, THOUGHT_ONLY
 
 _ENOUGH: Final = 4
 _SEED_MASK: Final = (1 << 63) - 1
 
-_KINDS: Final = {"stop": "thought_only", "length": "thought_cut_off"}
+_KINDS: Final = {"stop": THOUGHT_ONLY, "length": THOUGHT_CUT_OFF}
 _REMEDIES: Final = {
-    "thought_only": "the model thinks, and its replies end without an answer: one within a thought is "
+    THOUGHT_ONLY: "the model thinks, and its replies end without an answer: one within a thought is "
     "none. Start the server with the reasoning parser made for this model, or with none, or ",
-    "thought_cut_off": "the model's thoughts take all of max_tokens = {max_tokens}, so that no answer comes: "
+    THOUGHT_CUT_OFF: "the model's thoughts take all of max_tokens = {max_tokens}, so that no answer comes: "
     "raise it (-S experiment.max_tokens=4096), or ",
 }
 _WITHOUT: Final = (

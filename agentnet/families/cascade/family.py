@@ -107,10 +107,6 @@ class CascadeStage(NewsStage):
         """Say whether all networks are generated, so that small ones can be."""
         return all(map(_is_generated, self.experiments))
 
-    def counted(self, tally: Any) -> dict[str, object]:  # noqa: ANN401 - the runner's
-        """Name the counts of a run that has ended."""
-        return {**super().counted(tally), **{name: tally.counts[name] for name in ("engaged", "agents")}}
-
     def counts_before(self, run: Run) -> dict[str, int]:
         """Count the agents of finished realizations."""
         query = (

@@ -16,8 +16,9 @@ from agentnet.prompts import Verdict, after_thought
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted
 from agentnet.sampler.draws import Trouble
+from agentnet.vocabulary import CONTENT_FILTER
 
-_ENDS = {"refusal": "refused", "content_filter": "content_filter"}
+_ENDS = {"refusal": "refused", CONTENT_FILTER: CONTENT_FILTER}
 
 
 def judge_answer(text: str) -> Verdict:

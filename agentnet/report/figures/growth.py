@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.report.figures.absent import NO_FITS, why_no_law
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -229,3 +229,6 @@ def _in_words(growth: Growth) -> Iterator[str]:
     )
     rates = [f"{spelled(float(each))} at step {step}" for step, each in enumerate(growth.by_step[:6], 1)]
     yield f"Observed rates of single steps: {', '.join(rates)}"
+
+
+figure(_NAME, of="cascades", rank=6)(lambda values: growth_sketch(values.fits))

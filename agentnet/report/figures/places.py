@@ -17,7 +17,7 @@ from agentnet.report.figures.of_conditions import (
     shown_conditions,
     shown_repeats,
 )
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _MARKS: Final = 8
 
 
+@figure("perspective_space", of="interviews", rank=1)
 def space_sketch(part: InterviewPart) -> Sketch:
     """Draw the 2-d perspectives of all models at the first and the last step."""
     return made(
@@ -43,6 +44,7 @@ def space_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("perspectives_over_time", of="interviews", rank=2)
 def paths_sketch(part: InterviewPart) -> Sketch:
     """Draw the 1-d perspective of each model at each step, a condition in each panel."""
     return made(

@@ -16,7 +16,7 @@ from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
 from agentnet.errors import DesignError
 from agentnet.report.figures.absent import NO_RATIOS
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, new_figure
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, sentences, spelled
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+
+    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -230,3 +232,8 @@ def _in_words(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | N
         yield f"Groups: {'; '.join(sizes)}"
     if n_missing := int(ratios.n_missing.sum()):
         yield f"{percent(n_missing / _n_asked(ratios))} of the answers are missing"
+
+
+@figure(_NAME, of="cascades", rank=5)
+def _listed(values: Material) -> Sketch:
+    return ratio_sketch(values.ratios, values.ratio_groups, values.n_groups_wanted)

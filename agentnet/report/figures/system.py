@@ -19,7 +19,7 @@ from agentnet.report.figures.of_conditions import (
     shown_repeats,
 )
 from agentnet.report.figures.places import no_movement
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -43,6 +43,7 @@ Array = NDArray[np.float64]
 _MARKS: Final = 8
 
 
+@figure("iso_mirror", of="interviews", rank=3)
 def mirror_sketch(part: InterviewPart) -> Sketch:
     """Draw the iso-mirror of each condition."""
     conditions = [condition for condition in shown_conditions(part) if condition.shown.mirror is not None]
@@ -59,6 +60,7 @@ def mirror_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("clusters", of="interviews", rank=4)
 def cluster_sketch(part: InterviewPart) -> Sketch:
     """Draw the number of clusters and how stable they are."""
     conditions = [condition for condition in shown_conditions(part) if condition.shown.clusters is not None]
@@ -75,6 +77,7 @@ def cluster_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("control_chart", of="interviews", rank=7)
 def chart_sketch(part: InterviewPart) -> Sketch:
     """Draw how far models move in each step, and when the chart says that this changed."""
     return made(

@@ -12,7 +12,7 @@ from agentnet.analysis.perspectives import Series
 from agentnet.analysis.study import ConditionStudy, Measured
 from agentnet.report.figures.of_conditions import look_of, made, number_of, panels, shown_conditions
 from agentnet.report.figures.places import no_movement
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import GREY, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, listed, spelled
 
@@ -30,6 +30,7 @@ _FEW_REPEATS: Final = 10
 _MARKS: Final = 8
 
 
+@figure("polarization", of="interviews", rank=5)
 def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
     """Draw the polarization of each condition."""
     return _sketch(
@@ -45,6 +46,7 @@ def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("gap", of="interviews", rank=6)
 def gap_sketch(part: InterviewPart) -> Sketch:
     """Draw the squared gap of each condition."""
     return _sketch(

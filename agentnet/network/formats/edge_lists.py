@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,27 @@ from agentnet.delimited import DELIMITER_NAMES, is_blank, is_missing
 from agentnet.errors import InputError
 from agentnet.network.edge_cells import is_datum, is_name, is_number
 from agentnet.network.edge_rows import EdgeRows
+from agentnet.network.format import Opened, network_format
+from agentnet.network.formats.matrices import matrix_market
+from agentnet.network.graph import Network
 from agentnet.network.simple import Edges, Ends, counted
 
-SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".edges", ".edgelist")
+_MATRIX_MARKET = "%%matrixmarket"
 
 _LARGEST_MATRIX = 1000
 _WHOLE = re.compile(r"[-+]?\d+(?:\.0+)?")
 _FRACTION = re.compile(r"\.0+$")
+
+
+@network_format(".csv", ".tsv", ".tab", ".txt", ".edges", ".edgelist")
+def edge_list(file: Opened) -> Network:
+    """Read an edge list, or a matrix in Matrix Market's format that is called like one."""
+    lines = file.lines()
+    first = next(lines, "")
+    rest = chain([first], lines)
+    if first.lower().startswith(_MATRIX_MARKET):
+        return matrix_market(replace(file, file=BytesIO("".join(rest).encode())))
+    return file.network(read_edge_list(file.path, rest))
 
 
 def read_edge_list(path: Path, lines: Iterable[str]) -> Edges:

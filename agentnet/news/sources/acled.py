@@ -1,56 +1,19 @@
-"""ACLED's export: its columns, codes and licence, and how its rows become news items."""
+"""ACLED's export: its codes, and how its rows become news items."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
-from agentnet.news.item import NewsItem
-from agentnet.news.recipe import LABELS, Recipe, join_place, read_date, read_severity
-from agentnet.news.severity import disorder_type_of, is_known, severity_of
+from agentnet.news.acled_server import ACLED_COLUMNS, ACLED_LICENCE, ACLED_URL, Login
+from agentnet.news.fetch import fetch_acled
+from agentnet.news.item import SYNTHETIC, TABLE, NewsItem
+from agentnet.news.severity import disorder_type_of, is_known
+from agentnet.news.source import LABELS, Fetched, Query, item_of, join_place, news_source, read_date
 from agentnet.news.table import BadCell, Cells
 
-ACLED_COLUMNS = (
-    "event_id_cnty",
-    "event_date",
-    "year",
-    "time_precision",
-    "disorder_type",
-    "event_type",
-    "sub_event_type",
-    "actor1",
-    "assoc_actor_1",
-    "inter1",
-    "actor2",
-    "assoc_actor_2",
-    "inter2",
-    "interaction",
-    "civilian_targeting",
-    "iso",
-    "region",
-    "country",
-    "admin1",
-    "admin2",
-    "admin3",
-    "location",
-    "latitude",
-    "longitude",
-    "geo_precision",
-    "source",
-    "source_scale",
-    "notes",
-    "fatalities",
-    "tags",
-    "timestamp",
-)
-"""The 31 columns of the current export, in order."""
-
-ACLED_LICENCE = (
-    "Armed Conflict Location & Event Data (ACLED), www.acleddata.com; attribution is required, and ACLED's "
-    "terms do not allow passing its data on"
-)
-
 SYNTHETIC_SOURCE = "SYNTHETIC (agentnet)"
-"""What stands in the column ``source`` of every row that `agentnet.news.synthetic` makes."""
+"""What stands in the column ``source`` of every row that `agentnet.news.sources.synthetic` makes."""
 
 ACTOR_TYPES = (
     "State forces",
@@ -99,27 +62,6 @@ _CODES = {
 _PLACE = ("location", "admin2", "admin1", "country")
 
 
-def _make(cells: Cells) -> NewsItem:
-    event, sub = cells.field("event_type"), cells.field("sub_event_type")
-    disorder = cells.field("disorder_type") or disorder_type_of(event, sub)
-    date = read_date(cells)
-    if date is None:
-        raise BadCell(cells.columns["date"], "is empty; every row of an ACLED export has its date")
-    synthetic = cells.column("source") == SYNTHETIC_SOURCE
-    return NewsItem(
-        id=cells.filled("id"),
-        text=cells.filled("text"),
-        date=date,
-        place=cells.field("place") or join_place(*(cells.column(part) for part in _PLACE)),
-        severity=read_severity(cells) if "severity" in cells.columns else severity_of(disorder, event, sub),
-        disorder_type=disorder,
-        event_type=event,
-        sub_event_type=sub,
-        source="synthetic" if synthetic else "acled",
-        licence="" if synthetic else ACLED_LICENCE,
-    )
-
-
 def unknown_labels(cells: Cells) -> list[tuple[str, str]]:
     """List the labels of one row that are not in ACLED's taxonomy, as (column, value)."""
     return [
@@ -154,13 +96,42 @@ def _remarks(columns: Collection[str]) -> list[str]:
     return [f"the file has not the columns of ACLED's current export: no {', '.join(absent)}; {end}"]
 
 
-ACLED = Recipe(
-    kind="acled",
+def _fetch(
+    query: Query,
+    path: Path,
+    environ: Mapping[str, str],
+    *,
+    base_url: str | None,
+    force: bool,
+    progress: Callable[[str], None],
+) -> Fetched:
+    login = Login.from_environment(environ)
+    return fetch_acled(query, path, login, base_url=base_url or ACLED_URL, force=force, progress=progress)
+
+
+@news_source(
+    "acled",
     columns={"id": "event_id_cnty", "text": "notes", "date": "event_date"} | {name: name for name in LABELS},
     required=("id", "text", "date", "event_type"),
     optional=("severity", "place"),
-    needs=(),
-    make=_make,
+    recognised_by=("event_id_cnty",),
+    whence="from ACLED",
+    citation="C. Raleigh, R. Kishi and A. Linke (2023), Political instability patterns are obscured by "
+    "conflict dataset scope conditions, sources, and coding choices, Humanities and Social Sciences "
+    "Communications 10, 74.",
+    licence=ACLED_LICENCE,
+    restricted=True,
     unknown=_unknown,
     remarks=_remarks,
+    fetch=_fetch,
 )
+def acled(cells: Cells) -> NewsItem:
+    """Make the item of a row of ACLED's export, or of the synthetic sample, which is written like it."""
+    if read_date(cells) is None:
+        raise BadCell(cells.columns["date"], "is empty; every row of an ACLED export has its date")
+    return item_of(
+        cells,
+        place=join_place(*(cells.column(part) for part in _PLACE)),
+        disorder_type=disorder_type_of(cells.field("event_type"), cells.field("sub_event_type")),
+        source=SYNTHETIC if cells.column("source") == SYNTHETIC_SOURCE else TABLE,
+    )

@@ -29,6 +29,7 @@ from agentnet.network.csr import (
     sorted_arcs,
     upper_half,
 )
+from agentnet.network.generator import network_generator
 from agentnet.network.graph import Network, trusted
 
 METHODS = ("auto", "pairing", "rejection")
@@ -40,6 +41,7 @@ MAX_TRIES = 100_000
 BATCH_STUBS = 2**16
 
 
+@network_generator
 def random_regular(n_agents: int, degree: int, *, seed: int, method: str = "auto") -> Network:
     """Draw a network in which every agent has `degree` neighbours.
 

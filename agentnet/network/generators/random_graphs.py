@@ -1,29 +1,28 @@
-"""The remaining generators, and the look-up of all of them by name.
+"""Networks of independent edges, of growth, and of all edges.
 
-Every generator is a function of its parameters and an integer seed: these fix the network on every machine
-with the same NumPy. None loops over edges in Python except `barabasi_albert`, whose agents come one by one.
+None loops over edges in Python except `barabasi_albert`, whose agents come one by one.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.errors import DesignError, near_miss
+from agentnet.errors import DesignError
 from agentnet.network.checks import agent_count, edge_count, generator, share, whole
 from agentnet.network.csr import Integers, rows, sorted_arcs
+from agentnet.network.generator import network_generator
+from agentnet.network.generators.regular import complement
 from agentnet.network.graph import Network, trusted
-from agentnet.network.regular import complement, random_regular
-from agentnet.network.small_world import watts_strogatz
 
 Ends = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
+@network_generator
 def complete(n_agents: int) -> Network:
     """Join every agent with every other.
 
@@ -43,6 +42,7 @@ def complete(n_agents: int) -> Network:
     return trusted(np.arange(n_agents + 1) * (n_agents - 1), table.reshape(-1), "complete")
 
 
+@network_generator
 def erdos_renyi(n_agents: int, probability: float, *, seed: int) -> Network:
     """Join each pair of agents independently with the same probability (Gilbert 1959, Ann. Math. Stat. 30).
 
@@ -64,6 +64,7 @@ def erdos_renyi(n_agents: int, probability: float, *, seed: int) -> Network:
     return _simple(*ends, n_agents, "erdos_renyi")
 
 
+@network_generator
 def stochastic_block(
     sizes: Sequence[int], probabilities: Sequence[Sequence[float]] | NDArray[np.float64], *, seed: int
 ) -> Network:
@@ -92,6 +93,7 @@ def stochastic_block(
     return _simple(u, v, n_agents, "stochastic_block", {"block": blocks})
 
 
+@network_generator
 def barabasi_albert(n_agents: int, links: int, *, seed: int) -> Network:
     """Grow a network by preferential attachment (Barabási and Albert 1999, Science 286, 509-512).
 
@@ -114,62 +116,6 @@ def barabasi_albert(n_agents: int, links: int, *, seed: int) -> Network:
     edge_count(links * (n_agents - links))
     ends = np.array(_attach(n_agents, links, generator(seed, "barabasi_albert")), dtype=np.int64)
     return _simple(ends[0::2], ends[1::2], n_agents, "barabasi_albert")
-
-
-GENERATORS: Mapping[str, Callable[..., Network]] = MappingProxyType(
-    {
-        make.__name__: make
-        for make in (random_regular, erdos_renyi, watts_strogatz, barabasi_albert, stochastic_block, complete)
-    }
-)
-"""Every generator by its name."""
-
-
-def make_network(kind: str, *, n_agents: int, seed: int, **options: object) -> Network:
-    """Draw a network by the name of its generator.
-
-    Args:
-        kind: A key of `GENERATORS`.
-        n_agents: Number of agents; for ``stochastic_block``, the sum of its `sizes`.
-        seed: Fixes the network (``complete`` takes no notice).
-        **options: The generator's other parameters, such as ``degree=5``.
-
-    Raises:
-        DesignError: No such generator, an option unknown, missing or out of range.
-
-    Examples:
-        >>> make_network("random_regular", n_agents=128, seed=7, degree=5)
-        Network('random_regular', n_agents=128, n_edges=320)
-    """
-    if kind not in GENERATORS:
-        raise DesignError(f"there is no network generator {kind!r}{near_miss(str(kind), GENERATORS)}")
-    make = GENERATORS[kind]
-    parameters = inspect.signature(make).parameters
-    _check_options(kind, parameters, options)
-    given: dict[str, object] = {"n_agents": n_agents, "seed": seed}
-    network = make(**options, **{name: value for name, value in given.items() if name in parameters})
-    if network.n_agents != whole("n_agents", n_agents):
-        raise DesignError(
-            f"`sizes` add up to {network.n_agents} agents, but `n_agents` is {n_agents}: make them agree"
-        )
-    return network
-
-
-def _check_options(
-    kind: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, object]
-) -> None:
-    known = {name: item for name, item in parameters.items() if name not in ("n_agents", "seed")}
-    for option in options:
-        if option not in known:
-            hint = near_miss(option, known) if known else "; it has none"
-            raise DesignError(f"{kind} has no option {option!r}{hint}")
-    missing = [
-        f"`{name}`"
-        for name, item in known.items()
-        if item.default is inspect.Parameter.empty and name not in options
-    ]
-    if missing:
-        raise DesignError(f"{kind} needs {' and '.join(missing)}")
 
 
 def _simple(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agentnet.errors import DesignError
 from agentnet.network.checks import agent_count, edge_count, generator, share, whole
 from agentnet.network.csr import Keys, key_bits, pack_edges, rows, sorted_arcs
+from agentnet.network.generator import network_generator
 from agentnet.network.graph import Network, trusted
 
 Numbers = NDArray[np.int64]
@@ -25,6 +26,7 @@ PATIENCE = 64
 """Draws before the free targets of an edge are listed instead."""
 
 
+@network_generator
 def watts_strogatz(n_agents: int, degree: int, rewiring: float, *, seed: int) -> Network:
     """Rewire a ring at random (Watts and Strogatz 1998, Nature 393, 440-442).
 

@@ -12,9 +12,10 @@ import datetime as dt
 from collections.abc import Collection
 
 from agentnet.news.dates import in_words
-from agentnet.news.item import SEVERE, NewsItem
-from agentnet.news.recipe import Recipe, join_place, read_date, read_severity
+from agentnet.news.item import NewsItem
+from agentnet.news.source import item_of, join_place, news_source, read_date
 from agentnet.news.table import BadCell, Cells
+from agentnet.vocabulary import SEVERE
 
 UCDP_LICENCE = (
     "UCDP Georeferenced Event Dataset, Uppsala Conflict Data Program, CC BY 4.0; cite Sundberg & Melander "
@@ -26,23 +27,6 @@ VIOLENCE_TYPES = {"1": "State-based conflict", "2": "Non-state conflict", "3": "
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PLACE = ("where_coordinates", "adm_2", "adm_1", "country")
-
-
-def _make(cells: Cells) -> NewsItem:
-    start = read_date(cells)
-    if start is None:
-        raise BadCell(cells.columns["date"], "is empty; every row of GED has its date")
-    place = cells.field("place") or join_place(*(cells.column(part) for part in _PLACE))
-    return NewsItem(
-        id=cells.filled("id"),
-        text=cells.filled("text") if "text" in cells.columns else _compose(cells, start, place),
-        date=start,
-        place=place,
-        severity=read_severity(cells) if "severity" in cells.columns else SEVERE,
-        event_type=VIOLENCE_TYPES.get(cells.column("type_of_violence"), ""),
-        source="ucdp",
-        licence=UCDP_LICENCE,
-    )
 
 
 def _compose(cells: Cells, start: dt.date, place: str) -> str:
@@ -134,13 +118,26 @@ def _remarks(columns: Collection[str]) -> list[str]:
     return [no_peace, "UCDP has no source text: the news texts are composed from its fields"]
 
 
-UCDP = Recipe(
-    kind="ucdp",
+@news_source(
+    "ucdp",
     columns={"id": "id", "date": "date_start"},
     required=("id", "date"),
     optional=("text", "severity", "place"),
     needs=("side_a", "side_b"),
-    make=_make,
+    recognised_by=("side_a", "side_b", "date_start"),
+    whence="from UCDP's Georeferenced Event Dataset",
+    citation="R. Sundberg and E. Melander (2013), Introducing the UCDP Georeferenced Event Dataset, Journal "
+    "of Peace Research 50(4).",
+    licence=UCDP_LICENCE,
     unknown=_unknown,
     remarks=_remarks,
 )
+def ucdp(cells: Cells) -> NewsItem:
+    """Make the item of an event of GED."""
+    start = read_date(cells)
+    if start is None:
+        raise BadCell(cells.columns["date"], "is empty; every row of GED has its date")
+    place = cells.field("place") or join_place(*(cells.column(part) for part in _PLACE))
+    text = {} if "text" in cells.columns else {"text": _compose(cells, start, place)}
+    kind = VIOLENCE_TYPES.get(cells.column("type_of_violence"), "")
+    return item_of(cells, **text, place=place, severity=SEVERE, event_type=kind)

@@ -9,18 +9,23 @@ they do in real news, so that clustering text embeddings separates them. Every r
 from __future__ import annotations
 
 import datetime as dt
+import tomllib
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import as_file, files
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from agentnet.errors import DesignError
-from agentnet.news import synthetic_words as words
-from agentnet.news.acled import ACLED_COLUMNS, SYNTHETIC_SOURCE, interaction_of
+from agentnet.news.acled_server import ACLED_COLUMNS
 from agentnet.news.dates import in_words
-from agentnet.news.item import PEACEFUL, SEVERE, NewsFile
+from agentnet.news.item import SYNTHETIC, NewsFile, NewsItem
 from agentnet.news.load import load_acled
 from agentnet.news.severity import TAXONOMY
+from agentnet.news.source import LABELS, news_source
+from agentnet.news.sources.acled import SYNTHETIC_SOURCE, acled, interaction_of
+from agentnet.news.table import Cells
 from agentnet.streams import Streams
+from agentnet.vocabulary import PEACEFUL, SEVERE
 
 FIRST_DAY, LAST_DAY = dt.date(2021, 2, 24), dt.date(2024, 2, 27)
 SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION = 240, 1, 0.5
@@ -65,11 +70,21 @@ class _Chance:
         return [rest.pop(self.below(len(rest))) for _ in choices]
 
 
+class _Place(NamedTuple):
+    """A town; latitude and longitude in degrees."""
+
+    region: str
+    province: str
+    town: str
+    latitude: float
+    longitude: float
+
+
 class _Scene(NamedTuple):
     """When and where an event happens."""
 
     date: dt.date
-    place: words.Place
+    place: _Place
     village: str
 
     @property
@@ -127,10 +142,20 @@ def sample_news() -> NewsFile:
         return load_acled(path)
 
 
+@cache
+def _all_words() -> dict[str, Any]:
+    return tomllib.loads((files("agentnet.news") / "data" / "synthetic_words.toml").read_text("utf-8"))
+
+
+def _words(name: str) -> list[str]:
+    found: list[str] = _all_words()[name]
+    return found
+
+
 def _event(seed: int, severity: int, index: int) -> dict[str, str]:
     chance = _Chance(seed, severity, index)
     day = FIRST_DAY + dt.timedelta(days=chance.below((LAST_DAY - FIRST_DAY).days + 1))
-    scene = _Scene(day, chance.pick(words.PLACES), chance.pick(words.VILLAGES))
+    scene = _Scene(day, _Place(*chance.pick(_all_words()["places"])), chance.pick(_words("villages")))
     story = chance.pick(_PLOTS)(chance, scene) if severity == SEVERE else _protest(chance, scene)
     return _row(chance, scene, story)
 
@@ -191,7 +216,7 @@ def _notes(chance: _Chance, story: _Story) -> str:
 
 
 def _name(chance: _Chance) -> str:
-    return f"{chance.pick(words.FIRST_NAMES)} {chance.pick(words.SURNAMES)}"
+    return f"{chance.pick(_words('first_names'))} {chance.pick(_words('surnames'))}"
 
 
 def _start(text: str) -> str:
@@ -204,26 +229,26 @@ def _when(scene: _Scene) -> dict[str, str]:
 
 
 def _protest(chance: _Chance, scene: _Scene) -> _Story:
-    group = chance.pick(words.GROUPS)
+    group = chance.pick(_all_words()["groups"])
     facts = _when(scene) | {
         "where": scene.where,
-        "group": group.name,
-        "people": group.people,
+        "group": group["name"],
+        "people": group["people"],
         "size": str(10 * chance.between(3, 60)),
-        "want": chance.pick(group.demands),
-        "venue": chance.pick(words.VENUES),
-        "props": chance.pick(words.PROPS),
-        "more_props": chance.pick(words.PROPS),
+        "want": chance.pick(group["demands"]),
+        "venue": chance.pick(_words("venues")),
+        "props": chance.pick(_words("props")),
+        "more_props": chance.pick(_words("props")),
         "speaker": _name(chance),
-        "words": chance.pick(words.SPEECHES),
+        "words": chance.pick(_words("speeches")),
     }
     return _Story(
         sub_event_type="Peaceful protest",
         actor1="Protesters (Philippines)",
         inter1="Protesters",
-        group=group.name,
-        lead=chance.pick(words.PROTEST_LEADS).format(**facts),
-        details=[detail.format(**facts) for detail in words.PROTEST_DETAILS],
+        group=group["name"],
+        lead=chance.pick(_words("protest_leads")).format(**facts),
+        details=[detail.format(**facts) for detail in _words("protest_details")],
     )
 
 
@@ -234,7 +259,7 @@ class _Attackers(NamedTuple):
 
 
 def _attackers(chance: _Chance) -> _Attackers:
-    rebels, gunmen = chance.pick(words.REBELS), chance.pick(words.GUNMEN)
+    rebels, gunmen = chance.pick(_words("rebels")), chance.pick(_words("gunmen"))
     if chance.below(3) == 0:
         return _Attackers(f"fighters of the {rebels}", "Rebel group", rebels)
     return _Attackers(gunmen, "Political militia", "Unidentified Armed Group (Philippines)")
@@ -247,11 +272,11 @@ def _against_civilian(
     attackers = _attackers(chance)
     facts = _when(scene) | {
         "where": scene.deep,
-        "spot": chance.pick(words.SPOTS),
+        "spot": chance.pick(_words("spots")),
         "killers": attackers.words,
         "Killers": _start(attackers.words),
         "victim": _name(chance),
-        "job": chance.pick(words.JOBS),
+        "job": chance.pick(_words("jobs")),
     }
     return _Story(
         sub_event_type=sub_event_type,
@@ -260,47 +285,47 @@ def _against_civilian(
         actor2="Civilians (Philippines)",
         inter2="Civilians",
         lead=chance.pick(leads).format(**facts, **more),
-        details=words.AFTERMATH + words.AFTERMATH_OF_ATTACKS + _mourning(dead),
+        details=_words("aftermath") + _words("aftermath_of_attacks") + _mourning(dead),
         fatalities=dead,
     )
 
 
-def _mourning(dead: int) -> tuple[str, ...]:
-    return words.AFTERMATH_OF_DEATHS if dead else ()
+def _mourning(dead: int) -> list[str]:
+    return _words("aftermath_of_deaths") if dead else []
 
 
 def _attack(chance: _Chance, scene: _Scene) -> _Story:
     dead = chance.between(1, 3)
     others = f", and {_people(dead - 1, 'companion', 'companions')}" if dead > 1 else ""
-    return _against_civilian(chance, scene, "Attack", words.ATTACK_LEADS, dead, others=others)
+    return _against_civilian(chance, scene, "Attack", _words("attack_leads"), dead, others=others)
 
 
 def _grenade(chance: _Chance, scene: _Scene) -> _Story:
     dead, hurt = chance.between(0, 2), chance.between(1, 5)
     return _against_civilian(
-        chance, scene, "Grenade", words.GRENADE_LEADS, dead, toll=_casualties(dead, hurt)
+        chance, scene, "Grenade", _words("grenade_leads"), dead, toll=_casualties(dead, hurt)
     )
 
 
 def _abduction(chance: _Chance, scene: _Scene) -> _Story:
-    return _against_civilian(chance, scene, "Abduction/forced disappearance", words.ABDUCTION_LEADS, 0)
+    return _against_civilian(chance, scene, "Abduction/forced disappearance", _words("abduction_leads"), 0)
 
 
 def _mob(chance: _Chance, scene: _Scene) -> _Story:
-    story = _against_civilian(chance, scene, "Mob violence", words.MOB_LEADS, 1)
+    story = _against_civilian(chance, scene, "Mob violence", _words("mob_leads"), 1)
     return story._replace(actor1="Rioters (Philippines)", inter1="Rioters")
 
 
 def _clash(chance: _Chance, scene: _Scene) -> _Story:
-    rebels, unit = chance.pick(words.REBELS), chance.pick(words.SOLDIERS)
+    rebels, unit = chance.pick(_words("rebels")), chance.pick(_words("soldiers"))
     fighters, soldiers = chance.between(0, 5), chance.between(0, 2)
     facts = _when(scene) | {"where": scene.deep, "rebels": rebels, "unit": unit}
-    toll = words.CLASH_TOLL.format(
+    toll = str(_all_words()["clash_toll"]).format(
         Fighters=_start(_people(fighters, "fighter was", "fighters were")),
         soldiers=_people(soldiers, "soldier was", "soldiers were"),
         hurt=_people(chance.between(1, 6), "person was", "people were"),
     )
-    lead = chance.pick(words.CLASH_LEADS).format(**facts, minutes=5 * chance.between(2, 18))
+    lead = chance.pick(_words("clash_leads")).format(**facts, minutes=5 * chance.between(2, 18))
     return _Story(
         sub_event_type="Armed clash",
         actor1=unit,
@@ -308,13 +333,13 @@ def _clash(chance: _Chance, scene: _Scene) -> _Story:
         actor2=rebels,
         inter2="Rebel group",
         lead=f"{lead} {toll}",
-        details=words.AFTERMATH + words.AFTERMATH_OF_BATTLES + _mourning(fighters + soldiers),
+        details=_words("aftermath") + _words("aftermath_of_battles") + _mourning(fighters + soldiers),
         fatalities=fighters + soldiers,
     )
 
 
 def _bomb(chance: _Chance, scene: _Scene) -> _Story:
-    rebels, unit = chance.pick(words.REBELS), chance.pick(words.SOLDIERS)
+    rebels, unit = chance.pick(_words("rebels")), chance.pick(_words("soldiers"))
     dead, hurt, at_bus = chance.between(0, 4), chance.between(2, 9), chance.below(2) == 0
     facts = _when(scene) | {
         "where": scene.deep,
@@ -328,8 +353,8 @@ def _bomb(chance: _Chance, scene: _Scene) -> _Story:
         inter1="Rebel group",
         actor2="Civilians (Philippines)" if at_bus else unit,
         inter2="Civilians" if at_bus else "State forces",
-        lead=chance.pick(words.BOMB_LEADS).format(**facts),
-        details=words.AFTERMATH + _mourning(dead),
+        lead=chance.pick(_words("bomb_leads")).format(**facts),
+        details=_words("aftermath") + _mourning(dead),
         fatalities=dead,
     )
 
@@ -352,3 +377,14 @@ _PLOTS: tuple[Callable[[_Chance, _Scene], _Story], ...] = (
     _grenade,
     _mob,
 )
+
+
+@news_source(
+    SYNTHETIC,
+    columns={"id": "event_id_cnty", "text": "notes", "date": "event_date"} | {name: name for name in LABELS},
+    whence="invented for agentnet's synthetic sample",
+    citation="invented events of agentnet's synthetic sample; nothing of it happened.",
+)
+def synthetic(cells: Cells) -> NewsItem:
+    """Make the item of a row, which is written like ACLED's export."""
+    return acled(cells)
