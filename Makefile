@@ -34,6 +34,9 @@ quick: $(VENV)/.installed-test  ## the tests for between two edits: those that s
 docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is an error, and no host is asked
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/docs
 
+gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays every experiment on the mock (minutes)
+	$(BIN)/python docs/make_gallery.py
+
 test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
 	$(BIN)/pytest -m slow
 

