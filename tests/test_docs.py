@@ -13,6 +13,7 @@ The blocks of a page share a folder, which begins with the repository's experime
 from __future__ import annotations
 
 import doctest
+import importlib.metadata
 import os
 import re
 import shlex
@@ -25,7 +26,9 @@ from typing import NamedTuple
 
 import click
 import pytest
+import yaml
 
+import agentnet
 from agentnet.cli import cli
 
 ROOT = Path(__file__).parent.parent
@@ -246,3 +249,44 @@ def test_shown_output_that_differs_is_found(reader):
 def test_a_command_that_fails_is_found(reader):
     with pytest.raises(AssertionError, match="exit 2"):
         reader.follow(Block(1, "sh", {}, "agentnet show nothing\n"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_file_that_a_page_names_is_there(page):
+    named = re.findall(r"`((?:agentnet|backends|docs|experiments|tests)/[\w./-]*)`", page.read_text("utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_experiment_has_its_picture_in_the_gallery():
+    shown = set(
+        re.findall(r"experiments/figures/([\w.-]+)\)", (ROOT / "docs" / "gallery.md").read_text("utf-8"))
+    )
+    experiments = {path.stem for path in (ROOT / "experiments").glob("*.py")}
+    assert {path.name for path in (ROOT / "experiments" / "figures").iterdir()} == shown
+    assert {Path(name).stem for name in shown} == experiments
+
+
+def test_the_version_stands_once():
+    assert "version" not in PROJECT
+    assert PROJECT["dynamic"] == ["version"]
+    assert (
+        agentnet.__version__ not in (ROOT / "pyproject.toml").read_text("utf-8").split("[project.optional")[0]
+    )
+    assert agentnet.__version__ == importlib.metadata.version(PROJECT["name"])
+
+
+def test_what_is_to_be_cited_is_what_is_distributed():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert cited["cff-version"] == "1.2.0"
+    assert cited["license"] == PROJECT["license"]
+    assert cited["authors"] == PROJECT["authors"]
+    assert set(cited["keywords"]) <= set(PROJECT["keywords"])
+    assert {"message", "title", "type"} <= set(cited)
+
+
+def test_hooks_need_nothing_but_what_the_tests_need():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"]
+    tools = [Path(hook["entry"].split()[0]).name for repo in hooks for hook in repo["hooks"]]
+    wanted = {re.split(r"[>=\[]", line)[0] for line in PROJECT["optional-dependencies"]["test"]}
+    assert set(tools) <= wanted
