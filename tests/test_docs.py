@@ -2,8 +2,8 @@
 
 A block says behind its language what is to be done with it:
 
-- ``file=NAME``: it is the file NAME, for the blocks after it. An experiment is not played by that alone; a
-  ``pyproject.toml`` counts as installed.
+- ``file=NAME``: it is the file NAME, which a later block plays or imports. A ``pyproject.toml`` counts as
+  installed.
 - ``exits=N``: its commands end with this code, not with 0.
 - ``needs=WHAT``: it cannot be executed here (a key, a server, hours). Its commands and options exist.
 
@@ -176,7 +176,7 @@ class Reader:
 
     def _python(self, block: Block) -> None:
         code = compile(block.code, f"<line {block.line}>", "exec", dont_inherit=True)
-        if "needs" not in block.marks:
+        if not block.marks.keys() & {"needs", "file"}:
             exec(code, self.names)
 
     def _pycon(self, block: Block) -> None:
@@ -210,12 +210,16 @@ def reader(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_shows_can_be_done(page, reader):
+    unused: set[str] = set()
     for block in blocks(page.read_text("utf-8")):
+        unused = {name for name in unused if Path(name).stem not in block.code}
+        unused |= {name for name in [block.marks.get("file", "")] if name.endswith(".py")}
         try:
             reader.follow(block)
         except BaseException as error:
             error.add_note(f"{page.relative_to(ROOT)}, line {block.line}")
             raise
+    assert not unused, "the page shows files that no block uses"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
