@@ -1,12 +1,17 @@
 """How the documentation is built: `make docs`. Nothing here asks a host for anything, nor do the pages."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import click
 from sphinx.application import Sphinx
 
 import agentnet
+from agentnet.cli import cli
+from agentnet.config import load_configuration
+
+HERE = Path(__file__).parent
 
 project = "agentnet"
 author = "The agentnet developers"
@@ -58,10 +63,40 @@ def _imported(trees: Iterable[ast.Module]) -> set[str]:
     return {name.split(".")[1] for name in whole if name.startswith("agentnet.")}
 
 
+def commands() -> str:
+    """Write down what every command says of itself."""
+    pages = [("agentnet", cli), *((f"agentnet {name}", command) for name, command in cli.commands.items())]
+    pages += [
+        (f"{name} {sub}", command)
+        for name, group in pages[1:]
+        if isinstance(group, click.Group)
+        for sub, command in group.commands.items()
+    ]
+    return "\n\n".join(
+        f"## {name}\n\n```text\n{_help(name, command)}\n```" for name, command in sorted(pages)
+    )
+
+
+def _help(name: str, command: click.Command) -> str:
+    return command.get_help(click.Context(command, info_name=name, max_content_width=100))
+
+
+def settings() -> str:
+    """List the settings, their defaults and what they are."""
+    rows = load_configuration(folder=HERE, environ={}).rows()
+    cells = [f"| `{row.key}` | `{row.value}` | {row.description.replace('|', '/')} |" for row in rows]
+    return "\n".join(["| setting | default | what it is |", "| --- | --- | --- |", *cells])
+
+
+MADE: dict[str, Callable[[], str]] = {"rooms": rooms, "commands": commands, "settings": settings}
+
+
 def _fill_in(_app: Sphinx, _page: str, text: list[str]) -> None:
-    text[0] = text[0].replace("<!-- rooms -->", rooms())
+    for name, make in MADE.items():
+        if f"<!-- {name} -->" in text[0]:
+            text[0] = text[0].replace(f"<!-- {name} -->", make())
 
 
 def setup(app: Sphinx) -> None:
-    """Put the table of rooms where a page asks for it."""
+    """Put what is made of the code where a page asks for it."""
     app.connect("source-read", _fill_in)
