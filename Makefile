@@ -32,7 +32,7 @@ quick: $(VENV)/.installed-test  ## the tests for between two edits: those that s
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
 
 docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is an error, and no host is asked
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs build/docs
+	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going --builder html docs build/docs
 
 gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays every experiment on the mock (minutes)
 	$(BIN)/python docs/make_gallery.py
