@@ -121,7 +121,10 @@ def smaller(words: list[str]) -> list[str]:
     """Play a command in a small size."""
     name, *rest = words
     keys = [name, *(Path(word).name for word in rest)] if name in ("run", "check") else [name]
-    return [name, *(word for key in keys for word in SMALLER.get(key, [])), *rest]
+    small = [word for key in keys for word in SMALLER.get(key, [])]
+    if "--law" in rest and "--law" in small:
+        del small[(at := small.index("--law")) : at + 2]
+    return [name, *small, *rest]
 
 
 def install(folder: Path) -> None:
