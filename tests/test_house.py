@@ -20,11 +20,9 @@ LEAST_MODULE = 40
 
 LONG_FUNCTIONS = {"agentnet.journal:_draws", "agentnet.runner.play:_wrap"}
 TINY_MODULES = {
-    "agentnet.bench",
     "agentnet.embedder.batches",
     "agentnet.report.interviews_drawings",
     "agentnet.report.prompts_html",
-    "agentnet.testing.server",
 }
 ASK_THE_KIND = {
     "agentnet.cli.readings": 1,
@@ -51,6 +49,7 @@ class Module(NamedTuple):
     name: str
     n_lines: int
     tree: ast.Module
+    is_package: bool = False
 
 
 @cache
@@ -60,9 +59,10 @@ def house() -> dict[str, Module]:
     for folder in FOLDERS:
         for path in sorted(folder.rglob("*.py")):
             parts = path.relative_to(folder.parent).with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            is_package = parts[-1] == "__init__"
+            name = ".".join(parts[:-1] if is_package else parts)
             text = path.read_text("utf-8")
-            found[name] = Module(name, text.count("\n"), ast.parse(text))
+            found[name] = Module(name, text.count("\n"), ast.parse(text), is_package)
     return found
 
 
@@ -86,12 +86,12 @@ def long_functions(modules: dict[str, Module]) -> set[str]:
 
 
 def tiny_modules(modules: dict[str, Module]) -> set[str]:
-    """Name the modules under `LEAST_MODULE` lines that exactly one other imports."""
+    """Name the modules under `LEAST_MODULE` lines that exactly one other imports; packages hold others."""
     importers: dict[str, set[str]] = defaultdict(set)
     for module in modules.values():
         for target in _imported(module.tree):
             importers[target if target in modules else target.rpartition(".")[0]].add(module.name)
-    small = {name for name, module in modules.items() if module.n_lines < LEAST_MODULE}
+    small = {name for name, one in modules.items() if one.n_lines < LEAST_MODULE and not one.is_package}
     return {name for name in small if len(importers[name]) == 1}
 
 
