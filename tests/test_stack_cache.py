@@ -619,6 +619,14 @@ def test_prompts_are_forgotten_beyond_a_bound(tmp_path):
     requests = [ASK._replace(messages=(("user", str(i)),)) for i in range(10)]
     assert ask(tmp_path, *requests, *requests, prompts_remembered=3)[1] == 10
 
+    async def main():
+        async with opened(tmp_path, prompts_remembered=3) as (cache, _):
+            for request in requests:
+                await cache.complete(request)
+                assert len(cache._prompts) <= 3
+
+    asyncio.run(main())
+
 
 CHILD = """
 import asyncio, os, signal, sys, time
