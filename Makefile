@@ -1,8 +1,9 @@
 # `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
 # Linear algebra has one thread a process there: with as many processes as cores, more would wait for each other.
 
+# Another Python is tried by its name or path (make test PYTHON=python3.13), in an environment of its own.
 PYTHON ?= python3
-VENV ?= .venv
+VENV ?= .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
@@ -87,4 +88,4 @@ $(FINETUNE_VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-vllm .venv-finetune dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -29,9 +29,6 @@ from agentnet.news.acled_server import (
 )
 from agentnet.news.output import WriteRows, acled_writer
 
-SILENCE_S = 120.0
-"""How long a server may send nothing before it counts as gone."""
-
 
 class Fetched(NamedTuple):
     """What came.
@@ -85,6 +82,7 @@ async def fetch_pages(
     base_url: str = ACLED_URL,
     page_rows: int = PAGE_ROWS,
     progress: Progress = lambda _: None,
+    silence_s: float = 120.0,
 ) -> Fetched:
     """Fetch the events of `query` and hand them to `write` page by page; see `fetch_acled`.
 
@@ -95,11 +93,12 @@ async def fetch_pages(
         base_url: Where the API is; https, or http on this machine.
         page_rows: Events to ask for in one answer, at most 5000.
         progress: Is told, in words, of each page.
+        silence_s: How long a server may send nothing before it counts as gone.
     """
     import aiohttp
 
     check_address(base_url)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=SILENCE_S)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=silence_s)
     with _plain_words(base_url):
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             server = Server(session, base_url.rstrip("/"), [login.password])

@@ -96,13 +96,22 @@ class Stock:
         backend: Who answers, with its stack around it.
         run_seed: Fixes the seeds of the requests.
         n_at_most: Samples asked for by one request at most.
+        clock: Measures latencies, in seconds.
     """
 
-    def __init__(self, backend: Backend, *, run_seed: int, n_at_most: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        run_seed: int,
+        n_at_most: int,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._backend = backend
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
         self.n_at_most = n_at_most
+        self.clock = clock
         self._copies = Copies()
         self.parcels: Shared[Place, Question, _Parcel] = Shared(self._buy)
 
@@ -111,19 +120,19 @@ class Stock:
         parts: list[_Part] = []
         while n_left:
             request = self._request(place, question, len(parts), min(n_left, n_at_once))
-            started = perf_counter()
+            started = self.clock()
             try:
                 reply = await self._backend.complete(request)
             except BackendUnusable:
                 raise
             except BackendError as error:
-                return _pack(parts, _Failure(error, perf_counter() - started))
+                return _pack(parts, _Failure(error, self.clock() - started))
             if not reply.texts:
                 raise PluginError(f"backend {self._backend.name!r} gave a reply without any text: mend it")
             # A server may give more than it was asked for.
             n_samples = min(len(reply.texts), request.n)
             self._weigh(place, reply.texts[:n_samples])
-            parts.append(_Part(reply, n_samples, perf_counter() - started))
+            parts.append(_Part(reply, n_samples, self.clock() - started))
             n_left -= n_samples
             # Or it ignores `n`, or caps it: what it gives at once is asked for at once from then on. In this
             # block alone, for what is asked must not depend on which block came first.
@@ -238,7 +247,7 @@ class ChoicesSampler:
             i, parcel, position = again[k]
             reply, latency_s = parcel.samples[position]
             request = draws.request(i, self._run_seed)
-            started = perf_counter() - latency_s
+            started = self._stock.clock() - latency_s
             answer = await self._caller.insist(request, reply, draws.judge, started, parcel.take_bill())
             draws.record(i, answer)
 
