@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "events": {"errors", "formulas"},
     "sampler": {"errors", "streams", "backend", "prompts"},
     "asking_rules": {"errors", "network", "plugins"},
-    "worlds": {"streams", "network", "profiles", "asking_rules"},
+    "worlds": {"streams", "network", "profiles", "prompts", "asking_rules"},
     "experiment": {"errors", "profiles", "news", "prompts"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),

@@ -202,7 +202,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
             _CHANCE: "by news item and repeat",
             "n_realizations": len(prepared.plan),
             "versions": versions(),
-            **dict.fromkeys(("prompts", "prompts_hash", "licences", "sources"), []),
+            **{key: [] for key in ("prompts", "prompts_hash", "licences", "sources")},
             **prepared.stage.meta(),
         },
         **prepared.stage.rows(),
