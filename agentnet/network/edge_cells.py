@@ -17,6 +17,11 @@ _DIRECTED_ENDS = (
     *(("followee", "follower"), ("citing", "cited"), ("sender", "receiver"), ("sender", "recipient")),
     *(("parent", "child"), ("caller", "callee"), ("truster", "trustee"), ("voter", "votee")),
 )
+_RELATIVES = {"friend": True, "follower": True, "followee": True, "following": True, "followed": True} | {
+    **dict.fromkeys(("neighbour", "neighbor", "contact", "partner", "peer", "other"), False)
+}
+"""Words for the other end beside a bare noun (``user_id,friend_id``), and whether they are directed."""
+
 _NUMBERED_ENDS = (("1", "2"), ("a", "b"), ("i", "j"), ("x", "y"), ("0", "1"))
 """Ends that are told apart by a number or letter after a noun: ``node_1``, ``personA``, ``id_i``."""
 
@@ -47,6 +52,10 @@ def ends_of_header(cells: Sequence[str]) -> tuple[int, int, bool] | None:
     for first, second in _NUMBERED_ENDS:
         if ([first], True) in found and ([second], True) in found:
             return found.index(([first], True)), found.index(([second], True)), False
+    bare = [i for i, each in enumerate(found) if each == ([], True)]
+    for j, (words, _) in enumerate(found):
+        if bare and len(words) == 1 and words[0] in _RELATIVES:
+            return min(bare, key=lambda i: abs(i - j)), j, _RELATIVES[words[0]]
     return None
 
 

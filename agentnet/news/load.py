@@ -101,7 +101,8 @@ def scan(
             are laid on a file without problems only, for they must fit all of its items.
         date_format: How all dates are written, in the signs of `strptime` (``%d/%m/%Y``), if neither as
             2021-02-24 nor as 24 February 2021.
-        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says.
+        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says. Labels
+            that are no UTF-8 are read so, too.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
@@ -122,7 +123,7 @@ def scan(
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
     if severity is not None and not found.problems:
-        _label(found, severity)
+        _label(found, severity, encoding)
     return found
 
 
@@ -137,10 +138,10 @@ def _check_date_format(date_format: str | None, columns: Mapping[str, str]) -> N
         )
 
 
-def _label(found: Scan, labels: Labels) -> None:
+def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
     """Put `labels` in the place of the severities that were read."""
     try:
-        items = with_severity(found.items, labels)
+        items = with_severity(found.items, labels, encoding=encoding)
     except InputError as error:
         found.problems.append(error)
         return
