@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from agentnet.delimited import DELIMITER_NAMES, is_blank, is_missing
 from agentnet.errors import InputError
-from agentnet.network.edge_cells import is_datum, is_name, is_number
-from agentnet.network.edge_rows import EdgeRows
+from agentnet.network.edge_rows import EdgeRows, is_datum, is_name, is_number
 from agentnet.network.format import Opened, network_format
 from agentnet.network.formats.matrices import matrix_market
 from agentnet.network.graph import Network
