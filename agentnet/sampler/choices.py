@@ -129,7 +129,7 @@ def _pack(parts: list[_Part], failure: _Failure | None) -> _Parcel:
     for reply in [part.reply for part in parts] if cached else paid:
         bill.add(reply)
     if failure is not None:
-        bill.add_failed(failure.error)
+        bill.add(failure.error)
     samples = [sample for part in parts for sample in _unpacked(part, cached=cached)]
     return _Parcel(samples, failure, bill)
 
