@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentnet.events import Run as Run
-    from agentnet.experiment import CascadeExperiment as CascadeExperiment
     from agentnet.experiment import Experiment as Experiment
-    from agentnet.experiment import InterviewExperiment as InterviewExperiment
-    from agentnet.experiment import ResponseRatioExperiment as ResponseRatioExperiment
+    from agentnet.families.cascade import CascadeExperiment as CascadeExperiment
+    from agentnet.families.interviews import InterviewExperiment as InterviewExperiment
+    from agentnet.families.ratios import ResponseRatioExperiment as ResponseRatioExperiment
 
 __version__ = "0.1.0"
 
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CascadeExperiment": "agentnet.experiment",
+    "CascadeExperiment": "agentnet.families.cascade",
     "Experiment": "agentnet.experiment",
-    "InterviewExperiment": "agentnet.experiment",
-    "ResponseRatioExperiment": "agentnet.experiment",
+    "InterviewExperiment": "agentnet.families.interviews",
+    "ResponseRatioExperiment": "agentnet.families.ratios",
     "Run": "agentnet.events",
 }
 

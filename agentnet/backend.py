@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from agentnet.errors import BackendError
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MadeOfOptions, Maker
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
@@ -161,59 +161,11 @@ class Adapts(Protocol):
         ...
 
 
-class BackendPlugin(Protocol):
-    """What an entry point of group ``agentnet.backends`` leads to: usually the backend's class.
+BackendPlugin = Maker[Backend]
+"""What an entry point of group ``agentnet.backends`` leads to: usually the backend's class."""
 
-    Attributes:
-        about: One line: what it is.
-        needs: One line: what it needs (a key in the environment, a server), or ``"nothing"``.
-    """
-
-    about: str
-    needs: str
-
-    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Backend:
-        """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
-
-        Args:
-            options: The table.
-            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible; names it as ``backend.KEY``.
-        """
-        ...
-
-
-BACKENDS: Final[PluginKind[BackendPlugin]] = PluginKind(
+BACKENDS: Final[MadeOfOptions[Backend]] = MadeOfOptions(
     "backend", "agentnet.backends", "agentnet.backend.BackendPlugin", see="agentnet backends"
 )
-
-InstalledBackend = Installed[BackendPlugin]
-"""A plug-in that can be found, loaded or not."""
-
-
-def installed_backends() -> dict[str, InstalledBackend]:
-    """Find every installed backend by its entry point, without importing it.
-
-    Raises:
-        PluginError: Two distributions bring a backend of the same name.
-    """
-    return BACKENDS.installed()
-
-
-def make_backend(
-    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
-) -> Backend:
-    """Make the backend called `name` from its options.
-
-    Args:
-        name: The plug-in's name.
-        options: Its table of the configuration.
-        environ: Where it looks up keys; none unless given.
-
-    Raises:
-        PluginError: No such plug-in, or it cannot be loaded.
-        ConfigurationError: An option is unknown or impossible.
-    """
-    return BACKENDS.load(name).from_options(options, environ or {})
+installed_backends = BACKENDS.installed
+make_backend = BACKENDS.make

@@ -30,6 +30,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
+from agentnet.vocabulary import CONTENT_FILTER
+
 
 class AgentnetError(Exception):
     """Base of every intended error."""
@@ -174,7 +176,7 @@ class RequestRejected(BackendError):
         self.is_sure = is_sure
 
 
-OF_THE_PROMPT: Final = frozenset({"content_filter", "context_overflow", "too_large"})
+OF_THE_PROMPT: Final = frozenset({CONTENT_FILTER, "context_overflow", "too_large"})
 """Kinds of refusal that belong to a prompt: neither another try nor fewer samples nor other fields help."""
 
 

@@ -1,83 +1,275 @@
-"""Plug-ins of any kind: found by entry point, loaded when they are wanted, and told whose fault it is.
+"""Plug-ins of any kind: found by name, loaded when they are wanted, and told whose fault it is.
 
-A kind of plug-in (backends, embedders) is one `PluginKind`. A name belongs to one distribution: who brings
-a second plug-in of a name that is taken, a bundled one's included, is refused together with the first.
+A kind of plug-in (backends, laws, news sources, ..) is one `PluginKind`, which stands beside the contract of
+what it holds. Nowhere is there a list of plug-ins: three ways lead to one, and all of them end in
+``KIND.load(name)``.
+
+1. *By definition.* The definition takes itself in: by ``@KIND.named("name")``, or by a decorator or base
+   class of the kind that calls `PluginKind.register`::
+
+       LAWS: Final[PluginKind[type[Law]]] = PluginKind(
+           "law", "agentnet.laws", "agentnet.analysis.laws.Law", bundled="agentnet.analysis.laws"
+       )
+
+       class Law:
+           def __init_subclass__(cls, *, name: str = "", **rest: object) -> None:
+               super().__init_subclass__(**rest)
+               if name:
+                   LAWS.register(name, cls)
+
+   What an experiment file defines is there as soon as the file is loaded, so also when its run is resumed:
+   the run folder holds the file. A file that is loaded again, or changed, replaces what it defined before.
+   What is bundled stands in a package of its own (`PluginKind.bundled`), a file each, of which all modules
+   are imported at the first look-up: to add one is to add a file.
+2. *By entry point*, for other distributions: ``[project.entry-points."agentnet.laws"]``, a line ``hill =
+   "my_package.hill:Hill"``. It is imported when it is wanted.
+3. *By address*, wherever a name is taken: ``my_package.hill:Hill``, or ``./hill.py:Hill``.
+
+A name belongs to one owner: who brings a second plug-in of a name that is taken, a bundled one's included, is
+refused together with the first. An unknown name is an error that lists the known ones.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, Generic, TypeVar, cast
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Final, Generic, Protocol, TypeVar, cast
 
-from agentnet.errors import PluginError, near_miss
+from agentnet.errors import PluginError, UserError, near_miss
 
 Plugin = TypeVar("Plugin")
+Defined = TypeVar("Defined")
+Made_co = TypeVar("Made_co", covariant=True)
 
-PARTS: Final = ("from_options", "about", "needs")
-"""What every plug-in has: a maker, and two lines that say what it is and what it needs."""
+FILE_PREFIX: Final = "agentnet_experiment_"
+"""What the names of all modules begin with that are files of a user, not of a distribution."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PluginKind(Generic[Plugin]):
-    """One kind of plug-in.
+    """One kind of plug-in; by name, its plug-ins: ``KIND[name]``, ``name in KIND``, ``sorted(KIND)``.
 
     Attributes:
         noun: What it is called in messages, such as ``"backend"``.
         group: The group of its entry points.
         contract: Where its protocol stands, for messages.
         see: Where the installed ones are listed, for messages; "" if nowhere.
+        parts: What every plug-in of this kind has, by attribute.
+        bundled: The package, or module, whose definitions are those of agentnet itself; "" if they have entry
+            points like anybody's.
+        unknown: What is raised of a name that nobody has.
     """
 
     noun: str
     group: str
     contract: str
     see: str = ""
+    parts: tuple[str, ...] = ()
+    bundled: str = ""
+    unknown: type[UserError] = PluginError
+    _defined: dict[str, Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
+
+    def register(self, name: str, plugin: Plugin, *, module: str = "") -> Plugin:
+        """Take in a plug-in by its definition.
+
+        Args:
+            name: Its name.
+            plugin: The plug-in.
+            module: The module that defines it; that of a class or function is known.
+
+        Returns:
+            `plugin`, so that decorators may end with it.
+
+        Raises:
+            PluginError: The name is taken by a definition elsewhere.
+        """
+        module = module or str(getattr(plugin, "__module__", "?"))
+        of_kind = Installed(name, *_owner(module), f"{module}:{name}", lambda: plugin, self)
+        first = self._defined.get(name)
+        if first is not None and not (first.is_fleeting and of_kind.is_fleeting) and first.module != module:
+            raise self._twice(first, of_kind)
+        self._defined[name] = of_kind
+        return plugin
+
+    def named(self, name: str) -> Callable[[Defined], Defined]:
+        """Take the class or function that this decorates in: ``@BACKENDS.named("echo")``."""
+
+        def take_in(plugin: Defined) -> Defined:
+            self.register(name, cast(Plugin, plugin))
+            return plugin
+
+        return take_in
 
     def installed(self) -> dict[str, Installed[Plugin]]:
-        """Find every installed plug-in of this kind by its entry point, without importing it.
+        """Find every plug-in of this kind, without importing those of other distributions.
 
         Returns:
             The plug-ins by name, in alphabetical order.
 
         Raises:
-            PluginError: Two distributions bring a plug-in of the same name.
+            PluginError: A name belongs to two of them.
         """
-        found: dict[str, Installed[Plugin]] = {}
-        for entry in entry_points(group=self.group):
-            name, version = ("?", "?") if entry.dist is None else (entry.dist.name, entry.dist.version)
-            plugin = Installed(entry.name, name, version, entry.value, entry, self)
+        if self.bundled:
+            _import_all(self.bundled)
+        found = dict(self._defined)
+        for entry in _entries(self.group, tuple(sys.path)):
+            owner = ("?", "?") if entry.dist is None else (entry.dist.name, entry.dist.version)
+            plugin = Installed(
+                entry.name, *owner, entry.value, partial(self._loaded, entry.name, entry.load), self
+            )
             first = found.setdefault(entry.name, plugin)
-            if (first.distribution, first.target) != (plugin.distribution, plugin.target):
-                raise PluginError(
-                    f"{self.noun} {entry.name!r} stands twice: in {first.distribution} ({first.target}) and "
-                    f"in {plugin.distribution} ({plugin.target}); uninstall one of them"
-                )
+            is_same = first.target == plugin.target and first.distribution == plugin.distribution
+            # The module of an entry point takes itself in when it is imported.
+            if not (is_same or (entry.name in self._defined and first.module == plugin.module)):
+                raise self._twice(first, plugin)
         return dict(sorted(found.items()))
 
-    def load(self, name: str) -> Plugin:
-        """Import the plug-in called `name`.
+    def load(self, name: str, *, asker: str = "") -> Plugin:
+        """Import the plug-in called `name`, or the one at that address.
+
+        Args:
+            name: Its name.
+            asker: The module that names it, if that is a user's file: what other files of users define is not
+                seen from there, as a new process would not see it.
 
         Raises:
-            PluginError: There is none, it stands twice, or it cannot be loaded.
+            PluginError: There is none (unless the kind has an error of its own), it stands twice, or it
+                cannot be loaded.
         """
-        known = self.installed()
+        known = {key: each for key, each in self.installed().items() if not asker or each.is_seen_by(asker)}
+        if name not in known and ":" in name:
+            known = {name: Installed(name, *_owner(name), name, partial(_at, name), self)}
         if name not in known:
             see = f" (see: {self.see})" if self.see else ""
-            raise PluginError(f"there is no {self.noun} {name!r}{near_miss(name, known)}{see}")
+            raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known)}{see}")
         return known[name].load()
+
+    def loaded(self) -> dict[str, Plugin]:
+        """Import all of them, in alphabetical order.
+
+        Raises:
+            PluginError: One cannot be loaded.
+        """
+        return {name: plugin.load() for name, plugin in self.installed().items()}
+
+    def __iter__(self) -> Iterator[str]:
+        """Name the plug-ins, in alphabetical order."""
+        return iter(self.installed())
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether somebody has this name."""
+        return name in self._defined or name in self.installed()
+
+    def __getitem__(self, name: str) -> Plugin:
+        """Import the plug-in called `name`, which is no user's word: a KeyError if there is none."""
+        return self.installed()[name].load()
+
+    def get(self, name: str) -> Plugin | None:
+        """Import the plug-in called `name`, or give None if there is none."""
+        found = self.installed().get(name)
+        return None if found is None else found.load()
+
+    def _loaded(self, name: str, load: Callable[[], object]) -> object:
+        plugin = load()
+        return self._defined[name].get() if name in self._defined else plugin
+
+    def _twice(self, first: Installed[Plugin], second: Installed[Plugin]) -> PluginError:
+        return PluginError(
+            f"{self.noun} {first.name!r} stands twice: in {first.distribution} ({first.target}) and "
+            f"in {second.distribution} ({second.target}); "
+            + ("give it another name" if second.is_fleeting else "uninstall one of them")
+        )
+
+
+class Maker(Protocol[Made_co]):
+    """A plug-in that is made of a table of settings: usually the class of what is made.
+
+    Attributes:
+        about: One line: what it is.
+        needs: One line: what it needs (a key in the environment, a server, an extra), or ``"nothing"``.
+    """
+
+    about: str
+    needs: str
+
+    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Made_co:
+        """Make it; nothing heavy is loaded yet.
+
+        Args:
+            options: Its table of the configuration, less its ``name``.
+            environ: Where keys are looked up: the environment, with the user's ``.env`` under it.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MadeOfOptions(PluginKind[Maker[Made_co]]):
+    """A kind of plug-in that is made of a table of settings."""
+
+    parts: tuple[str, ...] = ("from_options", "about", "needs")
+
+    def make(
+        self, name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
+    ) -> Made_co:
+        """Make the plug-in called `name`.
+
+        Args:
+            name: Its name, or its address.
+            options: Its options.
+            environ: Where it looks up keys; none unless given.
+
+        Raises:
+            PluginError: No such plug-in, or it cannot be loaded.
+            ConfigurationError: An option is unknown or impossible.
+        """
+        return self.load(name).from_options(options, environ or {})
 
 
 @dataclass(frozen=True, slots=True)
 class Installed(Generic[Plugin]):
-    """A plug-in that can be found, loaded or not."""
+    """A plug-in that can be found, loaded or not.
+
+    Attributes:
+        name: Its name.
+        distribution: Who brings it: a distribution, or a user's file.
+        version: Of the distribution; "" for a file.
+        target: Where it is defined, as ``module:name``.
+        get: Imports it.
+        kind: What it is.
+    """
 
     name: str
     distribution: str
     version: str
     target: str
-    entry: EntryPoint
+    get: Callable[[], object]
     kind: PluginKind[Plugin]
+
+    @property
+    def module(self) -> str:
+        """The module it is defined in."""
+        return self.target.partition(":")[0]
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Whether its definition is a user's, who may load it again: an experiment file's or a notebook's."""
+        return self.module.startswith((FILE_PREFIX, "__main__"))
+
+    def is_seen_by(self, asker: str) -> bool:
+        """Say whether code of module `asker` may mean it by its name."""
+        home = self.module.partition(".")[0]
+        return not home.startswith(FILE_PREFIX) or home == asker.partition(".")[0]
 
     def load(self) -> Plugin:
         """Import the plug-in.
@@ -85,18 +277,59 @@ class Installed(Generic[Plugin]):
         Raises:
             PluginError: Importing it failed, or what it names is no plug-in of this kind.
         """
-        which = f"{self.kind.noun} {self.name!r} of {self.distribution} {self.version} ({self.target})"
+        version = f" {self.version}" if self.version else ""
+        which = f"{self.kind.noun} {self.name!r} of {self.distribution}{version} ({self.target})"
         try:
-            plugin = self.entry.load()
+            plugin = self.get()
         except Exception as error:
             raise PluginError(
                 f"{which} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall "
                 f"{self.distribution}"
             ) from error
-        missing = [part for part in PARTS if not hasattr(plugin, part)]
+        missing = [part for part in self.kind.parts if not hasattr(plugin, part)]
         if missing:
             raise PluginError(
                 f"{which} is no {self.kind.noun} plug-in: it lacks {', '.join(missing)} "
                 f"(see {self.kind.contract})"
             )
         return cast(Plugin, plugin)
+
+
+@lru_cache
+def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - where they stand
+    """Find the entry points of a group once: looking takes 20 ms, and a run looks up for each realization."""
+    return tuple(entry_points(group=group))
+
+
+def _owner(module: str) -> tuple[str, str]:
+    """Name who brings a module: the user's file, or the package at its top."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    is_file = module.startswith(FILE_PREFIX) or ".py:" in module
+    return (Path(file or module.rpartition(":")[0]).name if is_file else module.partition(".")[0], "")
+
+
+def _import_all(package: str) -> None:
+    home = import_module(package)
+    for module in iter_modules(getattr(home, "__path__", ())):
+        import_module(f"{package}.{module.name}")
+
+
+def _at(address: str) -> object:
+    """Import what stands at ``package.module:Name`` or ``FILE.py:Name``."""
+    home, _, name = address.rpartition(":")
+    module = _of_file(Path(home)) if home.endswith(".py") else import_module(home)
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _of_file(path: Path) -> ModuleType:
+    spec = spec_from_file_location(f"{FILE_PREFIX}{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = module_from_spec(spec)
+    # Registered first: dataclasses and pickling look their module up by name.
+    sys.modules[module.__name__] = module
+    spec.loader.exec_module(module)
+    return module

@@ -202,7 +202,7 @@ async def layer(url: str, in_flight: int) -> AsyncIterator[Flood]:
     """Ask for decisions as an engine does: through journal, sampler, stack and plug-in, into the log."""
     from agentnet.config import BackendSettings, EngineSettings, Settings, StackSettings
     from agentnet.events import EventLog, create_log
-    from agentnet.journal import Journal, Tally
+    from agentnet.runner.journal import Journal, Tally
     from agentnet.sampler import CallSampler, Pool
     from agentnet.stack import build_stack, cache_scope
 
@@ -237,10 +237,10 @@ def deciding(journal: Any) -> Flood:  # noqa: ANN401 - a Journal; imported in th
     """Ask for as many decisions as wanted, each time as another step."""
     import numpy as np
 
-    from agentnet.journal import Asking, Temperature, draw_parameters
     from agentnet.prompts import parse_reply
     from agentnet.sampler import Question
     from agentnet.streams import Streams
+    from agentnet.worlds import Ask, Temperature, draw_parameters
 
     questions = [Question(i, messages, max_tokens=MAX_TOKENS) for i, messages in enumerate(PROMPTS)]
     streams, steps, judge = Streams(RUN_SEED), itertools.count(1), lru_cache(4096)(parse_reply)
@@ -251,8 +251,8 @@ def deciding(journal: Any) -> Flood:  # noqa: ANN401 - a Journal; imported in th
         temperatures, seeds = draw_parameters(streams, key, np.arange(n_calls), Temperature(0.7, 1.3))
         asked = [questions[i % len(questions)] for i in range(n_calls)]
         agents, nobody, once = range(n_calls), [-1] * n_calls, [0] * n_calls
-        asking = Asking("exposure", step, agents, nobody, once, asked, temperatures, seeds)
-        decisions = await journal.decide(asking, judge)
+        asking = Ask("exposure", step, agents, nobody, once, asked, temperatures, seeds, judge)
+        decisions = await journal.ask(asking)
         assert (decisions == 1).all()
         return partial(times_of, journal.log.path, step)
 

@@ -15,8 +15,8 @@ class Adversary(InterviewExperiment):
     """5 models and an adversary of another class, asked about the adversary's topic.
 
     Attributes:
-        targets: How many of the five hear the adversary when it attacks; several numbers are several arms.
-        attack_every: Steps from one attack to the next; several numbers are several arms.
+        targets: How many of the five hear the adversary when it attacks; several are several conditions.
+        attack_every: Steps from one attack to the next; several are several conditions.
     """
 
     targets: int | tuple[int, ...] = (0, 1, 2, 5)
@@ -29,7 +29,7 @@ class Adversary(InterviewExperiment):
     n_taught = 60
     steps = 20
 
-    def arms(self) -> tuple[Condition, ...]:
+    def make_conditions(self) -> tuple[Condition, ...]:
         """Combine every number of targets with every frequency."""
         return tuple(
             {"targets": targets, "attack_every": every}

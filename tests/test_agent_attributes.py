@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.events import Run
 from agentnet.events.export import export_csv, export_graph, export_parquet
-from agentnet.experiment import CascadeExperiment
 
 N = 8
 SMALL: dict[str, Any] = {"n_agents": N, "steps": 2, "repeats": 1, "items_per_severity": 1}

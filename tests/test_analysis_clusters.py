@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from agentnet import CascadeExperiment
 from agentnet.analysis import fits
 from agentnet.analysis.cells import N_PROFILES, Cells
 from agentnet.analysis.fits import fit_run
@@ -25,7 +26,6 @@ from agentnet.analysis.reading import read_tables
 from agentnet.backend import make_backend
 from agentnet.errors import InternalError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 
 HALVES = np.arange(N_PROFILES) // 16
 

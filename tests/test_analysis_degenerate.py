@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import agentnet
+from agentnet import CascadeExperiment
 from agentnet.analysis import algebra
 from agentnet.analysis.cavity import fit_cavity
 from agentnet.analysis.fits import Fits, fit_run
@@ -26,7 +27,6 @@ from agentnet.analysis.tables import ExposureCounts, NetworkDesign, PlayedNetwor
 from agentnet.backend import make_backend
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.report.cascade_tables import parameters_table
 
 Ints = NDArray[np.int64]

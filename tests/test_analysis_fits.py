@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet import analysis
+from agentnet import CascadeExperiment, analysis
 from agentnet.analysis import scores
 from agentnet.analysis.cavity import CavityFit, fit_cavity
 from agentnet.analysis.fits import Fits, fit_run
@@ -31,7 +31,6 @@ from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.streams import Streams
 
 GROUPS = np.arange(32) // 16

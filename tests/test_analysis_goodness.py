@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi
 
+from agentnet import CascadeExperiment
 from agentnet.analysis.fitting import rmse
 from agentnet.analysis.goodness import (
     Curve,
@@ -27,7 +28,6 @@ from agentnet.analysis.tables import RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, InputError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.streams import Streams
 
 GROUPS = np.arange(32) // 16

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.analysis import columns
 from agentnet.analysis.cells import count_cells
 from agentnet.analysis.columns import marked
@@ -23,7 +24,6 @@ from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.events.export import export_parquet
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.network import Network, erdos_renyi, random_regular
 
 GROUPS = np.arange(32) // 16

@@ -16,7 +16,9 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 
 # Room -> rooms it may import. A room is a module or a package directly under agentnet.
 ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
+    "vocabulary": set(),
+    "errors": {"vocabulary"},
+    "files": {"errors"},
     "streams": set(),
     "delimited": {"errors"},
     "network": {"errors", "streams", "delimited"},
@@ -26,34 +28,33 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
-    "embedder": {"errors", "streams", "plugins", "shelf"},
-    "stack": {"shelf", "errors", "streams", "backend", "config"},
-    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas"},
+    "cost": {"errors", "backend"},
+    "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
+    "stack": {"shelf", "errors", "streams", "backend", "config", "cost"},
+    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "news"},
     "config": {"errors"},
     "formulas": set(),
     "events": {"errors", "formulas"},
-    "sampler": {"errors", "streams", "backend", "prompts"},
-    "streak": {"errors", "streams", "backend", "sampler"},
-    "journal": {"errors", "streams", "events", "sampler", "streak"},
-    "exposures": {"network"},
-    "cascade": {"network", "sampler", "events", "streams", "journal", "exposures"},
-    "ratios": {"profiles", "streams", "journal"},
-    "experiment": {
-        *("errors", "streams", "network", "profiles", "news", "prompts", "exposures", "interviews"),
+    "sampler": {"errors", "streams", "backend", "cost", "prompts"},
+    "asking_rules": {"errors", "network", "plugins"},
+    "worlds": {"streams", "network", "profiles", "prompts", "asking_rules"},
+    "experiment": {"errors", "profiles", "news", "prompts"},
+    "families": {
+        *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
+        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
     },
     "runner": {
-        *("errors", "streams", "config", "backend", "events", "experiment", "journal", "cascade", "ratios"),
-        *("streak", "sampler", "network", "profiles", "news", "prompts", "stack", "interviews", "embedder"),
+        *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),
+        *("sampler", "stack"),
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {
-        *("errors", "streams", "backend", "embedder", "plugins", "news", "journal", "events", "sampler"),
-        "prompts",
+        *("errors", "backend", "embedder", "news"),
     },
     "analysis": {"errors", "streams", "events", "embedder"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
-        *("errors", "config", "backend", "events", "experiment", "journal", "runner", "news", "stack"),
+        *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "sampler",
             "testing",
@@ -67,6 +68,10 @@ ALLOWED: dict[str, set[str]] = {
         ),
     },
 }
+
+# What every room stands on, and what stands on nothing but itself.
+GROUND = {"vocabulary", "files", "plugins"}
+
 HEAVY = {
     "aiohttp",
     "matplotlib",
@@ -120,7 +125,7 @@ def test_every_room_imports_only_what_it_may() -> None:
         for target in imported(path):
             if target.split(".")[0] == "agentnet":
                 there = room(target)
-                assert there in ALLOWED[here] | {here, "agentnet"}, f"{name} imports {target}"
+                assert there in ALLOWED[here] | GROUND | {here, "agentnet"}, f"{name} imports {target}"
 
 
 def test_every_room_is_in_the_table() -> None:
@@ -139,9 +144,9 @@ def test_the_bundled_backends_know_only_the_contract() -> None:
         if package == "agentnet_backends":
             for target in imported(path):
                 if target.split(".")[0] == "agentnet":
-                    assert room(target) in {"backend", "embedder", "errors", "interviews", "streams"}, (
-                        f"{name} imports {target}"
-                    )
+                    assert room(target) in {
+                        *("backend", "embedder", "errors", "interviews", "streams", *GROUND),
+                    }, f"{name} imports {target}"
 
 
 def test_modules_import_each_other_without_circles() -> None:
@@ -168,3 +173,28 @@ def test_importing_is_light(module: str) -> None:
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_nobody_but_families_asks_of_what_family_something_is() -> None:
+    of_families = {"CascadeExperiment", "ResponseRatioExperiment", "InterviewExperiment", "NewsExperiment"}
+    for package, name, path in modules():
+        if package != "agentnet" or room(name) in {"families", "experiment", "agentnet"}:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        called = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        asked = [each for each in called if ast.unparse(each.func) in {"isinstance", "issubclass"}]
+        assert not [
+            each for each in asked if of_families & {n.id for n in ast.walk(each) if isinstance(n, ast.Name)}
+        ], name
+        assert of_families.isdisjoint(target.rpartition(".")[2] for target in imported(path)), name
+
+
+def test_worlds_neither_wait_nor_look_at_clock_or_files() -> None:
+    for _, name, path in modules():
+        if room(name) != "worlds":
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+        assert not [each for each in nodes if isinstance(each, ast.AsyncFunctionDef | ast.Await)], name
+        assert {"asyncio", "time", "datetime", "os", "pathlib"}.isdisjoint(
+            target.split(".")[0] for target in imported(path)
+        ), name

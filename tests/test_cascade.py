@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections import Counter, defaultdict, namedtuple
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -12,20 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.cascade import Cascade, CascadeRules
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, TransientError
 from agentnet.events import Answered
 from agentnet.events.schema import columns
-from agentnet.exposures import AskingRule
-from agentnet.journal import Journal, Tally, Temperature, Voice
 from agentnet.network import Network, random_regular
 from agentnet.prompts import Verdict
+from agentnet.runner.journal import Journal, Tally
 from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
+from agentnet.worlds import Chance, Temperature, Voice
+from agentnet.worlds.cascade import Cascade, CascadeRules
 
-RULES = get_args(AskingRule)
+RULES = tuple(ASKING_RULES)
 REALIZATION = 3
+TEMPERATURE = Temperature(0.7, 1.3)
 
 Event = namedtuple("Event", columns("events"))
 Step = namedtuple("Step", columns("steps"))
@@ -101,15 +103,26 @@ VOICE = Voice(
 )
 
 
-def play(network, script, *, workers=8, max_asks=1, seed=0, stop_on_missing=False, recorded=None, **rules):
+def play(
+    network,
+    script,
+    *,
+    workers=8,
+    max_asks=1,
+    seed=0,
+    stop_on_missing=False,
+    recorded=None,
+    temperature=TEMPERATURE,
+    **rules,
+):
     log, backend, tally = MemoryLog(), ScriptedBackend(script), Tally()
     rules = {
         "steps": 20,
         "asking_rule": "always",
         "max_seed_attempts": network.n_agents,
-        "temperature": Temperature(0.7, 1.3),
         **rules,
     }
+    rules["asking_rule"] = ASKING_RULES[rules["asking_rule"]]
 
     async def main():
         async with Pool(workers) as pool:
@@ -118,10 +131,11 @@ def play(network, script, *, workers=8, max_asks=1, seed=0, stop_on_missing=Fals
                 REALIZATION, log, sampler, tally, recorded=recorded or {}, stop_on_missing=stop_on_missing
             )
             profiles = np.arange(network.n_agents) % 32
-            cascade = Cascade(network, profiles, CascadeRules(**rules), VOICE, Streams(seed), journal)
-            return cascade, await cascade.play()
+            chance = Chance(Streams(seed), REALIZATION, temperature)
+            cascade = Cascade(network, profiles, CascadeRules(**rules), VOICE, chance, REALIZATION)
+            return cascade, await journal.play(cascade.play())
 
-    cascade, (status, last_step) = run_in_virtual_time(main())
+    cascade, (status, last_step, _) = run_in_virtual_time(main())
     return Played(cascade, log, backend, tally, status, last_step)
 
 
@@ -302,7 +316,7 @@ def test_the_tally_agrees_with_the_events(network, mood, rule, reasons):
     tally = played.tally
     assert tally.n_decisions == len(decisions)
     assert tally.n_missing == sum(e.missing is not None for e in decisions)
-    assert (tally.n_engaged, tally.n_agents) == (len(played.engaged), network.n_agents)
+    assert (tally.counts["engaged"], tally.counts["agents"]) == (len(played.engaged), network.n_agents)
     assert tally.n_calls == len(played.backend.requests) == len(played.events)
 
 

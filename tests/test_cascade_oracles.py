@@ -8,16 +8,16 @@ import math
 import random
 import statistics
 from functools import lru_cache
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import networkx as nx
 import pytest
 
+from agentnet import CascadeExperiment
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
-from agentnet.experiment import CascadeExperiment
-from agentnet.exposures import AskingRule
 
-RULES = get_args(AskingRule)
+RULES = tuple(ASKING_RULES)
 N_AGENTS, DEGREE, STEPS = 128, 5, 15
 ROUNDING = 0.0005
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 
 Command = Callable[..., Any]
 

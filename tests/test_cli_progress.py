@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,17 +19,17 @@ from agentnet.backend import make_backend
 from agentnet.cli import progress
 from agentnet.cli.progress import Outlook, line
 from agentnet.errors import OutputClosed, RunStopped
-from agentnet.journal import Tally
+from agentnet.families.cascade import Cascades as Cascading
 from agentnet.runner import Prepared, Runner
-from agentnet.runner.estimate import fixed_decisions, guess_decisions
+from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.journal import Tally
 
 BUSY = {
     "n_decisions": 1_234,
     "n_settled": 900,
     "realizations": 3,
     "n_missing": 5,
-    "n_engaged": 200,
-    "n_agents": 1_280,
+    "counts": Counter(engaged=200, agents=1_280),
     "n_calls": 1_300,
     "dollars": lambda: 1.2345,
 }
@@ -37,7 +38,7 @@ BUSY = {
 def outlook(*, n: int = 10, rate: float = 42.0, exact: int | None = None, **counts: Any) -> Outlook:
     """Make what is known of a run that has been playing at this rate."""
     tally, now = Tally(**counts), iter((0.0, 5.0))
-    made = Outlook(tally, n, exact, clock=lambda: next(now))
+    made = Outlook(tally, n, exact, clock=lambda: next(now), told=Cascading().progress)
     end, tally.n_decisions = tally.n_decisions, tally.n_decisions - round(5 * rate)
     made.look()
     tally.n_decisions = end
@@ -71,14 +72,13 @@ def test_whoever_has_room_reads_more_and_whoever_has_little_reads_what_matters_m
     n_decisions=st.integers(0, 10**10),
     n_settled=st.integers(0, 10**9),
     realizations=st.integers(0, 10**6),
-    n_agents=st.integers(0, 10**8),
+    counts=st.builds(lambda n: Counter(agents=n), st.integers(0, 10**8)),
     dollars=st.one_of(st.none(), st.floats(0, 1e6)),
     until=st.one_of(st.none(), st.floats(1e9, 2e9)),
-    n_models=st.integers(0, 10),
 )
 def test_a_line_is_never_wider_than_the_terminal(width, dollars, until, **counts):
     tally = Tally(**counts, dollars=lambda: dollars, paused_until=lambda: until)
-    told = line(Outlook(tally, 10**6, clock=lambda: 0.0), width)
+    told = line(Outlook(tally, 10**6, clock=lambda: 0.0, told=Cascading().progress), width)
     assert len(told) <= width
     assert "\n" not in told
 
@@ -144,7 +144,7 @@ def test_where_the_design_fixes_the_decisions_their_number_is_foretold(
     designs: tuple[Any, ...], new_run: Callable[..., Prepared]
 ) -> None:
     prepared = new_run(*designs)
-    foretold = fixed_decisions(prepared)
+    foretold = prepared.stage.n_fixed()
     runner = Runner(prepared, make_backend("mock", {}))
     asyncio.run(runner.play())
     assert foretold == runner.tally.n_decisions == runner.tally.n_settled > 0
@@ -153,9 +153,9 @@ def test_where_the_design_fixes_the_decisions_their_number_is_foretold(
 def test_where_answers_decide_nobody_foretells_but_cascades_can_be_guessed(
     new_run: Callable[..., Prepared],
 ) -> None:
-    assert fixed_decisions(new_run(Talk(topology="local", reuse=False))) is None
+    assert new_run(Talk(topology="local", reuse=False)).stage.n_fixed() is None
     prepared = new_run(Cascades())
-    assert fixed_decisions(prepared) is None
+    assert prepared.stage.n_fixed() is None
     guessed = asyncio.run(guess_decisions(prepared))
     runner = Runner(prepared, make_backend("mock", {}))
     asyncio.run(runner.play())
@@ -173,7 +173,7 @@ def test_a_resumed_run_counts_what_earlier_sittings_settled(new_run: Callable[..
         asyncio.run(Runner(prepared, make_backend("mock", {})).play())
     runner = Runner(reopen_with(prepared, max_calls=10_000), make_backend("mock", {}))
     asyncio.run(runner.play())
-    assert runner.tally.n_settled == runner.tally.n_decisions == fixed_decisions(prepared) == 128
+    assert runner.tally.n_settled == runner.tally.n_decisions == prepared.stage.n_fixed() == 128
 
 
 def reopen_with(prepared: Prepared, **stack: Any) -> Prepared:

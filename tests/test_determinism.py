@@ -12,22 +12,22 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, NamedTuple, get_args
+from typing import ClassVar, NamedTuple
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from agentnet import Run
+from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings
 from agentnet.errors import BackendUnusable, Interrupted, RunFolderError, RunStopped, StorageError
 from agentnet.events import LOG_NAME
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment, Source
-from agentnet.exposures import AskingRule
-from agentnet.journal import Tally
+from agentnet.experiment import Source
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare
+from agentnet.runner.journal import Tally
 from agentnet.streams import mix
 
 # Every kind of answer, so that each way through the sampler is taken.
@@ -76,7 +76,7 @@ class Mock:
 @pytest.fixture(scope="module")
 def blank(new_run):
     """Runs that were made and not yet played: a cascade under each asking rule, and response ratios."""
-    cascades = [CascadeExperiment(**DESIGN, repeats=1, asking_rule=rule) for rule in get_args(AskingRule)]
+    cascades = [CascadeExperiment(**DESIGN, repeats=1, asking_rule=rule) for rule in tuple(ASKING_RULES)]
     ratios = ResponseRatioExperiment(items_per_severity=1, repeats=2)
     return {"cascade": new_run(*cascades, seed=3, max_asks=2), "ratio": new_run(ratios, seed=3, max_asks=2)}
 
@@ -433,7 +433,7 @@ from agentnet.config import Settings
 from agentnet.events import LOG_NAME
 from agentnet.events.read import reading
 from agentnet.experiment import Source
-from agentnet.journal import Tally
+from agentnet.runner.journal import Tally
 from agentnet.profiles import assign
 from agentnet.runner import Runner, create, prepare, reopen
 

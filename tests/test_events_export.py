@@ -23,13 +23,13 @@ from agentnet.errors import RunFolderError, StorageError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
 from agentnet.events.export import (
     _grouped,
-    _replace_folder,
     export_csv,
     export_graph,
     export_graphs,
     export_parquet,
     read_edges,
 )
+from agentnet.files import replace_folder
 from agentnet.formulas import guarded
 
 EXPORTED = [*TABLES, *VIEWS]
@@ -426,11 +426,11 @@ def test_an_export_that_cannot_take_its_place_gives_it_back(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "meta.csv").write_text(name)
     with pytest.raises(FileNotFoundError):
-        _replace_folder(tmp_path / "vanished", tmp_path / "old")
+        replace_folder(tmp_path / "vanished", tmp_path / "old")
     with pytest.raises(FileNotFoundError):
-        _replace_folder(tmp_path / "vanished", tmp_path / "never")
+        replace_folder(tmp_path / "vanished", tmp_path / "never")
     assert (tmp_path / "old" / "meta.csv").read_text() == "old"
-    _replace_folder(tmp_path / "new", tmp_path / "old")
+    replace_folder(tmp_path / "new", tmp_path / "old")
     assert (tmp_path / "old" / "meta.csv").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 

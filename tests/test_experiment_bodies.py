@@ -10,7 +10,8 @@ import pytest
 
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.errors import DesignError
-from agentnet.experiment import Source, check_family
+from agentnet.experiment import Source
+from agentnet.families import family_of_experiment
 from agentnet.interviews import parse_topology
 
 
@@ -68,7 +69,7 @@ def test_own_knobs_are_annotated_and_own_helpers_are_methods_or_begin_with_an_un
         def make_networks(self) -> int:
             return 2
 
-        def arms(self):
+        def make_conditions(self):
             return ({"steps": self.make_networks()},)
 
         @staticmethod
@@ -85,15 +86,15 @@ def test_an_own_knob_may_resemble_one_of_the_familys_where_a_method_reads_it():
     class Several(CascadeExperiment):
         degrees: tuple[int, ...] = (4, 6)
 
-        def arms(self):
+        def make_conditions(self):
             return tuple({"degree": degree} for degree in self.degrees)
 
-    assert len(Several().arms()) == 2
+    assert len(Several().make_conditions()) == 2
 
     class Unread(CascadeExperiment):
         degrees: tuple[int, ...] = (4, 6)
 
-        def arms(self):
+        def make_conditions(self):
             degrees = self.conditions
             self.degrees = (5,)
             return degrees
@@ -131,7 +132,7 @@ def test_a_mixin_whose_constructor_is_never_called_may_take_nothing():
 
     After()
     with pytest.raises(DesignError, match="__init__ takes no overrides"):
-        check_family(Before)
+        family_of_experiment(Before)
 
 
 def test_bases_and_mixins_are_checked_too():
@@ -248,7 +249,7 @@ def test_a_dataclass_is_told_that_the_decorator_is_in_the_way():
         mood: str = "calm"
 
     with pytest.raises(DesignError, match="__init__ is made by @dataclass: leave the decorator out"):
-        check_family(Mood)
+        family_of_experiment(Mood)
 
     @dataclass
     class Own(CascadeExperiment):
@@ -257,7 +258,7 @@ def test_a_dataclass_is_told_that_the_decorator_is_in_the_way():
         def __init__(self, **overrides):
             super().__init__(**overrides)
 
-    check_family(Own)
+    family_of_experiment(Own)
     assert Own(mood="wild").design()["mood"] == "wild"
 
 

@@ -141,7 +141,7 @@ BROKEN = {
     "choose_news": "    def choose_news(self, seed):\n        return super().choose_news(seed)[99].nothing",
     "make_network": "    def make_network(self, seed):\n        raise RuntimeError('no\\nnetwork')",
     "assign_profiles": "    def assign_profiles(self, network, seed):\n        return network.profiles",
-    "arms": "    def arms(self):\n        return 1 / 0",
+    "make_conditions": "    def make_conditions(self):\n        return 1 / 0",
     "load_prompts": "    def load_prompts(self):\n        return open('/nowhere/at/all')",
     "check": "    def check(self):\n        assert self.n_agents > 100",
     "constraint": "    def constraint(self):\n        raise SystemExit('enough')",
@@ -385,7 +385,7 @@ def test_an_intended_error_of_an_experiment_keeps_its_words(tmp_path):
 
 
 WRONG = {
-    "arms(self)": ("3", "None", "['a']", "()"),
+    "make_conditions(self)": ("3", "None", "['a']", "()"),
     "choose_news(self, seed)": ("None", "['text']", "[]", "'N1'"),
     "load_prompts(self)": ("None", "{'system.txt': ''}"),
     "constraint(self)": ("None", "()", "(('yes',), 3)", "((1,), None)", "'yes'"),

@@ -1,6 +1,6 @@
 """Who is asked about whose message at a step, by the words of the asking rules."""
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentnet.exposures import NEVER, AskingRule, exposures, listeners
+from agentnet.asking_rules import ASKING_RULES, NEVER, Moment, listeners
 from agentnet.network import Network, random_regular
 
-RULES = get_args(AskingRule)
+RULES = tuple(ASKING_RULES)
 
 
 class State(NamedTuple):
@@ -28,7 +28,8 @@ class State(NamedTuple):
     def found(self, rule):
         network = self.network
         engaged_step = np.array([NEVER if step is None else step for step in self.engaged])
-        return exposures(network, listeners(network), engaged_step, self.step, rule)
+        moment = Moment(network.indices, listeners(network), engaged_step, self.step)
+        return ASKING_RULES[rule].asked(moment)
 
     def asked(self, rule):
         """The (agent, source) pairs that are asked."""
@@ -81,7 +82,7 @@ def was_asked_before(state, source):
 def test_every_rule_asks_whom_its_definition_says(rule, state):
     asked, exposed = reference(state, rule)
     assert state.asked(rule) == asked
-    assert state.found(rule).n_exposed == len(exposed)
+    assert state.found(rule).moment.n_exposed == len(exposed)
 
 
 @settings(max_examples=50)
@@ -129,13 +130,13 @@ def test_two_exposed_neighbours_keep_each_other_asked_unless_an_unexposed_one_is
     state = State(((0, 1), (0, 2), (1, 2)), (0, None, None), 1)
     assert state.asked("unengaged_neighbour") == [(1, 0), (2, 0)]
     assert state.asked("unexposed_neighbour") == []
-    assert state.found("unexposed_neighbour").n_exposed == 2
+    assert state.found("unexposed_neighbour").moment.n_exposed == 2
 
 
 def test_an_isolated_agent_is_neither_exposed_nor_asked():
     alone = State((), (None,), 1)
     assert alone.asked("always") == []
-    assert alone.found("always").n_exposed == 0
+    assert alone.found("always").moment.n_exposed == 0
 
 
 def test_listeners_name_the_agent_of_each_slot():

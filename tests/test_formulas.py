@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agentnet import CascadeExperiment
 from agentnet.events import EventLog, Run
 from agentnet.events.export import export_csv, export_parquet
-from agentnet.experiment import CascadeExperiment
 from agentnet.formulas import guarded, guarded_column, unguarded
 from agentnet.news import load_news
 from agentnet.report.tables import Table

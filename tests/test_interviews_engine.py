@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentnet import InterviewExperiment
 from agentnet.backend import Reply, make_backend
 from agentnet.errors import (
     BackendUnusable,
@@ -28,7 +29,6 @@ from agentnet.errors import (
     StorageError,
 )
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Local, Question
 from agentnet.runner import Runner
 from agentnet.streams import mix
@@ -135,15 +135,15 @@ def made(new_run):
 
     def made(*experiments, rule=None, **how):
         prepared = new_run(*experiments, **how)
-        casts = tuple(replace(cast, rule=rule or Chain()) for cast in prepared.company.casts)
-        return replace(prepared, company=replace(prepared.company, casts=casts))
+        casts = tuple(replace(cast, rule=rule or Chain()) for cast in prepared.stage.casts)
+        return replace(prepared, stage=replace(prepared.stage, casts=casts))
 
     return made
 
 
 def with_rule(prepared, rule):
-    casts = tuple(replace(cast, rule=rule) for cast in prepared.company.casts)
-    return replace(prepared, company=replace(prepared.company, casts=casts))
+    casts = tuple(replace(cast, rule=rule) for cast in prepared.stage.casts)
+    return replace(prepared, stage=replace(prepared.stage, casts=casts))
 
 
 def play(prepared, backend=None):
@@ -481,7 +481,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told(made):
 def test_an_interrupted_run_stops_between_models_and_goes_on(made):
     prepared = made(small(repeats=3))
     runner = Runner(prepared, make_backend("mock", {}))
-    rule = prepared.company.casts[0].rule
+    rule = prepared.stage.casts[0].rule
     rule.cut, rule.then = 9, runner.interrupt
     with pytest.raises(Interrupted):
         asyncio.run(runner.play())

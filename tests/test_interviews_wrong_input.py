@@ -19,7 +19,6 @@ from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.interviews import Question, Vulnerable
-from agentnet.runner.interviews import check_company
 from agentnet.testing import ScriptedBackend
 
 Command = Callable[..., Any]
@@ -159,11 +158,11 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(
     new_run: Callable[..., Any], key: str, what: str
 ) -> None:
     prepared = new_run(Small())
-    recorded = json.loads(json.dumps(prepared.company.meta()))
-    check_company(prepared.folder, prepared.company, recorded)
+    recorded = json.loads(json.dumps(prepared.stage.meta()))
+    prepared.stage.check_recorded(prepared.folder, recorded)
     recorded["interviews"][key] = ["other"] * 40
     with pytest.raises(RunFolderError, match=rf"was begun with another {what} than") as refused:
-        check_company(prepared.folder, prepared.company, recorded)
+        prepared.stage.check_recorded(prepared.folder, recorded)
     assert str(refused.value).endswith("go on with what it began with")
 
 

@@ -13,16 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.backend import Reply, make_backend
 from agentnet.errors import BackendUnusable, RunStopped, StorageError, TransientError
 from agentnet.events import LOG_NAME, EventLog, Run
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
-from agentnet.journal import Asking, Journal, Tally, Temperature, draw_parameters
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
+from agentnet.runner.journal import Journal, Tally
 from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams, mix
 from agentnet.testing import ScriptedBackend
+from agentnet.worlds import Ask, Temperature, draw_parameters
 
 QUESTION = Question(0, (("user", "Do you share it?"),))
 
@@ -35,7 +36,7 @@ def judge(text):
 
 def asking(agents, kind="exposure", step=1):
     n_draws = len(agents)
-    return Asking(
+    return Ask(
         kind,
         step,
         agents,
@@ -44,6 +45,7 @@ def asking(agents, kind="exposure", step=1):
         [QUESTION] * n_draws,
         [1.0] * n_draws,
         range(n_draws),
+        judge,
     )
 
 
@@ -74,7 +76,7 @@ def decide(
                 damage(folder)
             decisions, error = None, None
             try:
-                decisions = (await journal.decide(wanted, judge)).tolist()
+                decisions = (await journal.ask(wanted)).tolist()
             except Exception as raised:  # noqa: BLE001 - the tests look at whatever comes
                 error = raised
             return decisions, error, None if damage else events_of(folder)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import pytest
 
-from agentnet import CascadeExperiment
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.backend import Reply, Request, make_backend
 from agentnet.errors import (
     Interrupted,
@@ -25,7 +25,6 @@ from agentnet.errors import (
     UserError,
 )
 from agentnet.events import EventLog, Run
-from agentnet.experiment import InterviewExperiment, ResponseRatioExperiment
 from agentnet.interviews import Local, Question
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.again import ask_again, check_missing

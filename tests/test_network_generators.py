@@ -18,13 +18,12 @@ from agentnet.network import (
     barabasi_albert,
     complete,
     erdos_renyi,
-    generators,
     make_network,
     random_regular,
-    small_world,
     stochastic_block,
     watts_strogatz,
 )
+from agentnet.network.generators import random_graphs, small_world
 
 relaxed = settings(deadline=None, max_examples=30)
 seeds = st.integers(-(2**70), 2**70)
@@ -101,21 +100,21 @@ def test_erdos_renyi_has_binomial_degrees_when_large():
 @given(n_pairs=st.integers(0, 2**61), expected=st.floats(0, 200), seed=seeds)
 def test_successes_ascend_and_stay_in_range_at_any_chance(n_pairs, expected, seed):
     rng = np.random.default_rng(abs(seed))
-    numbers = generators._successes(n_pairs, min(1.0, expected / max(1, n_pairs)), rng)
+    numbers = random_graphs._successes(n_pairs, min(1.0, expected / max(1, n_pairs)), rng)
     assert (np.diff(numbers) > 0).all()
     assert ((numbers >= 0) & (numbers < n_pairs)).all()
 
 
 def test_gaps_that_lead_out_of_range_do_not_overflow():
     for seed in range(100):
-        numbers = generators._successes(2**61, 0.6 / 2**61, np.random.default_rng(seed))
+        numbers = random_graphs._successes(2**61, 0.6 / 2**61, np.random.default_rng(seed))
         assert len(numbers) < 8
         assert ((numbers >= 0) & (numbers < 2**61)).all()
 
 
 def test_successes_reach_to_the_end_of_the_range():
     for seed in range(100):
-        numbers = generators._successes(10_000, 0.5, np.random.default_rng(seed))
+        numbers = random_graphs._successes(10_000, 0.5, np.random.default_rng(seed))
         assert numbers[-1] > 10_000 - 30
         assert n_sigmas(len(numbers), 10_000, 0.5) < 5
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, chisquare, poisson
 
 from agentnet.errors import DesignError
-from agentnet.network import Network, random_regular, regular
+from agentnet.network import Network, random_regular
+from agentnet.network.generators import regular
 
 relaxed = settings(deadline=None, max_examples=50)
 seeds = st.integers(-(2**70), 2**70)

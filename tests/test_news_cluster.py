@@ -7,10 +7,10 @@ from contextlib import chdir
 import pytest
 from click.testing import CliRunner
 
+from agentnet import ResponseRatioExperiment
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.cli import cli
 from agentnet.errors import ConfigurationError, InputError, RunFolderError
-from agentnet.experiment import ResponseRatioExperiment
 from agentnet.news import load_news, sample_news
 
 

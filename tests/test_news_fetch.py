@@ -19,9 +19,9 @@ from click.testing import CliRunner
 from agentnet.cli.news import news
 from agentnet.errors import ConfigurationError, InputError, WorldError
 from agentnet.news import load_acled, synthesize
-from agentnet.news.acled import ACLED_LICENCE
-from agentnet.news.acled_server import FetchError, Login, Query, check_address
+from agentnet.news.acled_server import ACLED_LICENCE, FetchError, Login, check_address
 from agentnet.news.fetch import fetch_acled, fetch_pages
+from agentnet.news.source import Query
 
 PASSWORD, TOKEN = "correct-horse-staple", "token-0123456789"
 LOGIN = Login("ana@example.org", PASSWORD)
@@ -405,7 +405,7 @@ def test_an_interrupt_leaves_no_half_file(serve, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         fetch_acled(QUERY, tmp_path / "a.csv", LOGIN, base_url=serve(Acled(read=interrupt)))
-    assert at_second_page == [".part"]
+    assert at_second_page == [".partial"]
     assert list(tmp_path.iterdir()) == []
 
 

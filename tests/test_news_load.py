@@ -10,9 +10,10 @@ import pytest
 
 from agentnet.errors import InputError
 from agentnet.news import load_acled, load_news, load_ucdp, synthesize
-from agentnet.news.acled import ACLED_COLUMNS, ACLED_LICENCE, interaction_of
+from agentnet.news.acled_server import ACLED_COLUMNS, ACLED_LICENCE
 from agentnet.news.load import scan
-from agentnet.news.ucdp import UCDP_LICENCE
+from agentnet.news.sources.acled import interaction_of
+from agentnet.news.sources.ucdp import UCDP_LICENCE
 
 GED_HEADER = (
     "id,relid,year,active_year,code_status,type_of_violence,conflict_dset_id,conflict_new_id,conflict_name,"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis.interviews import embed_answers
 from agentnet.analysis.profile_runs import read_profile_answers, read_sharing
 from agentnet.analysis.ratios import PROFILES
@@ -23,9 +24,9 @@ from agentnet.backend import Request, make_backend
 from agentnet.embedder import CachedEmbedder, make_embedder
 from agentnet.errors import DesignError, InputError, Interrupted, RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
-from agentnet.experiment import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment, Source
+from agentnet.experiment import Source
+from agentnet.families.interviews.asking import with_system_message
 from agentnet.interviews import Question
-from agentnet.interviews.asking import with_system_message
 from agentnet.profiles import Profile
 from agentnet.prompts import PromptSet
 from agentnet.report import Options, make_report
@@ -33,7 +34,6 @@ from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.interviews import InterviewPart
 from agentnet.runner import Prepared, Runner
-from agentnet.runner.interviews import check_company
 
 Command = Callable[..., Any]
 Play = Callable[..., Run]
@@ -212,17 +212,17 @@ def test_a_run_that_would_tell_its_models_otherwise_is_not_gone_on_with(
 def test_runs_of_before_there_were_system_messages_can_be_gone_on_with(
     new_run: Callable[..., Prepared],
 ) -> None:
-    company = new_run(InterviewExperiment(models={"society": 1})).company
+    company = new_run(InterviewExperiment(models={"society": 1})).stage
     assert company is not None
     recorded = company.meta()
     assert recorded["interviews"].pop("system_messages") == [[]]
-    check_company(Path("run"), company, json.loads(json.dumps(recorded)))
-    told = new_run(NewsPerspectives(**SOME)).company
+    company.check_recorded(Path("run"), json.loads(json.dumps(recorded)))
+    told = new_run(NewsPerspectives(**SOME)).stage
     assert told is not None
     meta = told.meta()
     del meta["interviews"]["system_messages"]
     with pytest.raises(RunFolderError, match="another set of system messages"):
-        check_company(Path("run"), told, meta)
+        told.check_recorded(Path("run"), meta)
 
 
 def test_models_that_no_chat_model_answers_for_cannot_be_told_who_they_are(command: Command) -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from agentnet.cli.news import news
 from agentnet.errors import DesignError, InputError, StorageError
 from agentnet.news import choose, load_news, sample_news, severity_of, synthesize
-from agentnet.news.acled import ACLED_COLUMNS, ACTOR_TYPES, SYNTHETIC_SOURCE, interaction_of
-from agentnet.news.output import acled_writer
+from agentnet.news.acled_server import ACLED_COLUMNS, acled_writer
 from agentnet.news.severity import disorder_type_of
+from agentnet.news.sources.acled import ACTOR_TYPES, SYNTHETIC_SOURCE, interaction_of
 
 
 @pytest.fixture(scope="module")

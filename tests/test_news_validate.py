@@ -9,8 +9,7 @@ from click.testing import CliRunner
 from agentnet.cli.news import column_map, news
 from agentnet.errors import ConfigurationError, InputError
 from agentnet.news import load_news, synthesize, validate_news
-from agentnet.news.acled import ACLED_LICENCE
-from agentnet.news.output import acled_writer
+from agentnet.news.acled_server import ACLED_LICENCE, acled_writer
 
 BAD = (
     "id,text,date,severity\na,One.,2021-01-02,0\nb,,2021-01-02,1\na,Three.,,1\nd,One.,2021-05-02,\ne,E.,x,\n"

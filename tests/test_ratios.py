@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 from scipy import stats
 
+from agentnet import ResponseRatioExperiment
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, TransientError
 from agentnet.events import Run
-from agentnet.experiment import ResponseRatioExperiment
 from agentnet.profiles import all_profiles
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner

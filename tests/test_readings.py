@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from agentnet import CascadeExperiment
 from agentnet.errors import DesignError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 
 NET = "ana,ben\nben,cara\ncara,dan\neve,fay\n"
 FEW = ("-S", "repeats=1", "-S", "steps=1", "--quiet")

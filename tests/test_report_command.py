@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.report import Options, write_report
 
 QUICK = ("--law", "main_effects", "--runs", 2, "--bootstraps", 0, "--no-figures")

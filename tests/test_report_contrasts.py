@@ -20,11 +20,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from agentnet import InterviewExperiment
 from agentnet.analysis.contrasts import contrast
 from agentnet.analysis.perspectives import Clusters, IsoMirror
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.style import house_style

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentnet.errors import StorageError, UserError
-from agentnet.events.swap import swap
+from agentnet.files import swap
 from agentnet.report.folder import check_folder, write_folder
 
 OWN = ("report.html", "tables/a.csv", "results.json")

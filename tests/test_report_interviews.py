@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agentnet import InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis import perspectives
 from agentnet.analysis.interviews import embed_answers
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment, ResponseRatioExperiment, Source
+from agentnet.experiment import Source
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch

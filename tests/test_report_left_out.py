@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentnet import InterviewExperiment
 from agentnet.analysis import perspectives
 from agentnet.analysis.interviews import embed_answers
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch

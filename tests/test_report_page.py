@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.analysis.fits import fit_run
 from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.reading import read_ratios, read_tables
@@ -33,7 +34,6 @@ from agentnet.analysis.severity import cluster_severity
 from agentnet.backend import Reply, Request, make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.news import NewsItem, severity_of
 from agentnet.report import Options, Report, make_report, paper
 from agentnet.report.cascade_tables import rates_table

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.backend import make_backend
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment, ResponseRatioExperiment
 from agentnet.report.log_facts import realizations_of
 from agentnet.report.sample import _shares, sample_decisions
 

@@ -17,8 +17,8 @@ from agentnet.config import EngineSettings, LogSettings, SamplerSettings, Settin
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, RunStopped
 from agentnet.events import Run
 from agentnet.experiment import Source
-from agentnet.journal import Tally
 from agentnet.runner import Runner, create, prepare, reopen
+from agentnet.runner.journal import Tally
 from agentnet.streams import mix
 
 NEWS_CASCADE = Path(__file__).parent.parent / "experiments" / "news_cascade.py"

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentnet import CascadeExperiment
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, StorageError
-from agentnet.experiment import CascadeExperiment
 from agentnet.runner import Runner
 from agentnet.stack import Cache
 from agentnet.stack.cache import _is_worth_keeping, _parse, _spell

@@ -7,16 +7,15 @@ from types import MappingProxyType
 
 import pytest
 
-from agentnet import CascadeExperiment, Run
+from agentnet import CascadeExperiment, InterviewExperiment, Run
 from agentnet.backend import Reply
 from agentnet.errors import BackendUnusable, RequestRejected
-from agentnet.experiment import InterviewExperiment
 from agentnet.interviews import Question as Interviewed
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
+from agentnet.runner.streak import Asked, Streak
 from agentnet.sampler import Question
 from agentnet.sampler.draws import Answer
-from agentnet.streak import Asked, Streak
 from agentnet.streams import mix, unit
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agentnet.config import SamplerSettings
-from agentnet.journal import Temperature, draw_parameters
 from agentnet.streams import Streams
+from agentnet.worlds import Temperature, draw_parameters
 
 ALMOST_ONE = 1.0 - 2.0**-53
 levels = st.integers(1, 5000)

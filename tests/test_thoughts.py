@@ -6,8 +6,8 @@ import pytest
 
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable
-from agentnet.interviews.asking import TakesCutOff
-from agentnet.runner.book import judge_reason
+from agentnet.families.book import judge_reason
+from agentnet.families.interviews.asking import TakesCutOff
 from agentnet.sampler import Thoughts
 from agentnet.testing import ScriptedBackend
 

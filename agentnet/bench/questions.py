@@ -11,6 +11,7 @@ from agentnet.news import NewsItem, choose, sample_news
 from agentnet.profiles import Profile, all_profiles
 from agentnet.prompts import PromptSet, Rationale, answer_choices, answer_schema
 from agentnet.streams import Streams
+from agentnet.vocabulary import EXPOSURE, INLINE
 
 ITEMS_PER_SEVERITY = 5
 TEMPERATURES = (0.7, 1.3)
@@ -35,7 +36,7 @@ def exposure_requests(rationale: Rationale = "none", *, seed: int = 0, n: int = 
         n: Samples asked for by each request, >= 1.
     """
     prompts = _prompts(rationale, seed)
-    answers, schema = ((), answer_schema(rationale)) if rationale == "inline" else (answer_choices(), None)
+    answers, schema = ((), answer_schema(rationale)) if rationale == INLINE else (answer_choices(), None)
     numbers = count()
     for batch in count():
         chance = Streams(seed).generator("bench", batch)
@@ -57,7 +58,7 @@ def _prompts(rationale: Rationale, seed: int) -> list[_Prompt]:
 
 
 def _prompt(texts: PromptSet, profile: Profile, item: NewsItem, rationale: Rationale) -> _Prompt:
-    messages = texts.messages("exposure", profile, item, rationale=rationale)
+    messages = texts.messages(EXPOSURE, profile, item, rationale=rationale)
     severity = -1 if item.severity is None else item.severity
-    facts: dict[str, str | int] = {"kind": "exposure", "profile": profile.bits, "news": item.id}
+    facts: dict[str, str | int] = {"kind": EXPOSURE, "profile": profile.bits, "news": item.id}
     return _Prompt(messages, {**facts, "severity": severity, "rationale": rationale})

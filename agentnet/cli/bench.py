@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import click
 
@@ -30,6 +29,7 @@ from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings, secrets_environ
 from agentnet.stack import price_list
+from agentnet.vocabulary import INLINE, WITHOUT, Rationale
 
 _CALLS = 200
 _SWEEP_AT_MOST = 256
@@ -86,8 +86,8 @@ class _Plan:
 )
 @click.option(
     "--rationale",
-    type=click.Choice(["none", "inline"]),
-    default="none",
+    type=click.Choice([WITHOUT, INLINE]),
+    default=WITHOUT,
     show_default=True,
     help="Whether a reason is asked for with each decision.",
 )
@@ -112,7 +112,7 @@ def bench(
     calls: int | None,
     seconds: float | None,
     warm_up: int | None,
-    rationale: Literal["none", "inline"],
+    rationale: Rationale,
     n_samples: int,
     seed: int | None,
     plot: Path | None,

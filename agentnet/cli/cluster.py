@@ -13,6 +13,7 @@ from agentnet.cli.common import find_run, print_table
 from agentnet.cli.embedders import embedding_options, given_options, open_embedder
 from agentnet.cli.terminal import echo
 from agentnet.errors import UserError
+from agentnet.vocabulary import severity_name
 
 if TYPE_CHECKING:
     from agentnet.analysis.severity_clusters import SeverityClusters
@@ -60,8 +61,8 @@ def cluster(
       agentnet run experiments/news_cascade.py --news my_export.csv -S news.severity=labels.csv
     """
     from agentnet.analysis.severity import cluster_severity
+    from agentnet.files import check_target, text_writer
     from agentnet.news import severity_of, write_severity
-    from agentnet.news.output import check_target, text_writer
 
     for target in (out, labels):
         if target is not None:
@@ -113,11 +114,15 @@ async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence
 
 def _show(found: SeverityClusters, out: Path) -> None:
     sizes = {number: found.cluster.tolist().count(number) for number in range(found.n_clusters)}
-    words = {0: "peaceful", 1: "severe", None: "not named"}
     print_table(
         ("cluster", "items", "severity", "commonest labels"),
         [
-            (number, size, words[found.names[number]], ", ".join(filter(None, found.commonest[number])))
+            (
+                number,
+                size,
+                severity_name(found.names[number], "not named"),
+                ", ".join(filter(None, found.commonest[number])),
+            )
             for number, size in sizes.items()
         ],
         title=f"{len(found.ids)} news items; silhouette {found.score:.3f}, without clusters up to "

@@ -15,14 +15,15 @@ from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
 from agentnet.cli.terminal import echo
 from agentnet.embedder import EMBEDDERS
-from agentnet.errors import AgentnetError, RunFolderError
-from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run, is_played
+from agentnet.errors import AgentnetError, DesignError, RunFolderError
+from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.export import export_csv, export_graphs, export_parquet
 from agentnet.events.read import EmptyLog
+from agentnet.families import family_of
 from agentnet.interviews import UPDATES
+from agentnet.vocabulary import REASON
 
-_MOST_NAMES = 10
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -88,7 +89,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
-        "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
+        "answers": sum(n for kind, n in kinds.items() if kind not in {*DECISION_KINDS, REASON}),
         "events_by_kind": kinds,
         "missing": counts[1],
         "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
@@ -104,8 +105,16 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
-        **_interviews(run),
+        **_of_family(run),
     }
+
+
+def _of_family(run: Run) -> dict[str, Any]:
+    """Say what only runs of a family have; nothing, where nobody knows the family any more."""
+    try:
+        return family_of(run.meta).shown(run)
+    except DesignError as error:
+        return {"family": str(error)}
 
 
 def _adapted(run: Run) -> list[str]:
@@ -141,54 +150,6 @@ def state(run: Run, *, n_missing: int) -> str:
         return f"stopped: {json.loads(ends['stopped'])['reason']}"
     # Who had played everything was not stopped before the log knew it.
     return "stopped" if ends and "finished" not in ends else "crashed"
-
-
-def _interviews(run: Run) -> dict[str, Any]:
-    """Say what is to be known of models that interviewed each other; nothing of other runs."""
-    meta = run.meta.get("interviews")
-    if meta is None:
-        return {}
-    classes = run.rows("SELECT class, COUNT(*) FROM models WHERE realization = 0 GROUP BY class")[1]
-    alone = run.rows("SELECT COUNT(*) FROM interviews WHERE interviewed IS NULL")[1][0][0]
-    return {
-        "update rules": list(dict.fromkeys(rule["name"] for rule in meta["rules"])),
-        "embedder": meta["embedder"]["name"],
-        "models by class": dict(classes),
-        "steps played": run.rows("SELECT COUNT(*) FROM (SELECT DISTINCT realization, step FROM interviews)")[
-            1
-        ][0][0],
-        "turns without candidates": alone,
-        "never interviewed": never_interviewed(run),
-    }
-
-
-def never_interviewed(run: Run) -> list[str]:
-    """Say in sentences which models nobody interviewed in finished realizations: perhaps not meant.
-
-    Realizations without steps are left out: nobody was to be interviewed.
-    """
-    rows = run.rows("""
-        SELECT model, class, COUNT(*) AS n, (SELECT COUNT(*) FROM realizations) AS n_all
-        FROM models JOIN realizations USING (realization)
-        WHERE status = 'finished' AND realization IN (SELECT realization FROM interviews) AND NOT EXISTS (
-            SELECT 1 FROM interviews
-            WHERE interviews.realization = models.realization AND interviewed = models.model
-        )
-        GROUP BY model, class ORDER BY model
-    """)[1]
-    models: dict[str, list[str]] = {}
-    for model, name, n, n_all in rows:
-        where = f" in {n} of {n_all} realizations" if n < n_all else ""
-        models.setdefault(where, []).append(f"{model} ({name})")
-    return [
-        f"nobody interviewed model{'s' * (len(of_these) > 1)} {_first(of_these)}{where}"
-        for where, of_these in models.items()
-    ]
-
-
-def _first(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return f"{', '.join(names[:_MOST_NAMES])}{f' and {more} more' if more > 0 else ''}"
 
 
 @click.command()

@@ -13,8 +13,8 @@ from agentnet.cli.cluster import cluster
 from agentnet.cli.terminal import console, echo, until_closed
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError
-from agentnet.news.load import RECIPES
-from agentnet.news.synthetic import SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION
+from agentnet.news.item import NEWS_SOURCES
+from agentnet.news.sources.synthetic import SAMPLE_ROWS, SAMPLE_SEED, SAMPLE_SEVERE_FRACTION
 from agentnet.news.validate import NewsReport
 
 _SHOWN_PROBLEMS = 20
@@ -40,8 +40,9 @@ news.add_command(cluster)
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> None:
     """Write invented events of the Philippines in the shape of ACLED's export."""
-    from agentnet.news.output import acled_writer, check_target
-    from agentnet.news.synthetic import synthesize
+    from agentnet.files import check_target
+    from agentnet.news.acled_server import acled_writer
+    from agentnet.news.sources.synthetic import synthesize
 
     check_target(out, force=force)
     rows = synthesize(n, seed, severe_fraction)
@@ -59,9 +60,7 @@ def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> 
     metavar="FIELD=COLUMN",
     help="Read a field (text, id, severity, ...) from a column of another name. Repeatable.",
 )
-@click.option(
-    "--kind", type=click.Choice(tuple(RECIPES)), help="The format, instead of what the header says."
-)
+@click.option("--kind", metavar="SOURCE", help="The news source, instead of what the header says.")
 @click.option("--severity", type=_FILE, help="File of labels (id, severity) in the place of its severities.")
 @click.option(
     "--date-format",
@@ -127,31 +126,40 @@ def column_map(pairs: Iterable[str]) -> dict[str, str]:
 
 
 @news.command()
-@click.option("--country", required=True, help="ACLED's English name of the country.")
+@click.option("--source", default="acled", show_default=True, help="The news source.")
+@click.option("--country", required=True, help="The source's English name of the country.")
 @click.option("--from", "first", type=_DAY, required=True, help="First day, YYYY-MM-DD.")
 @click.option("--to", "last", type=_DAY, required=True, help="Last day, included.")
 @click.option("--out", type=_FILE, required=True, help="CSV file to write.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
-@click.option("--base-url", default=None, help="Where ACLED's API is, if not at acleddata.com.")
+@click.option("--base-url", default=None, help="Where the source's server is, if not where it always is.")
 def fetch(
-    country: str, first: dt.datetime, last: dt.datetime, out: Path, force: bool, base_url: str | None
+    source: str,
+    country: str,
+    first: dt.datetime,
+    last: dt.datetime,
+    out: Path,
+    force: bool,
+    base_url: str | None,
 ) -> None:
-    """Fetch your own ACLED data (needs ACLED_EMAIL and ACLED_PASSWORD in the environment or .env)."""
-    from agentnet.news.acled import ACLED_LICENCE
-    from agentnet.news.acled_server import ACLED_URL, Login, Query
-    from agentnet.news.fetch import fetch_acled
+    """Fetch your own data of a source (acled: ACLED_EMAIL and ACLED_PASSWORD in the environment or .env)."""
+    from agentnet.news.source import Query
 
-    fetched = fetch_acled(
+    found = NEWS_SOURCES.load(source)
+    if found.fetch is None:
+        served = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.fetch)
+        raise ConfigurationError(f"{source!r} cannot be fetched, only read from a file; can be: {served}")
+    fetched = found.fetch(
         Query(country.strip(), first.date(), last.date()),
         out,
-        Login.from_environment(secrets_environ(Path.cwd(), os.environ)),
-        base_url=base_url or ACLED_URL,
+        secrets_environ(Path.cwd(), os.environ),
+        base_url=base_url,
         force=force,
         progress=lambda words: echo(words, err=True),
     )
     for warning in fetched.warnings:
         echo(f"warning: {warning}", err=True)
-    echo(f"wrote {fetched.n_events} events to {out}\n{ACLED_LICENCE}", err=True)
+    echo(f"wrote {fetched.n_events} events to {out}\n{found.licence}", err=True)
 
 
 def _show(report: NewsReport) -> None:

@@ -8,13 +8,14 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from agentnet.cli.terminal import echo, redraw
 from agentnet.errors import OutputClosed
-from agentnet.journal import Tally
+from agentnet.runner import Prepared
+from agentnet.runner.journal import Tally
 
 _REDRAW_S = 0.2
 _LOOK_S = 1.0
@@ -36,6 +37,8 @@ class Outlook:
         exact: Its decisions, where the design fixes them.
         per_realization: Decisions of a realization, as guessed before any is finished; None: nobody guessed.
         clock: Gives the time, in seconds.
+        noun: What its answers are called.
+        told: Says of the worlds' counts what else is to be told: (how much it matters, words).
     """
 
     tally: Tally
@@ -43,6 +46,8 @@ class Outlook:
     exact: int | None = None
     per_realization: float | None = None
     clock: Callable[[], float] = time.monotonic
+    noun: str = "decisions"
+    told: Callable[[Mapping[str, int]], Sequence[tuple[int, str]]] = lambda _: ()
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def look(self) -> None:
@@ -169,16 +174,14 @@ async def _lines(outlook: Outlook) -> None:
 def line(outlook: Outlook, width: int) -> str:
     """Say how far a run is in one line of at most `width` characters; what matters least goes first."""
     tally = outlook.tally
-    share = f"{tally.n_engaged / tally.n_agents:.0%}" if tally.n_agents else ""
-    shown = [
+    shown: list[tuple[int, Sequence[str]]] = [
         (9, _done(outlook)),
         (8, _rest(outlook)),
         (7, _of(tally.realizations, outlook.n_realizations, "realizations", "played")),
         (6, (f"{_figure(outlook.rate())}/s",)),
         (4, (f"{tally.n_missing:,} missing",) if tally.n_missing else ()),
         (5, (_cost(tally),)),
-        (2, (f"engaged {tally.n_engaged:,} ({share})",) if share else ()),
-        (3, (f"steps {tally.n_steps:,}",) if tally.n_models else ()),
+        *((rank, (words,)) for rank, words in outlook.told(tally.counts)),
         (1, (f"calls {tally.n_calls:,}",)),
     ]
     return _fitted(shown, width)
@@ -186,7 +189,7 @@ def line(outlook: Outlook, width: int) -> str:
 
 def _done(outlook: Outlook) -> Sequence[str]:
     tally, expected = outlook.tally, outlook.expected()
-    noun = "answers" if tally.n_models else "decisions"
+    noun = outlook.noun
     about = "" if outlook.exact is not None else "~"
     long, short = f"{tally.n_decisions:,}", _short(tally.n_decisions)
     if expected is not None:
@@ -261,13 +264,10 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def summary(tally: Tally) -> str:
+def summary(tally: Tally, prepared: Prepared) -> str:
     """Say how far a run is, in one line."""
-    if tally.n_models:
-        parts = [f"steps {tally.n_steps:,}", f"answers {tally.n_decisions:,}"]
-    else:
-        share = tally.n_engaged / tally.n_agents if tally.n_agents else 0.0
-        parts = [f"engaged {tally.n_engaged:,} ({share:.0%})", f"decisions {tally.n_decisions:,}"]
+    parts = [words for _, words in prepared.family.progress(tally.counts)]
+    parts += [f"{prepared.family.answers} {tally.n_decisions:,}"]
     parts += [f"missing {tally.n_missing:,}", f"calls {tally.n_calls:,}", _cost(tally)]
     return _BETWEEN.join(filter(None, parts))
 

@@ -16,16 +16,14 @@ import click
 
 from agentnet.backend import Backend, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
-from agentnet.cli.look import never_interviewed
 from agentnet.cli.progress import Outlook, progress, summary
-from agentnet.cli.readings import readings, readings_as_dict
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings, configuration_for_resume, secrets_environ, secrets_held
 from agentnet.errors import OutputClosed, UserError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
-from agentnet.journal import Tally
+from agentnet.families import Estimate
 from agentnet.runner import (
     Prepared,
     Runner,
@@ -33,13 +31,11 @@ from agentnet.runner import (
     is_frozen,
     new_folder,
     prepare,
-    recorded_source,
     reopen,
-    who_answers,
 )
 from agentnet.runner.again import ask_again, check_missing, missing_words
-from agentnet.runner.estimate import Estimate, estimate, fixed_decisions, guess_decisions
-from agentnet.runner.estimate_interviews import InterviewEstimate, estimate_interviews
+from agentnet.runner.estimate import estimate, guess_decisions
+from agentnet.runner.journal import Tally
 from agentnet.stack import Price, price_list
 
 _NAMED = {
@@ -147,16 +143,16 @@ def run(
     try:
         asyncio.run(_play(runner, prepared, quiet=quiet))
     except (WorldError, KeyboardInterrupt):
-        echo(summary(runner.tally), err=True)
+        echo(summary(runner.tally, prepared), err=True)
         _say_how_to_resume(prepared.folder)
         raise
     except Exception:
         _say_how_to_resume(prepared.folder)
-        echo(f"{summary(runner.tally)}; what was recorded is kept in {prepared.folder}", err=True)
+        echo(f"{summary(runner.tally, prepared)}; what was recorded is kept in {prepared.folder}", err=True)
         raise
     _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
     run = Run(prepared.folder)
-    for line in never_interviewed(run):
+    for line in prepared.family.notes(run):
         echo(f"note: {line}", err=True)
     check_missing(run, prepared.settings.engine.max_missing, f"{_resume_command(run.folder)} --ask-missing")
 
@@ -165,11 +161,11 @@ def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, B
     source = Source.read(target)
     prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
     answering = _backend(settings)
-    name, model_name = who_answers(prepared, answering)
+    name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings)
     create(prepared, source, backend=name, model_name=model_name)
     echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
-    for line in readings(prepared):
+    for line in _readings(prepared):
         echo(line, err=True)
     return prepared, answering
 
@@ -194,7 +190,7 @@ def _to_resume(
     folder = find_run(name, load(config_file, ()).settings.runs)
     run = Run(folder)
     meta = run.meta
-    if target is not None and Source.read(target).hash != recorded_source(meta).hash:
+    if target is not None and Source.read(target).hash != Source.recorded(meta).hash:
         raise UserError(
             f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
             f"else; resume without naming a file: {_resume_command(folder)}"
@@ -232,7 +228,13 @@ def _backend(settings: Settings) -> Backend:
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
     playing = asyncio.ensure_future(runner.play())
-    outlook = Outlook(runner.tally, len(prepared.plan), fixed_decisions(prepared))
+    outlook = Outlook(
+        runner.tally,
+        len(prepared.plan),
+        prepared.stage.n_fixed(),
+        noun=prepared.family.answers,
+        told=prepared.family.progress,
+    )
     n_received = 0
 
     def receive() -> None:
@@ -274,7 +276,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "run": str(prepared.folder),
         "status": meta["status"],
         "realizations": tally.realizations,
-        **_counts(prepared, tally),
+        **prepared.stage.counted(tally),
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
@@ -288,17 +290,12 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         print_table(("", ""), list(result.items()))
 
 
-def _counts(prepared: Prepared, tally: Tally) -> dict[str, object]:
-    """Name the counts of a run as its family calls them."""
-    if prepared.company is not None:
-        label = {"label": prepared.company.label} if prepared.company.label else {}
-        return {**label, "steps": tally.n_steps, "answers": tally.n_decisions, "missing": tally.n_missing}
-    return {
-        "decisions": tally.n_decisions,
-        "missing": tally.n_missing,
-        "engaged": tally.n_engaged,
-        "agents": tally.n_agents,
-    }
+def _readings(prepared: Prepared) -> list[str]:
+    """Say what was read, so that a wrong file shows; what a terminal would act upon is spelled out."""
+    return [
+        "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+        for line in prepared.stage.readings()
+    ]
 
 
 @click.command()
@@ -318,31 +315,21 @@ def check(
     settings = load(config_file, assignments, flags).settings
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
     answering = _backend(settings)
-    found = asyncio.run(_estimate(prepared))
+    found = asyncio.run(estimate(prepared))
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
-        name, model_name = who_answers(prepared, answering)
-        print_json(
-            {"backend": name, "model": model_name, **readings_as_dict(prepared), **_costs(found, price)}
-        )
+        name, model_name = prepared.stage.who_answers(answering)
+        print_json({"backend": name, "model": model_name, **prepared.stage.facts(), **_costs(found, price)})
     else:
         _print_check(prepared, answering, found, price)
 
 
-async def _estimate(prepared: Prepared) -> Estimate | InterviewEstimate:
-    if prepared.company is not None:
-        return await estimate_interviews(prepared, prepared.company)
-    return await estimate(prepared)
-
-
-def _print_check(
-    prepared: Prepared, answering: Backend, found: Estimate | InterviewEstimate, price: Price | None
-) -> None:
+def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
     first = prepared.experiments[0]
-    name, model_name = who_answers(prepared, answering)
+    name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
-    for line in readings(prepared):
+    for line in _readings(prepared):
         echo(line)
     for kind, messages in found.prompts.items():
         echo(f"\n--- prompt: {kind} ---")
@@ -350,11 +337,11 @@ def _print_check(
             echo(f"[{role}]\n{content}\n")
     told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
     print_table(("estimate", "value"), told)
-    for line in (found.how, *getattr(found, "notes", ())):
+    for line in (found.how, *(found.notes or ())):
         echo(line)
 
 
-def _costs(found: Estimate | InterviewEstimate, price: Price | None) -> dict[str, object]:
+def _costs(found: Estimate, price: Price | None) -> dict[str, object]:
     """Add the price to an estimate; an unknown one is said, not guessed."""
     dollars = None if price is None else price.cost(found.prompt_tokens, found.completion_tokens)
     if not found.prompt_tokens and not found.completion_tokens:

@@ -18,6 +18,7 @@ from agentnet.prompts import PromptSet
 from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_VLLM, Limits, ServerDouble
 from agentnet.testing.server import serve as serve_double
+from agentnet.vocabulary import EVALUATION, INLINE
 
 _CURABLE = (
     *("rate_limit", "rate_limit_bare", "http_500", "http_502", "http_503", "reset", "half_body"),
@@ -107,12 +108,12 @@ def read_metadata(messages: Messages) -> Mapping[str, str | int]:
     if "?" not in bits:
         found["profile"] = "".join(bits)
     elif messages[-2:-1] and messages[-2][0] == "assistant" and messages[-1][1].endswith("?"):
-        found["kind"] = "evaluation"
+        found["kind"] = EVALUATION
     for text, severity in _sample_texts():
         if text in asked:
             found["severity"] = severity
     if '"share"' in asked:
-        found["rationale"] = "inline"
+        found["rationale"] = INLINE
     return found
 
 

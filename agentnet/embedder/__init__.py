@@ -6,27 +6,23 @@ batches within the plug-in's limits, retries, a bound on the calls in flight.
 
 from __future__ import annotations
 
-from agentnet.embedder.cached import CachedEmbedder
+from agentnet.embedder.cached import CachedEmbedder, Patience
 from agentnet.embedder.contract import (
     EMBEDDERS,
     Embedder,
     EmbedderPlugin,
-    InstalledEmbedder,
     Limits,
     Vectors,
     installed_embedders,
     make_embedder,
     unit_rows,
 )
-from agentnet.embedder.retry import Again, Patience
 
 __all__ = [
     "EMBEDDERS",
-    "Again",
     "CachedEmbedder",
     "Embedder",
     "EmbedderPlugin",
-    "InstalledEmbedder",
     "Limits",
     "Patience",
     "Vectors",

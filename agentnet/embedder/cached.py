@@ -4,22 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from agentnet.embedder.batches import batches
 from agentnet.embedder.contract import Embedder, Limits, Vectors
-from agentnet.embedder.retry import Again, Patience
 from agentnet.embedder.store import Vector, VectorStore, are_unit
-from agentnet.errors import InputError, PluginError, RequestRejected, TransientError
+from agentnet.errors import BackendError, InputError, PluginError, RequestRejected, TransientError
+from agentnet.stack.retry import Tries
+from agentnet.stack.tokens import likely_tokens
+from agentnet.streams import mix, unit
 
 _SHOWN_CHARACTERS = 60
 
 T = TypeVar("T")
+Call = Callable[[], Awaitable[Vectors]]
+Again = Callable[[Call, TransientError, int], Awaitable[Vectors]]
+"""What to do after a call failed for the first time: `Patience`, or as it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to try a call again after a passing failure; for the waits see `agentnet.stack.retry.Tries`.
+
+    Attributes:
+        max_attempts: Attempts in all, the first one included, >= 1.
+        max_wait_s: Longest wait, in seconds, unless the server asks for longer.
+        give_up_after_s: No attempt begins later than this after the first failure, in seconds.
+    """
+
+    max_attempts: int = 6
+    max_wait_s: float = 60.0
+    give_up_after_s: float = 900.0
+
+    async def __call__(self, call: Call, first: TransientError, seed: int) -> Vectors:
+        """Try `call` again after its `first` failure; waits depend on `seed`."""
+        numbers = count(1)
+        tries = Tries(call, [first], lambda: unit(mix(seed, next(numbers))), *astuple(self))
+        try:
+            return await tries.to_the_end()
+        except BackendError as error:
+            earlier = [failure for failure in tries.failures if failure is not error]
+            error.attempts, error.troubles = len(earlier) + 1, tuple(each.kind for each in earlier)
+            raise
 
 
 class CachedEmbedder:
@@ -51,7 +83,7 @@ class CachedEmbedder:
         folder: Path | None = None,
         *,
         max_in_flight: int = 4,
-        again: Again | None = Patience(),  # noqa: B008 - frozen
+        again: Again | None = Patience(),
         complain: Callable[[str], None] | None = None,
     ) -> None:
         self._inner = inner
@@ -208,3 +240,25 @@ def _what(given: object) -> str:
 
 def _seed(texts: list[str]) -> int:
     return int.from_bytes(hashlib.blake2b(texts[0].encode(), digest_size=8).digest(), "little")
+
+
+def batches(texts: Sequence[str], limits: Limits) -> Iterator[range]:
+    """Cut `texts` into runs that each fit into one call.
+
+    Runs are filled greedily in order. A text that alone exceeds the tokens of a call gets a run of its own:
+    the guess may be wrong, and the plug-in knows better.
+
+    Yields:
+        Positions of one run, never empty; together all positions in order.
+    """
+    first, n_tokens = 0, 0
+    for position, text in enumerate(texts):
+        more = likely_tokens([text])
+        is_full = limits.n_texts is not None and position - first >= limits.n_texts
+        is_heavy = limits.n_tokens is not None and n_tokens + more > limits.n_tokens
+        if position > first and (is_full or is_heavy):
+            yield range(first, position)
+            first, n_tokens = position, 0
+        n_tokens += more
+    if len(texts) > first:
+        yield range(first, len(texts))

@@ -6,13 +6,13 @@ can help.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MadeOfOptions, Maker
 
 Vectors = NDArray[np.float32]
 """Embeddings, one row a text, each of Euclidean length 1; shape ``(n_texts, dim)``."""
@@ -77,62 +77,14 @@ class Embedder(Protocol):
         ...
 
 
-class EmbedderPlugin(Protocol):
-    """What an entry point of group ``agentnet.embedders`` leads to: usually the embedder's class.
+EmbedderPlugin = Maker[Embedder]
+"""What an entry point of group ``agentnet.embedders`` leads to: usually the embedder's class."""
 
-    Attributes:
-        about: One line: what it is.
-        needs: One line: what it needs (a key in the environment, an extra), or ``"nothing"``.
-    """
-
-    about: str
-    needs: str
-
-    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> Embedder:
-        """Make the embedder.
-
-        Args:
-            options: The ``[embedder]`` table of the configuration, less its ``name``.
-            environ: Where keys are looked up.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible; names it as ``embedder.KEY``.
-        """
-        ...
-
-
-EMBEDDERS: Final[PluginKind[EmbedderPlugin]] = PluginKind(
+EMBEDDERS: Final[MadeOfOptions[Embedder]] = MadeOfOptions(
     "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin"
 )
-
-InstalledEmbedder = Installed[EmbedderPlugin]
-"""A plug-in that can be found, loaded or not."""
-
-
-def installed_embedders() -> dict[str, InstalledEmbedder]:
-    """Find every installed embedder by its entry point, without importing it.
-
-    Raises:
-        PluginError: Two distributions bring an embedder of the same name.
-    """
-    return EMBEDDERS.installed()
-
-
-def make_embedder(
-    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
-) -> Embedder:
-    """Make the embedder called `name`.
-
-    Args:
-        name: The plug-in's name.
-        options: Its options.
-        environ: Where it looks up keys; none unless given.
-
-    Raises:
-        PluginError: No such plug-in, or it cannot be loaded.
-        ConfigurationError: An option is unknown or impossible.
-    """
-    return EMBEDDERS.load(name).from_options(options, environ or {})
+installed_embedders = EMBEDDERS.installed
+make_embedder = EMBEDDERS.make
 
 
 def unit_rows(vectors: NDArray[Any]) -> Vectors:

@@ -7,25 +7,24 @@ under the final name. A run that is still played is exported as it stands, all f
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import RunFolderError, StorageError, UserError, near_miss
+from agentnet.errors import RunFolderError, UserError, near_miss
 from agentnet.events.checksums import check_unchanged
 from agentnet.events.read import Run, digest, free_name
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
-from agentnet.events.swap import swap, temporary, tidy
 from agentnet.events.writer import storable
+from agentnet.files import new_file, new_folder, storage_errors, tidy
 from agentnet.formulas import guarded_column
+from agentnet.vocabulary import TRAITS
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -42,10 +41,9 @@ _GROUP_ROWS = 200_000
 _GROUP_BYTES = 64 << 20
 _EDGES_AT_ONCE = 100_000
 
-_TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 # Names that nodes have themselves, or that GEXF's writer takes for its own.
 _OWN = (
-    *("label", "profile", *_TRAITS, "initial", "engaged_step"),
+    *("label", "profile", *TRAITS, "initial", "engaged_step"),
     *("id", "pid", "start", "end", "slices", "spells", "viz", "parents"),
 )
 # What begins with a zero (007) is a name or a code, and stays a text; so does what 64 bits cannot hold.
@@ -309,7 +307,7 @@ def _graph(connection: sqlite3.Connection, path: Path, realization: int) -> nx.G
 
 
 def _node(label: str, profile: str, engaged_step: int | None) -> dict[str, Any]:
-    traits = {trait: int(bit) for trait, bit in zip(_TRAITS, profile, strict=True)}
+    traits = {trait: int(bit) for trait, bit in zip(TRAITS, profile, strict=True)}
     engaged = {} if engaged_step is None else {"engaged_step": engaged_step}
     return {"label": label, "profile": profile, **traits, "initial": engaged_step == 0, **engaged}
 
@@ -375,47 +373,30 @@ def _new_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
     """
     # A link stays a link: what it points to is replaced.
     folder = folder.resolve()
-    made = temporary(folder)
     with _storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         tidy(folder)
         _refuse_others(folder, ours)
-        made.mkdir()
-        try:
+        with new_folder(folder) as made:
             yield made
-            for path in made.iterdir():
-                _sync(path)
-            _replace_folder(made, folder)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
 
 
 @contextmanager
 def _new_file(path: Path) -> Iterator[BinaryIO]:
     """Give a file to write to, which then takes the place of `path`; after an error it vanishes."""
     path = path.resolve()
-    made = temporary(path)
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        tidy(path)
-        try:
-            with made.open("wb") as file:
-                yield file
-            _sync(made)
-            made.replace(path)
-        finally:
-            made.unlink(missing_ok=True)
+        with new_file(path) as file:
+            yield file
 
 
-@contextmanager
-def _storage_errors(place: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{place}: the export cannot be written ({error}); free disk space or choose another place, then "
-            "export again: the event log is as it was"
-        ) from error
+def _storage_errors(place: Path) -> AbstractContextManager[None]:
+    return storage_errors(
+        place,
+        "the export cannot be written",
+        "free disk space or choose another place, then export again: the event log is as it was",
+    )
 
 
 def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
@@ -429,15 +410,3 @@ def _refuse_others(folder: Path, ours: Callable[[str], bool]) -> None:
             f"{folder} holds {others[0]!r}, which is no part of such an export; choose a new folder: an "
             "older export is replaced whole"
         )
-
-
-def _replace_folder(made: Path, folder: Path) -> None:
-    old = made.with_suffix(".old")
-    swap(made, folder, old)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Make sure that a file's content is on the disk before its name is: a power cut may come between."""
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())

@@ -347,7 +347,7 @@ class EventLog:
         query = (
             "SELECT kind, step, agent, source, repeat, text, missing, COALESCE(model, ''), fingerprint "
             "FROM events LEFT JOIN replies USING (reply) "
-            "WHERE realization = ? AND kind IN ('evaluation', 'interview')"
+            "WHERE realization = ? AND kind NOT IN ('seed', 'exposure', 'ratio', 'reason')"
         )
         with reading(self.path) as connection:
             for kind, step, agent, source, repeat, text, *rest in connection.execute(query, (realization,)):

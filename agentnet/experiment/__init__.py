@@ -1,26 +1,26 @@
 """What an experiment file subclasses: the design of a run."""
 
-from agentnet.experiment.base import Condition, Experiment
+from agentnet.experiment.base import Condition, Experiment, require
 from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.body import check_attributes
-from agentnet.experiment.families import CascadeExperiment, ResponseRatioExperiment
-from agentnet.experiment.hooks import ask, ask_profiles
-from agentnet.experiment.interviews import InterviewExperiment
-from agentnet.experiment.load import Source, check_family
+from agentnet.experiment.conditions import condition_names
+from agentnet.experiment.hooks import Gives, all_of, ask, one, several
+from agentnet.experiment.load import Source
 from agentnet.experiment.news import NewsExperiment
 
 __all__ = [
-    "CascadeExperiment",
     "Condition",
     "Experiment",
-    "InterviewExperiment",
+    "Gives",
     "NewsExperiment",
-    "ResponseRatioExperiment",
     "Source",
+    "all_of",
     "ask",
-    "ask_profiles",
     "blamed",
     "blaming",
     "check_attributes",
-    "check_family",
+    "condition_names",
+    "one",
+    "require",
+    "several",
 ]

@@ -16,12 +16,13 @@ from pydantic.errors import PydanticUserError
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment.body import check_bodies, is_helper, is_method, own_knobs
+from agentnet.experiment.hooks import Gives, all_of
 
 Condition = Mapping[str, object]
 
 
 class Experiment:
-    """The design of a run; subclass one of its families, which say how they are played.
+    """The design of a run; subclass the base class of a family, which says how it is played.
 
     Args:
         overrides: Values for attributes, which go before the class's own.
@@ -36,7 +37,12 @@ class Experiment:
         DesignError: An attribute is unknown or has an impossible value.
     """
 
-    family: ClassVar[str]
+    family: ClassVar[str] = ""
+    _gives: ClassVar[Mapping[str, Gives]] = {
+        "make_conditions": Gives(
+            all_of(Mapping), "a tuple of conditions, each a mapping of overrides; without conditions ({},)"
+        ),
+    }
 
     temperature: float | tuple[float, float] = 1.0
     max_tokens: int = 256
@@ -71,7 +77,7 @@ class Experiment:
         """Make the same experiment with the overrides of one condition."""
         return type(self)(**{**self.overrides, **condition, "conditions": ({},)})
 
-    def arms(self) -> tuple[Condition, ...]:
+    def make_conditions(self) -> tuple[Condition, ...]:
         """List the conditions of the run; override it to make them of attributes with several values."""
         return self.conditions
 

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agentnet.errors import AgentnetError, DesignError, Interrupted
-
-MODULE_PREFIX = "agentnet_experiment_"
-"""What the names of all modules begin with that hold an experiment's code."""
+from agentnet.plugins import FILE_PREFIX
 
 TRACE_HINT = "--traceback shows the whole trace"
 
@@ -65,7 +63,7 @@ def _place(error: BaseException) -> str | None:
         frames = [
             (frame.f_code, line)
             for frame, line in traceback.walk_tb(seen.__traceback__)
-            if str(frame.f_globals.get("__name__")).startswith(MODULE_PREFIX)
+            if str(frame.f_globals.get("__name__")).startswith(FILE_PREFIX)
         ]
         if frames:
             code, line = frames[-1]

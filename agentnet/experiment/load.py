@@ -7,19 +7,19 @@ and a file called ``statistics.py`` would shadow the standard library's.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from agentnet.errors import DesignError, UserError, near_miss
+from agentnet.errors import UserError, near_miss
 from agentnet.experiment.base import Experiment
-from agentnet.experiment.blame import MODULE_PREFIX, blamed
-from agentnet.experiment.body import check_bodies
+from agentnet.experiment.blame import blamed
 from agentnet.experiment.siblings import Siblings, execute, find_siblings, read_source
+from agentnet.plugins import FILE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Source:
         parts = [self.text, *([json.dumps(dict(self.siblings), sort_keys=True)] if self.siblings else [])]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    @property
+    def module(self) -> str:
+        """Name of the module that it is executed as."""
+        return f"{FILE_PREFIX}{self.hash[:16]}"
+
     @classmethod
     def read(cls, target: str) -> Source:
         """Read ``FILE`` or ``FILE:Class``.
@@ -55,6 +60,14 @@ class Source:
         path = Path(f"{name}.py" if class_name else target)
         text = read_source(path)
         return cls(path, text, class_name, find_siblings(path, text))
+
+    @classmethod
+    def recorded(cls, meta: Mapping[str, Any]) -> Source:
+        """Give the experiment file of a run as it was when the run began, from table ``meta`` of its log."""
+        recorded = meta["experiment"]
+        # Runs of before there were siblings recorded none.
+        siblings = {file: each["text"] for file, each in recorded.get("siblings", {}).items()}
+        return cls(Path(recorded["path"]), recorded["text"], recorded["class_name"], siblings)
 
     def load(self) -> type[Experiment]:
         """Execute the file and find the experiment class in it.
@@ -85,7 +98,7 @@ class Source:
         return next(iter(found.values()))
 
     def _execute(self) -> types.ModuleType:
-        module = types.ModuleType(f"{MODULE_PREFIX}{self.hash[:16]}")
+        module = types.ModuleType(self.module)
         module.__file__ = str(self.path)
         sys.modules[module.__name__] = module
         Siblings(module.__name__, self.path.parent, self.siblings).install(module)
@@ -95,17 +108,3 @@ class Source:
             del sys.modules[module.__name__]
             raise blamed(error) or UserError(f"{self.path}: {type(error).__name__}: {error}") from error
         return module
-
-
-def check_family(experiment: type[Experiment]) -> None:
-    """Make sure that an engine exists for `experiment`, and that its bodies can be played.
-
-    Raises:
-        DesignError: It subclasses `Experiment` itself, or holds what nothing reads.
-    """
-    if not inspect.isclass(experiment) or not hasattr(experiment, "family"):
-        raise DesignError(
-            f"{experiment.__name__} subclasses Experiment itself; subclass CascadeExperiment, "
-            "ResponseRatioExperiment or InterviewExperiment, which say how they are played"
-        )
-    check_bodies(experiment)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 from agentnet.experiment.base import Experiment, require
+from agentnet.experiment.hooks import Gives, all_of, constraint, one
 from agentnet.news import (
     NewsFacts,
     NewsFile,
@@ -50,6 +52,16 @@ class NewsExperiment(Experiment):
     Raises:
         DesignError: An attribute is unknown or has an impossible value.
     """
+
+    _gives: ClassVar = {
+        "choose_news": Gives(all_of(NewsItem), "at least one agentnet.news.NewsItem"),
+        "load_prompts": Gives(
+            one(PromptSet), "an agentnet.prompts.PromptSet, such as PromptSet.load(folder)"
+        ),
+        "constraint": Gives(
+            constraint, "(allowed texts, JSON schema), such as (('yes', 'no'), None) or ((), None)"
+        ),
+    }
 
     news: str | Path = "synthetic"
     news_columns: Mapping[str, str] = MappingProxyType({})

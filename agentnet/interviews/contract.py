@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from agentnet.backend import Messages, Reply
 from agentnet.embedder import Embedder
 from agentnet.interviews.questions import Question
-from agentnet.plugins import Installed, PluginKind
+from agentnet.plugins import MadeOfOptions, Maker
 
 BANK: Final = -1
 """The source of a pair that comes from the question bank itself."""
@@ -200,59 +200,11 @@ class UpdateRule(Protocol):
         ...
 
 
-class UpdatePlugin(Protocol):
-    """What an entry point of group ``agentnet.updates`` leads to: usually the rule's class.
+UpdatePlugin = Maker[UpdateRule]
+"""What an entry point of group ``agentnet.updates`` leads to: usually the rule's class."""
 
-    Attributes:
-        about: One line: what it is.
-        needs: One line: what it needs (an extra, a backend), or ``"nothing"``.
-    """
-
-    about: str
-    needs: str
-
-    def from_options(self, options: Mapping[str, object], environ: Mapping[str, str]) -> UpdateRule:
-        """Make the rule; nothing heavy is loaded before `UpdateRule.begin`.
-
-        Args:
-            options: What the experiment says for this rule (``-S finetune.model=...``).
-            environ: Where keys are looked up.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible; names it as ``RULE.KEY``.
-        """
-        ...
-
-
-UPDATES: Final[PluginKind[UpdatePlugin]] = PluginKind(
+UPDATES: Final[MadeOfOptions[UpdateRule]] = MadeOfOptions(
     "update rule", "agentnet.updates", "agentnet.interviews.UpdatePlugin", see="agentnet backends"
 )
-
-InstalledUpdate = Installed[UpdatePlugin]
-"""A plug-in that can be found, loaded or not."""
-
-
-def installed_updates() -> dict[str, InstalledUpdate]:
-    """Find every installed update rule by its entry point, without importing it.
-
-    Raises:
-        PluginError: Two distributions bring a rule of the same name.
-    """
-    return UPDATES.installed()
-
-
-def make_update_rule(
-    name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
-) -> UpdateRule:
-    """Make the update rule called `name`.
-
-    Args:
-        name: The plug-in's name.
-        options: Its options.
-        environ: Where it looks up keys; none unless given.
-
-    Raises:
-        PluginError: No such plug-in, or it cannot be loaded.
-        ConfigurationError: An option is unknown or impossible.
-    """
-    return UPDATES.load(name).from_options(options, environ or {})
+installed_updates = UPDATES.installed
+make_update_rule = UPDATES.make

@@ -6,28 +6,35 @@ It never changes afterwards.
 """
 
 from agentnet.network.facts import NetworkFacts, facts_of
-from agentnet.network.files import read_network, read_node_table
-from agentnet.network.generators import (
-    GENERATORS,
+from agentnet.network.format import NETWORK_FORMATS, Opened, network_format, read_network
+from agentnet.network.generator import GENERATORS, make_network, network_generator
+from agentnet.network.generators.random_graphs import (
     barabasi_albert,
     complete,
     erdos_renyi,
-    make_network,
     stochastic_block,
 )
+from agentnet.network.generators.regular import random_regular
+from agentnet.network.generators.small_world import watts_strogatz
 from agentnet.network.graph import Network
-from agentnet.network.regular import random_regular
-from agentnet.network.small_world import watts_strogatz
+from agentnet.network.node_tables import read_node_table
+from agentnet.network.simple import Edges, edges_of
 
 __all__ = [
     "GENERATORS",
+    "NETWORK_FORMATS",
+    "Edges",
     "Network",
     "NetworkFacts",
+    "Opened",
     "barabasi_albert",
     "complete",
+    "edges_of",
     "erdos_renyi",
     "facts_of",
     "make_network",
+    "network_format",
+    "network_generator",
     "random_regular",
     "read_network",
     "read_node_table",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,28 @@ class Edges:
 
     def _row(self, edge: int) -> int | None:
         return None if self.row is None else int(self.row[edge])
+
+
+def edges_of(path: Path, rows: Iterable[tuple[int, str, str]]) -> Edges:
+    """Make the edges of a file's rows.
+
+    Args:
+        path: The file.
+        rows: The number of each row and the names of both ends.
+
+    Raises:
+        InputError: A name is blank: names the row; or there are no rows.
+    """
+    names: dict[str, int] = {}
+    found = []
+    for row, *ends in rows:
+        if not all(name.strip() for name in ends):
+            raise InputError("an edge needs two node names", path=path, row=row)
+        found.append((*(names.setdefault(name.strip(), len(names)) for name in ends), row))
+    if not found:
+        raise InputError("there are no edges in it", path=path)
+    u, v, row = np.array(found, dtype=np.int64).T
+    return Edges(path, list(names), u, v, row)
 
 
 def counted(number: int, noun: str) -> str:

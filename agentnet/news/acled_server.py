@@ -1,4 +1,4 @@
-"""ACLED's server as one account sees it: where it is, how to log in, how to ask for a page.
+"""ACLED's server as one account sees it: where it is, how to log in, how to ask for a page, what comes.
 
 As ACLED documents it (https://acleddata.com/api-documentation): a token by the OAuth password grant at
 ``/oauth/token`` with client id ``acled``, then pages of ``/api/acled/read`` of at most 5000 events. Neither
@@ -7,14 +7,17 @@ the password nor the token appears in any message.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from agentnet.errors import AgentnetError, ConfigurationError, WorldError
+from agentnet.files import WriteRows, csv_writer
+from agentnet.news.source import Query
 
 if TYPE_CHECKING:
     import aiohttp
@@ -22,6 +25,52 @@ if TYPE_CHECKING:
 ACLED_URL = "https://acleddata.com"
 PAGE_ROWS = 5000
 """The most events that ACLED sends in one answer."""
+
+ACLED_COLUMNS = (
+    "event_id_cnty",
+    "event_date",
+    "year",
+    "time_precision",
+    "disorder_type",
+    "event_type",
+    "sub_event_type",
+    "actor1",
+    "assoc_actor_1",
+    "inter1",
+    "actor2",
+    "assoc_actor_2",
+    "inter2",
+    "interaction",
+    "civilian_targeting",
+    "iso",
+    "region",
+    "country",
+    "admin1",
+    "admin2",
+    "admin3",
+    "location",
+    "latitude",
+    "longitude",
+    "geo_precision",
+    "source",
+    "source_scale",
+    "notes",
+    "fatalities",
+    "tags",
+    "timestamp",
+)
+"""The 31 columns of the current export, in order."""
+
+ACLED_LICENCE = (
+    "Armed Conflict Location & Event Data (ACLED), www.acleddata.com; attribution is required, and ACLED's "
+    "terms do not allow passing its data on"
+)
+
+
+def acled_writer(path: Path, *, force: bool = False) -> AbstractContextManager[WriteRows]:
+    """Open a CSV file in the shape of ACLED's export, with its 31 columns; see `csv_writer`."""
+    return csv_writer(path, ACLED_COLUMNS, force=force)
+
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -58,33 +107,6 @@ class Login:
                 f"your myACLED account (register at {ACLED_URL})"
             )
         return cls(environment["ACLED_EMAIL"], environment["ACLED_PASSWORD"])
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """The events wanted.
-
-    Args:
-        country: ACLED's English name of one country.
-        first: The first day.
-        last: The last day, included.
-
-    Raises:
-        ConfigurationError: The country is blank, or the days are in the wrong order.
-    """
-
-    country: str
-    first: dt.date
-    last: dt.date
-
-    def __post_init__(self) -> None:
-        if not self.country.strip():
-            raise ConfigurationError("the country is blank; give ACLED's English name, such as Philippines")
-        if self.first > self.last:
-            raise ConfigurationError(f"--from {self.first} is after --to {self.last}; exchange them")
-
-    def __str__(self) -> str:
-        return f"{self.country}, {self.first} to {self.last}"
 
 
 def check_address(base_url: str) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from agentnet.errors import DesignError
-from agentnet.news.item import PEACEFUL, SEVERE, NewsItem, check_items
+from agentnet.news.item import NewsItem, check_items
 from agentnet.streams import Streams
+from agentnet.vocabulary import PEACEFUL, SEVERE
 
 _UNKNOWN = -1
 

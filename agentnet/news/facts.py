@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from agentnet.news.item import PEACEFUL, SEVERE, NewsItem
-
-SEVERITY_NAMES = {PEACEFUL: "peaceful", SEVERE: "severe", None: "unknown"}
+from agentnet.news.item import NewsItem
+from agentnet.vocabulary import SEVERITIES, UNKNOWN, severity_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,20 @@ class NewsFacts:
 
 def facts_of_news(items: Sequence[NewsItem], warnings: tuple[str, ...] = ()) -> NewsFacts:
     """Look at news items, of which there is at least one."""
-    counted = Counter(item.severity for item in items)
     short, long = min(items, key=_length), max(items, key=_length)
     return NewsFacts(
         len(items),
-        {name: counted[severity] for severity, name in SEVERITY_NAMES.items()},
+        by_severity(items),
         (short.id, _length(short)),
         (long.id, _length(long)),
         warnings,
     )
+
+
+def by_severity(items: Iterable[NewsItem]) -> dict[str, int]:
+    """Count the items of each severity, and those of unknown severity, by its name."""
+    counted = Counter(severity_name(item.severity) for item in items)
+    return {name: counted[name] for name in (*SEVERITIES, UNKNOWN)}
 
 
 def _length(item: NewsItem) -> int:

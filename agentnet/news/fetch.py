@@ -12,34 +12,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from agentnet.errors import ConfigurationError
-from agentnet.news.acled import ACLED_COLUMNS
+from agentnet.files import WriteRows
 from agentnet.news.acled_server import (
+    ACLED_COLUMNS,
     ACLED_URL,
     NO_ACLED,
     PAGE_ROWS,
     FetchError,
     Login,
-    Query,
     Server,
+    acled_writer,
     check_address,
 )
-from agentnet.news.output import WriteRows, acled_writer
-
-
-class Fetched(NamedTuple):
-    """What came.
-
-    Attributes:
-        n_events: Events written, each once.
-        warnings: What the user should know about them, one sentence each.
-    """
-
-    n_events: int
-    warnings: tuple[str, ...]
+from agentnet.news.source import Fetched, Query
 
 
 Progress = Callable[[str], None]

@@ -8,12 +8,26 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from agentnet.errors import InputError, near_miss
+from agentnet.errors import ConfigurationError, InputError, near_miss
+from agentnet.plugins import PluginKind
 
-PEACEFUL, SEVERE = 0, 1
-SOURCES = ("synthetic", "acled", "ucdp", "table")
+if TYPE_CHECKING:
+    from agentnet.news.source import Source
+
+TABLE, SYNTHETIC = "table", "synthetic"
+"""Sources of what belongs to nobody: a table of the author's own, the packaged sample."""
+
+NEWS_SOURCES: Final[PluginKind[Source]] = PluginKind(
+    "kind of news file",
+    "agentnet.news_sources",
+    "agentnet.news.source.Source",
+    parts=("make", "columns", "citation", "licence"),
+    bundled="agentnet.news.sources",
+    unknown=ConfigurationError,
+)
+"""The news sources by name; see `agentnet.news.source`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,7 @@ class NewsItem:
         disorder_type: ACLED's broadest label; "" if unknown, like the two that follow.
         event_type: ACLED's middle label (or UCDP's type of violence).
         sub_event_type: ACLED's narrowest label.
-        source: Where it comes from: ``synthetic``, ``acled``, ``ucdp`` or ``table``.
+        source: The name of the news source it comes from (`agentnet.news.source.NEWS_SOURCES`).
         licence: The line that a run using it has to show once; "" if none.
 
     Raises:
@@ -61,9 +75,9 @@ class NewsItem:
                 f"news item {self.id!r} has severity {self.severity!r}; use 0 (peaceful), 1 (severe) or None",
                 field="severity",
             )
-        if self.source not in SOURCES:
+        if self.source not in NEWS_SOURCES:
             raise InputError(
-                f"news item {self.id!r} has source {self.source!r}{near_miss(self.source, SOURCES)}",
+                f"news item {self.id!r} has source {self.source!r}{near_miss(self.source, NEWS_SOURCES)}",
                 field="source",
             )
 

@@ -11,59 +11,18 @@ as clusters of the texts, take the place of them all: a file (`agentnet.news.lab
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
+from typing import TypedDict, Unpack
 
-from agentnet.errors import ConfigurationError, InputError, near_miss
-from agentnet.news.acled import ACLED, unknown_labels
+from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.dates import check_format
-from agentnet.news.item import NewsFile, NewsItem
+from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
-from agentnet.news.recipe import LABELS, Recipe, read_date, read_severity
-from agentnet.news.severity import severity_of
+from agentnet.news.source import Source
 from agentnet.news.table import BadCell, Cells, Row, Table, check_columns, open_table, settle_columns
-from agentnet.news.ucdp import UCDP
-
-
-def _make_plain(cells: Cells) -> NewsItem:
-    labels = [cells.field(name) for name in LABELS]
-    return NewsItem(
-        id=cells.filled("id") if "id" in cells.columns else str(cells.row.number),
-        text=cells.filled("text"),
-        date=read_date(cells),
-        place=cells.field("place"),
-        severity=read_severity(cells) if "severity" in cells.columns else severity_of(*labels),
-        disorder_type=labels[0],
-        event_type=labels[1],
-        sub_event_type=labels[2],
-        source="table",
-        licence=cells.field("licence"),
-    )
-
-
-def _plain_remarks(columns: Collection[str]) -> list[str]:
-    del columns
-    return []
-
-
-PLAIN_FIELDS = ("id", "text", "date", "place", "severity", *LABELS, "licence")
-TABLE = Recipe(
-    kind="table",
-    columns={name: name for name in PLAIN_FIELDS},
-    required=("text",),
-    optional=(),
-    needs=(),
-    make=_make_plain,
-    unknown=unknown_labels,
-    remarks=_plain_remarks,
-)
-_NO_FORMAT = (
-    "; this is neither ACLED's export nor UCDP's GED, so name the column of the text (--column text=COLUMN)"
-)
-RECIPES = MappingProxyType({recipe.kind: recipe for recipe in (ACLED, UCDP, TABLE)})
-"""The formats by their name."""
 
 
 @dataclass(slots=True)
@@ -72,7 +31,7 @@ class Scan:
 
     Attributes:
         path: The file.
-        recipe: Its format.
+        source: The news source that it is of.
         form: How the file is written, in words.
         items: The usable rows, as items with unique ids.
         problems: What is wrong with the others, in the order of the file.
@@ -83,7 +42,7 @@ class Scan:
     """
 
     path: Path
-    recipe: Recipe
+    source: Source
     form: str = ""
     items: list[NewsItem] = field(default_factory=list)
     problems: list[InputError] = field(default_factory=list)
@@ -124,39 +83,48 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def scan(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> Scan:
+class Reading(TypedDict, total=False):
+    """How a news file is read.
+
+    Attributes:
+        columns: The column of a field of `NewsItem`, where it is not the source's own.
+        kind: The name of its news source (`agentnet.news.source`); by default the header says.
+        severity: Labels that take the place of the file's severities: a file of them, or severity by id. They
+            are laid on a file without problems only, for they must fit all of its items.
+        date_format: How all dates are written, in the signs of `strptime` (``%d/%m/%Y``), if neither as
+            2021-02-24 nor as 24 February 2021.
+        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says. Labels
+            that are no UTF-8 are read so, too.
+    """
+
+    columns: Mapping[str, str] | None
+    kind: str | None
+    severity: Labels | None
+    date_format: str | None
+    encoding: str | None
+
+
+def scan(path: Path | str, **how: Unpack[Reading]) -> Scan:
     """Read a news file to its end and list all its problems.
 
     Args:
         path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
             spreadsheet (which needs the extra ``xlsx``).
-        columns: The column of a field of `NewsItem`, where it is not the format's own.
-        kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
-        severity: Labels that take the place of the file's severities: a file of them, or severity by id. They
-            are laid on a file without problems only, for they must fit all of its items.
-        date_format: How all dates are written, in the signs of `strptime` (``%d/%m/%Y``), if neither as
-            2021-02-24 nor as 24 February 2021.
-        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says.
+        **how: See `Reading`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
         ConfigurationError: `kind`, `encoding` or a key of `columns` is unknown; `date_format` tells no date,
             or there is no column of dates.
     """
+    kind, severity, encoding = how.get("kind"), how.get("severity"), how.get("encoding")
+    date_format = how.get("date_format")
     path = Path(path)
     with open_table(path, encoding=encoding) as table:
-        recipe = _recipe(table, kind)
-        chosen = _columns(path, table, recipe, columns or {})
+        source = NEWS_SOURCES.load(_recognised(path, table) if kind is None else kind)
+        chosen = _columns(path, table, source, how.get("columns") or {})
         _check_date_format(date_format, chosen)
-        found = Scan(path, recipe, form=table.form, remarks=recipe.remarks(table.columns))
+        found = Scan(path, source, form=table.form, remarks=list(source.remarks(table.columns)))
         try:
             _read_rows(found, table, chosen, date_format)
         except InputError as error:
@@ -165,7 +133,7 @@ def scan(
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
     if severity is not None and not found.problems:
-        _label(found, severity)
+        _label(found, severity, encoding)
     return found
 
 
@@ -180,10 +148,10 @@ def _check_date_format(date_format: str | None, columns: Mapping[str, str]) -> N
         )
 
 
-def _label(found: Scan, labels: Labels) -> None:
+def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
     """Put `labels` in the place of the severities that were read."""
     try:
-        items = with_severity(found.items, labels)
+        items = with_severity(found.items, labels, encoding=encoding)
     except InputError as error:
         found.problems.append(error)
         return
@@ -195,29 +163,35 @@ def _label(found: Scan, labels: Labels) -> None:
     found.items, found.is_labelled = list(items), True
 
 
-def _recipe(table: Table, kind: str | None) -> Recipe:
-    if kind is not None:
-        if kind not in RECIPES:
-            raise ConfigurationError(f"there is no kind of news file {kind!r}{near_miss(kind, RECIPES)}")
-        return RECIPES[kind]
-    if "event_id_cnty" in table.columns:
-        return ACLED
-    return UCDP if {"side_a", "side_b", "date_start"} <= set(table.columns) else TABLE
+def _recognised(path: Path, table: Table) -> str:
+    """Name the source that recognises the columns of a file; the one that wants most of them knows best."""
+    wanted = {name: set(source.recognised_by) for name, source in NEWS_SOURCES.loaded().items()}
+    known = {name: columns for name, columns in wanted.items() if columns and columns <= set(table.columns)}
+    most = max(map(len, known.values()), default=0)
+    best = [name for name, columns in known.items() if len(columns) == most]
+    if len(best) > 1:
+        raise InputError(
+            f"these are columns of {' and of '.join(best)}; say of which (--kind, news.kind)",
+            path=path,
+        )
+    return best[0] if best else TABLE
 
 
-def _columns(path: Path, table: Table, recipe: Recipe, given: Mapping[str, str]) -> dict[str, str]:
+def _columns(path: Path, table: Table, source: Source, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
+    others = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.recognised_by)
+    own = f"; these are no columns of {others}, so name the column of the text (--column text=COLUMN)"
     chosen = settle_columns(
         path,
         table.columns,
-        recipe.columns,
+        source.columns,
         given,
-        required=recipe.required,
-        optional=recipe.optional,
-        what=f"a news file of kind {recipe.kind!r}",
-        hints={"text": _NO_FORMAT} if recipe is TABLE else {},
+        required=source.required,
+        optional=source.optional,
+        what=f"a news file of kind {source.name!r}",
+        hints={"text": own} if source.name == TABLE else {},
     )
-    check_columns(path, table.columns, recipe.needs)
+    check_columns(path, table.columns, source.needs)
     return chosen
 
 
@@ -247,20 +221,12 @@ def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | 
     if row.fault:
         raise BadCell(None, row.fault)
     cells = Cells(row, columns, date_format)
-    item = found.recipe.make(cells)
-    found.unknown.update(found.recipe.unknown(cells))
+    item = found.source.item(cells)
+    found.unknown.update(found.source.unknown(cells))
     return item
 
 
-def load_news(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> NewsFile:
+def load_news(path: Path | str, **how: Unpack[Reading]) -> NewsFile:
     """Load the news items of a file in any format.
 
     With `severity`, the items have the severities of clusters of their texts, or of people who read them:
@@ -270,13 +236,8 @@ def load_news(
     one, and every label an item.
 
     Args:
-        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
-            spreadsheet (which needs the extra ``xlsx``).
-        columns: The column of a field of `NewsItem`, where it is not the format's own.
-        kind: ``acled``, ``ucdp`` or ``table``; by default the header says.
-        severity: Labels that take the place of the file's severities.
-        date_format: How all dates are written, as for `scan`.
-        encoding: How the text is written, as for `scan`.
+        path: The file, as for `scan`.
+        **how: See `Reading`.
 
     Returns:
         The items, in the order of the file; its warnings tell how many severities the labels changed.
@@ -286,35 +247,17 @@ def load_news(
             problems instead of the first. Or with the labels: an item has none, one has no item.
         ConfigurationError: See `scan`.
     """
-    found = scan(
-        path,
-        columns=columns,
-        kind=kind,
-        severity=severity,
-        date_format=date_format,
-        encoding=encoding,
-    )
+    found = scan(path, **how)
     if found.problems:
         raise found.problems[0]
-    return NewsFile(found.path, found.recipe.kind, tuple(found.items), found.warnings)
+    return NewsFile(found.path, found.source.name, tuple(found.items), found.warnings)
 
 
-def load_acled(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load ACLED's CSV export, current or older; the text is its ``notes``. See `load_news`."""
-    return load_news(path, columns=columns, kind="acled", severity=severity)
+load_acled = partial(load_news, kind="acled")
+"""Loads ACLED's export, current or older; the text is its ``notes``. See `load_news`."""
 
+load_ucdp = partial(load_news, kind="ucdp")
+"""Loads UCDP's GED or a subset of its columns. See `load_news`."""
 
-def load_ucdp(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load UCDP's GED as CSV or a subset of its columns. See `load_news`."""
-    return load_news(path, columns=columns, kind="ucdp", severity=severity)
-
-
-def load_table(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load any CSV or JSON Lines file; ids default to line numbers. See `load_news`."""
-    return load_news(path, columns=columns, kind="table", severity=severity)
+load_table = partial(load_news, kind=TABLE)
+"""Loads any table; ids default to line numbers. See `load_news`."""

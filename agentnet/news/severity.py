@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from agentnet.news.item import PEACEFUL, SEVERE
+from agentnet.vocabulary import PEACEFUL, SEVERE
 
 POLITICAL_VIOLENCE = "Political violence"
 DEMONSTRATIONS = "Demonstrations"

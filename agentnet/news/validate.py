@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Unpack
 
-from agentnet.news.facts import SEVERITY_NAMES, facts_of_news
+from agentnet.news.facts import by_severity, facts_of_news
 from agentnet.news.item import NewsItem
-from agentnet.news.labels import Labels
-from agentnet.news.load import Scan, scan
+from agentnet.news.load import Reading, Scan, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +75,23 @@ class NewsReport:
         return json.dumps(values, indent=2, default=lambda date: date.isoformat())
 
 
-def validate_news(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> NewsReport:
+def validate_news(path: Path | str, **how: Unpack[Reading]) -> NewsReport:
     """Check a news file to its end; the arguments are those of `load_news`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
         ConfigurationError: See `agentnet.news.load.scan`.
     """
-    found = scan(
-        path,
-        columns=columns,
-        kind=kind,
-        severity=severity,
-        date_format=date_format,
-        encoding=encoding,
-    )
+    found = scan(path, **how)
     items = found.items
     dates = sorted(item.date for item in items if item.date is not None)
     return NewsReport(
         path=str(found.path),
-        kind=found.recipe.kind,
+        kind=found.source.name,
         form=found.form,
         n_items=len(items),
         problems=tuple(str(problem) for problem in found.problems),
-        by_severity=_by_severity(items),
+        by_severity=by_severity(items),
         by_disorder_type=_counts(item.disorder_type for item in items),
         by_event_type=_counts(item.event_type for item in items),
         by_sub_event_type=_counts(item.sub_event_type for item in items),
@@ -126,11 +111,6 @@ def validate_news(
 
 def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def _by_severity(items: Iterable[NewsItem]) -> dict[str, int]:
-    counted = Counter(item.severity for item in items)
-    return {name: counted[severity] for severity, name in SEVERITY_NAMES.items()}
 
 
 def _unknown(found: Scan) -> dict[str, dict[str, int]]:

@@ -8,13 +8,13 @@ from agentnet.prompts.prompt_set import (
     Messages,
     NewsText,
     PromptSet,
-    Rationale,
     answer_choices,
     answer_schema,
     prompt_hash,
 )
 from agentnet.prompts.reply import PROBLEMS, Verdict, parse_reply, well_formed
 from agentnet.prompts.wrapping import after_thought
+from agentnet.vocabulary import Rationale
 
 __all__ = [
     "FILES",

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.profiles import TRAITS, Profile, TraitWording
 from agentnet.prompts.reply import well_formed
+from agentnet.vocabulary import AFTERWARDS, EXPOSURE, INLINE, RATIO, SEED, WITHOUT, Rationale
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs, as in `agentnet.backend`."""
 
-Rationale = Literal["inline", "afterwards", "none"]
 """When the reason is asked for: with the decision, in a second question, or never."""
 
 UNKNOWN = "unknown"
@@ -83,8 +83,8 @@ _TEMPLATES = {
 FILES = (*_TEMPLATES, _WORDING)
 """The files of a prompt set."""
 
-_QUESTION_OF = {"seed": "seed.txt", "exposure": "content.txt", "ratio": "content.txt"}
-_ANSWER_OF = {"inline": "answer_inline.txt", "afterwards": "answer_plain.txt", "none": "answer_plain.txt"}
+_QUESTION_OF = {SEED: "seed.txt", EXPOSURE: "content.txt", RATIO: "content.txt"}
+_ANSWER_OF = {INLINE: "answer_inline.txt", AFTERWARDS: "answer_plain.txt", WITHOUT: "answer_plain.txt"}
 
 
 @dataclass(frozen=True, slots=True)

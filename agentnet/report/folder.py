@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from agentnet.errors import StorageError, UserError
-from agentnet.events.swap import swap, temporary, tidy
+from agentnet.files import swap, temporary, tidy
 from agentnet.report.results import FORMAT
 
 RESULTS = "results.json"

@@ -19,9 +19,7 @@ from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
-
-RESTRICTED: Final = ("acled",)
-"""Sources of news whose terms do not allow passing on what they say."""
+from agentnet.news import TABLE, told_of
 
 _TROUBLE_CHARACTERS: Final = 300
 
@@ -233,6 +231,10 @@ class LogFacts:
         """Sources of the news items, each once."""
         return tuple(sorted({each.source for each in self.news}))
 
+    def source(self, name: str) -> Mapping[str, Any]:
+        """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
+        return told_of(name, self.meta.get("sources", {}))
+
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
         return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))
@@ -269,7 +271,7 @@ def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
 def _read(
     run: Run, meta: Mapping[str, Any], connection: sqlite3.Connection, *, restricted_texts: bool
 ) -> LogFacts:
-    news = _news(connection, restricted_texts=restricted_texts)
+    news = _news(connection, meta.get("sources", {}), restricted_texts=restricted_texts)
     spending, first_at, last_at = _spending(connection)
     return LogFacts(
         run=run.folder.resolve().name,
@@ -347,14 +349,16 @@ def _incidents(connection: sqlite3.Connection) -> tuple[Incident, ...]:
     return tuple(Incident(float(at), str(kind), dict(json.loads(detail))) for at, kind, detail in rows)
 
 
-def _news(connection: sqlite3.Connection, *, restricted_texts: bool) -> tuple[News, ...]:
+def _news(
+    connection: sqlite3.Connection, sources: Mapping[str, Mapping[str, Any]], *, restricted_texts: bool
+) -> tuple[News, ...]:
     found = []
     rows = connection.execute("SELECT id, severity, text, item FROM news ORDER BY news")
     for name, severity, text, item in rows:
         facts = {key: str(value) for key, value in json.loads(item).items() if value not in (None, "")}
         for key in ("id", "text", "severity"):
             facts.pop(key, None)
-        kept = restricted_texts or facts.get("source") not in RESTRICTED
+        kept = restricted_texts or not told_of(facts.get("source", TABLE), sources)["restricted"]
         found.append(News(str(name), severity, str(text) if kept else None, facts))
     return tuple(found)
 

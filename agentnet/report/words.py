@@ -281,14 +281,8 @@ def _ratio_methods(part: RatioPart) -> list[str]:
 
 
 def _sources(facts: LogFacts) -> str:
-    names = {
-        "synthetic": "invented for agentnet's synthetic sample",
-        "acled": "from ACLED",
-        "ucdp": "from UCDP's Georeferenced Event Dataset",
-        "table": "of our own",
-    }
     return (
-        listed([names.get(source, source) for source in facts.sources])
+        listed([str(facts.source(source)["whence"]) for source in facts.sources])
         if facts.sources
         else "of unknown source"
     )
@@ -377,21 +371,8 @@ def citations(facts: LogFacts) -> tuple[str, ...]:
     """List what to cite: the paper, and the sources of the news."""
     if facts.family == "interview":
         return (f"Design and figures: {HELM}.",)
-    known = {
-        "synthetic": "News: invented events of agentnet's synthetic sample; nothing of it happened.",
-        "acled": (
-            "News: C. Raleigh, R. Kishi and A. Linke (2023), Political instability patterns are obscured by "
-            "conflict dataset scope conditions, sources, and coding choices, Humanities and Social Sciences "
-            "Communications 10, 74."
-        ),
-        "ucdp": (
-            "News: R. Sundberg and E. Melander (2013), Introducing the UCDP Georeferenced Event Dataset, "
-            "Journal of Peace Research 50(4)."
-        ),
-        "table": "News: a table of the author's own; its source and licence are for the author to state.",
-    }
     return (
         f"Design and laws: {paper.CITATION}.",
-        *(known[source] for source in facts.sources if source in known),
+        *(f"News: {said}" for source in facts.sources if (said := facts.source(source)["citation"])),
         *(f"Licence of the news: {licence}." for licence in facts.meta["licences"]),
     )

@@ -1,16 +1,7 @@
 """Play an experiment: make its run folder, play all realizations, resume them, estimate them."""
 
 from agentnet.runner.play import Runner, freeze, is_frozen
-from agentnet.runner.prepare import (
-    Prepared,
-    assemble,
-    create,
-    new_folder,
-    prepare,
-    recorded_source,
-    reopen,
-    who_answers,
-)
+from agentnet.runner.prepare import Prepared, assemble, create, new_folder, prepare, reopen
 
 __all__ = [
     "Prepared",
@@ -21,7 +12,5 @@ __all__ = [
     "is_frozen",
     "new_folder",
     "prepare",
-    "recorded_source",
     "reopen",
-    "who_answers",
 ]

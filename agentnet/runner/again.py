@@ -7,17 +7,18 @@ from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
 
-from agentnet.cascade import starters
 from agentnet.errors import MissingAnswers, UserError
 from agentnet.events import Run, check_unplayed
 from agentnet.events.checksums import check_unchanged
 from agentnet.events.rewind import AT_THE_END, Cut, forget_missing, fork
-from agentnet.runner.interviews import checkpoint_folder
+from agentnet.families import Family, family_of
+from agentnet.families.contract import saved_folder
 from agentnet.runner.play import spent_before
+from agentnet.runner.prepare import chance_of
 from agentnet.streams import Streams
-
-_LEADS_ON = ("seed", "exposure", "evaluation", "interview")
-"""Kinds of questions whose answers decide what is asked later."""
+from agentnet.vocabulary import INTERVIEW, SEED
+from agentnet.worlds import Chance, Temperature
+from agentnet.worlds.cascade import starters
 
 
 def ask_again(folder: Path) -> Path:
@@ -39,7 +40,7 @@ def ask_again(folder: Path) -> Path:
     check_unchanged(run)
     if not reasons_of(run):
         raise UserError(f"no answer is missing in {folder}")
-    cuts = dict(_cuts(run))
+    cuts = dict(_cuts(run, family_of(run.meta)))
     spent = spent_before(run)._asdict()
     if all(cut is AT_THE_END for cut in cuts.values()):
         forget_missing(folder, spent)
@@ -47,9 +48,9 @@ def ask_again(folder: Path) -> Path:
     new = next(new for new in _names(folder) if not new.exists())
     fork(folder, new, cuts, spent)
     for (number,) in run.rows("SELECT realization FROM realizations WHERE status = 'running'")[1]:
-        saved = checkpoint_folder(folder, number)
+        saved = saved_folder(folder, number)
         if number not in cuts and saved.is_dir():
-            shutil.copytree(saved, checkpoint_folder(new, number))
+            shutil.copytree(saved, saved_folder(new, number))
     return new
 
 
@@ -103,13 +104,13 @@ def _names(folder: Path) -> Iterator[Path]:
     yield from (folder.with_name(f"{folder.name}-again-{number}") for number in count(2))
 
 
-def _cuts(run: Run) -> Iterator[tuple[int, Cut]]:
+def _cuts(run: Run, family: Family) -> Iterator[tuple[int, Cut]]:
     """Find where each realization that lacks an answer is to be taken back to."""
     missing: dict[int, list[tuple[int, str, int]]] = {}
     query = "SELECT realization, step, kind, agent FROM events WHERE missing IS NOT NULL"
     for number, *place in run.rows(query)[1]:
         places = missing.setdefault(number, [])
-        if place[1] in _LEADS_ON:
+        if family.leads_on(place[1]):
             places.append((place[0], place[1], place[2]))
     for number, places in missing.items():
         yield number, _cut(run, number, places) if places else AT_THE_END
@@ -119,8 +120,8 @@ def _cut(run: Run, number: int, places: Collection[tuple[int, str, int]]) -> Cut
     """Find the first step of a realization that lacks an answer; `places` are (step, kind, agent)."""
     first = min(step for step, _, _ in places)
     kinds = {kind for step, kind, _ in places if step == first}
-    seeds = {agent for _, kind, agent in places if kind == "seed"}
-    return Cut(first, _asked_after(run, number, seeds), "interview" in kinds)
+    seeds = {agent for _, kind, agent in places if kind == SEED}
+    return Cut(first, _asked_after(run, number, seeds), INTERVIEW in kinds)
 
 
 def _asked_after(run: Run, number: int, missing: set[int]) -> list[int]:
@@ -130,7 +131,8 @@ def _asked_after(run: Run, number: int, missing: set[int]) -> list[int]:
     n_agents = run.rows(
         "SELECT n_agents FROM realizations JOIN networks USING (network) WHERE realization = ?", (number,)
     )[1][0][0]
-    order = list(starters(Streams(run.meta["seed"]), number, n_agents, n_agents))
+    chance = Chance(Streams(run.meta["seed"]), chance_of(run, number), Temperature(0.0, 0.0))
+    order = list(starters(chance, n_agents, n_agents))
     first = min(order.index(agent) for agent in missing)
     asked = {
         agent

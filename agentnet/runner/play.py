@@ -5,43 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from pathlib import Path
 
-import numpy as np
-
 from agentnet.backend import Backend
-from agentnet.cascade import Cascade, CascadeRules
-from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunFolderError, RunStopped
+from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunStopped
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far
-from agentnet.experiment import (
-    CascadeExperiment,
-    Experiment,
-    InterviewExperiment,
-    NewsExperiment,
-    ask,
-    ask_profiles,
-    blamed,
-)
-from agentnet.interviews.asking import TakesCutOff
-from agentnet.journal import Journal, Tally, Temperature, Voice
-from agentnet.network import Network
-from agentnet.profiles import all_profiles
-from agentnet.ratios import Ratios
-from agentnet.runner.book import QuestionBook
-from agentnet.runner.interviews import Stage
-from agentnet.runner.prepare import Planned, Prepared, n_repeats, plain
+from agentnet.experiment import blamed
+from agentnet.families import Planned, Scene, Sitting
+from agentnet.families.contract import Scenes
+from agentnet.runner.journal import Journal, Tally
+from agentnet.runner.prepare import Prepared, plain
+from agentnet.runner.streak import Streak
 from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock, Thoughts
 from agentnet.stack import Brake, FewerSamples, Halt, Spent, Stack, build_stack, cache_scope
-from agentnet.streak import Streak
 from agentnet.streams import Streams
 
 _COLLECT_EVERY = 50_000
@@ -75,7 +59,6 @@ class Runner:
         self._settings = prepared.settings
         self._streams = Streams(prepared.settings.seed)
         self._pool = Pool(prepared.settings.engine.workers)
-        self._bits = [profile.bits for profile in all_profiles()]
         self._halt = Halt()
         self._error: BaseException | None = None
 
@@ -107,8 +90,7 @@ class Runner:
                     await log.finish()
         finally:
             await self._backend.aclose()
-            if self._prepared.company is not None:
-                await self._prepared.company.aclose()
+            await self._prepared.stage.aclose()
         freeze(self._prepared.folder, parquet=log_settings.parquet)
 
     def _wrap(self, log: EventLog) -> Stack:
@@ -156,7 +138,7 @@ class Runner:
         )
         after, sitting = settings.engine.brake_after, _n_sittings(run)
         # What is no answer to a control must be none to those that it stands for.
-        controlled = stack.backend if self._prepared.company is None else TakesCutOff(stack.backend)
+        controlled = self._prepared.stage.answering(stack.backend)
         self._streak = Streak(after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
         has_n = settings.sampler.mode == "choices"
@@ -192,16 +174,25 @@ class Runner:
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
         self._note_begin(log, done)
-        self._stage = self._make_stage()
-        self._books = [
-            QuestionBook(number, experiment, prompts, self._prepared.items, log, done.prompts)
-            for number, (experiment, prompts) in enumerate(
-                zip(self._prepared.experiments, self._prepared.prompts, strict=self._stage is None)
-            )
-            if isinstance(experiment, NewsExperiment)
-        ]
+        stage = self._prepared.stage
+        caller = CallSampler(
+            stage.answering(self._backend), self._pool, run_seed=self._settings.seed, max_asks=self._max_asks
+        )
+        sitting = Sitting(
+            folder=self._prepared.folder,
+            settings=self._settings,
+            streams=self._streams,
+            log=log,
+            pool=self._pool,
+            sampler=partial(self._sampler, caller, Counter((cell[0], cell[1]) for cell in stage.cells())),
+            caller=caller,
+            prompts=done.prompts,
+            networks=done.networks,
+        )
+        scenes = stage.scenes(sitting)
         rest = iter([planned for planned in self._prepared.plan if planned.realization not in done.finished])
-        players = [self._player(rest, log, done) for _ in range(self._settings.engine.realizations_at_once)]
+        n_at_once = self._settings.engine.realizations_at_once
+        players = [self._player(rest, scenes, sitting) for _ in range(n_at_once)]
         await asyncio.gather(*players)
         await self._streak.rest()
         if not isinstance(self._error, BackendUnusable):
@@ -230,27 +221,20 @@ class Runner:
             "COUNT(missing) AS m FROM events JOIN realizations USING (realization) "
             "WHERE status <> 'running' AND kind <> 'reason')"
         )[1][0]
-        engaged = run.rows(
-            "SELECT COUNT(*), COUNT(engaged_step) FROM agents JOIN realizations USING (realization) "
-            "WHERE status <> 'running'"
-        )[1][0]
         self.tally.n_decisions, self.tally.n_missing = counts
         self.tally.n_settled = self.tally.n_decisions
-        self.tally.n_agents, self.tally.n_engaged = engaged
-        self.tally.n_steps = run.rows(
-            "SELECT COALESCE(SUM(last_step), 0) FROM realizations WHERE status <> 'running' AND news IS NULL"
-        )[1][0][0]
+        self.tally.counts.update(self._prepared.stage.counts_before(run))
         self.tally.realizations = len(finished)
         prompts = dict(run.rows("SELECT prompt, hash FROM prompts")[1])
         return _Done({number: network for number, network, _ in rows}, finished, prompts)
 
-    async def _player(self, rest: Iterator[Planned], log: EventLog, done: _Done) -> None:
+    async def _player(self, rest: Iterator[Planned], scenes: Scenes, sitting: Sitting) -> None:
         """Play one realization after the other; `rest` is shared, and nothing awaits between its uses."""
         for planned in rest:
             if self._error is not None:
                 return
             try:
-                await self._play_one(planned, log, done)
+                await self._play_one(planned, scenes, sitting)
             # The first error ends the run, after what is in flight; so does an experiment that calls `exit`.
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 self._stop(error)
@@ -267,19 +251,27 @@ class Runner:
         is_of_one = isinstance(error, BackendError) and not isinstance(error, BackendUnusable)
         self._halt.stop(error if isinstance(error, Exception) and not is_of_one else RunStopped(str(error)))
 
-    async def _play_one(self, planned: Planned, log: EventLog, done: _Done) -> None:
-        number, begun = planned.realization, planned.realization in done.networks
-        if self._stage is None:
-            status, initial, last_step = await self._play_cascade(planned, log, done)
-        else:
-            if not begun:
-                self._begin(planned, log, None)
-            initial = None
-            status, last_step = await self._stage.play(
-                number, planned.condition, planned.repeat, log, begun=begun
+    async def _play_one(self, planned: Planned, scenes: Scenes, sitting: Sitting) -> None:
+        number, log, begun = planned.realization, sitting.log, sitting.begun(planned)
+        async with scenes(planned) as scene:
+            journal = Journal(
+                number,
+                log,
+                scene.sampler,
+                self.tally,
+                recorded=await log.recorded(number) if begun else {},
+                heard=await log.heard(number) if begun else None,
+                stop_on_missing=self._settings.engine.on_missing == "stop",
+                streak=self._streak,
             )
-        end = (status, initial, last_step, time.time(), number)
-        self._streak.then(partial(self._end, log, end))
+            if not begun:
+                self._begin(planned, log, scene)
+            end = await journal.play(scene.world, scene.give)
+            if scene.ended is not None:
+                await scene.ended()
+        self.tally.n_settled += journal.n_decisions
+        row = (end.status, end.initial_agent, end.last_step, time.time(), number)
+        self._streak.then(partial(self._end, log, row))
         await log.flush()
         self.tally.realizations += 1
 
@@ -288,112 +280,23 @@ class Runner:
         log.add("stale_steps", [(end[4], end[2])])
         log.add("ends", [end])
 
-    async def _play_cascade(
-        self, planned: Planned, log: EventLog, done: _Done
-    ) -> tuple[str, int | None, int]:
-        """Play a cascade or the ratios of one news item; return status, initial agent and last step."""
-        recorded = await log.recorded(planned.realization) if planned.realization in done.networks else {}
-        sampler = self._sampler(planned)
-        journal = Journal(
-            planned.realization,
-            log,
-            sampler,
-            self.tally,
-            recorded=recorded,
-            stop_on_missing=self._settings.engine.on_missing == "stop",
-            streak=self._streak,
-        )
-        engine = self._engine(planned, journal, done)
-        status, last_step = await engine.play()
-        self.tally.n_settled += journal.n_decisions
-        return status, engine.initial_agent if isinstance(engine, Cascade) else None, last_step
-
-    def _make_stage(self) -> Stage | None:
-        """Make what plays interacting models, if the run is theirs."""
-        company = self._prepared.company
-        if company is None:
-            return None
-        return Stage(
-            self._prepared.folder,
-            [e for e in self._prepared.experiments if isinstance(e, InterviewExperiment)],
-            company,
-            self._settings,
-            self._streams,
-            self._pool,
-            self._caller(TakesCutOff(self._backend)),
-            self.tally,
-            self._streak,
-        )
-
-    def _caller(self, backend: Backend) -> CallSampler:
-        return CallSampler(backend, self._pool, run_seed=self._settings.seed, max_asks=self._max_asks)
-
-    def _sampler(self, planned: Planned) -> Sampler:
+    def _sampler(self, caller: CallSampler, repeats: Counter[tuple[int, int]], planned: Planned) -> Sampler:
         """Make the sampler of one realization; what is bought in advance is shared by all of them."""
         seed, mode = self._settings.seed, self._settings.sampler.mode
-        caller = self._caller(self._backend)
         if mode == "choices":
-            n = n_repeats(self._prepared.experiments[planned.condition])
+            n = repeats[planned.condition, planned.news]
             return ChoicesSampler(
                 self._stock, caller, self._pool, repeat=planned.repeat, n_repeats=n, run_seed=seed
             )
         return LogprobSampler(self._odds, self._pool) if mode == "logprobs" else caller
 
-    def _temperature(self, experiment: Experiment) -> Temperature:
-        return Temperature(*experiment.temperature_range, self._settings.sampler.levels)
-
-    def _engine(self, planned: Planned, journal: Journal, done: _Done) -> Cascade | Ratios:
-        book = self._books[planned.condition]
-        experiment, voice = book.experiment, book.voice(planned.news)
-        if isinstance(experiment, CascadeExperiment):
-            return self._cascade(experiment, planned, voice, journal, done)
-        self._begin(planned, journal.log, None)
-        return Ratios(experiment.repeats, self._temperature(experiment), voice, self._streams, journal)
-
-    def _cascade(
-        self, experiment: CascadeExperiment, planned: Planned, voice: Voice, journal: Journal, done: _Done
-    ) -> Cascade:
-        number, log = planned.realization, journal.log
-        network = ask(experiment, "make_network", self._streams.integer("network", number))
-        profiles = ask_profiles(experiment, network, self._streams.integer("profiles", number))
-        before = done.networks.get(number)
-        if before not in (None, network.digest):
-            raise RunFolderError(
-                f"{self._prepared.folder}: realization {number} was begun on another network than the "
-                "experiment makes now; its network file or a library changed: go on with what it began with"
-            )
-        bits = [self._bits[profile] for profile in profiles.tolist()]
-        if before is None:
-            log.add("networks", [_network_row(network)])
-            self._begin(planned, log, network.digest)
-            rows = zip(bits, _attribute_rows(network), strict=True)
-            log.add("agents", [(number, agent, text, None, said) for agent, (text, said) in enumerate(rows)])
-        else:
-            self._check_profiles(number, bits)
-        rules = CascadeRules(
-            experiment.steps,
-            experiment.asking_rule,
-            experiment.max_seed_attempts or network.n_agents,
-            self._temperature(experiment),
-            experiment.rationale == "afterwards",
-        )
-        return Cascade(network, profiles, rules, voice, self._streams, journal)
-
-    def _check_profiles(self, number: int, bits: list[str]) -> None:
-        query = "SELECT profile FROM agents WHERE realization = ? ORDER BY agent"
-        if [text for (text,) in Run(self._prepared.folder).rows(query, (number,))[1]] != bits:
-            raise RunFolderError(
-                f"{self._prepared.folder}: realization {number} was begun with other profiles than the "
-                "experiment deals now; its node table or a library changed: go on with what it began with"
-            )
-
-    def _begin(self, planned: Planned, log: EventLog, network: str | None) -> None:
+    def _begin(self, planned: Planned, log: EventLog, scene: Scene) -> None:
         condition = json.dumps(plain(self._prepared.experiments[planned.condition].overrides))
-        number, _, news, repeat = planned
-        seed, now = self._settings.seed, time.time()
-        item = None if news < 0 else news
-        row = (number, condition, item, repeat, network, seed, "running", None, None, now, None)
-        log.add("realizations", [row])
+        item = None if planned.news < 0 else planned.news
+        row = (planned.realization, condition, item, planned.repeat, scene.network, self._settings.seed)
+        log.add("realizations", [(*row, "running", None, None, time.time(), None)])
+        for table, rows in scene.rows.items():
+            log.add(table, rows)
 
 
 def _say_nothing(_: str) -> None:
@@ -440,31 +343,6 @@ def spent_before(run: Run) -> Spent:
 
 def _spent(so_far: SpentSoFar) -> Spent:
     return Spent(*so_far.use, so_far.dollars, so_far.unmetered)
-
-
-def _network_row(network: Network) -> tuple[object, ...]:
-    labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
-    return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
-
-
-def _attribute_rows(network: Network) -> Iterator[str | None]:
-    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
-    if not network.node_attributes:
-        yield from repeat(None, network.n_agents)
-    names = list(network.node_attributes)
-    for values in zip(*network.node_attributes.values(), strict=True):
-        known = dict(zip(names, map(_attribute, values), strict=True))
-        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
-
-
-def _attribute(value: object) -> str | int | float | None:
-    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float) and not math.isinf(value):
-        return None if math.isnan(value) else value
-    return str(value)
 
 
 def freeze(folder: Path, *, parquet: bool) -> None:

@@ -9,35 +9,21 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import agentnet
-from agentnet.backend import Backend
 from agentnet.config import Settings
-from agentnet.errors import DesignError, RunFolderError
+from agentnet.errors import RunFolderError
 from agentnet.events import Run, create_log
-from agentnet.experiment import (
-    CascadeExperiment,
-    Experiment,
-    InterviewExperiment,
-    NewsExperiment,
-    Source,
-    ask,
-    ask_profiles,
-    check_attributes,
-    check_family,
-)
-from agentnet.interviews import Question
-from agentnet.network import NetworkFacts, facts_of
-from agentnet.news import NewsItem, check_items
-from agentnet.prompts import PromptSet
-from agentnet.runner.interviews import Company, check_company, gather_company
-from agentnet.runner.probe import check_repeatable
-from agentnet.streams import Streams
+from agentnet.experiment import Experiment, Source, ask, check_attributes, condition_names
+from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
+from agentnet.runner.probe import check_repeatable, own_hooks
+
+_CHANCE = "chance"
+"""Key of table ``meta`` that runs have whose conditions share chance."""
 
 _RECORDED_VERSIONS = (
     "numpy",
@@ -51,18 +37,6 @@ _RECORDED_VERSIONS = (
 )
 
 
-_QUESTIONS = "SELECT id, topic, text, answer FROM questions ORDER BY question"
-
-
-class Planned(NamedTuple):
-    """One realization to be played; indices count conditions and news items (-1: without one)."""
-
-    realization: int
-    condition: int
-    news: int
-    repeat: int
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A run, ready to be played.
@@ -70,54 +44,55 @@ class Prepared:
     Attributes:
         folder: The run folder.
         settings: What is in force.
-        experiments: The experiment under each condition.
-        prompts: The templates of each condition; none where models interview each other.
-        items: The news items, in the order of the design; likewise.
+        family: Its family.
+        stage: What its realizations have in common.
         plan: The realizations to be played.
-        company: What a run of interacting models has in common; None for other runs.
-        networks: What a network of each condition is; None for one without network, empty on resuming.
     """
 
     folder: Path
     settings: Settings
-    experiments: tuple[Experiment, ...]
-    prompts: tuple[PromptSet, ...]
-    items: tuple[NewsItem, ...]
+    family: Family
+    stage: Stage
     plan: tuple[Planned, ...]
-    company: Company | None = None
-    networks: tuple[NetworkFacts | None, ...] = ()
+
+    @property
+    def experiments(self) -> Sequence[Experiment]:
+        """The experiment under each condition."""
+        return self.stage.experiments
 
     def designs(self) -> list[dict[str, object]]:
-        """List the design of each condition as it is in force: a network that is read decides its size."""
-        networks = self.networks or (None,) * len(self.experiments)
-        return [_in_force(e, facts) for e, facts in zip(self.experiments, networks, strict=True)]
+        """List the design of each condition as it is in force."""
+        return [self.stage.design(number) for number in range(len(self.experiments))]
 
 
-def _in_force(experiment: Experiment, facts: NetworkFacts | None) -> dict[str, object]:
-    design = experiment.design()
-    if facts is None or not isinstance(experiment, CascadeExperiment):
-        return design
-    design["n_agents"] = facts.n_agents
-    if not experiment.takes_degree:
-        least, _, most = facts.degree
-        design["degree"] = least if least == most else f"{least} to {most}"
-    return design
+def make_plan(cells: Iterable[Cell], *, is_shared: bool = True) -> tuple[Planned, ...]:
+    """Number the realizations of a run, and say what the chance of each is keyed by.
+
+    Args:
+        cells: What each plays.
+        is_shared: Whether conditions share the chance of one news item and repeat. Runs of before they did
+            key it by the realization, where there is a news item.
+
+    Examples:
+        >>> [planned.chance for planned in make_plan([Cell(0, 0, 0), Cell(0, 1, 0), Cell(1, 0, 0)])]
+        [0, 1, 0]
+    """
+    listed = tuple(cells)
+    n_repeats = 1 + max((cell.repeat for cell in listed), default=0)
+    keys = [max(cell.news, 0) * n_repeats + cell.repeat for cell in listed]
+    if not is_shared:
+        keys = [number if cell.news >= 0 else cell.repeat for number, cell in enumerate(listed)]
+    return tuple(Planned(number, *cell, keys[number]) for number, cell in enumerate(listed))
 
 
-def make_plan(experiments: Sequence[Experiment], n_items: int) -> tuple[Planned, ...]:
-    """List the realizations of a run: by condition, then news item (if there are any), then repeat."""
-    cells = [
-        (condition, news, repeat)
-        for condition, experiment in enumerate(experiments)
-        for news in (range(n_items) if isinstance(experiment, NewsExperiment) else [-1])
-        for repeat in range(n_repeats(experiment))
-    ]
-    return tuple(Planned(number, *cell) for number, cell in enumerate(cells))
-
-
-def n_repeats(experiment: Experiment) -> int:
-    """Count the realizations of one news item, or of one condition without news."""
-    return experiment.repeats if isinstance(experiment, CascadeExperiment | InterviewExperiment) else 1
+def chance_of(run: Run, number: int) -> int:
+    """Say what the chance of a realization of a recorded run on news items is keyed by; see `make_plan`."""
+    meta = run.meta
+    query = "SELECT news, repeat FROM realizations WHERE realization = ?"
+    news, repeat = run.rows(query, (number,))[1][0]
+    if _CHANCE not in meta:
+        return number
+    return int(news * max(each["repeats"] for each in meta["experiment"]["design"]) + repeat)
 
 
 def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
@@ -140,18 +115,11 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     elif settings.news.severity is not None:
         overrides["news_severity"] = settings.news.severity
     loaded = source.load()
-    check_family(loaded)
+    family_of_experiment(loaded)
     experiment = loaded(**overrides)
-    experiments = tuple(experiment.under(condition) for condition in ask(experiment, "arms"))
+    experiments = tuple(experiment.under(condition) for condition in ask(experiment, "make_conditions"))
     for each in experiments:
         check_attributes(each)
-    if settings.sampler.mode == "logprobs" and any(
-        isinstance(e, NewsExperiment) and e.rationale != "none" for e in experiments
-    ):
-        raise DesignError(
-            "sampler mode 'logprobs' draws decisions from probabilities, which have no rationale; add "
-            "-S rationale=none, or choose sampler.mode choices"
-        )
     return experiments
 
 
@@ -170,9 +138,7 @@ def prepare(
         AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
     prepared = assemble(design(source, settings), settings, folder, environ)
-    check_repeatable(
-        prepared.experiments, partial(design, source, settings), prepared.prompts, prepared.items
-    )
+    check_repeatable(prepared.family, prepared.stage, partial(design, source, settings))
     return prepared
 
 
@@ -182,9 +148,7 @@ def assemble(
     folder: Path,
     environ: Mapping[str, str] | None = None,
     *,
-    items: tuple[NewsItem, ...] | None = None,
-    prompts: tuple[PromptSet, ...] | None = None,
-    questions: tuple[Question, ...] | None = None,
+    recorded: Run | None = None,
 ) -> Prepared:
     """Fix everything of a run of these experiments, each a condition; see `prepare`.
 
@@ -193,47 +157,13 @@ def assemble(
         settings: What is in force.
         folder: The run folder.
         environ: Where plug-ins look up their keys.
-        items: News items, if they were chosen before.
-        prompts: Templates, if they were read before.
-        questions: The question bank, if it was read before.
+        recorded: The run that is resumed.
     """
-    interviews = [e for e in experiments if isinstance(e, InterviewExperiment)]
-    if interviews:
-        company = gather_company(interviews, settings, environ or {}, questions)
-        return Prepared(folder, settings, tuple(experiments), (), (), make_plan(experiments, 0), company)
-    with_news = tuple(e for e in experiments if isinstance(e, NewsExperiment))
-    streams, networks = Streams(settings.seed), tuple[NetworkFacts | None, ...]()
-    if items is None:
-        items = tuple(check_items(ask(with_news[0], "choose_news", streams.integer("news"))))
-        networks = _try_networks(with_news, streams)
-    if prompts is None:
-        prompts = tuple(ask(experiment, "load_prompts") for experiment in with_news)
-    plan = make_plan(with_news, len(items))
-    return Prepared(folder, settings, with_news, prompts, items, plan, networks=networks)
-
-
-def _try_networks(experiments: Sequence[Experiment], streams: Streams) -> tuple[NetworkFacts | None, ...]:
-    """Make one network of each condition, to see that it can be made, and what it is."""
-    return tuple(
-        _try_network(experiment, streams) if isinstance(experiment, CascadeExperiment) else None
-        for experiment in experiments
-    )
-
-
-def _try_network(experiment: CascadeExperiment, streams: Streams) -> NetworkFacts:
-    network = ask(experiment, "make_network", streams.integer("trial network"))
-    ask_profiles(experiment, network, streams.integer("trial profiles"))
-    return facts_of(network)
-
-
-def who_answers(prepared: Prepared, backend: Backend) -> tuple[str, str]:
-    """Name what answers in a run, and the language model: the backend, or the models' own update rules."""
-    company = prepared.company
-    if company is None or company.asks_backend:
-        return backend.name, backend.model_name
-    names = dict.fromkeys(cast.rule.name for cast in company.casts)
-    model_names = dict.fromkeys(cast.rule.model_name for cast in company.casts)
-    return " + ".join(names), " + ".join(model_names)
+    family = family_of_experiment(type(experiments[0]))
+    family.check(experiments, settings)
+    stage = family.stage(experiments, settings, environ or {}, recorded)
+    is_shared = recorded is None or _CHANCE in recorded.meta
+    return Prepared(folder, settings, family, stage, make_plan(stage.cells(), is_shared=is_shared))
 
 
 def create(prepared: Prepared, source: Source, *, backend: str, model_name: str) -> None:
@@ -243,8 +173,8 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
         RunFolderError: The folder holds a run already.
         StorageError: It cannot be written.
     """
-    first, company = prepared.experiments[0], prepared.company
-    questions = () if company is None else company.questions
+    first, designs = prepared.experiments[0], [plain(design) for design in prepared.designs()]
+    conditions = [plain(experiment.overrides) for experiment in prepared.experiments]
     create_log(
         prepared.folder,
         {
@@ -264,21 +194,18 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                     file: {"text": text, "hash": hashlib.sha256(text.encode()).hexdigest()}
                     for file, text in source.siblings.items()
                 },
-                "design": [plain(design) for design in prepared.designs()],
-                "conditions": [plain(experiment.overrides) for experiment in prepared.experiments],
+                "overridden": sorted(own_hooks(type(first))),
+                "design": designs,
+                "conditions": conditions,
+                "condition_names": condition_names(conditions, designs),
             },
-            "prompts": [prompts.texts for prompts in prepared.prompts],
-            "prompts_hash": [prompts.hash for prompts in prepared.prompts],
+            _CHANCE: "by news item and repeat",
             "n_realizations": len(prepared.plan),
-            "licences": sorted({item.licence for item in prepared.items if item.licence}),
             "versions": versions(),
-            **({} if company is None else company.meta()),
+            **{key: [] for key in ("prompts", "prompts_hash", "licences", "sources")},
+            **prepared.stage.meta(),
         },
-        news=[
-            (number, item.id, item.severity, item.hash, item.text, item.to_json())
-            for number, item in enumerate(prepared.items)
-        ],
-        questions=[(number, *question) for number, question in enumerate(questions)],
+        **prepared.stage.rows(),
     )
 
 
@@ -295,34 +222,15 @@ def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None =
     """
     run = Run(folder)
     meta = run.meta
-    experiments = design(recorded_source(meta), settings)
-    prepared = assemble(
-        experiments,
-        settings,
-        folder,
-        environ,
-        items=tuple(
-            NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1]
-        ),
-        prompts=tuple(PromptSet.from_texts(texts) for texts in meta["prompts"]),
-        questions=tuple(Question(*row) for row in run.rows(_QUESTIONS)[1]),
-    )
-    if prepared.company is not None:
-        check_company(folder, prepared.company, meta)
+    experiments = design(Source.recorded(meta), settings)
+    prepared = assemble(experiments, settings, folder, environ, recorded=run)
+    prepared.stage.check_recorded(folder, meta)
     if len(prepared.plan) != meta["n_realizations"]:
         raise RunFolderError(
             f"{folder} was begun with {meta['n_realizations']} realizations, its experiment now makes "
             f"{len(prepared.plan)}: it depends on something that changed"
         )
     return prepared
-
-
-def recorded_source(meta: Mapping[str, Any]) -> Source:
-    """Give the experiment file as it was when the run began, with what it imported from beside it."""
-    recorded = meta["experiment"]
-    # Runs of before there were siblings recorded none.
-    siblings = {file: each["text"] for file, each in recorded.get("siblings", {}).items()}
-    return Source(Path(recorded["path"]), recorded["text"], recorded["class_name"], siblings)
 
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:

@@ -8,52 +8,46 @@ set, the day) cannot be seen here: a resumed run compares what it recorded.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from functools import partial
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agentnet.errors import DesignError
-from agentnet.experiment import CascadeExperiment, Experiment, NewsExperiment, ask, ask_profiles
-from agentnet.network import Network
-from agentnet.news import NewsItem
-from agentnet.profiles import N_PROFILES, Profile
-from agentnet.prompts import PromptSet, answer_choices
-from agentnet.runner.book import compose, kinds_of
+from agentnet.experiment import Experiment, ask
+from agentnet.experiment.body import own_classes
+from agentnet.families import Family, Stage
+from agentnet.families.contract import Probe
 
-_ITEMS_AT_MOST = 200
-_AGENTS_AT_MOST = 20_000
 _SEED = 1
-_REPLIES = (*answer_choices(), '{"share": true, "reason": "It matters."}', "Perhaps.", "")
-
-Probe = tuple[str, str, Callable[[Any], Any]]
-"""A hook's name, what it was asked about, and how it is asked."""
 
 
-def check_repeatable(
-    experiments: Sequence[Experiment],
-    make_again: Callable[[], Sequence[Experiment]],
-    prompts: Sequence[PromptSet],
-    items: Sequence[NewsItem],
-) -> None:
+def check_repeatable(family: Family, stage: Stage, make_again: Callable[[], Sequence[Experiment]]) -> None:
     """Ask the hooks that experiments override twice, and once more as their file makes them anew.
 
     Args:
-        experiments: The experiment under each condition.
-        make_again: Loads the same ones anew; called only if there is something to ask.
-        prompts: The templates of each condition; none where models interview each other.
-        items: The news items; likewise.
+        family: Their family.
+        stage: What is played.
+        make_again: Loads the same experiments anew; called only if there is something to ask.
 
     Raises:
         DesignError: An answer differs, or a hook breaks off.
     """
-    probes = [
-        list(_probes(experiment, prompts[number : number + 1], items))
-        for number, experiment in enumerate(experiments)
-    ]
+    probes = []
+    for number, experiment in enumerate(stage.experiments):
+        own = own_hooks(type(experiment))
+        simple = [(name, "", asking) for name, asking in _SIMPLE.items() if name in own]
+        probes.append([*simple, *family.probes(stage, number, own)])
     if any(probes):
-        for experiment, again, asked in zip(experiments, make_again(), probes, strict=True):
+        for experiment, again, asked in zip(stage.experiments, make_again(), probes, strict=True):
             _compare(experiment, again, asked)
+
+
+def own_hooks(cls: type[Experiment]) -> frozenset[str]:
+    """List the methods of agentnet's that the user's classes override, by name."""
+    users = own_classes(cls)
+    own = {name for base in users for name in vars(base)}
+    bases = [base for base in cls.__mro__ if base not in users]
+    ours = {name for base in bases for name, value in vars(base).items() if callable(value)}
+    return frozenset(name for name in own & ours if not name.startswith("_"))
 
 
 def _compare(experiment: Experiment, again: Experiment, probes: Sequence[Probe]) -> None:
@@ -81,56 +75,6 @@ def _around(one: Any, other: Any) -> str:  # noqa: ANN401 - whatever hooks give
     place = next((i for i, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), min(map(len, texts)))
     start = max(0, place - 20)
     return " and ".join(f"...{' '.join(text[start : place + 30].split())}..." for text in texts)
-
-
-def _is_overridden(experiment: Experiment, name: str) -> bool:
-    found = next(base for base in type(experiment).__mro__ if name in vars(base))
-    return found.__module__.partition(".")[0] != "agentnet"
-
-
-def _probes(
-    experiment: Experiment, prompts: Sequence[PromptSet], items: Sequence[NewsItem]
-) -> Iterator[Probe]:
-    own = {name for name in dir(type(experiment)) if not name.startswith("_")}
-    own = {name for name in own if _is_overridden(experiment, name)}
-    for name, asking in _SIMPLE.items():
-        if name in own:
-            yield name, "", asking
-    if isinstance(experiment, NewsExperiment) and "judge" in own:
-        for text in _REPLIES:
-            yield "judge", f" of the reply {text!r}", partial(_judge, text)
-    if isinstance(experiment, NewsExperiment) and "messages" in own:
-        yield from _prompt_probes(experiment, prompts[0], items)
-    if isinstance(experiment, CascadeExperiment) and own & {"make_network", "assign_profiles"}:
-        yield from _network_probes(experiment, own)
-
-
-def _prompt_probes(
-    experiment: NewsExperiment, prompts: PromptSet, items: Sequence[NewsItem]
-) -> Iterator[Probe]:
-    # Every profile and every item occurs with each kind, though not each with each.
-    n_pairs = max(N_PROFILES, min(len(items), _ITEMS_AT_MOST))
-    for kind, place in product(kinds_of(experiment), range(n_pairs)):
-        profile, item = Profile.from_index(place % N_PROFILES), items[place % len(items)]
-        about = f", asked for the {kind} prompt to profile {profile.bits} about {item.id!r}"
-        yield "messages", about, partial(_compose, (prompts, kind, profile, item))
-
-
-def _network_probes(experiment: CascadeExperiment, own: Set[str]) -> Iterator[Probe]:
-    network: Network = ask(experiment, "make_network", _SEED)
-    if network.n_agents <= _AGENTS_AT_MOST:
-        if "make_network" in own:
-            yield "make_network", " for one seed", lambda e: ask(e, "make_network", _SEED).digest
-        if "assign_profiles" in own:
-            yield "assign_profiles", " for one seed", lambda e: ask_profiles(e, network, _SEED).tolist()
-
-
-def _compose(asked: tuple[PromptSet, str, Profile, NewsItem], experiment: Any) -> Any:  # noqa: ANN401
-    return compose(experiment, *asked)
-
-
-def _judge(text: str, experiment: Any) -> Any:  # noqa: ANN401
-    return experiment.judge(text)
 
 
 _SIMPLE: Mapping[str, Callable[[Any], Any]] = {

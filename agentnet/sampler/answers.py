@@ -6,18 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentnet.backend import Reply
+from agentnet.cost import Cost
 from agentnet.errors import BackendError, RequestRejected, RunStopped
 from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
+from agentnet.vocabulary import CONTENT_FILTER, FAILED, FINISHES, INVALID, REFUSAL, REFUSED, STOP
 
-_NEVER_A_DECISION = {
-    "refusal": "refused",
-    "content_filter": "content_filter",
-    "length": "length",
-    "thought_only": "thought_only",
-    "thought_cut_off": "thought_cut_off",
-}
+_NEVER_A_DECISION = {end: REFUSED if end == REFUSAL else end for end in FINISHES if end != STOP}
 
-FINAL = frozenset({"refused", "content_filter"})
+FINAL = frozenset({REFUSED, CONTENT_FILTER})
 """Outcomes that asking again does not cure."""
 
 
@@ -25,37 +21,19 @@ FINAL = frozenset({"refused", "content_filter"})
 class Bill:
     """What one draw has cost so far, over all its asks."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    cost: Cost = field(default_factory=Cost)
     asks: int = 0
-    attempts: int = 0
     troubles: list[Trouble] = field(default_factory=list)
 
-    def add(self, reply: Reply) -> None:
-        """Add the cost of a reply."""
-        self.prompt_tokens = _sum(self.prompt_tokens, reply.prompt_tokens)
-        self.completion_tokens = _sum(self.completion_tokens, reply.completion_tokens)
+    def add(self, outcome: Reply | BackendError) -> None:
+        """Add the cost of a reply, or of a call that failed in the end, and the troubles before."""
+        self.cost = self.cost.and_of(outcome)
         self.asks += 1
-        self.attempts += reply.attempts
-        self.troubles += [(kind, "", None) for kind in reply.troubles]
-
-    def add_failed(self, error: BackendError) -> None:
-        """Add the cost of a call that failed in the end, and the troubles before."""
-        self.prompt_tokens = _sum(self.prompt_tokens, error.prompt_tokens)
-        self.completion_tokens = _sum(self.completion_tokens, error.completion_tokens)
-        self.asks += 1
-        self.attempts += error.attempts
-        self.troubles += [(kind, "", None) for kind in error.troubles]
+        self.troubles += [(kind, "", None) for kind in outcome.troubles]
 
     def charge(self, answer: Answer) -> Answer:
         """Put what was spent on the answer."""
-        return answer._replace(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            asks=self.asks,
-            attempts=self.attempts,
-            troubles=tuple(self.troubles),
-        )
+        return answer._replace(**self.cost._asdict(), asks=self.asks, troubles=tuple(self.troubles))
 
 
 def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
@@ -79,7 +57,7 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
 
 def why_unusable(reply: Reply, verdict: Verdict) -> str | None:
     """Name why a reply is no decision: how it ended counts before what it says."""
-    return how_ended(reply) or ("invalid" if verdict.problem else None)
+    return how_ended(reply) or (INVALID if verdict.problem else None)
 
 
 def how_ended(reply: Reply) -> str | None:
@@ -89,13 +67,13 @@ def how_ended(reply: Reply) -> str | None:
 
 def failed(error: BackendError, bill: Bill, latency_s: float) -> Answer:
     """Record a draw whose last call ended in `error`, after what `bill` holds."""
-    bill.add_failed(error)
+    bill.add(error)
     return lost(error, bill, latency_s)
 
 
 def lost(error: BackendError, bill: Bill, latency_s: float) -> Answer:
     """Record a draw that has no reply because of `error`; what the call cost stands on `bill` already."""
-    missing = error.kind if isinstance(error, RequestRejected) else "failed"
+    missing = error.kind if isinstance(error, RequestRejected) else FAILED
     bill.troubles.append((error.kind, str(error), None))
     return bill.charge(Answer(None, missing, None, "", "", None, None, None, 0, 0, False, latency_s))
 
@@ -114,7 +92,3 @@ def record_all(record: Record, answers: Iterable[tuple[int, Answer]]) -> None:
             stopped = stopped or reason
     if stopped is not None:
         raise stopped
-
-
-def _sum(a: int | None, b: int | None) -> int | None:
-    return a if b is None else b if a is None else a + b

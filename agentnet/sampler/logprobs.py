@@ -25,11 +25,10 @@ from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
 from agentnet.streams import Streams, mix, unit
+from agentnet.vocabulary import NO, YES
 
 Place = tuple[int, float]
 """(question number, temperature)."""
-
-YES, NO = "yes", "no"
 
 LEAST_MASS = 0.9
 """Least listed mass on the answers, unless set: a model that would say something else is not asked well."""

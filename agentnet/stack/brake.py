@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentnet.backend import HARMLESS, Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
-from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix
+from agentnet.vocabulary import CONTENT_FILTER
 
 _PAUSES_S: Final = (0.01, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Before each control. The first is for others who are about to ask anyway."""
@@ -275,7 +276,7 @@ class Brake(Wrapper):
             chosen = good[number % len(good)]
             return control._replace(messages=chosen.messages, metadata=chosen.metadata)
         # A filter, or whatever is wrong with a single prompt, is no reason to give up on the server.
-        if len(prompts) == 1 or all(held.error.kind == "content_filter" for held in self._held):
+        if len(prompts) == 1 or all(held.error.kind == CONTENT_FILTER for held in self._held):
             return control._replace(messages=HARMLESS)
         return None if self._is_streak else control
 

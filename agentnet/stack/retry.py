@@ -8,20 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, Generic, TypeVar
 
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    wait_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agentnet.backend import Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
-from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import MOMENTS, PATIENT
 from agentnet.stack.wrapper import Wrapper
@@ -29,13 +25,14 @@ from agentnet.streams import mix, unit
 
 _FIRST_WAIT_S: Final = 1.0
 
+T = TypeVar("T")
+
 
 class Retry(Wrapper):
     """Answers by `inner`, again after a `TransientError`.
 
-    The n-th wait is the longer of the server's own hint and a random one between a half and the whole of
-    2^(n-1) seconds, the whole being `max_wait_s` at most. All else is raised as it is, and so is the last
-    error. Replies and errors tell the number of attempts and the kinds of trouble before the last.
+    Between attempts it waits as `Tries` does. All else is raised as it is, and so is the last error. Replies
+    and errors tell the number of attempts and the kinds of trouble before the last.
 
     A server that is away, busy or being started is no trouble of one request: once it has answered, or if it
     says itself that it is loading or busy, its return is waited for as long as allowed, however many attempts
@@ -62,15 +59,10 @@ class Retry(Wrapper):
         halt: Halt | None = None,
     ) -> None:
         super().__init__(inner)
-        self._exponential = wait_exponential(multiplier=_FIRST_WAIT_S, max=max_wait_s)
-        self._max_attempts, self._give_up_after_s = max_attempts, give_up_after_s
+        self._bounds = max_attempts, max_wait_s, give_up_after_s
         self._waits = count()
         self._n_answered = 0
-        self._retrying = AsyncRetrying(
-            sleep=(Halt() if halt is None else halt).sleep,
-            retry=retry_if_exception_type(TransientError),
-            reraise=True,
-        )
+        self._sleep = (Halt() if halt is None else halt).sleep
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`.
@@ -89,21 +81,17 @@ class Retry(Wrapper):
         return reply
 
     async def _again(self, request: Request, first: TransientError) -> Reply:
-        tries = _Tries(
-            request,
-            self._inner.complete,
+        tries = _Asked(
+            partial(self._inner.complete, request),
             [first],
-            self._jittered_s,
-            self._max_attempts,
-            self._give_up_after_s,
-            lambda: self._n_answered,
-            self._n_answered,
+            # The request's seed keeps processes apart that share a server, the number one process's waits.
+            lambda: unit(mix(request.seed, next(self._waits))),
+            *self._bounds,
+            n_answered=lambda: self._n_answered,
+            n_before=self._n_answered,
         )
-        # A copy for each request: a shared AsyncRetrying mixes up concurrent calls. Its hooks are
-        # synchronous: with awaiting ones it returned None for nearly every call.
-        retrying = self._retrying.copy(wait=tries.wait_s, stop=tries.are_over)
         try:
-            reply: Reply = await retrying(tries.attempt)
+            reply = await tries.to_the_end(self._sleep)
         except (BackendError, RunStopped) as error:
             tries.account(error)
             unusable = tries.away(error) if isinstance(error, TransientError) else None
@@ -113,39 +101,96 @@ class Retry(Wrapper):
         cost = tries.cost.and_of(reply)
         return reply._replace(**cost._asdict(), troubles=(*tries.kinds, *reply.troubles))
 
-    def _jittered_s(self, state: RetryCallState, seed: int) -> float:
-        # The request's seed keeps processes apart that share a server, the number the waits of one process.
-        chance = unit(mix(seed, next(self._waits)))
-        return self._exponential(state) * (0.5 + 0.5 * chance)
-
 
 @dataclass(slots=True)
-class _Tries:
-    """What became of one request so far; its methods are the hooks of tenacity.
+class Tries(Generic[T]):
+    """What became of one call so far; its methods are the hooks of tenacity.
+
+    The n-th wait is the longer of the server's own hint and a random one between a half and the whole of
+    2^(n-1) seconds, the whole being `max_wait_s` at most.
 
     Attributes:
-        request: The request.
-        complete: Makes one attempt.
+        call: Makes one attempt.
         failures: The errors of the attempts so far; the first of them is raised once more to begin with.
-        jittered_s: Draws a wait.
-        max_attempts: See `Retry`.
-        give_up_after_s: See `Retry`.
-        n_answered: Tells how many requests the server has answered.
-        n_before: How many these were when this one failed first.
+        chance: Draws a number of [0, 1) for a wait.
+        max_attempts: Attempts that count at most, the first included, >= 1.
+        max_wait_s: Longest wait, in seconds, unless the server asks for longer.
+        give_up_after_s: No attempt begins later than this after the first failure, in seconds.
         busy_s: How long the attempts after the first took, in seconds.
         is_begun: Whether the first error was raised again.
     """
 
-    request: Request
-    complete: Callable[[Request], Awaitable[Reply]]
+    call: Callable[[], Awaitable[T]]
     failures: list[TransientError]
-    jittered_s: Callable[[RetryCallState, int], float]
+    chance: Callable[[], float]
     max_attempts: int
+    max_wait_s: float
     give_up_after_s: float
+    busy_s: float = field(default=0.0, kw_only=True)
+    is_begun: bool = field(default=False, kw_only=True)
+
+    async def to_the_end(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> T:
+        """Try until an attempt succeeds, or enough have failed.
+
+        Raises:
+            TransientError: The last attempt's.
+            Exception: What trying again cannot help.
+        """
+        # One for each call: a shared AsyncRetrying mixes up concurrent ones. Its hooks are synchronous: with
+        # awaiting ones it returned None for nearly every call.
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            retry=retry_if_exception_type(TransientError),
+            wait=self._wait_s,
+            stop=self._are_over,
+            reraise=True,
+        )
+        # Annotated: tenacity's own type for this is lost in its decorators.
+        found: T = await retrying(self._attempt)
+        return found
+
+    def counts(self, failure: TransientError) -> bool:  # noqa: ARG002 - for those who tell them apart
+        """Say whether a failed attempt is one of `max_attempts`."""
+        return True
+
+    async def _attempt(self) -> T:
+        if not self.is_begun:
+            self.is_begun = True
+            raise self.failures[0]
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            return await self.call()
+        except TransientError as error:
+            self.failures.append(error)
+            self.busy_s += clock() - began if error.took_s is None else error.took_s
+            raise
+
+    def _wait_s(self, state: RetryCallState) -> float:
+        whole_s = min(_FIRST_WAIT_S * 2.0 ** min(state.attempt_number - 1, 60), self.max_wait_s)
+        jittered_s = whole_s * (0.5 + 0.5 * self.chance())
+        hint_s = self.failures[-1].retry_after_s
+        # Written so that NaN is no hint.
+        return hint_s if hint_s is not None and hint_s > jittered_s else jittered_s
+
+    def _are_over(self, state: RetryCallState) -> bool:
+        until_next_s = self.busy_s + state.idle_for + state.upcoming_sleep
+        if until_next_s > self.give_up_after_s:
+            return True
+        return self.counts(self.failures[-1]) and sum(map(self.counts, self.failures)) >= self.max_attempts
+
+
+@dataclass(slots=True, kw_only=True)
+class _Asked(Tries[Reply]):
+    """What became of one request.
+
+    Attributes:
+        n_answered: Tells how many requests the server has answered.
+        n_before: How many these were when this one failed first.
+    """
+
     n_answered: Callable[[], int]
     n_before: int
-    busy_s: float = 0.0
-    is_begun: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -156,35 +201,9 @@ class _Tries:
         """What the attempts so far took; those that reached nobody are no calls."""
         return Cost.of_all(self.failures)
 
-    async def attempt(self) -> Reply:
-        if not self.is_begun:
-            self.is_begun = True
-            raise self.failures[0]
-        clock = asyncio.get_running_loop().time
-        began = clock()
-        try:
-            return await self.complete(self.request)
-        except TransientError as error:
-            self.failures.append(error)
-            self.busy_s += clock() - began if error.took_s is None else error.took_s
-            raise
-
-    def wait_s(self, state: RetryCallState) -> float:
-        hint_s = self.failures[-1].retry_after_s
-        jittered_s = self.jittered_s(state, self.request.seed)
-        # Written so that NaN is no hint.
-        return hint_s if hint_s is not None and hint_s > jittered_s else jittered_s
-
-    def are_over(self, state: RetryCallState) -> bool:
-        until_next_s = self.busy_s + state.idle_for + state.upcoming_sleep
-        if until_next_s > self.give_up_after_s:
-            return True
-        if self._is_waited_for(self.failures[-1]):
-            return False
-        return sum(not self._is_waited_for(failure) for failure in self.failures) >= self.max_attempts
-
-    def _is_waited_for(self, failure: TransientError) -> bool:
-        return failure.kind in PATIENT or (_is_of_a_moment(failure) and self.n_answered() > 0)
+    def counts(self, failure: TransientError) -> bool:
+        """Say whether it was the request's own trouble, and no server's that is waited for."""
+        return not (failure.kind in PATIENT or (_is_of_a_moment(failure) and self.n_answered() > 0))
 
     def away(self, error: TransientError) -> BackendUnusable | None:
         """Make the error that stops the run if it is the server that is away, with what `error` was told.

@@ -29,9 +29,7 @@ from typing import Any
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendUnusable, RequestRejected, TransientError
 from agentnet.streams import mix
-
-FINISHES = frozenset({"stop", "length", "content_filter", "refusal", "thought_only", "thought_cut_off"})
-"""Why a sample may end."""
+from agentnet.vocabulary import FINISHES
 
 _ALLOWED = (TransientError, RequestRejected, BackendUnusable)
 _MEMBERS = ("name", "model_name", "complete", "aclose")
@@ -154,7 +152,7 @@ async def _says_why_each_text_ended(subject: Subject) -> None:
                 "`finish` must be a tuple, empty or as long as `texts`",
                 reply,
             )
-            unknown = set(reply.finish) - FINISHES
+            unknown = set(reply.finish).difference(FINISHES)
             _require(not unknown, f"`finish` must be of {sorted(FINISHES)}, not {unknown}", reply)
 
 

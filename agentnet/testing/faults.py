@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from agentnet.errors import ConfigurationError, near_miss
 from agentnet.streams import mix, unit
+from agentnet.vocabulary import CONTENT_FILTER
 
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
@@ -40,7 +41,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "no_choices": "200 with an empty list of choices",
         "empty": "an empty text",
         "refusal": "the model declines",
-        "content_filter": "a filter cuts the reply out",
+        CONTENT_FILTER: "a filter cuts the reply out",
         "length": "a reply cut off in its first token",
         "wrong_model": "another model's name",
     }
@@ -101,7 +102,7 @@ PLAIN_FAULTS: Mapping[str, PlainFault] = MappingProxyType(
         "content_filtered": PlainFault(
             400,
             _NOTHING,
-            error_body("The prompt was filtered.", "invalid_request_error", "content_filter", "prompt"),
+            error_body("The prompt was filtered.", "invalid_request_error", CONTENT_FILTER, "prompt"),
         ),
         "http_500": PlainFault(500, _NOTHING, _BROKEN),
         "http_502": PlainFault(502, _NOTHING, _PAGE),
@@ -133,7 +134,7 @@ ENDINGS: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "empty": ending("stop", content=None),
         "refusal": ending("stop", content=None, refusal="I'm sorry, I can't help with that."),
-        "content_filter": ending("content_filter", content=""),
+        CONTENT_FILTER: ending(CONTENT_FILTER, content=""),
         "length": ending("length", content="Y"),
     }
 )

@@ -13,14 +13,15 @@ from typing import NamedTuple
 
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import BackendError, RequestRejected, TransientError
+from agentnet.vocabulary import CONTENT_FILTER, THOUGHT_CUT_OFF, THOUGHT_ONLY
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, Odds, answer_odds, schema_fields
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
 _ENDS: Mapping[str, str] = {
     "length": "length",
-    "content_filter": "content_filter",
+    CONTENT_FILTER: CONTENT_FILTER,
     "max_tokens": "length",
-    "safety": "content_filter",
+    "safety": CONTENT_FILTER,
 }
 """What servers say when a reply did not simply stop; any other word counts as that."""
 
@@ -258,12 +259,12 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
 
 def _end_of_thought(message: Mapping[str, object], text: str, end: str) -> str | None:
     """Name how a reply ended whose thought stands apart and has no answer; None for any other."""
-    if end == "content_filter" or text.strip():
+    if end == CONTENT_FILTER or text.strip():
         return None
     if end == "length":
         # Thoughts that are not shown take their tokens too.
-        return "thought_cut_off"
-    return "thought_only" if _thought(message) else None
+        return THOUGHT_CUT_OFF
+    return THOUGHT_ONLY if _thought(message) else None
 
 
 def _thought(message: Mapping[str, object]) -> bool:

@@ -39,6 +39,7 @@ from agentnet.errors import (
     ServerUnreachable,
     TransientError,
 )
+from agentnet.vocabulary import CONTENT_FILTER
 from agentnet_backends.redaction import redact
 from agentnet_backends.retry_hints import retry_hint
 
@@ -48,7 +49,7 @@ KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[B
 
 _REJECTED = frozenset(
     {
-        *("context_overflow", "content_filter", "too_large"),
+        *("context_overflow", CONTENT_FILTER, "too_large"),
         *("bad_request", "forbidden", "header_too_large"),
     }
 )
@@ -249,7 +250,7 @@ _RULES: tuple[tuple[str, Callable[[int, str], object]], ...] = (
     ("rate_limit", lambda status, _: status == 429),
     # Some servers report the caller's fault as 500, so wording counts here at any status.
     ("context_overflow", lambda _, words: _OVERFLOW.search(words)),
-    ("content_filter", lambda status, words: status < 500 and _FILTER.search(words)),
+    (CONTENT_FILTER, lambda status, words: status < 500 and _FILTER.search(words)),
     ("unauthorized", lambda status, words: status in {400, 403} and _BAD_KEY.search(words)),
     ("unknown_model", lambda status, words: status in {400, 404, 422} and _NO_MODEL.search(words)),
     ("unsupported", lambda status, words: status in {400, 422} and _UNSUPPORTED.search(words)),

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, unit
+from agentnet.vocabulary import ANSWER_KINDS
 from agentnet_backends.mock_law import PROFILES, MockOptions, explain, probability
 from agentnet_backends.mock_words import N_VARIANTS, RAMBLING, REFUSALS, decision_held, rationales, wording
 
@@ -37,7 +38,6 @@ _RAMBLES, _REFUSES, _FAILS, _SOUND = range(4)
 # An instance forgets token counts and repertoires beyond so many, which costs only time.
 _REMEMBERED = 4096
 
-_REPEATS = frozenset({"evaluation", "interview"})
 _IGNORANCE = "I do not know."
 
 _Fact = str | int | None
@@ -157,7 +157,7 @@ class MockBackend:
             await asyncio.sleep(self._latency_s(request.seed))
         messages, _, n, max_tokens, answers, schema, wants_logprobs, seed, _, metadata = request
         fact = metadata.get
-        if fact("kind") in _REPEATS:
+        if fact("kind") in ANSWER_KINDS:
             return self._repeat(request)
         question = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"), answers, schema)
         repertoire = self._repertoires.get(question) or self._learn(question)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from agentnet.backend import Messages
 from agentnet.errors import RequestRejected
+from agentnet.vocabulary import INLINE
 
 N_VARIANTS = 4
 """Wordings of each rationale; a power of two, so that the low bits of a word choose one."""
@@ -108,7 +109,7 @@ def wording(
         keys = _keys_asked(schema)
     elif kind == "reason":
         return lambda _share, reason: reason
-    elif rationale == "inline":
+    elif rationale == INLINE:
         keys = ("share", "reason")
     else:
         return lambda share, _reason: "Yes" if share else "No"

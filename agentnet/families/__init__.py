@@ -1,0 +1,21 @@
+"""Families of experiments: what belongs to one kind of experiment and nobody else, a folder each."""
+
+from agentnet.families.contract import FAMILIES, Cell, Estimate, Family, Planned, Scene, Sitting, Stage
+from agentnet.families.lookup import family_of, family_of_experiment
+from agentnet.families.news import NewsFamily, NewsStage, Setting
+
+__all__ = [
+    "FAMILIES",
+    "Cell",
+    "Estimate",
+    "Family",
+    "NewsFamily",
+    "NewsStage",
+    "Planned",
+    "Scene",
+    "Setting",
+    "Sitting",
+    "Stage",
+    "family_of",
+    "family_of_experiment",
+]

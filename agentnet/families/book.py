@@ -1,0 +1,151 @@
+"""The question book of a run: what is asked of each profile about each news item."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from agentnet.errors import DesignError, RunFolderError
+from agentnet.events import EventLog
+from agentnet.experiment import NewsExperiment, ask, blaming
+from agentnet.news import NewsItem
+from agentnet.profiles import N_PROFILES, Profile
+from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
+from agentnet.sampler import Judge, Question
+from agentnet.vocabulary import DECISION_KINDS, REASON
+from agentnet.worlds import Voice
+
+_VERDICTS_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class QuestionBook:
+    """Renders each distinct prompt of one condition once, and records it when it is first needed.
+
+    Attributes:
+        condition: Number of the condition.
+        experiment: The experiment under this condition.
+        prompts: Its templates.
+        items: The run's news items.
+        log: Where prompts are recorded.
+        recorded: Hashes of the prompts that were recorded in earlier sittings, by their numbers.
+        kinds: Kinds of questions that are asked.
+    """
+
+    condition: int
+    experiment: NewsExperiment
+    prompts: PromptSet
+    items: Sequence[NewsItem]
+    log: EventLog
+    recorded: Mapping[int, str]
+    kinds: tuple[str, ...]
+    _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
+    _judge: Judge = field(init=False)
+    _numbered: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._judge = lru_cache(_VERDICTS_REMEMBERED)(self._checked_verdict)
+        # The kinds of all bundled families count, so that every log that there is numbers its prompts alike.
+        self._numbered = tuple(dict.fromkeys((*DECISION_KINDS, *self.kinds)))
+
+    def voice(self, news: int) -> Voice:
+        """Say what agents are asked about news item number `news`."""
+        return Voice(
+            lambda kind, profile: self.question(kind, news, profile),
+            self._judge,
+            self._reason,
+            judge_reason,
+        )
+
+    def question(self, kind: str, news: int, profile: int) -> Question:
+        """Render the question of `kind` to profile number `profile` about news item number `news`."""
+        key = (kind, news, profile)
+        question = self._questions.get(key)
+        if question is None:
+            question = self._questions[key] = self._render(kind, news, profile)
+        return question
+
+    def _checked_verdict(self, text: str) -> Verdict:
+        """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
+        with blaming():
+            verdict = self.experiment.judge(text)
+        if not isinstance(verdict, Verdict):
+            raise DesignError(
+                f"{type(self.experiment).__name__}.judge returned {verdict!r}; it returns an "
+                "agentnet.prompts.Verdict: Verdict(True, 'its reason'), or Verdict(None, '', 'no_answer')"
+            )
+        if verdict.decision is None and not verdict.problem:
+            return verdict._replace(problem="no_answer")
+        return verdict
+
+    def _render(self, kind: str, news: int, profile: int) -> Question:
+        item, of_profile = self.items[news], Profile.from_index(profile)
+        messages = compose(self.experiment, self.prompts, kind, of_profile, item)
+        # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
+        kinds = self._numbered
+        place = (self.condition * len(kinds) + kinds.index(kind)) * len(self.items) + news
+        number = place * N_PROFILES + profile
+        bits, hash_ = of_profile.bits, prompt_hash(messages)
+        if self.recorded.get(number, hash_) != hash_:
+            raise RunFolderError(
+                f"{self.log.path.parent}: the run was begun with another {kind} prompt to profile {bits} "
+                f"about {item.id!r} than the experiment composes now; something that it reads changed: go on "
+                "with what it began with"
+            )
+        if not self.log.is_prompt_known(number):
+            text = json.dumps(messages, ensure_ascii=False)
+            self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
+        severity = -1 if item.severity is None else item.severity
+        answers, schema = ask(self.experiment, "constraint")
+        return Question(
+            number,
+            messages,
+            {
+                "kind": kind,
+                "profile": bits,
+                "news": item.id,
+                "severity": severity,
+                "rationale": self.experiment.rationale,
+            },
+            answers,
+            schema,
+            self.experiment.max_tokens,
+        )
+
+    def _reason(self, question: Question, reply: str) -> Question:
+        return question._replace(
+            messages=self.prompts.reason_messages(question.messages, reply),
+            metadata={**question.metadata, "kind": REASON},
+            answers=(),
+            schema=None,
+        )
+
+
+def compose(
+    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem
+) -> Messages:
+    """Ask an experiment for a prompt, and hold an overridden `messages` to what backends take.
+
+    Raises:
+        DesignError: It broke off, or what it gives is no conversation.
+    """
+    with blaming():
+        given = experiment.messages(prompts, kind, profile, item)
+    try:
+        messages = tuple((role, content) for role, content in given)
+    except (TypeError, ValueError):
+        messages = ()
+    if not messages or not all(isinstance(part, str) for message in messages for part in message):
+        raise DesignError(
+            f"{type(experiment).__name__}.messages gives {given!r:.80} as the {kind} prompt; it gives (role, "
+            "content) pairs, such as (('system', 'You are ...'), ('user', 'Will you share ...?'))"
+        )
+    return messages
+
+
+def judge_reason(text: str) -> Verdict:
+    """Take a reply to the reason prompt as the rationale that it is, whatever it says, but for a thought."""
+    rationale = well_formed(after_thought(text)).strip()
+    return Verdict(None, rationale, "" if rationale else "empty")

@@ -1,0 +1,239 @@
+"""The family of news cascades: what a run of them is made of, and how one is set up."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from agentnet.asking_rules import AskingRule, find_rule
+from agentnet.config import Settings
+from agentnet.errors import RunFolderError
+from agentnet.events import Run
+from agentnet.experiment import Experiment, ask
+from agentnet.families.cascade.experiment import CascadeExperiment, ask_profiles
+from agentnet.families.contract import Planned, Probe, Scene, Sitting, Stage
+from agentnet.families.news import NewsFamily, NewsStage, Setting, shortened
+from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
+from agentnet.streams import Streams
+from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
+from agentnet.worlds.cascade import Cascade, CascadeRules
+
+_MOST_NETWORKS = 5
+_AGENTS_PROBED = 20_000
+_SEED_PROBED = 1
+
+
+@dataclass(frozen=True)
+class CascadeStage(NewsStage):
+    """A run of cascades.
+
+    Attributes:
+        networks: What a network of each condition is; none on resuming.
+        rules: The asking rule of each condition.
+    """
+
+    networks: tuple[NetworkFacts, ...] = ()
+    rules: tuple[AskingRule, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.rules:
+            # Found once: another experiment's file may define a rule of the same name meanwhile.
+            object.__setattr__(self, "rules", tuple(map(find_rule, self.experiments)))
+
+    def meta(self) -> dict[str, Any]:
+        """Spell the asking rule of each condition, with its sentence, beside what all runs on news keep."""
+        rules = [{"name": rule.name, "says": rule.sentence} for rule in self.rules]
+        return {**super().meta(), "asking_rules": rules}
+
+    def design(self, condition: int) -> dict[str, object]:
+        """Give the design as it is in force: a network that is read decides its size."""
+        experiment = self.experiments[condition]
+        design: dict[str, object] = experiment.design()
+        if self.networks:
+            facts = self.networks[condition]
+            design["n_agents"] = facts.n_agents
+            if not experiment.takes_degree:
+                least, _, most = facts.degree
+                design["degree"] = least if least == most else f"{least} to {most}"
+        return design
+
+    def readings(self) -> list[str]:
+        """Say what networks and news there are."""
+        return [*_network_lines(self.networks), *super().readings()]
+
+    def facts(self) -> dict[str, object]:
+        """Spell the same."""
+        networks = [facts.as_dict() for facts in self.networks]
+        return {**({"networks": networks} if networks else {}), **super().facts()}
+
+    def scene(self, setting: Setting, sitting: Sitting) -> Scene:
+        """Make network and profiles, and look whether a resumed realization has the same."""
+        planned, experiment, streams = setting.planned, setting.experiment, sitting.streams
+        network = ask(experiment, "make_network", streams.integer("network", planned.chance))
+        profiles = ask_profiles(experiment, network, streams.integer("profiles", planned.chance))
+        bits = [PROFILES[profile] for profile in profiles.tolist()]
+        if sitting.begun(planned):
+            _check_begun(sitting, planned, network, bits)
+        rules = CascadeRules(
+            experiment.steps,
+            self.rules[planned.condition],
+            experiment.max_seed_attempts or network.n_agents,
+            experiment.rationale == AFTERWARDS,
+        )
+        world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
+        rows = {"networks": [_network_row(network)], "agents": _agent_rows(planned, network, bits)}
+        return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
+
+    def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:
+        """Shrink large generated networks."""
+        small = [_is_generated(e) and e.n_agents > n_at_most for e in self.experiments]
+        times = [e.n_agents / n_at_most if is_large else 1.0 for e, is_large in self._with(small)]
+        shrunk = [
+            e.under({**e.overrides, "n_agents": n_at_most}) if is_large else e
+            for e, is_large in self._with(small)
+        ]
+        return shrunk, sum(times) / len(times)
+
+    def can_guess(self) -> bool:
+        """Say whether all networks are generated, so that small ones can be."""
+        return all(map(_is_generated, self.experiments))
+
+    def counts_before(self, run: Run) -> dict[str, int]:
+        """Count the agents of finished realizations."""
+        query = (
+            "SELECT COUNT(*), COUNT(engaged_step) FROM agents JOIN realizations USING (realization) "
+            "WHERE status <> 'running'"
+        )
+        n_agents, n_engaged = run.rows(query)[1][0]
+        return {"agents": n_agents, "engaged": n_engaged}
+
+    def _with(self, flags: Sequence[bool]) -> Iterator[tuple[Any, bool]]:
+        return zip(self.experiments, flags, strict=True)
+
+
+class Cascades(NewsFamily):
+    """The family of news cascades."""
+
+    name = "cascade"
+    what = "cascades"
+    experiment = CascadeExperiment
+    kinds = (SEED, EXPOSURE)
+    stage_class = CascadeStage
+
+    def stage(
+        self,
+        experiments: Sequence[Experiment],
+        settings: Settings,
+        environ: Mapping[str, str],
+        recorded: Run | None = None,
+    ) -> NewsStage:
+        """Choose news and templates, and make one network of each condition, to see that it can be made."""
+        made = super().stage(experiments, settings, environ, recorded)
+        assert isinstance(made, CascadeStage)
+        if recorded is not None:
+            return made
+        streams = Streams(settings.seed)
+        return replace(made, networks=tuple(_try_network(e, streams) for e in made.experiments))
+
+    def progress(self, counts: Mapping[str, int]) -> Sequence[tuple[int, str]]:
+        """Say how many agents are engaged, of those whose cascades have begun."""
+        n_agents, n_engaged = counts.get("agents", 0), counts.get("engaged", 0)
+        return [(2, f"engaged {n_engaged:,} ({n_engaged / n_agents if n_agents else 0:.0%})")]
+
+    def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:
+        """Ask for a network and its profiles, too."""
+        yield from super().probes(stage, condition, own)
+        if own & {"make_network", "assign_profiles"}:
+            yield from _network_probes(stage.experiments[condition], own)
+
+
+def _try_network(experiment: Any, streams: Streams) -> NetworkFacts:  # noqa: ANN401 - of this family
+    network = ask(experiment, "make_network", streams.integer("trial network"))
+    ask_profiles(experiment, network, streams.integer("trial profiles"))
+    return facts_of(network)
+
+
+def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family
+    return isinstance(experiment.network, str) and experiment.network in GENERATORS
+
+
+def _check_begun(sitting: Sitting, planned: Planned, network: Network, bits: list[str]) -> None:
+    number = planned.realization
+    if sitting.networks[number] != network.digest:
+        raise RunFolderError(
+            f"{sitting.folder}: realization {number} was begun on another network than the experiment makes "
+            "now; its network file or a library changed: go on with what it began with"
+        )
+    query = "SELECT profile FROM agents WHERE realization = ? ORDER BY agent"
+    if [text for (text,) in Run(sitting.folder).rows(query, (number,))[1]] != bits:
+        raise RunFolderError(
+            f"{sitting.folder}: realization {number} was begun with other profiles than the experiment deals "
+            "now; its node table or a library changed: go on with what it began with"
+        )
+
+
+def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
+    network: Network = ask(experiment, "make_network", _SEED_PROBED)
+    if network.n_agents <= _AGENTS_PROBED:
+        if "make_network" in own:
+            yield "make_network", " for one seed", lambda e: ask(e, "make_network", _SEED_PROBED).digest
+        if "assign_profiles" in own:
+            about = " for one seed"
+            yield "assign_profiles", about, lambda e: ask_profiles(e, network, _SEED_PROBED).tolist()
+
+
+def _network_row(network: Network) -> tuple[object, ...]:
+    labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
+    return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
+
+
+def _agent_rows(planned: Planned, network: Network, bits: Sequence[str]) -> list[tuple[object, ...]]:
+    rows = zip(bits, _attribute_rows(network), strict=True)
+    return [(planned.realization, agent, text, None, said) for agent, (text, said) in enumerate(rows)]
+
+
+def _attribute_rows(network: Network) -> Iterator[str | None]:
+    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
+    if not network.node_attributes:
+        yield from repeat(None, network.n_agents)
+    names = list(network.node_attributes)
+    for values in zip(*network.node_attributes.values(), strict=True):
+        known = dict(zip(names, map(_attribute, values), strict=True))
+        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
+
+
+def _attribute(value: object) -> str | int | float | None:
+    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float) and not math.isinf(value):
+        return None if math.isnan(value) else value
+    return str(value)
+
+
+def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
+    different = list(dict.fromkeys(networks))
+    for facts in different[:_MOST_NETWORKS]:
+        yield _network_line(facts)
+        for note in facts.notes:
+            yield f"  {note}"
+    if len(different) > _MOST_NETWORKS:
+        yield f"and {len(different) - _MOST_NETWORKS} networks more"
+
+
+def _network_line(facts: NetworkFacts) -> str:
+    least, median, most = facts.degree
+    names = ", ".join(map(shortened, facts.first_names))
+    more = ", .." if facts.n_agents > len(facts.first_names) else ""
+    parts = f"{facts.n_components} component{'' if facts.n_components == 1 else 's'}"
+    return (
+        f"network {facts.name}: {facts.n_agents} agents, {facts.n_edges} edges, {parts}; degrees {least} to "
+        f"{most}, median {median:g}; {facts.n_isolated} isolated; names: {names}{more}"
+    )

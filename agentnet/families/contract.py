@@ -1,0 +1,402 @@
+"""What runner, config, commands and report know of a family; no name of one stands outside its folder.
+
+A family enters the list by its definition (`agentnet.plugins`): the bundled ones are the folders beside this
+file, others come by entry points of the group ``agentnet.families``, or stand in an experiment's own file.
+
+It has two halves. Asking: an experiment's base class, and a `Stage` that says what a run of it is made of and
+plays each realization as a *world*, a generator that yields what it wants and is sent what came
+(`agentnet.worlds`). Reading: its parts of a report. The log keeps the family's name, by which the reading
+half is found.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+
+from agentnet.errors import DesignError
+from agentnet.plugins import PluginKind
+from agentnet.vocabulary import REASON
+
+if TYPE_CHECKING:
+    from agentnet.backend import Backend, Messages
+    from agentnet.config import Settings
+    from agentnet.events import EventLog, Run
+    from agentnet.experiment import Experiment
+    from agentnet.runner.journal import Tally
+    from agentnet.sampler import CallSampler, Pool, Sampler
+    from agentnet.streams import Streams
+    from agentnet.worlds import World
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def saved_folder(folder: Path, number: int) -> Path:
+    """Name the folder in which a realization saves what is dear to make again, while it is played."""
+    return folder / "models" / f"realization-{number:05d}"
+
+
+class Cell(NamedTuple):
+    """What one realization plays; indices count conditions and news items (-1: without one)."""
+
+    condition: int
+    news: int
+    repeat: int
+
+
+class Planned(NamedTuple):
+    """One realization to be played.
+
+    Attributes:
+        realization: Its number in the log.
+        condition: Number of its condition.
+        news: Number of its news item, -1 without one.
+        repeat: Number of the repetition.
+        chance: What its chance is keyed by: equal in all conditions of one news item and repeat.
+    """
+
+    realization: int
+    condition: int
+    news: int
+    repeat: int
+    chance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting:
+    """What a stage is given for the time that a run is played.
+
+    Attributes:
+        folder: The run folder.
+        settings: What is in force.
+        streams: The run's random streams.
+        log: The event log.
+        pool: Where questions wait for a worker.
+        sampler: (realization) -> who asks in the run's sampler mode.
+        caller: Who asks one request a draw, in words.
+        prompts: Number -> hash of each prompt that was recorded in earlier sittings.
+        networks: Realization begun in earlier sittings -> digest of its network, None for none.
+    """
+
+    folder: Path
+    settings: Settings
+    streams: Streams
+    log: EventLog
+    pool: Pool
+    sampler: Callable[[Planned], Sampler]
+    caller: CallSampler
+    prompts: Mapping[int, str]
+    networks: Mapping[int, str | None]
+
+    def begun(self, planned: Planned) -> bool:
+        """Say whether an earlier sitting began a realization."""
+        return planned.realization in self.networks
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One realization, ready to be played.
+
+    Attributes:
+        world: The generator; see `agentnet.worlds`.
+        sampler: Gets its answers.
+        network: Digest of its network, None without one.
+        rows: Table -> rows that are written down as the realization begins.
+        give: Gives what the world wants beside what every runner gives.
+        ended: Called once the world has come to its end.
+    """
+
+    world: World
+    sampler: Sampler
+    network: str | None = None
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+    give: Callable[[Any], Awaitable[Any]] | None = None
+    ended: Callable[[], Awaitable[None]] | None = None
+
+
+Scenes = Callable[[Planned], AbstractAsyncContextManager[Scene]]
+"""Sets up a realization, and clears up after it; called for several at a time.
+
+Raises `RunFolderError` where a realization was begun otherwise than the experiment makes it now.
+"""
+
+
+class Trial(NamedTuple):
+    """What a few realizations took that were played on the mock.
+
+    Attributes:
+        sums: Answers, reasons left out; reasons; tokens in, by the mock's rule of four characters a token;
+            tokens out, likewise.
+        tokens_each: Tokens in of an answer that was asked for.
+        prompts: Kind -> one prompt.
+    """
+
+    sums: tuple[int, int, int, int]
+    tokens_each: float
+    prompts: Mapping[str, Messages]
+
+
+Try = Callable[[Sequence["Experiment"], Sequence[Planned]], Awaitable[Trial]]
+"""``await try_out(experiments, plan)``: plays these on the mock, whatever the run's backend is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run will take, before anybody is asked.
+
+    Attributes:
+        counts: What is counted, as the family calls it; first of all ``realizations``.
+        prompt_tokens: Tokens in.
+        completion_tokens: Tokens out.
+        prompts: One rendered prompt of each kind.
+        how: How the estimate was made, in a sentence.
+        notes: What may not be meant; None where nothing is looked for.
+    """
+
+    counts: Mapping[str, int]
+    prompt_tokens: int
+    completion_tokens: int
+    prompts: Mapping[str, Messages]
+    how: str
+    notes: tuple[str, ...] | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Spell it for JSON."""
+        tokens = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        notes = {} if self.notes is None else {"notes": self.notes}
+        return {**self.counts, **tokens, "prompts": self.prompts, "how": self.how, **notes}
+
+
+class Stage(ABC):
+    """What the realizations of a run have in common: fixed before the first question.
+
+    Attributes:
+        experiments: The experiment under each condition.
+    """
+
+    experiments: Sequence[Experiment]
+
+    def with_experiments(self, experiments: Sequence[Experiment]) -> Stage:
+        """Make the same stage for other experiments of the same design, for a trial."""
+        return replace(self, experiments=tuple(experiments))  # type: ignore[type-var] # a stage is a dataclass
+
+    @property
+    def label(self) -> str:
+        """What results have to be called; ``""`` if a language model answers."""
+        return ""
+
+    @abstractmethod
+    def cells(self) -> Iterable[Cell]:
+        """List the realizations: by condition, then news item, then repeat."""
+
+    @abstractmethod
+    def scenes(self, sitting: Sitting) -> Scenes:
+        """Get ready to set up realizations for the time that a run is played."""
+
+    def answering(self, backend: Backend) -> Backend:
+        """Wrap the backend, where what counts as an answer is another."""
+        return backend
+
+    def who_answers(self, backend: Backend) -> tuple[str, str]:
+        """Name what answers, and the language model."""
+        return backend.name, backend.model_name
+
+    def meta(self) -> dict[str, Any]:
+        """Spell what the log keeps of it in table ``meta``."""
+        return {}
+
+    def rows(self) -> dict[str, Rows]:
+        """Table -> rows that are written as the log is made."""
+        return {}
+
+    def check_recorded(self, folder: Path, meta: Mapping[str, Any]) -> None:  # noqa: B027 - nothing to compare
+        """Make sure that a run that is resumed has what it was begun with.
+
+        Raises:
+            RunFolderError: It has not.
+        """
+
+    def design(self, condition: int) -> dict[str, object]:
+        """Give the design of a condition as it is in force."""
+        return self.experiments[condition].design()
+
+    def readings(self) -> Sequence[str]:
+        """Say what was read (networks, news), a line each."""
+        return ()
+
+    def facts(self) -> dict[str, object]:
+        """Spell the same for JSON."""
+        return {}
+
+    def n_fixed(self) -> int | None:
+        """Count the questions of the run; None where answers decide how many there are."""
+        return None
+
+    def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:  # noqa: ARG002 - any size
+        """Make the run smaller for a trial, as far as it is made of what comes in any size.
+
+        Args:
+            n_at_most: How many agents a realization has at most.
+
+        Returns:
+            The experiments, and how many times larger the run is on average.
+        """
+        return self.experiments, 1.0
+
+    def can_guess(self) -> bool:
+        """Say whether it costs little to guess how many questions there are, while the run is played."""
+        return False
+
+    async def estimate(
+        self, plan: Sequence[Planned], try_out: Try, *, n_sampled: int, n_at_most: int
+    ) -> Estimate:
+        """Estimate what a run will take.
+
+        Args:
+            plan: Its realizations.
+            try_out: Plays some of them on the mock.
+            n_sampled: How many are played.
+            n_at_most: How many agents a realization of the trial has at most.
+        """
+        sampled = plan[:: max(1, len(plan) // n_sampled)][:n_sampled]
+        experiments, times = self.sample(n_at_most)
+        found = await try_out(experiments, sampled)
+        scale = len(plan) / len(sampled) * times
+        decisions, reasons, tokens_in, tokens_out = (round(number * scale) for number in found.sums)
+        return Estimate(
+            {
+                "realizations": len(plan),
+                **self.sizes(),
+                "decisions": decisions,
+                "reasons": reasons,
+                "calls": decisions + reasons,
+            },
+            tokens_in,
+            tokens_out,
+            found.prompts,
+            f"estimated from {len(sampled)} of {len(plan)} realizations, played on the mock backend's law; "
+            "a more or less willing model takes more or fewer calls",
+        )
+
+    def sizes(self) -> dict[str, int]:
+        """Count what an estimate tells of the design."""
+        return {}
+
+    def counted(self, tally: Tally) -> dict[str, object]:
+        """Name the counts of a run that has ended."""
+        return {"decisions": tally.n_decisions, "missing": tally.n_missing}
+
+    def counts_before(self, run: Run) -> dict[str, int]:  # noqa: ARG002 - none
+        """Count what the finished realizations of earlier sittings add to the counts of the worlds."""
+        return {}
+
+    async def aclose(self) -> None:  # noqa: B027 - nothing is shared
+        """Give back what is shared."""
+
+
+class Family(ABC):
+    """A kind of experiment. Subclass it, and it is known by its `name`.
+
+    Attributes:
+        name: What logs call it; an experiment's ``family`` names it.
+        what: What its runs are of, such as ``"cascades"``.
+        experiment: The base class of its experiments.
+        answers: What its answers are called.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    experiment: ClassVar[type[Experiment]]
+    answers: ClassVar[str] = "decisions"
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            FAMILIES.register(cls.name, cls)
+
+    @abstractmethod
+    def stage(
+        self,
+        experiments: Sequence[Experiment],
+        settings: Settings,
+        environ: Mapping[str, str],
+        recorded: Run | None = None,
+    ) -> Stage:
+        """Fix everything of a run, without a folder yet.
+
+        Args:
+            experiments: The experiment under each condition.
+            settings: What is in force.
+            environ: Where plug-ins look up their keys.
+            recorded: The run that is resumed: what it recorded is not read from elsewhere.
+
+        Raises:
+            DesignError: The design cannot be played.
+        """
+
+    def check(  # noqa: B027 - none is refused
+        self, experiments: Sequence[Experiment], settings: Settings
+    ) -> None:
+        """Refuse designs that cannot be played under these settings.
+
+        Raises:
+            DesignError: Says which, and the way out.
+        """
+
+    def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:  # noqa: ARG002
+        """List what is asked twice, to see that it gives the same, beside hooks that take nothing or a seed.
+
+        Args:
+            stage: What is played.
+            condition: Number of the condition.
+            own: Names of the hooks that the experiment overrides.
+        """
+        return ()
+
+    def progress(self, counts: Mapping[str, int]) -> Sequence[tuple[int, str]]:  # noqa: ARG002 - none
+        """Say how far a run is beside its answers: (how much it matters, words), for one line."""
+        return ()
+
+    def leads_on(self, kind: str) -> bool:
+        """Say whether answers to questions of `kind` decide what is asked later."""
+        return kind != REASON
+
+    def shown(self, run: Run) -> dict[str, Any]:  # noqa: ARG002 - no more than every run
+        """Say what is to be known of a run of this family, for ``agentnet show``."""
+        return {}
+
+    def notes(self, run: Run) -> Sequence[str]:  # noqa: ARG002 - nothing strange
+        """Say what may not be meant in a run that has ended, a sentence each."""
+        return ()
+
+    def parts(
+        self,
+        runs: Sequence[Run],
+        options: Any,  # noqa: ANN401, ARG002 - the report's
+        say: Callable[[str], None],  # noqa: ARG002
+    ) -> Sequence[Any]:
+        """Make the parts of a report on runs of this family.
+
+        Raises:
+            DesignError: The family has none.
+        """
+        raise DesignError(
+            f"runs of {self.what} ({runs[0].folder.name}) have no report: their family {self.name!r} makes "
+            "no parts of one; look at them with: agentnet show, query, export"
+        )
+
+
+Probe = tuple[str, str, Callable[[Any], Any]]
+"""A hook's name, what it was asked about, and how it is asked."""
+
+FAMILIES: Final[PluginKind[type[Family]]] = PluginKind(
+    "family of experiments",
+    "agentnet.families",
+    "agentnet.families.Family",
+    bundled="agentnet.families",
+    unknown=DesignError,
+)

@@ -1,0 +1,98 @@
+"""The family of interacting models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agentnet.config import Settings
+from agentnet.errors import DesignError
+from agentnet.events import Run
+from agentnet.experiment import Experiment
+from agentnet.families.contract import Family, Stage
+from agentnet.families.interviews.experiment import InterviewExperiment
+from agentnet.families.interviews.stage import gather_company
+from agentnet.interviews import Question
+
+_MOST_NAMES = 10
+_QUESTIONS = "SELECT id, topic, text, answer FROM questions ORDER BY question"
+
+
+class Interviewing(Family):
+    """The family of interacting models."""
+
+    name = "interview"
+    what = "interacting models"
+    experiment = InterviewExperiment
+    answers = "answers"
+
+    def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:  # noqa: ARG002
+        """Refuse modes that draw decisions."""
+        if settings.sampler.mode != "call":
+            raise DesignError(
+                f"sampler mode {settings.sampler.mode!r} draws decisions; models that interview each other "
+                "answer in words: add -S sampler.mode=call"
+            )
+
+    def stage(
+        self,
+        experiments: Sequence[Any],
+        settings: Settings,
+        environ: Mapping[str, str],
+        recorded: Run | None = None,
+    ) -> Stage:
+        """Read the questions, or take those that were recorded; choose sets, make update rules."""
+        known = None if recorded is None else tuple(Question(*row) for row in recorded.rows(_QUESTIONS)[1])
+        return gather_company(experiments, settings, environ, known)
+
+    def notes(self, run: Run) -> list[str]:
+        """Say which models nobody interviewed."""
+        return never_interviewed(run)
+
+    def progress(self, counts: Mapping[str, int]) -> Sequence[tuple[int, str]]:
+        """Say how many steps were played."""
+        return [(3, f"steps {counts.get('steps', 0):,}")]
+
+    def shown(self, run: Run) -> dict[str, Any]:
+        """Say what is to be known of models that interviewed each other."""
+        meta = run.meta["interviews"]
+        classes = run.rows("SELECT class, COUNT(*) FROM models WHERE realization = 0 GROUP BY class")[1]
+        alone = run.rows("SELECT COUNT(*) FROM interviews WHERE interviewed IS NULL")[1]
+        steps = run.rows("SELECT COUNT(*) FROM (SELECT DISTINCT realization, step FROM interviews)")[1]
+        return {
+            "update rules": list(dict.fromkeys(rule["name"] for rule in meta["rules"])),
+            "embedder": meta["embedder"]["name"],
+            "models by class": dict(classes),
+            "steps played": steps[0][0],
+            "turns without candidates": alone[0][0],
+            "never interviewed": never_interviewed(run),
+        }
+
+
+def never_interviewed(run: Run) -> list[str]:
+    """Say in sentences which models nobody interviewed in finished realizations: perhaps not meant.
+
+    Realizations without steps are left out: nobody was to be interviewed.
+    """
+    rows = run.rows("""
+        SELECT model, class, COUNT(*) AS n, (SELECT COUNT(*) FROM realizations) AS n_all
+        FROM models JOIN realizations USING (realization)
+        WHERE status = 'finished' AND realization IN (SELECT realization FROM interviews) AND NOT EXISTS (
+            SELECT 1 FROM interviews
+            WHERE interviews.realization = models.realization AND interviewed = models.model
+        )
+        GROUP BY model, class ORDER BY model
+    """)[1]
+    models: dict[str, list[str]] = {}
+    for model, name, n, n_all in rows:
+        where = f" in {n} of {n_all} realizations" if n < n_all else ""
+        models.setdefault(where, []).append(f"{model} ({name})")
+    return [
+        f"nobody interviewed model{'s' * (len(of_these) > 1)} {_first(of_these)}{where}"
+        for where, of_these in models.items()
+    ]
+
+
+def _first(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return f"{', '.join(names[:_MOST_NAMES])}{f' and {more} more' if more > 0 else ''}"

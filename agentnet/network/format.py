@@ -1,0 +1,215 @@
+"""Networks in files: formats by name and suffix, and the front door, `read_network`.
+
+A format is a function from an opened file to a network, which its definition takes in. `Edges` does for it
+what all formats share: names, loops, repeats, direction. One in an experiment file, which says what is wrong
+and in which row::
+
+    @network_format(".pairs")
+    def pairs(file: Opened) -> Network:
+        rows = [(row, *line.split("--")) for row, line in enumerate(file.lines(), 1)]
+        return file.network(edges_of(file.path, rows))
+
+Every complaint names the file and, where the format has rows, the row. What was done to make a network of a
+file is in its notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from agentnet.delimited import open_bytes, text_lines
+from agentnet.errors import ConfigurationError, DesignError, InputError, near_miss
+from agentnet.network.graph import Network, trusted
+from agentnet.network.simple import SIMPLIFY, Edges, counted
+from agentnet.plugins import PluginKind
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(slots=True)
+class Opened:
+    """A file that is being read.
+
+    Attributes:
+        path: The file, for messages; its suffix may tell dialects apart.
+        file: Its bytes, unpacked, to be read once.
+        simplify: Whether direction, loops and repeats are dropped, and said, instead of refused.
+        encoding: How a text is written, if somebody said so.
+    """
+
+    path: Path
+    file: BinaryIO
+    simplify: bool
+    encoding: str | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Give its lines as text, with their ends.
+
+        Raises:
+            InputError: It is no text of that encoding.
+        """
+        return text_lines(self.path, self.file, self.encoding)
+
+    def text(self) -> str:
+        """Give all of it as text; raises as `lines` does."""
+        return "".join(self.lines())
+
+    def network(self, edges: Edges) -> Network:
+        """Make the network of the edges in it.
+
+        Raises:
+            InputError: There is a loop, a repeat or a direction, and none is to be dropped.
+        """
+        return edges.network(simplify=self.simplify)
+
+    def network_of(self, graph: nx.Graph[Any], notes: Sequence[str] = ()) -> Network:
+        """Make the network of a networkx graph.
+
+        Args:
+            graph: What a parser made of the file.
+            notes: What the reader of the network should know, one sentence each.
+
+        Raises:
+            InputError: It is no simple undirected network.
+        """
+        dropped: list[str] = []
+        if self.simplify:
+            graph, dropped = _simplified(graph)
+        elif graph.is_directed():
+            raise InputError(
+                f'the graph is directed (edgedefault="directed" and the like); if direction may be dropped, '
+                f"save it undirected, {SIMPLIFY}",
+                path=self.path,
+            )
+        try:
+            made = Network.from_networkx(graph, name=self.path.name)
+        except DesignError as error:
+            raise InputError(f"{error}; {SIMPLIFY}", path=self.path) from error
+        return trusted(
+            made.indptr, made.indices, made.name, made.labels, made.node_attributes, [*notes, *dropped]
+        )
+
+    @contextmanager
+    def parsed_as(self, what: str) -> Iterator[None]:
+        """Turn whatever a library's parser raises on a hostile or broken file into an `InputError`."""
+        try:
+            yield
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(f"it is no {what}: {error!r}"[:600], path=self.path) from error
+
+
+Read = Callable[[Opened], Network]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of network files.
+
+    Attributes:
+        read: Reads one; raises `InputError`.
+        suffixes: Suffixes that tell it, in lower case; ``.gz`` may follow each.
+    """
+
+    read: Read
+    suffixes: tuple[str, ...]
+
+
+NETWORK_FORMATS: Final[PluginKind[Format]] = PluginKind(
+    "network format",
+    "agentnet.network_formats",
+    "agentnet.network.format.Format",
+    parts=("read", "suffixes"),
+    bundled="agentnet.network.formats",
+    unknown=ConfigurationError,
+)
+"""Every format by its name."""
+
+
+def network_format(*suffixes: str) -> Callable[[Read], Read]:
+    """Take a function in as the format of its name, told by `suffixes`; without any it has to be named."""
+
+    def take_in(read: Read) -> Read:
+        NETWORK_FORMATS.register(read.__name__, Format(read, suffixes), module=read.__module__)
+        return read
+
+    return take_in
+
+
+def read_network(
+    path: Path | str, *, simplify: bool = False, encoding: str | None = None, kind: str | None = None
+) -> Network:
+    """Read a network from a file, by the format that it is said to have or that its suffix tells.
+
+    An edge list (``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.edges``, ``.edgelist``) has an edge in each row:
+    two node names, and maybe further columns, which are not read. A first row that says so (source and
+    target, from and to, follower and followee, FromNodeId and ToNodeId, node_1 and node_2, ..) is its header,
+    and names the columns of both ends wherever they stand; direction is dropped, and said. Columns are parted
+    by what parts the first rows: tabs, bars, commas, semicolons, else blanks (never in ``.csv``). Rows that
+    begin with ``#`` or ``%`` and a blank are remarks; ``#MeToo`` is a name. Agents stand in the order in
+    which the file first names them. A node without an edge cannot be told; use another format for these.
+
+    GraphML (``.graphml``), GEXF (``.gexf``), GML (``.gml``), Pajek (``.net``, ``.paj``) and node-link JSON
+    (``.json``) are read by networkx, adjacency matrices (``.npz`` of scipy.sparse, ``.mtx``, and whatever
+    begins with ``%%MatrixMarket``) by SciPy. Agents stand in the order of the file's nodes, and node
+    attributes are kept (None where a node lacks one that has no default).
+
+    Only if nodes are named exactly 0..n-1 is each the agent of its number, whatever the order.
+
+    Args:
+        path: The file.
+        simplify: Whether loops, repeats and direction are dropped, and counted in the network's notes,
+            instead of refused.
+        encoding: How a text is written; by default UTF-8, or what its byte-order mark says.
+        kind: The name of its format (`NETWORK_FORMATS`), instead of what the suffix tells (``.gz`` may
+            follow it).
+
+    Raises:
+        InputError: The file cannot be read, is in no such format, or holds a row that is no edge; without
+            `simplify` also that it is directed, or has a loop or a repeated edge.
+        ConfigurationError: `encoding` or `kind` is unknown.
+    """
+    path = Path(path)
+    read = (_of_suffix(path) if kind is None else NETWORK_FORMATS.load(kind)).read
+    with open_bytes(path) as file:
+        return read(Opened(path, file, simplify, encoding))
+
+
+def _of_suffix(path: Path) -> Format:
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    suffix = name.suffix.lower()
+    formats = NETWORK_FORMATS.loaded()
+    found = [name for name, each in formats.items() if suffix in each.suffixes]
+    if not found:
+        known = [suffix for each in formats.values() for suffix in each.suffixes]
+        raise InputError(
+            f"the suffix {suffix!r} tells no network format{near_miss(suffix, known)}", path=path
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"the suffix {suffix!r} is that of {' and of '.join(found)}; say which it is "
+            f"(network_options.kind)",
+            path=path,
+        )
+    return formats[found[0]]
+
+
+def _simplified(graph: nx.Graph[Any]) -> tuple[nx.Graph[Any], list[str]]:
+    import networkx as nx
+
+    n_edges, n_loops = graph.number_of_edges(), nx.number_of_selfloops(graph)
+    simple: nx.Graph[Any] = nx.Graph()
+    simple.graph.update(graph.graph)
+    simple.add_nodes_from(graph.nodes(data=True))
+    simple.add_edges_from((u, v) for u, v in graph.edges() if u != v)
+    n_repeats = n_edges - n_loops - simple.number_of_edges()
+    notes = ["simplified: dropped the direction of its edges"] if graph.is_directed() else []
+    if n_loops or n_repeats:
+        notes.append(f"simplified: dropped {counted(n_loops, 'loop')} and {counted(n_repeats, 'repeat')}")
+    return simple, notes

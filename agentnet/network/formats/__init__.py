@@ -1,0 +1,1 @@
+"""The bundled formats: a file that is added here is found (see `agentnet.plugins`)."""

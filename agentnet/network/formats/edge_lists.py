@@ -1,0 +1,394 @@
+"""Edge lists: delimited text with an edge in each row.
+
+A row that is no edge is an error with its number, never an edge: neither a remark, nor a header of other
+words, nor a row of an adjacency list. What is a remark, what a header and what parts the cells is told by
+what stands there, and said in the network's notes.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.delimited import DELIMITER_NAMES, is_blank, is_missing
+from agentnet.errors import InputError
+from agentnet.network.edge_rows import EdgeRows, is_datum, is_name, is_number
+from agentnet.network.format import Opened, network_format
+from agentnet.network.formats.matrices import matrix_market
+from agentnet.network.graph import Network
+from agentnet.network.simple import Edges, Ends, counted
+
+_MATRIX_MARKET = "%%matrixmarket"
+
+_LARGEST_MATRIX = 1000
+_FEW_NAMES = 3
+"""Of so few names, one of another kind says nothing."""
+_WHOLE = re.compile(r"[-+]?\d+(?:\.0+)?")
+_FRACTION = re.compile(r"\.0+$")
+
+
+@network_format(".csv", ".tsv", ".tab", ".txt", ".edges", ".edgelist")
+def edge_list(file: Opened) -> Network:
+    """Read an edge list, or a matrix in Matrix Market's format that is called like one."""
+    lines = file.lines()
+    first = next(lines, "")
+    rest = chain([first], lines)
+    if first.lower().startswith(_MATRIX_MARKET):
+        return matrix_market(replace(file, file=BytesIO("".join(rest).encode())))
+    return file.network(read_edge_list(file.path, rest))
+
+
+def read_edge_list(path: Path, lines: Iterable[str]) -> Edges:
+    """Read an edge list.
+
+    Args:
+        path: The file; ``.csv`` is never parted by blanks, ``.tsv`` and ``.tab`` always by tabs.
+        lines: Its lines.
+
+    Raises:
+        InputError: A row is no edge, or it cannot be told whether it is one: names the row.
+    """
+    reading = EdgeRows(path, iter(lines))
+    edges = _EdgeList(path, reading)
+    for row, cells in reading.rows():
+        if not edges.take_known(row, cells):
+            edges.take(row, cells)
+    return edges.settled()
+
+
+def _times(edges: Edges) -> NDArray[np.int64]:
+    """Count the edges of each node; loops join nobody."""
+    others = edges.u != edges.v
+    ends = np.concatenate((edges.u[others], edges.v[others]))
+    return np.bincount(ends, minlength=int(max(edges.u.max(), edges.v.max())) + 1)
+
+
+@dataclass(slots=True)
+class _EdgeList:
+    """The edges of a file while it is read: two names and the row of each."""
+
+    path: Path
+    reading: EdgeRows
+    names: dict[str, int] = field(default_factory=dict)
+    u: array[int] = field(default_factory=lambda: array("q"))
+    v: array[int] = field(default_factory=lambda: array("q"))
+    row: array[int] = field(default_factory=lambda: array("q"))
+    header: list[str] | None = None
+    n_cells: int = 0
+    first_row: int = 0
+    first_is_words: bool = False
+    others_are_data: bool = True
+    ends: tuple[int, int] = (0, 1)
+    has_row_names: bool = False
+    has_networks: bool = False
+    network: str | None = None
+    type_place: int | None = None
+    n_directed: int = 0
+    n_counted: int = 0
+    notes: list[str] = field(default_factory=list)
+    first_rows: list[list[str]] = field(default_factory=list)
+
+    def take_known(self, row: int, cells: list[str]) -> bool:
+        """Take in an edge between two nodes that rows above have named: most rows of a large file.
+
+        Returns:
+            Whether it is one; else `take` judges it.
+        """
+        is_early = not self.row or len(self.row) < self.n_cells
+        if is_early or len(cells) != self.n_cells or self.has_row_names or self.has_networks:
+            return False
+        if self.type_place is not None:
+            return False
+        i, j = self.ends
+        u, v = self.names.get(cells[i]), self.names.get(cells[j])
+        if u is None or v is None or not (self.header or all(map(is_datum, cells[2:]))):
+            return False
+        self.u.append(u)
+        self.v.append(v)
+        self.row.append(row)
+        return True
+
+    def take(self, row: int, cells: list[str]) -> None:
+        """Take in a row: the header, or an edge."""
+        cells = [cell.strip() for cell in cells]
+        if not any(cells) or (len(cells) == 1 and is_blank(cells[0])):
+            return
+        if not self.first_row:
+            self._begin(row, cells)
+            if self.header is not None:
+                return
+        elif self.header is not None and not self.row:
+            self.has_row_names = self._begins_with_row_name(cells)
+        if self.has_row_names and len(cells) == self.n_cells + 1:
+            cells = cells[1:]
+        self._check_count(row, cells)
+        if self.header is None and len(self.first_rows) < self.n_cells <= _LARGEST_MATRIX:
+            self.first_rows.append(cells)
+        if self.has_networks:
+            self._check_network(row, cells)
+        self._add(row, cells)
+
+    def _begin(self, row: int, cells: list[str]) -> None:
+        self.first_row, self.n_cells = row, len(cells)
+        if self.reading.ends is None:
+            return
+        self.header, self.ends = cells, self.reading.ends[:2]
+        self.has_networks = "network" in cells
+        # Gephi's lists say of each edge whether it has a direction.
+        self.type_place = next((i for i, cell in enumerate(cells) if cell.casefold() == "type"), None)
+        for cell in cells:
+            if cell and cells.count(cell) > 1:
+                raise InputError(
+                    "stands twice in the header; rename one", path=self.path, row=row, field=cell
+                )
+
+    def _begins_with_row_name(self, cells: list[str]) -> bool:
+        """See `agentnet.delimited`; a row of one cell more might also have a weight without a name."""
+        if len(cells) != self.n_cells + 1:
+            return False
+        return self.reading.is_quoted or (cells[0] == "1" and not is_datum(cells[-1]))
+
+    def _check_count(self, row: int, cells: list[str]) -> None:
+        more = cells[self.n_cells :]
+        self.n_counted += len(more) == 1 and cells[0] == str(len(self.row) + 1)
+        if self.header is not None:
+            # A weight without a name is harmless where the header names both ends and nothing else.
+            if more and not (self.n_cells == 2 and all(map(is_datum, more))):
+                raise InputError(
+                    self._ragged(len(cells), f"the header has {self.n_cells}"), path=self.path, row=row
+                )
+            return
+        if len(cells) >= 2 and len(cells) != self.n_cells:
+            first = f"row {self.first_row} has {self.n_cells}"
+            raise InputError(self._ragged(len(cells), first), path=self.path, row=row)
+        if self.reading.delimiter == " " and not all(map(is_datum, cells[2:])):
+            raise InputError(
+                f"has {len(cells)} words, and an edge is two names and at most numbers; put names that hold "
+                f"blanks in quotation marks, or part the columns by tabs or commas; a header says source and "
+                f"target",
+                path=self.path,
+                row=row,
+            )
+
+    def _check_network(self, row: int, cells: list[str]) -> None:
+        """Refuse a file of several networks, such as `agentnet export` writes of a run that draws them."""
+        place = (self.header or []).index("network")
+        name = cells[place] if place < len(cells) else ""
+        self.network = name if self.network is None else self.network
+        if name != self.network:
+            raise self._error("begins another network; keep the rows of one (column 'network')", row)
+
+    def _ragged(self, n_cells: int, other: str) -> str:
+        return (
+            f"has {counted(n_cells, 'field')} where {other}: no edge list with one edge in each row; an "
+            f"adjacency list, or fields that hold {self.reading.delimiter!r}, need another form"
+        )
+
+    def _add(self, row: int, cells: list[str]) -> None:
+        i, j = self.ends
+        if len(cells) <= max(i, j) or not (is_name(cells[i]) and is_name(cells[j])):
+            marker = next(
+                (cell for cell in (*cells[i : i + 1], *cells[j : j + 1]) if cell and is_missing(cell)), ""
+            )
+            why = f" ({marker!r} stands for a missing value)" if marker else ""
+            raise InputError(
+                f"an edge needs two node names, and here is {','.join(cells)!r}{why}; part them by a comma "
+                f"(.csv), a tab (.tsv) or, in .txt and .edges, by blanks; a remark begins with # and a blank",
+                path=self.path,
+                row=row,
+            )
+        if self.type_place is not None and self.type_place < len(cells):
+            self.n_directed += cells[self.type_place].casefold() == "directed"
+        if not self.row:
+            self.first_is_words = not all(map(is_datum, cells[2:]))
+        elif self.others_are_data:
+            self.others_are_data = all(map(is_datum, cells[2:]))
+        self.u.append(self.names.setdefault(cells[i], len(self.names)))
+        self.v.append(self.names.setdefault(cells[j], len(self.names)))
+        self.row.append(row)
+
+    def settled(self) -> Edges:
+        """Judge the rows by each other, and give the edges."""
+        if not self.row:
+            raise InputError("there are no edges in it", path=self.path)
+        self._refuse_matrix()
+        self._refuse_footer()
+        edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
+        if self.header is None:
+            self._refuse_doubtful_signs(edges)
+            self._refuse_hidden_header(edges)
+            self._refuse_words_among_numbers(edges)
+        else:
+            self._refuse_ambiguous_header()
+            self._refuse_counted_rows()
+        edges.names, edges.u, edges.v = self._whole_numbers(edges)
+        edges.notes = [*self._notes(), *self.notes]
+        return edges
+
+    def _error(self, message: str, row: int) -> InputError:
+        return InputError(message, path=self.path, row=row)
+
+    def _refuse_matrix(self) -> None:
+        """Refuse a symmetric table of as many columns as rows: an adjacency matrix, and no list of edges."""
+        if len(self.row) == self.n_cells == len(self.first_rows) > 2:
+            columns = [list(column) for column in zip(*self.first_rows, strict=True)]
+            if columns == self.first_rows and all(is_number(cell) for row in columns for cell in row):
+                raise self._error(
+                    "this is an adjacency matrix, a row and a column for each agent; save it as a sparse "
+                    "matrix (scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges",
+                    self.first_row,
+                )
+
+    def _refuse_footer(self) -> None:
+        """Refuse a last row with the only word among numbers, or number among words: a total, and no edge."""
+        names = list(self.names)
+        are_numbers = [is_number(name) for name in names]
+        ends = (self.u[-1], self.v[-1])
+        if are_numbers[ends[0]] == are_numbers[ends[1]] or len(names) <= _FEW_NAMES:
+            return
+        odd = next((end for end in ends if are_numbers.count(are_numbers[end]) == 1), None)
+        if odd is not None and list(self.u).count(odd) + list(self.v).count(odd) == 1:
+            kind = ("word", "number")[are_numbers[odd]]
+            raise self._error(
+                f"{names[odd]!r} is the only {kind} among the names and stands in the last row alone: take "
+                f"the row out if it is a total, or put it further up if it is an edge",
+                int(self.row[-1]),
+            )
+
+    def _refuse_ambiguous_header(self) -> None:
+        names = [(self.header or [])[end] for end in self.ends]
+        clash = next((name for name in names if name in self.names), None)
+        if clash is not None:
+            raise InputError(
+                f"the first row looks like a header, but {clash!r} is a node further down; put a row "
+                f"source,target above it if it is an edge",
+                path=self.path,
+            )
+
+    def _refuse_counted_rows(self) -> None:
+        """Refuse unmarked row names 1, 2, 3, .. that would be read as nodes."""
+        if not self.has_row_names and self.n_counted == len(self.row) > 1:
+            raise self._error(
+                "each row has a field more than the header, and the first counts the rows: if these are row "
+                "names, write the list without them (row.names = FALSE); if the last is a weight, name it in "
+                "the header",
+                int(self.row[0]),
+            )
+
+    def _refuse_doubtful_signs(self, edges: Edges) -> None:
+        """Refuse a leading row such as ``#people,friends`` whose names stand nowhere else."""
+        name = next((name for name in self.reading.passed_over if name in self.names), None)
+        if name is not None:
+            raise self._error(
+                f"begins with a sign of remarks, but {name!r} is a node further down; mend the row if it is "
+                f"an edge, or put a blank after the sign",
+                self.reading.passed_over[name],
+            )
+        times = _times(edges)
+        for row in self.reading.doubtful:
+            place = int(np.flatnonzero(edges.row == row)[0])
+            if times[edges.u[place]] == times[edges.v[place]] == 1 and len(self.row) > 1:
+                raise self._error(
+                    "begins with a sign of remarks, and its names stand nowhere else; put a blank after the "
+                    "sign if it is a remark, or a row source,target above it if it is an edge",
+                    row,
+                )
+
+    def _refuse_hidden_header(self, edges: Edges) -> None:
+        """Refuse a first row that may be a header of other words.
+
+        Read as an edge, an unknown header would add two agents whom nobody would ever miss.
+        """
+        times, names = _times(edges), list(self.names)
+        first, others = names[:2], names[2:]
+        stands_alone = times[edges.u[0]] == times[edges.v[0]] == 1
+        if not (others and stands_alone) or any(map(is_number, first)):
+            return
+        why = ""
+        if all(map(is_number, others)):
+            why = "all other names being numbers"
+        elif self.first_is_words and self.others_are_data and self.n_cells > 2:
+            why = "all further fields below being numbers"
+        elif (times[2:] > 1).any():
+            why = "its names standing nowhere else"
+        if why:
+            raise self._error(
+                f"{first[0]!r}, {first[1]!r} looks like a header, {why}; call the columns source and target, "
+                f"or put a row source,target above it if it is an edge",
+                int(self.row[0]),
+            )
+
+    def _refuse_words_among_numbers(self, edges: Edges) -> None:
+        """Refuse rows of two words among rows of numbers, if the words join nothing else: remarks, totals."""
+        is_word = np.array([not is_number(name) for name in self.names])
+        n_words = int(is_word.sum())
+        if not n_words or n_words == len(is_word):
+            return
+        times = _times(edges)
+        alone = is_word[edges.u] & is_word[edges.v] & (times[edges.u] == 1) & (times[edges.v] == 1)
+        if 2 * int(alone.sum()) == n_words:
+            place = int(np.flatnonzero(alone)[0])
+            names = list(self.names)
+            raise self._error(
+                f"{names[edges.u[place]]!r}, {names[edges.v[place]]!r} would be an edge of two words, all "
+                f"other names being numbers; take the row out if it is a remark, or put a row source,target "
+                f"above the first if it is an edge",
+                int(self.row[place]),
+            )
+
+    def _whole_numbers(self, edges: Edges) -> tuple[list[str], Ends, Ends]:
+        """Read ``2.0`` as the ``2`` that it was before a program with floats wrote it."""
+        names = list(self.names)
+        floats = [name for name in names if "." in name and _WHOLE.fullmatch(name)]
+        if not floats:
+            return names, edges.u, edges.v
+        known: dict[str, int] = {}
+        if all(map(_WHOLE.fullmatch, names)):
+            merged = np.array([known.setdefault(_FRACTION.sub("", name), len(known)) for name in names])
+            self.notes.append(f"names such as {floats[0]!r} are read as {_FRACTION.sub('', floats[0])!r}")
+            return list(known), merged[edges.u], merged[edges.v]
+        clash = next((name for name in floats if _FRACTION.sub("", name) in self.names), None)
+        if clash is not None:
+            raise InputError(
+                f"{clash!r} and {_FRACTION.sub('', clash)!r} are two names here, and may be one: write them "
+                f"alike",
+                path=self.path,
+            )
+        return names, edges.u, edges.v
+
+    def _notes(self) -> Iterator[str]:
+        form = f"rows parted by {DELIMITER_NAMES[self.reading.delimiter]}"
+        if self.header is None:
+            yield f"{form}, without a header"
+        else:
+            i, j = self.ends
+            ends = [self.header[i], self.header[j]]
+            yield f"{form}; header: {ends[0]}, {ends[1]}"
+            if self.reading.ends is not None and self.reading.ends[2]:
+                yield f"{ends[0]} and {ends[1]} have a direction, which is dropped: either hears the other"
+            others = [cell for place, cell in enumerate(self.header) if cell and place not in (i, j)]
+            if others:
+                yield f"columns not read: {', '.join(others)}"
+        if self.n_directed:
+            yield (
+                f"{counted(self.n_directed, 'edge')} of type Directed: the direction is dropped, either end "
+                "hears the other"
+            )
+        if self.reading.is_directed:
+            yield "the file says that edges have a direction, which is dropped: either end hears the other"
+        read = (len(self.names), len(self.row))
+        if self.reading.stated not in {None, read}:
+            stated = "{} nodes and {} edges".format(*self.reading.stated or ())
+            yield f"the file's head states {stated}, and here are {read[0]} nodes in {read[1]} rows"
+        if self.reading.n_remarks:
+            yield f"{counted(self.reading.n_remarks, 'row')} of remarks passed over"
+        if self.has_row_names:
+            yield "the rows begin with row names, which are not read"

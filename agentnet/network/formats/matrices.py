@@ -1,0 +1,79 @@
+"""Adjacency matrices, sparse, read by SciPy."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agentnet.errors import InputError
+from agentnet.network.checks import MAX_AGENTS
+from agentnet.network.csr import pack
+from agentnet.network.format import Opened, network_format
+from agentnet.network.graph import Network
+from agentnet.network.simple import Edges
+
+
+@network_format(".npz")
+def sparse_npz(file: Opened) -> Network:
+    """Read an adjacency matrix that `scipy.sparse.save_npz` wrote."""
+    from scipy.sparse import load_npz
+
+    content = io.BytesIO(file.file.read())
+    with file.parsed_as("sparse matrix that SciPy reads (scipy.sparse.save_npz)"):
+        return file.network(_of_matrix(file.path, load_npz(content)))
+
+
+@network_format(".mtx")
+def matrix_market(file: Opened) -> Network:
+    """Read an adjacency matrix in Matrix Market's format."""
+    from scipy.io import mmread
+
+    content = io.BytesIO(file.file.read())
+    with file.parsed_as("Matrix Market file that SciPy reads"):
+        # Matrix Market counts from 1, and who names agents elsewhere does so by these numbers.
+        return file.network(_of_matrix(file.path, mmread(content), first=1))
+
+
+def _of_matrix(path: Path, found: Any, *, first: int = 0) -> Edges:  # noqa: ANN401  sparse in some form, or dense
+    from scipy.sparse import coo_array
+
+    matrix = coo_array(found)
+    n_rows, n_columns = matrix.shape
+    if n_rows != n_columns or not 1 <= n_rows <= MAX_AGENTS:
+        raise InputError(
+            f"an adjacency matrix is square, a row for each agent, and this one is {n_rows} x {n_columns}",
+            path=path,
+        )
+    if n_rows > _ROOMY and n_rows > _ROOMY_RATIO * (len(matrix.data) + 1):
+        raise InputError(
+            f"has {n_rows} agents and {len(matrix.data)} entries: more memory than network; number agents "
+            f"without gaps",
+            path=path,
+        )
+    if matrix.data.dtype.kind == "f" and np.isnan(matrix.data).any():
+        raise InputError("holds entries that are no number (NaN)", path=path)
+    is_edge = matrix.data != 0
+    u, v = matrix.coords[0][is_edge].astype(np.int64), matrix.coords[1][is_edge].astype(np.int64)
+    notes = []
+    if n_zeros := int((~is_edge).sum()):
+        notes.append(f"stored zeros, which are no edges: {n_zeros}")
+    names = [str(agent) for agent in range(first, first + n_rows)]
+    return _undirected(Edges(path, names, u, v, notes=notes))
+
+
+_ROOMY, _ROOMY_RATIO = 10_000_000, 1000
+
+
+def _undirected(edges: Edges) -> Edges:
+    """Take each pair of a symmetric matrix once; leave another as it is, for direction to be refused."""
+    n_agents = len(edges.names)
+    forth, back = pack(edges.u, edges.v, n_agents), pack(edges.v, edges.u, n_agents)
+    if np.array_equal(np.sort(forth), np.sort(back)):
+        once = edges.u <= edges.v
+        edges.u, edges.v = edges.u[once], edges.v[once]
+        return edges
+    edges.is_directed = True
+    return edges

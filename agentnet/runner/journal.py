@@ -1,0 +1,313 @@
+"""Plays a world: asks what is not recorded yet, records what is answered, sends it in, counts it.
+
+A world says which draws a step needs. On a resumed run it is sent the recorded answers, and only the rest is
+asked for, so that a broken run and an unbroken one are played by the same code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, cast
+
+import numpy as np
+
+from agentnet.errors import InternalError, RunStopped
+from agentnet.events import EventLog, Heard, Recorded, Said
+from agentnet.runner.streak import Asked, Streak
+from agentnet.sampler import Answer, Draws, Question, Sampler
+from agentnet.vocabulary import FAILED, REASON
+from agentnet.worlds import Ask, End, Note, Recall, World, Write
+
+_NOTHING: Final = Said(None, FAILED, "", None)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a run while it is played, for its progress line. One per run.
+
+    Attributes:
+        n_decisions: Decisions answered or missing, recorded earlier ones included; reasons are none, answers
+            to the questions of a bank are.
+        n_missing: Missing ones among them.
+        n_calls: Calls made by this process, retries included.
+        prompt_tokens: Tokens in, as far as known.
+        completion_tokens: Tokens out, as far as known.
+        realizations: Finished realizations.
+        dollars: Tells what all sittings of the run cost, in US dollars; None where prices are unknown.
+        n_settled: Decisions of the finished realizations among `n_decisions`.
+        paused_until: Tells until when no question is put, in UNIX seconds; None while questions are put.
+        counts: What the worlds count beside that, by their families' own names.
+    """
+
+    n_decisions: int = 0
+    n_missing: int = 0
+    n_calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    realizations: int = 0
+    dollars: Callable[[], float | None] = lambda: 0.0
+    n_settled: int = 0
+    paused_until: Callable[[], float | None] = lambda: None
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Journal:
+    """Asks and records for one realization.
+
+    Args:
+        realization: Its number.
+        log: The event log.
+        sampler: Who asks.
+        tally: The run's counts.
+        recorded: The decisions that stand in the log of this realization.
+        heard: The answers whose texts count that stand there.
+        stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
+        streak: The run's missing answers in a row, which wait there to be recorded; None records them at
+            once.
+
+    Attributes:
+        n_decisions: Decisions asked for so far, recorded ones included; reasons are none.
+    """
+
+    def __init__(
+        self,
+        realization: int,
+        log: EventLog,
+        sampler: Sampler,
+        tally: Tally,
+        *,
+        recorded: Recorded,
+        heard: Heard | None = None,
+        stop_on_missing: bool = False,
+        streak: Streak | None = None,
+    ) -> None:
+        self.realization = realization
+        self.log = log
+        self.tally = tally
+        self._sampler = sampler
+        self._recorded = recorded
+        self._heard = heard or {}
+        self._stop_on_missing = stop_on_missing
+        self._streak = None if stop_on_missing else streak
+        self.n_decisions = 0
+
+    async def play(self, world: World, give: Callable[[Any], Awaitable[Any]] | None = None) -> End:
+        """Play `world` to its end.
+
+        Args:
+            world: The realization.
+            give: Gives what it wants beside what every world may want.
+
+        Raises:
+            RunStopped: An answer is missing and that stops the run, or the run was stopped.
+            BackendUnusable: No request can succeed.
+            StorageError: The log cannot be written.
+            InternalError: It wants what nobody gives.
+        """
+        came: Any = None
+        try:
+            while True:
+                came = await self._given(world.send(came), give)
+        except StopIteration as end:
+            return cast(End, end.value)
+        finally:
+            world.close()
+
+    async def _given(self, want: Any, give: Callable[[Any], Awaitable[Any]] | None) -> Any:  # noqa: ANN401
+        match want:
+            case Ask():
+                return await self.ask(want)
+            case Write():
+                for table, rows in want.rows.items():
+                    self.log.add(table, rows)
+                self.tally.counts.update(want.counts)
+                return None
+            case Note():
+                self.log.add_incident(want.kind, **want.facts)
+                return None
+            case Recall():
+                return await self.log.answered(self.realization)
+            case _ if give is not None:
+                return await give(want)
+            case _:
+                raise InternalError(
+                    f"a world wants {want!r:.80}, and its family gives it nothing of the kind"
+                )
+
+    async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said
+        """Get every answer of `asking`; all are on the disk when this returns.
+
+        Returns:
+            Decisions, shape ``(len(asking.agents),)``; or, where texts count, what was said to each draw, or
+            why nothing was.
+
+        Raises:
+            RunStopped: An answer is missing and that stops the run, or the run was stopped.
+            BackendUnusable: No request can succeed.
+            StorageError: The log cannot be written.
+        """
+        key = (asking.kind, asking.step)
+        if not asking.texts:
+            decisions = [-1] * len(asking.agents)
+            await self._fill(asking, self._recorded.get(key, {}), decisions)
+            return np.array(decisions, dtype=np.int8)
+        said = [_NOTHING] * len(asking.agents)
+        await self._fill(asking, self._heard.get(key, {}), said)
+        # Models are updated by what was said, and their states are saved: nothing may be pending then.
+        await self.settle()
+        return said
+
+    async def settle(self) -> None:
+        """Return once everything asked so far is recorded.
+
+        Raises:
+            BackendUnusable: Answers are missing, and it turned out that none is usable.
+        """
+        if self._streak is not None:
+            await self._streak.settle()
+            await self.log.flush()
+
+    async def _fill(
+        self, asking: Ask, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
+    ) -> None:
+        """Fill in an outcome for every draw: the recorded ones, then what is asked for."""
+        todo: Sequence[int] = range(len(asking.agents))
+        if known:
+            todo = self._take_recorded(asking, known, outcomes)
+        self.n_decisions += len(asking.agents) if asking.kind != REASON else 0
+        try:
+            await self._sampler.draw(self._draws(asking, outcomes, todo))
+        finally:
+            # What was answered and paid is kept, also when another draw of the step ended the run.
+            await self.log.flush()
+
+    def _take_recorded(
+        self, asking: Ask, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
+    ) -> list[int]:
+        """Fill in the recorded outcomes; return the positions of the others."""
+        rest = []
+        counts = asking.kind != REASON
+        for i, key in enumerate(zip(asking.agents, asking.sources, asking.repeats, strict=True)):
+            outcome = known.get(key)
+            if outcome is None:
+                rest.append(i)
+            else:
+                outcomes[i] = outcome
+                self.tally.n_decisions += counts
+                self.tally.n_missing += counts and _is_missing(outcome)
+        return rest
+
+    def _draws(self, asking: Ask, outcomes: list[Any], todo: Sequence[int]) -> Draws:
+        realization, kind, step = self.realization, asking.kind, asking.step
+        agents, sources, repeats = asking.agents, asking.sources, asking.repeats
+        questions, temperatures = asking.questions, asking.temperatures
+        log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
+        tally, now, counts, hears = self.tally, time.time, kind != REASON, asking.texts
+
+        has_prompts = bool(questions) and questions[0].number >= 0
+        streak = self._streak
+        composed: dict[int, Question] = {}
+
+        def record(i: int, answer: Answer) -> None:
+            """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
+            if streak is not None:
+                if answer.missing is not None:
+                    streak.missing(_asked(asking, composed, i), answer, partial(write, i))
+                    return
+                if streak.is_watching:
+                    streak.answered(_asked(asking, composed, i))
+            write(i, answer)
+
+        def write(i: int, answer: Answer) -> None:
+            """Write down one answer: called for every draw of a run, so it is kept short."""
+            (decision, missing, text, rationale, model, fingerprint, prompt_tokens, completion_tokens) = (
+                answer[:8]
+            )
+            if missing is not None or answer.troubles:
+                self._add_troubles(asking, i, answer)
+            if decision is not None:
+                outcomes[i] = decision
+            elif hears:
+                outcomes[i] = Said(None if missing else text, missing, model, fingerprint)
+            reply = None if text is None else reply_number(text, rationale, model, fingerprint)
+            add_event(
+                (
+                    realization,
+                    kind,
+                    step,
+                    agents[i],
+                    sources[i],
+                    repeats[i],
+                    questions[i].number if has_prompts else None,
+                    temperatures[i],
+                    decision,
+                    missing,
+                    reply,
+                    prompt_tokens,
+                    completion_tokens,
+                    answer.asks,
+                    answer.attempts,
+                    answer.cached,
+                    answer.latency_s,
+                    now(),
+                    answer.context,
+                    answer.mass,
+                )
+            )
+            tally.n_decisions += counts
+            tally.n_calls += answer.attempts
+            tally.prompt_tokens += prompt_tokens or 0
+            tally.completion_tokens += completion_tokens or 0
+            # A step may be long: what cannot be recorded any more is not paid for to its end.
+            if log.error is not None:
+                raise log.error
+
+        return Draws(
+            kind,
+            realization,
+            step,
+            agents,
+            sources,
+            repeats,
+            questions,
+            temperatures,
+            asking.seeds,
+            asking.judge,
+            record,
+            todo,
+            composed,
+        )
+
+    def _add_troubles(self, asking: Ask, i: int, answer: Answer) -> None:
+        """Write down what went wrong with a draw, and stop the run if that is the policy."""
+        key = (
+            self.realization,
+            asking.kind,
+            asking.step,
+            asking.agents[i],
+            asking.sources[i],
+            asking.repeats[i],
+        )
+        now = time.time()
+        self.log.add("troubles", [(None, *key, *trouble, now) for trouble in answer.troubles])
+        if answer.missing is None:
+            return
+        if self._stop_on_missing:
+            raise RunStopped(
+                f"realization {self.realization}, step {asking.step}, agent {asking.agents[i]}: no usable "
+                f"answer ({answer.missing}); `engine.on_missing` is 'stop'. Resuming asks it again (replies "
+                "that are in the cache stay there: -S stack.cache=false passes it by)"
+            )
+        self.tally.n_missing += asking.kind != REASON
+
+
+def _asked(asking: Ask, composed: Mapping[int, Question], i: int) -> Asked:
+    return Asked(composed.get(i, asking.questions[i]), asking.temperatures[i], asking.judge)
+
+
+def _is_missing(outcome: int | Said) -> bool:
+    return outcome.missing is not None if isinstance(outcome, Said) else outcome < 0

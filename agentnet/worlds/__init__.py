@@ -1,0 +1,43 @@
+"""Worlds: one realization each, as a generator that yields what it wants and is sent what came.
+
+    def play(self) -> World:
+        while self.step < self.steps:
+            decisions = yield self.ask()    # an `Ask`: equally long sequences of draws
+            self.take(decisions)            # the only place where state changes
+            yield Write({"steps": [...]})
+        return End("finished", self.step)
+
+A world is pure: what it yields depends on its arguments, its chance and what it was sent, on nothing else: no
+await, no clock, no files (after SimPy, whose processes are generators). A run that is resumed sends recorded
+answers into a fresh generator, which then stands where it stood.
+"""
+
+from agentnet.worlds.wants import (
+    Ask,
+    Chance,
+    Decisions,
+    End,
+    Note,
+    Recall,
+    Temperature,
+    Voice,
+    World,
+    Write,
+    any_text,
+    draw_parameters,
+)
+
+__all__ = [
+    "Ask",
+    "Chance",
+    "Decisions",
+    "End",
+    "Note",
+    "Recall",
+    "Temperature",
+    "Voice",
+    "World",
+    "Write",
+    "any_text",
+    "draw_parameters",
+]

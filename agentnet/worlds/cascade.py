@@ -1,0 +1,194 @@
+"""The world of one news cascade (Tian et al. 2026, section 2.3).
+
+Agents sit on a network. One of them starts, engaged; then, step by step, every exposed agent decides once for
+each of its engaged neighbours whether to share, and one yes engages it for good. All decisions of a step see
+the state at its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agentnet.asking_rules import NEVER, AskingRule, Exposures, Ints, Moment, listeners, n_different
+from agentnet.network import Network
+from agentnet.worlds.wants import Ask, Chance, Decisions, End, Recall, Voice, World, Write
+
+if TYPE_CHECKING:
+    from agentnet.events import Answered
+    from agentnet.sampler import Question
+
+
+@dataclass(frozen=True, slots=True)
+class CascadeRules:
+    """How a cascade is played.
+
+    Attributes:
+        steps: Steps after the seeding, >= 1.
+        asking_rule: Which exposures are asked; see `agentnet.asking_rules`.
+        max_seed_attempts: How many agents at most are asked to start; nobody is asked twice.
+        ask_reasons: Whether every decision is explained after the realization.
+    """
+
+    steps: int
+    asking_rule: AskingRule
+    max_seed_attempts: int
+    ask_reasons: bool = False
+
+
+class Cascade:
+    """One realization: its state, and the steps that change it.
+
+    Args:
+        network: Who hears whom.
+        profiles: Profile index of each agent, shape ``(n_agents,)``.
+        rules: How it is played.
+        voice: What is asked and how replies are understood.
+        chance: The realization's random numbers.
+        realization: Its number in the log.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        profiles: Ints,
+        rules: CascadeRules,
+        voice: Voice,
+        chance: Chance,
+        realization: int,
+    ) -> None:
+        self._network = network
+        self._profiles = profiles
+        self._rules = rules
+        self._voice = voice
+        self._chance = chance
+        self._realization = realization
+        self._listener = listeners(network)
+        self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
+        self._n_asked = np.zeros(network.n_agents, dtype=np.int64)
+        self.initial_agent: int | None = None
+        self._questions: dict[str, dict[int, Question]] = {"seed": {}, "exposure": {}}
+
+    def play(self) -> World:
+        """Play it to its end."""
+        yield Write(counts={"agents": self._network.n_agents})
+        if not (yield from self._start()):
+            return End("unstarted", 0)
+        last, steps = 0, range(1, self._rules.steps + 1)
+        for step in steps:
+            found = self._asked(step)
+            # Nobody is asked now; where nobody will be, as nothing changes any more, it is over.
+            if not len(found) and not any(len(self._asked(later)) for later in steps[step:]):
+                break
+            yield from self._play_step(step, found)
+            last = step
+        if self._rules.ask_reasons:
+            yield from self._ask_reasons()
+        return End("finished", last, self.initial_agent)
+
+    def _start(self) -> Generator[Any, Any, bool]:
+        """Ask agents in random order, one after the other, until one says yes or the bound is reached."""
+        decisions: list[int] = []
+        n_at_most = self._rules.max_seed_attempts
+        for attempt, agent in enumerate(starters(self._chance, self._network.n_agents, n_at_most)):
+            asked = yield self._ask("seed", 0, np.array([agent]), np.array([-1]), np.array([attempt]))
+            decisions += asked.tolist()
+            if decisions[-1] == 1:
+                self.initial_agent = agent
+                break
+        started = [] if self.initial_agent is None else [self.initial_agent]
+        yield self._closed(0, 0, len(decisions), np.array(decisions), started)
+        return bool(started)
+
+    def _asked(self, step: int) -> Exposures:
+        return self._rules.asking_rule.asked(
+            Moment(self._network.indices, self._listener, self.engaged_step, step, self._n_asked)
+        )
+
+    def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:
+        # Slots ascend by listener, so equal agents stand side by side.
+        agents = found.agent
+        decisions: Decisions = yield self._ask("exposure", step, agents, found.source, found.slots)
+        self._n_asked += np.bincount(agents, minlength=len(self._n_asked))
+        won_over = agents[decisions == 1]
+        won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
+        n_exposed = found.moment.n_exposed
+        yield self._closed(step, n_exposed, n_different(agents), decisions, won_over.tolist())
+
+    def _closed(
+        self, step: int, n_exposed: int, n_asked: int, decisions: Decisions, won_over: list[int]
+    ) -> Write:
+        """Engage whom the step won over; say what is written of the step."""
+        self.engaged_step[won_over] = step
+        n_engaged = int((self.engaged_step != NEVER).sum())
+        n_yes, n_missing = int((decisions == 1).sum()), int((decisions < 0).sum())
+        number = self._realization
+        return Write(
+            {
+                "steps": [(number, step, n_exposed, n_asked, len(decisions), n_yes, n_missing, n_engaged)],
+                "engagements": [(step, number, agent) for agent in won_over],
+            },
+            {"engaged": len(won_over)},
+        )
+
+    def _ask_reasons(self) -> Generator[Any, Any, None]:
+        """Ask for the reason of every answered decision, a step at a time."""
+        answered: list[Answered] = yield Recall()
+        for step, group in groupby(answered, key=attrgetter("step")):
+            of_step = list(group)
+            yield Ask(
+                "reason",
+                step,
+                [a.agent for a in of_step],
+                [a.source for a in of_step],
+                [a.repeat for a in of_step],
+                [self._why(a) for a in of_step],
+                [a.temperature for a in of_step],
+                [self._chance.integer("reason", step, a.agent, a.source) for a in of_step],
+                self._voice.judge_reason,
+            )
+
+    def _why(self, answered: Answered) -> Question:
+        kind = "exposure" if answered.step else "seed"
+        question = self._voice.question(kind, int(self._profiles[answered.agent]))
+        return self._voice.reason(question, answered.text)
+
+    def _ask(self, kind: str, step: int, agents: Ints, sources: Ints, positions: Ints) -> Ask:
+        """Make the draws of a step; `positions` are their places in the step's random stream."""
+        profiles = self._profiles[agents].tolist()
+        of_profile = self._questions[kind]
+        for profile in set(profiles) - of_profile.keys():
+            of_profile[profile] = self._voice.question(kind, profile)
+        return Ask(
+            kind,
+            step,
+            agents.tolist(),
+            sources.tolist(),
+            [0] * len(profiles),
+            [of_profile[profile] for profile in profiles],
+            *self._chance.draws(kind, step, positions),
+            self._voice.judge,
+        )
+
+
+def starters(chance: Chance, n_agents: int, n_at_most: int) -> Iterator[int]:
+    """Yield different agents in random order (Fisher and Yates): who is asked to start, one after the other.
+
+    Not by NumPy's shuffle, whose stream may change between its versions: a resumed run would ask others.
+
+    Args:
+        chance: The realization's random numbers.
+        n_agents: Agents 0 .. n_agents - 1.
+        n_at_most: How many are asked at most; no more are drawn than are taken.
+    """
+    moved = dict[int, int]()
+    for attempt in range(min(n_at_most, n_agents)):
+        word = chance.integer("initial agent", attempt)
+        place = attempt + word % (n_agents - attempt)
+        yield moved.get(place, place)
+        moved[place] = moved.get(attempt, attempt)

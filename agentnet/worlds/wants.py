@@ -1,0 +1,175 @@
+"""What a world yields, what it is sent, and what its chance is keyed by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.prompts import Verdict
+from agentnet.streams import Streams, request_seeds, uniform
+
+if TYPE_CHECKING:
+    from agentnet.sampler import Judge, Question
+
+Decisions = NDArray[np.int8]
+"""1 yes, 0 no, -1 missing."""
+
+Ints = NDArray[np.integer[Any]]
+
+
+class End(NamedTuple):
+    """How a realization ended.
+
+    Attributes:
+        status: ``finished``, or ``unstarted``: nobody said yes to start.
+        last_step: The last step that was played.
+        initial_agent: Who started, where somebody did.
+    """
+
+    status: str
+    last_step: int
+    initial_agent: int | None = None
+
+
+def any_text(text: str) -> Verdict:
+    """Take any text for an answer but a blank one."""
+    return Verdict(None, "", "" if text.strip() else "empty")
+
+
+World = Generator[Any, Any, End]
+"""Yields an `Ask`, `Write`, `Note` or `Recall`, or what its family gives it beside these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Draws of one step: equally long sequences, as in `agentnet.sampler.Draws`.
+
+    Sent back are `Decisions`, shape ``(n_draws,)``, or, where texts count, what was said to each draw
+    (`agentnet.events.Said`).
+
+    Attributes:
+        judge: Reply text -> verdict; by default any text is an answer.
+        texts: Whether what counts are the texts of the answers.
+    """
+
+    kind: str
+    step: int
+    agents: Sequence[int]
+    sources: Sequence[int]
+    repeats: Sequence[int]
+    questions: Sequence[Question]
+    temperatures: Sequence[float]
+    seeds: Sequence[int]
+    judge: Judge = any_text
+    texts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What happened, to be written down; nothing is sent back.
+
+    Attributes:
+        rows: Table -> rows, as `agentnet.events` has them.
+        counts: What to add to the run's counts, by the family's own names.
+    """
+
+    rows: Mapping[str, Sequence[tuple[Any, ...]]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that people should know of the realization; nothing is sent back."""
+
+    kind: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Wants every decision that was answered so far, in order of its key (`agentnet.events.Answered`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What agents are asked, and how their replies are understood.
+
+    Attributes:
+        question: (kind, profile index) -> what an agent of that profile is asked.
+        judge: Reply text -> verdict on sharing.
+        reason: (question, reply text) -> what is asked after the realization.
+        judge_reason: Reply text -> verdict that holds the rationale.
+    """
+
+    question: Callable[[str, int], Question]
+    judge: Judge
+    reason: Callable[[Question, str], Question]
+    judge_reason: Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """What sampling temperatures are drawn from.
+
+    Attributes:
+        low: Lowest.
+        high: Highest.
+        levels: How many equally likely values the range is cut into (the middles of as many equal parts);
+            None for the whole range.
+    """
+
+    low: float
+    high: float
+    levels: int | None = None
+
+    def at(self, quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn uniform numbers of [0, 1) into temperatures; same shape."""
+        if self.levels is not None:
+            quantiles = (np.floor(quantiles * self.levels) + 0.5) / self.levels
+        return self.low + (self.high - self.low) * quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The random numbers of one realization.
+
+    Attributes:
+        streams: The run's random streams.
+        number: What they are keyed by: equal in all conditions of one news item and repeat, so that
+            conditions share chance for as long as they share their history.
+        temperature: What the sampling temperature of each draw is drawn from.
+    """
+
+    streams: Streams
+    number: int
+    temperature: Temperature
+
+    def integer(self, purpose: str, *key: int) -> int:
+        """Draw an integer of [0, 2^63)."""
+        return self.streams.integer(purpose, self.number, *key)
+
+    def draws(self, kind: str, step: int, positions: Ints) -> tuple[list[float], list[int]]:
+        """Draw the temperature and the seed of each draw of a step; see `draw_parameters`."""
+        return draw_parameters(self.streams, (kind, self.number, step), positions, self.temperature)
+
+
+def draw_parameters(
+    streams: Streams, key: tuple[str, int, int], positions: Ints, temperature: Temperature
+) -> tuple[list[float], list[int]]:
+    """Draw the temperature and the seed of each draw of a step.
+
+    Args:
+        streams: The run's random streams.
+        key: Kind, realization and step of the draws.
+        positions: The place of each draw in the step's stream, shape ``(n_draws,)``: what makes it itself.
+        temperature: What temperatures are drawn from.
+
+    Returns:
+        Temperatures and seeds, a list each.
+    """
+    words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
+    return temperature.at(uniform(words[1])).tolist(), request_seeds(words[0]).tolist()

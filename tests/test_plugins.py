@@ -1,0 +1,131 @@
+"""One look-up for every kind of plug-in: by definition, by entry point, by address."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from agentnet.errors import DesignError, PluginError
+from agentnet.plugins import FILE_PREFIX, PluginKind
+
+DEFINITION = "class Knot:\n    rope = {rope!r}\n"
+
+
+def ropes(**how: object) -> PluginKind[type]:
+    """Make a kind that nobody else has."""
+    return PluginKind("knot", "agentnet.test_knots", "nowhere", **how)  # type: ignore[arg-type]
+
+
+def defined(module: str, rope: str = "hemp") -> type:
+    """Execute a definition as if it stood in `module`."""
+    home = ModuleType(module)
+    exec(DEFINITION.format(rope=rope), home.__dict__)
+    found: type = home.Knot
+    return found
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put a distribution on the path whose module takes its knot in when it is imported."""
+    info = tmp_path / "knots-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: knots\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text("[agentnet.test_knots]\nbowline = plugin_knots:Knot\n")
+    (tmp_path / "plugin_knots.py").write_text(
+        "import sys\n" + DEFINITION.format(rope="sisal") + "KIND = sys.modules['ropes_of_the_test']\n"
+        "KIND.kind.register('bowline', Knot)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return "bowline"
+
+
+def test_what_a_definition_takes_in_is_found_by_its_name() -> None:
+    kind = ropes()
+    knot = kind.register("reef", defined("somebody.knots"))
+    assert kind.load("reef") is kind["reef"] is kind.get("reef") is knot
+    assert "reef" in kind
+    assert list(kind) == ["reef"]
+    assert kind.get("granny") is None
+
+
+def test_a_user_s_file_that_is_loaded_again_replaces_what_it_defined() -> None:
+    kind = ropes()
+    kind.register("reef", defined(f"{FILE_PREFIX}before", "hemp"))
+    kind.register("reef", defined(f"{FILE_PREFIX}after", "nylon"))
+    assert kind.load("reef").rope == "nylon"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("later", ["another.package", f"{FILE_PREFIX}abc"])
+def test_a_name_that_is_taken_is_refused_to_anybody_else(later: str) -> None:
+    kind = ropes()
+    kind.register("reef", defined("somebody.knots"))
+    with pytest.raises(PluginError, match=r"knot .reef. stands twice: in somebody .*(give|uninstall)"):
+        kind.register("reef", defined(later))
+    assert kind.load("reef").__module__ == "somebody.knots"
+
+
+def test_a_module_that_takes_its_own_entry_in_is_one_plug_in(
+    distribution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ModuleType("ropes_of_the_test")
+    kind = home.kind = ropes()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, home.__name__, home)
+    assert (kind.installed()[distribution].distribution, "plugin_knots" in sys.modules) == ("knots", False)
+    first = kind.load(distribution)
+    assert first.rope == "sisal"  # type: ignore[attr-defined]
+    assert kind.load(distribution) is first
+    with pytest.raises(PluginError, match="stands twice"):
+        kind.register(distribution, defined("another.package"))
+
+
+def test_an_address_leads_to_a_plug_in_that_has_no_entry(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(DEFINITION.format(rope="wire"))
+    knot = ropes(parts=("rope",)).load(f"{tmp_path / 'mine.py'}:Knot")
+    assert knot.rope == "wire"  # type: ignore[attr-defined]
+    assert ropes().load("pathlib:Path") is Path
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("no_such_module_here:Knot", "No module named"),
+        ("{}/absent.py:Knot", "absent"),
+        ("pathlib:Knot", "Knot"),
+    ],
+)
+def test_an_address_that_leads_nowhere_says_where(address: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=f"knot .* cannot be loaded: .*{why}"):
+        ropes().load(address.format(tmp_path))
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones_by_the_error_of_its_kind() -> None:
+    kind = ropes(unknown=DesignError)
+    kind.register("reef", defined("somebody.knots"))
+    with pytest.raises(DesignError, match="there is no knot 'xyzzy'; known: reef"):
+        kind.load("xyzzy")
+
+
+def test_what_lacks_a_part_is_no_plug_in_however_it_was_found() -> None:
+    kind = ropes(parts=("rope", "uses"))
+    kind.register("reef", defined("somebody.knots"))
+    with pytest.raises(PluginError, match=r"'reef' of somebody .* is no knot plug-in: it lacks uses"):
+        kind.load("reef")
+
+
+def test_modules_of_the_bundled_package_take_themselves_in_at_the_first_look_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ModuleType("ropes_of_the_test")
+    kind = home.kind = ropes(bundled="bundle_of_knots")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, home.__name__, home)
+    (tmp_path / "bundle_of_knots").mkdir()
+    (tmp_path / "bundle_of_knots" / "__init__.py").write_text("")
+    (tmp_path / "bundle_of_knots" / "sheet.py").write_text(
+        DEFINITION.format(rope="jute")
+        + "import ropes_of_the_test\nropes_of_the_test.kind.register('sheet', Knot)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert list(kind) == ["sheet"]
