@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +118,7 @@ class Study:
 
     Attributes:
         run: Name of the run.
+        meta: Its table ``meta``.
         label: What every result has to be called; empty if a language model answered.
         embedder: Name of the embedder of the answers.
         designs: All conditions of the run.
@@ -132,6 +133,7 @@ class Study:
     """
 
     run: str
+    meta: Mapping[str, Any]
     label: str
     embedder: str
     designs: tuple[Condition, ...]
@@ -204,6 +206,7 @@ def study_run(
     found = tuple(_condition(known[number], every, chart, how) for number, every in run.conditions.items())
     return Study(
         run=run.run,
+        meta=run.meta,
         label=str(run.meta.get("label", "")),
         embedder=run.embedder,
         designs=known,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
-from agentnet.analysis.parameters import Parameter
+from agentnet.analysis.laws import Parameter
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import fitted
@@ -153,10 +153,10 @@ def _law_sentences(fits: Fits) -> Iterator[str]:
     yield from _weight_sentences(fits)
     yield from _rate_sentences(fits)
     yield _best_law(fits)
-    best = fits.scores[0]
-    if best.floor is not None:
-        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
-        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+    for best in fits.scores[:1]:
+        if best.floor is not None:
+            chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+            yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
 
 
 def _weight_sentences(fits: Fits) -> Iterator[str]:
@@ -179,6 +179,8 @@ def _rate_sentences(fits: Fits) -> Iterator[str]:
 
 
 def _best_law(fits: Fits) -> str:
+    if not fits.scores:
+        return ""
     best, laws = fits.scores[0], counted(len(fits.scores), "law")
     if best.held_out_rmse is None:
         return f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
