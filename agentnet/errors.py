@@ -25,6 +25,7 @@ Everything else that reaches a user is a bug. A message says what happened, to w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -239,3 +240,13 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = get_close_matches(word, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
+
+
+def without_field(reason: str) -> str:
+    """Leave out the name of an argument, which says nothing to readers of a report.
+
+    Examples:
+        >>> without_field("field 'n_yes': all decisions are yes")
+        'all decisions are yes'
+    """
+    return re.sub(r"\bfield '[\w, ]+': ", "", reason)

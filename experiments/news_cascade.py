@@ -4,7 +4,11 @@ from agentnet import CascadeExperiment
 
 
 class NewsCascade(CascadeExperiment):
-    """The paper's design, which is what `CascadeExperiment` defaults to, spelled out."""
+    """The paper's design, spelled out, but for the reason, which the paper asks for afterwards.
+
+    Here it comes with the decision (``rationale = "inline"``), in one request instead of two; with
+    ``-S rationale=afterwards`` it is asked for as in the paper.
+    """
 
     items_per_severity = 5
     repeats = 5

@@ -18,7 +18,6 @@ PACKAGES = {"agentnet": ROOT / "agentnet", "agentnet_backends": ROOT / "backends
 ALLOWED: dict[str, set[str]] = {
     "vocabulary": set(),
     "errors": {"vocabulary"},
-    "files": {"errors"},
     "streams": set(),
     "delimited": {"errors"},
     "network": {"errors", "streams", "delimited"},
@@ -31,9 +30,13 @@ ALLOWED: dict[str, set[str]] = {
     "cost": {"errors", "backend"},
     "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
     "stack": {"shelf", "errors", "streams", "backend", "config", "cost"},
-    "report": {"errors", "streams", "events", "analysis", "embedder", "formulas", "news"},
+    "report": {
+        *("errors", "streams", "events", "analysis", "embedder", "formulas", "asking_rules", "news"),
+        "families",  # the list of them, which says what makes the parts of a run
+    },
     "config": {"errors"},
     "formulas": set(),
+    "files": {"errors"},
     "events": {"errors", "formulas"},
     "sampler": {"errors", "streams", "backend", "cost", "prompts"},
     "asking_rules": {"errors", "network", "plugins"},
@@ -42,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
         *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
+        "report",  # the parts that they make of it
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),

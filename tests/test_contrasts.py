@@ -1,4 +1,4 @@
-"""Contrasts between arms: means, intervals and tests are those of brute force; pairs are those of repeats."""
+"""Contrasts between conditions: means, intervals, tests are those of brute force; pairs those of repeats."""
 
 from __future__ import annotations
 
@@ -116,10 +116,10 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
         contrast({0: 1.0, 1: 2.0}, **options)
 
 
-# Two arms, and several
+# Two conditions, and several
 
 
-def test_differences_are_those_within_the_repeats_that_both_arms_have() -> None:
+def test_differences_are_those_within_the_repeats_that_both_conditions_have() -> None:
     assert difference({2: 5.0, 0: 1.0, 1: 9.0}, {0: 4.0, 2: 1.0, 3: 0.0}) == {0: -3.0, 2: 4.0}
     with pytest.raises(InputError, match=r"no repeat in common \(\[0\] and \[1, 2\]\); play the run on"):
         difference({0: 1.0}, {2: 1.0, 1: 1.0})
@@ -145,24 +145,28 @@ def test_a_trend_is_tau_b_counted_pair_by_pair(both: tuple[list[int], list[int]]
     assert found == pytest.approx(concordance / size if size else 0.0)
 
 
-def test_trends_are_those_of_each_repeat_that_all_arms_have() -> None:
-    arms = [{0: 1.0, 1: 3.0, 2: 7.0}, {1: 2.0, 0: 2.0, 2: 7.0}, {0: 5.0, 1: 1.0, 2: 7.0, 9: 0.0}]
-    assert trend([0.1, 0.5, 2], arms) == pytest.approx({0: 1.0, 1: -1.0, 2: 0.0})
+def test_trends_are_those_of_each_repeat_that_all_conditions_have() -> None:
+    conditions = [{0: 1.0, 1: 3.0, 2: 7.0}, {1: 2.0, 0: 2.0, 2: 7.0}, {0: 5.0, 1: 1.0, 2: 7.0, 9: 0.0}]
+    assert trend([0.1, 0.5, 2], conditions) == pytest.approx({0: 1.0, 1: -1.0, 2: 0.0})
     tied = [1, 1, 4]
     expected = stats.kendalltau(tied, [1.0, 2.0, 5.0]).statistic
-    assert trend(tied, arms)[0] == pytest.approx(expected)
+    assert trend(tied, conditions)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
-    ("knob", "arms", "words"),
+    ("knob", "conditions", "words"),
     [
-        ([1.0, 1.0], [{0: 1.0}, {0: 2.0}], "must have a value for each of 2 arms, two of them different"),
-        ([1.0, 2.0], [{0: 1.0}], "must have a value for each of 1 arms"),
-        ([1.0, 2.0], [{0: 1.0}, {1: 2.0}], "the arms have no repeat in common"),
+        (
+            [1.0, 1.0],
+            [{0: 1.0}, {0: 2.0}],
+            "must have a value for each of 2 conditions, two of them different",
+        ),
+        ([1.0, 2.0], [{0: 1.0}], "must have a value for each of 1 conditions"),
+        ([1.0, 2.0], [{0: 1.0}, {1: 2.0}], "the conditions have no repeat in common"),
     ],
 )
 def test_a_trend_takes_two_values_and_a_common_repeat(
-    knob: list[float], arms: list[dict[int, float]], words: str
+    knob: list[float], conditions: list[dict[int, float]], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        trend(knob, arms)
+        trend(knob, conditions)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agentnet import InterviewExperiment
-from agentnet.analysis.interviews import embed_answers, read_answers
+from agentnet.analysis.answers import embed_answers, read_answers
 from agentnet.analysis.reading import read_decisions, read_ratios
 from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError

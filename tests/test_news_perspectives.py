@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
-from agentnet.analysis.interviews import embed_answers
+from agentnet.analysis.answers import embed_answers
 from agentnet.analysis.profile_runs import read_profile_answers, read_sharing
 from agentnet.analysis.ratios import PROFILES
 from agentnet.backend import Request, make_backend
@@ -32,7 +32,7 @@ from agentnet.prompts import PromptSet
 from agentnet.report import Options, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
-from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.runner import Prepared, Runner
 
 Command = Callable[..., Any]
@@ -507,7 +507,7 @@ def test_of_many_classes_names_stand_beside_the_marks_of_the_last_step(play: Pla
     run = play(NewsPerspectives(models=models, steps=1, topology="full", n_questions=2))
     (part,) = make_report([run], Options(figures=False, n_bootstrap=0)).parts
     assert isinstance(part, InterviewPart)
-    places = part.arms[0].played[0].coordinates
+    places = part.study.conditions[0].played[0].coordinates
     with house_style():
         space, paths = (make(part).figure for make in (space_sketch, paths_sketch))
     assert space is not None

@@ -1,4 +1,4 @@
-"""Reports compare arms within repeats, over the same questions, as far as they are finished."""
+"""Reports compare conditions within repeats, over the same questions, as far as they are finished."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ import pytest
 from scipy import stats
 
 from agentnet import InterviewExperiment
-from agentnet.analysis.contrasts import contrast
+from agentnet.analysis.contrasts import ConditionContrast, contrast
 from agentnet.analysis.perspectives import Clusters, IsoMirror
+from agentnet.analysis.played import Played
+from agentnet.analysis.study import ConditionStudy, Measured, contrasts_of, settled
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
+from agentnet.events.conditions import Condition
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
+from agentnet.report.figures.sketch import sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import n_clusters
-from agentnet.report.interviews import Arm, ArmContrast, InterviewPart, Measured, Played
-from agentnet.report.interviews_contrasts import contrasts_of, settled
-from agentnet.report.interviews_drawings import interview_sketches
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.interviews_tables import classes_table, contrasts_table
 from agentnet.report.write import files_of
 
@@ -62,8 +64,8 @@ class Own(InterviewExperiment):
         )
 
 
-def arms(*conditions: dict[str, Any], **design: Any) -> list[InterviewExperiment]:
-    """Make the arms of an experiment."""
+def experiments(*conditions: dict[str, Any], **design: Any) -> list[InterviewExperiment]:
+    """Make the conditions of an experiment."""
     base = Own(**SMALL | design)
     return [base.under(each) for each in conditions]
 
@@ -85,7 +87,7 @@ def part_of(run: Run, options: Options = FIGURELESS) -> InterviewPart:
     return part
 
 
-def numbers(found: Iterable[ArmContrast], kind: str) -> dict[str, float]:
+def numbers(found: Iterable[ConditionContrast], kind: str) -> dict[str, float]:
     """Look the contrasts of a kind up: what was compared -> the number."""
     return {each.compared: each.contrast.value for each in found if each.kind == kind}
 
@@ -122,13 +124,13 @@ def gap_of(run: Run, realization: int, step: int, left_out: Sequence[int] = ()) 
 def run(play: Callable[..., Run]) -> Run:
     """Play three numbers of questions under two topologies, three repeats each."""
     conditions = [{"n_questions": q, "topology": name} for name in ("full", "intra_class") for q in (3, 1, 2)]
-    return play(*arms(*conditions), seed=2)
+    return play(*experiments(*conditions), seed=2)
 
 
 @pytest.fixture(scope="module")
 def pair(play: Callable[..., Run]) -> Run:
     """Play two topologies, three repeats each."""
-    return play(*arms({"topology": "full"}, {"topology": "intra_class"}, steps=2), seed=2)
+    return play(*experiments({"topology": "full"}, {"topology": "intra_class"}, steps=2), seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +153,7 @@ def part(report: Report) -> InterviewPart:
 def test_differences_are_within_repeats_and_those_of_the_log(run: Run, part: InterviewPart) -> None:
     ends = np.array([gap_of(run, number, 3) for number in range(18)]).reshape(2, 3, 3)
     within = ends[1] - ends[0]
-    found = {each.compared: each.contrast for each in part.contrasts if each.kind == "difference"}
+    found = {each.compared: each.contrast for each in part.study.contrasts if each.kind == "difference"}
     assert list(found) == [f"topology intra_class less full (n questions {q})" for q in (3, 1, 2)]
     for values, each in zip(within, found.values(), strict=True):
         expected = contrast(dict(enumerate(values)))
@@ -163,7 +165,7 @@ def test_differences_are_within_repeats_and_those_of_the_log(run: Run, part: Int
 
 def test_trends_over_a_number_are_kendalls_tau_of_each_repeat(run: Run, part: InterviewPart) -> None:
     ends = np.array([gap_of(run, number, 3) for number in range(18)]).round(6).reshape(2, 3, 3)
-    found = {each.compared: each for each in part.contrasts if each.kind == "trend"}
+    found = {each.compared: each for each in part.study.contrasts if each.kind == "trend"}
     assert list(found) == [
         f"trend with n questions: 1, 2, 3 (topology {name})" for name in ("full", "intra_class")
     ]
@@ -173,25 +175,29 @@ def test_trends_over_a_number_are_kendalls_tau_of_each_repeat(run: Run, part: In
         assert each.outcome == "gap"
 
 
-def test_growth_is_the_last_gap_less_the_first_in_each_arm(run: Run, part: InterviewPart) -> None:
+def test_growth_is_the_last_gap_less_the_first_in_each_condition(run: Run, part: InterviewPart) -> None:
     grown = np.array([gap_of(run, number, 3) - gap_of(run, number, 0) for number in range(18)])
-    found = numbers(part.contrasts, "growth")
-    assert list(found) == [arm.name for arm in part.arms]
+    found = numbers(part.study.contrasts, "growth")
+    assert list(found) == [condition.name for condition in part.study.conditions]
     assert list(found.values()) == pytest.approx(grown.reshape(6, 3).mean(axis=1).tolist(), abs=1e-5)
 
 
 def test_more_than_two_classes_are_compared_in_clusters_and_iso_mirror(play: Callable[..., Run]) -> None:
     part = part_of(
-        play(*arms({"steps": 1}, {"steps": 2}, {"steps": 4}, models={"a": 2, "b": 1, "c": 2}, n_taught=2))
+        play(
+            *experiments(
+                {"steps": 1}, {"steps": 2}, {"steps": 4}, models={"a": 2, "b": 1, "c": 2}, n_taught=2
+            )
+        )
     )
-    found = {each.outcome: each for each in part.contrasts}
+    found = {each.outcome: each for each in part.study.contrasts}
     assert list(found) == ["ari", "n_clusters", "mirror_movement"]
     expected: dict[str, list[float]] = {"ari": [], "n_clusters": [], "mirror_movement": []}
     for repeat in range(3):
         ends: dict[str, list[float]] = {"ari": [], "n_clusters": [], "mirror_movement": []}
         # Of 1, 2 and 4 steps, the last 1, 1 and 2.
-        for arm, n in zip(part.arms, (1, 1, 2), strict=True):
-            clusters, mirror = arm.played[repeat].clusters, arm.played[repeat].mirror
+        for condition, n in zip(part.study.conditions, (1, 1, 2), strict=True):
+            clusters, mirror = condition.played[repeat].clusters, condition.played[repeat].mirror
             assert clusters is not None
             assert mirror is not None
             ends["n_clusters"].append(clusters.n_clusters[-n:].mean())
@@ -219,9 +225,9 @@ def test_the_table_the_page_and_the_results_hold_them_with_holm(report: Report, 
     rows = list(csv.DictReader(io.StringIO(files["tables/contrasts.csv"].decode())))
     results = json.loads(files["results.json"])["parts"][0]["contrasts"]
     page = files["report.html"].decode()
-    assert len(rows) == len(results) == len(part.contrasts) == 11
+    assert len(rows) == len(results) == len(part.study.contrasts) == 11
     smallest = min(float(row["p_value"]) for row in rows)
-    for each, row, result in zip(part.contrasts, rows, results, strict=True):
+    for each, row, result in zip(part.study.contrasts, rows, results, strict=True):
         assert row["compared"] == each.compared == result["compared"]
         assert float(row["value"]) == each.contrast.value == result["value"]
         assert float(row["interval_low"]) == each.contrast.low == result["low"]
@@ -238,25 +244,27 @@ def test_few_repeats_are_said_to_give_no_small_p(part: InterviewPart) -> None:
     few = contrasts_table(part)
     assert few is not None
     assert "The test cannot give less than p = 0.25 with 3 repeats." in few.notes
-    assert min(each.contrast.p_value for each in part.contrasts) == pytest.approx(0.25)
-    enough = tuple(replace(each, contrast=replace(each.contrast, n_repeats=10)) for each in part.contrasts)
-    table = contrasts_table(replace(part, contrasts=enough))
+    assert min(each.contrast.p_value for each in part.study.contrasts) == pytest.approx(0.25)
+    enough = tuple(
+        replace(each, contrast=replace(each.contrast, n_repeats=10)) for each in part.study.contrasts
+    )
+    table = contrasts_table(replace(part, study=replace(part.study, contrasts=enough)))
     assert table is not None
     assert not any("cannot give less" in note for note in table.notes)
 
 
 def test_a_single_repeat_gives_no_contrasts_and_it_is_said(play: Callable[..., Run]) -> None:
-    once = play(*arms({"n_questions": 1}, {"n_questions": 2}, repeats=1, steps=1))
+    once = play(*experiments({"n_questions": 1}, {"n_questions": 2}, repeats=1, steps=1))
     report = make_report([once], FIGURELESS)
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
-    assert part.contrasts == ()
+    assert part.study.contrasts == ()
     files, results = files_of(report, made_at=1.8e9)
     assert results["parts"][0]["contrasts"] == []
     assert "tables/contrasts.csv" not in files
     page = files["report.html"].decode()
-    assert "differences between arms: they take arms that differ in one knob" in page
-    assert "Arms were compared within repeats" not in page
+    assert "differences between conditions: they take conditions that differ in one knob" in page
+    assert "Conditions were compared within repeats" not in page
 
 
 # Unfinished and missing
@@ -271,12 +279,12 @@ def test_unfinished_realizations_count_in_no_contrast_and_cut_no_mean(pair: Run,
     )
     part = part_of(begun)
     ends = np.array([gap_of(pair, number, 2) for number in range(6)]).reshape(2, 3)
-    found = {each.compared: each.contrast for each in part.contrasts}
+    found = {each.compared: each.contrast for each in part.study.contrasts}
     difference = found["topology intra_class less full"]
     assert difference.n_repeats == found["topology full"].n_repeats == 2
     assert difference.value == pytest.approx((ends[1] - ends[0])[[0, 2]].mean(), abs=1e-5)
     assert found["topology intra_class"].n_repeats == 3
-    first = part.arms[0]
+    first = part.study.conditions[0]
     assert [each.n_steps for each in first.played] == [3, 1, 3]
     for measured in (first.ratio, first.gap):
         assert measured.series is not None
@@ -290,7 +298,9 @@ def test_unfinished_realizations_count_in_no_contrast_and_cut_no_mean(pair: Run,
     assert any("in no mean with finished ones" in note for note in part.notes)
 
 
-def test_of_arms_that_are_all_unfinished_the_complete_steps_are_averaged(pair: Run, tmp_path: Path) -> None:
+def test_of_conditions_that_are_all_unfinished_the_complete_steps_are_averaged(
+    pair: Run, tmp_path: Path
+) -> None:
     begun = changed(
         pair,
         tmp_path / "begun",
@@ -298,24 +308,28 @@ def test_of_arms_that_are_all_unfinished_the_complete_steps_are_averaged(pair: R
         "UPDATE realizations SET status = 'running'",
     )
     part = part_of(begun)
-    assert part.contrasts == ()
-    assert [len(arm.gap.series.value) for arm in part.arms if arm.gap.series] == [2, 3]
+    assert part.study.contrasts == ()
+    assert [
+        len(condition.gap.series.value) for condition in part.study.conditions if condition.gap.series
+    ] == [2, 3]
 
 
-def test_an_unfinished_arm_takes_no_other_arms_comparison_away(
+def test_an_unfinished_condition_takes_no_other_conditions_comparison_away(
     play: Callable[..., Run], tmp_path: Path
 ) -> None:
     unfinished = "UPDATE realizations SET status = 'running' WHERE realization / 3 = 1"
-    words = play(*arms({"knob": "a"}, {"knob": "<b>"}, {"knob": "c"}, steps=1))
-    assert list(numbers(part_of(words).contrasts, "difference")) == ["knob <b> less a", "knob c less a"]
+    words = play(*experiments({"knob": "a"}, {"knob": "<b>"}, {"knob": "c"}, steps=1))
+    assert list(numbers(part_of(words).study.contrasts, "difference")) == ["knob <b> less a", "knob c less a"]
     part = part_of(changed(words, tmp_path / "words", unfinished))
-    assert list(numbers(part.contrasts, "difference")) == ["knob c less a"]
-    figures = play(*arms(*({"knob": number} for number in (1, 2, 3, 0.5)), steps=1))
+    assert list(numbers(part.study.contrasts, "difference")) == ["knob c less a"]
+    figures = play(*experiments(*({"knob": number} for number in (1, 2, 3, 0.5)), steps=1))
     part = part_of(changed(figures, tmp_path / "numbers", unfinished))
-    assert list(numbers(part.contrasts, "trend")) == ["trend with knob: 0.5, 1, 3"]
+    assert list(numbers(part.study.contrasts, "trend")) == ["trend with knob: 0.5, 1, 3"]
 
 
-def test_arms_are_compared_over_the_questions_that_none_of_them_left_out(pair: Run, tmp_path: Path) -> None:
+def test_conditions_are_compared_over_the_questions_that_none_of_them_left_out(
+    pair: Run, tmp_path: Path
+) -> None:
     (lost,) = pair.rows("SELECT MIN(repeat) FROM events WHERE kind = 'evaluation'")[1][0]
     part = part_of(
         changed(
@@ -325,15 +339,17 @@ def test_arms_are_compared_over_the_questions_that_none_of_them_left_out(pair: R
             f"WHERE kind = 'evaluation' AND realization = 1 AND step = 1 AND agent = 1 AND repeat = {lost}",
         )
     )
-    assert [arm.n_common for arm in part.arms] == [5, 6]
+    assert [condition.n_common for condition in part.study.conditions] == [5, 6]
     fair = np.array([gap_of(pair, number, 2, [lost]) for number in range(6)]).reshape(2, 3)
     every = np.array([gap_of(pair, number, 2) for number in range(6)]).reshape(2, 3)
-    (found,) = numbers(part.contrasts, "difference").values()
+    (found,) = numbers(part.study.contrasts, "difference").values()
     assert found == pytest.approx((fair[1] - fair[0]).mean(), abs=1e-5)
     assert abs(found - (every[1] - fair[0]).mean()) > 1e-3
-    # What an arm says of itself is of all questions that it answered.
+    # What a condition says of itself is of all questions that it answered.
     grown = every[1] - [gap_of(pair, number, 0) for number in (3, 4, 5)]
-    assert numbers(part.contrasts, "growth")["topology intra_class"] == pytest.approx(grown.mean(), abs=1e-5)
+    assert numbers(part.study.contrasts, "growth")["topology intra_class"] == pytest.approx(
+        grown.mean(), abs=1e-5
+    )
     assert any(
         note.startswith("different questions are left out in different realizations") for note in part.notes
     )
@@ -344,24 +360,26 @@ def test_answers_that_are_all_alike_are_reported_as_such(pair: Run, tmp_path: Pa
     report = make_report([alike], FIGURELESS)
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
-    assert not part.arms[0].played[0].coordinates.any()
-    assert {each.contrast.value for each in part.contrasts} == {0.0}
+    assert not part.study.conditions[0].played[0].coordinates.any()
+    assert {each.contrast.value for each in part.study.contrasts} == {0.0}
     with house_style():
-        drawn = {each.name: each for each in interview_sketches(part)}
+        drawn = {each.name: each for each in sketches_of("interviews", part)}
     assert drawn["polarization"].unavailable == "Nothing differs along this dimension."
     assert "express 0% and 0%" in drawn["perspective_space"].alternative
     files, _ = files_of(report, made_at=1.8e9)
     json.loads(files["results.json"])
 
 
-# Which arms are compared
+# Which conditions are compared
 
 
-def an_arm(condition: int, *ends: float, questions: tuple[str, ...] = ("q",), **changes: Any) -> Arm:
-    """Make an arm of finished repeats of two steps, each with its gap at the end, 0 at the start."""
-    return Arm(
+def a_condition(
+    condition: int, *ends: float, questions: tuple[str, ...] = ("q",), **changes: Any
+) -> ConditionStudy:
+    """Make a condition of finished repeats of two steps, each with its gap at the end, 0 at the start."""
+    return ConditionStudy(
         condition,
-        f"arm {condition}",
+        f"condition {condition}",
         ("a", "b"),
         tuple(
             Played(
@@ -391,13 +409,15 @@ def an_arm(condition: int, *ends: float, questions: tuple[str, ...] = ("q",), **
     )
 
 
-def compared(part: InterviewPart, designs: Sequence[dict[str, Any]], *found: Arm) -> tuple[ArmContrast, ...]:
-    """Compare arms of those designs, all knobs of which are overrides."""
+def compared(
+    part: InterviewPart, designs: Sequence[dict[str, Any]], *found: ConditionStudy
+) -> tuple[ConditionContrast, ...]:
+    """Compare conditions of those designs, all knobs of which are overrides."""
     experiment = {"conditions": designs, "design": designs}
-    return contrasts_of(replace(part.facts, meta={"experiment": experiment}), found, **HOW)
+    return contrasts_of(Condition.all_of({"experiment": experiment}), found, **HOW)
 
 
-def names(found: Iterable[ArmContrast]) -> list[str]:
+def names(found: Iterable[ConditionContrast]) -> list[str]:
     """List what is compared, growth left out."""
     return [each.compared for each in found if each.kind != "growth"]
 
@@ -419,12 +439,12 @@ def test_numbers_have_trends_and_everything_else_differences_to_the_first(
     part: InterviewPart, knob: list[Any], expected: list[str]
 ) -> None:
     designs = [{"knob": value} for value in knob]
-    assert names(compared(part, designs, *(an_arm(i, 1.0, 2.0) for i in range(len(knob))))) == expected
+    assert names(compared(part, designs, *(a_condition(i, 1.0, 2.0) for i in range(len(knob))))) == expected
 
 
-def test_arms_that_differ_in_two_knobs_are_not_compared(part: InterviewPart) -> None:
+def test_conditions_that_differ_in_two_knobs_are_not_compared(part: InterviewPart) -> None:
     designs = [{"x": 1, "y": "/a/bank"}, {"x": 2, "y": "/b/bank"}, {"x": 2, "y": "/a/bank"}]
-    found = compared(part, designs, *(an_arm(i, float(i), i + 1.0) for i in range(3)))
+    found = compared(part, designs, *(a_condition(i, float(i), i + 1.0) for i in range(3)))
     # In words, both banks are .../bank: what they are decides, not what they are called.
     assert [(each.compared, each.contrast.value) for each in found if each.kind != "growth"] == [
         ("x 2 less 1 (y .../bank)", 2.0),
@@ -432,32 +452,38 @@ def test_arms_that_differ_in_two_knobs_are_not_compared(part: InterviewPart) -> 
     ]
 
 
-def test_a_knob_that_an_arm_does_not_override_has_its_value_by_design(part: InterviewPart) -> None:
+def test_a_knob_that_a_condition_does_not_override_has_its_value_by_design(part: InterviewPart) -> None:
     experiment = {"conditions": [{}, {"x": 5}], "design": [{"x": 1}, {"x": 5}]}
-    facts = replace(part.facts, meta={"experiment": experiment})
-    found = contrasts_of(facts, [an_arm(0, 1.0, 2.0), an_arm(1, 4.0, 4.0)], **HOW)
+    known = Condition.all_of({"experiment": experiment})
+    found = contrasts_of(known, [a_condition(0, 1.0, 2.0), a_condition(1, 4.0, 4.0)], **HOW)
     assert numbers(found, "difference") == {"x 5 less 1": 2.5}
 
 
-def test_what_an_arm_cannot_say_is_not_compared(part: InterviewPart) -> None:
+def test_what_a_condition_cannot_say_is_not_compared(part: InterviewPart) -> None:
     designs = [{"x": "a"}, {"x": "b"}, {"x": "c"}]
-    good = [an_arm(0, 1.0, 2.0), an_arm(2, 3.0, 5.0)]
+    good = [a_condition(0, 1.0, 2.0), a_condition(2, 3.0, 5.0)]
     only_others = ["x c less a"]
-    # One class in an arm; no question left in it; another repeat than the others'.
-    assert names(compared(part, designs, good[0], an_arm(1, 1.0, 1.0, gaps=None), good[1])) == only_others
-    assert names(compared(part, designs, good[0], an_arm(1), good[1])) == only_others
-    assert names(compared(part, designs, good[0], an_arm(1, 1.0, repeat=7), good[1])) == only_others
-    ready = [an_arm(i, 1.0, repeat=i) for i in range(3)]
+    # One class in a condition; no question left in it; another repeat than the others'.
+    assert (
+        names(compared(part, designs, good[0], a_condition(1, 1.0, 1.0, gaps=None), good[1])) == only_others
+    )
+    assert names(compared(part, designs, good[0], a_condition(1), good[1])) == only_others
+    assert names(compared(part, designs, good[0], a_condition(1, 1.0, repeat=7), good[1])) == only_others
+    ready = [a_condition(i, 1.0, repeat=i) for i in range(3)]
     assert names(compared(part, [{"x": i} for i in range(3)], *ready)) == []
 
 
 def test_models_that_were_asked_once_cannot_have_grown_apart(part: InterviewPart) -> None:
     once: dict[str, Any] = {"coordinates": np.zeros((1, 2, 2)), "gaps": np.ones((1, 1))}
-    found = compared(part, [{"x": 1}, {"x": 2}], an_arm(0, 1.0, 1.0, **once), an_arm(1, 1.0, 1.0, **once))
+    found = compared(
+        part, [{"x": 1}, {"x": 2}], a_condition(0, 1.0, 1.0, **once), a_condition(1, 1.0, 1.0, **once)
+    )
     assert numbers(found, "growth") == {}
     assert numbers(found, "difference") == {"x 2 less 1": 0.0}
     once["gaps"] = None
-    assert compared(part, [{"x": 1}, {"x": 2}], an_arm(0, 1.0, **once), an_arm(1, 1.0, **once)) == ()
+    assert (
+        compared(part, [{"x": 1}, {"x": 2}], a_condition(0, 1.0, **once), a_condition(1, 1.0, **once)) == ()
+    )
 
 
 def test_without_classes_clusters_and_mirror_of_the_last_half_are_compared(part: InterviewPart) -> None:
@@ -470,7 +496,10 @@ def test_without_classes_clusters_and_mirror_of_the_last_half_are_compared(part:
         return {"coordinates": np.zeros((5, 2, 2)), "gaps": None, "clusters": clusters, "mirror": mirror}
 
     found = compared(
-        part, [{"x": "slow"}, {"x": "fast"}], an_arm(0, 0, 0, **moving(0.25)), an_arm(1, 0, 0, **moving(0.5))
+        part,
+        [{"x": "slow"}, {"x": "fast"}],
+        a_condition(0, 0, 0, **moving(0.25)),
+        a_condition(1, 0, 0, **moving(0.5)),
     )
     assert {each.outcome: each.contrast.value for each in found} == {
         "ari": 0.5,
@@ -482,8 +511,16 @@ def test_without_classes_clusters_and_mirror_of_the_last_half_are_compared(part:
 # Conditions that look alike
 
 
-def test_alike_conditions_stay_arms_of_their_own(play: Callable[..., Run]) -> None:
-    run = play(*arms({"knob": 0}, {"knob": False}, {"knob": 0}, steps=1, repeats=2))
+def test_alike_conditions_stay_conditions_of_their_own(play: Callable[..., Run]) -> None:
+    run = play(*experiments({"knob": 0}, {"knob": False}, {"knob": 0}, steps=1, repeats=2))
     part = part_of(run)
-    assert [arm.name for arm in part.arms] == ["knob 0", "knob false", "knob 0"]
-    assert [[each.realization for each in arm.played] for arm in part.arms] == [[0, 1], [2, 3], [4, 5]]
+    assert [condition.name for condition in part.study.conditions] == [
+        "knob 0 (1)",
+        "knob false",
+        "knob 0 (2)",
+    ]
+    assert [[each.realization for each in condition.played] for condition in part.study.conditions] == [
+        [0, 1],
+        [2, 3],
+        [4, 5],
+    ]

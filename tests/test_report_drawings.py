@@ -18,11 +18,11 @@ import agentnet.report
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
-from agentnet.report.drawings import Drawing, Material, draw, sketches
+from agentnet.report.drawings import Drawing, Material, draw
 from agentnet.report.figures.ratios import ratio_sketch
 from agentnet.report.figures.render import rendered_png, rendered_svg
 from agentnet.report.figures.severity import severity_sketch
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style, new_figure
 
 EVIL = (
@@ -155,7 +155,7 @@ def test_nothing_is_drawn_of_nothing_and_each_figure_says_why() -> None:
 
 def test_cascades_without_fits_are_drawn_as_they_are() -> None:
     with house_style():
-        found = {each.name: each.figure for each in sketches(Material(tables=run_tables()))}
+        found = {each.name: each.figure for each in sketches_of("cascades", Material(tables=run_tables()))}
     drawn = {name for name, figure in found.items() if figure is not None}
     assert drawn == {"observed_cascades", "missing_answers"}
 
@@ -265,7 +265,7 @@ def test_reports_never_touch_the_global_state_of_pyplot() -> None:
 def test_drawings_of_a_material_without_some_laws_come_with_the_reasons(fits: Fits) -> None:
     few = replace(fits, laws=fits.laws[:1], scores=fits.scores[:1])
     with house_style():
-        found = {each.name: each for each in sketches(Material(fits=few))}
+        found = {each.name: each for each in sketches_of("cascades", Material(fits=few))}
     assert found["figure08_population_full_logistic"].figure is not None
     assert found["observed_cascades"].figure is not None
     assert "add it to `laws`" in str(found["cavity_curves"].unavailable)

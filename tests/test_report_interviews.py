@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -20,22 +21,23 @@ import pytest
 
 from agentnet import InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis import perspectives
-from agentnet.analysis.interviews import embed_answers
+from agentnet.analysis.answers import embed_answers
+from agentnet.analysis.contrasts import holm
+from agentnet.analysis.study import ConditionStudy, Measured
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
+from agentnet.events.conditions import condition_names
 from agentnet.experiment import Source
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
-from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names
-from agentnet.report.interviews_drawings import interview_sketches
-from agentnet.report.interviews_tables import holm
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
 from agentnet.runner.prepare import assemble
@@ -83,10 +85,10 @@ def played(folder: Path, *experiments: InterviewExperiment) -> Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Play two arms of two repeats of two classes."""
+    """Play two conditions of two repeats of two classes."""
     base = Own(repeats=2, **SMALL)
-    arms = [base.under({"topology": name}) for name in ("full", "intra_class")]
-    return played(tmp_path_factory.mktemp("two"), *arms)
+    conditions = [base.under({"topology": name}) for name in ("full", "intra_class")]
+    return played(tmp_path_factory.mktemp("two"), *conditions)
 
 
 @pytest.fixture(scope="module")
@@ -119,15 +121,22 @@ def curve(axes: Any, label: str) -> np.ndarray[Any, Any]:
     return np.asarray(line.get_ydata())
 
 
-def arm_with(part: InterviewPart, **changes: Any) -> InterviewPart:
-    """Keep the first arm, with the first realization changed."""
-    arm = part.arms[0]
-    return replace(part, arms=(replace(arm, played=(replace(arm.played[0], **changes),)),))
+def restudied(part: InterviewPart, **changes: Any) -> InterviewPart:
+    """Change what a part's study found."""
+    return replace(part, study=replace(part.study, **changes))
+
+
+def condition_with(part: InterviewPart, **changes: Any) -> InterviewPart:
+    """Keep the first condition, with the first realization changed."""
+    condition = part.study.conditions[0]
+    return restudied(
+        part, conditions=(replace(condition, played=(replace(condition.played[0], **changes),)),)
+    )
 
 
 @pytest.fixture(scope="module")
 def blocks(run: Run) -> np.ndarray[Any, Any]:
-    """Embed the answers of both repeats of the first arm, shape (repeats, steps, models, questions, dims)."""
+    """Embed the answers of both repeats of the first condition, (repeats, steps, models, questions, dims)."""
     found = asyncio.run(embed_answers(run, make_embedder("hash", {}), [0, 1]))
     return np.stack([each.array() for each in found])
 
@@ -144,36 +153,40 @@ def test_paths_are_the_first_coordinate_of_the_scaling_of_all_models_at_all_step
     np.testing.assert_allclose(curve(axes, "left: mean of 3"), line[:, :3].mean(axis=1))
     np.testing.assert_allclose(curve(axes, "right: mean of 2"), line[:, 3:].mean(axis=1))
     thin = [np.asarray(each.get_ydata()) for each in axes.get_lines() if each.get_linewidth() == 0.6]
-    assert sorted(map(tuple, thin)) == sorted(map(tuple, part.arms[0].played[0].coordinates[:, :, 0].T))
+    assert sorted(map(tuple, thin)) == sorted(
+        map(tuple, part.study.conditions[0].played[0].coordinates[:, :, 0].T)
+    )
 
 
 def test_the_space_shows_every_model_at_the_first_and_the_last_step(part: InterviewPart) -> None:
     axes = drawn(space_sketch, part)[1]
-    places = part.arms[1].played[0].coordinates
+    places = part.study.conditions[1].played[0].coordinates
     np.testing.assert_array_equal(curve(axes, "left, step 0"), places[0, :3, 1])
     np.testing.assert_array_equal(curve(axes, "right, last step"), places[-1, 3:, 1])
 
 
 def test_mirror_and_clusters_are_those_of_the_numerics(part: InterviewPart) -> None:
-    places = part.arms[0].played[0].coordinates
+    places = part.study.conditions[0].played[0].coordinates
     (axes,) = drawn(mirror_sketch, part)
     np.testing.assert_array_equal(curve(axes, "topology full"), perspectives.iso_mirror(places).curve)
-    found = [perspectives.find_clusters(each.coordinates[:, :, :1]) for each in part.arms[1].played]
+    found = [
+        perspectives.find_clusters(each.coordinates[:, :, :1]) for each in part.study.conditions[1].played
+    ]
     upper, lower = drawn(cluster_sketch, part)
     label = "topology intra_class"
     np.testing.assert_allclose(curve(upper, label), np.mean([each.n_clusters for each in found], axis=0))
     np.testing.assert_allclose(curve(lower, label), np.mean([each.agreement for each in found], axis=0))
-    assert n_clusters(part.arms[0]).shape == (5,)
-    assert agreement(part.arms[0]).shape == (4,)
+    assert n_clusters(part.study.conditions[0]).shape == (5,)
+    assert agreement(part.study.conditions[0]).shape == (4,)
 
 
 def test_polarization_is_the_mean_over_repeats_of_the_ratio_of_differences(part: InterviewPart) -> None:
-    paths = np.stack([each.coordinates[:, :, 0] for each in part.arms[0].played])
+    paths = np.stack([each.coordinates[:, :, 0] for each in part.study.conditions[0].played])
     expected = perspectives.polarization(paths, [0, 1, 2], [3, 4]).mean(axis=0)
     axes = drawn(ratio_of_classes_sketch, part)[0]
     np.testing.assert_allclose(curve(axes, "mean over repeats"), expected, atol=1e-6)
-    assert part.arms[0].ratio.series is not None
-    assert part.arms[0].ratio.series.over == "both"
+    assert part.study.conditions[0].ratio.series is not None
+    assert part.study.conditions[0].ratio.series.over == "both"
 
 
 def test_the_gap_is_the_unbiased_one_in_the_full_space(
@@ -185,7 +198,7 @@ def test_the_gap_is_the_unbiased_one_in_the_full_space(
     expected = perspectives.gaps(np.stack(tables), [0, 1, 2], [3, 4]).mean(axis=0)
     axes = drawn(gap_sketch, part)[0]
     np.testing.assert_allclose(curve(axes, "mean over repeats"), expected, atol=1e-5)
-    series = part.arms[0].gap.series
+    series = part.study.conditions[0].gap.series
     assert series is not None
     (band,) = axes.collections
     ends = band.get_paths()[0].vertices[:, 1]
@@ -194,13 +207,13 @@ def test_the_gap_is_the_unbiased_one_in_the_full_space(
 
 
 def test_the_chart_shows_moves_and_an_alarm_where_there_is_one(part: InterviewPart) -> None:
-    first = part.arms[0].played[0]
+    first = part.study.conditions[0].played[0]
     assert first.reading is not None
-    calm = arm_with(part, reading=replace(first.reading, alarm=None, changed=None, direction=None))
+    calm = condition_with(part, reading=replace(first.reading, alarm=None, changed=None, direction=None))
     axes = drawn(chart_sketch, calm)[0]
     np.testing.assert_allclose(curve(axes, "move"), first.moved.mean(axis=1))
     assert not [line for line in axes.get_lines() if line.get_label() == "alarm"]
-    loud = arm_with(part, reading=replace(first.reading, alarm=2, changed=1, direction="up"))
+    loud = condition_with(part, reading=replace(first.reading, alarm=2, changed=1, direction="up"))
     axes = drawn(chart_sketch, loud)[0]
     (alarm,) = [line for line in axes.get_lines() if line.get_label() == "alarm"]
     assert list(alarm.get_xdata()) == [3, 3]
@@ -212,7 +225,7 @@ def test_a_model_changed_as_the_test_of_its_first_and_last_answers_says(
     part: InterviewPart, blocks: np.ndarray[Any, Any]
 ) -> None:
     expected = perspectives.change_test(blocks[0, 0, 1], blocks[0, -1, 1], kind="shift")
-    assert part.arms[0].tests[1] == expected
+    assert part.study.conditions[0].tests[1] == expected
 
 
 def test_p_values_looked_at_together_are_adjusted_and_never_fall() -> None:
@@ -227,13 +240,13 @@ def test_what_the_stand_in_says_is_labelled_in_every_figure_table_and_summary(
     report: Report, part: InterviewPart
 ) -> None:
     with house_style():
-        sketches = list(interview_sketches(part))
+        sketches = list(sketches_of("interviews", part))
     assert [sketch.number for sketch in sketches] == ["2", "6", "3", "4", "6", "", ""]
     for sketch in sketches:
         assert "(stand-in)" in sketch.title
         assert LABEL in sketch.caption.split(".")[0]
         assert LABEL in sketch.alternative.split(".")[0]
-        assert part.embedder in sketch.caption
+        assert part.study.embedder in sketch.caption
         assert sketch.figure is not None
         assert LABEL in sketch.figure.get_supxlabel()
     files, results = files_of(report, made_at=MADE_AT)
@@ -252,8 +265,8 @@ def test_what_the_stand_in_says_is_labelled_in_every_figure_table_and_summary(
 
 def test_another_label_stands_in_titles_word_for_word_and_none_leaves_no_trace(part: InterviewPart) -> None:
     with house_style():
-        other = mirror_sketch(replace(part, label="a rehearsal"))
-        none = mirror_sketch(replace(part, label=""))
+        other = mirror_sketch(restudied(part, label="a rehearsal"))
+        none = mirror_sketch(restudied(part, label=""))
     assert other.title.endswith("(a rehearsal)")
     assert none.title == "Iso-mirror: how the system as a whole moves"
     assert none.caption.startswith("Figure 3 (right)")
@@ -283,7 +296,8 @@ def test_checklists_say_what_is_left_to_the_author(report: Report) -> None:
 
 def test_questions_and_answers_are_text_and_no_markup(report: Report, part: InterviewPart) -> None:
     page = page_of(report)
-    assert "<script" not in page
+    assert re.findall(r"<script[^>]*>", page) == ["<script>"]
+    assert "alert" not in page.partition("<script>")[2].partition("</script>")[0]
     assert "&lt;script&gt;alert(1)&lt;/script&gt; [U+202E]&amp; name?" in page
     assert len(part.answers) == 20
     assert part.n_answers == sum(each.n for each in part.facts.asked)
@@ -313,18 +327,18 @@ def test_design_and_methods_say_how_the_run_was_played(report: Report, part: Int
     methods = files_of(report, made_at=MADE_AT)[1]["parts"][0]["methods"]
     assert "3 models of class left and 2 models of class right" in methods
     assert "asked it 2 questions" in methods
-    assert f"embedded by {part.embedder}" in methods
+    assert f"embedded by {part.study.embedder}" in methods
     assert "Helm" in page
 
 
 def test_results_are_json_with_the_series_that_are_drawn(report: Report, part: InterviewPart) -> None:
     results = json.loads(files_of(report, made_at=MADE_AT)[0]["results.json"])
-    arm = results["parts"][0]["arms"][1]
-    series = part.arms[1].gap.series
+    condition = results["parts"][0]["conditions"][1]
+    series = part.study.conditions[1].gap.series
     assert series is not None
-    assert arm["gap"]["value"] == pytest.approx(series.value.tolist())
-    assert arm["polarization"]["over"] == "both"
-    assert len(arm["realizations"]) == 2
+    assert condition["gap"]["value"] == pytest.approx(series.value.tolist())
+    assert condition["polarization"]["over"] == "both"
+    assert len(condition["realizations"]) == 2
 
 
 def test_cascade_runs_beside_keep_their_own_part(run: Run, play: Callable[..., Run]) -> None:
@@ -336,21 +350,21 @@ def test_cascade_runs_beside_keep_their_own_part(run: Run, play: Callable[..., R
     assert "<h1>News cascades and interacting language models: report (stand-in" in page
     series = both.parts[1]
     assert isinstance(series, InterviewPart)
-    assert series.arms[0].ratio.note == "no interval was asked for (0 bootstrap draws)"
+    assert series.study.conditions[0].ratio.note == "no interval was asked for (0 bootstrap draws)"
     assert "No interval was asked for" in ratio_of_classes_sketch(series).caption
 
 
 def test_bands_of_few_repeats_are_said_to_be_narrow(part: InterviewPart) -> None:
     with house_style():
         assert "repeats that differ much, such bands are too narrow" in gap_sketch(part).caption
-        many = tuple(replace(arm, played=arm.played * 5) for arm in part.arms)
-        assert "too narrow" not in gap_sketch(replace(part, arms=many)).caption
+        many = tuple(replace(condition, played=condition.played * 5) for condition in part.study.conditions)
+        assert "too narrow" not in gap_sketch(restudied(part, conditions=many)).caption
 
 
 # What cannot be said.
 
 
-def test_one_arm_of_one_class_has_no_polarization_and_says_so(tmp_path: Path) -> None:
+def test_one_condition_of_one_class_has_no_polarization_and_says_so(tmp_path: Path) -> None:
     design = SMALL | {"models": {"left": 2}, "steps": 1}
     run = played(tmp_path, Own(**design))
     report = make_report([run], Options(n_bootstrap=5))
@@ -358,9 +372,9 @@ def test_one_arm_of_one_class_has_no_polarization_and_says_so(tmp_path: Path) ->
     assert "a measure of two classes of models, and there are 1" in page
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
-    assert part.chart is None
+    assert part.study.chart is None
     assert "takes at least 2 steps" in page
-    assert "The run has one arm" in page
+    assert "The run has one condition" in page
     assert 'role="img"' in page
     drawings = {each.name: each for each in report.drawings[0]}
     assert drawings["perspectives_over_time"].number == "3"
@@ -369,17 +383,21 @@ def test_one_arm_of_one_class_has_no_polarization_and_says_so(tmp_path: Path) ->
 
 
 def test_an_adversary_makes_it_figure_5_and_one_repeat_draws_prompts(part: InterviewPart) -> None:
-    arm = replace(part.arms[0], classes=("left",) * 4 + ("right",), played=part.arms[0].played[:1])
-    alone = replace(part, arms=(arm,))
+    condition = replace(
+        part.study.conditions[0],
+        classes=("left",) * 4 + ("right",),
+        played=part.study.conditions[0].played[:1],
+    )
+    alone = restudied(part, conditions=(condition,))
     with house_style():
         sketch = ratio_of_classes_sketch(alone)
     assert sketch.number == "5"
-    assert "Every arm was played once" in sketch.caption
+    assert "Every condition was played once" in sketch.caption
 
 
 def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> None:
-    first = part.arms[0].played[0]
-    start = arm_with(
+    first = part.study.conditions[0].played[0]
+    start = condition_with(
         part,
         coordinates=first.coordinates[:1],
         mirror=None,
@@ -394,15 +412,15 @@ def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> No
 
 
 def test_models_that_are_too_few_for_clusters_say_so(part: InterviewPart) -> None:
-    sketch = cluster_sketch(arm_with(part, clusters=None, why_no_clusters="there is 1 model"))
+    sketch = cluster_sketch(condition_with(part, clusters=None, why_no_clusters="there is 1 model"))
     assert sketch.unavailable == "There is 1 model."
     assert "(stand-in)" in sketch.title
 
 
 def test_a_run_without_a_complete_evaluation_says_so_everywhere(report: Report, part: InterviewPart) -> None:
-    empty = replace(part, arms=())
+    empty = restudied(part, conditions=())
     with house_style():
-        for sketch in interview_sketches(empty):
+        for sketch in sketches_of("interviews", empty):
             assert "complete evaluation" in str(sketch.unavailable)
     page = page_of(replace(report, parts=(empty,)))
     assert "No result can be given yet" in page
@@ -410,24 +428,33 @@ def test_a_run_without_a_complete_evaluation_says_so_everywhere(report: Report, 
 
 
 def test_a_start_that_is_not_clear_of_zero_is_named(part: InterviewPart) -> None:
-    def with_start(arm: Arm, *, clear: bool) -> Arm:
-        assert arm.ratio.series is not None
-        series = replace(arm.ratio.series, clear_start=clear)
-        return replace(arm, ratio=Measured(series, has_interval=True))
+    def with_start(condition: ConditionStudy, *, clear: bool) -> ConditionStudy:
+        assert condition.ratio.series is not None
+        series = replace(condition.ratio.series, clear_start=clear)
+        return replace(condition, ratio=Measured(series, has_interval=True))
 
-    clear = replace(part, arms=tuple(with_start(arm, clear=True) for arm in part.arms))
-    unclear = replace(part, arms=tuple(with_start(arm, clear=False) for arm in part.arms))
+    clear = restudied(
+        part, conditions=tuple(with_start(condition, clear=True) for condition in part.study.conditions)
+    )
+    unclear = restudied(
+        part, conditions=tuple(with_start(condition, clear=False) for condition in part.study.conditions)
+    )
     with house_style():
         assert "Not clearly apart at step 0" not in ratio_of_classes_sketch(clear).caption
         assert "Not clearly apart at step 0" in ratio_of_classes_sketch(unclear).caption
-        half = replace(
-            unclear, arms=(unclear.arms[0], replace(part.arms[1], ratio=Measured(None, note="no")))
+        half = restudied(
+            unclear,
+            conditions=(
+                unclear.study.conditions[0],
+                replace(part.study.conditions[1], ratio=Measured(None, note="no")),
+            ),
         )
         assert "Cannot be given for topology intra_class" in ratio_of_classes_sketch(half).caption
 
 
-def test_arms_are_named_by_what_sets_them_apart() -> None:
-    assert arm_names([{"a_b": [1, 2], "conditions": [{}]}, {"conditions": [{}]}]) == (
+def test_conditions_are_named_by_what_sets_them_apart() -> None:
+    overrides = [{"a_b": [1, 2], "conditions": [{}]}, {"conditions": [{}]}]
+    assert condition_names(overrides, [overrides[0], {"a_b": 3, "conditions": [{}]}]) == (
         "a b 1, 2",
         "as designed",
     )
@@ -459,7 +486,7 @@ def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: 
     report = make_report([broken], options)
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
-    first, second = part.arms
+    first, second = part.study.conditions
     assert [list(each.left_out.values()) for each in first.played] == [["refused"], []]
     assert [len(each.questions) for each in first.played] == [5, 6]
     assert [first.n_common, second.n_common] == [5, 6]
@@ -481,11 +508,11 @@ def test_missing_answers_and_unfinished_realizations_are_counted_and_named(run: 
     assert second.ratio.note.startswith("with one repeat")
 
 
-def test_many_arms_are_drawn_in_part_and_it_is_said(part: InterviewPart) -> None:
-    many = replace(part, arms=part.arms * 9)
+def test_many_conditions_are_drawn_in_part_and_it_is_said(part: InterviewPart) -> None:
+    many = restudied(part, conditions=part.study.conditions * 9)
     with house_style():
         sketch = mirror_sketch(many)
-    assert "The first 16 arms are drawn; 2 more stand in the tables" in sketch.caption
+    assert "The first 16 conditions are drawn; 2 more stand in the tables" in sketch.caption
 
 
 def test_one_question_of_one_repeat_gives_no_interval(tmp_path: Path) -> None:
@@ -493,8 +520,8 @@ def test_one_question_of_one_repeat_gives_no_interval(tmp_path: Path) -> None:
     report = make_report([played(tmp_path, Own(**design))], Options(figures=False, n_decisions=0))
     (part,) = report.parts
     assert isinstance(part, InterviewPart)
-    assert part.arms[0].gap.note == "one repeat and one question give no interval"
-    assert not part.arms[0].gap.has_interval
+    assert part.study.conditions[0].gap.note == "one repeat and one question give no interval"
+    assert not part.study.conditions[0].gap.has_interval
     page = page_of(report)
     assert "tests of changes: they take" in page
     assert "no answer was to be shown" in page

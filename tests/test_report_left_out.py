@@ -19,16 +19,19 @@ import pytest
 
 from agentnet import InterviewExperiment
 from agentnet.analysis import perspectives
-from agentnet.analysis.interviews import embed_answers
+from agentnet.analysis.answers import embed_answers
+from agentnet.analysis.played import Played, to_leave_out
+from agentnet.analysis.study import Measured
 from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.interviews import Question
 from agentnet.report import Options, Report, make_report
+from agentnet.report.figures.of_conditions import shown_repeats
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import chart_sketch, cluster_sketch, mirror_sketch
 from agentnet.report.figures.two_classes import gap_sketch
-from agentnet.report.interviews import InterviewPart, Measured, Played, shown_repeats, to_leave_out
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 
 LEFT, RIGHT = [0, 1, 2], [3, 4]
@@ -55,7 +58,7 @@ class Own(InterviewExperiment):
 
 @pytest.fixture(scope="module")
 def run(play: Callable[..., Run]) -> Run:
-    """Play two arms of three repeats of two classes, without a missing answer."""
+    """Play two conditions of three repeats of two classes, without a missing answer."""
     design: dict[str, Any] = {"n_evaluation": 3, "n_questions": 2, "n_taught": 4, "steps": 3, "repeats": 3}
     base = Own(models={"left": 3, "right": 2}, **design)
     return play(*(base.under({"topology": name}) for name in ("full", "intra_class")), seed=4)
@@ -135,7 +138,7 @@ def series_of(measured: Measured) -> perspectives.Series:
 
 
 def contrasts(part: InterviewPart) -> dict[str, float]:
-    return {each.compared: each.contrast.value for each in part.contrasts}
+    return {each.compared: each.contrast.value for each in part.study.contrasts}
 
 
 def test_each_realization_keeps_the_questions_that_only_others_lack(
@@ -143,7 +146,7 @@ def test_each_realization_keeps_the_questions_that_only_others_lack(
 ) -> None:
     lost = {0: [0], 1: [1, 4]}
     part = part_of(make_report([losing(lost)], FIGURELESS))
-    every = [each for arm in part.arms for each in arm.played]
+    every = [each for condition in part.study.conditions for each in condition.played]
     assert [len(each.questions) for each in every] == [5, 4, 6, 6, 6, 6]
     assert [list(each.left_out.values()) for each in every[:3]] == [["refused"], ["refused"] * 2, []]
     for each in every:
@@ -153,13 +156,15 @@ def test_each_realization_keeps_the_questions_that_only_others_lack(
         np.testing.assert_allclose(each.moved, perspectives.moves(squared_of(kept), 5), atol=1e-9)
         assert each.gaps is not None
         np.testing.assert_allclose(each.gaps.mean(axis=1), gap_of(kept), atol=1e-6)
-    # The other realizations, and the arm in which nothing is missing, are as they would be without.
-    np.testing.assert_array_equal(every[2].coordinates, untouched.arms[0].played[2].coordinates)
-    np.testing.assert_array_equal(series_of(part.arms[1].gap).low, series_of(untouched.arms[1].gap).low)
+    # The other realizations, and the condition in which nothing is missing, are as they would be without.
+    np.testing.assert_array_equal(every[2].coordinates, untouched.study.conditions[0].played[2].coordinates)
+    np.testing.assert_array_equal(
+        series_of(part.study.conditions[1].gap).low, series_of(untouched.study.conditions[1].gap).low
+    )
     first = blocks[0][:, 3][:, but(0)].astype(np.float32)
     expected = perspectives.change_test(first[0], first[-1], kind="shift")
-    assert part.arms[0].tests[3].change == pytest.approx(expected.change)
-    assert part.arms[0].tests[3].p_value == expected.p_value
+    assert part.study.conditions[0].tests[3].change == pytest.approx(expected.change)
+    assert part.study.conditions[0].tests[3].p_value == expected.p_value
 
 
 @pytest.mark.parametrize("lost", [{0: [0], 1: [1]}, {0: [0, 1], 1: [1, 2]}])
@@ -169,10 +174,10 @@ def test_repeats_are_averaged_over_common_questions_if_these_are_half_of_all(
     part = part_of(make_report([losing(lost)], FIGURELESS))
     common = but(*{place for places in lost.values() for place in places})
     assert len(common) >= 3
-    arm = part.arms[0]
-    assert arm.n_common == len(common)
+    condition = part.study.conditions[0]
+    assert condition.n_common == len(common)
     kept = blocks[:, :, :, common]
-    for measured, compute in ((arm.gap, gap_of), (arm.ratio, ratio_of)):
+    for measured, compute in ((condition.gap, gap_of), (condition.ratio, ratio_of)):
         series = series_of(measured)
         np.testing.assert_allclose(
             series.value, np.mean([compute(kept[i]) for i in range(3)], axis=0), atol=1e-5
@@ -193,10 +198,10 @@ def test_else_each_repeat_is_measured_over_its_own_questions_and_repeats_alone_a
 ) -> None:
     lost = {0: [0, 1], 1: [2, 3]}
     part = part_of(make_report([losing(lost)], FIGURELESS))
-    arm = part.arms[0]
-    assert arm.n_common is None
+    condition = part.study.conditions[0]
+    assert condition.n_common is None
     own = [blocks[i][:, :, but(*lost.get(i, []))] for i in range(6)]
-    for measured, compute in ((arm.gap, gap_of), (arm.ratio, ratio_of)):
+    for measured, compute in ((condition.gap, gap_of), (condition.ratio, ratio_of)):
         series = series_of(measured)
         values = np.stack([compute(own[i]) for i in range(3)])
         # Each repeat is one sum, so that draws of repeats are draws of their values.
@@ -225,18 +230,18 @@ def test_a_start_is_clear_if_each_repeats_own_questions_say_so(losing: Callable[
         "WHERE kind = 'evaluation' AND realization < 3 AND missing IS NULL"
     )
     part = part_of(make_report([losing({0: [0, 1], 1: [2, 3]}, apart)], FIGURELESS))
-    assert part.arms[0].n_common is None
-    assert series_of(part.arms[0].ratio).clear_start
+    assert part.study.conditions[0].n_common is None
+    assert series_of(part.study.conditions[0].ratio).clear_start
     assert not any("topology full: the classes are not" in note for note in part.notes)
 
 
 def test_a_repeat_of_one_question_is_not_known_to_be_apart_at_the_start(losing: Callable[..., Run]) -> None:
     part = part_of(make_report([losing({0: [0, 1, 2, 3, 4]})], FIGURELESS))
-    assert len(part.arms[0].played[0].questions) == 1
-    assert not series_of(part.arms[0].ratio).clear_start
+    assert len(part.study.conditions[0].played[0].questions) == 1
+    assert not series_of(part.study.conditions[0].ratio).clear_start
     assert any("not clearly apart at step 0" in note for note in part.notes)
     # It has no test either: swaps of one question say nothing.
-    assert part.arms[0].tests == ()
+    assert part.study.conditions[0].tests == ()
 
 
 def test_repeats_that_start_alike_have_a_gap_and_no_polarization(losing: Callable[..., Run]) -> None:
@@ -244,17 +249,17 @@ def test_repeats_that_start_alike_have_a_gap_and_no_polarization(losing: Callabl
         "UPDATE events SET reply = 1 "
         "WHERE kind = 'evaluation' AND realization = 0 AND step = 0 AND missing IS NULL"
     )
-    arm = part_of(make_report([losing({0: [0, 1], 1: [2, 3]}, alike)], FIGURELESS)).arms[0]
-    assert arm.ratio.series is None
-    assert "coincide at step 0" in arm.ratio.note
-    assert series_of(arm.gap).over == "runs"
+    condition = part_of(make_report([losing({0: [0, 1], 1: [2, 3]}, alike)], FIGURELESS)).study.conditions[0]
+    assert condition.ratio.series is None
+    assert "coincide at step 0" in condition.ratio.note
+    assert series_of(condition.gap).over == "runs"
 
 
 def test_models_of_one_class_lose_questions_as_well(losing: Callable[..., Run]) -> None:
     part = part_of(
         make_report([losing({0: [0, 1], 1: [2, 3]}, "UPDATE models SET class = 'left'")], FIGURELESS)
     )
-    assert [len(each.questions) for each in part.arms[0].played] == [4, 4, 6]
+    assert [len(each.questions) for each in part.study.conditions[0].played] == [4, 4, 6]
     (note,) = [each for each in part.notes if each.startswith("topology full")]
     assert note.endswith("of 6 questions, 4 to 6 are left in each realization")
     # Clusters and iso-mirrors are of each realization alone: there is no word of questions.
@@ -264,8 +269,8 @@ def test_models_of_one_class_lose_questions_as_well(losing: Callable[..., Run]) 
 
 def test_without_draws_there_is_no_interval_of_own_questions(losing: Callable[..., Run]) -> None:
     options = replace(FIGURELESS, n_bootstrap=0)
-    arm = part_of(make_report([losing({0: [0, 1], 1: [2, 3]})], options)).arms[0]
-    for measured in (arm.gap, arm.ratio):
+    condition = part_of(make_report([losing({0: [0, 1], 1: [2, 3]})], options)).study.conditions[0]
+    for measured in (condition.gap, condition.ratio):
         assert not measured.has_interval
         assert measured.note.endswith("over its own; no interval was asked for (0 bootstrap draws)")
         assert not series_of(measured).clear_start
@@ -277,11 +282,11 @@ def test_page_tables_and_results_say_what_is_left_out_of_which_realization(
     report = make_report([losing({0: [0, 1], 1: [2, 3], 5: [3]})], FIGURELESS)
     part = part_of(report)
     files, results = files_of(report, made_at=1.8e9)
-    every = [each for arm in part.arms for each in arm.played]
+    every = [each for condition in part.study.conditions for each in condition.played]
     expected = [
-        (arm.name, str(each.realization), str(each.repeat), question, why)
-        for arm in part.arms
-        for each in arm.played
+        (condition.name, str(each.realization), str(each.repeat), question, why)
+        for condition in part.study.conditions
+        for each in condition.played
         for question, why in each.left_out.items()
     ]
     assert len(expected) == 5
@@ -298,8 +303,8 @@ def test_page_tables_and_results_say_what_is_left_out_of_which_realization(
     assert [int(row["n_questions"]) for row in rows("realizations")] == [
         len(each.questions) for each in every
     ]
-    assert [row["n_used"] for row in rows("arms")] == ["", "5"]
-    first, second = results["parts"][0]["arms"]
+    assert [row["n_used"] for row in rows("conditions")] == ["", "5"]
+    first, second = results["parts"][0]["conditions"]
     assert [first["n_questions"], second["n_questions"]] == [None, 5]
     assert first["left_out"] == {str(each.realization): dict(each.left_out) for each in every[:2]}
     assert list(second["left_out"]) == ["5"]
@@ -327,8 +332,8 @@ def test_without_missing_answers_nothing_is_said_of_questions_left_out(
 ) -> None:
     files, results = files_of(make_report([run], FIGURELESS), made_at=1.8e9)
     assert not {"tables/left_out.csv", "tables/questions_left_out.csv"} & set(files)
-    assert [arm["left_out"] for arm in results["parts"][0]["arms"]] == [{}, {}]
-    assert [arm["n_questions"] for arm in results["parts"][0]["arms"]] == [6, 6]
+    assert [condition["left_out"] for condition in results["parts"][0]["conditions"]] == [{}, {}]
+    assert [condition["n_questions"] for condition in results["parts"][0]["conditions"]] == [6, 6]
     assert not any("left" in note for note in untouched.notes)
 
 
@@ -357,7 +362,7 @@ def test_common_questions_count_from_half_on_or_if_nobody_loses_by_them(
 def answering(part: InterviewPart, own: str) -> Played:
     """Make a realization that answered some of four questions."""
     left_out = {name: "refused" for name in "abcd" if name not in own}
-    return replace(part.arms[0].played[0], questions=tuple(own), left_out=left_out)
+    return replace(part.study.conditions[0].played[0], questions=tuple(own), left_out=left_out)
 
 
 # Which realization is shown
@@ -372,9 +377,9 @@ def test_figures_of_one_realization_show_the_first_finished_one_and_say_which(
         "UPDATE realizations SET status = 'running' WHERE realization = 0",
     )
     part = part_of(make_report([begun], FIGURELESS))
-    shown = part.arms[0].shown
+    shown = part.study.conditions[0].shown
     assert shown.repeat == 1
-    assert part.arms[0].tests == replaced_tests(untouched, begun)
+    assert part.study.conditions[0].tests == replaced_tests(untouched, begun)
     said = "repeat 1 of topology full, and repeat 0 of topology intra_class"
     with house_style():
         sketches = [make(part) for make in (space_sketch, paths_sketch, mirror_sketch, chart_sketch)]
@@ -401,17 +406,17 @@ def replaced_tests(untouched: InterviewPart, run: Run) -> tuple[perspectives.Cha
     first, last = found.load(0), found.load(found.n_steps - 1)
     return tuple(
         perspectives.change_test(first[model], last[model], kind="shift")
-        for model in range(len(untouched.arms[0].classes))
+        for model in range(len(untouched.study.conditions[0].classes))
     )
 
 
 def test_where_nothing_is_finished_the_first_that_began_is_shown_as_such(untouched: InterviewPart) -> None:
     def begun(number: int) -> Any:
-        arm = untouched.arms[number]
-        return replace(arm, played=tuple(replace(each, finished=False) for each in arm.played))
+        condition = untouched.study.conditions[number]
+        return replace(condition, played=tuple(replace(each, finished=False) for each in condition.played))
 
-    assert shown_repeats(untouched.arms) == "repeat 0 of each arm"
-    assert shown_repeats([begun(0), begun(1)]) == "repeat 0 (not finished) of each arm"
-    assert shown_repeats([begun(0), untouched.arms[1]]) == (
+    assert shown_repeats(untouched.study.conditions) == "repeat 0 of each condition"
+    assert shown_repeats([begun(0), begun(1)]) == "repeat 0 (not finished) of each condition"
+    assert shown_repeats([begun(0), untouched.study.conditions[1]]) == (
         "repeat 0 (not finished) of topology full, and repeat 0 of topology intra_class"
     )

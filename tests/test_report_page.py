@@ -38,7 +38,7 @@ from agentnet.news import NewsItem, severity_of
 from agentnet.report import Options, Report, make_report, paper
 from agentnet.report.cascade_tables import rates_table
 from agentnet.report.drawings import Drawing
-from agentnet.report.figure_html import figure_html, with_prefix
+from agentnet.report.figure_html import Figure, with_prefix
 from agentnet.report.html import shown
 from agentnet.report.write import files_of
 from agentnet.testing import ScriptedBackend
@@ -55,13 +55,14 @@ EVIL = (
 VOID = {"meta", "input", "br", "hr", "col"}
 TAGS = {
     *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section", "div", "span"),
+    *("footer", "script", "select", "option", "button", "output", "canvas", "i"),
     *("h1", "h2", "h3", "h4", "p", "ul", "li", "a", "b", "abbr", "time", "pre", "details", "summary"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "figure", "figcaption"),
     *("fieldset", "legend", "label", "input"),
 }
 SVG_TAGS = {
     *("svg", "title", "desc", "g", "path", "use", "defs", "clippath", "rect", "pattern", "image"),
-    *("lineargradient", "stop"),
+    *("lineargradient", "stop", "circle"),
 }
 
 
@@ -178,21 +179,35 @@ def test_the_page_is_well_formed_with_one_heading_at_the_top_and_none_left_out(p
     assert {tag for tag, _, parents in page.elements if "svg" in parents} <= SVG_TAGS
 
 
-def test_ids_are_unique_and_every_reference_has_one(page: Page) -> None:
+def test_ids_are_unique_and_every_reference_has_one(page: Page, files: dict[str, bytes]) -> None:
     ids = page.with_attribute("id")
     assert [each for each, count in Counter(ids).items() if count > 1] == []
-    for reference in page.attribute_of("a", "href"):
-        assert (reference or "").removeprefix("#") in ids
+    references = [each or "" for each in page.attribute_of("a", "href")]
+    assert {each[1:] for each in references if each.startswith("#")} <= set(ids)
+    assert {each for each in references if not each.startswith("#")} <= files.keys()
+    assert {each[1:] for each in page.attribute_of("use", "href") if each} <= set(ids)
+    for name in ("data-search", "data-found", "data-player"):
+        assert page.with_attribute(name)
+        assert set(page.with_attribute(name)) <= set(ids)
     for names in page.with_attribute("aria-labelledby"):
         assert set(names.split()) <= set(ids)
 
 
-def test_nothing_is_loaded_and_nothing_is_run(text: str, page: Page) -> None:
-    assert not {"script", "link", "iframe", "img", "object", "embed", "form", "base"} & {
-        e[0] for e in page.elements
-    }
-    for name in ("src", "href", "action", "data", "poster", "srcset"):
-        assert all(value.startswith(("#", "data:image/png;base64,")) for value in page.with_attribute(name))
+def test_nothing_is_loaded_and_nothing_is_run_but_the_script_in_it(
+    text: str, page: Page, files: dict[str, bytes]
+) -> None:
+    assert not {"link", "iframe", "img", "object", "embed", "form", "base"} & {e[0] for e in page.elements}
+    scripts = [attributes for tag, attributes, _ in page.elements if tag == "script"]
+    assert scripts[-1] == {}
+    assert all(each.keys() == {"type", "id"} and each["type"] == "application/json" for each in scripts[:-1])
+    for name in ("src", "action", "data", "poster", "srcset"):
+        assert page.with_attribute(name) == []
+    # What a link leads to is loaded when somebody follows it, and stands beside the page.
+    links = {value for value in page.attribute_of("a", "href") if value and not value.startswith("#")}
+    assert links <= files.keys()
+    loaded = [value for tag in ("use", "image") for value in page.attribute_of(tag, "href")]
+    assert all((value or "").startswith(("#", "data:image/png;base64,")) for value in loaded)
+    assert len(page.with_attribute("href")) == len(page.attribute_of("a", "href")) + len(loaded)
     assert [name for _, attributes, _ in page.elements for name in attributes if name.startswith("on")] == []
     assert page.with_attribute("style") == []
     assert "@import" not in text
@@ -200,16 +215,17 @@ def test_nothing_is_loaded_and_nothing_is_run(text: str, page: Page) -> None:
     assert re.findall(r"https?://[^\"<\s]+", text.replace("http://www.w3.org/2000/svg", "")) == []
 
 
-def test_the_policy_forbids_everything_but_the_style_sheet_by_its_hash(text: str) -> None:
+def test_the_policy_forbids_everything_but_the_style_sheet_and_the_script_by_their_hashes(text: str) -> None:
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)
-    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
     assert policy is not None
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].replace("&#x27;", "'").split(";"))
+    rules = dict(rule.strip().split(" ", 1) for rule in policy[1].replace("&#39;", "'").split(";"))
     assert rules["default-src"] == "'none'"
-    assert rules["style-src"] == f"'sha256-{digest}'"
-    assert "script-src" not in rules
+    for name in ("style", "script"):
+        ours = re.search(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
+        assert ours is not None
+        digest = base64.b64encode(hashlib.sha256(ours[1].encode()).digest()).decode()
+        assert rules[f"{name}-src"] == f"'sha256-{digest}'"
+    assert rules.keys() == {"default-src", "style-src", "script-src", "img-src", "base-uri", "form-action"}
 
 
 def test_tables_have_captions_and_headings_that_say_what_they_head(page: Page) -> None:
@@ -220,10 +236,22 @@ def test_tables_have_captions_and_headings_that_say_what_they_head(page: Page) -
 
 
 def test_every_figure_has_an_image_with_a_name_and_words(page: Page) -> None:
-    assert len(page.attribute_of("svg", "role")) == len(page.attribute_of("figure", "id")) >= 14
-    assert set(page.attribute_of("svg", "role")) == {"img"}
-    assert all(page.attribute_of("svg", "aria-labelledby"))
+    images = [each for tag, each, parents in page.elements if tag == "svg" and "figure" in parents]
+    assert len(images) == len(page.attribute_of("figure", "id")) >= 14
+    assert {each["role"] for each in images} == {"img"}
+    assert all(each["aria-labelledby"] for each in images)
     assert all(len(words) > 100 for words in page.texts("figcaption"))
+
+
+def test_small_copies_refer_to_the_images_and_are_left_out_by_screen_readers(page: Page) -> None:
+    copies = [each for tag, each, _ in page.elements if tag == "svg" and each.get("class") == "small"]
+    assert {each["aria-hidden"] for each in copies} == {"true"}
+    images = {
+        f"#{each['id']}" for tag, each, parents in page.elements if tag == "svg" and "figure" in parents
+    }
+    shown = [each for each in page.attribute_of("use", "href") if each in images]
+    assert len(copies) == len(shown) == len(images) + 3
+    assert set(shown) == images
 
 
 def test_a_figure_that_cannot_be_drawn_says_why_where_it_would_stand(page: Page) -> None:
@@ -355,8 +383,10 @@ def test_groups_come_from_the_response_ratios_that_go_with_the_cascades(report: 
     part = report.parts[0]
     found = group_profiles(read_ratios(ratios).yes_ratio, n_groups=2)
     np.testing.assert_array_equal(part.fits.grouping.group + 1, found.group)  # type: ignore[union-attr]
-    words = f"found by Tukey's HSD test on the response ratios of {ratios.folder.name}"
-    assert part.groups_from == words  # type: ignore[union-attr]
+    assert part.groups_from == (  # type: ignore[attr-defined]
+        f"made by the widest cuts between the response ratios of {ratios.folder.name}; how many there are "
+        "was the author's choice (--n-groups)"
+    )
 
 
 def test_missing_answers_are_counted_by_reason_and_bound_what_they_could_change(
@@ -416,13 +446,13 @@ def test_a_sent_prompt_of_each_kind_stands_word_for_word(page: Page, cascades: R
 def test_decisions_can_be_browsed_and_filtered_without_a_script(page: Page) -> None:
     rows = Counter(page.attribute_of("tr", "data-answer"))
     assert min(rows[answer] for answer in ("yes", "no", "missing")) > 10
-    values = page.attribute_of("input", "value")
+    values = [str(e["value"]) for tag, e, _ in page.elements if tag == "input" and e["type"] == "radio"]
     style = page.texts("style")[0]
     for value in set(values) - {"only-all"}:
         assert f'input[value="{value}"]:checked' in style
-    assert page.attribute_of("input", "type") == ["radio"] * len(values)
-    pressed = Counter(each["name"] for tag, each, _ in page.elements if tag == "input" and "checked" in each)
-    assert pressed == Counter(dict.fromkeys(page.attribute_of("input", "name"), 1))
+    buttons = [each for tag, each, _ in page.elements if tag == "input" and each["type"] == "radio"]
+    pressed = Counter(each["name"] for each in buttons if "checked" in each)
+    assert pressed == Counter(dict.fromkeys((each["name"] for each in buttons), 1))
     assert len(pressed) == 4
 
 
@@ -453,7 +483,8 @@ def test_the_methods_paragraph_is_of_this_run(results: dict[str, Any]) -> None:
     for said in ("4 news items", "2 times", "32 agents with 4 neighbours", "6 steps", "unengaged_neighbour"):
         assert said in words
     assert "temperatures drawn uniformly from 0.7 to 1.3" in words
-    assert "2 groups of profiles were found by Tukey's HSD test" in words
+    assert "2 groups of profiles were made by the widest cuts between the response ratios" in words
+    assert "Tukey's HSD test" not in words
 
 
 # What is missing is said.
@@ -757,6 +788,7 @@ def test_markup_in_replies_news_and_model_names_makes_no_element_and_no_attribut
     names = {name for _, attributes, _ in page.elements for name in attributes}
     assert not {name for name in names if name.startswith("on")}
     assert {"style", "src"} & names == set()
+    assert page.attribute_of("script", "src") == [None, None]
     assert page.text.count(shown(EVIL)) > 100
 
 
@@ -841,8 +873,8 @@ def test_a_damaged_log_is_named(cascades: Run, tmp_path: Path) -> None:
 
 def test_a_drawing_without_an_image_is_a_line_of_text() -> None:
     none = Drawing("x", "", "A <title>", "", "", None, None, "because <b>")
-    assert figure_html(none).markup == (
-        '<div id="shown-x"><h4>A &lt;title&gt;</h4>'
+    assert Figure(none).to_html("").replace("\n", "") == (
+        '<div id="shown-x" class="figure"><h4>A &lt;title&gt;</h4>'
         '<p class="absent">Not available: because &lt;b&gt;</p></div>'
     )
 

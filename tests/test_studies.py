@@ -17,7 +17,7 @@ from agentnet.config import LogSettings, Settings, StackSettings
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.report import Options, make_report
-from agentnet.report.interviews import InterviewPart
+from agentnet.report.interviews_part import InterviewPart
 from agentnet.runner import Runner, create, prepare
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -29,7 +29,7 @@ SIZES = {
 
 
 def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
-    """Play a study and compare its arms: (what is compared, in what) -> contrast."""
+    """Play a study and compare its conditions: (what is compared, in what) -> contrast."""
     settings = Settings(
         runs=folder,
         stack=StackSettings(cache=False),
@@ -43,7 +43,7 @@ def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
     (part,) = make_report([Run(prepared.folder)], Options(figures=False, n_decisions=0)).parts
     assert isinstance(part, InterviewPart)
     assert "not from a language model" in part.label
-    return {(each.compared, each.outcome): each.contrast for each in part.contrasts}
+    return {(each.compared, each.outcome): each.contrast for each in part.study.contrasts}
 
 
 # The direction, with few repeats.
@@ -51,10 +51,10 @@ def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
 
 def test_disrupted_models_stay_in_their_clusters_and_the_system_rests(tmp_path: Path) -> None:
     found = contrasts(tmp_path, "disruption", models={"society": 12}, steps=24, disrupted_at=9, repeats=6)
-    arms = "disrupted true less false"
-    assert found[arms, "ari"].value > 0
-    assert found[arms, "n_clusters"].value > 0
-    assert found[arms, "mirror_movement"].high < 0
+    conditions = "disrupted true less false"
+    assert found[conditions, "ari"].value > 0
+    assert found[conditions, "n_clusters"].value > 0
+    assert found[conditions, "mirror_movement"].high < 0
 
 
 def test_more_targets_and_more_attacks_bring_models_nearer_to_the_adversary(tmp_path: Path) -> None:
@@ -78,11 +78,13 @@ def test_classes_drift_apart_that_hear_only_themselves(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_disruption_with_20_repeats(tmp_path: Path) -> None:
     found = contrasts(tmp_path, "disruption", repeats=20)
-    arms = "disrupted true less false"
-    assert found[arms, "ari"].low > 0.1
-    assert found[arms, "n_clusters"].low > 1
-    assert found[arms, "mirror_movement"].high < -0.02
-    assert all(found[arms, outcome].p_value < 0.001 for outcome in ("ari", "n_clusters", "mirror_movement"))
+    conditions = "disrupted true less false"
+    assert found[conditions, "ari"].low > 0.1
+    assert found[conditions, "n_clusters"].low > 1
+    assert found[conditions, "mirror_movement"].high < -0.02
+    assert all(
+        found[conditions, outcome].p_value < 0.001 for outcome in ("ari", "n_clusters", "mirror_movement")
+    )
 
 
 @pytest.mark.slow

@@ -1,38 +1,54 @@
-"""Differences between arms of an experiment, with intervals over repeats.
+"""What sets conditions of runs apart, in numbers with intervals: paired where they share chance.
 
-Realizations of equal repeat share chance across arms: they start alike and draw the same questions for as
-long as they share their history. So arms are compared within repeats.
+Realizations of the same news item and repeat share chance across the conditions of a run: they start alike
+and draw the same for as long as they share their history. So conditions are compared within such pairs, and
+what the pairs have in common drops out. Interviews have no news items: there repeats are the pairs.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import DesignError, InputError
+from agentnet.events.conditions import Condition, differing_knobs, in_words, knob_in_words, spelling
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
-ByRepeat = Mapping[int, float]
-"""Repeat -> what its realization in one arm came to."""
+Pair = tuple[str, int] | int
+"""What realizations of several conditions have in common: news item and repeat, or the repeat alone."""
+
+ByPair = Mapping[Any, float]
+"""Pair -> what its realization under one condition came to."""
+
+Kind = Literal["difference", "trend", "growth"]
+"""How a contrast came about."""
 
 _N_SIGNS = 9_999
+
+FEWEST_FOR_TREND: Final = 3
+"""Values of a knob from which on a trend is told; two are told by their difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """One number, the mean over repeats, and how sure it is.
+    """One number and how sure it is.
 
     Attributes:
-        value: Mean over repeats.
+        value: Mean over repeats (pairs of news item and repeat, where there are news items), or a difference
+            of estimates.
         low: Lower end of the interval; nan with a single repeat.
         high: Upper end; nan with a single repeat.
-        p_value: Of the hypothesis that the repeats' values are symmetric about 0; nan with a single repeat.
-        n_repeats: Repeats that it is the mean of.
+        p_value: Of the hypothesis that the repeats' values are symmetric about 0; nan with a single repeat,
+            and for differences of estimates.
+        n_repeats: Repeats (or pairs) behind it.
         level: Of the interval.
     """
 
@@ -44,7 +60,27 @@ class Contrast:
     level: float
 
 
-def contrast(values: ByRepeat, *, level: float = 0.95, seed: int = 0) -> Contrast:
+@dataclass(frozen=True, slots=True)
+class ConditionContrast:
+    """A difference between conditions, or from the start.
+
+    Attributes:
+        outcome: What is compared in: a key of `study.OUTCOMES` or `comparison.MEASURES`, or a parameter.
+        kind: ``difference`` of one condition to another, ``trend`` over the values of a knob, or ``growth``
+            in one condition.
+        compared: Which conditions, in words.
+        contrast: The number.
+        by_news: The same with whole news items as what is independent; None where it is not told.
+    """
+
+    outcome: str
+    kind: Kind
+    compared: str
+    contrast: Contrast
+    by_news: Contrast | None = None
+
+
+def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
     """Average values over repeats, with Student's t interval and a test against 0.
 
     The interval is the usual one of a mean (Student 1908, "The probable error of a mean", Biometrika 6):
@@ -78,51 +114,127 @@ def contrast(values: ByRepeat, *, level: float = 0.95, seed: int = 0) -> Contras
     return Contrast(mean, mean - half, mean + half, _p_value(given, seed), given.size, level)
 
 
-def difference(arm: ByRepeat, other: ByRepeat) -> dict[int, float]:
-    """Subtract `other` from `arm` within the repeats that both have.
+def difference(condition: ByPair, other: ByPair) -> dict[Any, float]:
+    """Subtract `other` from `condition` within the repeats that both have.
 
     Raises:
         InputError: They have none in common.
     """
-    common = sorted(arm.keys() & other.keys())
+    common = sorted(condition.keys() & other.keys())
     if not common:
         raise InputError(
-            f"the arms have no repeat in common ({sorted(arm)} and {sorted(other)}); play the run on "
-            "(agentnet run --resume)",
+            f"the conditions have no repeat in common ({sorted(condition)} and {sorted(other)}); play the "
+            "run on (agentnet run --resume)",
             field="values",
         )
-    return {repeat: arm[repeat] - other[repeat] for repeat in common}
+    return {repeat: condition[repeat] - other[repeat] for repeat in common}
 
 
-def trend(knob: Sequence[float], arms: Sequence[ByRepeat]) -> dict[int, float]:
-    """Correlate a knob with what the arms came to, within the repeats that all of them have.
+def trend(knob: Sequence[float], conditions: Sequence[ByPair]) -> dict[Any, float]:
+    """Correlate a knob with what conditions came to, within the repeats that all of them have.
 
     Kendall's tau-b (Kendall 1945, "The treatment of ties in ranking problems", Biometrika 33): 1 where more
-    of the knob always gives more, -1 where it always gives less; 0 where all arms came to the same.
+    of the knob always gives more, -1 where it always gives less; 0 where all conditions came to the same.
 
     Args:
-        knob: The knob's value in each arm; two different ones at least.
-        arms: One for each value.
+        knob: The knob's value in each condition; two different ones at least.
+        conditions: One for each value.
 
     Raises:
-        InputError: The arms have no repeat in common, or the knob has one value only.
+        InputError: The conditions have no repeat in common, or the knob has one value only.
     """
     from scipy.stats import kendalltau
 
-    if len(set(knob)) < 2 or len(knob) != len(arms):
+    if len(set(knob)) < 2 or len(knob) != len(conditions):
         raise InputError(
-            f"must have a value for each of {len(arms)} arms, two of them different", field="knob"
+            f"must have a value for each of {len(conditions)} conditions, two of them different", field="knob"
         )
-    common = sorted(set.intersection(*(set(arm) for arm in arms)))
+    common = sorted(set.intersection(*(set(each) for each in conditions)))
     if not common:
         raise InputError(
-            "the arms have no repeat in common; play the run on (agentnet run --resume)", field="arms"
+            "the conditions have no repeat in common; play the run on (agentnet run --resume)",
+            field="conditions",
         )
     found = {}
     for repeat in common:
-        values = [arm[repeat] for arm in arms]
+        values = [each[repeat] for each in conditions]
         found[repeat] = float(kendalltau(knob, values).statistic) if len(set(values)) > 1 else 0.0
     return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values that are looked at together (Holm 1979).
+
+    Examples:
+        >>> holm([0.01, 0.5, 0.03])
+        [0.03, 0.5, 0.06]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def rows_by_knob(
+    conditions: Sequence[Condition],
+) -> Iterator[tuple[str, str, list[tuple[Any, Condition]]]]:
+    """Find conditions that differ in one knob only: the knob, the others in words, and (value, condition)s.
+
+    Rows of numbers come by their order, others as the design has them. The knob takes two values at least:
+    conditions of the same design differ in no knob.
+    """
+    knobs = differing_knobs([each.overrides for each in conditions], [each.design for each in conditions])
+    for knob in knobs:
+        rows: dict[str, list[tuple[Any, Condition]]] = {}
+        for each in conditions:
+            others = {key: each.design[key] for key in knobs if key != knob}
+            rows.setdefault(spelling(others), []).append((each.design[knob], each))
+        for fixed, row in rows.items():
+            if len({spelling(value) for value, _ in row}) > 1:
+                at = ", ".join(knob_in_words(key, value) for key, value in json.loads(fixed).items())
+                yield knob, at, sorted(row, key=lambda each: each[0]) if are_numbers(row) else row
+
+
+def compared_in_row(
+    knob: str, at: str, row: Sequence[tuple[Any, ByPair]]
+) -> Iterator[tuple[Kind, str, dict[Any, float]]]:
+    """Compare what conditions came to that differ in one knob only.
+
+    Args:
+        knob: The knob.
+        at: What holds for all of them, in words.
+        row: The knob's value and what came of it; empty where nothing did yet.
+
+    Returns:
+        A trend over three or more numbers, else the difference of each to the first: its kind, what is
+        compared in words, and the values by pair. Conditions without a common pair can tell nothing yet.
+    """
+    came = [(value, own) for value, own in row if own]
+    if len(came) >= FEWEST_FOR_TREND and are_numbers(row):
+        values = [value for value, _ in came]
+        with suppress(InputError):
+            yield "trend", trend_in_words(knob, values, at), trend(values, [own for _, own in came])
+        return
+    for value, own in came[1:]:
+        first, of_first = came[0]
+        with suppress(InputError):
+            yield "difference", difference_in_words(knob, value, first, at), difference(own, of_first)
+
+
+def trend_in_words(knob: str, values: Sequence[float], at: str) -> str:
+    """Say which trend is told."""
+    return f"trend with {knob.replace('_', ' ')}: {', '.join(map(in_words, values))}{at}"
+
+
+def difference_in_words(knob: str, value: object, other: object, at: str) -> str:
+    """Say which difference is told."""
+    return f"{knob_in_words(knob, value)} less {in_words(other)}{at}"
+
+
+def are_numbers(row: Sequence[tuple[Any, Any]]) -> bool:
+    """Say whether a knob takes numbers."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value, _ in row)
 
 
 def _p_value(given: Array, seed: int) -> float:

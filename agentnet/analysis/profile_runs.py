@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
 from agentnet.analysis.cells import N_PROFILES
-from agentnet.analysis.interviews import Embedded, TextEmbedder, embed_answers
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.errors import InputError, UserError

@@ -84,7 +84,7 @@ def predict(
       agentnet run experiments/response_ratios.py --out runs/ratios
       agentnet predict perspectives ratios --embedder minilm
     """
-    from agentnet.analysis.interviews import own_embedder
+    from agentnet.analysis.answers import own_embedder
     from agentnet.analysis.predict import predict_ratios
     from agentnet.analysis.profile_runs import read_sharing
 

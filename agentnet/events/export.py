@@ -35,6 +35,7 @@ GraphFormat = Literal["gexf", "graphml"]
 
 _EXPORTED = (*TABLES, *VIEWS)
 _ARROW = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "binary"}
+_COMPUTED = {"condition": "INTEGER"}
 
 _ROWS_AT_ONCE = 2_000
 _GROUP_ROWS = 200_000
@@ -199,13 +200,15 @@ def read_edges(run: Run, network_digest: str) -> Edges:
 
 
 def _schema(table: str, *, blobs: bool = True) -> pa.Schema:
-    """Translate the declared column types; the view's computed columns have none, and are texts."""
+    """Translate the declared column types; views' computed columns have none, and are texts but for some."""
     import pyarrow as pa
 
     with closing(sqlite3.connect(":memory:")) as empty:
         for statement in statements():
             empty.execute(statement)
-        declared = [(row[1], row[2] or "TEXT") for row in empty.execute(f"PRAGMA table_info({table})")]
+        rows = empty.execute(f"PRAGMA table_info({table})").fetchall()
+    computed = _COMPUTED if table in VIEWS else {}
+    declared = [(name, computed.get(name) or kind or "TEXT") for _, name, kind, *_ in rows]
     return pa.schema([(name, _ARROW[kind]) for name, kind in declared if blobs or kind != "BLOB"])
 
 

@@ -165,9 +165,8 @@ class Run:
             RunFolderError: It is gone or damaged.
         """
         with reading(self.path) as connection:
-            if _version(connection) != str(SCHEMA_VERSION):
-                for statement in shadows(connection):
-                    connection.execute(statement)
+            for statement in shadows(connection):
+                connection.execute(statement)
             yield connection
 
     @contextmanager

@@ -7,8 +7,9 @@ cannot hold: they are spelled out, as ``\\ud83d``.
 
 `events` is narrow, because it is written hundreds of thousands of times: texts that repeat stand once, in
 `prompts` and `replies`. The view `decisions` joins them back to one record a decision, the view `answers` to
-one record an answer of interacting models, who have `questions`, `models`, `interviews` and `updates`. What
-they are told by system messages stands once, in `meta` (``interviews``, by condition and model).
+one record an answer of interacting models, each with the number of its condition; those models have
+`questions`, `models`, `interviews` and `updates`. What they are told by system messages stands once, in
+`meta` (``interviews``, by condition and model).
 """
 
 from __future__ import annotations
@@ -171,14 +172,35 @@ TABLES: dict[str, str] = {
 # Their primary key is the order they are read in; the clustered form saves the second index.
 _CLUSTERED = {"meta", "agents", "steps", "events", "models", "interviews", "updates"}
 
-DECISIONS_VIEW = """
+_SPELLED = "(SELECT group_concat(fullkey || type || ifnull(atom, ''), char(10)) FROM json_tree({}))"
+"""SQL for JSON as a text that is the same however its characters were written down."""
+
+CONDITION_OF = f"""
+SELECT realization, condition FROM (
+    SELECT realization, CASE WHEN json_valid(condition) THEN {_SPELLED.format("condition")} END AS overrides,
+           ROW_NUMBER() OVER (PARTITION BY condition, news, repeat ORDER BY realization) AS copy
+    FROM realizations
+) LEFT JOIN (
+    SELECT one.key AS condition, {_SPELLED.format("one.value")} AS overrides,
+           ROW_NUMBER() OVER (PARTITION BY {_SPELLED.format("one.value")} ORDER BY one.key) AS copy
+    FROM json_each((SELECT json_extract(value, '$.conditions') FROM meta WHERE key = 'experiment')) one
+) USING (overrides, copy)
+"""  # noqa: S608 - our own
+"""SQL for the number of each realization's condition; NULL where it is none of the run's.
+
+Conditions with the same overrides are kept apart: of realizations of one news item and repeat, the first is
+of the first of them, as they are numbered in the order of conditions and begun in that of their numbers.
+"""
+
+DECISIONS_VIEW = f"""
 CREATE VIEW decisions AS
 SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.id AS news, n.severity,
        p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
        r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
        r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at,
-       e.mass
+       e.mass, c.condition
 FROM events e
+LEFT JOIN ({CONDITION_OF}) c ON c.realization = e.realization
 JOIN prompts p ON p.prompt = e.prompt
 JOIN news n ON n.news = p.news
 LEFT JOIN replies r ON r.reply = e.reply
@@ -186,20 +208,21 @@ LEFT JOIN events x ON x.realization = e.realization AND x.kind = 'reason' AND x.
       AND x.agent = e.agent AND x.source = e.source AND x.repeat = e.repeat
 LEFT JOIN replies w ON w.reply = x.reply
 WHERE e.kind IN ('seed', 'exposure', 'ratio')
-"""
+"""  # noqa: S608 - our own
 
-ANSWERS_VIEW = """
+ANSWERS_VIEW = f"""
 CREATE VIEW answers AS
 SELECT e.realization, e.kind, e.step, e.agent AS model, m.class, e.source AS asker, q.question,
        q.id, q.topic, q.text AS asked, r.text AS answer, e.missing, e.context, e.temperature,
        r.model AS model_name, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached,
-       e.latency_s, e.at
+       e.latency_s, e.at, c.condition
 FROM events e
+LEFT JOIN ({CONDITION_OF}) c ON c.realization = e.realization
 JOIN questions q ON q.question = e.repeat
 JOIN models m ON m.realization = e.realization AND m.model = e.agent
 LEFT JOIN replies r ON r.reply = e.reply
 WHERE e.kind IN ('evaluation', 'interview')
-"""
+"""  # noqa: S608 - our own
 
 VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}
 
@@ -238,20 +261,26 @@ def _declared(table: str) -> dict[str, str]:
 def shadows(connection: sqlite3.Connection) -> list[str]:
     """List the statements that show an older log as one of this version to who reads by `connection`.
 
+    There are none for a log with today's columns and views.
+
     SQLite looks a name up among temporary views first: those of this version's tables that lack a column hide
     the log's own, and the log is not touched.
     """
-    return [
+    found = [
         f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(f'NULL AS {name}' for name in lacking)} "  # noqa: S608 - our own
         f"FROM main.{table}"
         for table, lacking in _lacking(connection).items()
-    ] + [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
+    ]
+    there = {sql for (sql,) in connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'view'")}
+    if found or not there >= {view.strip() for view in VIEWS.values()}:
+        found += [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
+    return found
 
 
 def migrations(connection: sqlite3.Connection) -> list[str]:
     """List the statements that turn an older log into one of this version, within one transaction."""
     return [
-        *(f"DROP VIEW {view}" for view in VIEWS),
+        *(f"DROP VIEW IF EXISTS {view}" for view in VIEWS),
         *(
             f"ALTER TABLE {table} ADD COLUMN {_declared(table)[name]}"
             for table, lacking in _lacking(connection).items()

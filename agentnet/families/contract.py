@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from agentnet.config import Settings
     from agentnet.events import EventLog, Run
     from agentnet.experiment import Experiment
+    from agentnet.report.part import Part, Reading
     from agentnet.runner.journal import Tally
     from agentnet.sampler import CallSampler, Pool, Sampler
     from agentnet.streams import Streams
@@ -373,20 +374,15 @@ class Family(ABC):
         """Say what may not be meant in a run that has ended, a sentence each."""
         return ()
 
-    def parts(
-        self,
-        runs: Sequence[Run],
-        options: Any,  # noqa: ANN401, ARG002 - the report's
-        say: Callable[[str], None],  # noqa: ARG002
-    ) -> Sequence[Any]:
-        """Make the parts of a report on runs of this family.
+    def parts(self, reading: Reading) -> Iterable[Part]:
+        """Make the parts of a report on the runs of this family: ``reading.of(self.name)``.
 
         Raises:
             DesignError: The family has none.
         """
         raise DesignError(
-            f"runs of {self.what} ({runs[0].folder.name}) have no report: their family {self.name!r} makes "
-            "no parts of one; look at them with: agentnet show, query, export"
+            f"runs of {self.what} ({reading.of(self.name)[0][1].run}) have no report: their family "
+            f"{self.name!r} makes no parts of one; look at them with: agentnet show, query, export"
         )
 
 

@@ -4,7 +4,8 @@
 
     write_report(["runs/news_cascade", "runs/response_ratios"], "report", Options(n_groups=2))
 
-`gather` reads runs and computes, `sections` says what stands where, `page` and `results` write it down.
+`gather` reads runs and asks their families for parts (see `part`), `sections` says what stands where,
+`page` and `results` write it down.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentnet.report.gather import Options as Options
     from agentnet.report.gather import Report as Report
     from agentnet.report.gather import make_report as make_report
+    from agentnet.report.options import Options as Options
     from agentnet.report.write import Written as Written
     from agentnet.report.write import write_report as write_report
 
 _HOMES = {
-    "Options": "gather",
+    "Options": "options",
     "Report": "gather",
     "Written": "write",
     "make_report": "gather",

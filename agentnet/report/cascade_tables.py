@@ -11,14 +11,15 @@ import numpy as np
 
 from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.fits_json import PROFILES
 from agentnet.analysis.goodness import POPULATION, Curve
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.parameters import MissingBounds, Parameter
+from agentnet.analysis.laws import MissingBounds, Parameter
+from agentnet.analysis.laws.curve import named_values
+from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.reasons import without_field
 from agentnet.report.tables import Cell, Table
 
 _ERRORS = {
@@ -163,9 +164,8 @@ def _is_in_order(fits: Fits, law: LawFit) -> bool:
 def _by_severity(law: LawFit, name: str, severity: int) -> float | None:
     """Look up a rate fitted to the curves of one severity alone."""
     fit = law.by_severity.get(severity)
-    rates = getattr(fit, "tau", ())
-    place = {"tau": 0, **{f"tau_{i + 1}": i for i in range(len(rates))}}.get(name)
-    return None if place is None or not rates else float(rates[place])
+    known = {} if fit is None else named_values(fit)
+    return known[name][0] if name in known and name != "lambda" else None
 
 
 def equilibria_table(fits: Fits) -> Table | None:

@@ -5,22 +5,14 @@ The figures are those of Tian et al. (2026), drawn for the user's own run, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
-from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch
-from agentnet.report.figures.growth import growth_sketch
-from agentnet.report.figures.missing import missing_sketch
-from agentnet.report.figures.observed import observed_sketch
-from agentnet.report.figures.probability import group_sketch, profile_sketch
-from agentnet.report.figures.ranking import ranking_sketch
-from agentnet.report.figures.ratios import ratio_sketch
-from agentnet.report.figures.severity import severity_sketch
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, sketches_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,7 @@ class Material:
         fits: The laws fitted to them.
         ratios: The decisions of a response-ratio run.
         ratio_groups: Groups of profiles by Tukey's test of these.
+        n_groups_wanted: How many groups the author chose to make; None if the test was left alone.
         severity_clusters: Clusters of news items by their texts.
     """
 
@@ -67,7 +60,13 @@ class Material:
     fits: Fits | None = None
     ratios: RatioTables | None = None
     ratio_groups: ProfileGroups | None = None
+    n_groups_wanted: int | None = None
     severity_clusters: SeverityClusters | None = None
+
+    @property
+    def played(self) -> RunTables | None:
+        """The cascades that laws were fitted to, or all that there are."""
+        return self.tables if self.fits is None else self.fits.tables
 
 
 def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
@@ -80,7 +79,7 @@ def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
     Returns:
         A drawing for each figure, also for one that cannot be drawn: it says why.
     """
-    return rendered(sketches(material), png=png)
+    return rendered(sketches_of("cascades", material), png=png)
 
 
 def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]:
@@ -109,24 +108,3 @@ def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]
                 )
             )
     return tuple(found)
-
-
-def sketches(material: Material) -> Iterator[Sketch]:
-    """Make the figures without rendering them; to be used under `house_style`."""
-    fits = material.fits
-    curves = {each.name: curve_sketch(fits, each) for each in CURVE_FIGURES}
-    cavity = curves.pop("cavity_curves")
-    drawn = [
-        severity_sketch(material.severity_clusters),
-        ratio_sketch(material.ratios, material.ratio_groups),
-        growth_sketch(fits),
-        profile_sketch(fits),
-        *curves.values(),
-        group_sketch(fits),
-    ]
-    yield from sorted(drawn, key=lambda sketch: int(sketch.number))
-    tables = material.tables if fits is None else fits.tables
-    yield observed_sketch(tables)
-    yield ranking_sketch(fits)
-    yield cavity
-    yield missing_sketch(tables)

@@ -1,29 +1,63 @@
-"""Figures on the page: each image inside of it, each with its words."""
+"""Figures on the page: each image inside of it, once, with its words; small copies refer to it."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from agentnet.report.drawings import Drawing
-from agentnet.report.html import Html, tag
+from agentnet.report.html import Html, rendered
 
 
-def figure_html(drawing: Drawing, prefix: str = "") -> Html:
-    """Show a figure, or say why there is none.
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure on the page.
 
-    Args:
+    Attributes:
         drawing: The figure.
-        prefix: Put before all ids within the image; needed where a page shows a figure of several runs.
+        prefix: Stands before all ids within the image; needed where a page shows a figure of several runs.
     """
-    number = f"Figure {drawing.number}. " if drawing.number else ""
-    heading = tag("h4", f"{number}{drawing.title}")
-    anchor = f"{prefix}shown-{drawing.name}"
-    if drawing.svg is None:
-        why = f"Not available: {drawing.unavailable}"
-        return tag("div", heading, tag("p", why, class_="absent"), id=anchor)
-    words = tag("details", tag("summary", "In words"), tag("p", drawing.alternative))
-    caption = tag("figcaption", tag("p", drawing.caption), tag("div", words, class_="words"))
-    return tag("figure", heading, Html(with_prefix(drawing.svg, prefix)), caption, id=anchor)
+
+    drawing: Drawing
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its file name stem."""
+        return self.drawing.name
+
+    @property
+    def anchor(self) -> str:
+        """Its id on the page."""
+        return f"{self.prefix}shown-{self.name}"
+
+    @property
+    def heading(self) -> str:
+        """What it is called, with its number."""
+        number = f"Figure {self.drawing.number}. " if self.drawing.number else ""
+        return f"{number}{self.drawing.title}"
+
+    @property
+    def short(self) -> str:
+        """What it is called where there is little room."""
+        return f"Figure {self.drawing.number}" if self.drawing.number else self.drawing.title
+
+    @property
+    def box(self) -> str:
+        """What the image's units are, for small copies."""
+        found = re.search(r'viewBox="([^"]+)"', self.drawing.svg or "")
+        return found[1] if found else "0 0 1 1"
+
+    @property
+    def image(self) -> Html:
+        """The image, with an id that copies refer to."""
+        svg = with_prefix(self.drawing.svg or "", self.prefix)
+        return Html(svg.replace("<svg ", f'<svg id="{self.anchor}-image" ', 1))
+
+    def to_html(self, anchor: str) -> Html:  # noqa: ARG002 - copies refer to its own
+        """Show it, or say why there is none."""
+        return rendered("figure.j2", figure=self)
 
 
 def with_prefix(svg: str, prefix: str) -> str:

@@ -1,40 +1,27 @@
-"""HTML in which everything is text unless it was made here: `tag` escapes whatever is no `Html`.
+"""Pages by Jinja's templates: everything is text unless a template wrote it.
 
-Replies, news, identifiers and templates are other people's. They can hold markup, characters that turn the
+Replies, news, identifiers and prompts are other people's. They can hold markup, characters that turn the
 direction of text, control characters that HTML forbids, and invisible ones. Markup becomes text by escaping;
-such characters are spelled, so that a reader sees that they are there: ``[U+202E]``.
+such characters are spelled, so that a reader sees that they are there: ``[U+202E]``. Both happen wherever a
+template puts a value, and a name that a template is not given is an error, never an empty place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from html import escape
+from functools import cache
 from typing import Final
 
-_VOID: Final = frozenset({"meta", "input", "br", "hr", "col"})
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup as Html
+
+__all__ = ["Html", "environment", "rendered", "shown"]
 
 _UNSHOWN: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, less tab and line feed
     "\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction of text, and what has no width
     "\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff\U000e0000-\U000e007f]"  # no characters; invisible tags
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Html:
-    """Markup that is known to be ours.
-
-    Attributes:
-        markup: The markup.
-    """
-
-    markup: str
-
-
-Node = Html | str | int | Iterable["Node"] | None
-"""What can stand in an element: markup, text or a whole number, several of them, or nothing."""
 
 
 def shown(text: str) -> str:
@@ -49,46 +36,34 @@ def shown(text: str) -> str:
     return _UNSHOWN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text.replace("\r\n", "\n"))
 
 
-def tag(name: str, /, *children: Node, **attributes: str | int | bool | None) -> Html:
-    """Make an element.
+def rendered(template: str, /, **values: object) -> Html:
+    """Render a template of the report.
 
     Args:
-        name: Its name.
-        children: What stands in it; text is escaped.
-        attributes: By name, with ``_`` for ``-`` and one at the end for names that are Python's (``class_``);
-            None and False leave one out, True gives it no value.
+        template: Its file in ``report/templates``.
+        values: What it is given; texts are spelled (`shown`) and escaped, `Html` is put as it is.
 
-    Examples:
-        >>> tag("p", "1 < 2", tag("b", "!"), class_="x").markup
-        '<p class="x">1 &lt; 2<b>!</b></p>'
+    Raises:
+        jinja2.UndefinedError: The template names a value that it was not given.
     """
-    opened = f"<{name}{''.join(_attribute(*each) for each in attributes.items())}>"
-    if name in _VOID:
-        return Html(opened)
-    return Html(f"{opened}{together(children).markup}</{name}>")
+    return Html(environment().get_template(template).render(values))  # noqa: S704 - the template escaped it
 
 
-def together(nodes: Iterable[Node]) -> Html:
-    """Put nodes one behind the other."""
-    return Html("".join(_markup(node) for node in nodes))
+@cache
+def environment() -> Environment:
+    """Make what finds and renders templates."""
+    return Environment(
+        loader=PackageLoader("agentnet.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_spelled,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
-def _markup(node: Node) -> str:
-    if node is None:
+def _spelled(value: object) -> object:
+    """Spell a text before it is escaped, and nothing for None."""
+    if value is None:
         return ""
-    if isinstance(node, Html):
-        return node.markup
-    if isinstance(node, str):
-        return escape(shown(node), quote=False)
-    if isinstance(node, int):
-        return str(node)
-    return together(node).markup
-
-
-def _attribute(name: str, value: str | int | bool | None) -> str:
-    spelled = name.removesuffix("_").replace("_", "-")
-    if value is None or value is False:
-        return ""
-    if value is True:
-        return f" {spelled}"
-    return f' {spelled}="{escape(shown(str(value)))}"'
+    return shown(value) if isinstance(value, str) and not isinstance(value, Html) else value

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from agentnet.report.interviews import Arm, InterviewPart
+from agentnet.analysis.study import ConditionStudy
 from agentnet.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 
 def left_out_table(part: InterviewPart) -> Table | None:
-    """Count the questions that are left out of each arm; None where none is."""
-    rows = tuple(_left_out(arm) for arm in part.arms if any(each.left_out for each in arm.played))
+    """Count the questions that are left out of each condition; None where none is."""
+    rows = tuple(
+        _left_out(condition)
+        for condition in part.study.conditions
+        if any(each.left_out for each in condition.played)
+    )
     if not rows:
         return None
     return Table(
         "left_out",
         "Questions left out, as an answer is missing",
         {
-            "arm": "arm",
+            "condition": "condition",
             "n_asked": "questions asked",
             "fewest_used": "fewest used in a realization",
             "most_used": "most used in a realization",
@@ -32,19 +40,26 @@ def left_out_table(part: InterviewPart) -> Table | None:
     )
 
 
-def _left_out(arm: Arm) -> tuple[Cell, ...]:
-    used = [len(each.questions) for each in arm.played]
-    reasons = Counter(why for each in arm.played for why in each.left_out.values())
+def _left_out(condition: ConditionStudy) -> tuple[Cell, ...]:
+    used = [len(each.questions) for each in condition.played]
+    reasons = Counter(why for each in condition.played for why in each.left_out.values())
     said = "; ".join(f"{why}: {n}" for why, n in sorted(reasons.items()))
-    return arm.name, max(each.n_asked for each in arm.played), min(used), max(used), arm.n_common, said
+    return (
+        condition.name,
+        max(each.n_asked for each in condition.played),
+        min(used),
+        max(used),
+        condition.n_common,
+        said,
+    )
 
 
 def questions_left_out_table(part: InterviewPart) -> Table | None:
     """List each question that is left out of a realization, for CSV alone; None where none is."""
     rows = tuple(
-        (arm.name, each.realization, each.repeat, question, why)
-        for arm in part.arms
-        for each in arm.played
+        (condition.name, each.realization, each.repeat, question, why)
+        for condition in part.study.conditions
+        for each in condition.played
         for question, why in each.left_out.items()
     )
     if not rows:
@@ -53,7 +68,7 @@ def questions_left_out_table(part: InterviewPart) -> Table | None:
         "questions_left_out",
         "Questions left out of realizations",
         {
-            "arm": "arm",
+            "condition": "condition",
             "realization": "realization",
             "repeat": "repeat",
             "question": "question id",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from agentnet.events import Run
-from agentnet.report.interviews import ShownAnswer
 from agentnet.streams import Streams
 
 MOST_MISSING: Final = 50
@@ -26,6 +26,33 @@ GROUP BY realization, kind, step, agent ORDER BY 1, 2, 3, 4
 """
 _ONE: Final = f"""{_ROWS} WHERE e.realization = ? AND e.kind = ? AND e.step = ? AND e.agent = ?
 AND e.missing IS NULL ORDER BY e.source, e.repeat LIMIT 1 OFFSET ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """One answer with its question.
+
+    Attributes:
+        realization: Number of the realization.
+        kind: ``evaluation`` or ``interview``.
+        step: Step.
+        model: Who answered.
+        asker: The model that asked; None in an evaluation.
+        question: Identifier of the question.
+        asked: The question.
+        text: The answer as it came; empty where none came.
+        missing: Why it is missing; None where it is not.
+    """
+
+    realization: int
+    kind: str
+    step: int
+    model: int
+    asker: int | None
+    question: str
+    asked: str
+    text: str
+    missing: str | None
 
 
 def sample_answers(run: Run, *, n: int, seed: int) -> tuple[tuple[ShownAnswer, ...], int]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agentnet.report.interviews import Arm, InterviewPart, Measured, arm_names, shown_repeats
-from agentnet.report.interviews_contrasts import OUTCOMES
-from agentnet.report.log_tables import in_words
+from agentnet.analysis.contrasts import holm
+from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
+from agentnet.events.conditions import in_words
+from agentnet.report.figures.of_conditions import shown_repeats
 from agentnet.report.tables import Cell, Interval, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 _ENOUGH: Final = 10
 """Repeats from which on nothing is said of their being few."""
@@ -31,33 +35,34 @@ def labelled(part: InterviewPart, table: Table) -> Table:
     )
 
 
-def arms_table(part: InterviewPart) -> Table:
-    """List the arms: who hears whom, and what models are."""
+def conditions_table(part: InterviewPart) -> Table:
+    """List the conditions: who hears whom, and what models are."""
     designs, meta = part.facts.meta["experiment"]["design"], part.facts.meta["interviews"]
-    names = arm_names(part.facts.meta["experiment"]["conditions"])
     rows: list[tuple[Cell, ...]] = []
     for number, (design, rule) in enumerate(zip(designs, meta["rules"], strict=True)):
-        arm = next((each for each in part.arms if each.condition == number), None)
+        condition = next((each for each in part.study.conditions if each.number == number), None)
         rows.append(
             (
                 number,
-                names[number],
+                part.study.designs[number].name,
                 in_words(design["models"]),
-                in_words(design["topology"]),
+                part.facts.unless(
+                    "make_topology", in_words(design["topology"]), "by the experiment's own {}"
+                ),
                 rule["name"],
                 rule["model_name"],
                 in_words(design["update_options"].get(rule["name"], {})),
                 int(design["n_questions"]),
                 len(meta["evaluation"][number]),
-                None if arm is None else arm.n_common,
-                0 if arm is None else len(arm.played),
+                None if condition is None else condition.n_common,
+                0 if condition is None else len(condition.played),
             )
         )
     return Table(
-        "arms",
-        "Arms",
+        "conditions",
+        "Conditions",
         {
-            "arm": "arm",
+            "condition": "condition",
             "overrides": "what sets it apart",
             "models": "models by class",
             "topology": "topology",
@@ -70,21 +75,18 @@ def arms_table(part: InterviewPart) -> Table:
             "n_repeats": "repeats used",
         },
         tuple(rows),
-        notes=(
-            "A topology may also be made by the experiment file itself, from the knobs that set arms apart.",
-        ),
     )
 
 
 def ends_table(part: InterviewPart) -> Table:
-    """Set the arms' results at the last step beside each other."""
+    """Set the conditions' results at the last step beside each other."""
     rows: list[tuple[Cell, ...]] = []
-    for arm in part.arms:
-        for played in arm.played:
+    for condition in part.study.conditions:
+        for played in condition.played:
             clusters, reading = played.clusters, played.reading
             rows.append(
                 (
-                    *(arm.name, played.realization, played.repeat, len(played.questions)),
+                    *(condition.name, played.realization, played.repeat, len(played.questions)),
                     *(played.n_steps - 1, played.explained[0]),
                     None if clusters is None else int(clusters.n_clusters[-1]),
                     None
@@ -100,7 +102,7 @@ def ends_table(part: InterviewPart) -> Table:
             "realizations",
             "Realizations: clusters at the end, and changes of behaviour",
             {
-                "arm": "arm",
+                "condition": "condition",
                 "realization": "realization",
                 "repeat": "repeat",
                 "n_questions": "questions used",
@@ -119,17 +121,21 @@ def ends_table(part: InterviewPart) -> Table:
 def classes_table(part: InterviewPart) -> Table | None:
     """List polarization and gap at the last step; None where there are none."""
     rows: list[tuple[Cell, ...]] = []
-    for arm in part.arms:
-        ratio, gap = arm.ratio.series, arm.gap.series
+    for condition in part.study.conditions:
+        ratio, gap = condition.ratio.series, condition.gap.series
         if gap is None:
             continue
         rows.append(
             (
-                *(arm.name, len(arm.whole), len(gap.value) - 1),
+                *(condition.name, len(condition.whole), len(gap.value) - 1),
                 None if ratio is None else float(ratio.value[-1]),
-                _interval(arm.ratio),
-                None if ratio is None or not arm.ratio.has_interval else "yes" if ratio.clear_start else "no",
-                *(float(gap.value[0]), float(gap.value[-1]), _interval(arm.gap)),
+                _interval(condition.ratio),
+                None
+                if ratio is None or not condition.ratio.has_interval
+                else "yes"
+                if ratio.clear_start
+                else "no",
+                *(float(gap.value[0]), float(gap.value[-1]), _interval(condition.gap)),
             )
         )
     if not rows:
@@ -140,15 +146,15 @@ def classes_table(part: InterviewPart) -> Table | None:
             "two_classes",
             "Two classes at the last step",
             {
-                "arm": "arm",
+                "condition": "condition",
                 "n_repeats": "repeats",
                 "step": "step",
                 "polarization": "polarization",
-                "polarization_interval": f"{part.level:.0%} interval",
+                "polarization_interval": f"{part.study.level:.0%} interval",
                 "clear_start": "apart at step 0",
                 "gap_at_start": "squared gap at step 0",
                 "gap": "squared gap",
-                "gap_interval": f"{part.level:.0%} interval of it",
+                "gap_interval": f"{part.study.level:.0%} interval of it",
             },
             tuple(rows),
         ),
@@ -163,21 +169,21 @@ def _interval(measured: Measured) -> Interval | None:
 
 
 def contrasts_table(part: InterviewPart) -> Table | None:
-    """List the differences between arms; None where there are none."""
-    if not part.contrasts:
+    """List the differences between conditions; None where there are none."""
+    if not part.study.contrasts:
         return None
-    adjusted = holm([each.contrast.p_value for each in part.contrasts])
+    adjusted = holm([each.contrast.p_value for each in part.study.contrasts])
     return labelled(
         part,
         Table(
             "contrasts",
-            "Differences between arms",
+            "Differences between conditions",
             {
                 "compared": "compared",
                 "outcome": "in",
                 "kind": "kind",
                 "value": "value",
-                "interval": f"{part.level:.0%} interval",
+                "interval": f"{part.study.level:.0%} interval",
                 "p_value": "p",
                 "p_value_holm": "p, by Holm for all rows",
                 "n_repeats": "repeats",
@@ -188,13 +194,13 @@ def contrasts_table(part: InterviewPart) -> Table | None:
                     *((each.contrast.low, each.contrast.high), each.contrast.p_value, p),
                     each.contrast.n_repeats,
                 )
-                for each, p in zip(part.contrasts, adjusted, strict=True)
+                for each, p in zip(part.study.contrasts, adjusted, strict=True)
             ),
             notes=(
-                "Arms are compared within repeats, which share chance, as far as they are finished.",
+                "Conditions are compared within repeats, which share chance, as far as they are finished.",
                 "The interval is Student's t over repeats; the test turns their signs.",
                 "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
-                *_few(min(each.contrast.n_repeats for each in part.contrasts)),
+                *_few(min(each.contrast.n_repeats for each in part.study.contrasts)),
             ),
         ),
     )
@@ -208,7 +214,11 @@ def _few(n_repeats: int) -> Iterator[str]:
 
 def tests_table(part: InterviewPart) -> Table | None:
     """List the tests of whether models changed from step 0 to the last; None where there are none."""
-    tests = [(arm, model, test) for arm in part.arms for model, test in enumerate(arm.tests)]
+    tests = [
+        (condition, model, test)
+        for condition in part.study.conditions
+        for model, test in enumerate(condition.tests)
+    ]
     if not tests:
         return None
     adjusted = holm([test.p_value for _, _, test in tests])
@@ -218,7 +228,7 @@ def tests_table(part: InterviewPart) -> Table | None:
             "changes",
             "Whether a model's perspective changed from step 0 to the last step",
             {
-                "arm": "arm",
+                "condition": "condition",
                 "model": "model",
                 "class": "class",
                 "change": "squared change of the mean answer",
@@ -227,29 +237,18 @@ def tests_table(part: InterviewPart) -> Table | None:
                 "n_swaps": "swaps compared",
             },
             tuple(
-                (arm.name, model, arm.classes[model], test.change, test.p_value, p, test.n_swaps)
-                for (arm, model, test), p in zip(tests, adjusted, strict=True)
+                (condition.name, model, condition.classes[model], test.change, test.p_value, p, test.n_swaps)
+                for (condition, model, test), p in zip(tests, adjusted, strict=True)
             ),
             notes=(
-                f"A permutation test of a change that answers share, in {shown_repeats(part.arms)}.",
+                (
+                    "A permutation test of a change that answers share, in "
+                    f"{shown_repeats(part.study.conditions)}."
+                ),
                 "Where answers are greedy, any difference is a change already.",
             ),
         ),
     )
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Adjust p-values that are looked at together (Holm 1979).
-
-    Examples:
-        >>> holm([0.01, 0.5, 0.03])
-        [0.03, 0.5, 0.06]
-    """
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
 
 
 def answers_table(part: InterviewPart) -> Table:
@@ -289,7 +288,7 @@ def perspectives_table(part: InterviewPart) -> Table:
             "perspectives",
             "Perspectives",
             {
-                "arm": "arm",
+                "condition": "condition",
                 "realization": "realization",
                 "step": "step",
                 "model": "model",
@@ -303,11 +302,11 @@ def perspectives_table(part: InterviewPart) -> Table:
 
 
 def _places(part: InterviewPart) -> Iterator[tuple[Cell, ...]]:
-    for arm in part.arms:
-        for played in arm.played:
+    for condition in part.study.conditions:
+        for played in condition.played:
             for step, places in enumerate(played.coordinates.tolist()):
                 for model, (one, two) in enumerate(places):
-                    yield arm.name, played.realization, step, model, arm.classes[model], one, two
+                    yield condition.name, played.realization, step, model, condition.classes[model], one, two
 
 
 def series_table(part: InterviewPart) -> Table:
@@ -318,38 +317,38 @@ def series_table(part: InterviewPart) -> Table:
             "series",
             "Measures by step",
             {
-                "arm": "arm",
+                "condition": "condition",
                 "measure": "measure",
                 "realization": "realization",
                 "step": "step",
                 "value": "value",
                 "interval": "interval",
             },
-            tuple(row for arm in part.arms for row in _series(arm)),
+            tuple(row for condition in part.study.conditions for row in _series(condition)),
         ),
     )
 
 
-def _series(arm: Arm) -> Iterator[tuple[Cell, ...]]:
-    for played in arm.played:
+def _series(condition: ConditionStudy) -> Iterator[tuple[Cell, ...]]:
+    for played in condition.played:
         number = played.realization
         for step, value in enumerate([] if played.mirror is None else played.mirror.curve.tolist()):
-            yield arm.name, "iso_mirror", number, step, value, None
+            yield condition.name, "iso_mirror", number, step, value, None
         if played.clusters is not None:
             for step, count in enumerate(played.clusters.n_clusters.tolist()):
-                yield arm.name, "n_clusters", number, step, float(count), None
+                yield condition.name, "n_clusters", number, step, float(count), None
             for step, value in enumerate(played.clusters.agreement.tolist(), 1):
-                yield arm.name, "ari", number, step, value, None
+                yield condition.name, "ari", number, step, value, None
         for step, value in enumerate(played.moved.mean(axis=1).tolist(), 1):
-            yield arm.name, "squared_move", number, step, value, None
-    for name, measured in (("polarization", arm.ratio), ("gap", arm.gap)):
+            yield condition.name, "squared_move", number, step, value, None
+    for name, measured in (("polarization", condition.ratio), ("gap", condition.gap)):
         series = measured.series
         if series is None:
             continue
         for step, row in enumerate(
             zip(series.value.tolist(), series.low.tolist(), series.high.tolist(), strict=True)
         ):
-            yield arm.name, name, None, step, row[0], row[1:] if measured.has_interval else None
+            yield condition.name, name, None, step, row[0], row[1:] if measured.has_interval else None
 
 
 def interview_results(part: InterviewPart) -> dict[str, Any]:
@@ -358,27 +357,29 @@ def interview_results(part: InterviewPart) -> dict[str, Any]:
         "kind": "interviews",
         "run": part.facts.run,
         "label": part.label,
-        "embedder": part.embedder,
+        "embedder": part.study.embedder,
         "design": [
             {key: in_words(value) for key, value in design.items() if key != "conditions"}
             for design in part.facts.meta["experiment"]["design"]
         ],
-        "arms": [_arm_results(arm) for arm in part.arms],
+        "conditions": [_condition_results(condition) for condition in part.study.conditions],
         "contrasts": [
             {"outcome": each.outcome, "kind": each.kind, "compared": each.compared, **asdict(each.contrast)}
-            for each in part.contrasts
+            for each in part.study.contrasts
         ],
         "answers_to_browse": {"of": part.n_answers, "shown": len(part.answers)},
     }
 
 
-def _arm_results(arm: Arm) -> dict[str, Any]:
+def _condition_results(condition: ConditionStudy) -> dict[str, Any]:
     return {
-        "arm": arm.name,
-        "condition": arm.condition,
-        "classes": arm.classes,
-        "n_questions": arm.n_common,
-        "left_out": {str(each.realization): dict(each.left_out) for each in arm.played if each.left_out},
+        "condition": condition.number,
+        "name": condition.name,
+        "classes": condition.classes,
+        "n_questions": condition.n_common,
+        "left_out": {
+            str(each.realization): dict(each.left_out) for each in condition.played if each.left_out
+        },
         "realizations": [
             {
                 "realization": each.realization,
@@ -392,10 +393,10 @@ def _arm_results(arm: Arm) -> dict[str, Any]:
                 if each.reading is None or each.reading.alarm is None
                 else each.reading.alarm + 1,
             }
-            for each in arm.played
+            for each in condition.played
         ],
-        "polarization": _measured(arm.ratio),
-        "gap": _measured(arm.gap),
+        "polarization": _measured(condition.ratio),
+        "gap": _measured(condition.gap),
     }
 
 

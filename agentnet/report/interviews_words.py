@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agentnet.report.figures.words import counted, listed, percent, sentences, spelled
-from agentnet.report.interviews import Arm, InterviewPart
-from agentnet.report.log_tables import in_words
+from agentnet.analysis.study import ConditionStudy
+from agentnet.events.conditions import in_words
+from agentnet.report.checklist import fields_of
+from agentnet.report.figures.words import counted, listed, percent, spelled
+from agentnet.report.log_facts import overriding_sentences
+from agentnet.report.words import numbers_words, temperature_words
+
+if TYPE_CHECKING:
+    from agentnet.report.interviews_part import InterviewPart
 
 HELM: Final = (
     "H. Helm, B. Duderstadt, Y. Park and C. E. Priebe (2024), Tracking the perspectives of interacting "
@@ -17,12 +23,8 @@ HELM: Final = (
 _MOST_CLASSES: Final = 8
 
 
-def interview_summary(part: InterviewPart) -> str:
-    """Summarize a run of interacting models in one paragraph."""
-    return sentences(_summary(part))
-
-
-def _summary(part: InterviewPart) -> Iterator[str]:
+def interview_summary(part: InterviewPart) -> Iterator[str]:
+    """Summarize a run of interacting models."""
     facts = part.facts
     if part.label:
         yield f"These are results of a {part.label}"
@@ -35,21 +37,34 @@ def _summary(part: InterviewPart) -> Iterator[str]:
     )
     if n:
         yield f"{evaluations.n_missing + interviews.n_missing:,} of them are missing"
-    if not part.arms:
+    if not part.study.conditions:
         yield "No result can be given yet"
         return
-    steps = max((each.n_steps - 1 for arm in part.arms for each in arm.played), default=0)
-    repeats = max(len(arm.played) for arm in part.arms)
-    yield (
-        f"It has {counted(len(part.arms), 'arm')} with {_models(part.arms[0])}, {counted(repeats, 'repeat')} "
-        f"and {counted(steps, 'step')}; answers were embedded by {part.embedder}"
+    steps = max(
+        (each.n_steps - 1 for condition in part.study.conditions for each in condition.played), default=0
     )
-    for arm in part.arms:
-        yield from _of_arm(arm)
+    repeats = max(len(condition.played) for condition in part.study.conditions)
+    yield (
+        f"It has {counted(len(part.study.conditions), 'condition')} with "
+        f"{_models(part.study.conditions[0])}, {counted(repeats, 'repeat')} and {counted(steps, 'step')}; "
+        f"answers were embedded by {part.study.embedder}"
+    )
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
 
 
-def _models(arm: Arm) -> str:
-    return models_in_words({name: len(arm.members(name)) for name in arm.class_names})
+def interview_findings(part: InterviewPart) -> Iterator[str]:
+    """Say what results have to be called, then where each condition ended."""
+    if part.label:
+        yield f"These are results of a {part.label}"
+    if not part.study.conditions:
+        yield "No result can be given yet"
+    for condition in part.study.conditions:
+        yield from _of_condition(condition)
+
+
+def _models(condition: ConditionStudy) -> str:
+    return models_in_words({name: len(condition.members(name)) for name in condition.class_names})
 
 
 def models_in_words(numbers: Mapping[str, int]) -> str:
@@ -68,8 +83,8 @@ def models_in_words(numbers: Mapping[str, int]) -> str:
     )
 
 
-def _of_arm(arm: Arm) -> Iterator[str]:
-    for what, measured in (("polarization", arm.ratio), ("squared gap", arm.gap)):
+def _of_condition(condition: ConditionStudy) -> Iterator[str]:
+    for what, measured in (("polarization", condition.ratio), ("squared gap", condition.gap)):
         series = measured.series
         if series is None:
             continue
@@ -78,82 +93,155 @@ def _of_arm(arm: Arm) -> Iterator[str]:
             low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
             interval = f" ({series.level:.0%} interval {low} to {high})"
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
-        yield f"{arm.name}: {what} {value}{interval} at step {step}"
-    if arm.played and arm.ratio.series is None:
-        first = arm.shown
+        yield f"{condition.name}: {what} {value}{interval} at step {step}"
+    if condition.played and condition.ratio.series is None:
+        first = condition.shown
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
-            yield f"{arm.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+            yield f"{condition.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
 
 
-def interview_methods(part: InterviewPart) -> str:
-    """Write a methods paragraph for a paper, from what the run recorded."""
-    return sentences(_methods(part))
-
-
-def _methods(part: InterviewPart) -> Iterator[str]:
-    facts, design = part.facts, part.design
+def interview_methods(part: InterviewPart) -> Iterator[str]:
+    """Say for a paper how the run was played, from what it recorded."""
+    facts = part.facts
     if part.label:
         yield f"Results are those of a {part.label}"
     yield (
         "We simulated interacting language models after Helm et al. (2024) with agentnet "
         f"{facts.meta['versions'].get('agentnet', '')}"
     )
-    taught = counted(int(design["n_taught"]), "question")
-    models = models_in_words({name: int(n) for name, n in design["models"].items()})
     told = "; each was told who it is by a system message" if _told(part) else ""
-    yield f"There were {models}{told}; each was taught {taught} at the start"
-    if int(design["steps"]):
+    yield f"There were {company_words(part)}{told}; {taught_words(part)}"
+    if any(facts.knob("steps")):
         yield _interviews(part)
+        yield f"Who may interview whom: {topology_words(part)}"
     else:
-        repeats = counted(int(design["repeats"]), "realization")
+        repeats = numbers_words(facts, "repeats", "realization")
         yield f"They were asked alone, and did not interview each other; {repeats}"
+    yield f"Questions come from {bank_words(part)}"
     yield f"Update rule: {rules_in_words(part)}"
+    yield from overriding_sentences(facts)
     yield from _evaluations(part)
+
+
+def company_words(part: InterviewPart) -> str:
+    """Count the models of each class, of all conditions that differ in them."""
+    return " or ".join(
+        models_in_words({name: int(n) for name, n in models.items()}) for models in part.facts.knob("models")
+    )
+
+
+def taught_words(part: InterviewPart) -> str:
+    """Say what models were taught at the start."""
+    facts = part.facts
+    if not any(facts.knob("n_taught")):
+        usual = "nothing was taught at the start"
+    else:
+        taught = numbers_words(facts, "n_taught", "question")
+        usual = f"each was taught {taught} of its class's topic at the start"
+        if facts.knob("taught_from") == ["evaluation"]:
+            usual += ", drawn from the evaluation set,"
+        usual += " with the answers of the bank"
+    return facts.unless("choose_taught", usual, "each was taught what the experiment's own {} chose")
+
+
+def topology_words(part: InterviewPart) -> str:
+    """Say who may interview whom."""
+    named = " or ".join(in_words(value) for value in part.facts.knob("topology"))
+    return part.facts.unless("make_topology", f"topology {named}", "as the experiment's own {} has it")
+
+
+def bank_words(part: InterviewPart) -> str:
+    """Say where questions come from."""
+    named = " or ".join(in_words(value) for value in part.facts.knob("bank"))
+    return part.facts.unless(
+        "load_questions", f"the question bank {named}", "a question bank that the experiment's own {} made"
+    )
 
 
 def _told(part: InterviewPart) -> bool:
     """Say whether models were told anything by system messages."""
-    return any(part.facts.meta["interviews"].get("system_messages", ()))
+    return any(text for told in part.facts.meta["interviews"].get("system_messages", ()) for text in told)
 
 
 def _interviews(part: InterviewPart) -> str:
-    facts, design = part.facts, part.design
-    n_arms = facts.n_conditions
-    of_arms = f" in each of {n_arms} arms" if n_arms > 1 else ""
+    facts = part.facts
+    n_conditions = facts.n_conditions
+    of_conditions = f" in each of {n_conditions} conditions" if n_conditions > 1 else ""
     return (
-        f"At each of {counted(int(design['steps']), 'step')} every model with candidates picked one of them "
-        f"at random, asked it {counted(int(design['n_questions']), 'question')} and was updated by the "
+        f"At each of {numbers_words(facts, 'steps', 'step')} every model with candidates picked one of them "
+        f"at random, asked it {numbers_words(facts, 'n_questions', 'question')} and was updated by the "
         "answers; all answers of a step came from the states at its start; "
-        f"{counted(int(design['repeats']), 'realization')}"
-        f"{of_arms}"
+        f"{numbers_words(facts, 'repeats', 'realization')}{of_conditions}"
     )
 
 
 def _evaluations(part: InterviewPart) -> Iterator[str]:
-    facts, design = part.facts, part.design
-    when = "At the start and after each step all" if int(design["steps"]) else "All"
+    facts = part.facts
+    when = "At the start and after each step all" if any(facts.knob("steps")) else "All"
     sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
+    chosen = facts.unless("choose_evaluation", "", " chosen by the experiment's own {}")
     yield (
-        f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions at "
-        f"temperature {in_words(design['temperature'])}; answers were embedded by {part.embedder}, and "
+        f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions{chosen} at "
+        f"{temperature_words(facts)}; answers were embedded by {part.study.embedder}, and "
         "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
         "models at all steps of a realization"
     )
     yield (
         "Clusters are Gaussian mixtures with one covariance chosen by the Bayesian information criterion; "
         "the iso-mirror is that of Athreya et al. (2022) from two dimensions; intervals are percentile "
-        f"bootstraps ({percent(part.level)}, {part.n_bootstrap:,} draws, seed {part.seed})"
+        f"bootstraps ({percent(part.study.level)}, {part.study.n_bootstrap:,} draws, seed {part.study.seed})"
     )
-    if part.contrasts:
+    if part.study.contrasts:
         yield (
-            "Arms were compared within repeats, with Student's t intervals and tests that turn the signs of "
-            "repeats"
+            "Conditions were compared within repeats, with Student's t intervals and tests that turn the "
+            "signs of repeats"
         )
 
 
+def interview_fields(part: InterviewPart) -> dict[str, Any]:
+    """Spell what a run of interacting models knows, for the answers in ``interviews.toml``."""
+    facts = part.facts
+    fields = fields_of(facts)
+    own = [rule["name"] for rule in facts.meta["interviews"]["rules"] if rule["model_name"]]
+    return fields | {
+        "label": f" These are results of a {part.label}." if part.label else "",
+        "access": (
+            f"No server was asked: update rule {listed(dict.fromkeys(own))} ran the models itself; each "
+            "question was answered on its own."
+            if own
+            else f"By program through the backend {fields['backend']}; each question was a call of its own."
+        ),
+        "state": (
+            "By the update rule alone: what a model heard in interviews changes its later answers; no chat "
+            "went on from one question to the next."
+            if any(facts.knob("steps"))
+            else "None: each question was asked on its own."
+        ),
+        "rules": rules_in_words(part),
+        "instructions": (
+            "Each model's system message stands in this report."
+            if _told(part)
+            else "The experiment gives none."
+        ),
+        "data": f"Questions: {bank_words(part)}",
+        "processing": (
+            "Any text but a blank one was taken as an answer, as it came. A question to which an answer is "
+            "missing in an evaluation was left out of its realization. Answers were embedded by "
+            f"{part.study.embedder}; perspectives are computed from these vectors."
+        ),
+        "sample": "; a sample stands in this report" if part.answers else "",
+        "conditions": counted(facts.n_conditions, "condition"),
+        "models": company_words(part),
+        "steps": numbers_words(facts, "steps", "step"),
+        "n_questions": numbers_words(facts, "n_questions", "question"),
+        "topology": topology_words(part),
+        "taught": taught_words(part),
+    }
+
+
 def rules_in_words(part: InterviewPart) -> str:
-    """Name the update rules of all arms, with their models and options."""
+    """Name the update rules of all conditions, with their models and options."""
     designs = part.facts.meta["experiment"]["design"]
     rules = part.facts.meta["interviews"]["rules"]
     found: dict[str, None] = {}

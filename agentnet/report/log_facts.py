@@ -5,9 +5,11 @@ Counts are taken by SQLite, so that no event becomes a Python object: ten millio
 
 from __future__ import annotations
 
+import ast
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Final
@@ -15,18 +17,32 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
+from agentnet.events.conditions import condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
+from agentnet.report.figures.words import listed
 
 _TROUBLE_CHARACTERS: Final = 300
 
+_HOOKS: Final = frozenset(
+    {
+        *("arms", "assign_profiles", "choose_bank", "choose_evaluation", "choose_news", "choose_taught"),
+        *("constraint", "judge", "load_prompts", "load_questions", "make_network", "make_topology"),
+        *("messages", "system_messages"),
+    }
+)
+"""Methods that experiments could override when logs did not record which they do."""
+
 _KINDS = """
-SELECT kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0), COUNT(missing)
-FROM events GROUP BY kind ORDER BY kind
+SELECT realization, kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0),
+       COUNT(missing)
+FROM events GROUP BY realization, kind ORDER BY kind
 """
+_BEGUN = "SELECT realization, news FROM realizations"
 _MISSING = """
 SELECT kind, missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY kind, missing
 ORDER BY kind, COUNT(*) DESC, missing
@@ -45,6 +61,11 @@ FROM events
 _TROUBLES = """
 SELECT kind, trouble_kind, COUNT(*), MIN(trouble) FROM troubles GROUP BY kind, trouble_kind
 ORDER BY COUNT(*) DESC, kind, trouble_kind
+"""
+_MENDED = """
+SELECT t.kind, COUNT(*), COALESCE(SUM(e.missing IS NULL AND e.kind IS NOT NULL), 0)
+FROM (SELECT DISTINCT realization, kind, step, agent, source, repeat FROM troubles) t
+LEFT JOIN events e USING (realization, kind, step, agent, source, repeat) GROUP BY t.kind
 """
 _EXAMPLES = """
 SELECT kind, profile, p.news, messages FROM prompts p
@@ -172,6 +193,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """What was played of one condition.
+
+    Attributes:
+        n_realizations: Realizations that were begun.
+        n_news: News items that they are of.
+        n_repeats: Realizations of each of these; None where they are not as many of each.
+        asked: Their questions by kind.
+    """
+
+    n_realizations: int
+    n_news: int
+    n_repeats: int | None
+    asked: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogFacts:
     """A run as its event log tells it.
 
@@ -180,12 +218,14 @@ class LogFacts:
         meta: Table ``meta``.
         digest: What tells runs of equal results.
         asked: Questions by kind.
+        begun: What was played of each condition, by its number.
         missing: (kind, reason, number) of questions without an answer.
         models: (model name, fingerprint, answers), as servers returned them.
         spending: What it took.
         first_at: When the first answer came, seconds since 1970; None without answers.
         last_at: When the last came.
         troubles: What went wrong on the way.
+        mended: Kind -> (questions that something went wrong with, those that were answered in the end).
         incidents: The run's diary.
         news: The news items.
         examples: One prompt of each kind.
@@ -198,12 +238,14 @@ class LogFacts:
     meta: Mapping[str, Any]
     digest: str
     asked: tuple[Asked, ...]
+    begun: tuple[Begun, ...]
     missing: tuple[tuple[str, str, int], ...]
     models: tuple[tuple[str, str, int], ...]
     spending: Spending
     first_at: float | None
     last_at: float | None
     troubles: tuple[Trouble, ...]
+    mended: Mapping[str, tuple[int, int]]
     incidents: tuple[Incident, ...]
     news: tuple[News, ...]
     examples: tuple[Prompt, ...]
@@ -214,6 +256,24 @@ class LogFacts:
     def family(self) -> str:
         """``cascade``, ``ratio`` or ``interview``."""
         return str(self.meta["experiment"]["family"])
+
+    @property
+    def overridden(self) -> frozenset[str] | None:
+        """Methods of agentnet's that the experiment has in its own way; None where that is not known."""
+        experiment = self.meta["experiment"]
+        recorded = experiment.get("overridden")
+        return _defined(experiment) if recorded is None else frozenset(recorded)
+
+    def unless(self, methods: str, usual: str, otherwise: str) -> str:
+        """Say what holds, which is never what a knob says where the experiment overrides what reads it.
+
+        Args:
+            methods: The methods that `usual` takes to be agentnet's, with blanks between them.
+            usual: What is so if they are, or if it was not recorded whether they are.
+            otherwise: What is so else; ``{}`` stands for those that are overridden.
+        """
+        own = [name for name in methods.split() if name in (self.overridden or ())]
+        return otherwise.format(listed(own)) if own else usual
 
     @property
     def experiment(self) -> str:
@@ -231,6 +291,11 @@ class LogFacts:
         """Sources of the news items, each once."""
         return tuple(sorted({each.source for each in self.news}))
 
+    def design(self, condition: int) -> Mapping[str, Any]:
+        """The design of a condition, by knob."""
+        found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
+        return found
+
     def source(self, name: str) -> Mapping[str, Any]:
         """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
         return told_of(name, self.meta.get("sources", {}))
@@ -238,6 +303,31 @@ class LogFacts:
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
         return next((each for each in self.asked if each.kind == kind), Asked(kind, 0, 0, 0, 0))
+
+    def knob(self, name: str, condition: int | None = None) -> list[Any]:
+        """List the values that a knob has in a condition, or in all of them, each once."""
+        found: list[Any] = []
+        for number in range(self.n_conditions) if condition is None else [condition]:
+            value = self.design(number)[name]
+            found += [value] if value not in found else []
+        return found
+
+    def rule_says(self, condition: int) -> str:
+        """Say what the asking rule of a condition does: as the log has it, else as agentnet knows it."""
+        rule = str(self.design(condition)["asking_rule"])
+        recorded = self.meta.get("asking_rules")
+        if recorded is not None:
+            return str(recorded[condition]["says"])
+        known = ASKING_RULES.get(rule)
+        return known.sentence if known else "agents were asked by a rule whose sentence was not recorded"
+
+
+def overriding_sentences(facts: LogFacts) -> Iterator[str]:
+    """Name the methods that the experiment overrides, whose doings no knob tells."""
+    if facts.overridden is None:
+        yield "which methods the experiment overrides was not recorded"
+    elif facts.overridden:
+        yield f"the experiment has its own {listed(sorted(facts.overridden), most=12)}"
 
 
 def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
@@ -263,9 +353,9 @@ def read_facts(run: Run, *, restricted_texts: bool = False) -> LogFacts:
 
 def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
     """List the numbers of a condition's realizations, shape ``(n_realizations,)``."""
-    overrides = run.meta["experiment"]["conditions"][condition]
-    rows = run.rows("SELECT realization, condition FROM realizations ORDER BY realization")[1]
-    return np.array([number for number, text in rows if json.loads(text) == overrides], dtype=np.int64)
+    with run.snapshot() as connection:
+        of = condition_of(connection)
+    return np.array(sorted(number for number, own in of.items() if own == condition), dtype=np.int64)
 
 
 def _read(
@@ -277,13 +367,15 @@ def _read(
         run=run.folder.resolve().name,
         meta=_checked(meta),
         digest=digest(connection),
-        asked=tuple(Asked(*row) for row in connection.execute(_KINDS)),
+        asked=_summed(Asked(*row) for _, *row in connection.execute(_KINDS)),
+        begun=tuple(_begun(connection, len(meta["experiment"]["design"]))),
         missing=tuple((str(kind), str(why), n) for kind, why, n in connection.execute(_MISSING)),
         models=tuple((str(name), str(mark), n) for name, mark, n in connection.execute(_MODELS)),
         spending=spending,
         first_at=first_at,
         last_at=last_at,
         troubles=_troubles(connection),
+        mended={kind: (n, n_mended) for kind, n, n_mended in connection.execute(_MENDED)},
         incidents=_incidents(connection),
         news=news,
         examples=_examples(connection, news),
@@ -292,6 +384,56 @@ def _read(
         ),
         mass=_mass(connection),
     )
+
+
+def _defined(experiment: Mapping[str, Any]) -> frozenset[str] | None:
+    """Find the methods that an experiment overrides in its file, for logs that did not record which.
+
+    Returns:
+        None where its file, or the class in it, is not in the log.
+    """
+    texts = [experiment.get("text", ""), *(each["text"] for each in experiment.get("siblings", {}).values())]
+    classes = {
+        node.name: node
+        for text in texts
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.ClassDef)
+    }
+    wanted, found = [str(experiment["class_name"])], set[str]()
+    if wanted[0] not in classes:
+        return None
+    while wanted:
+        own = classes.pop(wanted.pop(), None)
+        if own is not None:
+            wanted += [ast.unparse(base).rpartition(".")[2] for base in own.bases]
+            found |= {node.name for node in own.body if isinstance(node, ast.FunctionDef)}
+    return frozenset(found & _HOOKS)
+
+
+def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]:
+    """Count what was played of each condition."""
+    of = condition_of(connection)
+    asked: dict[int | None, list[Asked]] = {}
+    for realization, *row in connection.execute(_KINDS):
+        asked.setdefault(of.get(realization), []).append(Asked(*row))
+    news: dict[int | None, list[int | None]] = {}
+    for realization, item in connection.execute(_BEGUN):
+        news.setdefault(of.get(realization), []).append(item)
+    for number in range(n_conditions):
+        played = Counter(news.get(number, ()))
+        repeats = set(played.values())
+        n_repeats = repeats.pop() if len(repeats) == 1 else None
+        yield Begun(played.total(), len(played), n_repeats, _summed(asked.get(number, ())))
+
+
+def _summed(every: Iterable[Asked]) -> tuple[Asked, ...]:
+    """Add up what was asked of each kind."""
+    found: dict[str, Asked] = {}
+    for each in every:
+        first = found.setdefault(each.kind, Asked(each.kind, 0, 0, 0, 0))
+        numbers = (getattr(first, name) + getattr(each, name) for name in ("n", "n_yes", "n_no", "n_missing"))
+        found[each.kind] = Asked(each.kind, *numbers)
+    return tuple(found[kind] for kind in sorted(found))
 
 
 def _mass(connection: sqlite3.Connection) -> tuple[float, float] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from agentnet.report.log_facts import LogFacts
+from agentnet.events.conditions import in_words, without_folder
+from agentnet.report.figures.words import capitalized
+from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Cell, Table
 
@@ -155,7 +155,17 @@ def troubles_table(facts: LogFacts) -> Table | None:
         rows=tuple(
             (KINDS.get(each.asked, each.asked), each.kind, each.n, each.example) for each in facts.troubles
         ),
-        notes=("Most of them were mended by asking again: missing answers are counted apart.",),
+        notes=tuple(_mended_notes(facts)),
+    )
+
+
+def _mended_notes(facts: LogFacts) -> Iterator[str]:
+    """Say how many of the questions that something went wrong with were answered in the end."""
+    n, n_mended = (sum(each) for each in zip(*facts.mended.values(), strict=True))
+    asked = "question that this befell was" if n == 1 else "questions that this befell were"
+    yield (
+        f"{n_mended:,} of {n:,} {asked} answered in the end, by asking again; missing answers are counted "
+        "apart."
     )
 
 
@@ -201,15 +211,23 @@ def news_table(facts: LogFacts) -> Table:
     ).without_empty_columns()
 
 
+def design_in_words(facts: LogFacts, condition: int) -> dict[str, str]:
+    """Spell the knobs of a condition."""
+    return {
+        str(key): in_words(value) for key, value in facts.design(condition).items() if key != "conditions"
+    }
+
+
 def design_table(facts: LogFacts, condition: int) -> Table:
     """List the design of a condition."""
-    design: Mapping[str, Any] = facts.meta["experiment"]["design"][condition]
     return Table(
         name="design",
         title="Design",
         columns={"knob": "knob", "value": "value"},
-        rows=tuple(
-            (str(key), in_words(value)) for key, value in sorted(design.items()) if key != "conditions"
+        rows=tuple(sorted(design_in_words(facts, condition).items())),
+        notes=tuple(
+            f"{capitalized(each)}: knobs that they read may not be in force."
+            for each in overriding_sentences(facts)
         ),
     )
 
@@ -235,43 +253,13 @@ def settings_table(facts: LogFacts) -> Table:
     )
 
 
-def in_words(value: object) -> str:
-    """Spell a value of JSON on one line.
-
-    Examples:
-        >>> in_words([0.7, 1.3]), in_words(None), in_words({})
-        ('0.7, 1.3', 'none', '')
-    """
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key}: {in_words(each)}" for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(in_words(each) for each in value)
-    return _without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def without_folders(value: Any) -> Any:  # noqa: ANN401 - from JSON to JSON
     """Leave out the folders of all absolute paths in a value of JSON."""
     if isinstance(value, Mapping):
         return {key: without_folders(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(each) for each in value]
-    return _without_folder(value) if isinstance(value, str) else value
-
-
-def _without_folder(text: str) -> str:
-    """Leave out the folders of an absolute path: readers need not know where an author's files lie.
-
-    Examples:
-        >>> _without_folder("/home/ana/posts.csv")
-        '.../posts.csv'
-    """
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(text)
-        if path.is_absolute() and "\n" not in text:
-            return f".../{path.name}"
-    return text
+    return without_folder(value) if isinstance(value, str) else value
 
 
 def decisions_table(sample: Sample) -> Table:

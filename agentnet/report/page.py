@@ -1,24 +1,28 @@
-"""The report's page: one HTML file with its style sheet and images inside; no script, no request."""
+"""The report's page: one HTML file with style sheet, script and images inside; it makes no request."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
-from typing import Final
+from itertools import chain, islice, zip_longest
+from typing import Final, TypeVar
 
 import agentnet
+from agentnet.report.figures.words import capitalized, listed
 from agentnet.report.gather import Report
-from agentnet.report.html import Html, tag
-from agentnet.report.interviews import InterviewPart
+from agentnet.report.html import Html, rendered
 from agentnet.report.log_tables import when
-from agentnet.report.sections import Block, Contents, Section
-from agentnet.report.tables import Table
+from agentnet.report.sections import Contents
 
-TITLE: Final = "News cascades among language-model agents: report"
-TITLE_OF_INTERVIEWS: Final = "Interacting language models and their perspectives: report"
-TITLE_OF_BOTH: Final = "News cascades and interacting language models: report"
+N_SENTENCES: Final = 5
+"""Sentences of the first screen, at most."""
+
+N_FIGURES: Final = 3
+"""Figures of the first screen, at most."""
+
+_T = TypeVar("_T")
 
 
 def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) -> str:
@@ -29,84 +33,63 @@ def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) 
         contents: What stands where.
         made_at: When it is made, seconds since 1970 (UTC).
     """
-    parts = list(contents)
-    style = files("agentnet.report").joinpath("report.css").read_text("utf-8")
-    names = ", ".join(dict.fromkeys(part.facts.run for part in report.parts))
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style)),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"Report of {names}{_labels(report)}"),
-        # A style sheet is no text to be escaped, and ours holds no end tag.
-        Html(f"<style>{style}</style>"),
+    parts = tuple(contents)
+    style = _own("report.css")
+    script = _own("report.js")
+    return rendered(
+        "page.j2",
+        policy=_policy(style, script),
+        style=Html(style),
+        script=Html(script),
+        names=", ".join(dict.fromkeys(part.facts.run for part in report.parts)),
+        heading=_heading(report),
+        labels=_labels(report),
+        found=_in_turn([each.found for each in parts], N_SENTENCES),
+        leading=_in_turn([each.leading for each in parts], N_FIGURES),
+        parts=parts,
+        options=report.options,
+        made_at=when(made_at),
+        version=agentnet.__version__,
     )
-    body = tag("body", _opening(report, made_at), _toc(parts), tag("main", map(_part, parts)))
-    return f'<!DOCTYPE html>\n<html lang="en">{head.markup}{body.markup}</html>\n'
+
+
+def _own(name: str) -> str:
+    """Read a file of ours that stands in the page as it is, and holds no end tag."""
+    return files("agentnet.report").joinpath(name).read_text("utf-8")
 
 
 def _heading(report: Report) -> str:
     """Say what the page is about."""
-    n_interviews = sum(isinstance(part, InterviewPart) for part in report.parts)
-    if not n_interviews:
-        return TITLE
-    return TITLE_OF_INTERVIEWS if n_interviews == len(report.parts) else TITLE_OF_BOTH
+    subjects = {part.subject: part.headline for part in report.parts}
+    (headline, *others) = subjects.values()
+    return f"{capitalized(listed(subjects)) if others else headline}: report"
 
 
 def _labels(report: Report) -> str:
     """Say what results have to be called, if all parts or some have a label."""
-    labels = [part.label for part in report.parts if isinstance(part, InterviewPart) and part.label]
-    return f" ({'; '.join(dict.fromkeys(labels))})" if labels else ""
+    labels = dict.fromkeys(part.label for part in report.parts if part.label)
+    return f" ({'; '.join(labels)})" if labels else ""
 
 
-def _policy(style: str) -> str:
-    """Forbid every request and every script, and allow the one style sheet by its hash."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _policy(style: str, script: str) -> str:
+    """Forbid every request, and allow the one style sheet and the one script by their hashes."""
     return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
-def _opening(report: Report, made_at: float) -> Html:
-    options, made = report.options, when(made_at)
-    return tag(
-        "header",
-        tag("h1", f"{_heading(report)}{_labels(report)}"),
-        tag(
-            "p",
-            "Made ",
-            tag("time", made, datetime=made.replace(" UTC", "Z").replace(" ", "T")),
-            f" by agentnet {agentnet.__version__} from the runs' event logs: {options.level:.0%} intervals, "
-            f"{options.n_bootstrap} bootstrap resamples, seed {options.seed}. ",
-            "Beside this page stand its tables as CSV, its figures as SVG and PNG, and everything as ",
-            "results.json. In texts of others, characters that cannot be seen are spelled, as in [U+202E].",
-            class_="facts",
-        ),
-    )
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _toc(parts: Iterable[Contents]) -> Html:
-    return tag("nav", [_toc_entry(each) for each in parts], aria_label="Contents")
+def _in_turn(lists: Iterable[Sequence[_T]], n: int) -> list[_T]:
+    """Take `n` of several lists, each in turn, and put what is of one list together.
 
-
-def _toc_entry(of: Contents) -> Html:
-    links = [tag("li", tag("a", each.title, href=f"#{_anchor(of, each)}")) for each in of.sections]
-    return tag("div", tag("a", tag("b", of.title), href=f"#{of.anchor}"), tag("ul", links))
-
-
-def _anchor(of: Contents, section: Section) -> str:
-    return f"{of.anchor}-{section.anchor}"
-
-
-def _part(of: Contents) -> Html:
-    return tag("section", tag("h2", of.title), [_section(of, each) for each in of.sections], id=of.anchor)
-
-
-def _section(of: Contents, section: Section) -> Html:
-    body = [_block(of, each) for each in section.blocks]
-    return tag("section", tag("h3", section.title), body, id=_anchor(of, section))
-
-
-def _block(of: Contents, block: Block) -> Html:
-    return block.to_html(f"{of.anchor}-table-{block.name}") if isinstance(block, Table) else block
+    Examples:
+        >>> _in_turn([["a1", "a2", "a3"], ["b1"]], 3)
+        ['a1', 'a2', 'b1']
+    """
+    numbered = [[(place, i, each) for i, each in enumerate(of)] for place, of in enumerate(lists)]
+    taken = islice((each for each in chain.from_iterable(zip_longest(*numbered)) if each is not None), n)
+    return [each for _, _, each in sorted(taken, key=lambda each: each[:2])]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
-from agentnet.report.gather import RatioPart
+from agentnet.report.figures.words import sentences
 from agentnet.report.tables import Cell, Table
+
+if TYPE_CHECKING:
+    from agentnet.report.ratios import RatioPart
 
 _NAMES = {0: "peaceful", 1: "severe", None: "of unknown severity"}
 _ORDER = (0, 1, None)
@@ -93,8 +97,14 @@ def items_table(ratios: ResponseRatios) -> Table:
     )
 
 
-def groups_table(groups: ProfileGroups) -> Table:
-    """List the groups of profiles that Tukey's test makes, beside the published rates."""
+def groups_table(groups: ProfileGroups, grouped: str, n_wanted: int | None) -> Table:
+    """List the groups of profiles, beside the published rates.
+
+    Args:
+        groups: The groups.
+        grouped: How they were made, in a sentence.
+        n_wanted: How many the author chose to make; None if the test was left alone.
+    """
     two = groups.n_groups == len(paper.GROUP_RATES)
     rows: list[tuple[Cell, ...]] = [
         (
@@ -111,7 +121,11 @@ def groups_table(groups: ProfileGroups) -> Table:
     ]
     return Table(
         name="profile_groups",
-        title="Groups of profiles by Tukey's HSD test on the yes-ratios",
+        title=(
+            "Groups of profiles by Tukey's HSD test on the yes-ratios"
+            if n_wanted is None
+            else f"{n_wanted} groups of profiles by their yes-ratios, as many as the author chose"
+        ),
         columns={
             "group": "group",
             "n_profiles": "profiles",
@@ -121,17 +135,12 @@ def groups_table(groups: ProfileGroups) -> Table:
             "profiles": "which",
         },
         rows=tuple(rows),
-        notes=tuple(_group_notes(groups, comparable=two)),
+        notes=tuple(_group_notes(groups, grouped, comparable=two)),
     ).without_empty_columns()
 
 
-def _group_notes(groups: ProfileGroups, *, comparable: bool) -> list[str]:
-    notes = [
-        (
-            "Profiles are sorted by their mean ratio and cut wherever every profile below differs "
-            f"significantly from every one above (all pairs together at level {groups.test.alpha:.2g})."
-        )
-    ]
+def _group_notes(groups: ProfileGroups, grouped: str, *, comparable: bool) -> list[str]:
+    notes = [sentences([grouped])]
     notes += [f"{note[0].upper()}{note[1:]}." for note in groups.notes]
     if groups.stability is not None and groups.stability.n_resamples:
         found = groups.stability
@@ -143,7 +152,8 @@ def _group_notes(groups: ProfileGroups, *, comparable: bool) -> list[str]:
     notes.append(
         f"The published column holds {paper.PUBLISHED}."
         if comparable
-        else f"The published test makes 2 groups, this one {groups.n_groups}; nothing is set beside them."
+        else f"The published test makes {len(paper.GROUP_RATES)} groups, here there are {groups.n_groups}; "
+        "nothing is set beside them."
     )
     return notes
 

@@ -7,26 +7,19 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import agentnet
-from agentnet.analysis.fits import Fits
-from agentnet.analysis.fits_json import plain
-from agentnet.analysis.groups import ProfileGroups
-from agentnet.analysis.ratios import PROFILES
+from agentnet.analysis.fits import plain
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
-from agentnet.report.gather import CascadePart, Part, RatioPart, Report
-from agentnet.report.interviews import InterviewPart
-from agentnet.report.interviews_tables import interview_results
+from agentnet.report.gather import Report
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.log_tables import in_words, when, without_folders
+from agentnet.report.log_tables import when
+from agentnet.report.part import Part
 from agentnet.report.sections import part_names
-from agentnet.report.words import citations, final_engagement, methods, summary
 
 FORMAT: Final = "agentnet report"
 SCHEMA_VERSION: Final = 1
 """Raised whenever a key gets another meaning or goes; new keys don't raise it."""
-
-_COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
 
 
 def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[str, Any]:
@@ -45,7 +38,8 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
         "made_at": when(made_at),
         "agentnet": agentnet.__version__,
         "options": {
-            "laws": options.laws,
+            "laws": list(options.laws),
+            **({"by": list(options.by)} if options.by else {}),
             "n_runs": options.n_runs,
             "n_bootstrap": options.n_bootstrap,
             "level": options.level,
@@ -70,10 +64,20 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             {"part": name, **_part(part, options.level), "figures": [_figure(each) for each in drawings]}
             for name, part, drawings in zip(names, report.parts, report.drawings, strict=True)
         ],
+        **_comparisons(report),
         "files": sorted(files),
     }
     spelled: dict[str, Any] = plain(found)
     return spelled
+
+
+def _comparisons(report: Report) -> dict[str, Any]:
+    """Spell comparisons of conditions and runs, if there are any."""
+    found = {
+        "comparisons": [each.as_json() for each in report.comparisons],
+        "uncompared": report.uncompared,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def as_json(results: dict[str, Any]) -> str:
@@ -82,75 +86,13 @@ def as_json(results: dict[str, Any]) -> str:
 
 
 def _part(part: Part, level: float) -> dict[str, Any]:
-    shared = {
-        "summary": summary(part, level),
-        "methods": methods(part),
-        "citations": citations(part.facts),
+    return {
+        **part.results(level),
+        "summary": part.summary(level),
+        "methods": part.methods(),
+        "citations": part.citations(),
         "notes": part.notes,
         "log": _log(part.facts),
-    }
-    if isinstance(part, InterviewPart):
-        return {**interview_results(part), **shared}
-    browse = {"decisions_to_browse": {"of": part.sample.n_of, "shown": part.sample.n_shown}}
-    own = _cascades(part, level) if isinstance(part, CascadePart) else _ratios(part)
-    return {**own, **shared, **browse}
-
-
-def _cascades(part: CascadePart, level: float) -> dict[str, Any]:
-    return {
-        "kind": "cascades",
-        "run": part.facts.run,
-        "condition": part.condition,
-        "design": _design(part.facts, part.condition),
-        "groups_from": part.groups_from,
-        "final_engaged_fraction": None if part.tables is None else final_engagement(part.tables, level),
-        "fits": None if part.fits is None else _fits(part.fits),
-        "why_no_fits": part.why_no_fits,
-        "response_ratios_of": None if part.ratio is None else part.ratio.facts.run,
-    }
-
-
-def _fits(fits: Fits) -> dict[str, object]:
-    found = fits.as_json()
-    return {**found, "condition": without_folders(found["condition"])}
-
-
-def _design(facts: LogFacts, condition: int) -> dict[str, str]:
-    design = facts.meta["experiment"]["design"][condition]
-    return {key: in_words(value) for key, value in design.items() if key != "conditions"}
-
-
-def _ratios(part: RatioPart) -> dict[str, Any]:
-    names = {0: "peaceful", 1: "severe", None: "unknown"}
-    by_severity = {
-        names[severity]: {
-            bits: {name: getattr(counts, name)[profile].item() for name in _COUNTS}
-            for profile, bits in enumerate(PROFILES)
-        }
-        for severity in dict.fromkeys(part.ratios.severity)
-        for counts in (part.ratios.pooled(severity),)
-    }
-    return {
-        "kind": "response ratios",
-        "run": part.facts.run,
-        "design": _design(part.facts, 0),
-        "n_items": len(part.ratios.news),
-        "ratios": by_severity,
-        "groups": None if part.groups is None else _groups(part.groups),
-        "why_no_groups": part.why_no_groups,
-    }
-
-
-def _groups(groups: ProfileGroups) -> dict[str, Any]:
-    return {
-        "group": dict(zip(PROFILES, groups.group.tolist(), strict=True)),
-        "letters": dict(zip(PROFILES, groups.letters, strict=True)),
-        "rates": groups.rates,
-        "rate_errors": groups.rate_errors,
-        "is_clean": groups.is_clean,
-        "alpha": groups.test.alpha,
-        "stability": groups.stability,
-        "notes": groups.notes,
     }
 
 

@@ -7,6 +7,7 @@ sample, the others take its places.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,8 +24,11 @@ ANSWERS: Final = {1: "yes", 0: "no", -1: "missing"}
 
 _ONE = """
 SELECT realization, kind, step, agent, source, profile, news, severity, temperature, decision, missing,
-       rationale, COALESCE(text, ''), model
-FROM decisions WHERE realization = ? AND kind = ? AND step = ? AND agent = ? AND source = ?
+       rationale, COALESCE(text, ''), model,
+       (SELECT messages FROM events e JOIN prompts USING (prompt) WHERE e.realization = d.realization
+        AND e.kind = d.kind AND e.step = d.step AND e.agent = d.agent AND e.source = d.source
+        AND e.repeat = d.repeat)
+FROM decisions d WHERE realization = ? AND kind = ? AND step = ? AND agent = ? AND source = ?
 ORDER BY repeat LIMIT 1 OFFSET ?
 """
 
@@ -48,6 +52,7 @@ class ShownDecision:
         rationale: The model's reason.
         text: The reply as it came.
         model: The model name as returned.
+        messages: The prompt as it was sent: (role, content) pairs.
     """
 
     realization: int
@@ -64,6 +69,7 @@ class ShownDecision:
     rationale: str
     text: str
     model: str | None
+    messages: tuple[tuple[str, str], ...]
 
     @property
     def answer(self) -> str:
@@ -107,11 +113,15 @@ def sample_decisions(
     with run.snapshot() as connection:
         rows = [connection.execute(_ONE, _key(every, kind, place, row)).fetchone() for row in chosen.tolist()]
     return Sample(
-        decisions=tuple(ShownDecision(*row) for row in rows),
+        decisions=tuple(ShownDecision(*(*row[:-1], _messages(row[-1]))) for row in rows),
         n_of={name: int((every.decision[among] == code).sum()) for code, name in ANSWERS.items()},
         n_shown={name: int((every.decision[chosen] == code).sum()) for code, name in ANSWERS.items()},
         seed=seed,
     )
+
+
+def _messages(asked: str) -> tuple[tuple[str, str], ...]:
+    return tuple((str(role), str(text)) for role, text in json.loads(asked))
 
 
 def _key(every: Decisions, kind: str, place: NDArray[np.int64], row: int) -> tuple[int | str, ...]:

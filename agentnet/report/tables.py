@@ -11,7 +11,7 @@ from typing import Final
 
 from agentnet.analysis.fits_html import number, span
 from agentnet.formulas import guarded
-from agentnet.report.html import Html, Node, tag
+from agentnet.report.html import Html, rendered
 
 Interval = tuple[float, float]
 Cell = str | int | float | Interval | None
@@ -80,24 +80,13 @@ class Table:
         Args:
             anchor: Its id, unique on the page.
         """
-        head = tag("tr", [self._heading(i, label) for i, label in enumerate(self.columns.values())])
-        body = [
-            tag("tr", [_cell(key, cell, first=i == 0) for i, (key, cell) in enumerate(self._pairs(row))])
-            for row in self.rows
-        ]
-        caption = tag(
-            "caption", tag("b", self.title), " ", tag("span", f"tables/{self.name}.csv", class_="file")
-        )
-        table = tag("table", caption, tag("thead", head), tag("tbody", body), id=anchor)
-        scrolled = tag("div", table, class_="scroll", role="region", aria_label=self.title, tabindex="0")
-        return tag("div", scrolled, [tag("p", note, class_="note") for note in self.notes], class_="table")
+        return rendered("table.j2", table=self, anchor=anchor, spelled=spelled_cell, why=_why, long=_LONG)
 
-    def _heading(self, column: int, label: str) -> Html:
-        is_text = column == 0 or any(isinstance(row[column], str) for row in self.rows)
-        return tag("th", label, scope="col", class_=None if is_text else "number")
-
-    def _pairs(self, row: tuple[Cell, ...]) -> Iterator[tuple[str, Cell]]:
-        return zip(self.columns, row, strict=True)
+    def headings(self) -> Iterator[tuple[str, str | None]]:
+        """Give each column's heading and how its cells look."""
+        for column, label in enumerate(self.columns.values()):
+            is_text = column == 0 or any(isinstance(row[column], str) for row in self.rows)
+            yield label, None if is_text else "number"
 
 
 def _is_pair(key: str) -> bool:
@@ -115,14 +104,7 @@ def _csv_values(key: str, cell: Cell) -> tuple[str | int | float | None, ...]:
     return (guarded(cell) if isinstance(cell, str) else cell,)
 
 
-def _cell(key: str, cell: Cell, *, first: bool) -> Html:
-    if first:
-        return tag("th", spelled_cell(key, cell), scope="row")
-    kind = "number" if not isinstance(cell, str) else "long" if len(cell) > _LONG else None
-    return tag("td", spelled_cell(key, cell), class_=kind)
-
-
-def spelled_cell(key: str, cell: Cell) -> Node:
+def spelled_cell(key: str, cell: Cell) -> str:
     """Spell a value for people.
 
     Examples:
@@ -130,17 +112,17 @@ def spelled_cell(key: str, cell: Cell) -> Node:
         ('0.01235', '< 1e-16', '12,345')
     """
     if cell is None or isinstance(cell, str):
-        return cell
+        return cell or ""
     if isinstance(cell, tuple):
         return span(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
-    if "p_value" in key and 0 <= cell < _SMALLEST_P:
-        return "< 1e-16"
-    return number(cell) if math.isfinite(cell) else tag("abbr", number(cell), title=_why(cell))
+    return "< 1e-16" if "p_value" in key and 0 <= cell < _SMALLEST_P else number(cell)
 
 
-def _why(value: float) -> str:
-    if math.isnan(value):
-        return "the data say nothing about it"
-    return "separated: the data have no finite estimate"
+def _why(cell: Cell) -> str:
+    if not isinstance(cell, float) or math.isfinite(cell):
+        return ""
+    return (
+        "the data say nothing about it" if math.isnan(cell) else "separated: the data have no finite estimate"
+    )

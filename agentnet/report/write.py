@@ -10,7 +10,8 @@ from typing import Any
 
 from agentnet.events import Run
 from agentnet.report.folder import PAGE, RESULTS, check_folder, write_folder
-from agentnet.report.gather import Options, Progress, Report, make_report
+from agentnet.report.gather import Report, make_report
+from agentnet.report.options import Options, Progress
 from agentnet.report.page import write_page
 from agentnet.report.results import as_json, results_of
 from agentnet.report.sections import contents_of, part_names

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds.cascade import Cascade, CascadeRules
+
+if TYPE_CHECKING:
+    from agentnet.report.part import Part, Reading
 
 _MOST_NETWORKS = 5
 _AGENTS_PROBED = 20_000
@@ -125,6 +128,12 @@ class Cascades(NewsFamily):
     experiment = CascadeExperiment
     kinds = (SEED, EXPOSURE)
     stage_class = CascadeStage
+
+    def parts(self, reading: Reading) -> Iterable[Part]:
+        """Say what the cascades of each condition show."""
+        from agentnet.report.cascades import cascade_parts
+
+        return cascade_parts(reading)
 
     def stage(
         self,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agentnet.config import Settings
 from agentnet.errors import DesignError
@@ -13,6 +13,9 @@ from agentnet.families.contract import Family, Stage
 from agentnet.families.interviews.experiment import InterviewExperiment
 from agentnet.families.interviews.stage import gather_company
 from agentnet.interviews import Question
+
+if TYPE_CHECKING:
+    from agentnet.report.part import Part, Reading
 
 _MOST_NAMES = 10
 _QUESTIONS = "SELECT id, topic, text, answer FROM questions ORDER BY question"
@@ -25,6 +28,12 @@ class Interviewing(Family):
     what = "interacting models"
     experiment = InterviewExperiment
     answers = "answers"
+
+    def parts(self, reading: Reading) -> Iterable[Part]:
+        """Say what the models of each run show."""
+        from agentnet.report.interviews_part import interview_parts
+
+        return interview_parts(reading)
 
     def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:  # noqa: ARG002
         """Refuse modes that draw decisions."""

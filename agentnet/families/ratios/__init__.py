@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from agentnet.families.news import NewsFamily, NewsStage, Setting
 from agentnet.families.ratios.experiment import ResponseRatioExperiment
@@ -10,6 +11,9 @@ from agentnet.profiles import N_PROFILES
 from agentnet.vocabulary import RATIO
 from agentnet.worlds import World
 from agentnet.worlds.ratios import ratios
+
+if TYPE_CHECKING:
+    from agentnet.report.part import Part, Reading
 
 __all__ = ["ResponseRatioExperiment", "ResponseRatios"]
 
@@ -30,6 +34,12 @@ class ResponseRatios(NewsFamily):
     experiment = ResponseRatioExperiment
     kinds = (RATIO,)
     stage_class = RatioStage
+
+    def parts(self, reading: Reading) -> Iterable[Part]:
+        """Say what the response ratios of each run show."""
+        from agentnet.report.ratios import ratio_parts
+
+        return ratio_parts(reading)
 
     def world(self, setting: Setting) -> World:
         """Ask all profiles."""

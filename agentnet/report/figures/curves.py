@@ -13,7 +13,7 @@ from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     ALONE,
     BLACK,
@@ -31,6 +31,8 @@ from agentnet.report.figures.words import cleaned, counted, percent, sentences, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 Sight = Literal["population", "severity", "groups", "all"]
@@ -327,3 +329,13 @@ def _readings(curve: Curve) -> Iterator[str]:
     for step in sorted({0, last // 3, 2 * last // 3, last}):
         spread = "" if curve.sd is None else f" (standard deviation {spelled(float(curve.sd[step]))})"
         yield f"{spelled(float(curve.mean[step]))}{spread} at step {step}"
+
+
+def _list(each: CurveFigure) -> None:
+    @figure(each.name, of="cascades", rank=float(each.number or 103))
+    def draws(values: Material) -> Sketch:
+        return curve_sketch(values.fits, each)
+
+
+for _each in CURVE_FIGURES:
+    _list(_each)

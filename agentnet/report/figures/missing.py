@@ -12,7 +12,7 @@ from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import UNKNOWN, RunTables
 from agentnet.report.figures.absent import NO_TABLES
 from agentnet.report.figures.probability import severity_labels
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, new_figure, of_severity
 from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences
 
@@ -108,3 +108,6 @@ def _in_words(tables: RunTables, missing: Ints, asked: Ints) -> Iterator[str]:
         ]
         total = f"{missing[:, severity].sum()} of {asked[:, severity].sum()}"
         yield f"News that is {label}: {total} missing{': ' if cells else ''}{', '.join(cells)}"
+
+
+figure(_NAME, of="cascades", rank=104)(lambda values: missing_sketch(values.played))

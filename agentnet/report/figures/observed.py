@@ -12,7 +12,7 @@ from agentnet.analysis.goodness import Curve
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_TABLES
 from agentnet.report.figures.curves import draw_curve, missing_words
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -121,3 +121,6 @@ def _in_words(tables: RunTables) -> Iterator[str]:
             f"{spelled(float(end.min()))} to {spelled(float(end.max()))}; the mean first reaches one half at "
             f"{when}"
         )
+
+
+figure(_NAME, of="cascades", rank=101)(lambda values: observed_sketch(values.played))

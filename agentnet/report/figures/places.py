@@ -7,19 +7,30 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from agentnet.report.figures.of_arms import is_crowded, look_of, made, number_of, panels, shown_arms
-from agentnet.report.figures.sketch import Sketch
+from agentnet.analysis.study import ConditionStudy
+from agentnet.report.figures.of_conditions import (
+    is_crowded,
+    look_of,
+    made,
+    number_of,
+    panels,
+    shown_conditions,
+    shown_repeats,
+)
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from agentnet.report.interviews_part import InterviewPart
+
 _MARKS: Final = 8
 
 
+@figure("perspective_space", of="interviews", rank=1)
 def space_sketch(part: InterviewPart) -> Sketch:
     """Draw the 2-d perspectives of all models at the first and the last step."""
     return made(
@@ -33,8 +44,9 @@ def space_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("perspectives_over_time", of="interviews", rank=2)
 def paths_sketch(part: InterviewPart) -> Sketch:
-    """Draw the 1-d perspective of each model at each step, an arm in each panel."""
+    """Draw the 1-d perspective of each model at each step, a condition in each panel."""
     return made(
         part,
         "perspectives_over_time",
@@ -49,8 +61,8 @@ def paths_sketch(part: InterviewPart) -> Sketch:
 
 def no_movement(part: InterviewPart) -> str:
     """Say why nothing can be drawn over time; empty if it can."""
-    arms = shown_arms(part)
-    if not arms or any(arm.shown.n_steps > 1 for arm in arms):
+    conditions = shown_conditions(part)
+    if not conditions or any(condition.shown.n_steps > 1 for condition in conditions):
         return ""
     if not any(design["steps"] for design in part.facts.meta["experiment"]["design"]):
         return "models were asked once, and had no step in which to change (steps = 0)"
@@ -58,10 +70,10 @@ def no_movement(part: InterviewPart) -> str:
 
 
 def _space(part: InterviewPart) -> Figure:
-    arms = shown_arms(part)
-    figure, every = panels(part, arms, sharey=False)
-    for axes, arm in zip(every, arms, strict=True):
-        _draw_space(axes, arm)
+    conditions = shown_conditions(part)
+    figure, every = panels(part, conditions, sharey=False)
+    for axes, condition in zip(every, conditions, strict=True):
+        _draw_space(axes, condition)
     for axes in every:
         axes.set_xlabel("dimension 1")
     every[0].set_ylabel("dimension 2")
@@ -69,13 +81,13 @@ def _space(part: InterviewPart) -> Figure:
     return figure
 
 
-def _draw_space(axes: Axes, arm: Arm) -> None:
-    places = arm.shown.coordinates
-    if is_crowded(arm):
-        _draw_names(axes, arm)
+def _draw_space(axes: Axes, condition: ConditionStudy) -> None:
+    places = condition.shown.coordinates
+    if is_crowded(condition):
+        _draw_names(axes, condition)
         return
-    for number, name in enumerate(arm.class_names):
-        look, members = look_of(number), arm.members(name)
+    for number, name in enumerate(condition.class_names):
+        look, members = look_of(number), condition.members(name)
         label = drawable(name, 24)
         for step, filled in ((0, False), (-1, True)):
             if filled and len(places) == 1:
@@ -90,9 +102,9 @@ def _draw_space(axes: Axes, arm: Arm) -> None:
             )
 
 
-def _draw_names(axes: Axes, arm: Arm) -> None:
+def _draw_names(axes: Axes, condition: ConditionStudy) -> None:
     """Draw models of many classes alike, with the name of its class beside each at the last step."""
-    places, look = arm.shown.coordinates, look_of(0)
+    places, look = condition.shown.coordinates, look_of(0)
     for step in sorted({0, len(places) - 1}):
         axes.plot(
             *places[step].T,
@@ -102,7 +114,7 @@ def _draw_names(axes: Axes, arm: Arm) -> None:
             markerfacecolor=look.colour if step else "none",
             label="last step" if step else "step 0",
         )
-    for place, name in zip(places[-1], arm.classes, strict=True):
+    for place, name in zip(places[-1], condition.classes, strict=True):
         axes.annotate(drawable(name, 12), place, xytext=(3, 3), textcoords="offset points", fontsize=SMALL)
 
 
@@ -110,41 +122,41 @@ def _space_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         "Figure 2 of Helm et al. (2024) for this run: the first two dimensions of the classical scaling of "
         "all "
-        f"models at all steps of {shown_repeats(shown_arms(part))}"
+        f"models at all steps of {shown_repeats(shown_conditions(part))}"
     )
     yield "Open marks are models at step 0, filled ones at the last step"
-    yield "Every arm is scaled by itself: directions of different panels are not the same"
+    yield "Every condition is scaled by itself: directions of different panels are not the same"
 
 
 def _space_words(part: InterviewPart) -> Iterator[str]:
-    for arm in shown_arms(part):
-        first = arm.shown
+    for condition in shown_conditions(part):
+        first = condition.shown
         one, two = first.explained
         spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
         later = f" and {spelled(spread[1])} at step {first.n_steps - 1}" if first.n_steps > 1 else ""
         yield (
-            f"{cleaned(arm.name)}, {counted(len(arm.classes), 'model')}: the two dimensions express "
-            f"{percent(one)} and {percent(two)} of all distances; the models' spread is {spelled(spread[0])} "
-            f"at step 0{later}"
+            f"{cleaned(condition.name)}, {counted(len(condition.classes), 'model')}: the two dimensions "
+            f"express {percent(one)} and {percent(two)} of all distances; the models' spread is "
+            f"{spelled(spread[0])} at step 0{later}"
         )
 
 
 def _paths(part: InterviewPart) -> Figure:
-    arms = shown_arms(part)
-    figure, every = panels(part, arms, sharey=False)
-    for axes, arm in zip(every, arms, strict=True):
-        _draw_paths(axes, arm)
+    conditions = shown_conditions(part)
+    figure, every = panels(part, conditions, sharey=False)
+    for axes, condition in zip(every, conditions, strict=True):
+        _draw_paths(axes, condition)
         axes.set_xlabel("step")
     every[0].set_ylabel("1-d perspective")
     legend_above(figure, every)
     return figure
 
 
-def _draw_paths(axes: Axes, arm: Arm) -> None:
-    line = arm.shown.coordinates[:, :, 0]
+def _draw_paths(axes: Axes, condition: ConditionStudy) -> None:
+    line = condition.shown.coordinates[:, :, 0]
     steps = np.arange(len(line))
-    for number, name in enumerate(arm.class_names):
-        look, members = look_of(number), arm.members(name)
+    for number, name in enumerate(condition.class_names):
+        look, members = look_of(number), condition.members(name)
         for model in members:
             axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
         axes.plot(
@@ -157,7 +169,7 @@ def _draw_paths(axes: Axes, arm: Arm) -> None:
             markeredgecolor=BLACK,
             markeredgewidth=0.5,
             markevery=max(len(steps) // _MARKS, 1),
-            label=None if is_crowded(arm) else f"{drawable(name, 24)}: mean of {len(members)}",
+            label=None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {len(members)}",
         )
     steps_along(axes, len(line) - 1)
 
@@ -165,24 +177,23 @@ def _draw_paths(axes: Axes, arm: Arm) -> None:
 def _paths_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         f"Figure {number_of(part, '3 (left)')} of Helm et al. (2024) for this run: first coordinate of the "
-        f"classical scaling of all models at all steps, in {shown_repeats(shown_arms(part))}"
+        f"classical scaling of all models at all steps, in {shown_repeats(shown_conditions(part))}"
     )
     yield "Thin lines are models, thick ones with marks the means of classes"
     yield (
-        "Every arm is scaled by itself: its sign is a convention, and heights in different panels are not "
-        "on the "
-        "same axis"
+        "Every condition is scaled by itself: its sign is a convention, and heights in different panels are "
+        "not on the same axis"
     )
 
 
 def _paths_words(part: InterviewPart) -> Iterator[str]:
-    for arm in shown_arms(part):
-        first = arm.shown
+    for condition in shown_conditions(part):
+        first = condition.shown
         line = first.coordinates[:, :, 0]
         means = "; ".join(
-            f"mean of {cleaned(name)} {spelled(float(line[0, arm.members(name)].mean()))} at step 0, "
-            f"{spelled(float(line[-1, arm.members(name)].mean()))} at step {first.n_steps - 1}"
-            for name in arm.class_names
+            f"mean of {cleaned(name)} {spelled(float(line[0, condition.members(name)].mean()))} at step 0, "
+            f"{spelled(float(line[-1, condition.members(name)].mean()))} at step {first.n_steps - 1}"
+            for name in condition.class_names
         )
         share = percent(first.explained[0])
-        yield f"{cleaned(arm.name)}: {means}; the dimension expresses {share} of distances"
+        yield f"{cleaned(condition.name)}: {means}; the dimension expresses {share} of distances"

@@ -15,7 +15,7 @@ from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
 from agentnet.report.figures.curves import missing_words
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -208,3 +208,7 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
         low, high = float(chances.firth_low[row, severity]), float(chances.firth_high[row, severity])
         return f"{said} (separated; Firth's estimate {spelled(firth)}, {spelled(low)} to {spelled(high)})"
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
+
+
+figure("figure07_engagement_probability", of="cascades", rank=7)(lambda values: profile_sketch(values.fits))
+figure("figure13_group_probability", of="cascades", rank=13)(lambda values: group_sketch(values.fits))

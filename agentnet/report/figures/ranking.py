@@ -11,7 +11,7 @@ import numpy as np
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.scores import Score, Trials
 from agentnet.report.figures.absent import NO_FITS
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, BLUE, GREEN, PALE, SMALL, VERMILION, new_figure
 from agentnet.report.figures.words import counted, sentences, spelled
 
@@ -159,3 +159,6 @@ def _numbers(score: Score) -> Iterator[str]:
     yield f"RMSE {spelled(score.rmse, 4)}{floor}"
     for what, value in (("held out", score.held_out_rmse), ("forecast", score.forecast_rmse)):
         yield f"{what} {'unknown' if value is None else spelled(value, 4)}"
+
+
+figure(_NAME, of="cascades", rank=102)(lambda values: ranking_sketch(values.fits))

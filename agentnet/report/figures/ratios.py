@@ -16,7 +16,7 @@ from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
 from agentnet.errors import DesignError
 from agentnet.report.figures.absent import NO_RATIOS
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, new_figure
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, sentences, spelled
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+
+    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,12 +75,15 @@ class Arranged:
         return cls(order, mean, columns, tuple(cuts.tolist()))
 
 
-def ratio_sketch(ratios: RatioTables | None, groups: ProfileGroups | None) -> Sketch:
+def ratio_sketch(
+    ratios: RatioTables | None, groups: ProfileGroups | None, n_wanted: int | None = None
+) -> Sketch:
     """Draw the heat map.
 
     Args:
         ratios: The response ratios.
         groups: Groups of profiles by Tukey's test of these; their borders are drawn.
+        n_wanted: How many groups the author chose to make; None if the test was left alone.
 
     Raises:
         DesignError: The groups are not of 32 profiles.
@@ -91,7 +96,7 @@ def ratio_sketch(ratios: RatioTables | None, groups: ProfileGroups | None) -> Sk
         name=_NAME,
         number=_NUMBER,
         title=_TITLE,
-        caption=sentences(_caption(ratios, arranged, groups)),
+        caption=sentences(_caption(ratios, arranged, groups, n_wanted)),
         alternative=sentences(_in_words(ratios, arranged, groups)),
         figure=_drawn(ratios, arranged),
     )
@@ -173,7 +178,9 @@ def _name_groups(axes: Axes, arranged: Arranged) -> None:
         )
 
 
-def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None) -> Iterator[str]:
+def _caption(
+    ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | None, n_wanted: int | None
+) -> Iterator[str]:
     n_missing, n_asked = int(ratios.n_missing.sum()), _n_asked(ratios)
     yield (
         f"Share of yes among the answers of each of {arranged.mean.size} profiles to each of "
@@ -182,7 +189,7 @@ def _caption(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | No
     )
     order = "group and mean ratio" if arranged.cuts else "mean ratio"
     yield f"Profiles, five bits for {', '.join(TRAITS)}, are sorted by {order}"
-    yield _group_words(groups)
+    yield _group_words(groups, n_wanted)
     if n_missing:
         yield f"{n_missing:,} of the questions have no answer and are left out"
     else:
@@ -196,9 +203,11 @@ def _n_asked(ratios: RatioTables) -> int:
     return int((ratios.n_yes + ratios.n_no + ratios.n_missing).sum())
 
 
-def _group_words(groups: ProfileGroups | None) -> str:
+def _group_words(groups: ProfileGroups | None, n_wanted: int | None) -> str:
     if groups is None:
         return ""
+    if n_wanted is not None:
+        return f"Lines part {counted(n_wanted, 'group')}, as many as the author chose to make"
     level = f"at level {groups.test.alpha:g}"
     if groups.n_groups == 1:
         return f"Tukey's test of all pairs, {level}, makes one group of all profiles"
@@ -223,3 +232,8 @@ def _in_words(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | N
         yield f"Groups: {'; '.join(sizes)}"
     if n_missing := int(ratios.n_missing.sum()):
         yield f"{percent(n_missing / _n_asked(ratios))} of the answers are missing"
+
+
+@figure(_NAME, of="cascades", rank=5)
+def _listed(values: Material) -> Sketch:
+    return ratio_sketch(values.ratios, values.ratio_groups, values.n_groups_wanted)

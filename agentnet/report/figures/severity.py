@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.severity_names import NAMES
 from agentnet.report.figures.absent import NO_CLUSTERS
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, MARKERS, PALETTE, SMALL, legend_above, new_figure
 from agentnet.report.figures.words import counted, drawable, percent, sentences, spelled
 
@@ -160,3 +160,6 @@ def _in_words(clusters: SeverityClusters) -> Iterator[str]:
             f"{spelled(float(members.min()))} and {spelled(float(members.max()))}, median "
             f"{spelled(float(np.median(members)))}{f', commonest labels {labels}' if labels else ''}"
         )
+
+
+figure(_NAME, of="cascades", rank=2)(lambda values: severity_sketch(values.severity_clusters))

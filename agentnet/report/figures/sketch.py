@@ -1,9 +1,24 @@
-"""What a figure is before it is rendered: a matplotlib figure and the words that go with it."""
+"""What a figure is before it is rendered, and the list of all figures: each is listed by its definition.
+
+    @figure("engaged_by_degree", of="cascades", title="Who engages, by the number of neighbours")
+    def engaged_by_degree(values: Material) -> Drawn | str:
+        if values.tables is None:
+            return NO_TABLES
+        drawn = new_figure(6.0, 4.0)
+        ...
+        return Drawn(drawn, caption="Agents engaged after the last step.", words="With 5 neighbours 0.61")
+
+The bundled ones are the modules of this package; others come by entry points of the group
+``agentnet.figures``, or are defined before the report is made.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from agentnet.plugins import PluginKind
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,3 +48,76 @@ class Sketch:
 
     def __post_init__(self) -> None:
         assert (self.figure is None) == (self.unavailable is not None), "a figure, or why there is none"
+
+
+class Drawn(NamedTuple):
+    """A figure that is drawn, of one that was listed with its title.
+
+    Attributes:
+        figure: The figure.
+        caption: What is shown.
+        words: The figure in words, with its key numbers.
+    """
+
+    figure: Figure
+    caption: str
+    words: str
+
+
+Draws = Callable[[Any], "Sketch | Drawn | str"]
+"""From the values of a part (`drawings.Material` of cascades and ratios, else the part) to a sketch, what is
+drawn, or why nothing can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A figure as it is listed.
+
+    Attributes:
+        name: File name stem.
+        of: Name of the parts that it belongs to: ``cascades``.
+        title: What it is called; a sketch has its own.
+        number: Its number in the paper; empty for one that the paper does not have.
+        rank: Where it stands among those of its part, the lowest first.
+        draws: Draws it.
+    """
+
+    name: str
+    of: str
+    title: str
+    number: str
+    rank: float
+    draws: Draws
+
+    def sketch(self, values: object) -> Sketch:
+        """Draw it."""
+        found = self.draws(values)
+        if isinstance(found, str):
+            return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
+        if isinstance(found, Drawn):
+            return Sketch(self.name, self.number, self.title, found.caption, found.words, found.figure)
+        return found
+
+
+FIGURES: Final[PluginKind[Listed]] = PluginKind(
+    "figure", "agentnet.figures", "agentnet.report.figures.sketch.figure", bundled="agentnet.report.figures"
+)
+
+
+def figure(
+    name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0
+) -> Callable[[Draws], Draws]:
+    """List the decorated function as a figure; see `Listed`."""
+
+    def listed(draws: Draws) -> Draws:
+        FIGURES.register(name, Listed(name, of, title, number, rank, draws), module=draws.__module__)
+        return draws
+
+    return listed
+
+
+def sketches_of(part: str, values: object) -> Iterator[Sketch]:
+    """Draw the figures of the parts of this name, in their order; to be used under `style.house_style`."""
+    for each in sorted((FIGURES[name] for name in FIGURES), key=lambda each: each.rank):
+        if each.of == part:
+            yield each.sketch(values)

@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.report.figures.of_arms import look_of, made, mark, panels, short, shown_arms
+from agentnet.analysis.study import ConditionStudy
+from agentnet.report.figures.of_conditions import (
+    look_of,
+    made,
+    mark,
+    panels,
+    short,
+    shown_conditions,
+    shown_repeats,
+)
 from agentnet.report.figures.places import no_movement
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -22,49 +31,53 @@ from agentnet.report.figures.style import (
     steps_along,
 )
 from agentnet.report.figures.words import cleaned, counted, percent, spelled
-from agentnet.report.interviews import Arm, InterviewPart, shown_repeats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.interviews_part import InterviewPart
 
 Array = NDArray[np.float64]
 
 _MARKS: Final = 8
 
 
+@figure("iso_mirror", of="interviews", rank=3)
 def mirror_sketch(part: InterviewPart) -> Sketch:
-    """Draw the iso-mirror of each arm."""
-    arms = [arm for arm in shown_arms(part) if arm.shown.mirror is not None]
-    why_not = next((arm.shown.why_no_mirror for arm in shown_arms(part)), "")
+    """Draw the iso-mirror of each condition."""
+    conditions = [condition for condition in shown_conditions(part) if condition.shown.mirror is not None]
+    why_not = next((condition.shown.why_no_mirror for condition in shown_conditions(part)), "")
     return made(
         part,
         "iso_mirror",
         "3",
         "Iso-mirror: how the system as a whole moves",
         caption=_mirror_caption(part),
-        words=_mirror_words(arms),
-        draw=lambda: _mirrors(part, arms),
-        why_not="" if arms else why_not,
+        words=_mirror_words(conditions),
+        draw=lambda: _mirrors(part, conditions),
+        why_not="" if conditions else why_not,
     )
 
 
+@figure("clusters", of="interviews", rank=4)
 def cluster_sketch(part: InterviewPart) -> Sketch:
     """Draw the number of clusters and how stable they are."""
-    arms = [arm for arm in shown_arms(part) if arm.shown.clusters is not None]
-    why_not = next((arm.shown.why_no_clusters for arm in shown_arms(part)), "")
+    conditions = [condition for condition in shown_conditions(part) if condition.shown.clusters is not None]
+    why_not = next((condition.shown.why_no_clusters for condition in shown_conditions(part)), "")
     return made(
         part,
         "clusters",
         "4",
         "Number of clusters, and how labels last from step to step",
-        caption=_cluster_caption(arms),
-        words=_cluster_words(arms),
-        draw=lambda: _clusters(part, arms),
-        why_not="" if arms else why_not,
+        caption=_cluster_caption(conditions),
+        words=_cluster_words(conditions),
+        draw=lambda: _clusters(part, conditions),
+        why_not="" if conditions else why_not,
     )
 
 
+@figure("control_chart", of="interviews", rank=7)
 def chart_sketch(part: InterviewPart) -> Sketch:
     """Draw how far models move in each step, and when the chart says that this changed."""
     return made(
@@ -75,18 +88,20 @@ def chart_sketch(part: InterviewPart) -> Sketch:
         caption=_chart_caption(part),
         words=_chart_words(part),
         draw=lambda: _charts(part),
-        why_not=no_movement(part) or part.why_no_chart,
+        why_not=no_movement(part) or part.study.why_no_chart,
     )
 
 
-def n_clusters(arm: Arm) -> Array:
+def n_clusters(condition: ConditionStudy) -> Array:
     """Average the number of clusters over repeats, shape ``(n_steps,)``; the shortest repeat counts."""
-    return _mean([each.clusters.n_clusters.astype(float) for each in arm.whole if each.clusters is not None])
+    return _mean(
+        [each.clusters.n_clusters.astype(float) for each in condition.whole if each.clusters is not None]
+    )
 
 
-def agreement(arm: Arm) -> Array:
+def agreement(condition: ConditionStudy) -> Array:
     """Average the agreement of labels with those of the step before over repeats, ``(n_steps - 1,)``."""
-    return _mean([each.clusters.agreement for each in arm.whole if each.clusters is not None])
+    return _mean([each.clusters.agreement for each in condition.whole if each.clusters is not None])
 
 
 def _mean(curves: list[Array]) -> Array:
@@ -108,14 +123,14 @@ def _line(axes: Axes, first_step: int, curve: Array, place: int, label: str) -> 
     )
 
 
-def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
+def _mirrors(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
-    for place, arm in enumerate(arms):
-        mirror = arm.shown.mirror
-        assert mirror is not None, "only arms with a mirror are drawn"
-        _line(axes, 0, mirror.curve, place, short(arm))
-    steps_along(axes, max(arm.shown.n_steps for arm in arms) - 1)
+    for place, condition in enumerate(conditions):
+        mirror = condition.shown.mirror
+        assert mirror is not None, "only conditions with a mirror are drawn"
+        _line(axes, 0, mirror.curve, place, short(condition))
+    steps_along(axes, max(condition.shown.n_steps for condition in conditions) - 1)
     axes.set_xlabel("step")
     axes.set_ylabel("iso-mirror")
     mark(figure, part)
@@ -126,23 +141,23 @@ def _mirrors(part: InterviewPart, arms: list[Arm]) -> Figure:
 def _mirror_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         "Figure 3 (right) of Helm et al. (2024) for this run: one curve for the moves of all models, in "
-        f"{shown_repeats(shown_arms(part))} (Athreya et al. 2022), from their 2-d perspectives: distances of "
-        "steps by the spectral norm, classical scaling to two dimensions, ISOMAP to a line"
+        f"{shown_repeats(shown_conditions(part))} (Athreya et al. 2022), from their 2-d perspectives: "
+        "distances of steps by the spectral norm, classical scaling to two dimensions, ISOMAP to a line"
     )
-    yield "Every arm has its own axis; the first value is at most 0"
+    yield "Every condition has its own axis; the first value is at most 0"
     yield "Where a curve stays level, the system rests"
-    if len(shown_arms(part)) == 1:
-        yield "The run has one arm: there is no other to compare it with"
+    if len(shown_conditions(part)) == 1:
+        yield "The run has one condition: there is no other to compare it with"
 
 
-def _mirror_words(arms: list[Arm]) -> Iterator[str]:
-    for arm in arms:
-        mirror = arm.shown.mirror
-        assert mirror is not None, "only arms with a mirror are described"
+def _mirror_words(conditions: list[ConditionStudy]) -> Iterator[str]:
+    for condition in conditions:
+        mirror = condition.shown.mirror
+        assert mirror is not None, "only conditions with a mirror are described"
         curve = mirror.curve
         half = curve[len(curve) // 2 :]
         yield (
-            f"{cleaned(arm.name)}: from {spelled(float(curve[0]))} at step 0 to "
+            f"{cleaned(condition.name)}: from {spelled(float(curve[0]))} at step 0 to "
             f"{spelled(float(curve[-1]))} at "
             f"step {len(curve) - 1}; in the second half of the steps it stays between "
             f"{spelled(float(half.min()))} "
@@ -150,23 +165,23 @@ def _mirror_words(arms: list[Arm]) -> Iterator[str]:
         )
 
 
-def _clusters(part: InterviewPart, arms: list[Arm]) -> Figure:
+def _clusters(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
     figure = new_figure(7.2, 5.4)
     upper, lower = grid_of_axes(figure, 2, 1, sharex=True)
-    for place, arm in enumerate(arms):
-        _line(upper, 0, n_clusters(arm), place, short(arm))
-        _line(lower, 1, agreement(arm), place, short(arm))
+    for place, condition in enumerate(conditions):
+        _line(upper, 0, n_clusters(condition), place, short(condition))
+        _line(lower, 1, agreement(condition), place, short(condition))
     upper.set_ylabel("number of clusters")
     lower.set_ylabel("ARI(t, t - 1)")
     lower.set_xlabel("step")
-    steps_along(lower, max(arm.shown.n_steps for arm in arms) - 1)
+    steps_along(lower, max(condition.shown.n_steps for condition in conditions) - 1)
     mark(figure, part)
     legend_above(figure, [upper], n_columns=2)
     return figure
 
 
-def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
-    most = max((len(arm.whole) for arm in arms), default=1)
+def _cluster_caption(conditions: list[ConditionStudy]) -> Iterator[str]:
+    most = max((len(condition.whole) for condition in conditions), default=1)
     over = f", mean over {most} repeats" if most > 1 else ""
     yield (
         "Figure 4 of Helm et al. (2024) for this run: clusters of 1-d perspectives at each step by Gaussian "
@@ -174,7 +189,7 @@ def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
         "with "
         f"those of the step before (below){over}"
     )
-    models = max((len(arm.classes) for arm in arms), default=0)
+    models = max((len(condition.classes) for condition in conditions), default=0)
     yield (
         "With few models the criterion finds clusters that are not there: mixtures share one covariance "
         "with a "
@@ -184,9 +199,9 @@ def _cluster_caption(arms: list[Arm]) -> Iterator[str]:
     )
 
 
-def _cluster_words(arms: list[Arm]) -> Iterator[str]:
-    for arm in arms:
-        number, alike = n_clusters(arm), agreement(arm)
+def _cluster_words(conditions: list[ConditionStudy]) -> Iterator[str]:
+    for condition in conditions:
+        number, alike = n_clusters(condition), agreement(condition)
         half = len(number) // 2
         stable = (
             f"; mean ARI in the second half {spelled(float(alike[half:].mean()))}"
@@ -194,25 +209,25 @@ def _cluster_words(arms: list[Arm]) -> Iterator[str]:
             else ""
         )
         later = f", {spelled(float(number[-1]), 1)} at step {len(number) - 1}" if len(number) > 1 else ""
-        yield f"{cleaned(arm.name)}: {spelled(float(number[0]), 1)} clusters at step 0{later}{stable}"
+        yield f"{cleaned(condition.name)}: {spelled(float(number[0]), 1)} clusters at step 0{later}{stable}"
 
 
 def _charts(part: InterviewPart) -> Figure:
-    arms = shown_arms(part)
-    figure, every = panels(part, arms, sharey=False)
-    for axes, arm in zip(every, arms, strict=True):
-        _draw_chart(axes, arm, part)
+    conditions = shown_conditions(part)
+    figure, every = panels(part, conditions, sharey=False)
+    for axes, condition in zip(every, conditions, strict=True):
+        _draw_chart(axes, condition, part)
     every[0].set_ylabel("mean squared move")
     legend_above(figure, every)
     return figure
 
 
-def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
-    first = arm.shown
+def _draw_chart(axes: Axes, condition: ConditionStudy, part: InterviewPart) -> None:
+    first = condition.shown
     curve = first.moved.mean(axis=1)
     _line(axes, 1, curve, 0, "move of the mean model")
-    assert part.chart is not None, "drawn only with a chart"
-    axes.axvspan(0, part.chart.warm_up, color=GREY, alpha=0.15, linewidth=0, label="left to settle")
+    assert part.study.chart is not None, "drawn only with a chart"
+    axes.axvspan(0, part.study.chart.warm_up, color=GREY, alpha=0.15, linewidth=0, label="left to settle")
     reading = first.reading
     if reading is not None and reading.alarm is not None and reading.changed is not None:
         axes.axvline(reading.alarm + 1, color=VERMILION, label="alarm")
@@ -234,9 +249,9 @@ def _draw_chart(axes: Axes, arm: Arm, part: InterviewPart) -> None:
 def _chart_caption(part: InterviewPart) -> Iterator[str]:
     yield (
         "Mean squared distance by prompt from each model's answers to those of the step before, in "
-        f"{shown_repeats(shown_arms(part))}; not in the paper"
+        f"{shown_repeats(shown_conditions(part))}; not in the paper"
     )
-    chart = part.chart
+    chart = part.study.chart
     if chart is not None:
         yield (
             "A cumulative sum of sequential ranks raises an alarm with a chance of at most "
@@ -248,13 +263,12 @@ def _chart_caption(part: InterviewPart) -> Iterator[str]:
 
 
 def _chart_words(part: InterviewPart) -> Iterator[str]:
-    for arm in shown_arms(part):
-        reading = arm.shown.reading
+    for condition in shown_conditions(part):
+        reading = condition.shown.reading
         if reading is None or reading.alarm is None or reading.changed is None:
-            yield f"{cleaned(arm.name)}: no alarm"
+            yield f"{cleaned(condition.name)}: no alarm"
             continue
         yield (
-            f"{cleaned(arm.name)}: an alarm at step {reading.alarm + 1}, moves went {reading.direction}, "
-            "from "
-            f"about step {reading.changed + 1} on"
+            f"{cleaned(condition.name)}: an alarm at step {reading.alarm + 1}, moves went "
+            f"{reading.direction}, from about step {reading.changed + 1} on"
         )

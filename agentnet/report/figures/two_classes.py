@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from agentnet.analysis.perspectives import Series
-from agentnet.report.figures.of_arms import look_of, made, number_of, panels, shown_arms
+from agentnet.analysis.study import ConditionStudy, Measured
+from agentnet.report.figures.of_conditions import look_of, made, number_of, panels, shown_conditions
 from agentnet.report.figures.places import no_movement
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import GREY, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, listed, spelled
-from agentnet.report.interviews import Arm, InterviewPart, Measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Which = Callable[[Arm], Measured]
+    from agentnet.report.interviews_part import InterviewPart
+
+Which = Callable[[ConditionStudy], Measured]
 
 # By simulation: where repeats differ more than questions, bands of 95% hold the truth 8 times in 10 with 5
 # repeats, 94 times in 100 with 10.
@@ -28,14 +30,15 @@ _FEW_REPEATS: Final = 10
 _MARKS: Final = 8
 
 
+@figure("polarization", of="interviews", rank=5)
 def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
-    """Draw the polarization of each arm."""
+    """Draw the polarization of each condition."""
     return _sketch(
         part,
         "polarization",
         number_of(part, "6"),
         "Polarization: difference of two classes relative to the start",
-        lambda arm: arm.ratio,
+        lambda condition: condition.ratio,
         (
             "Difference of the classes' mean 1-d perspectives over that at step 0, as in Helm et al. (2024); "
             "where that is small, the ratio may be anything: look at the gap"
@@ -43,14 +46,15 @@ def ratio_of_classes_sketch(part: InterviewPart) -> Sketch:
     )
 
 
+@figure("gap", of="interviews", rank=6)
 def gap_sketch(part: InterviewPart) -> Sketch:
-    """Draw the squared gap of each arm."""
+    """Draw the squared gap of each condition."""
     return _sketch(
         part,
         "gap",
         "",
         "Squared gap between two classes, in the full space",
-        lambda arm: arm.gap,
+        lambda condition: condition.gap,
         (
             "Squared distance by prompt of the classes' means in the embedder's own space, without the "
             "bias that "
@@ -60,25 +64,25 @@ def gap_sketch(part: InterviewPart) -> Sketch:
 
 
 def _sketch(part: InterviewPart, name: str, number: str, title: str, which: Which, what: str) -> Sketch:
-    arms = [arm for arm in shown_arms(part) if which(arm).series is not None]
-    why_not = next((which(arm).note for arm in shown_arms(part)), "")
+    conditions = [condition for condition in shown_conditions(part) if which(condition).series is not None]
+    why_not = next((which(condition).note for condition in shown_conditions(part)), "")
     return made(
         part,
         name,
         number,
         title,
-        caption=chain([what], _caption(part, arms, which)),
-        words=_words(arms, which),
-        draw=lambda: _drawn(part, arms, which, name),
-        why_not=no_movement(part) or ("" if arms else why_not),
+        caption=chain([what], _caption(part, conditions, which)),
+        words=_words(conditions, which),
+        draw=lambda: _drawn(part, conditions, which, name),
+        why_not=no_movement(part) or ("" if conditions else why_not),
     )
 
 
-def _drawn(part: InterviewPart, arms: list[Arm], which: Which, name: str) -> Figure:
-    figure, every = panels(part, arms, sharey=True)
-    for axes, arm in zip(every, arms, strict=True):
-        measured = which(arm)
-        assert measured.series is not None, "only arms with a series are drawn"
+def _drawn(part: InterviewPart, conditions: list[ConditionStudy], which: Which, name: str) -> Figure:
+    figure, every = panels(part, conditions, sharey=True)
+    for axes, condition in zip(every, conditions, strict=True):
+        measured = which(condition)
+        assert measured.series is not None, "only conditions with a series are drawn"
         _draw(axes, measured.series, has_interval=measured.has_interval)
     every[0].set_ylabel("polarization" if name == "polarization" else "squared gap")
     legend_above(figure, every)
@@ -106,26 +110,30 @@ def _draw(axes: Axes, series: Series, *, has_interval: bool) -> None:
     axes.set_xlabel("step")
 
 
-def _caption(part: InterviewPart, arms: list[Arm], which: Which) -> Iterator[str]:
-    repeats = sorted({len(arm.whole) for arm in arms})
+def _caption(part: InterviewPart, conditions: list[ConditionStudy], which: Which) -> Iterator[str]:
+    repeats = sorted({len(condition.whole) for condition in conditions})
     yield (
-        f"Mean over {listed(map(str, repeats))} repeats of each arm"
+        f"Mean over {listed(map(str, repeats))} repeats of each condition"
         if repeats != [1]
-        else ("Every arm was played once: it cannot be said how repeats differ")
+        else ("Every condition was played once: it cannot be said how repeats differ")
     )
-    if any(which(arm).has_interval for arm in arms):
-        over = dict.fromkeys(_over(which(arm)) for arm in arms if which(arm).has_interval)
+    if any(which(condition).has_interval for condition in conditions):
+        over = dict.fromkeys(
+            _over(which(condition)) for condition in conditions if which(condition).has_interval
+        )
         yield (
-            f"Bands are {part.level:.0%} percentile intervals at each step for itself, by "
-            f"{part.n_bootstrap:,} draws of {listed(over)}"
+            f"Bands are {part.study.level:.0%} percentile intervals at each step for itself, by "
+            f"{part.study.n_bootstrap:,} draws of {listed(over)}"
         )
         if 1 < repeats[0] < _FEW_REPEATS:
             yield f"Of fewer than {_FEW_REPEATS} repeats that differ much, such bands are too narrow"
-    yield from dict.fromkeys(which(arm).note for arm in arms if which(arm).note)
-    unclear = [cleaned(arm.name) for arm in arms if _is_unclear(which(arm))]
-    if unclear and which(arms[0]) is arms[0].ratio:
+    yield from dict.fromkeys(which(condition).note for condition in conditions if which(condition).note)
+    unclear = [cleaned(condition.name) for condition in conditions if _is_unclear(which(condition))]
+    if unclear and which(conditions[0]) is conditions[0].ratio:
         yield f"Not clearly apart at step 0, so that the ratio may be anything: {listed(unclear)}"
-    absent = [cleaned(arm.name) for arm in shown_arms(part) if which(arm).series is None]
+    absent = [
+        cleaned(condition.name) for condition in shown_conditions(part) if which(condition).series is None
+    ]
     if absent:
         yield f"Cannot be given for {listed(absent)}"
 
@@ -140,15 +148,15 @@ def _is_unclear(measured: Measured) -> bool:
     return series is not None and measured.has_interval and not series.clear_start
 
 
-def _words(arms: list[Arm], which: Which) -> Iterator[str]:
-    for arm in arms:
-        series = which(arm).series
-        assert series is not None, "only arms with a series are described"
+def _words(conditions: list[ConditionStudy], which: Which) -> Iterator[str]:
+    for condition in conditions:
+        series = which(condition).series
+        assert series is not None, "only conditions with a series are described"
         interval = ""
-        if which(arm).has_interval:
+        if which(condition).has_interval:
             low, high = float(series.low[-1]), float(series.high[-1])
             interval = f" ({series.level:.0%} interval {spelled(low)} to {spelled(high)})"
         yield (
-            f"{cleaned(arm.name)}: {spelled(float(series.value[0]))} at step 0, "
+            f"{cleaned(condition.name)}: {spelled(float(series.value[0]))} at step 0, "
             f"{spelled(float(series.value[-1]))}{interval} at step {len(series.value) - 1}"
         )

@@ -102,9 +102,10 @@ def sentences(parts: Iterable[str]) -> str:
         'One. Two. tau_1 is 0.'
     """
     made = (part.strip() for part in parts if part.strip())
-    return " ".join(f"{_capitalized(each)}{'' if each[-1] in '.:' else '.'}" for each in made)
+    return " ".join(f"{capitalized(each)}{'' if each[-1] in '.:' else '.'}" for each in made)
 
 
-def _capitalized(sentence: str) -> str:
+def capitalized(sentence: str) -> str:
+    """Begin with a capital, unless it begins with a name such as ``tau_1``."""
     is_name = "_" in sentence.split(maxsplit=1)[0]
     return sentence if is_name else f"{sentence[0].upper()}{sentence[1:]}"

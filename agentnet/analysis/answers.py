@@ -7,18 +7,25 @@ a realization, E of shape (n_steps, n_models, n_questions, dim), is never held w
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.embedder import make_embedder as make_own_embedder
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run, check_unchanged
+from agentnet.events.conditions import condition_of
 
+T = TypeVar("T")
 Codes = NDArray[np.int32]
 Block = NDArray[np.float32]
 
@@ -53,6 +60,18 @@ class TextEmbedder(Protocol):
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts, shape ``(n_texts, dim)``."""
         ...
+
+
+class ClosableEmbedder(TextEmbedder, Protocol):
+    """An embedder that is closed by who had it made."""
+
+    async def aclose(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+MakeEmbedder = Callable[[str, dict[str, Any]], ClosableEmbedder]
+"""From the name and options of the embedder that a run itself used, to the one that is to be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +287,96 @@ async def embed_read(read: Sequence[Answers], embedder: TextEmbedder) -> list[Em
     ]
     vectors = await _vectors(list(places), embedder)
     return [Embedded(answers, embedder.name, vectors, own) for answers, own in zip(read, rows, strict=True)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedRun:
+    """What the models of a run answered, embedded.
+
+    Attributes:
+        run: Name of the run.
+        meta: Table ``meta``.
+        embedder: Name of the embedder.
+        conditions: Condition -> its realizations of which something can be said; rising.
+        notes: Why nothing, or not everything, can be said of others.
+    """
+
+    run: str
+    meta: Mapping[str, Any]
+    embedder: str
+    conditions: Mapping[int, tuple[Embedded, ...]]
+    notes: tuple[str, ...]
+
+
+async def embed_run(run: Run | str | Path, make_embedder: MakeEmbedder | None = None) -> EmbeddedRun:
+    """Read and embed the answers of all realizations of which a step is complete.
+
+    Args:
+        run: The run, or its folder.
+        make_embedder: Makes the embedder, which is closed afterwards, from name and options of the one that
+            the run itself used; None for that one.
+
+    Raises:
+        RunFolderError: The log is damaged.
+        UserError: Its models do not interview each other.
+        BackendError: The embedder failed.
+    """
+    run = run if isinstance(run, Run) else Run(Path(run))
+    usable, notes = _usable(run)
+    embedder = (make_embedder or make_own_embedder)(*own_embedder(run.meta))
+    try:
+        name, embedded = embedder.name, await embed_read(usable, embedder)
+    finally:
+        await embedder.aclose()
+    used = run.meta["interviews"]["embedder"]["name"]
+    if used != name:
+        notes.append(f"the run itself measured how near its models are by {used}, this report by {name}")
+    with run.connection() as connection:
+        of = condition_of(connection)
+    conditions = sorted({number for each in embedded if (number := of[each.answers.realization]) is not None})
+    return EmbeddedRun(
+        run.folder.resolve().name,
+        run.meta,
+        name,
+        {
+            number: tuple(each for each in embedded if of[each.answers.realization] == number)
+            for number in conditions
+        },
+        tuple(notes),
+    )
+
+
+def _usable(run: Run) -> tuple[list[Answers], list[str]]:
+    """Read the realizations of which something can be said, and say why not of the others."""
+    usable, notes = [], []
+    for number, _, _, is_finished in realizations_of(run):
+        try:
+            usable.append(read_answers(run, number))
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        if not is_finished:
+            notes.append(
+                f"realization {number} is not finished: its complete steps are used, but in no mean with "
+                "finished ones"
+            )
+    if not usable and not notes:
+        notes.append("no realization has begun yet")
+    return usable, notes
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from code that cannot await, whether or not an event loop runs already.
+
+    Where one runs, as in a notebook, the work has a loop of its own in another thread, and the running one
+    stands still until it is done: await the coroutine there instead, if others are to go on meanwhile.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1, "embedding") as thread:
+        return thread.submit(copy_context().run, asyncio.run, work).result()
 
 
 def own_embedder(meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

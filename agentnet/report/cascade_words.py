@@ -1,0 +1,339 @@
+"""What cascades show, in sentences, and their methods paragraph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.fits import Fits
+from agentnet.analysis.goodness import POPULATION
+from agentnet.analysis.laws import Parameter
+from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.events.conditions import in_words
+from agentnet.report.cascade_tables import fitted
+from agentnet.report.checklist import news_fields
+from agentnet.report.figures.words import counted, listed, percent
+from agentnet.report.log_facts import Begun, overriding_sentences
+from agentnet.report.words import (
+    asking_sentences,
+    missing_sentences,
+    question_words,
+    sources_words,
+)
+
+if TYPE_CHECKING:
+    from agentnet.report.cascades import CascadePart
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over realizations.
+
+    Attributes:
+        name: Of what.
+        mean: The mean.
+        sd: Standard deviation of single realizations; None for one.
+        interval: Confidence interval of the mean; None for one realization.
+        by_news_item_interval: The same with news items as what is independent; None for one item.
+        n: Realizations.
+    """
+
+    name: str
+    mean: float
+    sd: float | None
+    interval: tuple[float, float] | None
+    by_news_item_interval: tuple[float, float] | None
+    n: int
+
+
+def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
+    """Estimate the engaged fraction after the last step: of all realizations, and by severity.
+
+    Intervals are Student's, of the realizations or of the news items' means.
+    """
+    last = tables.engaged_fraction[:, -1]
+    views = {POPULATION: np.full(last.shape, True)}
+    if len(tables.severities) > 1:
+        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
+    found = []
+    for name, seen in views.items():
+        items = tables.news[seen]
+        means = np.array([last[seen][items == item].mean() for item in np.unique(items)])
+        values = last[seen]
+        sd = float(values.std(ddof=1)) if values.size > 1 else None
+        found.append(
+            Estimate(
+                name,
+                float(values.mean()),
+                sd,
+                _student(values, level),
+                _student(means, level),
+                int(values.size),
+            )
+        )
+    return tuple(found)
+
+
+def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
+    from scipy.special import stdtrit
+
+    if values.size < 2:
+        return None
+    width = (
+        float(stdtrit(values.size - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / math.sqrt(values.size)
+    )
+    return float(values.mean()) - width, float(values.mean()) + width
+
+
+def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
+    """Say how far cascades got, and what the laws found."""
+    tables = part.played
+    if tables is None:
+        yield f"No result can be given: {part.why_no_tables}"
+        return
+    yield (
+        f"It played {counted(tables.n_realizations, 'cascade')} of "
+        f"{counted(np.unique(tables.news).size, 'news item')} on {_network(tables)}, by the asking rule "
+        f"{tables.asking_rule}"
+    )
+    yield from (_engaged(each, tables.n_steps, level) for each in final_engagement(tables, level))
+    if part.fits is None:
+        yield f"No law was fitted: {part.why_no_fits}"
+        return
+    yield from _law_sentences(part.fits)
+
+
+def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
+    """Say what was found: how many engaged, what weighs most, which law does best, then the rest."""
+    tables, fits = part.played, part.fits
+    if tables is None:
+        yield f"No result can be given: {part.why_no_tables}"
+        return
+    engaged, *by_severity = (
+        _engaged(each, tables.n_steps, level) for each in final_engagement(tables, level)
+    )
+    yield engaged
+    if fits is not None:
+        yield from _weight_sentences(fits)
+        yield _best_law(fits)
+    yield from by_severity
+    if fits is not None:
+        yield from _rate_sentences(fits)
+
+
+def _network(tables: RunTables) -> str:
+    networks = tables.networks
+    agents = listed([f"{n:,}" for n in np.unique(tables.n_agents).tolist()], most=3)
+    degree = networks.degree
+    neighbours = (
+        f"{counted(degree, 'neighbour')} each"
+        if degree is not None
+        else f"{networks.mean_degree:.3g} neighbours on average"
+    )
+    names = listed([name.replace("_", " ") for name in networks.names], most=3)
+    return f"{names} networks of {agents} agents with {neighbours}"
+
+
+def _engaged(of: Estimate, step: int, level: float) -> str:
+    where = "" if of.name == POPULATION else f" where the news is {of.name}"
+    spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
+    interval = ""
+    if of.interval is not None:
+        low, high = of.interval
+        interval = f"; {level:.0%} interval of the mean {low:.3f} to {high:.3f}"
+    return f"After step {step}, {percent(of.mean)} of all agents are engaged{where}{spread}{interval}"
+
+
+def _law_sentences(fits: Fits) -> Iterator[str]:
+    yield from _weight_sentences(fits)
+    yield from _rate_sentences(fits)
+    yield _best_law(fits)
+    for best in fits.scores[:1]:
+        if best.floor is not None:
+            chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+            yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+
+
+def _weight_sentences(fits: Fits) -> Iterator[str]:
+    law = fitted(fits, "main_effects")
+    if law is None:
+        return
+    weights = [each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+    strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
+    if strongest is not None:
+        yield f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
+    yield from (f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity")
+
+
+def _rate_sentences(fits: Fits) -> Iterator[str]:
+    rates = fitted(fits, "group_rates") or fitted(fits, "one_rate")
+    if rates is not None:
+        values = listed([f"{each.name} = {valued(each)}" for each in rates.parameters])
+        growth = "" if rates.growth_rate is None else f", growth rate lambda = {valued(rates.growth_rate)}"
+        yield f"The {rates.title} law has {values} per step{growth}"
+
+
+def _best_law(fits: Fits) -> str:
+    if not fits.scores:
+        return ""
+    best, laws = fits.scores[0], counted(len(fits.scores), "law")
+    if best.held_out_rmse is None:
+        return f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
+    return (
+        f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with an RMSE "
+        f"of {best.held_out_rmse:.4f}"
+    )
+
+
+def valued(of: Parameter) -> str:
+    """Spell a parameter with its interval."""
+    interval = "" if of.interval is None else f" ({of.interval[0]:.4g} to {of.interval[1]:.4g})"
+    return f"{of.estimate:.4g}{interval}"
+
+
+def cascade_methods(part: CascadePart) -> list[str]:
+    """Say for a paper how the cascades were played, from what the run recorded."""
+    facts, design, number = part.facts, part.design, part.condition
+    begun = facts.begun[number]
+    played = "" if part.played is None else f" on {_network(part.played)}"
+    attempts = design["max_seed_attempts"]
+    at_most = "" if attempts is None else f" or {attempts} had been asked"
+    asked = question_words(
+        facts,
+        number,
+        "whether they share the news item",
+        "about the news item as the experiment's own {} has it",
+    )
+    return [
+        (
+            f"We simulated news cascades among language-model agents after Tian et al. (2026) with agentnet "
+            f"{facts.meta['versions'].get('agentnet', '')}"
+        ),
+        (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
+        (
+            f"Agents picked at random were asked to start until one was willing{at_most}; from then on, at "
+            f"each of {counted(int(design['steps']), 'step')}, {facts.rule_says(number)} (asking rule "
+            f"{design['asking_rule']}) and engaged for good at its first yes"
+        ),
+        f"Agents were asked {asked}",
+        *asking_sentences(facts, number),
+        *overriding_sentences(facts),
+        *missing_sentences(facts, number),
+        *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
+    ]
+
+
+def _times_words(begun: Begun, sources: str) -> str:
+    items = f"{counted(begun.n_news, 'news item')} ({sources})"
+    if begun.n_repeats is None:
+        return f"{counted(begun.n_realizations, 'cascade')} of {items} were played"
+    return f"Each of {items} was played {counted(begun.n_repeats, 'time')}"
+
+
+def dealt_words(part: CascadePart) -> str:
+    """Say how agents got their profiles, and of dealings in equal number how equal the cascades' are."""
+    profiles = part.design["profiles"]
+    how = f"by weights ({in_words(profiles)})"
+    if isinstance(profiles, str):
+        how = {"equal": "in equal number", "uniform": "independently and uniformly"}.get(profiles, "")
+        if not how:
+            kind, _, column = profiles.partition(":")
+            how = f"from the column {column} of the node table" if column else f"all alike ({kind})"
+    if profiles == "equal" and part.played is not None:
+        agents = part.played.profile_agents
+        if (agents.max(axis=1) > agents.min(axis=1)).any():
+            how = "in numbers as nearly equal as that of the agents allows"
+    return part.facts.unless(
+        "assign_profiles",
+        f"Big-Five profiles were dealt to agents {how}",
+        "agents got their Big-Five profiles by the experiment's own {}",
+    )
+
+
+def cascade_fields(part: CascadePart) -> dict[str, Any]:
+    """Spell what a run of cascades knows, for the answers in ``cascades.toml``."""
+    facts, design, number, played = part.facts, part.design, part.condition, part.played
+    attempts = design["max_seed_attempts"]
+    sizes = [] if played is None else [f"{n:,}" for n in np.unique(played.n_agents).tolist()]
+    laws = "No law was fitted." if part.fits is None else "Laws are compared in this report."
+    return news_fields(facts, number) | {
+        "decisions": question_words(
+            facts, number, "whether agents share a news item", "what the experiment's own {} asks"
+        ),
+        "sample": "; a sample stands in this report" if part.sample.decisions else "",
+        "laws": laws,
+        "agents": f"{listed(sizes, most=3)} agents" if sizes else "agents",
+        "steps": counted(int(design["steps"]), "step"),
+        "adaptation": question_words(
+            facts,
+            number,
+            "An agent decides whether to share",
+            "An agent decides by its answer to what the experiment's own {} asks",
+        ),
+        "sensing": question_words(
+            facts,
+            number,
+            "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the "
+            "step.",
+            "What the experiment's own {} tells: see the prompts in this report. They are made of profile "
+            "and news item alone, and tell neither which neighbour shared it, nor how many have, nor the "
+            "step.",
+        ),
+        "rule_says": facts.rule_says(number).rstrip(","),
+        "asking_rule": design["asking_rule"],
+        "drawn": _drawn_words(part),
+        "draws": _draws_words(part),
+        "networks": networks_words(part),
+        "dealt": dealt_words(part),
+        "at_most": "" if attempts is None else f" or {attempts} have been asked",
+        "citations": " ".join(part.citations()[1:]),
+    }
+
+
+def networks_words(part: CascadePart) -> str:
+    """Say where networks come from."""
+    used = f"network {in_words(part.design['network'])}"
+    return part.facts.unless("make_network", used, "networks made by the experiment's own {}")
+
+
+def _drawn_words(part: CascadePart) -> str:
+    """Say what chance decides, beside answers."""
+    facts, network = part.facts, str(part.design["network"])
+    is_generated = part.played is not None and network in part.played.networks.names
+    networks = "networks" if is_generated else ""
+    drawn = [
+        facts.unless("make_network", networks, "networks (by the experiment's own {})"),
+        facts.unless("assign_profiles", "profiles", "profiles (by the experiment's own {})"),
+        "the order of those asked to start",
+    ]
+    drawn += ["temperatures"] if isinstance(part.design["temperature"], list | tuple) else []
+    return f"{listed([each for each in drawn if each])} are drawn"
+
+
+def _draws_words(part: CascadePart) -> str:
+    meta = part.facts.meta
+    if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
+        return "so are decisions, by the log-probabilities of the language model"
+    who = "the mock backend" if meta["backend"] == "mock" else "the language model"
+    return f"replies are drawn by {who}"
+
+
+def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
+    yield (
+        f"We fitted {listed([law.title for law in fits.laws])} laws; logistic ones by maximum likelihood to "
+        "the decisions of exposures, mean-field and cavity ones by least squares to the mean engaged "
+        "fraction"
+    )
+    yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
+    yield (
+        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization and Student's t "
+        "with the degrees of freedom of the realizations that inform each weight, the others a "
+        f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were "
+        f"compared with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed "
+        f"{fits.seed})"
+    )

@@ -1,0 +1,347 @@
+"""The part of a report that cascades fill: one for each condition of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from agentnet.analysis.fits import Fits, affordable_runs, fit_run
+from agentnet.analysis.laws import LAWS
+from agentnet.analysis.ratios import PROFILES
+from agentnet.analysis.reading import read_tables
+from agentnet.analysis.tables import RunTables
+from agentnet.errors import RunFolderError, UserError, without_field
+from agentnet.events import Run
+from agentnet.events.conditions import in_words
+from agentnet.report import cascade_tables, log_sections, log_tables
+from agentnet.report.blocks import absent, paragraph
+from agentnet.report.cascade_words import (
+    cascade_fields,
+    cascade_findings,
+    cascade_methods,
+    cascade_sentences,
+    final_engagement,
+)
+from agentnet.report.checklist import filled, read_answers
+from agentnet.report.drawings import Material
+from agentnet.report.figures.sketch import Sketch, sketches_of
+from agentnet.report.figures.words import sentences
+from agentnet.report.log_facts import LogFacts, realizations_of
+from agentnet.report.log_tables import design_in_words, without_folders
+from agentnet.report.options import Options, Progress
+from agentnet.report.part import Block, Part, Place, Reading, Section
+from agentnet.report.player import Player, read_player
+from agentnet.report.ratios import RatioPart
+from agentnet.report.sample import Sample, sample_decisions
+from agentnet.report.tables import Table
+from agentnet.report.words import asked_sentences, citations
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CascadePart(Part):
+    """What the cascades of one condition say.
+
+    Attributes:
+        facts: The run.
+        condition: Number of the condition.
+        played: Its cascades; None where none can be used.
+        why_no_tables: Why not.
+        fits: The laws; None where none can be fitted.
+        why_no_fits: Why not.
+        ratio: The response-ratio run that goes with it; None without one.
+        groups_from: Where the groups of profiles come from, in words.
+        sample: Decisions to browse.
+        player: Who engaged when, in some realizations.
+        notes: What to know about it.
+        label: Empty.
+    """
+
+    name: ClassVar[str] = "cascades"
+    rank: ClassVar[int] = 0
+    subject: ClassVar[str] = "news cascades"
+    headline: ClassVar[str] = "News cascades among language-model agents"
+    leading: ClassVar[tuple[str, ...]] = (
+        *("observed_cascades", "figure07_engagement_probability", "figure08_population_full_logistic"),
+        *("laws_ranked", "figure10_population_mean_field", "figure05_response_ratios"),
+    )
+
+    facts: LogFacts
+    condition: int
+    played: RunTables | None
+    why_no_tables: str
+    fits: Fits | None
+    why_no_fits: str
+    ratio: RatioPart | None
+    groups_from: str
+    sample: Sample
+    player: Player
+    notes: tuple[str, ...] = ()
+    label: str = ""
+
+    @property
+    def design(self) -> Mapping[str, Any]:
+        """The condition's design."""
+        return self.facts.design(self.condition)
+
+    def includes(self) -> Sequence[Part]:
+        """The response ratios, whose figures stand among those of their cascades."""
+        return () if self.ratio is None else (self.ratio,)
+
+    def title(self) -> str:
+        """Name it for people."""
+        overrides = self.facts.meta["experiment"]["conditions"][self.condition]
+        condition = ""
+        if self.facts.n_conditions > 1:
+            condition = f", condition {self.condition} ({in_words(overrides) or 'no override'})"
+        return f"Cascades: {self.facts.run}{condition}"
+
+    def summary(self, level: float) -> str:
+        """Summarize it in one paragraph."""
+        return sentences([*asked_sentences(self.facts, self.condition), *cascade_sentences(self, level)])
+
+    def findings(self, level: float) -> Iterator[str]:
+        """Say how many engaged, what weighs most, which law does best, then the rest."""
+        return cascade_findings(self, level)
+
+    def remarks(self) -> Sequence[str]:
+        """List what to know of the run, its tables and its fits."""
+        computed = self.fits or self.played
+        return (*self.notes, *(computed.notes if computed is not None else ()))
+
+    def methods(self) -> str:
+        """Write a methods paragraph for a paper."""
+        return sentences(cascade_methods(self))
+
+    def citations(self) -> Sequence[str]:
+        """List the paper, and the sources of the news."""
+        return citations(self.facts)
+
+    def figures(self, options: Options) -> Iterator[Sketch]:
+        """Make the figures of the paper, and some beyond them."""
+        ratio = self.ratio
+        return sketches_of(
+            "cascades",
+            Material(
+                tables=self.played,
+                fits=self.fits,
+                ratios=None if ratio is None else ratio.asked,
+                ratio_groups=None if ratio is None else ratio.groups,
+                n_groups_wanted=None if ratio is None else ratio.n_wanted,
+                severity_clusters=options.severity_clusters,
+            ),
+        )
+
+    def sections(self, place: Place) -> Iterator[Section]:
+        """Lay out laws, groups, severities, decisions and what the log says of the run."""
+        yield Section("player", "Who engaged when", (self.player,), is_open=True)
+        yield Section("laws", "Laws and their parameters", tuple(_laws(self)))
+        yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(self)))
+        yield from log_sections.of_news(self, place, self.sample, self.condition)
+
+    def tables(self) -> Iterator[Table]:
+        """Make the curves, the fitted probabilities and the decisions to browse."""
+        if self.fits is not None:
+            yield cascade_tables.curves_table(self.fits)
+            yield from filter(None, [cascade_tables.probabilities_table(self.fits)])
+        elif self.played is not None:
+            yield cascade_tables.observed_table(self.played)
+        if self.sample.decisions:
+            yield log_tables.decisions_table(self.sample)
+
+    def results(self, level: float) -> Mapping[str, Any]:
+        """Spell design, groups, final engagement and fits."""
+        return {
+            "kind": "cascades",
+            "run": self.facts.run,
+            "condition": self.condition,
+            "design": design_in_words(self.facts, self.condition),
+            "groups_from": self.groups_from,
+            "final_engaged_fraction": None if self.played is None else final_engagement(self.played, level),
+            "fits": None if self.fits is None else _fits_as_json(self.fits),
+            "why_no_fits": self.why_no_fits,
+            "response_ratios_of": None if self.ratio is None else self.ratio.facts.run,
+            "decisions_to_browse": {"of": self.sample.n_of, "shown": self.sample.n_shown},
+        }
+
+    def checklists(self) -> Iterator[Block]:
+        """Fill GUIDE-LLM and ODD."""
+        answers, fields = read_answers("cascades"), cascade_fields(self)
+        yield filled("guide_llm", answers, fields)
+        yield filled("odd", answers, fields)
+
+
+def cascade_parts(reading: Reading) -> Iterator[CascadePart]:
+    """Make the part of each condition of each run of cascades.
+
+    Raises:
+        UserError: It is unclear which response ratios go with which cascades.
+    """
+    ratios = [part for part in reading.parts_of("ratio") if isinstance(part, RatioPart)]
+    for run, facts in reading.of("cascade"):
+        ratio = _partner(facts, ratios)
+        for condition in range(facts.n_conditions):
+            yield _part(run, facts, condition, ratio, reading.options, reading.say)
+
+
+def _partner(cascades: LogFacts, ratios: Sequence[RatioPart]) -> RatioPart | None:
+    """Find the response ratios that go with cascades.
+
+    A single run of them goes with any cascades; where models or prompts differ, a note says so.
+    """
+    if len(ratios) <= 1:
+        return ratios[0] if ratios else None
+    model = cascades.meta["model_name"]
+    same = [part for part in ratios if part.facts.meta["model_name"] == model]
+    if len(same) == 1:
+        return same[0]
+    names = ", ".join(part.facts.run for part in same or ratios)
+    raise UserError(
+        f"it is unclear which response ratios go with the cascades of {cascades.run} ({model}): {names} "
+        f"{'are all of that model' if same else 'are of other models'}; give one such run for each model"
+    )
+
+
+def _part(
+    run: Run, facts: LogFacts, condition: int, ratio: RatioPart | None, options: Options, say: Progress
+) -> CascadePart:
+    tables, why_no_tables = _tables(run, condition, options)
+    chosen, groups_from = _chosen_groups(ratio, options)
+    fits, why_no_fits = None, why_no_tables
+    of_condition = None if facts.n_conditions == 1 else realizations_of(run, condition)
+    if tables is not None:
+        fits, why_no_fits = _fits(tables, chosen, options, say)
+        if fits is not None and chosen is None and fits.grouping.n_groups == 1:
+            groups_from = f"not told apart, all are in one: {without_field(fits.grouping.note)}"
+    part = CascadePart(
+        facts=facts,
+        condition=condition,
+        played=tables,
+        why_no_tables=why_no_tables,
+        fits=fits,
+        why_no_fits=why_no_fits,
+        ratio=ratio,
+        groups_from=groups_from,
+        sample=sample_decisions(
+            run,
+            "exposure",
+            n=options.n_decisions,
+            seed=options.seed,
+            realizations=of_condition,
+        ),
+        player=read_player(run, of_condition, seed=options.seed),
+    )
+    return replace(part, notes=tuple(_pairing_notes(part)))
+
+
+def _tables(run: Run, condition: int, options: Options) -> tuple[RunTables | None, str]:
+    columns = (*options.by, *(name for law in options.laws for name in LAWS[law].uses))
+    try:
+        return read_tables(run, condition=condition, columns=columns), ""
+    except RunFolderError:
+        raise
+    except UserError as error:
+        return None, str(error)
+
+
+def _chosen_groups(ratio: RatioPart | None, options: Options) -> tuple[Mapping[str, int] | None, str]:
+    """Choose the groups that laws are fitted with, and say where they come from."""
+    if options.groups is not None:
+        return options.groups, "given"
+    if ratio is None:
+        return None, "chosen from the exposures of this run itself, for no response-ratio run was given"
+    if ratio.groups is None:
+        return None, (
+            f"chosen from the exposures of this run itself, for the response ratios of {ratio.facts.run} "
+            f"give none: {ratio.why_no_groups}"
+        )
+    found = dict(zip(PROFILES, ratio.groups.group.tolist(), strict=True))
+    if ratio.n_wanted is not None:
+        return found, (
+            f"made by the widest cuts between the response ratios of {ratio.facts.run}; how many there are "
+            "was the author's choice (--n-groups)"
+        )
+    return found, f"found by Tukey's HSD test on the response ratios of {ratio.facts.run}"
+
+
+def _fits(
+    tables: RunTables, groups: Mapping[str, int] | None, options: Options, say: Progress
+) -> tuple[Fits | None, str]:
+    try:
+        found = fit_run(
+            tables,
+            laws=options.laws,
+            by=options.by,
+            groups=groups,
+            n_runs=affordable_runs(tables) if options.n_runs is None else options.n_runs,
+            n_bootstrap=options.n_bootstrap,
+            level=options.level,
+            seed=options.seed,
+            progress=say,
+        )
+    except UserError as error:
+        return None, without_field(str(error))
+    return found, ""
+
+
+def _pairing_notes(part: CascadePart) -> list[str]:
+    """Say where response ratios were taken otherwise than the cascades."""
+    if part.ratio is None:
+        return []
+    mine, other = part.facts.meta, part.ratio.facts.meta
+    found = []
+    if mine["model_name"] != other["model_name"]:
+        found.append(
+            f"the response ratios are those of another model: {other['model_name']}, not {mine['model_name']}"
+        )
+    if mine["prompts_hash"][part.condition] not in other["prompts_hash"]:
+        found.append("the response ratios were asked for with other prompt templates than the cascades")
+    return found
+
+
+def _fits_as_json(fits: Fits) -> dict[str, object]:
+    found = fits.as_json()
+    return {**found, "condition": without_folders(found["condition"])}
+
+
+def _laws(part: CascadePart) -> Iterator[Block]:
+    if part.fits is None:
+        yield absent(part.why_no_fits)
+        if part.played is not None:
+            yield cascade_tables.cells_table(part.played)
+        return
+    fits = part.fits
+    yield cascade_tables.ranking_table(fits)
+    yield cascade_tables.views_table(fits)
+    yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, "main_effects"))
+    yield cascade_tables.rates_table(fits) or absent(_why_not(part, "group_rates"))
+    yield from filter(None, [cascade_tables.equilibria_table(fits)])
+    yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from)
+    yield cascade_tables.parameters_table(fits)
+    yield cascade_tables.bounds_table(fits) or paragraph(
+        "No answer to an exposure is missing: there is nothing to bound.", "note"
+    )
+    yield cascade_tables.cells_table(fits.tables)
+
+
+def _why_not(part: CascadePart, law: str) -> str:
+    assert part.fits is not None, "asked only where laws were fitted"
+    refused = next((each for each in part.fits.refused if each.law == law), None)
+    return (
+        f"the law {law} was not fitted"
+        if refused is None
+        else f"{refused.title}: {without_field(refused.reason)}"
+    )
+
+
+def _groups_of_cascades(part: CascadePart) -> Iterator[Block]:
+    if part.ratio is None:
+        yield absent(
+            "no response-ratio run was given. Play one (agentnet run experiments/response_ratios.py) and "
+            f"name it behind this run. The groups of profiles were {part.groups_from}"
+        )
+        return
+    yield paragraph(
+        f"They stand in the part on {part.ratio.facts.run}. The groups that laws were fitted with were "
+        f"{part.groups_from}."
+    )

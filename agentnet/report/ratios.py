@@ -1,0 +1,295 @@
+"""The part of a report that a run of response ratios fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from agentnet.analysis.groups import ProfileGroups, group_profiles
+from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
+from agentnet.analysis.reading import read_ratios
+from agentnet.analysis.tables import RatioTables
+from agentnet.errors import InputError, UserError, without_field
+from agentnet.events import Run
+from agentnet.report import log_sections, log_tables, ratio_tables
+from agentnet.report.blocks import absent
+from agentnet.report.checklist import filled, news_fields, read_answers
+from agentnet.report.drawings import Material
+from agentnet.report.figures.sketch import Sketch, sketches_of
+from agentnet.report.figures.words import counted, percent, sentences
+from agentnet.report.log_facts import LogFacts, overriding_sentences
+from agentnet.report.log_tables import design_in_words
+from agentnet.report.options import Options, Progress
+from agentnet.report.part import Block, Part, Place, Reading, Section
+from agentnet.report.sample import Sample, sample_decisions
+from agentnet.report.tables import Table
+from agentnet.report.words import (
+    asked_sentences,
+    asking_sentences,
+    citations,
+    missing_sentences,
+    numbers_words,
+    question_words,
+    sources_words,
+)
+from agentnet.vocabulary import N_PROFILES
+
+_N_RESAMPLES: Final = 200
+_COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
+_SEVERITIES: Final = (
+    (0, "whose events are peaceful"),
+    (1, "whose events are severe"),
+    (None, "of unknown severity"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatioPart(Part):
+    """What a response-ratio run says.
+
+    Attributes:
+        facts: The run.
+        asked: Its decisions.
+        ratios: The same by item and profile, ordered by severity.
+        groups: Groups of profiles by Tukey's statistic; None where it cannot be made.
+        n_wanted: How many groups the author chose to make; None if the test was left alone.
+        why_no_groups: Why not.
+        sample: Decisions to browse.
+        notes: What to know about it.
+        label: Empty.
+    """
+
+    name: ClassVar[str] = "ratios"
+    rank: ClassVar[int] = 1
+    subject: ClassVar[str] = "news cascades"
+    headline: ClassVar[str] = "News cascades among language-model agents"
+
+    facts: LogFacts
+    asked: RatioTables
+    ratios: ResponseRatios
+    groups: ProfileGroups | None
+    n_wanted: int | None
+    why_no_groups: str
+    sample: Sample
+    notes: tuple[str, ...] = ()
+    label: str = ""
+
+    @property
+    def design(self) -> Mapping[str, Any]:
+        """The design, which all conditions share but for what they override."""
+        return self.facts.design(0)
+
+    def title(self) -> str:
+        """Name it for people."""
+        return f"Response ratios: {self.facts.run}"
+
+    def summary(self, level: float) -> str:  # noqa: ARG002
+        """Summarize it in one paragraph."""
+        return sentences([*asked_sentences(self.facts), *_ratio_sentences(self)])
+
+    def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
+        """Say how often agents say yes, and which profiles are alike."""
+        return _ratio_sentences(self)
+
+    def methods(self) -> str:
+        """Write a methods paragraph for a paper."""
+        return sentences(_ratio_methods(self))
+
+    def citations(self) -> Sequence[str]:
+        """List the paper, and the sources of the news."""
+        return citations(self.facts)
+
+    def figures(self, options: Options) -> Iterator[Sketch]:
+        """Make the figures of the paper, of which most take cascades."""
+        return sketches_of(
+            "cascades",
+            Material(
+                ratios=self.asked,
+                ratio_groups=self.groups,
+                n_groups_wanted=self.n_wanted,
+                severity_clusters=options.severity_clusters,
+            ),
+        )
+
+    def sections(self, place: Place) -> Iterator[Section]:
+        """Lay out ratios, severities, decisions and what the log says of the run."""
+        yield Section("ratios", "Response ratios and groups", tuple(_ratios(self)))
+        yield from log_sections.of_news(self, place, self.sample)
+
+    def tables(self) -> Iterator[Table]:
+        """Make the ratios by item and the decisions to browse."""
+        yield ratio_tables.items_table(self.ratios)
+        if self.sample.decisions:
+            yield log_tables.decisions_table(self.sample)
+
+    def results(self, level: float) -> Mapping[str, Any]:  # noqa: ARG002
+        """Spell ratios and groups."""
+        return {
+            "kind": "response ratios",
+            "run": self.facts.run,
+            "design": design_in_words(self.facts, 0),
+            "n_items": len(self.ratios.news),
+            "ratios": _ratios_as_json(self.ratios),
+            "groups": None if self.groups is None else _groups_as_json(self.groups),
+            "why_no_groups": self.why_no_groups,
+            "decisions_to_browse": {"of": self.sample.n_of, "shown": self.sample.n_shown},
+        }
+
+    def checklists(self) -> Iterator[Block]:
+        """Fill GUIDE-LLM."""
+        yield filled("guide_llm", read_answers("ratios"), ratio_fields(self))
+        yield absent("ODD describes models of interacting agents, and response ratios have no interaction")
+
+
+def _ratios_as_json(ratios: ResponseRatios) -> dict[str, Any]:
+    names = {0: "peaceful", 1: "severe", None: "unknown"}
+    return {
+        names[severity]: {
+            bits: {name: getattr(counts, name)[profile].item() for name in _COUNTS}
+            for profile, bits in enumerate(PROFILES)
+        }
+        for severity in dict.fromkeys(ratios.severity)
+        for counts in (ratios.pooled(severity),)
+    }
+
+
+def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
+    return {
+        "group": dict(zip(PROFILES, groups.group.tolist(), strict=True)),
+        "letters": dict(zip(PROFILES, groups.letters, strict=True)),
+        "rates": groups.rates,
+        "rate_errors": groups.rate_errors,
+        "is_clean": groups.is_clean,
+        "alpha": groups.test.alpha,
+        "stability": groups.stability,
+        "notes": groups.notes,
+    }
+
+
+def ratio_parts(reading: Reading) -> Iterator[RatioPart]:
+    """Make the part of each run of response ratios.
+
+    Raises:
+        UserError: One has no decision yet.
+    """
+    for run, facts in reading.of("ratio"):
+        yield _part(run, facts, reading.options, reading.say)
+
+
+def _part(run: Run, facts: LogFacts, options: Options, say: Progress) -> RatioPart:
+    if not facts.kind("ratio").n:
+        raise UserError(
+            f"{facts.run} has no response ratio yet; wait for one, resume it, or make the report without it"
+        )
+    tables = read_ratios(run)
+    say(f"grouping the profiles of {facts.run}")
+    groups, why = _groups(tables, options)
+    notes = list(tables.notes)
+    if facts.n_conditions > 1:
+        notes.append(f"the decisions of all {facts.n_conditions} conditions are counted together")
+    return RatioPart(
+        facts=facts,
+        asked=tables,
+        ratios=_by_severity(tables),
+        groups=groups,
+        n_wanted=options.n_groups,
+        why_no_groups=why,
+        sample=sample_decisions(run, "ratio", n=options.n_decisions, seed=options.seed),
+        notes=tuple(notes),
+    )
+
+
+def _groups(tables: RatioTables, options: Options) -> tuple[ProfileGroups | None, str]:
+    try:
+        found = group_profiles(
+            tables.yes_ratio, n_groups=options.n_groups, n_resamples=_N_RESAMPLES, seed=options.seed
+        )
+    except InputError as error:
+        return None, without_field(str(error))
+    return found, ""
+
+
+def _by_severity(tables: RatioTables) -> ResponseRatios:
+    order = [row for severity in (0, 1, -1) for row in np.flatnonzero(tables.severity == severity).tolist()]
+    counts = YesCounts(tables.n_yes, tables.n_no, tables.n_missing)
+    return ResponseRatios(
+        tuple(tables.news_ids[row] for row in order),
+        tuple(None if tables.severity[row] < 0 else int(tables.severity[row]) for row in order),
+        counts.rows(np.array(order, dtype=np.intp)),
+    )
+
+
+def _ratios(part: RatioPart) -> Iterator[Block]:
+    yield ratio_tables.ratios_table(part)
+    if part.groups is None:
+        yield absent(part.why_no_groups)
+    else:
+        yield ratio_tables.groups_table(part.groups, grouped_words(part), part.n_wanted)
+
+
+def _ratio_sentences(part: RatioPart) -> Iterator[str]:
+    ratios = part.ratios
+    for severity, name in _SEVERITIES:
+        rows = ratios.items_of(severity)
+        counts = ratios.counts.rows(rows)
+        answered = int(counts.n_yes.sum() + counts.n_no.sum())
+        if answered:
+            share = int(counts.n_yes.sum()) / answered
+            yield f"On {counted(rows.size, 'news item')} {name}, {percent(share)} of answers are yes"
+    if part.groups is None:
+        yield f"Profiles cannot be grouped: {part.why_no_groups}"
+        return
+    rates = ", ".join(
+        f"{size} profiles at {rate:.3f}"
+        for size, rate in zip(part.groups.sizes.tolist(), part.groups.rates.tolist(), strict=True)
+    )
+    who = "Tukey's HSD test makes" if part.n_wanted is None else "The author chose to make"
+    yield f"{who} {counted(part.groups.n_groups, 'group')} of the {N_PROFILES} profiles: {rates}"
+    yield from part.groups.notes
+
+
+def _ratio_methods(part: RatioPart) -> Iterator[str]:
+    facts = part.facts
+    yield (
+        "Response ratios were taken after Tian et al. (2026) with agentnet "
+        f"{facts.meta['versions'].get('agentnet', '')}"
+    )
+    asked = question_words(facts, None, "whether it would share", "what the experiment's own {} asks of")
+    yield (
+        f"Each of the {N_PROFILES} Big-Five profiles was asked {numbers_words(facts, 'repeats', 'time')} "
+        f"{asked} each of {counted(len(facts.news), 'news item')} ({sources_words(facts)}), without a network"
+    )
+    yield from asking_sentences(facts)
+    yield from overriding_sentences(facts)
+    yield from missing_sentences(facts)
+    if part.groups is not None:
+        yield grouped_words(part)
+
+
+def grouped_words(part: RatioPart) -> str:
+    """Say how profiles were grouped: by the test, or by a number of groups that the author chose."""
+    groups = part.groups
+    assert groups is not None, "asked only where there are groups"
+    if part.n_wanted is not None:
+        return (
+            f"Profiles were put into {counted(groups.n_groups, 'group')}, a number that the author chose: "
+            "their order by mean yes-ratio over items was cut where Tukey's statistic of the nearest pair "
+            "across the cut is largest"
+        )
+    return (
+        "Profiles were grouped by Tukey's HSD test on their yes-ratios over items: their order by mean was "
+        f"cut wherever all pairs across the cut differ at level {groups.test.alpha:.2g}"
+    )
+
+
+def ratio_fields(part: RatioPart) -> dict[str, Any]:
+    """Spell what a run of response ratios knows, for the answers in ``ratios.toml``."""
+    return news_fields(part.facts) | {
+        "decisions": question_words(
+            part.facts, None, "yes-ratios of profiles", "what the experiment's own {} asks of profiles"
+        ),
+        "sample": "; a sample stands in this report" if part.sample.decisions else "",
+    }

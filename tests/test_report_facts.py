@@ -1,0 +1,277 @@
+"""A report states what the log shows: no sentence stays that a knob or an overridden method makes false."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
+from agentnet.asking_rules import ASKING_RULES
+from agentnet.backend import make_backend
+from agentnet.errors import DesignError
+from agentnet.events import Run
+from agentnet.network import Network
+from agentnet.report import Options, make_report
+from agentnet.report.log_facts import read_facts
+from agentnet.report.log_tables import troubles_table
+from agentnet.report.part import Part
+from agentnet.report.tables import Table
+
+SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
+FEW = Options(laws=("one_rate",), n_bootstrap=0, n_runs=2, figures=False, n_decisions=4)
+MANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+CASCADES = {
+    "make_network": ("network random_regular", "networks, profiles"),
+    "assign_profiles": ("in equal number", "were dealt"),
+    "messages": ("whether agents share", "whether they share", "decides whether to share", "has shared it;"),
+    "load_prompts": ("whether agents share", "whether they share", "decides whether to share"),
+    "judge": ("read as yes or no",),
+    "constraint": ("constrained: true",),
+}
+RATIOS = {
+    "messages": ("whether it would share", "yes-ratios of profiles", "one json object"),
+    "load_prompts": ("whether it would share", "one json object"),
+    "judge": ("read as yes or no",),
+    "constraint": ("constrained: true",),
+}
+INTERVIEWS = {
+    "make_topology": ("topology full",),
+    "load_questions": ("bank bundled",),
+    "choose_taught": ("of its class's topic",),
+}
+
+
+def parts_of(*runs: Run) -> tuple[Part, ...]:
+    return make_report(list(runs), FEW).parts
+
+
+@pytest.fixture(scope="module")
+def cascades(play: Callable[..., Run]) -> Part:
+    return parts_of(play(CascadeExperiment(**SMALL)))[0]
+
+
+@pytest.fixture(scope="module")
+def ratios(play: Callable[..., Run]) -> Part:
+    return parts_of(play(ResponseRatioExperiment(items_per_severity=1, repeats=1)))[0]
+
+
+@pytest.fixture(scope="module")
+def interviews(play: Callable[..., Run]) -> Part:
+    design: dict[str, Any] = {"models": {"society": 2, "science": 2}, "n_evaluation": 2, "n_questions": 1}
+    short = [InterviewExperiment(**design, n_taught=2, steps=steps) for steps in (1, 2)]
+    return parts_of(play(*short))[0]
+
+
+def with_log(part: Part, *, knobs: dict[str, Any] | None = None, says: str = "", **experiment: Any) -> Any:
+    """Give the same part of a run whose log has these knobs in all conditions, this rule, these facts."""
+    recorded = part.facts.meta["experiment"]
+    design = [each | (knobs or {}) for each in recorded["design"]]
+    meta = {**part.facts.meta, "experiment": {**recorded, "design": design, **experiment}}
+    meta["asking_rules"] = [{"says": says}] if says else None
+    return replace(part, facts=replace(part.facts, meta=meta))  # type: ignore[type-var]
+
+
+def said_by(part: Part) -> str:
+    """All that a part says of how its run was played, in small letters."""
+    tables = [block for block in part.checklists() if isinstance(block, Table)]
+    cells = [str(cell) for table in tables for row in table.rows for cell in row]
+    return "\n".join([part.summary(0.95), part.methods(), *cells]).lower()
+
+
+@pytest.mark.parametrize(
+    ("family", "claims"), [("cascades", CASCADES), ("ratios", RATIOS), ("interviews", INTERVIEWS)]
+)
+@given(data=st.data())
+@MANY
+def test_what_an_overridden_method_would_make_false_is_gone_and_the_method_is_named(
+    family: str, claims: dict[str, Sequence[str]], request: pytest.FixtureRequest, data: st.DataObject
+) -> None:
+    part: Part = request.getfixturevalue(family)
+    overridden = data.draw(st.lists(st.sampled_from(sorted(claims)), unique=True))
+    said = said_by(with_log(part, overridden=overridden))
+    for method in overridden:
+        assert f"own {method}" in said or f"and {method}" in said or f", {method}" in said
+        for claim in claims[method]:
+            assert claim not in said, (method, claim)
+
+
+@pytest.mark.parametrize(
+    ("family", "claims"), [("cascades", CASCADES), ("ratios", RATIOS), ("interviews", INTERVIEWS)]
+)
+def test_these_claims_are_made_where_nothing_is_overridden(
+    family: str, claims: dict[str, Sequence[str]], request: pytest.FixtureRequest
+) -> None:
+    said = said_by(with_log(request.getfixturevalue(family), overridden=[]))
+    assert [claim for every in claims.values() for claim in every if claim not in said] == []
+
+
+PROFILES = st.one_of(
+    st.sampled_from(["equal", "uniform", "01101", "column:bio"]),
+    st.dictionaries(st.sampled_from(["00000", "11111"]), st.floats(0.5, 2.0), min_size=1),
+)
+WORDS_OF_PROFILES = {
+    "equal": "dealt to agents in equal number",
+    "uniform": "dealt to agents independently and uniformly",
+    "01101": "dealt to agents all alike (01101)",
+    "column:bio": "dealt to agents from the column bio of the node table",
+}
+
+
+@given(
+    profiles=PROFILES,
+    rule=st.sampled_from(sorted(ASKING_RULES)),
+    rationale=st.sampled_from(["inline", "afterwards", "none"]),
+    temperature=st.one_of(st.floats(0.1, 2.0), st.just([0.7, 1.3])),
+    steps=st.integers(1, 99),
+    max_tokens=st.integers(2, 999),
+    max_seed_attempts=st.one_of(st.none(), st.integers(2, 64)),
+    prompts=st.sampled_from([None, "my_templates"]),
+)
+@MANY
+def test_what_is_said_of_cascades_follows_every_knob(cascades: Part, **knobs: Any) -> None:
+    rule = knobs.pop("rule")
+    said = said_by(with_log(cascades, knobs={**knobs, "asking_rule": rule}))
+    other = [words for words in WORDS_OF_PROFILES.values() if words in said]
+    profiles = knobs["profiles"]
+    weights = "dealt to agents by weights" if isinstance(profiles, dict) else None
+    assert other == ([] if weights else [WORDS_OF_PROFILES[profiles]])
+    assert weights is None or weights in said
+    sentences = {ASKING_RULES[name].sentence.lower() for name in ASKING_RULES}
+    told = [each for each in sentences if f"{each.rstrip(',')} (asking rule" in said]
+    assert told == [ASKING_RULES[rule].sentence.lower().rstrip(",")] or told == [
+        ASKING_RULES[rule].sentence.lower()
+    ]
+    assert {each for each in ("inline", "afterwards", "none") if f"(rationale: {each})" in said} == {
+        knobs["rationale"]
+    }
+    assert ("temperatures are drawn" in said) == isinstance(knobs["temperature"], list)
+    assert f"each of {knobs['steps']} step" in said
+    assert f"at most {knobs['max_tokens']} tokens" in said
+    attempts = knobs["max_seed_attempts"]
+    assert ("had been asked" in said) == (attempts is not None)
+    assert attempts is None or f"{attempts} had been asked" in said
+    assert ("whether they share" in said) == (knobs["prompts"] is None)
+
+
+def test_a_rule_that_only_the_log_knows_is_told_in_the_words_of_the_log(cascades: Part) -> None:
+    own = with_log(cascades, knobs={"asking_rule": "third"}, says="all were asked thrice")
+    assert "all were asked thrice (asking rule third)" in own.methods()
+    unknown = with_log(cascades, knobs={"asking_rule": "third"})
+    assert "whose sentence was not recorded (asking rule third)" in unknown.methods()
+
+
+@pytest.mark.parametrize("mode", ["call", "choices", "logprobs"])
+def test_requests_are_told_as_the_sampler_made_them(cascades: Part, mode: str) -> None:
+    meta = cascades.facts.meta
+    settings = meta["settings"] | {"sampler": {"mode": mode}}
+    facts = replace(cascades.facts, meta={**meta, "settings": settings})
+    said = said_by(replace(cascades, facts=facts))  # type: ignore[type-var]
+    assert ("a request of its own" in said) == (mode == "call")
+    assert f"sampler mode {mode}" in said
+
+
+def test_knobs_that_differ_between_conditions_are_told_with_all_their_values(interviews: Part) -> None:
+    assert "At each of 1 or 2 steps" in interviews.methods()
+
+
+class Dealer(CascadeExperiment):
+    def make_network(self, seed: int) -> Network:
+        return Network.from_edges(np.array([[i, (i + 1) % 32] for i in range(32)]), 32, name="ring")
+
+    def assign_profiles(self, network: Network, seed: int) -> Any:
+        return np.full(network.n_agents, 31)
+
+
+def test_the_log_keeps_which_methods_an_experiment_overrides(play: Callable[..., Run]) -> None:
+    run = play(Dealer(**SMALL))
+    assert run.meta["experiment"]["overridden"] == ["assign_profiles", "make_network"]
+    methods = parts_of(run)[0].methods()
+    assert "on ring networks of 32 agents" in methods
+    assert "by the experiment's own assign_profiles" in methods
+
+
+OLD = """
+import agentnet
+class Base(agentnet.CascadeExperiment):
+    def judge(self, text): ...
+class Mine(Base):
+    n_agents = 32
+    def make_network(self, seed): ...
+    def helper(self): ...
+class Other(agentnet.CascadeExperiment):
+    def messages(self, *given): ...
+"""
+
+
+def test_a_log_that_did_not_keep_them_tells_them_by_its_experiment_file(cascades: Part) -> None:
+    recorded = cascades.facts.meta["experiment"]
+    of_old = {key: value for key, value in recorded.items() if key != "overridden"}
+    meta = {**cascades.facts.meta, "experiment": {**of_old, "text": OLD, "class_name": "Mine"}}
+    facts = replace(cascades.facts, meta=meta)
+    assert facts.overridden == {"judge", "make_network"}
+    without = {**cascades.facts.meta, "experiment": {**of_old, "text": "", "class_name": "Mine"}}
+    part = replace(cascades, facts=replace(facts, meta=without))  # type: ignore[type-var]
+    assert part.facts.overridden is None
+    assert "Which methods the experiment overrides was not recorded." in part.methods()
+
+
+def test_each_condition_claims_its_own_decisions_alone(play: Callable[..., Run]) -> None:
+    sizes = [CascadeExperiment(**SMALL | {"n_agents": 32 * factor}) for factor in (1, 2)]
+    run = play(*sizes)
+    parts = parts_of(run)
+    rows = run.rows("SELECT condition, COUNT(*), COUNT(missing) FROM decisions GROUP BY condition")[1]
+    for part, (_, n, _) in zip(parts, rows, strict=True):
+        assert f"for {n:,} decisions in this condition." in part.summary(0.95)
+        assert f"of {n:,} answers stayed missing" in part.methods()
+        assert "All 2 conditions of the run took" in part.summary(0.95)
+
+
+@pytest.mark.parametrize("max_asks", [1, 4])
+def test_troubles_are_called_mended_only_where_an_answer_came(
+    play: Callable[..., Run], max_asks: int
+) -> None:
+    often = make_backend("mock", {"invalid_rate": 0.4})
+    run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1), backend=often, max_asks=max_asks)
+    ((n_missing,),) = run.rows("SELECT COUNT(missing) FROM events")[1]
+    ((n,),) = run.rows("SELECT COUNT(DISTINCT agent || ' ' || realization) FROM troubles")[1]
+    table = troubles_table(read_facts(run))
+    assert table is not None
+    (note,) = table.notes
+    assert note.startswith(f"{n - n_missing} of {n} questions that this befell were answered in the end")
+    assert (n == n_missing) == (max_asks == 1)
+
+
+@pytest.mark.parametrize("n_wanted", [None, 2])
+def test_groups_are_called_found_by_the_test_only_where_it_was_left_alone(
+    play: Callable[..., Run], n_wanted: int | None
+) -> None:
+    runs = [play(CascadeExperiment(**SMALL)), play(ResponseRatioExperiment(items_per_severity=2, repeats=2))]
+    parts = make_report(runs, replace(FEW, n_groups=n_wanted)).parts
+    said = "\n".join(f"{part.methods()} {part.summary(0.95)}" for part in parts)
+    assert ("Tukey's HSD test" in said) == (n_wanted is None)
+    assert ("author" in said) == (n_wanted is not None)
+
+
+def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_ones(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
+    copy = Run(Path(shutil.copytree(run.folder, tmp_path / "copy")))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        recorded = json.dumps(run.meta["experiment"] | {"family": "ratioo"})
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
+    with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
+        make_report([copy], FEW)
