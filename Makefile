@@ -1,13 +1,14 @@
 # `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
 # Linear algebra has one thread a process there: with as many processes as cores, more would wait for each other.
 
+# Another Python is tried by its name or path (make test PYTHON=python3.13), in an environment of its own.
 PYTHON ?= python3
-VENV ?= .venv
+VENV ?= .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 
-.PHONY: run test quick test-slow test-vllm test-finetune lint types bench clean help
+.PHONY: run test quick docs gallery test-slow test-vllm test-finetune lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,17 +20,23 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
-test: $(VENV)/.installed-test lint types  ## all checks: style, types, tests with coverage, the wheel's contents
+test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs, tests with coverage, the wheel's contents
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
 # What starts other processes is found by its import; the others left to the gate take more than 5 s of CPU each.
 SLOWER = $(wildcard tests/test_report_*.py tests/test_*_fuzz.py) $(SLOWER_NAMES:%=tests/test_%.py)
 SLOWER_NAMES = predict news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
-	update_finetune sampler_modes
+	update_finetune sampler_modes docs
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
+
+docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is an error, and no host is asked
+	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going --builder html docs build/docs
+
+gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays every experiment on the mock (minutes)
+	$(BIN)/python docs/make_gallery.py
 
 test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
 	$(BIN)/pytest -m slow
@@ -61,12 +68,17 @@ $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentnet needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
+# The distribution was once called agentnet: left installed, its plug-ins would stand twice.
+FORGET_OLD_NAME = $(BIN)/python -m pip uninstall -qq --yes agentnet
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(FORGET_OLD_NAME)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(FORGET_OLD_NAME)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
 	touch $@ $(VENV)/.installed
 
 $(FINETUNE_VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -76,4 +88,4 @@ $(FINETUNE_VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-vllm .venv-finetune dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

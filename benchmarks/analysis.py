@@ -29,10 +29,10 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cavity import CavityLaw, fit_cavity
 from agentnet.analysis.cells import count_cells
+from agentnet.analysis.laws.cavity import CavityLaw, fit_cavity
+from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.logistic import fit_full, fit_main_effects
-from agentnet.analysis.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.pairing import Table, regular_tables
 from agentnet.analysis.simulation import InferredCascades, simulate
 

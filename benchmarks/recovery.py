@@ -33,9 +33,10 @@ from scipy import stats
 
 from agentnet.analysis.binomial import probability
 from agentnet.analysis.cells import Cells
+from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.inference import clustered
+from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.logistic import LogisticFit, fit_main_effects
-from agentnet.analysis.mean_field import MeanFieldFit, fit_mean_field
 from agentnet.analysis.simulation import InferredCascades, simulate
 
 Array = NDArray[np.float64]
@@ -173,7 +174,7 @@ def true_weights(fit: LogisticFit) -> dict[str, float]:
 def rate_coverage(replicates: int, bootstraps: int, truths: int) -> list[Coverage]:
     """Count how often the bootstrap covers the transmission rates of the two-group law."""
 
-    def fitted(seed: int, n_runs: int, n_bootstrap: int) -> MeanFieldFit:
+    def fitted(seed: int, n_runs: int, n_bootstrap: int) -> CurveFit[MeanFieldLaw]:
         runs = simulate(RATES[GROUPS], seed=seed, n_runs=n_runs, groups=GROUPS)
         first = runs.engaged[:, :, 0].sum(axis=0)
         return fit_mean_field(
@@ -188,7 +189,7 @@ def rate_coverage(replicates: int, bootstraps: int, truths: int) -> list[Coverag
     truth = fitted(10**6, truths, 0).law.tau
     covered = [0, 0]
     for seed in range(replicates):
-        intervals = fitted(seed, N_ITEMS * N_REPEATS, bootstraps).tau_interval
+        intervals = fitted(seed, N_ITEMS * N_REPEATS, bootstraps).intervals
         assert intervals is not None
         for group, (low, high) in enumerate(intervals):
             covered[group] += low <= truth[group] <= high

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sys
@@ -23,6 +24,10 @@ from agentnet.events import EventLog, Run, create_log
 from agentnet.experiment import Experiment, Source
 from agentnet.runner import Prepared, Runner, assemble, create
 
+# Where it is, and large enough, tests write to memory: on a disk each log that is made waits for it 40 ms.
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 2**31
+
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 # A deadline is an assertion on wall time.
@@ -33,10 +38,15 @@ _LOST = pytest.StashKey[list[str]]()
 
 
 def pytest_configure() -> None:
-    """Heed hang-ups and Ctrl-C, whatever started the tests: the programs that they start inherit it."""
+    """Heed hang-ups and Ctrl-C, whatever started the tests, as the programs that they start then do.
+
+    And write to memory, unless the variable says where to.
+    """
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -91,7 +101,7 @@ Command = Callable[..., Outcome]
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Run ``agentnet ARGUMENTS`` in this process, in an empty working folder."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in __import__("os").environ if name.upper().startswith("AGENTNET_")]:
+    for name in [name for name in os.environ if name.upper().startswith("AGENTNET_")]:
         monkeypatch.delenv(name)
 
     def call(*arguments: object) -> Outcome:

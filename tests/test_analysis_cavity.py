@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from agentnet.analysis.cavity import CavityLaw, fit_cavity
+from agentnet.analysis.laws.cavity import CavityLaw, fit_cavity
 from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError
 
@@ -111,7 +111,7 @@ def test_large_cascades_follow_the_law_group_by_group() -> None:
 def test_fitting_an_exact_curve_returns_its_probabilities(p_1: float, p_2: float) -> None:
     law = CavityLaw((p_1, p_2), (0.25, 0.75), (0.0, 0.01), 5)
     fit = fit_cavity(law.engaged_fraction(15), degree=5, group_share=(0.25, 0.75), initial_share=(0, 1))
-    assert fit.transmission_probability == pytest.approx((p_1, p_2), abs=1e-5)
+    assert fit.values == pytest.approx((p_1, p_2), abs=1e-5)
     assert fit.rmse < 1e-7
 
 
@@ -126,9 +126,9 @@ def test_the_fit_is_the_best_that_a_general_solver_finds() -> None:
     starts = [(0.1, 0.5), (0.5, 0.1), (0.01, 0.9)]
     best = min((least_squares(residual, s, bounds=(0, 1), xtol=1e-12) for s in starts), key=lambda r: r.cost)
     fit = fit_cavity(observed, degree=5, group_share=(0.25, 0.75))
-    assert fit.transmission_probability == pytest.approx(tuple(best.x), rel=1e-4)
+    assert fit.values == pytest.approx(tuple(best.x), rel=1e-4)
     profile = fit.profile("p_2", n_values=21)
-    assert profile.interval[0] < fit.transmission_probability[1] < profile.interval[1]
+    assert profile.interval[0] < fit.values[1] < profile.interval[1]
 
 
 def test_fitted_probabilities_are_those_of_the_simulated_decisions() -> None:
@@ -138,17 +138,15 @@ def test_fitted_probabilities_are_those_of_the_simulated_decisions() -> None:
     ).engaged_fraction  # fmt: skip
     fit = fit_cavity(curves, degree=5, group_share=(0.25, 0.75))
     error = fit.draws.std(axis=0)
-    assert np.abs(np.array(fit.transmission_probability) - [0.0533, 0.8154]) / error == pytest.approx(
-        0, abs=4
-    )
-    assert fit.probability_interval is not None
+    assert np.abs(np.array(fit.values) - [0.0533, 0.8154]) / error == pytest.approx(0, abs=4)
+    assert fit.intervals is not None
     assert fit.n_realizations == 40
 
 
 def test_a_probability_at_its_upper_bound_is_named() -> None:
     curve = even_law([1.0], 0.01, 5).engaged_fraction(8)
     fit = fit_cavity(curve, degree=5)
-    assert fit.transmission_probability == pytest.approx((1.0,), abs=1e-6)
+    assert fit.values == pytest.approx((1.0,), abs=1e-6)
     faster = np.minimum(curve * np.linspace(1.0, 1.5, 9), 1.0)
     assert any("p_1 is at its upper bound 1" in w for w in fit_cavity(faster, degree=5).warnings)
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 import agentnet
 from agentnet import CascadeExperiment
 from agentnet.analysis import algebra
-from agentnet.analysis.cavity import fit_cavity
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.mean_field import fit_mean_field
+from agentnet.analysis.laws.cavity import fit_cavity
+from agentnet.analysis.laws.mean_field import fit_mean_field
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import ExposureCounts, NetworkDesign, PlayedNetwork, RunTables
 from agentnet.backend import make_backend

@@ -14,9 +14,9 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
-from agentnet.analysis import fitting, mean_field, solver
-from agentnet.analysis.fitting import nrmse, rmse
-from agentnet.analysis.mean_field import MeanFieldFit, MeanFieldLaw, fit_mean_field
+from agentnet.analysis import fitting, solver
+from agentnet.analysis.fitting import CurveFit, nrmse, rmse
+from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError
 
@@ -139,16 +139,16 @@ def test_fitting_an_exact_curve_returns_its_rates(truth: tuple[float, float, flo
     fit = fit_mean_field(
         law.engaged_fraction(STEPS), degree=5, group_share=law.group_share, initial_share=WILLING
     )
-    assert fit.tau == pytest.approx((tau_1, tau_2), abs=1e-6)
+    assert fit.values == pytest.approx((tau_1, tau_2), abs=1e-6)
     assert fit.rmse < 1e-8
     assert fit.growth_rate == pytest.approx(law.growth_rate, abs=1e-5)
-    assert fit.tau_interval is None
+    assert fit.intervals is None
 
 
 def test_three_rates_are_recovered_from_a_long_exact_curve() -> None:
     law = MeanFieldLaw((0.005, 0.06, 0.5), (0.2, 0.3, 0.5), (0.002, 0.003, 0.005), (4.0,))
     fit = fit_mean_field(law.engaged_fraction(np.arange(61.0)), degree=4, group_share=law.group_share)
-    assert fit.tau == pytest.approx(law.tau, abs=1e-5)
+    assert fit.values == pytest.approx(law.tau, abs=1e-5)
 
 
 def noisy_curves(law: MeanFieldLaw, n_realizations: int, seed: int) -> Array:
@@ -172,7 +172,7 @@ def test_the_fit_is_the_best_that_a_general_solver_finds(seed: int) -> None:
     starts = [(0.01, 0.2), (0.3, 0.1), (0.0, 1.0), (0.05, 0.05)]
     best = min((least_squares(residual, s, bounds=(0, 20), xtol=1e-12) for s in starts), key=lambda r: r.cost)
     fit = fit_mean_field(curves, degree=5, group_share=(0.25, 0.75), initial_share=WILLING, n_bootstrap=0)
-    assert fit.tau == pytest.approx(tuple(best.x), rel=1e-4, abs=1e-6)
+    assert fit.values == pytest.approx(tuple(best.x), rel=1e-4, abs=1e-6)
     assert fit.rmse == pytest.approx(float(np.sqrt(2 * best.cost / 16)), rel=1e-6)
 
 
@@ -181,13 +181,13 @@ def test_a_group_that_stays_out_is_fitted_with_rate_zero_and_named() -> None:
     curve[-3:] -= 0.002 * np.arange(1, 4) - 0.0021 * np.arange(1, 4)
     saturated = np.minimum(curve, 0.745)
     fit = fit_mean_field(saturated, degree=5, group_share=(0.25, 0.75), initial_share=WILLING)
-    assert fit.tau[0] == 0.0
+    assert fit.values[0] == 0.0
     assert any("tau_1 is at its lower bound" in warning for warning in fit.warnings)
 
 
 def test_a_curve_that_jumps_within_a_step_does_not_measure_its_rate_and_the_fit_says_so() -> None:
     fit = fit_mean_field([0.01, 1.0, 1.0, 1.0, 1.0], degree=5)
-    assert fit.tau[0] > 2
+    assert fit.values[0] > 2
     assert any("does not depend on tau_1" in warning for warning in fit.warnings)
 
 
@@ -197,7 +197,7 @@ def test_groups_of_equal_size_cannot_be_told_apart_and_the_fit_says_so() -> None
     assert any("does not tell them apart" in warning for warning in fit.warnings)
 
 
-def fit_two_groups(n_runs: int, **options: Any) -> MeanFieldFit:
+def fit_two_groups(n_runs: int, **options: Any) -> CurveFit[MeanFieldLaw]:
     curves = simulate(TWO_GROUPS, seed=5, n_runs=n_runs, rule="always").engaged_fraction
     return fit_mean_field(curves, degree=5, group_share=(0.25, 0.75), initial_share=WILLING, **options)
 
@@ -211,8 +211,8 @@ def test_of_groups_that_the_curve_does_not_tell_apart_the_willing_one_has_the_hi
         runs.engaged_fraction, degree=5, group_share=(0.5, 0.5), group_yes_ratio=(0.9, 0.1)[:: 1 - 2 * quick]
     )
     assert int(np.argmax(fit.law.tau)) == quick
-    assert fit.tau_interval is not None
-    low, high = fit.tau_interval[1 - quick], fit.tau_interval[quick]
+    assert fit.intervals is not None
+    low, high = fit.intervals[1 - quick], fit.intervals[quick]
     assert low[1] < high[0]
     assert any("does not tell them apart" in warning for warning in fit.warnings)
 
@@ -239,14 +239,14 @@ def test_impossible_yes_ratios_are_refused(ratio: tuple[float, ...]) -> None:
 def test_intervals_hold_the_estimate_and_shrink_with_more_realizations() -> None:
     few, many = fit_two_groups(30), fit_two_groups(1000)
     for fit in (few, many):
-        assert fit.tau_interval is not None
+        assert fit.intervals is not None
         assert fit.growth_rate_interval is not None
-        assert all(low < value < high for value, (low, high) in zip(fit.tau, fit.tau_interval, strict=True))
+        assert all(low < value < high for value, (low, high) in zip(fit.values, fit.intervals, strict=True))
         low, high = fit.growth_rate_interval
         assert low < fit.growth_rate < high
-    assert few.tau_interval is not None
-    assert many.tau_interval is not None
-    width = [high - low for fit in (few, many) for low, high in (fit.tau_interval or ())]
+    assert few.intervals is not None
+    assert many.intervals is not None
+    width = [high - low for fit in (few, many) for low, high in (fit.intervals or ())]
     assert width[2] < 0.4 * width[0]
     assert width[3] < 0.4 * width[1]
 
@@ -254,14 +254,16 @@ def test_intervals_hold_the_estimate_and_shrink_with_more_realizations() -> None
 @pytest.mark.slow
 def test_the_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     law = two_rates(0.03, 0.3)
-    truth = fit_mean_field(noisy_curves(law, 5000, 99), degree=5, group_share=(0.25, 0.75), n_bootstrap=0).tau
+    truth = fit_mean_field(
+        noisy_curves(law, 5000, 99), degree=5, group_share=(0.25, 0.75), n_bootstrap=0
+    ).values
     hits = 0
     for seed in range(20):
         fit = fit_mean_field(
             noisy_curves(law, 40, seed), degree=5, group_share=(0.25, 0.75), n_bootstrap=60, level=0.8
         )
-        assert fit.tau_interval is not None
-        low, high = fit.tau_interval[1]
+        assert fit.intervals is not None
+        low, high = fit.intervals[1]
         hits += low <= truth[1] <= high
     assert 11 <= hits <= 20
 
@@ -277,7 +279,7 @@ def test_whole_clusters_are_resampled() -> None:
     options: dict[str, Any] = {"degree": 5, "group_share": (0.25, 0.75), "n_bootstrap": 100}
     alone = fit_mean_field(curves, **options)
     together = fit_mean_field(curves, cluster=np.repeat(list("abcdef"), 10), **options)
-    assert together.tau == alone.tau
+    assert together.values == alone.values
     assert together.draws.std(axis=0)[1] > 2 * alone.draws.std(axis=0)[1]
 
 
@@ -290,7 +292,9 @@ def test_a_regular_network_is_a_network_of_one_degree_class() -> None:
     curves = noisy_curves(two_rates(0.03, 0.3), 5, 1)
     options: dict[str, Any] = {"group_share": (0.25, 0.75), "n_bootstrap": 0}
     one = fit_mean_field(curves, degree=5, **options)
-    assert fit_mean_field(curves, degree=np.full(128, 5), **options).tau == pytest.approx(one.tau, rel=1e-9)
+    assert fit_mean_field(curves, degree=np.full(128, 5), **options).values == pytest.approx(
+        one.values, rel=1e-9
+    )
 
 
 def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
@@ -299,7 +303,7 @@ def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
         (0.02, 0.2), (0.3, 0.7), (0.003, 0.007), (2.0, 5.0, 11.0), tuple(np.array([50, 60, 18]) / 128)
     )
     fit = fit_mean_field(law.engaged_fraction(STEPS), degree=degrees, group_share=(0.3, 0.7))
-    assert fit.tau == pytest.approx(law.tau, abs=1e-6)
+    assert fit.values == pytest.approx(law.tau, abs=1e-6)
     excess = (degrees**2).mean() / degrees.mean()
     assert fit.growth_rate == pytest.approx(excess * (0.3 * 0.02 + 0.7 * 0.2), abs=1e-5)
 
@@ -308,7 +312,7 @@ def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
 @settings(max_examples=10, deadline=None)
 def test_no_fit_ends_further_away_than_it_began(starts: list[tuple[float, float]]) -> None:
     truth = two_rates(0.03, 0.3)
-    law = mean_field._curve_law(truth, 15)
+    law = truth.opened(15)
     observed = np.tile(noisy_curves(truth, 5, 1).mean(axis=0), (len(starts), 1))
     began = ((law.family(observed[:, 0]).curves(np.array(starts)) - observed) ** 2).sum(axis=1)
     found = solver.least_squares(law, observed, np.array(starts))
@@ -332,7 +336,7 @@ def test_a_fit_that_never_converges_is_an_error_and_not_a_result(monkeypatch: py
 def test_bootstrap_fits_that_do_not_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = noisy_curves(two_rates(0.03, 0.3), 20, 1)
     start = np.array([[0.03, 0.3]])
-    law = mean_field._curve_law(two_rates(0.03, 0.3), 15)
+    law = two_rates(0.03, 0.3).opened(15)
     means, _ = fitting.Resampling(50, None, seed=1).means(curves)
     assert not np.isnan(fitting._refit(law, start, means)).any()
     monkeypatch.setattr(solver, "_N_ITERATIONS", 3)
@@ -349,9 +353,9 @@ def test_the_profile_is_least_at_the_estimate_and_its_interval_holds_it() -> Non
     for index, name in enumerate(("tau_1", "tau_2")):
         profile = fit.profile(name, n_values=41)
         assert profile.sse.min() == pytest.approx(16 * fit.rmse**2, rel=1e-6)
-        assert profile.values[profile.sse.argmin()] == fit.tau[index]
+        assert profile.values[profile.sse.argmin()] == fit.values[index]
         low, high = profile.interval
-        assert low < fit.tau[index] < high
+        assert low < fit.values[index] < high
         assert profile.values[0] < low
         assert high < profile.values[-1]
         for level in (0.95, 0.6):
@@ -432,7 +436,7 @@ def test_clusters_must_fit_the_realizations() -> None:
     with pytest.raises(DesignError, match="one cluster for each of 2"):
         fit_mean_field([GOOD, GOOD], degree=5, cluster=[1])
     single = fit_mean_field([GOOD, GOOD], degree=5, cluster=["a", "a"])
-    assert single.tau_interval is None
+    assert single.intervals is None
     assert any("single curve or cluster" in warning for warning in single.warnings)
 
 

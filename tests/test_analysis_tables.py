@@ -285,10 +285,6 @@ def test_tables_cannot_be_changed(tables: RunTables) -> None:
             "UPDATE meta SET value = json_remove(value, '$.design[0].steps') WHERE key = 'experiment'",
             "lacks steps",
         ),
-        (
-            "UPDATE meta SET value = replace(value, 'unengaged_neighbour', 'now')",
-            "no asking rule 'now'",
-        ),
         ("UPDATE realizations SET condition = '{'", "is no JSON"),
         ("UPDATE news SET severity = 7 WHERE news = 0", "table news"),
         ("UPDATE realizations SET last_step = NULL WHERE realization = 0", "an integer belongs"),

@@ -27,8 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
     "shelf": {"errors"},
+    "cost": {"errors", "backend"},
     "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
-    "stack": {"shelf", "errors", "streams", "backend", "config"},
+    "stack": {"shelf", "errors", "streams", "backend", "config", "cost"},
     "report": {
         *("errors", "streams", "events", "analysis", "embedder", "formulas", "asking_rules", "news"),
         "families",  # the list of them, which says what makes the parts of a run
@@ -37,9 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "formulas": set(),
     "files": {"errors"},
     "events": {"errors", "formulas"},
-    "sampler": {"errors", "streams", "backend", "prompts"},
+    "sampler": {"errors", "streams", "backend", "cost", "prompts"},
     "asking_rules": {"errors", "network", "plugins"},
-    "worlds": {"streams", "network", "profiles", "asking_rules"},
+    "worlds": {"streams", "network", "profiles", "prompts", "asking_rules"},
     "experiment": {"errors", "profiles", "news", "prompts"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
@@ -54,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "interviews": {
         *("errors", "backend", "embedder", "news"),
     },
-    "analysis": {"errors", "streams", "events", "embedder"},
+    "analysis": {"errors", "streams", "events", "embedder", "asking_rules"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),

@@ -56,7 +56,7 @@ def install(tmp_path, monkeypatch):
 
 def test_the_bundled_mock_is_found_by_its_entry_point():
     mock = installed_backends()["mock"]
-    assert (mock.name, mock.distribution) == ("mock", "agentnet")
+    assert (mock.name, mock.distribution) == ("mock", "agentnet-cascades")
     assert mock.target == "agentnet_backends.mock:MockBackend"
     assert mock.load().needs == "nothing"
 
@@ -123,7 +123,7 @@ def test_a_second_backend_of_a_bundled_name_is_refused(install):
     with pytest.raises(PluginError, match="backend 'mock' stands twice") as caught:
         make_backend("mock", {})
     assert "impostor-plugin" in str(caught.value)
-    assert "agentnet (" in str(caught.value)
+    assert "agentnet-cascades (" in str(caught.value)
 
 
 def test_a_distribution_that_lies_on_the_path_twice_is_one(install, monkeypatch):

@@ -148,7 +148,7 @@ def test_export_writes_graphs_that_networkx_reads(command, small):
 def test_backends_says_what_is_installed_and_what_it_needs(command):
     rows = {(row["kind"], row["name"]): row for row in json.loads(command("backends", "--json").out)}
     assert rows["backend", "mock"]["needs"] == "nothing"
-    assert rows["backend", "mock"]["from"].startswith("agentnet ")
+    assert rows["backend", "mock"]["from"].startswith("agentnet-cascades ")
     assert {("embedder", "hash"), ("update rule", "stand_in"), ("update rule", "memory")} <= rows.keys()
     assert "mock" in command("backends").out
 

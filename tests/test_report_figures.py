@@ -18,12 +18,11 @@ from scipy.special import expit, logit
 
 from agentnet.analysis.cells import Cells
 from agentnet.analysis.fits import Fits, fit_run
+from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.goodness import Comparison
 from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.inference import clustered
-from agentnet.analysis.laws import fit_decisions
 from agentnet.analysis.logistic import LogisticFit, fit_full
-from agentnet.analysis.mean_field import MeanFieldFit
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.scores import Trials
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -290,7 +289,7 @@ def test_many_groups_have_small_panels(tables: RunTables) -> None:
 def test_lambda_and_the_observed_growth_are_the_fits(fits: Fits) -> None:
     law = fits.law("group_rates")
     assert law.growth_rate is not None
-    assert isinstance(law.fit, MeanFieldFit)
+    assert isinstance(law.fit, CurveFit)
     sketch = growth_sketch(fits)
     left, right = axes_of(sketch)
     observed = law.fit.observed
@@ -316,10 +315,10 @@ def test_lambda_and_the_observed_growth_are_the_fits(fits: Fits) -> None:
 
 def test_growth_is_early_while_few_are_engaged(fits: Fits) -> None:
     law = fits.law("group_rates")
-    assert isinstance(law.fit, MeanFieldFit)
+    assert isinstance(law.fit, CurveFit)
 
     def n_early(*observed: float) -> int:
-        assert isinstance(law.fit, MeanFieldFit)
+        assert isinstance(law.fit, CurveFit)
         curve = np.array([*observed, *[0.9] * (7 - len(observed))])
         return Growth.of(replace(law, fit=replace(law.fit, observed=curve))).n_early
 
@@ -337,7 +336,7 @@ def test_growth_is_early_while_few_are_engaged(fits: Fits) -> None:
 def test_growth_of_a_law_that_does_not_grow_is_a_level_line(tables: RunTables) -> None:
     fits = fit_run(tables.select([0, 1]), laws=["one_rate"], **BARE)
     law = fits.law("one_rate")
-    assert isinstance(law.fit, MeanFieldFit)
+    assert isinstance(law.fit, CurveFit)
     assert law.growth_rate is not None
     still = replace(
         law,
@@ -411,7 +410,7 @@ def test_separated_cells_are_hollow_and_have_firths_interval(tables: RunTables) 
     (axes,) = axes_of(sketch := profile_sketch(fits))
     assert line(axes, "severe: separated")[21] == 1.0
     assert np.isnan(line(axes, "severe")[21])
-    firth = fit_decisions("full_logistic", fits.tables.cells(), fits.grouping, method="firth")
+    firth = fit_full(fits.tables.cells(), method="firth")
     assert line(axes, "severe: Firth's estimate")[21] == firth.transmission_probability[21, 1]
     parameter = fits.law("full_logistic").parameter("profile_10101")
     assert parameter.firth == pytest.approx(logit(chances.firth[21, 0]))

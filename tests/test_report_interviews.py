@@ -22,6 +22,7 @@ import pytest
 from agentnet import InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis import perspectives
 from agentnet.analysis.answers import embed_answers
+from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import ConditionStudy, Measured
 from agentnet.backend import make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
@@ -37,7 +38,6 @@ from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
 from agentnet.report.interviews_part import InterviewPart
-from agentnet.report.interviews_tables import holm
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
 from agentnet.runner.prepare import assemble
@@ -514,7 +514,8 @@ def test_a_start_that_is_not_clear_of_zero_is_named(part: InterviewPart) -> None
 
 
 def test_conditions_are_named_by_what_sets_them_apart() -> None:
-    assert condition_names([{"a_b": [1, 2], "conditions": [{}]}, {"conditions": [{}]}]) == (
+    overrides = [{"a_b": [1, 2], "conditions": [{}]}, {"conditions": [{}]}]
+    assert condition_names(overrides, [overrides[0], {"a_b": 3, "conditions": [{}]}]) == (
         "a b 1, 2",
         "as designed",
     )

@@ -148,8 +148,9 @@ def sit(
 
     async def main():
         async with Pool(workers) as pool:
-            caller = CallSampler(backend, pool, run_seed=RUN_SEED, max_asks=max_asks)
-            stock = Stock(backend, run_seed=RUN_SEED, n_at_most=n_at_most)
+            now = asyncio.get_running_loop().time
+            caller = CallSampler(backend, pool, run_seed=RUN_SEED, max_asks=max_asks, clock=now)
+            stock = Stock(backend, run_seed=RUN_SEED, n_at_most=n_at_most, clock=now)
 
             async def play(number, plan):
                 sampler = caller
@@ -567,12 +568,7 @@ def test_what_came_from_the_cache_does_not_count_beside_what_was_paid():
     assert found.paid == found.counted == (1, 10, 4)
 
 
-def test_latency_is_the_requests_and_goes_on_when_a_sample_is_asked_again(monkeypatch):
-    def now():
-        return asyncio.get_running_loop().time()
-
-    monkeypatch.setattr("agentnet.sampler.choices.perf_counter", now)
-    monkeypatch.setattr("agentnet.sampler.call.perf_counter", now)
+def test_latency_is_the_requests_and_goes_on_when_a_sample_is_asked_again():
     says = unusable_first(lambda i: i == 0)
 
     async def script(request):

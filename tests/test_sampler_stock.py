@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from agentnet.errors import BackendUnusable, InternalError, Interrupted
 from agentnet.sampler import Pool
+from agentnet.sampler.choices import Block, locate
 from agentnet.sampler.shared import Shared
-from agentnet.sampler.stock import Block, locate
 from agentnet.testing import run_in_virtual_time
 
 n_repeats = st.integers(1, 24)

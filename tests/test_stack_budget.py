@@ -310,9 +310,8 @@ def test_the_bound_of_a_prompt_is_never_below_its_bytes_or_the_guess(text, schem
     assert n_bytes / 3 <= tokens.likely(request) <= tokens.most(request)
 
 
-def test_what_is_learnt_of_prompts_is_bounded(monkeypatch):
-    monkeypatch.setattr("agentnet.stack.tokens._PROMPTS_REMEMBERED", 3)
-    tokens = PromptTokens()
+def test_what_is_learnt_of_prompts_is_bounded():
+    tokens = PromptTokens(remembered=3)
     for i in range(10):
         tokens.learn(Request((("user", str(i)),)), 1000 + i)
         assert len(tokens._counts) <= 3

@@ -565,11 +565,10 @@ def test_a_transaction_that_fails_to_end_does_not_keep_the_next_one_from_beginni
 
 def test_closing_does_not_try_for_ever_to_write_what_cannot_be_written(tmp_path, monkeypatch):
     tried = []
-    monkeypatch.setattr("agentnet.stack.cache._GROUP_ROWS", 1)
     complaints = Complaints()
 
     async def main():
-        async with opened(tmp_path, complain=complaints) as (cache, _):
+        async with opened(tmp_path, complain=complaints, group_rows=1) as (cache, _):
 
             def fail(rows):
                 tried.append(list(rows))
@@ -616,10 +615,17 @@ def test_the_inner_backend_is_closed_even_if_the_cache_cannot_be(tmp_path, monke
     assert asyncio.run(main())
 
 
-def test_prompts_are_forgotten_beyond_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr("agentnet.stack.cache._PROMPTS_REMEMBERED", 3)
+def test_prompts_are_forgotten_beyond_a_bound(tmp_path):
     requests = [ASK._replace(messages=(("user", str(i)),)) for i in range(10)]
-    assert ask(tmp_path, *requests, *requests)[1] == 10
+    assert ask(tmp_path, *requests, *requests, prompts_remembered=3)[1] == 10
+
+    async def main():
+        async with opened(tmp_path, prompts_remembered=3) as (cache, _):
+            for request in requests:
+                await cache.complete(request)
+                assert len(cache._prompts) <= 3
+
+    asyncio.run(main())
 
 
 CHILD = """
@@ -676,11 +682,9 @@ def test_values_are_plain_json(tmp_path):
     assert json.loads(value) == [["Yes"], 30, 2, "model-1", None, "fp"]
 
 
-def test_a_flush_returns_once_all_is_on_the_disk_and_waits_for_no_group(tmp_path, monkeypatch):
-    monkeypatch.setattr("agentnet.stack.cache._GROUP_S", 1e5)
-
+def test_a_flush_returns_once_all_is_on_the_disk_and_waits_for_no_group(tmp_path):
     async def main():
-        async with opened(tmp_path) as (cache, _):
+        async with opened(tmp_path, group_s=1e5) as (cache, _):
             await cache.flush()
             for turn in range(1, 4):
                 await asyncio.gather(*(cache.complete(ASK._replace(seed=100 * turn + i)) for i in range(50)))
@@ -691,11 +695,9 @@ def test_a_flush_returns_once_all_is_on_the_disk_and_waits_for_no_group(tmp_path
     asyncio.run(main())
 
 
-def test_a_flush_of_more_than_a_group_waits_for_all_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("agentnet.stack.cache._GROUP_ROWS", 7)
-
+def test_a_flush_of_more_than_a_group_waits_for_all_of_it(tmp_path):
     async def main():
-        async with opened(tmp_path) as (cache, _):
+        async with opened(tmp_path, group_rows=7) as (cache, _):
             await asyncio.gather(*(cache.complete(ASK._replace(seed=i)) for i in range(30)))
             await cache.flush()
             assert cache._writer.pending == {}
@@ -731,9 +733,8 @@ def test_who_gives_up_a_flush_does_not_break_it(tmp_path):
     assert ask(tmp_path, ASK, script=[])[1] == 0
 
 
-def test_the_replies_of_a_step_are_in_the_cache_before_the_next_step_asks(new_run, tmp_path, monkeypatch):
+def test_the_replies_of_a_step_are_in_the_cache_before_the_next_step_asks(new_run, tmp_path):
     """Whoever is killed then pays none of it twice, resumed or in another run of the same seed."""
-    monkeypatch.setattr("agentnet.stack.cache._GROUP_S", 1e5)
     folder, lacking, steps = tmp_path / "cache", [], set()
 
     class Few(CascadeExperiment):

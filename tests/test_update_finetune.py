@@ -360,7 +360,7 @@ def test_the_rule_says_what_the_engine_needs_to_know():
 
 def test_the_rule_is_found_by_its_name(monkeypatch):
     monkeypatch.setattr(update_finetune, "_NEEDED", ("json",))
-    assert installed_updates()["finetune"].distribution == "agentnet"
+    assert installed_updates()["finetune"].distribution == "agentnet-cascades"
     rule = make_update_rule("finetune", {"model": "some/model", "method": "lora"})
     assert isinstance(rule, FinetuneRule)
     assert rule.options == options(model="some/model", method="lora")
@@ -368,7 +368,9 @@ def test_the_rule_is_found_by_its_name(monkeypatch):
 
 def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
     monkeypatch.setattr(update_finetune, "_NEEDED", ("json", "a_package_that_is_not_there"))
-    with pytest.raises(PluginError, match=r"a_package_that_is_not_there is not .*'agentnet\[finetune\]'"):
+    with pytest.raises(
+        PluginError, match=r"a_package_that_is_not_there is not .*pip install -e '\.\[finetune\]'"
+    ):
         FinetuneRule.from_options({"model": "x"})
 
 

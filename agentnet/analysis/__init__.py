@@ -6,6 +6,9 @@
     fits = analysis.fit_run(tables, groups={"00000": 1, ...})
     fits.law("group_rates").parameter("tau_1").interval
 
+    analysis.study_run("runs/polarization").conditions      # of interacting models
+    analysis.compare("runs/sweep", "lambda").frame()        # conditions of a run, or several runs
+
 Each name is imported from its home when it is first used, and heavy libraries where they are.
 """
 
@@ -15,14 +18,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentnet.analysis.cavity import CavityFit as CavityFit
-    from agentnet.analysis.cavity import CavityLaw as CavityLaw
-    from agentnet.analysis.cavity import fit_cavity as fit_cavity
+    from agentnet.analysis.answers import embed_run as embed_run
     from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
+    from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
+    from agentnet.analysis.comparison import compare as compare
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
+    from agentnet.analysis.fitting import CurveFit as CurveFit
     from agentnet.analysis.goodness import Comparison as Comparison
     from agentnet.analysis.goodness import NoiseFloor as NoiseFloor
     from agentnet.analysis.goodness import noise_floor as noise_floor
@@ -36,13 +40,17 @@ if TYPE_CHECKING:
     from agentnet.analysis.inference import wald as wald
     from agentnet.analysis.inferred import infer_cascades as infer_cascades
     from agentnet.analysis.laws import LAWS as LAWS
+    from agentnet.analysis.laws import CurveLaw as CurveLaw
+    from agentnet.analysis.laws import DecisionLaw as DecisionLaw
+    from agentnet.analysis.laws import load_laws as load_laws
+    from agentnet.analysis.laws.cavity import CavityLaw as CavityLaw
+    from agentnet.analysis.laws.cavity import fit_cavity as fit_cavity
+    from agentnet.analysis.laws.mean_field import MeanFieldLaw as MeanFieldLaw
+    from agentnet.analysis.laws.mean_field import fit_mean_field as fit_mean_field
     from agentnet.analysis.logistic import LogisticFit as LogisticFit
     from agentnet.analysis.logistic import fit_full as fit_full
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
-    from agentnet.analysis.mean_field import MeanFieldFit as MeanFieldFit
-    from agentnet.analysis.mean_field import MeanFieldLaw as MeanFieldLaw
-    from agentnet.analysis.mean_field import fit_mean_field as fit_mean_field
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
@@ -51,48 +59,57 @@ if TYPE_CHECKING:
     from agentnet.analysis.severity import cluster_severity as cluster_severity
     from agentnet.analysis.severity_clusters import SeverityClusters as SeverityClusters
     from agentnet.analysis.simulation import simulate as simulate
+    from agentnet.analysis.study import Study as Study
+    from agentnet.analysis.study import study_run as study_run
     from agentnet.analysis.tables import RatioTables as RatioTables
     from agentnet.analysis.tables import RunTables as RunTables
     from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _HOMES = {
-    "CavityFit": "cavity",
-    "CavityLaw": "cavity",
+    "CavityLaw": "laws.cavity",
     "Cells": "cells",
     "Comparison": "goodness",
+    "ConditionComparison": "comparison",
+    "CurveFit": "fitting",
+    "CurveLaw": "laws",
+    "DecisionLaw": "laws",
     "Fits": "fits",
     "Grouping": "grouping",
     "LAWS": "laws",
     "LawFit": "fits",
     "LogisticFit": "logistic",
-    "MeanFieldFit": "mean_field",
-    "MeanFieldLaw": "mean_field",
+    "MeanFieldLaw": "laws.mean_field",
     "NoiseFloor": "goodness",
     "ProfileGroups": "groups",
     "RatioTables": "tables",
     "ResponseRatios": "ratios",
     "RunTables": "tables",
     "SeverityClusters": "severity_clusters",
+    "Study": "study",
     "as_grouping": "grouping",
     "cluster_severity": "severity",
     "clustered": "inference",
+    "compare": "comparison",
     "count_cells": "cells",
-    "fit_cavity": "cavity",
+    "embed_run": "answers",
+    "fit_cavity": "laws.cavity",
     "fit_full": "logistic",
     "fit_groups": "logistic",
     "fit_main_effects": "logistic",
-    "fit_mean_field": "mean_field",
+    "fit_mean_field": "laws.mean_field",
     "fit_run": "fits",
     "group_by_exposures": "grouping",
     "group_profiles": "groups",
     "infer_cascades": "inferred",
     "likelihood_ratio": "inference",
+    "load_laws": "laws",
     "noise_floor": "goodness",
     "read_decisions": "reading",
     "read_ratios": "reading",
     "read_tables": "reading",
     "response_ratios": "ratios",
     "simulate": "simulation",
+    "study_run": "study",
     "tukey_test": "tukey",
     "wald": "inference",
 }

@@ -30,9 +30,9 @@ from agentnet.analysis.contrasts import (
     contrast,
     difference,
 )
+from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.laws import Resamples, checked_law, fit_curve_law
-from agentnet.analysis.mean_field import MeanFieldFit
+from agentnet.analysis.laws import LAWS, CurveLaw, Resamples
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.events.conditions import Condition
@@ -262,22 +262,21 @@ class Fitted(Side):
         news = np.unique([news for news, _ in pairs], return_inverse=True)[1]
         part = replace(part, news=news.astype(np.int64))
         resamples = Resamples(how.n_bootstrap, by_news=by_news, level=how.level, seed=how.seed)
-        fit = fit_curve_law(checked_law(self.law), part, part.engaged_fraction, self.grouping, resamples)
-        return _parameter(fit, self.parameter)
+        law = LAWS[self.law](part, self.grouping)
+        if not isinstance(law, CurveLaw):
+            raise DesignError(f"the {law.heading} is fitted to decisions; compare laws of curves")
+        return _parameter(law.fit(resamples), self.parameter)
 
 
-def _parameter(fit: Any, name: str) -> tuple[float, Array]:  # noqa: ANN401 - the fit of any law of curves
+def _parameter(fit: CurveFit[Any], name: str) -> tuple[float, Array]:
     """Look a parameter of a fit up: estimate and draws."""
-    letter = "tau" if isinstance(fit, MeanFieldFit) else "p"
-    values = fit.tau if isinstance(fit, MeanFieldFit) else fit.transmission_probability
-    names = [f"{letter}_{number + 1}" for number in range(len(values))]
-    if name in names:
-        place = names.index(name)
-        return float(values[place]), fit.draws[:, place]
-    if name == "lambda" and isinstance(fit, MeanFieldFit):
-        rates = [replace(fit.law, tau=tuple(row)).growth_rate for row in fit.draws.tolist()]
+    if name in fit.names:
+        place = fit.names.index(name)
+        return float(fit.values[place]), fit.draws[:, place]
+    if name == "lambda" and fit.growth_rate is not None:
+        rates = [fit.law.with_values(row).growth_rate for row in fit.draws]
         return fit.growth_rate, np.array(rates, dtype=np.float64)
-    known = [*names, *(["lambda"] if isinstance(fit, MeanFieldFit) else [])]
+    known = [*fit.names, *(["lambda"] if fit.growth_rate is not None else [])]
     raise DesignError(f"the law has no parameter {name!r}{near_miss(name, known)}; known: {', '.join(known)}")
 
 

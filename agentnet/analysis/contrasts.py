@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import DesignError, InputError
-from agentnet.events.conditions import Condition, in_words, knob_in_words, shared_overrides, spelling
+from agentnet.events.conditions import Condition, differing_knobs, in_words, knob_in_words, spelling
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -65,7 +65,7 @@ class ConditionContrast:
     """A difference between conditions, or from the start.
 
     Attributes:
-        outcome: What is compared: a key of `study.OUTCOMES` or `compare.MEASURES`, or the parameter of a law.
+        outcome: What is compared in: a key of `study.OUTCOMES` or `comparison.MEASURES`, or a parameter.
         kind: ``difference`` of one condition to another, ``trend`` over the values of a knob, or ``growth``
             in one condition.
         compared: Which conditions, in words.
@@ -162,22 +162,36 @@ def trend(knob: Sequence[float], conditions: Sequence[ByPair]) -> dict[Any, floa
     return found
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust p-values that are looked at together (Holm 1979).
+
+    Examples:
+        >>> holm([0.01, 0.5, 0.03])
+        [0.03, 0.5, 0.06]
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
 def rows_by_knob(
     conditions: Sequence[Condition],
 ) -> Iterator[tuple[str, str, list[tuple[Any, Condition]]]]:
     """Find conditions that differ in one knob only: the knob, the others in words, and (value, condition)s.
 
-    Rows of numbers come by their order, others as the design has them.
+    Rows of numbers come by their order, others as the design has them. The knob takes two values at least:
+    conditions of the same design differ in no knob.
     """
-    shared = shared_overrides([each.overrides for each in conditions])
-    knobs = list(dict.fromkeys(key for each in conditions for key in each.overrides if key not in shared))
+    knobs = differing_knobs([each.overrides for each in conditions], [each.design for each in conditions])
     for knob in knobs:
         rows: dict[str, list[tuple[Any, Condition]]] = {}
         for each in conditions:
             others = {key: each.design[key] for key in knobs if key != knob}
             rows.setdefault(spelling(others), []).append((each.design[knob], each))
         for fixed, row in rows.items():
-            if len(row) > 1:
+            if len({spelling(value) for value, _ in row}) > 1:
                 at = ", ".join(knob_in_words(key, value) for key, value in json.loads(fixed).items())
                 yield knob, at, sorted(row, key=lambda each: each[0]) if are_numbers(row) else row
 

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cavity import CavityFit
-from agentnet.analysis.fitting import checked_level
+from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
-from agentnet.analysis.laws import (
-    LAWS,
-    AnyFit,
-    LawName,
-    Resamples,
-    checked_law,
-    design_warnings,
-    fit_curve_law,
-    fit_law,
-    outlook,
-    title,
-    told_probability,
-)
-from agentnet.analysis.logistic import LogisticFit
-from agentnet.analysis.mean_field import Equilibrium, MeanFieldFit
-from agentnet.analysis.parameters import Parameter, curve_parameters, decision_parameters
-from agentnet.analysis.scores import InSample, Regroup, Score, Trials, ranked, score, trials
+from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples
+from agentnet.analysis.laws.curve import named_values
+from agentnet.analysis.ratios import PROFILES
+from agentnet.analysis.scores import Regroup, Score, Trials, ranked, score, trials
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
 from agentnet.streams import Streams
@@ -46,32 +33,41 @@ class LawFit:
     """One law fitted to a run.
 
     Attributes:
-        law: Its name, one of `LAWS`.
-        title: Its name for tables.
+        of: The law.
         n_parameters: Parameters that the data determine.
         parameters: What was fitted.
-        growth_rate: The rate lambda at which few engaged agents grow, per step; of mean-field laws only.
+        growth_rate: The rate lambda at which few engaged agents grow, per step; None where the law has none.
         equilibria: Where nothing changes, and whether it is stable; of mean-field laws only.
         transmission_probability: What inferred cascades were played by, chance of a yes by profile and
-            severity, shape ``(32, 2)``; of logistic laws only.
+            severity, shape ``(32, 2)``; of laws of profile and severity only.
         fit: The fit itself.
         by_severity: The law fitted to the curves of each severity alone, if there are several; only laws of
             curves, which know no severity. Without intervals.
-        comparisons: Its curves beside the run's: population, severities, groups.
+        comparisons: Its curves beside the run's: population, severities, groups; none where no curve can be
+            inferred.
         warnings: What to know before using it.
     """
 
-    law: LawName
-    title: str
+    of: Law = field(repr=False)
     n_parameters: int
     parameters: tuple[Parameter, ...]
     growth_rate: Parameter | None
     equilibria: tuple[Equilibrium, ...]
     transmission_probability: Array | None = field(repr=False)
-    fit: AnyFit = field(repr=False)
-    by_severity: Mapping[int, MeanFieldFit | CavityFit] = field(repr=False)
+    fit: Any = field(repr=False)
+    by_severity: Mapping[int, CurveFit[Any]] = field(repr=False)
     comparisons: tuple[Comparison, ...] = field(repr=False)
     warnings: tuple[str, ...]
+
+    @property
+    def law(self) -> str:
+        """Its name, one of `LAWS`."""
+        return self.of.name
+
+    @property
+    def title(self) -> str:
+        """Its name for tables."""
+        return self.of.heading
 
     def parameter(self, name: str) -> Parameter:
         """Look a parameter up.
@@ -106,7 +102,7 @@ class Refused:
         reason: Why not.
     """
 
-    law: LawName
+    law: str
     title: str
     reason: str
 
@@ -121,6 +117,7 @@ class Fits:
         laws: The laws that were fitted, in the order asked for.
         refused: The others.
         scores: The laws judged, best first: on held-out realizations if there are enough, else in sample.
+            Laws from which no curve can be inferred are not among them.
         trials: What they were judged on.
         notes: What to know about run and groups.
         n_runs: Inferred cascades of each logistic law.
@@ -160,9 +157,8 @@ class Fits:
 
         What JSON has no number for is spelled: NaN as None, infinities as ``"inf"`` and ``"-inf"``.
         """
-        from agentnet.analysis.fits_json import plain_fits
-
-        return plain_fits(self)
+        spelled: dict[str, object] = plain(_spelled(self))
+        return spelled
 
     def _repr_html_(self) -> str:
         """Show the tables in a notebook."""
@@ -174,7 +170,8 @@ class Fits:
 def fit_run(
     tables: RunTables,
     *,
-    laws: Sequence[str] = LAWS,
+    laws: Iterable[str] = LAWS,
+    by: str | Sequence[str] = (),
     groups: GroupsLike | None = None,
     n_runs: int = 100,
     n_bootstrap: int = 200,
@@ -186,7 +183,8 @@ def fit_run(
 
     Args:
         tables: The run.
-        laws: Names of the laws, of `LAWS`.
+        laws: Names of the laws, of `LAWS`; laws of a column are among all only if one is named.
+        by: Columns of exposures that laws of a column are to be of; the tables were read with them.
         groups: Group of each profile: a mapping from bit strings or profile numbers, or an array of shape
             ``(32,)``. If None they are chosen from the run's own exposures, as `group_by_exposures` says,
             and a note says so.
@@ -200,13 +198,17 @@ def fit_run(
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
     """
-    names = [checked_law(name) for name in dict.fromkeys(laws)]
+    classes = [LAWS[name] for name in dict.fromkeys(laws)]
+    if laws is LAWS and not by:
+        classes = [law for law in classes if not law.takes_column]
     checked_level(level)
     if n_runs < 1 or n_bootstrap < 0:
         raise DesignError(f"n_runs is at least 1 and n_bootstrap at least 0; got {n_runs} and {n_bootstrap}")
     grouping, regroup = _groupings(tables, groups)
-    fitter = _Fitter(tables, grouping, regroup, n_runs, Resamples(n_bootstrap, level=level, seed=seed))
-    return fitter.all(names, progress or (lambda _: None))
+    resamples = Resamples(n_bootstrap, level=level, seed=seed)
+    named = (by,) if isinstance(by, str) else tuple(by)
+    chosen = [law(tables, grouping, named) for law in classes]
+    return _Fitter(tables, grouping, regroup, n_runs, resamples).all(chosen, progress or (lambda _: None))
 
 
 def affordable_runs(tables: RunTables) -> int:
@@ -236,24 +238,24 @@ class _Fitter:
     n_runs: int
     resamples: Resamples
 
-    def all(self, names: Iterable[LawName], progress: Progress) -> Fits:
+    def all(self, chosen: Iterable[Law], progress: Progress) -> Fits:
         """Fit and judge them all."""
         observed = Observed.of(self.tables, self.grouping.group, seed=self.resamples.seed)
         laws: list[LawFit] = []
         refused: list[Refused] = []
         scores: list[Score] = []
         judged = trials(self.tables, seed=self.resamples.seed)
-        for name in names:
-            named = title(name, self.grouping.n_groups)
+        for law in chosen:
             try:
-                progress(f"fitting the {named}")
-                laws.append(self.one(name, observed))
+                progress(f"fitting the {law.heading}")
+                laws.append(self.one(law, observed))
             # A law in which a method of ours failed is one law less, with its reason, and not all of them.
             except (InputError, DesignError, InternalError) as error:
-                refused.append(Refused(name, named, str(error)))
+                refused.append(Refused(law.name, law.heading, str(error)))
                 continue
-            progress(f"judging the {named}")
-            scores.append(self.judge(laws[-1], judged))
+            if laws[-1].comparisons:
+                progress(f"judging the {law.heading}")
+                scores.append(self.judge(laws[-1], judged))
         if not laws:
             reasons = "; ".join(f"{each.title}: {each.reason}" for each in refused)
             raise UserError(f"no law can be fitted to {self.tables.run}: {reasons}")
@@ -272,85 +274,29 @@ class _Fitter:
             seed=self.resamples.seed,
         )
 
-    def one(self, law: LawName, observed: Observed) -> LawFit:
+    def one(self, law: Law, observed: Observed) -> LawFit:
         """Fit one law and compare its curves with the run's."""
-        fit = fit_law(law, self.tables, self.grouping, self.resamples)
-        drawn = Streams(self.resamples.seed).integer("in sample", law)
-        seen = outlook(law, fit, self.tables, self.grouping, observed.views, n_runs=self.n_runs, seed=drawn)
-        comparisons = compare(observed, seen)
-        warnings = (*fit.warnings, *design_warnings(law, self.tables, fit))
-        if isinstance(fit, LogisticFit):
-            return self._of_decisions(law, fit, comparisons, warnings)
-        return self._of_curves(law, fit, comparisons, warnings)
-
-    def _of_decisions(
-        self, law: LawName, fit: LogisticFit, comparisons: tuple[Comparison, ...], warnings: tuple[str, ...]
-    ) -> LawFit:
-        parameters, of_errors = decision_parameters(
-            law, fit, self.tables, self.grouping, level=self.resamples.level
-        )
+        fit = law.fit(self.resamples)
+        drawn = Streams(self.resamples.seed).integer("in sample", law.name)
+        seen = law.outlook(fit, self.tables, Playing(observed.views, self.n_runs, drawn))
+        listed = law.listed(fit, self.resamples)
         return LawFit(
-            law=law,
-            title=title(law, self.grouping.n_groups),
-            n_parameters=fit.n_parameters,
-            parameters=parameters,
-            growth_rate=None,
-            equilibria=(),
-            transmission_probability=told_probability(fit),
+            of=law,
+            n_parameters=law.n_fitted(fit),
+            parameters=listed.parameters,
+            growth_rate=listed.growth_rate,
+            equilibria=law.equilibria(fit),
+            transmission_probability=law.chance(fit),
             fit=fit,
-            by_severity={},
-            comparisons=comparisons,
-            warnings=(*warnings, *of_errors),
+            by_severity=dict(law.by_severity()),
+            comparisons=compare(observed, seen),
+            warnings=(*fit.warnings, *law.warnings(fit), *listed.warnings),
         )
-
-    def _of_curves(
-        self,
-        law: LawName,
-        fit: MeanFieldFit | CavityFit,
-        comparisons: tuple[Comparison, ...],
-        warnings: tuple[str, ...],
-    ) -> LawFit:
-        found = curve_parameters(law, fit, self.tables, self.grouping, self.resamples)
-        is_mean_field = isinstance(fit, MeanFieldFit)
-        return LawFit(
-            law=law,
-            title=title(law, self.grouping.n_groups),
-            n_parameters=len(found) - is_mean_field,
-            parameters=found[:-1] if is_mean_field else found,
-            growth_rate=found[-1] if is_mean_field else None,
-            equilibria=fit.law.equilibria() if isinstance(fit, MeanFieldFit) else (),
-            transmission_probability=None,
-            fit=fit,
-            by_severity=dict(self._by_severity(law)),
-            comparisons=comparisons,
-            warnings=warnings,
-        )
-
-    def _by_severity(self, law: LawName) -> Iterator[tuple[int, MeanFieldFit | CavityFit]]:
-        if len(self.tables.severities) == 1:
-            return
-        for severity in self.tables.severities:
-            part = self.tables.select(np.flatnonzero(self.tables.severity == severity))
-            try:
-                fit = fit_curve_law(law, part, part.engaged_fraction, self.grouping, Resamples())
-            except (InputError, DesignError, InternalError):
-                continue
-            yield severity, fit
 
     def judge(self, law: LawFit, judged: Trials) -> Score:
         """Judge a law on what it was not fitted to."""
-        population = law.comparison()
-        known = InSample(law.n_parameters, population.rmse, population.nrmse, population.floor)
-        return score(
-            law.law,
-            self.tables,
-            self.regroup,
-            judged,
-            known,
-            n_groups=self.grouping.n_groups,
-            n_runs=self.n_runs,
-            seed=self.resamples.seed,
-        )
+        chance = {"n_runs": self.n_runs, "seed": self.resamples.seed}
+        return score(law.of, law.n_parameters, law.comparison(), self.regroup, judged, **chance)
 
     def _missing_note(self) -> str:
         tables = self.tables
@@ -361,3 +307,100 @@ class _Fitter:
             f"{tables.n_missing} of {tables.n_exposures} decisions are missing ({reasons}) and left out: see "
             "the bounds of each parameter"
         )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - from anything to JSON
+    """Spell a value in the types that JSON has.
+
+    Examples:
+        >>> plain({1: (math.inf, math.nan, np.array([2]))})
+        {'1': ['inf', None, [2]]}
+    """
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _spelled(fits: Fits) -> dict[str, object]:
+    return {
+        **_of_run(fits.tables),
+        "groups": {
+            "source": fits.grouping.source,
+            "group": dict(zip(PROFILES, (fits.grouping.group + 1).tolist(), strict=True)),
+            "share": fits.tables.group_share(fits.grouping.group),
+            "initial_share": fits.tables.initial_share(fits.grouping.group),
+        },
+        "n_runs": fits.n_runs,
+        "n_bootstrap": fits.n_bootstrap,
+        "level": fits.level,
+        "seed": fits.seed,
+        "notes": fits.notes,
+        "laws": [_of_law(law) for law in fits.laws],
+        "refused": fits.refused,
+        "scores": fits.scores,
+        "trials": {
+            "n_folds": len(fits.trials.folds),
+            "held_out_by": fits.trials.held_out_by,
+            "baseline_rmse": fits.trials.baseline_rmse,
+            "first_steps": fits.trials.first_steps,
+            "forecast_floor": fits.trials.forecast_floor,
+        },
+    }
+
+
+def _of_run(tables: RunTables) -> dict[str, object]:
+    return {
+        "run": tables.run,
+        "status": tables.status,
+        "condition": tables.condition,
+        "model_name": tables.model_name,
+        "asking_rule": tables.asking_rule,
+        "seeding": tables.seeding,
+        "n_steps": tables.n_steps,
+        "n_realizations": tables.n_realizations,
+        "n_unstarted": tables.n_unstarted,
+        "n_unfinished": tables.n_unfinished,
+        "n_news": np.unique(tables.news).size,
+        "severities": tables.severities,
+        "n_agents": np.unique(tables.n_agents),
+        "networks": {
+            "names": tables.networks.names,
+            "n_networks": tables.networks.n_networks,
+            "fresh": tables.networks.fresh,
+            "degree": tables.networks.degree,
+            "mean_degree": tables.networks.mean_degree,
+        },
+        "n_exposures": tables.n_exposures,
+        "n_missing": tables.n_missing,
+        "missing_reasons": tables.missing_reasons,
+    }
+
+
+def _of_law(law: LawFit) -> dict[str, object]:
+    chance = law.transmission_probability
+    return {
+        "law": law.law,
+        "title": law.title,
+        "n_parameters": law.n_parameters,
+        "parameters": law.parameters,
+        "growth_rate": law.growth_rate,
+        "equilibria": law.equilibria,
+        "transmission_probability": None if chance is None else dict(zip(PROFILES, chance, strict=True)),
+        "likelihood": law.of.likelihood(law.fit),
+        "by_severity": {severity: _estimates(fit) for severity, fit in law.by_severity.items()},
+        "comparisons": law.comparisons,
+        "warnings": law.warnings,
+    }
+
+
+def _estimates(fit: CurveFit[Any]) -> dict[str, object]:
+    values = {name: value for name, (value, _) in named_values(fit).items() if name != "lambda"}
+    return {**values, "rmse": fit.rmse, "nrmse": fit.nrmse}

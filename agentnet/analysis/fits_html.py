@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits
-    from agentnet.analysis.parameters import Parameter
+    from agentnet.analysis.laws import Parameter
 
 PARAMETER_COLUMNS = (
     *("parameter", "estimate", "interval", "interval by news item"),

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import pseudo_inverse
-from agentnet.analysis.solver import CurveLaw, Solutions, grid_starts, least_squares
-from agentnet.errors import DesignError, InputError
+from agentnet.analysis.solver import OpenLaw, Solutions, grid_starts, least_squares
+from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
-
+Interval = tuple[float, float]
 
 _TOLERANCE = 1e-9
+
+LEAST_DRAWN = 3
+"""Realizations or clusters below which nothing can be told of how they differ."""
 
 
 def rmse(observed: ArrayLike, inferred: ArrayLike) -> float:
@@ -143,8 +147,8 @@ class Resampling:
             curves: Shape ``(n_realizations, n_steps + 1)``.
 
         Returns:
-            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there is only one thing to draw, or
-            all are alike; and how many things there are to draw.
+            Mean curves, shape ``(n_bootstrap, n_steps + 1)``, none where there are fewer than `LEAST_DRAWN`
+            things to draw, or all are alike; and how many things there are to draw.
 
         Raises:
             DesignError: `cluster` does not name a cluster for each realization, or `n_bootstrap` is negative.
@@ -159,7 +163,7 @@ class Resampling:
         np.add.at(total, member, curves)
         size = np.bincount(member)
         rng = Streams(self.seed).generator("bootstrap")
-        n_drawn = self.n_bootstrap if names.size > 1 and not _alike(total / size[:, None]) else 0
+        n_drawn = self.n_bootstrap if names.size >= LEAST_DRAWN and not _alike(total / size[:, None]) else 0
         drawn = rng.multinomial(names.size, np.full(names.size, 1 / names.size), size=n_drawn)
         means: Array = (drawn @ total) / (drawn @ size)[:, None]
         return means, names.size
@@ -170,7 +174,7 @@ def _alike(curves: Array) -> bool:
     return bool(np.ptp(curves, axis=0).max() <= 1e-12)
 
 
-def intervals(draws: Array, level: float) -> tuple[tuple[float, float], ...] | None:
+def intervals(draws: Array, level: float) -> tuple[Interval, ...] | None:
     """Take the central interval of bootstrap draws, shape ``(n_bootstrap, n_parameters)``.
 
     Returns:
@@ -184,65 +188,168 @@ def intervals(draws: Array, level: float) -> tuple[tuple[float, float], ...] | N
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))
 
 
+class KnownLaw(Protocol):
+    """A law of curves with known parameters, and what it takes to fit them."""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The parameters."""
+        ...
+
+    @property
+    def growth_rate(self) -> float | None:
+        """Rate lambda at which E grows from nearly nothing, per step; None where the law has none."""
+        ...
+
+    def with_values(self, values: Array) -> Self:
+        """Give it other parameters."""
+        ...
+
+    def opened(self, n_steps: int) -> OpenLaw:
+        """Leave its parameters open, for steps 0..n_steps."""
+        ...
+
+
+Known = TypeVar("Known", bound=KnownLaw)
+
+
 @dataclass(frozen=True, slots=True)
-class FittedParameters:
-    """What fitting a `CurveLaw` finds.
+class CurveFit(Generic[Known]):
+    """A law of curves fitted to those of realizations.
 
     Attributes:
-        values: Least-squares estimates, shape ``(n_parameters,)``.
+        law: The law with the fitted parameters.
+        names: Names of the parameters.
+        intervals: Bootstrap interval of each parameter; None where there are no draws.
+        growth_rate_interval: Bootstrap interval of the growth rate lambda, per step; None without either.
+        level: Confidence level of the intervals.
+        rmse: Distance of the fitted from the mean observed curve, a fraction of the population.
+        nrmse: The same over the mean observed value.
+        observed: Mean observed curve, shape ``(n_steps + 1,)``.
+        inferred: Fitted curve, same shape.
         draws: Estimates from resampled realizations, shape ``(n_bootstrap, n_parameters)``; rows are empty
             for a single curve, and NaN where a fit did not converge.
-        inferred: The fitted curve, shape ``(n_steps + 1,)``.
+        n_realizations: Number of realizations fitted.
         warnings: What to know before using the estimates.
     """
 
-    values: Array
-    draws: Array
+    law: Known
+    names: tuple[str, ...]
+    intervals: tuple[Interval, ...] | None
+    growth_rate_interval: Interval | None
+    level: float
+    rmse: float
+    nrmse: float
+    observed: Array
     inferred: Array
+    draws: Array
+    n_realizations: int
     warnings: tuple[str, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The fitted parameters."""
+        return self.law.values
+
+    @property
+    def growth_rate(self) -> float | None:
+        """Rate lambda at which E grows from nearly nothing, per step; None where the law has none."""
+        return self.law.growth_rate
+
+    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
+        """Profile one parameter: the distance with it held fixed and the others fitted.
+
+        Args:
+            parameter: Its name, one of `names`.
+            level: Confidence level of the interval, in (0, 1).
+            n_values: Number of values to try, >= 2.
+
+        Raises:
+            DesignError: There is no such parameter, the level is impossible, or `n_values` below 2.
+        """
+        law = self.law.opened(self.observed.size - 1)
+        if parameter not in law.names:
+            raise DesignError(f"there is no parameter {parameter!r}{near_miss(parameter, law.names)}")
+        index = law.names.index(parameter)
+        return profile(law, self.observed, np.array(self.values), index, level=level, n_values=n_values)
 
 
 def fit_curves(
-    law: CurveLaw, curves: Array, resampling: Resampling, yes_ratio: Array | None = None
-) -> FittedParameters:
-    """Fit a law to the mean of realizations, and to means of resampled realizations.
+    start: Known,
+    curves: Array,
+    resampling: Resampling,
+    *,
+    level: float = 0.95,
+    yes_ratio: ArrayLike | None = None,
+    at_zero: str = "",
+) -> CurveFit[Known]:
+    """Fit a law to the mean of realizations, and to means of resampled realizations, by least squares.
 
-    Groups of like size can swap their parameters and give nearly the same curve of the population. Among
-    optima that fit nearly as well as the best, the one that follows the order of `yes_ratio` is taken.
+    Intervals come from resampling realizations: residuals are correlated, and the curvature at the optimum
+    would make them 1.2 to 3 times too narrow. Groups of like size can swap their parameters and give nearly
+    the same curve of the population. Among optima that fit nearly as well as the best, the one that follows
+    the order of `yes_ratio` is taken.
 
     Args:
-        law: The law, with a parameter for each group.
+        start: The law, with any parameters.
         curves: Checked curves, shape ``(n_realizations, n_steps + 1)``.
         resampling: How realizations are resampled.
-        yes_ratio: Observed share of yes among each group's decisions, shape ``(n_parameters,)``.
+        level: Confidence level of the intervals, in (0, 1).
+        yes_ratio: Observed share of yes among each group's decisions, shape ``(n_parameters,)``, for a law
+            with a parameter for each group.
+        at_zero: What it means that a parameter is at its lower bound.
 
     Raises:
         InputError: No start converged.
-        DesignError: The resampling does not fit the curves.
+        DesignError: The resampling or `yes_ratio` does not fit the curves.
     """
-    mean = curves.mean(axis=0)
+    law, mean = start.opened(curves.shape[1] - 1), curves.mean(axis=0)
+    ratio = None if yes_ratio is None else checked_ratios(yes_ratio, len(law.names))
     means, n_units = resampling.means(curves)
     optima = _optima(law, mean)
-    ordered = optima.parameters if yes_ratio is None else _in_order(optima, yes_ratio, mean.size)
+    ordered = optima.parameters if ratio is None else _in_order(optima, ratio, mean.size)
     values = ordered[0]
     draws = _refit(law, ordered, means)
     inferred, slope = (found[0] for found in law.family(mean[:1]).with_slopes(values[None]))
-    warnings = (
-        *_bound_warnings(law, values),
-        *_idle_warnings(law, values, slope),
-        *_rival_warnings(law, optima, values, mean.size),
-        *_bootstrap_warnings(n_units, draws, resampling.n_bootstrap),
+    known = start.with_values(values)
+    return CurveFit(
+        law=known,
+        names=law.names,
+        intervals=intervals(draws, level),
+        growth_rate_interval=_growth_interval(known, draws, level),
+        level=level,
+        rmse=rmse(mean, inferred),
+        nrmse=nrmse(mean, inferred),
+        observed=mean,
+        inferred=inferred,
+        draws=draws,
+        n_realizations=len(curves),
+        warnings=(
+            *_bound_warnings(law, values, at_zero),
+            *_idle_warnings(law, values, slope),
+            *_rival_warnings(law, optima, values, mean.size),
+            *_bootstrap_warnings(n_units, draws, resampling.n_bootstrap),
+        ),
     )
-    return FittedParameters(values, draws, inferred, warnings)
 
 
-def _optima(law: CurveLaw, mean: Array) -> Solutions:
+def _growth_interval(law: KnownLaw, draws: Array, level: float) -> Interval | None:
+    """Carry the bootstrap over to lambda, which is linear in the parameters."""
+    if law.growth_rate is None:
+        return None
+    per_value = [law.with_values(row).growth_rate for row in np.eye(draws.shape[1])]
+    found = intervals((draws @ np.array(per_value, dtype=np.float64))[:, None], level)
+    return None if found is None else found[0]
+
+
+def _optima(law: OpenLaw, mean: Array) -> Solutions:
     """Solve from the grid and keep the distinct optima, best first."""
     starts = grid_starts(law, mean)
     every = least_squares(law, np.tile(mean, (len(starts), 1)), starts)
     distinct: list[int] = []
+    scaled = every.parameters / law.scale
     for i in np.argsort(every.sse, kind="stable").tolist():
-        if every.converged[i] and all(_differ(every.parameters[i], every.parameters[j]) for j in distinct):
+        if every.converged[i] and all(_differ(scaled[i], scaled[j]) for j in distinct):
             distinct.append(i)
     if not distinct:
         raise _bad(f"no fit of {', '.join(law.names)} converged from any of {len(starts)} starts")
@@ -270,10 +377,10 @@ def _in_order(optima: Solutions, yes_ratio: Array, n_points: int) -> Array:
 
 
 def _differ(one: Array, other: Array) -> bool:
-    return bool((np.abs(one - other) > 1e-3 * np.maximum(one, other).max()).any())
+    return bool((np.abs(one - other) > 1e-3 * np.maximum(np.abs(one), np.abs(other)).max()).any())
 
 
-def _refit(law: CurveLaw, optima: Array, means: Array) -> Array:
+def _refit(law: OpenLaw, optima: Array, means: Array) -> Array:
     """Fit each resampled mean from every optimum of the mean, and keep the best."""
     draws = np.full((len(means), optima.shape[1]), np.nan)
     least = np.full(len(means), np.inf)
@@ -284,20 +391,19 @@ def _refit(law: CurveLaw, optima: Array, means: Array) -> Array:
     return draws
 
 
-def _bound_warnings(law: CurveLaw, values: Array) -> list[str]:
+def _bound_warnings(law: OpenLaw, values: Array, remark: str) -> list[str]:
     found = []
-    for name, value in zip(law.names, values, strict=True):
-        if value <= law.lower:
-            found.append(
-                f"{name} is at its lower bound {law.lower:g}: its group hardly engages in these steps"
-            )
-        elif value >= law.upper:
-            found.append(f"{name} is at its upper bound {law.upper:g}")
+    for name, value, lower, upper in zip(law.names, values, law.lower, law.upper, strict=True):
+        if value <= lower:
+            found.append(f"{name} is at its lower bound {lower:g}{remark}")
+        elif value >= upper:
+            found.append(f"{name} is at its upper bound {upper:g}")
     return found
 
 
-def _idle_warnings(law: CurveLaw, values: Array, slope: Array) -> list[str]:
-    reach = np.abs(slope).max(axis=0) * np.maximum(values, 0.01 * law.upper)
+def _idle_warnings(law: OpenLaw, values: Array, slope: Array) -> list[str]:
+    largest = np.where(np.isfinite(law.upper), law.upper, law.scale)
+    reach = np.abs(slope).max(axis=0) * np.maximum(np.abs(values), 0.01 * largest)
     return [
         f"the curve does not depend on {name} near its estimate: its steps are too coarse to measure it"
         for name, effect in zip(law.names, reach, strict=True)
@@ -305,7 +411,7 @@ def _idle_warnings(law: CurveLaw, values: Array, slope: Array) -> list[str]:
     ]
 
 
-def _rival_warnings(law: CurveLaw, optima: Solutions, values: Array, n_points: int) -> list[str]:
+def _rival_warnings(law: OpenLaw, optima: Solutions, values: Array, n_points: int) -> list[str]:
     close = optima.parameters[_are_close(optima, n_points)]
     rivals = [
         ", ".join(f"{name} = {value:.4g}" for name, value in zip(law.names, rival, strict=True))
@@ -320,6 +426,8 @@ def _rival_warnings(law: CurveLaw, optima: Solutions, values: Array, n_points: i
 def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[str]:
     if n_units == 1:
         return ["a single curve or cluster has no interval: give several realizations"]
+    if n_units < LEAST_DRAWN:
+        return [f"{n_units} realizations or clusters give no interval: {LEAST_DRAWN} are the least"]
     if n_wanted and not len(draws):
         return [f"the curves of all {n_units} realizations or clusters are the same: there is no interval"]
     found = []
@@ -351,7 +459,7 @@ class Profile:
     level: float
 
 
-def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float, n_values: int) -> Profile:
+def profile(law: OpenLaw, mean: Array, best: Array, index: int, *, level: float, n_values: int) -> Profile:
     """Profile one parameter of a fitted law.
 
     Args:
@@ -375,10 +483,11 @@ def profile(law: CurveLaw, mean: Array, best: Array, index: int, *, level: float
     limit = least * math.exp(float(chi2.ppf(level, 1)) / mean.size)
     ends, beyond = np.array([best[index]] * 2), np.array([False, False])
     reach = _standard_error(slope[0], least, index) * np.array([-1.0, 1.0])
+    bounds = (law.lower[index], law.upper[index])
     while not beyond.all():
         reach *= 2
-        ends = np.clip(best[index] + reach, law.lower, law.upper)
-        beyond = (_profiled(law, mean, best, index, ends) > limit) | np.isin(ends, (law.lower, law.upper))
+        ends = np.clip(best[index] + reach, bounds[0], bounds[1])
+        beyond = (_profiled(law, mean, best, index, ends) > limit) | np.isin(ends, bounds)
     values = np.union1d(np.linspace(float(ends[0]), float(ends[1]), n_values), best[index])
     sse = _profiled(law, mean, best, index, values)
     return Profile(law.names[index], values, sse, _within(values, sse, limit), level)
@@ -390,7 +499,7 @@ def _standard_error(slope: Array, sse: float, index: int) -> float:
     return max(math.sqrt(sse / freedom * inverse[index, index]), 1e-9)
 
 
-def _profiled(law: CurveLaw, mean: Array, best: Array, index: int, values: Array) -> Array:
+def _profiled(law: OpenLaw, mean: Array, best: Array, index: int, values: Array) -> Array:
     starts = np.tile(best, (len(values), 1))
     starts[:, index] = values
     return least_squares(law, np.tile(mean, (len(values), 1)), starts, fixed=index).sse

@@ -242,11 +242,13 @@ def outlook_of_law(by_group: Array, seen: tuple[View, ...]) -> Outlook:
     """Take the views of a law without chance, which knows no severities.
 
     Args:
-        by_group: Its engaged fractions, shape ``(n_groups, n_steps + 1)``.
+        by_group: Its engaged fractions, shape ``(n_groups, n_steps + 1)``; one row for a law that knows no
+            groups either, which has no views of them.
         seen: The views.
     """
     nothing = np.zeros(1, dtype=np.int64)
-    return {view.name: Curve(View("", None, view.group).curves(by_group[None], nothing)[0]) for view in seen}
+    known = [view for view in seen if view.group is None or len(by_group) > 1]
+    return {view.name: Curve(View("", None, view.group).curves(by_group[None], nothing)[0]) for view in known}
 
 
 def compare(observed: Observed, outlook: Outlook) -> tuple[Comparison, ...]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.cells import N_PROFILES
-from agentnet.analysis.simulation import InferredCascades, simulate
+from agentnet.analysis.simulation import Chance, InferredCascades, simulate
 from agentnet.analysis.tables import RunTables, checked_groups
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -54,7 +54,7 @@ class _Part(NamedTuple):
 
 
 def infer_cascades(
-    transmission_probability: ArrayLike,
+    transmission_probability: ArrayLike | Chance,
     tables: RunTables,
     *,
     groups: ArrayLike | None = None,
@@ -66,7 +66,7 @@ def infer_cascades(
 
     Args:
         transmission_probability: Chance that one exposure engages, by profile and severity, shape
-            ``(32, 2)``.
+            ``(32, 2)``; or from columns of exposures, and then cascades start as those of the run did.
         tables: The run. Severities occur as often as in its realizations.
         groups: Group of each profile; one group if None.
         n_runs: Number of cascades, >= 1.
@@ -77,13 +77,14 @@ def infer_cascades(
         DesignError: An argument is impossible.
         InputError: Nobody ever says yes to start.
     """
-    chance = np.asarray(transmission_probability, dtype=np.float64)
+    by_columns = transmission_probability if callable(transmission_probability) else None
+    chance = _willing(tables) if by_columns else np.asarray(transmission_probability, dtype=np.float64)
     if chance.shape != (N_PROFILES, 2):
         raise DesignError(f"transmission_probability must have shape (32, 2); got {chance.shape}")
     group = np.zeros(N_PROFILES, dtype=np.int64) if groups is None else checked_groups(groups)
     # Spread evenly over the parts, so that each network sees both severities.
     severity = _alike(np.maximum(tables.severity, 0), n_runs)
-    streams = Streams(seed)
+    streams, rule = Streams(seed), tables.rule()
     played: list[InferredCascades] = []
     first = 0
     for number, part in enumerate(_parts(tables, n_runs)):
@@ -95,12 +96,20 @@ def infer_cascades(
             n_runs=part.size,
             n_steps=tables.n_steps if n_steps is None else n_steps,
             severity=chosen,
-            rule=tables.asking_rule,
+            rule=rule,
+            chance=by_columns,
             seeding=tables.seeding,
             **({"groups": group} | part.how),
         )
         played.append(cascades)
     return _joined(played)
+
+
+def _willing(tables: RunTables) -> Array:
+    """Say how often agents of each profile started a cascade, relative to the one that did most often."""
+    starts = np.bincount(tables.initial_profile, minlength=N_PROFILES)
+    share = starts / np.maximum(tables.profile_agents.sum(axis=0), 1)
+    return np.tile((share / share.max())[:, None], 2)
 
 
 def _joined(played: list[InferredCascades]) -> Inferred:
@@ -124,7 +133,7 @@ def _alike(values: Ints, size: int) -> Ints:
 def _parts(tables: RunTables, n_runs: int) -> Iterator[_Part]:
     """Divide the runs among the networks and profiles that the run was played with."""
     design = tables.networks
-    if design.fresh:
+    if design.fresh and not design.played:
         n_agents = int(tables.n_agents[0])
         of_fresh: dict[str, Any] = {"n_agents": n_agents, "degree": design.degree}
         if _is_equal(tables.profile_agents, n_agents):
@@ -136,7 +145,8 @@ def _parts(tables: RunTables, n_runs: int) -> Iterator[_Part]:
         return
     for place, size in _shared(n_runs, len(design.played)):
         network = design.played[place]
-        yield _Part(size, {"network": network, "classes": network.profile})
+        how = {"network": network, "classes": network.profile, "attributes": network.attributes}
+        yield _Part(size, how)
 
 
 def _is_equal(profile_agents: Ints, n_agents: int) -> bool:

@@ -95,6 +95,7 @@ class LogisticFit:
         freedom: Degrees of freedom of each weight's interval, same shape as the weights: infinite with plain
             errors, NaN where a weight has none.
         no_interval: Why finite weights have no interval, by name.
+        counts_in: In which cells each weight counts, shape ``(n_weights, 32, 2)``; an intercept in all.
         data: What was fitted, for `agentnet.analysis.inference`.
     """
 
@@ -113,6 +114,7 @@ class LogisticFit:
     warnings: tuple[str, ...]
     freedom: Array = field(repr=False)
     no_interval: Mapping[str, str]
+    counts_in: NDArray[np.bool_] = field(repr=False)
     data: FittedCells = field(repr=False)
 
     @property
@@ -257,6 +259,7 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
         warnings=_warnings(names, data, weights),
         freedom=np.where(np.isnan(np.diag(covariance)), np.nan, np.inf),
         no_interval={},
+        counts_in=everywhere.T.reshape(-1, N_PROFILES, 2) > 0,
         data=data,
     )
 

@@ -7,12 +7,13 @@ other design (one network for all, another generator) is replayed on the network
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.covariates import agent_attribute, attributes_known
 from agentnet.analysis.open_log import MARKED, OpenLog
 from agentnet.analysis.tables import NetworkDesign, PlayedNetwork
 from agentnet.events.export import read_edges
@@ -33,12 +34,14 @@ class _Recorded(NamedTuple):
     n_edges: int
 
 
-def read_networks(log: OpenLog, realization: Ints) -> NetworkDesign:
+def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) -> NetworkDesign:
     """Read the networks of some realizations.
 
     Args:
         log: The event log.
         realization: Numbers of the realizations, rising.
+        columns: Columns of exposures that are wanted. With attributes of agents among them cascades are
+            replayed on the recorded networks, whatever they are: chance deals no attributes.
 
     Raises:
         RunFolderError: A network is missing or damaged.
@@ -59,7 +62,8 @@ def read_networks(log: OpenLog, realization: Ints) -> NetworkDesign:
         and len(different) == len(used)
         and len({network.n_agents for network in different}) == 1
     )
-    played = () if fresh else tuple(_played(log, realization, used))
+    attributes = [name for name in attributes_known(log) if name in columns] if columns else []
+    played = () if fresh and not attributes else tuple(_played(log, realization, used, attributes))
     return NetworkDesign(names, len(different), fresh, degrees, n_agents, played)
 
 
@@ -84,7 +88,9 @@ def _degree_counts(log: OpenLog, network: _Recorded) -> Ints:
     return np.bincount(np.bincount(edges.ravel(), minlength=network.n_agents)).astype(np.int64)
 
 
-def _played(log: OpenLog, realization: Ints, used: list[_Recorded]) -> Iterator[PlayedNetwork]:
+def _played(
+    log: OpenLog, realization: Ints, used: list[_Recorded], attributes: list[str]
+) -> Iterator[PlayedNetwork]:
     """Choose realizations evenly, as many as there is room for, and read their networks."""
     room = max(1, _MOST_EDGES // max(1, *(network.n_edges for network in used)))
     n_played = min(len(used), _MOST_PLAYED, room)
@@ -95,7 +101,8 @@ def _played(log: OpenLog, realization: Ints, used: list[_Recorded]) -> Iterator[
         if network.digest not in rows:
             rows[network.digest] = _compressed(read_edges(log.run, network.digest), network.n_agents)
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
-        yield PlayedNetwork(row, *rows[network.digest], profile)
+        own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
+        yield PlayedNetwork(row, *rows[network.digest], profile, own)
 
 
 def _compressed(edges: NDArray[np.int32], n_agents: int) -> tuple[Ints, Ints]:

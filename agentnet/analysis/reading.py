@@ -6,6 +6,7 @@ conditions is several designs, and one of them has to be chosen.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,19 @@ from agentnet.analysis.run_cascades import RunCascades
 from agentnet.analysis.tables import Decisions, RatioTables, RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
-from agentnet.events.schema import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS
 
 
-def read_tables(run: Run | str | Path, *, condition: int | None = None) -> RunTables:
+def read_tables(
+    run: Run | str | Path, *, condition: int | None = None, columns: Iterable[str] = ()
+) -> RunTables:
     """Read the cascades of a run.
 
     Args:
         run: The run, its folder, or its event log.
         condition: Which of the run's conditions, counted from 0; not needed where there is one.
+        columns: Columns of exposures for laws of decisions, such as ``n_engaged``; see
+            `agentnet.analysis.covariates`.
 
     Returns:
         Its finished realizations that somebody started.
@@ -34,7 +39,7 @@ def read_tables(run: Run | str | Path, *, condition: int | None = None) -> RunTa
         UserError: No realization can be used, the run has no cascades, or no condition was chosen.
     """
     with open_log(run) as log:
-        return RunCascades.chosen(log, condition).tables()
+        return RunCascades.chosen(log, condition, columns).tables()
 
 
 def read_ratios(run: Run | str | Path) -> RatioTables:

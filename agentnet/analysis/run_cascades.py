@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.columns import NOTHING, integers
+from agentnet.analysis.covariates import ALWAYS, count_exposures
 from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import MARKED, OpenLog, added, unfinished
-from agentnet.analysis.spread import AskingRule
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, ExposureCounts, RunTables
 from agentnet.errors import UserError
+from agentnet.events.conditions import Condition
+from agentnet.events.schema import CONDITION_OF
 
 Ints = NDArray[np.int64]
 
@@ -34,6 +35,11 @@ _FIRST_MISSING = f"""
 SELECT e.realization, {MARKED.format("a.profile")}, IFNULL(a.engaged_step, {NOTHING}), MIN(e.step)
 FROM events e JOIN agents a ON a.realization = e.realization AND a.agent = e.agent
 WHERE e.realization = ? AND e.kind = 'exposure' AND e.decision IS NULL GROUP BY e.agent
+"""  # noqa: S608 - our own
+
+_REALIZATIONS = f"""
+SELECT c.condition, status, realization, news, last_step FROM realizations JOIN ({CONDITION_OF}) c
+USING (realization) ORDER BY realization
 """  # noqa: S608 - our own
 
 _REASONS = """
@@ -56,16 +62,16 @@ class RunCascades:
 
     Attributes:
         log: The event log.
-        design: The condition's design.
-        overrides: What the condition overrides.
+        condition: The condition.
+        columns: Columns that decisions of exposures are counted by besides step and profile.
     """
 
     log: OpenLog
-    design: Mapping[str, Any]
-    overrides: Mapping[str, Any]
+    condition: Condition
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def chosen(cls, log: OpenLog, condition: int | None) -> Self:
+    def chosen(cls, log: OpenLog, condition: int | None, columns: Iterable[str] = ()) -> Self:
         """Choose a condition.
 
         Raises:
@@ -73,19 +79,22 @@ class RunCascades:
         """
         if log.needed("experiment", "family") != "cascade":
             raise log.other_family("cascades")
-        designs, conditions = log.needed("experiment", "design"), log.needed("experiment", "conditions")
-        if condition is None and len(designs) > 1:
-            listed = "; ".join(f"{number}: {overrides}" for number, overrides in enumerate(conditions))
+        for key in ("design", "conditions"):
+            log.needed("experiment", key)
+        conditions = Condition.all_of(log.meta)
+        if condition is None and len(conditions) > 1:
+            listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
             raise UserError(
-                f"{log.folder} has {len(designs)} conditions, which are different designs; choose one of "
+                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one of "
                 f"{listed}"
             )
         number = condition or 0
-        if not 0 <= number < len(designs):
+        if not 0 <= number < len(conditions):
             raise UserError(
-                f"{log.folder} has no condition {number}; they are numbered 0 to {len(designs) - 1}"
+                f"{log.folder} has no condition {number}; they are numbered 0 to {len(conditions) - 1}"
             )
-        return cls(log, designs[number], conditions[number])
+        wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
+        return cls(log, conditions[number], wanted)
 
     @property
     def n_steps(self) -> int:
@@ -104,16 +113,16 @@ class RunCascades:
         started, n_finished = self._started()
         number = started.realization
         changes = self._changes(self.log.source.agents(number), number)
-        exposures = self._exposures(self.log.source.counts("exposure", number), number)
+        exposures = self._exposures(number)
         with_missing: list[int] = number[np.unique(exposures.row[exposures.n_missing > 0])].tolist()
         initial_profile, n_asked = self._starts(number)
         severity = severity_of[started.news]
         return RunTables(
             run=self.log.folder.name,
             status=str(self.log.needed("status")),
-            condition=self.overrides,
+            condition=self.condition.overrides,
             model_name=str(self.log.needed("model_name")),
-            asking_rule=self._asking_rule(),
+            asking_rule=str(self._of_design("asking_rule")),
             seeding="first_yes",
             n_steps=self.n_steps,
             news_ids=ids,
@@ -128,33 +137,24 @@ class RunCascades:
             engaged_if_yes=_engaged(changes + self._moved(with_missing, number)),
             exposures=exposures,
             missing_reasons=self._reasons(with_missing),
-            networks=read_networks(self.log, number),
+            networks=read_networks(self.log, number, self.columns),
             n_unstarted=n_finished - number.size,
             n_unfinished=n_planned - n_finished,
             notes=tuple(_notes(severity, number.size, n_finished, n_planned)),
+            knobs=self.condition.design,
         )
 
     def _of_design(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
-        if key not in self.design:
+        if key not in self.condition.design:
             raise self.log.damage(f"the design in table meta lacks {key}")
-        return self.design[key]
-
-    def _asking_rule(self) -> AskingRule:
-        rule = self._of_design("asking_rule")
-        for known in get_args(AskingRule):
-            if rule == known:
-                return known  # type: ignore[no-any-return] # get_args loses what the literal is
-        raise self.log.damage(f"there is no asking rule {rule!r}")
+        return self.condition.design[key]
 
     def _started(self) -> tuple[_Started, int]:
         """List the realizations that can be used, and count the finished ones."""
-        query = (
-            "SELECT condition, status, realization, news, last_step FROM realizations ORDER BY realization"
-        )
-        try:
-            mine = [row for row in self.log.connection.execute(query) if json.loads(row[0]) == self.overrides]
-        except ValueError as error:
-            raise self.log.damage(f"a realization's condition is no JSON ({error})") from error
+        every = self.log.connection.execute(_REALIZATIONS).fetchall()
+        if any(row[0] is None for row in every):
+            raise self.log.damage("a realization's condition is no JSON, or none of the run's")
+        mine = [row for row in every if row[0] == self.condition.number]
         n_finished = sum(row[1] != "running" for row in mine)
         rows = [row[2:] for row in mine if row[1] == "finished"]
         if not n_finished:
@@ -196,12 +196,14 @@ class RunCascades:
         if not np.array_equal(number[kept], realization) or (n_engaged[kept] != counted).any():
             raise self.log.damage("its tables agents and steps disagree on how many agents engaged")
 
-    def _exposures(self, counts: Ints, realization: Ints) -> ExposureCounts:
-        number, step, prompt, n_asked, n_yes, n_answered = counts
+    def _exposures(self, realization: Ints) -> ExposureCounts:
+        number, step, prompt, n_asked, n_yes, n_answered = self.log.source.counts("exposure", realization)
         if not number.size:
             raise UserError(
                 f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
             )
+        if self.columns:
+            return count_exposures(self.log, realization, self.columns)
         return ExposureCounts(
             row=np.searchsorted(realization, number),
             step=step,

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fitting import rmse
-from agentnet.analysis.goodness import POPULATION, NoiseFloor, View, noise_floor
+from agentnet.analysis.goodness import POPULATION, Comparison, NoiseFloor, View, noise_floor
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.laws import LawName, fit_law, outlook, title
+from agentnet.analysis.laws import Law, Playing
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError
 from agentnet.streams import Streams
@@ -54,7 +54,7 @@ class Score:
         remarks: Why a number is missing.
     """
 
-    law: LawName
+    law: str
     title: str
     n_parameters: int
     rmse: float
@@ -132,13 +132,12 @@ def _root_mean_square(values: list[float]) -> float | None:
 
 
 def held_out_rmse(
-    law: LawName, tables: RunTables, regroup: Regroup, folds: Iterable[Ints], *, n_runs: int, seed: int
+    law: Law, regroup: Regroup, folds: Iterable[Ints], *, n_runs: int, seed: int
 ) -> float | None:
     """Judge a law on realizations that it was not fitted to.
 
     Args:
-        law: Its name.
-        tables: The run.
+        law: The law, of the run.
         regroup: Finds the groups, from the realizations that are fitted to.
         folds: Places of the realizations that are held out together.
         n_runs: Cascades that a law of decisions is played as.
@@ -151,26 +150,22 @@ def held_out_rmse(
         InputError: The other realizations do not determine the law.
         DesignError: The run is none that the law holds for.
     """
-    streams = Streams(seed)
+    tables, streams = law.tables, Streams(seed)
     found = []
     for number, fold in enumerate(folds):
         others = tables.select(np.setdiff1d(np.arange(tables.n_realizations), fold))
-        held_out, grouping = tables.select(fold), regroup(others)
-        fit = fit_law(law, others, grouping)
-        drawn = streams.integer("held out", law, number)
-        seen = outlook(law, fit, held_out, grouping, (View(POPULATION),), n_runs=n_runs, seed=drawn)
-        found.append(rmse(held_out.engaged_fraction.mean(axis=0), seen[POPULATION].mean))
+        held_out = tables.select(fold)
+        drawn = streams.integer("held out", law.name, number)
+        inferred = _inferred(law, others, held_out, regroup, n_runs=n_runs, seed=drawn)
+        found.append(rmse(held_out.engaged_fraction.mean(axis=0), inferred))
     return _root_mean_square(found)
 
 
-def forecast_rmse(
-    law: LawName, tables: RunTables, regroup: Regroup, first_steps: int, *, n_runs: int, seed: int
-) -> float:
+def forecast_rmse(law: Law, regroup: Regroup, first_steps: int, *, n_runs: int, seed: int) -> float:
     """Fit a law to the first steps, and judge it on the rest.
 
     Args:
-        law: Its name.
-        tables: The run.
+        law: The law, of the run.
         regroup: Finds the groups, from the first steps.
         first_steps: Last step that is fitted to.
         n_runs: Cascades that a law of decisions is played as, from the beginning.
@@ -180,68 +175,63 @@ def forecast_rmse(
         InputError: The first steps do not determine the law.
         DesignError: The run is none that the law holds for.
     """
-    early = tables.until(first_steps)
-    grouping = regroup(early)
-    fit = fit_law(law, early, grouping)
-    drawn = Streams(seed).integer("forecast", law)
-    seen = outlook(law, fit, tables, grouping, (View(POPULATION),), n_runs=n_runs, seed=drawn)
+    tables = law.tables
+    drawn = Streams(seed).integer("forecast", law.name)
+    inferred = _inferred(law, tables.until(first_steps), tables, regroup, n_runs=n_runs, seed=drawn)
     rest = slice(first_steps + 1, None)
-    return rmse(tables.engaged_fraction.mean(axis=0)[rest], seen[POPULATION].mean[rest])
+    return rmse(tables.engaged_fraction.mean(axis=0)[rest], inferred[rest])
 
 
-@dataclass(frozen=True, slots=True)
-class InSample:
-    """What is known of a law before it is judged on anything else."""
-
-    n_parameters: int
-    rmse: float
-    nrmse: float
-    floor: NoiseFloor | None
+def _inferred(
+    law: Law, part: RunTables, seen: RunTables, regroup: Regroup, *, n_runs: int, seed: int
+) -> Array:
+    """Fit a law to a part of a run, and infer the population's curve of another part."""
+    of_part = type(law)(part, regroup(part), law.named)
+    playing = Playing((View(POPULATION),), n_runs, seed)
+    return of_part.outlook(of_part.fit(), seen, playing)[POPULATION].mean
 
 
 def score(
-    law: LawName,
-    tables: RunTables,
+    law: Law,
+    n_parameters: int,
+    population: Comparison,
     regroup: Regroup,
     judged: Trials,
-    known: InSample,
     *,
-    n_groups: int,
     n_runs: int,
     seed: int,
 ) -> Score:
     """Judge a law on held-out realizations and on later steps.
 
     Args:
-        law: Its name.
-        tables: The run.
+        law: The law, of the run.
+        n_parameters: Parameters that were fitted.
+        population: How well it does on what it was fitted to.
         regroup: Finds the groups of a part of the run.
         judged: What it is judged on.
-        known: How well it does on what it was fitted to.
-        n_groups: Groups of the whole run, for the title.
         n_runs: Cascades that a law of decisions is played as.
         seed: Fixes them.
     """
     remarks: list[str] = []
     held_out = _tried(
         "without the realizations held out",
-        lambda: held_out_rmse(law, tables, regroup, judged.folds, n_runs=n_runs, seed=seed),
+        lambda: held_out_rmse(law, regroup, judged.folds, n_runs=n_runs, seed=seed),
         remarks,
     )
     forecast = None
     if (first := judged.first_steps) is not None:
         forecast = _tried(
             f"to the first {first} steps",
-            lambda: forecast_rmse(law, tables, regroup, first, n_runs=n_runs, seed=seed),
+            lambda: forecast_rmse(law, regroup, first, n_runs=n_runs, seed=seed),
             remarks,
         )
     return Score(
-        law=law,
-        title=title(law, n_groups),
-        n_parameters=known.n_parameters,
-        rmse=known.rmse,
-        nrmse=known.nrmse,
-        floor=known.floor,
+        law=law.name,
+        title=law.heading,
+        n_parameters=n_parameters,
+        rmse=population.rmse,
+        nrmse=population.nrmse,
+        floor=population.floor,
         held_out_rmse=held_out,
         forecast_rmse=forecast,
         remarks=tuple(remarks),

@@ -12,19 +12,25 @@ agents alone, and its chance on the seed and its place in the row.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.pairing import check_regular, regular_tables
-from agentnet.analysis.spread import AskingRule, Links, RowLinks, Spread, TableLinks, never
+from agentnet.analysis.spread import Links, RowLinks, Spread, TableLinks, never
+from agentnet.asking_rules import ASKING_RULES, NEVER, AskingRule
 from agentnet.errors import DesignError, near_miss
 from agentnet.streams import Streams
 
 Seeding = Literal["first_yes", "uniform"]
 """How initial agents are found: the first in random order to say yes, or any agents."""
+
+Chance = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
+"""From columns of exposures (``n_engaged``, ``step``, ..), an entry each, to the chance of a yes, below 1."""
 
 Counts = NDArray[np.int64]
 Curves = NDArray[np.float64]
@@ -93,10 +99,12 @@ def simulate(
     classes: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     severity: ArrayLike = 0,
-    rule: AskingRule = "unengaged_neighbour",
+    rule: str | AskingRule = "unengaged_neighbour",
     seeding: Seeding = "first_yes",
     n_initial: int = 1,
     decisions: bool = False,
+    chance: Chance | None = None,
+    attributes: Mapping[str, ArrayLike] | None = None,
 ) -> InferredCascades:
     """Play a law as stochastic cascades.
 
@@ -114,11 +122,14 @@ def simulate(
         groups: Group of each class that curves are counted by, shape ``(n_classes,)``; one group if None.
         severity: Severity of each run's news item, one for all or shape ``(n_runs,)``: the column of
             `transmission_probability`.
-        rule: When an exposed agent is asked.
+        rule: When an exposed agent is asked: a rule, or its name.
         seeding: ``"first_yes"`` asks agents in random order, by the same law, until `n_initial` have said
             yes; ``"uniform"`` takes any `n_initial` agents.
         n_initial: Agents engaged at step 0, >= 1.
         decisions: Whether to count the answers to exposures as well.
+        chance: The chance of a yes from columns of exposures, for laws of more than class and severity; then
+            `transmission_probability` counts for the initial agents alone, and decisions cannot be counted.
+        attributes: Attribute of each agent of `network`, for `chance`, each of shape ``(n_agents,)``.
 
     Returns:
         The cascades' curves and, if wanted, their decisions.
@@ -136,10 +147,13 @@ def simulate(
     if links is None:
         check_regular(n_agents, degree)
     _check(n_runs=n_runs, n_steps=n_steps, n_initial=n_initial, n_agents=size)
-    _check_word("rule", rule, get_args(AskingRule))
-    _check_word("seeding", seeding, get_args(Seeding))
+    asking = rule if isinstance(rule, AskingRule) else ASKING_RULES.load(rule)
+    if seeding not in get_args(Seeding):
+        raise DesignError(f"there is no seeding {seeding!r}{near_miss(str(seeding), get_args(Seeding))}")
     law = _Law.checked(transmission_probability, classes, groups, size)
-    play = _Play(law, links, size, degree, n_steps, rule, seeding, n_initial, decisions)
+    play = _Play(
+        law, links, size, degree, n_steps, asking, seeding, n_initial, decisions, chance, attributes or {}
+    )
     return play.all_runs(law.checked_severity(severity, n_runs), Streams(seed))
 
 
@@ -148,11 +162,6 @@ def _check(*, n_runs: int, n_steps: int, n_initial: int, n_agents: int) -> None:
         raise DesignError(f"n_runs must be at least 1 and n_steps at least 0; got {n_runs} and {n_steps}")
     if not 1 <= n_initial <= n_agents:
         raise DesignError(f"n_initial must be 1 to {n_agents}, the number of agents; got {n_initial}")
-
-
-def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
-    if word not in known:
-        raise DesignError(f"there is no {name} {word!r}{near_miss(str(word), known)}")
 
 
 def _rows(network: NetworkRows) -> RowLinks:
@@ -235,6 +244,8 @@ class _Play:
     seeding: Seeding
     n_initial: int
     decisions: bool
+    chance: Chance | None
+    attributes: Mapping[str, ArrayLike]
 
     def all_runs(self, severity: NDArray[np.int64], streams: Streams) -> InferredCascades:
         """Play one run for each entry of `severity`."""
@@ -253,6 +264,10 @@ class _Play:
         classes = self.classes(severity.size, rng)
         probability = self.law.probability[classes, severity[:, None]]
         initial, started = self.initial(probability, rng)
+        if self.chance is not None:
+            engaged = self.curves(_Doubt(self, links, classes, severity, rng), initial, classes)
+            nothing = np.zeros((severity.size, 0), np.int64)
+            return _Block(engaged, started, nothing, nothing)
         impatience = self.law.impatience[classes, severity[:, None]].ravel()
         needed = _questions_until_yes(impatience, never(links, self.n_steps), rng)
         spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
@@ -297,7 +312,9 @@ class _Play:
         agent += np.arange(0, probability.size, self.n_agents)[:, None]
         return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
 
-    def curves(self, spread: Spread, initial: NDArray[np.int64], classes: NDArray[np.int64]) -> Counts:
+    def curves(
+        self, spread: Spread | _Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
+    ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
         n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
         cell = (self.law.groups[classes] + np.arange(0, n_runs * n_groups, n_groups)[:, None]).ravel()
@@ -315,6 +332,55 @@ class _Play:
         cell = (classes + np.arange(0, n_runs * n_classes, n_classes)[:, None]).ravel()
         total = np.bincount(cell, weights=count, minlength=n_runs * n_classes)
         return total.astype(np.int64).reshape(n_runs, n_classes)
+
+
+class _Doubt:
+    """A spread in which the chance of a yes changes with what stands around an agent.
+
+    An agent says yes once the rates -log(1 - p) of its questions add up to an exponential waiting time. With
+    one p for ever that is the geometric number of questions of `_questions_until_yes`.
+    """
+
+    def __init__(
+        self,
+        play: _Play,
+        links: Links,
+        classes: NDArray[np.int64],
+        severity: NDArray[np.int64],
+        rng: np.random.Generator,
+    ) -> None:
+        assert play.chance is not None, "made for laws that have one"
+        self._chance = play.chance
+        nobody = np.zeros(classes.size, dtype=np.int64)
+        self._spread = Spread(
+            links, nobody + never(links, play.n_steps), play.rule, play.n_steps, count=False
+        )
+        self._patience = rng.standard_exponential(classes.size)
+        self._worn = np.zeros(classes.size)
+        of_class = classes.ravel()
+        self._columns = {
+            "profile": of_class,
+            **{trait: of_class >> (len(TRAITS) - 1 - bit) & 1 for bit, trait in enumerate(TRAITS)},
+            "severity": np.repeat(severity, play.n_agents),
+            "n_neighbours": np.broadcast_to(links.degree, of_class.shape),
+            **{name: np.tile(np.asarray(each), severity.size) for name, each in play.attributes.items()},
+        }
+
+    def engage(self, agents: NDArray[Any]) -> None:
+        """Let `agents` engage."""
+        self._spread.engage(agents)
+
+    def step(self) -> NDArray[np.int64]:
+        """Ask every exposed agent that the rule lets be asked; give those that say yes."""
+        spread = self._spread
+        questions = np.where(spread.engaged_step == NEVER, spread.ask(), 0)
+        asked = np.flatnonzero(questions)
+        around = {"step": np.full(questions.shape, spread.played), "n_engaged": spread.n_engaged}
+        columns = self._columns | around | {"n_asked": spread.n_asked}
+        chance = self._chance({name: column[asked] for name, column in columns.items()})
+        self._worn[asked] -= questions[asked] * np.log1p(-chance)
+        spread.n_asked += questions
+        return asked[self._worn[asked] >= self._patience[asked]]
 
 
 def _generator(streams: Streams, block: int) -> np.random.Generator:

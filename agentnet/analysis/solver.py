@@ -34,22 +34,27 @@ class CurveFamily(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CurveLaw:
-    """A family of curves to fit.
+class OpenLaw:
+    """A law of curves whose parameters are open: a family of curves to fit.
 
     Attributes:
         names: Names of the parameters.
         family: Makes the curves for given engaged fractions at step 0, shape ``(n_fits,)`` or ``(1,)``.
-        lower: Lower bound of every parameter.
-        upper: Upper bound of every parameter.
-        levels: Values that the grid of starts combines, rising.
+        lower: Lower bound of each parameter, shape ``(n_parameters,)``.
+        upper: Upper bound of each, same shape.
+        levels: Values of each that the grid of starts combines, rising.
     """
 
     names: tuple[str, ...]
     family: Callable[[Array], CurveFamily]
-    lower: float
-    upper: float
-    levels: Array
+    lower: Array
+    upper: Array
+    levels: tuple[Array, ...]
+
+    @property
+    def scale(self) -> Array:
+        """How large each parameter may well be, shape ``(n_parameters,)``: its highest start."""
+        return np.array([np.abs(level).max() for level in self.levels])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Solutions:
     converged: NDArray[np.bool_]
 
 
-def least_squares(law: CurveLaw, observed: Array, starts: Array, fixed: int | None = None) -> Solutions:
+def least_squares(law: OpenLaw, observed: Array, starts: Array, fixed: int | None = None) -> Solutions:
     """Minimize the squared distance to observed curves within the law's bounds, for many fits at once.
 
     Levenberg-Marquardt with projection onto the bounds: a parameter at a bound that the gradient pushes
@@ -92,7 +97,7 @@ def least_squares(law: CurveLaw, observed: Array, starts: Array, fixed: int | No
 class _Descent:
     """The state of all fits."""
 
-    def __init__(self, law: CurveLaw, observed: Array, starts: Array, fixed: int | None) -> None:
+    def __init__(self, law: OpenLaw, observed: Array, starts: Array, fixed: int | None) -> None:
         self._law, self._observed, self._fixed = law, observed, fixed
         self.parameters = np.clip(starts, law.lower, law.upper)
         self._damping = np.full(len(starts), 1e-3)
@@ -143,7 +148,7 @@ class _Descent:
         return least_norm(normal, -gradient)
 
 
-def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:
+def grid_starts(law: OpenLaw, observed: Array, n_each: int = 8) -> Array:
     """Choose starts from the law's grid: its best points, and those that fit better than their neighbours.
 
     Valleys can be narrower than the grid is fine, and then only the one or only the other finds them.
@@ -156,16 +161,20 @@ def grid_starts(law: CurveLaw, observed: Array, n_each: int = 8) -> Array:
     Returns:
         Parameters, shape ``(n_starts, n_parameters)``.
     """
-    n_parameters = len(law.names)
-    n_levels = max(2, min(law.levels.size, int(450 ** (1 / n_parameters))))
-    chosen = law.levels[np.linspace(0, law.levels.size - 1, n_levels).round().astype(int)]
-    grid = np.array(list(product(chosen, repeat=n_parameters)))
+    most = int(450 ** (1 / len(law.names)))
+    chosen = [_thinned(level, max(2, min(level.size, most))) for level in law.levels]
+    grid = np.array(list(product(*chosen)))
     curves = law.family(observed[:1]).curves(grid)
-    distance = ((curves - observed) ** 2).sum(axis=1).reshape((n_levels,) * n_parameters)
+    distance = ((curves - observed) ** 2).sum(axis=1).reshape([level.size for level in chosen])
     order = np.argsort(distance, axis=None, kind="stable")
     dips = order[_is_dip(distance).ravel()[order]]
     starts: Array = grid[np.union1d(order[:n_each], dips[:n_each])]
     return starts
+
+
+def _thinned(level: Array, n_kept: int) -> Array:
+    kept: Array = level[np.linspace(0, level.size - 1, n_kept).round().astype(int)]
+    return kept
 
 
 def _is_dip(height: Array) -> NDArray[np.bool_]:

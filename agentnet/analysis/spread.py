@@ -7,21 +7,14 @@ cascade is one visit to each link and a few passes over all agents per step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.pairing import Table
+from agentnet.asking_rules import NEVER, AskingRule, Moment
 from agentnet.errors import InternalError
-
-AskingRule = Literal["always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge"]
-"""When an exposed agent is asked: the readings of the paper's rule, as the configuration names them.
-
-``always``: at every step. ``unengaged_neighbour``: while it has an unengaged neighbour left.
-``unexposed_neighbour``: while it has a neighbour that is neither engaged nor exposed. ``once_per_edge``: each
-engaged neighbour counts once, for ever.
-"""
 
 Agents = NDArray[Any]
 
@@ -54,6 +47,10 @@ class Links(Protocol):
         """List the neighbours of all of `agents`, with repetitions, shape ``(n_links,)``."""
         ...
 
+    def pairs(self) -> tuple[Agents, Agents]:
+        """List all links: who is heard, and who hears, the latter ascending; each of shape ``(n_links,)``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class TableLinks:
@@ -79,6 +76,10 @@ class TableLinks:
     def neighbours(self, agents: Agents) -> Agents:
         """List the neighbours of all of `agents`."""
         return self.table.take(agents, axis=1).ravel()
+
+    def pairs(self) -> tuple[Agents, Agents]:
+        """List all links."""
+        return self.table.T.ravel(), np.repeat(np.arange(self.n_agents), self.degree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,11 @@ class RowLinks:
         found: Agents = self.indices[place] + np.repeat(agents - local, count)
         return found
 
+    def pairs(self) -> tuple[Agents, Agents]:
+        """List all links."""
+        every = np.arange(self.n_agents)
+        return self.neighbours(every), np.repeat(every, self.degree)
+
 
 class Spread:
     """Cascades side by side, advanced step by step.
@@ -125,37 +131,30 @@ class Spread:
         count: Whether `questions` will be wanted.
     """
 
-    __slots__ = (
-        "_asked", "_asked_engaged", "_degree", "_links", "_messages",
-        "_needed", "_never", "_rule", "_touched", "_touching",
-    )  # fmt: skip
-
     def __init__(
         self, links: Links, needed: NDArray[Any], rule: AskingRule, n_steps: int, *, count: bool
     ) -> None:
         self._links = links
         self._rule = rule
-        self._degree = links.degree
         self._never = never(links, n_steps)
         self._needed = needed.copy()
-        self._asked = np.zeros_like(needed)
         self._asked_engaged = np.zeros_like(needed) if count else None
-        self._messages = np.zeros_like(needed)
         self._touched = np.zeros(needed.shape, dtype=bool)
         self._touching = np.zeros_like(needed)
+        self._pairs: tuple[Agents, Agents] | None = None
+        self.n_neighbours = links.degree
+        self.n_asked = np.zeros_like(needed)
+        self.n_engaged = np.zeros_like(needed)
+        self.engaged_step = np.full(needed.shape, NEVER, dtype=np.int32)
+        self.played = 0
 
     def engage(self, agents: Agents) -> None:
         """Let `agents` engage: their messages stand at their neighbours from the next step on."""
         if self._asked_engaged is not None:
-            self._asked_engaged[agents] = self._asked[agents]
+            self._asked_engaged[agents] = self.n_asked[agents]
         self._needed[agents] = self._never + 1
-        one = self._asked.dtype.type(1)
-        np.add.at(self._messages, self._links.neighbours(agents), one)
-        if self._rule == "unexposed_neighbour":
-            touched = (self._messages > 0) | self._engaged()
-            fresh = np.flatnonzero(touched & ~self._touched)
-            np.add.at(self._touching, self._links.neighbours(fresh), one)
-            self._touched = touched
+        self.engaged_step[agents] = self.played
+        np.add.at(self.n_engaged, self._links.neighbours(agents), self.n_asked.dtype.type(1))
 
     def step(self) -> Agents:
         """Ask every exposed agent that the rule lets be asked.
@@ -163,15 +162,33 @@ class Spread:
         Returns:
             The agents that say yes for the first time, in order; hand them to `engage`.
         """
-        if self._rule == "once_per_edge":
-            self._asked[:] = self._messages
-        elif self._rule == "always":
-            self._asked += self._messages
-        elif self._rule == "unengaged_neighbour":
-            self._asked += self._messages * (self._messages < self._degree)
-        else:
-            self._asked += self._messages * (self._touching < self._degree)
-        return np.flatnonzero(self._asked >= self._needed)
+        self.n_asked += self.ask()
+        return np.flatnonzero(self.n_asked >= self._needed)
+
+    def ask(self) -> Agents:
+        """Begin a step, and count the questions that the rule puts to each agent that is not engaged."""
+        self.played += 1
+        if self._pairs is None:
+            try:
+                crowd = self._rule.choose(Crowd(self, self.n_engaged), **self._rule.options)
+            except _LooksAtPairs:
+                self._pairs = self._links.pairs()
+            else:
+                questions: Agents = crowd.questions  # type: ignore[attr-defined] # what `Crowd` gives
+                return questions
+        indices, listener = self._pairs
+        moment = Moment(indices, listener, self.engaged_step, self.played, self.n_asked)
+        asked = np.bincount(self._rule.asked(moment).agent, minlength=self._links.n_agents)
+        return asked.astype(self.n_asked.dtype)
+
+    def n_fresh(self) -> Agents:
+        """Count the neighbours of each agent that are neither engaged nor exposed."""
+        touched = (self.n_engaged > 0) | (self.engaged_step != NEVER)
+        fresh = np.flatnonzero(touched & ~self._touched)
+        np.add.at(self._touching, self._links.neighbours(fresh), self._touching.dtype.type(1))
+        self._touched = touched
+        left: Agents = self.n_neighbours - self._touching
+        return left
 
     def questions(self) -> NDArray[Any]:
         """Count the questions asked of each agent until now, those of the step it engaged in included.
@@ -181,11 +198,71 @@ class Spread:
         """
         if self._asked_engaged is None:
             raise InternalError("this spread does not count questions: make it with count=True")
-        return np.where(self._engaged(), self._asked_engaged, self._asked)
+        return np.where(self.engaged_step != NEVER, self._asked_engaged, self.n_asked)
 
-    def _engaged(self) -> NDArray[np.bool_]:
-        engaged: NDArray[np.bool_] = self._needed > self._never
-        return engaged
+
+class _LooksAtPairs(Exception):
+    """A rule looks at single pairs of agent and neighbour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """What `agentnet.asking_rules.Exposures` is, with an entry for each agent instead of each pair.
+
+    Most rules look at nothing but the agent. They are spared the pairs, which are several times as many; a
+    rule that does look at them is given them, from then on.
+
+    Attributes:
+        spread: The cascades at the start of the step.
+        questions: How many exposures of each agent are kept, shape ``(n_agents,)``.
+    """
+
+    spread: Spread
+    questions: Agents
+
+    @property
+    def step(self) -> int:
+        """The step to be played."""
+        return self.spread.played
+
+    @property
+    def n_engaged(self) -> Agents:
+        """How many of those whom the agent hears are engaged."""
+        return self.spread.n_engaged.astype(np.int64)
+
+    @property
+    def n_neighbours(self) -> Agents:
+        """How many the agent hears."""
+        return np.broadcast_to(self.spread.n_neighbours, self.questions.shape)
+
+    @property
+    def n_unengaged(self) -> Agents:
+        """How many of those whom the agent hears are not engaged."""
+        return self.spread.n_neighbours - self.n_engaged
+
+    @property
+    def n_fresh(self) -> Agents:
+        """How many of those whom the agent hears are neither engaged nor exposed."""
+        return self.spread.n_fresh()
+
+    @property
+    def n_asked(self) -> Agents:
+        """How many questions the agent was asked at earlier steps."""
+        return self.spread.n_asked.astype(np.int64)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Crowd:
+        """Keep the exposures of some agents."""
+        return Crowd(self.spread, self.questions * chosen)
+
+    def once_per_agent(self) -> Crowd:
+        """Keep one exposure of each agent that was never asked before."""
+        return Crowd(self.spread, np.minimum(self.questions, 1) * (self.spread.n_asked == 0))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _LooksAtPairs(name)
+
+    def __len__(self) -> int:
+        raise _LooksAtPairs
 
 
 def never(links: Links, n_steps: int) -> int:

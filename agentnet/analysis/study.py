@@ -6,6 +6,8 @@
     study.condition("topology full").gap.series.value
 
 In a notebook, `study_run(await embed_run(run))` leaves the event loop free while answers are embedded.
+
+More than 400 lines, because half of them say what was found, and everybody looks that up in one place.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +120,7 @@ class Study:
 
     Attributes:
         run: Name of the run.
+        meta: Its table ``meta``.
         label: What every result has to be called; empty if a language model answered.
         embedder: Name of the embedder of the answers.
         designs: All conditions of the run.
@@ -132,6 +135,7 @@ class Study:
     """
 
     run: str
+    meta: Mapping[str, Any]
     label: str
     embedder: str
     designs: tuple[Condition, ...]
@@ -204,6 +208,7 @@ def study_run(
     found = tuple(_condition(known[number], every, chart, how) for number, every in run.conditions.items())
     return Study(
         run=run.run,
+        meta=run.meta,
         label=str(run.meta.get("label", "")),
         embedder=run.embedder,
         designs=known,
@@ -293,7 +298,7 @@ def _is_clear(parts: Array, how: _How) -> bool:
 def _measured(parts: Array, how: _How, *, relative: bool) -> Measured:
     """Average over repeats; intervals draw whatever there is more than one of anew."""
     n_runs, _, n_prompts = parts.shape
-    over: perspectives.intervals.Over = (
+    over: perspectives.two_groups.Over = (
         "both" if n_runs > 1 and n_prompts > 1 else "runs" if n_runs > 1 else "prompts"
     )
     note = ""

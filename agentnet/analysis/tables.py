@@ -15,16 +15,19 @@ More than 400 lines, because half of them say what the columns are, and everybod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import N_PROFILES, Cells
-from agentnet.analysis.simulation import Seeding
-from agentnet.analysis.spread import AskingRule
+from agentnet.analysis.cells import N_PROFILES, TRAITS, Cells
 from agentnet.errors import DesignError
+
+if TYPE_CHECKING:
+    from agentnet.analysis.simulation import Seeding
+    from agentnet.asking_rules import AskingRule
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,6 +41,9 @@ Clusters = Literal["realization", "news item"]
 """What decisions depend on each other within."""
 
 
+_COUNTED = ("row", "step", "profile", "n_yes", "n_no", "n_missing")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureCounts:
     """Decisions of exposures, counted by realization, step and profile; combinations without any are absent.
@@ -49,6 +55,7 @@ class ExposureCounts:
         n_yes: Decisions to share, same shape.
         n_no: Decisions not to share, same shape.
         n_missing: Decisions that did not come (invalid, refused, failed), same shape.
+        columns: Other columns that the decisions are counted by, by name, each of the same shape.
     """
 
     row: Ints
@@ -57,13 +64,16 @@ class ExposureCounts:
     n_yes: Ints
     n_no: Ints
     n_missing: Ints
+    columns: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _freeze(self)
 
     def where(self, chosen: NDArray[np.bool_]) -> ExposureCounts:
         """Keep some of the counts; mask of shape ``(n_counts,)``."""
-        return ExposureCounts(*(getattr(self, each.name)[chosen] for each in fields(self)))
+        kept = {name: getattr(self, name)[chosen] for name in _COUNTED}
+        columns = {name: column[chosen] for name, column in self.columns.items()}
+        return ExposureCounts(**kept, columns=columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,12 +85,14 @@ class PlayedNetwork:
         indptr: Where each agent's neighbours begin in `indices`, shape ``(n_agents + 1,)``.
         indices: Neighbours of all agents, each link seen from both ends.
         profile: Profile number of each agent, shape ``(n_agents,)``.
+        attributes: Attributes of the agents that the tables were read with, by name, same shape.
     """
 
     row: int
     indptr: Ints
     indices: Ints
     profile: Ints
+    attributes: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -156,13 +168,14 @@ class RunTables:
         n_unstarted: Finished realizations that nobody started; they are left out.
         n_unfinished: Realizations of this condition that are not finished; they are left out.
         notes: What to know before using the tables.
+        knobs: The condition's design, as it was recorded.
     """
 
     run: str
     status: str
     condition: Mapping[str, Any]
     model_name: str
-    asking_rule: AskingRule
+    asking_rule: str
     seeding: Seeding
     n_steps: int
     news_ids: tuple[str, ...]
@@ -181,6 +194,7 @@ class RunTables:
     n_unstarted: int = 0
     n_unfinished: int = 0
     notes: tuple[str, ...] = ()
+    knobs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -222,6 +236,54 @@ class RunTables:
         """The same by `engaged_if_yes`."""
         fraction: Array = self.engaged_if_yes.sum(axis=1) / self.n_agents[:, None]
         return fraction
+
+    def rule(self) -> AskingRule:
+        """Find the asking rule, to play cascades by it; what it takes besides exposures is as in the design.
+
+        Raises:
+            DesignError: It is not known here, as when an experiment's file defined it.
+        """
+        from agentnet.asking_rules import ASKING_RULES
+
+        return ASKING_RULES.load(self.asking_rule).set_by(SimpleNamespace(**self.knobs))
+
+    @property
+    def why_no_rule(self) -> str:
+        """Say why no cascade can be played by the run's asking rule; empty if one can."""
+        try:
+            self.rule()
+        except DesignError as error:
+            return str(error)
+        return ""
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Give a column of the exposures, shape ``(n_counts,)``.
+
+        Raises:
+            DesignError: The tables were not read with it.
+        """
+        counts = self.exposures
+        always = {
+            "step": counts.step,
+            "profile": counts.profile,
+            "severity": self.severity,
+            "news": self.news,
+        }
+        if name in TRAITS:
+            return counts.profile >> (len(TRAITS) - 1 - TRAITS.index(name)) & 1
+        if name in counts.columns:
+            return counts.columns[name]
+        if name not in always:
+            raise DesignError(
+                f"the tables were read without the column {name!r}; read them with it: "
+                f"read_tables(run, columns=[{name!r}])"
+            )
+        return always[name][counts.row] if name in ("severity", "news") else always[name]
+
+    def can_play(self, name: str) -> bool:
+        """Whether a column of exposures is known in cascades that are played by a law."""
+        around = ("step", "profile", "severity", "n_engaged", "n_neighbours", "n_asked", *TRAITS)
+        return name in around or any(name in each.attributes for each in self.networks.played)
 
     def group_engaged_fraction(self, groups: ArrayLike) -> Array:
         """Count the engaged agents of each group over all agents.

@@ -20,7 +20,19 @@ _PATIENCE_S = 1.0
 
 @click.command()
 @click.argument("name", metavar="RUN")
-@click.option("--law", "laws", multiple=True, metavar="NAME", help="Fit this law only. Repeatable.")
+@click.option(
+    "--law",
+    "laws",
+    multiple=True,
+    metavar="NAME|FILE.py",
+    help="Fit this law only, or those of a Python file. Repeatable.",
+)
+@click.option(
+    "--by",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of exposures that a law is of: n_engaged, n_asked, an attribute, ... Repeatable.",
+)
 @click.option(
     "--groups",
     "groups_file",
@@ -44,6 +56,7 @@ _PATIENCE_S = 1.0
 def fit(
     name: str,
     laws: tuple[str, ...],
+    by: tuple[str, ...],
     groups_file: Path | None,
     condition: int | None,
     n_runs: int | None,
@@ -58,25 +71,30 @@ def fit(
 
     RUN is a run folder, its name, or 'last'. Works on a run that is still played.
 
-    The laws: full_logistic, main_effects, group_logistic (of single decisions, played as inferred cascades);
-    one_rate, group_rates, cavity (of the mean engaged fraction).
+    Laws of single decisions are played as inferred cascades; laws of curves are of the mean engaged fraction.
+    The bundled ones: full_logistic, main_effects, group_logistic; one_rate, group_rates, cavity. Others come
+    from a file of yours, or with a distribution (entry points agentnet.laws).
 
     \b
       agentnet fit last
       agentnet fit last --law main_effects --law group_rates --groups groups.json
+      agentnet fit last --law hill.py --by n_engaged
     """
     from agentnet.analysis.fits import affordable_runs, fit_run
-    from agentnet.analysis.laws import LAWS
+    from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.analysis.reading import read_tables
 
     folder = find_run(name, load(config_file, assignments).settings.runs)
     groups = None if groups_file is None else read_groups(groups_file)
+    names = named_laws(laws)
+    uses = [column for each in names for column in LAWS[each].uses]
     say = _patient()
     say(f"reading {folder}")
-    tables = read_tables(folder, condition=condition)
+    tables = read_tables(folder, condition=condition, columns=(*by, *uses))
     found = fit_run(
         tables,
-        laws=laws or LAWS,
+        laws=names or LAWS,
+        by=by,
         groups=groups,
         n_runs=affordable_runs(tables) if n_runs is None else n_runs,
         n_bootstrap=n_bootstrap,
@@ -110,7 +128,8 @@ def _print(found: Fits) -> None:
         f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} exposures, asking rule "
         f"{tables.asking_rule}\n"
     )
-    print_table(SCORE_COLUMNS, score_rows(found), title="RMSE of the population's mean curve")
+    if found.scores:
+        print_table(SCORE_COLUMNS, score_rows(found), title="RMSE of the population's mean curve")
     rows = [
         [law.title, *parameter_row(each)]
         for law in found.laws

@@ -16,12 +16,13 @@ from agentnet.cli.common import find_run, load, print_json, print_table, run_fol
 from agentnet.cli.terminal import echo
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError
-from agentnet.events import ANSWER_KINDS, DECISION_KINDS, Run, is_played
+from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.export import export_csv, export_graphs, export_parquet
 from agentnet.events.read import EmptyLog
 from agentnet.families import family_of
 from agentnet.interviews import UPDATES
+from agentnet.vocabulary import REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -88,7 +89,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
-        "answers": sum(n for kind, n in kinds.items() if kind in ANSWER_KINDS),
+        "answers": sum(n for kind, n in kinds.items() if kind not in {*DECISION_KINDS, REASON}),
         "events_by_kind": kinds,
         "missing": counts[1],
         "missing_share": counts[1] / counts[0] if counts[0] else 0.0,

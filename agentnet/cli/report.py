@@ -20,7 +20,16 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
-@click.option("--law", "laws", multiple=True, metavar="NAME", help="Fit this law only. Repeatable.")
+@click.option(
+    "--law",
+    "laws",
+    multiple=True,
+    metavar="NAME|FILE.py",
+    help="Fit this law only, or those of a Python file. Repeatable.",
+)
+@click.option(
+    "--by", multiple=True, metavar="COLUMN", help="Column of exposures that a law is of. Repeatable."
+)
 @click.option(
     "--groups",
     "groups_file",
@@ -69,6 +78,7 @@ def report(
     names: tuple[str, ...],
     output: Path | None,
     laws: tuple[str, ...],
+    by: tuple[str, ...],
     groups_file: Path | None,
     n_groups: int | None,
     clusters_file: Path | None,
@@ -95,14 +105,15 @@ def report(
       agentnet report last
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
-    from agentnet.analysis.laws import LAWS
+    from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
     runs = load(config_file, assignments).settings.runs
     folders = [find_run(name, runs) for name in names]
     options = Options(
-        laws=laws or LAWS,
+        laws=named_laws(laws) or LAWS,
+        by=by,
         n_runs=n_runs,
         n_bootstrap=n_bootstrap,
         level=level,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import count
@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from agentnet.embedder.batches import batches
 from agentnet.embedder.contract import Embedder, Limits, Vectors
 from agentnet.embedder.store import Vector, VectorStore, are_unit
 from agentnet.errors import BackendError, InputError, PluginError, RequestRejected, TransientError
 from agentnet.stack.retry import Tries
+from agentnet.stack.tokens import likely_tokens
 from agentnet.streams import mix, unit
 
 _SHOWN_CHARACTERS = 60
@@ -240,3 +240,25 @@ def _what(given: object) -> str:
 
 def _seed(texts: list[str]) -> int:
     return int.from_bytes(hashlib.blake2b(texts[0].encode(), digest_size=8).digest(), "little")
+
+
+def batches(texts: Sequence[str], limits: Limits) -> Iterator[range]:
+    """Cut `texts` into runs that each fit into one call.
+
+    Runs are filled greedily in order. A text that alone exceeds the tokens of a call gets a run of its own:
+    the guess may be wrong, and the plug-in knows better.
+
+    Yields:
+        Positions of one run, never empty; together all positions in order.
+    """
+    first, n_tokens = 0, 0
+    for position, text in enumerate(texts):
+        more = likely_tokens([text])
+        is_full = limits.n_texts is not None and position - first >= limits.n_texts
+        is_heavy = limits.n_tokens is not None and n_tokens + more > limits.n_tokens
+        if position > first and (is_full or is_heavy):
+            yield range(first, position)
+            first, n_tokens = position, 0
+        n_tokens += more
+    if len(texts) > first:
+        yield range(first, len(texts))

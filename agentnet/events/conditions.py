@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final, Self
@@ -37,9 +37,9 @@ class Condition:
     def all_of(cls, meta: Mapping[str, Any]) -> tuple[Self, ...]:
         """List the conditions of a run by its table ``meta``."""
         experiment = meta["experiment"]
-        overrides = experiment["conditions"]
-        names = condition_names(overrides)
-        return tuple(map(cls, range(len(overrides)), names, experiment["design"], overrides))
+        overrides, designs = experiment["conditions"], experiment["design"]
+        names = experiment.get("condition_names") or condition_names(overrides, designs)
+        return tuple(map(cls, range(len(overrides)), names, designs, overrides))
 
 
 def condition_of(connection: sqlite3.Connection) -> dict[int, int | None]:
@@ -47,42 +47,62 @@ def condition_of(connection: sqlite3.Connection) -> dict[int, int | None]:
     return dict(connection.execute(CONDITION_OF).fetchall())
 
 
-def condition_names(conditions: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Name conditions by the overrides in which they differ; those that differ in none are numbered.
+def condition_names(
+    overrides: Sequence[Mapping[str, Any]], designs: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """Name conditions by the overrides in which their designs differ; those that differ in none are numbered.
+
+    Args:
+        overrides: What each condition overrides, as JSON has it.
+        designs: The whole design under each, likewise.
 
     Examples:
-        >>> condition_names([{"steps": 9, "targets": 0, "attack_every": 2}, {"steps": 9}])
-        ('targets 0, attack every 2', 'as designed')
-        >>> condition_names([{"degree": 4}, {"degree": 4}, {"degree": 6}])
-        ('degree 4 (1)', 'degree 4 (2)', 'degree 6')
+        >>> condition_names([{"degree": 4}, {}], [{"degree": 4}, {"degree": 5}])
+        ('degree 4', 'as designed')
+        >>> condition_names([{"degree": 4}, {"steps": 6}], [{"degree": 4, "steps": 6}] * 2)
+        ('as designed (1)', 'as designed (2)')
     """
-    shared = shared_overrides(conditions)
-    names = [
-        ", ".join(knob_in_words(key, value) for key, value in overrides.items() if key not in shared)
-        or "as designed"
-        for overrides in conditions
+    return told_apart(names_by_knobs(overrides, differing_knobs(overrides, designs)))
+
+
+def differing_knobs(
+    overrides: Sequence[Mapping[str, Any]], designs: Sequence[Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """List the knobs that some condition overrides and in which designs differ."""
+    knobs = dict.fromkeys(knob for each in overrides for knob in each)
+    return tuple(
+        knob
+        for knob in knobs
+        if len({spelling(design[knob]) if knob in design else "" for design in designs}) > 1
+    )
+
+
+def names_by_knobs(overrides: Sequence[Mapping[str, Any]], knobs: Collection[str]) -> list[str]:
+    """Name conditions by what they override of some knobs; several may have one name."""
+    return [
+        ", ".join(knob_in_words(key, value) for key, value in each.items() if key in knobs) or "as designed"
+        for each in overrides
     ]
-    return told_apart(names)
 
 
-def told_apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Number names that occur more than once."""
+def told_apart(names: Sequence[str], by: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Tell names apart that occur more than once: by other names, and by numbers where that is not enough.
+
+    Examples:
+        >>> told_apart(["as designed", "as designed", "steps 9"], by=["one", "two", "two"])
+        ('as designed (one)', 'as designed (two)', 'steps 9')
+    """
+    total = Counter(names)
+    if by is not None:
+        return told_apart(
+            [f"{name} ({own})" if total[name] > 1 else name for name, own in zip(names, by, strict=True)]
+        )
     seen: Counter[str] = Counter()
-    total, found = Counter(names), []
+    found = []
     for name in names:
         seen[name] += 1
         found.append(f"{name} ({seen[name]})" if total[name] > 1 else name)
     return tuple(found)
-
-
-def shared_overrides(conditions: Sequence[Mapping[str, Any]]) -> set[str]:
-    """List the overrides in which conditions do not differ."""
-    first = {key: spelling(value) for key, value in conditions[0].items()}
-    return {
-        key
-        for key, own in first.items()
-        if all(key in each and spelling(each[key]) == own for each in conditions)
-    }
 
 
 def spelling(value: object) -> str:

@@ -33,8 +33,6 @@ from agentnet.events.writer import (
     unrecordable,
 )
 
-_REPLIES_REMEMBERED = 100_000
-
 _LOCK_NAME = ".lock"
 
 # Who looks whether a run is played holds its lock for a moment.
@@ -174,6 +172,7 @@ class EventLog:
         folder: The run folder, with a log made by `create_log`.
         group_rows: Rows that are handed to the writer at once.
         group_s: Seconds after which they are handed over at the latest.
+        replies_remembered: Replies whose numbers are kept at most; one that is forgotten is written again.
 
     Raises:
         RunFolderError: No event log there, one of another schema, or one that another process writes.
@@ -188,7 +187,14 @@ class EventLog:
 
     also: Callable[[], Awaitable[None]] | None = None
 
-    def __init__(self, folder: Path, *, group_rows: int = 1000, group_s: float = 0.25) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        group_rows: int = 1000,
+        group_s: float = 0.25,
+        replies_remembered: int = 100_000,
+    ) -> None:
         self.path = folder / LOG_NAME
         self._lock = _lock_of(folder)
         self._is_open = False
@@ -198,6 +204,7 @@ class EventLog:
         self._events = self._rows["events"]
         self._timer: asyncio.TimerHandle | None = None
         self._replies: dict[tuple[str, str, str, str | None], int] = {}
+        self._replies_remembered = replies_remembered
         self._prompts: set[int] = set()
 
     async def __aenter__(self) -> Self:
@@ -278,7 +285,7 @@ class EventLog:
         key = (text, rationale, model, fingerprint)
         number = self._replies.get(key)
         if number is None:
-            if len(self._replies) >= _REPLIES_REMEMBERED:
+            if len(self._replies) >= self._replies_remembered:
                 self._replies.clear()
             number = self._replies[key] = self._next_reply
             self._next_reply += 1

@@ -62,7 +62,7 @@ _DIGESTED = (
     """
     SELECT realization, kind, step, agent, source, repeat, temperature, missing, context, text
     FROM events LEFT JOIN replies USING (reply)
-    WHERE kind IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
+    WHERE kind NOT IN ('seed', 'exposure', 'ratio', 'reason') ORDER BY 1, 2, 3, 4, 5, 6
     """,
     "SELECT realization, step, model, n_pairs FROM updates ORDER BY 1, 2, 3",
 )

@@ -3,7 +3,6 @@
 from agentnet.experiment.base import Condition, Experiment, require
 from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.body import check_attributes
-from agentnet.experiment.conditions import condition_names
 from agentnet.experiment.hooks import Gives, all_of, ask, one, several
 from agentnet.experiment.load import Source
 from agentnet.experiment.news import NewsExperiment
@@ -19,7 +18,6 @@ __all__ = [
     "blamed",
     "blaming",
     "check_attributes",
-    "condition_names",
     "one",
     "require",
     "several",

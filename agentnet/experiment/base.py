@@ -22,7 +22,7 @@ Condition = Mapping[str, object]
 
 
 class Experiment:
-    """The design of a run; subclass one of its families, which say how they are played.
+    """The design of a run; subclass the base class of a family, which says how it is played.
 
     Args:
         overrides: Values for attributes, which go before the class's own.
@@ -37,7 +37,7 @@ class Experiment:
         DesignError: An attribute is unknown or has an impossible value.
     """
 
-    family: ClassVar[str]
+    family: ClassVar[str] = ""
     _gives: ClassVar[Mapping[str, Gives]] = {
         "make_conditions": Gives(
             all_of(Mapping), "a tuple of conditions, each a mapping of overrides; without conditions ({},)"

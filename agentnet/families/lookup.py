@@ -18,7 +18,7 @@ def family_of_experiment(experiment: type[Experiment]) -> Family:
         DesignError: There is none, it plays other classes, or a body holds what nothing reads.
     """
     who = experiment.__name__
-    if not hasattr(experiment, "family"):
+    if not experiment.family:
         bases = ", ".join(sorted(each.load().experiment.__name__ for each in FAMILIES.installed().values()))
         raise DesignError(
             f"{who} subclasses {experiment.__mro__[1].__name__} itself, which does not say how it is played; "

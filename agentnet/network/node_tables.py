@@ -22,7 +22,7 @@ from agentnet.network.graph import Network, trusted
 NODE_COLUMNS = ("node", "agent")
 
 
-def read_node_table(path: Path | str, network: Network) -> Network:
+def read_node_table(path: Path | str, network: Network, *, encoding: str | None = None) -> Network:
     """Give the agents of `network` the attributes in a table.
 
     The table is delimited text (``.tsv``: parted by tabs) with a header and a row for each agent, in any
@@ -30,6 +30,11 @@ def read_node_table(path: Path | str, network: Network) -> Network:
     network has none); every other column with a name becomes a node attribute, its values text as written,
     "" where they are missing (blank, ``NA``, ``NaN``, ``null``). A first column without a name that only
     numbers the rows, as R and pandas write it, is not read.
+
+    Args:
+        path: The file.
+        network: The network.
+        encoding: How the text is written; by default UTF-8, or what its byte-order mark says.
 
     Returns:
         The same network with these attributes beside those it has.
@@ -40,7 +45,7 @@ def read_node_table(path: Path | str, network: Network) -> Network:
     """
     path = Path(path)
     names = network.labels or tuple(str(agent) for agent in range(network.n_agents))
-    table, row, rows = _read(path)
+    table, row, rows = _read(path, encoding)
     header = table.columns
     _check_header(path, row, header, network)
     key = _key_column(path, header, rows, names)
@@ -60,10 +65,10 @@ def read_node_table(path: Path | str, network: Network) -> Network:
     )
 
 
-def _read(path: Path) -> tuple[Delimited, int, list[Record]]:
+def _read(path: Path, encoding: str | None) -> tuple[Delimited, int, list[Record]]:
     """Read a table, the row of its header, and its rows without remarks."""
     with open_bytes(path) as file:
-        lines = text_lines(path, file)
+        lines = text_lines(path, file, encoding)
         for n_before, header in enumerate(lines):
             if not is_blank(header) and not is_remark(header):
                 table = read_delimited(path, chain([header], lines), n_before=n_before)

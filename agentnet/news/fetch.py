@@ -30,9 +30,6 @@ from agentnet.news.acled_server import (
 )
 from agentnet.news.source import Fetched, Query
 
-SILENCE_S = 120.0
-"""How long a server may send nothing before it counts as gone."""
-
 
 Progress = Callable[[str], None]
 
@@ -74,6 +71,7 @@ async def fetch_pages(
     base_url: str = ACLED_URL,
     page_rows: int = PAGE_ROWS,
     progress: Progress = lambda _: None,
+    silence_s: float = 120.0,
 ) -> Fetched:
     """Fetch the events of `query` and hand them to `write` page by page; see `fetch_acled`.
 
@@ -84,11 +82,12 @@ async def fetch_pages(
         base_url: Where the API is; https, or http on this machine.
         page_rows: Events to ask for in one answer, at most 5000.
         progress: Is told, in words, of each page.
+        silence_s: How long a server may send nothing before it counts as gone.
     """
     import aiohttp
 
     check_address(base_url)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=SILENCE_S)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=30.0, sock_read=silence_s)
     with _plain_words(base_url):
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             server = Server(session, base_url.rstrip("/"), [login.password])

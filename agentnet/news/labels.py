@@ -9,6 +9,7 @@ From clusters to a run, then: ``write_severity("labels.csv", clusters.severity)`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,20 +25,24 @@ Labels = Path | str | Mapping[str, int | None]
 _COLUMNS = {"id": "id", "severity": "severity"}
 
 
-def with_severity(items: Iterable[NewsItem], labels: Labels) -> tuple[NewsItem, ...]:
+def with_severity(
+    items: Iterable[NewsItem], labels: Labels, *, encoding: str | None = None
+) -> tuple[NewsItem, ...]:
     """Replace the severity of each item by that of `labels`.
 
     Args:
         items: The items, with unique ids.
         labels: A file of labels, or the severity by id: 0 peaceful, 1 severe, None unknown. Every item needs
             a label and every label its item: else they belong to other news.
+        encoding: How the file is written, as for `load_severity`.
 
     Raises:
         InputError: An item has no label, a label no item; a severity is impossible, two items have one id, or
             anything is wrong with the file.
     """
     checked = check_items(items)
-    path, mapping = (None, labels) if isinstance(labels, Mapping) else (labels, load_severity(labels))
+    path = None if isinstance(labels, Mapping) else labels
+    mapping = labels if isinstance(labels, Mapping) else load_severity(labels, encoding=encoding)
     ids = {item.id: None for item in checked}
     missing, unknown = (
         [name for name in ids if name not in mapping],
@@ -66,8 +71,13 @@ def _such_as(ids: Iterable[str]) -> str:
     return "" if one is None else f" (on the other side stands {one!r})"
 
 
-def load_severity(path: Path | str) -> dict[str, int | None]:
+def load_severity(path: Path | str, *, encoding: str | None = None) -> dict[str, int | None]:
     """Load a file of labels.
+
+    Args:
+        path: The file.
+        encoding: How it is written if it is not UTF-8, which `write_severity` writes; mostly the encoding of
+            the news that it belongs to.
 
     Returns:
         Severity by id, in the order of the file: what `with_severity` takes.
@@ -76,8 +86,15 @@ def load_severity(path: Path | str) -> dict[str, int | None]:
         InputError: Anything is wrong with the file; names row and field.
     """
     path = Path(path)
+    if encoding is not None:
+        with suppress(InputError):
+            return _load(path, None)
+    return _load(path, encoding)
+
+
+def _load(path: Path, encoding: str | None) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
-    with open_table(path) as table:
+    with open_table(path, encoding=encoding) as table:
         check_columns(path, table.columns, _COLUMNS)
         for row in table.rows:
             try:

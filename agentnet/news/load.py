@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.dates import check_format
@@ -81,37 +83,46 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-def scan(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> Scan:
-    """Read a news file to its end and list all its problems.
+class Reading(TypedDict, total=False):
+    """How a news file is read.
 
-    Args:
-        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
-            spreadsheet (which needs the extra ``xlsx``).
-        columns: The column of a field of `NewsItem`, where it is not the format's own.
+    Attributes:
+        columns: The column of a field of `NewsItem`, where it is not the source's own.
         kind: The name of its news source (`agentnet.news.source`); by default the header says.
         severity: Labels that take the place of the file's severities: a file of them, or severity by id. They
             are laid on a file without problems only, for they must fit all of its items.
         date_format: How all dates are written, in the signs of `strptime` (``%d/%m/%Y``), if neither as
             2021-02-24 nor as 24 February 2021.
-        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says.
+        encoding: How the text is written, such as ``cp1252``; by default UTF-8, or what its mark says. Labels
+            that are no UTF-8 are read so, too.
+    """
+
+    columns: Mapping[str, str] | None
+    kind: str | None
+    severity: Labels | None
+    date_format: str | None
+    encoding: str | None
+
+
+def scan(path: Path | str, **how: Unpack[Reading]) -> Scan:
+    """Read a news file to its end and list all its problems.
+
+    Args:
+        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
+            spreadsheet (which needs the extra ``xlsx``).
+        **how: See `Reading`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
         ConfigurationError: `kind`, `encoding` or a key of `columns` is unknown; `date_format` tells no date,
             or there is no column of dates.
     """
+    kind, severity, encoding = how.get("kind"), how.get("severity"), how.get("encoding")
+    date_format = how.get("date_format")
     path = Path(path)
     with open_table(path, encoding=encoding) as table:
         source = NEWS_SOURCES.load(_recognised(path, table) if kind is None else kind)
-        chosen = _columns(path, table, source, columns or {})
+        chosen = _columns(path, table, source, how.get("columns") or {})
         _check_date_format(date_format, chosen)
         found = Scan(path, source, form=table.form, remarks=list(source.remarks(table.columns)))
         try:
@@ -122,7 +133,7 @@ def scan(
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
     if severity is not None and not found.problems:
-        _label(found, severity)
+        _label(found, severity, encoding)
     return found
 
 
@@ -137,10 +148,10 @@ def _check_date_format(date_format: str | None, columns: Mapping[str, str]) -> N
         )
 
 
-def _label(found: Scan, labels: Labels) -> None:
+def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
     """Put `labels` in the place of the severities that were read."""
     try:
-        items = with_severity(found.items, labels)
+        items = with_severity(found.items, labels, encoding=encoding)
     except InputError as error:
         found.problems.append(error)
         return
@@ -215,15 +226,7 @@ def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | 
     return item
 
 
-def load_news(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> NewsFile:
+def load_news(path: Path | str, **how: Unpack[Reading]) -> NewsFile:
     """Load the news items of a file in any format.
 
     With `severity`, the items have the severities of clusters of their texts, or of people who read them:
@@ -233,13 +236,8 @@ def load_news(
     one, and every label an item.
 
     Args:
-        path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
-            spreadsheet (which needs the extra ``xlsx``).
-        columns: The column of a field of `NewsItem`, where it is not the format's own.
-        kind: The name of its news source (`agentnet.news.source`); by default the header says.
-        severity: Labels that take the place of the file's severities.
-        date_format: How all dates are written, as for `scan`.
-        encoding: How the text is written, as for `scan`.
+        path: The file, as for `scan`.
+        **how: See `Reading`.
 
     Returns:
         The items, in the order of the file; its warnings tell how many severities the labels changed.
@@ -249,35 +247,17 @@ def load_news(
             problems instead of the first. Or with the labels: an item has none, one has no item.
         ConfigurationError: See `scan`.
     """
-    found = scan(
-        path,
-        columns=columns,
-        kind=kind,
-        severity=severity,
-        date_format=date_format,
-        encoding=encoding,
-    )
+    found = scan(path, **how)
     if found.problems:
         raise found.problems[0]
     return NewsFile(found.path, found.source.name, tuple(found.items), found.warnings)
 
 
-def load_acled(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load ACLED's CSV export, current or older; the text is its ``notes``. See `load_news`."""
-    return load_news(path, columns=columns, kind="acled", severity=severity)
+load_acled = partial(load_news, kind="acled")
+"""Loads ACLED's export, current or older; the text is its ``notes``. See `load_news`."""
 
+load_ucdp = partial(load_news, kind="ucdp")
+"""Loads UCDP's GED or a subset of its columns. See `load_news`."""
 
-def load_ucdp(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load UCDP's GED as CSV or a subset of its columns. See `load_news`."""
-    return load_news(path, columns=columns, kind="ucdp", severity=severity)
-
-
-def load_table(
-    path: Path | str, *, columns: Mapping[str, str] | None = None, severity: Labels | None = None
-) -> NewsFile:
-    """Load any CSV or JSON Lines file; ids default to line numbers. See `load_news`."""
-    return load_news(path, columns=columns, kind="table", severity=severity)
+load_table = partial(load_news, kind=TABLE)
+"""Loads any table; ids default to line numbers. See `load_news`."""

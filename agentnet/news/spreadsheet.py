@@ -43,7 +43,8 @@ def _open(path: Path) -> Workbook:
         from openpyxl import load_workbook
     except ImportError as error:
         raise InputError(
-            "is a spreadsheet, which needs openpyxl: pip install 'agentnet[xlsx]', or save it as CSV UTF-8",
+            "is a spreadsheet, which needs openpyxl: pip install -e '.[xlsx]' in a checkout, "
+            "or save it as CSV UTF-8",
             path=path,
         ) from error
     with open_bytes(path):

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Unpack
 
 from agentnet.news.facts import by_severity, facts_of_news
 from agentnet.news.item import NewsItem
-from agentnet.news.labels import Labels
-from agentnet.news.load import Scan, scan
+from agentnet.news.load import Reading, Scan, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,29 +75,14 @@ class NewsReport:
         return json.dumps(values, indent=2, default=lambda date: date.isoformat())
 
 
-def validate_news(
-    path: Path | str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    kind: str | None = None,
-    severity: Labels | None = None,
-    date_format: str | None = None,
-    encoding: str | None = None,
-) -> NewsReport:
+def validate_news(path: Path | str, **how: Unpack[Reading]) -> NewsReport:
     """Check a news file to its end; the arguments are those of `load_news`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
         ConfigurationError: See `agentnet.news.load.scan`.
     """
-    found = scan(
-        path,
-        columns=columns,
-        kind=kind,
-        severity=severity,
-        date_format=date_format,
-        encoding=encoding,
-    )
+    found = scan(path, **how)
     items = found.items
     dates = sorted(item.date for item in items if item.date is not None)
     return NewsReport(

@@ -159,7 +159,12 @@ def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     for key, value in pairs:
         name = key.strip().lower()
         if name in _ANSWER_KEYS:
-            answers.append(value if value is True or value is False else _as_answer(value))
+            if value is True or value is False:
+                answers.append(value)
+                continue
+            held = _held(value, depth)
+            answers.append(held.decision)
+            reason = reason or held.rationale
         elif name in _REASON_KEYS and not reason and isinstance(value, str):
             reason = value
     if not answers:
@@ -172,11 +177,23 @@ def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     return Verdict(decision, reason if reason.isascii() else well_formed(reason))
 
 
+def _held(value: object, depth: int) -> Verdict:
+    """Read what stands where an answer belongs: the answer, or an object that holds it."""
+    decision = _as_answer(value)
+    inner = _judge_all(_handed(value), depth) if decision is None else None
+    return Verdict(decision) if inner is None else inner
+
+
 def _judge_within(pairs: Pairs, depth: int) -> Verdict | None:
     """Read the objects that an object without an answer of its own hands over, if they agree."""
+    inner = [each for key, value in pairs if key.strip().lower() in _WRAPPERS for each in _handed(value)]
+    return _judge_all(inner, depth)
+
+
+def _judge_all(inner: list[Pairs], depth: int) -> Verdict | None:
+    """Read objects within an object, which have to agree; None if they hold no answer."""
     if depth == _DEEPEST:
         return None
-    inner = [each for key, value in pairs if key.strip().lower() in _WRAPPERS for each in _handed(value)]
     verdicts = [verdict for each in inner if (verdict := _judge(each, depth + 1)) is not None]
     if any(verdict.decision is not verdicts[0].decision for verdict in verdicts):
         return _unusable("ambiguous")

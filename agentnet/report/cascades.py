@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
+from agentnet.analysis.laws import LAWS
 from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
@@ -24,6 +25,7 @@ from agentnet.report.cascade_words import (
 )
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.drawings import Material
+from agentnet.report.figures.curves import other_sketches
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
@@ -119,7 +121,7 @@ class CascadePart(Part):
     def figures(self, options: Options) -> Iterator[Sketch]:
         """Make the figures of the paper, and some beyond them."""
         ratio = self.ratio
-        return sketches_of(
+        yield from sketches_of(
             "cascades",
             Material(
                 tables=self.played,
@@ -130,6 +132,7 @@ class CascadePart(Part):
                 severity_clusters=options.severity_clusters,
             ),
         )
+        yield from other_sketches(self.fits)
 
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out laws, groups, severities, decisions and what the log says of the run."""
@@ -204,7 +207,7 @@ def _partner(cascades: LogFacts, ratios: Sequence[RatioPart]) -> RatioPart | Non
 def _part(
     run: Run, facts: LogFacts, condition: int, ratio: RatioPart | None, options: Options, say: Progress
 ) -> CascadePart:
-    tables, why_no_tables = _tables(run, condition)
+    tables, why_no_tables = _tables(run, condition, options)
     chosen, groups_from = _chosen_groups(ratio, options)
     fits, why_no_fits = None, why_no_tables
     of_condition = None if facts.n_conditions == 1 else realizations_of(run, condition)
@@ -233,9 +236,10 @@ def _part(
     return replace(part, notes=tuple(_pairing_notes(part)))
 
 
-def _tables(run: Run, condition: int) -> tuple[RunTables | None, str]:
+def _tables(run: Run, condition: int, options: Options) -> tuple[RunTables | None, str]:
+    columns = (*options.by, *(name for law in options.laws for name in LAWS[law].uses))
     try:
-        return read_tables(run, condition=condition), ""
+        return read_tables(run, condition=condition, columns=columns), ""
     except RunFolderError:
         raise
     except UserError as error:
@@ -269,6 +273,7 @@ def _fits(
         found = fit_run(
             tables,
             laws=options.laws,
+            by=options.by,
             groups=groups,
             n_runs=affordable_runs(tables) if options.n_runs is None else options.n_runs,
             n_bootstrap=options.n_bootstrap,

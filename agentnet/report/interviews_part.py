@@ -67,6 +67,10 @@ class InterviewPart(Part):
         rules = self.facts.meta["interviews"]["rules"]
         return str(rules[condition.number]["name"])
 
+    def study_to_compare(self) -> Study:
+        """Give the study."""
+        return self.study
+
     def title(self) -> str:
         """Name it for people."""
         return f"Interacting models: {self.facts.run}{f' ({self.label})' if self.label else ''}"

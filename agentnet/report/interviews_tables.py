@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
-from agentnet.events.conditions import condition_names, in_words
+from agentnet.events.conditions import in_words
 from agentnet.report.figures.of_conditions import shown_repeats
 from agentnet.report.tables import Cell, Interval, Table
 
@@ -37,14 +38,13 @@ def labelled(part: InterviewPart, table: Table) -> Table:
 def conditions_table(part: InterviewPart) -> Table:
     """List the conditions: who hears whom, and what models are."""
     designs, meta = part.facts.meta["experiment"]["design"], part.facts.meta["interviews"]
-    names = condition_names(part.facts.meta["experiment"]["conditions"])
     rows: list[tuple[Cell, ...]] = []
     for number, (design, rule) in enumerate(zip(designs, meta["rules"], strict=True)):
         condition = next((each for each in part.study.conditions if each.number == number), None)
         rows.append(
             (
                 number,
-                names[number],
+                part.study.designs[number].name,
                 in_words(design["models"]),
                 part.facts.unless(
                     "make_topology", in_words(design["topology"]), "by the experiment's own {}"
@@ -249,20 +249,6 @@ def tests_table(part: InterviewPart) -> Table | None:
             ),
         ),
     )
-
-
-def holm(p_values: list[float]) -> list[float]:
-    """Adjust p-values that are looked at together (Holm 1979).
-
-    Examples:
-        >>> holm([0.01, 0.5, 0.03])
-        [0.03, 0.5, 0.06]
-    """
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = least
-    return adjusted
 
 
 def answers_table(part: InterviewPart) -> Table:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
-from agentnet.analysis.laws import LAWS, checked_law
+from agentnet.analysis.laws import LAWS
 from agentnet.analysis.ratios import N_PROFILES
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.errors import DesignError
@@ -29,6 +29,7 @@ class Options:
 
     Attributes:
         laws: Names of the laws, of `agentnet.analysis.LAWS`.
+        by: Columns of exposures that laws of a column are of.
         n_runs: Inferred cascades of each logistic law; None for 100, or fewer where networks are large.
         n_bootstrap: Resamples behind each bootstrap interval.
         level: Confidence level of all intervals.
@@ -43,7 +44,8 @@ class Options:
             that the run itself used; None for that one. It is closed after each run.
     """
 
-    laws: Sequence[str] = LAWS
+    laws: Iterable[str] = LAWS
+    by: Sequence[str] = ()
     n_runs: int | None = None
     n_bootstrap: int = 200
     level: float = 0.95
@@ -64,7 +66,7 @@ class Options:
             InputError: The groups cannot be used.
         """
         checked_level(self.level)
-        if not [checked_law(name) for name in self.laws]:
+        if not [LAWS[name] for name in self.laws]:
             raise DesignError(f"there is no law to fit; known: {', '.join(LAWS)}")
         if self.groups is not None:
             as_grouping(self.groups)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
+from agentnet.analysis.study import Study
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
 from agentnet.plugins import PluginKind
@@ -98,6 +99,10 @@ class Part(ABC):
     def includes(self) -> Sequence[Part]:
         """List the parts whose figures stand among those of this one."""
         return ()
+
+    def study_to_compare(self) -> Study | None:
+        """Give what its run is compared by with others of its family; None for the run's log."""
+        return None
 
     @abstractmethod
     def title(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import agentnet
-from agentnet.analysis.fits_json import plain
+from agentnet.analysis.fits import plain
+from agentnet.analysis.laws import LAWS
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
@@ -38,7 +39,8 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
         "made_at": when(made_at),
         "agentnet": agentnet.__version__,
         "options": {
-            "laws": options.laws,
+            "laws": list(options.laws),
+            **({"by": list(options.by)} if options.by else {}),
             "n_runs": options.n_runs,
             "n_bootstrap": options.n_bootstrap,
             "level": options.level,
@@ -56,17 +58,27 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             },
             "table_2": paper.TABLE_2,
             "group_rates": paper.GROUP_RATES,
-            "rmse_and_nrmse": paper.RMSE,
+            "rmse_and_nrmse": {name: LAWS[name].published for name in LAWS if LAWS[name].published},
         },
         "severity_clusters": _clusters(options.severity_clusters),
         "parts": [
             {"part": name, **_part(part, options.level), "figures": [_figure(each) for each in drawings]}
             for name, part, drawings in zip(names, report.parts, report.drawings, strict=True)
         ],
+        **_comparisons(report),
         "files": sorted(files),
     }
     spelled: dict[str, Any] = plain(found)
     return spelled
+
+
+def _comparisons(report: Report) -> dict[str, Any]:
+    """Spell comparisons of conditions and runs, if there are any."""
+    found = {
+        "comparisons": [each.as_json() for each in report.comparisons],
+        "uncompared": report.uncompared,
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def as_json(results: dict[str, Any]) -> str:

@@ -18,7 +18,8 @@ import agentnet
 from agentnet.config import Settings
 from agentnet.errors import RunFolderError
 from agentnet.events import Run, create_log
-from agentnet.experiment import Experiment, Source, ask, check_attributes, condition_names
+from agentnet.events.conditions import condition_names
+from agentnet.experiment import Experiment, Source, ask, check_attributes
 from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
 from agentnet.runner.probe import check_repeatable, own_hooks
 

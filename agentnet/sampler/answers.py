@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agentnet.backend import Reply
+from agentnet.cost import Cost
 from agentnet.errors import BackendError, RequestRejected, RunStopped
 from agentnet.sampler.draws import Answer, Record, Trouble, Verdict
 from agentnet.vocabulary import CONTENT_FILTER, FAILED, FINISHES, INVALID, REFUSAL, REFUSED, STOP
@@ -20,37 +21,19 @@ FINAL = frozenset({REFUSED, CONTENT_FILTER})
 class Bill:
     """What one draw has cost so far, over all its asks."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    cost: Cost = field(default_factory=Cost)
     asks: int = 0
-    attempts: int = 0
     troubles: list[Trouble] = field(default_factory=list)
 
-    def add(self, reply: Reply) -> None:
-        """Add the cost of a reply."""
-        self.prompt_tokens = _sum(self.prompt_tokens, reply.prompt_tokens)
-        self.completion_tokens = _sum(self.completion_tokens, reply.completion_tokens)
+    def add(self, outcome: Reply | BackendError) -> None:
+        """Add the cost of a reply, or of a call that failed in the end, and the troubles before."""
+        self.cost = self.cost.and_of(outcome)
         self.asks += 1
-        self.attempts += reply.attempts
-        self.troubles += [(kind, "", None) for kind in reply.troubles]
-
-    def add_failed(self, error: BackendError) -> None:
-        """Add the cost of a call that failed in the end, and the troubles before."""
-        self.prompt_tokens = _sum(self.prompt_tokens, error.prompt_tokens)
-        self.completion_tokens = _sum(self.completion_tokens, error.completion_tokens)
-        self.asks += 1
-        self.attempts += error.attempts
-        self.troubles += [(kind, "", None) for kind in error.troubles]
+        self.troubles += [(kind, "", None) for kind in outcome.troubles]
 
     def charge(self, answer: Answer) -> Answer:
         """Put what was spent on the answer."""
-        return answer._replace(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            asks=self.asks,
-            attempts=self.attempts,
-            troubles=tuple(self.troubles),
-        )
+        return answer._replace(**self.cost._asdict(), asks=self.asks, troubles=tuple(self.troubles))
 
 
 def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
@@ -84,7 +67,7 @@ def how_ended(reply: Reply) -> str | None:
 
 def failed(error: BackendError, bill: Bill, latency_s: float) -> Answer:
     """Record a draw whose last call ended in `error`, after what `bill` holds."""
-    bill.add_failed(error)
+    bill.add(error)
     return lost(error, bill, latency_s)
 
 
@@ -109,7 +92,3 @@ def record_all(record: Record, answers: Iterable[tuple[int, Answer]]) -> None:
             stopped = stopped or reason
     if stopped is not None:
         raise stopped
-
-
-def _sum(a: int | None, b: int | None) -> int | None:
-    return a if b is None else b if a is None else a + b

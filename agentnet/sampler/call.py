@@ -23,13 +23,23 @@ class CallSampler:
         pool: Where the draws wait for a worker.
         run_seed: First part of every draw key.
         max_asks: How often a question is asked while its replies are unusable, >= 1.
+        clock: Measures latencies, in seconds.
     """
 
-    def __init__(self, backend: Backend, pool: Pool, *, run_seed: int, max_asks: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        pool: Pool,
+        *,
+        run_seed: int,
+        max_asks: int,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._backend = backend
         self._pool = pool
         self._run_seed = run_seed
         self._max_asks = max_asks
+        self._clock = clock
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
@@ -39,14 +49,14 @@ class CallSampler:
         complete, prefix = self._backend.complete, (self._run_seed, draws.realization, draws.kind, draws.step)
         questions, agents, sources, repeats = draws.questions, draws.agents, draws.sources, draws.repeats
         temperatures, seeds, todo = draws.temperatures, draws.seeds, draws.todo
-        judge, record = draws.judge, draws.record
+        judge, record, clock = draws.judge, draws.record, self._clock
 
         async def ask(place: int) -> None:
             """Take the usual way, one usable reply, without a detour: this is a run's hot path."""
             i = todo[place]
             _, messages, metadata, answers, schema, max_tokens = questions[i]
             key = (prefix, agents[i], sources[i], repeats[i], 0)
-            started = perf_counter()
+            started = clock()
             request = Request(
                 messages, temperatures[i], 1, max_tokens, answers, schema, False, seeds[i], key, metadata
             )
@@ -55,13 +65,13 @@ class CallSampler:
             except BackendUnusable:
                 raise
             except BackendError as error:
-                record(i, failed(error, Bill(), perf_counter() - started))
+                record(i, failed(error, Bill(), clock() - started))
                 return
             verdict = judge(reply.texts[0])
             if verdict.problem or reply.finish or reply.troubles:
                 record(i, await self.insist(request, reply, judge, started))
             else:
-                record(i, usable(reply, verdict, perf_counter() - started))
+                record(i, usable(reply, verdict, clock() - started))
 
         return ask
 
@@ -74,14 +84,14 @@ class CallSampler:
             request: What asked for it, as ask 0 of a draw.
             reply: One sample.
             judge: Turns its text into a verdict.
-            started: When the draw was asked for first, by `time.perf_counter`.
+            started: When the draw was asked for first, by the clock.
             bill: What the draw bears beside the cost on `reply`.
         """
         bill = bill or Bill()
         while True:
             bill.add(reply)
             verdict = judge(reply.texts[0])
-            answer = usable(reply, verdict, perf_counter() - started)
+            answer = usable(reply, verdict, self._clock() - started)
             missing = why_unusable(reply, verdict)
             if missing is None:
                 return bill.charge(answer)
@@ -95,4 +105,4 @@ class CallSampler:
             except BackendUnusable:
                 raise
             except BackendError as error:
-                return failed(error, bill, perf_counter() - started)
+                return failed(error, bill, self._clock() - started)

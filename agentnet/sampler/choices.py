@@ -1,4 +1,11 @@
-"""Sampler mode ``choices``: one request returns many draws, so a prompt is paid once for all of them."""
+"""Sampler mode ``choices``: one request returns many draws, so a prompt is paid once for all of them.
+
+The repeats of one news item ask the same questions, again and again. So the draws of a question are numbered:
+draw j of repeat r takes the sample of that number from the stock of the question. Samples come in blocks,
+each a request, that double in size (1, 2, 4, ... draws of every repeat) up to what a request may ask for. In
+which block a draw finds its sample follows from its number alone, so neither the order in which realizations
+get there nor an interruption changes who gets what. Samples that nobody comes for are the price.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +23,60 @@ from agentnet.sampler.copies import LEVEL, Copies
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
-from agentnet.sampler.stock import Block, locate
 from agentnet.streams import Streams
+
+
+class Block(NamedTuple):
+    """A request's worth of samples.
+
+    Attributes:
+        chunk: Number of the group of repeats that it serves.
+        first: First draw of each repeat that it serves.
+        n_draws: Draws of each repeat.
+        n_repeats: Repeats served.
+    """
+
+    chunk: int
+    first: int
+    n_draws: int
+    n_repeats: int
+
+    @property
+    def n(self) -> int:
+        """Samples in it."""
+        return self.n_draws * self.n_repeats
+
+
+def locate(draw: int, repeat: int, n_repeats: int, n_at_most: int) -> tuple[Block, int]:
+    """Find the block of draw number `draw` of repeat number `repeat`, and the sample's place in it.
+
+    Args:
+        draw: How many draws of the question the repeat made before, >= 0.
+        repeat: In [0, n_repeats).
+        n_repeats: Repeats that ask the question.
+        n_at_most: Samples that a request asks for at most, >= 1.
+
+    Examples:
+        >>> locate(0, 3, 5, 128)
+        (Block(chunk=0, first=0, n_draws=1, n_repeats=5), 3)
+        >>> locate(4, 1, 5, 128)
+        (Block(chunk=0, first=3, n_draws=4, n_repeats=5), 6)
+    """
+    width = min(n_repeats, n_at_most)
+    chunk, place = divmod(repeat, width)
+    served = min(width, n_repeats - chunk * width)
+    largest = max(1, n_at_most // served)
+    # Blocks of 1, 2, 4, ... draws begin at 0, 1, 3, ...; those of `largest` draws where the doubling ends.
+    n_doubling = largest.bit_length()
+    doubled = 2**n_doubling - 1
+    if draw < doubled:
+        size = 2 ** ((draw + 1).bit_length() - 1)
+        first = size - 1
+    else:
+        size = largest
+        first = doubled + (draw - doubled) // largest * largest
+    return Block(chunk, first, size, served), (draw - first) * served + place
+
 
 Place = tuple[int, float, Block]
 """(question number, temperature, block)."""
@@ -70,7 +129,7 @@ def _pack(parts: list[_Part], failure: _Failure | None) -> _Parcel:
     for reply in [part.reply for part in parts] if cached else paid:
         bill.add(reply)
     if failure is not None:
-        bill.add_failed(failure.error)
+        bill.add(failure.error)
     samples = [sample for part in parts for sample in _unpacked(part, cached=cached)]
     return _Parcel(samples, failure, bill)
 
@@ -96,13 +155,22 @@ class Stock:
         backend: Who answers, with its stack around it.
         run_seed: Fixes the seeds of the requests.
         n_at_most: Samples asked for by one request at most.
+        clock: Measures latencies, in seconds.
     """
 
-    def __init__(self, backend: Backend, *, run_seed: int, n_at_most: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        run_seed: int,
+        n_at_most: int,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._backend = backend
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
         self.n_at_most = n_at_most
+        self.clock = clock
         self._copies = Copies()
         self.parcels: Shared[Place, Question, _Parcel] = Shared(self._buy)
 
@@ -111,19 +179,19 @@ class Stock:
         parts: list[_Part] = []
         while n_left:
             request = self._request(place, question, len(parts), min(n_left, n_at_once))
-            started = perf_counter()
+            started = self.clock()
             try:
                 reply = await self._backend.complete(request)
             except BackendUnusable:
                 raise
             except BackendError as error:
-                return _pack(parts, _Failure(error, perf_counter() - started))
+                return _pack(parts, _Failure(error, self.clock() - started))
             if not reply.texts:
                 raise PluginError(f"backend {self._backend.name!r} gave a reply without any text: mend it")
             # A server may give more than it was asked for.
             n_samples = min(len(reply.texts), request.n)
             self._weigh(place, reply.texts[:n_samples])
-            parts.append(_Part(reply, n_samples, perf_counter() - started))
+            parts.append(_Part(reply, n_samples, self.clock() - started))
             n_left -= n_samples
             # Or it ignores `n`, or caps it: what it gives at once is asked for at once from then on. In this
             # block alone, for what is asked must not depend on which block came first.
@@ -238,7 +306,7 @@ class ChoicesSampler:
             i, parcel, position = again[k]
             reply, latency_s = parcel.samples[position]
             request = draws.request(i, self._run_seed)
-            started = perf_counter() - latency_s
+            started = self._stock.clock() - latency_s
             answer = await self._caller.insist(request, reply, draws.judge, started, parcel.take_bill())
             draws.record(i, answer)
 

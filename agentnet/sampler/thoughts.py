@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentnet.backend import Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
 from agentnet.prompts.wrapping import may_be_marked
@@ -118,17 +119,5 @@ def _again(request: Request, n_asked: int) -> Request:
 
 def _with_costs(reply: Reply, others: list[Reply]) -> Reply:
     """Put the costs of `others` on `reply`."""
-    prompt, completion = reply.prompt_tokens, reply.completion_tokens
-    for other in others:
-        prompt = None if prompt is None or other.prompt_tokens is None else prompt + other.prompt_tokens
-        completion = (
-            None
-            if completion is None or other.completion_tokens is None
-            else completion + other.completion_tokens
-        )
-    return reply._replace(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        attempts=reply.attempts + sum(other.attempts for other in others),
-        troubles=(*reply.troubles, *(end for other in others for end in other.finish[:1])),
-    )
+    ends = (end for other in others for end in other.finish[:1])
+    return reply._replace(**Cost.of_all([reply, *others])._asdict(), troubles=(*reply.troubles, *ends))

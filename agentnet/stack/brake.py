@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentnet.backend import HARMLESS, Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
-from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix

@@ -27,10 +27,6 @@ SCHEMA_VERSION: Final = 1
 """Part of every key: raised whenever keys or values get another meaning."""
 
 _WAY_OUT: Final = "name another by stack.cache_folder, or go without by -S stack.cache=false"
-_GROUP_S: Final = 0.1
-"""The most that a kill can lose. A fifth of it took 28% more CPU for a call, all layers together."""
-_GROUP_ROWS: Final = 1000
-_PROMPTS_REMEMBERED: Final = 10_000
 _SCOPE_BYTES: Final = 8
 _DRAW_BYTES: Final = 16
 
@@ -50,6 +46,10 @@ class Cache(Wrapper):
         scope: Whatever beside plug-in and model name decides the replies to a given request: the base URL,
             the options of a mock. Part of every key.
         complain: Called in the event loop with a sentence when an entry is refused or cannot be written.
+        group_s: How long a reply may wait for others to be written with it: the most that a kill can lose.
+            A fifth of the default took 28% more CPU for a call, all layers together.
+        group_rows: Replies of a transaction at most.
+        prompts_remembered: Prompts whose hash is kept, at most.
 
     Attributes:
         hits: Requests answered from the cache.
@@ -60,7 +60,15 @@ class Cache(Wrapper):
     """
 
     def __init__(
-        self, inner: Backend, folder: Path, *, scope: str = "", complain: Callable[[str], None] | None = None
+        self,
+        inner: Backend,
+        folder: Path,
+        *,
+        scope: str = "",
+        complain: Callable[[str], None] | None = None,
+        group_s: float = 0.1,
+        group_rows: int = 1000,
+        prompts_remembered: int = 10_000,
     ) -> None:
         super().__init__(inner)
         self._folder = folder
@@ -68,10 +76,11 @@ class Cache(Wrapper):
         identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
         self._prompts: dict[Messages, Any] = {}
+        self._prompts_remembered = prompts_remembered
         self._shelf = Shelf(folder, way_out=_WAY_OUT)
         # Most look-ups are misses, which need no look at the disk so.
         self._known = self._shelf.keys(self._scope, _SCOPE_BYTES + _DRAW_BYTES)
-        self._writer = _Writer(self._shelf, folder)
+        self._writer = _Writer(self._shelf, folder, group_s, group_rows)
         self.hits = 0
         self.misses = 0
 
@@ -110,7 +119,7 @@ class Cache(Wrapper):
         """Hash what a reply depends on: the scope, and every field of the request but its metadata."""
         prompt = self._prompts.get(request.messages)
         if prompt is None:
-            if len(self._prompts) >= _PROMPTS_REMEMBERED:
+            if len(self._prompts) >= self._prompts_remembered:
                 self._prompts.clear()
             prompt = hashlib.blake2b(repr(request.messages).encode(), digest_size=_DRAW_BYTES)
             self._prompts[request.messages] = prompt
@@ -142,12 +151,14 @@ class _Writer(threading.Thread):
         troubles: Sentences about what could not be written, for the event loop to pass on.
     """
 
-    def __init__(self, shelf: Shelf, folder: Path) -> None:
+    def __init__(self, shelf: Shelf, folder: Path, group_s: float, group_rows: int) -> None:
         super().__init__(name="agentnet-cache", daemon=True)
         self.pending: dict[bytes, str] = {}
         self.troubles: deque[str] = deque()
         self._shelf = shelf
         self._folder = folder
+        self._group_s = group_s
+        self._group_rows = group_rows
         self._n_lost = 0
         self._has_given_up = False
         self._queue: SimpleQueue[tuple[bytes, str] | asyncio.Future[None] | None] = SimpleQueue()
@@ -190,7 +201,7 @@ class _Writer(threading.Thread):
         group: list[tuple[bytes, str]] = []
         waiters: list[asyncio.Future[None]] = []
         entry = self._queue.get()
-        self._hurried.wait(_GROUP_S)
+        self._hurried.wait(self._group_s)
         if not self._is_ending:
             self._hurried.clear()
         while entry is not None:
@@ -198,7 +209,7 @@ class _Writer(threading.Thread):
                 group.append(entry)
             else:
                 waiters.append(entry)
-            if len(group) == _GROUP_ROWS:
+            if len(group) == self._group_rows:
                 return group, waiters, True
             try:
                 entry = self._queue.get_nowait()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agentnet.backend import Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
-from agentnet.stack.cost import Cost
 from agentnet.stack.wrapper import Wrapper
 
 _ENOUGH: Final = 3

@@ -16,8 +16,8 @@ from typing import Final, Generic, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agentnet.backend import Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
-from agentnet.stack.cost import Cost
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import MOMENTS, PATIENT
 from agentnet.stack.wrapper import Wrapper

@@ -11,7 +11,6 @@ _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 16
 _TOKENS_OF_TEMPLATE = 64
 _TOKENS_OF_WRAPPING = 32
-_PROMPTS_REMEMBERED = 10_000
 
 
 class _Count(NamedTuple):
@@ -20,9 +19,14 @@ class _Count(NamedTuple):
 
 
 class PromptTokens:
-    """Remembers what the prompts of a run take; a run asks few distinct ones, over and over."""
+    """Remembers what the prompts of a run take; a run asks few distinct ones, over and over.
 
-    def __init__(self) -> None:
+    Args:
+        remembered: Prompts at most.
+    """
+
+    def __init__(self, remembered: int = 10_000) -> None:
+        self._remembered = remembered
         self._counts: dict[tuple[Messages, str | None], _Count] = {}
         self._beyond = 0
 
@@ -64,7 +68,7 @@ class PromptTokens:
         return self._counts.get(key) or self._remember(key, _guess(request))
 
     def _remember(self, key: tuple[Messages, str | None], count: _Count) -> _Count:
-        if len(self._counts) >= _PROMPTS_REMEMBERED:
+        if len(self._counts) >= self._remembered:
             self._counts.clear()
         self._counts[key] = count
         return count

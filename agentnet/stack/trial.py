@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agentnet.backend import Adapts, Backend, Reply, Request
+from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
-from agentnet.stack.cost import Cost
 from agentnet.stack.wrapper import Wrapper
 
 _TROUBLE: Final = "trial"

@@ -23,6 +23,7 @@ from agentnet.worlds.wants import (
     Voice,
     World,
     Write,
+    any_text,
     draw_parameters,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     "Voice",
     "World",
     "Write",
+    "any_text",
     "draw_parameters",
 ]

@@ -20,7 +20,6 @@ from agentnet.worlds.wants import Ask, Chance, End, Note, World, Write
 
 if TYPE_CHECKING:
     from agentnet.events import Said
-    from agentnet.sampler import Judge
     from agentnet.sampler import Question as Prompted
 
 Numbers = tuple[int, ...]
@@ -114,7 +113,6 @@ class Interviews:
         rules: How it is played.
         n_questions: How many questions the run has.
         prompted: (kind, model, question) -> how a question to a model may be answered.
-        judge: Text of an answer -> verdict.
         chance: The realization's random numbers.
         realization: Its number in the log.
     """
@@ -124,14 +122,12 @@ class Interviews:
         rules: InterviewRules,
         n_questions: int,
         prompted: Callable[[str, int, int], Prompted],
-        judge: Judge,
         chance: Chance,
         realization: int,
     ) -> None:
         self._rules = rules
         self._n_all = n_questions
         self._prompted = prompted
-        self._judge = judge
         self._chance = chance
         self._realization = realization
         self._n_models = rules.n_models
@@ -228,7 +224,7 @@ class Interviews:
         draw = self._chance.draws(kind, step, place * self._n_all + repeats)
         asked, by, numbers = agents.tolist(), sources.tolist(), repeats.tolist()
         prompted = [self._prompted(kind, *key) for key in zip(asked, numbers, strict=True)]
-        return Ask(kind, step, asked, by, numbers, prompted, *draw, self._judge, texts=True)
+        return Ask(kind, step, asked, by, numbers, prompted, *draw, texts=True)
 
     def _update(self, step: int, heard: Sequence[Sequence[Heard]]) -> Generator[Any, Any, None]:
         """Have every model updated that heard something; it may be saved once that is written down."""

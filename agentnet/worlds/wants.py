@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.prompts import Verdict
 from agentnet.streams import Streams, request_seeds, uniform
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class End(NamedTuple):
     initial_agent: int | None = None
 
 
+def any_text(text: str) -> Verdict:
+    """Take any text for an answer but a blank one."""
+    return Verdict(None, "", "" if text.strip() else "empty")
+
+
 World = Generator[Any, Any, End]
 """Yields an `Ask`, `Write`, `Note` or `Recall`, or what its family gives it beside these."""
 
@@ -46,7 +52,7 @@ class Ask:
     (`agentnet.events.Said`).
 
     Attributes:
-        judge: Reply text -> verdict.
+        judge: Reply text -> verdict; by default any text is an answer.
         texts: Whether what counts are the texts of the answers.
     """
 
@@ -58,7 +64,7 @@ class Ask:
     questions: Sequence[Question]
     temperatures: Sequence[float]
     seeds: Sequence[int]
-    judge: Judge
+    judge: Judge = any_text
     texts: bool = False
 
 

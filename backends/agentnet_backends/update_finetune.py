@@ -69,7 +69,7 @@ class FinetuneRule:
     """
 
     about = "fine-tunes a causal language model, or LoRA adapters of it, on what is heard (Helm et al. 2024)"
-    needs = "the extra finetune: pip install 'agentnet[finetune]'"
+    needs = "the extra finetune: pip install -e '.[finetune]' in a checkout"
     name = "finetune"
     label = ""
     asks_backend = False
@@ -94,7 +94,7 @@ class FinetuneRule:
         if missing:
             raise PluginError(
                 f"update rule 'finetune' needs the extra finetune, of which {', '.join(missing)} is not "
-                f"installed: pip install 'agentnet[finetune]'"
+                f"installed: pip install -e '.[finetune]' in a checkout"
             )
         return cls(chosen)
 

@@ -16,7 +16,7 @@ from agentnet.experiment import Gives, NewsExperiment, ask, one, require
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
 from agentnet.profiles import N_PROFILES, Assignment, ProfileIndices, assign
 
-_FILE_OPTIONS = {"simplify": bool, "encoding": str}
+_FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str}
 
 
 def _profiles(given: object) -> object | None:
@@ -37,7 +37,8 @@ class CascadeExperiment(NewsExperiment):
             `agentnet.network.read_network`), or a `Network` or networkx graph made by the experiment file.
         degree: Neighbours of each agent, for generators that take a degree.
         network_options: Further options of the generator, such as ``{"rewiring": 0.1}``, or of the file:
-            ``{"simplify": True}`` drops loops, repeats and direction, ``encoding`` is a text's.
+            ``{"simplify": True}`` drops loops, repeats and direction, ``encoding`` is a text's
+            and its node table's, ``kind`` names the format (`agentnet.network.NETWORK_FORMATS`).
         node_table: A table of the user's, one row a node, whose columns can hold profiles.
         profiles: How profiles are dealt to agents: ``equal``, ``uniform``, weights by bit string, one bit
             string, or ``column:NAME`` of the node table.
@@ -88,11 +89,15 @@ class CascadeExperiment(NewsExperiment):
             InputError: The network's file or the node table is malformed.
         """
         network = self._bare_network(seed)
-        return network if self.node_table is None else read_node_table(self.node_table, network)
+        return network if self.node_table is None else self._with_table(self.node_table, network)
 
     def assign_profiles(self, network: Network, seed: int) -> ProfileIndices:
         """Deal profiles to the agents of one realization, shape ``(n_agents,)``; see `make_network`."""
         return assign(self.profiles, network.n_agents, seed=seed, node_attributes=network.node_attributes)
+
+    def _with_table(self, table: str | Path, network: Network) -> Network:
+        encoding = None if self.network_file is None else self.network_options.get("encoding")
+        return read_node_table(table, network, encoding=encoding)
 
     def _bare_network(self, seed: int) -> Network:
         path = self.network_file

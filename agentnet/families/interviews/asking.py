@@ -12,18 +12,13 @@ from agentnet.backend import Backend, Messages, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, PluginError, RunFolderError, ServerUnreachable
 from agentnet.events import Said
 from agentnet.interviews import Asked, Models, Prompt, Question
-from agentnet.prompts import Verdict, after_thought
+from agentnet.prompts import after_thought
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted
 from agentnet.sampler.draws import Trouble
 from agentnet.vocabulary import CONTENT_FILTER
 
 _ENDS = {"refusal": "refused", CONTENT_FILTER: CONTENT_FILTER}
-
-
-def judge_answer(text: str) -> Verdict:
-    """Take any text for an answer but a blank one."""
-    return Verdict(None, "", "" if text.strip() else "empty")
 
 
 class TakesCutOff:

@@ -33,7 +33,7 @@ from agentnet.families.contract import (
     Try,
     saved_folder,
 )
-from agentnet.families.interviews.asking import ModelSampler, TakesCutOff, all_of, judge_answer
+from agentnet.families.interviews.asking import ModelSampler, TakesCutOff, all_of
 from agentnet.families.interviews.checkpoints import Checkpoints
 from agentnet.families.interviews.estimate import estimate_interviews, fixed_answers
 from agentnet.families.interviews.experiment import InterviewExperiment
@@ -401,7 +401,6 @@ class Stages:
             rules,
             len(company.questions),
             _prompter(experiment, company.questions),
-            judge_answer,
             Chance(sitting.streams, planned.chance, temperature),
             planned.realization,
         )

@@ -21,12 +21,16 @@ BUNDLED: Final = "bundled"
 
 
 def load_bank(
-    source: str | Path = BUNDLED, *, kind: str | None = None, columns: Mapping[str, str] = {}
+    source: str | Path = BUNDLED,
+    *,
+    kind: str | None = None,
+    columns: Mapping[str, str] = {},
+    encoding: str | None = None,
 ) -> tuple[Question, ...]:
     """Load a question bank.
 
     Args:
-        source: ``"bundled"``, or a file: delimited text or JSON Lines (UTF-8) with the columns ``topic``,
+        source: ``"bundled"``, or a file: delimited text or JSON Lines with the columns ``topic``,
             ``question``, ``answer`` and, if they are not to be the line numbers, ``id``; or Yahoo! Answers
             (class index, question title, question content, best answer, without a header), of which the rows
             are taken whose title is one question and whose best answer is one sentence of less than 200
@@ -34,6 +38,7 @@ def load_bank(
         kind: ``table`` or ``yahoo``; by default the first line says.
         columns: The column of a field of `Question` (id, topic, text, answer), where it is not the usual one:
             ``{"text": "title"}``.
+        encoding: How the file is written; by default UTF-8, or what its byte-order mark says.
 
     Returns:
         The questions, in the order of the file, with unique ids.
@@ -44,7 +49,7 @@ def load_bank(
         ConfigurationError: `kind` or a key of `columns` is unknown, or given for the bundled bank.
     """
     if source != BUNDLED:
-        return _sound(scan_bank(source, kind=kind, columns=columns))
+        return _sound(scan_bank(source, kind=kind, columns=columns, encoding=encoding))
     if kind is not None or columns:
         raise ConfigurationError("the bundled question bank takes neither kind nor columns; leave them out")
     from agentnet.interviews.bank.bundled import bundled_questions

@@ -1,4 +1,4 @@
-"""The project's own question bank: facts as tables (``facts/*.csv``), made into questions by templates.
+"""The project's own question bank: facts as tables, made into questions by templates, all in ``facts/``.
 
 Two topics: ``society`` asks about countries, their capitals, money, languages and neighbours, about rivers,
 mountains and other places; ``science`` asks about the elements, about compounds and ideas of chemistry. A
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from agentnet.interviews.questions import Question, check_questions
 
@@ -42,182 +43,21 @@ class Template(NamedTuple):
     wordings: tuple[tuple[str, str], ...]
 
 
-TEMPLATES: Final[Mapping[str, tuple[Template, ...]]] = {
-    SOCIETY: (
-        Template(
-            "capital",
-            "countries",
-            "country",
-            ("capital",),
-            (
-                ("What is the capital of {country}?", "The capital of {country} is {capital}."),
-                ("Which city is the capital of {country}?", "{capital} is the capital of {country}."),
-                ("Where does {country} have its capital?", "{country} has its capital in {capital}."),
-                ("Which capital does {country} have?", "As its capital, {country} has {capital}."),
-            ),
-        ),
-        Template(
-            "money",
-            "countries",
-            "country",
-            ("currency",),
-            (
-                ("What is the currency of {country}?", "The currency of {country} is the {currency}."),
-                (
-                    "Which currency is legal tender in {country}?",
-                    "The {currency} is legal tender in {country}.",
-                ),
-                (
-                    "Which is the official money in {country}?",
-                    "Officially, people in {country} pay with the {currency}.",
-                ),
-            ),
-        ),
-        Template(
-            "language",
-            "countries",
-            "country",
-            ("language",),
-            (
-                ("Which language is official throughout {country}?", "{language} is official in {country}."),
-                (
-                    "In which language are the laws of {country} written?",
-                    "The laws of {country} are written in {language}.",
-                ),
-            ),
-        ),
-        Template(
-            "neighbours",
-            "countries",
-            "country",
-            ("neighbours",),
-            (
-                ("Which lands border {country}?", "{country} borders {neighbours}."),
-                (
-                    "Where does one come by land from {country}?",
-                    "From {country} one comes by land to {neighbours}.",
-                ),
-            ),
-        ),
-        Template(
-            "summit",
-            "mountains",
-            "country",
-            ("mountain",),
-            (
-                ("What is the highest mountain of {country}?", "{mountain} is the summit of {country}."),
-                ("Where is {country} highest?", "No place in {country} is higher than {mountain}."),
-            ),
-        ),
-        Template(
-            "mouth",
-            "rivers",
-            "river",
-            ("mouth",),
-            (
-                ("Where does the {river} end?", "The {river} flows into {mouth}."),
-                ("Which water takes up the {river}?", "The water of the {river} ends in {mouth}."),
-            ),
-        ),
-        Template(
-            "bank",
-            "rivers",
-            "river",
-            ("city",),
-            (
-                ("Which city stands on the {river}?", "{city} stands on the {river}."),
-                ("Past which city does the {river} flow?", "The {river} flows past {city}."),
-            ),
-        ),
-        Template("place", "geography", "id", ("question", "answer"), (("{question}", "{answer}"),)),
-    ),
-    SCIENCE: (
-        Template(
-            "symbol",
-            "elements",
-            "element",
-            ("symbol",),
-            (
-                ("What is the chemical symbol of {element}?", "The symbol of {element} is {symbol}."),
-                ("How is {element} written in formulas?", "In formulas, {symbol} stands for {element}."),
-            ),
-        ),
-        Template(
-            "number",
-            "elements",
-            "element",
-            ("number",),
-            (
-                ("What is the atomic number of {element}?", "{element} has the atomic number {number}."),
-                (
-                    "How many protons are in the nucleus of {element}?",
-                    "The nucleus of {element} holds {number} of them.",
-                ),
-            ),
-        ),
-        Template(
-            "place",
-            "elements",
-            "element",
-            ("place",),
-            (
-                ("Where in the periodic table is {element}?", "{element} stands in {place}."),
-                (
-                    "Where does one look for {element} in the periodic table?",
-                    "Look for {element} in {place}.",
-                ),
-            ),
-        ),
-        Template(
-            "family",
-            "elements",
-            "element",
-            ("family",),
-            (
-                ("To which family of elements does {element} belong?", "{element} is {a_family}."),
-                ("What kind of element is {element}?", "{element} is counted as {a_family}."),
-            ),
-        ),
-        Template(
-            "name",
-            "elements",
-            "element",
-            ("origin",),
-            (
-                ("What is {element} named after?", "The name of {element} comes from {origin}."),
-                ("Where does {element} have its name from?", "{element} has its name from {origin}."),
-            ),
-        ),
-        Template(
-            "use",
-            "elements",
-            "element",
-            ("use",),
-            (
-                ("What is {element} used for?", "{element} is used {use}."),
-                ("What is a use of {element}?", "People use {element} {use}."),
-            ),
-        ),
-        Template(
-            "formula",
-            "compounds",
-            "compound",
-            ("formula",),
-            (
-                ("What is the formula of {compound}?", "The formula of {compound} is {formula}."),
-                ("How do chemists write {compound}?", "Chemists write {formula} for {compound}."),
-            ),
-        ),
-        Template(
-            "about",
-            "compounds",
-            "compound",
-            ("about",),
-            (("What is {compound} known for?", "{compound} {about}."),),
-        ),
-        Template("idea", "chemistry", "id", ("question", "answer"), (("{question}", "{answer}"),)),
-    ),
-}
+def _templates() -> dict[str, tuple[Template, ...]]:
+    rows = tomllib.loads(files(__package__).joinpath("facts", "templates.toml").read_text("utf-8"))
+    return {
+        topic: tuple(
+            Template(**{name: _frozen(value) for name, value in template.items()}) for template in of_topic
+        )
+        for topic, of_topic in rows.items()
+    }
+
+
+def _frozen(value: object) -> Any:  # noqa: ANN401 - texts, or tuples of them to any depth
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+TEMPLATES: Final[Mapping[str, tuple[Template, ...]]] = _templates()
 
 _LAST_OF_PERIOD: Final = (2, 10, 18, 36, 54, 86, 118)
 

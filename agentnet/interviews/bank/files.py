@@ -51,26 +51,33 @@ class BankScan:
 Make = Callable[[Cells], Question | None]
 
 
-def scan_bank(path: Path | str, *, kind: str | None = None, columns: Mapping[str, str] = {}) -> BankScan:
+def scan_bank(
+    path: Path | str,
+    *,
+    kind: str | None = None,
+    columns: Mapping[str, str] = {},
+    encoding: str | None = None,
+) -> BankScan:
     """Read a whole file and find every problem in it.
 
     Args:
-        path: Delimited text or JSON Lines, UTF-8.
+        path: Delimited text or JSON Lines.
         kind: ``table`` or ``yahoo``; by default the first line says.
         columns: The column of a field of `Question`, where it is not that of `COLUMNS`.
+        encoding: How it is written; by default UTF-8, or what its byte-order mark says.
 
     Raises:
         InputError: The file cannot be read, has no rows, or lacks a column: names it.
         ConfigurationError: `kind` or a key of `columns` is unknown.
     """
     path = Path(path)
-    known: dict[str, Callable[[Path, Mapping[str, str]], BankScan]] = {
+    known: dict[str, Callable[[Path, Mapping[str, str], str | None], BankScan]] = {
         "table": _scan_table,
         "yahoo": _scan_yahoo,
     }
     if kind is not None and kind not in known:
         raise ConfigurationError(f"there is no kind of question bank {kind!r}{near_miss(kind, known)}")
-    found = known[kind or ("yahoo" if _looks_like_yahoo(path) else "table")](path, columns)
+    found = known[kind or ("yahoo" if _looks_like_yahoo(path) else "table")](path, columns, encoding)
     if not found.questions and not found.problems:
         raise InputError(_nothing(found), path=path)
     return found
@@ -91,8 +98,8 @@ def one_sentence(text: str) -> bool:
     return bool(text) and "\n" not in text and all(end == len(text) for end in ends)
 
 
-def _scan_table(path: Path, columns: Mapping[str, str]) -> BankScan:
-    with open_table(path) as table:
+def _scan_table(path: Path, columns: Mapping[str, str], encoding: str | None) -> BankScan:
+    with open_table(path, encoding=encoding) as table:
         chosen = settle_columns(
             path,
             table.columns,
@@ -104,13 +111,13 @@ def _scan_table(path: Path, columns: Mapping[str, str]) -> BankScan:
         return _read(path, table, chosen, _make_plain)
 
 
-def _scan_yahoo(path: Path, columns: Mapping[str, str]) -> BankScan:
+def _scan_yahoo(path: Path, columns: Mapping[str, str], encoding: str | None) -> BankScan:
     if columns:
         raise ConfigurationError(
             f"columns ({', '.join(columns)}) cannot be named for a question bank of kind 'yahoo', whose "
             f"columns are known; leave them out, or give kind 'table'"
         )
-    with open_table(path, columns=YAHOO_COLUMNS) as table:
+    with open_table(path, columns=YAHOO_COLUMNS, encoding=encoding) as table:
         return _read(path, table, {name: name for name in YAHOO_COLUMNS}, _make_yahoo)
 
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 
 from agentnet.delimited import DELIMITER_NAMES, is_blank, is_missing
 from agentnet.errors import InputError
-from agentnet.network.edge_cells import is_datum, is_name, is_number
-from agentnet.network.edge_rows import EdgeRows
+from agentnet.network.edge_rows import EdgeRows, is_datum, is_name, is_number
 from agentnet.network.format import Opened, network_format
 from agentnet.network.formats.matrices import matrix_market
 from agentnet.network.graph import Network
@@ -30,6 +29,8 @@ from agentnet.network.simple import Edges, Ends, counted
 _MATRIX_MARKET = "%%matrixmarket"
 
 _LARGEST_MATRIX = 1000
+_FEW_NAMES = 3
+"""Of so few names, one of another kind says nothing."""
 _WHOLE = re.compile(r"[-+]?\d+(?:\.0+)?")
 _FRACTION = re.compile(r"\.0+$")
 
@@ -219,6 +220,7 @@ class _EdgeList:
         if not self.row:
             raise InputError("there are no edges in it", path=self.path)
         self._refuse_matrix()
+        self._refuse_footer()
         edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
         if self.header is None:
             self._refuse_doubtful_signs(edges)
@@ -244,6 +246,22 @@ class _EdgeList:
                     "matrix (scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges",
                     self.first_row,
                 )
+
+    def _refuse_footer(self) -> None:
+        """Refuse a last row with the only word among numbers, or number among words: a total, and no edge."""
+        names = list(self.names)
+        are_numbers = [is_number(name) for name in names]
+        ends = (self.u[-1], self.v[-1])
+        if are_numbers[ends[0]] == are_numbers[ends[1]] or len(names) <= _FEW_NAMES:
+            return
+        odd = next((end for end in ends if are_numbers.count(are_numbers[end]) == 1), None)
+        if odd is not None and list(self.u).count(odd) + list(self.v).count(odd) == 1:
+            kind = ("word", "number")[are_numbers[odd]]
+            raise self._error(
+                f"{names[odd]!r} is the only {kind} among the names and stands in the last row alone: take "
+                f"the row out if it is a total, or put it further up if it is an edge",
+                int(self.row[-1]),
+            )
 
     def _refuse_ambiguous_header(self) -> None:
         names = [(self.header or [])[end] for end in self.ends]

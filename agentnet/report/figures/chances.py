@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.inference import clustered, student_quantile
-from agentnet.analysis.laws import fit_decisions
+from agentnet.analysis.laws import LogisticLaw
 from agentnet.analysis.logistic import LogisticFit
 
 Array = NDArray[np.float64]
@@ -54,9 +54,9 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
         fits: All fits of the run.
         law: ``full_logistic`` or ``group_logistic`` among them.
     """
-    fit = law.fit
-    assert isinstance(fit, LogisticFit), "only laws of decisions have probabilities"
-    rows = _first_profiles(fits, law)
+    fit, of = law.fit, law.of
+    assert isinstance(of, LogisticLaw), "only laws of decisions have probabilities"
+    rows = of.rows
     estimate = fit.transmission_probability[rows]
     separated = (estimate == 0.0) | (estimate == 1.0)
     best, cells = fit, fits.tables.cells("realization")
@@ -65,18 +65,11 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
     low, high = _interval(best, estimate, fits.level)
     firth = firth_low = firth_high = np.full(estimate.shape, np.nan)
     if separated.any():
-        penalized = fit_decisions(law.law, fits.tables.cells(), fits.grouping, method="firth")
+        penalized = of.fit_cells(fits.tables.cells(), "firth")
         firth = np.where(separated, penalized.transmission_probability[rows], np.nan)
         firth_low, firth_high = _interval(penalized, firth, fits.level)
     method = f"clustered by realization, {n_clusters} clusters" if n_clusters > 1 else "plain"
     return Chances(estimate, low, high, separated, firth, firth_low, firth_high, method)
-
-
-def _first_profiles(fits: Fits, law: LawFit) -> NDArray[np.int64]:
-    """Give a profile that stands for each row of the law."""
-    if law.law == "full_logistic":
-        return np.arange(fits.grouping.group.size)
-    return np.unique(fits.grouping.group, return_index=True)[1].astype(np.int64)
 
 
 def _interval(fit: LogisticFit, estimate: Array, level: float) -> tuple[Array, Array]:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.mean_field import MeanFieldFit
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
@@ -68,7 +67,6 @@ class Growth:
     @classmethod
     def of(cls, fit: LawFit) -> Growth:
         """Take it from a fitted mean-field law."""
-        assert isinstance(fit.fit, MeanFieldFit), "only mean-field laws have the eigenvalue"
         assert fit.growth_rate is not None, "every mean-field law has one"
         observed = fit.fit.observed
         time = np.arange((observed.size - 1) * _FINE + 1) / _FINE

@@ -18,48 +18,27 @@ engaged an agent is one of its neighbours, so tau is no transmission probability
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.fitting import (
-    Profile,
+    CurveFit,
     Resampling,
     checked_curves,
     checked_level,
-    checked_ratios,
     checked_shares,
     fit_curves,
-    intervals,
-    nrmse,
-    profile,
-    rmse,
 )
+from agentnet.analysis.laws.contract import Distances, Equilibrium, Stability
+from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.si_integral import SIClasses, SICurves
-from agentnet.analysis.solver import CurveFamily, CurveLaw
-from agentnet.errors import DesignError, near_miss
+from agentnet.analysis.solver import CurveFamily, OpenLaw
+from agentnet.analysis.tables import RunTables
+from agentnet.errors import DesignError
 
 Array = NDArray[np.float64]
-Stability = Literal["stable", "unstable", "neutral"]
-
-
-@dataclass(frozen=True, slots=True)
-class Equilibrium:
-    """A state at which nothing changes.
-
-    Attributes:
-        unengaged: Unengaged fraction of the population in each group.
-        engaged: Engaged fraction.
-        eigenvalues: Of the linearized law, per step, falling; those along a line of equilibria are 0.
-        stability: ``stable`` if every eigenvalue off the line of equilibria is negative, ``unstable`` if one
-            is positive, else ``neutral``.
-    """
-
-    unengaged: tuple[float, ...]
-    engaged: float
-    eigenvalues: tuple[float, ...]
-    stability: Stability
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +120,30 @@ class MeanFieldLaw:
         stability: Stability = "stable" if full[0] < 0 else "neutral"
         return free, Equilibrium((0.0,) * len(self.tau), 1.0, tuple(x + 0.0 for x in full), stability)
 
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The rates."""
+        return self.tau
+
+    def with_values(self, values: Array) -> MeanFieldLaw:
+        """Give it other rates."""
+        return replace(self, tau=tuple(values.tolist()))
+
+    def opened(self, n_steps: int) -> OpenLaw:
+        """Leave the rates open."""
+        steps = np.arange(n_steps + 1.0)
+        share, initial = np.array(self.group_share), np.array(self.initial_engaged)
+        degrees, degree_share = np.array(self.degrees), np.array(self.degree_share)
+
+        def family(start: Array) -> CurveFamily:
+            engaged = start[:, None] * (initial / initial.sum())
+            return SICurves(_classes(share - engaged, degrees, degree_share), steps)
+
+        rates = np.concatenate([[0.0], np.geomspace(0.02, 15.0, 20)]) / self.mean_degree
+        names = tuple(f"tau_{group + 1}" for group in range(share.size))
+        upper = np.full(share.size, 100.0 / self.mean_degree)
+        return OpenLaw(names, family, np.zeros(share.size), upper, (rates,) * share.size)
+
     def _classes(self) -> SIClasses:
         return _classes(
             np.array(self.group_share) - np.array(self.initial_engaged),
@@ -168,64 +171,6 @@ def _checked_steps(step: ArrayLike) -> Array:
     return steps
 
 
-@dataclass(frozen=True, slots=True)
-class MeanFieldFit:
-    """A mean-field law fitted to the curves of realizations.
-
-    Attributes:
-        law: The law with the fitted rates.
-        tau_interval: Bootstrap interval of each rate, per step, shape ``(n_groups, 2)``; None for one curve.
-        growth_rate_interval: Bootstrap interval of the growth rate lambda, per step.
-        level: Confidence level of the intervals.
-        rmse: Distance of the fitted from the mean observed curve, a fraction of the population.
-        nrmse: The same over the mean observed value.
-        observed: Mean observed curve, shape ``(n_steps + 1,)``.
-        inferred: Fitted curve, same shape.
-        draws: Bootstrap estimates of the rates, shape ``(n_bootstrap, n_groups)``.
-        n_realizations: Number of realizations fitted.
-        warnings: What to know before using the estimates.
-    """
-
-    law: MeanFieldLaw
-    tau_interval: tuple[tuple[float, float], ...] | None
-    growth_rate_interval: tuple[float, float] | None
-    level: float
-    rmse: float
-    nrmse: float
-    observed: Array
-    inferred: Array
-    draws: Array
-    n_realizations: int
-    warnings: tuple[str, ...]
-
-    @property
-    def tau(self) -> tuple[float, ...]:
-        """Transmission rate of each group, per step and engaged neighbour."""
-        return self.law.tau
-
-    @property
-    def growth_rate(self) -> float:
-        """Rate lambda at which E grows from nearly nothing, per step."""
-        return self.law.growth_rate
-
-    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
-        """Profile one rate: the distance with that rate held fixed and the others fitted.
-
-        Args:
-            parameter: ``"tau_1"``, ``"tau_2"``, ...
-            level: Confidence level of the interval, in (0, 1).
-            n_values: Number of values to try.
-
-        Raises:
-            DesignError: There is no such rate, or the level is impossible.
-        """
-        law = _curve_law(self.law, self.observed.size - 1)
-        if parameter not in law.names:
-            raise DesignError(f"there is no rate {parameter!r}{near_miss(parameter, law.names)}")
-        index = law.names.index(parameter)
-        return profile(law, self.observed, np.array(self.tau), index, level=level, n_values=n_values)
-
-
 def fit_mean_field(
     engaged_fraction: ArrayLike,
     *,
@@ -238,7 +183,7 @@ def fit_mean_field(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
     seed: int = 0,
-) -> MeanFieldFit:
+) -> CurveFit[MeanFieldLaw]:
     """Fit the transmission rates of the mean-field law by least squares.
 
     Intervals come from resampling realizations: residuals are correlated, and the curvature at the optimum
@@ -273,39 +218,14 @@ def fit_mean_field(
         degrees=tuple(degrees.tolist()),
         degree_share=tuple(shares.tolist()),
     )
-    ratio = None if group_yes_ratio is None else checked_ratios(group_yes_ratio, share.size)
-    resampling = Resampling(n_bootstrap, cluster, seed)
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, resampling, ratio)
-    law = replace(start, tau=tuple(found.values.tolist()))
-    observed = curves.mean(axis=0)
-    return MeanFieldFit(
-        law=law,
-        tau_interval=intervals(found.draws, level),
-        growth_rate_interval=_growth_interval(law, found.draws, level),
+    return fit_curves(
+        start,
+        curves,
+        Resampling(n_bootstrap, cluster, seed),
         level=level,
-        rmse=rmse(observed, found.inferred),
-        nrmse=nrmse(observed, found.inferred),
-        observed=observed,
-        inferred=found.inferred,
-        draws=found.draws,
-        n_realizations=len(curves),
-        warnings=found.warnings,
+        yes_ratio=group_yes_ratio,
+        at_zero=": its group hardly engages in these steps",
     )
-
-
-def _curve_law(law: MeanFieldLaw, n_steps: int) -> CurveLaw:
-    """Leave the rates of `law` open."""
-    steps = np.arange(n_steps + 1.0)
-    share, initial = np.array(law.group_share), np.array(law.initial_engaged)
-    degrees, degree_share = np.array(law.degrees), np.array(law.degree_share)
-
-    def family(start: Array) -> CurveFamily:
-        engaged = start[:, None] * (initial / initial.sum())
-        return SICurves(_classes(share - engaged, degrees, degree_share), steps)
-
-    rates = np.concatenate([[0.0], np.geomspace(0.02, 15.0, 20)]) / law.mean_degree
-    names = tuple(f"tau_{group + 1}" for group in range(share.size))
-    return CurveLaw(names, family, 0.0, 100.0 / law.mean_degree, rates)
 
 
 def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, Array]:
@@ -318,8 +238,66 @@ def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, 
     return values, count / count.sum()
 
 
-def _growth_interval(law: MeanFieldLaw, draws: Array, level: float) -> tuple[float, float] | None:
-    """Carry the bootstrap over to lambda, which is linear in the rates."""
-    per_rate = np.array([replace(law, tau=tuple(row)).growth_rate for row in np.eye(len(law.tau)).tolist()])
-    found = intervals((draws @ per_rate)[:, None], level)
-    return None if found is None else found[0]
+class _MeanField(GroupedCurve):
+    """What both mean-field laws share."""
+
+    effect_of_rule = "its rates absorb the rule"
+
+    def fit_groups(self, curves: Array, **how: Any) -> CurveFit[MeanFieldLaw]:  # noqa: ANN401 - of fit_mean_field
+        """Fit the rates, on the degrees of the run."""
+        networks = self.tables.networks
+        return fit_mean_field(curves, degree=networks.degrees, degree_share=networks.degree_share, **how)
+
+    def by_group(self, fit: CurveFit[MeanFieldLaw], tables: RunTables) -> Array:
+        """Evaluate the engaged agents of each group."""
+        return fit.law.group_engaged_fraction(np.arange(tables.n_steps + 1))
+
+    def equilibria(self, fit: CurveFit[MeanFieldLaw]) -> tuple[Equilibrium, ...]:
+        """Find where nothing changes."""
+        return fit.law.equilibria()
+
+
+class OneRate(_MeanField):
+    """The ordinary SI law."""
+
+    title = "one-rate mean field"
+    rank = 4
+
+    @property
+    def shares(self) -> tuple[Array, Array]:
+        """All agents are of one group."""
+        return np.ones(1), np.ones(1)
+
+    @property
+    def yes_ratio(self) -> None:
+        """One group needs no order."""
+        return None
+
+    def by_group(self, fit: CurveFit[MeanFieldLaw], tables: RunTables) -> Array:
+        """Write it as a law of groups that have the same rate, which changes nothing in sum."""
+        law, group = fit.law, self.grouping.group
+        share, first = tables.group_share(group), tables.initial_share(group)
+        start = float(np.sum(law.initial_engaged))
+        initial = np.minimum(first * start, share)
+        alike = replace(
+            law,
+            tau=law.tau * self.grouping.n_groups,
+            group_share=tuple(share.tolist()),
+            initial_engaged=tuple((initial * start / initial.sum()).tolist()),
+        )
+        return alike.group_engaged_fraction(np.arange(tables.n_steps + 1))
+
+
+class GroupRates(_MeanField):
+    """The SI law with a rate for each group of profiles (Tian et al. 2026, section 2.4.2)."""
+
+    title = "{n_groups}-rate mean field"
+    rank = 5
+    needs_groups = True
+    published: ClassVar[Distances] = {
+        "population": (0.0223, None),
+        "peaceful": (0.0098, None),
+        "severe": (0.0374, None),
+        "group 1": (0.0072, 0.1696),
+        "group 2": (0.0236, 0.0377),
+    }

@@ -21,25 +21,23 @@ one initial agent starts by chance earlier or later, which no law of infinitely 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.fitting import (
-    Profile,
+    CurveFit,
     Resampling,
     checked_curves,
     checked_level,
-    checked_ratios,
     checked_shares,
     fit_curves,
-    intervals,
-    nrmse,
-    profile,
-    rmse,
 )
-from agentnet.analysis.solver import CurveFamily, CurveLaw
-from agentnet.errors import DesignError, near_miss
+from agentnet.analysis.laws.curve import GroupedCurve
+from agentnet.analysis.solver import CurveFamily, OpenLaw
+from agentnet.analysis.tables import RunTables
+from agentnet.errors import DesignError
 
 Array = NDArray[np.float64]
 
@@ -81,6 +79,32 @@ class CavityLaw:
                 "the cavity law needs a network whose agents all have the same number of neighbours, a "
                 f"whole number of at least 1; got {self.degree}"
             )
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The transmission probabilities."""
+        return self.transmission_probability
+
+    @property
+    def growth_rate(self) -> None:
+        """The law moves in steps, and has none."""
+        return None
+
+    def with_values(self, values: Array) -> CavityLaw:
+        """Give it other transmission probabilities."""
+        return replace(self, transmission_probability=tuple(values.tolist()))
+
+    def opened(self, n_steps: int) -> OpenLaw:
+        """Leave the transmission probabilities open."""
+        share, initial = np.array(self.group_share), np.array(self.initial_engaged)
+        initial_share = initial / initial.sum()
+
+        def family(start: Array) -> CurveFamily:
+            return _Tree(share - start[:, None] * initial_share, start, self.degree, n_steps)
+
+        names = tuple(f"p_{group + 1}" for group in range(share.size))
+        levels = np.concatenate([[0.0], np.geomspace(0.005, 0.3, 9), np.linspace(0.4, 1.0, 7)])
+        return OpenLaw(names, family, np.zeros(share.size), np.ones(share.size), (levels,) * share.size)
 
     def engaged_fraction(self, n_steps: int) -> Array:
         """Evaluate E after steps 0..n_steps, shape ``(n_steps + 1,)``."""
@@ -159,59 +183,6 @@ class _Tree:
         return slope
 
 
-@dataclass(frozen=True, slots=True)
-class CavityFit:
-    """A cavity law fitted to the curves of realizations.
-
-    Attributes:
-        law: The law with the fitted probabilities.
-        probability_interval: Bootstrap interval of each probability; None for one curve.
-        level: Confidence level of the intervals.
-        rmse: Distance of the fitted from the mean observed curve, a fraction of the population.
-        nrmse: The same over the mean observed value.
-        observed: Mean observed curve, shape ``(n_steps + 1,)``.
-        inferred: Fitted curve, same shape.
-        draws: Bootstrap estimates, shape ``(n_bootstrap, n_groups)``.
-        n_realizations: Number of realizations fitted.
-        warnings: What to know before using the estimates.
-    """
-
-    law: CavityLaw
-    probability_interval: tuple[tuple[float, float], ...] | None
-    level: float
-    rmse: float
-    nrmse: float
-    observed: Array
-    inferred: Array
-    draws: Array
-    n_realizations: int
-    warnings: tuple[str, ...]
-
-    @property
-    def transmission_probability(self) -> tuple[float, ...]:
-        """Chance that one exposure engages an agent of each group."""
-        return self.law.transmission_probability
-
-    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
-        """Profile one probability: the distance with it held fixed and the others fitted.
-
-        Args:
-            parameter: ``"p_1"``, ``"p_2"``, ...
-            level: Confidence level of the interval, in (0, 1).
-            n_values: Number of values to try.
-
-        Raises:
-            DesignError: There is no such parameter, or the level is impossible.
-        """
-        law = _curve_law(self.law, self.observed.size - 1)
-        if parameter not in law.names:
-            raise DesignError(f"there is no probability {parameter!r}{near_miss(parameter, law.names)}")
-        index = law.names.index(parameter)
-        return profile(
-            law, self.observed, np.array(self.transmission_probability), index, level=level, n_values=n_values
-        )
-
-
 def fit_cavity(
     engaged_fraction: ArrayLike,
     *,
@@ -223,7 +194,7 @@ def fit_cavity(
     cluster: ArrayLike | None = None,
     level: float = 0.95,
     seed: int = 0,
-) -> CavityFit:
+) -> CurveFit[CavityLaw]:
     """Fit the transmission probabilities of the cavity law by least squares.
 
     Args:
@@ -257,32 +228,34 @@ def fit_cavity(
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degree=degree,
     )
-    ratio = None if group_yes_ratio is None else checked_ratios(group_yes_ratio, share.size)
-    resampling = Resampling(n_bootstrap, cluster, seed)
-    found = fit_curves(_curve_law(start, curves.shape[1] - 1), curves, resampling, ratio)
-    observed = curves.mean(axis=0)
-    return CavityFit(
-        law=replace(start, transmission_probability=tuple(found.values.tolist())),
-        probability_interval=intervals(found.draws, level),
+    return fit_curves(
+        start,
+        curves,
+        Resampling(n_bootstrap, cluster, seed),
         level=level,
-        rmse=rmse(observed, found.inferred),
-        nrmse=nrmse(observed, found.inferred),
-        observed=observed,
-        inferred=found.inferred,
-        draws=found.draws,
-        n_realizations=len(curves),
-        warnings=found.warnings,
+        yes_ratio=group_yes_ratio,
+        at_zero=": its group hardly engages in these steps",
     )
 
 
-def _curve_law(law: CavityLaw, n_steps: int) -> CurveLaw:
-    """Leave the probabilities of `law` open."""
-    share, initial = np.array(law.group_share), np.array(law.initial_engaged)
-    initial_share = initial / initial.sum()
+class Cavity(GroupedCurve):
+    """The exact limit for many agents on random regular networks, with a probability for each group."""
 
-    def family(start: Array) -> CurveFamily:
-        return _Tree(share - start[:, None] * initial_share, start, law.degree, n_steps)
+    title = "{n_groups}-group cavity"
+    rank = 6
+    effect_of_rule = "it overshoots in the end"
 
-    names = tuple(f"p_{group + 1}" for group in range(share.size))
-    levels = np.concatenate([[0.0], np.geomspace(0.005, 0.3, 9), np.linspace(0.4, 1.0, 7)])
-    return CurveLaw(names, family, 0.0, 1.0, levels)
+    def fit_groups(self, curves: Array, **how: Any) -> CurveFit[CavityLaw]:  # noqa: ANN401 - of fit_cavity
+        """Fit the transmission probabilities, on regular networks."""
+        networks = self.tables.networks
+        if networks.degree is None:
+            low, high = networks.degrees[[0, -1]].tolist()
+            raise DesignError(
+                f"the cavity law needs a network whose agents all have the same number of neighbours; here "
+                f"they have {low} to {high}"
+            )
+        return fit_cavity(curves, degree=networks.degree, **how)
+
+    def by_group(self, fit: CurveFit[CavityLaw], tables: RunTables) -> Array:
+        """Evaluate the engaged agents of each group."""
+        return fit.law.group_engaged_fraction(tables.n_steps)

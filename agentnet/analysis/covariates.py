@@ -1,0 +1,201 @@
+"""Columns of exposures, for laws of decisions that are laws of more than profile and severity.
+
+What the log records of an exposure's context is taken as it stands. Else, at the start of the step:
+
+- ``n_engaged``: engaged neighbours of the agent that was asked;
+- ``n_neighbours``: all of them;
+- ``n_asked``: how often it was asked at earlier steps;
+- any numeric column of the node table, as an attribute of the agent.
+
+Always there are ``step``, ``profile``, the five traits (0 low, 1 high), ``severity`` and ``news``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.cells import TRAITS
+from agentnet.analysis.columns import NOTHING
+from agentnet.analysis.open_log import OpenLog
+from agentnet.analysis.tables import ExposureCounts
+from agentnet.errors import UserError, near_miss
+from agentnet.events.export import read_edges
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+ALWAYS: Final = ("step", "profile", *TRAITS, "severity", "news")
+"""Columns that tables have however they were read."""
+
+_CONTEXT = """
+SELECT realization, json_extract(context, ?) FROM events
+WHERE kind = 'exposure' ORDER BY realization, kind, step, agent, source, repeat
+"""
+
+
+class _Asked(NamedTuple):
+    """The exposures of one realization, in the order of the log; arrays of shape ``(n_exposures,)``."""
+
+    realization: int
+    agent: Ints
+    step: Ints
+
+
+class _Played(NamedTuple):
+    """A realization's network, and when its agents engaged."""
+
+    edges: NDArray[np.int32]
+    engaged_step: Ints
+
+
+def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> ExposureCounts:
+    """Count decisions of exposures by realization, step, profile and the columns named.
+
+    Args:
+        log: The event log.
+        realization: Numbers of the realizations wanted, rising.
+        names: Names of columns that are not there always.
+
+    Raises:
+        UserError: There is no such column, or it holds something else than numbers.
+    """
+    number, step, agent, _, prompt, decision, _ = log.source.decisions("exposure", ())
+    wanted = np.isin(number, realization)
+    kept = np.flatnonzero(wanted)
+    row = np.searchsorted(realization, number[kept])
+    profile = log.prompts(prompt[kept])[0]
+    found = _Columns(log, realization, wanted, [(number[kept], agent[kept], step[kept])])
+    columns = {name: found.column(name) for name in names}
+    keys = np.column_stack([row, step[kept], profile, *columns.values()])
+    different, place = np.unique(keys, axis=0, return_inverse=True)
+    n_no, n_yes, n_missing = (
+        np.bincount(place.ravel(), decision[kept] == answer, len(different)).astype(np.int64)
+        for answer in (0, 1, NOTHING)
+    )
+    row, at, profile = different[:, :3].T.astype(np.int64)
+    of_counts = dict(zip(columns, different[:, 3:].T, strict=True))
+    return ExposureCounts(row, at, profile, n_yes, n_no, n_missing, of_counts)
+
+
+class _Columns:
+    """Makes columns of the exposures of some realizations."""
+
+    def __init__(
+        self, log: OpenLog, realization: Ints, wanted: NDArray[np.bool_], rows: list[tuple[Ints, Ints, Ints]]
+    ) -> None:
+        ((self._number, self._agent, self._step),) = rows
+        self._log, self._realization, self._wanted = log, realization, wanted
+        self._edges: dict[str, NDArray[np.int32]] = {}
+
+    def column(self, name: str) -> Array:
+        """Make a column, shape ``(n_exposures,)``."""
+        if name in self._recorded():
+            rows = self._log.connection.execute(_CONTEXT, (f'$."{name}"',)).fetchall()
+            return _numbers(
+                name, [value for (_, value), kept in zip(rows, self._wanted, strict=True) if kept]
+            )
+        if name in _COMPUTED:
+            made = np.zeros(self._number.size)
+            for number in self._realization.tolist():
+                mine = np.flatnonzero(self._number == number)
+                asked = _Asked(number, self._agent[mine], self._step[mine])
+                made[mine] = _COMPUTED[name](asked, self._played(number))
+            return made
+        if name in (known := attributes_known(self._log)):
+            of = {number: agent_attribute(self._log, number, name) for number in self._realization.tolist()}
+            made = np.zeros(self._number.size)
+            for number, values in of.items():
+                mine = self._number == number
+                made[mine] = values[self._agent[mine]]
+            return made
+        every = (*ALWAYS, *_COMPUTED, *known, *self._recorded())
+        raise UserError(f"exposures have no column {name!r}{near_miss(name, every)}")
+
+    def _recorded(self) -> tuple[str, ...]:
+        """Name what the log records of the contexts of exposures."""
+        query = (
+            "SELECT DISTINCT key FROM events, json_each(context) "
+            "WHERE kind = 'exposure' AND json_type(context) = 'object'"
+        )
+        return tuple(str(key) for (key,) in self._log.connection.execute(query))
+
+    def _played(self, number: int) -> _Played:
+        query = "SELECT network FROM realizations WHERE realization = ?"
+        (digest,) = self._log.connection.execute(query, (number,)).fetchone()
+        if digest not in self._edges:
+            self._edges[digest] = read_edges(self._log.run, digest)
+        query = f"SELECT IFNULL(engaged_step, {NOTHING}) FROM agents WHERE realization = ? ORDER BY agent"  # noqa: S608 - our own number
+        return _Played(self._edges[digest], self._log.integers(query, 1, number)[0])
+
+
+def _n_engaged(asked: _Asked, played: _Played) -> Array:
+    """Count the neighbours that had engaged before the step."""
+    heard = np.concatenate([played.edges, played.edges[:, ::-1]])
+    when = played.engaged_step[heard[:, 1]]
+    heard, when = heard[when != NOTHING], when[when != NOTHING]
+    n_steps = int(max(asked.step.max(initial=0), when.max(initial=0))) + 2
+    counts = np.zeros((played.engaged_step.size, n_steps), dtype=np.int64)
+    np.add.at(counts, (heard[:, 0], when + 1), 1)
+    found: Array = counts.cumsum(axis=1)[asked.agent, asked.step].astype(np.float64)
+    return found
+
+
+def _n_neighbours(asked: _Asked, played: _Played) -> Array:
+    return np.bincount(played.edges.ravel(), minlength=played.engaged_step.size)[asked.agent].astype(
+        np.float64
+    )
+
+
+def _n_asked(asked: _Asked, played: _Played) -> Array:
+    """Count the questions of earlier steps."""
+    counts = np.zeros((played.engaged_step.size, int(asked.step.max(initial=0)) + 2), dtype=np.int64)
+    np.add.at(counts, (asked.agent, asked.step + 1), 1)
+    found: Array = counts.cumsum(axis=1)[asked.agent, asked.step].astype(np.float64)
+    return found
+
+
+_COMPUTED: Final[Mapping[str, Callable[[_Asked, _Played], Array]]] = {
+    "n_engaged": _n_engaged,
+    "n_neighbours": _n_neighbours,
+    "n_asked": _n_asked,
+}
+
+
+def attributes_known(log: OpenLog) -> tuple[str, ...]:
+    """Name the columns of the node table that agents have."""
+    query = "SELECT DISTINCT key FROM agents, json_each(attributes) WHERE attributes IS NOT NULL"
+    return tuple(str(key) for (key,) in log.connection.execute(query))
+
+
+def agent_attribute(log: OpenLog, realization: int, name: str) -> Array:
+    """Read a numeric attribute of all agents of a realization, shape ``(n_agents,)``.
+
+    Raises:
+        UserError: It is no number.
+    """
+    query = "SELECT json_extract(attributes, ?) FROM agents WHERE realization = ? ORDER BY agent"
+    rows: Iterator[tuple[object]] = log.connection.execute(query, (f'$."{name}"', realization))
+    return _numbers(name, [value for (value,) in rows])
+
+
+def _numbers(name: str, values: list[object]) -> Array:
+    try:
+        return np.array([float(value) for value in values], dtype=np.float64)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        text = next(value for value in values if not _is_number(value))
+        raise UserError(
+            f"the column {name!r} holds {'nothing' if text is None else repr(text)} for some exposures: a "
+            "law of decisions takes numbers"
+        ) from None
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""Laws of cascades, a class each; what a law is stands in `contract`."""
+
+from agentnet.analysis.laws.cavity import Cavity
+from agentnet.analysis.laws.contract import (
+    LAWS,
+    Between,
+    Equilibrium,
+    Law,
+    Listed,
+    MissingBounds,
+    Parameter,
+    Playing,
+    Positive,
+    Real,
+    Resamples,
+    load_laws,
+    named_laws,
+)
+from agentnet.analysis.laws.curve import CurveLaw
+from agentnet.analysis.laws.decision import DecisionLaw
+from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, LogisticLaw, MainEffects
+from agentnet.analysis.laws.mean_field import GroupRates, OneRate
+
+__all__ = [
+    "LAWS",
+    "Between",
+    "Cavity",
+    "CurveLaw",
+    "DecisionLaw",
+    "Equilibrium",
+    "FullLogistic",
+    "GroupLogistic",
+    "GroupRates",
+    "Law",
+    "Listed",
+    "LogisticLaw",
+    "MainEffects",
+    "MissingBounds",
+    "OneRate",
+    "Parameter",
+    "Playing",
+    "Positive",
+    "Real",
+    "Resamples",
+    "load_laws",
+    "named_laws",
+]
