@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
-from agentnet.events.schema import DECISION_KINDS, columns, statements
+from agentnet.events.schema import columns, statements
+from agentnet.vocabulary import DECISION_KINDS
 
 EVERYTHING = [*TABLES, *VIEWS]
 

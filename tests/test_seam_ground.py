@@ -310,3 +310,14 @@ def test_columns_that_two_sources_recognise_alike_are_no_source(study: Path) -> 
     with pytest.raises(InputError, match=r"columns of copy and of wire; say of which \(--kind, news.kind\)"):
         load_news(news)
     assert {item.source for item in load_news(news, kind="wire").items} == {"wire"}
+
+
+def test_a_suffix_of_two_formats_tells_none_until_somebody_says_which(study: Path) -> None:
+    """As columns do of two sources."""
+    for name in ("arrows", "other"):
+        source = ARROWS.replace("def arrows", f"def {name}")
+        exec(source, {"__name__": f"agentnet_experiment_{name}"})
+    friends = study.parent / "friends.arrows"
+    with pytest.raises(InputError, match=r"that of arrows and of other; say which .*network_options\.kind"):
+        read_network(friends)
+    assert read_network(friends, kind="other").n_agents == 12

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.errors import InputError, near_miss
-from agentnet.events.schema import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from agentnet.analysis.run_cascades import RunCascades
 from agentnet.analysis.tables import Decisions, RatioTables, RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
-from agentnet.events.schema import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS
 
 
 def read_tables(run: Run | str | Path, *, condition: int | None = None) -> RunTables:

@@ -17,7 +17,8 @@ from agentnet.events.log import (
     is_played,
 )
 from agentnet.events.read import LOG_NAME, Run
-from agentnet.events.schema import ANSWER_KINDS, DECISION_KINDS, SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS
 
 __all__ = [
     "ANSWER_KINDS",

@@ -20,12 +20,6 @@ SCHEMA_VERSION = 3
 READABLE = range(2, SCHEMA_VERSION + 1)
 """Versions that can be read and gone on with: each adds columns at the end of a table, which may be NULL."""
 
-DECISION_KINDS = ("seed", "exposure", "ratio")
-"""Kinds of events that ask for yes or no; the kind ``reason`` asks why."""
-
-ANSWER_KINDS = ("evaluation", "interview")
-"""Kinds of events that ask a model a question of a bank: the text is what counts."""
-
 TABLES: dict[str, str] = {
     "meta": """
         key TEXT PRIMARY KEY,              -- versions, settings, experiment, status; once finished, digest
