@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.analysis.contrasts import contrast, difference, trend
+from agentnet.analysis.contrasts import contrast, difference, rows_by_knob, trend
 from agentnet.errors import DesignError, InputError
+from agentnet.events.conditions import Condition
 
 VALUES = st.floats(-100, 100).map(lambda value: round(value, 3))
 
@@ -170,3 +171,13 @@ def test_a_trend_takes_two_values_and_a_common_repeat(
 ) -> None:
     with pytest.raises(InputError, match=words):
         trend(knob, conditions)
+
+
+def test_conditions_of_the_same_design_differ_in_no_knob() -> None:
+    designs = [{"a": 1, "b": 1}, {"a": 1, "b": 1}, {"a": 2, "b": 2}]
+    known = Condition.all_of({"experiment": {"conditions": designs, "design": designs}})
+    assert [each.name for each in known] == ["a 1, b 1 (1)", "a 1, b 1 (2)", "a 2, b 2"]
+    assert list(rows_by_knob(known)) == []
+    third = Condition(3, "a 2, b 1", {"a": 2, "b": 1}, {"a": 2, "b": 1})
+    rows = [(knob, at, [value for value, _ in row]) for knob, at, row in rows_by_knob((*known, third))]
+    assert rows == [("a", "b 1", [1, 1, 2]), ("b", "a 2", [1, 2])]

@@ -117,7 +117,7 @@ def test_models_that_never_differ_are_one_cluster(shape: tuple[int, int, int]) -
 def test_many_fits_are_taken_in_parts_without_changing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     coordinates, _ = gathered(6, 15, seed=9)
     whole = find_clusters(coordinates)
-    monkeypatch.setattr("agentnet.analysis.perspectives.mixtures._AT_ONCE", 1)
+    monkeypatch.setattr("agentnet.analysis.perspectives.clustering._AT_ONCE", 1)
     parts = find_clusters(coordinates)
     assert (parts.labels == whole.labels).all()
     np.testing.assert_allclose(parts.bic, whole.bic)
@@ -125,7 +125,7 @@ def test_many_fits_are_taken_in_parts_without_changing_anything(monkeypatch: pyt
 
 def test_a_fit_that_does_not_converge_in_time_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     coordinates, member = gathered(1, 15, seed=10)
-    monkeypatch.setattr("agentnet.analysis.perspectives.mixtures._MOST_ROUNDS", 1)
+    monkeypatch.setattr("agentnet.analysis.perspectives.clustering._MOST_ROUNDS", 1)
     assert (find_clusters(coordinates).labels == member).all()
 
 

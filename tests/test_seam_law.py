@@ -27,6 +27,8 @@ from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
 from agentnet.experiment import CascadeExperiment
 from agentnet.report.cascade_tables import parameters_table, ranking_table
+from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch, other_sketches
+from agentnet.report.figures.style import house_style
 
 Array = NDArray[np.float64]
 
@@ -389,3 +391,34 @@ def test_columns_that_a_law_was_not_given_are_named(file: Path, tables: RunTable
         of("hill", read_tables(run), "n_engaged").fit()
     with pytest.raises(DesignError, match="name it: --by"):
         of("hill", tables).fit()
+
+
+def test_a_report_holds_the_laws_of_a_file_and_draws_them(
+    command: Callable[..., Any], run: Run, file: Path, tables: RunTables, tmp_path: Path
+) -> None:
+    quick = ("--no-figures", "--runs", "8", "--bootstraps", "4", "--decisions", "3", "--quiet")
+    done = command(
+        "report", run.folder, "--law", file, "--by", "n_engaged", "--output", tmp_path / "r", *quick
+    )
+    assert done.code == 0, done.err
+    results = json.loads((tmp_path / "r" / "results.json").read_text("utf-8"))
+    assert [results["options"][key] for key in ("laws", "by")] == [["gompertz", "hill"], ["n_engaged"]]
+    assert "Hill curve of n_engaged" in (tmp_path / "r" / "report.html").read_text("utf-8")
+    found = fit_run(tables, laws=["hill"], by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
+    with house_style():
+        (sketch,) = other_sketches(found)
+    assert sketch.figure is not None
+    assert "fitted to single decisions; 6 inferred cascades" in sketch.caption
+
+
+def test_a_report_of_a_rule_that_nobody_knows_here_says_why_curves_are_missing(
+    command: Callable[..., Any], spoilt: Callable[..., Path]
+) -> None:
+    folder = spoilt("UPDATE meta SET value = replace(value, 'unengaged_neighbour', 'moonlight')")
+    quick = ("--no-figures", "--runs", "4", "--bootstraps", "0", "--decisions", "0", "--quiet")
+    done = command("report", folder, "--law", "main_effects", "--law", "one_rate", *quick)
+    assert done.code == 0, done.err
+    assert "there is no asking rule" in (folder / "report" / "report.html").read_text("utf-8")
+    found = fit_run(read_tables(folder), laws=["full_logistic"], groups=GROUPS, n_runs=4)
+    assert found.scores == ()
+    assert "No cascades can be inferred" in str(curve_sketch(found, CURVE_FIGURES[0]).unavailable)

@@ -72,14 +72,13 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
     columns = {name: found.column(name) for name in names}
     keys = np.column_stack([row, step[kept], profile, *columns.values()])
     different, place = np.unique(keys, axis=0, return_inverse=True)
-    answers = {
-        value: np.bincount(place.ravel(), decision[kept] == value, len(different)) for value in (1, 0, -1)
-    }
-    return ExposureCounts(
-        *(different[:, i].astype(np.int64) for i in range(3)),
-        *(answers[value].astype(np.int64) for value in (1, 0, NOTHING)),
-        columns=dict(zip(columns, different[:, 3:].T, strict=True)),
+    n_no, n_yes, n_missing = (
+        np.bincount(place.ravel(), decision[kept] == answer, len(different)).astype(np.int64)
+        for answer in (0, 1, NOTHING)
     )
+    row, at, profile = different[:, :3].T.astype(np.int64)
+    of_counts = dict(zip(columns, different[:, 3:].T, strict=True))
+    return ExposureCounts(row, at, profile, n_yes, n_no, n_missing, of_counts)
 
 
 class _Columns:

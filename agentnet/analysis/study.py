@@ -296,7 +296,7 @@ def _is_clear(parts: Array, how: _How) -> bool:
 def _measured(parts: Array, how: _How, *, relative: bool) -> Measured:
     """Average over repeats; intervals draw whatever there is more than one of anew."""
     n_runs, _, n_prompts = parts.shape
-    over: perspectives.intervals.Over = (
+    over: perspectives.two_groups.Over = (
         "both" if n_runs > 1 and n_prompts > 1 else "runs" if n_runs > 1 else "prompts"
     )
     note = ""

@@ -41,6 +41,9 @@ Clusters = Literal["realization", "news item"]
 """What decisions depend on each other within."""
 
 
+_COUNTED = ("row", "step", "profile", "n_yes", "n_no", "n_missing")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ExposureCounts:
     """Decisions of exposures, counted by realization, step and profile; combinations without any are absent.
@@ -68,9 +71,9 @@ class ExposureCounts:
 
     def where(self, chosen: NDArray[np.bool_]) -> ExposureCounts:
         """Keep some of the counts; mask of shape ``(n_counts,)``."""
+        kept = {name: getattr(self, name)[chosen] for name in _COUNTED}
         columns = {name: column[chosen] for name, column in self.columns.items()}
-        kept = (getattr(self, each.name)[chosen] for each in fields(self) if each.name != "columns")
-        return ExposureCounts(*kept, columns=columns)
+        return ExposureCounts(**kept, columns=columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -102,7 +102,7 @@ def rates_table(fits: Fits) -> Table | None:
         return None
     rows: list[tuple[Cell, ...]] = []
     for law in laws:
-        comparable = law.law == "group_rates" and fits.grouping.n_groups == len(paper.TABLE_2)
+        comparable = law.of.needs_groups and fits.grouping.n_groups == len(paper.TABLE_2)
         for each in (*law.parameters, *([law.growth_rate] if law.growth_rate else [])):
             alone = [_by_severity(law, each.name, severity) for severity in (0, 1)]
             published = paper.TABLE_2.get(each.name) if comparable else None
@@ -125,12 +125,17 @@ def rates_table(fits: Fits) -> Table | None:
         rows=tuple(rows),
         notes=(
             (
-                f"Intervals: {_method(laws[0])}; the second one over whole news items. lambda is the rate "
-                "at which few engaged agents grow, the eigenvalue of the spread-free state."
+                f"Intervals: {_method(laws[0])}{_by_news(laws)}. lambda is the rate at which few engaged "
+                "agents grow, the eigenvalue of the spread-free state."
             ),
             *_rates_notes(fits, laws),
         ),
     ).without_empty_columns()
+
+
+def _by_news(laws: list[LawFit]) -> str:
+    told = any(each.interval_by_news for law in laws for each in law.parameters)
+    return "; the second one over whole news items" if told else ""
 
 
 def _rates_notes(fits: Fits, laws: list[LawFit]) -> Iterator[str]:
@@ -267,9 +272,7 @@ def views_table(fits: Fits) -> Table:
     """Compare all laws by population, severity and group, beside the published distances."""
     rows: list[tuple[Cell, ...]] = []
     for law in fits.laws:
-        published = paper.RMSE.get(law.law, {})
-        if law.law != "full_logistic" and fits.grouping.n_groups != 2:
-            published = {}
+        published = law.of.comparable
         for each in law.comparisons:
             theirs = published.get(each.view, (None, None))
             floor = None if each.floor is None else each.floor.quantile_95

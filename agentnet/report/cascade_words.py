@@ -120,7 +120,7 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
     yield engaged
     if fits is not None:
         yield from _weight_sentences(fits)
-        yield _best_law(fits)
+        yield from _best_law(fits)
     yield from by_severity
     if fits is not None:
         yield from _rate_sentences(fits)
@@ -152,11 +152,11 @@ def _engaged(of: Estimate, step: int, level: float) -> str:
 def _law_sentences(fits: Fits) -> Iterator[str]:
     yield from _weight_sentences(fits)
     yield from _rate_sentences(fits)
-    yield _best_law(fits)
-    for best in fits.scores[:1]:
-        if best.floor is not None:
-            chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
-            yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
+    yield from _best_law(fits)
+    best = next(iter(fits.scores), None)
+    if best is not None and best.floor is not None:
+        chance = f"where chance alone makes up to {best.floor.quantile_95:.4f}"
+        yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
 
 
 def _weight_sentences(fits: Fits) -> Iterator[str]:
@@ -178,16 +178,17 @@ def _rate_sentences(fits: Fits) -> Iterator[str]:
         yield f"The {rates.title} law has {values} per step{growth}"
 
 
-def _best_law(fits: Fits) -> str:
-    if not fits.scores:
-        return ""
-    best, laws = fits.scores[0], counted(len(fits.scores), "law")
-    if best.held_out_rmse is None:
-        return f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
-    return (
-        f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with an RMSE "
-        f"of {best.held_out_rmse:.4f}"
-    )
+def _best_law(fits: Fits) -> Iterator[str]:
+    """Name the law that was judged best, if one could be judged."""
+    laws = counted(len(fits.scores), "law")
+    for best in fits.scores[:1]:
+        if best.held_out_rmse is None:
+            yield f"Of {laws} the {best.title} law fits best, with an RMSE of {best.rmse:.4f}"
+        else:
+            yield (
+                f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with "
+                f"an RMSE of {best.held_out_rmse:.4f}"
+            )
 
 
 def valued(of: Parameter) -> str:

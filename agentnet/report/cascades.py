@@ -25,6 +25,7 @@ from agentnet.report.cascade_words import (
 )
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.drawings import Material
+from agentnet.report.figures.curves import other_sketches
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
@@ -120,7 +121,7 @@ class CascadePart(Part):
     def figures(self, options: Options) -> Iterator[Sketch]:
         """Make the figures of the paper, and some beyond them."""
         ratio = self.ratio
-        return sketches_of(
+        yield from sketches_of(
             "cascades",
             Material(
                 tables=self.played,
@@ -131,6 +132,7 @@ class CascadePart(Part):
                 severity_clusters=options.severity_clusters,
             ),
         )
+        yield from other_sketches(self.fits)
 
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out laws, groups, severities, decisions and what the log says of the run."""

@@ -59,22 +59,3 @@ TABLE_2: Final[dict[str, float]] = {"tau_1": 0.01269, "tau_2": 0.28520}
 
 GROUP_RATES: Final = (0.0533, 0.8154)
 """Mean yes-ratios of the two groups of profiles."""
-
-RMSE: Final[dict[str, dict[str, tuple[float, float | None]]]] = {
-    "full_logistic": {"population": (0.0414, None), "peaceful": (0.0367, None), "severe": (0.0641, None)},
-    "group_logistic": {
-        "population": (0.1387, None),
-        "peaceful": (0.0856, None),
-        "severe": (0.2070, None),
-        "group 1": (0.0134, 0.3586),
-        "group 2": (0.1288, 0.2250),
-    },
-    "group_rates": {
-        "population": (0.0223, None),
-        "peaceful": (0.0098, None),
-        "severe": (0.0374, None),
-        "group 1": (0.0072, 0.1696),
-        "group 2": (0.0236, 0.0377),
-    },
-}
-"""(RMSE, NRMSE) by law and view; laws of groups have two of them."""

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import agentnet
 from agentnet.analysis.fits import plain
+from agentnet.analysis.laws import LAWS
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
@@ -57,7 +58,7 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             },
             "table_2": paper.TABLE_2,
             "group_rates": paper.GROUP_RATES,
-            "rmse_and_nrmse": paper.RMSE,
+            "rmse_and_nrmse": {name: LAWS[name].published for name in LAWS if LAWS[name].published},
         },
         "severity_clusters": _clusters(options.severity_clusters),
         "parts": [

@@ -31,6 +31,9 @@ from agentnet.plugins import FILE_PREFIX, PluginKind
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
+Distances = Mapping[str, tuple[float, float | None]]
+"""RMSE and NRMSE by view."""
+
 Stability = Literal["stable", "unstable", "neutral"]
 
 
@@ -38,7 +41,7 @@ class _Laws(PluginKind["type[Law]"]):
     """The laws by name, in the order of their ranks."""
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self.installed(), key=lambda name: self.load(name).rank))
+        return iter(sorted(known := self.installed(), key=lambda name: known[name].load().rank))
 
     def __getitem__(self, name: str) -> type[Law]:
         """Look a law up.
@@ -245,6 +248,8 @@ class Law(ABC):
         rank: Where it stands among others in tables, the lowest first.
         parameters: Where each parameter lies, by name.
         needs_groups: Whether it is nothing without groups of profiles.
+        of_decisions: Whether it is fitted to single decisions, and not to curves.
+        published: Its RMSE and NRMSE by view in Tian et al. (2026), with two groups; None where not printed.
         takes_column: Whether it is a law of the columns that `by` names: its title says so.
         uses: Columns of exposures that its formula reads, besides those named by `by`.
 
@@ -258,6 +263,8 @@ class Law(ABC):
     title: ClassVar[str]
     rank: ClassVar[int] = 100
     takes_column: ClassVar[bool]
+    of_decisions: ClassVar[bool] = False
+    published: ClassVar[Distances] = {}
     parameters: Mapping[str, Between] = {}
     needs_groups: ClassVar[bool] = False
     uses: ClassVar[tuple[str, ...]] = ()
@@ -287,6 +294,11 @@ class Law(ABC):
     def heading(self) -> str:
         """Its title for this run."""
         return self.title.format(n_groups=self.grouping.n_groups, by=", ".join(self.named) or "a column")
+
+    @property
+    def comparable(self) -> Distances:
+        """What is published of it that can be set beside this run: a law of groups needs as many."""
+        return {} if self.needs_groups and self.grouping.n_groups != 2 else self.published
 
     def check(self) -> None:
         """Refuse a run that the law does not hold for.

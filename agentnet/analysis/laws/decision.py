@@ -113,6 +113,8 @@ class DecisionLaw(Law):
             return top * n**steepness / (half**steepness + n**steepness)
     """
 
+    of_decisions = True
+
     @abstractmethod
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes.
@@ -165,7 +167,7 @@ class DecisionLaw(Law):
         covariance = _inverse(likelihood.information(values, slope), ~bounded)
         errors, n_clusters = {}, {}
         for by in ("realization", "news item"):
-            cluster = self.tables.clusters(by)[answers.row]  # type: ignore[arg-type] # the loop's own words
+            cluster = self.tables.clusters(by)[answers.row]
             n_clusters[by] = np.unique(cluster).size
             if n_clusters[by] >= _LEAST_CLUSTERS:
                 errors[by] = _clustered(likelihood.scores(values, slope), cluster, covariance)
@@ -199,8 +201,10 @@ class DecisionLaw(Law):
             read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
             return _clipped(self.probability(read, **values))
 
-        how = {"groups": self.grouping.group, "n_runs": playing.n_runs, "seed": playing.seed}
-        return outlook_of_cascades(infer_cascades(chance, tables, **how), playing.views)
+        inferred = infer_cascades(
+            chance, tables, groups=self.grouping.group, n_runs=playing.n_runs, seed=playing.seed
+        )
+        return outlook_of_cascades(inferred, playing.views)
 
     def warnings(self, fit: DecisionFit) -> Iterator[str]:  # noqa: ARG002 - as of any law
         """Say why it is not played."""
@@ -335,6 +339,12 @@ class _Likelihood:
         found: Array = pull[:, None] * slope[self._cell]
         return found
 
+    def _loss(self, values: Array) -> tuple[float, Array]:
+        """Evaluate what is minimized, and its gradient: per decision, and finite everywhere."""
+        n = float((self._yes + self._no).sum())
+        height = float(np.nan_to_num(self.height(values), nan=-_NOWHERE))
+        return -height / n, -np.nan_to_num(self._pull(values)) / n
+
     def maximize(self) -> Array:
         """Climb from the best starts of the grid to the highest point within the bounds."""
         from scipy.optimize import minimize
@@ -343,13 +353,12 @@ class _Likelihood:
         grid = np.array(list(product(*(_thinned(each.starts, most) for each in self._bounds))))
         heights = np.array([self.height(each) for each in grid])
         heights[~np.isfinite(heights)] = -np.inf
-        n = float((self._yes + self._no).sum())
         best, values = -np.inf, grid[0]
         for start in np.argsort(-heights, kind="stable")[:_N_TRIED]:
             found = minimize(
-                lambda x: -np.nan_to_num(self.height(x), nan=-_NOWHERE) / n,
+                self._loss,
                 grid[start],
-                jac=lambda x: -np.nan_to_num(self._pull(x)) / n,
+                jac=True,
                 bounds=[(each.low, each.high) for each in self._bounds],
                 method="L-BFGS-B",
                 options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000},
@@ -358,7 +367,7 @@ class _Likelihood:
                 best, values = -found.fun, np.asarray(found.x, np.float64)
         if not np.isfinite(best):
             raise InputError(f"the formula of the law {self._law.name} gives no probability at any start")
-        return values
+        return np.asarray(values, dtype=np.float64)
 
     def at_bound(self, values: Array) -> NDArray[np.bool_]:
         """Say which parameters are at a bound."""
@@ -385,7 +394,8 @@ class _Likelihood:
 
 def _thinned(starts: tuple[float, ...], most: int) -> Array:
     place = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
-    return np.array(starts)[place]
+    kept: Array = np.array(starts)[place]
+    return kept
 
 
 def _clipped(chance: Any) -> Array:  # noqa: ANN401 - whatever a formula gives
@@ -408,7 +418,8 @@ def _inverse(information: Array, free: NDArray[np.bool_]) -> Array:
 
 def _roots(covariance: Array) -> Array:
     with np.errstate(invalid="ignore"):
-        return np.sqrt(np.diag(covariance))
+        found: Array = np.sqrt(np.diag(covariance))
+    return found
 
 
 def _clustered(scores: Array, cluster: Ints, covariance: Array) -> Array:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ from agentnet.analysis.goodness import Outlook, outlook_of_cascades
 from agentnet.analysis.inference import clustered, student_quantile
 from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.laws.contract import (
+    Distances,
     Interval,
     Law,
     Listed,
@@ -37,6 +39,8 @@ Array = NDArray[np.float64]
 
 class LogisticLaw(Law):
     """A law of decisions on (profile, severity) cells."""
+
+    of_decisions = True
 
     @abstractmethod
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
@@ -160,6 +164,11 @@ class FullLogistic(LogisticLaw):
 
     title = "full logistic"
     rank = 1
+    published: ClassVar[Distances] = {
+        "population": (0.0414, None),
+        "peaceful": (0.0367, None),
+        "severe": (0.0641, None),
+    }
 
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
         """Fit it to cells."""
@@ -183,6 +192,13 @@ class GroupLogistic(LogisticLaw):
     title = "{n_groups}-group logistic"
     rank = 3
     needs_groups = True
+    published: ClassVar[Distances] = {
+        "population": (0.1387, None),
+        "peaceful": (0.0856, None),
+        "severe": (0.2070, None),
+        "group 1": (0.0134, 0.3586),
+        "group 2": (0.1288, 0.2250),
+    }
 
     @property
     def rows(self) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ engaged an agent is one of its neighbours, so tau is no transmission probability
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
-from agentnet.analysis.laws.contract import Equilibrium, Stability
+from agentnet.analysis.laws.contract import Distances, Equilibrium, Stability
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.si_integral import SIClasses, SICurves
 from agentnet.analysis.solver import CurveFamily, OpenLaw
@@ -294,3 +294,10 @@ class GroupRates(_MeanField):
     title = "{n_groups}-rate mean field"
     rank = 5
     needs_groups = True
+    published: ClassVar[Distances] = {
+        "population": (0.0223, None),
+        "peaceful": (0.0098, None),
+        "severe": (0.0374, None),
+        "group 1": (0.0072, 0.1696),
+        "group 2": (0.0236, 0.0377),
+    }

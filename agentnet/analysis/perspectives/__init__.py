@@ -11,7 +11,7 @@ Everything takes arrays and returns arrays or frozen results. Replies come as bl
 - `change_test`, `control_chart`: whether a model, or the system, changed.
 """
 
-from agentnet.analysis.perspectives.blocks import Load
+from agentnet.analysis.perspectives.blocks import Averaged, Load, averaged, without_noise
 from agentnet.analysis.perspectives.change import ChangeTest, change_test
 from agentnet.analysis.perspectives.chart import ControlChart, Reading, control_chart
 from agentnet.analysis.perspectives.clustering import (
@@ -27,13 +27,13 @@ from agentnet.analysis.perspectives.distances import (
     squared_distances,
     within_steps,
 )
-from agentnet.analysis.perspectives.intervals import Series, bootstrap
 from agentnet.analysis.perspectives.mirror import IsoMirror, iso_mirror, step_distances
-from agentnet.analysis.perspectives.noise import Averaged, averaged, without_noise
 from agentnet.analysis.perspectives.rows import RowScaling, scale_rows
 from agentnet.analysis.perspectives.scaling import Alignment, Placement, Scaling, align, classical_scaling
 from agentnet.analysis.perspectives.two_groups import (
+    Series,
     axis_weights,
+    bootstrap,
     differences,
     gaps,
     polarization,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
+from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.sketch import Sketch, figure
@@ -48,7 +49,7 @@ class CurveFigure:
     Attributes:
         name: File name stem.
         number: Number in the paper.
-        law: The law, one of `agentnet.analysis.laws.LAWS`.
+        law: Name of the law.
         title: What the law is called in titles.
         sight: What is compared.
     """
@@ -102,7 +103,7 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
     missing = NO_FITS if fits is None else why_no_law(fits, of.law)
     if fits is not None and missing is None:
         shown = [each for each in fits.law(of.law).comparisons if _is_seen(each, of.sight)]
-        missing = None if shown else _why_nothing(fits, of.sight)
+        missing = None if shown else _why_nothing(fits, fits.law(of.law), of.sight)
     if fits is None or missing is not None:
         return Sketch(of.name, of.number, title, caption="", alternative="", unavailable=missing)
     law = fits.law(of.law)
@@ -143,7 +144,16 @@ def _is_seen(comparison: Comparison, sight: Sight) -> bool:
     return sight in (kind, "all")
 
 
-def _why_nothing(fits: Fits, sight: Sight) -> str:
+def other_sketches(fits: Fits | None) -> Iterator[Sketch]:
+    """Draw the curves of each fitted law from elsewhere, which has no figure of its own."""
+    for law in fits.laws if fits else ():
+        if law.of.rank == Law.rank and law.comparisons:
+            yield curve_sketch(fits, CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all"))
+
+
+def _why_nothing(fits: Fits, law: LawFit, sight: Sight) -> str:
+    if not law.comparisons:
+        return sentences(warning for warning in law.warnings if warning.startswith("no cascades"))
     if sight == "groups":
         return (
             "All profiles are in one group, so that its curve is that of the population; fit laws with "
@@ -245,12 +255,12 @@ def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iter
     if sight in ("groups", "all"):
         yield from _group_words(fits)
     yield missing_words(tables)
-    if law.transmission_probability is None:
+    if not law.of.of_decisions:
         yield from law.warnings
 
 
 def _how_inferred(law: LawFit, fits: Fits) -> str:
-    if law.transmission_probability is None:
+    if not law.of.of_decisions:
         return ", fitted to the mean curve of the population"
     return f", fitted to single decisions; {counted(fits.n_runs, 'inferred cascade')} of the same design"
 

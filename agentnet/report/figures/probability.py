@@ -77,9 +77,9 @@ def _sketch(name: str, number: str, title: str, fits: Fits | None, law_name: str
 
 
 def _row_names(fits: Fits, law: LawFit) -> list[str]:
-    if law.law == "full_logistic":
-        return [f"{profile:05b}" for profile in range(fits.grouping.group.size)]
-    return [f"group {number + 1}" for number in range(fits.grouping.n_groups)]
+    if law.of.needs_groups:
+        return [f"group {number + 1}" for number in range(fits.grouping.n_groups)]
+    return [f"{profile:05b}" for profile in range(fits.grouping.group.size)]
 
 
 def severity_labels(tables: RunTables) -> dict[int, str]:
