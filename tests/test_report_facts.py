@@ -275,3 +275,19 @@ def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_on
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
     with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
         make_report([copy], FEW)
+
+
+@pytest.mark.parametrize(
+    ("laws", "said", "unsaid"),
+    [
+        (("one_rate",), "least squares", "maximum likelihood"),
+        (("main_effects",), "maximum likelihood", "least squares"),
+    ],
+)
+def test_only_how_the_fitted_laws_were_fitted_is_told(
+    play: Callable[..., Run], laws: tuple[str, ...], said: str, unsaid: str
+) -> None:
+    (part,) = make_report([play(CascadeExperiment(**SMALL))], replace(FEW, laws=laws)).parts
+    assert said in part.methods()
+    assert unsaid not in part.methods()
+    assert "resample" not in part.methods()

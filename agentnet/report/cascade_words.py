@@ -325,16 +325,25 @@ def _draws_words(part: CascadePart) -> str:
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
-    yield (
-        f"We fitted {listed([law.title for law in fits.laws])} laws; logistic ones by maximum likelihood to "
-        "the decisions of exposures, mean-field and cavity ones by least squares to the mean engaged "
-        "fraction"
-    )
+    of_decisions = [law.title for law in fits.laws if law.transmission_probability is not None]
+    of_curves = [law.title for law in fits.laws if law.transmission_probability is None]
+    if of_decisions:
+        yield (
+            f"We fitted the {listed(of_decisions)} {'law' if len(of_decisions) == 1 else 'laws'} by maximum "
+            f"likelihood to the decisions of exposures; intervals ({fits.level:.0%}) use standard errors "
+            "clustered by realization and Student's t with the degrees of freedom of the realizations that "
+            f"inform each weight; curves were inferred by {counted(fits.n_runs, 'cascade')} of the run's own "
+            f"design (seed {fits.seed})"
+        )
+    if of_curves:
+        intervals = (
+            f"intervals ({fits.level:.0%}) are those of a bootstrap of "
+            f"{counted(fits.n_bootstrap, 'resample')} over realizations (seed {fits.seed})"
+            if fits.n_bootstrap
+            else "no intervals were computed"
+        )
+        yield (
+            f"We fitted the {listed(of_curves)} {'law' if len(of_curves) == 1 else 'laws'} by least squares "
+            f"to the mean engaged fraction; {intervals}"
+        )
     yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
-    yield (
-        f"Logistic intervals ({fits.level:.0%}) use standard errors clustered by realization and Student's t "
-        "with the degrees of freedom of the realizations that inform each weight, the others a "
-        f"bootstrap of {counted(fits.n_bootstrap, 'resample')} over realizations; logistic laws were "
-        f"compared with the run by {counted(fits.n_runs, 'inferred cascade')} of its own design (seed "
-        f"{fits.seed})"
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
@@ -179,7 +179,7 @@ def cascade_parts(reading: Reading) -> Iterator[CascadePart]:
     Raises:
         UserError: It is unclear which response ratios go with which cascades.
     """
-    ratios = [part for part in reading.parts_of("ratio") if isinstance(part, RatioPart)]
+    ratios = cast("tuple[RatioPart, ...]", reading.parts_of("ratio"))
     for run, facts in reading.of("cascade"):
         ratio = _partner(facts, ratios)
         for condition in range(facts.n_conditions):
