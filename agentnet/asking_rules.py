@@ -239,7 +239,11 @@ def find_rule(design: Any) -> AskingRule:  # noqa: ANN401 - any experiment with 
     Raises:
         DesignError: There is none of that name; lists those that there are.
     """
-    return ASKING_RULES.load(design.asking_rule, asker=type(design).__module__).set_by(design)
+    who = type(design)
+    try:
+        return ASKING_RULES.load(design.asking_rule, asker=who.__module__).set_by(design)
+    except DesignError as error:
+        raise DesignError(f"{who.__name__}.asking_rule: {error}") from None
 
 
 @asking_rule("always", says="every unengaged agent was asked once for each engaged neighbour")

@@ -29,11 +29,7 @@ REMAINING: dict[str, set[str]] = {
     "agentnet/analysis/run_cascades.py": {"exposure"},
     "agentnet/analysis/severity_names.py": {"peaceful", "severe"},
     "agentnet/analysis/tables.py": {"peaceful", "severe"},
-    "agentnet/cascade.py": {"exposure"},
-    "agentnet/experiment/families.py": {"afterwards"},
-    "agentnet/experiment/interviews.py": {"evaluation"},
-    "agentnet/experiment/news.py": {"inline"},
-    "agentnet/interviews/engine.py": {"evaluation"},
+    "agentnet/families/interviews/experiment.py": {"evaluation"},
     "agentnet/profiles.py": set(vocabulary.TRAITS),
     "agentnet/report/browse.py": {"peaceful", "severe"},
     "agentnet/report/cascade_tables.py": {"peaceful", "severe"},
@@ -45,10 +41,7 @@ REMAINING: dict[str, set[str]] = {
     "agentnet/report/paper.py": {*vocabulary.TRAITS, "peaceful", "severe"},
     "agentnet/report/ratio_tables.py": {"peaceful", "severe"},
     "agentnet/report/results.py": {"peaceful", "severe"},
-    "agentnet/runner/again.py": {"evaluation", "exposure"},
-    "agentnet/runner/book.py": {"exposure"},
-    "agentnet/runner/interviews.py": {"evaluation"},
-    "agentnet/runner/play.py": {"afterwards"},
+    "agentnet/families/interviews/stage.py": {"evaluation"},
 }
 
 

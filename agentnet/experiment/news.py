@@ -29,6 +29,7 @@ from agentnet.prompts import (
     answer_schema,
     parse_reply,
 )
+from agentnet.vocabulary import INLINE
 
 
 class NewsExperiment(Experiment):
@@ -73,7 +74,7 @@ class NewsExperiment(Experiment):
     temperature: float | tuple[float, float] = (0.7, 1.3)
     prompts: Path | None = None
     constrain: bool = True
-    rationale: Rationale = "inline"
+    rationale: Rationale = INLINE
     _news_facts: NewsFacts | None = None
 
     def check(self) -> None:
@@ -137,6 +138,6 @@ class NewsExperiment(Experiment):
         """Say what a reply may be: (allowed texts, JSON schema); backends that can will hold it."""
         if not self.constrain:
             return (), None
-        if self.rationale == "inline":
+        if self.rationale == INLINE:
             return (), answer_schema(self.rationale)
         return answer_choices(), None

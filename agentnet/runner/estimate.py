@@ -55,7 +55,11 @@ async def _try_out(prepared: Prepared, experiments: Sequence[Experiment], plan: 
             plan=tuple(plan),
             stage=prepared.stage.with_experiments(experiments),
             settings=prepared.settings.model_copy(
-                update={"backend": BackendSettings(), "log": LogSettings(parquet=False)}
+                update={
+                    "backend": BackendSettings(),
+                    "log": LogSettings(parquet=False),
+                    "stack": prepared.settings.stack.model_copy(update={"cache": False}),
+                }
             ),
         )
         create(trial, Source(Path("trial.py"), ""), backend="mock", model_name="mock")

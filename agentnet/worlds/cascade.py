@@ -17,6 +17,7 @@ import numpy as np
 
 from agentnet.asking_rules import NEVER, AskingRule, Exposures, Ints, Moment, listeners, n_different
 from agentnet.network import Network
+from agentnet.vocabulary import EXPOSURE, REASON, SEED
 from agentnet.worlds.wants import Ask, Chance, Decisions, End, Recall, Voice, World, Write
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Cascade:
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
         self._n_asked = np.zeros(network.n_agents, dtype=np.int64)
         self.initial_agent: int | None = None
-        self._questions: dict[str, dict[int, Question]] = {"seed": {}, "exposure": {}}
+        self._questions: dict[str, dict[int, Question]] = {SEED: {}, EXPOSURE: {}}
 
     def play(self) -> World:
         """Play it to its end."""
@@ -96,7 +97,7 @@ class Cascade:
         decisions: list[int] = []
         n_at_most = self._rules.max_seed_attempts
         for attempt, agent in enumerate(starters(self._chance, self._network.n_agents, n_at_most)):
-            asked = yield self._ask("seed", 0, np.array([agent]), np.array([-1]), np.array([attempt]))
+            asked = yield self._ask(SEED, 0, np.array([agent]), np.array([-1]), np.array([attempt]))
             decisions += asked.tolist()
             if decisions[-1] == 1:
                 self.initial_agent = agent
@@ -113,7 +114,7 @@ class Cascade:
     def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:
         # Slots ascend by listener, so equal agents stand side by side.
         agents = found.agent
-        decisions: Decisions = yield self._ask("exposure", step, agents, found.source, found.slots)
+        decisions: Decisions = yield self._ask(EXPOSURE, step, agents, found.source, found.slots)
         self._n_asked += np.bincount(agents, minlength=len(self._n_asked))
         won_over = agents[decisions == 1]
         won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
@@ -142,19 +143,19 @@ class Cascade:
         for step, group in groupby(answered, key=attrgetter("step")):
             of_step = list(group)
             yield Ask(
-                "reason",
+                REASON,
                 step,
                 [a.agent for a in of_step],
                 [a.source for a in of_step],
                 [a.repeat for a in of_step],
                 [self._why(a) for a in of_step],
                 [a.temperature for a in of_step],
-                [self._chance.integer("reason", step, a.agent, a.source) for a in of_step],
+                [self._chance.integer(REASON, step, a.agent, a.source) for a in of_step],
                 self._voice.judge_reason,
             )
 
     def _why(self, answered: Answered) -> Question:
-        kind = "exposure" if answered.step else "seed"
+        kind = EXPOSURE if answered.step else SEED
         question = self._voice.question(kind, int(self._profiles[answered.agent]))
         return self._voice.reason(question, answered.text)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.vocabulary import EVALUATION, INTERVIEW
 from agentnet.worlds.wants import Ask, Chance, End, Note, World, Write
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Interviews:
         agents = np.repeat(np.arange(self._n_models), n_each)
         repeats = np.tile(np.array(evaluation, dtype=np.int64), self._n_models)
         sources = np.full(len(agents), -1)
-        said = yield self._ask("evaluation", step, agents, sources, repeats)
+        said = yield self._ask(EVALUATION, step, agents, sources, repeats)
         by_model = [said[i : i + n_each] for i in range(0, len(said), n_each)]
         self._answers = [[each.text for each in of_model] for of_model in by_model]
         if self._rules.reuse:
@@ -177,7 +178,7 @@ class Interviews:
         sources = np.repeat(np.array(askers, dtype=np.int64), n_each)
         agents = np.array([partners[model] for model in sources.tolist()], dtype=np.int64)
         repeats = np.concatenate(chosen) if chosen else np.empty(0, dtype=np.int64)
-        said = yield self._ask("interview", step, agents, sources, repeats)
+        said = yield self._ask(INTERVIEW, step, agents, sources, repeats)
         heard: list[list[Heard]] = [[] for _ in range(self._n_models)]
         for source, agent, number, each in zip(
             sources.tolist(), agents.tolist(), repeats.tolist(), said, strict=True

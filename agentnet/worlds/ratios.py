@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from agentnet.profiles import N_PROFILES
+from agentnet.vocabulary import RATIO
 from agentnet.worlds.wants import Ask, Chance, End, Voice, World
 
 
@@ -20,15 +21,15 @@ def ratios(n_repeats: int, voice: Voice, chance: Chance) -> World:
         chance: The realization's random numbers.
     """
     n_draws = n_repeats * N_PROFILES
-    questions = [voice.question("ratio", profile) for profile in range(N_PROFILES)]
+    questions = [voice.question(RATIO, profile) for profile in range(N_PROFILES)]
     yield Ask(
-        "ratio",
+        RATIO,
         0,
         list(range(N_PROFILES)) * n_repeats,
         [-1] * n_draws,
         [repeat for repeat in range(n_repeats) for _ in range(N_PROFILES)],
         questions * n_repeats,
-        *chance.draws("ratio", 0, np.arange(n_draws)),
+        *chance.draws(RATIO, 0, np.arange(n_draws)),
         voice.judge,
     )
     return End("finished", 0)

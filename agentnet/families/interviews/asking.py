@@ -16,7 +16,7 @@ from agentnet.prompts import after_thought
 from agentnet.sampler import Answer, Draws, Pool, Sampler
 from agentnet.sampler import Question as Prompted
 from agentnet.sampler.draws import Trouble
-from agentnet.vocabulary import CONTENT_FILTER
+from agentnet.vocabulary import CONTENT_FILTER, INTERVIEW
 
 _ENDS = {"refusal": "refused", CONTENT_FILTER: CONTENT_FILTER}
 
@@ -124,7 +124,7 @@ class ModelSampler:
             await self.caller.draw(self._composed(draws, prompts))
 
     def _check_restored(self, draws: Draws) -> None:
-        made_of = self.restored if draws.kind == "interview" else self.restored - 1
+        made_of = self.restored if draws.kind == INTERVIEW else self.restored - 1
         if draws.todo and draws.step <= made_of:
             raise RunFolderError(
                 f"the models were saved at step {self.restored}, but the event log lacks answers of step "
@@ -132,7 +132,7 @@ class ModelSampler:
             )
 
     def _recall(self, draws: Draws, i: int) -> bool:
-        if draws.kind != "interview":
+        if draws.kind != INTERVIEW:
             return False
         said = self.remembered.get((draws.agents[i], draws.repeats[i]))
         if said is None:

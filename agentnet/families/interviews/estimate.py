@@ -51,8 +51,8 @@ async def estimate_interviews(company: Company, plan: Sequence[Planned], try_out
     experiments = company.experiments
     counts = [await _count(e, c) for e, c in zip(experiments, company.casts, strict=True)]
     of_run = [counts[planned.condition] for planned in plan]
-    names = ("evaluation", "interview", "reused", "updates")
-    evaluation, interview, reused, updates = (sum(getattr(c, name) for c in of_run) for name in names)
+    evaluation, interview = sum(c.evaluation for c in of_run), sum(c.interview for c in of_run)
+    reused, updates = sum(c.reused for c in of_run), sum(c.updates for c in of_run)
     n_generations = evaluation + interview - reused
     trial, longest = None, 0
     if company.asks_backend:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from agentnet.experiment import NewsExperiment, require
+from agentnet.vocabulary import AFTERWARDS
 
 
 class ResponseRatioExperiment(NewsExperiment):
@@ -23,7 +24,7 @@ class ResponseRatioExperiment(NewsExperiment):
         """Refuse a design that cannot be played."""
         super().check()
         require(
-            self.rationale != "afterwards",
+            self.rationale != AFTERWARDS,
             "rationale is 'afterwards', which a response-ratio experiment has no simulation for; "
             "choose 'inline' or 'none'",
         )
