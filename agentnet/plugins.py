@@ -284,9 +284,9 @@ class Installed(Generic[Plugin]):
         try:
             plugin = self.get()
         except Exception as error:
+            way_out = f"mend or uninstall {self.distribution}" if self.version else "mend it"
             raise PluginError(
-                f"{which} cannot be loaded: {type(error).__name__}: {error}; mend or uninstall "
-                f"{self.distribution}"
+                f"{which} cannot be loaded: {type(error).__name__}: {error}; {way_out}"
             ) from error
         missing = [part for part in self.kind.parts if not hasattr(plugin, part)]
         if missing:

@@ -128,7 +128,7 @@ def _utf8_lines(path: Path, file: BinaryIO) -> Iterator[str]:
             raise InputError(
                 f"byte {error.start + 1} of this line (0x{data[error.start]:02x}) is not UTF-8; save the "
                 f"file as CSV UTF-8, or name its encoding, such as cp1252 (--encoding, news.encoding, "
-                f"network_options.encoding, bank_encoding)",
+                f"network_options.encoding, load_bank(encoding=))",
                 path=path,
                 row=number,
             ) from error

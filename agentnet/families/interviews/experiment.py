@@ -30,7 +30,6 @@ class InterviewExperiment(Experiment):
         bank: ``"bundled"`` for the question bank that comes with agentnet, or a file.
         bank_kind: Format of that file, if its head does not tell.
         bank_columns: Column map of that file, such as ``{"text": "question"}``.
-        bank_encoding: How that file is written, such as ``cp1252``; by default UTF-8.
         evaluation_topics: Topics of the evaluation set; none given: those of all classes.
         n_evaluation: Questions of the evaluation set from each of these topics, >= 1; 0 takes all.
         questions_from: What interviews draw from: the ``evaluation`` set (as the paper), or all questions of
@@ -65,7 +64,6 @@ class InterviewExperiment(Experiment):
     bank: str | Path = "bundled"
     bank_kind: str | None = None
     bank_columns: Mapping[str, str] = MappingProxyType({})
-    bank_encoding: str | None = None
     evaluation_topics: tuple[str, ...] = ()
     n_evaluation: int = 20
     questions_from: Literal["evaluation", "bank"] = "evaluation"
@@ -135,9 +133,7 @@ class InterviewExperiment(Experiment):
         Raises:
             InputError: The bank cannot be used.
         """
-        return load_bank(
-            self.bank, kind=self.bank_kind, columns=self.bank_columns, encoding=self.bank_encoding
-        )
+        return load_bank(self.bank, kind=self.bank_kind, columns=self.bank_columns)
 
     def choose_evaluation(self, questions: Sequence[Question], seed: int) -> Numbers:
         """Draw the evaluation set: numbers of questions, topic by topic, in the bank's order.
