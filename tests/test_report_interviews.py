@@ -30,7 +30,7 @@ from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.events.conditions import condition_names
 from agentnet.experiment import Source
-from agentnet.interviews import Question
+from agentnet.interviews import Disruption, Local, Question, Topology, Vulnerable, full
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.sketch import Sketch, sketches_of
@@ -231,6 +231,67 @@ def test_a_model_changed_as_the_test_of_its_first_and_last_answers_says(
 def test_p_values_looked_at_together_are_adjusted_and_never_fall() -> None:
     assert holm([0.2, 0.01, 0.2]) == [0.4, 0.03, 0.4]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+# Turns.
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> InterviewPart:
+    """Compute the part of two conditions, in the second of which all but one neighbour are lost at step 3."""
+
+    class Turned(Own):
+        lost: bool = False
+
+        def make_topology(self) -> Topology:
+            return Disruption(3, before=full, after=Local(1)) if self.lost else full
+
+    base = Turned(repeats=1, **SMALL)
+    run = played(tmp_path_factory.mktemp("turned"), *(base.under({"lost": lost}) for lost in (False, True)))
+    (only,) = make_report([run], Options(figures=False, n_bootstrap=5, n_decisions=0)).parts
+    assert isinstance(only, InterviewPart)
+    return only
+
+
+def dotted(axes: Any) -> list[float]:
+    """List where upright dotted lines stand."""
+    found = [line for line in axes.get_lines() if list(line.get_xdata()) == [line.get_xdata()[0]] * 2]
+    return [float(line.get_xdata()[0]) for line in found if line.get_linestyle() == "--"]
+
+
+def test_the_step_of_a_disruption_is_marked_in_every_figure_over_time(
+    turned: InterviewPart, part: InterviewPart
+) -> None:
+    for make in (paths_sketch, gap_sketch, ratio_of_classes_sketch):
+        first, second = drawn(make, turned)
+        assert (dotted(first), dotted(second)) == ([], [3.0])
+    for make in (mirror_sketch, cluster_sketch):
+        assert [dotted(axes) for axes in drawn(make, turned)] == [[3.0]] * len(drawn(make, turned))
+    with house_style():
+        for make in (paths_sketch, gap_sketch, mirror_sketch, cluster_sketch):
+            assert "Dotted lines: from that step on models had other numbers" in make(turned).caption
+            assert "lost true: step 3" in make(turned).caption
+            assert "Dotted lines" not in make(part).caption
+        assert "Dotted lines" not in space_sketch(turned).caption
+
+
+def test_the_step_of_a_disruption_is_among_what_was_found(turned: InterviewPart, part: InterviewPart) -> None:
+    said = "lost true: from step 3 on a model may interview 1 of the others on average, 4 at the step before"
+    assert said in list(turned.findings(0.95))
+    assert said.capitalize() in turned.summary(0.95)
+    assert "may interview" not in part.summary(0.95)
+
+
+def test_candidates_that_change_at_every_other_step_are_no_turn(tmp_path: Path) -> None:
+    class Attacked(Own):
+        def make_topology(self) -> Topology:
+            return Vulnerable(adversary=4, targets=1)
+
+    run = played(tmp_path, Attacked(**SMALL | {"steps": 6}))
+    counts = run.query("SELECT step, AVG(n_candidates) AS n FROM interviews GROUP BY step ORDER BY step").n
+    assert (np.diff(counts) != 0).sum() > 2
+    (only,) = make_report([run], Options(figures=False, n_bootstrap=0, n_decisions=0)).parts
+    assert only.facts.turns == {}
 
 
 # Labels.

@@ -93,7 +93,11 @@ def test_edges_are_thinned_out_but_those_along_which_agents_engaged(run: Run, pl
 
 def test_few_of_many_realizations_run_from_the_smallest_to_the_largest(run: Run, player: Player) -> None:
     few = read_player(run, most=Most(n_realizations=3))
-    sizes = sorted(each.n_engaged[-1] for each in player.shown)
+    sizes = [each.n_engaged[-1] for each in player.shown]
+    assert {sizes[0], sizes[-1]} != {min(sizes), max(sizes)}, "else those by number would be the same"
+    sizes.sort()
+    two = read_player(run, most=Most(n_realizations=2))
+    assert sorted(each.n_engaged[-1] for each in two.shown) == [sizes[0], sizes[-1]]
     shown = sorted(each.n_engaged[-1] for each in few.shown)
     assert len(shown) == 3
     assert (shown[0], shown[-1]) == (sizes[0], sizes[-1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agentnet.analysis.study import ConditionStudy
 from agentnet.events.conditions import in_words
 from agentnet.report.checklist import fields_of
+from agentnet.report.figures.of_conditions import turns_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
 from agentnet.report.log_facts import overriding_sentences
 from agentnet.report.words import numbers_words, temperature_words
@@ -49,6 +50,7 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
         f"{_models(part.study.conditions[0])}, {counted(repeats, 'repeat')} and {counted(steps, 'step')}; "
         f"answers were embedded by {part.study.embedder}"
     )
+    yield from _turn_sentences(part)
     for condition in part.study.conditions:
         yield from _of_condition(condition)
 
@@ -59,8 +61,18 @@ def interview_findings(part: InterviewPart) -> Iterator[str]:
         yield f"These are results of a {part.label}"
     if not part.study.conditions:
         yield "No result can be given yet"
+    yield from _turn_sentences(part)
     for condition in part.study.conditions:
         yield from _of_condition(condition)
+
+
+def _turn_sentences(part: InterviewPart) -> Iterator[str]:
+    for condition in part.study.conditions:
+        for turn in turns_of(part, condition):
+            yield (
+                f"{condition.name}: from step {turn.step} on a model may interview {turn.after:.3g} of the "
+                f"others on average, {turn.before:.3g} at the step before"
+            )
 
 
 def _models(condition: ConditionStudy) -> str:

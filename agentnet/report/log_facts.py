@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -67,6 +67,15 @@ SELECT t.kind, COUNT(*), COALESCE(SUM(e.missing IS NULL AND e.kind IS NOT NULL),
 FROM (SELECT DISTINCT realization, kind, step, agent, source, repeat FROM troubles) t
 LEFT JOIN events e USING (realization, kind, step, agent, source, repeat) GROUP BY t.kind
 """
+_TURNS = """
+SELECT realization, step, before, after FROM (
+    SELECT realization, step, AVG(n_candidates) AS after,
+           LAG(AVG(n_candidates)) OVER (PARTITION BY realization ORDER BY step) AS before
+    FROM interviews GROUP BY realization, step
+) WHERE before <> after ORDER BY realization, step
+"""
+_MOST_TURNS: Final = 2
+
 _EXAMPLES = """
 SELECT kind, profile, p.news, messages FROM prompts p
 WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
@@ -136,6 +145,21 @@ class Trouble:
     kind: str
     n: int
     example: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A step from which models had other numbers of candidates than before, as where a topology is disrupted.
+
+    Attributes:
+        step: The first step of the later numbers.
+        before: Mean number of candidates of a model at the step before.
+        after: The same at `step`.
+    """
+
+    step: int
+    before: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +256,8 @@ class LogFacts:
         statuses: Realizations by status.
         mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
             it; None where none was.
+        turns: By realization, steps at which its models came to have other numbers of candidates; none where
+            that happens again and again.
     """
 
     run: str
@@ -251,6 +277,7 @@ class LogFacts:
     examples: tuple[Prompt, ...]
     statuses: Mapping[str, int]
     mass: tuple[float, float] | None = None
+    turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -383,6 +410,7 @@ def _read(
             connection.execute("SELECT status, COUNT(*) FROM realizations GROUP BY status ORDER BY status")
         ),
         mass=_mass(connection),
+        turns=_turns(connection),
     )
 
 
@@ -434,6 +462,14 @@ def _summed(every: Iterable[Asked]) -> tuple[Asked, ...]:
         numbers = (getattr(first, name) + getattr(each, name) for name in ("n", "n_yes", "n_no", "n_missing"))
         found[each.kind] = Asked(each.kind, *numbers)
     return tuple(found[kind] for kind in sorted(found))
+
+
+def _turns(connection: sqlite3.Connection) -> dict[int, tuple[Turn, ...]]:
+    found: dict[int, tuple[Turn, ...]] = {}
+    for realization, *turn in connection.execute(_TURNS):
+        found[realization] = (*found.get(realization, ()), Turn(*turn))
+    # Where it changes at every other step no single one is a turn.
+    return {realization: turns for realization, turns in found.items() if len(turns) <= _MOST_TURNS}
 
 
 def _mass(connection: sqlite3.Connection) -> tuple[float, float] | None:

@@ -37,7 +37,7 @@ _ENGAGED = """
 SELECT COALESCE(engaged_step, -1), COALESCE((SELECT MIN(source) FROM events e
        WHERE e.realization = a.realization AND kind = 'exposure' AND step = engaged_step AND e.agent = a.agent
        AND decision = 1 AND source >= 0), -1)
-FROM agents a WHERE realization = ? AND agent IN (SELECT value FROM json_each(?)) ORDER BY agent
+FROM json_each(?) j LEFT JOIN agents a ON a.realization = ? AND a.agent = j.value ORDER BY j.key
 """
 _COUNTS = "SELECT n_engaged FROM steps WHERE realization = ? ORDER BY step"
 
@@ -210,7 +210,7 @@ def _scene(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, most
     place[agents] = np.arange(agents.size)
     inside = place[every]
     inside = inside[(inside >= 0).all(axis=1)]
-    logged = connection.execute(_ENGAGED, (realization, json.dumps(agents.tolist()))).fetchall()
+    logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
     engaged, source = np.array(logged, dtype=np.int64).T
     source = np.where(source >= 0, place[source], -1)
     return Scene(

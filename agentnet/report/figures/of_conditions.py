@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agentnet.analysis.study import ConditionStudy
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import (
+    BLACK,
     MARKERS,
     PALETTE,
     SMALL,
@@ -18,6 +19,7 @@ from agentnet.report.figures.style import (
     new_figure,
 )
 from agentnet.report.figures.words import cleaned, counted, drawable, listed, sentences
+from agentnet.report.log_facts import Turn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,6 +100,28 @@ def panels(
         axes.set_title(short(condition), fontsize=9.0)
     mark(figure, part)
     return figure, every
+
+
+def turns_of(part: InterviewPart, condition: ConditionStudy) -> tuple[Turn, ...]:
+    """List the steps at which models of the repeat that is shown came to have other numbers of candidates."""
+    return part.facts.turns.get(condition.shown.realization, ()) if condition.played else ()
+
+
+def mark_turns(axes: Axes, part: InterviewPart, *conditions: ConditionStudy) -> None:
+    """Draw a dotted line at each of these steps of the conditions that `axes` show."""
+    for step in sorted({turn.step for condition in conditions for turn in turns_of(part, condition)}):
+        axes.axvline(step, color=BLACK, linestyle=(0, (1, 2)), linewidth=1.2)
+
+
+def turns_caption(part: InterviewPart) -> Iterator[str]:
+    """Say what the dotted lines are, where there are some."""
+    said = [
+        f"{cleaned(condition.name)}: step {turn.step}"
+        for condition in shown_conditions(part)
+        for turn in turns_of(part, condition)
+    ]
+    if said:
+        yield f"Dotted lines: from that step on models had other numbers of candidates; {'; '.join(said)}"
 
 
 def mark(figure: Figure, part: InterviewPart) -> None:

@@ -12,10 +12,12 @@ from agentnet.report.figures.of_conditions import (
     is_crowded,
     look_of,
     made,
+    mark_turns,
     number_of,
     panels,
     shown_conditions,
     shown_repeats,
+    turns_caption,
 )
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
@@ -146,6 +148,7 @@ def _paths(part: InterviewPart) -> Figure:
     figure, every = panels(part, conditions, sharey=False)
     for axes, condition in zip(every, conditions, strict=True):
         _draw_paths(axes, condition)
+        mark_turns(axes, part, condition)
         axes.set_xlabel("step")
     every[0].set_ylabel("1-d perspective")
     legend_above(figure, every)
@@ -180,6 +183,7 @@ def _paths_caption(part: InterviewPart) -> Iterator[str]:
         f"classical scaling of all models at all steps, in {shown_repeats(shown_conditions(part))}"
     )
     yield "Thin lines are models, thick ones with marks the means of classes"
+    yield from turns_caption(part)
     yield (
         "Every condition is scaled by itself: its sign is a convention, and heights in different panels are "
         "not on the same axis"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,10 +14,12 @@ from agentnet.report.figures.of_conditions import (
     look_of,
     made,
     mark,
+    mark_turns,
     panels,
     short,
     shown_conditions,
     shown_repeats,
+    turns_caption,
 )
 from agentnet.report.figures.places import no_movement
 from agentnet.report.figures.sketch import Sketch, figure
@@ -70,7 +73,7 @@ def cluster_sketch(part: InterviewPart) -> Sketch:
         "clusters",
         "4",
         "Number of clusters, and how labels last from step to step",
-        caption=_cluster_caption(conditions),
+        caption=chain(_cluster_caption(conditions), turns_caption(part)),
         words=_cluster_words(conditions),
         draw=lambda: _clusters(part, conditions),
         why_not="" if conditions else why_not,
@@ -131,6 +134,7 @@ def _mirrors(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
         assert mirror is not None, "only conditions with a mirror are drawn"
         _line(axes, 0, mirror.curve, place, short(condition))
     steps_along(axes, max(condition.shown.n_steps for condition in conditions) - 1)
+    mark_turns(axes, part, *conditions)
     axes.set_xlabel("step")
     axes.set_ylabel("iso-mirror")
     mark(figure, part)
@@ -146,6 +150,7 @@ def _mirror_caption(part: InterviewPart) -> Iterator[str]:
     )
     yield "Every condition has its own axis; the first value is at most 0"
     yield "Where a curve stays level, the system rests"
+    yield from turns_caption(part)
     if len(shown_conditions(part)) == 1:
         yield "The run has one condition: there is no other to compare it with"
 
@@ -175,6 +180,8 @@ def _clusters(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
     lower.set_ylabel("ARI(t, t - 1)")
     lower.set_xlabel("step")
     steps_along(lower, max(condition.shown.n_steps for condition in conditions) - 1)
+    for axes in (upper, lower):
+        mark_turns(axes, part, *conditions)
     mark(figure, part)
     legend_above(figure, [upper], n_columns=2)
     return figure
@@ -217,6 +224,7 @@ def _charts(part: InterviewPart) -> Figure:
     figure, every = panels(part, conditions, sharey=False)
     for axes, condition in zip(every, conditions, strict=True):
         _draw_chart(axes, condition, part)
+        mark_turns(axes, part, condition)
     every[0].set_ylabel("mean squared move")
     legend_above(figure, every)
     return figure
@@ -251,6 +259,7 @@ def _chart_caption(part: InterviewPart) -> Iterator[str]:
         "Mean squared distance by prompt from each model's answers to those of the step before, in "
         f"{shown_repeats(shown_conditions(part))}; not in the paper"
     )
+    yield from turns_caption(part)
     chart = part.study.chart
     if chart is not None:
         yield (

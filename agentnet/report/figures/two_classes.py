@@ -10,7 +10,15 @@ import numpy as np
 
 from agentnet.analysis.perspectives import Series
 from agentnet.analysis.study import ConditionStudy, Measured
-from agentnet.report.figures.of_conditions import look_of, made, number_of, panels, shown_conditions
+from agentnet.report.figures.of_conditions import (
+    look_of,
+    made,
+    mark_turns,
+    number_of,
+    panels,
+    shown_conditions,
+    turns_caption,
+)
 from agentnet.report.figures.places import no_movement
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import GREY, legend_above, steps_along
@@ -84,6 +92,7 @@ def _drawn(part: InterviewPart, conditions: list[ConditionStudy], which: Which, 
         measured = which(condition)
         assert measured.series is not None, "only conditions with a series are drawn"
         _draw(axes, measured.series, has_interval=measured.has_interval)
+        mark_turns(axes, part, condition)
     every[0].set_ylabel("polarization" if name == "polarization" else "squared gap")
     legend_above(figure, every)
     return figure
@@ -127,6 +136,7 @@ def _caption(part: InterviewPart, conditions: list[ConditionStudy], which: Which
         )
         if 1 < repeats[0] < _FEW_REPEATS:
             yield f"Of fewer than {_FEW_REPEATS} repeats that differ much, such bands are too narrow"
+    yield from turns_caption(part)
     yield from dict.fromkeys(which(condition).note for condition in conditions if which(condition).note)
     unclear = [cleaned(condition.name) for condition in conditions if _is_unclear(which(condition))]
     if unclear and which(conditions[0]) is conditions[0].ratio:
