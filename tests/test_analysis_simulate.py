@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.spread import RowLinks, Spread, TableLinks, never
-from agentnet.asking_rules import ASKING_RULES
+from agentnet.asking_rules import ASKING_RULES, AskingRule, Exposures
 from agentnet.errors import DesignError, InternalError
 
 RULES = ("always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge")
@@ -309,3 +309,34 @@ def test_questions_are_counted_at_any_width_of_integers(n_steps: int) -> None:
     assert nobody.n_no.sum() == 63 * n_steps
     everybody = simulate([1.0], seed=1, n_runs=1, decisions=True, **options)
     assert everybody.engaged[0, 0].tolist() == [1] + [64] * n_steps
+
+
+def at_least(exposures: Exposures, least: int = 2) -> Exposures:
+    return exposures.where(exposures.n_engaged >= least).once_per_agent()
+
+
+def of_the_last_step(exposures: Exposures) -> Exposures:
+    return exposures.where((exposures.source_step == exposures.step - 1) & (exposures.n_unengaged > 0))
+
+
+@given(graph=graphs, choose=st.sampled_from([at_least, of_the_last_step]), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_rule_from_outside_asks_alike_by_agent_and_by_pair(
+    graph: nx.Graph[int], choose: Callable[..., Exposures], data: st.DataObject
+) -> None:
+    rule = AskingRule("mine", "", choose)
+    rows = rows_of(graph)
+    links = RowLinks(rows.indptr, rows.indices)
+    needed = np.array(data.draw(st.lists(st.integers(1, 3), min_size=len(graph), max_size=len(graph))))
+    by_agent, by_pair = (Spread(links, needed, rule, 6, count=True) for _ in range(2))
+    by_pair._pairs = links.pairs()
+    for spread in (by_agent, by_pair):
+        spread.engage(np.array(sorted({0, len(graph) - 1})))
+    for _ in range(6):
+        new, same = by_agent.step(), by_pair.step()
+        assert new.tolist() == same.tolist()
+        by_agent.engage(new)
+        by_pair.engage(same)
+    assert by_agent.questions().tolist() == by_pair.questions().tolist()
+    if choose is at_least:
+        assert by_agent.questions().max() <= 1

@@ -55,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "interviews": {
         *("errors", "backend", "embedder", "news"),
     },
-    "analysis": {"errors", "streams", "events", "embedder", "asking_rules"},
+    "analysis": {"errors", "streams", "events", "asking_rules", "embedder"},
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),

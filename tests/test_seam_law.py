@@ -17,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from agentnet import CascadeExperiment
 from agentnet.analysis import LAWS, fit_run, load_laws, read_tables
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.laws import DecisionLaw
@@ -25,7 +26,6 @@ from agentnet.analysis.simulation import simulate
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
-from agentnet.experiment import CascadeExperiment
 from agentnet.report.cascade_tables import parameters_table, ranking_table
 from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch, other_sketches
 from agentnet.report.figures.style import house_style
