@@ -20,7 +20,7 @@ LEAST_MODULE = 40
 
 LONG_FUNCTIONS = {"agentnet.runner.journal:_draws", "agentnet.runner.play:_wrap"}
 TINY_MODULES = {"agentnet.families.ratios.experiment", "agentnet.worlds.ratios"}
-ASK_THE_KIND = {"agentnet.report.cascades": 1}
+ASK_THE_KIND: dict[str, int] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
