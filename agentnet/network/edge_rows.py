@@ -231,8 +231,8 @@ def ends_of_header(cells: Sequence[str]) -> tuple[int, int, bool] | None:
         if ([first], True) in found and ([second], True) in found:
             return found.index(([first], True)), found.index(([second], True)), False
     bare = [i for i, each in enumerate(found) if each == ([], True)]
-    for j, (words, _) in enumerate(found):
-        if bare and len(words) == 1 and words[0] in _RELATIVES:
+    for j, (words, has_noun) in enumerate(found):
+        if bare and has_noun and len(words) == 1 and words[0] in _RELATIVES:
             return min(bare, key=lambda i: abs(i - j)), j, _RELATIVES[words[0]]
     return None
 

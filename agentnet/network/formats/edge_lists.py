@@ -220,7 +220,7 @@ class _EdgeList:
         if not self.row:
             raise InputError("there are no edges in it", path=self.path)
         self._refuse_matrix()
-        self._refuse_footer()
+        self._doubt_footer()
         edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
         if self.header is None:
             self._refuse_doubtful_signs(edges)
@@ -247,21 +247,25 @@ class _EdgeList:
                     self.first_row,
                 )
 
-    def _refuse_footer(self) -> None:
-        """Refuse a last row with the only word among numbers, or number among words: a total, and no edge."""
+    def _doubt_footer(self) -> None:
+        """Doubt a last row with the only word among numbers, or number among words: it may be a total.
+
+        Below a header every row is an edge, so there it is said and not refused.
+        """
         names = list(self.names)
         are_numbers = [is_number(name) for name in names]
         ends = (self.u[-1], self.v[-1])
         if are_numbers[ends[0]] == are_numbers[ends[1]] or len(names) <= _FEW_NAMES:
             return
         odd = next((end for end in ends if are_numbers.count(are_numbers[end]) == 1), None)
-        if odd is not None and list(self.u).count(odd) + list(self.v).count(odd) == 1:
-            kind = ("word", "number")[are_numbers[odd]]
-            raise self._error(
-                f"{names[odd]!r} is the only {kind} among the names and stands in the last row alone: take "
-                f"the row out if it is a total, or put it further up if it is an edge",
-                int(self.row[-1]),
-            )
+        if odd is None or list(self.u).count(odd) + list(self.v).count(odd) > 1:
+            return
+        kind = ("word", "number")[are_numbers[odd]]
+        doubt = f"{names[odd]!r} is the only {kind} among the names and stands in the last row alone: "
+        if self.header is None:
+            way_out = "take the row out if it is a total, or put it further up if it is an edge"
+            raise self._error(doubt + way_out, int(self.row[-1]))
+        self.notes.append(f"{doubt}take the row out if it is a total, and no agent")
 
     def _refuse_ambiguous_header(self) -> None:
         names = [(self.header or [])[end] for end in self.ends]
