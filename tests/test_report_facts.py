@@ -291,3 +291,9 @@ def test_only_how_the_fitted_laws_were_fitted_is_told(
     assert said in part.methods()
     assert unsaid not in part.methods()
     assert "resample" not in part.methods()
+
+
+def test_a_function_that_a_knob_is_set_to_is_named_without_its_place_in_memory(interviews: Part) -> None:
+    own = with_log(interviews, knobs={"topology": "<function moderated at 0x7f57d19799e0>"})
+    assert "Who may interview whom: topology moderated." in own.methods()
+    assert "0x" not in said_by(own)

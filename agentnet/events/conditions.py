@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from agentnet.events.schema import CONDITION_OF
+
+_OBJECT: Final = re.compile(r"<(?:function )?(\S+?)(?: object)? at 0x[0-9a-fA-F]+>")
+"""How Python spells a function or object that a knob is set to: with its place in memory, which is noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ def in_words(value: object) -> str:
     Examples:
         >>> in_words([0.7, 1.3]), in_words(None), in_words({})
         ('0.7, 1.3', 'none', '')
+        >>> in_words("<function moderated at 0x7f57d19799e0>")
+        'moderated'
     """
     if value is None:
         return "none"
@@ -129,7 +135,11 @@ def in_words(value: object) -> str:
         return "; ".join(f"{key}: {in_words(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
-    return without_folder(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return (
+        without_folder(_OBJECT.sub(r"\1", value))
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+    )
 
 
 def without_folder(text: str) -> str:
