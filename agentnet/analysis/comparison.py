@@ -10,6 +10,8 @@ and profile in response ratios). Measures of single realizations have Student's 
 pairs, see `contrasts.contrast`. Parameters of laws are fitted to mean curves: there whole pairs are drawn
 anew, the same ones under both conditions, both laws are fitted again, and percentiles of the differences are
 the interval (paired bootstrap, Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 8).
+
+More than 400 lines, as what each measure is, what is drawn for it and how it is told belong together.
 """
 
 from __future__ import annotations
