@@ -1,6 +1,7 @@
 """How the documentation is built: `make docs`. Nothing here asks a host for anything, nor do the pages."""
 
 import ast
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ release = version = agentnet.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
-nitpicky = False
+suppress_warnings = ["ref.python"]  # words of docstrings that several classes have as attributes
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
@@ -97,6 +98,18 @@ def _fill_in(_app: Sphinx, _page: str, text: list[str]) -> None:
             text[0] = text[0].replace(f"<!-- {name} -->", make())
 
 
+def _set_off_code(
+    _app: Sphinx, _kind: str, _name: str, _it: object, _options: object, lines: list[str]
+) -> None:
+    """Mark what a docstring indents after an empty line as code, which reStructuredText wants to be told."""
+    for place in reversed(range(2, len(lines))):
+        above = next((line for line in reversed(lines[:place]) if line), "")
+        begins = lines[place].startswith("    ") and not lines[place - 1]
+        if begins and re.match(r"(?![-*] |\d\. )\S", above) and not above.endswith("::"):
+            lines[place:place] = ["::", ""]
+
+
 def setup(app: Sphinx) -> None:
     """Put what is made of the code where a page asks for it."""
     app.connect("source-read", _fill_in)
+    app.connect("autodoc-process-docstring", _set_off_code, priority=400)

@@ -13,6 +13,7 @@ The blocks of a page share a folder, which begins with the repository's experime
 from __future__ import annotations
 
 import doctest
+import gc
 import importlib.metadata
 import os
 import re
@@ -21,6 +22,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +31,9 @@ import pytest
 import yaml
 
 import agentnet
+from agentnet.asking_rules import ASKING_RULES
 from agentnet.cli import cli
+from agentnet.plugins import PluginKind
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -196,6 +200,20 @@ class Reader:
             install(self.folder)
 
 
+@contextmanager
+def nothing_new() -> Iterator[None]:
+    """Strike out what pages define in any list of plug-ins: other tests of this process have none of it."""
+    kinds = [one for one in gc.get_objects() if isinstance(one, PluginKind)]
+    before = [dict(kind._defined) for kind in kinds]
+    yield
+    for kind, defined in zip(kinds, before, strict=True):
+        # What is bundled is taken in as its module is imported, which happens once.
+        ours = {name for name, plugin in kind._defined.items() if plugin.module.startswith("agentnet.")}
+        new = kind._defined.keys() - defined.keys() - ours
+        for name in new:
+            del kind._defined[name]
+
+
 @pytest.fixture
 def reader(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     """Give a page its folder."""
@@ -204,7 +222,8 @@ def reader(tmp_path: Path, command, monkeypatch: pytest.MonkeyPatch) -> Iterator
     (tmp_path / "posts.csv").write_text("id,body\na,Rain is coming.\nb,The bridge is closed.\n")
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
-    yield Reader(tmp_path, command)
+    with nothing_new():
+        yield Reader(tmp_path, command)
     for name in set(sys.modules) - before:
         where = getattr(sys.modules[name], "__file__", None) or ""
         if where.startswith(os.fspath(tmp_path)):
@@ -297,3 +316,14 @@ def test_hooks_need_nothing_but_what_the_tests_need():
     tools = [Path(hook["entry"].split()[0]).name for repo in hooks for hook in repo["hooks"]]
     wanted = {re.split(r"[>=\[]", line)[0] for line in PROJECT["optional-dependencies"]["test"]}
     assert set(tools) <= wanted
+
+
+def test_what_a_page_defines_is_gone_after_it(reader, tmp_path):
+    (tmp_path / "rule.py").write_text(
+        "from agentnet.asking_rules import asking_rule\n"
+        "asking_rule('of a page', says='nobody was asked')(lambda exposures: exposures)\n"
+    )
+    with nothing_new():
+        reader.follow(Block(1, "sh", {"exits": "2"}, "agentnet check rule.py\n"))
+        assert "of a page" in ASKING_RULES
+    assert "of a page" not in ASKING_RULES

@@ -18,27 +18,9 @@ FOLDERS = (ROOT / "agentnet", ROOT / "backends" / "agentnet_backends")
 LONGEST_FUNCTION = 60
 LEAST_MODULE = 40
 
-LONG_FUNCTIONS = {"agentnet.journal:_draws", "agentnet.runner.play:_wrap"}
-TINY_MODULES = {
-    "agentnet.embedder.batches",
-    "agentnet.report.interviews_drawings",
-    "agentnet.report.prompts_html",
-}
-ASK_THE_KIND = {
-    "agentnet.cli.readings": 1,
-    "agentnet.report.checklists": 2,
-    "agentnet.report.gather": 2,
-    "agentnet.report.page": 2,
-    "agentnet.report.results": 2,
-    "agentnet.report.sections": 13,
-    "agentnet.report.words": 4,
-    "agentnet.runner.book": 1,
-    "agentnet.runner.estimate": 5,
-    "agentnet.runner.estimate_interviews": 2,
-    "agentnet.runner.play": 3,
-    "agentnet.runner.prepare": 7,
-    "agentnet.runner.probe": 3,
-}
+LONG_FUNCTIONS = {"agentnet.runner.journal:_draws", "agentnet.runner.play:_wrap"}
+TINY_MODULES = {"agentnet.families.ratios.experiment", "agentnet.worlds.ratios"}
+ASK_THE_KIND: dict[str, int] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

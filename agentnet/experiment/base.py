@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar, Self, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -115,7 +116,9 @@ class Experiment:
     def _value(self, name: str) -> object:
         """Give what a knob is set to: a function as it is, unless it takes its object first."""
         value = vars(self).get(name, inspect.getattr_static(type(self), name))
-        return getattr(self, name) if is_method(value) or not inspect.isfunction(value) else value
+        # From Python 3.14 on a partial function of a class is bound like a method, and 3.13 warns of it.
+        stays = inspect.isfunction(value) and not is_method(value)
+        return value if stays or isinstance(value, partial) else getattr(self, name)
 
     def _checked(self, name: str, hint: Any, value: object) -> Any:  # noqa: ANN401 - any design's values
         try:

@@ -30,7 +30,6 @@ from agentnet.news.acled_server import (
 )
 from agentnet.news.source import Fetched, Query
 
-
 Progress = Callable[[str], None]
 
 
