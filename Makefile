@@ -24,10 +24,11 @@ test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
-# What starts other processes is found by its import; the others left to the gate take more than 5 s of CPU each.
+# What starts other processes is found by its import; the others left to the gate take more than 4 s of CPU each.
 SLOWER = $(wildcard tests/test_report_*.py tests/test_*_fuzz.py) $(SLOWER_NAMES:%=tests/test_%.py)
 SLOWER_NAMES = predict news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
-	update_finetune sampler_modes docs
+	update_finetune sampler_modes golden analysis_degenerate analysis_clusters missing_again interviews_wrong_input \
+	reply_parser bench_figures docs
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))

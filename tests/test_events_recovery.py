@@ -41,6 +41,7 @@ class Small(CascadeExperiment):
 # Run a command as agentnet would, as somebody who may write nothing.
 READER = """
 import os, sys
+import urllib.parse  # from Python 3.13 on a path imports it late, where nobody else may read the interpreter
 from agentnet import Run
 from agentnet.errors import RunFolderError
 if os.getuid() == 0:

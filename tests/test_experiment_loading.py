@@ -318,8 +318,12 @@ UNSTEADY = {
     ),
     "judge": (
         "judge",
-        "import random",
-        "    def judge(self, text):\n        return super().judge(text and random.choice(['yes', 'no']))",
+        "import json, random",
+        (
+            "    def judge(self, text):\n"
+            "        reply = {'share': bool(text), 'reason': str(random.getrandbits(40))}\n"
+            "        return super().judge(json.dumps(reply))"
+        ),
     ),
     "news": (
         "choose_news",
