@@ -17,6 +17,7 @@ from agentnet.analysis.run_cascades import RunCascades
 from agentnet.analysis.tables import Decisions, RatioTables, RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
+from agentnet.events.conditions import condition_of
 from agentnet.vocabulary import DECISION_KINDS
 
 
@@ -42,11 +43,12 @@ def read_tables(
         return RunCascades.chosen(log, condition, columns).tables()
 
 
-def read_ratios(run: Run | str | Path) -> RatioTables:
+def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> RatioTables:
     """Read the decisions of a response-ratio run.
 
     Args:
         run: The run, its folder, or its event log.
+        condition: Which of the run's conditions, counted from 0; None counts all of them together.
 
     Returns:
         Those of its finished realizations.
@@ -61,14 +63,18 @@ def read_ratios(run: Run | str | Path) -> RatioTables:
         ids, severity = log.news_items()
         query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
         realization, finished = log.integers(query, 2)
+        n_finished, n_planned = int(finished.sum()), int(log.needed("n_realizations"))
+        if condition is not None:
+            of = condition_of(log.connection)
+            finished &= np.array([of.get(number) == condition for number in realization.tolist()], dtype=bool)
         _, _, prompt, *counts = log.source.counts("ratio", realization[finished == 1])
         profile, news = log.prompts(prompt)
         if log.needed("experiment", "family") != "ratio":
             raise log.other_family("response ratios")
         if not prompt.size:
-            raise UserError(f"{log.folder} has no finished realization yet; resume the run")
+            where = "" if condition is None else f" of condition {condition}"
+            raise UserError(f"{log.folder} has no finished realization{where} yet; resume the run")
         asked, yes, answered = (added((news, profile), each, (len(ids), N_PROFILES)) for each in counts)
-        n_finished, n_planned = int(finished.sum()), int(log.needed("n_realizations"))
         return RatioTables(
             run=log.folder.name,
             status=str(log.needed("status")),

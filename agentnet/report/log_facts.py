@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
-from agentnet.events.conditions import condition_of
+from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
@@ -322,6 +322,12 @@ class LogFacts:
         """The design of a condition, by knob."""
         found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
         return found
+
+    def condition_words(self, condition: int) -> str:
+        """Name a condition behind the run that it is of; empty where the run has no other."""
+        if self.n_conditions == 1:
+            return ""
+        return f", condition {condition}: {Condition.all_of(self.meta)[condition].name}"
 
     def source(self, name: str) -> Mapping[str, Any]:
         """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
