@@ -7,7 +7,7 @@ import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
 from agentnet.events import LOG_NAME
-from agentnet.experiment import condition_names
+from agentnet.events.conditions import condition_names
 
 FILE = """
 from agentnet import CascadeExperiment
