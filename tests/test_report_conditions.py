@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,5 +244,75 @@ def test_cascades_take_the_response_ratios_of_their_own_condition(play: Callable
     own, *_ = make_report([play(base.under(warm)), ratios], FEW).parts
     assert own.ratio.condition == 1  # type: ignore[attr-defined]
     other = play(base.under({"temperature": 0.3}))
-    with pytest.raises(UserError, match="condition 0: as designed; run, condition 1: temperature 0.5"):
+    with pytest.raises(UserError, match=r"condition 0: as designed; run, condition 1: temperature 0\.5"):
         make_report([other, ratios], FEW)
+
+
+# Prompts
+
+
+APART = """
+from agentnet import CascadeExperiment, InterviewExperiment
+
+class Apart(CascadeExperiment):
+    n_agents, degree, steps, repeats, items_per_severity = 16, 4, 2, 1, 1
+    conditions = ({}, {"degree": 5}, {"rationale": "none"})
+
+class Moved(Apart):
+    conditions = ({"degree": 4}, {"degree": 6})
+
+    def messages(self, prompts, kind, profile, item):
+        messages = super().messages(prompts, kind, profile, item)
+        return (*messages, ("user", "Hurry.")) if self.degree == 6 and profile.bits == "10000" else messages
+
+class Told(InterviewExperiment):
+    models = {"society": 1, "science": 1}
+    n_evaluation, n_questions, n_taught, steps = 3, 1, 2, 1
+    conditions = ({"repeats": 1}, {"repeats": 2})
+    update = "none"
+
+    def system_messages(self):
+        return ("", "You are one of two." if self.repeats == 2 else "")
+"""
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Path:
+    path = tmp_path / "apart.py"
+    path.write_text(APART)
+    return path
+
+
+def test_check_shows_the_prompts_of_a_condition_where_they_differ(command: Any, apart: Path) -> None:
+    shown = command("check", f"{apart}:Apart").out
+    assert "--- prompts of condition 1: degree 5: seed and exposure as in condition 0 ---" in shown
+    rest = shown.split("--- prompt of condition 2: rationale none: exposure to profile 00000")[1]
+    assert "one word only, yes or no" in rest
+    found = json.loads(command("check", f"{apart}:Apart", "--json").out)["prompts_of_conditions"]
+    assert found["condition 1: degree 5"] == {"seed": None, "exposure": None}
+    assert found["condition 2: rationale none"]["exposure"][1][1][1].endswith("yes or no.")
+
+
+def test_check_finds_the_one_profile_whose_prompt_differs(command: Any, apart: Path) -> None:
+    shown = command("check", f"{apart}:Moved").out
+    assert re.search(
+        r"prompt of condition 1: degree 6: exposure to profile 10000 about .*?Hurry\.", shown, re.DOTALL
+    )
+    assert "as in condition 0" not in shown
+
+
+def test_check_shows_what_interviewed_models_are_told_elsewhere(command: Any, apart: Path) -> None:
+    shown = command("check", f"{apart}:Told").out
+    assert "prompt of condition 1: repeats 2: system message to model 1 of class science" in shown
+    assert "You are one of two." in shown
+
+
+def test_a_report_shows_the_prompts_of_a_condition_where_they_differ(play: Callable[..., Run]) -> None:
+    base = ResponseRatioExperiment(**ASKED)
+    run = play(base, base.under({"repeats": 3}), base.under({"rationale": "none"}))
+    report = make_report([run], FEW)
+    page = files_of(report, made_at=1.8e9)[0]["report.html"].decode()
+    assert "Prompts of condition 1: repeats 3: ratio as in condition 0." in page
+    _, shown = re.split("Prompts of condition 2: .*: another than in condition 0, as it was sent:", page)
+    assert "yes or no" in shown[:5_000]
+    assert report.parts[0].facts.prompts_apart[1] == {"ratio": None}
