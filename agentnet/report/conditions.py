@@ -180,7 +180,7 @@ def _contrasts_table(comparisons: Sequence[ConditionComparison]) -> Table:
     resampled = _gathered(comparisons, lambda each: [each.resampled])
     rows = tuple(
         (
-            *(of.title, each.kind, each.compared, each.contrast.value, _interval(each.contrast)),
+            *(each.compared, of.title, each.kind, each.contrast.value, _interval(each.contrast)),
             None if each.by_news is None else _interval(each.by_news),
             *(None if math.isnan(p) else p for p in (each.contrast.p_value, adjusted)),
             each.contrast.n_repeats,
@@ -192,9 +192,9 @@ def _contrasts_table(comparisons: Sequence[ConditionComparison]) -> Table:
         name="contrasts",
         title="Differences between conditions, and trends over knobs",
         columns={
+            "compared": "compared",
             "measure": "in",
             "kind": "kind",
-            "compared": "compared",
             "value": "value",
             "interval": level,
             "by_news_interval": f"{level}, by news item",
@@ -227,8 +227,8 @@ def _estimates_table(comparisons: Sequence[ConditionComparison]) -> Table:
         name="estimates",
         title="What each condition came to",
         columns={
-            "measure": "in",
             "condition": "condition",
+            "measure": "in",
             "run": "run",
             "number": "number in its run",
             **{f"knob_{knob}": knob.replace("_", " ") for knob in knobs},
@@ -238,7 +238,7 @@ def _estimates_table(comparisons: Sequence[ConditionComparison]) -> Table:
         },
         rows=tuple(
             (
-                *(of.title, each.name, each.run, each.condition),
+                *(each.name, of.title, each.run, each.condition),
                 *(_knob(each.knobs.get(knob)) for knob in knobs),
                 *(each.estimate.value, _interval(each.estimate), each.estimate.n_repeats),
             )
