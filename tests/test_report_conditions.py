@@ -27,6 +27,12 @@ from agentnet.report.write import files_of
 
 FEW = Options(laws=("one_rate",), n_bootstrap=8, n_decisions=3, figures=False)
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 4, "repeats": 2, "items_per_severity": 1}
+MODELS: dict[str, Any] = {
+    "models": {"society": 2, "science": 2},
+    **dict.fromkeys(("n_taught", "repeats"), 2),
+    **dict.fromkeys(("n_questions", "steps"), 1),
+    "n_evaluation": 3,
+}
 ASKED: dict[str, Any] = {"items_per_severity": 1, "repeats": 2}
 
 
@@ -206,15 +212,40 @@ def test_runs_are_compared_as_conditions_are(degrees: Run, sixes: Run) -> None:
 
 
 def test_runs_of_interacting_models_are_compared(play: Callable[..., Run]) -> None:
-    base = InterviewExperiment(
-        models={"society": 2, "science": 2}, n_evaluation=3, n_questions=1, n_taught=2, repeats=2, steps=1
-    )
+    base = InterviewExperiment(**MODELS)
     runs = [play(base, seed=2), play(base.under({"n_questions": 2}), seed=2)]
     conditions = only(make_report(runs, FEW))
     assert conditions.names == ("n questions 1", "n questions 2")
     resampled = conditions.comparisons[0].resampled
     assert "realizations of the same repeat" in resampled
     assert "news" not in resampled
+
+
+def test_what_results_have_to_be_called_stands_first_in_all_that_is_compared(
+    play: Callable[..., Run],
+) -> None:
+    base = InterviewExperiment(**MODELS, update="stand_in")
+    report = make_report([play(base), play(base, seed=2)], FEW)
+    conditions = only(report)
+    assert {row["label"][:8] for row in rows_of(files_of(report, made_at=1.8e9)[0], "conditions_curves")} == {
+        "stand-in"
+    }
+    assert next(conditions.findings()).startswith("These are results of a stand-in")
+    sketch = sketched(conditions)["overlaid"]
+    assert sketch.figure is not None
+    assert sketch.figure.get_supxlabel().startswith("stand-in")
+    assert sketch.caption.startswith("These are results of a stand-in")
+
+
+def test_contrasts_of_interacting_models_stand_before_where_each_condition_ended(
+    play: Callable[..., Run],
+) -> None:
+    base = InterviewExperiment(**MODELS)
+    run = play(*(base.under({"topology": name}) for name in ("full", "intra_class")))
+    (part,) = make_report([run], FEW).parts
+    found = [each for each in part.findings(0.95) if not each.startswith("These are")]
+    assert found[0].startswith("topology intra_class less full: squared gap of the classes at the last step")
+    assert found[1].startswith("topology full: ")
 
 
 # Response ratios

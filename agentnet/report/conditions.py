@@ -35,6 +35,7 @@ class Conditions:
         names: What sets each condition apart from the others, of all runs.
         comparisons: What they are compared in.
         uncompared: Measure -> why nothing can be compared in it.
+        label: What every result has to be called, as where no language model answered; else empty.
         courses: (name of the condition, course) of each that has one, to be drawn into one another.
         drawings: The figures.
     """
@@ -44,6 +45,7 @@ class Conditions:
     names: tuple[str, ...]
     comparisons: tuple[ConditionComparison, ...]
     uncompared: Mapping[str, str]
+    label: str = ""
     courses: tuple[tuple[str, Course], ...] = ()
     drawings: tuple[Drawing, ...] = field(default=(), repr=False)
 
@@ -66,8 +68,15 @@ class Conditions:
         """What the conditions came to, in all measures."""
         return tuple(each for comparison in self.comparisons for each in comparison.estimates)
 
+    @property
+    def called(self) -> str:
+        """What results have to be called, in a sentence; empty where they are a language model's."""
+        return f"These are results of a {self.label}" if self.label else ""
+
     def findings(self) -> Iterator[str]:
         """Say what the conditions differ in, a sentence for each measure."""
+        if self.called:
+            yield self.called
         for each in self.comparisons:
             yield f"{capitalized(each.title)}: {'; '.join(_told(each))}"
 
@@ -79,7 +88,7 @@ class Conditions:
             for note, titles in _gathered(self.comparisons, lambda each: each.notes).items()
         ]
         blocks = (
-            paragraph(sentences([lead]), "lead"),
+            paragraph(sentences([self.called, lead]), "lead"),
             *([bullets(map(capitalized, notes))] if notes else ()),
         )
         yield Section("summary", "Summary", blocks, is_open=True)
@@ -87,15 +96,15 @@ class Conditions:
 
     def _contrasts(self) -> Iterator[Block]:
         if self.comparisons:
-            yield _contrasts_table(self.comparisons)
-            yield _estimates_table(self.comparisons)
+            yield _contrasts_table(self.comparisons).labelled(self.label)
+            yield _estimates_table(self.comparisons).labelled(self.label)
         for measure, why in self.uncompared.items():
             yield absent(f"{measure}: {why}")
 
     def tables(self) -> Iterator[Table]:
         """Make what is written as CSV alone."""
         if self.courses:
-            yield _courses_table(self.courses)
+            yield _courses_table(self.courses).labelled(self.label)
 
     def as_json(self) -> dict[str, Any]:
         """Spell what stands in ``results.json`` beside the comparisons."""
@@ -103,6 +112,7 @@ class Conditions:
             "family": self.family,
             "runs": self.runs,
             "conditions": self.names,
+            "label": self.label,
             "curves": [
                 {
                     "condition": name,
@@ -148,7 +158,10 @@ def compared(reading: Reading, parts: Sequence[Part]) -> Iterator[Conditions]:
             for each in part.courses(options.level)
         )
         run_names = tuple(facts.run for _, facts in runs)
-        made = Conditions(family, run_names, tuple(names.values()), found, why_not, courses)
+        labels = dict.fromkeys(part.label for part in parts if id(part.facts) in place and part.label)
+        made = Conditions(
+            *(family, run_names, tuple(names.values()), found, why_not, "; ".join(labels), courses)
+        )
         if options.figures:
             made = replace(made, drawings=rendered(sketches_of(NAME, made)))
         yield made

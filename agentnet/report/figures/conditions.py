@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from agentnet.report.figures.style import (
     BLACK,
     BLUE,
     SMALL,
+    VERMILION,
     grid_of_axes,
     legend_above,
     new_figure,
@@ -24,6 +25,7 @@ from agentnet.report.figures.words import capitalized, cleaned, counted, drawabl
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from agentnet.analysis.comparison import ConditionComparison
     from agentnet.report.conditions import Conditions
@@ -50,7 +52,15 @@ def overlaid(of: Conditions) -> Drawn | str:
     axes.set_xlabel(first.along)
     axes.set_ylabel(first.what)
     legend_above(drawn, [axes], n_columns=3)
-    return Drawn(drawn, sentences(_of_overlaid(of)), sentences(_overlaid_in_words(of)))
+    return _labelled(of, drawn, _of_overlaid(of), _overlaid_in_words(of))
+
+
+def _labelled(of: Conditions, drawn: Figure, caption: Iterable[str], words: Iterable[str]) -> Drawn:
+    """Begin caption and words, and mark the image, with what its results have to be called."""
+    if of.label:
+        drawn.supxlabel(drawable(of.label, 160), fontsize=SMALL, color=VERMILION)
+    called = cleaned(of.called)
+    return Drawn(drawn, sentences([called, *caption]), sentences([called, *words]))
 
 
 def _draw_course(axes: Axes, of: Course, label: str, number: int, n_shown: int) -> None:
@@ -109,7 +119,7 @@ def by_knob(of: Conditions) -> Drawn | str:
         f"Estimates under each value of {of.swept.replace('_', ' ')}, with "
         f"{of.comparisons[0].level:.0%} intervals of each alone"
     )
-    return Drawn(drawn, sentences([caption, *_trends(of)]), sentences(_knob_in_words(of)))
+    return _labelled(of, drawn, [caption, *_trends(of)], _knob_in_words(of))
 
 
 def _draw_measure(axes: Axes, of: ConditionComparison, knob: str) -> None:
