@@ -19,9 +19,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from agentnet.backend import Backend, Messages, Reply, Request
+from agentnet.backend import Backend, Messages, Reply, Request, Wrapper
 from agentnet.shelf import TROUBLE, Shelf
-from agentnet.stack.wrapper import Wrapper
 
 SCHEMA_VERSION: Final = 1
 """Part of every key: raised whenever keys or values get another meaning."""

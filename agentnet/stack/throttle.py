@@ -10,16 +10,15 @@ import asyncio
 from collections import deque
 from typing import Final, NamedTuple
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import InternalError, RunStopped, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.tokens import PromptTokens
-from agentnet.stack.wrapper import Wrapper
 
 _WINDOW_S: Final = 0.1
 _BURST_S: Final = 6.0
-_SHORTEST_SLEEP_S: Final = 1e-3
+_SHORTEST_SLEEP_S: Final = 1e-5
 _ROUNDING_S: Final = 1e-6
 _PERMITS_BEFORE_YIELD: Final = 256
 
