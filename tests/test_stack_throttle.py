@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agentnet.backend import Reply, Request
 from agentnet.errors import InternalError, RunStopped, TransientError
 from agentnet.stack import Pause, Throttle
-from agentnet.stack.throttle import Window
+from agentnet.stack.throttle import LoopThrottler
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
 ASK = Request((("user", "Do you share it?"),), max_tokens=10)
@@ -387,14 +387,10 @@ def test_cancelling_the_feeder_hangs_nobody():
 
 
 def test_a_failure_of_the_feeder_reaches_everybody_who_waits(monkeypatch):
-    lacking_s = Window.lacking_s
+    async def fail(self):
+        raise OSError("no clock")
 
-    def fail(self):
-        if asyncio.current_task().get_name() == "agentnet-throttle":
-            raise OSError("no clock")
-        return lacking_s(self)
-
-    monkeypatch.setattr(Window, "lacking_s", fail)
+    monkeypatch.setattr(LoopThrottler, "acquire", fail)
     outcomes = play(Throttle(Server().backend, requests_per_minute=60), range(3))
     assert [type(outcome) for outcome in outcomes] == [Reply, InternalError, InternalError]
     assert "OSError: no clock" in str(outcomes[1])

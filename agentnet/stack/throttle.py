@@ -1,7 +1,7 @@
 """Keep to requests and tokens a minute.
 
-Where 10,000 coroutines poll for a permit, one costs 800 us and stalls the loop. Here one task takes them, in
-windows of a tenth of a second, and hands them out first in, first out.
+asyncio-throttle polls: with 10,000 coroutines waiting in it a permit costs 800 us and stalls the loop. Here
+one task acquires its permits, in windows of a tenth of a second, and hands them out first in, first out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from typing import Final, NamedTuple
+
+from asyncio_throttle.throttler import Throttler
 
 from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import InternalError, RunStopped, TransientError
@@ -18,42 +20,48 @@ from agentnet.stack.tokens import PromptTokens
 
 _WINDOW_S: Final = 0.1
 _BURST_S: Final = 6.0
-_SHORTEST_SLEEP_S: Final = 1e-5
+_SHORTEST_SLEEP_S: Final = 1e-3
 _ROUNDING_S: Final = 1e-6
 _PERMITS_BEFORE_YIELD: Final = 256
 
 
-class Window:
-    """Requests a minute, spread over windows of a tenth of a second, or of one request where that is longer.
-
-    No span as long as a window ever has more requests than one window.
+class LoopThrottler(Throttler):
+    """asyncio-throttle by the event loop's clock, which sleeps until the next permit instead of polling.
 
     Args:
-        requests_per_minute: Their number, > 0.
+        requests_per_minute: Permits a minute, > 0, spread over windows of a tenth of a second, or of one
+            permit where that is longer. No span as long as a window ever has more permits than one window.
     """
 
     def __init__(self, requests_per_minute: float) -> None:
-        self._most = max(1, int(requests_per_minute * _WINDOW_S / 60.0))
-        self._length_s = self._most * 60.0 / requests_per_minute
-        self._taken: deque[float] = deque()
+        in_window = max(1, int(requests_per_minute * _WINDOW_S / 60.0))
+        super().__init__(rate_limit=in_window, period=in_window * 60.0 / requests_per_minute)
 
-    def lacking_s(self) -> float:
-        """Say how long it takes until there is room for one, in seconds; 0 if there is now."""
+    def flush(self) -> None:
+        """Forget the permits that are older than the window, and say how long to sleep for the next."""
         now = asyncio.get_running_loop().time()
-        while self._taken and now - self._taken[0] >= self._length_s:
-            self._taken.popleft()
-        if len(self._taken) < self._most:
-            return 0.0
-        # A sleep that ends a rounding error too early would be followed by ever shorter ones.
-        return self._taken[0] + self._length_s - now + _ROUNDING_S
+        while self._task_logs and now - self._task_logs[0] >= self.period:
+            self._task_logs.popleft()
+        if self._task_logs:
+            # A sleep that ends a rounding error too early would be followed by ever shorter ones.
+            self.retry_interval = self._task_logs[0] + self.period - now + _ROUNDING_S
 
-    def take(self) -> None:
-        """Take room for one."""
-        self._taken.append(asyncio.get_running_loop().time())
+    async def acquire(self) -> None:
+        """Wait for a permit, and take it."""
+        await super().acquire()  # type: ignore[no-untyped-call] # its types are partial
+        self._task_logs[-1] = asyncio.get_running_loop().time()
+
+    def take(self) -> bool:
+        """Take a permit if there is one."""
+        self.flush()
+        if len(self._task_logs) >= self.rate_limit:
+            return False
+        self._task_logs.append(asyncio.get_running_loop().time())
+        return True
 
     def give_back(self) -> None:
-        """Give back what was taken last, just now."""
-        self._taken.pop()
+        """Give back the permit taken last, just now."""
+        self._task_logs.pop()
 
 
 class TokenBucket:
@@ -179,7 +187,7 @@ class Throttle(Wrapper):
             rpm, tpm = self._requests_per_minute, self._tokens_per_minute
             self._turnstile = _Turnstile(
                 loop,
-                None if rpm is None else Window(rpm),
+                None if rpm is None else LoopThrottler(rpm),
                 None if tpm is None else TokenBucket(tpm),
                 self._pause,
                 self._halt,
@@ -197,7 +205,7 @@ class _Turnstile:
 
     Args:
         loop: The event loop.
-        window: Bounds the requests, if anything does.
+        throttler: Bounds the requests, if anything does.
         bucket: Bounds the tokens, if anything does.
         pause: Nobody passes while it lasts.
         halt: Ends the wait for a permit.
@@ -206,14 +214,14 @@ class _Turnstile:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        window: Window | None,
+        throttler: LoopThrottler | None,
         bucket: TokenBucket | None,
         pause: Pause,
         halt: Halt,
     ) -> None:
         self.loop = loop
         self.bucket = bucket
-        self._window = window
+        self._throttler = throttler
         self._pause = pause
         self._halt = halt
         self._waiting: deque[_Waiter] = deque()
@@ -222,6 +230,8 @@ class _Turnstile:
     def passes(self, n_tokens: int) -> bool:
         """Take a permit at once, if nobody waits and there is one."""
         if self._waiting or self._wait_s(n_tokens) > 0.0:
+            return False
+        if self._throttler is not None and not self._throttler.take():
             return False
         self._spend(n_tokens)
         return True
@@ -268,8 +278,13 @@ class _Turnstile:
         while (waiter := self._first()) is not None:
             if (wait_s := self._wait_s(waiter.n_tokens)) > 0.0:
                 # In short sleeps: a refund may bring the tokens sooner, and the waiter may give up.
-                await asyncio.sleep(max(_SHORTEST_SLEEP_S, min(wait_s, _WINDOW_S + _ROUNDING_S)))
+                await asyncio.sleep(max(_SHORTEST_SLEEP_S, min(wait_s, _WINDOW_S)))
                 continue
+            if self._throttler is not None:
+                await self._throttler.acquire()
+                if self._first() is not waiter or self._wait_s(waiter.n_tokens) > 0.0:
+                    self._throttler.give_back()
+                    continue
             self._waiting.popleft()
             self._spend(waiter.n_tokens)
             waiter.permit.set_result(None)
@@ -288,20 +303,16 @@ class _Turnstile:
         if pause_s > 0.0 and self._pause.probe_in_s() <= 0.0:
             # The in-flight limit lets one through, and there may be nobody else who could be that one.
             pause_s = 0.0
-        window_s = 0.0 if self._window is None else self._window.lacking_s()
-        bucket_s = 0.0 if self.bucket is None else self.bucket.lacking_s(n_tokens)
-        return max(pause_s, window_s, bucket_s)
+        return pause_s if self.bucket is None else max(pause_s, self.bucket.lacking_s(n_tokens))
 
     def _spend(self, n_tokens: int) -> None:
-        if self._window is not None:
-            self._window.take()
         if self.bucket is not None:
             self.bucket.take(n_tokens)
 
     def _give_back(self, n_tokens: int) -> None:
         """Take back what was handed to somebody who gave up before he could use it."""
-        if self._window is not None:
-            self._window.give_back()
+        if self._throttler is not None:
+            self._throttler.give_back()
         if self.bucket is not None:
             self.bucket.refund(n_tokens)
 
