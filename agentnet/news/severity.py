@@ -33,7 +33,10 @@ class SubEventType(NamedTuple):
 def _read() -> tuple[SubEventType, ...]:
     text = (files("agentnet.news") / "data" / "acled_taxonomy.csv").read_text("utf-8")
     _, *rows = csv.reader(text.splitlines())
-    return tuple(SubEventType(*labels, int(severity) if severity else None) for *labels, severity in rows)
+    return tuple(
+        SubEventType(disorder, event, sub, int(severity) if severity else None)
+        for disorder, event, sub, severity in rows
+    )
 
 
 TAXONOMY: Final = _read()
