@@ -16,8 +16,9 @@ from scipy import stats
 
 from agentnet import CascadeExperiment
 from agentnet.analysis.cells import N_PROFILES, Cells
+from agentnet.analysis.estimates import student_quantile
 from agentnet.analysis.fits import fit_run
-from agentnet.analysis.inference import _freedom, clustered, student_quantile
+from agentnet.analysis.inference import _freedom, clustered
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects

@@ -22,7 +22,7 @@ from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.columns import NOTHING
 from agentnet.analysis.open_log import OpenLog
 from agentnet.analysis.tables import ExposureCounts
-from agentnet.errors import UserError, near_miss
+from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.export import read_edges
 
 Array = NDArray[np.float64]
@@ -61,7 +61,8 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
         names: Names of columns that are not there always.
 
     Raises:
-        UserError: There is no such column, or it holds something else than numbers.
+        DesignError: There is no such column, or it holds something else than numbers.
+        UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
     number, step, agent, _, prompt, decision, _ = log.source.decisions("exposure", ())
     wanted = np.isin(number, realization)
@@ -113,7 +114,7 @@ class _Columns:
                 made[mine] = values[self._agent[mine]]
             return made
         every = (*ALWAYS, *_COMPUTED, *known, *self._recorded())
-        raise UserError(f"exposures have no column {name!r}{near_miss(name, every)}")
+        raise DesignError(f"exposures have no column {name!r}{near_miss(name, every)}")
 
     def _recorded(self) -> tuple[str, ...]:
         """Name what the log records of the contexts of exposures."""
@@ -186,8 +187,9 @@ def _numbers(name: str, values: list[object]) -> Array:
     try:
         return np.array([float(value) for value in values], dtype=np.float64)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        text = next(value for value in values if not _is_number(value))
-        raise UserError(
+        others = [value for value in values if not _is_number(value)]
+        text = next((value for value in others if value is not None), None)
+        raise (UserError if text is None else DesignError)(
             f"the column {name!r} holds {'nothing' if text is None else repr(text)} for some exposures: a "
             "law of decisions takes numbers"
         ) from None
