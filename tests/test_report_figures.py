@@ -24,7 +24,6 @@ from agentnet.analysis.goodness import Comparison
 from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.logistic import LogisticFit, fit_full
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.scores import Trials
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
@@ -41,6 +40,7 @@ from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style, legend_above, new_figure
 from agentnet.report.figures.words import cleaned, drawable, shortened
+from agentnet.vocabulary import PROFILES
 
 GROUPS = np.arange(32) // 16
 CURVES = {each.name: each for each in CURVE_FIGURES}

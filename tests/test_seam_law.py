@@ -422,7 +422,7 @@ def test_a_report_by_a_column_or_law_that_is_not_there_is_refused(
     load_laws(file)
     for wrong, words in (
         (("--law", "hill", "--by", "n_engagd"), "no column 'n_engagd'; did you mean 'n_engaged'"),
-        (("--law", "hill", "--by", "colour"), "known: agreeableness, conscientiousness, extraversion, n_asked, n_engaged, n_n"),
+        (("--law", "hill", "--by", "colour"), "extraversion, n_asked, n_engaged, n_neighbours"),
         (("--law", "hil"), "there is no law 'hil'; did you mean 'hill'"),
         (("--law", "hill"), "the law hill is one of a column of exposures; name it: --by"),
     ):

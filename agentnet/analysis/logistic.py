@@ -7,7 +7,7 @@ Three laws (Tian et al. 2026, equation 1, table 1, appendix A), all fitted to th
 - groups: a weight for each group of profiles, and one for severity.
 
 A profile that says only yes or only no has no finite maximum-likelihood weight. That is the normal case here,
-it is found exactly (`agentnet.analysis.separation`), and such weights are reported as +-infinity while the
+it is found exactly (`agentnet.analysis.binomial`), and such weights are reported as +-infinity while the
 others keep their estimates; Firth's penalized fit gives finite ones. Weights about which there are no data
 are NaN. Decisions of one cascade or of one news item are not independent: `agentnet.analysis.inference` has
 cluster-robust standard errors, and tests.
@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import singular_vectors
-from agentnet.analysis.binomial import BinomialCells, probability
-from agentnet.analysis.cells import N_CELLS, N_PROFILES, TRAITS, Cells
+from agentnet.analysis.binomial import BinomialCells, Separation, probability, separation, whole_space
+from agentnet.analysis.cells import N_CELLS, Cells
 from agentnet.analysis.estimates import Estimates, check_answers
-from agentnet.analysis.separation import Separation, separation, whole_space
 from agentnet.errors import DesignError, InputError, near_miss
+from agentnet.vocabulary import N_PROFILES, TRAITS
 
 Array = NDArray[np.float64]
 Method = Literal["maximum likelihood", "firth"]

@@ -9,18 +9,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Curve
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import LAWS, MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
 from agentnet.report.tables import Cell, Table
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 _ERRORS = {
     "standard_error": "std. error",

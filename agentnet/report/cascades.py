@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
@@ -37,6 +36,7 @@ from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
+from agentnet.vocabulary import PROFILES
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.ratios import N_PROFILES
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.errors import DesignError
+from agentnet.vocabulary import N_PROFILES
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import MakeEmbedder

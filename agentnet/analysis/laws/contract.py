@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.estimates import Interval
-from agentnet.analysis.goodness import Outlook, View
+from agentnet.analysis.goodness import POPULATION, Outlook, View
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, UserError
 from agentnet.plugins import FILE_PREFIX, PluginKind
+from agentnet.vocabulary import SEVERITIES
 
 Array = NDArray[np.float64]
 Distances = Mapping[str, tuple[float, float | None]]
@@ -37,6 +38,11 @@ Distances = Mapping[str, tuple[float, float | None]]
 Stability = Literal["stable", "unstable", "neutral"]
 Sight = Literal["population", "severity", "groups", "all", "chances", "growth"]
 """What a figure shows of a law: curves of views of the run, or of all; chances of a yes; its early growth."""
+
+
+def distances(*of_views: tuple[float, float | None]) -> Distances:
+    """State the paper's RMSE and NRMSE: of the population, each severity, each of two groups."""
+    return dict(zip((POPULATION, *SEVERITIES, "group 1", "group 2"), of_views, strict=False))
 
 
 class _Laws(PluginKind["type[Law]"]):

@@ -15,13 +15,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import N_PROFILES, Cells
+from agentnet.analysis.cells import Cells
 from agentnet.analysis.inference import clustered
-from agentnet.analysis.laws.contract import Distances, Parameter, Sight
+from agentnet.analysis.laws.contract import Distances, Parameter, Sight, distances
 from agentnet.analysis.laws.decision import DecisionLaw
 from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.tables import Clusters
 from agentnet.errors import InputError, InternalError
+from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
 
@@ -99,11 +100,7 @@ class FullLogistic(LogisticLaw):
         "figure09_severity_full_logistic": "severity",
     }
     rank = 1
-    published: ClassVar[Distances] = {
-        "population": (0.0414, None),
-        "peaceful": (0.0367, None),
-        "severe": (0.0641, None),
-    }
+    published: ClassVar[Distances] = distances((0.0414, None), (0.0367, None), (0.0641, None))
 
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
         """Fit it to cells."""
@@ -146,13 +143,9 @@ class GroupLogistic(LogisticLaw):
     }
     rank = 3
     needs_groups = True
-    published: ClassVar[Distances] = {
-        "population": (0.1387, None),
-        "peaceful": (0.0856, None),
-        "severe": (0.2070, None),
-        "group 1": (0.0134, 0.3586),
-        "group 2": (0.1288, 0.2250),
-    }
+    published: ClassVar[Distances] = distances(
+        (0.1387, None), (0.0856, None), (0.2070, None), (0.0134, 0.3586), (0.1288, 0.2250)
+    )
 
     @property
     def rows(self) -> NDArray[np.int64]:

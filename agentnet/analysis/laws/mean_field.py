@@ -32,7 +32,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
-from agentnet.analysis.laws.contract import Distances, Equilibrium, Parameter, Sight, Stability
+from agentnet.analysis.laws.contract import Distances, Equilibrium, Parameter, Sight, Stability, distances
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.si_integral import SIClasses, SICurves
 from agentnet.analysis.solver import CurveFamily, OpenLaw
@@ -311,10 +311,6 @@ class GroupRates(_MeanField):
     }
     rank = 5
     needs_groups = True
-    published: ClassVar[Distances] = {
-        "population": (0.0223, None),
-        "peaceful": (0.0098, None),
-        "severe": (0.0374, None),
-        "group 1": (0.0072, 0.1696),
-        "group 2": (0.0236, 0.0377),
-    }
+    published: ClassVar[Distances] = distances(
+        (0.0223, None), (0.0098, None), (0.0374, None), (0.0072, 0.1696), (0.0236, 0.0377)
+    )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
@@ -27,6 +26,7 @@ from agentnet.report.figures.style import (
     of_severity,
 )
 from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences, spelled
+from agentnet.vocabulary import TRAITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
