@@ -19,7 +19,7 @@ where h is the cell's share of the hat matrix's trace.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,11 +155,6 @@ def probability(logit: Array) -> Array:
     with np.errstate(invalid="ignore"):
         found: Array = np.exp(-np.logaddexp(0.0, -logit))
     return found
-
-
-def _floats(values: NDArray[Any]) -> Array:
-    # The stubs lose the precision of a product of integers and floats, which is always double.
-    return np.asarray(values, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
