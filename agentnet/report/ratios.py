@@ -10,7 +10,7 @@ import numpy as np
 
 from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.groups import ProfileGroups, group_profiles
-from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
+from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
 from agentnet.analysis.tables import RatioTables
 from agentnet.errors import InputError, RunFolderError, UserError, without_field
@@ -36,7 +36,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
