@@ -19,7 +19,7 @@ LONGEST_FUNCTION = 60
 LEAST_MODULE = 40
 
 LONG_FUNCTIONS = {"agentnet.runner.journal:_draws", "agentnet.runner.play:_wrap"}
-TINY_MODULES = {"agentnet.families.ratios.experiment", "agentnet.worlds.ratios"}
+TINY_MODULES: set[str] = set()
 ASK_THE_KIND: dict[str, int] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

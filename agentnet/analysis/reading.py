@@ -17,7 +17,7 @@ from agentnet.analysis.run_cascades import RunCascades
 from agentnet.analysis.tables import Decisions, RatioTables, RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
-from agentnet.vocabulary import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS, RATIO
 
 
 def read_tables(
@@ -56,15 +56,12 @@ def read_ratios(run: Run | str | Path) -> RatioTables:
         UserError: It has no such decisions.
     """
     with open_log(run) as log:
-        if log.is_of_interviews:
-            raise log.other_family("response ratios")
+        log.check_read_as("response ratios")
         ids, severity = log.news_items()
         query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
         realization, finished = log.integers(query, 2)
-        _, _, prompt, *counts = log.source.counts("ratio", realization[finished == 1])
+        _, _, prompt, *counts = log.source.counts(RATIO, realization[finished == 1])
         profile, news = log.prompts(prompt)
-        if log.needed("experiment", "family") != "ratio":
-            raise log.other_family("response ratios")
         if not prompt.size:
             raise UserError(f"{log.folder} has no finished realization yet; resume the run")
         asked, yes, answered = (added((news, profile), each, (len(ids), N_PROFILES)) for each in counts)
@@ -96,8 +93,7 @@ def read_decisions(run: Run | str | Path, kind: str = "exposure") -> Decisions:
     if kind not in DECISION_KINDS:
         raise UserError(f"there are no decisions of kind {kind!r}{near_miss(kind, DECISION_KINDS)}")
     with open_log(run) as log:
-        if log.is_of_interviews:
-            raise log.other_family("decisions")
+        log.check_read_as("decisions")
         found = "SELECT DISTINCT missing FROM events WHERE missing IS NOT NULL AND kind = ? ORDER BY missing"
         reasons = tuple(str(reason) for (reason,) in log.connection.execute(found, (kind,)))
         ids, severity = log.news_items()

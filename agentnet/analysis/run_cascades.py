@@ -77,8 +77,7 @@ class RunCascades:
         Raises:
             UserError: There is no such condition, or one must be named, or the run has no cascades.
         """
-        if log.needed("experiment", "family") != "cascade":
-            raise log.other_family("cascades")
+        log.check_read_as("cascades")
         for key in ("design", "conditions"):
             log.needed("experiment", key)
         conditions = Condition.all_of(log.meta)

@@ -35,7 +35,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES
+from agentnet.vocabulary import N_PROFILES, RATIO
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
@@ -169,18 +169,18 @@ def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
     }
 
 
-def ratio_parts(reading: Reading) -> Iterator[RatioPart]:
+def ratio_parts(reading: Reading, family: str) -> Iterator[RatioPart]:
     """Make the part of each run of response ratios.
 
     Raises:
         UserError: One has no decision yet.
     """
-    for run, facts in reading.of("ratio"):
+    for run, facts in reading.of(family):
         yield _part(run, facts, reading.options, reading.say)
 
 
 def _part(run: Run, facts: LogFacts, options: Options, say: Progress) -> RatioPart:
-    if not facts.kind("ratio").n:
+    if not facts.kind(RATIO).n:
         raise UserError(
             f"{facts.run} has no response ratio yet; wait for one, resume it, or make the report without it"
         )
@@ -197,7 +197,7 @@ def _part(run: Run, facts: LogFacts, options: Options, say: Progress) -> RatioPa
         groups=groups,
         n_wanted=options.n_groups,
         why_no_groups=why,
-        sample=sample_decisions(run, "ratio", n=options.n_decisions, seed=options.seed),
+        sample=sample_decisions(run, RATIO, n=options.n_decisions, seed=options.seed),
         notes=tuple(notes),
     )
 
