@@ -204,7 +204,7 @@ def test_conditions_of_a_family_are_compared_in_a_measure_of_its_own(command, wr
     assert [each.estimate.value for each in found.estimates] == pytest.approx(by_hand.tolist())
     (contrast,) = found.contrasts
     assert contrast.contrast.value == pytest.approx(by_hand[1] - by_hand[0])
-    assert contrast.contrast.n_pairs == 4
+    assert contrast.contrast.n_repeats == 4
     with pytest.raises(DesignError, match="no measure 'talks'; did you mean 'talk'"):
         compare(tmp_path / "run", "talks")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.errors import InputError, near_miss
-from agentnet.vocabulary import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS, RATIO
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +127,7 @@ class ResponseRatios:
         return pd.concat(parts, ignore_index=True)
 
 
-def response_ratios(decisions: pd.DataFrame, *, kinds: Sequence[str] = ("ratio",)) -> ResponseRatios:
+def response_ratios(decisions: pd.DataFrame, *, kinds: Sequence[str] = (RATIO,)) -> ResponseRatios:
     """Count the decisions of a run by item and profile.
 
     Args:
