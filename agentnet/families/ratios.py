@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.profile_runs import Sharing
     from agentnet.events import Run
     from agentnet.report.part import Part, Reading
+    from agentnet.runner.journal import Tally
 
 _QUERIES: Final = {
     "yes_ratio": (
@@ -82,6 +83,10 @@ class RatioStage(NewsStage):
     def n_fixed(self) -> int:
         """Count the decisions: the design fixes them."""
         return len(self.items) * N_PROFILES * sum(int(each.repeats) for each in self.experiments)
+
+    def counted(self, tally: Tally) -> dict[str, object]:
+        """Say of agents, too, that there are none: who reads ``run --json`` may look for it."""
+        return {**super().counted(tally), "engaged": 0, "agents": 0}
 
 
 class ResponseRatios(NewsFamily):
