@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.errors import InputError, near_miss
-from agentnet.vocabulary import DECISION_KINDS, RATIO
+from agentnet.vocabulary import DECISION_KINDS, N_PROFILES, PROFILES, RATIO
 
 if TYPE_CHECKING:
     import pandas as pd
-
-N_PROFILES: Final = 32
-PROFILES: Final = tuple(f"{number:05b}" for number in range(N_PROFILES))
-"""Bit strings of the profiles by number: openness first."""
 
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
