@@ -365,9 +365,7 @@ def test_response_ratios_are_counted_by_item_and_profile(ratio_run: Run) -> None
     assert read_decisions(ratio_run, "ratio").decision.size == 256
 
 
-def test_ratios_and_cascades_are_not_taken_for_each_other(
-    run: Run, ratio_run: Run, spoilt: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_ratios_and_cascades_are_not_taken_for_each_other(run: Run, ratio_run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="response ratios, not of cascades"):
         read_tables(ratio_run)
     with pytest.raises(UserError, match="a run of cascades"):
@@ -388,9 +386,11 @@ def test_ratios_and_cascades_are_not_taken_for_each_other(
         connection.commit()
     with pytest.raises(UserError, match="no finished realization yet; resume the run"):
         read_ratios(going)
-    empty = spoilt("DELETE FROM news")
+    with closing(sqlite3.connect(going / "events.sqlite")) as connection:
+        connection.execute("DELETE FROM news")
+        connection.commit()
     with pytest.raises(RunFolderError, match="table news"):
-        read_ratios(empty)
+        read_ratios(going)
 
 
 def test_fresh_regular_networks_are_drawn_anew(tables: RunTables) -> None:

@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
         *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
-        "report",  # the parts that they make of it
+        *("analysis", "report"),  # what they measure in it, and the parts that they make of it
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),
@@ -55,7 +55,10 @@ ALLOWED: dict[str, set[str]] = {
     "interviews": {
         *("errors", "backend", "embedder", "news"),
     },
-    "analysis": {"errors", "streams", "events", "embedder", "asking_rules"},
+    "analysis": {
+        *("errors", "streams", "events", "embedder", "asking_rules"),
+        "families",  # the list of them, which says what a log can be read as
+    },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),

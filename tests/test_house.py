@@ -18,9 +18,17 @@ FOLDERS = (ROOT / "agentnet", ROOT / "backends" / "agentnet_backends")
 LONGEST_FUNCTION = 60
 LEAST_MODULE = 40
 
-LONG_FUNCTIONS = {"agentnet.runner.journal:_draws", "agentnet.runner.play:_wrap"}
-TINY_MODULES = {"agentnet.families.ratios.experiment", "agentnet.worlds.ratios"}
+LONG_FUNCTIONS: set[str] = set()
+TINY_MODULES: set[str] = set()
 ASK_THE_KIND: dict[str, int] = {}
+# What is called like a family and is none: the kinds of events in the vocabulary, and columns of tables.
+SPELL_A_FAMILY = {
+    "agentnet.analysis.groups": 1,
+    "agentnet.analysis.predict": 1,
+    "agentnet.analysis.ratios": 1,
+    "agentnet.report.ratios": 1,
+    "agentnet.vocabulary": 2,
+}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -118,6 +126,36 @@ def _asked_for(node: ast.AST) -> set[str]:
     return set()
 
 
+def families(modules: dict[str, Module]) -> set[str]:
+    """Name the families as logs do: what classes below `agentnet.families` are called in their bodies."""
+    return {
+        str(node.value.value)
+        for name, module in modules.items()
+        if name.startswith("agentnet.families")
+        for of in ast.walk(module.tree)
+        if isinstance(of, ast.ClassDef)
+        for node in of.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "name"
+        if isinstance(node.value, ast.Constant)
+    }
+
+
+def spell_a_family(modules: dict[str, Module], names: set[str]) -> dict[str, int]:
+    """Count the texts in each module outside the families that name one, less nouns of sentences."""
+    found: Counter[str] = Counter()
+    for name, module in modules.items():
+        if not name.startswith("agentnet.families"):
+            nodes = [*ast.walk(module.tree)]
+            nouns = {id(n.args[1]) for n in nodes if isinstance(n, ast.Call) and _is_counting(n)}
+            texts = [n for n in nodes if isinstance(n, ast.Constant) and id(n) not in nouns]
+            found[name] = sum(text.value in names for text in texts)
+    return {name: n_times for name, n_times in found.items() if n_times}
+
+
+def _is_counting(call: ast.Call) -> bool:
+    return isinstance(call.func, ast.Name) and call.func.id == "counted"
+
+
 def _module(text: str, name: str = "agentnet.x") -> dict[str, Module]:
     return {name: Module(name, text.count("\n"), ast.parse(text))}
 
@@ -132,6 +170,20 @@ def test_a_module_that_one_other_imports_has_a_reason_to_be_one() -> None:
 
 def test_only_families_know_which_family_it_is() -> None:
     assert ask_the_kind(house()) == ASK_THE_KIND
+
+
+def test_nobody_but_families_spells_the_name_of_one() -> None:
+    assert families(house()) == {"cascade", "ratio", "interview"}
+    assert spell_a_family(house(), families(house())) == SPELL_A_FAMILY
+
+
+def test_the_name_of_a_family_is_found_wherever_it_is_spelled() -> None:
+    mine = _module('class Mine(Family):\n    name = "mine"\n', "agentnet.families.mine")
+    assert families(mine) == {"mine"}
+    asking = _module(
+        'if family == "mine": ...\nSAYS = {"mine": 1, "mines": 2}\nmatch x:\n    case "mine": ...\n'
+    )
+    assert spell_a_family(mine | asking, {"mine"}) == {"agentnet.x": 3}
 
 
 def test_a_docstring_makes_no_function_long() -> None:
@@ -167,3 +219,4 @@ if __name__ == "__main__":
     print("LONG_FUNCTIONS =", sorted(long_functions(found)))
     print("TINY_MODULES =", sorted(tiny_modules(found)))
     print("ASK_THE_KIND =", ask_the_kind(found))
+    print("SPELL_A_FAMILY =", spell_a_family(found, families(found)))

@@ -5,48 +5,74 @@ import json
 import pytest
 
 from agentnet import Run
+from agentnet.analysis.comparison import compare
 from agentnet.asking_rules import ASKING_RULES, Exposures, asking_rule
 from agentnet.errors import DesignError
 from agentnet.families import FAMILIES, family_of
+from agentnet.report.figures.sketch import FIGURES
+from agentnet.report.part import TABLES
 
-OPINIONS = """
+OPINIONS = """\
 from agentnet.experiment import NewsExperiment
 from agentnet.families import NewsFamily, Setting
+from agentnet.report.figures.sketch import Drawn, figure
+from agentnet.report.figures.style import new_figure
+from agentnet.report.part import table
+from agentnet.report.plain_part import PlainPart
+from agentnet.report.tables import Table
 from agentnet.worlds import Ask, End, World
 import numpy as np
 
+SAID = "SELECT step, COUNT(*) FROM events WHERE kind = 'opinion' GROUP BY step ORDER BY step"
+TALK = '''SELECT c.condition, n.id, r.repeat, COUNT(e.step) / 8.0 FROM realizations r
+    JOIN {condition_of} c USING (realization) JOIN news n USING (news)
+    LEFT JOIN events e ON e.realization = r.realization AND e.step > 0 GROUP BY r.realization'''
 
 class Opinion(NewsExperiment):
     family = "opinion"
-    items_per_severity = 1
-    repeats = 2
-    rationale = "none"
-    constrain = False
+    items_per_severity, repeats, rationale, constrain = 1, 2, "none", False
     rounds: int = 3
     conditions = ({"rounds": 2}, {"rounds": 3})
 
     def messages(self, prompts, kind, profile, item):
         return (("user", f"You are {profile.label}. What comes to your mind? {item.text}"),)
 
-
 class Opinions(NewsFamily):
-    name, what, answers = "opinion", "opinions", "answers"
-    experiment = Opinion
-    kinds = ("opinion",)
+    name, what, answers, experiment = "opinion", "opinions", "answers", Opinion
+    kinds, queries = ("opinion",), {"talk": ("opinions of a person after the first round", TALK)}
 
     def world(self, setting: Setting) -> World:
-        # Whoever said the same as the one before has nothing to add.
         people = list(range(8))
         for step in range(setting.experiment.rounds):
-            questions = [setting.voice.question("opinion", person) for person in people]
-            draws = setting.chance.draws("opinion", step, np.array(people))
-            nobody, once = [-1] * len(people), [0] * len(people)
-            said = yield Ask("opinion", step, people, nobody, once, questions, *draws, texts=True)
-            texts = [each.text for each in said]
-            people = [p for p, one, other in zip(people[1:], texts, texts[1:]) if one != other]
-            if not people:
-                break
+            asked = [setting.voice.question("opinion", person) for person in people]
+            draws = setting.chance.draws("opinion", step, np.array(people, dtype=int))
+            sources, repeats = [-1] * len(people), [0] * len(people)
+            said = yield Ask("opinion", step, people, sources, repeats, asked, *draws, texts=True)
+            people = [p for p, one, other in zip(people[1:], said, said[1:]) if one.text != other.text]
         return End("finished", step)
+
+    def parts(self, reading):
+        return [OpinionPart(facts, run) for run, facts in reading.of(self.name)]
+
+class OpinionPart(PlainPart):
+    name, subject, headline = "opinions", "opinions", "Opinions of people who talk"
+
+    def findings(self, level):
+        yield f"{self.run.rows(SAID)[1][-1][1]} opinions were said in the last round"
+
+    def how_played(self):
+        yield "Whoever said the same as the one before fell silent"
+
+@figure("silence", of="opinions", title="How people fall silent")
+def silence(part: OpinionPart) -> Drawn:
+    drawn = new_figure(4.0, 3.0)
+    drawn.add_subplot().plot(*zip(*part.run.rows(SAID)[1]))
+    return Drawn(drawn, "Opinions by round.", "Fewer and fewer.")
+
+@table("rounds", of="opinions", section="found")
+def rounds(part: OpinionPart) -> Table:
+    columns = {"step": "round", "n": "opinions"}
+    return Table("rounds", "Opinions by round", columns, tuple(part.run.rows(SAID)[1]))
 """
 
 THRESHOLD = """
@@ -66,6 +92,16 @@ def threshold(exposures: Exposures, least: int = 1) -> Exposures:
 """
 
 WHOLE = ("--json", "--quiet", "-S", "stack.cache=false", "-S", "log.parquet=false")
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """What a test's files define is gone with the test."""
+    kinds = (FAMILIES, ASKING_RULES, FIGURES, TABLES)
+    yield
+    for kind in kinds:
+        for name in [name for name, each in kind._defined.items() if each.is_fleeting]:
+            del kind._defined[name]
 
 
 @pytest.fixture
@@ -137,7 +173,101 @@ def test_a_reading_command_finds_the_family_where_its_file_stands_unchanged(comm
             path.write_text(text)
         with pytest.raises(DesignError, match=r"known: cascade, interview, ratio.*put that file back"):
             family_of(meta)
-        assert command("show", "run").code == 0
+
+
+def test_what_a_family_says_of_its_runs_is_in_the_report(command, written, tmp_path):
+    path = written(OPINIONS)
+    assert command("run", path, "--out", "run", *WHOLE).code == 0
+    told = command("report", "run", "--output", "report", "--bootstraps", 20, "--quiet")
+    assert told.code == 0, told.err
+    results = json.loads((tmp_path / "report" / "results.json").read_text())
+    (part,) = results["parts"]
+    (last,) = Run(tmp_path / "run").rows("SELECT COUNT(*) FROM events WHERE step = 2")[1]
+    found = f"{last[0]} opinions were said in the last round"
+    assert part["found"] == [found]
+    assert "Whoever said the same as the one before fell silent." in part["methods"]
+    assert [each["name"] for each in part["figures"]] == ["silence"]
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert all(text in page for text in (found, "How people fall silent", "Opinions by round"))
+    table = (tmp_path / "report" / "tables" / "rounds.csv").read_text()
+    assert len(table.splitlines()) == 4
+    assert {"design.csv", "design_1.csv"} <= {
+        each.name for each in (tmp_path / "report" / "tables").iterdir()
+    }
+
+
+def test_conditions_of_a_family_are_compared_in_a_measure_of_its_own(command, written, tmp_path):
+    assert command("run", written(OPINIONS), "--out", "run", *WHOLE).code == 0
+    rows = Run(tmp_path / "run").frame("decisions").query("step > 0")
+    by_hand = rows.groupby(["condition", "realization"]).size().groupby("condition").mean() / 8
+    found = compare(tmp_path / "run", "talk")
+    assert [each.estimate.value for each in found.estimates] == pytest.approx(by_hand.tolist())
+    (contrast,) = found.contrasts
+    assert contrast.contrast.value == pytest.approx(by_hand[1] - by_hand[0])
+    assert contrast.contrast.n_repeats == 4
+    with pytest.raises(DesignError, match="no measure 'talks'; did you mean 'talk'"):
+        compare(tmp_path / "run", "talks")
+
+
+def test_commands_for_other_families_say_what_a_run_is_and_the_way_out(command, written):
+    assert command("run", written(OPINIONS), "--out", "run", *WHOLE).code == 0
+    refused = command("fit", "run")
+    assert (refused.code, refused.out) == (2, "")
+    assert (
+        "is a run of opinions, not of cascades; see what they found with: agentnet report run" in refused.err
+    )
+    refused = command("predict", "run", "run")
+    assert refused.code == 2
+    assert "nobody decides about news" in refused.err
+
+
+def test_kinds_of_questions_from_outside_stand_in_the_views(command, written, tmp_path):
+    assert command("run", written(OPINIONS), "--out", "run", *WHOLE).code == 0
+    shown = json.loads(command("show", "run", "--json").out)
+    n = shown["events_by_kind"]["opinion"]
+    assert (shown["answers"], shown["decisions"]) == (n, 0)
+    asked = "SELECT kind, COUNT(*) AS n, COUNT(text) AS said FROM decisions GROUP BY kind"
+    (row,) = json.loads(command("query", "run", asked, "--json").out)
+    assert row == {"kind": "opinion", "n": n, "said": n}
+    assert command("export", "run", "--format", "csv").code == 0
+    lines = (tmp_path / "run" / "csv" / "decisions.csv").read_text().splitlines()
+    assert len([line for line in lines if '"opinion"' in line]) == n
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fit", "run"),
+        ("report", "run", "--quiet"),
+        ("predict", "run", "run"),
+        ("news", "cluster", "run", "--out", "clusters.json"),
+        ("show", "run"),
+        ("export", "run", "--format", "csv"),
+        ("export", "run", "--format", "gexf"),
+    ],
+)
+def test_a_family_that_nobody_knows_is_an_error_that_says_the_way_out(command, unknown, arguments):
+    refused = command(*arguments)
+    assert refused.code == 2
+    assert "there is no family of experiments 'opinion'; known: cascade, interview, ratio" in refused.err
+    assert "put that file back" in refused.err
+    assert not any((unknown / name).exists() for name in ("report", "csv", "gexf"))
+
+
+def test_a_run_of_a_family_that_nobody_knows_can_still_be_listed_and_asked(command, unknown):
+    assert "finished" in command("ls", "-S", f"runs={unknown.parent}").out
+    assert "finished" in command("show", "run").out
+    assert command("query", "run", "SELECT COUNT(*) FROM events").code == 0
+
+
+@pytest.fixture
+def unknown(command, written, tmp_path):
+    """Play a run whose family is gone with its file."""
+    path = written(OPINIONS)
+    assert command("run", path, "--out", "run", *WHOLE).code == 0
+    path.unlink()
+    FAMILIES._defined.pop("opinion")
+    return tmp_path / "run"
 
 
 @pytest.mark.parametrize(
@@ -148,12 +278,14 @@ def test_a_reading_command_finds_the_family_where_its_file_stands_unchanged(comm
             "mood",
             "nobody plays: there is no family of experiments 'mood'; known: cascade, ",
         ),
+        ("Experiment", "opinion", "nobody plays: there is no family of experiments 'opinion'"),
         ("NewsExperiment", "ratio", "plays subclasses of ResponseRatioExperiment alone"),
         ("Experiment", "", "does not say how it is played; subclass one of CascadeExperiment, "),
     ],
 )
 def test_a_class_that_no_family_stands_behind_is_refused_as_it_is_loaded(command, written, base, name, why):
-    named = f"    family = {name!r}\n" if name else "    repeats = 2\n"
+    # Unannotated, like what it sets of its own: nobody knows yet what the knobs of an unknown family are.
+    named = f"    family = {name!r}\n    rounds = 2\n" if name else "    repeats = 2\n"
     path = written(f"from agentnet.experiment import {base}\nclass Mine({base}):\n{named}")
     for what in ("run", "check"):
         refused = command(what, path)
@@ -174,6 +306,26 @@ def test_an_asking_rule_of_an_experiment_file_is_played_and_resumed(command, wri
     asked = run.rows(query)[1]
     assert len(asked) > 20
     assert set(asked) == {(1,)}
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_asking_rule_is_fitted_and_stands_in_the_methods_paragraph(command, written, tmp_path, is_there):
+    path = written(THRESHOLD)
+    assert command("run", path, "--out", "run", *WHOLE, "-S", "least=1", "--seed", 3).code == 0
+    ASKING_RULES._defined.pop("threshold")
+    if not is_there:
+        path.unlink()
+    quick = ("--runs", 4, "--bootstraps", 0)
+    fitted = command("fit", "run", "--law", "one_rate", "--json", *quick)
+    assert fitted.code == 0, fitted.err
+    assert json.loads(fitted.out)["laws"][0]["law"] == "one_rate"
+    told = command(
+        "report", "run", "--law", "main_effects", "--no-figures", "--decisions", 0, "--quiet", *quick
+    )
+    assert told.code == 0, told.err
+    (part,) = json.loads((tmp_path / "run" / "report" / "results.json").read_text())["parts"]
+    assert "when 1 of those whom it hears had shared" in part["methods"]
+    assert "for each" not in part["methods"]
 
 
 def test_each_experiment_file_has_its_own_rule_of_a_name(command, written, tmp_path):

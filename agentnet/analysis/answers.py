@@ -24,6 +24,7 @@ from agentnet.embedder import make_embedder as make_own_embedder
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import condition_of
+from agentnet.families.lookup import family_of
 
 T = TypeVar("T")
 Codes = NDArray[np.int32]
@@ -124,7 +125,7 @@ def realizations_of(run: Run) -> list[tuple[int, int, dict[str, Any], bool]]:
         UserError: Its models do not interview each other.
     """
     check_unchanged(run)
-    if "interviews" not in run.meta:
+    if "interviews" not in family_of(run.meta).read_as:
         raise UserError(
             f"{run.folder} is a run of {run.meta['experiment']['class_name']}, in which no models interview "
             "each other: it has no perspectives"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +55,13 @@ from agentnet.errors import DesignError, InputError, RunFolderError, UserError, 
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import Condition, differing_knobs, names_by_knobs, spelling, told_apart
 from agentnet.events.schema import CONDITION_OF
+from agentnet.families.lookup import family_of
 from agentnet.streams import Streams
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from agentnet.families import Family
 
 Array = NDArray[np.float64]
 OfRealization = Callable[[Array], float]
@@ -115,15 +118,8 @@ MEASURES: Final[Mapping[str, tuple[str, OfRealization]]] = {
 }
 """What cascades are compared in: name -> in words, and how a realization comes to it."""
 
-YES_RATIO: Final = "yes_ratio"
-_OF_ONE_RATE: Final = {"tau": "one_rate.tau", "lambda": "one_rate.lambda"}
+OF_ONE_RATE: Final = {"tau": "one_rate.tau", "lambda": "one_rate.lambda"}
 _ALL_REALIZATIONS = "SELECT r.realization, n.id, r.repeat FROM realizations r JOIN news n USING (news)"
-_YES_RATIOS = f"""
-SELECT c.condition, n.id, p.profile, AVG(e.decision) FROM events e
-JOIN ({CONDITION_OF}) c USING (realization) JOIN realizations r USING (realization)
-JOIN prompts p ON p.prompt = e.prompt JOIN news n ON n.news = p.news
-WHERE e.kind = 'ratio' AND e.decision IS NOT NULL AND r.status = 'finished' GROUP BY 1, 2, 3
-"""  # noqa: S608 - our own
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +197,20 @@ class Side(ABC):
     @abstractmethod
     def pairs(self) -> Collection[Pair]:
         """List its pairs."""
+
+
+class Measured(NamedTuple):
+    """What the conditions of runs came to in one measure.
+
+    Attributes:
+        sides: One for each condition of which it is known.
+        title: The measure in words.
+        notes: What to know about it.
+    """
+
+    sides: list[Side]
+    title: str
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -506,7 +516,9 @@ def compare(
     if studies:
         sides, title, notes = _of_studies(studies, measure)
     else:
-        sides, title, notes = _of_runs(runs, measure, groups)
+        family = _family(runs)
+        found = family.measured(runs, measure, groups)
+        sides, title, notes = _by_query(runs, measure, family) if found is None else found
     if len(sides) < 2:
         raise UserError(
             f"there {'is one condition' if sides else 'is no condition'} of which {measure} is known; a "
@@ -537,7 +549,7 @@ def compare_all(
     if sum(len(meta["experiment"]["conditions"]) for meta in metas) < 2:
         return (), {}
     found, refused = [], {}
-    for measure in REPORTED.get(str(metas[0]["experiment"]["family"]), ()):
+    for measure in family_of(metas[0]).measures():
         try:
             found.append(compare(of, measure, n_bootstrap=n_bootstrap, level=level, seed=seed))
         except RunFolderError:
@@ -566,7 +578,7 @@ def _opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run(Path(run))
 
 
-def _of_studies(studies: Sequence[Study], measure: str) -> tuple[list[Side], str, list[str]]:
+def _of_studies(studies: Sequence[Study], measure: str) -> Measured:
     if measure not in OUTCOMES:
         raise _no_measure(measure, OUTCOMES)
     values, is_same = values_of(studies, measure)
@@ -576,66 +588,59 @@ def _of_studies(studies: Sequence[Study], measure: str) -> tuple[list[Side], str
         for condition, by_repeat in every
         if by_repeat
     ]
-    return sides, OUTCOMES[measure][0], [] if is_same else ["each repeat is measured over its own questions"]
+    notes = [] if is_same else ["each repeat is measured over its own questions"]
+    return Measured(sides, OUTCOMES[measure][0], notes)
 
 
-def _of_runs(
-    runs: Sequence[Run], measure: str, groups: GroupsLike | None
-) -> tuple[list[Side], str, list[str]]:
-    metas = [run.meta for run in runs]
-    families = {str(meta["experiment"]["family"]) for meta in metas}
-    if len(families) > 1:
-        raise UserError(f"runs of one family are compared; these are of {', '.join(sorted(families))}")
-    (family,) = families
-    if family not in COMPARED:
-        raise UserError(
-            f"runs of the family {family!r} cannot be compared{near_miss(family, COMPARED)}; of interacting "
-            "models compare studies: compare([study_run(run), ...])"
-        )
-    return COMPARED[family](runs, metas, measure, groups)
+def _family(runs: Sequence[Run]) -> Family:
+    """Give the one family of `runs`."""
+    found = {family.name: family for family in (family_of(run.meta) for run in runs)}
+    if len(found) != 1:
+        raise UserError(f"runs of one family are compared; these are of {', '.join(sorted(found)) or 'none'}")
+    return found.popitem()[1]
 
 
 def _no_measure(measure: str, known: Collection[str]) -> DesignError:
     return DesignError(f"there is no measure {measure!r}{near_miss(measure, known)}")
 
 
-def _of_ratios(
-    runs: Sequence[Run],
-    metas: Sequence[Mapping[str, Any]],
-    measure: str,
-    groups: GroupsLike | None,  # noqa: ARG001 - shares of yes know no groups
-) -> tuple[list[Side], str, list[str]]:
-    if measure != YES_RATIO:
-        raise _no_measure(measure, [YES_RATIO])
-    sides = [
-        side
-        for place, (run, meta) in enumerate(zip(runs, metas, strict=True))
-        for side in _ratios(run, place, meta)
-    ]
-    return sides, "share of yes, by news item and profile", []
+def _by_query(runs: Sequence[Run], measure: str, family: Family) -> Measured:
+    """Take a measure from what an SQL query of the family gives of each run."""
+    if not family.queries:
+        raise UserError(
+            f"runs of {family.what} ({runs[0].folder}) cannot be compared: their family {family.name!r} has "
+            "no measures (agentnet.families.Family.queries)"
+        )
+    if measure not in family.queries:
+        raise _no_measure(measure, family.queries)
+    title, query = family.queries[measure]
+    sides: list[Side] = []
+    for place, run in enumerate(runs):
+        check_unchanged(run)
+        found: dict[int, dict[tuple[str, Any], float]] = {}
+        for condition, one, other, value in run.rows(query.format(condition_of=f"({CONDITION_OF})"))[1]:
+            if value is not None:
+                found.setdefault(condition, {})[one, other] = value
+        meta, name = run.meta, run.folder.resolve().name
+        known_here = Condition.all_of(meta)
+        sides += [
+            Realizations(Origin.of(name, place, meta, known_here[number]), by_pair)
+            for number, by_pair in sorted(found.items())
+        ]
+    return Measured(sides, title, [])
 
 
-def _ratios(run: Run, place: int, meta: Mapping[str, Any]) -> Iterator[Side]:
-    check_unchanged(run)
-    found: dict[int, dict[tuple[str, str], float]] = {}
-    for condition, news, profile, share in run.rows(_YES_RATIOS)[1]:
-        found.setdefault(condition, {})[news, profile] = share
-    known = Condition.all_of(meta)
-    for number, by_pair in sorted(found.items()):
-        yield Realizations(Origin.of(run.folder.resolve().name, place, meta, known[number]), by_pair)
-
-
-def _of_cascades(
-    runs: Sequence[Run], metas: Sequence[Mapping[str, Any]], measure: str, groups: GroupsLike | None
-) -> tuple[list[Side], str, list[str]]:
-    name, _, parameter = _OF_ONE_RATE.get(measure, measure).partition(".")
+def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:
+    """Take a measure from the curve of each realization, or fit the law that it is a parameter of."""
+    name, _, parameter = OF_ONE_RATE.get(measure, measure).partition(".")
     curved = {name: law for name in LAWS if issubclass(law := LAWS[name], CurveLaw)}
     if measure not in MEASURES and name not in curved:
-        raise _no_measure(measure, [*MEASURES, *_OF_ONE_RATE, *(f"{each}.PARAMETER" for each in curved)])
+        raise _no_measure(measure, [*MEASURES, *OF_ONE_RATE, *(f"{each}.PARAMETER" for each in curved)])
     sides: list[Side] = []
     notes: list[str] = []
     grouping = None if groups is None else as_grouping(groups)
-    for place, (run, meta) in enumerate(zip(runs, metas, strict=True)):
+    for place, run in enumerate(runs):
+        meta = run.meta
         pair_of = {number: (news, repeat) for number, news, repeat in run.rows(_ALL_REALIZATIONS)[1]}
         for condition in Condition.all_of(meta):
             origin = Origin.of(run.folder.resolve().name, place, meta, condition)
@@ -655,23 +660,7 @@ def _of_cascades(
                 grouping = grouping or groups_or_one(tables.cells())
                 sides.append(Fitted(origin, tables, pairs, curved[name], parameter, grouping))
     title = MEASURES[measure][0] if measure in MEASURES else f"{parameter} of the law {name}"
-    return sides, title, notes
-
-
-REPORTED: Final[dict[str, tuple[str, ...]]] = {
-    "cascade": (*MEASURES, *_OF_ONE_RATE),
-    "ratio": (YES_RATIO,),
-    "interview": tuple(OUTCOMES),
-}
-"""Family -> the measures that a report compares its conditions in."""
-
-Sides = Callable[
-    [Sequence[Run], Sequence[Mapping[str, Any]], str, GroupsLike | None], tuple[list[Side], str, list[str]]
-]
-"""From runs, their tables ``meta``, a measure and groups to one side a condition, a title, and notes."""
-
-COMPARED: Final[dict[str, Sides]] = {"cascade": _of_cascades, "ratio": _of_ratios}
-"""Family -> what makes the sides of a comparison of its runs."""
+    return Measured(sides, title, notes)
 
 
 def _known(origin: Origin, by_pair: Mapping[Pair, float], notes: list[str]) -> Realizations:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run, check_unchanged
+from agentnet.families.lookup import family_of
 from agentnet.vocabulary import N_PROFILES
 
 if TYPE_CHECKING:
@@ -254,13 +255,6 @@ def _merged(columns: Ints) -> Ints:
 _PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
 _PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)
 
-_FAMILIES: Final = {
-    "cascade": ("cascades", "see how they spread"),
-    "ratio": ("response ratios", "see them and the groups of profiles that they make"),
-    "interview": ("interacting models", "see their perspectives"),
-}
-"""Family of an experiment -> what its runs are of, and what their report shows."""
-
 MARKED = "IFNULL(CAST('1' || {} AS INTEGER), 0)"
 """SQL for five bits as the number that `OpenLog.profiles` understands."""
 
@@ -305,11 +299,6 @@ class OpenLog:
         """Where long columns come from."""
         return Source.of(self.run, self.connection)
 
-    @property
-    def is_of_interviews(self) -> bool:
-        """Whether its models interview each other: then there are neither news items nor decisions."""
-        return "interviews" in self.meta
-
     def damage(self, what: str) -> RunFolderError:
         """Make the error that names damage."""
         return RunFolderError(f"{self.run.path} is damaged: {what}; go on with a copy of the run")
@@ -323,13 +312,20 @@ class OpenLog:
             found = found[key]
         return found
 
-    def other_family(self, wanted: str) -> UserError:
-        """Make the error that says what the run is, where one of `wanted` is asked for, and the way out."""
-        what, for_it = _FAMILIES.get(self.needed("experiment", "family"), ("something else", "look at it"))
-        return UserError(
-            f"{self.folder} is a run of {what}, not of {wanted}; {for_it} with: "
-            f"agentnet report {shlex.quote(str(self.folder))}"
-        )
+    def check_read_as(self, wanted: str) -> None:
+        """Make sure that the family of the run lets it be read as ``"cascades"``, or the like.
+
+        Raises:
+            DesignError: Nobody knows the family.
+            UserError: It does not; says what the run is, and the way out.
+        """
+        self.needed("experiment", "family")
+        family = family_of(self.meta)
+        if wanted not in family.read_as:
+            raise UserError(
+                f"{self.folder} is a run of {family.what}, not of {wanted}; {family.shows} with: "
+                f"agentnet report {shlex.quote(str(self.folder))}"
+            )
 
     def integers(self, query: str, width: int, *parameters: object) -> Ints:
         """Answer a query for integers by columns, shape ``(width, n_rows)``."""

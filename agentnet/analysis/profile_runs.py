@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
+from agentnet.families.lookup import family_of
 from agentnet.vocabulary import N_PROFILES, PROFILES
 
 Block = NDArray[np.float32]
@@ -86,6 +87,18 @@ class SharingCounts:
     def __post_init__(self) -> None:
         for name in _COUNTS:
             _check_order(self.profiles, len(getattr(self, name)), name)
+
+
+class Sharing(NamedTuple):
+    """How often each of the 32 profiles shared news, and what to know about it.
+
+    Attributes:
+        counts: Decisions to share, not to share, and missing ones, shape ``(32,)`` each.
+        notes: What to know about them.
+    """
+
+    counts: Sequence[Counts]
+    notes: tuple[str, ...] = ()
 
 
 def _check_order(profiles: Sequence[str], n_rows: int, what: str) -> None:
@@ -170,25 +183,7 @@ def read_sharing(run: Run | str | Path, *, condition: int | None = None) -> Shar
     """
     run = run if isinstance(run, Run) else Run(Path(run))
     meta = run.meta
-    family = meta["experiment"]["family"]
-    if family == "ratio":
-        if len(meta["experiment"]["conditions"]) > 1 or condition is not None:
-            raise UserError(
-                f"{run.folder} is a run of response ratios, whose conditions are not told apart; play each "
-                "as a run of its own"
-            )
-        ratios = read_ratios(run)
-        counts, notes = [getattr(ratios, name).sum(axis=0) for name in _COUNTS], ratios.notes
-    elif family == "cascade":
-        tables = read_tables(run, condition=condition)
-        exposures = tables.exposures
-        counts = [_by_profile(exposures.profile, getattr(exposures, name)) for name in _COUNTS]
-        notes = tables.notes
-    else:
-        raise UserError(
-            f"{run.folder} is a run of {meta['experiment']['class_name']}, in which nobody decides about "
-            "news; give a run of response ratios or of cascades"
-        )
+    counts, notes = family_of(meta).sharing(run, condition)
     asked = np.flatnonzero(sum(counts))
     n_yes, n_no, n_missing = (count[asked] for count in counts)
     label = _MOCK_LABEL.format(meta["model_name"]) if meta["backend"] == _MOCK else ""
@@ -202,6 +197,25 @@ def read_sharing(run: Run | str | Path, *, condition: int | None = None) -> Shar
         label,
         notes,
     )
+
+
+def ratios_shared(run: Run, condition: int | None) -> Sharing:
+    """Count the decisions of response ratios."""
+    if len(run.meta["experiment"]["conditions"]) > 1 or condition is not None:
+        raise UserError(
+            f"{run.folder} is a run of response ratios, whose conditions are not told apart; play each as a "
+            "run of its own"
+        )
+    ratios = read_ratios(run)
+    return Sharing([getattr(ratios, name).sum(axis=0) for name in _COUNTS], ratios.notes)
+
+
+def exposures_shared(run: Run, condition: int | None) -> Sharing:
+    """Count the exposures of a condition of cascades."""
+    tables = read_tables(run, condition=condition)
+    exposures = tables.exposures
+    counts = [_by_profile(exposures.profile, getattr(exposures, name)) for name in _COUNTS]
+    return Sharing(counts, tables.notes)
 
 
 def _by_profile(profile: Counts, values: Counts) -> Counts:

@@ -89,8 +89,7 @@ class RunCascades:
         Raises:
             UserError: There is no such condition, or one must be named, or the run has no cascades.
         """
-        if log.needed("experiment", "family") != "cascade":
-            raise log.other_family("cascades")
+        log.check_read_as("cascades")
         for key in ("design", "conditions"):
             log.needed("experiment", key)
         conditions = Condition.all_of(log.meta)
@@ -301,8 +300,7 @@ def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> Ratio
         UserError: It has no such decisions.
     """
     with open_log(run) as log:
-        if log.is_of_interviews:
-            raise log.other_family("response ratios")
+        log.check_read_as("response ratios")
         ids, severity = log.news_items()
         query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
         realization, finished = log.integers(query, 2)
@@ -312,8 +310,6 @@ def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> Ratio
             finished &= np.array([of.get(number) == condition for number in realization.tolist()], dtype=bool)
         _, _, prompt, *counts = log.source.counts(RATIO, realization[finished == 1])
         profile, news = log.prompts(prompt)
-        if log.needed("experiment", "family") != "ratio":
-            raise log.other_family("response ratios")
         if not prompt.size:
             where = "" if condition is None else f" of condition {condition}"
             raise UserError(f"{log.folder} has no finished realization{where} yet; resume the run")
@@ -345,8 +341,7 @@ def read_decisions(run: Run | str | Path, kind: str = EXPOSURE) -> Decisions:
     if kind not in DECISION_KINDS:
         raise UserError(f"there are no decisions of kind {kind!r}{near_miss(kind, DECISION_KINDS)}")
     with open_log(run) as log:
-        if log.is_of_interviews:
-            raise log.other_family("decisions")
+        log.check_read_as("decisions")
         found = "SELECT DISTINCT missing FROM events WHERE missing IS NOT NULL AND kind = ? ORDER BY missing"
         reasons = tuple(str(reason) for (reason,) in log.connection.execute(found, (kind,)))
         ids, severity = log.news_items()

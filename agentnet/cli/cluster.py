@@ -88,6 +88,7 @@ def cluster(
 def _items(source: str | None) -> Sequence[NewsItem]:
     """Read the items of a file, of a run, or the sample."""
     from agentnet.events import Run
+    from agentnet.families import family_of
     from agentnet.news import NewsItem, load_news, sample_news
 
     if source is None:
@@ -96,12 +97,13 @@ def _items(source: str | None) -> Sequence[NewsItem]:
     if path.is_file():
         return load_news(path).items
     run = Run(find_run(source, Path("runs")))
-    if "interviews" in run.meta:
+    family, rows = family_of(run.meta), run.rows("SELECT item FROM news ORDER BY news")[1]
+    if not rows:
         raise UserError(
-            f"{run.folder} is a run of interacting models, which are asked a question bank; news items come "
-            "from a file, or a run of cascades or response ratios"
+            f"{run.folder} is a run of {family.what}, which are asked about no news items; these come from a "
+            "file, or a run of cascades or response ratios"
         )
-    return [NewsItem.from_json(text) for (text,) in run.rows("SELECT item FROM news ORDER BY news")[1]]
+    return [NewsItem.from_json(text) for (text,) in rows]
 
 
 async def _embed(name: str, options: Sequence[str], cache: Path, texts: Sequence[str]) -> Vectors:

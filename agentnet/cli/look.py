@@ -105,16 +105,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
-        **_of_family(run),
     }
-
-
-def _of_family(run: Run) -> dict[str, Any]:
-    """Say what only runs of a family have; nothing, where nobody knows the family any more."""
-    try:
-        return family_of(run.meta).shown(run)
-    except DesignError as error:
-        return {"family": str(error)}
 
 
 def _adapted(run: Run) -> list[str]:
@@ -159,13 +150,23 @@ def state(run: Run, *, n_missing: int) -> str:
 def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
     """Show a run: its state, counts, digest and mean engaged fraction by step.
 
-    RUN is a run folder, its name, or 'last'. Works on a run that is still played.
+    RUN is a run folder, its name, or 'last'. Works on a run that is still played. Of a run whose family
+    nobody knows it shows what all runs have, and exits with code 2.
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    facts = _facts(run) | _digests(run)
-    curve = _curve(run)
+    facts, unknown = _facts(run), None
+    try:
+        facts |= family_of(run.meta).shown(run)
+    except DesignError as error:
+        unknown = error
+    _print(facts | _digests(run), _curve(run), as_json=as_json)
+    if unknown is not None:
+        raise unknown
+
+
+def _print(facts: Mapping[str, Any], curve: list[dict[str, object]], *, as_json: bool) -> None:
     if as_json:
-        print_json(facts | {"engaged_fraction": curve})
+        print_json({**facts, "engaged_fraction": curve})
         return
     print_table(("", ""), [(key, value) for key, value in facts.items() if value not in ({}, [], 0, "")])
     if curve:
@@ -277,6 +278,7 @@ def export(
     its node in gexf and graphml.
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    family_of(run.meta)
     folder = out or run.folder / kind
     _EXPORTS[kind](run, folder)
     echo(str(folder))

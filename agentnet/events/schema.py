@@ -201,7 +201,7 @@ LEFT JOIN replies r ON r.reply = e.reply
 LEFT JOIN events x ON x.realization = e.realization AND x.kind = 'reason' AND x.step = e.step
       AND x.agent = e.agent AND x.source = e.source AND x.repeat = e.repeat
 LEFT JOIN replies w ON w.reply = x.reply
-WHERE e.kind IN ('seed', 'exposure', 'ratio')
+WHERE e.kind <> 'reason'
 """  # noqa: S608 - our own
 
 ANSWERS_VIEW = f"""
@@ -215,7 +215,7 @@ LEFT JOIN ({CONDITION_OF}) c ON c.realization = e.realization
 JOIN questions q ON q.question = e.repeat
 JOIN models m ON m.realization = e.realization AND m.model = e.agent
 LEFT JOIN replies r ON r.reply = e.reply
-WHERE e.kind IN ('evaluation', 'interview')
+WHERE e.kind <> 'reason'
 """  # noqa: S608 - our own
 
 VIEWS = {"decisions": DECISIONS_VIEW, "answers": ANSWERS_VIEW}

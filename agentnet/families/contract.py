@@ -12,17 +12,22 @@ half is found.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, UserError
+from agentnet.events.rewind import Cut
 from agentnet.plugins import PluginKind
 from agentnet.vocabulary import REASON
 
 if TYPE_CHECKING:
+    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.grouping import GroupsLike
+    from agentnet.analysis.profile_runs import Sharing
     from agentnet.backend import Backend, Messages
     from agentnet.config import Settings
     from agentnet.events import EventLog, Run
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
     from agentnet.worlds import World
 
 Rows = Sequence[tuple[Any, ...]]
+
+CHANCE: Final = "chance"
+"""Key of table ``meta`` that runs have whose conditions share chance."""
 
 
 def saved_folder(folder: Path, number: int) -> Path:
@@ -298,7 +306,7 @@ class Stage(ABC):
 
     def counted(self, tally: Tally) -> dict[str, object]:
         """Name the counts of a run that has ended."""
-        return {"decisions": tally.n_decisions, "missing": tally.n_missing}
+        return {"decisions": tally.n_decisions, "missing": tally.n_missing, **tally.counts}
 
     def counts_before(self, run: Run) -> dict[str, int]:  # noqa: ARG002 - none
         """Count what the finished realizations of earlier sittings add to the counts of the worlds."""
@@ -316,12 +324,21 @@ class Family(ABC):
         what: What its runs are of, such as ``"cascades"``.
         experiment: The base class of its experiments.
         answers: What its answers are called.
+        shows: What its report is for, as a way out: ``"see how they spread"``.
+        read_as: What the analysis can read its logs as, of ``"cascades"``, ``"response ratios"``,
+            ``"decisions"`` and ``"interviews"``: it has written the tables and events that these have.
+        queries: Measure in which conditions are compared -> in words, and SQL for condition, what it is
+            paired by (two columns, such as news item and repeat) and value; rows without a value are left
+            out. ``{condition_of}`` in it stands for SQL with the columns ``realization`` and ``condition``.
     """
 
     name: ClassVar[str]
     what: ClassVar[str]
     experiment: ClassVar[type[Experiment]]
     answers: ClassVar[str] = "decisions"
+    shows: ClassVar[str] = "see what they found"
+    read_as: ClassVar[frozenset[str]] = frozenset()
+    queries: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -374,6 +391,47 @@ class Family(ABC):
     def leads_on(self, kind: str) -> bool:
         """Say whether answers to questions of `kind` decide what is asked later."""
         return kind != REASON
+
+    def taken_back(self, run: Run, number: int, missing: Collection[tuple[int, str, int]]) -> Cut:  # noqa: ARG002
+        """Find where a realization is taken back to, so that what is missing in it is asked again.
+
+        Args:
+            run: The run.
+            number: The realization.
+            missing: (step, kind, agent) of each missing answer that leads on; at least one.
+        """
+        return Cut(min(step for step, _, _ in missing))
+
+    def measures(self) -> Sequence[str]:
+        """List what a report compares its conditions in."""
+        return tuple(self.queries)
+
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002
+        """Say what the conditions of runs of this family came to, where no query of `queries` does.
+
+        Args:
+            runs: Runs of this family.
+            measure: The measure, of `measures` or another.
+            groups: Group of each profile, for laws of groups.
+
+        Returns:
+            None where `queries` say it.
+
+        Raises:
+            UserError: There is no such measure.
+        """
+        return None
+
+    def sharing(self, run: Run, condition: int | None) -> Sharing:  # noqa: ARG002
+        """Count how often each profile shared news in a run.
+
+        Raises:
+            UserError: Nobody decides about news in it, or its condition cannot be told.
+        """
+        raise UserError(
+            f"{run.folder} is a run of {run.meta['experiment']['class_name']}, in which nobody decides about "
+            "news; give a run of response ratios or of cascades"
+        )
 
     def shown(self, run: Run) -> dict[str, Any]:  # noqa: ARG002 - no more than every run
         """Say what is to be known of a run of this family, for ``agentnet show``."""

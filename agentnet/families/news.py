@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentnet.config import Settings
 from agentnet.errors import DesignError
@@ -20,6 +20,9 @@ from agentnet.profiles import N_PROFILES, Profile
 from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
 from agentnet.worlds import Chance, Temperature, Voice, World
+
+if TYPE_CHECKING:
+    from agentnet.runner.journal import Tally
 
 _ITEMS_AT_MOST = 200
 _LONGEST_NAME = 40
@@ -189,9 +192,10 @@ class NewsStage(Stage):
         """Spell the same: ``news``, of the file and of the design."""
         return {"news": {name: facts.as_dict() for name, facts in self._news()}}
 
-    def counted(self, tally: Any) -> dict[str, object]:  # noqa: ANN401 - the runner's
+    def counted(self, tally: Tally) -> dict[str, object]:
         """Name the counts of a run that has ended."""
-        return {**super().counted(tally), **{name: tally.counts[name] for name in ("engaged", "agents")}}
+        answers = {self.family.answers: tally.n_decisions, "missing": tally.n_missing}
+        return {**answers, **{name: tally.counts[name] for name in sorted(tally.counts, reverse=True)}}
 
     def sizes(self) -> dict[str, int]:
         """Count what an estimate tells of the design."""

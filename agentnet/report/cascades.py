@@ -178,14 +178,19 @@ class CascadePart(Part):
         yield filled("odd", answers, fields)
 
 
-def cascade_parts(reading: Reading) -> Iterator[CascadePart]:
+def cascade_parts(reading: Reading, family: str, of_ratios: str) -> Iterator[CascadePart]:
     """Make the part of each condition of each run of cascades.
+
+    Args:
+        reading: The runs.
+        family: Name of the family of cascades.
+        of_ratios: Name of the family whose runs tell groups of profiles.
 
     Raises:
         UserError: It is unclear which response ratios go with which cascades.
     """
-    ratios = cast("tuple[RatioPart, ...]", reading.parts_of("ratio"))
-    for run, facts in reading.of("cascade"):
+    ratios = cast("tuple[RatioPart, ...]", reading.parts_of(of_ratios))
+    for run, facts in reading.of(family):
         for condition in range(facts.n_conditions):
             ratio = _partner(facts, condition, ratios)
             yield _part(run, facts, condition, ratio, reading.options, reading.say)

@@ -128,10 +128,10 @@ class InterviewPart(Part):
         yield filled("odd", answers, fields)
 
 
-def interview_parts(reading: Reading) -> Iterator[Part]:
+def interview_parts(reading: Reading, family: str) -> Iterator[Part]:
     """Find out what each run of interacting models did."""
     options = reading.options
-    for run, facts in reading.of("interview"):
+    for run, facts in reading.of(family):
         study = study_run(
             run,
             make_embedder=options.make_embedder,

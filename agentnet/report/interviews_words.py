@@ -12,6 +12,7 @@ from agentnet.report.figures.of_conditions import turns_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
 from agentnet.report.log_facts import overriding_sentences
 from agentnet.report.words import numbers_words, temperature_words
+from agentnet.vocabulary import EVALUATION, INTERVIEW
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -32,7 +33,7 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
     if part.label:
         yield f"These are results of a {part.label}"
     state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
-    evaluations, interviews = facts.kind("evaluation"), facts.kind("interview")
+    evaluations, interviews = facts.kind(EVALUATION), facts.kind(INTERVIEW)
     n = evaluations.n + interviews.n
     yield (
         f"Run {facts.run}{state} recorded {counted(n, 'answer')} of {facts.meta['model_name']}: "

@@ -11,22 +11,19 @@ from agentnet.report.figures.words import capitalized
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Cell, Table
+from agentnet.vocabulary import DECISION_KINDS, EVALUATION, EXPOSURE, INTERVIEW, RATIO, REASON, SEED
 
 SEVERITY: Final = {0: "peaceful", 1: "severe", None: "unknown"}
 
 KINDS: Final = {
-    "seed": "willing to start",
-    "exposure": "exposures",
-    "ratio": "response ratios",
-    "reason": "reasons, asked for afterwards",
-    "evaluation": "evaluations",
-    "interview": "interviews",
+    SEED: "willing to start",
+    EXPOSURE: "exposures",
+    RATIO: "response ratios",
+    REASON: "reasons, asked for afterwards",
+    EVALUATION: "evaluations",
+    INTERVIEW: "interviews",
 }
-"""What kinds of questions are called."""
-
-
-_OPEN: Final = ("reason", "evaluation", "interview")
-"""Kinds that are not answered by yes or no."""
+"""What kinds of questions are called; others are called by their names."""
 
 
 def when(seconds: float) -> str:
@@ -44,7 +41,8 @@ def asked_table(facts: LogFacts) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in facts.asked:
         given = each.n_yes + each.n_no
-        is_open = each.kind in _OPEN
+        # Of kinds that a family of somebody else's asks, the answers tell whether they are yes and no.
+        is_open = not given and each.kind not in DECISION_KINDS
         rows.append(
             (
                 KINDS.get(each.kind, each.kind),

@@ -36,7 +36,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES, PROFILES
+from agentnet.vocabulary import N_PROFILES, PROFILES, RATIO
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
@@ -179,14 +179,14 @@ def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
     }
 
 
-def ratio_parts(reading: Reading) -> Iterator[RatioPart]:
+def ratio_parts(reading: Reading, family: str) -> Iterator[RatioPart]:
     """Make the part of each condition of each run of response ratios that has decisions that can be used.
 
     Raises:
         UserError: A run has none.
     """
-    for run, facts in reading.of("ratio"):
-        if not facts.kind("ratio").n:
+    for run, facts in reading.of(family):
+        if not facts.kind(RATIO).n:
             raise UserError(
                 f"{facts.run} has no response ratio yet; wait for one, resume it, or make the report without "
                 "it"
@@ -227,7 +227,7 @@ def _part(run: Run, facts: LogFacts, condition: int, tables: RatioTables, readin
         why_no_groups=why,
         sample=sample_decisions(
             run,
-            "ratio",
+            RATIO,
             n=options.n_decisions,
             seed=options.seed,
             realizations=None if alone else realizations_of(run, condition),

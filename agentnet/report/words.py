@@ -8,7 +8,7 @@ from typing import Final
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import LogFacts
-from agentnet.vocabulary import AFTERWARDS, INLINE, REASON, WITHOUT
+from agentnet.vocabulary import AFTERWARDS, DECISION_KINDS, INLINE, REASON, WITHOUT
 
 
 def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
@@ -21,12 +21,14 @@ def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[s
     one_of_many = condition is not None and facts.n_conditions > 1
     asked = facts.asked if condition is None else facts.begun[condition].asked
     n = sum(each.n for each in asked if each.kind != REASON)
+    are_decisions = all(each.kind in (*DECISION_KINDS, REASON) or each.n_yes + each.n_no for each in asked)
+    thing = "decision" if are_decisions else "answer"
     missing = sum(each.n_missing for each in asked if each.kind != REASON)
     state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
     where = " in this condition" if one_of_many else ""
     yield (
         f"Run {facts.run}{state} asked {facts.meta['model_name']} through the backend "
-        f"{facts.meta['backend']} for {counted(n, 'decision')}{where}"
+        f"{facts.meta['backend']} for {counted(n, thing)}{where}"
     )
     if n:
         are = "is" if missing == 1 else "are"
@@ -57,14 +59,19 @@ def sources_words(facts: LogFacts) -> str:
 
 def asking_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
     """Say which model answered what, and how it was asked, in a condition or in all of them."""
+    yield model_sentence(facts, condition)
+    yield answer_words(facts, condition)
+    yield from put_otherwise(facts)
+
+
+def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
+    """Say which model answered, and how questions became requests, in a condition or in all of them."""
     returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models)) or ["none"])
-    yield (
+    return (
         f"All answers came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
         f"{facts.meta['backend']}, at {temperature_words(facts, condition)}, with at most "
         f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts)}"
     )
-    yield answer_words(facts, condition)
-    yield from put_otherwise(facts)
 
 
 _SAMPLERS: Final = {
@@ -178,6 +185,13 @@ def citations(facts: LogFacts) -> tuple[str, ...]:
     """List what to cite: the paper, and the sources of the news."""
     return (
         f"Design and laws: {paper.CITATION}.",
+        *news_citations(facts),
+    )
+
+
+def news_citations(facts: LogFacts) -> tuple[str, ...]:
+    """List what to cite for the news items."""
+    return (
         *(f"News: {said}" for source in facts.sources if (said := facts.source(source)["citation"])),
         *(f"Licence of the news: {licence}." for licence in facts.meta["licences"]),
     )

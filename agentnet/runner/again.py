@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -14,11 +14,6 @@ from agentnet.events.rewind import AT_THE_END, Cut, forget_missing, fork
 from agentnet.families import Family, family_of
 from agentnet.families.contract import saved_folder
 from agentnet.runner.play import spent_before
-from agentnet.runner.prepare import chance_of
-from agentnet.streams import Streams
-from agentnet.vocabulary import INTERVIEW, SEED
-from agentnet.worlds import Chance, Temperature
-from agentnet.worlds.cascade import starters
 
 
 def ask_again(folder: Path) -> Path:
@@ -113,31 +108,4 @@ def _cuts(run: Run, family: Family) -> Iterator[tuple[int, Cut]]:
         if family.leads_on(place[1]):
             places.append((place[0], place[1], place[2]))
     for number, places in missing.items():
-        yield number, _cut(run, number, places) if places else AT_THE_END
-
-
-def _cut(run: Run, number: int, places: Collection[tuple[int, str, int]]) -> Cut:
-    """Find the first step of a realization that lacks an answer; `places` are (step, kind, agent)."""
-    first = min(step for step, _, _ in places)
-    kinds = {kind for step, kind, _ in places if step == first}
-    seeds = {agent for _, kind, agent in places if kind == SEED}
-    return Cut(first, _asked_after(run, number, seeds), INTERVIEW in kinds)
-
-
-def _asked_after(run: Run, number: int, missing: set[int]) -> list[int]:
-    """List who was asked to start a cascade after the first of `missing`."""
-    if not missing:
-        return []
-    n_agents = run.rows(
-        "SELECT n_agents FROM realizations JOIN networks USING (network) WHERE realization = ?", (number,)
-    )[1][0][0]
-    chance = Chance(Streams(run.meta["seed"]), chance_of(run, number), Temperature(0.0, 0.0))
-    order = list(starters(chance, n_agents, n_agents))
-    first = min(order.index(agent) for agent in missing)
-    asked = {
-        agent
-        for (agent,) in run.rows(
-            "SELECT agent FROM events WHERE realization = ? AND kind = 'seed' AND step = 0", (number,)
-        )[1]
-    }
-    return [agent for agent in order[first + 1 :] if agent in asked]
+        yield number, family.taken_back(run, number, places) if places else AT_THE_END

@@ -202,15 +202,8 @@ class Journal:
         return rest
 
     def _draws(self, asking: Ask, outcomes: list[Any], todo: Sequence[int]) -> Draws:
-        realization, kind, step = self.realization, asking.kind, asking.step
-        agents, sources, repeats = asking.agents, asking.sources, asking.repeats
-        questions, temperatures = asking.questions, asking.temperatures
-        log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
-        tally, now, counts, hears = self.tally, time.time, kind != REASON, asking.texts
-
-        has_prompts = bool(questions) and questions[0].number >= 0
-        streak = self._streak
         composed: dict[int, Question] = {}
+        write, streak = self._writer(asking, outcomes), self._streak
 
         def record(i: int, answer: Answer) -> None:
             """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
@@ -222,8 +215,33 @@ class Journal:
                     streak.answered(_asked(asking, composed, i))
             write(i, answer)
 
+        return Draws(
+            asking.kind,
+            self.realization,
+            asking.step,
+            asking.agents,
+            asking.sources,
+            asking.repeats,
+            asking.questions,
+            asking.temperatures,
+            asking.seeds,
+            asking.judge,
+            record,
+            todo,
+            composed,
+        )
+
+    def _writer(self, asking: Ask, outcomes: list[Any]) -> Callable[[int, Answer], None]:
+        """Make what writes down an answer: called for every draw of a run, so it looks nothing up twice."""
+        realization, kind, step = self.realization, asking.kind, asking.step
+        agents, sources, repeats = asking.agents, asking.sources, asking.repeats
+        questions, temperatures = asking.questions, asking.temperatures
+        log, add_event, reply_number = self.log, self.log.add_event, self.log.reply_number
+        tally, now, counts, hears = self.tally, time.time, kind != REASON, asking.texts
+        has_prompts = bool(questions) and questions[0].number >= 0
+
         def write(i: int, answer: Answer) -> None:
-            """Write down one answer: called for every draw of a run, so it is kept short."""
+            """Write down one answer."""
             (decision, missing, text, rationale, model, fingerprint, prompt_tokens, completion_tokens) = (
                 answer[:8]
             )
@@ -266,21 +284,7 @@ class Journal:
             if log.error is not None:
                 raise log.error
 
-        return Draws(
-            kind,
-            realization,
-            step,
-            agents,
-            sources,
-            repeats,
-            questions,
-            temperatures,
-            asking.seeds,
-            asking.judge,
-            record,
-            todo,
-            composed,
-        )
+        return write
 
     def _add_troubles(self, asking: Ask, i: int, answer: Answer) -> None:
         """Write down what went wrong with a draw, and stop the run if that is the policy."""

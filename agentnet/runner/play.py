@@ -95,10 +95,26 @@ class Runner:
 
     def _wrap(self, log: EventLog) -> Stack:
         """Put the stack around the plug-in; what it has to tell goes into the log."""
-        settings, loop = self._settings, asyncio.get_running_loop()
-        run = Run(self._prepared.folder)
+        settings, run = self._settings, Run(self._prepared.folder)
         # Who asks again what stayed missing goes on where the asking ended: the same asks would end alike.
         self._max_asks = settings.engine.max_asks * (1 + run.meta.get("asked_again", 0))
+        with run.snapshot() as connection:
+            self._before = spent_so_far(connection)
+        if found := getattr(self._plugin, "found", {}):
+            log.add_incident("found in the environment", **found)
+            self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
+        stack = self._stack(log)
+        self._guard(stack, log, _n_sittings(run))
+        self.tally.paused_until = stack.pause.ends_at
+        log.also = None if stack.cache is None else stack.cache.flush
+        self.tally.dollars = lambda: stack.budget.spent.dollars
+        seed, sampler = settings.seed, settings.sampler
+        self._stock = Stock(self._backend, run_seed=seed, n_at_most=sampler.n_at_most)
+        self._odds = Odds(self._backend, run_seed=seed, least_mass=sampler.least_mass, n_sure=_n_sure(run))
+        return stack
+
+    def _stack(self, log: EventLog) -> Stack:
+        settings, loop = self._settings, asyncio.get_running_loop()
 
         def complain(message: str) -> None:
             # Called from the cache's own thread, too.
@@ -108,22 +124,12 @@ class Runner:
             log.set_meta(**{PLEDGED: most[:3]})
             await log.flush()
 
-        with Run(self._prepared.folder).snapshot() as connection:
-            self._before = spent_so_far(connection)
-
         def adapted(changes: tuple[str, ...]) -> None:
             log.add_incident("adapted", changes=changes)
             for change in changes:
                 self._say(f"adapted to the server: {change}")
 
-        def fewer(words: str) -> None:
-            log.add_incident("samples", message=words)
-            self._say(words)
-
-        if found := getattr(self._plugin, "found", {}):
-            log.add_incident("found in the environment", **found)
-            self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
-        stack = build_stack(
+        return build_stack(
             self._plugin,
             settings.stack,
             scope=cache_scope(self._plugin, settings.backend),
@@ -136,33 +142,24 @@ class Runner:
             halt=self._halt,
             adapted=adapted,
         )
-        after, sitting = settings.engine.brake_after, _n_sittings(run)
+
+    def _guard(self, stack: Stack, log: EventLog, sitting: int) -> None:
+        """Have the run stop where no answer is usable, or no request is answered."""
+
+        def fewer(words: str) -> None:
+            log.add_incident("samples", message=words)
+            self._say(words)
+
+        after = self._settings.engine.brake_after
         # What is no answer to a control must be none to those that it stands for.
         controlled = self._prepared.stage.answering(stack.backend)
         self._streak = Streak(after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
-        has_n = settings.sampler.mode == "choices"
+        has_n = self._settings.sampler.mode == "choices"
+        braked = FewerSamples(stack.backend, tell=fewer) if has_n else stack.backend
         self._backend = Thoughts(
-            Brake(
-                FewerSamples(stack.backend, tell=fewer) if has_n else stack.backend,
-                after=after,
-                halt=self._halt,
-                sitting=sitting,
-                lend=self._pool.lend,
-            )
+            Brake(braked, after=after, halt=self._halt, sitting=sitting, lend=self._pool.lend)
         )
-        self.tally.paused_until = stack.pause.ends_at
-        log.also = None if stack.cache is None else stack.cache.flush
-        self.tally.dollars = lambda: stack.budget.spent.dollars
-        seed, n_at_most = settings.seed, settings.sampler.n_at_most
-        self._stock = Stock(self._backend, run_seed=seed, n_at_most=n_at_most)
-        self._odds = Odds(
-            self._backend,
-            run_seed=seed,
-            least_mass=settings.sampler.least_mass,
-            n_sure=_n_sure(run),
-        )
-        return stack
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question, and wait for nothing but what is on its way to the server.

@@ -21,10 +21,8 @@ from agentnet.events import Run, create_log
 from agentnet.events.conditions import condition_names
 from agentnet.experiment import Experiment, Source, ask, check_attributes
 from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
+from agentnet.families.contract import CHANCE
 from agentnet.runner.probe import check_repeatable, own_hooks
-
-_CHANCE = "chance"
-"""Key of table ``meta`` that runs have whose conditions share chance."""
 
 _RECORDED_VERSIONS = (
     "numpy",
@@ -90,16 +88,6 @@ def make_plan(cells: Iterable[Cell], *, is_shared: bool = True) -> tuple[Planned
     if not is_shared:
         keys = [number if cell.news >= 0 else cell.repeat for number, cell in enumerate(listed)]
     return tuple(Planned(number, *cell, keys[number]) for number, cell in enumerate(listed))
-
-
-def chance_of(run: Run, number: int) -> int:
-    """Say what the chance of a realization of a recorded run on news items is keyed by; see `make_plan`."""
-    meta = run.meta
-    query = "SELECT news, repeat FROM realizations WHERE realization = ?"
-    news, repeat = run.rows(query, (number,))[1][0]
-    if _CHANCE not in meta:
-        return number
-    return int(news * max(each["repeats"] for each in meta["experiment"]["design"]) + repeat)
 
 
 def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
@@ -169,7 +157,7 @@ def assemble(
     family = family_of_experiment(type(experiments[0]))
     family.check(experiments, settings)
     stage = family.stage(experiments, settings, environ or {}, recorded)
-    is_shared = recorded is None or _CHANCE in recorded.meta
+    is_shared = recorded is None or CHANCE in recorded.meta
     return Prepared(folder, settings, family, stage, make_plan(stage.cells(), is_shared=is_shared))
 
 
@@ -206,7 +194,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "conditions": conditions,
                 "condition_names": prepared.condition_names,
             },
-            _CHANCE: "by news item and repeat",
+            CHANCE: "by news item and repeat",
             "n_realizations": len(prepared.plan),
             "versions": versions(),
             **{key: [] for key in ("prompts", "prompts_hash", "licences", "sources")},

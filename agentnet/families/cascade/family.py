@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,22 @@ from agentnet.asking_rules import AskingRule, find_rule
 from agentnet.config import Settings
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
+from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
 from agentnet.families.cascade.experiment import CascadeExperiment, ask_profiles
-from agentnet.families.contract import Planned, Probe, Scene, Sitting, Stage
+from agentnet.families.contract import CHANCE, Planned, Probe, Scene, Sitting, Stage
 from agentnet.families.news import NewsFamily, NewsStage, Setting, shortened
+from agentnet.families.ratios import ResponseRatios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
-from agentnet.worlds.cascade import Cascade, CascadeRules
+from agentnet.worlds import Chance, Temperature
+from agentnet.worlds.cascade import Cascade, CascadeRules, starters
 
 if TYPE_CHECKING:
+    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.grouping import GroupsLike
+    from agentnet.analysis.profile_runs import Sharing
     from agentnet.report.part import Part, Reading
 
 _MOST_NETWORKS = 5
@@ -127,13 +133,39 @@ class Cascades(NewsFamily):
     what = "cascades"
     experiment = CascadeExperiment
     kinds = (SEED, EXPOSURE)
+    shows = "see how they spread"
+    read_as = frozenset({"cascades", "decisions"})
     stage_class = CascadeStage
 
     def parts(self, reading: Reading) -> Iterable[Part]:
-        """Say what the cascades of each condition show."""
+        """Say what the cascades of each condition show, with the response ratios that go with them."""
         from agentnet.report.cascades import cascade_parts
 
-        return cascade_parts(reading)
+        return cascade_parts(reading, self.name, ResponseRatios.name)
+
+    def measures(self) -> Sequence[str]:
+        """List those of curves, and the parameters of the one-rate law."""
+        from agentnet.analysis.comparison import MEASURES, OF_ONE_RATE
+
+        return (*MEASURES, *OF_ONE_RATE)
+
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:
+        """Take it from the curve of each realization, or fit a law of curves."""
+        from agentnet.analysis.comparison import of_cascades
+
+        return of_cascades(runs, measure, groups)
+
+    def sharing(self, run: Run, condition: int | None) -> Sharing:
+        """Count the exposures of a condition."""
+        from agentnet.analysis.profile_runs import exposures_shared
+
+        return exposures_shared(run, condition)
+
+    def taken_back(self, run: Run, number: int, missing: Collection[tuple[int, str, int]]) -> Cut:
+        """Take back whoever was asked to start after one whose answer is missing, too."""
+        cut = super().taken_back(run, number, missing)
+        starting = {agent for step, kind, agent in missing if kind == SEED and step == cut.step}
+        return replace(cut, later_agents=_asked_after(run, number, starting)) if starting else cut
 
     def stage(
         self,
@@ -166,6 +198,23 @@ def _try_network(experiment: Any, streams: Streams) -> NetworkFacts:  # noqa: AN
     network = ask(experiment, "make_network", streams.integer("trial network"))
     ask_profiles(experiment, network, streams.integer("trial profiles"))
     return facts_of(network)
+
+
+def _asked_after(run: Run, number: int, missing: Collection[int]) -> list[int]:
+    """List who was asked to start a cascade after the first of `missing`."""
+    meta = run.meta
+    news, repeat, n_agents = run.rows(
+        "SELECT news, repeat, n_agents FROM realizations JOIN networks USING (network) WHERE realization = ?",
+        (number,),
+    )[1][0]
+    key = number
+    if CHANCE in meta:
+        key = news * max(each["repeats"] for each in meta["experiment"]["design"]) + repeat
+    order = list(starters(Chance(Streams(meta["seed"]), key, Temperature(0.0, 0.0)), n_agents, n_agents))
+    query = "SELECT agent FROM events WHERE realization = ? AND kind = 'seed' AND step = 0"
+    asked = {agent for (agent,) in run.rows(query, (number,))[1]}
+    first = min(order.index(agent) for agent in missing)
+    return [agent for agent in order[first + 1 :] if agent in asked]
 
 
 def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agentnet.config import Settings
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
+from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment
 from agentnet.families.contract import Family, Stage
 from agentnet.families.interviews.experiment import InterviewExperiment
 from agentnet.families.interviews.stage import gather_company
 from agentnet.interviews import Question
+from agentnet.vocabulary import INTERVIEW
 
 if TYPE_CHECKING:
+    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
 _MOST_NAMES = 10
@@ -28,12 +33,32 @@ class Interviewing(Family):
     what = "interacting models"
     experiment = InterviewExperiment
     answers = "answers"
+    shows = "see their perspectives"
+    read_as = frozenset({"interviews"})
 
     def parts(self, reading: Reading) -> Iterable[Part]:
         """Say what the models of each run show."""
         from agentnet.report.interviews_part import interview_parts
 
-        return interview_parts(reading)
+        return interview_parts(reading, self.name)
+
+    def measures(self) -> Sequence[str]:
+        """List the outcomes of a study."""
+        from agentnet.analysis.study import OUTCOMES
+
+        return tuple(OUTCOMES)
+
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:  # noqa: ARG002
+        """Refuse runs: what they are compared in takes their answers embedded."""
+        raise UserError(
+            f"{runs[0].folder} cannot be compared in {measure!r}, which takes embedded answers: of "
+            f"{self.what} compare studies: compare([study_run(run), ...])"
+        )
+
+    def taken_back(self, run: Run, number: int, missing: Collection[tuple[int, str, int]]) -> Cut:
+        """Take back the evaluation that follows from an interview, too."""
+        cut = super().taken_back(run, number, missing)
+        return replace(cut, before_evaluation=(cut.step, INTERVIEW) in {each[:2] for each in missing})
 
     def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:  # noqa: ARG002
         """Refuse modes that draw decisions."""
