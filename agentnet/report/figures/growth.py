@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.report.figures.absent import NO_FITS, why_no_law
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.absent import why_no_law
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
     INFERRED,
     OBSERVED,
     PALE,
+    draw_line,
     grid_of_axes,
     legend_above,
     new_figure,
     steps_along,
 )
-from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, percent, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +36,6 @@ Array = NDArray[np.float64]
 EARLY: Final = 0.1
 """Growth is early while less of the population than this is engaged."""
 
-_NAME, _NUMBER = "figure06_growth", "6"
-_TITLE: Final = "Early growth: observed, and by the largest eigenvalue of the mean-field law"
 _FINE: Final = 20
 
 
@@ -117,27 +116,22 @@ class Growth:
         return time, start * np.exp(self.rate * time)
 
 
-def growth_sketch(fits: Fits | None) -> Sketch:
-    """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps.
-
-    Args:
-        fits: The fitted laws.
-    """
-    missing = NO_FITS if fits is None else why_no_law(fits, "group_rates")
-    law = "group_rates"
-    if fits is not None and missing is not None and why_no_law(fits, "one_rate") is None:
-        law, missing = "one_rate", None
-    if fits is None or missing is not None:
-        return Sketch(_NAME, _NUMBER, _TITLE, caption="", alternative="", unavailable=missing)
+@figure(
+    "figure06_growth",
+    of="cascades",
+    title="Early growth: observed, and by the largest eigenvalue of the mean-field law",
+    number="6",
+    rank=6,
+    takes="fits",
+)
+def growth_sketch(fits: Fits) -> Drawn | str:
+    """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps."""
+    missing = why_no_law(fits, "group_rates")
+    law = "group_rates" if missing is None else "one_rate"
+    if missing is not None and why_no_law(fits, law) is not None:
+        return missing
     growth = Growth.of(fits.law(law))
-    return Sketch(
-        name=_NAME,
-        number=_NUMBER,
-        title=_TITLE,
-        caption=sentences(_caption(fits, growth)),
-        alternative=sentences(_in_words(growth)),
-        figure=_drawn(growth),
-    )
+    return Drawn(_drawn(growth), _caption(fits, growth), _in_words(growth))
 
 
 def _drawn(growth: Growth) -> Figure:
@@ -152,9 +146,8 @@ def _drawn(growth: Growth) -> Figure:
 def _draw_fractions(axes: Axes, growth: Growth) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    step = np.arange(growth.observed.size)
     axes.set_yscale("log")
-    axes.plot(step, growth.observed, color=OBSERVED.colour, marker=OBSERVED.marker, label="observed")
+    draw_line(axes, OBSERVED, growth.observed, markevery=None, label="observed")
     axes.plot(growth.time, growth.inferred, color=INFERRED.colour, linestyle=INFERRED.line, label=growth.law)
     axes.plot(*growth.exponential, color=BLACK, linestyle=":", label="growth at λ")
     lowest = float(min(growth.observed.min(), growth.inferred.min()))
@@ -166,14 +159,13 @@ def _draw_fractions(axes: Axes, growth: Growth) -> None:
     )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    steps_along(axes, step.size - 1)
+    steps_along(axes, growth.observed.size - 1)
     axes.set_title("Engaged fraction, logarithmic scale", fontsize=9.0)
     axes.set_xlabel("step")
     axes.set_ylabel("engaged fraction")
 
 
 def _draw_rates(axes: Axes, growth: Growth) -> None:
-    step = np.arange(1, growth.observed.size)
     if growth.interval is not None:
         axes.axhspan(*growth.interval, color=PALE, label="interval of λ")
     axes.axvspan(
@@ -186,11 +178,9 @@ def _draw_rates(axes: Axes, growth: Growth) -> None:
         label="early steps",
     )
     axes.axhline(growth.rate, color=BLACK, linestyle=":")
-    axes.plot(step, growth.by_step, color=OBSERVED.colour, marker=OBSERVED.marker)
-    axes.plot(
-        step, growth.inferred_by_step, color=INFERRED.colour, linestyle=INFERRED.line, marker=INFERRED.marker
-    )
-    steps_along(axes, step.size)
+    for look, rates in ((OBSERVED, growth.by_step), (INFERRED, growth.inferred_by_step)):
+        draw_line(axes, look, rates, first=1, markevery=None)
+    steps_along(axes, growth.by_step.size)
     axes.set_title(f"Growth rate of each step; λ = {spelled(growth.rate)}", fontsize=9.0)
     axes.set_xlabel("step")
     axes.set_ylabel("ln E(t) − ln E(t − 1)")
@@ -229,6 +219,3 @@ def _in_words(growth: Growth) -> Iterator[str]:
     )
     rates = [f"{spelled(float(each))} at step {step}" for step, each in enumerate(growth.by_step[:6], 1)]
     yield f"Observed rates of single steps: {', '.join(rates)}"
-
-
-figure(_NAME, of="cascades", rank=6)(lambda values: growth_sketch(values.fits))

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
-from agentnet.report.figures.absent import NO_FITS, why_no_law
+from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
 from agentnet.report.figures.curves import missing_words
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -24,8 +24,9 @@ from agentnet.report.figures.style import (
     legend_above,
     new_figure,
     of_severity,
+    write_beside,
 )
-from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, listed, percent, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,41 +40,40 @@ _APART: Final = 0.17
 """Half the distance between the marks of the two severities."""
 
 
-def profile_sketch(fits: Fits | None) -> Sketch:
-    """Draw the probability of a yes by profile and severity, by the full logistic law (figure 7).
-
-    Args:
-        fits: The fitted laws.
-    """
-    title = "Engagement probability by profile and severity, by the full logistic law"
-    return _sketch("figure07_engagement_probability", "7", title, fits, "full_logistic")
-
-
-def group_sketch(fits: Fits | None) -> Sketch:
-    """Draw the probability of a yes by group and severity, by the group logistic law (figure 13).
-
-    Args:
-        fits: The fitted laws.
-    """
-    title = "Engagement probability by trait group and severity, by the group logistic law"
-    return _sketch("figure13_group_probability", "13", title, fits, "group_logistic")
+@figure(
+    "figure07_engagement_probability",
+    of="cascades",
+    title="Engagement probability by profile and severity, by the full logistic law",
+    number="7",
+    rank=7,
+    takes="fits",
+)
+def profile_sketch(fits: Fits) -> Drawn | str:
+    """Draw the probability of a yes by profile and severity, by the full logistic law (figure 7)."""
+    return _of_law(fits, "full_logistic")
 
 
-def _sketch(name: str, number: str, title: str, fits: Fits | None, law_name: str) -> Sketch:
-    missing = NO_FITS if fits is None else why_no_law(fits, law_name)
-    if fits is None or missing is not None:
-        return Sketch(name, number, title, caption="", alternative="", unavailable=missing)
-    law = fits.law(law_name)
-    chances = chances_of(fits, law)
-    names = _row_names(fits, law)
-    return Sketch(
-        name=name,
-        number=number,
-        title=title,
-        caption=sentences(_caption(fits, law, chances, names)),
-        alternative=sentences(_in_words(fits.tables, chances, names)),
-        figure=_drawn(fits.tables, chances, names),
-    )
+@figure(
+    "figure13_group_probability",
+    of="cascades",
+    title="Engagement probability by trait group and severity, by the group logistic law",
+    number="13",
+    rank=13,
+    takes="fits",
+)
+def group_sketch(fits: Fits) -> Drawn | str:
+    """Draw the probability of a yes by group and severity, by the group logistic law (figure 13)."""
+    return _of_law(fits, "group_logistic")
+
+
+def _of_law(fits: Fits, name: str) -> Drawn | str:
+    missing = why_no_law(fits, name)
+    if missing is not None:
+        return missing
+    law = fits.law(name)
+    chances, names = chances_of(fits, law), _row_names(fits, law)
+    drawn = _drawn(fits.tables, chances, names)
+    return Drawn(drawn, _caption(fits, law, chances, names), _in_words(fits.tables, chances, names))
 
 
 def _row_names(fits: Fits, law: LawFit) -> list[str]:
@@ -139,15 +139,8 @@ def _draw_severity(axes: Axes, chances: Chances, severity: int, shift: float, la
 def _write_values(axes: Axes, at: Array, values: Array, *, left: bool) -> None:
     for x, value in zip(at.tolist(), values.tolist(), strict=True):
         if not np.isnan(value):
-            axes.annotate(
-                spelled(value),
-                (x, value),
-                xytext=(-6 if left else 6, 0),
-                textcoords="offset points",
-                va="center",
-                ha="right" if left else "left",
-                fontsize=SMALL,
-            )
+            ha = "right" if left else "left"
+            write_beside(axes, spelled(value), (x, value), (-6 if left else 6, 0), va="center", ha=ha)
 
 
 def unknown_rows(chances: Chances, severities: Iterable[int]) -> list[int]:
@@ -208,7 +201,3 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
         low, high = float(chances.firth_low[row, severity]), float(chances.firth_high[row, severity])
         return f"{said} (separated; Firth's estimate {spelled(firth)}, {spelled(low)} to {spelled(high)})"
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
-
-
-figure("figure07_engagement_probability", of="cascades", rank=7)(lambda values: profile_sketch(values.fits))
-figure("figure13_group_probability", of="cascades", rank=13)(lambda values: group_sketch(values.fits))

@@ -14,11 +14,14 @@ The bundled ones are the modules of this package; others come by entry points of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentnet.plugins import PluginKind
+from agentnet.report.figures.absent import WITHOUT
+from agentnet.report.figures.words import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,18 +58,18 @@ class Drawn(NamedTuple):
 
     Attributes:
         figure: The figure.
-        caption: What is shown.
-        words: The figure in words, with its key numbers.
+        caption: What is shown, as a text or sentence by sentence.
+        words: The figure in words, with its key numbers, likewise.
     """
 
     figure: Figure
-    caption: str
-    words: str
+    caption: str | Iterable[str]
+    words: str | Iterable[str]
 
 
-Draws = Callable[[Any], "Sketch | Drawn | str"]
-"""From the values of a part (`drawings.Material` of cascades and ratios, else the part) to a sketch, what is
-drawn, or why nothing can be."""
+Draws = Callable[..., "Sketch | Drawn | str"]
+"""From the values of a part (`drawings.Material` of cascades and ratios, else the part), or what it takes of
+them, to a sketch, what is drawn, or why nothing can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Listed:
         number: Its number in the paper; empty for one that the paper does not have.
         rank: Where it stands among those of its part, the lowest first.
         draws: Draws it.
+        takes: What of the values it is drawn from, with blanks between them; all in one if empty. Without the
+            first of them it cannot be drawn.
     """
 
     name: str
@@ -88,14 +93,16 @@ class Listed:
     number: str
     rank: float
     draws: Draws
+    takes: str = ""
 
-    def sketch(self, values: object) -> Sketch:
+    def sketch(self, *values: object) -> Sketch:
         """Draw it."""
-        found = self.draws(values)
+        found = WITHOUT[self.takes.split()[0]] if values[0] is None else self.draws(*values)
         if isinstance(found, str):
             return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
         if isinstance(found, Drawn):
-            return Sketch(self.name, self.number, self.title, found.caption, found.words, found.figure)
+            said = (each if isinstance(each, str) else sentences(each) for each in found[1:])
+            return Sketch(self.name, self.number, self.title, *said, found.figure)
         return found
 
 
@@ -105,13 +112,19 @@ FIGURES: Final[PluginKind[Listed]] = PluginKind(
 
 
 def figure(
-    name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0
-) -> Callable[[Draws], Draws]:
-    """List the decorated function as a figure; see `Listed`."""
+    name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0, takes: str = ""
+) -> Callable[[Draws], Callable[..., Sketch]]:
+    """List the decorated function as a figure, see `Listed`; called by its name, it gives the sketch."""
 
-    def listed(draws: Draws) -> Draws:
-        FIGURES.register(name, Listed(name, of, title, number, rank, draws), module=draws.__module__)
-        return draws
+    def listed(draws: Draws) -> Callable[..., Sketch]:
+        each = Listed(name, of, title, number, rank, draws, takes)
+        FIGURES.register(name, each, module=draws.__module__)
+
+        @wraps(draws)
+        def sketch(*values: object) -> Sketch:
+            return each.sketch(*values)
+
+        return sketch
 
     return listed
 
@@ -120,4 +133,4 @@ def sketches_of(part: str, values: object) -> Iterator[Sketch]:
     """Draw the figures of the parts of this name, in their order; to be used under `style.house_style`."""
     for each in sorted((FIGURES[name] for name in FIGURES), key=lambda each: each.rank):
         if each.of == part:
-            yield each.sketch(values)
+            yield each.sketch(*([getattr(values, name) for name in each.takes.split()] or [values]))
