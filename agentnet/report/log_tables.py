@@ -10,7 +10,7 @@ from agentnet.events.conditions import in_words, without_folder
 from agentnet.report.figures.words import capitalized
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
-from agentnet.report.tables import Cell, Table
+from agentnet.report.tables import Cell, Table, as_named
 
 SEVERITY: Final = {0: "peaceful", 1: "severe", None: "unknown"}
 
@@ -185,13 +185,7 @@ def news_table(facts: LogFacts) -> Table:
         name="news",
         title="News items",
         columns={
-            "id": "id",
-            "severity": "severity",
-            "text": "text",
-            "date": "date",
-            "place": "place",
-            "disorder_type": "disorder type",
-            "event_type": "event type",
+            **as_named("id severity text date place disorder_type event_type"),
             "sub_event_type": "sub-event type",
             "source": "source",
         },
@@ -268,15 +262,9 @@ def decisions_table(sample: Sample) -> Table:
         name="decisions",
         title="Decisions to browse",
         columns={
-            "realization": "realization",
-            "step": "step",
-            "agent": "agent",
-            "source": "source",
-            "profile": "profile",
+            **as_named("realization step agent source profile"),
             "news": "news item",
-            "severity": "severity",
-            "temperature": "temperature",
-            "answer": "answer",
+            **as_named("severity temperature answer"),
             "missing": "why missing",
             "rationale": "rationale",
             "text": "reply as it came",

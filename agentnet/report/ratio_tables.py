@@ -10,7 +10,7 @@ from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.tables import Cell, Table
+from agentnet.report.tables import Cell, Table, as_named
 
 if TYPE_CHECKING:
     from agentnet.report.ratios import RatioPart
@@ -87,8 +87,7 @@ def items_table(ratios: ResponseRatios) -> Table:
         title="Response ratios by news item and profile",
         columns={
             "news": "news item",
-            "severity": "severity",
-            "profile": "profile",
+            **as_named("severity profile"),
             "n_yes": "yes",
             "n_no": "no",
             "n_missing": "missing",

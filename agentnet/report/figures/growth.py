@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.comparison import EARLY, early_steps
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.sketch import Drawn, figure
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
-
-EARLY: Final = 0.1
-"""Growth is early while less of the population than this is engaged."""
 
 _FINE: Final = 20
 
@@ -69,7 +67,6 @@ class Growth:
         assert fit.growth_rate is not None, "every mean-field law has one"
         observed = fit.fit.observed
         time = np.arange((observed.size - 1) * _FINE + 1) / _FINE
-        early = np.flatnonzero(observed <= EARLY)
         return cls(
             law=fit.title,
             observed=observed,
@@ -78,7 +75,7 @@ class Growth:
             rate=fit.growth_rate.estimate,
             interval=fit.growth_rate.interval,
             method=fit.growth_rate.method,
-            n_early=max(int(early[-1]) if early.size else 0, 1),
+            n_early=early_steps(observed),
         )
 
     @property

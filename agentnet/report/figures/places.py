@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -161,8 +161,8 @@ def _draw_paths(axes: Axes, condition: ConditionStudy) -> None:
         for model in members:
             axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
         named = None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {len(members)}"
-        mean, edge = line[:, members].mean(axis=1), {"markeredgecolor": BLACK, "markeredgewidth": 0.5}
-        draw_line(axes, look, mean, linewidth=2.2, label=named, **edge)
+        edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.5}
+        draw_line(axes, look, line[:, members].mean(axis=1), linewidth=2.2, label=named, **edge)
     steps_along(axes, len(line) - 1)
 
 

@@ -27,18 +27,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sketch:
-    """A figure that is not rendered yet.
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A figure in words: all plain text.
 
     Attributes:
-        name: File name stem.
-        number: Number of the figure in the paper; empty for one that the paper does not have.
-        title: What it is called.
-        caption: What is shown.
-        alternative: The figure in words, with its key numbers.
-        figure: The figure; None where it cannot be drawn.
-        unavailable: Why it cannot be drawn, and the way out; None where it can.
+        name: File name stem, such as ``figure08_population_full_logistic``.
+        number: Number of the figure in the paper, such as ``8``; empty for one that the paper does not have.
+        title: What it is called, for a heading.
+        caption: What is shown: from how many realizations, by which law, what bands and marks mean, how many
+            answers are missing.
+        alternative: The figure in words with its key numbers, made from the data, for who cannot see it.
     """
 
     name: str
@@ -46,6 +45,17 @@ class Sketch:
     title: str
     caption: str
     alternative: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch(Described):
+    """A figure that is not rendered yet.
+
+    Attributes:
+        figure: The figure; None where it cannot be drawn.
+        unavailable: Why it cannot be drawn, and the way out; None where it can.
+    """
+
     figure: Figure | None = None
     unavailable: str | None = None
 
@@ -101,8 +111,8 @@ class Listed:
         if isinstance(found, str):
             return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
         if isinstance(found, Drawn):
-            said = (each if isinstance(each, str) else sentences(each) for each in found[1:])
-            return Sketch(self.name, self.number, self.title, *said, found.figure)
+            caption, words = (each if isinstance(each, str) else sentences(each) for each in found[1:])
+            return Sketch(self.name, self.number, self.title, caption, words, found.figure)
         return found
 
 
