@@ -22,6 +22,7 @@ from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
 from agentnet.report.tables import Cell, Table, as_named
+from agentnet.vocabulary import SEVERITIES
 
 _ERRORS = {
     "standard_error": "std. error",
@@ -389,7 +390,7 @@ def cells_table(tables: RunTables) -> Table:
             "profile": "profile",
             **{
                 f"{name}_{each}": f"{name}: {each.replace('_', ' ')}"
-                for name in ("peaceful", "severe")
+                for name in SEVERITIES
                 for each in counts
             },
         },
@@ -462,7 +463,7 @@ def probabilities_table(fits: Fits) -> Table | None:
     return Table(
         name="transmission_probabilities",
         title="Fitted transmission probability by profile and severity",
-        columns={"law": "law", "profile": "profile", "peaceful": "peaceful", "severe": "severe"},
+        columns=as_named(f"law profile {' '.join(SEVERITIES)}"),
         rows=tuple(rows),
     )
 

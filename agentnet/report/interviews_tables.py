@@ -16,6 +16,7 @@ from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
 from agentnet.events.conditions import in_words
 from agentnet.report.figures.of_conditions import shown_repeats
 from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.vocabulary import EVALUATION
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -61,7 +62,7 @@ def conditions_table(part: InterviewPart) -> Table:
                 rule["model_name"],
                 in_words(design["update_options"].get(rule["name"], {})),
                 int(design["n_questions"]),
-                len(meta["evaluation"][number]),
+                len(meta[EVALUATION][number]),
                 None if condition is None else condition.n_common,
                 0 if condition is None else len(condition.played),
             )

@@ -12,6 +12,7 @@ from agentnet.report.figures.of_conditions import turns_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
 from agentnet.report.log_facts import overriding_sentences
 from agentnet.report.words import numbers_words, temperature_words
+from agentnet.vocabulary import EVALUATION, INTERVIEW
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -30,7 +31,7 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
     if part.label:
         yield f"These are results of a {part.label}"
     state = "" if facts.meta["status"] == "finished" else ", which is still played or was stopped,"
-    evaluations, interviews = facts.kind("evaluation"), facts.kind("interview")
+    evaluations, interviews = facts.kind(EVALUATION), facts.kind(INTERVIEW)
     n = evaluations.n + interviews.n
     yield (
         f"Run {facts.run}{state} recorded {counted(n, 'answer')} of {facts.meta['model_name']}: "
@@ -151,7 +152,7 @@ def taught_words(part: InterviewPart) -> str:
     else:
         taught = numbers_words(facts, "n_taught", "question")
         usual = f"each was taught {taught} of its class's topic at the start"
-        if facts.knob("taught_from") == ["evaluation"]:
+        if facts.knob("taught_from") == [EVALUATION]:
             usual += ", drawn from the evaluation set,"
         usual += " with the answers of the bank"
     return facts.unless("choose_taught", usual, "each was taught what the experiment's own {} chose")
@@ -191,7 +192,7 @@ def _interviews(part: InterviewPart) -> str:
 def _evaluations(part: InterviewPart) -> Iterator[str]:
     facts = part.facts
     when = "At the start and after each step all" if any(facts.knob("steps")) else "All"
-    sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
+    sizes = sorted({len(each) for each in facts.meta["interviews"][EVALUATION]})
     chosen = facts.unless("choose_evaluation", "", " chosen by the experiment's own {}")
     yield (
         f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions{chosen} at "

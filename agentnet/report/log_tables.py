@@ -11,21 +11,29 @@ from agentnet.report.figures.words import capitalized
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
 from agentnet.report.tables import Cell, Table, as_named
-
-SEVERITY: Final = {0: "peaceful", 1: "severe", None: "unknown"}
+from agentnet.vocabulary import (
+    ANSWER_KINDS,
+    EVALUATION,
+    EXPOSURE,
+    INTERVIEW,
+    RATIO,
+    REASON,
+    SEED,
+    severity_name,
+)
 
 KINDS: Final = {
-    "seed": "willing to start",
-    "exposure": "exposures",
-    "ratio": "response ratios",
-    "reason": "reasons, asked for afterwards",
-    "evaluation": "evaluations",
-    "interview": "interviews",
+    SEED: "willing to start",
+    EXPOSURE: "exposures",
+    RATIO: "response ratios",
+    REASON: "reasons, asked for afterwards",
+    EVALUATION: "evaluations",
+    INTERVIEW: "interviews",
 }
 """What kinds of questions are called."""
 
 
-_OPEN: Final = ("reason", "evaluation", "interview")
+_OPEN: Final = (REASON, *ANSWER_KINDS)
 """Kinds that are not answered by yes or no."""
 
 
@@ -192,7 +200,7 @@ def news_table(facts: LogFacts) -> Table:
         rows=tuple(
             (
                 each.id,
-                SEVERITY.get(each.severity, "unknown"),
+                severity_name(each.severity),
                 "(not shown: see licence)" if each.text is None else each.text,
                 *(each.facts.get(key, "") for key in ("date", "place")),
                 *(
@@ -273,7 +281,7 @@ def decisions_table(sample: Sample) -> Table:
         rows=tuple(
             (
                 *(each.realization, each.step, each.agent, each.source if each.source >= 0 else None),
-                *(each.profile, each.news, SEVERITY.get(each.severity, "unknown"), each.temperature),
+                *(each.profile, each.news, severity_name(each.severity), each.temperature),
                 *(each.answer, each.missing, each.rationale, each.text, each.model),
             )
             for each in sample.decisions
