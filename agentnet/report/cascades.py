@@ -8,10 +8,9 @@ from typing import Any, ClassVar, cast
 
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import RunFolderError, UserError, without_field
+from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.events.conditions import in_words
 from agentnet.report import cascade_tables, log_sections, log_tables
@@ -37,7 +36,7 @@ from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
-from agentnet.vocabulary import EXPOSURE
+from agentnet.vocabulary import EXPOSURE, PROFILES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -241,7 +240,7 @@ def _tables(run: Run, condition: int, options: Options) -> tuple[RunTables | Non
     columns = (*options.by, *(name for law in options.laws for name in LAWS[law].uses))
     try:
         return read_tables(run, condition=condition, columns=columns), ""
-    except RunFolderError:
+    except (RunFolderError, DesignError):
         raise
     except UserError as error:
         return None, str(error)
@@ -316,8 +315,8 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     fits = part.fits
     yield cascade_tables.ranking_table(fits)
     yield cascade_tables.views_table(fits)
-    yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, "main_effects"))
-    yield cascade_tables.rates_table(fits) or absent(_why_not(part, "group_rates"))
+    yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, LAWS.of_table(1)[0]))
+    yield cascade_tables.rates_table(fits) or absent(_why_not(part, LAWS.of_table(2)[0]))
     yield from filter(None, [cascade_tables.equilibria_table(fits)])
     yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from)
     yield cascade_tables.parameters_table(fits)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from agentnet.analysis.groups import ProfileGroups, group_profiles
-from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
+from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
 from agentnet.analysis.tables import RatioTables
 from agentnet.errors import InputError, UserError, without_field
@@ -35,7 +35,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES, severity_name
+from agentnet.vocabulary import N_PROFILES, PROFILES, severity_name
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")

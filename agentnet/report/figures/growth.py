@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.comparison import EARLY, early_steps
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.report.figures.absent import why_no_law
+from agentnet.report.figures.curves import paper_figures
 from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import (
     BLACK,
@@ -123,11 +124,11 @@ class Growth:
 )
 def growth_sketch(fits: Fits) -> Drawn | str:
     """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps."""
-    missing = why_no_law(fits, "group_rates")
-    law = "group_rates" if missing is None else "one_rate"
-    if missing is not None and why_no_law(fits, law) is not None:
-        return missing
-    growth = Growth.of(fits.law(law))
+    laws = [law.name for *_, law, _ in reversed(paper_figures("growth"))]
+    fitted = [name for name in laws if why_no_law(fits, name) is None]
+    if not fitted:
+        return str(why_no_law(fits, laws[0]))
+    growth = Growth.of(fits.law(fitted[0]))
     return Drawn(_drawn(growth), _caption(fits, growth), _in_words(growth))
 
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import UNKNOWN, RunTables
 from agentnet.report.figures.probability import severity_labels
 from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, new_figure, of_severity
 from agentnet.report.figures.words import cleaned, counted, listed, percent
+from agentnet.vocabulary import PROFILES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.fits import Fits, LawFit
+from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
-from agentnet.report.figures.curves import missing_words
-from agentnet.report.figures.sketch import Drawn, figure
+from agentnet.report.figures.curves import missing_words, paper_figures
+from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -27,10 +27,12 @@ from agentnet.report.figures.style import (
     write_beside,
 )
 from agentnet.report.figures.words import cleaned, counted, listed, percent, spelled
+from agentnet.vocabulary import TRAITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 Array = NDArray[np.float64]
 
@@ -40,30 +42,22 @@ _APART: Final = 0.17
 """Half the distance between the marks of the two severities."""
 
 
-@figure(
-    "figure07_engagement_probability",
-    of="cascades",
-    title="Engagement probability by profile and severity, by the full logistic law",
-    number="7",
-    rank=7,
-    takes="fits",
-)
-def profile_sketch(fits: Fits) -> Drawn | str:
-    """Draw the probability of a yes by profile and severity, by the full logistic law (figure 7)."""
-    return _of_law(fits, "full_logistic")
+def chance_sketch(fits: Fits | None, name: str, number: str, of: type[Law]) -> Sketch:
+    """Draw the probability of a yes by profile or group, and severity (figures 7 and 13).
+
+    Args:
+        fits: The fitted laws.
+        name: The figure's name.
+        number: Its number in the paper.
+        of: The law, of cells of profile and severity.
+    """
+    return _listed(name, number, of).sketch(fits)
 
 
-@figure(
-    "figure13_group_probability",
-    of="cascades",
-    title="Engagement probability by trait group and severity, by the group logistic law",
-    number="13",
-    rank=13,
-    takes="fits",
-)
-def group_sketch(fits: Fits) -> Drawn | str:
-    """Draw the probability of a yes by group and severity, by the group logistic law (figure 13)."""
-    return _of_law(fits, "group_logistic")
+def _listed(name: str, number: str, of: type[Law]) -> Listed:
+    rows = "trait group" if of.needs_groups else "profile"
+    title = f"Engagement probability by {rows} and severity, by the {of.called}"
+    return Listed(name, "cascades", title, number, float(number), lambda fits: _of_law(fits, of.name), "fits")
 
 
 def _of_law(fits: Fits, name: str) -> Drawn | str:
@@ -201,3 +195,7 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
         low, high = float(chances.firth_low[row, severity]), float(chances.firth_high[row, severity])
         return f"{said} (separated; Firth's estimate {spelled(firth)}, {spelled(low)} to {spelled(high)})"
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
+
+
+for _name, _number, _law, _ in paper_figures("chances"):
+    FIGURES.register(_name, _listed(_name, _number, _law), module=__name__)

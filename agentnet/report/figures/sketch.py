@@ -3,7 +3,7 @@
     @figure("engaged_by_degree", of="cascades", title="Who engages, by the number of neighbours")
     def engaged_by_degree(values: Material) -> Drawn | str:
         if values.tables is None:
-            return NO_TABLES
+            return "There are no cascades."
         drawn = new_figure(6.0, 4.0)
         ...
         return Drawn(drawn, caption="Agents engaged after the last step.", words="With 5 neighbours 0.61")
