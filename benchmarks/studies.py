@@ -1,7 +1,7 @@
 """The three case studies of Helm et al. (2024) on the stand-in: findings, how sure they are, what they cost.
 
 Each study's experiment file is played with many repeats at a trial's size, and its report's contrasts between
-arms are shown (`agentnet report` makes the same of any run, without this file):
+conditions are shown (`agentnet report` makes the same of any run, without this file):
 
 1. disruption: once models hear only their nearest, they stay in several clusters, which agree more from step
    to step (ARI), and the iso-mirror moves less, than without a disruption;

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
 from agentnet.analysis.cells import Cells
+from agentnet.analysis.comparison import EARLY
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.goodness import Comparison
@@ -30,7 +31,7 @@ from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables,
 from agentnet.errors import DesignError
 from agentnet.report.figures.chances import chances_of
 from agentnet.report.figures.curves import CURVE_FIGURES, CurveFigure, curve_sketch, paper_figures
-from agentnet.report.figures.growth import EARLY, Growth, growth_sketch
+from agentnet.report.figures.growth import Growth, growth_sketch
 from agentnet.report.figures.missing import by_cell, missing_sketch
 from agentnet.report.figures.observed import MOST_LINES, observed_sketch
 from agentnet.report.figures.probability import chance_sketch

@@ -27,16 +27,6 @@ REMAINING: dict[str, set[str]] = {
     "agentnet/families/interviews/experiment.py": {"evaluation"},
     "agentnet/families/interviews/stage.py": {"evaluation"},
     "agentnet/profiles.py": set(vocabulary.TRAITS),
-    "agentnet/report/browse.py": {"peaceful", "severe"},
-    "agentnet/report/cascade_tables.py": {"peaceful", "severe"},
-    "agentnet/report/cascades.py": {"exposure"},
-    "agentnet/report/checklist.py": {"afterwards"},
-    "agentnet/report/interviews_tables.py": {"evaluation"},
-    "agentnet/report/interviews_words.py": {"evaluation"},
-    "agentnet/report/log_tables.py": {"evaluation", "exposure", "peaceful", "severe"},
-    "agentnet/report/paper.py": set(vocabulary.TRAITS),
-    "agentnet/report/ratio_tables.py": {"peaceful", "severe"},
-    "agentnet/report/ratios.py": {"peaceful", "severe"},
 }
 
 

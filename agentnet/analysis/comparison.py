@@ -17,13 +17,12 @@ More than 400 lines, as what each measure is, what is drawn for it and how it is
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ from agentnet.analysis.laws import LAWS, CurveLaw
 from agentnet.analysis.laws.contract import Resamples
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.study import OUTCOMES, Study, values_of
+from agentnet.analysis.study import OUTCOMES, How, Study, values_of
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError, near_miss, without_field
 from agentnet.events import Run, check_unchanged
@@ -106,9 +105,14 @@ def early_growth(curve: Array) -> float:
         >>> round(early_growth(np.array([0.01, 0.02, 0.04, 0.4])), 3)
         0.693
     """
-    early = np.flatnonzero(curve <= EARLY)
-    last = max(int(early[-1]) if early.size else 0, 1)
+    last = early_steps(curve)
     return float(np.log(curve[last] / curve[0]) / last)
+
+
+def early_steps(curve: Array) -> int:
+    """Count the steps from 0 on over which at most `EARLY` are engaged, at least one."""
+    early = np.flatnonzero(curve <= EARLY)
+    return max(int(early[-1]) if early.size else 0, 1)
 
 
 MEASURES: Final[Mapping[str, tuple[str, OfRealization]]] = {
@@ -120,15 +124,6 @@ MEASURES: Final[Mapping[str, tuple[str, OfRealization]]] = {
 
 OF_ONE_RATE: Final = {"tau": "one_rate.tau", "lambda": "one_rate.lambda"}
 _ALL_REALIZATIONS = "SELECT r.realization, n.id, r.repeat FROM realizations r JOIN news n USING (news)"
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How intervals are made; see `compare`."""
-
-    level: float = 0.95
-    n_bootstrap: int = 200
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,28 +158,29 @@ class Origin:
 _NO_KNOBS: Final = ("conditions", "repeats")
 
 
-class Side(ABC):
-    """One condition in one measure.
+@dataclass(frozen=True, slots=True, eq=False)
+class Realizations:
+    """A measure of single realizations.
 
     Attributes:
         origin: Where it comes from.
+        values: What each pair came to.
     """
 
-    __slots__ = ()
     origin: Origin
+    values: ByPair = field(repr=False)
 
     @property
-    @abstractmethod
-    def values(self) -> ByPair:
-        """What each pair came to; empty where the measure is none of single realizations."""
+    def pairs(self) -> Collection[Pair]:
+        """List its pairs."""
+        return self.values.keys()
 
-    @abstractmethod
     def alone(self, how: How) -> Contrast:
-        """Estimate it over all its pairs."""
+        """Average over all pairs."""
+        return replace(contrast(self.values, level=how.level, seed=how.seed), p_value=math.nan)
 
-    @abstractmethod
     def less(self, other: Any, how: How) -> tuple[Contrast, Contrast | None]:  # noqa: ANN401 - of its own kind
-        """Subtract another side: within the pairs that both have, or from all where they have none in common.
+        """Subtract another side: averages within pairs, or of each where they share none (Welch's t).
 
         Returns:
             With pairs as what is independent; and with whole news items, None where there is one or none.
@@ -192,11 +188,14 @@ class Side(ABC):
         Raises:
             InputError: Nothing can be estimated from the pairs.
         """
-
-    @property
-    @abstractmethod
-    def pairs(self) -> Collection[Pair]:
-        """List its pairs."""
+        if not set(self.pairs) & set(other.pairs):
+            by_news = _news_means(self.values), _news_means(other.values)
+            enough = min(map(len, by_news)) > 1
+            return _unpaired(self.values, other.values, how), _unpaired(*by_news, how) if enough else None
+        found = difference(self.values, other.values)
+        means = _news_means(found)
+        by_item = contrast(means, level=how.level, seed=how.seed) if len(means) > 1 else None
+        return contrast(found, level=how.level, seed=how.seed), by_item
 
 
 class Measured(NamedTuple):
@@ -211,39 +210,6 @@ class Measured(NamedTuple):
     sides: list[Side]
     title: str
     notes: list[str]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Realizations(Side):
-    """A measure of single realizations."""
-
-    origin: Origin
-    by_pair: ByPair = field(repr=False)
-
-    @property
-    def values(self) -> ByPair:
-        """What each pair came to."""
-        return self.by_pair
-
-    def alone(self, how: How) -> Contrast:
-        """Average over all pairs."""
-        return replace(contrast(self.by_pair, level=how.level, seed=how.seed), p_value=math.nan)
-
-    @property
-    def pairs(self) -> Collection[Pair]:
-        """List its pairs."""
-        return self.by_pair.keys()
-
-    def less(self, other: Realizations, how: How) -> tuple[Contrast, Contrast | None]:
-        """Average the differences within pairs, or subtract the averages (Welch's t interval and test)."""
-        if not set(self.pairs) & set(other.pairs):
-            by_news = _news_means(self.by_pair), _news_means(other.by_pair)
-            enough = min(map(len, by_news)) > 1
-            return _unpaired(self.by_pair, other.by_pair, how), _unpaired(*by_news, how) if enough else None
-        found = difference(self.by_pair, other.by_pair)
-        means = _news_means(found)
-        by_item = contrast(means, level=how.level, seed=how.seed) if len(means) > 1 else None
-        return contrast(found, level=how.level, seed=how.seed), by_item
 
 
 def _news_means(values: ByPair) -> dict[str, float]:
@@ -275,44 +241,40 @@ def _unpaired(values: ByPair, others: ByPair, how: How) -> Contrast:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted(Side):
+class Fitted:
     """A parameter of a law of curves, fitted to the mean curve of realizations.
 
     Attributes:
         origin: Where it comes from.
         tables: The realizations.
-        of_rows: The pair of each of them.
+        pairs: The pair of each of them.
         law: The law.
         parameter: Name of the parameter.
         grouping: Groups of profiles.
+        values: None: it is no measure of single realizations.
     """
 
     origin: Origin
     tables: RunTables
-    of_rows: tuple[tuple[str, int], ...]
+    pairs: tuple[tuple[str, int], ...]
     law: type[CurveLaw]
     parameter: str
     grouping: Grouping
-
-    @property
-    def values(self) -> ByPair:
-        """There are none."""
-        return {}
-
-    @property
-    def pairs(self) -> Collection[Pair]:
-        """List its pairs."""
-        return self.of_rows
+    values: ClassVar[ByPair] = {}
 
     def alone(self, how: How) -> Contrast:
         """Fit it to all pairs."""
-        estimate, draws = self.fit(self.of_rows, how)
-        return _of_draws(estimate, draws, len(self.of_rows), how)
+        estimate, draws = self.fit(self.pairs, how)
+        return _of_draws(estimate, draws, len(self.pairs), how)
 
-    def less(self, other: Fitted, how: How) -> tuple[Contrast, Contrast | None]:
-        """Fit both to the pairs that both have, and to the same draws of these; else to draws of each."""
-        common = sorted(set(self.of_rows) & set(other.of_rows))
-        mine, theirs = (common, common) if common else (self.of_rows, other.of_rows)
+    def less(self, other: Any, how: How) -> tuple[Contrast, Contrast | None]:  # noqa: ANN401 - of its own kind
+        """Subtract another side, both fitted to the pairs and draws that both have; else to those of each.
+
+        Returns:
+            As `Realizations.less`.
+        """
+        common = sorted(set(self.pairs) & set(other.pairs))
+        mine, theirs = (common, common) if common else (self.pairs, other.pairs)
         # The same seed draws the same of equally many pairs.
         drawn = how if common else replace(how, seed=Streams(how.seed).integer("compare", "unpaired"))
         n = len(common) or len(mine) + len(theirs)
@@ -334,11 +296,15 @@ class Fitted(Side):
         Returns:
             The parameter, and its draws, shape ``(n_bootstrap,)``, or none.
         """
-        part = self.tables.select([self.of_rows.index(pair) for pair in pairs])
+        part = self.tables.select([self.pairs.index(pair) for pair in pairs])
         news = np.unique([news for news, _ in pairs], return_inverse=True)[1]
         part = replace(part, news=news.astype(np.int64))
         resamples = Resamples(how.n_bootstrap, by_news=by_news, level=how.level, seed=how.seed)
         return _parameter(self.law(part, self.grouping).fit(resamples), self.parameter)
+
+
+Side = Realizations | Fitted
+"""One condition in one measure."""
 
 
 def _parameter(fit: CurveFit[Any], name: str) -> tuple[float, Array]:

@@ -97,8 +97,6 @@ def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
         InputError: There is no repeat, or a value is not finite.
         DesignError: The level is out of range.
     """
-    from scipy.stats import t
-
     if not 0 < level < 1:
         raise DesignError(f"level must lie between 0 and 1; got {level}")
     given = np.array([values[repeat] for repeat in sorted(values)], dtype=np.float64)
@@ -109,8 +107,7 @@ def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
     mean = float(given.mean())
     if given.size == 1:
         return Contrast(mean, math.nan, math.nan, math.nan, 1, level)
-    error = float(given.std(ddof=1)) / math.sqrt(given.size)
-    half = float(t.ppf((1 + level) / 2, given.size - 1)) * error
+    half = student_half_width(given, level)
     return Contrast(mean, mean - half, mean + half, _p_value(given, seed), given.size, level)
 
 
@@ -133,6 +130,19 @@ def mean_interval(rows: Array, level: float) -> tuple[Array, Array, Array]:
     variance = np.divide(squares, n * (n - 1), out=np.full(n.shape, np.nan), where=n > 1)
     half = np.sqrt(variance) * t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
     return mean, mean - half, mean + half
+
+
+def student_half_width(values: Array, level: float) -> float:
+    """Compute half the width of Student's t interval of a mean.
+
+    Args:
+        values: Shape ``(n,)``, two at least.
+        level: Of the interval, in (0, 1).
+    """
+    from scipy.special import stdtrit
+
+    error = float(values.std(ddof=1)) / math.sqrt(values.size)
+    return float(stdtrit(values.size - 1, (1 + level) / 2)) * error
 
 
 def difference(condition: ByPair, other: ByPair) -> dict[Any, float]:

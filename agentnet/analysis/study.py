@@ -161,12 +161,12 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """How intervals are made; see `study_run`."""
+class How:
+    """How intervals are made; see `study_run` and `comparison.compare`."""
 
-    level: float
-    n_bootstrap: int
-    seed: int
+    level: float = 0.95
+    n_bootstrap: int = 200
+    seed: int = 0
 
 
 def study_run(
@@ -201,7 +201,7 @@ def study_run(
         run = run if isinstance(run, Run) else Run(Path(run))
         say(f"embedding the answers of {run.folder.resolve().name}")
         run = finished(embed_run(run, make_embedder))
-    how = _How(level, n_bootstrap, seed)
+    how = How(level, n_bootstrap, seed)
     chart, why_no_chart = _chart([each for every in run.conditions.values() for each in every], seed)
     say(f"computing the perspectives of {run.run}")
     known = Condition.all_of(run.meta)
@@ -232,7 +232,7 @@ def _chart(embedded: Sequence[Embedded], seed: int) -> tuple[ControlChart | None
 
 
 def _condition(
-    condition: Condition, embedded: Sequence[Embedded], chart: ControlChart | None, how: _How
+    condition: Condition, embedded: Sequence[Embedded], chart: ControlChart | None, how: How
 ) -> ConditionStudy:
     played = tuple(of_realization(each, chart, how.seed) for each in embedded)
     ratio, gap, played = _of_two_classes(embedded, played, how)
@@ -243,7 +243,7 @@ def _condition(
 
 
 def _of_two_classes(
-    embedded: Sequence[Embedded], played: tuple[Played, ...], how: _How
+    embedded: Sequence[Embedded], played: tuple[Played, ...], how: How
 ) -> tuple[Measured, Measured, tuple[Played, ...]]:
     """Measure how far two classes are apart: relative to the start along one axis, and in full space.
 
@@ -273,7 +273,7 @@ def _of_two_classes(
     return ratio, _averaged(gaps, how, is_same, relative=False), played
 
 
-def _averaged(parts: Sequence[Array], how: _How, is_same: bool, *, relative: bool) -> Measured:
+def _averaged(parts: Sequence[Array], how: How, is_same: bool, *, relative: bool) -> Measured:
     """Average over repeats, question by question where they are the same, else each repeat's sum."""
     if is_same:
         return _measured(np.stack(parts), how, relative=relative)
@@ -287,7 +287,7 @@ def _averaged(parts: Sequence[Array], how: _How, is_same: bool, *, relative: boo
     return Measured(replace(found.series, clear_start=clear), found.has_interval, note)
 
 
-def _is_clear(parts: Array, how: _How) -> bool:
+def _is_clear(parts: Array, how: How) -> bool:
     """Say whether a repeat is clearly above or below 0 at its start: its own questions are drawn."""
     if parts.shape[1] < 2:
         return False
@@ -295,7 +295,7 @@ def _is_clear(parts: Array, how: _How) -> bool:
     return start.clear_start
 
 
-def _measured(parts: Array, how: _How, *, relative: bool) -> Measured:
+def _measured(parts: Array, how: How, *, relative: bool) -> Measured:
     """Average over repeats; intervals draw whatever there is more than one of anew."""
     n_runs, _, n_prompts = parts.shape
     over: perspectives.two_groups.Over = (

@@ -32,24 +32,24 @@ def choose(items: Iterable[NewsItem], n_per_severity: int, seed: int) -> tuple[N
     """
     if n_per_severity < 1:
         raise DesignError(f"n_per_severity is {n_per_severity}; choose at least 1 item of each severity")
-    arms: dict[int | None, list[NewsItem]] = {PEACEFUL: [], SEVERE: [], None: []}
+    of: dict[int | None, list[NewsItem]] = {PEACEFUL: [], SEVERE: [], None: []}
     for item in check_items(items):
-        arms[item.severity].append(item)
-    if arms[None] and not arms[PEACEFUL] and not arms[SEVERE]:
-        return tuple(_draw(arms[None], 2 * n_per_severity, seed, _UNKNOWN))
-    if min(len(arms[PEACEFUL]), len(arms[SEVERE])) < n_per_severity:
+        of[item.severity].append(item)
+    if of[None] and not of[PEACEFUL] and not of[SEVERE]:
+        return tuple(_draw(of[None], 2 * n_per_severity, seed, _UNKNOWN))
+    if min(len(of[PEACEFUL]), len(of[SEVERE])) < n_per_severity:
         raise DesignError(
-            f"the design wants {n_per_severity} items of each severity, but there are {len(arms[PEACEFUL])} "
-            f"peaceful and {len(arms[SEVERE])} severe items ({len(arms[None])} of unknown severity); lower "
+            f"the design wants {n_per_severity} items of each severity, but there are {len(of[PEACEFUL])} "
+            f"peaceful and {len(of[SEVERE])} severe items ({len(of[None])} of unknown severity); lower "
             f"items_per_severity, set it to 0 to take every item, or bring more news"
         )
     return (
-        *_draw(arms[PEACEFUL], n_per_severity, seed, PEACEFUL),
-        *_draw(arms[SEVERE], n_per_severity, seed, SEVERE),
+        *_draw(of[PEACEFUL], n_per_severity, seed, PEACEFUL),
+        *_draw(of[SEVERE], n_per_severity, seed, SEVERE),
     )
 
 
-def _draw(arm: list[NewsItem], count: int, seed: int, severity: int) -> list[NewsItem]:
-    by_id = sorted(arm, key=lambda item: item.id)
+def _draw(items: list[NewsItem], count: int, seed: int, severity: int) -> list[NewsItem]:
+    by_id = sorted(items, key=lambda item: item.id)
     lots = Streams(seed).words("news", "choose", severity, count=len(by_id))
     return [by_id[position] for position in np.argsort(lots, kind="stable")[:count]]

@@ -8,14 +8,14 @@ from typing import Final
 from agentnet.report.blocks import absent
 from agentnet.report.figures.words import listed
 from agentnet.report.html import Html, rendered
-from agentnet.report.log_tables import SEVERITY
 from agentnet.report.sample import Sample
+from agentnet.vocabulary import SEVERITIES, severity_name
 
 _COLUMNS: Final = (
     *("where", "who decides", "news item", "answer"),
     *("reason", "prompt and reply"),
 )
-_FILTERS: Final = {"answer": ("yes", "no", "missing"), "severity": ("peaceful", "severe")}
+_FILTERS: Final = {"answer": ("yes", "no", "missing"), "severity": SEVERITIES}
 
 
 def browser(sample: Sample, name: str, withheld: Collection[str] = ()) -> Html:
@@ -37,7 +37,7 @@ def browser(sample: Sample, name: str, withheld: Collection[str] = ()) -> Html:
         withheld=withheld,
         columns=_COLUMNS,
         filters=_FILTERS,
-        severities=SEVERITY,
+        severity_name=severity_name,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Curve
@@ -18,8 +19,8 @@ from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.tables import Cell, Table
-from agentnet.vocabulary import N_PROFILES, PROFILES
+from agentnet.report.tables import Cell, Table, as_named
+from agentnet.vocabulary import N_PROFILES, PROFILES, SEVERITIES
 
 _ERRORS = {
     "standard_error": "std. error",
@@ -27,10 +28,7 @@ _ERRORS = {
     "error_by_news": "error, by news item",
 }
 _CURVE_COLUMNS = {
-    "view": "view",
-    "curve": "curve",
-    "step": "step",
-    "mean": "mean",
+    **as_named("view curve step mean"),
     "sd": "standard deviation of single cascades",
     "n_cascades": "cascades",
 }
@@ -48,8 +46,7 @@ def main_effects_table(fits: Fits) -> Table | None:
         name="table1_main_effects",
         title="Table 1. Main-effects logistic law: weights (log-odds of a yes)",
         columns={
-            "parameter": "parameter",
-            "estimate": "estimate",
+            **as_named("parameter estimate"),
             **_ERRORS,
             "z": "z",
             "p_value": "p",
@@ -113,9 +110,7 @@ def rates_table(fits: Fits) -> Table | None:
         name="table2_transmission_rates",
         title="Table 2. Mean-field laws: transmission rates tau and growth rate lambda, per step",
         columns={
-            "law": "law",
-            "parameter": "parameter",
-            "estimate": "estimate",
+            **as_named("law parameter estimate"),
             "interval": f"{fits.level:.0%} interval",
             "by_news_item_interval": "interval, by news item",
             "peaceful_alone": "fitted to peaceful items alone",
@@ -190,8 +185,7 @@ def equilibria_table(fits: Fits) -> Table | None:
             "law": "law",
             "unengaged": "unengaged fractions by group",
             "engaged": "engaged fraction",
-            "eigenvalues": "eigenvalues",
-            "stability": "stability",
+            **as_named("eigenvalues stability"),
         },
         rows=tuple(rows),
         notes=(
@@ -281,8 +275,7 @@ def views_table(fits: Fits) -> Table:
         name="goodness_of_fit",
         title="Goodness of fit in sample, by population, severity and group",
         columns={
-            "law": "law",
-            "view": "view",
+            **as_named("law view"),
             "rmse": "RMSE",
             "nrmse": "NRMSE",
             "floor_95": "chance alone, 95%",
@@ -311,9 +304,7 @@ def parameters_table(fits: Fits) -> Table:
         name="parameters",
         title="All parameters of all laws",
         columns={
-            "law": "law",
-            "parameter": "parameter",
-            "estimate": "estimate",
+            **as_named("law parameter estimate"),
             "interval": f"{fits.level:.0%} interval",
             "by_news_item_interval": "interval, by news item",
             **_ERRORS,
@@ -362,9 +353,7 @@ def bounds_table(fits: Fits) -> Table | None:
         name="bounds_for_missing_answers",
         title="What missing answers could change: bounds of each parameter",
         columns={
-            "law": "law",
-            "parameter": "parameter",
-            "estimate": "estimate",
+            **as_named("law parameter estimate"),
             "if_yes": "if all were yes",
             "if_no": "if all were no",
             "tried_interval": "lowest to highest tried",
@@ -402,7 +391,7 @@ def cells_table(tables: RunTables) -> Table:
             "profile": "profile",
             **{
                 f"{name}_{each}": f"{name}: {each.replace('_', ' ')}"
-                for name in ("peaceful", "severe")
+                for name in SEVERITIES
                 for each in counts
             },
         },
@@ -430,8 +419,7 @@ def groups_table(tables: RunTables, grouping: Grouping, groups_from: str) -> Tab
         columns={
             "group": "group",
             "n_profiles": "profiles",
-            "share_of_agents": "share of agents",
-            "share_of_initial_agents": "share of initial agents",
+            **as_named("share_of_agents share_of_initial_agents"),
             "profiles": "which",
         },
         rows=tuple(rows),
@@ -476,7 +464,7 @@ def probabilities_table(fits: Fits) -> Table | None:
     return Table(
         name="transmission_probabilities",
         title="Fitted transmission probability by profile and severity",
-        columns={"law": "law", "profile": "profile", "peaceful": "peaceful", "severe": "severe"},
+        columns=as_named(f"law profile {' '.join(SEVERITIES)}"),
         rows=tuple(rows),
     )
 
@@ -484,10 +472,7 @@ def probabilities_table(fits: Fits) -> Table | None:
 def observed_table(tables: RunTables) -> Table:
     """Give the observed mean engaged fraction where no law was fitted."""
     rows: list[tuple[Cell, ...]] = []
-    views = {POPULATION: np.full(tables.n_realizations, True)}
-    if len(tables.severities) > 1:
-        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
-    for view, seen in views.items():
+    for view, seen in views_of(tables).items():
         rows += _curve_rows(view, "observed", Curve.of(tables.engaged_fraction[seen]))
     return Table(
         name="curves",
@@ -495,3 +480,11 @@ def observed_table(tables: RunTables) -> Table:
         columns=_CURVE_COLUMNS,
         rows=tuple(rows),
     )
+
+
+def views_of(tables: RunTables) -> dict[str, NDArray[np.bool_]]:
+    """Say which realizations each view sees, ``(n_realizations,)``: all, and each severity of several."""
+    views = {POPULATION: np.full(tables.n_realizations, True)}
+    if len(tables.severities) > 1:
+        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
+    return views

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.contrasts import student_half_width
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
 from agentnet.analysis.laws import Resamples
-from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.tables import RunTables
 from agentnet.events.conditions import in_words
+from agentnet.report.cascade_tables import views_of
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
@@ -56,37 +57,21 @@ def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
     Intervals are Student's, of the realizations or of the news items' means.
     """
     last = tables.engaged_fraction[:, -1]
-    views = {POPULATION: np.full(last.shape, True)}
-    if len(tables.severities) > 1:
-        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
     found = []
-    for name, seen in views.items():
-        items = tables.news[seen]
-        means = np.array([last[seen][items == item].mean() for item in np.unique(items)])
-        values = last[seen]
+    for name, seen in views_of(tables).items():
+        values, items = last[seen], tables.news[seen]
+        means = np.array([values[items == item].mean() for item in np.unique(items)])
         sd = float(values.std(ddof=1)) if values.size > 1 else None
-        found.append(
-            Estimate(
-                name,
-                float(values.mean()),
-                sd,
-                _student(values, level),
-                _student(means, level),
-                int(values.size),
-            )
-        )
+        intervals = _student(values, level), _student(means, level)
+        found.append(Estimate(name, float(values.mean()), sd, *intervals, int(values.size)))
     return tuple(found)
 
 
 def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
-    from scipy.special import stdtrit
-
     if values.size < 2:
         return None
-    width = (
-        float(stdtrit(values.size - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / math.sqrt(values.size)
-    )
-    return float(values.mean()) - width, float(values.mean()) + width
+    mean, half = float(values.mean()), student_half_width(values, level)
+    return mean - half, mean + half
 
 
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:

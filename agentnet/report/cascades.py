@@ -37,7 +37,7 @@ from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
-from agentnet.vocabulary import PROFILES
+from agentnet.vocabulary import EXPOSURE, PROFILES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,7 +248,7 @@ def _part(
         groups_from=groups_from,
         sample=sample_decisions(
             run,
-            "exposure",
+            EXPOSURE,
             n=options.n_decisions,
             seed=options.seed,
             realizations=of_condition,

@@ -122,7 +122,7 @@ def news_fields(facts: LogFacts, condition: int | None = None) -> dict[str, Any]
     later = " The reason was asked for in a second request that repeats the question and the reply."
     return fields_of(facts, condition) | {
         "reasons": "" if rationales == [WITHOUT] else " and the reasons for them",
-        "afterwards": later if AFTERWARDS in rationales else "",
+        AFTERWARDS: later if AFTERWARDS in rationales else "",
         "constrained": "; replies constrained: "
         + facts.unless("constraint", constrained, "as the experiment's own {} has it"),
         "instructions": facts.unless(

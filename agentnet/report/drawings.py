@@ -12,32 +12,20 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
-from agentnet.report.figures.sketch import Sketch, sketches_of
+from agentnet.report.figures.sketch import Described, Sketch, sketches_of
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Described):
     """One figure of the report.
 
     Attributes:
-        name: File name stem, such as ``figure08_population_full_logistic``.
-        number: Number of the figure in the paper, such as ``8``; empty for one that the paper does not have.
-        title: What it is called, for a heading.
-        caption: What is shown: from how many realizations, by which law, what bands and marks mean, how many
-            answers are missing. Plain text.
-        alternative: The figure in words with its key numbers, made from the data, for who cannot see it.
-            Plain text.
         svg: The image, from ``<svg`` to ``</svg>``, complete in itself; None where there is none.
         png: The same at 150 dots per inch; None where there is none.
         unavailable: In place of an image: why it cannot be drawn from these runs, and what would make it
             possible. Plain text.
     """
 
-    name: str
-    number: str
-    title: str
-    caption: str
-    alternative: str
     svg: str | None
     png: bytes | None
     unavailable: str | None
@@ -94,17 +82,8 @@ def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]
     found = []
     with house_style():
         for sketch in made:
-            figure = sketch.figure
-            found.append(
-                Drawing(
-                    name=sketch.name,
-                    number=sketch.number,
-                    title=sketch.title,
-                    caption=sketch.caption,
-                    alternative=sketch.alternative,
-                    svg=None if figure is None else rendered_svg(sketch),
-                    png=None if figure is None or not png else rendered_png(figure),
-                    unavailable=sketch.unavailable,
-                )
-            )
+            said = (sketch.name, sketch.number, sketch.title, sketch.caption, sketch.alternative)
+            svg = None if sketch.figure is None else rendered_svg(sketch)
+            image = rendered_png(sketch.figure) if png and sketch.figure is not None else None
+            found.append(Drawing(*said, svg, image, sketch.unavailable))
     return tuple(found)

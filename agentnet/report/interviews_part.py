@@ -94,7 +94,7 @@ class InterviewPart(Part):
         return sentences(interview_summary(self))
 
     def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
-        """Say what results have to be called, then where each arm ended."""
+        """Say what results have to be called, then where each condition ended."""
         return interview_findings(self)
 
     def methods(self) -> str:

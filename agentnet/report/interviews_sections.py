@@ -12,7 +12,6 @@ from agentnet.report import log_sections, log_tables
 from agentnet.report.blocks import absent, paragraph, unfolding
 from agentnet.report.figures.words import listed
 from agentnet.report.html import Html
-from agentnet.report.interviews_left_out import left_out_table, questions_left_out_table
 from agentnet.report.part import Block, Section
 from agentnet.report.tables import Table
 
@@ -33,7 +32,7 @@ def interview_tables(part: InterviewPart) -> Iterator[Table]:
     """Make the tables that are written as CSV alone."""
     yield tables.perspectives_table(part)
     yield tables.series_table(part)
-    yield from filter(None, [questions_left_out_table(part)])
+    yield from filter(None, [tables.questions_left_out_table(part)])
 
 
 def _results(part: InterviewPart) -> Iterator[Block]:
@@ -64,7 +63,7 @@ def _missing(part: InterviewPart) -> Iterator[Block]:
                 "A question to which an answer is missing in an evaluation is left out of its realization.",
             ),
         )
-    return log_sections.troubles_blocks(part.facts, missing, left_out_table(part))
+    return log_sections.troubles_blocks(part.facts, missing, tables.left_out_table(part))
 
 
 def _answers(part: InterviewPart) -> Iterator[Block]:

@@ -5,15 +5,18 @@ They are in one file, as both spell the same results: what is added to one is wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
 
 from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
 from agentnet.events.conditions import in_words
 from agentnet.report.figures.of_conditions import shown_repeats
-from agentnet.report.tables import Cell, Interval, Table
+from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.vocabulary import EVALUATION
 
 if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
@@ -22,9 +25,15 @@ _ENOUGH: Final = 10
 """Repeats from which on nothing is said of their being few."""
 
 
-def labelled(part: InterviewPart, table: Table) -> Table:
-    """Put what results have to be called into the title, and into a column, which the CSV keeps."""
-    return table.labelled(part.label)
+def labelled(make: Callable[[InterviewPart], Table | None]) -> Callable[[InterviewPart], Any]:
+    """Put what results have to be called into a table's title, and into a column, which the CSV keeps."""
+
+    @wraps(make)
+    def made(part: InterviewPart) -> Table | None:
+        table = make(part)
+        return None if table is None else table.labelled(part.label)
+
+    return made
 
 
 def conditions_table(part: InterviewPart) -> Table:
@@ -45,7 +54,7 @@ def conditions_table(part: InterviewPart) -> Table:
                 rule["model_name"],
                 in_words(design["update_options"].get(rule["name"], {})),
                 int(design["n_questions"]),
-                len(meta["evaluation"][number]),
+                len(meta[EVALUATION][number]),
                 None if condition is None else condition.n_common,
                 0 if condition is None else len(condition.played),
             )
@@ -70,6 +79,7 @@ def conditions_table(part: InterviewPart) -> Table:
     )
 
 
+@labelled
 def ends_table(part: InterviewPart) -> Table:
     """Set the conditions' results at the last step beside each other."""
     rows: list[tuple[Cell, ...]] = []
@@ -88,28 +98,24 @@ def ends_table(part: InterviewPart) -> Table:
                     None if reading is None or reading.changed is None else reading.changed + 1,
                 )
             )
-    return labelled(
-        part,
-        Table(
-            "realizations",
-            "Realizations: clusters at the end, and changes of behaviour",
-            {
-                "condition": "condition",
-                "realization": "realization",
-                "repeat": "repeat",
-                "n_questions": "questions used",
-                "last_step": "last step",
-                "explained_share": "first dimension expresses",
-                "n_clusters": "clusters at the end",
-                "mean_ari": "mean ARI(t, t - 1)",
-                "alarm": "alarm at step",
-                "changed": "estimated change at step",
-            },
-            tuple(rows),
-        ),
+    return Table(
+        "realizations",
+        "Realizations: clusters at the end, and changes of behaviour",
+        {
+            **as_named("condition realization repeat"),
+            "n_questions": "questions used",
+            "last_step": "last step",
+            "explained_share": "first dimension expresses",
+            "n_clusters": "clusters at the end",
+            "mean_ari": "mean ARI(t, t - 1)",
+            "alarm": "alarm at step",
+            "changed": "estimated change at step",
+        },
+        tuple(rows),
     )
 
 
+@labelled
 def classes_table(part: InterviewPart) -> Table | None:
     """List polarization and gap at the last step; None where there are none."""
     rows: list[tuple[Cell, ...]] = []
@@ -132,24 +138,20 @@ def classes_table(part: InterviewPart) -> Table | None:
         )
     if not rows:
         return None
-    return labelled(
-        part,
-        Table(
-            "two_classes",
-            "Two classes at the last step",
-            {
-                "condition": "condition",
-                "n_repeats": "repeats",
-                "step": "step",
-                "polarization": "polarization",
-                "polarization_interval": f"{part.study.level:.0%} interval",
-                "clear_start": "apart at step 0",
-                "gap_at_start": "squared gap at step 0",
-                "gap": "squared gap",
-                "gap_interval": f"{part.study.level:.0%} interval of it",
-            },
-            tuple(rows),
-        ),
+    return Table(
+        "two_classes",
+        "Two classes at the last step",
+        {
+            "condition": "condition",
+            "n_repeats": "repeats",
+            **as_named("step polarization"),
+            "polarization_interval": f"{part.study.level:.0%} interval",
+            "clear_start": "apart at step 0",
+            "gap_at_start": "squared gap at step 0",
+            "gap": "squared gap",
+            "gap_interval": f"{part.study.level:.0%} interval of it",
+        },
+        tuple(rows),
     )
 
 
@@ -160,40 +162,37 @@ def _interval(measured: Measured) -> Interval | None:
     return float(series.low[-1]), float(series.high[-1])
 
 
+@labelled
 def contrasts_table(part: InterviewPart) -> Table | None:
     """List the differences between conditions; None where there are none."""
     if not part.study.contrasts:
         return None
     adjusted = holm([each.contrast.p_value for each in part.study.contrasts])
-    return labelled(
-        part,
-        Table(
-            "contrasts",
-            "Differences between conditions",
-            {
-                "compared": "compared",
-                "outcome": "in",
-                "kind": "kind",
-                "value": "value",
-                "interval": f"{part.study.level:.0%} interval",
-                "p_value": "p",
-                "p_value_holm": "p, by Holm for all rows",
-                "n_repeats": "repeats",
-            },
-            tuple(
-                (
-                    *(each.compared, OUTCOMES[each.outcome][0], each.kind, each.contrast.value),
-                    *((each.contrast.low, each.contrast.high), each.contrast.p_value, p),
-                    each.contrast.n_repeats,
-                )
-                for each, p in zip(part.study.contrasts, adjusted, strict=True)
-            ),
-            notes=(
-                "Conditions are compared within repeats, which share chance, as far as they are finished.",
-                "The interval is Student's t over repeats; the test turns their signs.",
-                "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
-                *_few(min(each.contrast.n_repeats for each in part.study.contrasts)),
-            ),
+    return Table(
+        "contrasts",
+        "Differences between conditions",
+        {
+            "compared": "compared",
+            "outcome": "in",
+            **as_named("kind value"),
+            "interval": f"{part.study.level:.0%} interval",
+            "p_value": "p",
+            "p_value_holm": "p, by Holm for all rows",
+            "n_repeats": "repeats",
+        },
+        tuple(
+            (
+                *(each.compared, OUTCOMES[each.outcome][0], each.kind, each.contrast.value),
+                *((each.contrast.low, each.contrast.high), each.contrast.p_value, p),
+                each.contrast.n_repeats,
+            )
+            for each, p in zip(part.study.contrasts, adjusted, strict=True)
+        ),
+        notes=(
+            "Conditions are compared within repeats, which share chance, as far as they are finished.",
+            "The interval is Student's t over repeats; the test turns their signs.",
+            "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
+            *_few(min(each.contrast.n_repeats for each in part.study.contrasts)),
         ),
     )
 
@@ -204,6 +203,7 @@ def _few(n_repeats: int) -> Iterator[str]:
         yield f"The test cannot give less than p = {2 / 2**n_repeats:.2g} with {n_repeats} repeats."
 
 
+@labelled
 def tests_table(part: InterviewPart) -> Table | None:
     """List the tests of whether models changed from step 0 to the last; None where there are none."""
     tests = [
@@ -214,82 +214,64 @@ def tests_table(part: InterviewPart) -> Table | None:
     if not tests:
         return None
     adjusted = holm([test.p_value for _, _, test in tests])
-    return labelled(
-        part,
-        Table(
-            "changes",
-            "Whether a model's perspective changed from step 0 to the last step",
-            {
-                "condition": "condition",
-                "model": "model",
-                "class": "class",
-                "change": "squared change of the mean answer",
-                "p_value": "p",
-                "p_value_holm": "p, by Holm for all rows",
-                "n_swaps": "swaps compared",
-            },
-            tuple(
-                (condition.name, model, condition.classes[model], test.change, test.p_value, p, test.n_swaps)
-                for (condition, model, test), p in zip(tests, adjusted, strict=True)
+    return Table(
+        "changes",
+        "Whether a model's perspective changed from step 0 to the last step",
+        {
+            **as_named("condition model class"),
+            "change": "squared change of the mean answer",
+            "p_value": "p",
+            "p_value_holm": "p, by Holm for all rows",
+            "n_swaps": "swaps compared",
+        },
+        tuple(
+            (condition.name, model, condition.classes[model], test.change, test.p_value, p, test.n_swaps)
+            for (condition, model, test), p in zip(tests, adjusted, strict=True)
+        ),
+        notes=(
+            (
+                "A permutation test of a change that answers share, in "
+                f"{shown_repeats(part.study.conditions)}."
             ),
-            notes=(
-                (
-                    "A permutation test of a change that answers share, in "
-                    f"{shown_repeats(part.study.conditions)}."
-                ),
-                "Where answers are greedy, any difference is a change already.",
-            ),
+            "Where answers are greedy, any difference is a change already.",
         ),
     )
 
 
+@labelled
 def answers_table(part: InterviewPart) -> Table:
     """List the answers to browse."""
-    return labelled(
-        part,
-        Table(
-            "answers",
-            "Answers to browse",
-            {
-                "realization": "realization",
-                "kind": "asked in",
-                "step": "step",
-                "model": "model",
-                "asker": "asked by",
-                "question": "question id",
-                "asked": "question",
-                "text": "answer as it came",
-                "missing": "why missing",
-            },
-            tuple(
-                (
-                    *(each.realization, each.kind, each.step, each.model, each.asker),
-                    *(each.question, each.asked, each.text, each.missing),
-                )
-                for each in part.answers
-            ),
+    return Table(
+        "answers",
+        "Answers to browse",
+        {
+            "realization": "realization",
+            "kind": "asked in",
+            **as_named("step model"),
+            "asker": "asked by",
+            "question": "question id",
+            "asked": "question",
+            "text": "answer as it came",
+            "missing": "why missing",
+        },
+        tuple(
+            (
+                *(each.realization, each.kind, each.step, each.model, each.asker),
+                *(each.question, each.asked, each.text, each.missing),
+            )
+            for each in part.answers
         ),
     )
 
 
+@labelled
 def perspectives_table(part: InterviewPart) -> Table:
     """List the coordinates of all models at all steps, for CSV alone."""
-    return labelled(
-        part,
-        Table(
-            "perspectives",
-            "Perspectives",
-            {
-                "condition": "condition",
-                "realization": "realization",
-                "step": "step",
-                "model": "model",
-                "class": "class",
-                "dimension_1": "dimension 1",
-                "dimension_2": "dimension 2",
-            },
-            tuple(_places(part)),
-        ),
+    return Table(
+        "perspectives",
+        "Perspectives",
+        as_named("condition realization step model class dimension_1 dimension_2"),
+        tuple(_places(part)),
     )
 
 
@@ -301,23 +283,14 @@ def _places(part: InterviewPart) -> Iterator[tuple[Cell, ...]]:
                     yield condition.name, played.realization, step, model, condition.classes[model], one, two
 
 
+@labelled
 def series_table(part: InterviewPart) -> Table:
     """List what is measured at each step, for CSV alone."""
-    return labelled(
-        part,
-        Table(
-            "series",
-            "Measures by step",
-            {
-                "condition": "condition",
-                "measure": "measure",
-                "realization": "realization",
-                "step": "step",
-                "value": "value",
-                "interval": "interval",
-            },
-            tuple(row for condition in part.study.conditions for row in _series(condition)),
-        ),
+    return Table(
+        "series",
+        "Measures by step",
+        as_named("condition measure realization step value interval"),
+        tuple(row for condition in part.study.conditions for row in _series(condition)),
     )
 
 
@@ -341,6 +314,70 @@ def _series(condition: ConditionStudy) -> Iterator[tuple[Cell, ...]]:
             zip(series.value.tolist(), series.low.tolist(), series.high.tolist(), strict=True)
         ):
             yield condition.name, name, None, step, row[0], row[1:] if measured.has_interval else None
+
+
+def left_out_table(part: InterviewPart) -> Table | None:
+    """Count the questions that are left out of each condition; None where none is."""
+    rows = tuple(
+        _left_out(condition)
+        for condition in part.study.conditions
+        if any(each.left_out for each in condition.played)
+    )
+    if not rows:
+        return None
+    return Table(
+        "left_out",
+        "Questions left out, as an answer is missing",
+        {
+            "condition": "condition",
+            "n_asked": "questions asked",
+            "fewest_used": "fewest used in a realization",
+            "most_used": "most used in a realization",
+            "n_used": "used in all averaged repeats",
+            "reasons": "realizations' questions left out, by reason",
+        },
+        rows,
+        notes=(
+            "The CSV file questions_left_out says which question is left out of which realization, and why.",
+            "Used in all averaged repeats: where nothing stands, fewer than half are; each has its own then.",
+        ),
+    )
+
+
+def _left_out(condition: ConditionStudy) -> tuple[Cell, ...]:
+    used = [len(each.questions) for each in condition.played]
+    reasons = Counter(why for each in condition.played for why in each.left_out.values())
+    said = "; ".join(f"{why}: {n}" for why, n in sorted(reasons.items()))
+    return (
+        condition.name,
+        max(each.n_asked for each in condition.played),
+        min(used),
+        max(used),
+        condition.n_common,
+        said,
+    )
+
+
+def questions_left_out_table(part: InterviewPart) -> Table | None:
+    """List each question that is left out of a realization, for CSV alone; None where none is."""
+    rows = tuple(
+        (condition.name, each.realization, each.repeat, question, why)
+        for condition in part.study.conditions
+        for each in condition.played
+        for question, why in each.left_out.items()
+    )
+    if not rows:
+        return None
+    return Table(
+        "questions_left_out",
+        "Questions left out of realizations",
+        {
+            **as_named("condition realization repeat"),
+            "question": "question id",
+            "missing": "why missing",
+        },
+        rows,
+    )
 
 
 def interview_results(part: InterviewPart) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def taught_words(part: InterviewPart) -> str:
     else:
         taught = numbers_words(facts, "n_taught", "question")
         usual = f"each was taught {taught} of its class's topic at the start"
-        if facts.knob("taught_from") == ["evaluation"]:
+        if facts.knob("taught_from") == [EVALUATION]:
             usual += ", drawn from the evaluation set,"
         usual += " with the answers of the bank"
     return facts.unless("choose_taught", usual, "each was taught what the experiment's own {} chose")
@@ -201,7 +201,7 @@ def _interviews(part: InterviewPart) -> str:
 def _evaluations(part: InterviewPart) -> Iterator[str]:
     facts = part.facts
     when = "At the start and after each step all" if any(facts.knob("steps")) else "All"
-    sizes = sorted({len(each) for each in facts.meta["interviews"]["evaluation"]})
+    sizes = sorted({len(each) for each in facts.meta["interviews"][EVALUATION]})
     chosen = facts.unless("choose_evaluation", "", " chosen by the experiment's own {}")
     yield (
         f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions{chosen} at "

@@ -10,10 +10,17 @@ from agentnet.events.conditions import in_words, without_folder
 from agentnet.report.figures.words import capitalized
 from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.sample import Sample
-from agentnet.report.tables import Cell, Table
-from agentnet.vocabulary import DECISION_KINDS, EVALUATION, EXPOSURE, INTERVIEW, RATIO, REASON, SEED
-
-SEVERITY: Final = {0: "peaceful", 1: "severe", None: "unknown"}
+from agentnet.report.tables import Cell, Table, as_named
+from agentnet.vocabulary import (
+    DECISION_KINDS,
+    EVALUATION,
+    EXPOSURE,
+    INTERVIEW,
+    RATIO,
+    REASON,
+    SEED,
+    severity_name,
+)
 
 KINDS: Final = {
     SEED: "willing to start",
@@ -183,20 +190,14 @@ def news_table(facts: LogFacts) -> Table:
         name="news",
         title="News items",
         columns={
-            "id": "id",
-            "severity": "severity",
-            "text": "text",
-            "date": "date",
-            "place": "place",
-            "disorder_type": "disorder type",
-            "event_type": "event type",
+            **as_named("id severity text date place disorder_type event_type"),
             "sub_event_type": "sub-event type",
             "source": "source",
         },
         rows=tuple(
             (
                 each.id,
-                SEVERITY.get(each.severity, "unknown"),
+                severity_name(each.severity),
                 "(not shown: see licence)" if each.text is None else each.text,
                 *(each.facts.get(key, "") for key in ("date", "place")),
                 *(
@@ -266,15 +267,9 @@ def decisions_table(sample: Sample) -> Table:
         name="decisions",
         title="Decisions to browse",
         columns={
-            "realization": "realization",
-            "step": "step",
-            "agent": "agent",
-            "source": "source",
-            "profile": "profile",
+            **as_named("realization step agent source profile"),
             "news": "news item",
-            "severity": "severity",
-            "temperature": "temperature",
-            "answer": "answer",
+            **as_named("severity temperature answer"),
             "missing": "why missing",
             "rationale": "rationale",
             "text": "reply as it came",
@@ -283,7 +278,7 @@ def decisions_table(sample: Sample) -> Table:
         rows=tuple(
             (
                 *(each.realization, each.step, each.agent, each.source if each.source >= 0 else None),
-                *(each.profile, each.news, SEVERITY.get(each.severity, "unknown"), each.temperature),
+                *(each.profile, each.news, severity_name(each.severity), each.temperature),
                 *(each.answer, each.missing, each.rationale, each.text, each.model),
             )
             for each in sample.decisions

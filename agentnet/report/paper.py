@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from agentnet.vocabulary import TRAITS
+
 CITATION: Final = (
     "M. Tian, G. Mohler, P. J. Brantingham and N. Rodríguez (2026), Learning dynamics from online-offline "
     "systems of LLM agents"
@@ -14,6 +16,9 @@ SETTING: Final = (
     "128 agents, 15 steps"
 )
 PUBLISHED: Final = f"published values: those of Tian et al. (2026) for {SETTING}; no data of this run"
+
+
+_OPENNESS, _CONSCIENTIOUSNESS, _EXTRAVERSION, _AGREEABLENESS, _NEUROTICISM = TRAITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +44,11 @@ class Weight:
 
 
 TABLE_1: Final[dict[str, Weight]] = {
-    "openness": Weight(7.625, 0.442, 17.244, 0.0),
-    "conscientiousness": Weight(-0.188, 0.750, -0.251, 0.802),
-    "extraversion": Weight(2.497, 0.0606, 4.121, 3.77e-5),
-    "neuroticism": Weight(-0.970, 0.0419, -2.312, 2.08e-2),
-    "agreeableness": Weight(1.626, 0.0440, 3.698, 2.17e-4),
+    _OPENNESS: Weight(7.625, 0.442, 17.244, 0.0),
+    _CONSCIENTIOUSNESS: Weight(-0.188, 0.750, -0.251, 0.802),
+    _EXTRAVERSION: Weight(2.497, 0.0606, 4.121, 3.77e-5),
+    _NEUROTICISM: Weight(-0.970, 0.0419, -2.312, 2.08e-2),
+    _AGREEABLENESS: Weight(1.626, 0.0440, 3.698, 2.17e-4),
     "severity": Weight(-1.224, 0.883, -1.386, 0.166),
     "intercept": Weight(-3.072, 0.746, -4.121, 3.78e-5),
 }

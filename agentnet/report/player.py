@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agentnet.events import Run
 from agentnet.report.blocks import absent
 from agentnet.report.html import Html, rendered
-from agentnet.report.log_tables import SEVERITY
+from agentnet.vocabulary import severity_name
 
 N_COLOURS: Final = 8
 """Colours for the step at which an agent engaged: several steps share one where there are more."""
@@ -91,7 +91,7 @@ class Scene:
     @property
     def title(self) -> str:
         """Name it for people."""
-        severity = "" if self.severity is None else f", {SEVERITY[self.severity]}"
+        severity = "" if self.severity is None else f", {severity_name(self.severity)}"
         return (
             f"realization {self.realization}: {self.news}{severity}, {self.n_engaged[-1]:,} of "
             f"{self.n_agents:,} agents engaged"

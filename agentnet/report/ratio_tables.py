@@ -10,20 +10,19 @@ from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
-from agentnet.report.tables import Cell, Table
-from agentnet.vocabulary import PROFILES
+from agentnet.report.tables import Cell, Table, as_named
+from agentnet.vocabulary import PEACEFUL, PROFILES, SEVERE, severity_name
 
 if TYPE_CHECKING:
     from agentnet.report.ratios import RatioPart
 
-_NAMES = {0: "peaceful", 1: "severe", None: "of unknown severity"}
-_ORDER = (0, 1, None)
+_NAMES = {each: severity_name(each, "of unknown severity") for each in (PEACEFUL, SEVERE, None)}
 
 
 def ratios_table(part: RatioPart) -> Table:
     """Give the yes-ratio of each profile by severity, with its group."""
     ratios, groups = part.ratios, part.groups
-    found = [severity for severity in _ORDER if severity in ratios.severity]
+    found = [severity for severity in _NAMES if severity in ratios.severity]
     rows: list[tuple[Cell, ...]] = []
     for profile, bits in enumerate(PROFILES):
         row: list[Cell] = [bits]
@@ -88,8 +87,7 @@ def items_table(ratios: ResponseRatios) -> Table:
         title="Response ratios by news item and profile",
         columns={
             "news": "news item",
-            "severity": "severity",
-            "profile": "profile",
+            **as_named("severity profile"),
             "n_yes": "yes",
             "n_no": "no",
             "n_missing": "missing",

@@ -36,7 +36,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES, PROFILES, RATIO
+from agentnet.vocabulary import N_PROFILES, PROFILES, RATIO, severity_name
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
@@ -155,9 +155,8 @@ class RatioPart(Part):
 
 
 def _ratios_as_json(ratios: ResponseRatios) -> dict[str, Any]:
-    names = {0: "peaceful", 1: "severe", None: "unknown"}
     return {
-        names[severity]: {
+        severity_name(severity): {
             bits: {name: getattr(counts, name)[profile].item() for name in _COUNTS}
             for profile, bits in enumerate(PROFILES)
         }

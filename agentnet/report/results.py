@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Final
 
 import agentnet
@@ -143,11 +144,5 @@ def _log(facts: LogFacts) -> dict[str, Any]:
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:
-    return {
-        "name": drawing.name,
-        "number": drawing.number,
-        "title": drawing.title,
-        "caption": drawing.caption,
-        "in_words": drawing.alternative,
-        "unavailable": drawing.unavailable,
-    }
+    said = {key: value for key, value in asdict(drawing).items() if key not in {"svg", "png"}}
+    return {{"alternative": "in_words"}.get(key, key): value for key, value in said.items()}

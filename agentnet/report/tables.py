@@ -97,6 +97,16 @@ class Table:
             yield label, None if is_text else "number"
 
 
+def as_named(columns: str) -> dict[str, str]:
+    """Head columns by their own names.
+
+    Examples:
+        >>> as_named("law last_step")
+        {'law': 'law', 'last_step': 'last step'}
+    """
+    return {name: name.replace("_", " ") for name in columns.split()}
+
+
 def _is_pair(key: str) -> bool:
     return key.endswith("interval")
 

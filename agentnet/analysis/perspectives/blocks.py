@@ -15,6 +15,7 @@ import math
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,9 +82,27 @@ def check_finite(block: Floats, step: int) -> None:
         )
 
 
-def bad_blocks(message: str) -> InputError:
-    """Make the error for embedded replies that cannot be used."""
-    return InputError(message, field="blocks")
+bad_blocks = partial(InputError, field="blocks")
+"""Make the error for embedded replies that cannot be used."""
+
+
+def checked_places(coordinates: ArrayLike) -> Array:
+    """Check perspectives of all steps, shape ``(n_steps, n_models, n_dims)``.
+
+    Raises:
+        InputError: The shape is wrong, or a coordinate is not finite.
+    """
+    places = np.asarray(coordinates, dtype=np.float64)
+    if places.ndim != 3 or not len(places) or not places.shape[1]:
+        raise bad_places(f"must have shape (n_steps, n_models, n_dims); got {places.shape}")
+    if not np.isfinite(places).all():
+        step, model, dim = np.argwhere(~np.isfinite(places))[0]
+        raise bad_places(f"step {step}, model {model} has {places[step, model, dim]} in dimension {dim}")
+    return places
+
+
+bad_places = partial(InputError, field="coordinates")
+"""Make the error for perspectives that cannot be used."""
 
 
 def flat(block: Floats) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -25,6 +26,9 @@ _AT_ONCE = 2_000_000
 """Ways to swap are compared together until they have so many signs."""
 
 _ROUNDING = 1e-9
+
+
+_bad = partial(InputError, field="before, after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,6 @@ def _changes(before: ArrayLike, after: ArrayLike) -> Array:
     if not np.isfinite(change).all():
         raise _bad("a number in them is not finite")
     return change if change.ndim == 3 else change[None]
-
-
-def _bad(message: str) -> InputError:
-    return InputError(message, field="before, after")
 
 
 def _check_options(kind: str, n_swaps: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,9 @@ from agentnet.streams import Streams
 
 _SIMULATED = 19_999
 """Runs without a change from which the limit is taken."""
+
+
+_bad = partial(InputError, field="values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,6 @@ class ControlChart:
         if series.size > self.horizon:
             raise _bad(f"{series.size} values are more than the {self.horizon} for which the chart was made")
         return series
-
-
-def _bad(message: str) -> InputError:
-    return InputError(message, field="values")
 
 
 def control_chart(

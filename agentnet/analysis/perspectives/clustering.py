@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import eigenvectors
-from agentnet.analysis.perspectives.blocks import Array, slices
+from agentnet.analysis.perspectives.blocks import Array, bad_places, checked_places, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
 
@@ -83,8 +83,10 @@ def find_clusters(
         InputError: The shape is wrong, a coordinate is not finite, or there are fewer than 2 models.
         DesignError: An option is out of range.
     """
-    points = _checked(coordinates)
+    points = checked_places(coordinates)
     n_steps, n_models, _ = points.shape
+    if n_models < 2:
+        raise bad_places(f"there are {n_models} models; at least 2 are needed to find clusters")
     most = _most(n_models, most_clusters)
     if n_starts < 1:
         raise DesignError(f"n_starts must be at least 1; got {n_starts}")
@@ -141,22 +143,6 @@ def lead_by_chance(
     bic = find_clusters(drawn, most_clusters=most_clusters, variance_floor=1e-9, seed=seed).bic
     lead = np.sort(bic[:, 0] - bic.min(axis=1))
     return float(lead[math.ceil((1 - level) * (n_simulated + 1)) - 1])
-
-
-def _checked(coordinates: ArrayLike) -> Array:
-    points = np.asarray(coordinates, dtype=np.float64)
-    if points.ndim != 3 or not len(points):
-        raise _bad(f"must have shape (n_steps, n_models, n_dims); got {points.shape}")
-    if points.shape[1] < 2:
-        raise _bad(f"there are {points.shape[1]} models; at least 2 are needed to find clusters")
-    if not np.isfinite(points).all():
-        step, model, dim = np.argwhere(~np.isfinite(points))[0]
-        raise _bad(f"step {step}, model {model} has {points[step, model, dim]} in dimension {dim}")
-    return points
-
-
-def _bad(message: str) -> InputError:
-    return InputError(message, field="coordinates")
 
 
 def _most(n_models: int, asked: int | None) -> int:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import singular_vectors
-from agentnet.analysis.perspectives.blocks import Array
+from agentnet.analysis.perspectives.blocks import Array, bad_places, checked_places
 from agentnet.analysis.perspectives.scaling import classical_scaling
-from agentnet.errors import DesignError, InputError
+from agentnet.errors import DesignError
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,9 @@ def step_distances(coordinates: ArrayLike, *, turned: bool = False) -> Array:
     Raises:
         InputError: The shape is wrong, a coordinate is not finite, or there are fewer than 2 steps.
     """
-    places = _checked(coordinates)
+    places = checked_places(coordinates)
+    if len(places) < 2:
+        raise bad_places(f"there are {len(places)} steps; at least 2 are needed for a movement")
     n_steps, n_models, n_dims = places.shape
     distances = np.zeros((n_steps, n_steps))
     if not n_dims:
@@ -86,22 +88,6 @@ def step_distances(coordinates: ArrayLike, *, turned: bool = False) -> Array:
         norm = np.linalg.norm(earlier - places[step], ord=2, axis=(1, 2))
         distances[step, :step] = distances[:step, step] = norm / np.sqrt(n_models)
     return distances
-
-
-def _checked(coordinates: ArrayLike) -> Array:
-    places = np.asarray(coordinates, dtype=np.float64)
-    if places.ndim != 3 or not places.shape[1]:
-        raise _bad(f"must have shape (n_steps, n_models, n_dims); got {places.shape}")
-    if len(places) < 2:
-        raise _bad(f"there are {len(places)} steps; at least 2 are needed for a movement")
-    if not np.isfinite(places).all():
-        step, model, dim = np.argwhere(~np.isfinite(places))[0]
-        raise _bad(f"step {step}, model {model} has {places[step, model, dim]} in dimension {dim}")
-    return places
-
-
-def _bad(message: str) -> InputError:
-    return InputError(message, field="coordinates")
 
 
 def isomap_line(points: Array) -> tuple[Array, int]:

@@ -8,6 +8,7 @@ vector diagrams in multivariate analysis", Biometrika 55.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,9 @@ _DENSE = 1_000
 
 _ALL_VALUES = 2_000
 """With more rows the negative eigenvalues are not all computed, and their share is bounded from below."""
+
+
+_bad = partial(InputError, field="squared")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +174,6 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_point
     coordinates = with_signs(vectors[:, kept] * np.sqrt(values[kept]))
     share = negative / total if total else 0.0
     return Scaling(coordinates, values[kept], total, share, exact, row_means)
-
-
-def _bad(message: str) -> InputError:
-    return InputError(message, field="squared")
 
 
 def _checked(squared: ArrayLike) -> Array:

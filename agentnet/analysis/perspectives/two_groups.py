@@ -30,21 +30,8 @@ Group = Sequence[int] | NDArray[np.integer]
 """Numbers of models."""
 
 
-@dataclass(frozen=True, slots=True)
-class Groups:
-    """Two groups of models that share none.
-
-    Attributes:
-        first: Numbers of the first group's models: the non-adversaries, or class A.
-        second: Those of the second group: the adversary, or class B.
-    """
-
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
-
-
-def groups(first: Group, second: Group, n_models: int) -> Groups:
-    """Check two groups of models.
+def groups(first: Group, second: Group, n_models: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Check two groups of models, and give their numbers: each of shape ``(n_of_group,)``.
 
     Raises:
         DesignError: A group is empty, names a model that does not exist or twice, or they share one.
@@ -61,7 +48,8 @@ def groups(first: Group, second: Group, n_models: int) -> Groups:
     names, count = np.unique(np.concatenate(found), return_counts=True)
     if (count > 1).any():
         raise DesignError(f"model {names[count > 1][0]} stands in the groups more than once")
-    return Groups(*(group.astype(np.intp) for group in found))
+    one, other = (group.astype(np.intp) for group in found)
+    return one, other
 
 
 def differences(paths: ArrayLike, first: Group, second: Group) -> Array:
@@ -84,8 +72,8 @@ def differences(paths: ArrayLike, first: Group, second: Group) -> Array:
         raise InputError(
             f"must be finite, of shape (n_steps, n_models); got shape {places.shape}", field="paths"
         )
-    both = groups(first, second, places.shape[-1])
-    difference: Array = places[..., both.first].mean(axis=-1) - places[..., both.second].mean(axis=-1)
+    one, other = groups(first, second, places.shape[-1])
+    difference: Array = places[..., one].mean(axis=-1) - places[..., other].mean(axis=-1)
     return difference
 
 
@@ -154,9 +142,9 @@ def gaps(squared: ArrayLike, first: Group, second: Group) -> Array:
             f"must be finite, of shape (n_steps, n_models, n_models); got shape {table.shape}",
             field="squared",
         )
-    both = groups(first, second, table.shape[-1])
-    across = table[..., both.first[:, None], both.second].mean(axis=(-2, -1))
-    gap: Array = across - (_within(table, both.first) + _within(table, both.second)) / 2
+    one, other = groups(first, second, table.shape[-1])
+    across = table[..., one[:, None], other].mean(axis=(-2, -1))
+    gap: Array = across - (_within(table, one) + _within(table, other)) / 2
     return gap
 
 
@@ -186,11 +174,11 @@ def prompt_gaps(block: ArrayLike, first: Group, second: Group, noise: ArrayLike 
         DesignError: The groups cannot be used.
     """
     replies = checked_block(block, 0)
-    both = groups(first, second, len(replies))
+    one, other = groups(first, second, len(replies))
     taken = np.zeros(replies.shape[:2]) if noise is None else np.asarray(noise, dtype=np.float64)
     if taken.shape != replies.shape[:2] or not np.isfinite(taken).all():
         raise InputError(f"must be finite, of shape {replies.shape[:2]}; got {taken.shape}", field="noise")
-    means, errors = zip(*(_centre(replies[g], taken[g]) for g in (both.first, both.second)), strict=True)
+    means, errors = zip(*(_centre(replies[g], taken[g]) for g in (one, other)), strict=True)
     apart = means[0] - means[1]
     gap: Array = np.einsum("xp,xp->x", apart, apart) - errors[0] - errors[1]
     return gap
@@ -262,10 +250,8 @@ def prompt_differences(block: ArrayLike, weights: ArrayLike, first: Group, secon
     axis = np.asarray(weights, dtype=np.float64)
     if axis.shape != replies.shape[1:]:
         raise InputError(f"must have shape {replies.shape[1:]}; got {axis.shape}", field="weights")
-    both = groups(first, second, len(replies))
-    apart = replies[both.first].mean(axis=0, dtype=np.float64) - replies[both.second].mean(
-        axis=0, dtype=np.float64
-    )
+    one, other = groups(first, second, len(replies))
+    apart = replies[one].mean(axis=0, dtype=np.float64) - replies[other].mean(axis=0, dtype=np.float64)
     parts: Array = np.einsum("xp,xp->x", apart, axis)
     return parts
 

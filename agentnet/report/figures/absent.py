@@ -6,19 +6,22 @@ from typing import Final
 
 from agentnet.analysis.fits import Fits
 
-NO_FITS: Final = (
-    "No laws were fitted. They need the cascades of a run: play one (agentnet run "
-    "experiments/news_cascade.py) and fit laws to it (agentnet.analysis.fits.fit_run)."
-)
-NO_TABLES: Final = "There are no cascades: play some (agentnet run experiments/news_cascade.py)."
-NO_RATIOS: Final = (
-    "There are no response ratios: play them (agentnet run experiments/response_ratios.py) and give that run "
-    "as well."
-)
-NO_CLUSTERS: Final = (
-    "The news items were not put in clusters by their texts. It takes embeddings of at least 3 items: see "
-    "agentnet.analysis.severity.cluster_severity."
-)
+WITHOUT: Final = {
+    "fits": (
+        "No laws were fitted. They need the cascades of a run: play one (agentnet run "
+        "experiments/news_cascade.py) and fit laws to it (agentnet.analysis.fits.fit_run)."
+    ),
+    "played": "There are no cascades: play some (agentnet run experiments/news_cascade.py).",
+    "ratios": (
+        "There are no response ratios: play them (agentnet run experiments/response_ratios.py) and give that "
+        "run as well."
+    ),
+    "severity_clusters": (
+        "The news items were not put in clusters by their texts. It takes embeddings of at least 3 items: "
+        "see agentnet.analysis.severity.cluster_severity."
+    ),
+}
+"""What is missing of `drawings.Material` -> what to say in the place of a figure that takes it."""
 
 
 def why_no_law(fits: Fits, law: str) -> str | None:

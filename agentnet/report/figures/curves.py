@@ -13,8 +13,8 @@ from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
 from agentnet.analysis.laws import LAWS, Law, Sight
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
-from agentnet.report.figures.absent import NO_FITS, why_no_law
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.absent import why_no_law
+from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
 from agentnet.report.figures.style import (
     ALONE,
     BLACK,
@@ -22,6 +22,7 @@ from agentnet.report.figures.style import (
     OBSERVED,
     SMALL,
     Look,
+    draw_line,
     grid_of_axes,
     legend_above,
     new_figure,
@@ -32,8 +33,6 @@ from agentnet.report.figures.words import cleaned, counted, percent, sentences, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 
@@ -99,24 +98,25 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
         fits: The fitted laws.
         of: Which figure.
     """
+    return _listed(of).sketch(fits)
+
+
+def _listed(of: CurveFigure) -> Listed:
     title = _TITLES[of.sight].format(law=of.title)
-    shown: list[Comparison] = []
-    missing = NO_FITS if fits is None else why_no_law(fits, of.law)
-    if fits is not None and missing is None:
-        shown = [each for each in fits.law(of.law).comparisons if _is_seen(each, of.sight)]
-        missing = None if shown else _why_nothing(fits, fits.law(of.law), of.sight)
-    if fits is None or missing is not None:
-        return Sketch(of.name, of.number, title, caption="", alternative="", unavailable=missing)
+    rank = float(of.number or 103)
+    return Listed(of.name, "cascades", title, of.number, rank, lambda fits: _of_law(fits, of), "fits")
+
+
+def _of_law(fits: Fits, of: CurveFigure) -> Drawn | str:
+    missing = why_no_law(fits, of.law)
+    if missing is not None:
+        return missing
     law = fits.law(of.law)
-    panels = [_panel(fits, law, each) for each in shown]
-    return Sketch(
-        name=of.name,
-        number=of.number,
-        title=title,
-        caption=sentences(_caption(fits, law, panels, of.sight)),
-        alternative=sentences(_in_words(panel, law) for panel in panels),
-        figure=_drawn(panels, law),
-    )
+    panels = [_panel(fits, law, each) for each in law.comparisons if _is_seen(each, of.sight)]
+    if not panels:
+        return _why_nothing(fits, law, of.sight)
+    words = (_in_words(panel, law) for panel in panels)
+    return Drawn(_drawn(panels, law), _caption(fits, law, panels, of.sight), words)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -218,15 +218,7 @@ def draw_curve(axes: Axes, curve: Curve, look: Look, label: str) -> None:
         axes.fill_between(step, low, high, color=look.colour, alpha=0.2, linewidth=0)
         for edge in (low, high):
             axes.plot(step, edge, color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.8)
-    axes.plot(
-        step,
-        curve.mean,
-        color=look.colour,
-        linestyle=look.line,
-        marker=look.marker,
-        markevery=max(step.size // _N_MARKS, 1),
-        label=label,
-    )
+    draw_line(axes, look, curve.mean, marks=_N_MARKS, label=label)
 
 
 def _ceiling(panel: Panel) -> float:
@@ -342,11 +334,5 @@ def _readings(curve: Curve) -> Iterator[str]:
         yield f"{spelled(float(curve.mean[step]))}{spread} at step {step}"
 
 
-def _list(each: CurveFigure) -> None:
-    @figure(each.name, of="cascades", rank=float(each.number or 103))
-    def draws(values: Material) -> Sketch:
-        return curve_sketch(values.fits, each)
-
-
 for _each in CURVE_FIGURES:
-    _list(_each)
+    FIGURES.register(_each.name, _listed(_each), module=__name__)

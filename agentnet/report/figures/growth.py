@@ -10,22 +10,24 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.comparison import EARLY, early_steps
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.report.figures.absent import NO_FITS, why_no_law
+from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.curves import paper_figures
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
     INFERRED,
     OBSERVED,
     PALE,
+    draw_line,
     grid_of_axes,
     legend_above,
     new_figure,
     steps_along,
 )
-from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, percent, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,11 +35,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-EARLY: Final = 0.1
-"""Growth is early while less of the population than this is engaged."""
-
-_NAME, _NUMBER = "figure06_growth", "6"
-_TITLE: Final = "Early growth: observed, and by the largest eigenvalue of the mean-field law"
 _FINE: Final = 20
 
 
@@ -71,7 +68,6 @@ class Growth:
         assert fit.growth_rate is not None, "every mean-field law has one"
         observed = fit.fit.observed
         time = np.arange((observed.size - 1) * _FINE + 1) / _FINE
-        early = np.flatnonzero(observed <= EARLY)
         return cls(
             law=fit.title,
             observed=observed,
@@ -80,7 +76,7 @@ class Growth:
             rate=fit.growth_rate.estimate,
             interval=fit.growth_rate.interval,
             method=fit.growth_rate.method,
-            n_early=max(int(early[-1]) if early.size else 0, 1),
+            n_early=early_steps(observed),
         )
 
     @property
@@ -118,26 +114,22 @@ class Growth:
         return time, start * np.exp(self.rate * time)
 
 
-def growth_sketch(fits: Fits | None) -> Sketch:
-    """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps.
-
-    Args:
-        fits: The fitted laws.
-    """
-    richest, *others = (law.name for *_, law, _ in reversed(paper_figures("growth")))
-    missing = NO_FITS if fits is None else why_no_law(fits, richest)
-    fitted = [name for name in (richest, *others) if fits is not None and why_no_law(fits, name) is None]
-    if fits is None or not fitted:
-        return Sketch(_NAME, _NUMBER, _TITLE, caption="", alternative="", unavailable=missing)
+@figure(
+    "figure06_growth",
+    of="cascades",
+    title="Early growth: observed, and by the largest eigenvalue of the mean-field law",
+    number="6",
+    rank=6,
+    takes="fits",
+)
+def growth_sketch(fits: Fits) -> Drawn | str:
+    """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps."""
+    laws = [law.name for *_, law, _ in reversed(paper_figures("growth"))]
+    fitted = [name for name in laws if why_no_law(fits, name) is None]
+    if not fitted:
+        return str(why_no_law(fits, laws[0]))
     growth = Growth.of(fits.law(fitted[0]))
-    return Sketch(
-        name=_NAME,
-        number=_NUMBER,
-        title=_TITLE,
-        caption=sentences(_caption(fits, growth)),
-        alternative=sentences(_in_words(growth)),
-        figure=_drawn(growth),
-    )
+    return Drawn(_drawn(growth), _caption(fits, growth), _in_words(growth))
 
 
 def _drawn(growth: Growth) -> Figure:
@@ -152,9 +144,8 @@ def _drawn(growth: Growth) -> Figure:
 def _draw_fractions(axes: Axes, growth: Growth) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    step = np.arange(growth.observed.size)
     axes.set_yscale("log")
-    axes.plot(step, growth.observed, color=OBSERVED.colour, marker=OBSERVED.marker, label="observed")
+    draw_line(axes, OBSERVED, growth.observed, markevery=None, label="observed")
     axes.plot(growth.time, growth.inferred, color=INFERRED.colour, linestyle=INFERRED.line, label=growth.law)
     axes.plot(*growth.exponential, color=BLACK, linestyle=":", label="growth at λ")
     lowest = float(min(growth.observed.min(), growth.inferred.min()))
@@ -166,14 +157,13 @@ def _draw_fractions(axes: Axes, growth: Growth) -> None:
     )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
-    steps_along(axes, step.size - 1)
+    steps_along(axes, growth.observed.size - 1)
     axes.set_title("Engaged fraction, logarithmic scale", fontsize=9.0)
     axes.set_xlabel("step")
     axes.set_ylabel("engaged fraction")
 
 
 def _draw_rates(axes: Axes, growth: Growth) -> None:
-    step = np.arange(1, growth.observed.size)
     if growth.interval is not None:
         axes.axhspan(*growth.interval, color=PALE, label="interval of λ")
     axes.axvspan(
@@ -186,11 +176,9 @@ def _draw_rates(axes: Axes, growth: Growth) -> None:
         label="early steps",
     )
     axes.axhline(growth.rate, color=BLACK, linestyle=":")
-    axes.plot(step, growth.by_step, color=OBSERVED.colour, marker=OBSERVED.marker)
-    axes.plot(
-        step, growth.inferred_by_step, color=INFERRED.colour, linestyle=INFERRED.line, marker=INFERRED.marker
-    )
-    steps_along(axes, step.size)
+    for look, rates in ((OBSERVED, growth.by_step), (INFERRED, growth.inferred_by_step)):
+        draw_line(axes, look, rates, first=1, markevery=None)
+    steps_along(axes, growth.by_step.size)
     axes.set_title(f"Growth rate of each step; λ = {spelled(growth.rate)}", fontsize=9.0)
     axes.set_xlabel("step")
     axes.set_ylabel("ln E(t) − ln E(t − 1)")
@@ -229,6 +217,3 @@ def _in_words(growth: Growth) -> Iterator[str]:
     )
     rates = [f"{spelled(float(each))} at step {step}" for step, each in enumerate(growth.by_step[:6], 1)]
     yield f"Observed rates of single steps: {', '.join(rates)}"
-
-
-figure(_NAME, of="cascades", rank=6)(lambda values: growth_sketch(values.fits))

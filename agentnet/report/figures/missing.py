@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.tables import UNKNOWN, RunTables
-from agentnet.report.figures.absent import NO_TABLES
 from agentnet.report.figures.probability import severity_labels
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, new_figure, of_severity
-from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences
+from agentnet.report.figures.words import cleaned, counted, listed, percent
 from agentnet.vocabulary import PROFILES
 
 if TYPE_CHECKING:
@@ -22,30 +21,20 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_NAME: Final = "missing_answers"
-_TITLE: Final = "Missing answers to exposures by profile and severity"
 
-
-def missing_sketch(tables: RunTables | None) -> Sketch:
-    """Draw the share of missing answers.
-
-    Args:
-        tables: The cascades.
-    """
-    if tables is None:
-        return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=NO_TABLES)
+@figure(
+    "missing_answers",
+    of="cascades",
+    title="Missing answers to exposures by profile and severity",
+    rank=104,
+    takes="played",
+)
+def missing_sketch(tables: RunTables) -> Drawn | str:
+    """Draw the share of missing answers."""
     if not tables.n_missing:
-        none = f"None of {counted(tables.n_exposures, 'answer')} is missing: there is nothing to draw."
-        return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=none)
-    missing, asked = by_cell(tables)
-    return Sketch(
-        name=_NAME,
-        number="",
-        title=_TITLE,
-        caption=sentences(_caption(tables)),
-        alternative=sentences(_in_words(tables, missing, asked)),
-        figure=_drawn(tables, missing, asked),
-    )
+        return f"None of {counted(tables.n_exposures, 'answer')} is missing: there is nothing to draw."
+    cells = by_cell(tables)
+    return Drawn(_drawn(tables, *cells), _caption(tables), _in_words(tables, *cells))
 
 
 def by_cell(tables: RunTables) -> tuple[Ints, Ints]:
@@ -108,6 +97,3 @@ def _in_words(tables: RunTables, missing: Ints, asked: Ints) -> Iterator[str]:
         ]
         total = f"{missing[:, severity].sum()} of {asked[:, severity].sum()}"
         yield f"News that is {label}: {total} missing{': ' if cells else ''}{', '.join(cells)}"
-
-
-figure(_NAME, of="cascades", rank=104)(lambda values: missing_sketch(values.played))

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.goodness import Curve
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
-from agentnet.report.figures.absent import NO_TABLES
 from agentnet.report.figures.curves import draw_curve, missing_words
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -23,7 +22,7 @@ from agentnet.report.figures.style import (
     of_severity,
     steps_along,
 )
-from agentnet.report.figures.words import cleaned, counted, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,28 +30,20 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-_NAME: Final = "observed_cascades"
-_TITLE: Final = "All cascades of the run, by severity"
 MOST_LINES: Final = 100
 """Lines of single cascades for each severity; more would be a blot, and a large one."""
 
 
-def observed_sketch(tables: RunTables | None) -> Sketch:
-    """Draw the engaged fraction of each cascade and their mean.
-
-    Args:
-        tables: The cascades.
-    """
-    if tables is None:
-        return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=NO_TABLES)
-    return Sketch(
-        name=_NAME,
-        number="",
-        title=_TITLE,
-        caption=sentences(_caption(tables)),
-        alternative=sentences(_in_words(tables)),
-        figure=_drawn(tables),
-    )
+@figure(
+    "observed_cascades",
+    of="cascades",
+    title="All cascades of the run, by severity",
+    rank=101,
+    takes="played",
+)
+def observed_sketch(tables: RunTables) -> Drawn:
+    """Draw the engaged fraction of each cascade and their mean."""
+    return Drawn(_drawn(tables), _caption(tables), _in_words(tables))
 
 
 def chosen(curves: Array) -> Array:
@@ -121,6 +112,3 @@ def _in_words(tables: RunTables) -> Iterator[str]:
             f"{spelled(float(end.min()))} to {spelled(float(end.max()))}; the mean first reaches one half at "
             f"{when}"
         )
-
-
-figure(_NAME, of="cascades", rank=101)(lambda values: observed_sketch(values.played))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from agentnet.report.figures.of_conditions import (
     turns_caption,
 )
 from agentnet.report.figures.sketch import Sketch, figure
-from agentnet.report.figures.style import BLACK, SMALL, legend_above, steps_along
+from agentnet.report.figures.style import BLACK, draw_line, legend_above, steps_along, write_beside
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from agentnet.report.interviews_part import InterviewPart
-
-_MARKS: Final = 8
 
 
 @figure("perspective_space", of="interviews", rank=1)
@@ -117,7 +115,7 @@ def _draw_names(axes: Axes, condition: ConditionStudy) -> None:
             label="last step" if step else "step 0",
         )
     for place, name in zip(places[-1], condition.classes, strict=True):
-        axes.annotate(drawable(name, 12), place, xytext=(3, 3), textcoords="offset points", fontsize=SMALL)
+        write_beside(axes, drawable(name, 12), place, (3, 3))
 
 
 def _space_caption(part: InterviewPart) -> Iterator[str]:
@@ -162,18 +160,9 @@ def _draw_paths(axes: Axes, condition: ConditionStudy) -> None:
         look, members = look_of(number), condition.members(name)
         for model in members:
             axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
-        axes.plot(
-            steps,
-            line[:, members].mean(axis=1),
-            color=look.colour,
-            linestyle=look.line,
-            linewidth=2.2,
-            marker=look.marker,
-            markeredgecolor=BLACK,
-            markeredgewidth=0.5,
-            markevery=max(len(steps) // _MARKS, 1),
-            label=None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {len(members)}",
-        )
+        named = None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {len(members)}"
+        edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.5}
+        draw_line(axes, look, line[:, members].mean(axis=1), linewidth=2.2, label=named, **edge)
     steps_along(axes, len(line) - 1)
 
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
-from agentnet.report.figures.absent import NO_FITS, why_no_law
+from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
 from agentnet.report.figures.curves import missing_words, paper_figures
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -24,15 +24,15 @@ from agentnet.report.figures.style import (
     legend_above,
     new_figure,
     of_severity,
+    write_beside,
 )
-from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences, spelled
+from agentnet.report.figures.words import cleaned, counted, listed, percent, spelled
 from agentnet.vocabulary import TRAITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 
@@ -51,22 +51,23 @@ def chance_sketch(fits: Fits | None, name: str, number: str, of: type[Law]) -> S
         number: Its number in the paper.
         of: The law, of cells of profile and severity.
     """
+    return _listed(name, number, of).sketch(fits)
+
+
+def _listed(name: str, number: str, of: type[Law]) -> Listed:
     rows = "trait group" if of.needs_groups else "profile"
     title = f"Engagement probability by {rows} and severity, by the {of.called}"
-    missing = NO_FITS if fits is None else why_no_law(fits, of.name)
-    if fits is None or missing is not None:
-        return Sketch(name, number, title, caption="", alternative="", unavailable=missing)
-    law = fits.law(of.name)
-    chances = chances_of(fits, law)
-    names = _row_names(fits, law)
-    return Sketch(
-        name=name,
-        number=number,
-        title=title,
-        caption=sentences(_caption(fits, law, chances, names)),
-        alternative=sentences(_in_words(fits.tables, chances, names)),
-        figure=_drawn(fits.tables, chances, names),
-    )
+    return Listed(name, "cascades", title, number, float(number), lambda fits: _of_law(fits, of.name), "fits")
+
+
+def _of_law(fits: Fits, name: str) -> Drawn | str:
+    missing = why_no_law(fits, name)
+    if missing is not None:
+        return missing
+    law = fits.law(name)
+    chances, names = chances_of(fits, law), _row_names(fits, law)
+    drawn = _drawn(fits.tables, chances, names)
+    return Drawn(drawn, _caption(fits, law, chances, names), _in_words(fits.tables, chances, names))
 
 
 def _row_names(fits: Fits, law: LawFit) -> list[str]:
@@ -132,15 +133,8 @@ def _draw_severity(axes: Axes, chances: Chances, severity: int, shift: float, la
 def _write_values(axes: Axes, at: Array, values: Array, *, left: bool) -> None:
     for x, value in zip(at.tolist(), values.tolist(), strict=True):
         if not np.isnan(value):
-            axes.annotate(
-                spelled(value),
-                (x, value),
-                xytext=(-6 if left else 6, 0),
-                textcoords="offset points",
-                va="center",
-                ha="right" if left else "left",
-                fontsize=SMALL,
-            )
+            ha = "right" if left else "left"
+            write_beside(axes, spelled(value), (x, value), (-6 if left else 6, 0), va="center", ha=ha)
 
 
 def unknown_rows(chances: Chances, severities: Iterable[int]) -> list[int]:
@@ -203,11 +197,5 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
 
 
-def _list(name: str, number: str, law: type[Law]) -> None:
-    @figure(name, of="cascades", rank=float(number))
-    def draws(values: Material) -> Sketch:
-        return chance_sketch(values.fits, name, number, law)
-
-
 for _name, _number, _law, _ in paper_figures("chances"):
-    _list(_name, _number, _law)
+    FIGURES.register(_name, _listed(_name, _number, _law), module=__name__)

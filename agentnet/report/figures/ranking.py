@@ -4,41 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.scores import Score, Trials
-from agentnet.report.figures.absent import NO_FITS
-from agentnet.report.figures.sketch import Sketch, figure
-from agentnet.report.figures.style import BLACK, BLUE, GREEN, PALE, SMALL, VERMILION, new_figure
-from agentnet.report.figures.words import counted, sentences, spelled
+from agentnet.report.figures.sketch import Drawn, figure
+from agentnet.report.figures.style import BLACK, BLUE, GREEN, PALE, SMALL, VERMILION, new_figure, write_beside
+from agentnet.report.figures.words import counted, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAME: Final = "laws_ranked"
-_TITLE: Final = "All laws ranked by their distance from the observed curves"
 
-
-def ranking_sketch(fits: Fits | None) -> Sketch:
-    """Draw the distances of all laws beside those that chance alone makes.
-
-    Args:
-        fits: The fitted laws.
-    """
-    if fits is None:
-        return Sketch(_NAME, "", _TITLE, caption="", alternative="", unavailable=NO_FITS)
-    return Sketch(
-        name=_NAME,
-        number="",
-        title=_TITLE,
-        caption=sentences(_caption(fits)),
-        alternative=sentences(_in_words(fits)),
-        figure=_drawn(fits),
-    )
+@figure(
+    "laws_ranked",
+    of="cascades",
+    title="All laws ranked by their distance from the observed curves",
+    rank=102,
+    takes="fits",
+)
+def ranking_sketch(fits: Fits) -> Drawn:
+    """Draw the distances of all laws beside those that chance alone makes."""
+    return Drawn(_drawn(fits), _caption(fits), _in_words(fits))
 
 
 def _drawn(fits: Fits) -> Figure:
@@ -83,15 +73,7 @@ def _draw_points(axes: Axes, values: list[float | None], marker: str, colour: st
     axes.plot(known, np.arange(len(known)), linestyle="none", marker=marker, color=colour, markersize=7.0)
     for row, each in enumerate(values):
         said, at = ("none", 0.0) if each is None else (spelled(each, 4), each)
-        axes.annotate(
-            said,
-            (at, row),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL,
-            color=BLACK,
-        )
+        write_beside(axes, said, (at, row), (7, 0), va="center", color=BLACK)
 
 
 def _draw_mark(axes: Axes, baseline: float | None) -> None:
@@ -159,6 +141,3 @@ def _numbers(score: Score) -> Iterator[str]:
     yield f"RMSE {spelled(score.rmse, 4)}{floor}"
     for what, value in (("held out", score.held_out_rmse), ("forecast", score.forecast_rmse)):
         yield f"{what} {'unknown' if value is None else spelled(value, 4)}"
-
-
-figure(_NAME, of="cascades", rank=102)(lambda values: ranking_sketch(values.fits))

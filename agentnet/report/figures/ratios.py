@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
 from agentnet.errors import DesignError
-from agentnet.report.figures.absent import NO_RATIOS
-from agentnet.report.figures.sketch import Sketch, figure
-from agentnet.report.figures.style import BLACK, SMALL, new_figure
-from agentnet.report.figures.words import cleaned, counted, drawable, percent, sentences, spelled
+from agentnet.report.figures.sketch import Drawn, figure
+from agentnet.report.figures.style import BLACK, SMALL, new_figure, write_beside
+from agentnet.report.figures.words import cleaned, counted, drawable, percent, spelled
 from agentnet.vocabulary import PROFILES, TRAITS
 
 if TYPE_CHECKING:
@@ -24,13 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from agentnet.report.drawings import Material
-
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_NAME, _NUMBER = "figure05_response_ratios", "5"
-_TITLE: Final = "Response ratios: share of yes by profile and news item"
 _MOST_IDS: Final = 60
 """With more news items than these their ids would be too small to read."""
 _ID_LENGTH: Final = 16
@@ -74,9 +69,17 @@ class Arranged:
         return cls(order, mean, columns, tuple(cuts.tolist()))
 
 
+@figure(
+    "figure05_response_ratios",
+    of="cascades",
+    title="Response ratios: share of yes by profile and news item",
+    number="5",
+    rank=5,
+    takes="ratios ratio_groups n_groups_wanted",
+)
 def ratio_sketch(
-    ratios: RatioTables | None, groups: ProfileGroups | None, n_wanted: int | None = None
-) -> Sketch:
+    ratios: RatioTables, groups: ProfileGroups | None, n_wanted: int | None = None
+) -> Drawn | str:
     """Draw the heat map.
 
     Args:
@@ -87,28 +90,12 @@ def ratio_sketch(
     Raises:
         DesignError: The groups are not of 32 profiles.
     """
-    missing = _why_not(ratios)
-    if ratios is None or missing is not None:
-        return Sketch(_NAME, _NUMBER, _TITLE, caption="", alternative="", unavailable=missing)
-    arranged = Arranged.of(ratios, groups)
-    return Sketch(
-        name=_NAME,
-        number=_NUMBER,
-        title=_TITLE,
-        caption=sentences(_caption(ratios, arranged, groups, n_wanted)),
-        alternative=sentences(_in_words(ratios, arranged, groups)),
-        figure=_drawn(ratios, arranged),
-    )
-
-
-def _why_not(ratios: RatioTables | None) -> str | None:
-    if ratios is None:
-        return NO_RATIOS
     if not (ratios.n_yes + ratios.n_no).any():
-        return (
-            f"None of {counted(int(ratios.n_missing.sum()), 'answer')} of {cleaned(ratios.run)} can be used."
-        )
-    return None
+        n_missing = counted(int(ratios.n_missing.sum()), "answer")
+        return f"None of {n_missing} of {cleaned(ratios.run)} can be used."
+    arranged = Arranged.of(ratios, groups)
+    words = _in_words(ratios, arranged, groups)
+    return Drawn(_drawn(ratios, arranged), _caption(ratios, arranged, groups, n_wanted), words)
 
 
 def _drawn(ratios: RatioTables, arranged: Arranged) -> Figure:
@@ -166,15 +153,9 @@ def _name_groups(axes: Axes, arranged: Arranged) -> None:
         return
     edges = (0, *arranged.cuts, arranged.profiles.size)
     for number, (first, end) in enumerate(pairwise(edges), 1):
-        axes.annotate(
-            f"group {number}",
-            (1.0, (first + end - 1) / 2),
-            xycoords=axes.get_yaxis_transform(),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL,
-        )
+        middle = (1.0, (first + end - 1) / 2)
+        along = axes.get_yaxis_transform()
+        write_beside(axes, f"group {number}", middle, (5, 0), xycoords=along, va="center")
 
 
 def _caption(
@@ -231,8 +212,3 @@ def _in_words(ratios: RatioTables, arranged: Arranged, groups: ProfileGroups | N
         yield f"Groups: {'; '.join(sizes)}"
     if n_missing := int(ratios.n_missing.sum()):
         yield f"{percent(n_missing / _n_asked(ratios))} of the answers are missing"
-
-
-@figure(_NAME, of="cascades", rank=5)
-def _listed(values: Material) -> Sketch:
-    return ratio_sketch(values.ratios, values.ratio_groups, values.n_groups_wanted)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.report.figures.absent import NO_CLUSTERS
-from agentnet.report.figures.sketch import Sketch, figure
+from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import BLACK, MARKERS, PALETTE, SMALL, legend_above, new_figure
-from agentnet.report.figures.words import counted, drawable, percent, sentences, spelled
+from agentnet.report.figures.words import counted, drawable, percent, spelled
 from agentnet.vocabulary import SEVERITIES
 
 if TYPE_CHECKING:
@@ -23,30 +22,23 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-_NAME, _NUMBER = "figure02_news_clusters", "2"
-_TITLE: Final = "News items along the first principal component of their texts, by cluster"
 _MANY: Final = 1500
 """From so many items on, points are drawn as one image, which stays small."""
 _WORTH_BINS: Final = 30
 _GOLDEN: Final = (math.sqrt(5) - 1) / 2
 
 
-def severity_sketch(clusters: SeverityClusters | None) -> Sketch:
-    """Draw each cluster's items in a row, above all of them as a histogram if there are enough.
-
-    Args:
-        clusters: The clusters of news items.
-    """
-    if clusters is None:
-        return Sketch(_NAME, _NUMBER, _TITLE, caption="", alternative="", unavailable=NO_CLUSTERS)
-    return Sketch(
-        name=_NAME,
-        number=_NUMBER,
-        title=_TITLE,
-        caption=sentences(_caption(clusters)),
-        alternative=sentences(_in_words(clusters)),
-        figure=_drawn(clusters),
-    )
+@figure(
+    "figure02_news_clusters",
+    of="cascades",
+    title="News items along the first principal component of their texts, by cluster",
+    number="2",
+    rank=2,
+    takes="severity_clusters",
+)
+def severity_sketch(clusters: SeverityClusters) -> Drawn:
+    """Draw each cluster's items in a row, above all of them as a histogram if there are enough."""
+    return Drawn(_drawn(clusters), _caption(clusters), _in_words(clusters))
 
 
 def cluster_name(clusters: SeverityClusters, number: int) -> str:
@@ -160,6 +152,3 @@ def _in_words(clusters: SeverityClusters) -> Iterator[str]:
             f"{spelled(float(members.min()))} and {spelled(float(members.max()))}, median "
             f"{spelled(float(np.median(members)))}{f', commonest labels {labels}' if labels else ''}"
         )
-
-
-figure(_NAME, of="cascades", rank=2)(lambda values: severity_sketch(values.severity_clusters))

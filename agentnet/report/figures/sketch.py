@@ -3,7 +3,7 @@
     @figure("engaged_by_degree", of="cascades", title="Who engages, by the number of neighbours")
     def engaged_by_degree(values: Material) -> Drawn | str:
         if values.tables is None:
-            return NO_TABLES
+            return "There are no cascades."
         drawn = new_figure(6.0, 4.0)
         ...
         return Drawn(drawn, caption="Agents engaged after the last step.", words="With 5 neighbours 0.61")
@@ -14,28 +14,30 @@ The bundled ones are the modules of this package; others come by entry points of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from agentnet.plugins import PluginKind
+from agentnet.report.figures.absent import WITHOUT
+from agentnet.report.figures.words import sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Sketch:
-    """A figure that is not rendered yet.
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A figure in words: all plain text.
 
     Attributes:
-        name: File name stem.
-        number: Number of the figure in the paper; empty for one that the paper does not have.
-        title: What it is called.
-        caption: What is shown.
-        alternative: The figure in words, with its key numbers.
-        figure: The figure; None where it cannot be drawn.
-        unavailable: Why it cannot be drawn, and the way out; None where it can.
+        name: File name stem, such as ``figure08_population_full_logistic``.
+        number: Number of the figure in the paper, such as ``8``; empty for one that the paper does not have.
+        title: What it is called, for a heading.
+        caption: What is shown: from how many realizations, by which law, what bands and marks mean, how many
+            answers are missing.
+        alternative: The figure in words with its key numbers, made from the data, for who cannot see it.
     """
 
     name: str
@@ -43,6 +45,17 @@ class Sketch:
     title: str
     caption: str
     alternative: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketch(Described):
+    """A figure that is not rendered yet.
+
+    Attributes:
+        figure: The figure; None where it cannot be drawn.
+        unavailable: Why it cannot be drawn, and the way out; None where it can.
+    """
+
     figure: Figure | None = None
     unavailable: str | None = None
 
@@ -55,18 +68,18 @@ class Drawn(NamedTuple):
 
     Attributes:
         figure: The figure.
-        caption: What is shown.
-        words: The figure in words, with its key numbers.
+        caption: What is shown, as a text or sentence by sentence.
+        words: The figure in words, with its key numbers, likewise.
     """
 
     figure: Figure
-    caption: str
-    words: str
+    caption: str | Iterable[str]
+    words: str | Iterable[str]
 
 
-Draws = Callable[[Any], "Sketch | Drawn | str"]
-"""From the values of a part (`drawings.Material` of cascades and ratios, else the part) to a sketch, what is
-drawn, or why nothing can be."""
+Draws = Callable[..., "Sketch | Drawn | str"]
+"""From the values of a part (`drawings.Material` of cascades and ratios, else the part), or what it takes of
+them, to a sketch, what is drawn, or why nothing can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,8 @@ class Listed:
         number: Its number in the paper; empty for one that the paper does not have.
         rank: Where it stands among those of its part, the lowest first.
         draws: Draws it.
+        takes: What of the values it is drawn from, with blanks between them; all in one if empty. Without the
+            first of them it cannot be drawn.
     """
 
     name: str
@@ -88,14 +103,16 @@ class Listed:
     number: str
     rank: float
     draws: Draws
+    takes: str = ""
 
-    def sketch(self, values: object) -> Sketch:
+    def sketch(self, *values: object) -> Sketch:
         """Draw it."""
-        found = self.draws(values)
+        found = WITHOUT[self.takes.split()[0]] if values[0] is None else self.draws(*values)
         if isinstance(found, str):
             return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
         if isinstance(found, Drawn):
-            return Sketch(self.name, self.number, self.title, found.caption, found.words, found.figure)
+            caption, words = (each if isinstance(each, str) else sentences(each) for each in found[1:])
+            return Sketch(self.name, self.number, self.title, caption, words, found.figure)
         return found
 
 
@@ -105,13 +122,19 @@ FIGURES: Final[PluginKind[Listed]] = PluginKind(
 
 
 def figure(
-    name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0
-) -> Callable[[Draws], Draws]:
-    """List the decorated function as a figure; see `Listed`."""
+    name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0, takes: str = ""
+) -> Callable[[Draws], Callable[..., Sketch]]:
+    """List the decorated function as a figure, see `Listed`; called by its name, it gives the sketch."""
 
-    def listed(draws: Draws) -> Draws:
-        FIGURES.register(name, Listed(name, of, title, number, rank, draws), module=draws.__module__)
-        return draws
+    def listed(draws: Draws) -> Callable[..., Sketch]:
+        each = Listed(name, of, title, number, rank, draws, takes)
+        FIGURES.register(name, each, module=draws.__module__)
+
+        @wraps(draws)
+        def sketch(*values: object) -> Sketch:
+            return each.sketch(*values)
+
+        return sketch
 
     return listed
 
@@ -120,4 +143,4 @@ def sketches_of(part: str, values: object) -> Iterator[Sketch]:
     """Draw the figures of the parts of this name, in their order; to be used under `style.house_style`."""
     for each in sorted((FIGURES[name] for name in FIGURES), key=lambda each: each.rank):
         if each.of == part:
-            yield each.sketch(values)
+            yield each.sketch(*([getattr(values, name) for name in each.takes.split()] or [values]))

@@ -6,10 +6,13 @@ or a hatching tells as well, so that a figure survives a printer without colours
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -130,6 +133,26 @@ def legend_above(figure: Figure, every: Iterable[Axes], n_columns: int = 4) -> N
         if n_wanted == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return
         legend.remove()
+
+
+def draw_line(
+    axes: Axes,
+    look: Look,
+    values: NDArray[np.float64],
+    *,
+    first: int = 0,
+    marks: int = 8,
+    **more: Any,  # noqa: ANN401 - matplotlib's own options
+) -> None:
+    """Draw a curve after steps `first`, `first` + 1, ... in its look, with about so many `marks` along it."""
+    steps = np.arange(first, first + len(values))
+    of_look = {"color": look.colour, "linestyle": look.line, "marker": look.marker}
+    axes.plot(steps, values, **of_look | {"markevery": max(len(values) // marks, 1)} | more)
+
+
+def write_beside(axes: Axes, text: str, at: Sequence[float], by: tuple[float, float], **more: Any) -> None:  # noqa: ANN401 - matplotlib's own options
+    """Write a small text beside a point of the axes, `by` so many points to the right and up."""
+    axes.annotate(text, (at[0], at[1]), xytext=by, textcoords="offset points", fontsize=SMALL, **more)
 
 
 def steps_along(axes: Axes, n_steps: int) -> None:

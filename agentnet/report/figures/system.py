@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from agentnet.report.figures.style import (
     GREY,
     SMALL,
     VERMILION,
+    draw_line,
     grid_of_axes,
     legend_above,
     new_figure,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from agentnet.report.interviews_part import InterviewPart
 
 Array = NDArray[np.float64]
-
-_MARKS: Final = 8
 
 
 @figure("iso_mirror", of="interviews", rank=3)
@@ -113,26 +112,13 @@ def _mean(curves: list[Array]) -> Array:
     return mean
 
 
-def _line(axes: Axes, first_step: int, curve: Array, place: int, label: str) -> None:
-    look = look_of(place)
-    axes.plot(
-        np.arange(first_step, first_step + len(curve)),
-        curve,
-        color=look.colour,
-        linestyle=look.line,
-        marker=look.marker,
-        markevery=max(len(curve) // _MARKS, 1),
-        label=label,
-    )
-
-
 def _mirrors(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     for place, condition in enumerate(conditions):
         mirror = condition.shown.mirror
         assert mirror is not None, "only conditions with a mirror are drawn"
-        _line(axes, 0, mirror.curve, place, short(condition))
+        draw_line(axes, look_of(place), mirror.curve, label=short(condition))
     steps_along(axes, max(condition.shown.n_steps for condition in conditions) - 1)
     mark_turns(axes, part, *conditions)
     axes.set_xlabel("step")
@@ -174,8 +160,8 @@ def _clusters(part: InterviewPart, conditions: list[ConditionStudy]) -> Figure:
     figure = new_figure(7.2, 5.4)
     upper, lower = grid_of_axes(figure, 2, 1, sharex=True)
     for place, condition in enumerate(conditions):
-        _line(upper, 0, n_clusters(condition), place, short(condition))
-        _line(lower, 1, agreement(condition), place, short(condition))
+        draw_line(upper, look_of(place), n_clusters(condition), label=short(condition))
+        draw_line(lower, look_of(place), agreement(condition), first=1, label=short(condition))
     upper.set_ylabel("number of clusters")
     lower.set_ylabel("ARI(t, t - 1)")
     lower.set_xlabel("step")
@@ -233,7 +219,7 @@ def _charts(part: InterviewPart) -> Figure:
 def _draw_chart(axes: Axes, condition: ConditionStudy, part: InterviewPart) -> None:
     first = condition.shown
     curve = first.moved.mean(axis=1)
-    _line(axes, 1, curve, 0, "move of the mean model")
+    draw_line(axes, look_of(0), curve, first=1, label="move of the mean model")
     assert part.study.chart is not None, "drawn only with a chart"
     axes.axvspan(0, part.study.chart.warm_up, color=GREY, alpha=0.15, linewidth=0, label="left to settle")
     reading = first.reading

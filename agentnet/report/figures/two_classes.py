@@ -21,7 +21,7 @@ from agentnet.report.figures.of_conditions import (
 )
 from agentnet.report.figures.places import no_movement
 from agentnet.report.figures.sketch import Sketch, figure
-from agentnet.report.figures.style import GREY, legend_above, steps_along
+from agentnet.report.figures.style import GREY, draw_line, legend_above, steps_along
 from agentnet.report.figures.words import cleaned, listed, spelled
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ Which = Callable[[ConditionStudy], Measured]
 # By simulation: where repeats differ more than questions, bands of 95% hold the truth 8 times in 10 with 5
 # repeats, 94 times in 100 with 10.
 _FEW_REPEATS: Final = 10
-_MARKS: Final = 8
 
 
 @figure("polarization", of="interviews", rank=5)
@@ -105,15 +104,7 @@ def _draw(axes: Axes, series: Series, *, has_interval: bool) -> None:
         axes.fill_between(
             steps, series.low, series.high, color=look.colour, alpha=0.2, linewidth=0, label=label
         )
-    axes.plot(
-        steps,
-        series.value,
-        color=look.colour,
-        linestyle=look.line,
-        marker=look.marker,
-        markevery=max(len(steps) // _MARKS, 1),
-        label="mean over repeats",
-    )
+    draw_line(axes, look, series.value, label="mean over repeats")
     axes.axhline(0.0, color=GREY, linewidth=0.8, linestyle=":")
     steps_along(axes, len(steps) - 1)
     axes.set_xlabel("step")
