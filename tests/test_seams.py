@@ -189,9 +189,9 @@ def test_what_a_family_says_of_its_runs_is_in_the_report(command, written, tmp_p
     assert [each["name"] for each in part["figures"]] == ["silence"]
     page = (tmp_path / "report" / "report.html").read_text()
     assert all(text in page for text in (found, "How people fall silent", "Opinions by round"))
-    table = (tmp_path / "report" / "tables" / "rounds.csv").read_text()
+    table = (tmp_path / "report" / "tables" / "opinions_rounds.csv").read_text()
     assert len(table.splitlines()) == 4
-    assert {"design.csv", "design_1.csv"} <= {
+    assert {"opinions_design.csv", "opinions_design_1.csv", "conditions_contrasts.csv"} <= {
         each.name for each in (tmp_path / "report" / "tables").iterdir()
     }
 
