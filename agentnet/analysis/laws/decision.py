@@ -114,6 +114,7 @@ class DecisionLaw(Law):
     """
 
     of_decisions = True
+    formula = "probability"
 
     @abstractmethod
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
