@@ -97,10 +97,6 @@ class Reply(NamedTuple):
 class Backend(Protocol):
     """Answers requests. Safe to call concurrently from one event loop.
 
-    Attributes:
-        name: The plug-in's name; stands in the event log.
-        model_name: The language model asked; stands in the event log and in the cache's key.
-
     A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing. One
     that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
     from the environment keeps them in an attribute ``found``: they stand in the event log, too.
@@ -108,12 +104,12 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """The plug-in's name."""
+        """The plug-in's name; stands in the event log."""
         ...
 
     @property
     def model_name(self) -> str:
-        """The language model asked."""
+        """The language model asked; stands in the event log and in the cache's key."""
         ...
 
     async def complete(self, request: Request) -> Reply:
@@ -159,6 +155,33 @@ class Adapts(Protocol):
             BackendError: The server did not answer.
         """
         ...
+
+
+class Wrapper:
+    """A backend around a backend: called what the inner one is called, and closed with it.
+
+    A subclass adds ``complete``.
+
+    Args:
+        inner: The backend inside.
+    """
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The plug-in's name."""
+        return self._inner.name
+
+    @property
+    def model_name(self) -> str:
+        """The language model asked."""
+        return self._inner.model_name
+
+    async def aclose(self) -> None:
+        """Close the inner backend."""
+        await self._inner.aclose()
 
 
 BackendPlugin = Maker[Backend]

@@ -15,10 +15,11 @@ from statsmodels.stats.multicomp import pairwise_tukeyhsd
 
 from agentnet import ResponseRatioExperiment
 from agentnet.analysis.groups import _cut, group_profiles
-from agentnet.analysis.ratios import PROFILES, response_ratios
+from agentnet.analysis.ratios import response_ratios
 from agentnet.analysis.tukey import StudentizedRange, pooled_variance, studentized_differences, tukey_test
 from agentnet.backend import make_backend
 from agentnet.errors import InputError
+from agentnet.vocabulary import PROFILES
 from agentnet_backends.mock_law import MockOptions, probability
 
 Q = np.array([0.0, 0.3, 1.0, 2.5, 4.0, 6.0, 12.0])

@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet import ResponseRatioExperiment
-from agentnet.analysis.ratios import N_PROFILES, PROFILES, ResponseRatios, count_responses, response_ratios
+from agentnet.analysis.ratios import ResponseRatios, count_responses, response_ratios
 from agentnet.backend import make_backend
 from agentnet.errors import InputError
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 SEVERITIES = {"n0": 0, "n1": 1, "n2": None, "n3": 0}
 rows_of = st.lists(

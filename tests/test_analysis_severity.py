@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, silhouette_score
 
-from agentnet.analysis.severity import Agreement, SeverityClusters, cluster_severity
-from agentnet.analysis.severity_names import name_clusters
+from agentnet.analysis.severity import Agreement, SeverityClusters, cluster_severity, name_clusters
 from agentnet.analysis.silhouettes import silhouette_scores
 from agentnet.embedder import CachedEmbedder, make_embedder
 from agentnet.errors import InputError

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment
-from agentnet.analysis import columns
+from agentnet.analysis import open_log as columns
 from agentnet.analysis.cells import count_cells
-from agentnet.analysis.columns import marked
+from agentnet.analysis.open_log import marked
 from agentnet.analysis.reading import read_decisions, read_ratios, read_tables
 from agentnet.analysis.tables import RunTables, checked_groups
 from agentnet.backend import make_backend

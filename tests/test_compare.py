@@ -19,6 +19,8 @@ from agentnet import CascadeExperiment, Experiment, InterviewExperiment, Respons
 from agentnet.analysis.comparison import (
     MEASURES,
     ConditionComparison,
+    How,
+    Realizations,
     compare,
     early_growth,
     final_engagement,
@@ -124,6 +126,18 @@ def test_a_swept_knob_has_estimates_along_it_and_a_trend(run: Run) -> None:
     assert trend.compared == "trend with degree: 3, 4, 6"
     taus = [stats.kendalltau([6, 3, 4], ends[:, pair]).statistic for pair in range(6)]
     assert trend.contrast.value == pytest.approx(np.mean(taus))
+
+
+def test_samples_that_are_all_but_equal_are_compared_without_a_warning() -> None:
+    same: Any = None
+    one = Realizations(
+        same, {("a", k): 0.1 + k * 1e-17 * 2 for k in range(3)} | {("a", 3): np.nextafter(0.1, 1)}
+    )
+    other = Realizations(same, {("b", k): 0.5 for k in range(4)})
+    found, _ = one.less(other, How())
+    assert found.value == pytest.approx(-0.4)
+    assert [found.low, found.high] == pytest.approx([-0.4, -0.4])
+    assert found.p_value < 1e-12
 
 
 CURVES = st.lists(st.floats(0.01, 1.0), min_size=2, max_size=12).map(lambda values: np.sort(np.array(values)))

@@ -7,7 +7,7 @@ import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
 from agentnet.events import LOG_NAME
-from agentnet.experiment import condition_names
+from agentnet.events.conditions import condition_names
 
 FILE = """
 from agentnet import CascadeExperiment
@@ -102,4 +102,4 @@ def test_conditions_are_called_by_what_differs_between_them(command, tmp_path):
     ],
 )
 def test_names_tell_apart_what_is_different(overrides, designs, names):
-    assert condition_names(overrides, designs) == names
+    assert list(condition_names(overrides, designs)) == names

@@ -15,8 +15,9 @@ from agentnet.errors import RequestRejected
 from agentnet.prompts import answer_choices, answer_schema, parse_reply
 from agentnet.streams import mix, unit
 from agentnet.testing import CHECKS, Subject, run_check, run_in_virtual_time
+from agentnet.vocabulary import PROFILES
 from agentnet_backends.mock import MockBackend
-from agentnet_backends.mock_law import PROFILES, MockOptions
+from agentnet_backends.mock_law import MockOptions
 
 MESSAGES = (("system", "You are open to new things."), ("user", "Do you share the news?"))
 CELLS = list(product(PROFILES, (0, 1)))

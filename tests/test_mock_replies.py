@@ -15,8 +15,8 @@ from agentnet.errors import RequestRejected
 from agentnet.prompts import answer_schema, parse_reply
 from agentnet.streams import mix
 from agentnet.testing import run_in_virtual_time, timed_in_virtual_time
+from agentnet.vocabulary import PROFILES
 from agentnet_backends.mock import MockBackend
-from agentnet_backends.mock_law import PROFILES
 from agentnet_backends.mock_words import N_VARIANTS, rationales
 
 MESSAGES = (("system", "You are open to new things."), ("user", "Do you share the news?"))

@@ -9,8 +9,8 @@ from agentnet.backend import Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.prompts import parse_reply
 from agentnet.streams import mix
+from agentnet.vocabulary import PROFILES
 from agentnet_backends.mock import MockBackend
-from agentnet_backends.mock_law import PROFILES
 from agentnet_backends.mock_words import RAMBLING, REFUSALS
 
 seeds = st.integers(0, 2**63 - 1)

@@ -19,7 +19,6 @@ import pytest
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.analysis.answers import embed_answers
 from agentnet.analysis.profile_runs import read_profile_answers, read_sharing
-from agentnet.analysis.ratios import PROFILES
 from agentnet.backend import Request, make_backend
 from agentnet.embedder import CachedEmbedder, make_embedder
 from agentnet.errors import DesignError, InputError, Interrupted, RunFolderError, UserError
@@ -34,6 +33,7 @@ from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.runner import Prepared, Runner
+from agentnet.vocabulary import PROFILES
 
 Command = Callable[..., Any]
 Play = Callable[..., Run]

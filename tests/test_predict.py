@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from agentnet.analysis.predict import predict_ratios
+from agentnet.analysis.predict import PENALTIES, held_out, make_folds, predict_ratios
 from agentnet.analysis.profile_runs import ProfileAnswers, SharingCounts
-from agentnet.analysis.ratios import PROFILES
-from agentnet.analysis.ridge import PENALTIES, held_out, make_folds
 from agentnet.errors import DesignError, InputError
+from agentnet.vocabulary import PROFILES
 
 BITS = np.array([[int(bit) for bit in profile] for profile in PROFILES], dtype=float)
 FEW = {"n_folds": 4, "n_repeats": 1, "n_permutations": 49}

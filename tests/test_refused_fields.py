@@ -24,7 +24,7 @@ from agentnet.experiment import Source
 from agentnet.report.log_facts import read_facts
 from agentnet.report.words import put_otherwise
 from agentnet.runner import Runner, create, prepare, reopen
-from agentnet.stack import build_stack
+from agentnet.stack import Halt, build_stack
 from agentnet.stack.trial import FirstAlone
 from agentnet.testing import run_in_virtual_time
 from agentnet_backends.ways import Ways, without_fields
@@ -426,17 +426,11 @@ class Slow:
 
 def test_whoever_waits_for_the_first_answer_can_be_woken_before():
     async def main():
-        stop = asyncio.get_running_loop().create_future()
-
-        async def wait(place):
-            await asyncio.wait([place, stop], return_when=asyncio.FIRST_COMPLETED)
-            if stop.done():
-                raise RunStopped("enough")
-
-        first_alone = FirstAlone(Slow(), wait=wait)
+        halt = Halt()
+        first_alone = FirstAlone(Slow(), halt=halt)
         asked = [asyncio.create_task(first_alone.complete(FREE)) for _ in range(4)]
         await asyncio.sleep(1.0)
-        stop.set_result(None)
+        halt.stop(RunStopped("enough"))
         outcomes = await asyncio.gather(*asked[1:], return_exceptions=True)
         woken_at = asyncio.get_running_loop().time()
         return outcomes, woken_at, (await asked[0]).texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,26 +24,30 @@ from agentnet.analysis.goodness import Comparison
 from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.logistic import LogisticFit, fit_full
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.scores import Trials
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
 from agentnet.errors import DesignError
 from agentnet.report.figures.chances import chances_of
-from agentnet.report.figures.curves import CURVE_FIGURES, CurveFigure, curve_sketch
+from agentnet.report.figures.curves import CURVE_FIGURES, CurveFigure, curve_sketch, paper_figures
 from agentnet.report.figures.growth import EARLY, Growth, growth_sketch
 from agentnet.report.figures.missing import by_cell, missing_sketch
 from agentnet.report.figures.observed import MOST_LINES, observed_sketch
-from agentnet.report.figures.probability import group_sketch, profile_sketch
+from agentnet.report.figures.probability import chance_sketch
 from agentnet.report.figures.ranking import ranking_sketch
 from agentnet.report.figures.ratios import ratio_sketch
 from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style, legend_above, new_figure
 from agentnet.report.figures.words import cleaned, drawable, shortened
+from agentnet.vocabulary import PROFILES
 
 GROUPS = np.arange(32) // 16
 CURVES = {each.name: each for each in CURVE_FIGURES}
+profile_sketch, group_sketch = (
+    partial(chance_sketch, name=name, number=number, of=law)
+    for name, number, law, _ in paper_figures("chances")
+)
 QUICK: dict[str, Any] = {"n_runs": 6, "n_bootstrap": 5, "groups": GROUPS}
 BARE: dict[str, Any] = {"n_runs": 2, "n_bootstrap": 0, "groups": GROUPS}
 """Fits where only what is drawn of them matters."""

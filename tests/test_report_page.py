@@ -293,7 +293,7 @@ def test_results_are_json_without_nan_and_of_a_known_schema(files: dict[str, byt
         raise AssertionError(f"{name} is no JSON")
 
     results = json.loads(files["results.json"], parse_constant=refuse)
-    assert (results["format"], results["schema_version"]) == ("agentnet report", 1)
+    assert (results["format"], results["schema_version"]) == ("agentnet report", 2)
     assert [part["kind"] for part in results["parts"]] == ["cascades", "response ratios"]
     drawn = [each for part in results["parts"] for each in part["figures"]]
     assert len(drawn) == len({each["name"] for each in drawn}) > 14
@@ -610,7 +610,9 @@ def test_conditions_have_a_part_each_and_run_wide_tables_stand_once(play: Callab
     run = play(design, CascadeExperiment(**DESIGN | {"repeats": 1, "degree": 6}))
     report = make_report([run], Options(**FEW))
     page = page_of(report)
-    assert [title.split(", ")[1][:11] for title in page.texts("h2")] == ["condition 0", "condition 1"]
+    conditions, *parts = page.texts("h2")
+    assert conditions == "Conditions of run"
+    assert parts == [f"Cascades: run, condition {n}: degree {degree}" for n, degree in enumerate((4, 6))]
     files, results = files_of(report, made_at=MADE_AT)
     assert "tables/cascades1_costs.csv" in files
     assert "tables/cascades2_costs.csv" not in files
@@ -660,7 +662,8 @@ def test_each_model_has_its_own_response_ratios(cascades: Run, ratios: Run, tmp_
     report = make_report([cascades, other, ratios], Options(**FEW))
     assert report.parts[0].ratio is report.parts[2]  # type: ignore[union-attr]
     assert report.parts[0].notes == ()
-    titles = page_of(report).texts("h2")
+    compared, *titles = page_of(report).texts("h2")
+    assert compared == "Conditions of other and run"
     assert titles == [
         f"{kind}: {run.folder.name}"
         for kind, run in (("Cascades", cascades), ("Response ratios", other), ("Response ratios", ratios))
@@ -715,14 +718,6 @@ def test_a_damaged_log_is_no_gap_in_a_report(cascades: Run, tmp_path: Path) -> N
         connection.execute("UPDATE steps SET n_engaged = n_engaged + 1")
     with pytest.raises(RunFolderError, match="disagree"):
         make_report([copy], Options(**FEW))
-
-
-def test_response_ratios_of_several_conditions_are_counted_together(play: Callable[..., Run]) -> None:
-    design = {"items_per_severity": 1, "repeats": 1}
-    run = play(*(ResponseRatioExperiment(**design, temperature=each) for each in (0.7, 1.0)))
-    report = make_report([run], Options(**FEW))
-    assert report.parts[0].notes == ("the decisions of all 2 conditions are counted together",)
-    assert "The decisions of all 2 conditions are counted together." in page_of(report).text
 
 
 def test_no_run_makes_no_report() -> None:

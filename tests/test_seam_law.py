@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+import agentnet
 from agentnet import CascadeExperiment
 from agentnet.analysis import LAWS, fit_run, load_laws, read_tables
 from agentnet.analysis.grouping import as_grouping
@@ -27,6 +30,7 @@ from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, UserError
 from agentnet.events import Run
 from agentnet.report.cascade_tables import parameters_table, ranking_table
+from agentnet.report.cascade_words import _fit_methods
 from agentnet.report.figures.curves import CURVE_FIGURES, curve_sketch, other_sketches
 from agentnet.report.figures.style import house_style
 
@@ -459,6 +463,79 @@ def test_a_report_holds_the_laws_of_a_file_and_draws_them(
         (sketch,) = other_sketches(found)
     assert sketch.figure is not None
     assert "fitted to single decisions; 6 inferred cascades" in sketch.caption
+
+
+def test_a_report_by_a_column_or_law_that_is_not_there_is_refused(
+    command: Callable[..., Any], run: Run, file: Path, tmp_path: Path
+) -> None:
+    quick = ("--no-figures", "--runs", "4", "--bootstraps", "0", "--quiet", "--output", tmp_path / "r")
+    load_laws(file)
+    for wrong, words in (
+        (("--law", "hill", "--by", "n_engagd"), "no column 'n_engagd'; did you mean 'n_engaged'"),
+        (("--law", "hill", "--by", "colour"), "extraversion, n_asked, n_engaged, n_neighbours"),
+        (("--law", "hil"), "there is no law 'hil'; did you mean 'hill'"),
+        (("--law", "hill"), "the law hill is one of a column of exposures; name it: --by"),
+    ):
+        refused = command("report", run.folder, *wrong, *quick)
+        assert (refused.code, refused.out) == (2, ""), refused.err
+        assert words in refused.err
+        assert not (tmp_path / "r").exists()
+
+
+def test_a_column_that_one_condition_alone_records_costs_its_tables_and_no_report(
+    command: Callable[..., Any], spoilt: Callable[..., Path]
+) -> None:
+    half = "UPDATE events SET context = json_object('n_shown', 3) WHERE kind = 'exposure' AND realization > 2"
+    quick = ("--no-figures", "--runs", "4", "--bootstraps", "0", "--decisions", "0", "--quiet")
+    done = command("report", folder := spoilt(half), "--law", "one_rate", "--by", "n_shown", *quick)
+    assert done.code == 0, done.err
+    assert "holds nothing for some exposures" in (folder / "report" / "report.html").read_text("utf-8")
+
+
+def test_each_law_says_for_itself_how_it_was_fitted(file: Path, tables: RunTables) -> None:
+    load_laws(file)
+    found = fit_run(tables, by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
+    said = " ".join(_fit_methods(found, "given"))
+    assert "one-rate mean field, 2-rate mean field, 2-group cavity and Gompertz curve laws by least" in said
+    assert "Hill curve of n_engaged law by maximum likelihood to the decisions of exposures" in said
+    assert "Hill curve" not in said.partition("by least squares")[0].rpartition("We fitted")[2]
+    bare = " ".join(_fit_methods(fit_run(tables, laws=["hill"], by=["news"], n_runs=6), "given"))
+    assert "curves were inferred" not in bare
+
+
+def test_parameters_without_interval_by_news_item_say_why(file: Path, tables: RunTables) -> None:
+    load_laws(file)
+    names = ("main_effects", "one_rate", "hill")
+    how: dict[str, Any] = {"laws": names, "by": "n_engaged", "groups": GROUPS, "n_runs": 4}
+    for news, words in (
+        ((0,), "there is a single news item"),
+        ((0, 1), "2 clusters tell of it|only 2 news items; 3 are the least"),
+    ):
+        part = tables.select(np.flatnonzero(np.isin(tables.news, news)))
+        for law in fit_run(part, **how, n_bootstrap=8).laws:
+            for each in law.parameters:
+                assert bool(each.why_no_interval_by_news) == (each.interval_by_news is None)
+                if np.isfinite(each.estimate):
+                    assert re.search(words, each.why_no_interval_by_news), (law.law, each)
+    whole = fit_run(tables, **how, n_bootstrap=0)
+    assert whole.law("one_rate").parameter("tau").why_no_interval_by_news == "no resamples were asked for"
+    assert whole.law("hill").parameter("top").interval_by_news is not None
+
+
+def _literals(path: Path) -> set[object]:
+    return {
+        each.value for each in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(each, ast.Constant)
+    }
+
+
+def test_no_law_is_named_outside_its_file() -> None:
+    root, names = Path(agentnet.__file__).parent, {law.name for law in LAWS.bundled_ones()}
+    files = [path for path in root.rglob("*.py") if path.parent.name != "laws"]
+    found = {str(path.relative_to(root)): names & _literals(path) for path in files}
+    # What the paper published of its two groups has had this key in results.json since the first version.
+    assert {path: spelled for path, spelled in found.items() if spelled} == {
+        "report/results.py": {"group_rates"}
+    }
 
 
 def test_a_report_of_a_rule_that_nobody_knows_here_says_why_curves_are_missing(

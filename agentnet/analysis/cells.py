@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.errors import InputError
+from agentnet.vocabulary import N_PROFILES
 
 Counts = NDArray[np.int64]
 
-TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
-N_PROFILES = 32
 N_CELLS = 2 * N_PROFILES
 
 _CHUNK = 1 << 16

@@ -247,15 +247,21 @@ def _news_means(values: ByPair) -> dict[str, float]:
 
 def _unpaired(values: ByPair, others: ByPair, how: How) -> Contrast:
     """Subtract means of samples that have nothing to do with each other (Welch 1947, Biometrika 34)."""
-    from scipy.stats import ttest_ind
+    from scipy.special import stdtr, stdtrit
 
     one, other = (np.array(list(each.values()), dtype=np.float64) for each in (values, others))
     value, n = float(one.mean() - other.mean()), one.size + other.size
     if min(one.size, other.size) < 2 or not (np.ptp(one) or np.ptp(other)):
         return Contrast(value, math.nan, math.nan, math.nan, n, how.level)
-    test = ttest_ind(one, other, equal_var=False)
-    low, high = test.confidence_interval(how.level)
-    return Contrast(value, float(low), float(high), float(test.pvalue), n, how.level)
+    # By hand, as scipy.stats warns of samples that are all but equal, which cascades of few agents are.
+    parts = [each.var(ddof=1) / each.size for each in (one, other)]
+    error = math.sqrt(sum(parts))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (each.size - 1) for part, each in zip(parts, (one, other), strict=True)
+    )
+    half = float(stdtrit(freedom, (1 + how.level) / 2)) * error
+    p_value = 2 * float(stdtr(freedom, -abs(value) / error))
+    return Contrast(value, value - half, value + half, p_value, n, how.level)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -396,19 +402,23 @@ class ConditionComparison:
         """Lay the contrasts out: a row each, p also adjusted by Holm for all rows."""
         import pandas as pd
 
-        adjusted = iter(holm([p for each in self.contrasts if not math.isnan(p := each.contrast.p_value)]))
         rows = [
             {
                 "compared": each.compared,
                 "kind": each.kind,
                 **_plain(each.contrast),
-                "p_value_holm": None if math.isnan(each.contrast.p_value) else next(adjusted),
+                "p_value_holm": None if math.isnan(adjusted) else adjusted,
                 "low_by_news": None if each.by_news is None else each.by_news.low,
                 "high_by_news": None if each.by_news is None else each.by_news.high,
             }
-            for each in self.contrasts
+            for each, adjusted in zip(self.contrasts, self.p_values_holm(), strict=True)
         ]
         return pd.DataFrame(rows)
+
+    def p_values_holm(self) -> list[float]:
+        """Adjust the p-values of all contrasts by Holm; nan where there is none."""
+        adjusted = iter(holm([p for each in self.contrasts if not math.isnan(p := each.contrast.p_value)]))
+        return [math.nan if math.isnan(each.contrast.p_value) else next(adjusted) for each in self.contrasts]
 
     def sweep(self) -> pd.DataFrame:
         """Lay the estimates out: a row for each condition, a column for each knob."""
@@ -535,6 +545,21 @@ def compare_all(
         except UserError as error:
             refused[measure] = without_field(str(error))
     return tuple(found), refused
+
+
+def names_of_conditions(of: Sequence[Run | Study]) -> dict[tuple[int, int], str]:
+    """Name the conditions of runs of one family, or of studies, by what differs, as a comparison names them.
+
+    Returns:
+        (place of the run, number of the condition in it) -> name; no two have the same.
+    """
+    origins = [
+        Origin.of(each.run if isinstance(each, Study) else each.folder.resolve().name, place, each.meta, own)
+        for place, each in enumerate(of)
+        for own in Condition.all_of(each.meta)
+    ]
+    named = zip(origins, _named(origins), strict=True)
+    return {(origin.place, origin.condition.number): condition.name for origin, condition in named}
 
 
 def _opened(run: Run | str | Path) -> Run:
@@ -666,7 +691,6 @@ def _compared(
     conditions = _named([side.origin for side in sides])
     of = dict(enumerate(sides))
     knobs = differing_knobs([each.overrides for each in conditions], [each.design for each in conditions])
-    fitted = not any(side.values for side in sides)
     return ConditionComparison(
         measure=measure,
         title=title,
@@ -681,22 +705,38 @@ def _compared(
             for condition, side in zip(conditions, sides, strict=True)
         ),
         contrasts=tuple(_contrasts(measure, conditions, of, how)),
-        resampled=_OF_FITS if fitted else _OF_VALUES,
+        resampled=_resampled(sides),
         level=how.level,
         notes=(*notes, *_of_chance([side.origin for side in sides])),
     )
 
 
 _OF_VALUES: Final = (
-    "Intervals are Student's t over pairs (realizations of the same news item and repeat under both "
-    "conditions), p turns their signs; by news, the means of whole news items take the place of pairs. "
+    "Intervals are Student's t over pairs ({} under both conditions), p turns their signs{}. "
     "Without a common pair interval and p are Welch's"
 )
+_BY_NEWS: Final = "; by news, the means of whole news items take the place of pairs"
 _OF_FITS: Final = (
     "Intervals are percentiles of a paired bootstrap: pairs (realizations of the same news item and repeat "
     "under both conditions) are drawn with replacement, and the law is fitted to the mean curves of both "
     "anew; by news, whole news items are drawn. Without a common pair both are drawn independently"
 )
+
+
+def _resampled(sides: Sequence[Side]) -> str:
+    """Say what intervals are over, and what makes a pair."""
+    pair = next((pair for side in sides for pair in side.values), None)
+    if pair is None:
+        return _OF_FITS
+    if not isinstance(pair, tuple):
+        return _OF_VALUES.format("realizations of the same repeat", "")
+    is_profile = isinstance(pair[1], str)
+    what = (
+        "answers of one profile on one news item"
+        if is_profile
+        else "realizations of the same news item and repeat"
+    )
+    return _OF_VALUES.format(what, _BY_NEWS)
 
 
 def _named(origins: Sequence[Origin]) -> list[Condition]:

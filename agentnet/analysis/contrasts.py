@@ -114,6 +114,27 @@ def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
     return Contrast(mean, mean - half, mean + half, _p_value(given, seed), given.size, level)
 
 
+def mean_interval(rows: Array, level: float) -> tuple[Array, Array, Array]:
+    """Average over rows, with Student's t interval at each column.
+
+    Args:
+        rows: Shape ``(n, n_columns)``; nan where a row has no value.
+        level: Of the intervals, in (0, 1).
+
+    Returns:
+        Mean and both ends, shape ``(n_columns,)`` each; ends are nan with a single value, all with none.
+    """
+    from scipy.stats import t
+
+    known = np.isfinite(rows)
+    n = known.sum(axis=0)
+    mean = np.divide(np.where(known, rows, 0).sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
+    squares = np.where(known, (rows - mean) ** 2, 0).sum(axis=0)
+    variance = np.divide(squares, n * (n - 1), out=np.full(n.shape, np.nan), where=n > 1)
+    half = np.sqrt(variance) * t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
+    return mean, mean - half, mean + half
+
+
 def difference(condition: ByPair, other: ByPair) -> dict[Any, float]:
     """Subtract `other` from `condition` within the repeats that both have.
 

@@ -18,12 +18,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import TRAITS
-from agentnet.analysis.columns import NOTHING
-from agentnet.analysis.open_log import OpenLog
+from agentnet.analysis.open_log import NOTHING, OpenLog
 from agentnet.analysis.tables import ExposureCounts
-from agentnet.errors import UserError, near_miss
+from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.export import read_edges
+from agentnet.vocabulary import EXPOSURE, TRAITS
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,10 +30,10 @@ Ints = NDArray[np.int64]
 ALWAYS: Final = ("step", "profile", *TRAITS, "severity", "news")
 """Columns that tables have however they were read."""
 
-_CONTEXT = """
+_CONTEXT = f"""
 SELECT realization, json_extract(context, ?) FROM events
-WHERE kind = 'exposure' ORDER BY realization, kind, step, agent, source, repeat
-"""
+WHERE kind = '{EXPOSURE}' ORDER BY realization, kind, step, agent, source, repeat
+"""  # noqa: S608 - our own
 
 
 class _Asked(NamedTuple):
@@ -61,9 +60,10 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
         names: Names of columns that are not there always.
 
     Raises:
-        UserError: There is no such column, or it holds something else than numbers.
+        DesignError: There is no such column, or it holds something else than numbers.
+        UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
-    number, step, agent, _, prompt, decision, _ = log.source.decisions("exposure", ())
+    number, step, agent, _, prompt, decision, _ = log.source.decisions(EXPOSURE, ())
     wanted = np.isin(number, realization)
     kept = np.flatnonzero(wanted)
     row = np.searchsorted(realization, number[kept])
@@ -113,15 +113,15 @@ class _Columns:
                 made[mine] = values[self._agent[mine]]
             return made
         every = (*ALWAYS, *_COMPUTED, *known, *self._recorded())
-        raise UserError(f"exposures have no column {name!r}{near_miss(name, every)}")
+        raise DesignError(f"exposures have no column {name!r}{near_miss(name, every)}")
 
     def _recorded(self) -> tuple[str, ...]:
         """Name what the log records of the contexts of exposures."""
         query = (
             "SELECT DISTINCT key FROM events, json_each(context) "
-            "WHERE kind = 'exposure' AND json_type(context) = 'object'"
+            "WHERE kind = ? AND json_type(context) = 'object'"
         )
-        return tuple(str(key) for (key,) in self._log.connection.execute(query))
+        return tuple(str(key) for (key,) in self._log.connection.execute(query, (EXPOSURE,)))
 
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"
@@ -186,8 +186,9 @@ def _numbers(name: str, values: list[object]) -> Array:
     try:
         return np.array([float(value) for value in values], dtype=np.float64)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        text = next(value for value in values if not _is_number(value))
-        raise UserError(
+        others = [value for value in values if not _is_number(value)]
+        text = next((value for value in others if value is not None), None)
+        raise (UserError if text is None else DesignError)(
             f"the column {name!r} holds {'nothing' if text is None else repr(text)} for some exposures: a "
             "law of decisions takes numbers"
         ) from None

@@ -15,11 +15,11 @@ from agentnet.analysis.goodness import Comparison, Observed, compare
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
 from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.scores import Regroup, Score, Trials, ranked, score, trials
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
 from agentnet.streams import Streams
+from agentnet.vocabulary import PROFILES
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]

@@ -10,9 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import N_PROFILES, Cells
+from agentnet.analysis.cells import Cells
 from agentnet.analysis.tables import checked_groups
 from agentnet.errors import DesignError
+from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

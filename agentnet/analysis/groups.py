@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.ratios import N_PROFILES, PROFILES
 from agentnet.analysis.tukey import TukeyTest, pooled_variance, studentized_differences, tukey_test
 from agentnet.errors import InputError
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 if TYPE_CHECKING:
     import pandas as pd

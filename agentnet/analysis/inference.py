@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.algebra import null_space, rank, solve
 from agentnet.analysis.cells import N_CELLS, Cells
+from agentnet.analysis.estimates import LEAST_CLUSTERS, few_clusters, sandwich
 from agentnet.analysis.logistic import CONTRASTS, FittedCells, LogisticFit
 from agentnet.errors import DesignError
 
@@ -18,7 +19,6 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-_LEAST_CLUSTERS = 3
 _SAME = 1e-12
 _ZERO = 1e-9
 
@@ -75,12 +75,15 @@ def clustered(fit: LogisticFit, cells: Cells, by: str = "realization") -> Logist
     freedom[[fit.index(name) for name in reasons]] = np.nan
     return replace(
         fit,
-        standard_errors=np.sqrt(np.diag(covariance)),
         covariance=covariance,
         freedom=freedom,
         no_interval=reasons,
         errors=f"clustered by {by} (CR1, {told.n_clusters} clusters)",
-        warnings=(*fit.warnings, *told.warnings(by), *_without_intervals(reasons, len(told.places), by)),
+        warnings=(
+            *fit.warnings,
+            *few_clusters(told.n_clusters, told.rank, by),
+            *_without_intervals(reasons, len(told.places), by),
+        ),
     )
 
 
@@ -128,13 +131,9 @@ class _Told:
 
     def sandwich(self) -> Array:
         """Compute the covariance in the coordinates of the fit; NaN where that is undefined."""
-        data, n_rows = self.fit.data, int(self.n_asked.sum())
-        if self.n_clusters < 2 or n_rows <= self.rank:
-            return np.full_like(data.inverse, np.nan)
+        data = self.fit.data
         scores = (self.n_yes - self.n_asked * data.chance) @ (self.design @ data.cone.basis)
-        factor = self.n_clusters / (self.n_clusters - 1) * (n_rows - 1) / (n_rows - self.rank)
-        robust: Array = factor * data.inverse @ (scores.T @ scores) @ data.inverse
-        return robust
+        return sandwich(scores, data.inverse, int(self.n_asked.sum()))
 
     def sides(self, place: int) -> tuple[Mask, Mask]:
         """Say which clusters hold decisions in which a weight counts, and which hold others."""
@@ -161,9 +160,9 @@ class _Told:
             self.fit.names[self.fit.data.columns[place]]: self.n_informing(place) for place in self.places
         }
         return {
-            name: f"{_counted(n)} of it, and {_LEAST_CLUSTERS} are the least"
+            name: f"{_counted(n)} of it, and {LEAST_CLUSTERS} are the least"
             for name, n in number.items()
-            if n < _LEAST_CLUSTERS
+            if n < LEAST_CLUSTERS
         }
 
     def undefined(self, variance: Array) -> dict[str, str]:
@@ -193,13 +192,6 @@ class _Told:
             lost = null_space(self.design[owner != cluster] @ basis)
             found |= (np.abs(basis @ lost) > _ZERO).any(axis=1)
         return found
-
-    def warnings(self, by: str) -> list[str]:
-        """Warn of few clusters."""
-        n = self.n_clusters
-        if n < 2 or (n > self.rank and n >= 30):
-            return []
-        return [f"{n} clusters are few for {self.rank} weights: the errors clustered by {by} are too small"]
 
 
 def _freedom(n_ones: int, n_zeros: int, n_both: int) -> float:
@@ -236,23 +228,6 @@ def _without_intervals(reasons: Mapping[str, str], n_finite: int, by: str) -> It
         names = [name for name, its in reasons.items() if its == reason]
         of = "any weight" if len(names) == n_finite > 1 else ", ".join(names)
         yield f"no interval clustered by {by} for {of}: {reason}"
-
-
-def student_quantile(freedom: float, level: float) -> float:
-    """Find how many standard errors an interval reaches to either side.
-
-    Args:
-        freedom: Degrees of freedom of the error; infinite for the normal distribution.
-        level: Confidence level, in (0, 1).
-
-    Examples:
-        >>> round(student_quantile(math.inf, 0.95), 2), round(student_quantile(3, 0.95), 2)
-        (1.96, 3.18)
-    """
-    from scipy.special import ndtri, stdtrit
-
-    tail = (1 + level) / 2
-    return float(ndtri(tail) if math.isinf(freedom) else stdtrit(freedom, tail))
 
 
 def _check_same(data: FittedCells, cells: Cells) -> None:

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.simulation import Chance, InferredCascades, simulate
 from agentnet.analysis.tables import RunTables, checked_groups
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
+from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -7,7 +7,7 @@ Three laws (Tian et al. 2026, equation 1, table 1, appendix A), all fitted to th
 - groups: a weight for each group of profiles, and one for severity.
 
 A profile that says only yes or only no has no finite maximum-likelihood weight. That is the normal case here,
-it is found exactly (`agentnet.analysis.separation`), and such weights are reported as +-infinity while the
+it is found exactly (`agentnet.analysis.binomial`), and such weights are reported as +-infinity while the
 others keep their estimates; Firth's penalized fit gives finite ones. Weights about which there are no data
 are NaN. Decisions of one cascade or of one news item are not independent: `agentnet.analysis.inference` has
 cluster-robust standard errors, and tests.
@@ -15,8 +15,6 @@ cluster-robust standard errors, and tests.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -24,10 +22,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import singular_vectors
-from agentnet.analysis.binomial import BinomialCells, probability
-from agentnet.analysis.cells import N_CELLS, N_PROFILES, TRAITS, Cells
-from agentnet.analysis.separation import Separation, separation, whole_space
+from agentnet.analysis.binomial import BinomialCells, Separation, probability, separation, whole_space
+from agentnet.analysis.cells import N_CELLS, Cells
+from agentnet.analysis.estimates import Estimates, check_answers
 from agentnet.errors import DesignError, InputError, near_miss
+from agentnet.vocabulary import N_PROFILES, TRAITS
 
 Array = NDArray[np.float64]
 Method = Literal["maximum likelihood", "firth"]
@@ -73,71 +72,30 @@ class FittedCells:
 
 
 @dataclass(frozen=True, slots=True)
-class LogisticFit:
-    """A fitted logistic law.
+class LogisticFit(Estimates):
+    """A fitted logistic law, with a weight (log-odds) for each profile, trait or group, and for severity.
 
     Attributes:
         law: ``full``, ``main effects`` or ``groups``.
         method: ``maximum likelihood`` or ``firth``.
-        names: Names of the weights; a profile's is its bit string, such as ``profile_10110``.
-        weights: Log-odds, shape ``(n_weights,)``: +-inf where separated, NaN where the data say nothing.
-        standard_errors: Same shape; NaN for weights that are not finite.
-        covariance: Of the weights, shape ``(n_weights, n_weights)``, NaN likewise.
-        errors: What the standard errors take into account: ``plain``, or the clusters.
-        log_likelihood: Highest log-likelihood in nats (its limit, if separated), of single decisions; with
-            Firth's method the one at the penalized estimates, without penalty.
-        n_parameters: Weights that the data determine, infinite ones included.
-        n_exposures: Number of decisions.
         transmission_probability: Chance of a yes in each (profile, severity) cell, shape ``(32, 2)``; NaN for
             a cell about which the data say nothing.
         separated: Names of the infinite weights.
-        warnings: What to know before using the weights.
-        freedom: Degrees of freedom of each weight's interval, same shape as the weights: infinite with plain
-            errors, NaN where a weight has none.
-        no_interval: Why finite weights have no interval, by name.
         counts_in: In which cells each weight counts, shape ``(n_weights, 32, 2)``; an intercept in all.
         data: What was fitted, for `agentnet.analysis.inference`.
     """
 
     law: str
     method: Method
-    names: tuple[str, ...]
-    weights: Array
-    standard_errors: Array
-    covariance: Array
-    errors: str
-    log_likelihood: float
-    n_parameters: int
-    n_exposures: int
     transmission_probability: Array
     separated: tuple[str, ...]
-    warnings: tuple[str, ...]
-    freedom: Array = field(repr=False)
-    no_interval: Mapping[str, str]
     counts_in: NDArray[np.bool_] = field(repr=False)
     data: FittedCells = field(repr=False)
 
     @property
-    def z(self) -> Array:
-        """Weight over standard error; NaN where the weight is not finite."""
-        with np.errstate(invalid="ignore"):
-            ratio: Array = self.weights / self.standard_errors
-        return ratio
-
-    @property
-    def p_values(self) -> Array:
-        """Two-sided p of each weight being 0, by the normal approximation."""
-        return np.array([math.erfc(abs(z) / math.sqrt(2)) for z in self.z])
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return 2 * self.n_parameters - 2 * self.log_likelihood
-
-    @property
-    def bic(self) -> float:
-        """Bayesian information criterion, with single decisions as observations."""
-        return self.n_parameters * math.log(self.n_exposures) - 2 * self.log_likelihood
+    def weights(self) -> Array:
+        """The log-odds, shape ``(n_weights,)``; a profile's has its bit string in its name."""
+        return self.values
 
     def weight(self, name: str) -> float:
         """Look a weight up by name.
@@ -145,17 +103,7 @@ class LogisticFit:
         Raises:
             DesignError: There is no such weight.
         """
-        return float(self.weights[self.index(name)])
-
-    def index(self, name: str) -> int:
-        """Look a weight's place up by name.
-
-        Raises:
-            DesignError: There is no such weight.
-        """
-        if name not in self.names:
-            raise DesignError(f"there is no weight {name!r}{near_miss(name, self.names)}")
-        return self.names.index(name)
+        return float(self.values[self.index(name)])
 
 
 def fit_full(cells: Cells, *, method: Method = "maximum likelihood") -> LogisticFit:
@@ -247,8 +195,7 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
         law=law,
         method=method,
         names=names,
-        weights=weights,
-        standard_errors=np.sqrt(np.diag(covariance)),
+        values=weights,
         covariance=covariance,
         errors="plain",
         log_likelihood=optimum.log_likelihood,
@@ -265,15 +212,7 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
 
 
 def _check(cell: NDArray[np.int64], n_yes: NDArray[np.int64], n_asked: NDArray[np.int64]) -> None:
-    if not cell.size:
-        raise InputError("there are no exposures with a valid decision to fit", field="n_yes")
-    if n_yes.sum() in (0, n_asked.sum()):
-        answer = "yes" if n_yes.any() else "no"
-        raise InputError(
-            f"all {n_asked.sum()} decisions are {answer}: no logistic law has a finite weight; "
-            "check the prompts and how replies are read",
-            field="n_yes",
-        )
+    check_answers(n_yes, n_asked, "no logistic law has a finite weight")
     if np.unique(cell // 2).size == 1:
         raise InputError(
             f"all exposures are of profile {cell[0] // 2:05b}: a law of profiles needs at least two",

@@ -1,25 +1,255 @@
-"""An event log while tables are made of it: typed answers, and damage named as damage."""
+"""An event log while tables are made of it: typed answers as columns, and damage named as damage.
+
+Long columns have two sources with the same answers: the SQLite file, and the Parquet files that a finished
+run has beside it. Counting ten million events takes about ten seconds from SQLite and two from Parquet; in
+short logs Parquet's library would take longer to import than the log to read.
+"""
 
 from __future__ import annotations
 
+import json
 import shlex
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import N_PROFILES
-from agentnet.analysis.columns import NOTHING, Source, integers, marked
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run, check_unchanged
+from agentnet.vocabulary import N_PROFILES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Ints = NDArray[np.int64]
+
+WORTH_PARQUET = 200_000
+"""Events from which on Parquet is read where it is there."""
+
+NOTHING = -1
+"""Stands for a value that is missing."""
+
+_COUNTS = """
+SELECT realization, step, prompt, COUNT(*), IFNULL(SUM(decision), 0), COUNT(decision)
+FROM events WHERE realization = ? AND kind = ? GROUP BY step, prompt
+"""
+
+_AGENTS = f"""
+SELECT realization, IFNULL(CAST('1' || profile AS INTEGER), 0), IFNULL(engaged_step, {NOTHING}), COUNT(*)
+FROM agents WHERE realization = ? GROUP BY profile, engaged_step
+"""  # noqa: S608 - our own number
+
+_ROWS = ("realization", "step", "agent", "source", "prompt", "decision")
+
+
+def marked(bits: str) -> int:
+    """Spell five bits as the number that columns hold: behind a 1, read as a decimal number.
+
+    Examples:
+        >>> marked("01101")
+        101101
+    """
+    return int(f"1{bits}")
+
+
+def integers(rows: Iterable[Iterable[object]], width: int, *, path: Path) -> Ints:
+    """Lay rows of integers out as columns.
+
+    Args:
+        rows: Rows of a query, all of `width` integers.
+        width: Number of columns.
+        path: The log, for the message.
+
+    Returns:
+        Shape ``(width, n_rows)``.
+
+    Raises:
+        RunFolderError: A value is no integer.
+    """
+    try:
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunFolderError(
+            f"{path} is damaged: where an integer belongs it holds something else ({error}); go on with a "
+            "copy of the run"
+        ) from error
+    return flat.reshape(-1, width).T
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a run's columns come from.
+
+    Attributes:
+        path: The SQLite file.
+        connection: An open connection to it.
+        parquet: The folder of Parquet files that hold the same; None to read SQLite.
+    """
+
+    path: Path
+    connection: sqlite3.Connection
+    parquet: Path | None
+
+    @classmethod
+    def of(cls, run: Run, connection: sqlite3.Connection) -> Source:
+        """Choose the quicker one of the sources that a run has."""
+        (n_events,) = connection.execute("SELECT COUNT(*) FROM events").fetchone()
+        folder = run.folder / "parquet"
+        worth = n_events >= WORTH_PARQUET and _holds_the_same(folder, connection, n_events)
+        return cls(run.path, connection, folder if worth else None)
+
+    def counts(self, kind: str, realizations: Ints) -> Ints:
+        """Count decisions.
+
+        Args:
+            kind: ``exposure``, ``seed`` or ``ratio``.
+            realizations: Numbers of the realizations wanted, rising.
+
+        Returns:
+            Columns realization, step, prompt, n_asked, n_yes, n_answered; shape ``(6, n_counts)``.
+        """
+        if self.parquet is None:
+            return self._each(_COUNTS, realizations, 6, kind)
+        import pyarrow.compute as pc
+
+        answers = pc.ScalarAggregateOptions(min_count=0)
+        batches = [np.empty((6, 0), dtype=np.int64)]
+        # By row groups, so that no more than one of them is in memory.
+        for table in self._row_groups("events", ["realization", "kind", "step", "prompt", "decision"]):
+            counted = (
+                table.filter(pc.equal(table["kind"], kind))
+                .group_by(["realization", "step", "prompt"], use_threads=False)
+                .aggregate([([], "count_all"), ("decision", "sum", answers), ("decision", "count")])
+            )
+            batches.append(_laid_out(counted))
+        return _merged(_only(np.concatenate(batches, axis=1), realizations))
+
+    def agents(self, realizations: Ints) -> Ints:
+        """Count agents by profile and the step at which they engaged.
+
+        Args:
+            realizations: Numbers of the realizations wanted, rising.
+
+        Returns:
+            Columns realization, profile (`marked`), engaged step (-1 never), n_agents; shape
+            ``(4, n_counts)``.
+        """
+        if self.parquet is None:
+            return self._each(_AGENTS, realizations, 4)
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        batches = [np.empty((4, 0), dtype=np.int64)]
+        for table in self._row_groups("agents", ["realization", "profile", "engaged_step"]):
+            counted = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
+            profile = pc.binary_join_element_wise("1", counted["profile"], "").cast(pa.int64())
+            batches.append(_laid_out(counted.set_column(1, "profile", profile)))
+        return _merged(_only(np.concatenate(batches, axis=1), realizations))
+
+    def decisions(self, kind: str, reasons: tuple[str, ...]) -> Ints:
+        """Read single decisions, in the order of the log.
+
+        Args:
+            kind: ``exposure``, ``seed`` or ``ratio``.
+            reasons: Why decisions are missing.
+
+        Returns:
+            Columns realization, step, agent, source, prompt, decision (-1 missing), reason (its place in
+            `reasons`, -1 none); shape ``(7, n_decisions)``.
+        """
+        if self.parquet is None:
+            return self._decisions_by_sql(kind, reasons)
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        batches = [np.empty((7, 0), dtype=np.int64)]
+        for table in self._row_groups("events", [*_ROWS, "kind", "missing"]):
+            kept = table.filter(pc.equal(table["kind"], kind))
+            reason = pc.index_in(kept["missing"], pa.array(reasons, pa.string()))
+            batches.append(_laid_out(kept.select(_ROWS).append_column("reason", reason)))
+        return np.concatenate(batches, axis=1)
+
+    def _decisions_by_sql(self, kind: str, reasons: tuple[str, ...]) -> Ints:
+        cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(reasons)))
+        reason = f"CASE missing {cases} ELSE {NOTHING} END" if cases else str(NOTHING)
+        query = (
+            f"SELECT realization, step, agent, source, prompt, IFNULL(decision, {NOTHING}), {reason} "  # noqa: S608 - our own numbers
+            "FROM events WHERE kind = ? ORDER BY realization, kind, step, agent, source, repeat"
+        )
+        return integers(self.connection.execute(query, (*reasons, kind)), 7, path=self.path)
+
+    def _each(self, query: str, realizations: Ints, width: int, *parameters: str) -> Ints:
+        """Ask for one realization after the other: sorting many short lists beats sorting a long one."""
+        asked = (self.connection.execute(query, (number, *parameters)) for number in realizations.tolist())
+        return integers(chain.from_iterable(asked), width, path=self.path)
+
+    def _row_groups(self, name: str, columns: list[str]) -> Iterator[pa.Table]:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        assert self.parquet is not None, "only asked where Parquet is read"
+        path = self.parquet / f"{name}.parquet"
+        try:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                for group in range(file.num_row_groups):
+                    yield file.read_row_group(group, columns=columns, use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise RunFolderError(
+                f"{path} is damaged ({error}); the log holds everything: remove {self.parquet}, or write it "
+                f"anew by: agentnet export {shlex.quote(str(self.path.parent))} --format parquet"
+            ) from error
+
+
+def _holds_the_same(folder: Path, connection: sqlite3.Connection, n_events: int) -> bool:
+    """Whether a Parquet export is of this run as it stands.
+
+    It is if it has as many events, which are only ever added, and the same table ``meta``, which names the
+    run and says when it was finished. A broken export is as good as none: the log holds everything.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(folder / "events.parquet") as events:
+            if events.metadata.num_rows != n_events:
+                return False
+        meta = pq.read_table(folder / "meta.parquet", use_threads=False).to_pydict()
+    except (OSError, pa.ArrowException):
+        return False
+    written = dict(zip(meta["key"], meta["value"], strict=True))
+    stands = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    return written == stands and json.loads(stands.get("status", "null")) == "finished"
+
+
+def _laid_out(table: pa.Table) -> Ints:
+    """Turn a table of integers into columns; what is missing becomes -1."""
+    import pyarrow.compute as pc
+
+    columns: list[NDArray[Any]] = [
+        pc.fill_null(column, NOTHING).to_numpy().astype(np.int64) for column in table.columns
+    ]
+    return np.array(columns, dtype=np.int64).reshape(table.num_columns, -1)
+
+
+def _only(columns: Ints, realizations: Ints) -> Ints:
+    return columns[:, np.isin(columns[0], realizations)]
+
+
+def _merged(columns: Ints) -> Ints:
+    """Add up counts of the same three keys, which two row groups may share, and sort by the keys."""
+    rows = columns[:, np.lexsort(columns[:3][::-1])]
+    first = np.ones(rows.shape[1], dtype=bool)
+    first[1:] = (rows[:3, 1:] != rows[:3, :-1]).any(axis=0)
+    counts = np.add.reduceat(rows[3:], np.flatnonzero(first), axis=1) if first.size else rows[3:]
+    return np.concatenate([rows[:3, first], counts])
+
 
 _PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
 _PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)

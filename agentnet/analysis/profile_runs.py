@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
-from agentnet.analysis.cells import N_PROFILES
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_ratios, read_tables
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 Block = NDArray[np.float32]
 Counts = NDArray[np.int64]

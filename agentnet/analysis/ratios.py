@@ -15,14 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.errors import InputError, near_miss
-from agentnet.vocabulary import DECISION_KINDS
+from agentnet.vocabulary import DECISION_KINDS, N_PROFILES, PROFILES, RATIO
 
 if TYPE_CHECKING:
     import pandas as pd
-
-N_PROFILES: Final = 32
-PROFILES: Final = tuple(f"{number:05b}" for number in range(N_PROFILES))
-"""Bit strings of the profiles by number: openness first."""
 
 Counts = NDArray[np.int64]
 Shares = NDArray[np.float64]
@@ -127,7 +123,7 @@ class ResponseRatios:
         return pd.concat(parts, ignore_index=True)
 
 
-def response_ratios(decisions: pd.DataFrame, *, kinds: Sequence[str] = ("ratio",)) -> ResponseRatios:
+def response_ratios(decisions: pd.DataFrame, *, kinds: Sequence[str] = (RATIO,)) -> ResponseRatios:
     """Count the decisions of a run by item and profile.
 
     Args:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.severity_names import NAMES
 from agentnet.errors import InputError
+from agentnet.vocabulary import SEVERITIES
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -78,8 +78,8 @@ class Agreement:
         for side, numbers in zip(("taxonomy", "clusters"), self._numbers(), strict=True):
             if 0 in numbers:
                 yield (
-                    f"by the {side} every item compared is {NAMES[numbers.index(self.n_items)]}, so that "
-                    f"kappa cannot tell agreement from chance"
+                    f"by the {side} every item compared is {SEVERITIES[numbers.index(self.n_items)]}, so "
+                    "that kappa cannot tell agreement from chance"
                 )
 
 

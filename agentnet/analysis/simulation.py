@@ -19,12 +19,12 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.pairing import check_regular, regular_tables
 from agentnet.analysis.spread import Links, RowLinks, Spread, TableLinks, never
 from agentnet.asking_rules import ASKING_RULES, NEVER, AskingRule
 from agentnet.errors import DesignError, near_miss
 from agentnet.streams import Streams
+from agentnet.vocabulary import TRAITS
 
 Seeding = Literal["first_yes", "uniform"]
 """How initial agents are found: the first in random order to say yes, or any agents."""

@@ -162,7 +162,7 @@ def grid_starts(law: OpenLaw, observed: Array, n_each: int = 8) -> Array:
         Parameters, shape ``(n_starts, n_parameters)``.
     """
     most = int(450 ** (1 / len(law.names)))
-    chosen = [_thinned(level, max(2, min(level.size, most))) for level in law.levels]
+    chosen = [thinned(level, max(2, most)) for level in law.levels]
     grid = np.array(list(product(*chosen)))
     curves = law.family(observed[:1]).curves(grid)
     distance = ((curves - observed) ** 2).sum(axis=1).reshape([level.size for level in chosen])
@@ -172,8 +172,9 @@ def grid_starts(law: OpenLaw, observed: Array, n_each: int = 8) -> Array:
     return starts
 
 
-def _thinned(level: Array, n_kept: int) -> Array:
-    kept: Array = level[np.linspace(0, level.size - 1, n_kept).round().astype(int)]
+def thinned(level: Array, most: int) -> Array:
+    """Keep at most so many of the values, evenly, both ends among them."""
+    kept: Array = level[np.linspace(0, level.size - 1, min(most, level.size)).round().astype(int)]
     return kept
 
 

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import N_PROFILES, TRAITS, Cells
+from agentnet.analysis.cells import Cells
 from agentnet.errors import DesignError
+from agentnet.vocabulary import N_PROFILES, SEVERITIES, TRAITS
 
 if TYPE_CHECKING:
     from agentnet.analysis.simulation import Seeding
@@ -35,7 +36,7 @@ Ints = NDArray[np.int64]
 UNKNOWN = -1
 """The severity of a news item that has none."""
 
-SEVERITY_NAMES = {0: "peaceful", 1: "severe", UNKNOWN: "of unknown severity"}
+SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
 
 Clusters = Literal["realization", "news item"]
 """What decisions depend on each other within."""

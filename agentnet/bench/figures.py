@@ -229,14 +229,8 @@ class Figures:
         return None if total is None else self._per_second([total])
 
 
-def measure(load: Load, price: Price | None = None) -> Figures:
-    """Turn a load into figures.
-
-    Args:
-        load: What was asked and answered.
-        price: The model's price; None if it is unknown.
-    """
-    return Figures(load, price)
+measure = Figures
+"""Turns a load, and the model's price where it is known, into figures."""
 
 
 def latency_quantiles(

@@ -7,14 +7,14 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import click
 
-from agentnet.backend import Backend, make_backend
+from agentnet.backend import Backend, Messages, make_backend
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.signals import heeding
@@ -34,7 +34,7 @@ from agentnet.runner import (
     reopen,
 )
 from agentnet.runner.again import ask_again, check_missing, missing_words
-from agentnet.runner.estimate import estimate, guess_decisions
+from agentnet.runner.estimate import estimate, guess_decisions, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.stack import Price, price_list
 
@@ -310,7 +310,10 @@ def check(
     config_file: Path | None,
     **named: object,
 ) -> None:
-    """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody."""
+    """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody.
+
+    Where a condition's prompts differ from those of the first one, the first that differs is shown.
+    """
     flags = [(*_NAMED[name], value) for name, value in named.items()]
     settings = load(config_file, assignments, flags).settings
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
@@ -319,7 +322,9 @@ def check(
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
         name, model_name = prepared.stage.who_answers(answering)
-        print_json({"backend": name, "model": model_name, **prepared.stage.facts(), **_costs(found, price)})
+        told = {"backend": name, "model": model_name, **prepared.stage.facts(), **_costs(found, price)}
+        apart = prompts_apart(prepared)
+        print_json({**told, "prompts_of_conditions": apart} if apart else told)
     else:
         _print_check(prepared, answering, found, price)
 
@@ -335,10 +340,23 @@ def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price:
         echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
             echo(f"[{role}]\n{content}\n")
+    for condition, kinds in prompts_apart(prepared).items():
+        _print_apart(condition, kinds)
     told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
     print_table(("estimate", "value"), told)
     for line in (found.how, *(found.notes or ())):
         echo(line)
+
+
+def _print_apart(condition: str, kinds: Mapping[str, tuple[str, Messages] | None]) -> None:
+    """Show the prompts of a condition where they differ from those of the first one."""
+    alike = [kind for kind, apart in kinds.items() if apart is None]
+    if alike:
+        echo(f"--- prompts of {condition}: {' and '.join(alike)} as in condition 0 ---")
+    for kind, (about, messages) in ((kind, apart) for kind, apart in kinds.items() if apart is not None):
+        echo(f"\n--- prompt of {condition}: {kind} {about} ---")
+        for role, content in messages:
+            echo(f"[{role}]\n{content}\n")
 
 
 def _costs(found: Estimate, price: Price | None) -> dict[str, object]:

@@ -4,8 +4,8 @@ To add a section, write a subclass of `Section` and give it a line in `Settings`
 rows, near misses, storage and the resume rule follow from there. A field's description is what the user
 reads, in ``agentnet config`` and in errors: it gives unit and range.
 
-A field may change when a run is resumed only if it is marked `OPERATIONAL`: it says how the work is done,
-never what is drawn. Forgetting the mark is safe: then a change asks for a new run.
+A field may change when a run is resumed only if it is declared `operational`: it says how the work is done,
+never what is drawn. Forgetting that is safe: then a change asks for a new run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agentnet.config.values import Key, decoded, dotted, encoded
 from agentnet.errors import ConfigurationError
 
 OPERATIONAL: Final = "operational"
-"""The mark of a field that may change when a run is resumed (``Annotated[..., OPERATIONAL]``)."""
+"""The mark of a field that may change when a run is resumed, as `operational` gives it."""
 
 
 def _not_empty(value: object) -> object:
@@ -57,10 +57,22 @@ FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_not_empty)]
 FreeValue = Annotated[Any, AfterValidator(_toml_value)]
 
 
+def setting(default: Any, description: str, **bounds: Any) -> Any:  # noqa: ANN401 - whatever a field is of
+    """Declare a field with its default; what the description says of the range, `bounds` hold."""
+    return Field(default, description=description, **bounds)
+
+
+def operational(default: Any, description: str, **bounds: Any) -> Any:  # noqa: ANN401 - as above
+    """Declare a field that may change when a run is resumed; see `setting`."""
+    return Field(default, description=description, json_schema_extra={OPERATIONAL: True}, **bounds)
+
+
 class Section(BaseModel):
     """One table of the configuration: frozen, strict, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
 
 
 class FreeSection(Section):
@@ -102,9 +114,7 @@ class BackendSettings(FreeSection):
         }
     )
 
-    name: Annotated[str, Field(min_length=1, description="backend that answers (see: agentnet backends)")] = (
-        "mock"
-    )
+    name: str = setting("mock", "backend that answers (see: agentnet backends)", min_length=1)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -118,9 +128,7 @@ class EmbedderSettings(FreeSection):
     about_free = "option of the embedder"
     operational_keys = frozenset({"base_url", "connections", "timeout_s", "max_reply_bytes"})
 
-    name: Annotated[
-        str, Field(min_length=1, description="embedder of answers: 'hash', 'minilm', 'openai', ...")
-    ] = "hash"
+    name: str = setting("hash", "embedder of answers: 'hash', 'minilm', 'openai', ...", min_length=1)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -131,68 +139,37 @@ class EmbedderSettings(FreeSection):
 class EngineSettings(Section):
     """How the engine asks."""
 
-    workers: Annotated[
-        int, Field(ge=1, le=100_000, description="requests in flight at once, 1 to 100000"), OPERATIONAL
-    ] = 64
-    realizations_at_once: Annotated[
-        int, Field(ge=1, description="realizations played side by side, at least 1"), OPERATIONAL
-    ] = 64
-    max_asks: Annotated[
-        int, Field(ge=1, le=100, description="how often an unusable reply is asked for, 1 to 100")
-    ] = 3
-    on_missing: Annotated[
-        Literal["keep going", "stop"],
-        Field(description="what to do when a decision stays missing: 'keep going' or 'stop'"),
-        OPERATIONAL,
-    ] = "keep going"
-    brake_after: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=10_000,
-            description="draws in a row without an answer after which the server is put to the test, and the "
-            "run stops if it fails, 1 to 10000",
-        ),
-        OPERATIONAL,
-    ] = 20
-    max_missing: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            allow_inf_nan=False,
-            description="largest share of missing answers that a run may end with, 0 to 1; else exit code 5",
-        ),
-        OPERATIONAL,
-    ] = 0.05
+    workers: int = operational(64, "requests in flight at once, 1 to 100000", ge=1, le=100_000)
+    realizations_at_once: int = operational(64, "realizations played side by side, at least 1", ge=1)
+    max_asks: int = setting(3, "how often an unusable reply is asked for, 1 to 100", ge=1, le=100)
+    on_missing: Literal["keep going", "stop"] = operational(
+        "keep going", "what to do when a decision stays missing: 'keep going' or 'stop'"
+    )
+    brake_after: int = operational(
+        20,
+        "draws in a row without an answer after which the server is put to the test, and the run stops if it "
+        "fails, 1 to 10000",
+        ge=1,
+        le=10_000,
+    )
+    max_missing: float = operational(
+        0.05, "largest share of missing answers that a run may end with, 0 to 1; else exit code 5", ge=0, le=1
+    )
 
 
 class SamplerSettings(Section):
     """How decisions are drawn from the model."""
 
-    mode: Annotated[
-        Literal["call", "choices", "logprobs"],
-        Field(description="'call': a request a draw; 'choices': many draws a request; 'logprobs': from odds"),
-    ] = "call"
-    n_at_most: Annotated[
-        int, Field(ge=1, le=10_000, description="draws asked for by one request at most, in mode choices")
-    ] = 64
-    temperature_levels: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            description="levels that a temperature range is cut into; default: none in mode call, else 4",
-        ),
-    ] = None
-
-    least_mass: Annotated[
-        float,
-        Field(
-            ge=0,
-            le=1,
-            description="mode logprobs: probability on the answers that a server must list at least, 0 to 1",
-        ),
-    ] = 0.9
+    mode: Literal["call", "choices", "logprobs"] = setting(
+        "call", "'call': a request a draw; 'choices': many draws a request; 'logprobs': from odds"
+    )
+    n_at_most: int = setting(64, "draws asked for by one request at most, in mode choices", ge=1, le=10_000)
+    temperature_levels: int | None = setting(
+        None, "levels that a temperature range is cut into; default: none in mode call, else 4", ge=1
+    )
+    least_mass: float = setting(
+        0.9, "mode logprobs: probability on the answers that a server must list at least, 0 to 1", ge=0, le=1
+    )
 
     @property
     def levels(self) -> int | None:
@@ -203,126 +180,66 @@ class SamplerSettings(Section):
 class LogSettings(Section):
     """How the event log is written."""
 
-    group_rows: Annotated[
-        int, Field(ge=1, description="events written in one transaction, at least 1"), OPERATIONAL
-    ] = 1000
-    group_s: Annotated[
-        float,
-        Field(
-            ge=0, allow_inf_nan=False, description="longest wait for a full transaction, in seconds, from 0"
-        ),
-        OPERATIONAL,
-    ] = 0.25
-    parquet: Annotated[
-        bool, Field(description="whether a finished run is exported to Parquet as well"), OPERATIONAL
-    ] = True
+    group_rows: int = operational(1000, "events written in one transaction, at least 1", ge=1)
+    group_s: float = operational(0.25, "longest wait for a full transaction, in seconds, from 0", ge=0)
+    parquet: bool = operational(
+        default=True, description="whether a finished run is exported to Parquet as well"
+    )
 
 
 class PriceSettings(Section):
     """What a model costs."""
 
-    input: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million prompt tokens")
-    ]
-    output: Annotated[
-        float, Field(ge=0, allow_inf_nan=False, description="US dollars for a million completion tokens")
-    ]
+    input: float = Field(ge=0, description="US dollars for a million prompt tokens")
+    output: float = Field(ge=0, description="US dollars for a million completion tokens")
 
 
 class StackSettings(Section):
     """What stands between the engine and the backend: cache, retries, budget, rate limits."""
 
-    cache: Annotated[bool, Field(description="whether replies are remembered on disk"), OPERATIONAL] = True
-    cache_folder: Annotated[
-        FilePath | None, Field(description="where, if not in RUNS/.cache"), OPERATIONAL
-    ] = None
-    requests_per_minute: Annotated[
-        float | None,
-        Field(gt=0, allow_inf_nan=False, description="bound on requests a minute, above 0"),
-        OPERATIONAL,
-    ] = None
-    tokens_per_minute: Annotated[
-        float | None,
-        Field(gt=0, allow_inf_nan=False, description="bound on tokens a minute, in and out, above 0"),
-        OPERATIONAL,
-    ] = None
-    max_in_flight: Annotated[
-        int | None,
-        Field(ge=1, description="bound on requests in flight, at least 1; default: engine.workers"),
-        OPERATIONAL,
-    ] = None
-    min_in_flight: Annotated[
-        int,
-        Field(ge=1, description="requests in flight that an overloaded server still gets, at least 1"),
-        OPERATIONAL,
-    ] = 1
-    start_in_flight: Annotated[
-        int | None,
-        Field(ge=1, description="requests in flight at first, at least 1; default: the bound"),
-        OPERATIONAL,
-    ] = None
-    max_attempts: Annotated[
-        int, Field(ge=1, le=100, description="calls made for one request at most, 1 to 100"), OPERATIONAL
-    ] = 6
-    max_wait_s: Annotated[
-        float,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="longest wait between two attempts, in seconds, above 0; a server may ask for more",
-        ),
-        OPERATIONAL,
-    ] = 60.0
-    give_up_after_s: Annotated[
-        float,
-        Field(
-            gt=0,
-            allow_inf_nan=False,
-            description="no attempt later than this after the first failed, in seconds, above 0",
-        ),
-        OPERATIONAL,
-    ] = 900.0
-    max_calls: Annotated[
-        int | None, Field(ge=0, description="bound on calls of the whole run, from 0"), OPERATIONAL
-    ] = None
-    max_tokens: Annotated[
-        int | None,
-        Field(ge=0, description="bound on tokens of the whole run, in and out, from 0"),
-        OPERATIONAL,
-    ] = None
-    max_cost: Annotated[
-        float | None,
-        Field(ge=0, allow_inf_nan=False, description="bound on the whole run's cost, in US dollars, from 0"),
-        OPERATIONAL,
-    ] = None
-    prices: Annotated[
-        dict[str, PriceSettings],
-        Field(description="model name -> {input, output} in US dollars for a million tokens"),
-        OPERATIONAL,
-    ] = {}
+    cache: bool = operational(default=True, description="whether replies are remembered on disk")
+    cache_folder: FilePath | None = operational(None, "where, if not in RUNS/.cache")
+    requests_per_minute: float | None = operational(None, "bound on requests a minute, above 0", gt=0)
+    tokens_per_minute: float | None = operational(None, "bound on tokens a minute, in and out, above 0", gt=0)
+    max_in_flight: int | None = operational(
+        None, "bound on requests in flight, at least 1; default: engine.workers", ge=1
+    )
+    min_in_flight: int = operational(
+        1, "requests in flight that an overloaded server still gets, at least 1", ge=1
+    )
+    start_in_flight: int | None = operational(
+        None, "requests in flight at first, at least 1; default: the bound", ge=1
+    )
+    max_attempts: int = operational(6, "calls made for one request at most, 1 to 100", ge=1, le=100)
+    max_wait_s: float = operational(
+        60.0,
+        "longest wait between two attempts, in seconds, above 0; a server may ask for more",
+        gt=0,
+    )
+    give_up_after_s: float = operational(
+        900.0, "no attempt later than this after the first failed, in seconds, above 0", gt=0
+    )
+    max_calls: int | None = operational(None, "bound on calls of the whole run, from 0", ge=0)
+    max_tokens: int | None = operational(None, "bound on tokens of the whole run, in and out, from 0", ge=0)
+    max_cost: float | None = operational(None, "bound on the whole run's cost, in US dollars, from 0", ge=0)
+    prices: dict[str, PriceSettings] = operational(
+        {}, "model name -> {input, output} in US dollars for a million tokens"
+    )
 
 
 class NewsSettings(Section):
     """Where the news items come from, if not from the experiment."""
 
-    path: Annotated[FilePath | None, Field(description="file of news items")] = None
-    kind: Annotated[
-        str | None, Field(description="format of that file, if its name and head do not tell")
-    ] = None
-    columns: Annotated[
-        dict[str, str], Field(description="which column of that file holds which field of a news item")
-    ] = {}
-    severity: Annotated[
-        FilePath | None,
-        Field(description="file of labels (id, severity) that take the place of the items' severities"),
-    ] = None
-    date_format: Annotated[
-        str | None,
-        Field(description="how all its dates are written, such as %d/%m/%Y, if not as 2021-02-24"),
-    ] = None
-    encoding: Annotated[
-        str | None, Field(description="how its text is written, such as cp1252; default: UTF-8")
-    ] = None
+    path: FilePath | None = setting(None, "file of news items")
+    kind: str | None = setting(None, "format of that file, if its name and head do not tell")
+    columns: dict[str, str] = setting({}, "which column of that file holds which field of a news item")
+    severity: FilePath | None = setting(
+        None, "file of labels (id, severity) that take the place of the items' severities"
+    )
+    date_format: str | None = setting(
+        None, "how all its dates are written, such as %d/%m/%Y, if not as 2021-02-24"
+    )
+    encoding: str | None = setting(None, "how its text is written, such as cp1252; default: UTF-8")
 
 
 class ExperimentSettings(FreeSection):
@@ -339,22 +256,16 @@ class ExperimentSettings(FreeSection):
 class Settings(Section):
     """Everything that can be set, validated."""
 
-    seed: Annotated[
-        int, Field(ge=-(2**63), lt=2**63, description="the run's seed, an integer of 64 bits")
-    ] = 0
-    runs: Annotated[FilePath, Field(description="folder of the run folders"), OPERATIONAL] = Path("runs")
-    backend: Annotated[BackendSettings, Field(description="which backend answers")] = BackendSettings()
-    embedder: Annotated[EmbedderSettings, Field(description="which embedder turns answers into vectors")] = (
-        EmbedderSettings()
-    )
-    engine: Annotated[EngineSettings, Field(description="how the engine asks")] = EngineSettings()
-    sampler: Annotated[SamplerSettings, Field(description="how decisions are drawn")] = SamplerSettings()
-    stack: Annotated[StackSettings, Field(description="what stands around the backend")] = StackSettings()
-    log: Annotated[LogSettings, Field(description="how the event log is written")] = LogSettings()
-    news: Annotated[NewsSettings, Field(description="where the news items come from")] = NewsSettings()
-    experiment: Annotated[ExperimentSettings, Field(description="overrides of the design")] = (
-        ExperimentSettings()
-    )
+    seed: int = setting(0, "the run's seed, an integer of 64 bits", ge=-(2**63), lt=2**63)
+    runs: FilePath = operational(Path("runs"), "folder of the run folders")
+    backend: BackendSettings = setting(BackendSettings(), "which backend answers")
+    embedder: EmbedderSettings = setting(EmbedderSettings(), "which embedder turns answers into vectors")
+    engine: EngineSettings = setting(EngineSettings(), "how the engine asks")
+    sampler: SamplerSettings = setting(SamplerSettings(), "how decisions are drawn")
+    stack: StackSettings = setting(StackSettings(), "what stands around the backend")
+    log: LogSettings = setting(LogSettings(), "how the event log is written")
+    news: NewsSettings = setting(NewsSettings(), "where the news items come from")
+    experiment: ExperimentSettings = setting(ExperimentSettings(), "overrides of the design")
 
     def to_json(self) -> str:
         """Write the settings as JSON in ASCII, keys sorted; `from_json` gives equal settings back."""
@@ -421,4 +332,4 @@ def may_change(key: Key, operational_options: Collection[str] = ()) -> bool:
         return below[0] in section.operational_keys or (
             key[0] == "backend" and below[0] in operational_options
         )
-    return OPERATIONAL in field.metadata
+    return isinstance(field.json_schema_extra, dict) and OPERATIONAL in field.json_schema_extra

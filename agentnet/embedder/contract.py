@@ -33,22 +33,16 @@ class Limits(NamedTuple):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns texts into vectors. Safe to call concurrently from one event loop.
-
-    Attributes:
-        name: Whatever decides the vectors: plug-in, model, revision, dimension. Part of the cache's key.
-        dim: Length of the vectors, >= 1.
-        limits: How much one call takes.
-    """
+    """Turns texts into vectors. Safe to call concurrently from one event loop."""
 
     @property
     def name(self) -> str:
-        """Plug-in, model, revision and dimension."""
+        """Whatever decides the vectors: plug-in, model, revision, dimension. Part of the cache's key."""
         ...
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """Length of the vectors, >= 1."""
         ...
 
     @property

@@ -194,6 +194,15 @@ class Stage(ABC):
     def cells(self) -> Iterable[Cell]:
         """List the realizations: by condition, then news item, then repeat."""
 
+    def asks(self, condition: int) -> Iterable[tuple[str, str, Messages]]:  # noqa: ARG002 - unknown before
+        """List prompts of a condition, as far as they are known before anybody answers.
+
+        Returns:
+            Its kind, of whom it is asked about what, and the prompt. Conditions are compared in those that
+            are asked of the same about the same.
+        """
+        return ()
+
     @abstractmethod
     def scenes(self, sitting: Sitting) -> Scenes:
         """Get ready to set up realizations for the time that a run is played."""

@@ -17,7 +17,7 @@ from agentnet.families.book import QuestionBook, compose
 from agentnet.families.contract import Cell, Family, Planned, Probe, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
 from agentnet.profiles import N_PROFILES, Profile
-from agentnet.prompts import PromptSet, answer_choices
+from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
 from agentnet.worlds import Chance, Temperature, Voice, World
 
@@ -129,6 +129,13 @@ class NewsStage(Stage):
             n_repeats = self.family.n_realizations(experiment)
             yield from (Cell(condition, *cell) for cell in product(range(len(self.items)), range(n_repeats)))
 
+    def asks(self, condition: int) -> Iterator[tuple[str, str, Messages]]:
+        """List prompts of each kind to each profile, and about each item."""
+        experiment, prompts = self.experiments[condition], self.prompts[condition]
+        for kind, profile, item in _pairs(self.family.kinds, self.items):
+            about = f"to profile {profile.bits} about {item.id}"
+            yield kind, about, compose(experiment, prompts, kind, profile, item)
+
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations, with one book of questions a condition."""
         kinds = self.family.kinds
@@ -222,11 +229,15 @@ def shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 2]}.."
 
 
-def _prompt_probes(kinds: Sequence[str], prompts: PromptSet, items: Sequence[NewsItem]) -> Iterator[Probe]:
+def _pairs(kinds: Sequence[str], items: Sequence[NewsItem]) -> Iterator[tuple[str, Profile, NewsItem]]:
     # Every profile and every item occurs with each kind, though not each with each.
     n_pairs = max(N_PROFILES, min(len(items), _ITEMS_AT_MOST))
     for kind, place in product(kinds, range(n_pairs)):
-        profile, item = Profile.from_index(place % N_PROFILES), items[place % len(items)]
+        yield kind, Profile.from_index(place % N_PROFILES), items[place % len(items)]
+
+
+def _prompt_probes(kinds: Sequence[str], prompts: PromptSet, items: Sequence[NewsItem]) -> Iterator[Probe]:
+    for kind, profile, item in _pairs(kinds, items):
         about = f", asked for the {kind} prompt to profile {profile.bits} about {item.id!r}"
         yield "messages", about, _composer(prompts, kind, profile, item)
 

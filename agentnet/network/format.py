@@ -59,6 +59,10 @@ class Opened:
         """Give all of it as text; raises as `lines` does."""
         return "".join(self.lines())
 
+    def error(self, message: str, row: int | None = None) -> InputError:
+        """Make the error that says what is wrong with it, and in which row."""
+        return InputError(message, path=self.path, row=row)
+
     def network(self, edges: Edges) -> Network:
         """Make the network of the edges in it.
 
@@ -81,15 +85,14 @@ class Opened:
         if self.simplify:
             graph, dropped = _simplified(graph)
         elif graph.is_directed():
-            raise InputError(
+            raise self.error(
                 f'the graph is directed (edgedefault="directed" and the like); if direction may be dropped, '
-                f"save it undirected, {SIMPLIFY}",
-                path=self.path,
+                f"save it undirected, {SIMPLIFY}"
             )
         try:
             made = Network.from_networkx(graph, name=self.path.name)
         except DesignError as error:
-            raise InputError(f"{error}; {SIMPLIFY}", path=self.path) from error
+            raise self.error(f"{error}; {SIMPLIFY}") from error
         return trusted(
             made.indptr, made.indices, made.name, made.labels, made.node_attributes, [*notes, *dropped]
         )
@@ -102,7 +105,7 @@ class Opened:
         except (InputError, MemoryError):
             raise
         except Exception as error:
-            raise InputError(f"it is no {what}: {error!r}"[:600], path=self.path) from error
+            raise self.error(f"it is no {what}: {error!r}"[:600]) from error
 
 
 Read = Callable[[Opened], Network]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -109,26 +110,17 @@ def _rows_by_agent(
 ) -> dict[str, Record]:
     found: dict[str, Record] = {}
     known = set(names)
+    refusal = partial(InputError, path=path)
+    of_key = partial(refusal, field=header[key])
     for record in rows:
         if record.fault:
-            raise InputError(
-                f"{len(record.cells)} fields under a header of {len(header)}", path=path, row=record.number
-            )
+            raise refusal(f"{len(record.cells)} fields under a header of {len(header)}", row=record.number)
         name = record.cells[key].strip()
         if name not in known:
-            raise InputError(
-                f"the network has no node {name!r}{near_miss(name, names) if len(names) <= 20 else ''}",
-                path=path,
-                row=record.number,
-                field=header[key],
-            )
+            hint = near_miss(name, names) if len(names) <= 20 else ""
+            raise of_key(f"the network has no node {name!r}{hint}", row=record.number)
         if name in found:
-            raise InputError(
-                f"node {name!r} stands in row {found[name].number} already",
-                path=path,
-                row=record.number,
-                field=header[key],
-            )
+            raise of_key(f"node {name!r} stands in row {found[name].number} already", row=record.number)
         found[name] = record
     _refuse_missing(path, [name for name in names if name not in found], header[key])
     return found

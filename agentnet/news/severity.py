@@ -16,13 +16,9 @@ labels can take the place of this table (a column map with ``severity``).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from agentnet.vocabulary import PEACEFUL, SEVERE
-
-POLITICAL_VIOLENCE = "Political violence"
-DEMONSTRATIONS = "Demonstrations"
-STRATEGIC = "Strategic developments"
+import csv
+from importlib.resources import files
+from typing import Final, NamedTuple
 
 
 class SubEventType(NamedTuple):
@@ -34,59 +30,17 @@ class SubEventType(NamedTuple):
     severity: int | None
 
 
-def _lines(disorder: str, event: str, severity: int | None, *subs: str) -> tuple[SubEventType, ...]:
-    return tuple(SubEventType(disorder, event, sub, severity) for sub in subs)
+def _read() -> tuple[SubEventType, ...]:
+    text = (files("agentnet.news") / "data" / "acled_taxonomy.csv").read_text("utf-8")
+    _, *rows = csv.reader(text.splitlines())
+    return tuple(
+        SubEventType(disorder, event, sub, int(severity) if severity else None)
+        for disorder, event, sub, severity in rows
+    )
 
 
-TAXONOMY: tuple[SubEventType, ...] = (
-    *_lines(
-        POLITICAL_VIOLENCE,
-        "Battles",
-        SEVERE,
-        "Government regains territory",
-        "Non-state actor overtakes territory",
-        "Armed clash",
-    ),
-    *_lines(
-        f"{POLITICAL_VIOLENCE}; {DEMONSTRATIONS}", "Protests", SEVERE, "Excessive force against protesters"
-    ),
-    *_lines(DEMONSTRATIONS, "Protests", PEACEFUL, "Protest with intervention", "Peaceful protest"),
-    *_lines(DEMONSTRATIONS, "Riots", SEVERE, "Violent demonstration"),
-    *_lines(POLITICAL_VIOLENCE, "Riots", SEVERE, "Mob violence"),
-    *_lines(
-        POLITICAL_VIOLENCE,
-        "Explosions/Remote violence",
-        SEVERE,
-        "Chemical weapon",
-        "Air/drone strike",
-        "Suicide bomb",
-        "Shelling/artillery/missile attack",
-        "Remote explosive/landmine/IED",
-        "Grenade",
-    ),
-    *_lines(
-        POLITICAL_VIOLENCE,
-        "Violence against civilians",
-        SEVERE,
-        "Sexual violence",
-        "Attack",
-        "Abduction/forced disappearance",
-    ),
-    *_lines(
-        STRATEGIC,
-        "Strategic developments",
-        None,
-        "Agreement",
-        "Arrests",
-        "Change to group/activity",
-        "Disrupted weapons use",
-        "Headquarters or base established",
-        "Looting/property destruction",
-        "Non-violent transfer of territory",
-        "Other",
-    ),
-)
-"""All 25 sub-event types; a pair (event type, sub-event type) stands once."""
+TAXONOMY: Final = _read()
+"""All 25 sub-event types (``data/acled_taxonomy.csv``); a pair (event type, sub-event type) stands once."""
 
 
 def _plain(label: str) -> str:

@@ -6,7 +6,6 @@ Everything is pure, except that `PromptSet.load` reads the templates.
 from agentnet.prompts.prompt_set import (
     FILES,
     Messages,
-    NewsText,
     PromptSet,
     answer_choices,
     answer_schema,
@@ -20,7 +19,6 @@ __all__ = [
     "FILES",
     "PROBLEMS",
     "Messages",
-    "NewsText",
     "PromptSet",
     "Rationale",
     "Verdict",

@@ -7,7 +7,6 @@ expanded again, so a news text with ``$traits`` in it stays what it is.
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import tomllib
@@ -16,17 +15,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.profiles import TRAITS, Profile, TraitWording
 from agentnet.prompts.reply import well_formed
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, INLINE, RATIO, SEED, WITHOUT, Rationale
 
+if TYPE_CHECKING:
+    from agentnet.news import NewsItem
+
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs, as in `agentnet.backend`."""
-
-"""When the reason is asked for: with the decision, in a second question, or never."""
 
 UNKNOWN = "unknown"
 """What stands for the date or the place of a news item that has none."""
@@ -38,30 +38,6 @@ _SCHEMA = {
     "additionalProperties": False,
 }
 _WORDING = "traits.toml"
-
-
-class NewsText(Protocol):
-    """What a prompt takes from a news item."""
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """What the agent reads."""
-        ...
-
-    @property
-    def date(self) -> dt.date | None:
-        """When it happened, if known."""
-        ...
-
-    @property
-    def place(self) -> str:
-        """Where it happened, or ``""``."""
-        ...
 
 
 class _Fields(NamedTuple):
@@ -152,7 +128,7 @@ class PromptSet:
         """SHA-256, as hex, of the names and texts (sorted pairs as JSON)."""
         return _sha256(sorted(self.contents))
 
-    def messages(self, kind: str, profile: Profile, item: NewsText, *, rationale: Rationale) -> Messages:
+    def messages(self, kind: str, profile: Profile, item: NewsItem, *, rationale: Rationale) -> Messages:
         """Ask an agent of `profile` about `item`.
 
         Args:

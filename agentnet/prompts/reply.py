@@ -12,7 +12,7 @@ import re
 from typing import NamedTuple
 
 from agentnet.prompts.prose import goes_back, read_prose
-from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn
+from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn, objects_in
 
 PROBLEMS = ("empty", "no_answer", "ambiguous", "bad_json", "refusal")
 """Why a reply can be unusable."""
@@ -53,8 +53,6 @@ _EXACT = {
     **dict.fromkeys(("yes", "Yes", "YES", "yes.", "Yes."), Verdict(decision=True)),
     **dict.fromkeys(("no", "No", "NO", "no.", "No."), Verdict(decision=False)),
 }
-_MAX_FAILED = 8
-"""Objects that may fail to decode before the rest counts as garbled: nesting bombs stay in linear time."""
 
 
 def _keep_pairs(pairs: Pairs) -> Pairs:
@@ -286,20 +284,11 @@ def _objects(text: str) -> tuple[list[Pairs], str]:
     """Decode the JSON objects in `text`; returns them and the text outside them."""
     objects: list[Pairs] = []
     outside: list[str] = []
-    failed = done = 0
-    start = text.find("{")
-    readable = text if '"' in text else text.translate(_STRAIGHT)
-    while start >= 0 and failed < _MAX_FAILED:
-        try:
-            pairs, end = _DECODER.raw_decode(readable, start)
-        except (ValueError, RecursionError):
-            failed += 1
-            end = start + 1
-        else:
-            objects.append(pairs)
-            outside.append(text[done:start])
-            done = end
-        start = text.find("{", end)
+    done = 0
+    for start, end, pairs in objects_in(text if '"' in text else text.translate(_STRAIGHT), _DECODER):
+        objects.append(pairs)
+        outside.append(text[done:start])
+        done = end
     return objects, "\n".join([*outside, text[done:]])
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 _DECODER = json.JSONDecoder(strict=False)
 _MOST_FAILED = 8
@@ -178,19 +178,30 @@ def _opens(mark: re.Match[str]) -> bool:
     return mark["turn"] == "start" or (mark["bar"] or "").lower() in _OPENS_TURN
 
 
-def _without_objects(text: str) -> str:
-    """Blank out the JSON objects that can be decoded; every other character keeps its place."""
-    parts: list[str] = []
-    done = failed = 0
-    start = text.find("{")
+def objects_in(text: str, decoder: json.JSONDecoder = _DECODER) -> Iterator[tuple[int, int, Any]]:
+    """Decode the JSON objects in `text`, one after the other.
+
+    Yields:
+        Where it begins, where it ends, and what `decoder` makes of it. After `_MOST_FAILED` that cannot be
+        decoded the rest counts as garbled: nesting bombs stay in linear time.
+    """
+    failed, start = 0, text.find("{")
     while start >= 0 and failed < _MOST_FAILED:
         try:
-            _, end = _DECODER.raw_decode(text, start)
+            found, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             failed += 1
             end = start + 1
         else:
-            parts += [text[done:start], " " * (end - start)]
-            done = end
+            yield start, end, found
         start = text.find("{", end)
+
+
+def _without_objects(text: str) -> str:
+    """Blank out the JSON objects that can be decoded; every other character keeps its place."""
+    parts: list[str] = []
+    done = 0
+    for start, end, _ in objects_in(text):
+        parts += [text[done:start], " " * (end - start)]
+        done = end
     return "".join([*parts, text[done:]])

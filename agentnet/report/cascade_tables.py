@@ -9,18 +9,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from agentnet.analysis.cells import N_PROFILES
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Curve
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.laws import MissingBounds, Parameter
+from agentnet.analysis.laws import LAWS, MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
 from agentnet.report.tables import Cell, Table
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 _ERRORS = {
     "standard_error": "std. error",
@@ -40,7 +39,7 @@ _PAPER = "Tian et al.: "
 
 def main_effects_table(fits: Fits) -> Table | None:
     """Make table 1 of the paper from this run's main-effects law; None where it was not fitted."""
-    law = fitted(fits, "main_effects")
+    law = next(iter(of_table(fits, 1)), None)
     if law is None:
         return None
     known = {each.name: each for each in law.parameters}
@@ -74,9 +73,10 @@ def main_effects_table(fits: Fits) -> Table | None:
     ).without_empty_columns()
 
 
-def fitted(fits: Fits, name: str) -> LawFit | None:
-    """Look a law up; None where it was not fitted."""
-    return next((law for law in fits.laws if law.law == name), None)
+def of_table(fits: Fits, number: int) -> list[LawFit]:
+    """List the fitted laws whose parameters stand in a table of the paper, the richest first."""
+    fitted = {law.law: law for law in fits.laws}
+    return [fitted[name] for name in LAWS.of_table(number) if name in fitted]
 
 
 def sentence(text: str) -> str:
@@ -97,7 +97,7 @@ def _weight_row(of: Parameter, published: paper.Weight) -> tuple[Cell, ...]:
 
 def rates_table(fits: Fits) -> Table | None:
     """Make table 2 of the paper from this run's mean-field laws; None where none was fitted."""
-    laws = [law for name in ("group_rates", "one_rate") if (law := fitted(fits, name)) is not None]
+    laws = of_table(fits, 2)
     if not laws:
         return None
     rows: list[tuple[Cell, ...]] = []
@@ -323,6 +323,7 @@ def parameters_table(fits: Fits) -> Table:
             "firth_error": "Firth's error",
             "method": "interval by",
             "no_interval_because": "why there is no interval",
+            "no_interval_by_news_item_because": "why there is none by news item",
         },
         rows=tuple(rows),
         notes=(
@@ -343,6 +344,7 @@ def _parameter_row(law: LawFit, of: Parameter) -> tuple[Cell, ...]:
         *tests,
         of.method,
         of.why_no_interval,
+        of.why_no_interval_by_news,
     )
 
 

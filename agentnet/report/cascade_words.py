@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
-from agentnet.analysis.laws import Parameter
+from agentnet.analysis.laws import Resamples
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.events.conditions import in_words
-from agentnet.report.cascade_tables import fitted
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
@@ -119,11 +118,11 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
     )
     yield engaged
     if fits is not None:
-        yield from _weight_sentences(fits)
+        yield from _findings(fits, of_decisions=True)
         yield from _best_law(fits)
     yield from by_severity
     if fits is not None:
-        yield from _rate_sentences(fits)
+        yield from _findings(fits, of_decisions=False)
 
 
 def _network(tables: RunTables) -> str:
@@ -150,8 +149,8 @@ def _engaged(of: Estimate, step: int, level: float) -> str:
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
-    yield from _weight_sentences(fits)
-    yield from _rate_sentences(fits)
+    yield from _findings(fits, of_decisions=True)
+    yield from _findings(fits, of_decisions=False)
     yield from _best_law(fits)
     best = next(iter(fits.scores), None)
     if best is not None and best.floor is not None:
@@ -159,23 +158,13 @@ def _law_sentences(fits: Fits) -> Iterator[str]:
         yield f"In sample its RMSE is {best.rmse:.4f}, {chance}"
 
 
-def _weight_sentences(fits: Fits) -> Iterator[str]:
-    law = fitted(fits, "main_effects")
-    if law is None:
-        return
-    weights = [each for each in law.parameters if each.name != "intercept" and math.isfinite(each.estimate)]
-    strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
-    if strongest is not None:
-        yield f"In the {law.title} law the largest weight is that of {strongest.name}, {valued(strongest)}"
-    yield from (f"The weight of severity is {valued(each)}" for each in weights if each.name == "severity")
-
-
-def _rate_sentences(fits: Fits) -> Iterator[str]:
-    rates = fitted(fits, "group_rates") or fitted(fits, "one_rate")
-    if rates is not None:
-        values = listed([f"{each.name} = {valued(each)}" for each in rates.parameters])
-        growth = "" if rates.growth_rate is None else f", growth rate lambda = {valued(rates.growth_rate)}"
-        yield f"The {rates.title} law has {values} per step{growth}"
+def _findings(fits: Fits, *, of_decisions: bool) -> Iterator[str]:
+    """Let laws say what they found; of those that share a table of the paper, the richest."""
+    heard = set()
+    for law in sorted(fits.laws, key=lambda each: -each.of.rank):
+        if law.of.of_decisions == of_decisions and law.of.table not in heard:
+            heard |= {law.of.table} - {0}
+            yield from law.of.finding(law.parameters, law.growth_rate)
 
 
 def _best_law(fits: Fits) -> Iterator[str]:
@@ -189,12 +178,6 @@ def _best_law(fits: Fits) -> Iterator[str]:
                 f"Of {laws} the {best.title} law does best on realizations that it was not fitted to, with "
                 f"an RMSE of {best.held_out_rmse:.4f}"
             )
-
-
-def valued(of: Parameter) -> str:
-    """Spell a parameter with its interval."""
-    interval = "" if of.interval is None else f" ({of.interval[0]:.4g} to {of.interval[1]:.4g})"
-    return f"{of.estimate:.4g}{interval}"
 
 
 def cascade_methods(part: CascadePart) -> list[str]:
@@ -325,25 +308,11 @@ def _draws_words(part: CascadePart) -> str:
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
-    of_decisions = [law.title for law in fits.laws if law.transmission_probability is not None]
-    of_curves = [law.title for law in fits.laws if law.transmission_probability is None]
-    if of_decisions:
-        yield (
-            f"We fitted the {listed(of_decisions)} {'law' if len(of_decisions) == 1 else 'laws'} by maximum "
-            f"likelihood to the decisions of exposures; intervals ({fits.level:.0%}) use standard errors "
-            "clustered by realization and Student's t with the degrees of freedom of the realizations that "
-            f"inform each weight; curves were inferred by {counted(fits.n_runs, 'cascade')} of the run's own "
-            f"design (seed {fits.seed})"
-        )
-    if of_curves:
-        intervals = (
-            f"intervals ({fits.level:.0%}) are those of a bootstrap of "
-            f"{counted(fits.n_bootstrap, 'resample')} over realizations (seed {fits.seed})"
-            if fits.n_bootstrap
-            else "no intervals were computed"
-        )
-        yield (
-            f"We fitted the {listed(of_curves)} {'law' if len(of_curves) == 1 else 'laws'} by least squares "
-            f"to the mean engaged fraction; {intervals}"
-        )
+    resamples = Resamples(fits.n_bootstrap, level=fits.level, seed=fits.seed)
+    fitted: dict[str, list[str]] = {}
+    for law in fits.laws:
+        how = law.of.methods(resamples, fits.n_runs, is_played=bool(law.comparisons))
+        fitted.setdefault(how, []).append(law.title)
+    for how, titles in fitted.items():
+        yield f"We fitted the {listed(titles)} {'law' if len(titles) == 1 else 'laws'} {how}"
     yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"

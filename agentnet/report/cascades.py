@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
+from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import RunFolderError, UserError, without_field
+from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
-from agentnet.events.conditions import in_words
+from agentnet.events.conditions import differing_knobs, spelling
 from agentnet.report import cascade_tables, log_sections, log_tables
 from agentnet.report.blocks import absent, paragraph
 from agentnet.report.cascade_words import (
@@ -31,12 +31,13 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Part, Place, Reading, Section
+from agentnet.report.part import Block, Course, Part, Place, Reading, Section
 from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import asked_sentences, citations
+from agentnet.vocabulary import PROFILES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,13 +90,17 @@ class CascadePart(Part):
         """The response ratios, whose figures stand among those of their cascades."""
         return () if self.ratio is None else (self.ratio,)
 
+    def courses(self, level: float) -> Iterator[Course]:
+        """Give the mean engaged fraction after each step."""
+        if self.played is not None:
+            curves = self.played.engaged_fraction
+            found = mean_interval(curves, level)
+            interval = f"{level:.0%} Student's t intervals over realizations"
+            yield Course(self.condition, "engaged fraction", "step", (), *found, len(curves), interval)
+
     def title(self) -> str:
         """Name it for people."""
-        overrides = self.facts.meta["experiment"]["conditions"][self.condition]
-        condition = ""
-        if self.facts.n_conditions > 1:
-            condition = f", condition {self.condition} ({in_words(overrides) or 'no override'})"
-        return f"Cascades: {self.facts.run}{condition}"
+        return f"Cascades: {self.facts.run}{self.facts.condition_words(self.condition)}"
 
     def summary(self, level: float) -> str:
         """Summarize it in one paragraph."""
@@ -181,27 +186,39 @@ def cascade_parts(reading: Reading) -> Iterator[CascadePart]:
     """
     ratios = cast("tuple[RatioPart, ...]", reading.parts_of("ratio"))
     for run, facts in reading.of("cascade"):
-        ratio = _partner(facts, ratios)
         for condition in range(facts.n_conditions):
+            ratio = _partner(facts, condition, ratios)
             yield _part(run, facts, condition, ratio, reading.options, reading.say)
 
 
-def _partner(cascades: LogFacts, ratios: Sequence[RatioPart]) -> RatioPart | None:
-    """Find the response ratios that go with cascades.
+def _partner(cascades: LogFacts, condition: int, ratios: Sequence[RatioPart]) -> RatioPart | None:
+    """Find the response ratios that go with the cascades of a condition.
 
-    A single run of them goes with any cascades; where models or prompts differ, a note says so.
+    Single ones go with any cascades; where models or prompts differ, a note says so. Of several conditions of
+    a run, that one goes with them which has the values of the cascades in all knobs that set these apart.
     """
     if len(ratios) <= 1:
         return ratios[0] if ratios else None
     model = cascades.meta["model_name"]
     same = [part for part in ratios if part.facts.meta["model_name"] == model]
+    alike = [part for part in same or ratios if _is_alike(cascades.design(condition), part)]
+    if len(alike) == 1 and len({id(part.facts) for part in same or ratios}) == 1:
+        return alike[0]
     if len(same) == 1:
         return same[0]
-    names = ", ".join(part.facts.run for part in same or ratios)
+    names = "; ".join(part.facts.run + part.facts.condition_words(part.condition) for part in same or ratios)
     raise UserError(
         f"it is unclear which response ratios go with the cascades of {cascades.run} ({model}): {names} "
-        f"{'are all of that model' if same else 'are of other models'}; give one such run for each model"
+        f"{'are all of that model' if same else 'are of other models'}; give one such run for each model, of "
+        "one condition or of the conditions of the cascades"
     )
+
+
+def _is_alike(cascades: Mapping[str, Any], ratios: RatioPart) -> bool:
+    """Say whether cascades have the values that set the condition of `ratios` apart within its run."""
+    experiment = ratios.facts.meta["experiment"]
+    knobs = differing_knobs(experiment["conditions"], experiment["design"])
+    return all(spelling(cascades.get(knob)) == spelling(ratios.design.get(knob)) for knob in knobs)
 
 
 def _part(
@@ -240,7 +257,7 @@ def _tables(run: Run, condition: int, options: Options) -> tuple[RunTables | Non
     columns = (*options.by, *(name for law in options.laws for name in LAWS[law].uses))
     try:
         return read_tables(run, condition=condition, columns=columns), ""
-    except RunFolderError:
+    except (RunFolderError, DesignError):
         raise
     except UserError as error:
         return None, str(error)
@@ -315,8 +332,8 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     fits = part.fits
     yield cascade_tables.ranking_table(fits)
     yield cascade_tables.views_table(fits)
-    yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, "main_effects"))
-    yield cascade_tables.rates_table(fits) or absent(_why_not(part, "group_rates"))
+    yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, LAWS.of_table(1)[0]))
+    yield cascade_tables.rates_table(fits) or absent(_why_not(part, LAWS.of_table(2)[0]))
     yield from filter(None, [cascade_tables.equilibria_table(fits)])
     yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from)
     yield cascade_tables.parameters_table(fits)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agentnet.analysis.comparison import ConditionComparison, compare_all
 from agentnet.errors import UserError
 from agentnet.events import Run, check_unchanged
+from agentnet.report.conditions import Conditions, compared
 from agentnet.report.drawings import Drawing, rendered
 from agentnet.report.log_facts import LogFacts, read_facts
 from agentnet.report.options import Options, Progress
@@ -22,16 +22,14 @@ class Report:
         parts: Cascades by run and condition, then response ratios, then interacting models by run.
         drawings: The figures of each part; none for one whose figures stand with another's.
         options: How it was made.
-        comparisons: Conditions of all runs of a family, compared; none where there is one condition in all,
-            or where a part tells its contrasts itself.
-        uncompared: Measure -> why nothing can be compared in it.
+        conditions: Conditions of all runs of a family, compared; none where there is one condition in all, or
+            where a part tells its contrasts itself.
     """
 
     parts: tuple[Part, ...]
     drawings: tuple[tuple[Drawing, ...], ...] = field(repr=False)
     options: Options
-    comparisons: tuple[ConditionComparison, ...] = ()
-    uncompared: Mapping[str, str] = field(default_factory=dict)
+    conditions: tuple[Conditions, ...] = ()
 
 
 def make_report(
@@ -55,32 +53,11 @@ def make_report(
     for run in runs:
         check_unchanged(run)
     read = tuple((run, _facts(run, options, say)) for run in _each_once(runs))
-    parts = Reading(read, options, say).parts()
+    reading = Reading(read, options, say)
+    parts = reading.parts()
     elsewhere = {id(other) for part in parts for other in part.includes()}
     drawings = [() if id(part) in elsewhere else _drawn(part, options, say) for part in parts]
-    comparisons, uncompared = _compared(read, parts, options, say)
-    return Report(parts, tuple(drawings), options, comparisons, uncompared)
-
-
-def _compared(
-    read: Sequence[tuple[Run, LogFacts]], parts: Sequence[Part], options: Options, say: Progress
-) -> tuple[tuple[ConditionComparison, ...], dict[str, str]]:
-    """Compare the conditions of the runs of each family."""
-    studies = {id(part.facts): study for part in parts if (study := part.study_to_compare()) is not None}
-    found: list[ConditionComparison] = []
-    uncompared: dict[str, str] = {}
-    for family in dict.fromkeys(facts.family for _, facts in read):
-        mine = [studies.get(id(facts), run) for run, facts in read if facts.family == family]
-        # A study tells the contrasts between its own conditions.
-        if len(mine) == 1 and studies.keys() >= {id(facts) for _, facts in read if facts.family == family}:
-            continue
-        say(f"comparing the conditions of {family} runs")
-        more, why_not = compare_all(
-            mine, n_bootstrap=options.n_bootstrap, level=options.level, seed=options.seed
-        )
-        found += more
-        uncompared |= why_not
-    return tuple(found), uncompared
+    return Report(parts, tuple(drawings), options, tuple(compared(reading, parts)))
 
 
 def _drawn(part: Part, options: Options, say: Progress) -> tuple[Drawing, ...]:

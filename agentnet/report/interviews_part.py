@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+
 from agentnet.analysis.study import ConditionStudy, Study, study_run
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.figures.sketch import Sketch, sketches_of
@@ -22,7 +24,7 @@ from agentnet.report.interviews_words import (
 )
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options
-from agentnet.report.part import Block, Part, Place, Reading, Section
+from agentnet.report.part import Block, Course, Part, Place, Reading, Section
 from agentnet.report.tables import Table
 
 
@@ -70,6 +72,18 @@ class InterviewPart(Part):
     def study_to_compare(self) -> Study:
         """Give the study."""
         return self.study
+
+    def courses(self, level: float) -> Iterator[Course]:  # noqa: ARG002
+        """Give the squared gap of two classes after each step, if there are two."""
+        for each in self.study.conditions:
+            gap = each.gap.series
+            if gap is not None:
+                unknown = np.full(len(gap.value), np.nan)
+                low, high = (gap.low, gap.high) if each.gap.has_interval else (unknown, unknown)
+                interval = f"{gap.level:.0%} bootstrap intervals over {gap.over}"
+                yield Course(
+                    *(each.number, "squared gap", "step", (), gap.value, low, high, len(each.whole), interval)
+                )
 
     def title(self) -> str:
         """Name it for people."""

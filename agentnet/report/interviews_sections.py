@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from agentnet.events.conditions import Condition
 from agentnet.report import interviews_tables as tables
 from agentnet.report import log_sections, log_tables
 from agentnet.report.blocks import absent, paragraph, unfolding
@@ -91,12 +92,12 @@ def _told(part: InterviewPart) -> Iterator[Html]:
     """Show the system messages of the models of each condition, each text once."""
     # Runs of before there were system messages recorded none.
     conditions = part.facts.meta["interviews"].get("system_messages", ())
-    classes = [list(design["models"].items()) for design in part.facts.meta["experiment"]["design"]]
+    differ = any(told != conditions[0] for told in conditions)
     found: dict[str, dict[str, None]] = {}
-    for told, models in zip(conditions, classes, strict=False):
-        names = [name for name, n in models for _ in range(int(n))]
+    for each, told in zip(Condition.all_of(part.facts.meta), conditions, strict=False):
+        names = [name for name, n in each.design["models"].items() for _ in range(int(n))]
         for text, name in zip(told, names, strict=False):
-            found.setdefault(text, {})[name] = None
+            found.setdefault(text, {})[f"{name} ({each.name})" if differ else name] = None
     if found:
         yield unfolding(
             "What models were told ahead of all questions",

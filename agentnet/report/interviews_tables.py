@@ -24,15 +24,7 @@ _ENOUGH: Final = 10
 
 def labelled(part: InterviewPart, table: Table) -> Table:
     """Put what results have to be called into the title, and into a column, which the CSV keeps."""
-    if not part.label:
-        return table
-    return Table(
-        table.name,
-        f"{table.title} ({part.label})",
-        {**table.columns, "label": "label"},
-        tuple((*row, part.label) for row in table.rows),
-        table.notes,
-    )
+    return table.labelled(part.label)
 
 
 def conditions_table(part: InterviewPart) -> Table:

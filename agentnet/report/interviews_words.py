@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agentnet.analysis.study import ConditionStudy
+from agentnet.analysis.study import OUTCOMES, ConditionStudy
 from agentnet.events.conditions import in_words
 from agentnet.report.checklist import fields_of
 from agentnet.report.figures.of_conditions import turns_of
@@ -22,6 +22,8 @@ HELM: Final = (
 )
 
 _MOST_CLASSES: Final = 8
+_MOST_CONTRASTS: Final = 3
+"""Contrasts that the first screen tells; the table has all."""
 
 
 def interview_summary(part: InterviewPart) -> Iterator[str]:
@@ -56,11 +58,18 @@ def interview_summary(part: InterviewPart) -> Iterator[str]:
 
 
 def interview_findings(part: InterviewPart) -> Iterator[str]:
-    """Say what results have to be called, then where each condition ended."""
+    """Say what results have to be called, then what conditions differ in, then where each ended."""
     if part.label:
         yield f"These are results of a {part.label}"
     if not part.study.conditions:
         yield "No result can be given yet"
+    between = [each for each in part.study.contrasts if each.kind != "growth"]
+    for each in between[:_MOST_CONTRASTS]:
+        found = each.contrast
+        yield (
+            f"{each.compared}: {OUTCOMES[each.outcome][0]} {spelled(found.value)} "
+            f"[{spelled(found.low)}, {spelled(found.high)}] ({counted(found.n_repeats, 'repeat')})"
+        )
     yield from _turn_sentences(part)
     for condition in part.study.conditions:
         yield from _of_condition(condition)

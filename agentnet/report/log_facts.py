@@ -9,7 +9,7 @@ import ast
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
-from agentnet.events.conditions import condition_of
+from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
@@ -80,6 +80,10 @@ _EXAMPLES = """
 SELECT kind, profile, p.news, messages FROM prompts p
 WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
 """
+
+_PROMPTS = "SELECT prompt, hash, kind, profile, news FROM prompts ORDER BY prompt"
+_PROMPT = "SELECT kind, profile, news, messages FROM prompts WHERE prompt = ?"
+_ASKED_IN = "SELECT prompt, MIN(realization) FROM events WHERE prompt IS NOT NULL GROUP BY prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +257,9 @@ class LogFacts:
         incidents: The run's diary.
         news: The news items.
         examples: One prompt of each kind.
+        prompts_apart: Condition after the first -> kind -> a prompt that differs from what the first one asks
+            of the same profile about the same news, or any, where it asks none of these; None where those
+            that both ask are the same.
         statuses: Realizations by status.
         mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
             it; None where none was.
@@ -275,6 +282,7 @@ class LogFacts:
     incidents: tuple[Incident, ...]
     news: tuple[News, ...]
     examples: tuple[Prompt, ...]
+    prompts_apart: Mapping[int, Mapping[str, Prompt | None]]
     statuses: Mapping[str, int]
     mass: tuple[float, float] | None = None
     turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
@@ -322,6 +330,12 @@ class LogFacts:
         """The design of a condition, by knob."""
         found: Mapping[str, Any] = self.meta["experiment"]["design"][condition]
         return found
+
+    def condition_words(self, condition: int) -> str:
+        """Name a condition behind the run that it is of; empty where the run has no other."""
+        if self.n_conditions == 1:
+            return ""
+        return f", condition {condition}: {Condition.all_of(self.meta)[condition].name}"
 
     def source(self, name: str) -> Mapping[str, Any]:
         """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
@@ -405,7 +419,8 @@ def _read(
         mended={kind: (n, n_mended) for kind, n, n_mended in connection.execute(_MENDED)},
         incidents=_incidents(connection),
         news=news,
-        examples=_examples(connection, news),
+        examples=tuple(_prompt(row, news) for row in connection.execute(_EXAMPLES)),
+        prompts_apart=_prompts_apart(connection, news, len(meta["experiment"]["design"])),
         statuses=dict(
             connection.execute("SELECT status, COUNT(*) FROM realizations GROUP BY status ORDER BY status")
         ),
@@ -541,10 +556,36 @@ def _news(
     return tuple(found)
 
 
-def _examples(connection: sqlite3.Connection, news: tuple[News, ...]) -> tuple[Prompt, ...]:
-    found = []
-    for kind, profile, number, messages in connection.execute(_EXAMPLES):
-        item = news[number]
-        pairs = tuple((str(role), str(content)) for role, content in json.loads(messages))
-        found.append(Prompt(str(kind), str(profile), item.id, None if item.text is None else pairs))
-    return tuple(found)
+def _prompt(row: Sequence[Any], news: tuple[News, ...]) -> Prompt:
+    kind, profile, number, messages = row
+    item = news[number]
+    pairs = tuple((str(role), str(content)) for role, content in json.loads(messages))
+    return Prompt(str(kind), str(profile), item.id, None if item.text is None else pairs)
+
+
+def _prompts_apart(
+    connection: sqlite3.Connection, news: tuple[News, ...], n_conditions: int
+) -> dict[int, dict[str, Prompt | None]]:
+    """Compare the prompts of conditions with those of the first one."""
+    if n_conditions == 1:
+        return {}
+    of = condition_of(connection)
+    asked_in = dict(connection.execute(_ASKED_IN))
+    first: dict[tuple[Any, ...], str] = {}
+    compared: dict[tuple[int, str], dict[str, int]] = {}
+    for number, hash_, kind, *about in connection.execute(_PROMPTS):
+        condition = of.get(asked_in.get(number, -1))
+        if condition is None:
+            continue
+        if condition == 0:
+            first[kind, *about] = hash_
+            continue
+        known = first.get((kind, *about))
+        how = "unknown" if known is None else "same" if known == hash_ else "other"
+        compared.setdefault((condition, str(kind)), {}).setdefault(how, number)
+    found: dict[int, dict[str, Prompt | None]] = {}
+    for (condition, kind), numbers in compared.items():
+        shown = numbers.get("other") or (None if "same" in numbers else numbers["unknown"])
+        row = None if shown is None else connection.execute(_PROMPT, (shown,)).fetchone()
+        found.setdefault(condition, {})[kind] = None if row is None else _prompt(row, news)
+    return found

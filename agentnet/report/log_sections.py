@@ -78,14 +78,23 @@ def design_blocks(facts: LogFacts, condition: int, *, is_first: bool) -> Iterato
 def prompts_blocks(facts: LogFacts) -> Iterator[Block]:
     """Show the templates of each condition, and one prompt of each kind as it was sent."""
     meta = facts.meta
+    names = [facts.condition_words(number).removeprefix(",") for number in range(facts.n_conditions)]
     for number, (texts, hash_) in enumerate(zip(meta["prompts"], meta["prompts_hash"], strict=True)):
+        which = f" of{names[number]}" if names[number] else ""
         if number and texts == meta["prompts"][0]:
+            yield paragraph(f"Templates{which}: as in condition 0.")
             continue
-        which = f" of condition {number}" if facts.n_conditions > 1 else ""
         yield paragraph(f"Templates{which}, SHA-256 {hash_}:")
         yield from (unfolding(name, [("", text)], is_open=True) for name, text in texts.items())
     yield paragraph("One prompt of each kind as it was sent:")
     yield from map(_example, facts.examples)
+    for number, kinds in facts.prompts_apart.items():
+        alike = [kind for kind, prompt in kinds.items() if prompt is None]
+        if alike:
+            yield paragraph(f"Prompts of{names[number]}: {listed(alike)} as in condition 0.")
+        for prompt in filter(None, kinds.values()):
+            yield paragraph(f"Prompts of{names[number]}: another than in condition 0, as it was sent:")
+            yield _example(prompt)
 
 
 def _example(prompt: Prompt) -> Html:

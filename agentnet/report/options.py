@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.ratios import N_PROFILES
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.errors import DesignError
+from agentnet.vocabulary import N_PROFILES
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import MakeEmbedder
@@ -66,8 +66,12 @@ class Options:
             InputError: The groups cannot be used.
         """
         checked_level(self.level)
-        if not [LAWS[name] for name in self.laws]:
+        chosen = [LAWS[name] for name in self.laws]
+        if not chosen:
             raise DesignError(f"there is no law to fit; known: {', '.join(LAWS)}")
+        if not self.by and self.laws is not LAWS:
+            for law in chosen:
+                law.check_columns()
         if self.groups is not None:
             as_grouping(self.groups)
         for name, least in {"n_runs": 1, "n_bootstrap": 0, "n_decisions": 0}.items():

@@ -44,8 +44,8 @@ def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) 
         names=", ".join(dict.fromkeys(part.facts.run for part in report.parts)),
         heading=_heading(report),
         labels=_labels(report),
-        found=_in_turn([each.found for each in parts], N_SENTENCES),
-        leading=_in_turn([each.leading for each in parts], N_FIGURES),
+        found=_first([(each.leads, each.found) for each in parts], N_SENTENCES),
+        leading=_first([(each.leads, each.leading) for each in parts], N_FIGURES),
         parts=parts,
         options=report.options,
         made_at=when(made_at),
@@ -81,6 +81,13 @@ def _policy(style: str, script: str) -> str:
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _first(lists: Iterable[tuple[bool, Sequence[_T]]], n: int) -> list[_T]:
+    """Take `n` of several lists in turn: as many as there are of those that lead, then of the others."""
+    every = list(lists)
+    leading = _in_turn([of for leads, of in every if leads], n)
+    return leading + _in_turn([of for leads, of in every if not leads], n - len(leading))
 
 
 def _in_turn(lists: Iterable[Sequence[_T]], n: int) -> list[_T]:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentnet.analysis.study import Study
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
@@ -71,6 +74,38 @@ class Place:
     options: Options
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What a condition came to along an axis; those of several are drawn into one another.
+
+    Attributes:
+        condition: Number of the condition in its run.
+        what: What is drawn: ``engaged fraction``.
+        along: What the axis is: ``step``.
+        places: Names of the places along it; empty where they are 0, 1, ...
+        value: Means, shape ``(n_places,)``.
+        low: Lower end of each one's interval, likewise; nan where there is none.
+        high: Upper end.
+        n: How many were averaged.
+        interval: What the intervals are.
+    """
+
+    condition: int
+    what: str
+    along: str
+    places: tuple[str, ...]
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    n: int
+    interval: str = ""
+
+    def points(self) -> Iterator[tuple[str | int, float, float, float]]:
+        """List place, value and ends of the interval."""
+        places: Sequence[str | int] = self.places or range(len(self.value))
+        return zip(places, self.value.tolist(), self.low.tolist(), self.high.tolist(), strict=True)
+
+
 class Part(ABC):
     """What a report says of a run, or of one condition of it.
 
@@ -103,6 +138,14 @@ class Part(ABC):
     def study_to_compare(self) -> Study | None:
         """Give what its run is compared by with others of its family; None for the run's log."""
         return None
+
+    def courses(self, level: float) -> Iterable[Course]:  # noqa: ARG002 - none
+        """Give what its conditions came to along an axis, to be drawn beside others; at most one each.
+
+        Args:
+            level: Confidence level of intervals.
+        """
+        return ()
 
     @abstractmethod
     def title(self) -> str:

@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from agentnet.analysis.groups import ProfileGroups
-from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
+from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
 from agentnet.report.tables import Cell, Table
+from agentnet.vocabulary import PROFILES
 
 if TYPE_CHECKING:
     from agentnet.report.ratios import RatioPart

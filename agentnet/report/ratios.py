@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.groups import ProfileGroups, group_profiles
-from agentnet.analysis.ratios import PROFILES, ResponseRatios, YesCounts
+from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
 from agentnet.analysis.tables import RatioTables
-from agentnet.errors import InputError, UserError, without_field
+from agentnet.errors import InputError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables
 from agentnet.report.blocks import absent
@@ -20,10 +21,10 @@ from agentnet.report.checklist import filled, news_fields, read_answers
 from agentnet.report.drawings import Material
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import counted, percent, sentences
-from agentnet.report.log_facts import LogFacts, overriding_sentences
+from agentnet.report.log_facts import LogFacts, overriding_sentences, realizations_of
 from agentnet.report.log_tables import design_in_words
-from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Part, Place, Reading, Section
+from agentnet.report.options import Options
+from agentnet.report.part import Block, Course, Part, Place, Reading, Section
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.words import (
@@ -35,7 +36,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 _N_RESAMPLES: Final = 200
 _COUNTS: Final = ("n_yes", "n_no", "n_missing", "ratio", "lowest", "highest")
@@ -48,10 +49,11 @@ _SEVERITIES: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RatioPart(Part):
-    """What a response-ratio run says.
+    """What one condition of a response-ratio run says.
 
     Attributes:
         facts: The run.
+        condition: Number of the condition.
         asked: Its decisions.
         ratios: The same by item and profile, ordered by severity.
         groups: Groups of profiles by Tukey's statistic; None where it cannot be made.
@@ -68,6 +70,7 @@ class RatioPart(Part):
     headline: ClassVar[str] = "News cascades among language-model agents"
 
     facts: LogFacts
+    condition: int
     asked: RatioTables
     ratios: ResponseRatios
     groups: ProfileGroups | None
@@ -79,16 +82,22 @@ class RatioPart(Part):
 
     @property
     def design(self) -> Mapping[str, Any]:
-        """The design, which all conditions share but for what they override."""
-        return self.facts.design(0)
+        """The condition's design."""
+        return self.facts.design(self.condition)
+
+    def courses(self, level: float) -> Iterator[Course]:
+        """Give the mean yes-ratio of each profile over news items."""
+        found = mean_interval(self.asked.yes_ratio, level)
+        interval, n = f"{level:.0%} Student's t intervals over news items", len(self.asked.news_ids)
+        yield Course(self.condition, "yes-ratio", "profile", PROFILES, *found, n, interval)
 
     def title(self) -> str:
         """Name it for people."""
-        return f"Response ratios: {self.facts.run}"
+        return f"Response ratios: {self.facts.run}{self.facts.condition_words(self.condition)}"
 
     def summary(self, level: float) -> str:  # noqa: ARG002
         """Summarize it in one paragraph."""
-        return sentences([*asked_sentences(self.facts), *_ratio_sentences(self)])
+        return sentences([*asked_sentences(self.facts, self.condition), *_ratio_sentences(self)])
 
     def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
         """Say how often agents say yes, and which profiles are alike."""
@@ -117,7 +126,7 @@ class RatioPart(Part):
     def sections(self, place: Place) -> Iterator[Section]:
         """Lay out ratios, severities, decisions and what the log says of the run."""
         yield Section("ratios", "Response ratios and groups", tuple(_ratios(self)))
-        yield from log_sections.of_news(self, place, self.sample)
+        yield from log_sections.of_news(self, place, self.sample, self.condition)
 
     def tables(self) -> Iterator[Table]:
         """Make the ratios by item and the decisions to browse."""
@@ -130,7 +139,8 @@ class RatioPart(Part):
         return {
             "kind": "response ratios",
             "run": self.facts.run,
-            "design": design_in_words(self.facts, 0),
+            "condition": self.condition,
+            "design": design_in_words(self.facts, self.condition),
             "n_items": len(self.ratios.news),
             "ratios": _ratios_as_json(self.ratios),
             "groups": None if self.groups is None else _groups_as_json(self.groups),
@@ -170,35 +180,58 @@ def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
 
 
 def ratio_parts(reading: Reading) -> Iterator[RatioPart]:
-    """Make the part of each run of response ratios.
+    """Make the part of each condition of each run of response ratios that has decisions that can be used.
 
     Raises:
-        UserError: One has no decision yet.
+        UserError: A run has none.
     """
     for run, facts in reading.of("ratio"):
-        yield _part(run, facts, reading.options, reading.say)
+        if not facts.kind("ratio").n:
+            raise UserError(
+                f"{facts.run} has no response ratio yet; wait for one, resume it, or make the report without "
+                "it"
+            )
+        tables, notes = _tables(run, facts)
+        for condition, asked in tables.items():
+            yield replace(_part(run, facts, condition, asked, reading), notes=(*asked.notes, *notes))
 
 
-def _part(run: Run, facts: LogFacts, options: Options, say: Progress) -> RatioPart:
-    if not facts.kind("ratio").n:
-        raise UserError(
-            f"{facts.run} has no response ratio yet; wait for one, resume it, or make the report without it"
-        )
-    tables = read_ratios(run)
-    say(f"grouping the profiles of {facts.run}")
+def _tables(run: Run, facts: LogFacts) -> tuple[dict[int, RatioTables], list[str]]:
+    """Read the decisions of each condition; where some have none that can be used, notes say so."""
+    if facts.n_conditions == 1:
+        return {0: read_ratios(run)}, []
+    found, refused = {}, []
+    for condition in range(facts.n_conditions):
+        try:
+            found[condition] = read_ratios(run, condition=condition)
+        except RunFolderError:
+            raise
+        except UserError as error:
+            refused.append(without_field(str(error)))
+    if not found:
+        raise UserError(refused[0])
+    return found, refused
+
+
+def _part(run: Run, facts: LogFacts, condition: int, tables: RatioTables, reading: Reading) -> RatioPart:
+    options, alone = reading.options, facts.n_conditions == 1
+    reading.say(f"grouping the profiles of {facts.run}{facts.condition_words(condition)}")
     groups, why = _groups(tables, options)
-    notes = list(tables.notes)
-    if facts.n_conditions > 1:
-        notes.append(f"the decisions of all {facts.n_conditions} conditions are counted together")
     return RatioPart(
         facts=facts,
+        condition=condition,
         asked=tables,
         ratios=_by_severity(tables),
         groups=groups,
         n_wanted=options.n_groups,
         why_no_groups=why,
-        sample=sample_decisions(run, "ratio", n=options.n_decisions, seed=options.seed),
-        notes=tuple(notes),
+        sample=sample_decisions(
+            run,
+            "ratio",
+            n=options.n_decisions,
+            seed=options.seed,
+            realizations=None if alone else realizations_of(run, condition),
+        ),
     )
 
 
@@ -252,19 +285,20 @@ def _ratio_sentences(part: RatioPart) -> Iterator[str]:
 
 
 def _ratio_methods(part: RatioPart) -> Iterator[str]:
-    facts = part.facts
+    facts, condition = part.facts, part.condition
     yield (
         "Response ratios were taken after Tian et al. (2026) with agentnet "
         f"{facts.meta['versions'].get('agentnet', '')}"
     )
-    asked = question_words(facts, None, "whether it would share", "what the experiment's own {} asks of")
+    asked = question_words(facts, condition, "whether it would share", "what the experiment's own {} asks of")
+    times = numbers_words(facts, "repeats", "time", condition)
     yield (
-        f"Each of the {N_PROFILES} Big-Five profiles was asked {numbers_words(facts, 'repeats', 'time')} "
+        f"Each of the {N_PROFILES} Big-Five profiles was asked {times} "
         f"{asked} each of {counted(len(facts.news), 'news item')} ({sources_words(facts)}), without a network"
     )
-    yield from asking_sentences(facts)
+    yield from asking_sentences(facts, condition)
     yield from overriding_sentences(facts)
-    yield from missing_sentences(facts)
+    yield from missing_sentences(facts, condition)
     if part.groups is not None:
         yield grouped_words(part)
 
@@ -289,7 +323,10 @@ def ratio_fields(part: RatioPart) -> dict[str, Any]:
     """Spell what a run of response ratios knows, for the answers in ``ratios.toml``."""
     return news_fields(part.facts) | {
         "decisions": question_words(
-            part.facts, None, "yes-ratios of profiles", "what the experiment's own {} asks of profiles"
+            part.facts,
+            part.condition,
+            "yes-ratios of profiles",
+            "what the experiment's own {} asks of profiles",
         ),
         "sample": "; a sample stands in this report" if part.sample.decisions else "",
     }

@@ -19,8 +19,11 @@ from agentnet.report.part import Part
 from agentnet.report.sections import part_names
 
 FORMAT: Final = "agentnet report"
-SCHEMA_VERSION: Final = 1
-"""Raised whenever a key gets another meaning or goes; new keys don't raise it."""
+SCHEMA_VERSION: Final = 2
+"""Raised whenever a key gets another meaning or goes; new keys don't raise it.
+
+2: what was called an arm is a condition, and response ratios have a part for each condition.
+"""
 
 
 def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[str, Any]:
@@ -75,8 +78,12 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
 def _comparisons(report: Report) -> dict[str, Any]:
     """Spell comparisons of conditions and runs, if there are any."""
     found = {
-        "comparisons": [each.as_json() for each in report.comparisons],
-        "uncompared": report.uncompared,
+        "conditions": [
+            {**each.as_json(), "figures": [_figure(drawing) for drawing in each.drawings]}
+            for each in report.conditions
+        ],
+        "comparisons": [of.as_json() for each in report.conditions for of in each.comparisons],
+        "uncompared": {name: why for each in report.conditions for name, why in each.uncompared.items()},
     }
     return {key: value for key, value in found.items() if value}
 

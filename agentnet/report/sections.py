@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.report.blocks import absent, bullets, paragraph
+from agentnet.report.conditions import NAME, Conditions
+from agentnet.report.drawings import Drawing
 from agentnet.report.figure_html import Figure
 from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
@@ -27,6 +29,8 @@ class Contents:
         found: What was found, a sentence each, the most important first.
         figures: The figures that are drawn.
         leading: The same, those that show most of what was found first.
+        leads: Whether the first screen begins with it.
+        is_folded: Whether all of it is folded at first, as what stands above it tells most.
     """
 
     anchor: str
@@ -36,6 +40,8 @@ class Contents:
     found: tuple[str, ...]
     figures: tuple[Figure, ...]
     leading: tuple[Figure, ...]
+    leads: bool = False
+    is_folded: bool = False
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -45,14 +51,18 @@ class Contents:
 
 
 def contents_of(report: Report) -> tuple[Contents, ...]:
-    """Lay out what a report says, part by part."""
+    """Lay out what a report says: conditions side by side, then part by part."""
     names = part_names(report.parts)
-    several = sum(bool(each) for each in report.drawings) > 1
-    made, seen = [], set[int]()
-    for name, part, drawings in zip(names, report.parts, report.drawings, strict=True):
+    drawn_of = drawings_of(report)
+    compared = {each.family for each in report.conditions}
+    made = [
+        _of_conditions(name, each, report) for name, each in zip(drawn_of, report.conditions, strict=False)
+    ]
+    seen = set[int]()
+    for name, part in zip(names, report.parts, strict=True):
         place = Place(name, id(part.facts) not in seen, report.options)
         seen.add(id(part.facts))
-        figures = tuple(Figure(each, f"{name}-" if several else "") for each in drawings)
+        figures = _figures(report, name)
         more = more_tables(part)
         sections = tuple(_with_tables(_sections(part, figures, place), more))
         drawn = tuple(each for each in figures if each.drawing.svg is not None)
@@ -65,9 +75,37 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
             found=tuple(sentences([each]) for each in part.findings(report.options.level)),
             figures=drawn,
             leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
+            is_folded=part.facts.family in compared,
         )
-        made.append(contents if len(names) == 1 else _with_prefix(contents))
-    return tuple(made)
+        made.append(contents)
+    return tuple(made if len(made) == 1 else map(_with_prefix, made))
+
+
+def drawings_of(report: Report) -> dict[str, tuple[Drawing, ...]]:
+    """List the figures of a report by what they are of, in the order of the page."""
+    names = numbered([NAME] * len(report.conditions))
+    of_conditions = zip(names, (each.drawings for each in report.conditions), strict=True)
+    return dict(of_conditions) | dict(zip(part_names(report.parts), report.drawings, strict=True))
+
+
+def has_several_drawn(report: Report) -> bool:
+    """Say whether names of figures need the name of what they are of, to be told apart."""
+    return sum(map(bool, drawings_of(report).values())) > 1
+
+
+def _figures(report: Report, name: str) -> tuple[Figure, ...]:
+    prefix = f"{name}-" if has_several_drawn(report) else ""
+    return tuple(Figure(each, prefix) for each in drawings_of(report)[name])
+
+
+def _of_conditions(name: str, of: Conditions, report: Report) -> Contents:
+    """Lay out conditions side by side."""
+    figures = _figures(report, name)
+    drawn = tuple(each for each in figures if each.drawing.svg is not None)
+    shown = [Section("figures", "Figures", figures, is_open=True)] if figures else []
+    found = tuple(sentences([each]) for each in of.findings())
+    tables = tuple(of.tables())
+    return Contents(name, of.title, (*of.sections(), *shown), tables, found, drawn, drawn, leads=True)
 
 
 def _with_tables(sections: Iterable[Section], more: Mapping[str, Sequence[Table]]) -> Iterator[Section]:
@@ -93,7 +131,16 @@ def _place_in(names: Sequence[str], name: str) -> int:
 
 def part_names(parts: Iterable[Part]) -> tuple[str, ...]:
     """Name parts for files and ids: ``cascades``, ``ratios``, ``interviews``, numbered if several."""
-    kinds = [part.name for part in parts]
+    return numbered([part.name for part in parts])
+
+
+def numbered(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Number names that occur more than once.
+
+    Examples:
+        >>> numbered(["cascades", "ratios", "cascades"])
+        ('cascades1', 'ratios', 'cascades2')
+    """
     return tuple(
         kind if kinds.count(kind) == 1 else f"{kind}{kinds[: i + 1].count(kind)}"
         for i, kind in enumerate(kinds)

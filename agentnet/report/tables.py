@@ -59,6 +59,14 @@ class Table:
             self.notes,
         )
 
+    def labelled(self, label: str) -> Table:
+        """Put what results have to be called into the title, and into a column; nothing if they are none."""
+        if not label:
+            return self
+        columns = {**self.columns, "label": "label"}
+        rows = tuple((*row, label) for row in self.rows)
+        return Table(self.name, f"{self.title} ({label})", columns, rows, self.notes)
+
     def to_csv(self) -> str:
         """Write it as CSV, UTF-8 and line feeds; texts are quoted, numbers in full.
 

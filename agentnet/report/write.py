@@ -14,7 +14,7 @@ from agentnet.report.gather import Report, make_report
 from agentnet.report.options import Options, Progress
 from agentnet.report.page import write_page
 from agentnet.report.results import as_json, results_of
-from agentnet.report.sections import contents_of, part_names
+from agentnet.report.sections import contents_of, drawings_of, has_several_drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ def files_of(report: Report, *, made_at: float) -> tuple[dict[str, bytes], dict[
 
 
 def _images(report: Report) -> Iterator[tuple[str, bytes]]:
-    several = sum(bool(each) for each in report.drawings) > 1
-    for part, drawings in zip(part_names(report.parts), report.drawings, strict=True):
+    several = has_several_drawn(report)
+    for part, drawings in drawings_of(report).items():
         for drawing in drawings:
             stem = f"figures/{part}_{drawing.name}" if several else f"figures/{drawing.name}"
             if drawing.svg is not None:

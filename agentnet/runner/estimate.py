@@ -86,6 +86,23 @@ async def guess_decisions(prepared: Prepared) -> float | None:
     return found.counts["decisions"] / found.counts["realizations"]
 
 
+def prompts_apart(prepared: Prepared) -> dict[str, dict[str, tuple[str, Messages] | None]]:
+    """Compare the prompts of conditions with those of the first one.
+
+    Returns:
+        Each later condition, by number and name -> kind of prompt -> the first one that the first condition
+        does not have: of whom it is asked about what, and the prompt. None where it has them all.
+    """
+    first = {(kind, about): messages for kind, about, messages in prepared.stage.asks(0)}
+    apart: dict[str, dict[str, tuple[str, Messages] | None]] = {}
+    for number, name in enumerate(prepared.condition_names[1:], start=1):
+        found = apart.setdefault(f"condition {number}: {name}", {})
+        for kind, about, messages in prepared.stage.asks(number):
+            if found.setdefault(kind, None) is None and first.get((kind, about)) != messages:
+                found[kind] = about, messages
+    return apart
+
+
 class _Listening:
     """A backend that keeps the first prompt of each kind.
 

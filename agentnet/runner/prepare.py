@@ -61,6 +61,12 @@ class Prepared:
         """The experiment under each condition."""
         return self.stage.experiments
 
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """What sets each condition apart, for people."""
+        overrides = [plain(experiment.overrides) for experiment in self.experiments]
+        return condition_names(overrides, [plain(design) for design in self.designs()])
+
     def designs(self) -> list[dict[str, object]]:
         """List the design of each condition as it is in force."""
         return [self.stage.design(number) for number in range(len(self.experiments))]
@@ -198,7 +204,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
                 "overridden": sorted(own_hooks(type(first))),
                 "design": designs,
                 "conditions": conditions,
-                "condition_names": condition_names(conditions, designs),
+                "condition_names": prepared.condition_names,
             },
             _CHANCE: "by news item and repeat",
             "n_realizations": len(prepared.plan),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.cost import Cost
 from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
@@ -28,7 +28,7 @@ _WITHOUT: Final = (
 )
 
 
-class Thoughts:
+class Thoughts(Wrapper):
     """Stops the run if the first replies of a sitting hold thoughts and no answer.
 
     Until a reply with an answer has come, one without is not passed on: it would be recorded as missing. It
@@ -40,19 +40,9 @@ class Thoughts:
     """
 
     def __init__(self, inner: Backend) -> None:
-        self._inner = inner
-        self.name = inner.name
+        super().__init__(inner)
         self._is_proven = False
         self._streak = 0
-
-    @property
-    def model_name(self) -> str:
-        """The language model asked."""
-        return self._inner.model_name
-
-    async def aclose(self) -> None:
-        """Close the backend asked."""
-        await self._inner.aclose()
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`.

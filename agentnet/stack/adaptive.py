@@ -15,11 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import RequestRejected, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
-from agentnet.stack.wrapper import Wrapper
 
 _TOLD_AT_GROWTH: Final = 1.5
 

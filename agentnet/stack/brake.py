@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agentnet.backend import HARMLESS, Backend, Reply, Request
+from agentnet.backend import HARMLESS, Backend, Reply, Request, Wrapper
 from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
 from agentnet.stack.halt import Halt
-from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix
 from agentnet.vocabulary import CONTENT_FILTER
 

@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
 from agentnet.stack.prices import Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
-from agentnet.stack.wrapper import Wrapper
 
 
 class Spent(NamedTuple):

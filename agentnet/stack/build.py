@@ -103,7 +103,7 @@ def build_stack(
         give_up_after_s=settings.give_up_after_s,
         halt=halt,
     )
-    tried = retry if adapting is budget else FirstAlone(retry, wait=halt.wait)
+    tried = retry if adapting is budget else FirstAlone(retry, halt=halt)
     if not settings.cache or not getattr(backend, "worth_caching", True):
         return Stack(tried, budget, limit, None, pause)
     cache = Cache(tried, settings.cache_folder or cache_folder, scope=scope, complain=complain)

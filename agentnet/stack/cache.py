@@ -11,17 +11,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
-from agentnet.backend import Backend, Messages, Reply, Request
+from agentnet.backend import Backend, Messages, Reply, Request, Wrapper
 from agentnet.shelf import TROUBLE, Shelf
-from agentnet.stack.wrapper import Wrapper
 
 SCHEMA_VERSION: Final = 1
 """Part of every key: raised whenever keys or values get another meaning."""
@@ -102,9 +100,7 @@ class Cache(Wrapper):
     async def flush(self) -> None:
         """Wait until every reply so far is written, or cannot be."""
         if self._writer.pending:
-            written = asyncio.get_running_loop().create_future()
-            self._writer.hurry(written)
-            await written
+            await self._writer.flush()
 
     async def aclose(self) -> None:
         """Write what is left, close the file and the inner backend."""
@@ -143,8 +139,8 @@ class Cache(Wrapper):
             self._complain(self._writer.troubles.popleft())
 
 
-class _Writer(threading.Thread):
-    """Writes entries behind, in a transaction for what came within a tenth of a second.
+class _Writer:
+    """Writes entries behind, in a thread: in a transaction for what came within a tenth of a second.
 
     Attributes:
         pending: Entries not yet written, which can be read here.
@@ -152,70 +148,51 @@ class _Writer(threading.Thread):
     """
 
     def __init__(self, shelf: Shelf, folder: Path, group_s: float, group_rows: int) -> None:
-        super().__init__(name="agentnet-cache", daemon=True)
         self.pending: dict[bytes, str] = {}
         self.troubles: deque[str] = deque()
         self._shelf = shelf
         self._folder = folder
         self._group_s = group_s
         self._group_rows = group_rows
+        self._new: deque[tuple[bytes, str]] = deque()
+        self._due_in: asyncio.AbstractEventLoop | None = None
+        self._thread = ThreadPoolExecutor(1, "agentnet-cache")
         self._n_lost = 0
         self._has_given_up = False
-        self._queue: SimpleQueue[tuple[bytes, str] | asyncio.Future[None] | None] = SimpleQueue()
         self._is_ending = False
-        self._hurried = threading.Event()
-        self.start()
 
     def put(self, key: bytes, text: str) -> None:
         """Take an entry; it can be read at once."""
         self.pending[key] = text
-        self._queue.put((key, text))
+        self._new.append((key, text))
+        loop = asyncio.get_running_loop()
+        if self._due_in is not loop:
+            self._due_in = loop
+            loop.call_later(self._group_s, self._begin)
 
-    def hurry(self, written: asyncio.Future[None]) -> None:
-        """Write what there is at once, and tell `written`, also if it cannot be."""
-        self._queue.put(written)
-        self._hurried.set()
+    def _begin(self) -> None:
+        self._due_in = None
+        with suppress(RuntimeError):  # it was closed meanwhile, and all is written
+            self._thread.submit(self._write_new)
+
+    async def flush(self) -> None:
+        """Return once all that came so far is written, or cannot be."""
+        await asyncio.shield(asyncio.wrap_future(self._thread.submit(self._write_new)))
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write what is left, and end; can be called again."""
         self._is_ending = True
-        self._queue.put(None)
-        self._hurried.set()
-        self.join()
-
-    def run(self) -> None:
-        """Write until closed."""
-        is_open = True
-        while is_open:
-            group, waiters, is_open = self._next_group()
-            if group:
-                self._write(group)
-            for waiter in waiters:
-                _tell(waiter)
-        self._shelf.close()
+        with suppress(RuntimeError):
+            self._thread.submit(self._write_new)
+            self._thread.submit(self._shelf.close)
+        self._thread.shutdown()
         if self._n_lost:
             self.troubles.append(f"{self._folder}: {self._n_lost:,} replies could not be remembered")
+            self._n_lost = 0
 
-    def _next_group(self) -> tuple[list[tuple[bytes, str]], list[asyncio.Future[None]], bool]:
-        """Wait for an entry and for what follows it; say who waits for them, and whether more may come."""
-        group: list[tuple[bytes, str]] = []
-        waiters: list[asyncio.Future[None]] = []
-        entry = self._queue.get()
-        self._hurried.wait(self._group_s)
-        if not self._is_ending:
-            self._hurried.clear()
-        while entry is not None:
-            if isinstance(entry, tuple):
-                group.append(entry)
-            else:
-                waiters.append(entry)
-            if len(group) == self._group_rows:
-                return group, waiters, True
-            try:
-                entry = self._queue.get_nowait()
-            except Empty:
-                return group, waiters, True
-        return group, waiters, False
+    def _write_new(self) -> None:
+        while group := [self._new.popleft() for _ in range(min(len(self._new), self._group_rows))]:
+            self._write(group)
 
     def _write(self, group: list[tuple[bytes, str]]) -> None:
         try:
@@ -239,17 +216,6 @@ class _Writer(threading.Thread):
         self._has_given_up = self._is_ending
         # A transaction that failed to end would keep this connection from beginning another one.
         self._shelf.close()
-
-
-def _tell(waiter: asyncio.Future[None]) -> None:
-    # Once its loop is closed nobody waits any more.
-    with suppress(RuntimeError):
-        waiter.get_loop().call_soon_threadsafe(_settle, waiter)
-
-
-def _settle(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _keep_quiet(_: str) -> None:

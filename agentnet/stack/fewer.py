@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
-from agentnet.stack.wrapper import Wrapper
 
 _ENOUGH: Final = 3
 

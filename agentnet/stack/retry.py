@@ -15,12 +15,11 @@ from typing import Final, Generic, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import MOMENTS, PATIENT
-from agentnet.stack.wrapper import Wrapper
 from agentnet.streams import mix, unit
 
 _FIRST_WAIT_S: Final = 1.0

@@ -12,12 +12,11 @@ from typing import Final, NamedTuple
 
 from asyncio_throttle.throttler import Throttler
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import InternalError, RunStopped, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
 from agentnet.stack.tokens import PromptTokens
-from agentnet.stack.wrapper import Wrapper
 
 _WINDOW_S: Final = 0.1
 _BURST_S: Final = 6.0

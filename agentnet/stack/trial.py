@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentnet.backend import Adapts, Backend, Reply, Request
+from agentnet.backend import Adapts, Backend, Reply, Request, Wrapper
 from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
-from agentnet.stack.wrapper import Wrapper
+from agentnet.stack.halt import Halt
 
 _TROUBLE: Final = "trial"
 """The kind of trouble that each call of an experiment counts as."""
@@ -36,14 +36,12 @@ class FirstAlone(Wrapper):
 
     Args:
         inner: The backend that is tried.
-        wait: Awaits a place in the line; may end it before its time, where the run is to stop.
+        halt: Ends the wait in the line; one of its own if not given.
     """
 
-    def __init__(
-        self, inner: Backend, *, wait: Callable[[asyncio.Future[None]], Awaitable[None]] | None = None
-    ) -> None:
+    def __init__(self, inner: Backend, *, halt: Halt | None = None) -> None:
         super().__init__(inner)
-        self._wait = wait or _wait
+        self._halt = Halt() if halt is None else halt
         self._is_open = False
         self._unusable: BackendUnusable | None = None
         self._tries_in: asyncio.AbstractEventLoop | None = None
@@ -63,7 +61,7 @@ class FirstAlone(Wrapper):
                 return await self._try(request, loop)
             place: asyncio.Future[None] = loop.create_future()
             self._line.append(place)
-            await self._wait(place)
+            await self._halt.wait(place)
             if self._unusable is not None:
                 raise copy(self._unusable)
         return await self._inner.complete(request)
@@ -91,10 +89,6 @@ class FirstAlone(Wrapper):
         for place in line:
             if not place.done() and place.get_loop() is asyncio.get_running_loop():
                 place.set_result(None)
-
-
-async def _wait(place: asyncio.Future[None]) -> None:
-    await place
 
 
 class Adapting(Wrapper):

@@ -58,7 +58,7 @@ class PlainFault(NamedTuple):
 
 
 def error_body(
-    message: str, kind: str, code: str | None = None, param: str | None = None
+    message: str, kind: str | None, code: str | None = None, param: str | None = None
 ) -> dict[str, object]:
     """Make an error body of OpenAI's shape."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -68,77 +68,50 @@ _PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gate
 _LATER = MappingProxyType({"retry-after": "1", "retry-after-ms": "20"})
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
-_SLOW_DOWN = error_body("Rate limit reached for requests.", "requests", "rate_limit_exceeded")
-_BROKEN = error_body("The server had an error while processing your request.", "server_error")
-_OVERLOADED = error_body("The engine is overloaded, please try again later.", "overloaded_error")
+_INVALID = "invalid_request_error"
+
+
+def _plain(status: int, message: str, *kind: str | None, headers: Mapping[str, str] = _NOTHING) -> PlainFault:
+    """Make the fault that answers with OpenAI's error body: its type, code and parameter."""
+    return PlainFault(status, headers, error_body(message, *kind))
+
+
+_SLOW_DOWN = ("Rate limit reached for requests.", "requests", "rate_limit_exceeded")
+_OVERLOADED = ("The engine is overloaded, please try again later.", "overloaded_error")
 
 PLAIN_FAULTS: Mapping[str, PlainFault] = MappingProxyType(
     {
-        "rate_limit": PlainFault(429, _LATER, _SLOW_DOWN),
-        "rate_limit_bare": PlainFault(429, _NOTHING, _SLOW_DOWN),
-        "insufficient_quota": PlainFault(
-            429, _NOTHING, error_body("You exceeded your current quota.", *["insufficient_quota"] * 2)
-        ),
-        "unauthorized": PlainFault(
-            401,
-            _NOTHING,
-            error_body("Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
-        ),
-        "unknown_model": PlainFault(
-            404,
-            _NOTHING,
-            error_body("The model does not exist.", "invalid_request_error", "model_not_found", "model"),
-        ),
-        "context_overflow": PlainFault(
+        "rate_limit": _plain(429, *_SLOW_DOWN, headers=_LATER),
+        "rate_limit_bare": _plain(429, *_SLOW_DOWN),
+        "insufficient_quota": _plain(429, "You exceeded your current quota.", *["insufficient_quota"] * 2),
+        "unauthorized": _plain(401, "Incorrect API key provided.", _INVALID, "invalid_api_key"),
+        "unknown_model": _plain(404, "The model does not exist.", _INVALID, "model_not_found", "model"),
+        "context_overflow": _plain(
             400,
-            _NOTHING,
-            error_body(
-                "This model's maximum context length is 16 tokens.",
-                "invalid_request_error",
-                "context_length_exceeded",
-                "messages",
-            ),
+            "This model's maximum context length is 16 tokens.",
+            *(_INVALID, "context_length_exceeded", "messages"),
         ),
-        "content_filtered": PlainFault(
-            400,
-            _NOTHING,
-            error_body("The prompt was filtered.", "invalid_request_error", CONTENT_FILTER, "prompt"),
-        ),
-        "http_500": PlainFault(500, _NOTHING, _BROKEN),
+        "content_filtered": _plain(400, "The prompt was filtered.", _INVALID, CONTENT_FILTER, "prompt"),
+        "http_500": _plain(500, "The server had an error while processing your request.", "server_error"),
         "http_502": PlainFault(502, _NOTHING, _PAGE),
-        "http_503": PlainFault(503, _LATER, _OVERLOADED),
-        "http_529": PlainFault(529, _NOTHING, _OVERLOADED),
+        "http_503": _plain(503, *_OVERLOADED, headers=_LATER),
+        "http_529": _plain(529, *_OVERLOADED),
         "wrong_schema": PlainFault(200, _NOTHING, {"result": "fine", "choices": "none"}),
-        "error_body": PlainFault(200, _NOTHING, error_body("Upstream gave up.", "upstream_error")),
+        "error_body": _plain(200, "Upstream gave up.", "upstream_error"),
     }
 )
 """The faults that answer with a fixed status and body."""
 
 
-def without_choices(body: dict[str, object]) -> None:
-    """Empty a completion's list of choices."""
-    body["choices"] = []
-
-
-def of_another_model(body: dict[str, object]) -> None:
-    """Put another model's name into a completion."""
-    body["model"] = f"{body['model']}-other"
-
-
-def ending(finish: str, *, content: str | None, refusal: str | None = None) -> Mapping[str, object]:
-    """Say how each choice of a completion is to end, for `end_all`."""
-    return {"finish_reason": finish, "content": content, "refusal": refusal}
-
-
-ENDINGS: Mapping[str, Mapping[str, object]] = MappingProxyType(
+ENDINGS: Mapping[str, tuple[str, str | None, str | None]] = MappingProxyType(
     {
-        "empty": ending("stop", content=None),
-        "refusal": ending("stop", content=None, refusal="I'm sorry, I can't help with that."),
-        CONTENT_FILTER: ending(CONTENT_FILTER, content=""),
-        "length": ending("length", content="Y"),
+        "empty": ("stop", None, None),
+        "refusal": ("stop", None, "I'm sorry, I can't help with that."),
+        CONTENT_FILTER: (CONTENT_FILTER, "", None),
+        "length": ("length", "Y", None),
     }
 )
-"""The faults that change how a completion ends."""
+"""The faults that change how a completion ends: its reason to end, the content, the refusal."""
 
 
 @dataclass(frozen=True)

@@ -117,11 +117,7 @@ State = Any
 
 
 class Learner(Protocol):
-    """Computes what models answer and learn; called from one thread, one call at a time.
-
-    Attributes:
-        fingerprint: Which weights it stands on.
-    """
+    """Computes what models answer and learn; called from one thread, one call at a time."""
 
     @property
     def fingerprint(self) -> str:

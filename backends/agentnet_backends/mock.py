@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, unit
-from agentnet.vocabulary import ANSWER_KINDS
-from agentnet_backends.mock_law import PROFILES, MockOptions, explain, probability
+from agentnet.vocabulary import ANSWER_KINDS, PROFILES
+from agentnet_backends.mock_law import MockOptions, explain, probability
 from agentnet_backends.mock_words import N_VARIANTS, RAMBLING, REFUSALS, decision_held, rationales, wording
 
 _CHARACTERS_PER_TOKEN = 4

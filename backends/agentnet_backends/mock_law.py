@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from itertools import product
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from agentnet.errors import near_miss
-
-PROFILES = tuple("".join(bits) for bits in product("01", repeat=5))
-"""The 32 profiles: openness, conscientiousness, extraversion, agreeableness, neuroticism; 0 low, 1 high."""
+from agentnet.vocabulary import PROFILES, TRAITS
 
 Law = Literal["main_effects", "two_groups", "table", "constant"]
 
@@ -68,14 +65,7 @@ class Coefficients(BaseModel):
 
     def logit(self, profile: str, severity: int) -> float:
         """Add up the weights of a profile's high traits, of the severity and the intercept."""
-        traits = (
-            self.openness,
-            self.conscientiousness,
-            self.extraversion,
-            self.agreeableness,
-            self.neuroticism,
-        )
-        high = [weight for weight, bit in zip(traits, profile, strict=True) if bit == "1"]
+        high = [getattr(self, trait) for trait, bit in zip(TRAITS, profile, strict=True) if bit == "1"]
         return math.fsum([self.intercept, *high, self.severity * severity])
 
 

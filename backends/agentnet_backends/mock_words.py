@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Callable
+from importlib.resources import files
 
 from agentnet.backend import Messages
 from agentnet.errors import RequestRejected
@@ -18,36 +20,16 @@ from agentnet.vocabulary import INLINE
 N_VARIANTS = 4
 """Wordings of each rationale; a power of two, so that the low bits of a word choose one."""
 
-RAMBLING = (
-    "There is much to be said on either side of this, and it depends on what one hopes to achieve.",
-    "News like this makes me think of last summer. The weather was different then, and so were we.",
-    "It is hard to say. People differ, places differ, and one day is unlike another.",
-    "Before I answer, let me tell you about the market square, which is where everything begins.",
-)
+_TEXTS = tomllib.loads((files("agentnet_backends") / "mock_words.toml").read_text("utf-8"))
+
+RAMBLING: tuple[str, ...] = tuple(_TEXTS["rambling"])
 """Replies that hold no decision."""
 
-REFUSALS = (
-    "I'm sorry, but I can't help with that.",
-    "I am unable to take part in this conversation.",
-    "This request is against my guidelines.",
-    "I must decline to answer.",
-)
+REFUSALS: tuple[str, ...] = tuple(_TEXTS["refusals"])
 """Replies that decline to decide."""
 
-_CLAUSES = (
-    ("I prefer what I already know", "I am curious about anything new"),
-    ("I act on the spur of the moment", "I weigh things with care"),
-    ("I keep to myself", "I like to talk with the people around me"),
-    ("I put my own view first", "I want to be of use to others"),
-    ("I stay calm whatever happens", "I worry easily"),
-)
-_WORDS = (
-    ("conventional", "open-minded"),
-    ("impulsive", "careful"),
-    ("reserved", "outgoing"),
-    ("blunt", "warm-hearted"),
-    ("even-tempered", "anxious"),
-)
+_CLAUSES: list[list[str]] = _TEXTS["clauses"]
+_WORDS: list[list[str]] = _TEXTS["words"]
 _PUSHES = (7.625, -0.188, 2.497, 1.626, -0.970)
 
 _SCHEMA_TYPES = frozenset({("share", "boolean"), ("reason", "string")})

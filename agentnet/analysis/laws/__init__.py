@@ -13,6 +13,7 @@ from agentnet.analysis.laws.contract import (
     Positive,
     Real,
     Resamples,
+    Sight,
     load_laws,
     named_laws,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Positive",
     "Real",
     "Resamples",
+    "Sight",
     "load_laws",
     "named_laws",
 ]

@@ -20,8 +20,9 @@ one initial agent starts by chance earlier or later, which no law of infinitely 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
+from agentnet.analysis.laws.contract import Sight
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.solver import CurveFamily, OpenLaw
 from agentnet.analysis.tables import RunTables
@@ -242,6 +244,8 @@ class Cavity(GroupedCurve):
     """The exact limit for many agents on random regular networks, with a probability for each group."""
 
     title = "{n_groups}-group cavity"
+    called = "cavity law"
+    figures: ClassVar[Mapping[str, Sight]] = {"cavity_curves": "all"}
     rank = 6
     effect_of_rule = "it overshoots in the end"
 

@@ -24,18 +24,26 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.goodness import Outlook, View
+from agentnet.analysis.estimates import Interval
+from agentnet.analysis.goodness import POPULATION, Outlook, View
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, UserError
 from agentnet.plugins import FILE_PREFIX, PluginKind
+from agentnet.vocabulary import SEVERITIES
 
 Array = NDArray[np.float64]
-Interval = tuple[float, float]
 Distances = Mapping[str, tuple[float, float | None]]
 """RMSE and NRMSE by view."""
 
 Stability = Literal["stable", "unstable", "neutral"]
+Sight = Literal["population", "severity", "groups", "all", "chances", "growth"]
+"""What a figure shows of a law: curves of views of the run, or of all; chances of a yes; its early growth."""
+
+
+def distances(*of_views: tuple[float, float | None]) -> Distances:
+    """State the paper's RMSE and NRMSE: of the population, each severity, each of two groups."""
+    return dict(zip((POPULATION, *SEVERITIES, "group 1", "group 2"), of_views, strict=False))
 
 
 class _Laws(PluginKind["type[Law]"]):
@@ -51,6 +59,15 @@ class _Laws(PluginKind["type[Law]"]):
             DesignError: There is no such law.
         """
         return self.load(name)
+
+    def bundled_ones(self) -> tuple[type[Law], ...]:
+        """List the laws of this package, in the order of their ranks."""
+        mine = (LAWS[name] for name, each in self._defined.items() if each.module.startswith(self.bundled))
+        return tuple(sorted(mine, key=lambda law: law.rank))
+
+    def of_table(self, number: int) -> list[str]:
+        """Name the laws whose parameters stand in a table of the paper, the richest first."""
+        return [law.name for law in reversed(self.bundled_ones()) if law.table == number]
 
     def remove(self, name: str) -> None:
         """Take a law off the list, as a test does that defined it."""
@@ -145,7 +162,8 @@ class Parameter:
         method: How the interval was made; empty where there is none.
         freedom: Degrees of freedom of a clustered interval; None for others.
         why_no_interval: Why there is none; empty where there is one.
-        interval_by_news: The same with whole news items as what is independent; None with a single one.
+        interval_by_news: The same with whole news items as what is independent; None where there is none.
+        why_no_interval_by_news: Why there is none; empty where there is one.
         standard_error: Plain, of laws of decisions only; None where there is none.
         error_by_realization: Clustered by realization.
         error_by_news: Clustered by news item.
@@ -163,6 +181,7 @@ class Parameter:
     freedom: float | None = None
     why_no_interval: str = ""
     interval_by_news: Interval | None = None
+    why_no_interval_by_news: str = ""
     standard_error: float | None = None
     error_by_realization: float | None = None
     error_by_news: float | None = None
@@ -171,6 +190,16 @@ class Parameter:
     firth: float | None = None
     firth_error: float | None = None
     bounds: MissingBounds | None = None
+
+    def in_words(self) -> str:
+        """Spell the estimate with its interval.
+
+        Examples:
+            >>> Parameter("tau_1", 0.0127, interval=(0.01, 0.02)).in_words()
+            '0.0127 (0.01 to 0.02)'
+        """
+        interval = "" if self.interval is None else f" ({self.interval[0]:.4g} to {self.interval[1]:.4g})"
+        return f"{self.estimate:.4g}{interval}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +302,10 @@ class Law(ABC):
     Attributes:
         name: Its name in `LAWS`.
         title: Its name for tables; may hold ``{n_groups}`` and ``{by}``.
+        called: What figures of the paper call it: ``mean-field law``.
+        figures: What each figure of the paper shows of it, by the figure's file name stem, which begins with
+            its number: ``figure08_population_full_logistic``.
+        table: Number of the table of the paper in which its parameters stand; 0 if in none.
         rank: Where it stands among others in tables, the lowest first.
         parameters: Where each parameter lies, by name.
         needs_groups: Whether it is nothing without groups of profiles.
@@ -290,6 +323,9 @@ class Law(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    called: ClassVar[str] = ""
+    figures: ClassVar[Mapping[str, Sight]] = {}
+    table: ClassVar[int] = 0
     rank: ClassVar[int] = 100
     takes_column: ClassVar[bool]
     of_decisions: ClassVar[bool] = False
@@ -318,8 +354,22 @@ class Law(ABC):
             DesignError: None was named.
         """
         if not self.named:
-            raise DesignError(f"the law {self.name} is one of a column of exposures; name it: --by n_engaged")
+            raise DesignError(self._no_column())
         return self.named[0]
+
+    @classmethod
+    def check_columns(cls) -> None:
+        """Refuse to be fitted without a column where the law is one of a column.
+
+        Raises:
+            DesignError: It is.
+        """
+        if cls.takes_column:
+            raise DesignError(cls._no_column())
+
+    @classmethod
+    def _no_column(cls) -> str:
+        return f"the law {cls.name} is one of a column of exposures; name it: --by n_engaged"
 
     @property
     def heading(self) -> str:
@@ -372,6 +422,20 @@ class Law(ABC):
     def likelihood(self, fit: Any) -> dict[str, float] | None:  # noqa: ANN401, ARG002 - for laws that have one
         """Give the log-likelihood in nats, and both information criteria; None for laws without."""
         return None
+
+    @abstractmethod
+    def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:
+        """Say for a paper how it is fitted, to end a sentence: "We fitted the .. law ..".
+
+        Args:
+            resamples: How intervals were made.
+            n_runs: Cascades that a law of decisions was played as.
+            is_played: Whether it has curves.
+        """
+
+    def finding(self, parameters: Sequence[Parameter], growth_rate: Parameter | None) -> Iterator[str]:  # noqa: ARG002 - for laws that have one
+        """Say in sentences what a fit found, for the summary; of laws of one table, the richest is asked."""
+        yield from ()
 
     def by_severity(self) -> Iterator[tuple[int, Any]]:
         """Fit a law that knows no severity to each one alone."""

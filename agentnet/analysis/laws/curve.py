@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.estimates import too_few
 from agentnet.analysis.fitting import (
     LEAST_DRAWN,
     CurveFit,
@@ -110,20 +111,24 @@ class CurveLaw(Law):
 
     def listed(self, fit: CurveFit[Any], resamples: Resamples) -> Listed:
         """List its parameters, and the growth rate ``lambda`` of laws that have one."""
-        by_news: Mapping[str, tuple[float, Interval | None]] = {}
-        if np.unique(self.tables.news).size > 1 and resamples.n_bootstrap:
-            by_news = named_values(self.fit(replace(resamples, by_news=True)))
+        n_news = np.unique(self.tables.news).size
+        of_news = self.fit(replace(resamples, by_news=True)) if n_news > 1 and resamples.n_bootstrap else None
+        by_news = {} if of_news is None else named_values(of_news)
+        of_all = _why_no_draws(fit, resamples, fit.n_realizations, "realization")
+        of_items = _why_no_draws(of_news, resamples, n_news, "news item")
         if_yes = self._if_yes() if self.tables.n_missing else {}
         found = []
         for name, (estimate, drawn) in named_values(fit).items():
-            interval = _wide(drawn)
+            drawn_by_news = by_news[name][1] if name in by_news else None
+            interval, interval_by_news = _wide(drawn), _wide(drawn_by_news)
             parameter = Parameter(
                 name=name,
                 estimate=estimate,
                 interval=interval,
                 method=f"bootstrap over {fit.n_realizations} realizations" if interval else "",
-                why_no_interval="" if interval else _ONE_VALUE if drawn else _why_no_draws(fit, resamples),
-                interval_by_news=_wide(by_news[name][1]) if name in by_news else None,
+                why_no_interval="" if interval else _ONE_VALUE if drawn else of_all,
+                interval_by_news=interval_by_news,
+                why_no_interval_by_news="" if interval_by_news else _ONE_VALUE if drawn_by_news else of_items,
                 bounds=MissingBounds.of(if_yes[name][0], estimate) if name in if_yes else None,
             )
             found.append(parameter)
@@ -136,6 +141,16 @@ class CurveLaw(Law):
             return named_values(self.fit_to(self.tables.engaged_fraction_if_yes))
         except (InputError, DesignError):
             return {}
+
+    def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:  # noqa: ARG002 - as of any law
+        """Say how it is fitted."""
+        n = resamples.n_bootstrap
+        intervals = (
+            f"intervals ({resamples.level:.0%}) are those of a bootstrap of {n:,} "
+            f"resample{'' if n == 1 else 's'} over realizations (seed {resamples.seed})"
+        )
+        fitted = "by least squares to the mean engaged fraction"
+        return f"{fitted}; {intervals if n else 'no intervals were computed'}"
 
     def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401, ARG002 - as of any law
         """Say where the run asked by another rule than the law takes for granted."""
@@ -228,15 +243,13 @@ def _wide(interval: Interval | None) -> Interval | None:
     return interval if interval and interval[0] < interval[1] else None
 
 
-def _why_no_draws(fit: CurveFit[Any], resamples: Resamples) -> str:
+def _why_no_draws(fit: CurveFit[Any] | None, resamples: Resamples, n: int, thing: str) -> str:
     if not resamples.n_bootstrap:
         return "no resamples were asked for"
-    if fit.n_realizations == 1:
-        return "there is a single realization"
-    if fit.n_realizations < LEAST_DRAWN:
-        return f"there are only {fit.n_realizations} realizations; {LEAST_DRAWN} are the least"
-    if not len(fit.draws):
-        return "the curves of all realizations are the same"
+    if few := too_few(n, thing, LEAST_DRAWN):
+        return few
+    if fit is None or not len(fit.draws):
+        return f"the curves of all {thing}s are the same"
     return "no resample could be fitted"
 
 

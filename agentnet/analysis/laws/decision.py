@@ -1,38 +1,41 @@
-"""Laws of decisions with covariates: fitted to exposures by likelihood, and played step by step.
+"""Laws of decisions: fitted to exposures by likelihood, and played as cascades under the run's own design.
 
-A covariate is a column of exposures: what the log says of who was asked, when, and after how many neighbours
-(`agentnet.analysis.covariates`). Decisions that are alike in all columns of a law count together. Errors come
-from the Fisher information, and from sums of scores over realizations and over news items (CR1), with
-Student's t of one degree of freedom less than there are of them.
+A law is a formula of columns of exposures: what the log says of who was asked, when, and after how many
+neighbours (`agentnet.analysis.covariates`). Decisions that are alike in all columns of a law count together.
+Plain errors come from the Fisher information and take decisions as independent, which those of one cascade or
+of one news item are not; beside them stand those by sums of scores over realizations and over news items,
+with Student's t of one degree of freedom less than there are of them. A law that is fitted otherwise
+(`agentnet.analysis.laws.logistic`) says so by `fit_filled` and `clustered`.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import inverse, rank
-from agentnet.analysis.goodness import Outlook, outlook_of_cascades
-from agentnet.analysis.inference import student_quantile
-from agentnet.analysis.inferred import infer_cascades
-from agentnet.analysis.laws.contract import (
+from agentnet.analysis.estimates import (
+    LEAST_CLUSTERS,
+    Estimates,
     Interval,
-    Law,
-    Listed,
-    MissingBounds,
-    Parameter,
-    Playing,
-    Resamples,
+    check_answers,
+    few_clusters,
+    sandwich,
+    too_few,
 )
+from agentnet.analysis.goodness import Outlook, outlook_of_cascades
+from agentnet.analysis.inferred import infer_cascades
+from agentnet.analysis.laws.contract import Law, Listed, MissingBounds, Parameter, Playing, Resamples
 from agentnet.analysis.laws.curve import differences
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.simulation import Chance
+from agentnet.analysis.solver import thinned
+from agentnet.analysis.tables import Clusters, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, near_miss
 
 Array = NDArray[np.float64]
@@ -44,9 +47,9 @@ _CERTAIN: Final = 1e-12
 _NOWHERE: Final = 1e12
 """How deep the likelihood is where a formula gives no number."""
 
+_UNTOLD: Final = "it is at a bound of the law, or the decisions do not tell it"
 _MOST_STARTS: Final = 400
 _N_TRIED: Final = 6
-_LEAST_CLUSTERS: Final = 3
 
 
 class Columns(dict[str, Array]):
@@ -77,28 +80,19 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionFit:
-    """A law of decisions fitted to exposures.
+class DecisionFit(Estimates):
+    """A formula fitted to exposures.
 
     Attributes:
-        names: Names of the parameters.
-        values: Likeliest parameters, shape ``(n_parameters,)``.
-        standard_errors: By the Fisher information, same shape; NaN for a parameter at a bound.
-        errors: The same, clustered; by what is independent. Without those of fewer than three clusters.
-        n_clusters: How many clusters of either kind there are.
-        log_likelihood: In nats, of single decisions.
-        n_exposures: Number of decisions.
-        warnings: What to know before using the estimates.
+        row: The realization's place in the tables, of decisions that count together, shape ``(n_counts,)``.
+        scores: Derivatives of their log-likelihood, shape ``(n_counts, n_parameters)``.
+        information: Inverse information about the parameters, shape ``(n_parameters, n_parameters)``; NaN for
+            one at a bound.
     """
 
-    names: tuple[str, ...]
-    values: Array
-    standard_errors: Array
-    errors: Mapping[str, Array] = field(repr=False)
-    n_clusters: Mapping[str, int]
-    log_likelihood: float
-    n_exposures: int
-    warnings: tuple[str, ...]
+    row: Ints = field(repr=False)
+    scores: Array = field(repr=False)
+    information: Array = field(repr=False)
 
 
 class DecisionLaw(Law):
@@ -115,8 +109,8 @@ class DecisionLaw(Law):
 
     of_decisions = True
     formula = "probability"
+    freedom_in_words: ClassVar[str] = "one degree of freedom less than there are realizations"
 
-    @abstractmethod
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes.
 
@@ -127,13 +121,14 @@ class DecisionLaw(Law):
         Returns:
             In [0, 1], shape ``(n,)``.
         """
+        raise NotImplementedError(f"the law {self.name} has no formula: give it a method probability")
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The columns that its formula may read."""
         return tuple(dict.fromkeys((*self.named, *self.uses)))
 
-    def answers(self, missing_yes: bool | None = None) -> Answers:
+    def answers(self, missing_yes: ArrayLike | None = None) -> Answers:
         """Take the run's decisions; missing ones are left out, or all are yes or no.
 
         Raises:
@@ -141,20 +136,25 @@ class DecisionLaw(Law):
             InputError: There are no decisions, or all say the same.
         """
         counts = self.tables.exposures
-        filled = counts.n_missing if missing_yes is not None else 0
-        n_yes, n_no = (
-            counts.n_yes + (filled if missing_yes else 0),
-            counts.n_no + (0 if missing_yes else filled),
-        )
+        filled = counts.n_missing * (missing_yes is not None)
+        n_yes, n_no = counts.n_yes + filled * bool(missing_yes), counts.n_no + filled * (not missing_yes)
         told = n_yes + n_no > 0
         columns = {name: self.tables.column(name)[told].astype(np.float64) for name in self.reads}
-        _check(n_yes, n_no)
+        check_answers(n_yes, n_yes + n_no, "no law of them has anything to tell apart")
         return Answers(Columns(columns), counts.row[told], n_yes[told], n_no[told])
 
-    def fit(self, resamples: Resamples = Resamples()) -> DecisionFit:  # noqa: ARG002, B008 - frozen; nothing is drawn
+    def fit(self, resamples: Resamples = Resamples()) -> Any:  # noqa: ANN401, ARG002, B008 - frozen; nothing is drawn
         """Fit it to the run's exposures."""
         self.check()
-        return self.fit_answers(self.answers())
+        return self.fit_filled()
+
+    def fit_filled(self, missing_yes: ArrayLike | None = None) -> Any:  # noqa: ANN401 - of its fitter
+        """Fit it to the run's exposures, with missing answers left out, or all as given.
+
+        Raises:
+            InputError: The decisions do not determine it.
+        """
+        return self.fit_answers(self.answers(missing_yes))
 
     def fit_answers(self, answers: Answers) -> DecisionFit:
         """Find the likeliest parameters, from the best of a grid of starts.
@@ -166,48 +166,74 @@ class DecisionLaw(Law):
         values = likelihood.maximize()
         slope, bounded = likelihood.slope(values), likelihood.at_bound(values)
         covariance = _inverse(likelihood.information(values, slope), ~bounded)
-        errors, n_clusters = {}, {}
-        for by in ("realization", "news item"):
-            cluster = self.tables.clusters(by)[answers.row]
-            n_clusters[by] = np.unique(cluster).size
-            if n_clusters[by] >= _LEAST_CLUSTERS:
-                errors[by] = _clustered(likelihood.scores(values, slope), cluster, covariance)
+        told = np.diag(covariance) > 0
         return DecisionFit(
-            names=tuple(self.parameters),
+            names=(names := tuple(self.parameters)),
             values=values,
-            standard_errors=_roots(covariance),
-            errors=errors,
-            n_clusters=n_clusters,
+            covariance=covariance,
+            freedom=np.where(told, np.inf, np.nan),
+            no_interval={name: _UNTOLD for name, known in zip(names, told, strict=True) if not known},
+            errors="plain",
             log_likelihood=float(likelihood.height(values)),
+            n_parameters=len(names),
             n_exposures=int(answers.n_yes.sum() + answers.n_no.sum()),
             warnings=tuple(likelihood.warnings(values, bounded, ~np.isnan(np.diag(covariance)))),
+            row=answers.row,
+            scores=likelihood.scores(values, slope),
+            information=covariance,
         )
 
-    def likelihood(self, fit: DecisionFit) -> dict[str, float]:
-        """Give the log-likelihood of single decisions, and both information criteria."""
-        n, height = len(fit.names), fit.log_likelihood
-        return {
-            "log_likelihood": height,
-            "aic": 2 * n - 2 * height,
-            "bic": n * math.log(fit.n_exposures) - 2 * height,
-        }
+    def clustered(self, fit: Any, by: Clusters) -> Any:  # noqa: ANN401 - of its fitter
+        """Replace plain errors by clustered ones; None where there are too few clusters."""
+        names, member = np.unique(self.tables.clusters(by)[fit.row], return_inverse=True)
+        if names.size < LEAST_CLUSTERS:
+            return None
+        free = np.isfinite(np.diag(fit.information))
+        scores = np.zeros((names.size, free.sum()))
+        np.add.at(scores, member, fit.scores[:, free])
+        covariance = np.full(fit.information.shape, np.nan)
+        inner = fit.information[np.ix_(free, free)]
+        covariance[np.ix_(free, free)] = sandwich(scores, inner, fit.n_exposures)
+        return replace(
+            fit,
+            covariance=covariance,
+            freedom=np.where(np.diag(covariance) > 0, names.size - 1.0, np.nan),
+            errors=f"clustered by {by} (CR1, {names.size} clusters)",
+            warnings=(*fit.warnings, *few_clusters(names.size, len(fit.names), by)),
+        )
 
-    def outlook(self, fit: DecisionFit, tables: RunTables, playing: Playing) -> Outlook:
-        """Play it as cascades of the run's own design; nothing where that is impossible."""
-        if self.why_not_played(tables):
-            return {}
+    def penalized(self, fit: Any) -> tuple[Any, list[str]]:  # noqa: ANN401, ARG002 - for laws that need one
+        """Fit with a penalty that keeps all parameters finite, where one is not; say where that fails."""
+        return None, []
+
+    def n_fitted(self, fit: Any) -> int:  # noqa: ANN401 - of its fitter
+        """Count the parameters that the data determine."""
+        return int(fit.n_parameters)
+
+    def likelihood(self, fit: Any) -> dict[str, float]:  # noqa: ANN401 - of its fitter
+        """Give the log-likelihood of single decisions, and both information criteria."""
+        return {"log_likelihood": fit.log_likelihood, "aic": fit.aic, "bic": fit.bic}
+
+    def played(self, fit: Any) -> ArrayLike | Chance:  # noqa: ANN401 - of its fitter
+        """Give the chance of a yes that cascades are played by: from columns, or by profile and severity."""
         values = dict(zip(fit.names, fit.values, strict=True))
 
         def chance(columns: Mapping[str, Array]) -> Array:
             read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
             return _clipped(self.probability(read, **values))
 
+        return chance
+
+    def outlook(self, fit: Any, tables: RunTables, playing: Playing) -> Outlook:  # noqa: ANN401 - of its fitter
+        """Play it as cascades of the run's own design; nothing where that is impossible."""
+        if self.why_not_played(tables):
+            return {}
         inferred = infer_cascades(
-            chance, tables, groups=self.grouping.group, n_runs=playing.n_runs, seed=playing.seed
+            self.played(fit), tables, groups=self.grouping.group, n_runs=playing.n_runs, seed=playing.seed
         )
         return outlook_of_cascades(inferred, playing.views)
 
-    def warnings(self, fit: DecisionFit) -> Iterator[str]:  # noqa: ARG002 - as of any law
+    def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401, ARG002 - as of any law
         """Say why it is not played."""
         if why := self.why_not_played(self.tables):
             yield f"no cascades can be inferred, so it has no curves: {why}"
@@ -219,65 +245,102 @@ class DecisionLaw(Law):
             return f"what {', '.join(unknown)} would be in a cascade that was not played is not known"
         return tables.why_no_rule
 
-    def listed(self, fit: DecisionFit, resamples: Resamples) -> Listed:
+    def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:
+        """Say how it is fitted."""
+        curves = f"{n_runs:,} cascade{'' if n_runs == 1 else 's'} of the run's own design"
+        return (
+            f"by maximum likelihood to the decisions of exposures; intervals ({resamples.level:.0%}) use "
+            f"standard errors clustered by realization and Student's t with {self.freedom_in_words}"
+            + (f"; curves were inferred by {curves} (seed {resamples.seed})" if is_played else "")
+        )
+
+    def listed(self, fit: Any, resamples: Resamples) -> Listed:  # noqa: ANN401 - of its fitter
         """List its parameters."""
-        if_yes, if_no = (self._refilled(answer) for answer in (True, False))
-        found = []
+        by_realization, by_news = (self.clustered(fit, by) for by in ("realization", "news item"))
+        firth, of_firth = self.penalized(fit)
+        bounds, best = self._bounds(fit), by_realization or fit
+        rows = []
         for i, name in enumerate(fit.names):
-            by = "realization" if "realization" in fit.errors else "plain"
-            interval = self._interval(fit, i, by, resamples.level)
-            error = float(fit.standard_errors[i])
-            z = fit.values[i] / error if error > 0 else math.nan
+            interval = self._within(name, best.interval(i, resamples.level))
+            of_news = None if by_news is None else self._within(name, by_news.interval(i, resamples.level))
             parameter = Parameter(
                 name=name,
                 estimate=float(fit.values[i]),
                 interval=interval,
-                method="" if interval is None else by if by == "plain" else f"clustered by {by}",
-                freedom=float(fit.n_clusters[by] - 1) if by in fit.errors and interval else None,
-                why_no_interval=""
-                if interval
-                else "it is at a bound of the law, or the decisions do not tell it",
-                interval_by_news=self._interval(fit, i, "news item", resamples.level),
-                standard_error=_finite(error),
-                error_by_realization=_of(fit.errors.get("realization"), i),
-                error_by_news=_of(fit.errors.get("news item"), i),
-                z=_finite(z),
-                p_value=_finite(math.erfc(abs(z) / math.sqrt(2))),
-                bounds=MissingBounds.of(if_yes[i], if_no[i]) if self.tables.n_missing else None,
+                method=("clustered by realization" if by_realization else "plain") if interval else "",
+                freedom=_finite(best.freedom[i]),
+                why_no_interval="" if interval else best.why_no_interval(i),
+                interval_by_news=of_news,
+                why_no_interval_by_news="" if of_news else self._why_not_by_news(by_news, i),
+                standard_error=_finite(fit.standard_errors[i]),
+                error_by_realization=_error(by_realization, i),
+                error_by_news=_error(by_news, i),
+                z=_finite(fit.z[i]),
+                p_value=_finite(fit.p_values[i]),
+                firth=None if firth is None else _finite(firth.values[i]),
+                firth_error=_error(firth, i),
+                bounds=bounds.get(name),
             )
-            found.append(parameter)
-        return Listed(tuple(found), warnings=tuple(_few(fit)))
+            rows.append(parameter)
+        of_errors = self._of_errors(fit, by_realization, by_news)
+        return Listed(tuple(rows), warnings=(*of_errors, *of_firth))
 
-    def _interval(self, fit: DecisionFit, index: int, by: str, level: float) -> Interval | None:
-        """Make Wald's interval, cut off at the parameter's bounds."""
-        errors = fit.standard_errors if by == "plain" else fit.errors.get(by)
-        if errors is None or not (math.isfinite(errors[index]) and errors[index] > 0):
-            return None
-        freedom = math.inf if by == "plain" else fit.n_clusters[by] - 1
-        width = float(errors[index]) * student_quantile(freedom, level)
-        value, bounds = float(fit.values[index]), self.parameters[fit.names[index]]
-        return max(value - width, bounds.low), min(value + width, bounds.high)
+    def _within(self, name: str, interval: Interval | None) -> Interval | None:
+        """Cut an interval off at the parameter's bounds."""
+        if interval is None or name not in self.parameters:
+            return interval
+        bounds = self.parameters[name]
+        return max(interval[0], bounds.low), min(interval[1], bounds.high)
 
-    def _refilled(self, missing_yes: bool) -> Array:
-        """Fit with missing answers as given; NaN where there are none, or that determines nothing."""
-        if self.tables.n_missing:
-            try:
-                return self.fit_answers(self.answers(missing_yes)).values
-            except (InputError, InternalError):
-                pass
-        return np.full(len(self.parameters), np.nan)
+    def _why_not_by_news(self, by_news: Estimates | None, index: int) -> str:
+        if by_news is not None:
+            return by_news.why_no_interval(index)
+        return too_few(self._n_told("news item"), "news item", LEAST_CLUSTERS)
 
+    def _n_told(self, by: Clusters) -> int:
+        """Count the clusters that hold a valid decision."""
+        counts = self.tables.exposures
+        return int(np.unique(self.tables.clusters(by)[counts.row[counts.n_yes + counts.n_no > 0]]).size)
 
-def _check(n_yes: Ints, n_no: Ints) -> None:
-    total = int(n_yes.sum() + n_no.sum())
-    if not total:
-        raise InputError("there are no exposures with a valid decision to fit", field="n_yes")
-    if n_yes.sum() in (0, total):
-        raise InputError(
-            f"all {total} decisions are {'yes' if n_yes.any() else 'no'}: no law of them has anything to "
-            "tell apart; check the prompts and how replies are read",
-            field="n_yes",
-        )
+    def _of_errors(
+        self, fit: Estimates, by_realization: Estimates | None, by_news: Estimates | None
+    ) -> Iterator[str]:
+        """Warn of both ways to cluster; of one, if each news item was played once: then they are the same."""
+        if by_realization is None:
+            n = self._n_told("realization")
+            yield (
+                f"with decisions of {'a single realization' if n == 1 else f'{n} realizations'} nothing says "
+                "how realizations differ: the intervals take single decisions as independent"
+            )
+        played_once = np.unique(self.tables.news).size == self.tables.n_realizations
+        for found in (by_realization, None if played_once else by_news):
+            if found is not None:
+                yield from found.warnings[len(fit.warnings) :]
+
+    def _bounds(self, fit: Estimates) -> dict[str, MissingBounds]:
+        """Fit again with the missing answers filled in: all alike, and as is worst for each parameter."""
+        if not self.tables.n_missing:
+            return {}
+        if_yes, if_no = (self._refilled(fit, answer) for answer in (True, False))
+        found = {}
+        for i, name in enumerate(fit.names):
+            others = (self._refilled(fit, each)[i] for each in self.worst_for(fit, i))
+            bounds = MissingBounds.of(if_yes[i], if_no[i], *others)
+            if bounds is not None:
+                found[name] = bounds
+        return found
+
+    def worst_for(self, fit: Any, index: int) -> Iterable[ArrayLike]:  # noqa: ANN401, ARG002 - for laws that know
+        """List what missing answers could be, beside all alike, to move a parameter furthest."""
+        return ()
+
+    def _refilled(self, fit: Estimates, missing_yes: ArrayLike) -> Array:
+        """Fit with missing answers as given; NaN where that determines nothing, as if all are alike."""
+        try:
+            found: Array = self.fit_filled(missing_yes).values
+        except (InputError, InternalError):
+            found = np.full(len(fit.names), np.nan)
+        return found
 
 
 class _Likelihood:
@@ -351,7 +414,7 @@ class _Likelihood:
         from scipy.optimize import minimize
 
         most = max(2, int(_MOST_STARTS ** (1 / len(self._bounds))))
-        grid = np.array(list(product(*(_thinned(each.starts, most) for each in self._bounds))))
+        grid = np.array(list(product(*(thinned(np.array(each.starts), most) for each in self._bounds))))
         heights = np.array([self.height(each) for each in grid])
         heights[~np.isfinite(heights)] = -np.inf
         best, values = -np.inf, grid[0]
@@ -393,12 +456,6 @@ class _Likelihood:
             yield f"the exposures do not vary in {', '.join(alike)}: they tell nothing of its effect"
 
 
-def _thinned(starts: tuple[float, ...], most: int) -> Array:
-    place = np.linspace(0, len(starts) - 1, min(most, len(starts))).round().astype(int)
-    kept: Array = np.array(starts)[place]
-    return kept
-
-
 def _clipped(chance: Any) -> Array:  # noqa: ANN401 - whatever a formula gives
     found: Array = np.clip(np.asarray(chance, np.float64), _CERTAIN, 1 - _CERTAIN)
     return found
@@ -417,41 +474,9 @@ def _inverse(information: Array, free: NDArray[np.bool_]) -> Array:
     return found
 
 
-def _roots(covariance: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        found: Array = np.sqrt(np.diag(covariance))
-    return found
-
-
-def _clustered(scores: Array, cluster: Ints, covariance: Array) -> Array:
-    """Compute the standard errors by sums of scores over clusters, with the factor G / (G - 1)."""
-    names, member = np.unique(cluster, return_inverse=True)
-    total = np.zeros((names.size, scores.shape[1]))
-    np.add.at(total, member, scores)
-    free = np.isfinite(np.diag(covariance))
-    robust = np.full(covariance.shape, np.nan)
-    inner, total = covariance[np.ix_(free, free)], total[:, free]
-    robust[np.ix_(free, free)] = inner @ (total.T @ total) @ inner * names.size / (names.size - 1)
-    return _roots(robust)
-
-
-def _few(fit: DecisionFit) -> Iterator[str]:
-    if "realization" not in fit.errors:
-        yield (
-            f"with decisions of {fit.n_clusters['realization']} realizations nothing says how realizations "
-            "differ: the intervals take single decisions as independent"
-        )
-    for by in fit.errors:
-        if fit.n_clusters[by] < 4 * len(fit.names):
-            yield (
-                f"{fit.n_clusters[by]} clusters are few for {len(fit.names)} parameters: the errors "
-                f"clustered by {by} are too small"
-            )
-
-
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _of(errors: Array | None, index: int) -> float | None:
-    return None if errors is None else _finite(errors[index])
+def _error(fit: Estimates | None, index: int) -> float | None:
+    return None if fit is None else _finite(fit.standard_errors[index])

@@ -17,6 +17,7 @@ engaged an agent is one of its neighbours, so tau is no transmission probability
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -31,7 +32,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
-from agentnet.analysis.laws.contract import Distances, Equilibrium, Stability
+from agentnet.analysis.laws.contract import Distances, Equilibrium, Parameter, Sight, Stability, distances
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.si_integral import SIClasses, SICurves
 from agentnet.analysis.solver import CurveFamily, OpenLaw
@@ -241,7 +242,16 @@ def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, 
 class _MeanField(GroupedCurve):
     """What both mean-field laws share."""
 
+    called = "mean-field law"
     effect_of_rule = "its rates absorb the rule"
+    table = 2
+
+    def finding(self, parameters: Sequence[Parameter], growth_rate: Parameter | None) -> Iterator[str]:
+        """Say its rates, and what growth they make."""
+        *others, last = (f"{each.name} = {each.in_words()}" for each in parameters)
+        rates = f"{', '.join(others)} and {last}" if others else last
+        growth = "" if growth_rate is None else f", growth rate lambda = {growth_rate.in_words()}"
+        yield f"The {self.heading} law has {rates} per step{growth}"
 
     def fit_groups(self, curves: Array, **how: Any) -> CurveFit[MeanFieldLaw]:  # noqa: ANN401 - of fit_mean_field
         """Fit the rates, on the degrees of the run."""
@@ -261,6 +271,7 @@ class OneRate(_MeanField):
     """The ordinary SI law."""
 
     title = "one-rate mean field"
+    figures: ClassVar[Mapping[str, Sight]] = {"figure06_growth": "growth"}
     rank = 4
 
     @property
@@ -292,12 +303,14 @@ class GroupRates(_MeanField):
     """The SI law with a rate for each group of profiles (Tian et al. 2026, section 2.4.2)."""
 
     title = "{n_groups}-rate mean field"
+    figures: ClassVar[Mapping[str, Sight]] = {
+        "figure06_growth": "growth",
+        "figure10_population_mean_field": "population",
+        "figure11_severity_mean_field": "severity",
+        "figure12_groups_mean_field": "groups",
+    }
     rank = 5
     needs_groups = True
-    published: ClassVar[Distances] = {
-        "population": (0.0223, None),
-        "peaceful": (0.0098, None),
-        "severe": (0.0374, None),
-        "group 1": (0.0072, 0.1696),
-        "group 2": (0.0236, 0.0377),
-    }
+    published: ClassVar[Distances] = distances(
+        (0.0223, None), (0.0098, None), (0.0374, None), (0.0072, 0.1696), (0.0236, 0.0377)
+    )

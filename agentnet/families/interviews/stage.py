@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.backend import Backend
+from agentnet.backend import Backend, Messages
 from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
 from agentnet.errors import DesignError, RunFolderError
@@ -146,6 +146,15 @@ class Company(Stage):
         names = dict.fromkeys(cast.rule.name for cast in self.casts)
         model_names = dict.fromkeys(cast.rule.model_name for cast in self.casts)
         return " + ".join(names), " + ".join(model_names)
+
+    def asks(self, condition: int) -> Iterator[tuple[str, str, Messages]]:
+        """List what each model is told ahead of everything; questions are no condition's own."""
+        if not any(cast.system_messages for cast in self.casts):
+            return
+        classes = self.experiments[condition].classes
+        told = self.casts[condition].system_messages or ("",) * len(classes)
+        for model, (name, text) in enumerate(zip(classes, told, strict=True)):
+            yield "system message", f"to model {model} of class {name}", (("system", text),)
 
     def rows(self) -> dict[str, Rows]:
         """List the questions."""

@@ -146,9 +146,7 @@ class _EdgeList:
         self.type_place = next((i for i, cell in enumerate(cells) if cell.casefold() == "type"), None)
         for cell in cells:
             if cell and cells.count(cell) > 1:
-                raise InputError(
-                    "stands twice in the header; rename one", path=self.path, row=row, field=cell
-                )
+                raise self._error("stands twice in the header; rename one", row, cell)
 
     def _begins_with_row_name(self, cells: list[str]) -> bool:
         """See `agentnet.delimited`; a row of one cell more might also have a weight without a name."""
@@ -162,20 +160,17 @@ class _EdgeList:
         if self.header is not None:
             # A weight without a name is harmless where the header names both ends and nothing else.
             if more and not (self.n_cells == 2 and all(map(is_datum, more))):
-                raise InputError(
-                    self._ragged(len(cells), f"the header has {self.n_cells}"), path=self.path, row=row
-                )
+                raise self._error(self._ragged(len(cells), f"the header has {self.n_cells}"), row)
             return
         if len(cells) >= 2 and len(cells) != self.n_cells:
             first = f"row {self.first_row} has {self.n_cells}"
-            raise InputError(self._ragged(len(cells), first), path=self.path, row=row)
+            raise self._error(self._ragged(len(cells), first), row)
         if self.reading.delimiter == " " and not all(map(is_datum, cells[2:])):
-            raise InputError(
+            raise self._error(
                 f"has {len(cells)} words, and an edge is two names and at most numbers; put names that hold "
                 f"blanks in quotation marks, or part the columns by tabs or commas; a header says source and "
                 f"target",
-                path=self.path,
-                row=row,
+                row,
             )
 
     def _check_network(self, row: int, cells: list[str]) -> None:
@@ -199,11 +194,10 @@ class _EdgeList:
                 (cell for cell in (*cells[i : i + 1], *cells[j : j + 1]) if cell and is_missing(cell)), ""
             )
             why = f" ({marker!r} stands for a missing value)" if marker else ""
-            raise InputError(
+            raise self._error(
                 f"an edge needs two node names, and here is {','.join(cells)!r}{why}; part them by a comma "
                 f"(.csv), a tab (.tsv) or, in .txt and .edges, by blanks; a remark begins with # and a blank",
-                path=self.path,
-                row=row,
+                row,
             )
         if self.type_place is not None and self.type_place < len(cells):
             self.n_directed += cells[self.type_place].casefold() == "directed"
@@ -218,7 +212,7 @@ class _EdgeList:
     def settled(self) -> Edges:
         """Judge the rows by each other, and give the edges."""
         if not self.row:
-            raise InputError("there are no edges in it", path=self.path)
+            raise self._error("there are no edges in it")
         self._refuse_matrix()
         self._doubt_footer()
         edges = Edges(self.path, [], np.array(self.u), np.array(self.v), np.array(self.row))
@@ -233,8 +227,8 @@ class _EdgeList:
         edges.notes = [*self._notes(), *self.notes]
         return edges
 
-    def _error(self, message: str, row: int) -> InputError:
-        return InputError(message, path=self.path, row=row)
+    def _error(self, message: str, row: int | None = None, field: str | None = None) -> InputError:
+        return InputError(message, path=self.path, row=row, field=field)
 
     def _refuse_matrix(self) -> None:
         """Refuse a symmetric table of as many columns as rows: an adjacency matrix, and no list of edges."""
@@ -271,10 +265,9 @@ class _EdgeList:
         names = [(self.header or [])[end] for end in self.ends]
         clash = next((name for name in names if name in self.names), None)
         if clash is not None:
-            raise InputError(
+            raise self._error(
                 f"the first row looks like a header, but {clash!r} is a node further down; put a row "
                 f"source,target above it if it is an edge",
-                path=self.path,
             )
 
     def _refuse_counted_rows(self) -> None:
@@ -361,10 +354,9 @@ class _EdgeList:
             return list(known), merged[edges.u], merged[edges.v]
         clash = next((name for name in floats if _FRACTION.sub("", name) in self.names), None)
         if clash is not None:
-            raise InputError(
+            raise self._error(
                 f"{clash!r} and {_FRACTION.sub('', clash)!r} are two names here, and may be one: write them "
                 f"alike",
-                path=self.path,
             )
         return names, edges.u, edges.v
 

@@ -10,10 +10,8 @@ import io
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentnet.errors import InputError
 from agentnet.network.format import Opened, network_format
 from agentnet.network.graph import Network
 
@@ -27,10 +25,10 @@ def graphml(file: Opened) -> Network:
     import networkx as nx
 
     content = file.file.read()
-    declared, notes = _declared_nodes(file.path, content)
+    declared, notes = _declared_nodes(file, content)
     with file.parsed_as("GraphML that networkx reads"):
         graph = nx.read_graphml(io.BytesIO(content))
-    _refuse_strangers(file.path, graph, declared)
+    _refuse_strangers(file, graph, declared)
     # networkx reads the defaults of attributes, but does not give them to the nodes that lack a value.
     for attributes in graph.nodes.values():
         attributes.update({**graph.graph.get("node_default", {}), **attributes})
@@ -43,10 +41,10 @@ def gexf(file: Opened) -> Network:
     import networkx as nx
 
     content = file.file.read()
-    declared, notes = _declared_nodes(file.path, content)
+    declared, notes = _declared_nodes(file, content)
     with file.parsed_as("GEXF that networkx reads"):
         graph = nx.read_gexf(io.BytesIO(content))
-    _refuse_strangers(file.path, graph, declared)
+    _refuse_strangers(file, graph, declared)
     return file.network_of(*_by_label(graph, notes))
 
 
@@ -82,23 +80,22 @@ def node_link(file: Opened) -> Network:
 
     with file.parsed_as("JSON"):
         data = json.loads(file.text())
-    key = _link_key(file.path, data)
+    key = _link_key(file, data)
     with file.parsed_as("node-link JSON that networkx reads"):
         ids = [node["id"] for node in data["nodes"]]
         graph = nx.node_link_graph(data, edges=key)
     double = next((node for node, times in Counter(map(_hashable, ids)).items() if times > 1), None)
     if double is not None:
-        raise InputError(f"node {double!r} is declared twice", path=file.path)
-    _refuse_strangers(file.path, graph, set(map(_hashable, ids)))
+        raise file.error(f"node {double!r} is declared twice")
+    _refuse_strangers(file, graph, set(map(_hashable, ids)))
     return file.network_of(graph)
 
 
-def _link_key(path: Path, data: object) -> str:
+def _link_key(file: Opened, data: object) -> str:
     keys = [key for key in ("links", "edges") if isinstance(data, dict) and isinstance(data.get(key), list)]
     if not isinstance(data, dict) or not isinstance(data.get("nodes"), list) or len(keys) != 1:
-        raise InputError(
-            'it is no node-link JSON: {"nodes": [{"id": ..}, ..], "links": [{"source": .., "target": ..}]}',
-            path=path,
+        raise file.error(
+            'it is no node-link JSON: {"nodes": [{"id": ..}, ..], "links": [{"source": .., "target": ..}]}'
         )
     return keys[0]
 
@@ -107,28 +104,28 @@ def _hashable(value: Any) -> Hashable:  # noqa: ANN401  whatever JSON holds
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
-def _refuse_strangers(path: Path, graph: nx.Graph[Any], declared: Iterable[Hashable]) -> None:
+def _refuse_strangers(file: Opened, graph: nx.Graph[Any], declared: Iterable[Hashable]) -> None:
     known = set(declared)
     stranger = next((node for node in graph if node not in known), None)
     if stranger is not None:
-        raise InputError(f"an edge names node {stranger!r}, which the file does not declare", path=path)
+        raise file.error(f"an edge names node {stranger!r}, which the file does not declare")
 
 
-def _declared_nodes(path: Path, content: bytes) -> tuple[set[str], list[str]]:
+def _declared_nodes(file: Opened, content: bytes) -> tuple[set[str], list[str]]:
     # networkx makes up nodes that only edges name, and runs nodes of one name together.
     from xml.etree import ElementTree as ET
 
     try:
         tree = ET.parse(io.BytesIO(content))  # noqa: S314  the user's own file, and networkx parses it so too
     except ET.ParseError as error:
-        raise InputError(f"it is no XML: {error}", path=path, row=error.position[0]) from error
+        raise file.error(f"it is no XML: {error}", error.position[0]) from error
     except (LookupError, ValueError) as error:
-        raise InputError(f"it is in an encoding that XML does not allow: {error}", path=path) from error
+        raise file.error(f"it is in an encoding that XML does not allow: {error}") from error
     tags = [(element.tag.rpartition("}")[2], element) for element in tree.iter()]
     declared: set[str] = set()
     for node in (element.get("id") for tag, element in tags if tag == "node"):
         if node is None or node in declared:
-            raise InputError(f"node {node!r} is declared twice" if node else "a node has no id", path=path)
+            raise file.error(f"node {node!r} is declared twice" if node else "a node has no id")
         declared.add(node)
     n_graphs = sum(tag == "graph" for tag, _ in tags)
     return declared, [f"the file holds {n_graphs} graphs, of which the first is read"] if n_graphs > 1 else []

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agentnet.errors import InputError
 from agentnet.network.checks import MAX_AGENTS
 from agentnet.network.csr import pack
 from agentnet.network.format import Opened, network_format
@@ -23,7 +21,7 @@ def sparse_npz(file: Opened) -> Network:
 
     content = io.BytesIO(file.file.read())
     with file.parsed_as("sparse matrix that SciPy reads (scipy.sparse.save_npz)"):
-        return file.network(_of_matrix(file.path, load_npz(content)))
+        return file.network(_of_matrix(file, load_npz(content)))
 
 
 @network_format(".mtx")
@@ -34,34 +32,32 @@ def matrix_market(file: Opened) -> Network:
     content = io.BytesIO(file.file.read())
     with file.parsed_as("Matrix Market file that SciPy reads"):
         # Matrix Market counts from 1, and who names agents elsewhere does so by these numbers.
-        return file.network(_of_matrix(file.path, mmread(content), first=1))
+        return file.network(_of_matrix(file, mmread(content), first=1))
 
 
-def _of_matrix(path: Path, found: Any, *, first: int = 0) -> Edges:  # noqa: ANN401  sparse in some form, or dense
+def _of_matrix(file: Opened, found: Any, *, first: int = 0) -> Edges:  # noqa: ANN401  sparse in some form, or dense
     from scipy.sparse import coo_array
 
     matrix = coo_array(found)
     n_rows, n_columns = matrix.shape
     if n_rows != n_columns or not 1 <= n_rows <= MAX_AGENTS:
-        raise InputError(
-            f"an adjacency matrix is square, a row for each agent, and this one is {n_rows} x {n_columns}",
-            path=path,
+        raise file.error(
+            f"an adjacency matrix is square, a row for each agent, and this one is {n_rows} x {n_columns}"
         )
     if n_rows > _ROOMY and n_rows > _ROOMY_RATIO * (len(matrix.data) + 1):
-        raise InputError(
+        raise file.error(
             f"has {n_rows} agents and {len(matrix.data)} entries: more memory than network; number agents "
-            f"without gaps",
-            path=path,
+            f"without gaps"
         )
     if matrix.data.dtype.kind == "f" and np.isnan(matrix.data).any():
-        raise InputError("holds entries that are no number (NaN)", path=path)
+        raise file.error("holds entries that are no number (NaN)")
     is_edge = matrix.data != 0
     u, v = matrix.coords[0][is_edge].astype(np.int64), matrix.coords[1][is_edge].astype(np.int64)
     notes = []
     if n_zeros := int((~is_edge).sum()):
         notes.append(f"stored zeros, which are no edges: {n_zeros}")
     names = [str(agent) for agent in range(first, first + n_rows)]
-    return _undirected(Edges(path, names, u, v, notes=notes))
+    return _undirected(Edges(file.path, names, u, v, notes=notes))
 
 
 _ROOMY, _ROOMY_RATIO = 10_000_000, 1000

@@ -6,7 +6,6 @@ import re
 import shlex
 from collections import Counter
 
-from agentnet.errors import InputError
 from agentnet.network.format import Opened, network_format
 from agentnet.network.graph import Network
 
@@ -24,13 +23,10 @@ def pajek(file: Opened) -> Network:
     n_declared = int(lines[0].split()[1])
     strangers = [node for node, data in graph.nodes(data=True) if "id" not in data]
     if strangers:
-        raise InputError(
-            f"an edge names node {strangers[0]!r}, which the file does not declare", path=file.path
-        )
+        raise file.error(f"an edge names node {strangers[0]!r}, which the file does not declare")
     if len(graph) != n_declared:
-        raise InputError(
-            f"declares {n_declared} nodes, of which {len(graph)} have names of their own; rename the others",
-            path=file.path,
+        raise file.error(
+            f"declares {n_declared} nodes, of which {len(graph)} have names of their own; rename the others"
         )
     return file.network_of(graph)
 
@@ -50,20 +46,16 @@ def _pajek_lines(file: Opened) -> list[str]:
         elif sections:
             sections[-1].append(text)
         else:
-            raise InputError("a Pajek network begins with *Vertices", path=file.path, row=row)
+            raise file.error("a Pajek network begins with *Vertices", row)
     sections = [s for s in sections if not s[0].lower().startswith("*network")]
     if not sections or not re.fullmatch(r"\*vertices\s+\d+", sections[0][0].lower()):
-        raise InputError(
-            "a Pajek network of one kind of nodes begins with *Vertices and their number", path=file.path
-        )
+        raise file.error("a Pajek network of one kind of nodes begins with *Vertices and their number")
     vertices, *others = sections
     kept = [section for section in others if len(section) > 1]
     known = [s for s in kept if s[0].lower().split()[0] in _PAJEK_EDGES and ":" not in s[0]]
     if len(known) != len(kept) or len(kept) > 1:
         held = ", ".join(section[0] for section in kept)
-        raise InputError(
-            f"one section of *Edges, *Arcs or *Matrix can be read, and here are: {held}", path=file.path
-        )
+        raise file.error(f"one section of *Edges, *Arcs or *Matrix can be read, and here are: {held}")
     _check_vertices(file, vertices)
     return [line for section in (vertices, *kept) for line in section]
 
@@ -71,12 +63,11 @@ def _pajek_lines(file: Opened) -> list[str]:
 def _check_vertices(file: Opened, section: list[str]) -> None:
     n_declared = int(section[0].split()[1])
     if len(section) - 1 != n_declared:
-        raise InputError(
-            f"declares {n_declared} nodes and names {len(section) - 1}; give each a line: number and label",
-            path=file.path,
+        raise file.error(
+            f"declares {n_declared} nodes and names {len(section) - 1}; give each a line: number and label"
         )
     with file.parsed_as("Pajek network: a node has no number and label"):
         numbers = Counter(shlex.split(line)[:2][0] for line in section[1:])
     double = next((number for number, times in numbers.items() if times > 1), None)
     if double is not None:
-        raise InputError(f"node {double!r} is declared twice", path=file.path)
+        raise file.error(f"node {double!r} is declared twice")

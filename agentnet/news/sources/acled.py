@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from collections.abc import Collection
 
 from agentnet.news.acled_server import ACLED_COLUMNS, ACLED_LICENCE, ACLED_URL, Login
 from agentnet.news.fetch import fetch_acled
 from agentnet.news.item import SYNTHETIC, TABLE, NewsItem
 from agentnet.news.severity import disorder_type_of, is_known
-from agentnet.news.source import LABELS, Fetched, Query, item_of, join_place, news_source, read_date
+from agentnet.news.source import LABELS, item_of, join_place, news_source, read_date
 from agentnet.news.table import BadCell, Cells
 
 SYNTHETIC_SOURCE = "SYNTHETIC (agentnet)"
@@ -96,19 +95,6 @@ def _remarks(columns: Collection[str]) -> list[str]:
     return [f"the file has not the columns of ACLED's current export: no {', '.join(absent)}; {end}"]
 
 
-def _fetch(
-    query: Query,
-    path: Path,
-    environ: Mapping[str, str],
-    *,
-    base_url: str | None,
-    force: bool,
-    progress: Callable[[str], None],
-) -> Fetched:
-    login = Login.from_environment(environ)
-    return fetch_acled(query, path, login, base_url=base_url or ACLED_URL, force=force, progress=progress)
-
-
 @news_source(
     "acled",
     columns={"id": "event_id_cnty", "text": "notes", "date": "event_date"} | {name: name for name in LABELS},
@@ -123,7 +109,9 @@ def _fetch(
     restricted=True,
     unknown=_unknown,
     remarks=_remarks,
-    fetch=_fetch,
+    fetch=lambda query, path, environ, *, base_url, **how: fetch_acled(
+        query, path, Login.from_environment(environ), base_url=base_url or ACLED_URL, **how
+    ),
 )
 def acled(cells: Cells) -> NewsItem:
     """Make the item of a row of ACLED's export, or of the synthetic sample, which is written like it."""

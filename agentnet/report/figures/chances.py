@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.estimates import student_quantile
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.inference import clustered, student_quantile
 from agentnet.analysis.laws import LogisticLaw
 from agentnet.analysis.logistic import LogisticFit
 
@@ -59,16 +59,14 @@ def chances_of(fits: Fits, law: LawFit) -> Chances:
     rows = of.rows
     estimate = fit.transmission_probability[rows]
     separated = (estimate == 0.0) | (estimate == 1.0)
-    best, cells = fit, fits.tables.cells("realization")
-    if (n_clusters := cells.n_clusters) > 1:
-        best = clustered(fit, cells, "realization")
-    low, high = _interval(best, estimate, fits.level)
+    clustered, n_clusters = of.clustered(fit, "realization"), fits.tables.cells().n_clusters
+    low, high = _interval(clustered or fit, estimate, fits.level)
     firth = firth_low = firth_high = np.full(estimate.shape, np.nan)
     if separated.any():
         penalized = of.fit_cells(fits.tables.cells(), "firth")
         firth = np.where(separated, penalized.transmission_probability[rows], np.nan)
         firth_low, firth_high = _interval(penalized, firth, fits.level)
-    method = f"clustered by realization, {n_clusters} clusters" if n_clusters > 1 else "plain"
+    method = f"clustered by realization, {n_clusters} clusters" if clustered else "plain"
     return Chances(estimate, low, high, separated, firth, firth_low, firth_high, method)
 
 

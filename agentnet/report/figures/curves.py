@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
-from agentnet.analysis.laws import Law
+from agentnet.analysis.laws import LAWS, Law, Sight
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.sketch import Sketch, figure
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
-Sight = Literal["population", "severity", "groups", "all"]
 
 _SEVERITY_OF: Final = {name: severity for severity, name in SEVERITY_NAMES.items()}
 _N_MARKS: Final = 16
@@ -61,18 +60,20 @@ class CurveFigure:
     sight: Sight
 
 
-CURVE_FIGURES: Final = (
-    CurveFigure("figure08_population_full_logistic", "8", "full_logistic", "full logistic law", "population"),
-    CurveFigure("figure09_severity_full_logistic", "9", "full_logistic", "full logistic law", "severity"),
-    CurveFigure("figure10_population_mean_field", "10", "group_rates", "mean-field law", "population"),
-    CurveFigure("figure11_severity_mean_field", "11", "group_rates", "mean-field law", "severity"),
-    CurveFigure("figure12_groups_mean_field", "12", "group_rates", "mean-field law", "groups"),
-    CurveFigure(
-        "figure14_population_group_logistic", "14", "group_logistic", "group logistic law", "population"
-    ),
-    CurveFigure("figure15_severity_group_logistic", "15", "group_logistic", "group logistic law", "severity"),
-    CurveFigure("figure16_groups_group_logistic", "16", "group_logistic", "group logistic law", "groups"),
-    CurveFigure("cavity_curves", "", "cavity", "cavity law", "all"),
+def paper_figures(*sights: Sight) -> list[tuple[str, str, type[Law], Sight]]:
+    """List the figures that laws of the paper have, by name, number, law and what they show."""
+    found = [
+        (stem, stem.removeprefix("figure")[:2].lstrip("0") if stem.startswith("figure") else "", law, sight)
+        for law in LAWS.bundled_ones()
+        for stem, sight in law.figures.items()
+        if sight in sights
+    ]
+    return sorted(found, key=lambda each: (not each[1], each[0]))
+
+
+CURVE_FIGURES: Final = tuple(
+    CurveFigure(stem, number, law.name, law.called, sight)
+    for stem, number, law, sight in paper_figures("population", "severity", "groups", "all")
 )
 
 _TITLES: Final = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.report.figures.absent import NO_FITS, why_no_law
+from agentnet.report.figures.curves import paper_figures
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
@@ -123,13 +124,12 @@ def growth_sketch(fits: Fits | None) -> Sketch:
     Args:
         fits: The fitted laws.
     """
-    missing = NO_FITS if fits is None else why_no_law(fits, "group_rates")
-    law = "group_rates"
-    if fits is not None and missing is not None and why_no_law(fits, "one_rate") is None:
-        law, missing = "one_rate", None
-    if fits is None or missing is not None:
+    richest, *others = (law.name for *_, law, _ in reversed(paper_figures("growth")))
+    missing = NO_FITS if fits is None else why_no_law(fits, richest)
+    fitted = [name for name in (richest, *others) if fits is not None and why_no_law(fits, name) is None]
+    if fits is None or not fitted:
         return Sketch(_NAME, _NUMBER, _TITLE, caption="", alternative="", unavailable=missing)
-    growth = Growth.of(fits.law(law))
+    growth = Growth.of(fits.law(fitted[0]))
     return Sketch(
         name=_NAME,
         number=_NUMBER,

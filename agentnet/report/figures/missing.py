@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import UNKNOWN, RunTables
 from agentnet.report.figures.absent import NO_TABLES
 from agentnet.report.figures.probability import severity_labels
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, new_figure, of_severity
 from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences
+from agentnet.vocabulary import PROFILES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

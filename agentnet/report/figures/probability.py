@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.fits import Fits, LawFit
+from agentnet.analysis.laws import Law
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import NO_FITS, why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
-from agentnet.report.figures.curves import missing_words
+from agentnet.report.figures.curves import missing_words, paper_figures
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import (
     BLACK,
@@ -26,10 +26,13 @@ from agentnet.report.figures.style import (
     of_severity,
 )
 from agentnet.report.figures.words import cleaned, counted, listed, percent, sentences, spelled
+from agentnet.vocabulary import TRAITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from agentnet.report.drawings import Material
 
 Array = NDArray[np.float64]
 
@@ -39,31 +42,21 @@ _APART: Final = 0.17
 """Half the distance between the marks of the two severities."""
 
 
-def profile_sketch(fits: Fits | None) -> Sketch:
-    """Draw the probability of a yes by profile and severity, by the full logistic law (figure 7).
+def chance_sketch(fits: Fits | None, name: str, number: str, of: type[Law]) -> Sketch:
+    """Draw the probability of a yes by profile or group, and severity (figures 7 and 13).
 
     Args:
         fits: The fitted laws.
+        name: The figure's name.
+        number: Its number in the paper.
+        of: The law, of cells of profile and severity.
     """
-    title = "Engagement probability by profile and severity, by the full logistic law"
-    return _sketch("figure07_engagement_probability", "7", title, fits, "full_logistic")
-
-
-def group_sketch(fits: Fits | None) -> Sketch:
-    """Draw the probability of a yes by group and severity, by the group logistic law (figure 13).
-
-    Args:
-        fits: The fitted laws.
-    """
-    title = "Engagement probability by trait group and severity, by the group logistic law"
-    return _sketch("figure13_group_probability", "13", title, fits, "group_logistic")
-
-
-def _sketch(name: str, number: str, title: str, fits: Fits | None, law_name: str) -> Sketch:
-    missing = NO_FITS if fits is None else why_no_law(fits, law_name)
+    rows = "trait group" if of.needs_groups else "profile"
+    title = f"Engagement probability by {rows} and severity, by the {of.called}"
+    missing = NO_FITS if fits is None else why_no_law(fits, of.name)
     if fits is None or missing is not None:
         return Sketch(name, number, title, caption="", alternative="", unavailable=missing)
-    law = fits.law(law_name)
+    law = fits.law(of.name)
     chances = chances_of(fits, law)
     names = _row_names(fits, law)
     return Sketch(
@@ -210,5 +203,11 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
 
 
-figure("figure07_engagement_probability", of="cascades", rank=7)(lambda values: profile_sketch(values.fits))
-figure("figure13_group_probability", of="cascades", rank=13)(lambda values: group_sketch(values.fits))
+def _list(name: str, number: str, law: type[Law]) -> None:
+    @figure(name, of="cascades", rank=float(number))
+    def draws(values: Material) -> Sketch:
+        return chance_sketch(values.fits, name, number, law)
+
+
+for _name, _number, _law, _ in paper_figures("chances"):
+    _list(_name, _number, _law)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import TRAITS
 from agentnet.analysis.groups import ProfileGroups
-from agentnet.analysis.ratios import PROFILES
 from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
 from agentnet.errors import DesignError
 from agentnet.report.figures.absent import NO_RATIOS
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, SMALL, new_figure
 from agentnet.report.figures.words import cleaned, counted, drawable, percent, sentences, spelled
+from agentnet.vocabulary import PROFILES, TRAITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

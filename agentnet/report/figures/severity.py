@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.analysis.severity_names import NAMES
 from agentnet.report.figures.absent import NO_CLUSTERS
 from agentnet.report.figures.sketch import Sketch, figure
 from agentnet.report.figures.style import BLACK, MARKERS, PALETTE, SMALL, legend_above, new_figure
 from agentnet.report.figures.words import counted, drawable, percent, sentences, spelled
+from agentnet.vocabulary import SEVERITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def severity_sketch(clusters: SeverityClusters | None) -> Sketch:
 def cluster_name(clusters: SeverityClusters, number: int) -> str:
     """Name a cluster, counted from 0: ``cluster 1, peaceful``."""
     severity = clusters.names[number]
-    return f"cluster {number + 1}{'' if severity is None else f', {NAMES[severity]}'}"
+    return f"cluster {number + 1}{'' if severity is None else f', {SEVERITIES[severity]}'}"
 
 
 def doubted(clusters: SeverityClusters) -> Flags:

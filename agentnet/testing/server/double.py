@@ -13,14 +13,7 @@ from typing import TYPE_CHECKING
 from agentnet.backend import Backend, Messages
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected
 from agentnet.streams import mix, unit
-from agentnet.testing.faults import (
-    ENDINGS,
-    PLAIN_FAULTS,
-    FaultPlan,
-    error_body,
-    of_another_model,
-    without_choices,
-)
+from agentnet.testing.faults import ENDINGS, PLAIN_FAULTS, FaultPlan, error_body
 from agentnet.testing.server.asks import (
     LIKE_OPENAI,
     Ask,
@@ -224,11 +217,11 @@ class ServerDouble:
     async def _spoiled(self, request: web.Request, fault: str, body: dict[str, object]) -> web.StreamResponse:
         """Send a completion that a fault changes."""
         if fault in ENDINGS:
-            _end_all(body, ENDINGS[fault])
+            _end_all(body, *ENDINGS[fault])
         elif fault == "no_choices":
-            without_choices(body)
+            body["choices"] = []
         elif fault == "wrong_model":
-            of_another_model(body)
+            body["model"] = f"{body['model']}-other"
         raw = json.dumps(body).encode()
         if fault == "half_body":
             self.ledger.kinds[fault] += 1
@@ -306,14 +299,13 @@ class ServerDouble:
         return web.Response(body=raw, status=status, headers=told, content_type=content_type)
 
 
-def _end_all(body: Mapping[str, object], ending: Mapping[str, object]) -> None:
+def _end_all(body: Mapping[str, object], finish: str, content: str | None, refusal: str | None) -> None:
     """Make every choice of a completion end in the same way."""
     choices = body["choices"]
     assert isinstance(choices, list)
     for choice in choices:
-        choice["finish_reason"] = ending["finish_reason"]
-        choice["message"] |= {"content": ending["content"], "refusal": ending["refusal"]}
-        choice["logprobs"] = None
+        choice["finish_reason"], choice["logprobs"] = finish, None
+        choice["message"] |= {"content": content, "refusal": refusal}
 
 
 def _status_of(error: BackendError) -> int:
