@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.backend import Reply, make_backend
-from agentnet.errors import BackendUnusable, RunStopped, StorageError, TransientError
+from agentnet.errors import BackendUnusable, PluginError, RunStopped, StorageError, TransientError
 from agentnet.events import LOG_NAME, EventLog, Run
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
@@ -23,7 +23,7 @@ from agentnet.runner.journal import Journal, Tally
 from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams, mix
 from agentnet.testing import ScriptedBackend
-from agentnet.worlds import Ask, Temperature, draw_parameters
+from agentnet.worlds import Ask, End, Temperature, Write, draw_parameters
 
 QUESTION = Question(0, (("user", "Do you share it?"),))
 
@@ -240,6 +240,41 @@ def test_a_draws_parameters_depend_on_its_own_position_alone():
 def drop_events(folder):
     with closing(sqlite3.connect(folder / LOG_NAME)) as connection:
         connection.execute("DROP TABLE events")
+
+
+def wants(what):
+    yield what
+    return End("finished", 0)
+
+
+def no_end(what):
+    yield Write()
+    return what
+
+
+@pytest.mark.parametrize(
+    ("world", "said"),
+    [
+        (wants("a word"), "wants 'a word'.*known: Ask, Note, Recall, Write"),
+        (wants(7), "wants 7.*known: Ask, Note, Recall, Write"),
+        (no_end(None), r"ends with None; it returns an End, such as End\('finished', step\)"),
+        (no_end("finished"), "ends with 'finished'; it returns an End"),
+        (End("finished", 3), r"a world is a generator .*not End\("),
+        (None, "a world is a generator .*not None"),
+    ],
+)
+def test_a_world_that_breaks_its_contract_is_told_so(world, said):
+    with pytest.raises(PluginError, match=said):
+        asyncio.run(Journal(0, None, None, Tally(), recorded={}).play(world))
+
+
+@pytest.mark.parametrize("lack", ["sources", "repeats", "questions", "temperatures", "seeds"])
+def test_a_draw_that_lacks_an_entry_is_named_by_what_it_lacks(lack):
+    whole = asking([3, 1, 2])
+    with pytest.raises(PluginError, match=f"'exposure'.*3 agents.*2 {lack}"):
+        replace(whole, **{lack: getattr(whole, lack)[1:]})
+    with pytest.raises(PluginError, match="4 agents, 3 sources"):
+        replace(whole, agents=[3, 1, 2, 4])
 
 
 def test_decisions_that_could_not_be_recorded_are_not_given(new_log):

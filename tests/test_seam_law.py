@@ -389,6 +389,56 @@ def test_files_that_define_no_law_are_refused_with_what_is_wrong(tmp_path: Path,
     assert load_laws(file) == ("gompertz", "hill"), "a file that is loaded again takes its own place"
 
 
+BROKEN = """
+from agentnet.analysis.laws import Between, CurveLaw, DecisionLaw
+
+class Broken({kind}):
+    title = "broken"
+    parameters = {parameters}
+{formula}
+"""
+TOP = "{'top': Between(0, 1)}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "formula", "said"),
+    [
+        ("CurveLaw", TOP, "", "no formula: give it a method curve"),
+        ("DecisionLaw", TOP, "", "no formula: give it a method probability"),
+        ("CurveLaw", "{}", "    def curve(self, steps, start): ...", "no parameters"),
+        (
+            "CurveLaw",
+            TOP,
+            "    def curve(self, steps, start, tops): ...",
+            "parameters top,.*curve.*differ in top, tops",
+        ),
+        ("CurveLaw", TOP, "    def curve(self, steps, top): ...", "differ in top"),
+        (
+            "DecisionLaw",
+            TOP,
+            "    def probability(self, columns, top, half): ...",
+            "probability.*differ in half",
+        ),
+    ],
+)
+def test_a_formula_that_does_not_take_the_laws_parameters_is_refused(
+    tmp_path: Path, kind: str, parameters: str, formula: str, said: str
+) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(BROKEN.format(kind=kind, parameters=parameters, formula=formula), encoding="utf-8")
+    with pytest.raises(UserError, match=f"the law broken .*{said}"):
+        load_laws(path)
+    assert "broken" not in set(LAWS)
+
+
+def test_a_formula_may_take_what_it_is_given_by_any_name_or_has_a_default_for(tmp_path: Path) -> None:
+    path = tmp_path / "whole.py"
+    formula = "    def curve(self, steps, start, *, shift=0, **values): ..."
+    path.write_text(BROKEN.format(kind="CurveLaw", parameters=TOP, formula=formula), encoding="utf-8")
+    assert load_laws(path) == ("broken",)
+    LAWS.remove("broken")
+
+
 def test_columns_that_a_law_was_not_given_are_named(file: Path, tables: RunTables, run: Run) -> None:
     load_laws(file)
     with pytest.raises(DesignError, match=r"read them with it: read_tables\(run, columns=\['n_engaged'\]\)"):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
-from agentnet.errors import InternalError, RunStopped
+from agentnet.errors import PluginError, RunStopped
 from agentnet.events import EventLog, Heard, Recorded, Said
 from agentnet.runner.streak import Asked, Streak
 from agentnet.sampler import Answer, Draws, Question, Sampler
@@ -106,14 +106,19 @@ class Journal:
             RunStopped: An answer is missing and that stops the run, or the run was stopped.
             BackendUnusable: No request can succeed.
             StorageError: The log cannot be written.
-            InternalError: It wants what nobody gives.
+            PluginError: It is no generator, wants what nobody gives, or ends without an `End`.
         """
         came: Any = None
+        if not isinstance(world, Generator):
+            raise PluginError(f"a world is a generator that yields what it wants, and not {world!r:.80}")
         try:
             while True:
                 came = await self._given(world.send(came), give)
         except StopIteration as end:
-            return cast(End, end.value)
+            if not isinstance(end.value, End):
+                what = f"a world ends with {end.value!r:.80}"
+                raise PluginError(f"{what}; it returns an End, such as End('finished', step)") from None
+            return end.value
         finally:
             world.close()
 
@@ -134,8 +139,9 @@ class Journal:
             case _ if give is not None:
                 return await give(want)
             case _:
-                raise InternalError(
-                    f"a world wants {want!r:.80}, and its family gives it nothing of the kind"
+                raise PluginError(
+                    f"a world wants {want!r:.80}, and its family gives it nothing of the kind; "
+                    "known: Ask, Note, Recall, Write"
                 )
 
     async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.errors import PluginError
 from agentnet.prompts import Verdict
 from agentnet.streams import Streams, request_seeds, uniform
 
@@ -40,6 +41,8 @@ def any_text(text: str) -> Verdict:
     return Verdict(None, "", "" if text.strip() else "empty")
 
 
+_OF_DRAWS: Final = ("agents", "sources", "repeats", "questions", "temperatures", "seeds")
+
 World = Generator[Any, Any, End]
 """Yields an `Ask`, `Write`, `Note` or `Recall`, or what its family gives it beside these."""
 
@@ -54,6 +57,9 @@ class Ask:
     Attributes:
         judge: Reply text -> verdict; by default any text is an answer.
         texts: Whether what counts are the texts of the answers.
+
+    Raises:
+        PluginError: The sequences are not equally long.
     """
 
     kind: str
@@ -66,6 +72,14 @@ class Ask:
     seeds: Sequence[int]
     judge: Judge = any_text
     texts: bool = False
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in _OF_DRAWS}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{n} {name}" for name, n in lengths.items())
+            raise PluginError(
+                f"a world's Ask of {self.kind!r} has an entry of each sequence a draw, not {found}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
 
@@ -265,6 +266,33 @@ class Playing:
     seed: int
 
 
+def _check_formula(law: type[Law]) -> None:
+    """Refuse a law whose formula does not take the parameters that it states.
+
+    Raises:
+        DesignError: It has no formula, no parameters, or its formula takes others.
+    """
+    if not (law.formula and isinstance(law.__dict__.get("parameters"), Mapping)):
+        return
+    kind = next(base for base in law.__mro__ if "formula" in base.__dict__)
+    written, blank = getattr(law, law.formula), getattr(kind, law.formula)
+    if written is blank:
+        raise DesignError(f"the law {law.name} has no formula: give it a method {law.formula}")
+    if not law.parameters:
+        raise DesignError(f"the law {law.name} has no parameters, so that there is nothing to fit")
+    n_given = len(signature(blank).parameters) - 1
+    takes = list(signature(written).parameters.values())[n_given:]
+    needed = {each.name for each in takes if each.default is each.empty and each.kind != each.VAR_KEYWORD}
+    wrong = needed - set(law.parameters)
+    if all(each.kind != each.VAR_KEYWORD for each in takes):
+        wrong |= set(law.parameters) - {each.name for each in takes}
+    if wrong:
+        raise DesignError(
+            f"the law {law.name} has the parameters {', '.join(law.parameters)}, and its method "
+            f"{law.formula} takes others; they differ in {', '.join(sorted(wrong))}"
+        )
+
+
 class Law(ABC):
     """A law of a run.
 
@@ -285,6 +313,7 @@ class Law(ABC):
         published: Its RMSE and NRMSE by view in Tian et al. (2026), with two groups; None where not printed.
         takes_column: Whether it is a law of the columns that `by` names: its title says so.
         uses: Columns of exposures that its formula reads, besides those named by `by`.
+        formula: The method that is its formula, where a kind of law has one.
 
     Args:
         tables: The run, or a part of it.
@@ -304,12 +333,14 @@ class Law(ABC):
     parameters: Mapping[str, Between] = {}
     needs_groups: ClassVar[bool] = False
     uses: ClassVar[tuple[str, ...]] = ()
+    formula: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "title" in cls.__dict__:
             cls.takes_column = "{by}" in cls.title
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+            _check_formula(cls)
             LAWS.register(cls.name, cls)
 
     def __init__(self, tables: RunTables, grouping: Grouping, by: Sequence[str] = ()) -> None:

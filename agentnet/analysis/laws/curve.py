@@ -45,6 +45,7 @@ class CurveLaw(Law):
 
     asks: ClassVar[str] = ""
     effect_of_rule: ClassVar[str] = "it is another law's run"
+    formula = "curve"
 
     def curve(self, steps: Array, start: Array, **values: Array) -> Array:
         """Evaluate the engaged fraction, for several sets of parameters at once.

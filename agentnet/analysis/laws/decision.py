@@ -108,6 +108,7 @@ class DecisionLaw(Law):
     """
 
     of_decisions = True
+    formula = "probability"
     freedom_in_words: ClassVar[str] = "one degree of freedom less than there are realizations"
 
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
