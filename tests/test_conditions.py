@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
+from agentnet.errors import DesignError
 from agentnet.events import LOG_NAME
 from agentnet.events.conditions import condition_names
 
@@ -103,3 +104,17 @@ def test_conditions_are_called_by_what_differs_between_them(command, tmp_path):
 )
 def test_names_tell_apart_what_is_different(overrides, designs, names):
     assert list(condition_names(overrides, designs)) == names
+
+
+@pytest.mark.parametrize("family", [Small, ResponseRatioExperiment])
+def test_a_condition_that_would_choose_other_news_is_refused_and_none_is_played_as_what_it_is_not(
+    play, family
+):
+    few, more = family(items_per_severity=1, repeats=2), family(items_per_severity=2, repeats=2)
+    with pytest.raises(DesignError, match=r"condition 1 chooses other news .* \(4 and 2\).*RUN1 RUN2"):
+        play(few, more)
+
+
+def test_conditions_may_name_the_news_that_all_have(play):
+    run = play(Small(), Small(items_per_severity=1, steps=3))
+    assert run.meta["n_realizations"] == 8

@@ -94,7 +94,7 @@ class NewsFamily(Family):
             texts = recorded.meta["prompts"]
             prompts = tuple(map(PromptSet.from_texts, texts))
             return self.stage_class(tuple(experiments), settings, self, items, prompts)
-        items = check_items(ask(experiments[0], "choose_news", Streams(settings.seed).integer("news")))
+        items = _shared_news(experiments, Streams(settings.seed).integer("news"))
         prompts = tuple(ask(experiment, "load_prompts") for experiment in experiments)
         return self.stage_class(tuple(experiments), settings, self, items, prompts)
 
@@ -209,6 +209,23 @@ class NewsStage(Stage):
 
 
 NewsFamily.stage_class = NewsStage
+
+
+def _shared_news(experiments: Sequence[Experiment], seed: int) -> tuple[NewsItem, ...]:
+    """Choose the news items, which all conditions have.
+
+    Raises:
+        DesignError: A condition would have others: it would be told as what it is not.
+    """
+    first, *others = (check_items(ask(experiment, "choose_news", seed)) for experiment in experiments)
+    for number, items in enumerate(others, start=1):
+        if [item.to_json() for item in items] != [item.to_json() for item in first]:
+            raise DesignError(
+                f"condition {number} chooses other news items than condition 0 ({len(items)} and "
+                f"{len(first)}), but all conditions of a run are played on the same ones: leave out of it "
+                "what chooses news, or make a run of each and compare them (agentnet report RUN1 RUN2)"
+            )
+    return first
 
 
 def _temperature(experiment: Experiment, settings: Settings) -> Temperature:
