@@ -439,6 +439,41 @@ def test_a_formula_may_take_what_it_is_given_by_any_name_or_has_a_default_for(tm
     LAWS.remove("broken")
 
 
+@pytest.mark.parametrize(
+    ("kind", "formula", "said"),
+    [
+        (
+            "DecisionLaw",
+            "    def probability(self, columns, top): return np.array([top] * 3)",
+            r"gives \(3,\)",
+        ),
+        ("DecisionLaw", "    def probability(self, columns, top): return 'often'", "gives 'often'"),
+        (
+            "DecisionLaw",
+            "    def probability(self, columns, top): return columns['bold']",
+            "by `uses`, or by --by",
+        ),
+        (
+            "CurveLaw",
+            "    def curve(self, steps, start, top): return np.ones((2, 2, 2))",
+            r"gives \(2, 2, 2\)",
+        ),
+    ],
+)
+def test_a_formula_that_gives_something_else_is_told_by_the_name_of_the_law(
+    tmp_path: Path, tables: RunTables, kind: str, formula: str, said: str
+) -> None:
+    path = tmp_path / "broken.py"
+    text = "import numpy as np\n" + BROKEN.format(kind=kind, parameters=TOP, formula=formula)
+    path.write_text(text, encoding="utf-8")
+    load_laws(path)
+    try:
+        with pytest.raises(DesignError, match=said):
+            LAWS["broken"](tables, as_grouping(GROUPS), ()).fit()
+    finally:
+        LAWS.remove("broken")
+
+
 def test_columns_that_a_law_was_not_given_are_named(file: Path, tables: RunTables, run: Run) -> None:
     load_laws(file)
     with pytest.raises(DesignError, match=r"read them with it: read_tables\(run, columns=\['n_engaged'\]\)"):

@@ -477,3 +477,19 @@ def named_laws(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name for word in words for name in (load_laws(Path(word)) if word.endswith(".py") else (word,))
     )
+
+
+def in_shape(found: object, shape: tuple[int, ...], law: Law) -> NDArray[np.float64]:
+    """Give what a law's formula gave as numbers of a shape; what is less is repeated.
+
+    Raises:
+        DesignError: It cannot be: names the law and both shapes.
+    """
+    try:
+        return np.broadcast_to(np.asarray(found, np.float64), shape)
+    except (TypeError, ValueError) as error:
+        given = getattr(found, "shape", None) or f"{found!r:.60}"
+        raise DesignError(
+            f"the formula of law {law.name!r} gives {given}; it gives numbers of shape {shape}, one for each "
+            "entry of its columns"
+        ) from error

@@ -26,7 +26,15 @@ from agentnet.analysis.fitting import (
     fit_curves,
 )
 from agentnet.analysis.goodness import Outlook, outlook_of_law
-from agentnet.analysis.laws.contract import Law, Listed, MissingBounds, Parameter, Playing, Resamples
+from agentnet.analysis.laws.contract import (
+    Law,
+    Listed,
+    MissingBounds,
+    Parameter,
+    Playing,
+    Resamples,
+    in_shape,
+)
 from agentnet.analysis.solver import OpenLaw
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError
@@ -307,7 +315,7 @@ class _FormulaCurves:
         values = {name: parameters[:, [i]] for i, name in enumerate(self.law.parameters)}
         with np.errstate(all="ignore"):
             found = self.law.curve(self.steps, self.start[:, None], **values)
-        return np.broadcast_to(np.asarray(found, np.float64), (len(parameters), self.steps.size))
+        return in_shape(found, (len(parameters), self.steps.size), self.law)
 
     def with_slopes(self, parameters: Array) -> tuple[Array, Array]:
         """Evaluate the curves and their derivatives, shape ``(n_fits, n_steps + 1, n_parameters)``."""

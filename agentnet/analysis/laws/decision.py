@@ -31,7 +31,15 @@ from agentnet.analysis.estimates import (
 )
 from agentnet.analysis.goodness import Outlook, outlook_of_cascades
 from agentnet.analysis.inferred import infer_cascades
-from agentnet.analysis.laws.contract import Law, Listed, MissingBounds, Parameter, Playing, Resamples
+from agentnet.analysis.laws.contract import (
+    Law,
+    Listed,
+    MissingBounds,
+    Parameter,
+    Playing,
+    Resamples,
+    in_shape,
+)
 from agentnet.analysis.laws.curve import differences
 from agentnet.analysis.simulation import Chance
 from agentnet.analysis.solver import thinned
@@ -56,9 +64,9 @@ class Columns(dict[str, Array]):
     """The columns that a law reads, by name."""
 
     def __missing__(self, name: str) -> Array:
+        known = near_miss(name, self) if self else ""
         raise DesignError(
-            f"the law reads the column {name!r}, which it was not given{near_miss(name, self)}; name it by "
-            "`uses`, or by --by"
+            f"the law reads the column {name!r}, which it was not given{known}; name it by `uses`, or by --by"
         )
 
 
@@ -363,9 +371,10 @@ class _Likelihood:
         names = tuple(self._law.parameters)
         with np.errstate(all="ignore"):
             found = [
-                np.broadcast_to(
+                in_shape(
                     self._law.probability(self._columns, **dict(zip(names, each, strict=True))),
                     self._yes.shape,
+                    self._law,
                 )
                 for each in np.atleast_2d(parameters)
             ]
