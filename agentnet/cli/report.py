@@ -70,7 +70,11 @@ _FILE = click.Path(path_type=Path)
 )
 @embedding_options("Embedder of interacting models' answers: hash, minilm, ...; default: the run's own.")
 @click.option("--no-figures", is_flag=True, help="Draw no figures, which takes most of the time.")
-@click.option("--restricted-texts", is_flag=True, help="Show ACLED's texts, too, which may not be passed on.")
+@click.option(
+    "--restricted-texts",
+    is_flag=True,
+    help="Show texts, too, that their source does not let pass on (ACLED's).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @setting_options
