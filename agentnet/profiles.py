@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.streams import Streams, uniform
-
-TRAITS = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
-N_PROFILES = 32
+from agentnet.vocabulary import N_PROFILES, TRAITS
 
 ProfileIndices = NDArray[np.int8]
 """A profile index, 0..31, for each agent; shape ``(n_agents,)``."""

@@ -10,14 +10,13 @@ from scipy.stats import chisquare
 
 from agentnet.errors import DesignError
 from agentnet.profiles import (
-    N_PROFILES,
-    TRAITS,
     Assignment,
     Profile,
     TraitWording,
     all_profiles,
     assign,
 )
+from agentnet.vocabulary import N_PROFILES, TRAITS
 
 indices = st.integers(0, N_PROFILES - 1)
 bit_strings = st.text("01", min_size=5, max_size=5)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentnet.errors import DesignError, InputError
-from agentnet.profiles import TRAITS, Profile, all_profiles
+from agentnet.profiles import Profile, all_profiles
 from agentnet.prompts import (
     FILES,
     PromptSet,
@@ -21,6 +21,7 @@ from agentnet.prompts import (
     parse_reply,
     prompt_hash,
 )
+from agentnet.vocabulary import TRAITS
 
 PACKAGE = PromptSet.load()
 KINDS = ("seed", "exposure", "ratio")

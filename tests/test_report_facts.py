@@ -35,13 +35,19 @@ MANY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthChe
 CASCADES = {
     "make_network": ("network random_regular", "networks, profiles"),
     "assign_profiles": ("in equal number", "were dealt"),
-    "messages": ("whether agents share", "whether they share", "decides whether to share", "has shared it;"),
+    "messages": (
+        "whether agents share",
+        "whether they share",
+        "decides whether to share",
+        "has shared it;",
+        "from templates",
+    ),
     "load_prompts": ("whether agents share", "whether they share", "decides whether to share"),
     "judge": ("read as yes or no",),
     "constraint": ("constrained: true",),
 }
 RATIOS = {
-    "messages": ("whether it would share", "yes-ratios of profiles", "one json object"),
+    "messages": ("whether it would share", "yes-ratios of profiles", "one json object", "from templates"),
     "load_prompts": ("whether it would share", "one json object"),
     "judge": ("read as yes or no",),
     "constraint": ("constrained: true",),

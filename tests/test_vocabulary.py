@@ -26,7 +26,6 @@ ORDINARY = frozenset(
 REMAINING: dict[str, set[str]] = {
     "agentnet/families/interviews/experiment.py": {"evaluation"},
     "agentnet/families/interviews/stage.py": {"evaluation"},
-    "agentnet/profiles.py": set(vocabulary.TRAITS),
 }
 
 

@@ -1,4 +1,4 @@
-"""Families of experiments: what belongs to one kind of experiment and nobody else, a folder each."""
+"""Families of experiments: what belongs to one kind of experiment and nobody else, in one place each."""
 
 from agentnet.families.contract import FAMILIES, Cell, Estimate, Family, Planned, Scene, Sitting, Stage
 from agentnet.families.lookup import family_of, family_of_experiment

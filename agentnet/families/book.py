@@ -11,10 +11,10 @@ from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
 from agentnet.experiment import NewsExperiment, ask, blaming
 from agentnet.news import NewsItem
-from agentnet.profiles import N_PROFILES, Profile
+from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
-from agentnet.vocabulary import DECISION_KINDS, REASON
+from agentnet.vocabulary import DECISION_KINDS, N_PROFILES, REASON
 from agentnet.worlds import Voice
 
 _VERDICTS_REMEMBERED = 4096

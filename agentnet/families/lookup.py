@@ -45,7 +45,7 @@ def family_of(meta: Mapping[str, Any]) -> Family:
     """Find the family of a run by what its log says, to read it.
 
     A family that stands in the experiment's own file is loaded from where that file stands, if it is
-    unchanged: reading somebody's log executes nothing that came with it.
+    unchanged: of what came with somebody's log, nothing else is executed.
 
     Args:
         meta: Table ``meta`` of the log.

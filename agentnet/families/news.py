@@ -16,9 +16,10 @@ from agentnet.experiment import Experiment, NewsExperiment, ask
 from agentnet.families.book import QuestionBook, compose
 from agentnet.families.contract import Cell, Family, Planned, Probe, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
-from agentnet.profiles import N_PROFILES, Profile
+from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
+from agentnet.vocabulary import N_PROFILES
 from agentnet.worlds import Chance, Temperature, Voice, World
 
 if TYPE_CHECKING:

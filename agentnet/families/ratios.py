@@ -9,8 +9,7 @@ import numpy as np
 
 from agentnet.experiment import NewsExperiment, require
 from agentnet.families.news import NewsFamily, NewsStage, Setting
-from agentnet.profiles import N_PROFILES
-from agentnet.vocabulary import AFTERWARDS, RATIO
+from agentnet.vocabulary import AFTERWARDS, N_PROFILES, RATIO
 from agentnet.worlds import Ask, Chance, End, Voice, World
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Interacting models that interview each other (Helm et al. 2024): contract, questions, topologies, engine.
+"""Interacting models that interview each other (Helm et al. 2024): contract, questions, topologies.
 
 At each step every model with candidates picks one of them, asks it some questions of a bank and is updated by
 the answers. What a model is, and what an update does, is a plug-in (`UpdateRule`).

@@ -18,9 +18,9 @@ from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentnet.errors import DesignError, InputError, near_miss
-from agentnet.profiles import TRAITS, Profile, TraitWording
+from agentnet.profiles import Profile, TraitWording
 from agentnet.prompts.reply import well_formed
-from agentnet.vocabulary import AFTERWARDS, EXPOSURE, INLINE, RATIO, SEED, WITHOUT, Rationale
+from agentnet.vocabulary import AFTERWARDS, EXPOSURE, INLINE, RATIO, SEED, TRAITS, WITHOUT, Rationale
 
 if TYPE_CHECKING:
     from agentnet.news import NewsItem

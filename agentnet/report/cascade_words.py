@@ -286,9 +286,9 @@ def _drawn_words(part: CascadePart) -> str:
 
 def _draws_words(part: CascadePart) -> str:
     meta = part.facts.meta
-    if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
-        return "so are decisions, by the log-probabilities of the language model"
     who = "the mock backend" if meta["backend"] == "mock" else "the language model"
+    if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
+        return f"so are decisions, by the log-probabilities of {who}"
     return f"replies are drawn by {who}"
 
 

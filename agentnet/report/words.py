@@ -76,7 +76,7 @@ def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
 
 _SAMPLERS: Final = {
     "choices": "several draws were taken from one request",
-    "logprobs": "decisions were drawn from the model's log-probabilities of yes and no",
+    "logprobs": "decisions were drawn from log-probabilities of yes and no",
 }
 
 

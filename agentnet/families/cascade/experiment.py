@@ -14,7 +14,8 @@ from agentnet.asking_rules import find_rule
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment import Gives, NewsExperiment, ask, one, require
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
-from agentnet.profiles import N_PROFILES, Assignment, ProfileIndices, assign
+from agentnet.profiles import Assignment, ProfileIndices, assign
+from agentnet.vocabulary import N_PROFILES
 
 _FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str}
 

@@ -68,7 +68,7 @@ def _draw_course(axes: Axes, of: Course, label: str, number: int, n_shown: int) 
     if of.places:
         at += 0.5 * (number - (n_shown - 1) / 2) / n_shown
         axes.errorbar(
-            at, of.value, _arms(of.value, of.low, of.high), None, look.marker, color=look.colour, label=label
+            at, of.value, _reach(of.value, of.low, of.high), None, look.marker, color=look.colour, label=label
         )
         return
     axes.fill_between(at, of.low, of.high, color=look.colour, alpha=0.2, linewidth=0)
@@ -76,7 +76,7 @@ def _draw_course(axes: Axes, of: Course, label: str, number: int, n_shown: int) 
     axes.plot(at, of.value, look.line, color=look.colour, marker=look.marker, markevery=every, label=label)
 
 
-def _arms(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+def _reach(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
     """Give the lengths of error bars, shape ``(2, n)``; none where an end is unknown."""
     below, above = np.subtract(value, low), np.subtract(high, value)
     found: NDArray[np.float64] = np.nan_to_num(np.array([below, above], dtype=np.float64)).clip(0)
@@ -127,8 +127,8 @@ def _draw_measure(axes: Axes, of: ConditionComparison, knob: str) -> None:
     at = [each.knobs[knob] for each in rows]
     found = [each.estimate for each in rows]
     value = [each.value for each in found]
-    arms = _arms(value, [each.low for each in found], [each.high for each in found])
-    axes.errorbar(at, value, arms, None, "o-", color=BLUE, ecolor=BLACK, capsize=3)
+    reach = _reach(value, [each.low for each in found], [each.high for each in found])
+    axes.errorbar(at, value, reach, None, "o-", color=BLUE, ecolor=BLACK, capsize=3)
     axes.set_xlabel(knob.replace("_", " "))
     axes.set_title(fill(drawable(of.title, 100), 40), fontsize=SMALL)
 
