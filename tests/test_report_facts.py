@@ -40,14 +40,13 @@ CASCADES = {
         "whether they share",
         "decides whether to share",
         "has shared it;",
-        "from templates",
     ),
     "load_prompts": ("whether agents share", "whether they share", "decides whether to share"),
     "judge": ("read as yes or no",),
     "constraint": ("constrained: true",),
 }
 RATIOS = {
-    "messages": ("whether it would share", "yes-ratios of profiles", "one json object", "from templates"),
+    "messages": ("whether it would share", "yes-ratios of profiles", "one json object"),
     "load_prompts": ("whether it would share", "one json object"),
     "judge": ("read as yes or no",),
     "constraint": ("constrained: true",),
