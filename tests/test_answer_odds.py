@@ -104,7 +104,8 @@ def test_what_a_server_lists_before_its_grammar_gives_the_odds_under_the_grammar
 
 @given(masked_models, st.sampled_from(sorted((*BEGIN_YES, *BEGIN_NO))))
 def test_at_temperature_zero_the_likeliest_listed_token_decides_if_none_can_be_likelier(model, sampled):
-    assume(max(model.values()) > sorted(model.values())[-2])
+    # Likelier by more than rounding: a server lists logarithms, in which the last digit of a share is lost.
+    assume(max(model.values()) > sorted(model.values())[-2] * (1 + 1e-12))
     text = "yes" if sampled in BEGIN_YES else "no"
     odds = answer_odds(listing(model, 1, sampled), text, YES_NO, CHOICE, 0.0)
     best = max(model, key=model.get)
