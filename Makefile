@@ -28,7 +28,8 @@ test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs
 SLOWER = $(wildcard tests/test_report_*.py tests/test_*_fuzz.py) $(SLOWER_NAMES:%=tests/test_%.py)
 SLOWER_NAMES = predict news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
 	update_finetune sampler_modes golden analysis_degenerate analysis_clusters missing_again interviews_wrong_input \
-	reply_parser bench_figures docs
+	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
+	http_outages seams
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
