@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentnet.prompts.prose import goes_back, read_prose
 from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn, objects_in
@@ -26,11 +26,14 @@ class Verdict(NamedTuple):
         rationale: The reason given, in the model's words, ``""`` if none: untrusted text, kept as it is
             except that NUL and unpaired surrogates are dropped, so that any program can store it.
         problem: ``""`` if the reply is usable, else one of `PROBLEMS`.
+        value: The declared answer, as plain as JSON has it; None where it is no more than yes or no, or a
+            text.
     """
 
     decision: bool | None
     rationale: str = ""
     problem: str = ""
+    value: Any = None
 
 
 Pairs = list[tuple[str, object]]
@@ -113,9 +116,9 @@ def parse_reply(text: str) -> Verdict:
 
     Examples:
         >>> parse_reply('{"share": true, "reason": "It matters."}')
-        Verdict(decision=True, rationale='It matters.', problem='')
+        Verdict(decision=True, rationale='It matters.', problem='', value=None)
         >>> parse_reply("No, that would upset people.")
-        Verdict(decision=False, rationale='that would upset people.', problem='')
+        Verdict(decision=False, rationale='that would upset people.', problem='', value=None)
         >>> parse_reply("Nobody should see this.")
         Verdict(decision=None, rationale='', problem='no_answer')
     """

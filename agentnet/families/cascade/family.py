@@ -96,7 +96,7 @@ class CascadeStage(NewsStage):
             experiment.rationale == AFTERWARDS,
         )
         world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
-        rows = {"networks": [_network_row(network)], "agents": _agent_rows(planned, network, bits)}
+        rows = {"networks": [network_row(network)], "agents": _agent_rows(planned, network, bits)}
         return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
     def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:
@@ -253,7 +253,9 @@ def _network_row(network: Network) -> tuple[object, ...]:
 
 def _agent_rows(planned: Planned, network: Network, bits: Sequence[str]) -> list[tuple[object, ...]]:
     rows = zip(bits, _attribute_rows(network), strict=True)
-    return [(planned.realization, agent, text, None, said) for agent, (text, said) in enumerate(rows)]
+    return [
+        (planned.realization, agent, text, None, said, None, None) for agent, (text, said) in enumerate(rows)
+    ]
 
 
 def _attribute_rows(network: Network) -> Iterator[str | None]:
