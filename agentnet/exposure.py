@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from agentnet.news import NewsItem
@@ -85,12 +84,12 @@ class Exposure:
     message: Message
     item: NewsItem
     persona: Profile | str
-    attributes: Mapping[str, Any] = MappingProxyType({})
+    attributes: Mapping[str, Any] = field(default_factory=dict)
     voice: str = ""
     n_engaged: int = 0
     n_neighbours: int = 0
     n_asked: int = 0
-    edge: Mapping[str, Any] = MappingProxyType({})
+    edge: Mapping[str, Any] = field(default_factory=dict)
     heard: Sequence[Message] = ()
     said: Sequence[Any] = ()
     remarks: Sequence[str] = ()

@@ -129,6 +129,7 @@ def chosen(network: Network, agents: Iterable[int], top: Any) -> tuple[int, ...]
     for agent in found:
         if isinstance(agent, bool) or not isinstance(agent, int) or not 0 <= agent < network.n_agents:
             raise DesignError(
-                f"there is no agent {agent!r}; network {network.name!r} has agents 0 to {network.n_agents - 1}"
+                f"there is no agent {agent!r}; network {network.name!r} has agents 0 to "
+                f"{network.n_agents - 1}"
             )
     return found if top is None else (*found, *(int(agent) for agent in network.top(*top)))

@@ -73,7 +73,10 @@ _DIGESTED = (
     "SELECT * FROM messages ORDER BY 1, 2",
     "SELECT * FROM changes ORDER BY 1, 2",
     "SELECT * FROM measures ORDER BY 1, 2, 3, 4",
-    "SELECT realization, agent, persona, voice FROM agents WHERE COALESCE(persona, voice) IS NOT NULL ORDER BY 1, 2",
+    """
+    SELECT realization, agent, persona, voice FROM agents WHERE COALESCE(persona, voice) IS NOT NULL
+    ORDER BY 1, 2
+    """,
 )
 
 

@@ -32,7 +32,7 @@ class Verdict(Protocol):
         ...
 
     @property
-    def value(self) -> Any:
+    def value(self) -> Any:  # noqa: ANN401 - as it was declared
         """The declared answer, plain; None where it is no more than yes or no, or a text."""
         ...
 

@@ -26,6 +26,7 @@ from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.cascade import Cascade, CascadeRules, starters
+from agentnet.worlds.told import network_row
 
 if TYPE_CHECKING:
     from agentnet.analysis.comparison import Measured
@@ -244,11 +245,6 @@ def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  #
         if "assign_profiles" in own:
             about = " for one seed"
             yield "assign_profiles", about, lambda e: ask_profiles(e, network, _SEED_PROBED).tolist()
-
-
-def _network_row(network: Network) -> tuple[object, ...]:
-    labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
-    return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
 
 
 def _agent_rows(planned: Planned, network: Network, bits: Sequence[str]) -> list[tuple[object, ...]]:
