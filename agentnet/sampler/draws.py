@@ -55,7 +55,7 @@ class Question(NamedTuple):
 
     number: int
     messages: Messages
-    metadata: Mapping[str, str | int] = MappingProxyType({})
+    metadata: Mapping[str, str | int | float] = MappingProxyType({})
     answers: tuple[str, ...] = ()
     schema: str | None = None
     max_tokens: int = 256

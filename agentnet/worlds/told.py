@@ -334,7 +334,7 @@ class ToldCascade(Cascade):
 
     def _edges(self, kind: str, slots: Ints) -> Callable[[int], Mapping[str, Any]]:
         """Say what is known of the edge of each exposure."""
-        columns = self._network.edge_attributes
+        columns = getattr(self._network, "edge_attributes", {})
         if not columns or kind != EXPOSURE:
             return lambda _: {}
         return lambda place: {name: _plain(values[slots[place]]) for name, values in columns.items()}
