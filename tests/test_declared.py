@@ -303,7 +303,12 @@ def test_a_text_that_declines_to_be_written_is_none(text: str, problem: str) -> 
 def test_texts_and_dates_have_their_bounds() -> None:
     short = declared(Annotated[str, Field(max_length=5)])
     assert (short.judge("Hello").value, short.judge("Hello!").problem) == ("Hello", WRONG_VALUE)
+    assert short.judge('{"answer": "Hello"}').value == "Hello"
+    assert short.judge('{"answer": "Hello!"}').problem == short.judge('{"text": "a"').problem.replace(
+        "bad_json", WRONG_VALUE
+    )
     assert "at most 5 characters" in short.instruction
+    assert '"maxLength": 5' in (short.schema or "")
     assert declared(date).judge("2026-02-29").problem == WRONG_VALUE
     assert declared(date).read(declared(date).judge("2024-02-29").value) == date(2024, 2, 29)
 

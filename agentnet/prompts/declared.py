@@ -149,20 +149,21 @@ def declared(answer: Any, *, decides: object = None) -> Declared:  # noqa: ANN40
         fields = tuple(node["properties"])
         return Declared(answer, (), json.dumps(node), asked, reader.judge_fields, fields, _adapter=adapter)
     reader = _Reader(adapter, node, _of_value(decides, adapter, answer))
-    if node.get("type") == "string" and "enum" not in node:
-        bounded = node.keys() & {"minLength", "maxLength", "format", "pattern"}
-        asked = f"Answer with {kind_in_words(node)} and nothing else." if bounded else ""
-        return Declared(answer, (), None, asked, reader.judge_text, _adapter=adapter)
+    is_text = node.get("type") == "string" and "enum" not in node
+    if is_text and not node.keys() & _BOUNDS:
+        return Declared(answer, (), None, "", reader.judge_text, _adapter=adapter)
     choices = _choices(node, adapter, answer)
     if choices:
         judge = _ClosedReader(reader, choices).judge
         return Declared(answer, tuple(choices), None, _asked(node, choices), judge, _adapter=adapter)
     whole = wrapped(node)
     judge = _ClosedReader(reader, {}).judge if node.get("type") in _NUMBERS else reader.judge_wrapped
+    judge = reader.judge_bounded if is_text else judge
     return Declared(answer, (), json.dumps(whole), f"{_AS_JSON}\n{in_words(whole)}", judge, _adapter=adapter)
 
 
 _NUMBERS = frozenset({"integer", "number"})
+_BOUNDS = frozenset({"minLength", "maxLength", "format", "pattern"})
 _YES_OR_NO = "Answer with one word only, yes or no."
 _AS_JSON = "Answer with one JSON object and nothing else:"
 
@@ -332,6 +333,10 @@ class _Reader:
         if english.DECLINED.match(normalized(said[:_OPENING])):
             return unusable("refusal")
         return self.verdict([_Claim(said)])
+
+    def judge_bounded(self, text: str) -> Verdict:
+        """Take a text out of its wrapping, or as it stands."""
+        return self._judge_objects(text, _answers_of) if "{" in _said(text) else self.judge_text(text)
 
     def judge_fields(self, text: str) -> Verdict:
         """Take the object that has the fields."""
