@@ -520,6 +520,34 @@ def test_an_answer_that_is_no_object_is_asked_for_within_one() -> None:
     assert declared(int | None).judge('{"answer": null}').problem == ""
 
 
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (bool, True),
+        (bool, False),
+        (str, "A post."),
+        (Action, "do not share"),
+        (Literal[True, "perhaps"], True),
+        (Stance, -2),
+        (Mood, Mood.ANGRY),
+        (float, 1e-7),
+        (int | None, None),
+        (int | None, 3),
+        (list[int], [1, 2]),
+        (date, date(2024, 2, 29)),
+        (Source, Source(name='"{', trust=0.5)),
+    ],
+)
+def test_what_is_spelled_is_read_as_what_it_was(form: Any, value: object) -> None:
+    made = declared(form)
+    assert made.read(made.judge(made.spell(value)).value) == value
+
+
+def test_what_is_no_answer_cannot_be_spelled() -> None:
+    with pytest.raises(DesignError, match="'love' is no answer that"):
+        declared(Action).spell("love")
+
+
 def test_a_value_of_another_declaration_is_an_error_that_says_so() -> None:
     with pytest.raises(DesignError, match="was the declaration changed"):
         declared(Action).read("love")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -28,7 +27,7 @@ from agentnet_backends.mock import MockBackend
 NEWS = "The bridge over the Elbe is closed. Nobody was hurt."
 HEARD = (
     ("system", "You are Ada."),
-    ("user", f"A neighbour told you:\n\n{NEWS}\n\nDo you pass it on?\n\nAnswer freely."),
+    ("user", f"A neighbour told you:\n\n{NEWS}\n\nDo you pass it on?\n\nAnswer so: {{it. All.}}"),
 )
 SENTENCES = ("The bridge over the Elbe is closed.", "Nobody was hurt.")
 
@@ -42,7 +41,17 @@ def mock(**options: Any) -> MockBackend:
 def answer(backend: MockBackend, form: Declared, seed: int = 0, **fields: Any) -> Reply:
     facts: Mapping[str, Any] = {"kind": "answer"} | fields.pop("facts", {})
     request = Request(HEARD, seed=seed, answers=form.answers, schema=form.schema, metadata=facts)
-    return asyncio.run(backend.complete(request._replace(**fields)))
+    return said(backend, request._replace(**fields))
+
+
+def said(backend: MockBackend, request: Request) -> Reply:
+    """Run `complete`, which must not give up control."""
+    try:
+        backend.complete(request).send(None)
+    except StopIteration as finished:
+        reply: Reply = finished.value
+        return reply
+    raise AssertionError("complete waited for something")
 
 
 def texts(backend: MockBackend, form: Declared, n: int, **fields: Any) -> list[str]:
@@ -140,8 +149,7 @@ def test_an_object_that_cannot_be_so_short_is_cut_off_and_says_so() -> None:
 
 @given(seed=seeds)
 def test_texts_quote_what_was_told_not_what_was_asked(seed: int) -> None:
-    said = answer(mock(), declared(str), seed).texts[0]
-    assert said.endswith(SENTENCES)
+    assert answer(mock(), declared(str), seed).texts[0].endswith(SENTENCES)
     assert json.loads(answer(mock(), RETELLING, seed).texts[0])["text"] in SENTENCES
     short = answer(mock(), declared(str), seed, max_tokens=5)
     assert (len(short.texts[0]) <= 20, short.finish) == (True, ())
@@ -280,7 +288,7 @@ def test_what_the_mock_said_before_it_could_say_anything_it_says_still() -> None
         ):
             facts = {"severity": 1, "kind": kind, "rationale": rationale, "profile": profile}
             told = {key: value for key, value in facts.items() if value is not None}
-            said = (*HEARD, ("assistant", "Yes"), ("user", "Why?")) if kind == "reason" else HEARD
-            request = Request(said, 1.0, n, 40, answers, schema, True, n, metadata=told)
-            digest.update(repr(asyncio.run(backend.complete(request))).encode())
-    assert digest.hexdigest() == "f7f5c802524ac7a32ce371914f697901c356480212b6ecb5db7c07fca3f1489b"
+            heard = (*HEARD, ("assistant", "Yes"), ("user", "Why?")) if kind == "reason" else HEARD
+            request = Request(heard, 1.0, n, 40, answers, schema, True, n, metadata=told)
+            digest.update(repr(said(backend, request)).encode())
+    assert digest.hexdigest() == "6cc33dd41e9a22033d24f07da7d067aa7e42678919041d7c0c6648ad056abc19"

@@ -67,6 +67,24 @@ class Declared:
                 f"({error.errors()[0]['msg']}); was the declaration changed since it was given?"
             ) from None
 
+    def spell(self, value: object) -> str:
+        """Write an answer as a model would that is held to the declaration: what `judge` reads back.
+
+        Args:
+            value: A typed value, or what JSON has of one.
+
+        Raises:
+            DesignError: `value` is not as declared.
+        """
+        try:
+            typed = self._adapter.validate_python(value)
+        except ValidationError:
+            raise DesignError(f"{value!r:.80} is no answer that {_name(self.form)} declares") from None
+        plain = self._adapter.dump_python(typed, mode="json", by_alias=True)
+        if isinstance(plain, bool) and self.answers == answer_choices():
+            return answer_choices()[not plain]
+        return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
 
 def declared(answer: Any, *, decides: object = None) -> Declared:  # noqa: ANN401 - any type of Python
     """Read a declaration.

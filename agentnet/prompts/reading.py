@@ -130,8 +130,8 @@ class Reader:
         try:
             alone = json.loads(_said(FENCE.sub("\n", text)))
         except (ValueError, RecursionError):
-            alone = None
-        if isinstance(alone, list | int | float):
+            alone = {}
+        if not isinstance(alone, dict):
             return self.verdict([Claim(alone)])
         return self._judge_objects(text, _answers_of)
 

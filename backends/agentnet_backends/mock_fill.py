@@ -31,6 +31,7 @@ _MORE_ITEMS = 3
 _ROUNDING = 1e-9
 
 _SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
+_INSTRUCTION = re.compile(r"^Answer\b", re.MULTILINE)
 _FORMATS: Mapping[str, Callable[[date], str]] = {
     "date": date.isoformat,
     "date-time": lambda day: f"{day.isoformat()}T12:00:00Z",
@@ -75,11 +76,9 @@ def shares(answers: Sequence[str], choices: Mapping[str, float]) -> list[float]:
 def _sentences(messages: Messages) -> tuple[str, ...]:
     """List what the last user message told: its sentences, less its questions, lead-ins and instructions."""
     said = next((content for role, content in reversed(messages) if role == "user"), "")
-    found = [part for each in _SENTENCES.split(said) if (part := " ".join(each.split()))]
-    told = [
-        each for each in found if each[-1] not in "?:" and each[0] != "{" and not each.startswith("Answer")
-    ]
-    return tuple(told or found or ("nothing",))
+    told = _INSTRUCTION.split(said, maxsplit=1)[0]
+    found = [" ".join(each.split()) for each in _SENTENCES.split(told) if each.strip()]
+    return tuple([each for each in found if each[-1] not in "?:"] or found or ["nothing"])
 
 
 def free_text(messages: Messages, word: int, max_characters: int) -> str:
