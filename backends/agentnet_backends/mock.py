@@ -53,7 +53,7 @@ _IGNORANCE = "I do not know."
 _ABOUT_A_DECISION = frozenset({None, *DECISION_KINDS, REASON})
 """Kinds of requests that ask for yes or no, or why, where nothing says how they are answered."""
 
-_Fact = str | int | None
+_Fact = str | int | float | None
 _Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float]
 """What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema,
 and by how much the context (metadata) moves the logit of a yes."""
