@@ -330,7 +330,7 @@ class MockBackend:
         return self.options.latency_s * math.exp(spread * NormalDist().inv_cdf(u) - spread**2 / 2.0)
 
 
-def _known(profile: str | int | None, severity: str | int | None) -> tuple[str | None, int]:
+def _known(profile: _Fact, severity: _Fact) -> tuple[str | None, int]:
     """Read a request's profile and severity; an unknown severity becomes 0."""
     if profile is not None and profile not in PROFILES:
         raise RequestRejected(

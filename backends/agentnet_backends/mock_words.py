@@ -88,7 +88,7 @@ def _most_telling_first(levels: list[int], *, share: bool) -> list[int]:
 
 
 def wording(
-    kind: str | int | None, rationale: str | int | None, keys: tuple[str, ...]
+    kind: object, rationale: object, keys: tuple[str, ...]
 ) -> Callable[[bool, str], str]:
     """Choose how a decision and its reason become a text, an object of `keys` where there are any."""
     if not keys and kind == REASON:
