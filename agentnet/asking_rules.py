@@ -288,5 +288,4 @@ def n_different(ascending: Ints) -> int:
 
 def listeners(network: Network) -> Ints:
     """Name the agent of each slot of ``network.indices``, shape ``(n_slots,)``."""
-    agents: Ints = np.repeat(np.arange(network.n_agents, dtype=np.int32), np.diff(network.indptr))
-    return agents
+    return network.listener

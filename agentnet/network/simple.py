@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from agentnet.errors import InputError
 from agentnet.network.csr import pack_edges, rows, sorted_arcs
-from agentnet.network.graph import Network, number_names, trusted
+from agentnet.network.graph import Network, trusted
+from agentnet.network.labels import number_names
 
 Ends = NDArray[np.int64]
 
