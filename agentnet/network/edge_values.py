@@ -151,7 +151,7 @@ def _typed(name: str, values: Iterable[Any]) -> Column:
     array = np.asarray(given)
     is_text = array.dtype.kind == "U" and all(isinstance(value, str) for value in given)
     if name == WEIGHT and is_text and array.size:
-        raise DesignError(f"the weight of edge 0 is {given[0]!r}, which is no number")
+        raise DesignError(f"the weight of edge 0 is {str(given[0])!r}, which is no number")
     if array.ndim != 1 or (array.dtype.kind not in "iufb" and not is_text):
         odd = next((at for at, value in enumerate(given) if value is None), None)
         raise DesignError(
