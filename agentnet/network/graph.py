@@ -245,13 +245,15 @@ class Network:
             refuse_unlike(
                 edges, is_there, False, "agent {v} hears agent {u} already: there is nothing to add"
             )
+        every = {
+            name: np.concatenate((old, new[name])) if len(old) else new[name]
+            for name, old in self.edge_values.items()
+        }
         made = Network.from_edges(
             np.concatenate((self.edges(), pairs)),
             self.n_agents,
             is_directed=self.is_directed,
-            edge_attributes={
-                name: np.concatenate((old, new[name])) for name, old in self.edge_values.items()
-            },
+            edge_attributes=every,
         )
         return self._with(made.indptr, made.indices, made.edge_attributes)
 

@@ -137,7 +137,8 @@ def refuse_other_columns(name: str, columns: Columns, new: Columns) -> None:
         {key: "texts" if values.dtype.kind == "U" else "numbers" for key, values in each.items()}
         for each in (columns, new)
     )
-    if kinds != others:
+    is_bare = not any(map(len, columns.values()))
+    if kinds.keys() != others.keys() or (kinds != others and not is_bare):
         raise DesignError(
             f"edges of network {name!r} have {_kinds(kinds)}; new ones have the same, and here is "
             f"{_kinds(others)}"
