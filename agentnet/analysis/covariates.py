@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.open_log import NOTHING, OpenLog
 from agentnet.analysis.tables import ExposureCounts
 from agentnet.errors import DesignError, UserError, near_miss
-from agentnet.events.export import read_edges
+from agentnet.events.graphs import read_edges
 from agentnet.vocabulary import EXPOSURE, TRAITS
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.covariates import agent_attribute, attributes_known
 from agentnet.analysis.open_log import MARKED, OpenLog
 from agentnet.analysis.tables import NetworkDesign, PlayedNetwork
-from agentnet.events.export import read_edges
+from agentnet.events.graphs import read_edges
 
 Ints = NDArray[np.int64]
 

@@ -338,8 +338,10 @@ class Network:
         return packed(self.edges(), self.is_directed, self.edge_values)
 
     @classmethod
-    def from_bytes(cls, blob: bytes, n_agents: int, *, name: str = "network") -> Network:
-        """Make the network that `to_bytes` wrote; equal to it, without its labels and agents' attributes.
+    def from_bytes(
+        cls, blob: bytes, n_agents: int, *, name: str = "network", labels: Iterable[str] | None = None
+    ) -> Network:
+        """Make the network that `to_bytes` wrote; equal to it, without its agents' attributes.
 
         Raises:
             InputError: `blob` is no such list of edges.
@@ -347,7 +349,12 @@ class Network:
         edges, is_directed, columns = unpacked(blob)
         try:
             return cls.from_edges(
-                edges, n_agents, name=name, is_directed=is_directed, edge_attributes=columns
+                edges,
+                n_agents,
+                name=name,
+                labels=labels,
+                is_directed=is_directed,
+                edge_attributes=columns,
             )
         except DesignError as error:
             raise InputError(f"the blob is no network of {n_agents} agents: {error}") from error

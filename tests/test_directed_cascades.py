@@ -1,0 +1,141 @@
+"""Cascades on directed, weighted and layered networks through the whole engine, against those done by hand."""
+
+import json
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from agentnet import CascadeExperiment
+from agentnet.asking_rules import ASKING_RULES, Moment, asking_rule
+from agentnet.backend import make_backend
+from agentnet.errors import DesignError
+from agentnet.events.export import read_network
+from agentnet.network import Network
+
+ONE = {"items_per_severity": 1, "repeats": 1, "rationale": "none", "asking_rule": "always"}
+N = 6
+CYCLE = Network.from_edges([(i, (i + 1) % N) for i in range(N)], N, is_directed=True)
+HEARD_BY_ALL = Network.from_edges([(0, leaf) for leaf in range(1, N)], N, is_directed=True)
+HEARING_ALL = Network.from_edges([(leaf, 0) for leaf in range(1, N)], N, is_directed=True)
+
+
+@pytest.fixture
+def engaged(play):
+    """Play with agents that always say yes (or never, once they have started); give who engaged when."""
+
+    def engaged(network, *, says=1.0, **design):
+        run = play(
+            CascadeExperiment(network=network, **{**ONE, "steps": 10, **design}),
+            backend=make_backend("mock", {"law": "constant", "probability": says}),
+        )
+        query = "SELECT realization, agent, engaged_step FROM agents ORDER BY realization, agent"
+        found = {}
+        for realization, agent, step in run.rows(query)[1]:
+            found.setdefault(realization, {})[agent] = step
+        return run, list(found.values())
+
+    return engaged
+
+
+def by_hand(graph, start):
+    """When each agent engages if everyone who hears of it shares it: its distance from the start."""
+    return {agent: nx.single_source_shortest_path_length(graph, start).get(agent) for agent in graph}
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_round_a_directed_cycle_news_goes_one_way_a_step_at_a_time(engaged, told):
+    run, cascades = engaged(CYCLE, **({"initial_agents": (2,)} if told else {}))
+    for cascade in cascades:
+        start = next(agent for agent, step in cascade.items() if step == 0)
+        assert cascade == {(start + step) % N: step for step in range(N)} == by_hand(CYCLE.to_networkx(), start)
+        assert start == 2 or not told
+    asked = run.rows("SELECT step, agent, source FROM events WHERE kind = 'exposure'")[1]
+    assert all(agent == (source + 1) % N for _, agent, source in asked)
+    assert len(asked) == len(cascades) * (N - 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "start", "expected"),
+    [
+        (HEARD_BY_ALL, 0, {0: 0, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1}),
+        (HEARD_BY_ALL, 3, {0: None, 1: None, 2: None, 3: 0, 4: None, 5: None}),
+        (HEARING_ALL, 0, {0: 0, 1: None, 2: None, 3: None, 4: None, 5: None}),
+        (HEARING_ALL, 3, {0: 1, 1: None, 2: None, 3: 0, 4: None, 5: None}),
+    ],
+)
+def test_a_hub_is_heard_by_all_or_hears_all_and_not_both(engaged, network, start, expected):
+    _, cascades = engaged(network, initial_agents=(start,))
+    assert cascades[0] == expected == by_hand(network.to_networkx(), start)
+
+
+def test_who_says_no_ends_a_chain_of_the_only_one_who_hears(engaged):
+    run, cascades = engaged(CYCLE, says=0.0, initial_agents=(0,), asking_rule="once_per_edge")
+    assert [step for step in cascades[0].values() if step is not None] == [0]
+    asked = run.rows("SELECT agent, source FROM events WHERE kind = 'exposure' AND realization = 0")[1]
+    assert asked == [(1, 0)]
+
+
+def test_the_log_keeps_direction_weights_and_layers(engaged):
+    layered = Network.from_edges(
+        [(0, 1), (0, 1), (1, 2)],
+        3,
+        is_directed=True,
+        labels=["ana", "ben", "cara"],
+        edge_attributes={"layer": ["follows", "mentions", "follows"], "weight": [0.5, 2, 1]},
+    )
+    run, _ = engaged(layered)
+    (digest,) = run.rows("SELECT DISTINCT network FROM realizations")[1][0]
+    again = read_network(run, digest)
+    assert again == layered
+    assert digest == again.digest == layered.digest
+
+
+def test_an_agent_is_asked_about_a_source_once_in_each_layer_and_hears_it_once(engaged):
+    layered = Network.from_edges(
+        [(0, 1), (0, 1), (2, 1)], 3, is_directed=True, edge_attributes={"layer": ["a", "b", "a"]}
+    )
+    moment = Moment(
+        layered.indices, layered.listener, np.array([0, -1, -1]), 1, edges=layered.edge_attributes
+    )
+    found = moment.exposures()
+    assert (found.agent.tolist(), found.source.tolist()) == ([1, 1], [0, 0])
+    assert found.edge("layer").tolist() == ["a", "b"]
+    assert (found.n_engaged.tolist(), found.n_neighbours.tolist()) == ([1, 1], [2, 2])
+    assert (found.n_unengaged.tolist(), found.n_fresh.tolist()) == ([1, 1], [1, 1])
+    for told in ({}, {"initial_agents": (0,)}):
+        run, _ = engaged(layered, says=1.0 if told else 0.9, **told)
+        query = "SELECT agent, source, repeat FROM events WHERE kind = 'exposure' AND step = 1 AND source = 0"
+        rows = run.rows(f"{query} AND realization = 0")[1]
+        assert rows in ([(1, 0, 0), (1, 0, 1)], [])
+        assert rows or not told
+
+
+def test_a_rule_may_look_at_edges(engaged):
+    @asking_rule("strong_ties", says="an agent was asked about sources of a weight of at least {least}")
+    def strong_ties(exposures, least=1.0):
+        return exposures.where(exposures.edge("weight") >= least)
+
+    weighted = Network.from_edges(
+        [(0, 1), (0, 2), (2, 3)], 4, is_directed=True, edge_attributes={"weight": [0.5, 2.0, 1.0]}
+    )
+    try:
+        _, cascades = engaged(weighted, initial_agents=(0,), asking_rule="strong_ties")
+        assert cascades[0] == {0: 0, 1: None, 2: 1, 3: 2}
+        bare = Network.from_edges([(0, 1)], 2, is_directed=True)
+        with pytest.raises(DesignError, match="edges have no 'weight'; they have no attributes"):
+            ASKING_RULES["strong_ties"].asked(Moment(bare.indices, bare.listener, np.array([0, -1]), 1))
+    finally:
+        ASKING_RULES.forget("strong_ties") if hasattr(ASKING_RULES, "forget") else None
+
+
+def test_an_experiment_names_the_file_who_is_heard_and_what_to_keep(play, tmp_path):
+    path = tmp_path / "followers.csv"
+    path.write_text("source,target,weight\nana,ben,2\nana,cara,1\ncara,dan,1\n")
+    options = {"heard": "source", "edge_attributes": ["weight"]}
+    design = {**ONE, "network": path, "network_options": options, "initial_agents": {"top": ("n_hearers", 1)}}
+    run = play(CascadeExperiment(**design, steps=5), backend=make_backend("mock", {"law": "constant", "probability": 1.0}))
+    rows = run.rows("SELECT agent, engaged_step FROM agents WHERE realization = 0 ORDER BY agent")[1]
+    assert rows == [(0, 0), (1, 1), (2, 1), (3, 2)]
+    (labels,) = run.rows("SELECT DISTINCT labels FROM networks")[1][0]
+    assert json.loads(labels) == ["ana", "ben", "cara", "dan"]
