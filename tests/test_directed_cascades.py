@@ -1,4 +1,4 @@
-"""Cascades on directed, weighted and layered networks through the whole engine, against those done by hand."""
+"""Cascades on directed, weighted and layered networks through the whole engine, against some by hand."""
 
 import json
 
@@ -6,8 +6,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from agentnet import CascadeExperiment
-from agentnet.asking_rules import ASKING_RULES, Moment, asking_rule
+from agentnet import CascadeExperiment, Run
+from agentnet.asking_rules import Moment
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError
 from agentnet.events.export import read_network
@@ -48,7 +48,9 @@ def test_round_a_directed_cycle_news_goes_one_way_a_step_at_a_time(engaged, told
     run, cascades = engaged(CYCLE, **({"initial_agents": (2,)} if told else {}))
     for cascade in cascades:
         start = next(agent for agent, step in cascade.items() if step == 0)
-        assert cascade == {(start + step) % N: step for step in range(N)} == by_hand(CYCLE.to_networkx(), start)
+        assert (
+            cascade == {(start + step) % N: step for step in range(N)} == by_hand(CYCLE.to_networkx(), start)
+        )
         assert start == 2 or not told
     asked = run.rows("SELECT step, agent, source FROM events WHERE kind = 'exposure'")[1]
     assert all(agent == (source + 1) % N for _, agent, source in asked)
@@ -111,22 +113,44 @@ def test_an_agent_is_asked_about_a_source_once_in_each_layer_and_hears_it_once(e
         assert rows or not told
 
 
-def test_a_rule_may_look_at_edges(engaged):
-    @asking_rule("strong_ties", says="an agent was asked about sources of a weight of at least {least}")
-    def strong_ties(exposures, least=1.0):
-        return exposures.where(exposures.edge("weight") >= least)
+STRONG = """
+from agentnet import CascadeExperiment
+from agentnet.asking_rules import asking_rule
 
-    weighted = Network.from_edges(
-        [(0, 1), (0, 2), (2, 3)], 4, is_directed=True, edge_attributes={"weight": [0.5, 2.0, 1.0]}
-    )
-    try:
-        _, cascades = engaged(weighted, initial_agents=(0,), asking_rule="strong_ties")
-        assert cascades[0] == {0: 0, 1: None, 2: 1, 3: 2}
-        bare = Network.from_edges([(0, 1)], 2, is_directed=True)
-        with pytest.raises(DesignError, match="edges have no 'weight'; they have no attributes"):
-            ASKING_RULES["strong_ties"].asked(Moment(bare.indices, bare.listener, np.array([0, -1]), 1))
-    finally:
-        ASKING_RULES.forget("strong_ties") if hasattr(ASKING_RULES, "forget") else None
+@asking_rule("strong_ties", says="an agent was asked about sources of a weight of at least {least}")
+def strong_ties(exposures, least=1.0):
+    return exposures.where(exposures.edge("weight") >= least)
+
+class Strong(CascadeExperiment):
+    network = "ties.csv"
+    network_options = {"heard": "source", "edge_attributes": ["weight"]}
+    initial_agents = (0,)
+    asking_rule = "strong_ties"
+    rationale = "none"
+    items_per_severity = repeats = 1
+"""
+
+
+def test_a_rule_may_look_at_edges(command, tmp_path):
+    (tmp_path / "strong.py").write_text(STRONG)
+    (tmp_path / "ties.csv").write_text("source,target,weight\na,b,0.5\na,c,2\nc,d,1\n")
+    certain = ("-S", "backend.law=constant", "-S", "backend.probability=1.0")
+    done = command("run", "strong.py", "--backend", "mock", *certain, "--out", "runs/x")
+    assert done.code == 0, done.err
+    rows = Run(tmp_path / "runs" / "x").rows("SELECT agent, engaged_step FROM agents WHERE realization = 0")[
+        1
+    ]
+    assert rows == [(0, 0), (1, None), (2, 1), (3, 2)]
+
+
+def test_a_rule_that_looks_at_what_edges_have_not_is_told_what_they_have():
+    bare = Network.from_edges([(0, 1)], 2, is_directed=True)
+    found = Moment(bare.indices, bare.listener, np.array([0, -1]), 1).exposures()
+    with pytest.raises(DesignError, match="edges have no 'weight'; they have no attributes"):
+        found.edge("weight")
+    dressed = Moment(bare.indices, bare.listener, np.array([0, -1]), 1, edges={"weight": np.array([2])})
+    with pytest.raises(DesignError, match="no 'weigth'; did you mean 'weight'"):
+        dressed.exposures().edge("weigth")
 
 
 def test_an_experiment_names_the_file_who_is_heard_and_what_to_keep(play, tmp_path):
@@ -134,7 +158,10 @@ def test_an_experiment_names_the_file_who_is_heard_and_what_to_keep(play, tmp_pa
     path.write_text("source,target,weight\nana,ben,2\nana,cara,1\ncara,dan,1\n")
     options = {"heard": "source", "edge_attributes": ["weight"]}
     design = {**ONE, "network": path, "network_options": options, "initial_agents": {"top": ("n_hearers", 1)}}
-    run = play(CascadeExperiment(**design, steps=5), backend=make_backend("mock", {"law": "constant", "probability": 1.0}))
+    run = play(
+        CascadeExperiment(**design, steps=5),
+        backend=make_backend("mock", {"law": "constant", "probability": 1.0}),
+    )
     rows = run.rows("SELECT agent, engaged_step FROM agents WHERE realization = 0 ORDER BY agent")[1]
     assert rows == [(0, 0), (1, 1), (2, 1), (3, 2)]
     (labels,) = run.rows("SELECT DISTINCT labels FROM networks")[1][0]
