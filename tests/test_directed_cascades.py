@@ -1,17 +1,20 @@
 """Cascades on directed, weighted and layered networks through the whole engine, against some by hand."""
 
 import json
+from collections import Counter
 
 import networkx as nx
 import numpy as np
 import pytest
 
 from agentnet import CascadeExperiment, Run
+from agentnet.analysis import read_tables
 from agentnet.asking_rules import Moment
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError
 from agentnet.events.export import read_network
 from agentnet.network import Network
+from agentnet.report.player import read_player
 
 ONE = {"items_per_severity": 1, "repeats": 1, "rationale": "none", "asking_rule": "always"}
 N = 6
@@ -166,3 +169,41 @@ def test_an_experiment_names_the_file_who_is_heard_and_what_to_keep(play, tmp_pa
     assert rows == [(0, 0), (1, 1), (2, 1), (3, 2)]
     (labels,) = run.rows("SELECT DISTINCT labels FROM networks")[1][0]
     assert json.loads(labels) == ["ana", "ben", "cara", "dan"]
+
+
+def test_what_analysis_counts_of_exposures_is_what_agents_hear(play):
+    graph = nx.gnp_random_graph(40, 0.1, seed=2, directed=True)
+    network = Network.from_networkx(graph, heard="source")
+    run = play(CascadeExperiment(network=network, **{**ONE, "repeats": 3, "steps": 6}), seed=5)
+    by_hand = Counter()
+    query = "SELECT realization, step, agent, decision FROM events WHERE kind = 'exposure'"
+    engaged = {
+        (number, agent): step
+        for number, agent, step in run.rows("SELECT realization, agent, engaged_step FROM agents")[1]
+    }
+    for number, step, agent, decision in run.rows(query)[1]:
+        when = [engaged[number, source] for source in graph.predecessors(agent)]
+        n_engaged = sum(each is not None and each < step for each in when)
+        by_hand[step, n_engaged, len(when), decision] += 1
+    tables = read_tables(run, columns=["n_engaged", "n_neighbours"])
+    found = Counter()
+    columns = [tables.column(name).astype(int).tolist() for name in ("step", "n_engaged", "n_neighbours")]
+    for step, n_engaged, n_heard, no, yes in zip(
+        *columns, tables.exposures.n_no.tolist(), tables.exposures.n_yes.tolist(), strict=True
+    ):
+        found.update({(step, n_engaged, n_heard, 0): no, (step, n_engaged, n_heard, 1): yes})
+    assert +found == by_hand
+    heard = Counter(dict(graph.in_degree()).values())
+    n_realizations = tables.n_realizations
+    degrees = dict(zip(tables.networks.degrees.tolist(), tables.networks.n_agents.tolist(), strict=True))
+    assert degrees == {degree: n * n_realizations for degree, n in heard.items()}
+
+
+def test_the_picture_of_a_directed_network_shows_its_edges(engaged):
+    weighted = Network.from_edges(
+        [(0, 1), (1, 2), (2, 0)], 3, is_directed=True, edge_attributes={"weight": [0.5, 2.0, 1.0]}
+    )
+    run, _ = engaged(weighted)
+    scene = read_player(run).shown[0]
+    assert sorted(map(tuple, scene.edges.tolist())) == [(0, 1), (1, 2), (2, 0)]
+    assert scene.n_edges == 3
