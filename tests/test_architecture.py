@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
-    "events": {"errors", "formulas"},
+    "events": {"errors", "formulas", "network"},
     "sampler": {"errors", "streams", "backend", "cost", "prompts"},
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
