@@ -200,6 +200,8 @@ def test_a_choice_is_read_with_what_follows_it(text: str, value: str, reason: st
     "text",
     [
         "like, maybe",
+        "like, if it is true",
+        "like, although I am not sure",
         "Maybe like",
         "like, but actually no",
         "like? No.",
