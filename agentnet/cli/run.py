@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from agentnet.backend import Backend, Messages, make_backend
+from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.signals import heeding
@@ -37,6 +37,7 @@ from agentnet.runner.again import ask_again, check_missing, missing_words
 from agentnet.runner.estimate import estimate, guess_decisions, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.stack import Price, price_list
+from agentnet.voices import described, make_voices, voices_of
 
 _NAMED = {
     "backend": ("--backend", "backend.name"),
@@ -126,7 +127,7 @@ def run(
     if resume is not None:
         folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
         prepared = _resumed(folder, assignments, flags)
-        answering = _backend(prepared.settings)
+        answering = _backend(prepared)
         if ask_missing:
             # Last, as a copy that cannot be played would lie about.
             prepared = reopen(_asking_again(Run(folder)), prepared.settings, _environ())
@@ -160,10 +161,10 @@ def run(
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
     source = Source.read(target)
     prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
-    answering = _backend(settings)
+    answering = _backend(prepared)
     name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings)
-    create(prepared, source, backend=name, model_name=model_name)
+    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
     echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     for line in _readings(prepared):
         echo(line, err=True)
@@ -222,8 +223,8 @@ def _environ() -> dict[str, str]:
     return secrets_environ(Path.cwd(), os.environ)
 
 
-def _backend(settings: Settings) -> Backend:
-    return make_backend(settings.backend.name, settings.backend.options, _environ())
+def _backend(prepared: Prepared) -> Backend:
+    return make_voices(prepared.settings, voices_of(prepared.experiments), _environ())
 
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
@@ -317,7 +318,7 @@ def check(
     flags = [(*_NAMED[name], value) for name, value in named.items()]
     settings = load(config_file, assignments, flags).settings
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = _backend(settings)
+    answering = _backend(prepared)
     found = asyncio.run(estimate(prepared))
     price = price_list(settings.stack).of(answering.model_name)
     if as_json:
