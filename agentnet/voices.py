@@ -128,7 +128,7 @@ class ByVoice(Generic[T]):
         try:
             return await backend.complete(request)
         except BackendUnusable as error:
-            _name(error, voice)
+            name_voice(error, voice)
             raise
 
     async def aclose(self) -> None:
@@ -255,13 +255,14 @@ def laid_over(voices: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
     merged = dict(voices)
     for voice, given in overrides.items():
         table = merged.get(voice)
-        keeps = isinstance(given, Mapping) and given.get("name", _name_in(table)) == _name_in(table)
-        merged[voice] = {**table, **given} if keeps and isinstance(table, Mapping) else given
+        if isinstance(table, str) and table != RULE:
+            table = {"name": table}
+        if isinstance(table, Mapping) and isinstance(given, Mapping):
+            keeps = given.get("name", table.get("name")) == table.get("name")
+            merged[voice] = {**table, **given} if keeps else given
+        else:
+            merged[voice] = given
     return merged
-
-
-def _name_in(table: object) -> object:
-    return table.get("name") if isinstance(table, Mapping) else None
 
 
 def check_dealt(dealt: Sequence[str], voices: Mapping[str, Any]) -> None:
@@ -301,8 +302,8 @@ def _joined(names: Iterable[str]) -> str:
     return " + ".join(dict.fromkeys(names))
 
 
-def _name(error: BackendUnusable, voice: str) -> None:
-    """Put the name of a voice before what its backend says; once, however many routers it passes."""
+def name_voice(error: BackendUnusable, voice: str) -> None:
+    """Put the name of a voice before what is said of its backend; once, however many routers it passes."""
     prefix = f"voice {voice!r}: "
     if voice != OWN and not str(error).startswith(prefix):
         error.args = (f"{prefix}{error}",)

@@ -18,7 +18,7 @@ from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler import Answer, Judge, Question
 from agentnet.sampler.answers import FINAL, how_ended, why_unusable
 from agentnet.streams import mix
-from agentnet.voices import said_in, voice_of
+from agentnet.voices import name_voice, said_in, voice_of
 
 _GOOD_KEPT: Final = 16
 _CONTROLS: Final = 16
@@ -231,18 +231,20 @@ class Streak:
 
     def _nothing_usable(self) -> BackendUnusable:
         kinds = Counter(str(each.answer.missing) for each in self._pending)
-        last = self._pending[-1].answer
+        asked, last, _ = self._pending[-1]
         counted = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
         before = "and so did questions that had a usable answer before" if self._good else "and no other came"
         said = f"The last reply: {last.text[:_SHOWN_CHARACTERS]!r}. " if last.text else ""
         if not last.text and last.troubles:
             said = f"The last error: {last.troubles[-1][1]}. "
-        return BackendUnusable(
+        error = BackendUnusable(
             f"{self._n_in_row} draws in a row ended without a usable answer ({counted}), {before}. {said}"
             "None is recorded as missing: mend it, then resume the run, which asks them again (replies that "
             "are in the cache stay there: -S stack.cache=false passes it by)",
             kind="nothing_usable",
         )
+        name_voice(error, voice_of(asked.question.metadata))
+        return error
 
 
 class StreakByVoice:
