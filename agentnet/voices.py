@@ -10,18 +10,16 @@ is no other server's trouble. Calls, tokens and money are counted together.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
 from agentnet.config import BackendSettings, Settings, StackSettings
 from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
-from agentnet.vocabulary import NO, YES
 
 OWN: Final = ""
 """The voice of the run's own backend."""
@@ -43,34 +41,6 @@ def said_in(metadata: Mapping[str, Any]) -> str | None:
     """Give what a rule says to a question; None where a backend is asked."""
     says = metadata.get("says")
     return None if says is None else str(says)
-
-
-def says(answer: Any) -> str:  # noqa: ANN401 - whatever was declared
-    """Spell what a rule answers as a reply that says it.
-
-    Args:
-        answer: A value of what the experiment declares as its answer.
-
-    Raises:
-        DesignError: JSON has no form for it.
-
-    Examples:
-        >>> says(True), says(-2), says("warm"), says({"share": True})
-        ('yes', '-2', 'warm', '{"share": true}')
-    """
-    if isinstance(answer, bool):
-        return YES if answer else NO
-    if isinstance(answer, str):
-        return str(answer)
-    if isinstance(answer, BaseModel):
-        return answer.model_dump_json()
-    try:
-        return json.dumps(answer, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise DesignError(
-            f"a rule answers {answer!r:.80}, which JSON has no form for ({error}); it answers with a value "
-            "of what the experiment declares as its answer"
-        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +131,9 @@ class VoicesBackend(ByVoice[Backend]):
         }
 
 
-def parts_of(backend: Backend, settings: BackendSettings | None = None) -> dict[str, Part]:
+def parts_of(backend: Backend) -> dict[str, Part]:
     """List what answers in a run by voice: of most runs the one backend that they have."""
-    if isinstance(backend, VoicesBackend):
-        return backend.parts
-    return {OWN: Part(backend, BackendSettings() if settings is None else settings)}
+    return backend.parts if isinstance(backend, VoicesBackend) else {OWN: Part(backend, BackendSettings())}
 
 
 def by_voice(backends: Mapping[str, T]) -> T | ByVoice[T]:
@@ -173,7 +141,9 @@ def by_voice(backends: Mapping[str, T]) -> T | ByVoice[T]:
     return ByVoice(backends) if len(backends) > 1 else next(iter(backends.values()))
 
 
-def make_voices(settings: Settings, voices: Mapping[str, Any], environ: Mapping[str, str]) -> Backend:
+def make_voices(
+    settings: Settings, voices: Mapping[str, Any], environ: Mapping[str, str], *, asks_own: bool = True
+) -> Backend:
     """Make the backend of a run: its own, and those of its voices beside it.
 
     Args:
@@ -182,17 +152,20 @@ def make_voices(settings: Settings, voices: Mapping[str, Any], environ: Mapping[
             backend's name, or `RULE`. A table may hold ``requests_per_minute``, ``tokens_per_minute`` and
             ``max_in_flight`` of its own.
         environ: Where plug-ins look up their keys.
+        asks_own: Whether the run's own backend answers for some agents; if not, it is made only where there
+            is no other one.
 
     Raises:
         PluginError: No such plug-in.
         ConfigurationError: An option is unknown or impossible, or a key is missing. Either names the voice.
     """
     own = settings.backend
-    parts = {OWN: Part(make_backend(own.name, own.options, environ), own)}
-    for voice, table in sorted(voices.items()):
-        if table != RULE:
-            parts[voice] = _part(voice, table, own, environ)
-    return VoicesBackend(parts) if len(parts) > 1 else parts[OWN].backend
+    tables = {voice: table for voice, table in sorted(voices.items()) if table != RULE}
+    parts = {}
+    if asks_own or not tables:
+        parts[OWN] = Part(make_backend(own.name, own.options, environ), own)
+    parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
+    return VoicesBackend(parts) if tables else parts[OWN].backend
 
 
 def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> Part:  # noqa: ANN401
@@ -263,21 +236,6 @@ def laid_over(voices: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
         else:
             merged[voice] = given
     return merged
-
-
-def check_dealt(dealt: Sequence[str], voices: Mapping[str, Any]) -> None:
-    """Refuse a dealing that names a voice which the design has not.
-
-    Args:
-        dealt: The voice of each agent; `OWN` for the run's own backend.
-        voices: The voices of the design.
-
-    Raises:
-        DesignError: Names the agent.
-    """
-    for agent, voice in enumerate(dealt):
-        if voice != OWN and voice not in voices:
-            raise DesignError(f"agent {agent}: {_unknown(voice, voices)}")
 
 
 def described(backend: Backend) -> dict[str, dict[str, Any]]:

@@ -29,10 +29,8 @@ from agentnet.voices import (
     OWN,
     Part,
     VoicesBackend,
-    check_dealt,
     laid_over,
     make_voices,
-    says,
     voices_of,
 )
 
@@ -49,7 +47,7 @@ class Panel(NewsExperiment):
     family = "panel"
     items_per_severity, repeats, rationale, constrain = 1, 2, "none", False
     rounds: int = 3
-    voices = {
+    voices: dict = {
         "keen": {"name": "mock", "law": "constant", "probability": 1.0},
         "shy": {"name": "mock", "law": "constant", "probability": 0.0},
         "stubborn": "rule",
@@ -266,26 +264,6 @@ def test_conditions_may_add_voices_but_a_name_stands_for_one():
         voices_of([one, other])
 
 
-def test_a_dealing_of_voices_that_are_not_there_names_the_agent():
-    check_dealt(["", "a", "b"], {"a": "mock", "b": "rule"})
-    with pytest.raises(DesignError, match="agent 1: there is no voice 'c'; known: a, b"):
-        check_dealt(["", "c"], {"a": "mock", "b": "rule"})
-
-
-class Retelling(BaseModel):
-    share: bool
-    text: str
-
-
-def test_a_rules_answer_is_spelled_as_a_reply():
-    answers = [True, False, -2, 0.5, "warm", Retelling(share=True, text="Ä"), {"share": False}]
-    spelled = ["yes", "no", "-2", "0.5", "warm", '{"share":true,"text":"Ä"}', '{"share": false}']
-    assert list(map(says, answers)) == spelled
-    for odd in ({1, 2}, float("nan")):
-        with pytest.raises(DesignError, match="which JSON has no form for"):
-            says(odd)
-
-
 # The stack
 
 ASK = Request((("user", "Do you share it?"),), max_tokens=10)
@@ -299,7 +277,7 @@ def stacked(scripts, tmp_path=None, limits=None, **settings):
     """Put the stack around a scripted backend a voice."""
     spent = settings.pop("spent", None)
     parts = {
-        voice: Part(ScriptedBackend(script), BackendSettings(name="x"), (limits or {}).get(voice, {}))
+        voice: Part(ScriptedBackend(script), BackendSettings(law=voice), (limits or {}).get(voice, {}))
         for voice, script in scripts.items()
     }
     return build_stack(
@@ -480,3 +458,50 @@ def test_what_a_killed_sitting_of_several_prices_cost_is_unknown_and_bounded_by_
     assert alike.budget.spent.dollars == pytest.approx(0.006)
     noted = priced({OWN: "cheap", "a": "dear"}, spent=killed._replace(dollars=0.5))
     assert noted.budget.spent.dollars == 0.5
+
+
+# Cascades
+
+MIXED = """
+from agentnet import CascadeExperiment
+
+class Mixed(CascadeExperiment):
+    n_agents, degree, steps, repeats, items_per_severity, rationale = 32, 4, 4, 1, 1, "none"
+    asking_rule = "once_per_edge"
+    share: float = 0.25
+    conditions = ({"share": 0.25}, {"share": 0.5})
+    voices = {
+        "keen": {"name": "mock", "law": "constant", "probability": 1.0},
+        "shy": {"name": "mock", "law": "constant", "probability": 0.0},
+        "stubborn": "rule",
+    }
+
+    def deal_voices(self, population, seed):
+        rest = 0.75 - self.share
+        return population.deal({"keen": self.share, "shy": rest, "stubborn": 0.25}, seed)
+
+    def rule(self, exposure):
+        return exposure.step == 2
+"""
+BY_VOICE = """
+SELECT a.voice, e.step = 2, MIN(e.decision), MAX(e.decision), COUNT(*) - COUNT(e.decision), SUM(e.attempts) > 0
+FROM events e JOIN agents a USING (realization, agent) GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+
+@MODES
+def test_a_cascade_of_several_voices_is_played_and_resumed(command, tmp_path, mode):
+    path = tmp_path / "mixed.py"
+    path.write_text(MIXED)
+    how = ("-S", f"sampler.mode={mode}", "-S", "backend.rejected_rate=1.0")
+    whole = digest(command, path, "--out", "whole", *how)
+    found = Run(tmp_path / "whole")
+    for voice, at_two, least, most, n_missing, was_asked in found.rows(BY_VOICE)[1]:
+        expected = {"keen": 1, "shy": 0, "stubborn": at_two}[voice]
+        assert (least, most, n_missing, was_asked) == (expected, expected, 0, voice != "stubborn")
+    # All agents have a voice, so that the run's own backend is neither made nor named.
+    assert list(found.meta["voices"]) == ["keen", "shy"]
+    assert found.meta["model_name"] == "mock-constant"
+    cut = command("run", path, "--out", "cut", *PLAIN, *how, "-S", "stack.max_calls=30")
+    assert cut.code == 3
+    assert digest(command, "--resume", "cut", "-S", "stack.max_calls=100000") == whole

@@ -224,7 +224,8 @@ def _environ() -> dict[str, str]:
 
 
 def _backend(prepared: Prepared) -> Backend:
-    return make_voices(prepared.settings, voices_of(prepared.experiments), _environ())
+    voices, asks_own = voices_of(prepared.experiments), prepared.stage.asks_own()
+    return make_voices(prepared.settings, voices, _environ(), asks_own=asks_own)
 
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, ClassVar, Self, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -34,11 +33,6 @@ class Experiment:
         max_tokens: Bound on the tokens of a reply.
         repeats: How often each cell of the design is played, >= 1.
         conditions: Design overrides, one mapping a condition; the whole design is played under each.
-        voices: Who answers for agents whom the run's own backend does not answer for: name -> a backend's
-            table, such as ``{"name": "openai", "model": "gpt-4o"}`` (without ``name``: the run's own backend
-            with other options), a backend's name, or ``"rule"``. A table may also hold
-            ``requests_per_minute``, ``tokens_per_minute`` and ``max_in_flight``, which go before section
-            ``stack``; ``-S voices.NAME.model=...`` overrides one option.
 
     Raises:
         DesignError: An attribute is unknown or has an impossible value.
@@ -55,7 +49,6 @@ class Experiment:
     max_tokens: int = 256
     repeats: int = 1
     conditions: tuple[Mapping[str, Any], ...] = ({},)
-    voices: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, **overrides: object) -> None:
         check_bodies(type(self))
@@ -96,9 +89,8 @@ class Experiment:
         return value if isinstance(value, tuple) else (value, value)
 
     def design(self) -> dict[str, object]:
-        """List every attribute of the design and its value; ``voices`` only where there are any."""
-        names = [name for name in self._design_types() if name != "voices" or self.voices]
-        return {name: getattr(self, name) for name in names}
+        """List every attribute of the design and its value."""
+        return {name: getattr(self, name) for name in self._design_types()}
 
     @classmethod
     def _design_types(cls) -> dict[str, Any]:

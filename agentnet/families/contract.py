@@ -223,6 +223,10 @@ class Stage(ABC):
         """Name what answers, and the language model."""
         return backend.name, backend.model_name
 
+    def asks_own(self) -> bool:
+        """Say whether the run's own backend answers, beside those of its voices."""
+        return True
+
     def meta(self) -> dict[str, Any]:
         """Spell what the log keeps of it in table ``meta``."""
         return {}

@@ -37,7 +37,7 @@ from agentnet.sampler import (
 )
 from agentnet.stack import Brake, FewerSamples, Halt, LimitChange, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
-from agentnet.voices import OWN, RULE, by_voice, parts_of, voices_of
+from agentnet.voices import OWN, RULE, by_voice, voices_of
 
 _COLLECT_EVERY = 50_000
 
@@ -144,7 +144,7 @@ class Runner:
         return build_stack(
             self._plugin,
             settings.stack,
-            scope=cache_scope(parts_of(self._plugin)[OWN].backend, settings.backend),
+            scope=cache_scope(self._plugin, settings.backend),
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
             spent=_spent(self._before),

@@ -113,7 +113,7 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     loaded = source.load()
     family_of_experiment(loaded)
     if isinstance(overrides.get("voices"), Mapping):
-        overrides["voices"] = laid_over(loaded.voices, overrides["voices"])
+        overrides["voices"] = laid_over(getattr(loaded, "voices", {}), overrides["voices"])
     experiment = loaded(**overrides)
     experiments = tuple(experiment.under(condition) for condition in ask(experiment, "make_conditions"))
     for each in experiments:

@@ -66,7 +66,7 @@ class Budget(Wrapper):
     Args:
         inner: The backend whose use is bounded.
         price: The model's price; None if it is unknown, or that of a voice.
-        voices: The prices of other voices than the run's own.
+        voices: The price of each voice, where there are several.
         spent: What earlier sittings of the run spent; counted on. Their cost, where it is not known, is
             computed by `price`; where voices differ in price it stays unknown, and bounds take the dearest.
         max_calls: Bound on calls, retries included; None for none.
@@ -99,7 +99,7 @@ class Budget(Wrapper):
         if max_dollars is not None and price is None:
             raise ConfigurationError(unknown_price(inner.model_name))
         earlier = Spent() if spent is None else spent
-        self._set_prices({} if price is None else {OWN: price, **(voices or {})}, earlier)
+        self._set_prices({} if price is None else voices or {OWN: price}, earlier)
         self._calls, self._unmetered = earlier.calls, earlier.unmetered
         self._prompt_tokens, self._completion_tokens = earlier.prompt_tokens, earlier.completion_tokens
         self._max_calls, self._max_tokens, self._max_dollars = max_calls, max_tokens, max_dollars
@@ -189,13 +189,14 @@ class Budget(Wrapper):
         if not rates:
             return 0
         # A run of one backend has one price, whatever voices its requests name.
-        voice = voice_of(request.metadata) if len(rates) > 1 else OWN
-        a_prompt_token, a_completion_token = rates[voice]
+        rate = rates[voice_of(request.metadata)] if self._only is None else self._only
+        a_prompt_token, a_completion_token = rate
         return prompt_tokens * a_prompt_token + completion_tokens * a_completion_token
 
     def _set_prices(self, prices: Mapping[str, Price], earlier: Spent) -> None:
         """Set what tokens cost, and what is spent of money already."""
         self._rates = {voice: price.units for voice, price in prices.items()}
+        self._only = next(iter(self._rates.values())) if len(self._rates) == 1 else None
         self._money, self._dollars_before = 0, earlier.dollars or 0.0
         used = earlier.prompt_tokens + earlier.completion_tokens
         self._is_cost_known = bool(prices)

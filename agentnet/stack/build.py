@@ -87,7 +87,7 @@ def build_stack(
     Args:
         backend: The plug-in's backend, or those of several voices.
         settings: Section ``stack``; it holds for each voice that has no limits of its own.
-        scope: What the replies of the run's own backend depend on beside plug-in, model name and request; see
+        scope: What the replies of a single backend depend on beside plug-in, model name and request; see
             `cache_scope`.
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
@@ -120,7 +120,7 @@ def build_stack(
     prices = _prices(parts, settings)
     budget = Budget(
         by_voice(throttled),
-        price=prices.get(OWN),
+        price=next(iter(prices.values()), None),
         voices=prices,
         spent=spent,
         max_calls=settings.max_calls,
@@ -135,7 +135,7 @@ def build_stack(
     for voice, part in parts.items():
         outer[voice] = _tried(budget, voice, part, settings, halt, adapted or _keep_quiet)
         if settings.cache and getattr(part.backend, "worth_caching", True):
-            of_it = scope if voice == OWN else cache_scope(part.backend, part.settings)
+            of_it = scope if part.backend is backend else cache_scope(part.backend, part.settings)
             folder = settings.cache_folder or cache_folder
             cache = Cache(outer[voice], folder, scope=of_it, of=part.backend, complain=complain)
             outer[voice] = caches[voice] = cache
