@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 from pydantic import ValidationError
 
 from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
-from agentnet.config import BackendSettings, Settings, StackSettings
+from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, StackSettings
 from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
 
 OWN: Final = ""
@@ -26,7 +26,6 @@ OWN: Final = ""
 RULE: Final = "rule"
 """What stands for a backend where the experiment's method `rule` answers."""
 
-_LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "max_in_flight")
 _OPTION: Final = re.compile(r"\bbackend\.(?=\w)")
 
 T = TypeVar("T", bound=Backend)
@@ -115,15 +114,17 @@ class VoicesBackend(ByVoice[Backend]):
 
     Args:
         parts: Voice -> what answers for it; the run's own is `OWN`.
+        rules: The voices beside them that are rules.
 
     Attributes:
-        parts: The same.
+        parts: As given.
+        rules: As given.
         found: What they took from the environment, as ``VOICE.OPTION``.
     """
 
-    def __init__(self, parts: Mapping[str, Part]) -> None:
+    def __init__(self, parts: Mapping[str, Part], rules: Iterable[str] = ()) -> None:
         super().__init__({voice: part.backend for voice, part in parts.items()})
-        self.parts = dict(parts)
+        self.parts, self.rules = dict(parts), tuple(rules)
         self.found = {
             ".".join(filter(None, (voice, name))): value
             for voice, part in parts.items()
@@ -165,7 +166,8 @@ def make_voices(
     if asks_own or not tables:
         parts[OWN] = Part(make_backend(own.name, own.options, environ), own)
     parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
-    return VoicesBackend(parts) if tables else parts[OWN].backend
+    rules = sorted(voices.keys() - tables.keys())
+    return VoicesBackend(parts, rules) if voices else parts[OWN].backend
 
 
 def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> Part:  # noqa: ANN401
@@ -194,7 +196,7 @@ def _read(voice: str, table: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # n
             f"voice {voice!r} is {table!r:.80}; it is a backend's table, such as "
             f'{{"name": "openai", "model": "gpt-4o"}}, a backend\'s name, or "{RULE}"'
         )
-    limits = {name: table[name] for name in _LIMITS if name in table}
+    limits = {name: table[name] for name in sorted(VOICES_LIMITS) if name in table}
     return {name: value for name, value in table.items() if name not in limits}, limits
 
 
@@ -240,20 +242,25 @@ def laid_over(voices: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
 
 def described(backend: Backend) -> dict[str, dict[str, Any]]:
     """Tell of each voice what answers for it, as the log keeps it; nothing of a run without voices."""
-    parts = backend.parts if isinstance(backend, VoicesBackend) else {}
-    return {
-        voice: {
-            "backend": part.backend.name,
-            "model_name": part.backend.model_name,
-            "options": dict(part.settings.options) | dict(part.limits),
-        }
-        for voice, part in parts.items()
+    if not isinstance(backend, VoicesBackend):
+        return {}
+    parts = {
+        voice: _described(
+            part.backend.name, part.backend.model_name, {**part.settings.options, **part.limits}
+        )
+        for voice, part in backend.parts.items()
     }
+    return parts | {voice: _described(RULE, f"{RULE}:{voice}", {}) for voice in backend.rules}
 
 
-def needs_of(backend: VoicesBackend) -> dict[str, str]:
-    """Tell of each voice what its plug-in needs."""
-    return {voice: BACKENDS.load(part.settings.name).needs for voice, part in backend.parts.items()}
+def _described(backend: str, model_name: str, options: Mapping[str, object]) -> dict[str, Any]:
+    return {"backend": backend, "model_name": model_name, "options": options}
+
+
+def needs_of(backend: Backend) -> dict[str, str]:
+    """Tell of each voice what its plug-in needs; rules need nothing."""
+    parts = backend.parts if isinstance(backend, VoicesBackend) else {}
+    return {voice: BACKENDS.load(part.settings.name).needs for voice, part in parts.items()}
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -23,6 +23,8 @@ from agentnet.errors import (
     RunStopped,
 )
 from agentnet.families import FAMILIES
+from agentnet.report.log_facts import read_facts
+from agentnet.report.words import backends_of, model_sentence, put_otherwise
 from agentnet.stack import LimitChange, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.voices import (
@@ -147,6 +149,7 @@ def test_the_log_says_which_voices_there_are(command, panel, tmp_path):
             "model_name": "mock-constant",
             "options": {"law": "constant", "probability": 0.0, "max_in_flight": 2},
         },
+        "stubborn": {"backend": "rule", "model_name": "rule:stubborn", "options": {}},
     }
     assert (meta["backend"], meta["model_name"]) == ("mock", "mock-main_effects + mock-constant")
 
@@ -207,9 +210,9 @@ def made(voices, backend=None, environ=None, **stack):
     return make_voices(settings, voices, environ or {})
 
 
-def test_without_voices_or_with_rules_alone_a_run_has_its_own_backend():
-    for voices in ({}, {"stubborn": "rule"}):
-        assert not isinstance(made(voices), VoicesBackend)
+def test_without_voices_a_run_has_its_own_backend_and_with_rules_alone_too():
+    assert not isinstance(made({}), VoicesBackend)
+    assert list(made({"stubborn": "rule"}).parts) == [OWN]
 
 
 def test_a_voice_is_a_table_a_name_or_other_options_of_the_runs_backend():
@@ -484,7 +487,8 @@ class Mixed(CascadeExperiment):
         return exposure.step == 2
 """
 BY_VOICE = """
-SELECT a.voice, e.step = 2, MIN(e.decision), MAX(e.decision), COUNT(*) - COUNT(e.decision), SUM(e.attempts) > 0
+SELECT a.voice, e.step = 2, MIN(e.decision), MAX(e.decision), COUNT(*) - COUNT(e.decision),
+       SUM(e.attempts) > 0
 FROM events e JOIN agents a USING (realization, agent) GROUP BY 1, 2 ORDER BY 1, 2
 """
 
@@ -500,8 +504,77 @@ def test_a_cascade_of_several_voices_is_played_and_resumed(command, tmp_path, mo
         expected = {"keen": 1, "shy": 0, "stubborn": at_two}[voice]
         assert (least, most, n_missing, was_asked) == (expected, expected, 0, voice != "stubborn")
     # All agents have a voice, so that the run's own backend is neither made nor named.
-    assert list(found.meta["voices"]) == ["keen", "shy"]
+    assert list(found.meta["voices"]) == ["keen", "shy", "stubborn"]
     assert found.meta["model_name"] == "mock-constant"
     cut = command("run", path, "--out", "cut", *PLAIN, *how, "-S", "stack.max_calls=30")
     assert cut.code == 3
     assert digest(command, "--resume", "cut", "-S", "stack.max_calls=100000") == whole
+
+
+@pytest.fixture
+def mixed(command, tmp_path):
+    """Write the file of a cascade in which agents have three voices."""
+    path = tmp_path / "mixed.py"
+    path.write_text(MIXED)
+    return path
+
+
+def test_a_check_says_which_voices_there_are_what_they_need_and_what_each_costs(command, mixed):
+    prices = ("-S", "stack.prices.mock-constant={input=100.0,output=0.0}")
+    told = json.loads(command("check", mixed, "--json", *prices, "-S", "voices.shy=mock").out)
+    assert {voice: each["model_name"] for voice, each in told["voices"].items()} == {
+        "keen": "mock-constant",
+        "shy": "mock-main_effects",
+        "stubborn": "rule:stubborn",
+    }
+    tokens = told["tokens_by_voice"]
+    assert tokens.keys() == {"keen", "shy"}
+    assert sum(n for n, _ in tokens.values()) == pytest.approx(told["prompt_tokens"], abs=1)
+    assert told["dollars"] == pytest.approx(tokens["keen"][0] * 100.0 / 1e6)
+    assert 0 < told["calls"] < told["decisions"]
+    shown = command("check", mixed).out
+    assert "who answers" in shown
+    assert "stubborn" in shown
+
+
+def test_a_price_that_is_unknown_for_one_voice_leaves_the_cost_unknown(command, mixed):
+    model = ("-S", "voices.shy.name=openai", "-S", "voices.shy.model=secret", "-S")
+    told = json.loads(
+        command("check", mixed, "--json", *model, "voices.shy.base_url=http://127.0.0.1:9/v1").out
+    )
+    assert told["dollars"] == "unknown: state stack.prices"
+
+
+def test_a_voice_may_have_another_server_when_a_run_is_resumed_and_no_other_law(command, panel):
+    assert command("run", panel, "--out", "run", *PLAIN, "-S", "stack.max_calls=20").code == 3
+    refused = command("run", "--resume", "run", "-S", "voices.shy.probability=0.5")
+    assert refused.code == 2
+    assert "experiment.voices.shy.probability was not set when this run began" in refused.err
+    on = ("-S", "voices.shy.latency_s=0.001", "-S", "voices.shy.max_in_flight=3", "-S", "stack.max_calls=900")
+    digest(command, "--resume", "run", *on)
+
+
+def test_a_report_says_how_many_agents_each_voice_answered_for(command, mixed, tmp_path):
+    digest(command, mixed, "--out", "run")
+    shown = json.loads(command("show", "run", "--json").out)
+    assert shown["voices"]["keen"] == "mock-constant through mock"
+    facts = read_facts(Run(tmp_path / "run"))
+    mock = "from mock-constant through the backend mock"
+    for condition, keen, shy, n in ((0, 16, 32, 64), (1, 32, 16, 64), (None, 48, 48, 128)):
+        said = model_sentence(facts, condition)
+        assert said.startswith(
+            f"Of {n} agents over all realizations, answers came for {keen} {mock} (voice keen), for {shy} "
+            f"{mock} (voice shy) and for {n // 4} from a rule of the experiment (voice stubborn), models as "
+            "returned: mock-constant, at "
+        )
+    told = [f"{whose}: {name}" for whose, name, _ in backends_of(facts)]
+    assert told == ["voice keen: mock", "voice shy: mock", "voice stubborn: rule"]
+
+
+def test_a_report_says_what_was_left_out_for_which_voice(command, mixed, tmp_path):
+    digest(command, mixed, "--out", "run")
+    facts = read_facts(Run(tmp_path / "run"))
+    facts.meta["voices"]["shy"]["options"] = {"omit": ["seed"], "system_role": "developer"}
+    left_out, role = put_otherwise(facts)
+    assert left_out.startswith("Left out of every request of voice shy, ")
+    assert role == "System messages of voice shy were sent under the role developer"
