@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "experiment": {"errors", "profiles", "news", "prompts"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
-        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
+        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews", "voices"),
         *("analysis", "report"),  # what they measure in it, and the parts that they make of it
     },
     "runner": {

@@ -21,11 +21,12 @@ from agentnet.errors import (
     DesignError,
     PluginError,
     RunStopped,
+    TransientError,
 )
 from agentnet.families import FAMILIES
 from agentnet.report.log_facts import read_facts
 from agentnet.report.words import backends_of, model_sentence, put_otherwise
-from agentnet.stack import LimitChange, Spent, build_stack
+from agentnet.stack import LimitChange, PromptTokens, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.voices import (
     OWN,
@@ -186,6 +187,19 @@ def test_a_voice_that_answers_nothing_stops_the_run_though_others_answer(command
     run = Run(tmp_path / "run")
     assert run.rows("SELECT COUNT(missing), COUNT(*) > 0 FROM events")[1] == [(0, 1)]
     assert "voice 'shy': " in stopped.err
+
+
+@pytest.mark.parametrize("kept", [("stubborn",), ("keen", "stubborn")])
+def test_what_a_rule_says_is_no_sign_that_a_server_answers(command, panel, tmp_path, kept):
+    text = PANEL.replace('DEALT = ("", "keen", "shy", "stubborn")', 'DEALT = ("", "stubborn") * 2')
+    for voice in ("keen", "shy"):
+        if voice not in kept:
+            text = "".join(each for each in text.splitlines(True) if f'"{voice}": {{' not in each)
+    panel.write_text(text)
+    dead = ("-S", "backend.invalid_rate=1.0", "-S", "engine.brake_after=3", "-S", "rounds=12")
+    assert command("run", panel, "--out", "run", *PLAIN, *dead).code == 3
+    counts = "SELECT COUNT(missing), COUNT(*) > 0, SUM(attempts) FROM events"
+    assert Run(tmp_path / "run").rows(counts)[1] == [(0, 1, 0)]
 
 
 def test_what_a_rule_says_must_be_an_answer(command, panel):
@@ -387,6 +401,25 @@ def test_changes_of_a_limit_say_whose_it_is():
     assert told == [LimitChange(3, "grown", OWN), LimitChange(3, "grown", "a")]
 
 
+def test_a_run_is_paused_while_no_voice_may_be_asked_and_no_longer():
+    async def main():
+        stack = stacked({OWN: [], "a": []})
+        known = []
+        for pause, wait_s in zip(stack.pauses.values(), (60.0, 30.0), strict=True):
+            pause.heed(TransientError("busy", kind="rate_limit", retry_after_s=wait_s))
+            known.append(stack.paused_until())
+        return known, min(pause.ends_at() for pause in stack.pauses.values())
+
+    (first, both), earliest = run_in_virtual_time(main())
+    assert (first, both) == (None, earliest)
+
+
+def test_what_one_model_counts_in_a_prompt_says_nothing_of_another():
+    tokens = PromptTokens()
+    tokens.learn(of("a"), 7)
+    assert (tokens.most(of("a")), tokens.is_known(of(OWN))) == (7, False)
+
+
 # Money
 
 CHEAP, DEAR = PriceSettings(input=1.0, output=2.0), PriceSettings(input=100.0, output=200.0)
@@ -578,3 +611,29 @@ def test_a_report_says_what_was_left_out_for_which_voice(command, mixed, tmp_pat
     left_out, role = put_otherwise(facts)
     assert left_out.startswith("Left out of every request of voice shy, ")
     assert role == "System messages of voice shy were sent under the role developer"
+
+
+TALK = """
+from agentnet import Ask, WorldExperiment
+
+class Talk(WorldExperiment):
+    n_agents, degree, repeats = 8, 3, 2
+    voices = {
+        "keen": {"name": "mock", "law": "constant", "probability": 1.0},
+        "shy": {"name": "mock", "law": "constant", "probability": 0.0},
+    }
+
+    def play(self, s):
+        for step in range(3):
+            yield [Ask(agent, f"Agent {agent}, step {step}: do you agree?", answer=bool) for agent in range(8)]
+"""
+
+
+def test_a_free_world_of_several_voices_is_played_and_resumed(command, tmp_path):
+    path = tmp_path / "talk.py"
+    path.write_text(TALK)
+    whole = digest(command, path, "--out", "whole")
+    rows = Run(tmp_path / "whole").rows(BY_VOICE)[1]
+    assert {row[0]: row[2:5] for row in rows} == {"keen": (1, 1, 0), "shy": (0, 0, 0)}
+    assert command("run", path, "--out", "cut", *PLAIN, "-S", "stack.max_calls=10").code == 3
+    assert digest(command, "--resume", "cut", "-S", "stack.max_calls=100") == whole

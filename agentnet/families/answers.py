@@ -12,9 +12,6 @@ from agentnet.events import Said
 from agentnet.exposure import Missing
 from agentnet.prompts.declared import Declared
 
-RULE = "rule"
-"""The voice of agents that a method answers for."""
-
 
 def answer_of(declared: Declared, said: Said) -> Any:  # noqa: ANN401 - as declared
     """Give what was said as it was declared, or `Missing`."""
