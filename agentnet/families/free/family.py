@@ -234,7 +234,7 @@ class FreeWorlds(Family):
     ) -> FreeStage:
         """Choose the news, and make one network of each condition, to see that it can be made."""
         streams = Streams(settings.seed)
-        items = tuple(ask(each, "choose_news", streams.integer("news"))[0] for each in experiments)
+        items = tuple(ask(each, "choose_news", streams.integer("news")) for each in experiments)
         if recorded is None:
             for each in experiments:
                 ask(each, "make_network", streams.integer("trial network"))
