@@ -14,7 +14,7 @@ class LabelsAndHubs(CascadeExperiment):
     """
 
     network = _HERE / "followers.csv"
-    network_options = {"directed": True}
+    network_options = {"heard": "source"}
     node_table = _HERE / "people.csv"
     personas = "column:bio"
     items_per_severity = 2
