@@ -269,6 +269,15 @@ def test_bounds_that_hold_nothing_are_rejected_with_their_place() -> None:
             answer(mock(), declared(str), schema=schema)
 
 
+def test_a_reason_that_is_bounded_is_as_short_as_that() -> None:
+    class Brief(BaseModel):
+        share: bool
+        reason: Annotated[str, Field(max_length=12)]
+
+    form = declared(Brief)
+    assert all(form.judge(answer(mock(), form, seed).texts[0]).problem == "" for seed in range(20))
+
+
 def test_troubles_fall_on_declared_answers_as_on_others() -> None:
     said = [answer(mock(invalid_rate=0.5), RETELLING, mix(i) >> 1).texts[0] for i in range(100)]
     assert 30 < sum(RETELLING.judge(text).problem != "" for text in said) < 70
