@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, create_model
 from scipy import special, stats
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import RequestRejected
+from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet.prompts import answer_schema
 from agentnet.prompts.declared import Declared, declared
 from agentnet.streams import mix
@@ -214,8 +214,8 @@ def test_without_a_statement_choices_are_equal_but_for_decisions() -> None:
 
 
 @pytest.mark.parametrize("choices", [{"like": 0.7, "share": 0.7}, dict.fromkeys(ACTION.answers, 0.2)])
-def test_choices_that_do_not_add_up_are_rejected_with_the_sum(choices: dict[str, float]) -> None:
-    with pytest.raises(RequestRejected, match="add up to") as caught:
+def test_choices_that_do_not_add_up_stop_the_run_and_tell_the_sum(choices: dict[str, float]) -> None:
+    with pytest.raises(BackendUnusable, match="add up to") as caught:
         answer(mock(choices=choices), ACTION)
     assert caught.value.kind == "bad_choices"
 
@@ -244,8 +244,10 @@ def test_a_prompt_that_tells_no_context_is_answered_by_the_law_alone() -> None:
         ({"context.n_shared": math.nan}, "n_shared is nan, no number"),
     ],
 )
-def test_a_context_without_the_number_is_rejected_with_the_way_out(facts: dict[str, Any], words: str) -> None:
-    with pytest.raises(RequestRejected) as caught:
+def test_a_context_without_the_number_stops_the_run_with_the_way_out(
+    facts: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BackendUnusable) as caught:
         answer(mock(slopes={"n_shared": 0.8}), declared(bool), facts=facts)
     assert words in str(caught.value)
     assert caught.value.kind == "unknown_context"

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from agentnet.backend import Messages
-from agentnet.errors import RequestRejected
+from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet.streams import mix, unit
 from agentnet_backends.mock_words import OPENINGS
 
@@ -59,13 +59,13 @@ def shares(answers: Sequence[str], choices: Mapping[str, float]) -> list[float]:
     """Give each answer its probability: as stated, and what is left in equal shares to the others.
 
     Raises:
-        RequestRejected: What is stated does not add up to 1, or to more.
+        BackendUnusable: What is stated adds up to more than 1, or to less with nobody left for the rest.
     """
     stated = [choices.get(answer) for answer in answers]
     left = 1.0 - math.fsum(share for share in stated if share is not None)
     n_others = stated.count(None)
     if left < -_ROUNDING or (left > _ROUNDING and not n_others):
-        raise RequestRejected(
+        raise BackendUnusable(
             f"backend.choices gives {', '.join(answers)} the probabilities {stated}, which add up to "
             f"{1.0 - left:.6g}; make it 1, or leave one of them out for the rest",
             kind="bad_choices",
