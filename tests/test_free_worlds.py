@@ -28,10 +28,10 @@ rounds: int = 4
 conditions = ({"rounds": 4}, {"rounds": 2})
 
 def play(self, s):
-    mood = yield [Ask(a, f"Agent {a}: mood?", answer=Literal[-1, 0, 1], kind="mood") for a in s.agents]
+    mood = yield [Ask(a, f"Agent {a}?", answer=Literal[-1, 0, 1], kind="mood") for a in s.agents]
     s.record(0, mood=mood)
     for step in range(1, self.rounds + 1):
-        said = yield [Ask(a, f"{a}, say something. Mood {mood[a]}", answer=str, kind="post") for a in s.agents]
+        said = yield [Ask(a, f"{a}: mood {mood[a]}. Talk!", answer=str, kind="post") for a in s.agents]
         posts = [s.post(a, text, step=step) for a, text in enumerate(said)]
         asks = [
             Ask(a, posts[b].text, answer=Literal[-1, 0, 1], kind="mood", source=b, message=posts[b],
@@ -79,8 +79,8 @@ def test_a_world_is_played_and_everything_it_says_stands_in_the_log(study, play,
     texts = (
         "SELECT COUNT(*) FROM messages m JOIN events e ON e.realization = m.realization AND e.kind = 'post'"
     )
-    at = " AND e.agent = m.author AND e.step = 2 * m.step - 1 JOIN replies r USING (reply) WHERE r.text = m.text"
-    assert rows(run, texts + at) == rows(run, "SELECT COUNT(*) FROM messages")
+    at = " AND e.agent = m.author AND e.step = 2 * m.step - 1 JOIN replies r USING (reply)"
+    assert rows(run, f"{texts}{at} WHERE r.text = m.text") == rows(run, "SELECT COUNT(*) FROM messages")
     query = "SELECT message, context FROM exposures WHERE kind = 'mood' AND step > 0"
     for message, context in rows(run, query):
         assert message is not None
