@@ -28,7 +28,7 @@ def ask(experiment: object, hook: str, *arguments: Any) -> Any:  # noqa: ANN401 
     """
     with blaming():
         given = getattr(experiment, hook)(*arguments)
-    read, words = _gives(type(experiment), hook)
+    read, words = _gives(type(experiment), hook)  # type: ignore[arg-type] # a class can be hashed
     value = read(given)
     if value is None:
         shown = " ".join(repr(given).split())
@@ -37,7 +37,7 @@ def ask(experiment: object, hook: str, *arguments: Any) -> Any:  # noqa: ANN401 
 
 
 @lru_cache(_HOOKS_REMEMBERED)
-def _gives(experiment: Any, hook: str) -> Gives:  # noqa: ANN401 - a class, which mypy takes for unhashable
+def _gives(experiment: type, hook: str) -> Gives:
     """Look up what a hook gives, where the nearest base says it."""
     declared = (vars(base).get("_gives", {}) for base in experiment.__mro__)
     found: Gives = next(each[hook] for each in declared if hook in each)
