@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import shutil
@@ -89,7 +91,7 @@ def test_a_forest_is_measured_tree_by_tree() -> None:
     np.testing.assert_allclose(found.concentration, [5 / 9, math.nan, 1])
     np.testing.assert_allclose(found.delay, [3, math.nan, math.nan])
     assert found.counts["n_earlier"] == 1
-    assert "1 nodes are earlier than their parents" in found.notes[0]
+    assert "no time between the two is counted: 1 nodes" in found.notes[0]
     assert found.summary()["virality"] == pytest.approx(
         {"n": 2, "mean": 4 / 3, "q10": 1 + 2 / 30, "median": 4 / 3, "q90": 1.6, "most": 5 / 3}
     )
@@ -130,16 +132,26 @@ def sample(n: int, *, longest: int, seed: int) -> Trees:
 
 
 def test_a_distance_is_that_of_kolmogorov_and_smirnov_with_what_chance_makes() -> None:
-    one, other = sample(60, longest=9, seed=1), sample(80, longest=14, seed=2)
+    one, other = sample(160, longest=9, seed=1), sample(80, longest=14, seed=2)
     found = {each.measure: each for each in tree_distances(one, other)}
     assert set(found) == {"size", "depth", "width", "virality", "concentration"}
-    expected = ks_2samp(one.size, other.size, method="asymp")
-    assert found["size"].statistic == pytest.approx(expected.statistic)
-    assert found["size"].p_value == pytest.approx(expected.pvalue)
-    assert found["size"].n == (60, 80)
+    apart = max(abs((one.size <= n).mean() - (other.size <= n).mean()) for n in range(20))
+    assert found["size"].statistic == pytest.approx(apart)
+    assert found["size"].p_value == ks_2samp(one.size, other.size, method="asymp").pvalue
+    assert found["size"].n == (160, 80)
     assert found["virality"].n == ((one.size > 1).sum(), (other.size > 1).sum())
-    assert found["size"].floor == pytest.approx(1.358 * math.sqrt(1 / 60 + 1 / 80), rel=0.03)
+    assert found["size"].floor == pytest.approx(1.358 * math.sqrt(1 / 160 + 1 / 80))
     assert found["size"].remark == ""
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (1, 12), (3, 12), (8, 9)])
+def test_of_small_samples_that_lie_apart_the_chance_is_that_of_all_orders(n: int, m: int) -> None:
+    small = forest(*[-1] * n).trees()
+    large = forest(*(each for k in range(m) for each in (-1, 2 * k))).trees()
+    found = tree_distances(small, large)[0]
+    assert (found.measure, found.statistic, found.n) == ("size", 1.0, (n, m))
+    assert found.p_value == pytest.approx(2 / math.comb(n + m, n) if n + m > 2 else 1)
+    assert found.floor <= 1
 
 
 def test_few_trees_are_said_to_be_few() -> None:
@@ -249,9 +261,9 @@ def test_what_has_no_tree_and_who_has_no_parent_is_counted(spoilt: Callable[...,
     } == {"n_orphans": 1, "n_unstarted": 1, "n_unfinished": 1, "n_earlier": 0}
     assert found.columns["realization"].tolist() == [0, 0, 1]
     assert found.notes[-3:] == (
-        "1 agents engaged after step 0 without a yes: each is a root of its own",
-        "1 realizations that nobody started have no tree",
-        "1 realizations are not finished: their trees are left out",
+        "engaged after step 0 without a yes, each a root of its own: 1 agents",
+        "started by nobody, so without a tree: 1 realizations",
+        "not finished, and left out: 1 realizations",
     )
 
 
@@ -310,8 +322,7 @@ ROWS = [("a", "", "x", 0), ("b", "a", "y", 60), ("c", "b", "x", 120), ("d", "", 
         ),
         (
             "seen.csv",
-            "id,parent,author,date\nd,,,1970-01-01 00:00:05\nc,b,x,1970-01-01T01:02+01:00\n"
-            + "b,a,y,1970-01-01T00:01Z\na,,x,1970-01-01\n",
+            "id,parent,author,date\nd,,,1970-01-01T00:00:05\nc,b,x,1970-01-01T01:02+01:00\nb,a,y,1970-01-01T00:01Z\na,,x,1970-01-01\n",
         ),
     ],
 )
@@ -332,13 +343,14 @@ def test_orphans_repeated_rows_and_unknown_times_are_counted(table: Callable[...
     found = read_observed(path).trees()
     assert found.size.tolist() == [2, 1, 1]
     assert found.counts == {"n_orphans": 2, "n_repeated": 1, "n_decimal": 1, "n_untimed": 1, "n_earlier": 1}
-    assert found.notes == (
-        "2 of 3 parents are not in the table, the first '9' in row 4: each such row is a root of its own",
-        "1 rows stand twice, and count once",
-        "1 parents are written as decimal numbers (12.0); taken for whole ones",
-        "1 of 4 rows have no time",
-        "1 nodes are earlier than their parents: no time between the two is counted",
-    )
+    lost, *others = found.notes
+    assert lost.startswith("not in the table: 2 of 3 parents (the first '9' in row 4); a row with")
+    assert others == [
+        "standing twice, and counted once: 1 rows",
+        "written as decimal numbers (12.0), and taken for whole ones: 1 parents",
+        "without a time: 1 of 4 rows",
+        "earlier than their parents, so that no time between the two is counted: 1 nodes",
+    ]
 
 
 def test_parents_that_are_written_otherwise_than_ids_are_pointed_out(table: Callable[..., Path]) -> None:
@@ -401,3 +413,41 @@ def test_columns_of_other_names_are_chosen(table: Callable[..., Path]) -> None:
     assert (found.size.tolist(), found.n_authors.tolist()) == ([2], [2])
     with pytest.raises(ConfigurationError, match="field 'when'"):
         read_observed(table("id,parent\na,\n"), columns={"when": "who"})
+
+
+# The command
+
+
+def test_the_command_compares_a_run_with_a_file(
+    play: Callable[..., Run], command: Callable[..., Any], table: Callable[..., Path]
+) -> None:
+    run = play(CascadeExperiment(**SMALL), CascadeExperiment(**SMALL | {"degree": 6}))
+    path = table("key,parent,user\n=1,,ann\n\x1b[31m,=1,bob\nc,zz,<b>\n", "seen.csv")
+    arguments = ("trees", run.folder, path, "--column", "id=key")
+    done = command(*arguments, "--csv", "trees.csv")
+    assert done.code == 0, done.err
+    lines = [" ".join(line.split()) for line in done.out.splitlines()]
+    assert "seen.csv nodes 2 1.5 1.1 1.5 1.9 2" in lines
+    assert any(
+        line.startswith("run (degree 6) structural virality: mean distance of two nodes 4") for line in lines
+    )
+    assert sum(line.startswith("run (degree 4) and seen.csv") for line in lines) == 5
+    assert any("2 trees are few" in line for line in lines)
+    assert any("not in the table: 1 of 2 parents (the first 'zz' in row 4)" in line for line in lines)
+    rows = list(csv.DictReader(io.StringIO(Path("trees.csv").read_text("utf-8"))))
+    assert [row["of"] for row in rows] == ["run (degree 4)"] * 4 + ["run (degree 6)"] * 4 + ["seen.csv"] * 2
+    assert (rows[-2]["id"], rows[0]["id"], rows[0]["realization"]) == ("'=1", "", "0")
+    found = json.loads(command(*arguments, "--json").out)
+    assert found["trees"][2]["measures"]["virality"]["mean"] == 1
+    assert found["trees"][0]["counts"]["n_unfinished"] == 0
+    assert len(found["distances"]) == 10
+    assert found["distances"][0]["played"] == "run (degree 4)"
+    refused = command(*arguments, "--csv", "trees.csv")
+    assert (refused.code, "exists already" in refused.err) == (2, True)
+
+
+def test_the_command_says_what_it_cannot_use(command: Callable[..., Any], table: Callable[..., Path]) -> None:
+    assert command("trees", table("id,parent\na,a\n")).code == 2
+    assert "there is no run 'nowhere.csv'" in command("trees", "nowhere.csv").err
+    assert command("trees").code == 2
+    assert "is not FIELD=COLUMN" in command("trees", table("id,parent\na,\n"), "--column", "id").err

@@ -219,17 +219,15 @@ def _notes(
     counts: Mapping[str, int], orphans: list[_Node], n_parents: int, n_nodes: int, name: str
 ) -> Iterator[str]:
     if orphans:
-        first = f"{orphans[0].parent[:40]!r} in row {orphans[0].row}"
-        all_of_them = f"; are ids, such as {name[:40]!r}, written as parents are?" * (
-            len(orphans) == n_parents
-        )
+        first = f"the first {orphans[0].parent[:40]!r} in row {orphans[0].row}"
+        hint = f"; are ids, such as {name[:40]!r}, written as parents are?" * (len(orphans) == n_parents)
         yield (
-            f"{len(orphans):,} of {n_parents:,} parents are not in the table, the first {first}: each such "
-            f"row is a root of its own{all_of_them}"
+            f"not in the table: {len(orphans):,} of {n_parents:,} parents ({first}); a row with such a "
+            f"parent is a root of its own{hint}"
         )
     if counts["n_repeated"]:
-        yield f"{counts['n_repeated']:,} rows stand twice, and count once"
+        yield f"standing twice, and counted once: {counts['n_repeated']:,} rows"
     if counts["n_decimal"]:
-        yield f"{counts['n_decimal']:,} parents are written as decimal numbers (12.0); taken for whole ones"
+        yield f"written as decimal numbers (12.0), and taken for whole ones: {counts['n_decimal']:,} parents"
     if 0 < counts["n_untimed"] < n_nodes:
-        yield f"{counts['n_untimed']:,} of {n_nodes:,} rows have no time"
+        yield f"without a time: {counts['n_untimed']:,} of {n_nodes:,} rows"

@@ -14,6 +14,7 @@ Management Science 62:180-196), small for a broadcast, large where it goes from 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,7 +52,11 @@ MEASURES: Final[Mapping[str, str]] = {
 FEW: Final = 20
 """Below so many trees a distance of two samples says little."""
 
-_QUANTILES: Final = {"q10": 0.1, "median": 0.5, "q90": 0.9}
+_EXACT: Final = 10_000
+"""Up to so many pairs of trees p-values are exact; else those of large samples."""
+
+QUANTILES: Final = {"q10": 0.1, "median": 0.5, "q90": 0.9}
+"""What a summary tells of a measure beside mean and greatest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +101,9 @@ class Forest:
         inner = np.flatnonzero(self.parent != ROOT)
         gap = self.time[inner] - self.time[self.parent[inner]]
         n_earlier = int((gap < 0).sum())
-        earlier = f"{n_earlier:,} nodes are earlier than their parents: no time between the two is counted"
+        earlier = (
+            f"earlier than their parents, so that no time between the two is counted: {n_earlier:,} nodes"
+        )
         return Trees(
             name=self.name,
             unit=self.unit,
@@ -183,12 +190,17 @@ class Trees:
             measure: {
                 "n": values.size,
                 "mean": float(values.mean()),
-                **{name: float(np.quantile(values, share)) for name, share in _QUANTILES.items()},
+                **{name: float(np.quantile(values, share)) for name, share in QUANTILES.items()},
                 "most": float(values[-1]),
             }
             for measure, values in found.items()
             if values.size
         }
+
+    def in_words(self, measure: str) -> str:
+        """Name a measure, with its unit if it has one."""
+        unit = f" ({self.unit})" if measure == "delay" and self.unit else ""
+        return f"{MEASURES[measure]}{unit}"
 
     def as_json(self) -> dict[str, Any]:
         """Spell what is known of all of them."""
@@ -293,7 +305,8 @@ class Distance(NamedTuple):
         n: Trees of each sample that have it.
         statistic: Greatest difference of the two distribution functions (Kolmogorov & Smirnov), 0 to 1.
         p_value: Chance of one as great between samples of one distribution; too high where values are tied.
-        floor: What it exceeds by chance alone in one of twenty cases.
+        floor: What it exceeds by chance alone in one of twenty cases (Smirnov 1948, Annals of Mathematical
+            Statistics 19:279-281; of large samples).
         remark: What to know; empty if nothing.
     """
 
@@ -316,21 +329,18 @@ def tree_distances(one: Trees, other: Trees) -> tuple[Distance, ...]:
 
 
 def _distance(measure: str, one: Floats, other: Floats) -> Distance:
-    from scipy.stats import kstwo
+    from scipy.stats import ks_2samp
 
-    at = np.concatenate([one, other])
-    shares = (np.searchsorted(each, at, side="right") / each.size for each in (one, other))
-    statistic = float(np.abs(np.subtract(*shares)).max())
-    # As SciPy's asymptotic ks_2samp, which has no answer for two single trees.
-    n = round(one.size * other.size / (one.size + other.size)) or 1
+    n = one.size * other.size
+    found = ks_2samp(one, other, method="exact" if n <= _EXACT else "asymp")
     few = min(one.size, other.size)
     trees = "a single tree is" if few == 1 else f"{few} trees are"
     return Distance(
         measure,
         (one.size, other.size),
-        statistic,
-        float(kstwo.sf(statistic, n)),
-        float(kstwo.isf(0.05, n)),
+        float(found.statistic),
+        float(found.pvalue),
+        min(1.0, 1.358 * math.sqrt((one.size + other.size) / n)),
         f"{trees} few: that no difference is seen does not show that there is none" if few < FEW else "",
     )
 
@@ -409,12 +419,12 @@ def _realizations_left_out(log: OpenLog) -> dict[str, int]:
 
 _SAYS: Final = {
     "n_several_yeses": (
-        "{n_several_yeses:,} of {n_asked:,} agents that engaged after step 0 said yes to several sources at "
-        "one step: the source with the lowest number is their parent"
+        "yes to several sources at one step: {n_several_yeses:,} of {n_asked:,} agents that engaged after "
+        "step 0; the source with the lowest number is their parent"
     ),
-    "n_orphans": "{n_orphans:,} agents engaged after step 0 without a yes: each is a root of its own",
-    "n_unstarted": "{n_unstarted:,} realizations that nobody started have no tree",
-    "n_unfinished": "{n_unfinished:,} realizations are not finished: their trees are left out",
+    "n_orphans": "engaged after step 0 without a yes, each a root of its own: {n_orphans:,} agents",
+    "n_unstarted": "started by nobody, so without a tree: {n_unstarted:,} realizations",
+    "n_unfinished": "not finished, and left out: {n_unfinished:,} realizations",
 }
 
 
