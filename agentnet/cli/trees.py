@@ -13,7 +13,7 @@ from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.events import LOG_NAME, Run
 from agentnet.events.conditions import Condition
-from agentnet.files import check_target, text_writer
+from agentnet.files import text_writer
 
 if TYPE_CHECKING:
     from agentnet.analysis import Trees
@@ -59,8 +59,6 @@ def trees(
     """
     from agentnet.analysis import tree_distances
 
-    if csv_file is not None:
-        check_target(csv_file, force=force)
     runs = load(config_file, assignments).settings.runs
     seen = [name for name in names if Path(name).is_file() and Path(name).name != LOG_NAME]
     played = [each for name in names if name not in seen for each in _of_run(find_run(name, runs))]
