@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
-from agentnet import CascadeExperiment, InterviewExperiment
+from agentnet import (
+    Ask,
+    CascadeExperiment,
+    Exposure,
+    InterviewExperiment,
+    Reaction,
+    Setting,
+    WorldExperiment,
+)
 from agentnet.analysis import Forest, Trees, read_observed, tree_distances, trees_of
 from agentnet.backend import make_backend
-from agentnet.errors import ConfigurationError, InputError, RunFolderError, UserError
+from agentnet.errors import ConfigurationError, DesignError, InputError, RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 4, "repeats": 2, "items_per_severity": 1}
@@ -182,7 +191,7 @@ def test_a_run_where_all_say_yes_gives_breadth_first_trees(play: Callable[..., R
         mine: nx.Graph[int] = nx.Graph(map(tuple, edges[network].tolist()))
         distance = nx.single_source_shortest_path_length(mine, start)
         here = np.flatnonzero(found.columns["realization"] == number)
-        agent = found.columns["agent"]
+        agent = found.columns["node"]
         assert {int(agent[i]): found.time[i] for i in here} == distance
         assert trees.depth[tree] == max(distance.values())
         for node in here:
@@ -214,7 +223,7 @@ def test_every_engaged_agent_is_a_node_whose_parent_it_answered_with_yes(play: C
     engaged = run.rows("SELECT realization, agent FROM agents WHERE engaged_step IS NOT NULL ORDER BY 1, 2")[
         1
     ]
-    assert list(zip(found.columns["realization"], found.columns["agent"], strict=True)) == engaged
+    assert list(zip(found.columns["realization"], found.columns["node"], strict=True)) == engaged
     assert found.trees().columns["condition"].tolist() == [0] * 4 + [1] * 4
     yes = {
         tuple(row)
@@ -222,7 +231,7 @@ def test_every_engaged_agent_is_a_node_whose_parent_it_answered_with_yes(play: C
             "SELECT realization, step, agent, source FROM events WHERE kind = 'exposure' AND decision = 1"
         )[1]
     }
-    agent, number = found.columns["agent"], found.columns["realization"]
+    agent, number = found.columns["node"], found.columns["realization"]
     for node, parent in enumerate(found.parent.tolist()):
         if parent >= 0:
             assert (number[node], int(found.time[node]), agent[node], agent[parent]) in yes
@@ -235,7 +244,7 @@ def spoilt(play: Callable[..., Run], tmp_path: Path) -> Callable[..., Run]:
     run = play(CascadeExperiment(**SMALL), seed=3)
 
     def spoilt(*statements: str) -> Run:
-        folder = shutil.copytree(run.folder, tmp_path / "spoilt")
+        folder = shutil.copytree(run.folder, tmp_path / "spoilt", dirs_exist_ok=True)
         with closing(sqlite3.connect(folder / LOG_NAME)) as connection:
             connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
             for statement in statements:
@@ -257,7 +266,7 @@ def test_what_has_no_tree_and_who_has_no_parent_is_counted(spoilt: Callable[...,
     )
     found = trees_of(run).trees()
     assert {
-        name: n for name, n in found.counts.items() if name != "n_several_yeses" and name != "n_asked"
+        name: n for name, n in found.counts.items() if name != "n_several_yeses" and name != "n_later"
     } == {"n_orphans": 1, "n_unstarted": 1, "n_unfinished": 1, "n_earlier": 0}
     assert found.columns["realization"].tolist() == [0, 0, 1]
     assert found.notes[-3:] == (
@@ -272,9 +281,7 @@ def test_a_source_that_never_engaged_is_damage(spoilt: Callable[..., Run]) -> No
         "UPDATE events SET source = source + 1000 "
         f"WHERE realization = 0 AND kind = 'exposure' AND agent = {LATE}"
     )
-    with pytest.raises(
-        RunFolderError, match="is damaged: an agent engaged by the message of one that never did"
-    ):
+    with pytest.raises(RunFolderError, match="is damaged: somebody had a message from where there was none"):
         trees_of(run)
 
 
@@ -285,8 +292,68 @@ def test_a_run_without_a_cascade_has_no_trees(play: Callable[..., Run], spoilt: 
                 InterviewExperiment(models={"society": 2}, n_evaluation=1, n_questions=1, n_taught=1, steps=1)
             )
         )
-    with pytest.raises(UserError, match="has no finished realization that somebody started yet"):
+    with pytest.raises(UserError, match="has no shares in a finished realization"):
         trees_of(spoilt("UPDATE realizations SET status = 'running'"))
+
+
+class Posts(WorldExperiment):
+    """0 retells the news, 1 and 2 answer that, 3 writes something new."""
+
+    n_agents = 4
+    repeats = 2
+
+    def play(self, s: Setting) -> Any:
+        news = s.post(-1, "News", step=0)
+        first = s.post(0, "Retold", news, step=1)
+        s.post(1, "Answer", first, step=2)
+        s.post(2, "Another", first, step=5)
+        s.post(3, "Something else", step=2)
+        yield [Ask(agent, "Do you agree?") for agent in s.agents]
+
+
+class Retold(CascadeExperiment):
+    """Everybody retells what they heard."""
+
+    def react(self, exposure: Exposure, answer: Any) -> Reaction:
+        found = super().react(exposure, answer)
+        return replace(found, text=f"{exposure.message.text} and {exposure.agent}")
+
+
+def test_trees_of_messages_are_what_answers_what(play: Callable[..., Run]) -> None:
+    found = trees_of(play(Posts()), "messages").trees()
+    assert found.columns["realization"].tolist() == [0, 0, 1, 1]
+    assert found.columns["node"].tolist() == [0, 4, 0, 4]
+    assert (found.size.tolist(), found.depth.tolist()) == ([4, 1, 4, 1], [2, 0, 2, 0])
+    assert found.n_authors.tolist() == [3, 1, 3, 1]
+    assert found.delay[0] == (1 + 1 + 4) / 3
+    assert found.notes == ()
+
+
+def test_a_retold_cascade_has_the_same_trees_of_shares_and_of_messages(play: Callable[..., Run]) -> None:
+    """But for the news, which stands above the first who shares."""
+    run = play(Retold(**SMALL))
+    shares, messages = trees_of(run), trees_of(run, "messages")
+    author = {(n, m): a for n, m, a in run.rows("SELECT realization, message, author FROM messages")[1]}
+
+    def links(forest: Forest, name: Callable[[int, int], int]) -> set[tuple[float, int, int, int]]:
+        number, node = forest.columns["realization"].tolist(), forest.columns["node"].tolist()
+        who = list(map(name, number, node))
+        above = [-1 if parent < 0 else who[parent] for parent in forest.parent.tolist()]
+        return {
+            each for each in zip(forest.time, number, who, above, strict=True) if each[0] < SMALL["steps"]
+        }
+
+    of_messages = links(messages, lambda realization, node: author[realization, node])
+    assert {each for each in of_messages if each[2] >= 0} == links(shares, lambda _, node: node)
+
+
+def test_there_are_no_trees_of_what_is_not_there(
+    play: Callable[..., Run], spoilt: Callable[..., Run]
+) -> None:
+    with pytest.raises(UserError, match="has no messages in a finished realization"):
+        trees_of(spoilt(), "messages")
+    with pytest.raises(DesignError, match="trees are not of 'message'; did you mean 'messages'"):
+        trees_of(spoilt(), "message")
 
 
 # Observed cascades

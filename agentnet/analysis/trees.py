@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.open_log import NOTHING, OpenLog, open_log
-from agentnet.errors import UserError
+from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events import Run
 from agentnet.events.conditions import condition_of
 from agentnet.vocabulary import EXPOSURE
@@ -345,68 +345,85 @@ def _distance(measure: str, one: Floats, other: Floats) -> Distance:
     )
 
 
-# Nodes are agents that engaged. Of several yeses at one step the source with the lowest number is the parent.
+# Who wins an agent over is whose yes comes first in a step, and questions go by the number of their source.
 _SHARES = f"""
-SELECT r.realization, r.news, a.agent, a.engaged_step,
-    (SELECT IFNULL(MIN(source), {NOTHING}) FROM events e WHERE e.realization = a.realization AND e.kind = ?
-     AND e.step = a.engaged_step AND e.agent = a.agent AND e.decision = 1),
-    (SELECT COUNT(*) FROM events e WHERE e.realization = a.realization AND e.kind = ?
-     AND e.step = a.engaged_step AND e.agent = a.agent AND e.decision = 1)
+SELECT r.realization, IFNULL(r.news, {NOTHING}), a.agent, a.agent, a.engaged_step,
+    (SELECT IFNULL(MIN(source), {NOTHING}) FROM events e WHERE e.realization = a.realization
+     AND e.kind = '{EXPOSURE}' AND e.step = a.engaged_step AND e.agent = a.agent AND e.decision = 1),
+    (SELECT COUNT(*) FROM events e WHERE e.realization = a.realization
+     AND e.kind = '{EXPOSURE}' AND e.step = a.engaged_step AND e.agent = a.agent AND e.decision = 1)
 FROM realizations r JOIN agents a USING (realization)
 WHERE r.status = 'finished' AND a.engaged_step IS NOT NULL ORDER BY r.realization, a.agent
+"""  # noqa: S608 - our own
+
+_MESSAGES = f"""
+SELECT r.realization, IFNULL(r.news, {NOTHING}), m.message, m.author, m.step, IFNULL(m.parent, {NOTHING}), 0
+FROM realizations r JOIN messages m USING (realization)
+WHERE r.status = 'finished' ORDER BY r.realization, m.message
 """  # noqa: S608 - our own number
 
+SHARES, MESSAGES = "shares", "messages"
+_NODES: Final = {SHARES: _SHARES, MESSAGES: _MESSAGES}
 
-def trees_of(run: Run | str | Path) -> Forest:
-    """Read who had the news from whom, in the finished realizations of a run of cascades.
 
-    Each engaged agent is a node; its parent is whose message it answered by the yes that engaged it. Of
-    several yeses at that step the one to the source with the lowest number counts.
+def trees_of(run: Run | str | Path, of: str = SHARES) -> Forest:
+    """Read who had what from whom, in the finished realizations of a run.
 
     Args:
         run: The run, its folder, or its event log.
+        of: What a node is. ``shares``: an agent of a cascade that engaged. Its parent is the source of the
+            yes that engaged it; of several yeses at one step it is the source with the lowest number, whose
+            message it passes on. ``messages``: a message. Its parent is the one that it retells or answers.
 
     Returns:
-        The forest, with columns realization, condition, news (the item's id) and agent; times are steps.
+        The forest, with columns realization, condition, news (the item's id; empty without one) and node (the
+        number of the agent or message); times are steps.
 
     Raises:
         RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: The run has no cascades, or none that is finished.
+        UserError: No such nodes are there in what is finished.
+        DesignError: `of` is neither.
     """
+    if of not in _NODES:
+        raise DesignError(f"trees are not of {of!r}{near_miss(of, _NODES)}")
     with open_log(run) as log:
-        log.check_read_as("cascades")
-        ids, _ = log.news_items()
-        realization, news, agent, step, source, n_yes = log.integers(_SHARES, 6, EXPOSURE, EXPOSURE)
+        if of == SHARES:
+            log.check_read_as("cascades")
+        realization, news, node, author, step, above, n_yes = log.integers(_NODES[of], 7)
         if not realization.size:
-            raise UserError(f"{log.folder} has no finished realization that somebody started yet")
-        of = condition_of(log.connection)
-        condition = np.array([-1 if (n := of[each]) is None else n for each in realization.tolist()])
-        parent = _places(log, realization, agent, source)
-        asked = step > 0
+            raise UserError(
+                f"{log.folder} has no {of} in a finished realization, so there are no trees of them"
+            )
+        ids = dict(log.connection.execute("SELECT news, id FROM news").fetchall())
+        numbers = condition_of(log.connection)
+        parent = _places(log, realization, node, above)
+        later = step > 0
         counts = {
-            "n_asked": int(asked.sum()),
+            "n_later": int(later.sum()),
             "n_several_yeses": int((n_yes > 1).sum()),
-            "n_orphans": int((asked & (parent == ROOT)).sum()),
+            "n_orphans": int((later & (parent == ROOT)).sum()) if of == SHARES else 0,
             **_realizations_left_out(log),
         }
     columns = {
         "realization": realization,
-        "condition": condition,
-        "news": np.array(ids, dtype=object)[news],
-        "agent": agent,
+        "condition": np.array(
+            [NOTHING if (n := numbers[each]) is None else n for each in realization.tolist()]
+        ),
+        "news": np.array([ids.get(each, "") for each in news.tolist()], dtype=object),
+        "node": node,
     }
     times, notes = step.astype(np.float64), tuple(_notes(counts))
-    return Forest(log.folder.name, parent, agent, times, "step", columns, counts, notes)
+    return Forest(log.folder.name, parent, author, times, "step", columns, counts, notes)
 
 
-def _places(log: OpenLog, realization: Ints, agent: Ints, source: Ints) -> Ints:
-    """Find the place of each one's source among engaged agents, which are in the order of their numbers."""
-    width = int(max(agent.max(), source.max())) + 1
-    key, wanted = realization * width + agent, realization * width + source
+def _places(log: OpenLog, realization: Ints, node: Ints, above: Ints) -> Ints:
+    """Find the place of each node's parent; nodes are in the order of realizations and their numbers."""
+    width = int(max(node.max(), above.max())) + 1
+    key, wanted = realization * width + node, realization * width + above
     place = np.searchsorted(key, wanted)
-    has = source != NOTHING
+    has = above != NOTHING
     if not (key[np.minimum(place, key.size - 1)] == wanted)[has].all():
-        raise log.damage("an agent engaged by the message of one that never did")
+        raise log.damage("somebody had a message from where there was none")
     return np.where(has, place, ROOT)
 
 
@@ -419,7 +436,7 @@ def _realizations_left_out(log: OpenLog) -> dict[str, int]:
 
 _SAYS: Final = {
     "n_several_yeses": (
-        "yes to several sources at one step: {n_several_yeses:,} of {n_asked:,} agents that engaged after "
+        "yes to several sources at one step: {n_several_yeses:,} of {n_later:,} agents that engaged after "
         "step 0; the source with the lowest number is their parent"
     ),
     "n_orphans": "engaged after step 0 without a yes, each a root of its own: {n_orphans:,} agents",
