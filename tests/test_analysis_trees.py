@@ -474,6 +474,11 @@ def test_hostile_texts_are_refused_or_kept_as_texts(table: Callable[..., Path]) 
     assert len(read_observed(table("id,parent\n=cmd(),\n<b>,=cmd()\n")).trees()) == 1
 
 
+def test_the_own_name_of_a_field_goes_before_its_synonyms(table: Callable[..., Path]) -> None:
+    path = table("id,tweet_id,parent_id,parent\na,1,z,\nb,2,z,a\n")
+    assert read_observed(path).trees().size.tolist() == [2]
+
+
 def test_columns_of_other_names_are_chosen(table: Callable[..., Path]) -> None:
     path = table("Key,id,in_reply_to,retweet_of,who\nk1,z,,,ann\nk2,z,,k1,bob\n")
     found = read_observed(path, columns={"id": "key", "parent": "retweet_of", "author": "who"}).trees()
@@ -513,8 +518,11 @@ def test_the_command_compares_a_run_with_a_file(
     assert (refused.code, "exists already" in refused.err) == (2, True)
 
 
-def test_the_command_says_what_it_cannot_use(command: Callable[..., Any], table: Callable[..., Path]) -> None:
+def test_the_command_says_what_it_cannot_use(
+    command: Callable[..., Any], table: Callable[..., Path], spoilt: Callable[..., Run]
+) -> None:
     assert command("trees", table("id,parent\na,a\n")).code == 2
     assert "there is no run 'nowhere.csv'" in command("trees", "nowhere.csv").err
     assert command("trees").code == 2
+    assert "trees are not of 'message'" in command("trees", spoilt().folder, "--of", "message").err
     assert "is not FIELD=COLUMN" in command("trees", table("id,parent\na,\n"), "--column", "id").err

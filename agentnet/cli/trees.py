@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", metavar="RUN|FILE [RUN|FILE ...]", nargs=-1, required=True)
 @click.option(
+    "--of",
+    metavar="shares|messages",
+    default="shares",
+    show_default=True,
+    help="What the nodes of runs are: agents that engaged, or messages that were written.",
+)
+@click.option(
     "--column",
     "columns",
     multiple=True,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 @setting_options
 def trees(
     names: tuple[str, ...],
+    of: str,
     columns: tuple[str, ...],
     encoding: str | None,
     csv_file: Path | None,
@@ -48,9 +56,10 @@ def trees(
 ) -> None:
     """Measure the trees along which messages were passed on: size, depth, width, structural virality.
 
-    RUN is a run folder of cascades, its name, or 'last': each realization is a tree, and an engaged agent's
-    parent is the source of the yes that engaged it. FILE is a table of cascades that were observed, such as
-    replies or retweets: delimited text, JSON Lines or a spreadsheet with columns id, parent, author, time.
+    RUN is a run folder, its name, or 'last'. In cascades an engaged agent's parent is the source of the yes
+    that engaged it; a message's parent (--of messages) is what it retells or answers. FILE is a table of
+    cascades that were observed, such as replies or retweets: delimited text, JSON Lines or a spreadsheet with
+    columns id, parent, author, time.
     Trees of runs are compared with those of files.
 
     \b
@@ -61,7 +70,7 @@ def trees(
 
     runs = load(config_file, assignments).settings.runs
     seen = [name for name in names if Path(name).is_file() and Path(name).name != LOG_NAME]
-    played = [each for name in names if name not in seen for each in _of_run(find_run(name, runs))]
+    played = [each for name in names if name not in seen for each in _of_run(find_run(name, runs), of)]
     observed = [_of_file(Path(name), column_map(columns), encoding) for name in seen]
     distances = {(one.name, other.name): tree_distances(one, other) for one in played for other in observed}
     if csv_file is not None:
@@ -78,12 +87,12 @@ def trees(
     _print([*played, *observed], distances)
 
 
-def _of_run(folder: Path) -> Iterator[Trees]:
+def _of_run(folder: Path, of: str) -> Iterator[Trees]:
     """Give the trees of each condition of a run."""
     from agentnet.analysis import trees_of
 
     run = Run(folder)
-    found, conditions = trees_of(run).trees(), Condition.all_of(run.meta)
+    found, conditions = trees_of(run, of).trees(), Condition.all_of(run.meta)
     for each in conditions:
         name = f"{found.name} ({each.name})" if len(conditions) > 1 else found.name
         yield found.where(found.columns["condition"] == each.number, name)

@@ -74,6 +74,9 @@ def _draw(axes: Axes, measure: str, every: Sequence[Trees]) -> None:
     if ends and min(ends) > 0 and max(ends) > _WIDE * min(ends):
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
 
 
 def _caption(shown: Sequence[Trees], n_hidden: int) -> Iterator[str]:
