@@ -121,11 +121,10 @@ def test_a_circle_is_refused_whatever_its_length(circle: tuple[int, ...]) -> Non
         forest(*circle, -1, len(circle), 0).trees()
 
 
-def test_chosen_trees_keep_all_that_is_known_of_them() -> None:
-    found = forest(-1, 0, -1).trees()
-    alone = found.where(found.size == 1, "alone")
-    assert (len(alone), alone.root[0], alone.name) == (1, 2, "alone")
-    assert alone.frame().to_dict("records")[0]["width"] == 1
+def test_trees_are_laid_out_a_row_each() -> None:
+    rows = forest(-1, 0, -1).trees().frame().to_dict("records")
+    assert [row["width"] for row in rows] == [1, 1]
+    assert [row["size"] for row in rows] == [2, 1]
 
 
 # Two samples
@@ -225,6 +224,12 @@ def test_every_engaged_agent_is_a_node_whose_parent_it_answered_with_yes(play: C
     ]
     assert list(zip(found.columns["realization"], found.columns["node"], strict=True)) == engaged
     assert found.trees().columns["condition"].tolist() == [0] * 4 + [1] * 4
+    one, other = (trees_of(run, condition=number) for number in (0, 1))
+    assert one.columns["realization"].tolist() + other.columns["realization"].tolist() == [
+        n for n, _ in engaged
+    ]
+    assert one.counts["n_several_yeses"] + other.counts["n_several_yeses"] == found.counts["n_several_yeses"]
+    assert (len(trees_of(run, condition=2).trees()), trees_of(run, condition=2).trees().summary()) == (0, {})
     yes = {
         tuple(row)
         for row in run.rows(
@@ -272,7 +277,7 @@ def test_what_has_no_tree_and_who_has_no_parent_is_counted(spoilt: Callable[...,
     assert found.notes[-3:] == (
         "engaged after step 0 without a yes, each a root of its own: 1 agents",
         "started by nobody, so without a tree: 1 realizations",
-        "not finished, and left out: 1 realizations",
+        "not finished, and left out: 1 realizations of the run",
     )
 
 
@@ -503,7 +508,7 @@ def test_the_command_compares_a_run_with_a_file(
     assert any(
         line.startswith("run (degree 6) structural virality: mean distance of two nodes 4") for line in lines
     )
-    assert sum(line.startswith("run (degree 4) and seen.csv") for line in lines) == 5
+    assert "How far the trees of run (degree 4) are from those of seen.csv" in lines
     assert any("2 trees are few" in line for line in lines)
     assert any("not in the table: 1 of 2 parents (the first 'zz' in row 4)" in line for line in lines)
     rows = list(csv.DictReader(io.StringIO(Path("trees.csv").read_text("utf-8"))))

@@ -48,12 +48,11 @@ def rows(files: dict[str, bytes], name: str) -> list[dict[str, str]]:
 
 
 def test_each_condition_has_its_trees_in_a_table_and_in_words(run: Run) -> None:
-    trees = trees_of(run).trees()
     report = make_report([run], options())
     files, _ = files_of(report, made_at=0.0)
     results = json.loads(files["results.json"])
     for condition, part in enumerate(results["parts"]):
-        mine = trees.where(trees.columns["condition"] == condition).summary()
+        mine = trees_of(run, condition=condition).trees().summary()
         assert part["trees"]["n_trees"] == 4
         assert part["trees"]["measures"]["virality"] == pytest.approx(mine["virality"])
         assert "distances" not in part["trees"]
@@ -65,8 +64,7 @@ def test_each_condition_has_its_trees_in_a_table_and_in_words(run: Run) -> None:
 
 def test_trees_stand_beside_those_observed_with_how_far_they_are_apart(run: Run, observed: Trees) -> None:
     files, _ = files_of(make_report([run], options(observed=observed)), made_at=0.0)
-    trees = trees_of(run).trees()
-    expected = tree_distances(trees.where(trees.columns["condition"] == 1), observed)
+    expected = tree_distances(trees_of(run, condition=1).trees(), observed)
     found = rows(files, "cascades2_tree_distances")
     assert [float(row["statistic"]) for row in found] == [each.statistic for each in expected]
     assert found[0]["n_observed"] == "2"

@@ -14,9 +14,10 @@ Management Science 62:180-196), small for a broadcast, large where it goes from 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -159,17 +160,6 @@ class Trees:
 
     def __len__(self) -> int:
         return self.root.size
-
-    def where(self, chosen: NDArray[np.bool_], name: str = "") -> Trees:
-        """Keep some trees.
-
-        Args:
-            chosen: Which, shape ``(n_trees,)``.
-            name: What they are called from then on.
-        """
-        arrays = {each: getattr(self, each)[chosen] for each in ("root", "n_authors", *MEASURES)}
-        columns = {each: values[chosen] for each, values in self.columns.items()}
-        return replace(self, name=name or self.name, columns=columns, **arrays)
 
     def of(self, measure: str) -> Floats:
         """Give a measure of those trees that have it, ascending."""
@@ -353,20 +343,21 @@ SELECT r.realization, IFNULL(r.news, {NOTHING}), a.agent, a.agent, a.engaged_ste
     (SELECT COUNT(*) FROM events e WHERE e.realization = a.realization
      AND e.kind = '{EXPOSURE}' AND e.step = a.engaged_step AND e.agent = a.agent AND e.decision = 1)
 FROM realizations r JOIN agents a USING (realization)
-WHERE r.status = 'finished' AND a.engaged_step IS NOT NULL ORDER BY r.realization, a.agent
+WHERE r.realization IN (SELECT value FROM json_each(?)) AND a.engaged_step IS NOT NULL
+ORDER BY r.realization, a.agent
 """  # noqa: S608 - our own
 
 _MESSAGES = f"""
 SELECT r.realization, IFNULL(r.news, {NOTHING}), m.message, m.author, m.step, IFNULL(m.parent, {NOTHING}), 0
 FROM realizations r JOIN messages m USING (realization)
-WHERE r.status = 'finished' ORDER BY r.realization, m.message
+WHERE r.realization IN (SELECT value FROM json_each(?)) ORDER BY r.realization, m.message
 """  # noqa: S608 - our own number
 
 SHARES, MESSAGES = "shares", "messages"
 _NODES: Final = {SHARES: _SHARES, MESSAGES: _MESSAGES}
 
 
-def trees_of(run: Run | str | Path, of: str = SHARES) -> Forest:
+def trees_of(run: Run | str | Path, of: str = SHARES, *, condition: int | None = None) -> Forest:
     """Read who had what from whom, in the finished realizations of a run.
 
     Args:
@@ -374,14 +365,15 @@ def trees_of(run: Run | str | Path, of: str = SHARES) -> Forest:
         of: What a node is. ``shares``: an agent of a cascade that engaged. Its parent is the source of the
             yes that engaged it; of several yeses at one step it is the source with the lowest number, whose
             message it passes on. ``messages``: a message. Its parent is the one that it retells or answers.
+        condition: Which of the run's conditions, counted from 0; None: all of them.
 
     Returns:
         The forest, with columns realization, condition, news (the item's id; empty without one) and node (the
-        number of the agent or message); times are steps.
+        number of the agent or message); times are steps. It is empty for a condition without such nodes.
 
     Raises:
         RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: No such nodes are there in what is finished.
+        UserError: The run has no such nodes.
         DesignError: `of` is neither.
     """
     if of not in _NODES:
@@ -389,49 +381,51 @@ def trees_of(run: Run | str | Path, of: str = SHARES) -> Forest:
     with open_log(run) as log:
         if of == SHARES:
             log.check_read_as("cascades")
-        realization, news, node, author, step, above, n_yes = log.integers(_NODES[of], 7)
-        if not realization.size:
-            raise UserError(
-                f"{log.folder} has no {of} in a finished realization, so there are no trees of them"
-            )
-        ids = dict(log.connection.execute("SELECT news, id FROM news").fetchall())
         numbers = condition_of(log.connection)
+        chosen = {each for each, number in numbers.items() if condition in (None, number)}
+        counts, finished = _realizations(log, chosen)
+        rows = log.integers(_NODES[of], 7, json.dumps(finished))
+        realization, news, node, author, step, above, n_yes = rows
+        if not realization.size and condition is None:
+            raise UserError(f"{log.folder} has no {of} in a finished realization, so no trees of them")
+        ids = dict(log.connection.execute("SELECT news, id FROM news").fetchall())
         parent = _places(log, realization, node, above)
-        later = step > 0
-        counts = {
-            "n_later": int(later.sum()),
-            "n_several_yeses": int((n_yes > 1).sum()),
-            "n_orphans": int((later & (parent == ROOT)).sum()) if of == SHARES else 0,
-            **_realizations_left_out(log),
-        }
+    later = step > 0
+    counts |= {
+        "n_later": int(later.sum()),
+        "n_several_yeses": int((n_yes > 1).sum()),
+        "n_orphans": int((later & (parent == ROOT)).sum()) if of == SHARES else 0,
+    }
     columns = {
         "realization": realization,
-        "condition": np.array(
-            [NOTHING if (n := numbers[each]) is None else n for each in realization.tolist()]
-        ),
+        "condition": np.array([numbers[each] for each in realization.tolist()], dtype=object),
         "news": np.array([ids.get(each, "") for each in news.tolist()], dtype=object),
         "node": node,
     }
-    times, notes = step.astype(np.float64), tuple(_notes(counts))
-    return Forest(log.folder.name, parent, author, times, "step", columns, counts, notes)
+    notes = tuple(says.format(**counts) for name, says in _SAYS.items() if counts[name])
+    return Forest(log.folder.name, parent, author, step.astype(np.float64), "step", columns, counts, notes)
+
+
+def _realizations(log: OpenLog, chosen: Container[int]) -> tuple[dict[str, int], list[int]]:
+    """Count the realizations that have no trees; list the others."""
+    rows = log.connection.execute("SELECT realization, status FROM realizations").fetchall()
+    n_done = sum(status != "running" for _, status in rows)
+    counts = {
+        "n_unstarted": sum(status == "unstarted" and number in chosen for number, status in rows),
+        "n_unfinished": int(log.needed("n_realizations")) - n_done,
+    }
+    return counts, sorted(number for number, status in rows if status == "finished" and number in chosen)
 
 
 def _places(log: OpenLog, realization: Ints, node: Ints, above: Ints) -> Ints:
     """Find the place of each node's parent; nodes are in the order of realizations and their numbers."""
-    width = int(max(node.max(), above.max())) + 1
+    width = int(max(node.max(initial=0), above.max(initial=0))) + 1
     key, wanted = realization * width + node, realization * width + above
     place = np.searchsorted(key, wanted)
     has = above != NOTHING
-    if not (key[np.minimum(place, key.size - 1)] == wanted)[has].all():
+    if not np.isin(wanted[has], key).all():
         raise log.damage("somebody had a message from where there was none")
     return np.where(has, place, ROOT)
-
-
-def _realizations_left_out(log: OpenLog) -> dict[str, int]:
-    query = "SELECT TOTAL(status = 'finished'), TOTAL(status = 'unstarted') FROM realizations"
-    n_finished, n_unstarted = map(int, log.connection.execute(query).fetchone())
-    n_planned = int(log.needed("n_realizations"))
-    return {"n_unstarted": n_unstarted, "n_unfinished": n_planned - n_finished - n_unstarted}
 
 
 _SAYS: Final = {
@@ -441,9 +435,5 @@ _SAYS: Final = {
     ),
     "n_orphans": "engaged after step 0 without a yes, each a root of its own: {n_orphans:,} agents",
     "n_unstarted": "started by nobody, so without a tree: {n_unstarted:,} realizations",
-    "n_unfinished": "not finished, and left out: {n_unfinished:,} realizations",
+    "n_unfinished": "not finished, and left out: {n_unfinished:,} realizations of the run",
 }
-
-
-def _notes(counts: Mapping[str, int]) -> Iterator[str]:
-    return (says.format(**counts) for name, says in _SAYS.items() if counts[name])

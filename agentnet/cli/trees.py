@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,6 @@ from agentnet.files import text_writer
 
 if TYPE_CHECKING:
     from agentnet.analysis import Trees
-    from agentnet.analysis.trees import Distance
 
 
 @click.command()
@@ -66,25 +67,29 @@ def trees(
       agentnet trees last
       agentnet trees last retweets.csv --column parent=retweeted_status_id --csv trees.csv
     """
-    from agentnet.analysis import tree_distances
+    from agentnet.analysis import read_observed, tree_distances
+    from agentnet.report.cascade_tables import tree_distances_table, trees_table
 
     runs = load(config_file, assignments).settings.runs
     seen = [name for name in names if Path(name).is_file() and Path(name).name != LOG_NAME]
     played = [each for name in names if name not in seen for each in _of_run(find_run(name, runs), of)]
-    observed = [_of_file(Path(name), column_map(columns), encoding) for name in seen]
-    distances = {(one.name, other.name): tree_distances(one, other) for one in played for other in observed}
+    given = column_map(columns)
+    observed = [read_observed(name, columns=given, encoding=encoding).trees() for name in seen]
+    every, pairs = [*played, *observed], list(product(played, observed))
     if csv_file is not None:
         with text_writer(csv_file, force=force) as file:
-            file.write(_csv([*played, *observed]))
+            file.write(_csv(every))
     if as_json:
-        pairs = [
-            {"played": one, "observed": other, **each._asdict()}
-            for (one, other), found in distances.items()
-            for each in found
+        distances = [
+            {"played": one.name, "observed": other.name, **each._asdict()}
+            for one, other in pairs
+            for each in tree_distances(one, other)
         ]
-        print_json({"trees": [each.as_json() for each in (*played, *observed)], "distances": pairs})
+        print_json({"trees": [each.as_json() for each in every], "distances": distances})
         return
-    _print([*played, *observed], distances)
+    for table in (trees_table(every), *(tree_distances_table(*pair) for pair in pairs)):
+        print_table(table.columns.values(), table.rows, title=table.title)
+        echo("\n".join(f"* {note}" for note in table.notes) + "\n")
 
 
 def _of_run(folder: Path, of: str) -> Iterator[Trees]:
@@ -92,16 +97,10 @@ def _of_run(folder: Path, of: str) -> Iterator[Trees]:
     from agentnet.analysis import trees_of
 
     run = Run(folder)
-    found, conditions = trees_of(run, of).trees(), Condition.all_of(run.meta)
+    conditions = Condition.all_of(run.meta)
     for each in conditions:
-        name = f"{found.name} ({each.name})" if len(conditions) > 1 else found.name
-        yield found.where(found.columns["condition"] == each.number, name)
-
-
-def _of_file(path: Path, columns: Mapping[str, str], encoding: str | None) -> Trees:
-    from agentnet.analysis import read_observed
-
-    return read_observed(path, columns=columns, encoding=encoding).trees()
+        found = trees_of(run, of, condition=each.number if len(conditions) > 1 else None).trees()
+        yield replace(found, name=f"{found.name} ({each.name})") if len(conditions) > 1 else found
 
 
 def _csv(every: Sequence[Trees]) -> str:
@@ -112,28 +111,3 @@ def _csv(every: Sequence[Trees]) -> str:
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
     cells = tuple(tuple(row.get(name) for name in columns) for row in rows)
     return Table("trees", "Trees", as_named(" ".join(columns)), cells).to_csv()
-
-
-def _print(every: Sequence[Trees], distances: Mapping[tuple[str, str], Sequence[Distance]]) -> None:
-    from agentnet.analysis.trees import MEASURES, QUANTILES
-
-    rows = [
-        [each.name, each.in_words(measure), *values.values()]
-        for each in every
-        for measure, values in each.summary().items()
-    ]
-    print_table(
-        ("of", "measure", "trees", "mean", *(f"{share:.0%}" for share in QUANTILES.values()), "most"), rows
-    )
-    apart = [
-        [f"{one} and {other}", MEASURES[each.measure], each.statistic, each.floor, each.p_value]
-        for (one, other), found in distances.items()
-        for each in found
-    ]
-    if apart:
-        title = "\nhow far apart: Kolmogorov and Smirnov's distance, 0 to 1"
-        print_table(("of", "measure", "distance", "chance alone, 95%", "p"), apart, title=title)
-    notes = [f"{each.name}: {note}" for each in every for note in each.notes]
-    notes += [each.remark for found in distances.values() for each in found if each.remark]
-    for note in dict.fromkeys(notes):
-        echo(f"* {note}")

@@ -487,7 +487,7 @@ def trees_table(every: Sequence[Trees]) -> Table:
         ),
         notes=(
             "A single node has no structural virality and no concentration.",
-            *(sentence(f"{each.name}: {note}") for each in every[1:] for note in each.notes),
+            *(f"{each.name}: {note}." for each in every for note in each.notes),
         ),
     )
 
@@ -497,7 +497,7 @@ def tree_distances_table(played: Trees, observed: Trees) -> Table:
     found = tree_distances(played, observed)
     return Table(
         name="tree_distances",
-        title=f"How far the trees are from those of {observed.name}",
+        title=f"How far the trees of {played.name} are from those of {observed.name}",
         columns={
             "measure": "measure",
             "n_played": "trees of the run",

@@ -112,7 +112,7 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
 
 
 def tree_sentences(trees: Trees) -> Iterator[str]:
-    """Say what the trees of who had the news from whom look like, and what was met in reading them."""
+    """Say what the trees of who had the news from whom look like."""
     medians = {measure: values["median"] for measure, values in trees.summary().items()}
     viral = medians.get("virality")
     yield (
@@ -125,7 +125,6 @@ def tree_sentences(trees: Trees) -> Iterator[str]:
             "A broadcast of any size has a structural virality below 2, a chain of as many agents "
             f"{(medians['size'] + 1) / 3:.3g}"
         )
-    yield from trees.notes
 
 
 def _network(tables: RunTables) -> str:

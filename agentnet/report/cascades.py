@@ -202,22 +202,9 @@ def cascade_parts(reading: Reading, family: str, of_ratios: str) -> Iterator[Cas
     """
     ratios = cast("tuple[RatioPart, ...]", reading.parts_of(of_ratios))
     for run, facts in reading.of(family):
-        trees = _read_trees(run, reading.say)
         for condition in range(facts.n_conditions):
             ratio = _partner(facts, condition, ratios)
-            part = _part(run, facts, condition, ratio, reading.options, reading.say)
-            mine = None if trees is None else trees.where(trees.columns["condition"] == condition)
-            yield replace(part, trees=mine or None, observed=reading.options.observed)
-
-
-def _read_trees(run: Run, say: Progress) -> Trees | None:
-    say(f"measuring the trees of {run.folder}")
-    try:
-        return trees_of(run).trees()
-    except RunFolderError:
-        raise
-    except UserError:  # none is there to be measured yet, which is said in its place
-        return None
+            yield _part(run, facts, condition, ratio, reading.options, reading.say)
 
 
 def _partner(cascades: LogFacts, condition: int, ratios: Sequence[RatioPart]) -> RatioPart | None:
@@ -278,6 +265,8 @@ def _part(
             realizations=of_condition,
         ),
         player=read_player(run, of_condition, seed=options.seed),
+        trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
+        observed=options.observed,
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 
