@@ -427,7 +427,7 @@ def test_orphans_repeated_rows_and_unknown_times_are_counted(table: Callable[...
 
 def test_parents_that_are_written_otherwise_than_ids_are_pointed_out(table: Callable[..., Path]) -> None:
     found = read_observed(table("id,parent\nx1,\nx2,t1_x1\n"))
-    assert found.notes[0].endswith("; are ids, such as 'x1', written as parents are?")
+    assert found.notes[0].endswith("; an id is written like 'x1'")
 
 
 @pytest.mark.parametrize(

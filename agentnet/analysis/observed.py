@@ -220,7 +220,7 @@ def _notes(
 ) -> Iterator[str]:
     if orphans:
         first = f"the first {orphans[0].parent[:40]!r} in row {orphans[0].row}"
-        hint = f"; are ids, such as {name[:40]!r}, written as parents are?" * (len(orphans) == n_parents)
+        hint = f"; an id is written like {name[:40]!r}" * (len(orphans) == n_parents)
         yield (
             f"not in the table: {len(orphans):,} of {n_parents:,} parents ({first}); a row with such a "
             f"parent is a root of its own{hint}"
