@@ -310,6 +310,21 @@ def test_what_the_log_records_of_a_context_goes_before_what_is_computed(
     assert any("do not vary in n_engaged" in warning for warning in flat.warnings)
 
 
+def test_facts_that_prompts_were_made_of_are_columns(spoilt: Callable[..., Path]) -> None:
+    facts = "json_object('n_shared', agent % 4, 'mood', CASE WHEN agent > 9 THEN 'calm' ELSE 'angry' END)"
+    told = "SELECT realization, kind, step, agent, source, repeat, NULL"
+    folder = spoilt(f"INSERT INTO exposures {told}, {facts} FROM events WHERE kind = 'exposure'")
+    tables = read_tables(folder, columns=["n_shared", "mood=calm"])
+    assert set(tables.column("n_shared")) == {0, 1, 2, 3}
+    counts, calm = tables.exposures, tables.column("mood=calm")
+    frame = Run(folder).frame("events").query("kind == 'exposure' and agent > 9")
+    assert counts.n_yes[calm == 1].sum() == frame.decision.sum()
+    with pytest.raises(UserError, match=r"'(calm|angry)'"):
+        read_tables(folder, columns=["mood"])
+    with pytest.raises(DesignError, match=r"no column 'n_hared'; did you mean 'n_shared'"):
+        read_tables(folder, columns=["n_hared"])
+
+
 def test_a_rule_that_nobody_knows_here_still_fits(spoilt: Callable[..., Path]) -> None:
     renamed = spoilt("UPDATE meta SET value = replace(value, 'unengaged_neighbour', 'moonlight')")
     tables = read_tables(renamed)

@@ -33,11 +33,21 @@ Ints = NDArray[np.int64]
 ALWAYS: Final = ("step", "profile", *TRAITS, "severity", "news")
 """Columns that tables have however they were read."""
 
-_TOLD_BY_ANSWER: Final = ("decision", "missing")
+_TOLD_BY_ANSWER: Final = ("decision", "missing", "value")
 """Columns of the view `decisions` that no law of decisions may read: they are the answer itself."""
 
-_OF_EXPOSURES = f"""
-SELECT {{}} FROM {{}} WHERE kind = '{EXPOSURE}' ORDER BY realization, kind, step, agent, source, repeat
+_KEY: Final = "realization, kind, step, agent, source, repeat"
+
+_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}"  # noqa: S608 - our own
+_OF_CONTEXT = f"""
+SELECT IFNULL(json_extract(told.context, ?1), json_extract(asked.context, ?1))
+FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
+"""  # noqa: S608 - our own
+_RECORDED = f"""
+SELECT DISTINCT key FROM (
+    SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
+    UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
+), json_each(context) WHERE json_type(context) = 'object'
 """  # noqa: S608 - our own
 
 
@@ -119,9 +129,9 @@ class _Columns:
     def _values(self, name: str) -> list[Any]:
         """Read what stands in the log, of each exposure."""
         if name in self._recorded:
-            return self._rows(_OF_EXPOSURES.format("json_extract(context, ?)", "events"), f'$."{name}"')
+            return self._rows(_OF_CONTEXT, f'$."{name}"')
         if name not in self._attributes:
-            return self._rows(_OF_EXPOSURES.format(f'"{name}"', "decisions"))
+            return self._rows(_OF_VIEW.format(f'"{name}"'))
         of = {number: _attribute(self._log, number, name) for number in self._realization.tolist()}
         return [of[number][agent] for number, agent in zip(self._number, self._agent, strict=True)]
 
@@ -151,11 +161,7 @@ class _Columns:
     @cached_property
     def _recorded(self) -> tuple[str, ...]:
         """Name what the log records of the contexts of exposures."""
-        query = (
-            "SELECT DISTINCT key FROM events, json_each(context) "
-            "WHERE kind = ? AND json_type(context) = 'object'"
-        )
-        return tuple(str(key) for (key,) in self._log.connection.execute(query, (EXPOSURE,)))
+        return tuple(str(key) for (key,) in self._log.connection.execute(_RECORDED))
 
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"
