@@ -245,7 +245,8 @@ class DecisionLaw(Law):
 
         def chance(columns: Mapping[str, Array]) -> Array:
             read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
-            return _clipped(self.probability(read, **values))
+            with np.errstate(all="ignore"):
+                return _clipped(self.probability(read, **values))
 
         return chance
 

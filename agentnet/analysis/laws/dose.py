@@ -44,8 +44,7 @@ class Hill(DecisionLaw):
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes."""
         top, half, steepness = values.values()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found: Array = top * probability(steepness * (np.log(columns[self.by]) - np.log(half)))
+        found: Array = top * probability(steepness * (np.log(columns[self.by]) - np.log(half)))
         return found
 
     def likeliest(self, likelihood: Likelihood) -> Array:
