@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
@@ -55,6 +55,7 @@ def links(network: Any) -> NDArray[np.int64]:
     return edges if network.is_directed() else np.concatenate([edges, edges[:, ::-1]])
 
 
+@settings(max_examples=40, deadline=None)
 @given(stances=some)
 def test_polarization_is_the_variance_of_all_distances(stances: Array) -> None:
     one, other = np.triu_indices(stances.size, 1)
@@ -98,6 +99,7 @@ def test_agreement_averages_over_agents_and_not_over_links() -> None:
         echo(stances, np.array([[0, 9]]))
 
 
+@settings(max_examples=40, deadline=None)
 @given(stances=some, lost=st.integers(0, 5))
 def test_missing_stances_count_for_nothing(stances: Array, lost: int) -> None:
     with_missing = np.concatenate([np.full(lost, NOWHERE), stances])
@@ -106,6 +108,7 @@ def test_missing_stances_count_for_nothing(stances: Array, lost: int) -> None:
         assert np.isnan(measure(np.full(lost, NOWHERE)))
 
 
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.floats(0.01, 100), min_size=1, max_size=20).map(np.array))
 def test_the_gini_coefficient_is_half_the_relative_mean_difference(values: Array) -> None:
     pairs = np.abs(values[:, None] - values).mean()
@@ -156,7 +159,7 @@ def test_the_voter_model_keeps_its_bias_on_average_and_is_seen_to() -> None:
     network = nx.random_regular_graph(4, 30, seed=3)
     start = np.repeat([1.0, 0.0], [12, 18])
     rng = np.random.default_rng(8)
-    paths = [voter(network, start, 10, rng) for _ in range(80)]
+    paths = [voter(network, start, 10, rng) for _ in range(60)]
     curves = opinion_curves(rows_of(paths), heard=lambda _, __: links(network), level=0.999)
     of_bias, spread = curves["stance bias"], curves["stance diversity"]
     assert of_bias.value[0] == pytest.approx(0.4)

@@ -5,6 +5,9 @@ such as `n_engaged`. The SI laws take questions for independent tries, with one 
 that k questions engage with probability 1 - (1 - p)^k, where these have 1 - prod_i (1 - P(n_i)). Whether the
 dose counts is therefore told against one chance for all decisions (`against_constant`).
 
+Mind who is asked at a high dose: those who have refused before. So the chance may fall with the dose because
+the willing are gone; `ColumnLogistic` takes traits beside it, or what else tells agents apart.
+
 Each is judged as the other laws of decisions are, by the curves of cascades that are played by it.
 """
 
@@ -30,12 +33,13 @@ _RIVAL_NATS = 1.92
 
 
 class Hill(DecisionLaw):
-    """The chance rises from 0 at dose 0 to `top`: half of it at the dose `half`, the steeper the later."""
+    """The chance goes from `bottom` at dose 0 to `top`, and is half of the way at the dose `half`."""
 
     title = "Hill curve of {by}"
     rank = 7
     each_column = True
     parameters: Mapping[str, Between] = {
+        "bottom": Between(0, 1, (0.01, 0.1, 0.3, 0.6)),
         "top": Between(0, 1),
         "half": Positive(),
         "steepness": Positive(),
@@ -43,8 +47,9 @@ class Hill(DecisionLaw):
 
     def probability(self, columns: Mapping[str, Array], **values: np.float64) -> Array:
         """Evaluate the chance of a yes."""
-        top, half, steepness = values.values()
-        found: Array = top * probability(steepness * (np.log(columns[self.by]) - np.log(half)))
+        bottom, top, half, steepness = values.values()
+        way = probability(steepness * (np.log(columns[self.by]) - np.log(half)))
+        found: Array = bottom + (top - bottom) * way
         return found
 
     def likeliest(self, likelihood: Likelihood) -> Array:
@@ -58,7 +63,7 @@ class Hill(DecisionLaw):
             raise InputError(f"a dose is at least 0, and {self.by} goes down to {dose.min():g}", field="by")
         unit = float(np.median(dose[dose > 0])) if dose.any() else 1.0
         in_units = likelihood.with_columns(Columns({self.by: dose / unit}))
-        values: Array = in_units.maximize() * [1.0, unit, 1.0]
+        values: Array = in_units.maximize() * [1.0, 1.0, unit, 1.0]
         return values
 
 
