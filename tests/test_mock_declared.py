@@ -27,7 +27,11 @@ from agentnet_backends.mock import MockBackend
 NEWS = "The bridge over the Elbe is closed. Nobody was hurt."
 HEARD = (
     ("system", "You are Ada."),
-    ("user", f"A neighbour told you:\n\n{NEWS}\n\nDo you pass it on?\n\nAnswer so: {{it. All.}}"),
+    (
+        "user",
+        f"You are Ada.\n- Your news is local.\n\nA neighbour told you:\n\n{NEWS}\n\n"
+        "Do you pass it on?\n\nAnswer so: {it. All.}",
+    ),
 )
 SENTENCES = ("The bridge over the Elbe is closed.", "Nobody was hurt.")
 
@@ -302,4 +306,4 @@ def test_what_the_mock_said_before_it_could_say_anything_it_says_still() -> None
             heard = (*HEARD, ("assistant", "Yes"), ("user", "Why?")) if kind == "reason" else HEARD
             request = Request(heard, 1.0, n, 40, answers, schema, True, n, metadata=told)
             digest.update(repr(said(backend, request)).encode())
-    assert digest.hexdigest() == "6cc33dd41e9a22033d24f07da7d067aa7e42678919041d7c0c6648ad056abc19"
+    assert digest.hexdigest() == "0535f7ac26a1dadab4798dbb0aecbeeb215dbceb4fd435a3f64bd5e833a9c190"

@@ -31,6 +31,7 @@ _MORE_ITEMS = 3
 _ROUNDING = 1e-9
 
 _SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
+_ADDRESSED = re.compile(r"(?:- )?Your?\b")
 _INSTRUCTION = re.compile(r"^Answer\b", re.MULTILINE)
 _FORMATS: Mapping[str, Callable[[date], str]] = {
     "date": date.isoformat,
@@ -74,11 +75,12 @@ def shares(answers: Sequence[str], choices: Mapping[str, float]) -> list[float]:
 
 
 def _sentences(messages: Messages) -> tuple[str, ...]:
-    """List what the last user message told: its sentences, less its questions, lead-ins and instructions."""
+    """List what the last user message told, less questions, lead-ins, instructions and what its reader is."""
     said = next((content for role, content in reversed(messages) if role == "user"), "")
     told = _INSTRUCTION.split(said, maxsplit=1)[0]
     found = [" ".join(each.split()) for each in _SENTENCES.split(told) if each.strip()]
-    return tuple([each for each in found if each[-1] not in "?:"] or found or ["nothing"])
+    told_of = [each for each in found if each[-1] not in "?:" and not _ADDRESSED.match(each)]
+    return tuple(told_of or found or ["nothing"])
 
 
 def free_text(messages: Messages, word: int, max_characters: int) -> str:
