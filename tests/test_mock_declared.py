@@ -29,8 +29,10 @@ HEARD = (
     ("system", "You are Ada."),
     (
         "user",
-        f"You are Ada.\n- Your news is local.\n\nA neighbour told you:\n\n{NEWS}\n\n"
-        "Do you pass it on?\n\nAnswer so: {it. All.}",
+        (
+            f"You are Ada.\n- Your news is local.\n\nA neighbour told you:\n\n{NEWS}\n\n"
+            "Do you pass it on?\n\nAnswer so: {it. All.}"
+        ),
     ),
 )
 SENTENCES = ("The bridge over the Elbe is closed.", "Nobody was hurt.")
