@@ -1,7 +1,7 @@
 """agentnet: news cascades and other interactions among language-model agents on networks.
 
 An experiment file subclasses `CascadeExperiment`, `ResponseRatioExperiment` or `InterviewExperiment`;
-``agentnet run FILE`` plays it; `Run` reads what it recorded.
+``agentnet run FILE`` or `play` plays it; `Run` reads what it recorded.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentnet.events import Run as Run
     from agentnet.experiment import Experiment as Experiment
     from agentnet.families.cascade import CascadeExperiment as CascadeExperiment
     from agentnet.families.interviews import InterviewExperiment as InterviewExperiment
     from agentnet.families.ratios import ResponseRatioExperiment as ResponseRatioExperiment
+    from agentnet.playing import aplay as aplay
+    from agentnet.playing import play as play
+    from agentnet.playing import sweep as sweep
+    from agentnet.run import Run as Run
 
 __version__ = "0.1.0"
 
@@ -25,6 +28,9 @@ __all__ = [
     "ResponseRatioExperiment",
     "Run",
     "__version__",
+    "aplay",
+    "play",
+    "sweep",
 ]
 
 _HOMES = {
@@ -32,7 +38,10 @@ _HOMES = {
     "Experiment": "agentnet.experiment",
     "InterviewExperiment": "agentnet.families.interviews",
     "ResponseRatioExperiment": "agentnet.families.ratios",
-    "Run": "agentnet.events",
+    "Run": "agentnet.run",
+    "aplay": "agentnet.playing",
+    "play": "agentnet.playing",
+    "sweep": "agentnet.playing",
 }
 
 
