@@ -117,8 +117,8 @@ def _waited_for(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]
         except RuntimeError:
             return asyncio.run(function(*args, **kwargs))
         raise UserError(
-            "play waits until a whole run is played, and an event loop runs here already (a notebook's, or an "
-            "async function's): write `await agentnet.aplay(...)` with the same arguments"
+            "play waits until a run is played, and an event loop (of a notebook, of an async function) "
+            "runs here already: write `await agentnet.aplay(...)` with the same arguments"
         )
 
     play.__name__ = play.__qualname__ = "play"

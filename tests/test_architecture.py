@@ -45,7 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "sampler": {"errors", "streams", "backend", "cost", "prompts"},
     "asking_rules": {"errors", "network", "plugins"},
     "worlds": {"errors", "streams", "network", "prompts", "asking_rules"},
-    "experiment": {"errors", "profiles", "news", "prompts"},
+    "experiment": {"errors", "profiles", "news", "prompts", "html"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
         *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
