@@ -94,7 +94,7 @@ class Experiment:
         return {name: getattr(self, name) for name in self._design_types()}
 
     def _repr_html_(self) -> str:
-        """Show the design in a notebook: what the user or a class of the user sets, and the rest in one line."""
+        """Show the design in a notebook: what the user or the user's class sets, and the rest in a line."""
         own = {name for base in own_classes(type(self)) for name in vars(base)} | self.overrides.keys()
         design = {name: repr(value) for name, value in self.design().items()}
         rest = ", ".join(f"{name} = {value}" for name, value in design.items() if name not in own)
