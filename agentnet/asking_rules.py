@@ -42,10 +42,20 @@ class Moment:
         engaged_step: Step at which each agent engaged, `NEVER` for the unengaged, shape ``(n_agents,)``.
         step: The step to be played, >= 1.
         n_asked: How many questions each agent was asked at earlier steps, shape ``(n_agents,)``; None: none.
+        silent: Which agents are not heard, though engaged, shape ``(n_agents,)``; None: none.
+        deaf: Which agents hear nothing, shape ``(n_agents,)``; None: none.
     """
 
     def __init__(
-        self, indices: Ints, listener: Ints, engaged_step: Ints, step: int, n_asked: Ints | None = None
+        self,
+        indices: Ints,
+        listener: Ints,
+        engaged_step: Ints,
+        step: int,
+        n_asked: Ints | None = None,
+        *,
+        silent: Bools | None = None,
+        deaf: Bools | None = None,
     ) -> None:
         self.indices = indices
         self.listener = listener
@@ -53,7 +63,9 @@ class Moment:
         self.step = step
         self.n_asked: Ints = np.zeros(len(engaged_step), dtype=np.int64) if n_asked is None else n_asked
         engaged = engaged_step != NEVER
-        self.slots: Ints = np.flatnonzero(engaged[indices] & ~engaged[listener])
+        heard = engaged if silent is None else engaged & ~silent
+        unasked = engaged if deaf is None else engaged | deaf
+        self.slots: Ints = np.flatnonzero(heard[indices] & ~unasked[listener])
 
     def exposures(self) -> Exposures:
         """List all exposures: an unengaged agent and an engaged neighbour that it hears, each."""

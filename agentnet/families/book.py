@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
 from agentnet.experiment import NewsExperiment, ask, blaming
+from agentnet.experiment.body import n_parameters
+from agentnet.exposure import Context, Exposure
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
@@ -67,6 +71,41 @@ class QuestionBook:
             question = self._questions[key] = self._render(kind, news, profile)
         return question
 
+    def told(
+        self, exposure: Exposure, news: int, says: Callable[[Exposure], str | None]
+    ) -> tuple[Question, Context]:
+        """Render the question about an exposure, which may use all that is known of it.
+
+        Args:
+            exposure: What is asked about.
+            news: Number of its news item.
+            says: What an agent says that follows a rule; None of one that is asked.
+
+        Returns:
+            The question, and which facts of the exposure it used.
+        """
+        experiment, kind, persona = self.experiment, exposure.kind, exposure.persona
+        context: Context = ask(experiment, "context", exposure)
+        messages = _compose_told(experiment, self.prompts, exposure, ask(experiment, "remark", context))
+        answers, schema = ask(experiment, "constraint")
+        bits = persona.bits if isinstance(persona, Profile) else None
+        known = {
+            "kind": kind,
+            "profile": bits,
+            "news": exposure.item.id,
+            "severity": -1 if exposure.item.severity is None else exposure.item.severity,
+            "rationale": experiment.rationale,
+            "voice": exposure.voice or None,
+            "says": says(exposure),
+            **{f"context.{name}": value for name, value in context.items()},
+        }
+        metadata = {name: value for name, value in known.items() if value is not None}
+        number, hash_ = _number_of(self.condition, kind, exposure.voice, answers, schema, messages)
+        if not self.log.is_prompt_known(number):
+            text = json.dumps(messages, ensure_ascii=False)
+            self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
+        return Question(number, messages, metadata, answers, schema, experiment.max_tokens), context
+
     def _checked_verdict(self, text: str) -> Verdict:
         """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
         with blaming():
@@ -123,8 +162,33 @@ class QuestionBook:
         )
 
 
+_ENUMERATED = 1 << 32
+"""Prompts that are numbered by condition, kind, news item and profile have numbers below it."""
+
+
+def _number_of(condition: int, *what: object) -> tuple[int, str]:
+    """Number a prompt by what it says, so that its number does not depend on which came first."""
+    messages = what[-1]
+    key = hashlib.sha256(repr((condition, *what)).encode("utf-8", "backslashreplace")).digest()
+    return _ENUMERATED + (int.from_bytes(key[:8], "big") >> 2), prompt_hash(messages)  # type: ignore[arg-type]
+
+
+def _compose_told(experiment: Any, prompts: PromptSet, exposure: Exposure, remark: str) -> Messages:  # noqa: ANN401
+    if n_parameters(type(experiment).messages) == _OF_EXPOSURE:
+        with blaming():
+            given = experiment.messages(prompts, exposure)
+        return _checked(experiment, given, exposure.kind)
+    said = "\n\n".join(filter(None, (exposure.message.text, remark, *exposure.remarks)))
+    item = exposure.item if said == exposure.item.text else replace(exposure.item, text=said)
+    return compose(experiment, prompts, exposure.kind, exposure.persona, item)
+
+
+_OF_EXPOSURE = 3
+"""Parameters of ``messages(self, prompts, exposure)``."""
+
+
 def compose(
-    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem
+    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile | str, item: NewsItem
 ) -> Messages:
     """Ask an experiment for a prompt, and hold an overridden `messages` to what backends take.
 
@@ -132,7 +196,11 @@ def compose(
         DesignError: It broke off, or what it gives is no conversation.
     """
     with blaming():
-        given = experiment.messages(prompts, kind, profile, item)
+        given = experiment.messages(prompts, kind, profile, item)  # type: ignore[arg-type] # personas are texts
+    return _checked(experiment, given, kind)
+
+
+def _checked(experiment: NewsExperiment, given: Any, kind: str) -> Messages:  # noqa: ANN401 - a hook's
     try:
         messages = tuple((role, content) for role, content in given)
     except (TypeError, ValueError):

@@ -264,7 +264,11 @@ def versions() -> dict[str, str]:
 
 def plain(design: Mapping[str, object]) -> dict[str, object]:
     """Spell a design as JSON; what JSON has no form for (a graph, say) as text."""
-    return json.loads(json.dumps({k: _spelled(v) for k, v in design.items()}, default=str))  # type: ignore[no-any-return]
+    return json.loads(json.dumps({k: _spelled(v) for k, v in design.items()}, default=_as_text))  # type: ignore[no-any-return]
+
+
+def _as_text(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else str(value)
 
 
 def _spelled(value: object) -> object:

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, NoneType
 from typing import Any, ClassVar
 
 import numpy as np
+from pydantic import BaseModel
 
 from agentnet.asking_rules import find_rule
 from agentnet.errors import DesignError, near_miss
-from agentnet.experiment import Gives, NewsExperiment, ask, one, require
+from agentnet.experiment import Gives, NewsExperiment, ask, one, require, several
+from agentnet.experiment.body import n_parameters, own_classes, takes_also
+from agentnet.exposure import Context, Exposure, Missing, Reaction
+from agentnet.interventions import Intervention
 from agentnet.network import GENERATORS, Network, make_network, read_network, read_node_table
-from agentnet.profiles import Assignment, ProfileIndices, assign
-from agentnet.vocabulary import N_PROFILES
+from agentnet.news import NewsItem
+from agentnet.population import Population, personas_of
+from agentnet.profiles import Assignment, Profile, ProfileIndices, assign
+from agentnet.prompts import Messages, PromptSet, Verdict
+from agentnet.prompts.declared import Declared, declared
+from agentnet.vocabulary import N_PROFILES, WITHOUT
 
 _FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str}
+
+
+_TOLD = frozenset({"context", "remark", "react", "rule", "network_at", "assign_personas", "deal_voices"})
+"""Hooks whose overriding makes each exposure be asked by itself."""
+
+_OF_EXPOSURE = 3
+"""Parameters of ``messages(self, prompts, exposure)``."""
+
+
+def _context(given: object) -> object | None:
+    plain = (str, int, float, bool, NoneType)
+    fits = isinstance(given, Mapping) and all(
+        isinstance(name, str) and isinstance(value, plain) and value == value  # noqa: PLR0124 - no nan
+        for name, value in given.items()
+    )
+    return given if fits else None
 
 
 def _profiles(given: object) -> object | None:
@@ -47,6 +71,20 @@ class CascadeExperiment(NewsExperiment):
         steps: Steps after the seeding.
         asking_rule: Which exposures are asked: a rule's name; see `agentnet.asking_rules`.
         max_seed_attempts: How many agents are asked to start at most; None: all of them.
+        initial_agents: Who is engaged at the start. A number: so many, asked until they say yes. Without
+            being asked: a tuple of agents; ``{"top": (measure, how many)}``, the highest in it
+            (`agentnet.network.Network.top`); ``{"share": 0.05}``, drawn at random.
+        personas: Who agents are told to be instead of the 32 profiles, or None: ``"column:NAME"`` of the node
+            table, a file, or a sequence of texts (`agentnet.population.personas_of`).
+        answer: What agents may answer: yes or no (``bool``), a ``Literal`` of choices, or a pydantic model;
+            see `agentnet.prompts.declared`.
+        decides: Which answer engages: the name of a model's field, (field, value), or a choice.
+        passes_on: The field whose text the agent's neighbours hear; "": the message as it was.
+        interventions: What is done at steps (`agentnet.interventions.at_step`).
+        recovery_rate: Probability by which an engaged agent stops at each later step: it is not heard then.
+        susceptible_again: Whether who stopped may engage again (SIS instead of SIR).
+        voices: Name -> who answers for some agents, as a table of backend settings, or ``"rule"`` for agents
+            that the method `rule` answers for; none: the run's backend answers for all.
     """
 
     family: ClassVar[str] = "cascade"
@@ -54,6 +92,15 @@ class CascadeExperiment(NewsExperiment):
         "make_network": Gives(one(Network), "an agentnet.Network, such as Network.from_networkx(graph)"),
         "assign_profiles": Gives(
             _profiles, f"an array of indices of profiles, 0 to {N_PROFILES - 1}, one an agent"
+        ),
+        "assign_personas": Gives(several, "a text for each agent, or an empty tuple where profiles say it"),
+        "deal_voices": Gives(several, "the name of a voice for each agent"),
+        "context": Gives(_context, "a dict of names to plain facts (numbers, texts, true or false)"),
+        "remark": Gives(one(str), "a text, '' for none"),
+        "react": Gives(one(Reaction), "an agentnet.Reaction, such as Reaction(engages=True)"),
+        "network_at": Gives(
+            lambda given: (given,) if given is None or isinstance(given, Network) else None,
+            "an agentnet.Network, or None where it stays as it is",
         ),
     }
 
@@ -67,6 +114,16 @@ class CascadeExperiment(NewsExperiment):
     steps: int = 15
     asking_rule: str = "unengaged_neighbour"
     max_seed_attempts: int | None = None
+    initial_agents: int | tuple[int, ...] | dict[str, Any] = 1
+    personas: Any = None
+    answer: Any = bool
+    decides: Any = None
+    passes_on: str = ""
+    interventions: tuple[Any, ...] = ()
+    recovery_rate: float = 0.0
+    susceptible_again: bool = False
+    voices: Mapping[str, Any] = MappingProxyType({})
+    _declared: Declared | None = None
 
     def check(self) -> None:
         """Refuse a design that cannot be played; makes one network to see that it can be made."""
@@ -78,6 +135,116 @@ class CascadeExperiment(NewsExperiment):
         )
         find_rule(self)
         Assignment.parse(self.profiles)
+        self._check_told()
+
+    def _check_told(self) -> None:
+        """Refuse what the agents cannot be told or answer."""
+        require(0.0 <= self.recovery_rate <= 1.0, f"recovery_rate is {self.recovery_rate}; it is from 0 to 1")
+        for each in self.interventions:
+            require(
+                isinstance(each, Intervention),
+                f"interventions holds {each!r:.60}; each is made by at_step(step, effect)",
+            )
+        self._declared = declared(self.answer, decides=self.decides)
+        if self.answers_more:
+            # The declaration says what is asked for, so that no reason is asked for beside it.
+            self.rationale = WITHOUT
+            require(
+                self.decides is not None or type(self).react is not CascadeExperiment.react,
+                f"answer is {self.answer}, but nothing says which answers engage; set decides to a field or "
+                "a choice, or write react(self, exposure, answer)",
+            )
+        require(
+            not self.passes_on or self.passes_on in self._declared.fields,
+            f"passes_on is {self.passes_on!r}, which is no field of the answer; it has "
+            f"{', '.join(self._declared.fields) or 'none'}",
+        )
+
+    @property
+    def answers_more(self) -> bool:
+        """Whether agents may answer more than yes or no."""
+        return self.answer is not bool
+
+    @property
+    def declared(self) -> Declared:
+        """What agents may answer."""
+        assert self._declared is not None
+        return self._declared
+
+    def judge(self, text: str) -> Verdict:
+        """Understand a reply: as `answer` declares it, or as yes or no."""
+        return self.declared.judge(text) if self.answers_more else super().judge(text)
+
+    def constraint(self) -> tuple[tuple[str, ...], str | None]:
+        """Say what a reply may be; see `NewsExperiment.constraint`."""
+        if not (self.answers_more and self.constrain):
+            return super().constraint()
+        return self.declared.answers, self.declared.schema
+
+    @takes_also("prompts", "exposure")
+    def messages(self, prompts: PromptSet, kind: str, profile: Profile | str, item: NewsItem) -> Messages:
+        """Compose what an agent is asked; override it to ask otherwise.
+
+        It may also be written as ``messages(self, prompts, exposure)``: then it may use all that is known of
+        the `agentnet.Exposure`, and is called for each one.
+
+        Args:
+            prompts: The run's templates.
+            kind: ``seed`` or ``exposure``.
+            profile: The agent's profile, or the text of its persona.
+            item: The news item; where messages are retold, or there are remarks, its text is theirs.
+        """
+        answer = self.declared.instruction if self.answers_more else None
+        return prompts.messages(kind, profile, item, rationale=self.rationale, answer=answer)
+
+    def context(self, exposure: Exposure) -> Context:  # noqa: ARG002 - those who write it need it
+        """Say which facts of an exposure its prompt uses; they are recorded, and laws can use them."""
+        return {}
+
+    def remark(self, context: Context) -> str:  # noqa: ARG002 - likewise
+        """Say what stands between the news and the question, from the facts of `context`."""
+        return ""
+
+    def react(self, exposure: Exposure, answer: Any) -> Reaction:  # noqa: ANN401, ARG002 - as declared
+        """Say what an answer does; by default what `decides` and `passes_on` say.
+
+        Args:
+            exposure: What the agent was asked about.
+            answer: As `answer` declares it, or `agentnet.Missing`.
+        """
+        if isinstance(answer, Missing):
+            return Reaction(None)
+        text = getattr(answer, self.passes_on) if self.passes_on else None
+        return Reaction(_engages(answer, self.decides), text)
+
+    def rule(self, exposure: Exposure) -> Any:  # noqa: ANN401, ARG002 - as declared
+        """Answer for an agent whose voice is ``"rule"``."""
+        raise DesignError(
+            f"{type(self).__name__} has agents that follow a rule: write its method rule(self, exposure)"
+        )
+
+    def network_at(self, step: int, seed: int) -> Network | None:  # noqa: ARG002 - those who write it need it
+        """Give the network from a step on; None where it stays as it is."""
+        return None
+
+    def assign_personas(self, network: Network, seed: int) -> Sequence[str]:
+        """Say who each agent is told to be, a text each; () where profiles say it."""
+        if self.personas is None:
+            return ()
+        return personas_of(self.personas, network.n_agents, network.node_attributes, seed)
+
+    def deal_voices(self, population: Population, seed: int) -> Sequence[str]:
+        """Deal the names of `voices` to the agents; by default in equal shares."""
+        return population.deal(dict.fromkeys(self.voices, 1.0 / len(self.voices)), seed)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether agents are told more than a news item, so that each exposure is asked by itself."""
+        own = {name for base in own_classes(type(self)) for name in vars(base)}
+        chosen = not isinstance(self.initial_agents, int)
+        knobs = self.answers_more or self.interventions or self.recovery_rate or self.voices
+        takes_exposure = "messages" in own and n_parameters(type(self).messages) == _OF_EXPOSURE
+        return bool(own & _TOLD or chosen or knobs or takes_exposure or self.personas is not None)
 
     def make_network(self, seed: int) -> Network:
         """Make the network of one realization; override it for a network of your own.
@@ -154,6 +321,15 @@ class CascadeExperiment(NewsExperiment):
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
         )
         return dict(self.network_options)
+
+
+def _engages(answer: Any, decides: Any) -> bool:  # noqa: ANN401 - as declared
+    if decides is None:
+        return bool(answer)
+    if not isinstance(answer, BaseModel):
+        return bool(answer == decides)
+    name, wanted = decides if isinstance(decides, tuple) else (decides, True)
+    return bool(getattr(answer, name) == wanted)
 
 
 def ask_profiles(experiment: Any, network: Network, seed: int) -> np.ndarray[Any, Any]:  # noqa: ANN401
