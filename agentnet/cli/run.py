@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import click
 
 from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.completion import complete_files, complete_runs
+from agentnet.cli.explain import explained
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
@@ -27,6 +29,7 @@ from agentnet.runner.again import check_missing, missing_words
 from agentnet.runner.begin import backend_of, begin, check_same, go_on, is_complete, recorded_settings
 from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
+from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
 
 _NAMED = {
@@ -69,12 +72,17 @@ def named_options(function: Decorated) -> Decorated:
 
 
 @click.command()
-@click.argument("target", metavar="FILE[:Class]", required=False)
+@click.argument("target", metavar="FILE[:Class]", required=False, shell_complete=complete_files)
 @named_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run: its folder, its name, or 'last'.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Go on with a run: its folder, its name, or 'last'.",
+)
 @click.option(
     "--ask-missing",
     is_flag=True,
@@ -201,12 +209,14 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
 
 
 @click.command()
-@click.argument("target", metavar="FILE[:Class]")
+@click.argument("target", metavar="FILE[:Class]", required=False, shell_complete=complete_files)
 @named_options
+@click.option("--explain", metavar="KNOB", help="Say what a knob or a setting means; FILE may be left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @setting_options
 def check(
-    target: str,
+    target: str | None,
+    explain: str | None,
     as_json: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
@@ -215,9 +225,21 @@ def check(
     """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody.
 
     Where a condition's prompts differ from those of the first one, the first that differs is shown.
+
+    \b
+      agentnet check experiments/news_cascade.py
+      agentnet check --explain asking_rule
+      agentnet check experiments/news_cascade.py --explain engine.workers
     """
     flags = [(*_NAMED[name], value) for name, value in named.items()]
-    settings = load(config_file, assignments, flags).settings
+    configuration = load(config_file, assignments, flags)
+    settings = configuration.settings
+    if explain is not None:
+        played = None if target is None else design(Source.read(target), settings)[0]
+        _print_explained(explained(explain, configuration, played), as_json=as_json)
+        return
+    if target is None:
+        raise click.UsageError("give an experiment file, or --explain KNOB")
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
     answering = backend_of(settings, _environ())
     found = asyncio.run(estimate(prepared))
@@ -229,6 +251,14 @@ def check(
         print_json({**told, "prompts_of_conditions": apart} if apart else told)
     else:
         _print_check(prepared, answering, found, price)
+
+
+def _print_explained(found: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        print_table(("", ""), [(name, value) for name, value in each.items() if value != ""])
 
 
 def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
