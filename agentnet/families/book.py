@@ -99,12 +99,16 @@ class QuestionBook:
             "says": says(exposure),
             **{f"context.{name}": value for name, value in context.items()},
         }
-        metadata = {name: value for name, value in known.items() if value is not None}
-        number, hash_ = _number_of(self.condition, kind, exposure.voice, answers, schema, messages)
-        if not self.log.is_prompt_known(number):
-            text = json.dumps(messages, ensure_ascii=False)
-            self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
-        return Question(number, messages, metadata, answers, schema, experiment.max_tokens), context
+        question = recorded_question(
+            self.log,
+            self.condition,
+            messages,
+            {name: value for name, value in known.items() if value is not None},
+            (answers, schema),
+            experiment.max_tokens,
+            news,
+        )
+        return question, context
 
     def _checked_verdict(self, text: str) -> Verdict:
         """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
@@ -166,11 +170,38 @@ _ENUMERATED = 1 << 32
 """Prompts that are numbered by condition, kind, news item and profile have numbers below it."""
 
 
-def _number_of(condition: int, *what: object) -> tuple[int, str]:
-    """Number a prompt by what it says, so that its number does not depend on which came first."""
-    messages = what[-1]
-    key = hashlib.sha256(repr((condition, *what)).encode("utf-8", "backslashreplace")).digest()
-    return _ENUMERATED + (int.from_bytes(key[:8], "big") >> 2), prompt_hash(messages)  # type: ignore[arg-type]
+def recorded_question(
+    log: EventLog,
+    condition: int,
+    messages: Messages,
+    metadata: Mapping[str, str | int | float],
+    constraint: tuple[tuple[str, ...], str | None],
+    max_tokens: int,
+    news: int | None = None,
+) -> Question:
+    """Make a question whose prompt depends on more than profile and news item, and record a new prompt.
+
+    Prompts are numbered by what they say and who answers, so that numbers do not depend on which came first,
+    and draws of equal prompts can be pooled.
+
+    Args:
+        log: Where prompts are recorded.
+        condition: Number of the condition.
+        messages: What is asked.
+        metadata: Plain facts: ``kind``, and what else is known.
+        constraint: What a reply may be: (allowed texts, JSON schema).
+        max_tokens: Bound on a reply's tokens.
+        news: Number of the news item, if it is about one.
+    """
+    fact = metadata.get
+    what = (condition, fact("kind"), fact("voice"), fact("says"), constraint, messages)
+    key = hashlib.sha256(repr(what).encode("utf-8", "backslashreplace")).digest()
+    number = _ENUMERATED + (int.from_bytes(key[:8], "big") >> 2)
+    if not log.is_prompt_known(number):
+        text = json.dumps(messages, ensure_ascii=False)
+        row = (number, prompt_hash(messages), fact("kind"), fact("profile"), news, text)
+        log.add("prompts", [row])
+    return Question(number, messages, metadata, *constraint, max_tokens)
 
 
 def _compose_told(experiment: Any, prompts: PromptSet, exposure: Exposure, remark: str) -> Messages:  # noqa: ANN401

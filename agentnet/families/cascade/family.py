@@ -11,11 +11,12 @@ from agentnet.config import Settings
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
-from agentnet.families.cascade.agents import agent_rows, check_begun
-from agentnet.families.cascade.experiment import CascadeExperiment, ask_profiles
+from agentnet.families.agents import agent_rows, check_begun
+from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.cascade.told import told_scene
 from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
 from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, shortened
+from agentnet.families.people import ask_profiles
 from agentnet.families.ratios import ResponseRatios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams

@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from agentnet.asking_rules import AskingRule
 from agentnet.errors import DesignError
-from agentnet.events import Said
 from agentnet.experiment import ask, blaming
-from agentnet.exposure import Exposure, Missing
-from agentnet.families.cascade.agents import agent_rows, check_begun, plain_attribute
-from agentnet.families.cascade.experiment import CascadeExperiment, ask_profiles
+from agentnet.exposure import Exposure
+from agentnet.families.agents import agent_rows, attributes_of, check_begun, dealt_personas, dealt_voices
+from agentnet.families.answers import RULE, answer_of, spoken
+from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.contract import Scene, Sitting
 from agentnet.families.news import NewsSetting
 from agentnet.interventions import chosen
 from agentnet.network import Network
 from agentnet.population import Population
-from agentnet.profiles import Profile
-from agentnet.prompts.declared import Declared
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS
 from agentnet.worlds.told import People, Telling, ToldCascade, ToldRules, network_row
-
-RULE = "rule"
-"""The voice of agents that a method answers for."""
 
 
 def told_scene(setting: NewsSetting, sitting: Sitting, network: Network, rule: AskingRule) -> Scene:
     """Set up one realization."""
     planned, experiment = setting.planned, setting.experiment
     streams = sitting.streams
-    personas, bits, texts = _personas(experiment, network, streams, planned.chance)
-    attributes = _attributes(network)
+    personas, bits, texts = dealt_personas(experiment, network, streams, planned.chance)
+    attributes = attributes_of(network)
     population = Population(network.n_agents, texts, network.node_attributes)
-    voices = _voices(experiment, population, streams.integer("voices", planned.chance))
+    voices = dealt_voices(experiment, population, streams.integer("voices", planned.chance))
     rows = agent_rows(planned, network, bits, texts, voices)
     if sitting.begun(planned):
         check_begun(sitting, planned, network, rows)
@@ -59,51 +51,6 @@ def told_scene(setting: NewsSetting, sitting: Sitting, network: Network, rule: A
         network.digest,
         {"networks": [network_row(network)], "agents": rows},
     )
-
-
-def _personas(
-    experiment: CascadeExperiment, network: Network, streams: Streams, chance: int
-) -> tuple[Sequence[Profile | str], Sequence[str], Sequence[str]]:
-    """Give who each agent is, its profile's bits, and its persona's text."""
-    texts = ask(experiment, "assign_personas", network, streams.integer("personas", chance))
-    if texts:
-        _check_length(experiment, "assign_personas", texts, network.n_agents)
-        return texts, [""] * network.n_agents, texts
-    profiles = ask_profiles(experiment, network, streams.integer("profiles", chance))
-    known = {index: Profile.from_index(index) for index in set(profiles.tolist())}
-    dealt = [known[index] for index in profiles.tolist()]
-    return dealt, [profile.bits for profile in dealt], ()
-
-
-def _check_length(experiment: object, hook: str, given: Sequence[Any], n_agents: int) -> None:
-    if len(given) != n_agents:
-        raise DesignError(
-            f"{type(experiment).__name__}.{hook} gives {len(given)} for {n_agents} agents; it gives one each"
-        )
-    for agent, each in enumerate(given):
-        if not isinstance(each, str):
-            raise DesignError(f"{type(experiment).__name__}.{hook} gives {each!r:.60} for agent {agent}")
-
-
-def _voices(experiment: CascadeExperiment, population: Population, seed: int) -> Sequence[str]:
-    if not experiment.voices:
-        return ()
-    dealt: Sequence[str] = ask(experiment, "deal_voices", population, seed)
-    _check_length(experiment, "deal_voices", dealt, population.n_agents)
-    for name in dict.fromkeys(dealt):
-        if name not in experiment.voices:
-            raise DesignError(
-                f"{type(experiment).__name__}.deal_voices gives {name!r}, which is none of its voices: "
-                f"{', '.join(experiment.voices)}"
-            )
-    return dealt
-
-
-def _attributes(network: Network) -> Callable[[int], Mapping[str, Any]]:
-    columns = network.node_attributes
-    if not columns:
-        return lambda _: {}
-    return lambda agent: {name: plain_attribute(values[agent]) for name, values in columns.items()}
 
 
 def _rules(experiment: CascadeExperiment, network: Network, rule: AskingRule, seed: int) -> ToldRules:
@@ -165,30 +112,3 @@ def _telling(setting: NewsSetting, streams: Streams) -> Telling:
         lambda exposure, answer: ask(experiment, "react", exposure, answer),
         network_at,
     )
-
-
-def answer_of(declared: Declared, said: Said) -> Any:  # noqa: ANN401 - as declared
-    """Give what was said as it was declared, or `Missing`."""
-    if said.missing is not None:
-        return Missing(said.missing)
-    if said.value is not None:
-        return declared.read(json.loads(said.value))
-    return said.text if said.decision is None else bool(said.decision)
-
-
-def spoken(declared: Declared, answer: object) -> str:
-    """Spell an answer as an agent would that is held to the declaration.
-
-    Raises:
-        DesignError: It is not as declared.
-    """
-    if declared.form is bool and isinstance(answer, bool):
-        return declared.answers[not answer]
-    try:
-        plain = TypeAdapter(declared.form).validate_python(answer)
-    except ValidationError:
-        raise DesignError(
-            f"a rule answers {answer!r:.60}, which is none that {declared.form} allows"
-        ) from None
-    plain = TypeAdapter(declared.form).dump_python(plain, mode="json")
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
