@@ -7,6 +7,7 @@ import gc
 import json
 import sys
 from pathlib import Path
+from textwrap import indent
 from types import ModuleType
 
 import networkx as nx
@@ -178,12 +179,15 @@ class Cancelling:
     def __init__(self, at: int) -> None:
         self.inner = make_backend("mock", {})
         self.name, self.model_name = self.inner.name, self.inner.model_name
-        self.left = at
+        self.left, self.n_answered = at, 0
 
     async def complete(self, request):
         self.left -= 1
         if not self.left:
             self.task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self.n_answered += 1
         return await self.inner.complete(request)
 
     async def aclose(self) -> None:
@@ -206,7 +210,8 @@ def test_who_is_cancelled_leaves_a_run_that_ends_with_the_unbroken_digest(study,
     assert "finishing what is in flight" in said
     assert "resume with: agentnet.play(agentnet.Run('a'))" in said
     assert Run("a").meta["status"] == "running"
-    assert Run("a").rows("SELECT COUNT(*) FROM events")[1][0][0] >= 30
+    assert Run("a").rows("SELECT COUNT(*) FROM events")[1] == [(backend.n_answered,)]
+    assert backend.n_answered >= 30
     assert agentnet.play(Run("a"), progress=False).digest() == unbroken
 
 
@@ -242,12 +247,11 @@ def test_what_no_file_can_hold_is_played_and_only_python_goes_on_with_it(command
     assert shown.code == 0
 
 
-def test_a_class_that_a_function_made_is_played_all_the_same(main, capsys):
-    class Made(CascadeExperiment):
-        n_agents, degree, steps, repeats, items_per_severity = 24, 3, 2, 1, 1
-
-    run = agentnet.play(Made, seed=7)
+def test_a_class_that_a_function_made_is_played_as_it_is(study, capsys):
+    study.cell(f"def make():\n{indent(STUDY + ASKING, '    ')}\n    return Study\ndef ask(text): return text")
+    run = agentnet.play(study.make(), seed=7)
     assert run.meta["experiment"]["text"] == ""
+    assert run.meta["experiment"]["overridden"] == ["messages"]
     assert "only Python can go on with the run" in capsys.readouterr().err
 
 
