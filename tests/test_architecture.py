@@ -27,10 +27,11 @@ ALLOWED: dict[str, set[str]] = {
     "prompts": {"errors", "profiles"},
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
+    "voices": {"errors", "backend", "config"},
     "shelf": {"errors"},
     "cost": {"errors", "backend"},
     "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
-    "stack": {"shelf", "errors", "streams", "backend", "config", "cost"},
+    "stack": {"shelf", "errors", "streams", "backend", "config", "cost", "voices"},
     "html": set(),
     "run": {"events", "analysis"},
     "playing": {"cli", "config", "errors", "events", "experiment", "run", "runner"},
@@ -42,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "formulas": set(),
     "files": {"errors"},
     "events": {"errors", "formulas", "network", "html"},
-    "sampler": {"errors", "streams", "backend", "cost", "prompts"},
+    "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
     "population": {"errors", "streams", "delimited"},
@@ -54,13 +55,13 @@ ALLOWED: dict[str, set[str]] = {
     "experiment": {"errors", "profiles", "news", "prompts", "html"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
-        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
+        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews", "voices"),
         *("exposure", "interventions", "population"),
         *("analysis", "report"),  # what they measure in it, and the parts that they make of it
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),
-        *("sampler", "stack"),
+        *("sampler", "stack", "voices"),
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {
@@ -81,6 +82,7 @@ ALLOWED: dict[str, set[str]] = {
             "embedder",
             "analysis",
             "report",
+            "voices",
         ),
     },
 }

@@ -341,7 +341,7 @@ def test_a_run_that_lacks_nothing_or_has_asked_nothing_is_left_in_peace(new_run)
 def leaky(monkeypatch) -> Leaky:
     """Let commands ask a leaky backend."""
     backend = Leaky(share(0.3))
-    monkeypatch.setattr("agentnet.runner.begin.make_backend", lambda *_: backend)
+    monkeypatch.setattr("agentnet.voices.make_backend", lambda *_: backend)
     return backend
 
 

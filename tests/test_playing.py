@@ -204,7 +204,7 @@ def test_who_is_cancelled_leaves_a_run_that_ends_with_the_unbroken_digest(study,
             await agentnet.aplay(study.Study(repeats=2), seed=7, out="a", settings={"stack.cache": False})
 
     with monkeypatch.context() as patch:
-        patch.setattr("agentnet.runner.begin.make_backend", lambda *_: backend)
+        patch.setattr("agentnet.voices.make_backend", lambda *_: backend)
         asyncio.run(play())
     said = capsys.readouterr().err
     assert "finishing what is in flight" in said

@@ -31,6 +31,7 @@ from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
+from agentnet.voices import OWN, described, needs_of, parts_of
 
 _NAMED = {
     "backend": ("--backend", "backend.name"),
@@ -241,12 +242,16 @@ def check(
     if target is None:
         raise click.UsageError("give an experiment file, or --explain KNOB")
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = backend_of(settings, _environ())
+    answering = backend_of(prepared, _environ())
     found = asyncio.run(estimate(prepared))
-    price = price_list(settings.stack).of(answering.model_name)
+    prices = price_list(settings.stack)
+    price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}
     if as_json:
         name, model_name = prepared.stage.who_answers(answering)
-        told = {"backend": name, "model": model_name, **prepared.stage.facts(), **_costs(found, price)}
+        voices = {"voices": described(answering)} if described(answering) else {}
+        told = {"backend": name, "model": model_name, **voices, **prepared.stage.facts()} | _costs(
+            found, price
+        )
         apart = prompts_apart(prepared)
         print_json({**told, "prompts_of_conditions": apart} if apart else told)
     else:
@@ -261,20 +266,30 @@ def _print_explained(found: Sequence[Mapping[str, object]], *, as_json: bool) ->
         print_table(("", ""), [(name, value) for name, value in each.items() if value != ""])
 
 
-def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
+def _print_check(
+    prepared: Prepared, answering: Backend, found: Estimate, price: Mapping[str, Price | None]
+) -> None:
     first = prepared.experiments[0]
     name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
     for line in readings(prepared):
         echo(line)
+    if voices := described(answering):
+        needs = needs_of(answering)
+        rows = [
+            (voice or "(no voice)", each["backend"], each["model_name"], needs.get(voice, "nothing"))
+            for voice, each in voices.items()
+        ]
+        print_table(("voice", "backend", "model", "needs"), rows, title="\nwho answers")
     for kind, messages in found.prompts.items():
         echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
             echo(f"[{role}]\n{content}\n")
     for condition, kinds in prompts_apart(prepared).items():
         _print_apart(condition, kinds)
-    told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
+    untold = {"prompts", "how", "notes", "tokens_by_voice"}
+    told = [row for row in _costs(found, price).items() if row[0] not in untold]
     print_table(("estimate", "value"), told)
     for line in (found.how, *(found.notes or ())):
         echo(line)
@@ -291,9 +306,13 @@ def _print_apart(condition: str, kinds: Mapping[str, tuple[str, Messages] | None
             echo(f"[{role}]\n{content}\n")
 
 
-def _costs(found: Estimate, price: Price | None) -> dict[str, object]:
-    """Add the price to an estimate; an unknown one is said, not guessed."""
-    dollars = None if price is None else price.cost(found.prompt_tokens, found.completion_tokens)
-    if not found.prompt_tokens and not found.completion_tokens:
-        dollars = 0.0
+def _costs(found: Estimate, price: Mapping[str, Price | None]) -> dict[str, object]:
+    """Add the price to an estimate, that of each voice's model; an unknown one is said, not guessed."""
+    used = found.by_voice if len(price) > 1 or OWN not in price else {}
+    tokens = used or {OWN: (found.prompt_tokens, found.completion_tokens)}
+    dollars: float | None = 0.0
+    for voice, (n_in, n_out) in tokens.items():
+        of_it = price.get(voice)
+        if (n_in or n_out) and dollars is not None:
+            dollars = None if of_it is None else dollars + of_it.cost(n_in, n_out)
     return {**found.as_dict(), "dollars": dollars if dollars is not None else "unknown: state stack.prices"}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentnet.backend import Backend, make_backend
+from agentnet.backend import Backend
 from agentnet.config import Settings, secrets_held
 from agentnet.errors import UserError
 from agentnet.events import Run
@@ -14,6 +14,7 @@ from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
 from agentnet.runner.play import is_frozen
 from agentnet.runner.prepare import Prepared, create, new_folder, prepare, reopen
+from agentnet.voices import described, make_voices, voices_of
 
 Ready = tuple[Prepared, Backend]
 """A run that can be played, and who answers."""
@@ -40,10 +41,10 @@ def begin(
         AgentnetError: The run cannot be played as it is meant.
     """
     prepared = prepare(source, settings, out or new_folder(settings, source), environ, meant=meant)
-    answering = backend_of(settings, environ)
+    answering = backend_of(prepared, environ)
     name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings, environ)
-    create(prepared, source, backend=name, model_name=model_name)
+    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
     return prepared, answering
 
 
@@ -67,7 +68,8 @@ def go_on(
     Raises:
         AgentnetError: The run cannot be gone on with as it is meant.
     """
-    prepared, answering = reopen(folder, settings, environ, source=source), backend_of(settings, environ)
+    prepared = reopen(folder, settings, environ, source=source)
+    answering = backend_of(prepared, environ)
     if ask_missing:
         # Last, as a copy that cannot be played would lie about.
         prepared = reopen(ask_again(folder), settings, environ, source=source)
@@ -79,9 +81,10 @@ def recorded_settings(run: Run) -> Settings:
     return Settings.from_json(json.dumps(run.meta["settings"]))
 
 
-def backend_of(settings: Settings, environ: Mapping[str, str]) -> Backend:
-    """Make the backend of these settings."""
-    return make_backend(settings.backend.name, settings.backend.options, environ)
+def backend_of(prepared: Prepared, environ: Mapping[str, str]) -> Backend:
+    """Make what answers in a run: its voices, and the backend of its settings."""
+    voices, asks_own = voices_of(prepared.experiments), prepared.stage.asks_own()
+    return make_voices(prepared.settings, voices, environ, asks_own=asks_own)
 
 
 def is_complete(run: Run) -> bool:
