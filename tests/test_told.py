@@ -1,4 +1,4 @@
-"""Cascades whose agents are told more than a news item: what they are shown, answer, and what that changes."""
+"""Cascades whose agents are told more than a news item: what they are shown and answer, what that changes."""
 
 import json
 
@@ -265,8 +265,10 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("def context(self, exposure): return {'n': float('nan')}", "context gives"),
         ("def react(self, exposure, answer): return answer", "Reaction"),
         (
-            "voices = {'r': 'rule'}\ndef rule(self, exposure): return True\n"
-            "def deal_voices(self, population, seed): return ['x'] * 32",
+            (
+                "voices = {'r': 'rule'}\ndef rule(self, exposure): return True\n"
+                "def deal_voices(self, population, seed): return ['x'] * 32"
+            ),
             "none of its voices",
         ),
     ],
