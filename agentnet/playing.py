@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from agentnet import events
+from agentnet.cli.run import NAMED
 from agentnet.cli.sitting import announce, sit
 from agentnet.cli.terminal import echo
 from agentnet.config import (
@@ -90,16 +91,16 @@ async def aplay(
         WorldError: A bound, or the world, ended the run; it can be gone on with.
         MissingAnswers: The run has ended, but lacks more answers than ``engine.max_missing`` allows.
     """
-    named = {
-        "backend": ("backend.name", backend),
-        "model": ("backend.model", model),
-        "seed": ("seed", seed),
-        "news": ("news.path", news),
-        "update": ("experiment.update", update),
-        "max_cost": ("stack.max_cost", max_cost),
-        "max_calls": ("stack.max_calls", max_calls),
+    named: dict[str, object] = {
+        "backend": backend,
+        "model": model,
+        "seed": seed,
+        "news": news,
+        "update": update,
+        "max_cost": max_cost,
+        "max_calls": max_calls,
     }
-    flags = [Flag(f"{name} =", key, value) for name, (key, value) in named.items() if value is not None]
+    flags = [Flag(f"{name} =", NAMED[name][1], value) for name, value in named.items() if value is not None]
     flags += [Flag("settings", key, value) for key, value in (settings or {}).items()]
     folder = None if out is None else Path(out)
     say = _say if progress else _say_nothing

@@ -33,7 +33,7 @@ from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
 from agentnet.voices import OWN, described, needs_of, parts_of
 
-_NAMED = {
+NAMED = {
     "backend": ("--backend", "backend.name"),
     "model": ("--model", "backend.model"),
     "seed": ("--seed", "seed"),
@@ -43,6 +43,7 @@ _NAMED = {
     "max_cost": ("--max-cost", "stack.max_cost"),
     "max_calls": ("--max-calls", "stack.max_calls"),
 }
+"""Options that stand for a setting each, by the names that `agentnet.play` has for them: (flag, key)."""
 
 
 def named_options(function: Decorated) -> Decorated:
@@ -120,7 +121,7 @@ def run(
     run), 4 a bug of ours, 5 done but with more answers missing than engine.max_missing allows, 130
     interrupted, 141 nobody reads the output any more.
     """
-    flags = [(*_NAMED[name], value) for name, value in named.items()]
+    flags = [(*NAMED[name], value) for name, value in named.items()]
     if ask_missing and resume is None:
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if resume is not None:
@@ -232,7 +233,7 @@ def check(
       agentnet check --explain asking_rule
       agentnet check experiments/news_cascade.py --explain engine.workers
     """
-    flags = [(*_NAMED[name], value) for name, value in named.items()]
+    flags = [(*NAMED[name], value) for name, value in named.items()]
     configuration = load(config_file, assignments, flags)
     settings = configuration.settings
     if explain is not None:
