@@ -198,6 +198,9 @@ def test_a_row_far_down_that_is_no_edge_is_named(write):
     rows[55_000] = "5,NA,1"
     with pytest.raises(InputError, match="row 55002: an edge needs two node names"):
         read_network(write("\n".join(["source,target,weight", *rows])))
+    rows[55_000] = "5,6,heavy"
+    with pytest.raises(InputError, match="row 55002, field 'weight': the weight 'heavy' is no number"):
+        read_network(write("\n".join(["source,target,weight", *rows])), edge_attributes="weight")
     rows[55_000] = "5"
     with pytest.raises(InputError, match="row 55002"):
         read_network(write("\n".join(["source,target,weight", *rows])))
