@@ -47,8 +47,11 @@ class PeopledExperiment(Experiment):
             string, or ``column:NAME`` of the node table.
         personas: Who agents are told to be instead of the 32 profiles, or None: ``"column:NAME"`` of the node
             table, a file, or a sequence of texts (`agentnet.population.personas_of`).
-        voices: Name -> who answers for some agents, as a table of backend settings, or ``"rule"`` for agents
-            that the method `rule` answers for; none: the run's backend answers for all.
+        voices: Name -> who answers for some agents: a backend's table, such as ``{"name": "openai", "model":
+            "gpt-4o"}`` (without ``name``: the run's own backend with other options), a backend's name, or
+            ``"rule"`` for agents that the method `rule` answers for; none: the run's backend answers for all.
+            A table may also hold ``requests_per_minute``, ``tokens_per_minute`` and ``max_in_flight``, which
+            go before section ``stack``. ``-S voices.NAME.model=...`` overrides an option.
     """
 
     _gives: ClassVar = {

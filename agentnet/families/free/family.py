@@ -53,6 +53,10 @@ class FreeStage(Stage):
         for condition, experiment in enumerate(self.experiments):
             yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
+    def asks_own(self) -> bool:
+        """Say whether an agent has no voice of its own: where there are voices, all are dealt one."""
+        return not all(experiment.voices for experiment in self.experiments)
+
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations."""
 
@@ -230,7 +234,7 @@ class FreeWorlds(Family):
     ) -> FreeStage:
         """Choose the news, and make one network of each condition, to see that it can be made."""
         streams = Streams(settings.seed)
-        items = tuple(ask(each, "choose_news", streams.integer("news"))[0] for each in experiments)
+        items = tuple(ask(each, "choose_news", streams.integer("news")) for each in experiments)
         if recorded is None:
             for each in experiments:
                 ask(each, "make_network", streams.integer("trial network"))
