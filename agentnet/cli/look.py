@@ -280,7 +280,7 @@ def export(
     In CSV files a text that a spreadsheet would execute (it begins with = + - @, also behind blanks, a tab or
     a line break, and is no number) gets an apostrophe in front: "'=1+1". Parquet files and the log hold it as
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
-    its node in gexf and graphml.
+    its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     family_of(run.meta)
