@@ -20,12 +20,15 @@ from agentnet.errors import (
     ConfigurationError,
     DesignError,
     PluginError,
+    RequestRejected,
     RunStopped,
     TransientError,
 )
+from agentnet.experiment import Source
 from agentnet.families import FAMILIES
 from agentnet.report.log_facts import read_facts
 from agentnet.report.words import backends_of, model_sentence, put_otherwise
+from agentnet.runner import Runner
 from agentnet.stack import LimitChange, PromptTokens, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.voices import (
@@ -189,6 +192,18 @@ def test_a_voice_that_answers_nothing_stops_the_run_though_others_answer(command
     assert "voice 'shy': " in stopped.err
 
 
+def test_requests_that_a_voice_refuses_are_held_though_others_are_answered(new_run, panel):
+    def answer(request):
+        return RequestRejected("no such field") if request.metadata.get("voice") == "shy" else "Yes"
+
+    parts = {voice: Part(ScriptedBackend(answer), BackendSettings()) for voice in (OWN, "keen", "shy")}
+    prepared = new_run(Source.read(str(panel)).load()(), brake_after=3)
+    with pytest.raises(
+        BackendUnusable, match="voice 'shy': .* requests failed in a row.*none was answered before"
+    ):
+        asyncio.run(Runner(prepared, VoicesBackend(parts)).play())
+
+
 @pytest.mark.parametrize("kept", [("stubborn",), ("keen", "stubborn")])
 def test_what_a_rule_says_is_no_sign_that_a_server_answers(command, panel, tmp_path, kept):
     text = PANEL.replace('DEALT = ("", "keen", "shy", "stubborn")', 'DEALT = ("", "stubborn") * 2')
@@ -196,7 +211,8 @@ def test_what_a_rule_says_is_no_sign_that_a_server_answers(command, panel, tmp_p
         if voice not in kept:
             text = "".join(each for each in text.splitlines(True) if f'"{voice}": {{' not in each)
     panel.write_text(text)
-    dead = ("-S", "backend.invalid_rate=1.0", "-S", "engine.brake_after=3", "-S", "rounds=12")
+    # More draws in a row than one step has, between which the rule's answers come.
+    dead = ("-S", "backend.invalid_rate=1.0", "-S", "engine.brake_after=60", "-S", "rounds=12")
     assert command("run", panel, "--out", "run", *PLAIN, *dead).code == 3
     counts = "SELECT COUNT(missing), COUNT(*) > 0, SUM(attempts) FROM events"
     assert Run(tmp_path / "run").rows(counts)[1] == [(0, 1, 0)]
@@ -341,14 +357,14 @@ def test_an_unknown_voice_is_refused_and_asked_of_nobody():
     run_in_virtual_time(main())
 
 
-def test_each_voice_is_closed_once():
+def test_each_voice_is_closed_once(tmp_path):
     class Once(ScriptedBackend):
         async def aclose(self):
             assert not self.closed
             self.closed = True
 
     parts = {voice: Part(Once([]), BackendSettings()) for voice in (OWN, "a", "b")}
-    stack = build_stack(VoicesBackend(parts), StackSettings(), scope="", cache_folder=Path(), in_flight=1)
+    stack = build_stack(VoicesBackend(parts), StackSettings(), scope="", cache_folder=tmp_path, in_flight=1)
     asyncio.run(stack.backend.aclose())
     assert all(part.backend.closed for part in parts.values())
 
@@ -625,7 +641,7 @@ class Talk(WorldExperiment):
 
     def play(self, s):
         for step in range(3):
-            yield [Ask(agent, f"Agent {agent}, step {step}: do you agree?", answer=bool) for agent in range(8)]
+            yield [Ask(who, f"Agent {who}, step {step}: do you agree?", answer=bool) for who in range(8)]
 """
 
 
