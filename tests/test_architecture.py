@@ -39,14 +39,21 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
-    "events": {"errors", "formulas"},
+    "events": {"errors", "formulas", "network"},
     "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
-    "worlds": {"errors", "streams", "network", "prompts", "asking_rules"},
+    "exposure": {"news", "profiles"},
+    "population": {"errors", "streams", "delimited"},
+    "interventions": {"errors", "network"},
+    "worlds": {
+        *("errors", "streams", "network", "prompts", "asking_rules"),
+        *("exposure", "interventions", "news", "profiles"),
+    },
     "experiment": {"errors", "profiles", "news", "prompts"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
         *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews", "voices"),
+        *("exposure", "interventions", "population"),
         *("analysis", "report"),  # what they measure in it, and the parts that they make of it
     },
     "runner": {

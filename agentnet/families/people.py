@@ -17,7 +17,7 @@ from agentnet.population import Population, personas_of
 from agentnet.profiles import Assignment, ProfileIndices, assign
 from agentnet.vocabulary import N_PROFILES
 
-_FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str}
+_FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str, "heard": str, "edge_attributes": Sequence}
 
 
 def _profiles(given: object) -> object | None:
@@ -39,7 +39,9 @@ class PeopledExperiment(Experiment):
         degree: Neighbours of each agent, for generators that take a degree.
         network_options: Further options of the generator, such as ``{"rewiring": 0.1}``, or of the file:
             ``{"simplify": True}`` drops loops, repeats and direction, ``encoding`` is a text's
-            and its node table's, ``kind`` names the format (`agentnet.network.NETWORK_FORMATS`).
+            and its node table's, ``kind`` names the format (`agentnet.network.NETWORK_FORMATS`), ``heard``
+            makes it directed (``source`` or ``target`` is heard by the other end), ``edge_attributes`` names
+            columns or attributes of edges to keep, such as ``["weight", "layer"]``.
         node_table: A table of the user's, one row a node, whose columns can hold profiles.
         profiles: How profiles are dealt to agents: ``equal``, ``uniform``, weights by bit string, one bit
             string, or ``column:NAME`` of the node table.
