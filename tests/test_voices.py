@@ -51,7 +51,7 @@ DEALT = ("", "keen", "shy", "stubborn")
 
 class Panel(NewsExperiment):
     family = "panel"
-    items_per_severity, repeats, rationale, constrain = 1, 2, "none", False
+    items_per_severity, repeats, rationale = 1, 2, "none"
     rounds: int = 3
     voices: dict = {
         "keen": {"name": "mock", "law": "constant", "probability": 1.0},
@@ -125,8 +125,7 @@ MODES = pytest.mark.parametrize("mode", ["call", "choices", "logprobs"])
 
 @MODES
 def test_each_agent_is_answered_by_its_voice(command, panel, tmp_path, mode):
-    constrain = ("-S", "constrain=true") if mode == "logprobs" else ()
-    digest(command, panel, "--out", "run", "-S", f"sampler.mode={mode}", *constrain)
+    digest(command, panel, "--out", "run", "-S", f"sampler.mode={mode}")
     run = Run(tmp_path / "run")
     for odd, voice, least, most, n, n_answered, n_calls, n_tokens in run.rows(DECIDED)[1]:
         assert n == n_answered
