@@ -26,6 +26,7 @@ OWN: Final = ""
 RULE: Final = "rule"
 """What stands for a backend where the experiment's method `rule` answers."""
 
+_VOICE: Final = "voice "
 _OPTION: Final = re.compile(r"\bbackend\.(?=\w)")
 
 T = TypeVar("T", bound=Backend)
@@ -182,8 +183,7 @@ def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, st
         faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}") from None
     except (ConfigurationError, PluginError) as error:
-        words = _OPTION.sub(f"voices.{voice}.", str(error))
-        raise type(error)(f"voice {voice!r}: {words}") from error
+        raise type(error)(_said_of(voice, error)) from error
     return Part(backend, settings, limits)
 
 
@@ -268,10 +268,16 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def name_voice(error: BackendUnusable, voice: str) -> None:
-    """Put the name of a voice before what is said of its backend; once, however many routers it passes."""
-    prefix = f"voice {voice!r}: "
-    if voice != OWN and not str(error).startswith(prefix):
-        error.args = (f"{prefix}{error}",)
+    """Put the name of a voice before what is said of its backend.
+
+    Once, however many routers the error passes, and whoever else is told it as the reason to stop.
+    """
+    if voice != OWN and not str(error).startswith(_VOICE):
+        error.args = (_said_of(voice, error),)
+
+
+def _said_of(voice: str, error: Exception) -> str:
+    return f"{_VOICE}{voice!r}: {_OPTION.sub(f'voices.{voice}.', str(error))}"
 
 
 def _unknown(voice: str, known: Mapping[str, object]) -> str:

@@ -370,12 +370,15 @@ def test_each_voice_is_closed_once(tmp_path):
 
 def test_a_voice_that_is_unusable_is_named_once():
     async def main():
-        stack = stacked({OWN: ["Yes"], "a": lambda _: BackendUnusable("no key")})
-        with pytest.raises(BackendUnusable) as failed:
-            await stack.backend.complete(of("a"))
+        stop = BackendUnusable("no key: set backend.key_env")
+        stack = stacked({OWN: ["Yes"], "a": lambda _: stop, "b": lambda _: stop})
+        for voice in ("a", "b"):
+            # As when the one who waits is told why the run stops.
+            with pytest.raises(BackendUnusable) as failed:
+                await stack.backend.complete(of(voice))
         return str(failed.value), (await stack.backend.complete(of(OWN))).texts
 
-    assert run_in_virtual_time(main()) == ("voice 'a': no key", ("Yes",))
+    assert run_in_virtual_time(main()) == ("voice 'a': no key: set voices.a.key_env", ("Yes",))
 
 
 def test_a_voice_has_limits_of_its_own_and_holds_up_nobody_else():
