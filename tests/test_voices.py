@@ -41,7 +41,6 @@ from agentnet.voices import (
 )
 
 PANEL = """\
-import os
 from agentnet.experiment import NewsExperiment
 from agentnet.families import NewsFamily
 from agentnet.worlds import Ask, End
@@ -63,8 +62,6 @@ class Panel(NewsExperiment):
         return (("user", f"You are {profile.label}. Do you share it? {item.text}"),)
 
     def rule(self, step):
-        if os.environ.get("DIES_AT") == str(step):
-            os.kill(os.getpid(), 9)
         return "yes" if step % 2 else "no"
 
 class Panels(NewsFamily):
@@ -168,17 +165,6 @@ def test_a_run_that_is_cut_off_goes_on_with_its_voices(command, panel):
     assert cut.code == 3
     panel.unlink()
     assert digest(command, "--resume", "cut", "-S", "stack.max_calls=1000") == whole
-
-
-def test_a_killed_run_of_several_voices_ends_with_the_unbroken_digest(command, panel, tmp_path):
-    whole = digest(command, panel, "--out", "whole")
-    program = [Path(sys.executable).with_name("agentnet"), "run", str(panel), "--out", "killed", *PLAIN]
-    played = subprocess.run(
-        program, cwd=tmp_path, env={**os.environ, "DIES_AT": "1"}, capture_output=True, check=False
-    )
-    assert played.returncode == -signal.SIGKILL
-    assert Run(tmp_path / "killed").rows("SELECT COUNT(*) > 0 FROM events")[1] == [(1,)]
-    assert digest(command, "--resume", "killed") == whole
 
 
 @pytest.mark.parametrize("trouble", ["rejected_rate", "invalid_rate"])
@@ -443,7 +429,7 @@ def test_what_one_model_counts_in_a_prompt_says_nothing_of_another():
 CHEAP, DEAR = PriceSettings(input=1.0, output=2.0), PriceSettings(input=100.0, output=200.0)
 
 
-def priced(models, spent=None, **settings):
+def priced(models, spent=None, spent_tokens=None, **settings):
     """Put the stack around voices of these models, each reply of which takes 10 tokens in and 5 out."""
     script = lambda _: Reply(("Yes",), 10, 5)  # noqa: E731
     parts = {
@@ -458,6 +444,7 @@ def priced(models, spent=None, **settings):
         cache_folder=Path(),
         in_flight=8,
         spent=spent,
+        spent_tokens=spent_tokens,
     )
 
 
@@ -510,7 +497,11 @@ def test_what_a_killed_sitting_of_several_prices_cost_is_unknown_and_bounded_by_
     assert mixed.budget._dollars(mixed.budget._money) == pytest.approx(0.006)
     alike = priced({OWN: "dear", "a": "dear"}, spent=killed)
     assert alike.budget.spent.dollars == pytest.approx(0.006)
-    noted = priced({OWN: "cheap", "a": "dear"}, spent=killed._replace(dollars=0.5))
+    told = {OWN: (20, 10), "a": (10, 5)}
+    known = priced({OWN: "cheap", "a": "dear"}, spent=killed, spent_tokens=told)
+    assert known.budget.spent.dollars == pytest.approx((20 * 1 + 10 * 2 + 10 * 100 + 5 * 200) / 1e6)
+    assert priced({"a": "dear", "b": "cheap"}, spent=killed, spent_tokens=told).budget.spent.dollars is None
+    noted = priced({OWN: "cheap", "a": "dear"}, spent=killed._replace(dollars=0.5), spent_tokens=told)
     assert noted.budget.spent.dollars == 0.5
 
 
@@ -652,6 +643,39 @@ def test_a_free_world_of_several_voices_is_played_and_resumed(command, tmp_path)
     path.write_text(TALK)
     whole = digest(command, path, "--out", "whole")
     rows = Run(tmp_path / "whole").rows(BY_VOICE)[1]
+    assert Run(tmp_path / "whole").meta["model_name"] == "mock-constant"
     assert {row[0]: row[2:5] for row in rows} == {"keen": (1, 1, 0), "shy": (0, 0, 0)}
     assert command("run", path, "--out", "cut", *PLAIN, "-S", "stack.max_calls=10").code == 3
     assert digest(command, "--resume", "cut", "-S", "stack.max_calls=100") == whole
+
+
+def test_a_killed_run_of_several_voices_goes_on_and_knows_what_it_cost(command, mixed, tmp_path):
+    prices = ("-S", "stack.prices.mock-constant={input=100.0,output=0.0}", "-S", "voices.shy=mock")
+    done = command("run", mixed, "--out", "whole", *PLAIN, *prices)
+    program = [
+        Path(sys.executable).with_name("agentnet"),
+        "run",
+        str(mixed),
+        "--out",
+        "killed",
+        *PLAIN,
+        *prices,
+    ]
+    text = MIXED.replace(
+        "        return exposure",
+        "        if exposure.step == 2:\n            import os\n"
+        "            os.environ.get('DIES') and os.kill(os.getpid(), 9)\n        return exposure",
+    )
+    mixed.write_text(text)
+    played = subprocess.run(
+        program, cwd=tmp_path, env={**os.environ, "DIES": "1"}, capture_output=True, check=False
+    )
+    assert played.returncode == -signal.SIGKILL
+    on = command("run", "--resume", "killed", *PLAIN)
+    assert on.code == 0, on.err
+    digests, dollars = zip(
+        *(map(json.loads(o.out).get, ("digest", "dollars")) for o in (done, on)), strict=True
+    )
+    assert digests[0] == digests[1]
+    assert dollars[0] > 0
+    assert dollars[1] == pytest.approx(dollars[0])
