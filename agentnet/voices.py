@@ -67,9 +67,11 @@ class ByVoice(Generic[T]):
 
     Args:
         backends: Voice -> backend, all with the same way in.
+        rules: The voices that are rules, which nobody is asked for.
     """
 
-    def __init__(self, backends: Mapping[str, T]) -> None:
+    def __init__(self, backends: Mapping[str, T], rules: Iterable[str] = ()) -> None:
+        self.rules = tuple(rules)
         self._backends = dict(backends)
         self._is_closed = False
 
@@ -87,12 +89,14 @@ class ByVoice(Generic[T]):
         """Answer `request` by its voice.
 
         Raises:
-            PluginError: There is no such voice.
+            PluginError: There is no such voice, or it is a rule.
             BackendUnusable: The voice can answer nothing; names it.
             BackendError: As the voice's backend says.
         """
         voice = voice_of(request.metadata)
         backend = self._backends.get(voice)
+        if voice in self.rules:
+            raise PluginError(f"voice {voice!r} is a rule: nobody can be asked what a rule has not said")
         if backend is None:
             raise PluginError(_unknown(voice, self._backends))
         try:
@@ -124,8 +128,8 @@ class VoicesBackend(ByVoice[Backend]):
     """
 
     def __init__(self, parts: Mapping[str, Part], rules: Iterable[str] = ()) -> None:
-        super().__init__({voice: part.backend for voice, part in parts.items()})
-        self.parts, self.rules = dict(parts), tuple(rules)
+        super().__init__({voice: part.backend for voice, part in parts.items()}, rules)
+        self.parts = dict(parts)
         self.found = {
             ".".join(filter(None, (voice, name))): value
             for voice, part in parts.items()

@@ -679,3 +679,11 @@ def test_a_killed_run_of_several_voices_goes_on_and_knows_what_it_cost(command, 
     assert digests[0] == digests[1]
     assert dollars[0] > 0
     assert dollars[1] == pytest.approx(dollars[0])
+
+
+def test_a_rule_that_has_not_said_its_answer_is_asked_of_nobody(command, panel):
+    text = PANEL.replace('DEALT = ("", "keen", "shy", "stubborn")', 'DEALT = ("stubborn",) * 4')
+    panel.write_text(text.replace('facts["says"] =', "said ="))
+    refused = command("run", panel, "--out", "run", *PLAIN)
+    assert refused.code == 2
+    assert "voice 'stubborn' is a rule: nobody can be asked" in refused.err

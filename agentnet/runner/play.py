@@ -38,7 +38,7 @@ from agentnet.sampler import (
 )
 from agentnet.stack import Brake, FewerSamples, Halt, LimitChange, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
-from agentnet.voices import OWN, RULE, by_voice, parts_of, voices_of
+from agentnet.voices import OWN, RULE, ByVoice, VoicesBackend, parts_of, voices_of
 
 _COLLECT_EVERY = 50_000
 
@@ -73,7 +73,7 @@ class Runner:
         self._pool = Pool(prepared.settings.engine.workers)
         self._halt = Halt()
         self._error: BaseException | None = None
-        self._has_rules = RULE in voices_of(prepared.experiments).values()
+        self._has_rules = prepared.stage.may_say or RULE in voices_of(prepared.experiments).values()
 
     async def play(self) -> None:
         """Play every realization that is not finished; then close the log and freeze it.
@@ -184,9 +184,11 @@ class Runner:
             )
 
         # One each: that one server answers is no evidence that another one does.
-        voices = list(stack.limits)
-        self._backend = by_voice({voice: guarded() for voice in voices})
-        self._streak = StreakByVoice({voice: streak() for voice in voices}) if len(voices) > 1 else streak()
+        self._streak: Streak | StreakByVoice = streak()
+        self._backend = guarded()
+        if isinstance(self._plugin, VoicesBackend):
+            self._backend = ByVoice({voice: guarded() for voice in stack.limits}, self._plugin.rules)
+            self._streak = StreakByVoice({voice: streak() for voice in stack.limits})
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question, and wait for nothing but what is on its way to the server.
