@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from agentnet import Ask, Play, Setting, WorldExperiment
-from agentnet.feeds import Post, concentration, feed
+from agentnet.analysis import gini
+from agentnet.feeds import Post, feed
 from agentnet.news import NewsItem, choose, sample_news
 
 Action = Literal["like", "share", "comment", "flag", "ignore"]
@@ -41,7 +42,7 @@ class Feed(WorldExperiment):
                     text = f"Re: {post.message.text}" if action == "comment" else post.message.text
                     posts.append(Post(s.post(reader, text, post.message, step), groups=groups))
             roots = [self.root(s, post) for post in posts]
-            s.record(step, concentration=concentration(reads), posts=len(posts))
+            s.record(step, concentration=gini(list(reads.values())), posts=len(posts))
             s.record(
                 step, reach=len({reader for reader, _ in shown}) / len(s.agents), news_alive=len(set(roots))
             )

@@ -7,7 +7,7 @@ import pytest
 from agentnet import Missing, Run
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
-from agentnet.feeds import FEED_RULES, Post, concentration, feed, feed_rule
+from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
 
 HEAD = """
 from typing import Literal
@@ -266,10 +266,3 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         del FEED_RULES._defined["oldest"]
     with pytest.raises(DesignError, match="did you mean 'chronological'"):
         feed("chronologic", [], 0, 1)
-
-
-def test_concentration_is_the_gini_coefficient():
-    values = [5, 1, 0, 3, 3, 8]
-    pairs = sum(abs(a - b) for a in values for b in values)
-    assert concentration(values) == pytest.approx(pairs / (2 * len(values) * sum(values)))
-    assert concentration({"a": 2, "b": 2}) == 0.0
