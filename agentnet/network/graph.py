@@ -257,6 +257,28 @@ class Network:
         )
         return self._with(made.indptr, made.indices, made.edge_attributes)
 
+    def both_ways(self) -> Network:
+        """Give the directed network in which the ends of each edge hear each other; itself if it is one."""
+        if self.is_directed:
+            return self
+        edges = self.edges()
+        made = Network.from_edges(
+            np.concatenate((edges, edges[:, ::-1])),
+            self.n_agents,
+            is_directed=True,
+            edge_attributes={name: np.concatenate((v, v)) for name, v in self.edge_values.items()},
+        )
+        return trusted(
+            made.indptr,
+            made.indices,
+            self.name,
+            self.labels,
+            self.node_attributes,
+            self.notes,
+            True,
+            made.edge_attributes,
+        )
+
     def changed(self, *, add: ArrayLike = (), drop: ArrayLike = (), **attributes: Any) -> Network:  # noqa: ANN401
         """Drop edges, then add others: the same changes of the same network always give the same one.
 
