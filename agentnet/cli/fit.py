@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, print_table, read_groups, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _PATIENCE_S = 1.0
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.option(
     "--law",
     "laws",

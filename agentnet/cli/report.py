@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
@@ -19,7 +20,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
+@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
 @click.option(
     "--law",

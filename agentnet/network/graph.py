@@ -288,6 +288,11 @@ class Network:
         network = self.without_edges(drop) if np.size(drop) else self
         return network.with_edges(add, **attributes) if np.size(add) else network
 
+    def as_directed(self) -> Network:
+        """Take each edge of an undirected network as two, one each way, which may then go one by one."""
+        dress = (self.name, self.labels, self.node_attributes, self.notes)
+        return trusted(self.indptr, self.indices, *dress, True, self.edge_attributes)
+
     def stranded(self, before: Network, *, besides: ArrayLike = (), refuse: bool = False) -> Agents:
         """Find agents that hear nobody, and heard somebody in the network `before` it changed.
 
