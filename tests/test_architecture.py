@@ -46,6 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
+    "feeds": {"errors", "plugins", "exposure"},
     "population": {"errors", "streams", "delimited"},
     "interventions": {"errors", "network"},
     "worlds": {
