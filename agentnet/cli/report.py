@@ -110,11 +110,15 @@ def report(
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
     from agentnet.analysis.laws import LAWS, named_laws
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
     runs = load(config_file, assignments).settings.runs
     folders = [find_run(name, runs) for name in names]
+    if embedder and not any("interviews" in family_of(Run(each).meta).read_as for each in folders):
+        echo("warning: nothing is embedded (--embedder): no model of these runs is interviewed", err=True)
     options = Options(
         laws=named_laws(laws) or LAWS,
         by=by,

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
 
 
+_UNNAMED = ("network", "edges", "networkx")
+"""What networks are called that nobody gave a name."""
+
+
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
     """Say how far cascades got, and what the laws found."""
     tables = part.played
@@ -71,8 +75,9 @@ def _network(tables: RunTables) -> str:
         if degree is not None
         else f"{networks.mean_degree:.3g} neighbours on average"
     )
-    names = listed([name.replace("_", " ") for name in networks.names], most=3)
-    return f"{names} networks of {agents} agents with {neighbours}"
+    named = [name.replace("_", " ") for name in networks.names if name not in _UNNAMED]
+    kind = f"{listed(named, most=3)} networks" if named else "networks"
+    return f"{kind} of {agents} agents with {neighbours}"
 
 
 def _engaged(of: FinalEngagement, step: int, level: float) -> str:

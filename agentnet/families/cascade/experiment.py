@@ -149,8 +149,10 @@ class CascadeExperiment(NewsExperiment):
     def _generator_options(self) -> dict[str, Any]:
         if self.takes_degree:
             return {"degree": self.degree, **self.network_options}
+        # A network that goes before the class's own does not answer for the degree that the class gave that.
+        is_left = "network" in self.overrides and "degree" not in self.overrides
         require(
-            self.network not in GENERATORS or self.degree == CascadeExperiment.degree,
+            is_left or self.network not in GENERATORS or self.degree == CascadeExperiment.degree,
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
         )
         return dict(self.network_options)
