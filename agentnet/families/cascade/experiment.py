@@ -149,8 +149,8 @@ class CascadeExperiment(NewsExperiment):
     def _generator_options(self) -> dict[str, Any]:
         if self.takes_degree:
             return {"degree": self.degree, **self.network_options}
-        # A network that goes before the class's own does not answer for the degree that the class gave that.
-        is_left = "network" in self.overrides and "degree" not in self.overrides
+        # A condition cannot leave out the degree that all others take: its network goes without.
+        is_left = "network" in self._of_condition and "degree" not in self._of_condition
         require(
             is_left or self.network not in GENERATORS or self.degree == CascadeExperiment.degree,
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
