@@ -20,7 +20,9 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
-test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs, tests with coverage, the wheel's contents
+# What needs one core for half a minute each goes side by side.
+test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests with coverage, the wheel's contents
+	$(MAKE) --jobs lint types docs
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
