@@ -12,27 +12,60 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentnet.events import Run as Run
     from agentnet.experiment import Experiment as Experiment
+    from agentnet.exposure import Exposure as Exposure
+    from agentnet.exposure import Message as Message
+    from agentnet.exposure import Missing as Missing
+    from agentnet.exposure import Reaction as Reaction
     from agentnet.families.cascade import CascadeExperiment as CascadeExperiment
+    from agentnet.families.free import Setting as Setting
+    from agentnet.families.free import WorldExperiment as WorldExperiment
     from agentnet.families.interviews import InterviewExperiment as InterviewExperiment
     from agentnet.families.ratios import ResponseRatioExperiment as ResponseRatioExperiment
+    from agentnet.interventions import at_step as at_step
+    from agentnet.interventions import remark as remark
+    from agentnet.interventions import remove_agents as remove_agents
+    from agentnet.worlds.free import Ask as Ask
+    from agentnet.worlds.free import Play as Play
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ask",
     "CascadeExperiment",
     "Experiment",
+    "Exposure",
     "InterviewExperiment",
+    "Message",
+    "Missing",
+    "Play",
+    "Reaction",
     "ResponseRatioExperiment",
     "Run",
+    "Setting",
+    "WorldExperiment",
     "__version__",
+    "at_step",
+    "remark",
+    "remove_agents",
 ]
 
 _HOMES = {
+    "Ask": "agentnet.worlds.free",
     "CascadeExperiment": "agentnet.families.cascade",
     "Experiment": "agentnet.experiment",
+    "Exposure": "agentnet.exposure",
     "InterviewExperiment": "agentnet.families.interviews",
+    "Message": "agentnet.exposure",
+    "Missing": "agentnet.exposure",
+    "Play": "agentnet.worlds.free",
+    "Reaction": "agentnet.exposure",
     "ResponseRatioExperiment": "agentnet.families.ratios",
     "Run": "agentnet.events",
+    "Setting": "agentnet.families.free",
+    "WorldExperiment": "agentnet.families.free",
+    "at_step": "agentnet.interventions",
+    "remark": "agentnet.interventions",
+    "remove_agents": "agentnet.interventions",
 }
 
 

@@ -41,8 +41,8 @@ class Request(NamedTuple):
         logprobs: Whether the log-probabilities of `answers` are wanted.
         seed: Fixes the samples where the backend can; in [0, 2^63).
         draw: The draw key: part of the cache's key, never sent.
-        metadata: Plain facts (``profile``, ``news``, ``severity``, ``kind``) for the mock and for logs;
-            real backends ignore it.
+        metadata: Plain facts (``profile``, ``news``, ``severity``, ``kind``, ``context.NAME``) for the mock
+            and for logs; real backends ignore it.
     """
 
     messages: Messages
@@ -54,7 +54,7 @@ class Request(NamedTuple):
     logprobs: bool = False
     seed: int = 0
     draw: DrawKey = NO_DRAW
-    metadata: Mapping[str, str | int] = {}
+    metadata: Mapping[str, str | int | float] = {}
 
 
 class Reply(NamedTuple):

@@ -14,7 +14,7 @@ from agentnet.report.part import TABLES
 
 OPINIONS = """\
 from agentnet.experiment import NewsExperiment
-from agentnet.families import NewsFamily, Setting
+from agentnet.families import NewsFamily, NewsSetting
 from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import new_figure
 from agentnet.report.part import table
@@ -41,7 +41,7 @@ class Opinions(NewsFamily):
     name, what, answers, experiment = "opinion", "opinions", "answers", Opinion
     kinds, queries = ("opinion",), {"talk": ("opinions of a person after the first round", TALK)}
 
-    def world(self, setting: Setting) -> World:
+    def world(self, setting: NewsSetting) -> World:
         people = list(range(8))
         for step in range(setting.experiment.rounds):
             asked = [setting.voice.question("opinion", person) for person in people]

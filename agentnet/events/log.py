@@ -67,6 +67,10 @@ _STATEMENTS = {
     "stale_steps": "DELETE FROM steps WHERE realization = ? AND step > ?",
     "interviews": _insert_once("interviews", "realization, step, model"),
     "updates": _insert_once("updates", "realization, step, model"),
+    "exposures": _insert_once("exposures", "realization, kind, step, agent, source, repeat"),
+    "messages": _insert_once("messages", "realization, message"),
+    "changes": _insert_once("changes", "realization, change"),
+    "measures": _insert_once("measures", "realization, step, name, agent"),
     "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",
     "ends": (
         "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
@@ -80,19 +84,23 @@ Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
 
 
 class Said(NamedTuple):
-    """What a model answered to a question of a bank, or why there is no answer.
+    """What was answered where texts count, or why there is no answer.
 
     Attributes:
         text: The answer; None if it is missing.
         missing: Why there is none; None if there is one.
         model: The model name as the server returned it.
         fingerprint: The server's mark of its configuration, if it gave one.
+        decision: 1 yes, 0 no; None where it is neither.
+        value: The declared answer as JSON; None where it is no more than yes or no, or a text.
     """
 
     text: str | None
     missing: str | None
     model: str
     fingerprint: str | None
+    decision: int | None = None
+    value: str | None = None
 
 
 Heard = dict[tuple[str, int], dict[tuple[int, int, int], Said]]
@@ -326,7 +334,7 @@ class EventLog:
         return await asyncio.to_thread(self._read_recorded, realization)
 
     async def heard(self, realization: int) -> Heard:
-        """Read the answers of interacting models that stand in the log, to go on from there."""
+        """Read the answers whose texts count that stand in the log, to go on from there."""
         return await asyncio.to_thread(self._read_heard, realization)
 
     async def answered(self, realization: int) -> list[Answered]:
@@ -345,9 +353,10 @@ class EventLog:
     def _read_heard(self, realization: int) -> Heard:
         found: Heard = {}
         query = (
-            "SELECT kind, step, agent, source, repeat, text, missing, COALESCE(model, ''), fingerprint "
-            "FROM events LEFT JOIN replies USING (reply) "
-            "WHERE realization = ? AND kind NOT IN ('seed', 'exposure', 'ratio', 'reason')"
+            "SELECT kind, step, agent, source, repeat, text, missing, COALESCE(model, ''), fingerprint, "
+            "decision, value FROM events e LEFT JOIN replies USING (reply) "
+            "WHERE realization = ? AND (kind NOT IN ('seed', 'exposure', 'ratio', 'reason') "
+            "OR EXISTS (SELECT 1 FROM exposures h WHERE h.realization = e.realization))"
         )
         with reading(self.path) as connection:
             for kind, step, agent, source, repeat, text, *rest in connection.execute(query, (realization,)):

@@ -65,6 +65,18 @@ _DIGESTED = (
     WHERE kind NOT IN ('seed', 'exposure', 'ratio', 'reason') ORDER BY 1, 2, 3, 4, 5, 6
     """,
     "SELECT realization, step, model, n_pairs FROM updates ORDER BY 1, 2, 3",
+    """
+    SELECT realization, kind, step, agent, source, repeat, value FROM events WHERE value IS NOT NULL
+    ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    "SELECT * FROM exposures ORDER BY 1, 2, 3, 4, 5, 6",
+    "SELECT * FROM messages ORDER BY 1, 2",
+    "SELECT * FROM changes ORDER BY 1, 2",
+    "SELECT * FROM measures ORDER BY 1, 2, 3, 4",
+    """
+    SELECT realization, agent, persona, voice FROM agents WHERE COALESCE(persona, voice) IS NOT NULL
+    ORDER BY 1, 2
+    """,
 )
 
 

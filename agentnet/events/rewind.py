@@ -47,12 +47,17 @@ class Cut:
         yield "UPDATE agents SET engaged_step = NULL WHERE realization = ? AND engaged_step >= ?", at_step
         yield "DELETE FROM interviews WHERE realization = ? AND step > ?", at_step
         yield "DELETE FROM updates WHERE realization = ? AND step > ?", at_step
+        for table in _PLAYED_AGAIN:
+            yield f"DELETE FROM {table} WHERE realization = ?", here  # noqa: S608 - our own
         if self.before_evaluation:
             yield "DELETE FROM events WHERE realization = ? AND step = ? AND kind = 'evaluation'", at_step
             yield "DELETE FROM updates WHERE realization = ? AND step = ?", at_step
         yield _WITHOUT_EVENT, here
         yield _RUNNING, here
 
+
+_PLAYED_AGAIN = ("exposures", "messages", "changes", "measures")
+"""What a world says again from its beginning on, as it is sent what stands in the log."""
 
 AT_THE_END = Cut(1 << 40)
 """Of a realization in which nothing follows from what is missing."""

@@ -10,16 +10,20 @@ cannot hold: they are spelled out, as ``\\ud83d``.
 one record an answer of interacting models, each with the number of its condition; those models have
 `questions`, `models`, `interviews` and `updates`. What they are told by system messages stands once, in
 `meta` (``interviews``, by condition and model).
+
+Where agents are told more than a news item, `exposures` says what: the message and the context of each
+question. `messages` are the trees of what was passed on, `changes` what happened beside answers, `measures`
+what a world measures of its agents.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 READABLE = range(2, SCHEMA_VERSION + 1)
-"""Versions that can be read and gone on with: each adds columns at the end of a table, which may be NULL."""
+"""Versions that can be read and gone on with: each adds tables, and columns at the end, which may be NULL."""
 
 TABLES: dict[str, str] = {
     "meta": """
@@ -38,8 +42,8 @@ TABLES: dict[str, str] = {
         prompt INTEGER PRIMARY KEY,
         hash TEXT NOT NULL,                -- SHA-256 of the messages
         kind TEXT NOT NULL,                -- seed, exposure, ratio
-        profile TEXT NOT NULL,             -- five bits: O C E A N
-        news INTEGER NOT NULL REFERENCES news,
+        profile TEXT,                      -- five bits: O C E A N; NULL where agents have none
+        news INTEGER REFERENCES news,      -- NULL where it is about none
         messages TEXT NOT NULL             -- JSON: [[role, content], ...]
     """,
     "networks": """
@@ -66,9 +70,11 @@ TABLES: dict[str, str] = {
     "agents": """
         realization INTEGER NOT NULL,
         agent INTEGER NOT NULL,
-        profile TEXT NOT NULL,             -- five bits: O C E A N
+        profile TEXT NOT NULL,             -- five bits: O C E A N; empty where agents have none
         engaged_step INTEGER,              -- NULL: never engaged
         attributes TEXT,                   -- JSON: the agent's row of the node table; NULL without one
+        persona TEXT,                      -- who it is told to be; NULL where its profile says so
+        voice TEXT,                        -- who answers for it; NULL: the run's backend
         PRIMARY KEY (realization, agent)
     """,
     "steps": """
@@ -110,7 +116,46 @@ TABLES: dict[str, str] = {
         at REAL NOT NULL,
         context TEXT,                      -- what of the model's state stood in the prompt
         mass REAL,                         -- mass on the allowed answers, where probabilities were used
+        value TEXT,                        -- JSON: the answer, where it is more than yes or no
         PRIMARY KEY (realization, kind, step, agent, source, repeat)
+    """,
+    "exposures": """
+        realization INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        agent INTEGER NOT NULL,
+        source INTEGER NOT NULL,
+        repeat INTEGER NOT NULL,
+        message INTEGER,                   -- the message that it is about; NULL for none
+        context TEXT NOT NULL,             -- JSON: which facts the prompt used
+        PRIMARY KEY (realization, kind, step, agent, source, repeat)
+    """,
+    "messages": """
+        realization INTEGER NOT NULL,
+        message INTEGER NOT NULL,          -- 0, 1, ...
+        author INTEGER NOT NULL,           -- -1: it is news
+        parent INTEGER,                    -- the message that it retells or answers; NULL for none
+        step INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (realization, message)
+    """,
+    "changes": """
+        realization INTEGER NOT NULL,
+        change INTEGER NOT NULL,           -- 0, 1, ... in the order they happened
+        step INTEGER NOT NULL,
+        what TEXT NOT NULL,                -- stopped, removed, follows, unfollows, ...
+        agent INTEGER NOT NULL,            -- to whom; -1: to all
+        other INTEGER,                     -- whom it follows, and the like
+        detail TEXT,                       -- JSON
+        PRIMARY KEY (realization, change)
+    """,
+    "measures": """
+        realization INTEGER NOT NULL,
+        step INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        agent INTEGER NOT NULL,            -- -1: of the whole
+        value REAL,                        -- NULL: missing
+        PRIMARY KEY (realization, step, name, agent)
     """,
     "questions": """
         question INTEGER PRIMARY KEY,      -- 0, 1, ... in the order of the bank
@@ -164,7 +209,10 @@ TABLES: dict[str, str] = {
 }
 
 # Their primary key is the order they are read in; the clustered form saves the second index.
-_CLUSTERED = {"meta", "agents", "steps", "events", "models", "interviews", "updates"}
+_CLUSTERED = {
+    *("meta", "agents", "steps", "events", "models", "interviews", "updates"),
+    *("exposures", "messages", "changes", "measures"),
+}
 
 _SPELLED = "(SELECT group_concat(fullkey || type || ifnull(atom, ''), char(10)) FROM json_tree({}))"
 """SQL for JSON as a text that is the same however its characters were written down."""
@@ -192,11 +240,14 @@ SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.
        p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
        r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
        r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at,
-       e.mass, c.condition
+       e.mass, c.condition, e.value, h.message, h.context, a.voice
 FROM events e
 LEFT JOIN ({CONDITION_OF}) c ON c.realization = e.realization
 JOIN prompts p ON p.prompt = e.prompt
-JOIN news n ON n.news = p.news
+LEFT JOIN news n ON n.news = p.news
+LEFT JOIN agents a ON a.realization = e.realization AND a.agent = e.agent
+LEFT JOIN exposures h ON h.realization = e.realization AND h.kind = e.kind AND h.step = e.step
+      AND h.agent = e.agent AND h.source = e.source AND h.repeat = e.repeat
 LEFT JOIN replies r ON r.reply = e.reply
 LEFT JOIN events x ON x.realization = e.realization AND x.kind = 'reason' AND x.step = e.step
       AND x.agent = e.agent AND x.source = e.source AND x.repeat = e.repeat
@@ -255,20 +306,23 @@ def _declared(table: str) -> dict[str, str]:
 def shadows(connection: sqlite3.Connection) -> list[str]:
     """List the statements that show an older log as one of this version to who reads by `connection`.
 
-    There are none for a log with today's columns and views.
+    There are none for a log with today's tables, columns and views.
 
     SQLite looks a name up among temporary views first: those of this version's tables that lack a column hide
     the log's own, and the log is not touched.
     """
-    found = [
-        f"CREATE TEMP VIEW {table} AS SELECT *, {', '.join(f'NULL AS {name}' for name in lacking)} "  # noqa: S608 - our own
-        f"FROM main.{table}"
-        for table, lacking in _lacking(connection).items()
-    ]
+    found = [_shadow(table, lacking) for table, lacking in _lacking(connection).items()]
     there = {sql for (sql,) in connection.execute("SELECT sql FROM main.sqlite_master WHERE type = 'view'")}
     if found or not there >= {view.strip() for view in VIEWS.values()}:
         found += [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
     return found
+
+
+def _shadow(table: str, lacking: list[str]) -> str:
+    nothing = ", ".join(f"NULL AS {name}" for name in lacking)
+    if lacking == columns(table):
+        return f"CREATE TEMP VIEW {table} AS SELECT {nothing} WHERE 0"
+    return f"CREATE TEMP VIEW {table} AS SELECT *, {nothing} FROM main.{table}"  # noqa: S608 - our own
 
 
 def migrations(connection: sqlite3.Connection) -> list[str]:
@@ -276,17 +330,42 @@ def migrations(connection: sqlite3.Connection) -> list[str]:
     return [
         *(f"DROP VIEW IF EXISTS {view}" for view in VIEWS),
         *(
-            f"ALTER TABLE {table} ADD COLUMN {_declared(table)[name]}"
+            statement
             for table, lacking in _lacking(connection).items()
-            for name in lacking
+            for statement in _additions(table, lacking)
         ),
+        *_loosened(connection),
         *VIEWS.values(),
         f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'",  # noqa: S608 - our own
     ]
 
 
+def _additions(table: str, lacking: list[str]) -> list[str]:
+    if lacking == columns(table):
+        return [_creation(table)]
+    return [f"ALTER TABLE {table} ADD COLUMN {_declared(table)[name]}" for name in lacking]
+
+
+def _loosened(connection: sqlite3.Connection) -> list[str]:
+    """List the statements that make tables again whose columns must hold something in an older log alone."""
+    return [
+        statement
+        for table in TABLES
+        if (there := connection.execute(f"PRAGMA main.table_info({table})").fetchall())
+        and any(
+            must and "NOT NULL" not in _declared(table)[name] for _, name, _, must, _, key in there if not key
+        )
+        for statement in (
+            f"ALTER TABLE {table} RENAME TO older_{table}",
+            _creation(table),
+            f"INSERT INTO {table} SELECT * FROM older_{table}",  # noqa: S608 - our own
+            f"DROP TABLE older_{table}",
+        )
+    ]
+
+
 def _lacking(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Find the tables that an older log has with fewer columns, and which those are."""
+    """Find the tables that an older log lacks, or has with fewer columns, and which those are."""
     found = {}
     for table in TABLES:
         there = {row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")}

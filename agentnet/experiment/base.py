@@ -102,7 +102,8 @@ class Experiment:
         declared = own_knobs(cls)
         for base in reversed(cls.__mro__[:-1]):
             for name, value in vars(base).items():
-                is_knob = name in found or name in declared or not is_helper(value)
+                is_ours = isinstance(value, type) and name in inspect.get_annotations(base)
+                is_knob = name in found or name in declared or is_ours or not is_helper(value)
                 if is_knob and not name.startswith("_"):
                     found.setdefault(name, Any if value is None or is_helper(value) else type(value))
         hints = {k: v for k, v in cls._hints().items() if k in found}

@@ -12,11 +12,13 @@ import dis
 import inspect
 import textwrap
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 from agentnet.errors import DesignError
+
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 _NEAR, _NEAR_FOR_A_KNOB = 0.6, 0.7
 _LOOKS_UP = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_CONST")
@@ -24,6 +26,24 @@ _RULE = (
     "a knob of your own is annotated (rate: float = 0.3); whatever else is your own is a method that another "
     "one calls, or begins with an underscore"
 )
+
+
+_TAKES_ALSO = "_agentnet_takes_also"
+
+
+def takes_also(*names: str) -> Callable[[Hook], Hook]:
+    """Say that who overrides the decorated hook may take these parameters instead of its own."""
+
+    def note(hook: Hook) -> Hook:
+        setattr(hook, _TAKES_ALSO, names)
+        return hook
+
+    return note
+
+
+def takes(hook: Callable[..., object], *names: str) -> bool:
+    """Say whether a hook, as its class has it, takes just these parameters."""
+    return tuple(_names_of_parameters(hook)) == names
 
 
 def is_helper(value: object) -> bool:
@@ -140,14 +160,16 @@ def _fault_of_hook(family: type, name: str, value: object) -> str | None:
         knob = "is a knob, thus a value, which -S and conditions may set: it cannot be a property"
         return knob if isinstance(value, property) else None
     called = list(inspect.signature(ours).parameters)[1:]
-    how = f"it is called as {name}({', '.join(called)})"
+    also = getattr(ours, _TAKES_ALSO, ())
+    how = f"it is called as {name}({', '.join(called)})" + (f" or {name}({', '.join(also)})" if also else "")
     if isinstance(value, property) or not is_helper(value):
         return f"is a hook, thus a method: {how}"
     inner = inspect.unwrap(value.__func__ if isinstance(value, staticmethod | classmethod) else value)  # type: ignore[arg-type]
     if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
         return f"is asynchronous, but {how}, without await"
-    n_given = len(called) + (not isinstance(value, staticmethod))
-    if _takes(value, n_given):
+    own = not isinstance(value, staticmethod)
+    # By name, for a hook that takes too few would pass for the other way of writing it.
+    if _takes(value, len(called) + own) or (also and takes(inner, *also)):
         return None
     return f"takes ({', '.join(_parameters(value))}), but {how}"
 
@@ -158,6 +180,10 @@ def _fault_of_init(base: type, value: Any) -> str | None:  # noqa: ANN401 - anyt
     if _takes(value, 1, temperature=1.0):
         return None
     return "takes no overrides: write def __init__(self, **overrides), and call super().__init__(**overrides)"
+
+
+def _names_of_parameters(function: Callable[..., object]) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
 def _parameters(value: Any) -> list[str]:  # noqa: ANN401 - anything callable

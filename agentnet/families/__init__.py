@@ -2,7 +2,7 @@
 
 from agentnet.families.contract import FAMILIES, Cell, Estimate, Family, Planned, Scene, Sitting, Stage
 from agentnet.families.lookup import family_of, family_of_experiment
-from agentnet.families.news import NewsFamily, NewsStage, Setting
+from agentnet.families.news import NewsFamily, NewsSetting, NewsStage
 
 __all__ = [
     "FAMILIES",
@@ -10,10 +10,10 @@ __all__ = [
     "Estimate",
     "Family",
     "NewsFamily",
+    "NewsSetting",
     "NewsStage",
     "Planned",
     "Scene",
-    "Setting",
     "Sitting",
     "Stage",
     "family_of",

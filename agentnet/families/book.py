@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
 from agentnet.experiment import NewsExperiment, ask, blaming
+from agentnet.experiment.body import takes
+from agentnet.exposure import Context, Exposure
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
-from agentnet.vocabulary import DECISION_KINDS, N_PROFILES, REASON
+from agentnet.vocabulary import DECISION_KINDS, EXPOSURE, N_PROFILES, REASON
 from agentnet.worlds import Voice
 
 _VERDICTS_REMEMBERED = 4096
+
+OF_EXPOSURE = ("prompts", EXPOSURE)
+"""What ``messages`` may take instead of a kind, a profile and a news item."""
 
 
 @dataclass(slots=True)
@@ -66,6 +73,45 @@ class QuestionBook:
         if question is None:
             question = self._questions[key] = self._render(kind, news, profile)
         return question
+
+    def told(
+        self, exposure: Exposure, news: int, says: Callable[[Exposure], str | None]
+    ) -> tuple[Question, Context]:
+        """Render the question about an exposure, which may use all that is known of it.
+
+        Args:
+            exposure: What is asked about.
+            news: Number of its news item.
+            says: What an agent says that follows a rule; None of one that is asked.
+
+        Returns:
+            The question, and which facts of the exposure it used.
+        """
+        experiment, kind, persona = self.experiment, exposure.kind, exposure.persona
+        context: Context = ask(experiment, "context", exposure)
+        messages = _compose_told(experiment, self.prompts, exposure, ask(experiment, "remark", context))
+        answers, schema = ask(experiment, "constraint")
+        bits = persona.bits if isinstance(persona, Profile) else None
+        known = {
+            "kind": kind,
+            "profile": bits,
+            "news": exposure.item.id,
+            "severity": -1 if exposure.item.severity is None else exposure.item.severity,
+            "rationale": experiment.rationale,
+            "voice": exposure.voice or None,
+            "says": says(exposure),
+            **{f"context.{name}": value for name, value in context.items()},
+        }
+        question = recorded_question(
+            self.log,
+            self.condition,
+            messages,
+            {name: value for name, value in known.items() if value is not None},
+            (answers, schema),
+            experiment.max_tokens,
+            news,
+        )
+        return question, context
 
     def _checked_verdict(self, text: str) -> Verdict:
         """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
@@ -123,8 +169,56 @@ class QuestionBook:
         )
 
 
+_ENUMERATED = 1 << 32
+"""Prompts that are numbered by condition, kind, news item and profile have numbers below it."""
+
+
+def recorded_question(
+    log: EventLog,
+    condition: int,
+    messages: Messages,
+    metadata: Mapping[str, str | int | float],
+    constraint: tuple[tuple[str, ...], str | None],
+    max_tokens: int,
+    news: int | None = None,
+) -> Question:
+    """Make a question whose prompt depends on more than profile and news item, and record a new prompt.
+
+    Prompts are numbered by what they say and who answers, so that numbers do not depend on which came first,
+    and draws of equal prompts can be pooled.
+
+    Args:
+        log: Where prompts are recorded.
+        condition: Number of the condition.
+        messages: What is asked.
+        metadata: Plain facts: ``kind``, and what else is known.
+        constraint: What a reply may be: (allowed texts, JSON schema).
+        max_tokens: Bound on a reply's tokens.
+        news: Number of the news item, if it is about one.
+    """
+    fact = metadata.get
+    what = (condition, fact("kind"), fact("voice"), fact("says"), constraint, messages)
+    key = hashlib.sha256(repr(what).encode("utf-8", "backslashreplace")).digest()
+    number = _ENUMERATED + (int.from_bytes(key[:8], "big") >> 2)
+    if not log.is_prompt_known(number):
+        text = json.dumps(messages, ensure_ascii=False)
+        row = (number, prompt_hash(messages), fact("kind"), fact("profile"), news, text)
+        log.add("prompts", [row])
+    return Question(number, messages, metadata, *constraint, max_tokens)
+
+
+def _compose_told(experiment: Any, prompts: PromptSet, exposure: Exposure, remark: str) -> Messages:  # noqa: ANN401
+    if takes(type(experiment).messages, *OF_EXPOSURE):
+        with blaming():
+            given = experiment.messages(prompts, exposure)
+        return _checked(experiment, given, exposure.kind)
+    said = "\n\n".join(filter(None, (exposure.message.text, remark, *exposure.remarks)))
+    item = exposure.item if said == exposure.item.text else replace(exposure.item, text=said)
+    return compose(experiment, prompts, exposure.kind, exposure.persona, item)
+
+
 def compose(
-    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile, item: NewsItem
+    experiment: NewsExperiment, prompts: PromptSet, kind: str, profile: Profile | str, item: NewsItem
 ) -> Messages:
     """Ask an experiment for a prompt, and hold an overridden `messages` to what backends take.
 
@@ -132,7 +226,11 @@ def compose(
         DesignError: It broke off, or what it gives is no conversation.
     """
     with blaming():
-        given = experiment.messages(prompts, kind, profile, item)
+        given = experiment.messages(prompts, kind, profile, item)  # type: ignore[arg-type] # personas are texts
+    return _checked(experiment, given, kind)
+
+
+def _checked(experiment: NewsExperiment, given: Any, kind: str) -> Messages:  # noqa: ANN401 - a hook's
     try:
         messages = tuple((role, content) for role, content in given)
     except (TypeError, ValueError):

@@ -31,7 +31,7 @@ _REPLIES = (*answer_choices(), '{"share": true, "reason": "It matters."}', "Perh
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class NewsSetting:
     """What one realization on a news item is made of.
 
     Attributes:
@@ -40,6 +40,7 @@ class Setting:
         item: The news item.
         voice: What agents are asked about it, and how their replies are understood.
         chance: Its random numbers.
+        book: Where prompts are made and recorded.
     """
 
     experiment: Any
@@ -47,6 +48,7 @@ class Setting:
     item: NewsItem
     voice: Voice
     chance: Chance
+    book: QuestionBook
 
 
 class NewsFamily(Family):
@@ -60,7 +62,7 @@ class NewsFamily(Family):
     kinds: ClassVar[tuple[str, ...]]
     stage_class: ClassVar[type[NewsStage]]
 
-    def world(self, setting: Setting) -> World:  # noqa: ARG002 - those who write it need it
+    def world(self, setting: NewsSetting) -> World:  # noqa: ARG002 - those who write it need it
         """Make the world of one realization: a generator; see `agentnet.worlds`.
 
         A family whose realizations are more than that (a network is written down as one begins) has a
@@ -152,18 +154,19 @@ class NewsStage(Stage):
         async def scene(planned: Planned) -> AsyncIterator[Scene]:
             experiment = self.experiments[planned.condition]
             temperature = _temperature(experiment, self.settings)
-            setting = Setting(
+            setting = NewsSetting(
                 experiment,
                 planned,
                 self.items[planned.news],
                 books[planned.condition].voice(planned.news),
                 Chance(sitting.streams, planned.chance, temperature),
+                books[planned.condition],
             )
             yield self.scene(setting, sitting)
 
         return scene
 
-    def scene(self, setting: Setting, sitting: Sitting) -> Scene:
+    def scene(self, setting: NewsSetting, sitting: Sitting) -> Scene:
         """Set up one realization."""
         return Scene(self.family.world(setting), sitting.sampler(setting.planned))
 

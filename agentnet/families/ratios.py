@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from agentnet.experiment import NewsExperiment, require
-from agentnet.families.news import NewsFamily, NewsStage, Setting
+from agentnet.families.news import NewsFamily, NewsSetting, NewsStage
 from agentnet.vocabulary import AFTERWARDS, N_PROFILES, RATIO
 from agentnet.worlds import Ask, Chance, End, Voice, World
 
@@ -112,7 +112,7 @@ class ResponseRatios(NewsFamily):
 
         return ratios_shared(run, condition)
 
-    def world(self, setting: Setting) -> World:
+    def world(self, setting: NewsSetting) -> World:
         """Ask all profiles."""
         return ratios(setting.experiment.repeats, setting.voice, setting.chance)
 

@@ -99,6 +99,14 @@ HEDGE = re.compile(
     r"|\b(?:not (?:\w+ )?(?:sure|certain)|unsure|undecided|uncertain|torn|do not know|wonder|can not decide)"
     r"(?: about)? (?:(?:if|whether|that) i|whether (?:or not )?to share|sharing|i (?:would|will|should))\b"
 )
+DECLINED = re.compile(
+    r"(?:(?:i am |so )?sorry,? (?:but )?|i apologize,? (?:but )?|unfortunately,? )?"
+    r"(?:as an? (?:ai|artificial intelligence|(?:large )?language model)\b"
+    r"|i (?:can not|am unable to|am not able to|must decline to|decline to|will not|would not) "
+    r"(?:assist|comply|fulfill|help (?:with|you)|(?:create|write|produce|provide) (?:this|that|such))\b)"
+)
+"""How a text begins that its writer declines to write."""
+
 AGAINST_YES = re.compile(
     rf"(?:^|[.!?,;:\n]\s?|\s-\s|\bbut ){_NO}"
     r"|\b(?:let us|let's|better|should|must|shall) not (?:be )?shar(?:e|ed|ing)\b"

@@ -128,15 +128,24 @@ class PromptSet:
         """SHA-256, as hex, of the names and texts (sorted pairs as JSON)."""
         return _sha256(sorted(self.contents))
 
-    def messages(self, kind: str, profile: Profile, item: NewsItem, *, rationale: Rationale) -> Messages:
+    def messages(
+        self,
+        kind: str,
+        profile: Profile | str,
+        item: NewsItem,
+        *,
+        rationale: Rationale,
+        answer: str | None = None,
+    ) -> Messages:
         """Ask an agent of `profile` about `item`.
 
         Args:
             kind: ``seed`` asks an initial agent; ``exposure`` an exposed one; ``ratio``, of the
                 response-ratio experiment, asks as an exposure does.
-            profile: The agent's profile.
+            profile: The agent's profile, or the text that says who it is.
             item: The news item.
             rationale: When the reason is asked for.
+            answer: How to answer; None: as the template for `rationale` says.
 
         Returns:
             A system message with the traits and a user message with the news and the question.
@@ -145,7 +154,8 @@ class PromptSet:
             DesignError: `kind` or `rationale` is unknown.
         """
         texts = self.texts
-        answer = Template(texts[_known(rationale, _ANSWER_OF, "rationale")]).substitute()
+        template = texts[_known(rationale, _ANSWER_OF, "rationale")]
+        answer = Template(template).substitute() if answer is None else answer
         question = Template(texts[_known(kind, _QUESTION_OF, "kind of prompt")]).substitute(
             news=item.text,
             date=item.date.isoformat() if item.date else UNKNOWN,
@@ -154,8 +164,10 @@ class PromptSet:
         )
         return (("system", self.system_message(profile)), ("user", question))
 
-    def system_message(self, profile: Profile) -> str:
+    def system_message(self, profile: Profile | str) -> str:
         """Tell an agent of `profile` who it is: the system message of all that it is asked."""
+        if isinstance(profile, str):
+            return profile
         traits = "\n".join(f"- {sentence}" for sentence in self.wording.sentences(profile))
         return Template(self.texts["system.txt"]).substitute(traits=traits)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agentnet.prompts.prose import goes_back, read_prose
 from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn, objects_in
@@ -25,27 +25,30 @@ class Verdict(NamedTuple):
         decision: True to share, False not to, None if the reply is unusable.
         rationale: The reason given, in the model's words, ``""`` if none: untrusted text, kept as it is
             except that NUL and unpaired surrogates are dropped, so that any program can store it.
-        problem: ``""`` if the reply is usable, else one of `PROBLEMS`.
+        problem: ``""`` if the reply is usable, else one of `PROBLEMS`; a declared answer has one more:
+            `agentnet.prompts.declared.WRONG_VALUE`.
+        value: What was answered, as JSON has it, where an answer was declared (`agentnet.prompts.declared`).
     """
 
     decision: bool | None
     rationale: str = ""
     problem: str = ""
+    value: Any = None
 
 
 Pairs = list[tuple[str, object]]
 """A JSON object with its repeated keys, in order."""
 
-_ANSWER_KEYS = frozenset({"share", "answer", "decision"})
-_REASON_KEYS = frozenset({"reason", "rationale", "explanation", "reasoning"})
-_ANSWER_ELEMENTS = frozenset({*_ANSWER_KEYS, "final_answer"})
-_REASON_ELEMENTS = frozenset({*_REASON_KEYS, "analysis", "reflection", "scratchpad"})
-_WRAPPERS = frozenset(
+ANSWER_KEYS = frozenset({"share", "answer", "decision"})
+REASON_KEYS = frozenset({"reason", "rationale", "explanation", "reasoning"})
+ANSWER_ELEMENTS = frozenset({*ANSWER_KEYS, "final_answer"})
+REASON_ELEMENTS = frozenset({*REASON_KEYS, "analysis", "reflection", "scratchpad"})
+WRAPPERS = frozenset(
     {"response", "output", "result", "data", "json", "content", "reply", "final_answer", "properties"}
     | {"arguments", "parameters", "input", "function", "tool_calls", "tool_call"}
 )
 """Keys that only say that the answer follows. Others may say whose answer it is, or in which case."""
-_DEEPEST = 4
+DEEPEST = 4
 # JSON with the quotation marks and the punctuation of print: one character for one.
 _STRAIGHT = str.maketrans("\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\uff1a\uff0c", '"""""""' + ":,")
 _SINGLE = str.maketrans("\u2018\u2019\u201a", "'''")
@@ -82,8 +85,8 @@ _OPENING_WORD = re.compile(
     r"(?:[\s.,;:!*_`\"'\u2019\u201d\u2012-\u2015-]|</?[a-z]{1,12}>)*",
     re.IGNORECASE,
 )
-_LETTER = re.compile(r"[^\W_]")
-_FENCE = re.compile(r"```(?:json)?", re.IGNORECASE)
+LETTER = re.compile(r"[^\W_]")
+FENCE = re.compile(r"```(?:json)?", re.IGNORECASE)
 
 
 def parse_reply(text: str) -> Verdict:
@@ -113,9 +116,9 @@ def parse_reply(text: str) -> Verdict:
 
     Examples:
         >>> parse_reply('{"share": true, "reason": "It matters."}')
-        Verdict(decision=True, rationale='It matters.', problem='')
+        Verdict(decision=True, rationale='It matters.', problem='', value=None)
         >>> parse_reply("No, that would upset people.")
-        Verdict(decision=False, rationale='that would upset people.', problem='')
+        Verdict(decision=False, rationale='that would upset people.', problem='', value=None)
         >>> parse_reply("Nobody should see this.")
         Verdict(decision=None, rationale='', problem='no_answer')
     """
@@ -130,11 +133,11 @@ def parse_reply(text: str) -> Verdict:
             end = -1
         else:
             if end == len(stripped):
-                return _judge(pairs) or _unusable("no_answer")
+                return _judge(pairs) or unusable("no_answer")
     if not stripped:
-        return _unusable("empty")
+        return unusable("empty")
     said = in_turn(after_thought(stripped)).strip()
-    return _parse_disguised(said) if said else _unusable("no_answer")
+    return _parse_disguised(said) if said else unusable("no_answer")
 
 
 def well_formed(text: str) -> str:
@@ -146,7 +149,8 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _unusable(problem: str) -> Verdict:
+def unusable(problem: str) -> Verdict:
+    """Make the verdict on a reply that says nothing, for `problem`."""
     return Verdict(None, "", problem)
 
 
@@ -156,49 +160,49 @@ def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     reason = ""
     for key, value in pairs:
         name = key.strip().lower()
-        if name in _ANSWER_KEYS:
+        if name in ANSWER_KEYS:
             if value is True or value is False:
                 answers.append(value)
                 continue
             held = _held(value, depth)
             answers.append(held.decision)
             reason = reason or held.rationale
-        elif name in _REASON_KEYS and not reason and isinstance(value, str):
+        elif name in REASON_KEYS and not reason and isinstance(value, str):
             reason = value
     if not answers:
         return _judge_within(pairs, depth)
     decision = answers[0]
     if any(answer is not decision for answer in answers):
-        return _unusable("ambiguous")
+        return unusable("ambiguous")
     if decision is None:
-        return _unusable("no_answer")
+        return unusable("no_answer")
     return Verdict(decision, reason if reason.isascii() else well_formed(reason))
 
 
 def _held(value: object, depth: int) -> Verdict:
     """Read what stands where an answer belongs: the answer, or an object that holds it."""
     decision = _as_answer(value)
-    inner = _judge_all(_handed(value), depth) if decision is None else None
+    inner = _judge_all(handed(value), depth) if decision is None else None
     return Verdict(decision) if inner is None else inner
 
 
 def _judge_within(pairs: Pairs, depth: int) -> Verdict | None:
     """Read the objects that an object without an answer of its own hands over, if they agree."""
-    inner = [each for key, value in pairs if key.strip().lower() in _WRAPPERS for each in _handed(value)]
+    inner = [each for key, value in pairs if key.strip().lower() in WRAPPERS for each in handed(value)]
     return _judge_all(inner, depth)
 
 
 def _judge_all(inner: list[Pairs], depth: int) -> Verdict | None:
     """Read objects within an object, which have to agree; None if they hold no answer."""
-    if depth == _DEEPEST:
+    if depth == DEEPEST:
         return None
     verdicts = [verdict for each in inner if (verdict := _judge(each, depth + 1)) is not None]
     if any(verdict.decision is not verdicts[0].decision for verdict in verdicts):
-        return _unusable("ambiguous")
+        return unusable("ambiguous")
     return verdicts[0] if verdicts else None
 
 
-def _handed(value: object) -> list[Pairs]:
+def handed(value: object) -> list[Pairs]:
     """List the objects that a value is, holds, or spells."""
     if isinstance(value, str):
         word = value.strip()
@@ -227,19 +231,19 @@ def _as_answer(value: object) -> bool | None:
 
 
 def _parse_disguised(text: str) -> Verdict:
-    reasons, text = elements(text, _REASON_ELEMENTS, to_the_end=True)
-    found, text = elements(text, _ANSWER_ELEMENTS)
-    objects, rest = _objects(text)
+    reasons, text = elements(text, REASON_ELEMENTS, to_the_end=True)
+    found, text = elements(text, ANSWER_ELEMENTS)
+    objects, rest = objects_and_rest(text)
     boxed, rest = boxes(rest)
     if not (objects or found or boxed or _is_garbled(rest)):
-        return _parse_plain(text) if text.strip() else _unusable("no_answer")
+        return _parse_plain(text) if text.strip() else unusable("no_answer")
     return _parse_parts([_as_verdict(held, reasons) for held in [*found, *boxed]], objects, rest)
 
 
 def _as_verdict(held: str, reasons: list[str]) -> Verdict:
     decision = _as_answer(held)
     if decision is None:
-        return _unusable("no_answer")
+        return unusable("no_answer")
     return Verdict(decision, well_formed(reasons[0].strip()) if reasons else "")
 
 
@@ -251,10 +255,10 @@ def _parse_parts(verdicts: list[Verdict], objects: list[Pairs], rest: str) -> Ve
         verdicts += _judge_garbled(_straightened(rest))
         rest = _around(rest)
     if not verdicts:
-        return _unusable("bad_json" if garbled else "no_answer")
-    prose = _FENCE.sub("\n", rest)
+        return unusable("bad_json" if garbled else "no_answer")
+    prose = FENCE.sub("\n", rest)
     verdict = _agreed(verdicts, prose)
-    if objects or garbled or verdict.rationale or verdict.problem or not _LETTER.search(prose):
+    if objects or garbled or verdict.rationale or verdict.problem or not LETTER.search(prose):
         return verdict
     return verdict._replace(rationale=well_formed(prose.strip()))
 
@@ -272,15 +276,15 @@ def _agreed(verdicts: list[Verdict], prose: str) -> Verdict:
     """Return the first verdict if no other and no prose beside them says something else."""
     first = verdicts[0]
     if any(verdict.decision is not first.decision for verdict in verdicts):
-        return _unusable("ambiguous")
+        return unusable("ambiguous")
     said = read_prose(prose)[0]
     contradicted = said is not None and first.decision is not None and said is not first.decision
     # Beside "no" a "but" may well stand; what goes back upon a yes need not say so plainly.
     contradicted = contradicted or (first.decision is True and said is None and goes_back(prose))
-    return _unusable("ambiguous") if contradicted else first
+    return unusable("ambiguous") if contradicted else first
 
 
-def _objects(text: str) -> tuple[list[Pairs], str]:
+def objects_and_rest(text: str) -> tuple[list[Pairs], str]:
     """Decode the JSON objects in `text`; returns them and the text outside them."""
     objects: list[Pairs] = []
     outside: list[str] = []
@@ -324,7 +328,7 @@ def _around(text: str) -> str:
 def _parse_plain(text: str) -> Verdict:
     decision, problem = read_prose(text)
     if decision is None:
-        return _unusable(problem)
+        return unusable(problem)
     opening = _OPENING_WORD.match(text)
     rationale = text[opening.end() if opening else 0 :].strip()
-    return Verdict(decision, well_formed(rationale) if _LETTER.search(rationale) else "")
+    return Verdict(decision, well_formed(rationale) if LETTER.search(rationale) else "")

@@ -17,7 +17,7 @@ import numpy as np
 
 from agentnet.errors import PluginError, RunStopped
 from agentnet.events import EventLog, Heard, Recorded, Said
-from agentnet.runner.streak import Asked, Streak
+from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler
 from agentnet.vocabulary import FAILED, REASON
 from agentnet.worlds import Ask, End, Note, Recall, World, Write
@@ -83,7 +83,7 @@ class Journal:
         recorded: Recorded,
         heard: Heard | None = None,
         stop_on_missing: bool = False,
-        streak: Streak | None = None,
+        streak: Streak | StreakByVoice | None = None,
     ) -> None:
         self.realization = realization
         self.log = log
@@ -253,10 +253,11 @@ class Journal:
             )
             if missing is not None or answer.troubles:
                 self._add_troubles(asking, i, answer)
-            if decision is not None:
+            if hears:
+                said = None if missing else text
+                outcomes[i] = Said(said, missing, model, fingerprint, decision, answer.value)
+            elif decision is not None:
                 outcomes[i] = decision
-            elif hears:
-                outcomes[i] = Said(None if missing else text, missing, model, fingerprint)
             reply = None if text is None else reply_number(text, rationale, model, fingerprint)
             add_event(
                 (
@@ -280,6 +281,7 @@ class Journal:
                     now(),
                     answer.context,
                     answer.mass,
+                    answer.value,
                 )
             )
             tally.n_decisions += counts

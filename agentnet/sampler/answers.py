@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -52,6 +53,7 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
         reply.attempts,
         reply.cached,
         latency_s,
+        value=None if verdict.value is None else json.dumps(verdict.value, ensure_ascii=False),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agentnet.backend import Messages, Request
 
@@ -31,6 +31,11 @@ class Verdict(Protocol):
         """Why the text is unusable, in a word; ``""`` if it is usable."""
         ...
 
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - as it was declared
+        """The declared answer, plain; None where it is no more than yes or no, or a text."""
+        ...
+
 
 Judge = Callable[[str], Verdict]
 """Turns the text of a reply into a verdict."""
@@ -50,7 +55,7 @@ class Question(NamedTuple):
 
     number: int
     messages: Messages
-    metadata: Mapping[str, str | int] = MappingProxyType({})
+    metadata: Mapping[str, str | int | float] = MappingProxyType({})
     answers: tuple[str, ...] = ()
     schema: str | None = None
     max_tokens: int = 256
@@ -76,6 +81,7 @@ class Answer(NamedTuple):
         troubles: (kind, detail, text) of each unusable reply and failed attempt, in order.
         context: What of the answering model's state stood in the prompt; None for none.
         mass: Probability that the server listed on the allowed answers together, where it was drawn from.
+        value: The declared answer as JSON; None where it is no more than yes or no, or a text.
     """
 
     decision: int | None
@@ -93,6 +99,7 @@ class Answer(NamedTuple):
     troubles: tuple[Trouble, ...] = ()
     context: str | None = None
     mass: float | None = None
+    value: str | None = None
 
 
 Record = Callable[[int, Answer], None]
@@ -103,7 +110,7 @@ class Draws:
     """The draws of one step of one realization: equally long sequences, one entry a draw.
 
     Attributes:
-        kind: ``seed``, ``exposure``, ``ratio``, ``reason``, ``evaluation`` or ``interview``.
+        kind: What is asked, such as ``seed`` or ``exposure``.
         realization: Number of the realization.
         step: Model time.
         agents: Who is asked.

@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agentnet.asking_rules import NEVER, AskingRule, Exposures, Ints, Moment, listeners, n_different
-from agentnet.network import Network
+from agentnet.asking_rules import (
+    NEVER,
+    AskingRule,
+    Exposures,
+    Ints,
+    Moment,
+    listeners,
+    n_different,
+    repeats,
+)
+from agentnet.network import LAYER, Network
 from agentnet.vocabulary import EXPOSURE, REASON, SEED
 from agentnet.worlds.wants import Ask, Chance, Decisions, End, Recall, Voice, World, Write
 
@@ -34,12 +43,14 @@ class CascadeRules:
         asking_rule: Which exposures are asked; see `agentnet.asking_rules`.
         max_seed_attempts: How many agents at most are asked to start; nobody is asked twice.
         ask_reasons: Whether every decision is explained after the realization.
+        n_initial: How many agents have to say yes at the start, >= 1.
     """
 
     steps: int
     asking_rule: AskingRule
     max_seed_attempts: int
     ask_reasons: bool = False
+    n_initial: int = 1
 
 
 class Cascade:
@@ -80,11 +91,10 @@ class Cascade:
         yield Write(counts={"agents": self._network.n_agents})
         if not (yield from self._start()):
             return End("unstarted", 0)
-        last, steps = 0, range(1, self._rules.steps + 1)
-        for step in steps:
+        last = 0
+        for step in range(1, self._rules.steps + 1):
             found = self._asked(step)
-            # Nobody is asked now; where nobody will be, as nothing changes any more, it is over.
-            if not len(found) and not any(len(self._asked(later)) for later in steps[step:]):
+            if self._is_over(step, found):
                 break
             yield from self._play_step(step, found)
             last = step
@@ -93,28 +103,43 @@ class Cascade:
         return End("finished", last, self.initial_agent)
 
     def _start(self) -> Generator[Any, Any, bool]:
-        """Ask agents in random order, one after the other, until one says yes or the bound is reached."""
+        """Ask agents in random order, one after the other, until enough say yes or the bound is reached."""
         decisions: list[int] = []
+        started: list[int] = []
         n_at_most = self._rules.max_seed_attempts
         for attempt, agent in enumerate(starters(self._chance, self._network.n_agents, n_at_most)):
-            asked = yield self._ask(SEED, 0, np.array([agent]), np.array([-1]), np.array([attempt]))
+            asked = yield from self._answers(SEED, 0, np.array([agent]), np.array([-1]), np.array([attempt]))
             decisions += asked.tolist()
-            if decisions[-1] == 1:
-                self.initial_agent = agent
+            started += [agent] if decisions[-1] == 1 else []
+            if len(started) == self._rules.n_initial:
                 break
-        started = [] if self.initial_agent is None else [self.initial_agent]
+        self.initial_agent = started[0] if started else None
         yield self._closed(0, 0, len(decisions), np.array(decisions), started)
         return bool(started)
 
+    def _is_over(self, step: int, found: Exposures) -> bool:
+        """Say whether nobody is asked at this step nor will be, as nothing changes any more."""
+        later = range(step + 1, self._rules.steps + 1)
+        return not len(found) and not any(len(self._asked(each)) for each in later)
+
     def _asked(self, step: int) -> Exposures:
-        return self._rules.asking_rule.asked(
-            Moment(self._network.indices, self._listener, self.engaged_step, step, self._n_asked)
+        return self._rules.asking_rule.asked(self._moment(step))
+
+    def _moment(self, step: int) -> Moment:
+        network = self._network
+        return Moment(
+            network.indices,
+            self._listener,
+            self.engaged_step,
+            step,
+            self._n_asked,
+            edges=network.edge_attributes,
         )
 
     def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:
         # Slots ascend by listener, so equal agents stand side by side.
         agents = found.agent
-        decisions: Decisions = yield self._ask(EXPOSURE, step, agents, found.source, found.slots)
+        decisions = yield from self._answers(EXPOSURE, step, agents, found.source, found.slots)
         self._n_asked += np.bincount(agents, minlength=len(self._n_asked))
         won_over = agents[decisions == 1]
         won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
@@ -125,17 +150,22 @@ class Cascade:
         self, step: int, n_exposed: int, n_asked: int, decisions: Decisions, won_over: list[int]
     ) -> Write:
         """Engage whom the step won over; say what is written of the step."""
-        self.engaged_step[won_over] = step
+        engagements = self._engage(won_over, step)
         n_engaged = int((self.engaged_step != NEVER).sum())
         n_yes, n_missing = int((decisions == 1).sum()), int((decisions < 0).sum())
         number = self._realization
         return Write(
             {
                 "steps": [(number, step, n_exposed, n_asked, len(decisions), n_yes, n_missing, n_engaged)],
-                "engagements": [(step, number, agent) for agent in won_over],
+                "engagements": engagements,
             },
             {"engaged": len(won_over)},
         )
+
+    def _engage(self, agents: list[int], step: int) -> list[tuple[int, int, int]]:
+        """Engage agents; give the rows that say so."""
+        self.engaged_step[agents] = step
+        return [(step, self._realization, agent) for agent in agents]
 
     def _ask_reasons(self) -> Generator[Any, Any, None]:
         """Ask for the reason of every answered decision, a step at a time."""
@@ -159,6 +189,19 @@ class Cascade:
         question = self._voice.question(kind, int(self._profiles[answered.agent]))
         return self._voice.reason(question, answered.text)
 
+    def _answers(
+        self, kind: str, step: int, agents: Ints, sources: Ints, positions: Ints
+    ) -> Generator[Any, Any, Decisions]:
+        """Ask agents about sources; `positions` are the draws' places in the step's random stream."""
+        decisions: Decisions = yield self._ask(kind, step, agents, sources, positions)
+        return decisions
+
+    def _repeats(self, agents: Ints, sources: Ints) -> list[int]:
+        """Tell apart what an agent is asked about one source: only layers of edges make it more than one."""
+        if LAYER not in self._network.edge_attributes:
+            return [0] * len(agents)
+        return repeats(agents, sources).tolist()  # type: ignore[no-any-return]
+
     def _ask(self, kind: str, step: int, agents: Ints, sources: Ints, positions: Ints) -> Ask:
         """Make the draws of a step; `positions` are their places in the step's random stream."""
         profiles = self._profiles[agents].tolist()
@@ -170,7 +213,7 @@ class Cascade:
             step,
             agents.tolist(),
             sources.tolist(),
-            [0] * len(profiles),
+            self._repeats(agents, sources),
             [of_profile[profile] for profile in profiles],
             *self._chance.draws(kind, step, positions),
             self._voice.judge,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import PluginError
 from agentnet.prompts import Verdict
-from agentnet.streams import Streams, request_seeds, uniform
+from agentnet.streams import Streams, request_seeds, uniform, unit
 
 if TYPE_CHECKING:
     from agentnet.sampler import Judge, Question
+
+T = TypeVar("T")
 
 Decisions = NDArray[np.int8]
 """1 yes, 0 no, -1 missing."""
@@ -165,6 +167,29 @@ class Chance:
     def integer(self, purpose: str, *key: int) -> int:
         """Draw an integer of [0, 2^63)."""
         return self.streams.integer(purpose, self.number, *key)
+
+    def uniform(self, purpose: str, *key: int) -> float:
+        """Draw a number of [0, 1)."""
+        return unit(self.integer(purpose, *key) << 1)
+
+    def below(self, purpose: str, count: int, *key: int) -> int:
+        """Draw a whole number of 0 .. count - 1."""
+        return self.integer(purpose, *key) % count
+
+    def shuffled(self, purpose: str, things: Sequence[T], *key: int) -> list[T]:
+        """Put things in random order."""
+        words = self.streams.words(purpose, self.number, *key, count=len(things))
+        return [things[place] for place in np.argsort(words, kind="stable")]
+
+    def sample(self, purpose: str, things: Sequence[T], count: int, *key: int) -> list[T]:
+        """Draw `count` different ones of some things (all of them, if they are fewer), in random order."""
+        return self.shuffled(purpose, things, *key)[:count]
+
+    def pair(self, purpose: str, step: int, count: int) -> tuple[int, int]:
+        """Draw two different numbers of 0 .. count - 1, in random order."""
+        first = self.below(purpose, count, step, 0)
+        second = self.below(purpose, count - 1, step, 1)
+        return first, second + (second >= first)
 
     def draws(self, kind: str, step: int, positions: Ints) -> tuple[list[float], list[int]]:
         """Draw the temperature and the seed of each draw of a step; see `draw_parameters`."""

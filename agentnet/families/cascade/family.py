@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from agentnet.asking_rules import AskingRule, find_rule
 from agentnet.config import Settings
-from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
-from agentnet.families.cascade.experiment import CascadeExperiment, ask_profiles
-from agentnet.families.contract import CHANCE, Planned, Probe, Scene, Sitting, Stage
-from agentnet.families.news import NewsFamily, NewsStage, Setting, shortened
+from agentnet.families.agents import agent_rows, check_begun
+from agentnet.families.cascade.experiment import CascadeExperiment
+from agentnet.families.cascade.told import told_scene
+from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
+from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, shortened
+from agentnet.families.people import ask_profiles
 from agentnet.families.ratios import ResponseRatios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.cascade import Cascade, CascadeRules, starters
+from agentnet.worlds.told import network_row
 
 if TYPE_CHECKING:
     from agentnet.analysis.comparison import Measured
@@ -60,6 +58,10 @@ class CascadeStage(NewsStage):
         rules = [{"name": rule.name, "says": rule.sentence} for rule in self.rules]
         return {**super().meta(), "asking_rules": rules}
 
+    def asks_own(self) -> bool:
+        """Say whether an agent has no voice of its own: where there are voices, all are dealt one."""
+        return not all(experiment.voices for experiment in self.experiments)
+
     def design(self, condition: int) -> dict[str, object]:
         """Give the design as it is in force: a network that is read decides its size."""
         experiment = self.experiments[condition]
@@ -81,22 +83,26 @@ class CascadeStage(NewsStage):
         networks = [facts.as_dict() for facts in self.networks]
         return {**({"networks": networks} if networks else {}), **super().facts()}
 
-    def scene(self, setting: Setting, sitting: Sitting) -> Scene:
+    def scene(self, setting: NewsSetting, sitting: Sitting) -> Scene:
         """Make network and profiles, and look whether a resumed realization has the same."""
         planned, experiment, streams = setting.planned, setting.experiment, sitting.streams
         network = ask(experiment, "make_network", streams.integer("network", planned.chance))
+        if experiment.is_told:
+            return told_scene(setting, sitting, network, self.rules[planned.condition])
         profiles = ask_profiles(experiment, network, streams.integer("profiles", planned.chance))
         bits = [PROFILES[profile] for profile in profiles.tolist()]
+        agents = agent_rows(planned, network, bits)
         if sitting.begun(planned):
-            _check_begun(sitting, planned, network, bits)
+            check_begun(sitting, planned, network, agents)
         rules = CascadeRules(
             experiment.steps,
             self.rules[planned.condition],
             experiment.max_seed_attempts or network.n_agents,
             experiment.rationale == AFTERWARDS,
+            experiment.initial_agents,
         )
         world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
-        rows = {"networks": [_network_row(network)], "agents": _agent_rows(planned, network, bits)}
+        rows = {"networks": [network_row(network)], "agents": agents}
         return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
     def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:
@@ -221,21 +227,6 @@ def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family
     return isinstance(experiment.network, str) and experiment.network in GENERATORS
 
 
-def _check_begun(sitting: Sitting, planned: Planned, network: Network, bits: list[str]) -> None:
-    number = planned.realization
-    if sitting.networks[number] != network.digest:
-        raise RunFolderError(
-            f"{sitting.folder}: realization {number} was begun on another network than the experiment makes "
-            "now; its network file or a library changed: go on with what it began with"
-        )
-    query = "SELECT profile FROM agents WHERE realization = ? ORDER BY agent"
-    if [text for (text,) in Run(sitting.folder).rows(query, (number,))[1]] != bits:
-        raise RunFolderError(
-            f"{sitting.folder}: realization {number} was begun with other profiles than the experiment deals "
-            "now; its node table or a library changed: go on with what it began with"
-        )
-
-
 def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
     network: Network = ask(experiment, "make_network", _SEED_PROBED)
     if network.n_agents <= _AGENTS_PROBED:
@@ -244,36 +235,6 @@ def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  #
         if "assign_profiles" in own:
             about = " for one seed"
             yield "assign_profiles", about, lambda e: ask_profiles(e, network, _SEED_PROBED).tolist()
-
-
-def _network_row(network: Network) -> tuple[object, ...]:
-    labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
-    return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
-
-
-def _agent_rows(planned: Planned, network: Network, bits: Sequence[str]) -> list[tuple[object, ...]]:
-    rows = zip(bits, _attribute_rows(network), strict=True)
-    return [(planned.realization, agent, text, None, said) for agent, (text, said) in enumerate(rows)]
-
-
-def _attribute_rows(network: Network) -> Iterator[str | None]:
-    """Spell what is known of each agent as JSON: a row of the node table, attributes of a graph's node."""
-    if not network.node_attributes:
-        yield from repeat(None, network.n_agents)
-    names = list(network.node_attributes)
-    for values in zip(*network.node_attributes.values(), strict=True):
-        known = dict(zip(names, map(_attribute, values), strict=True))
-        yield json.dumps(known, ensure_ascii=False, allow_nan=False)
-
-
-def _attribute(value: object) -> str | int | float | None:
-    """Spell a value as JSON can: a number that is none is missing, an object is its text."""
-    value = value.item() if isinstance(value, np.generic) else value
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float) and not math.isinf(value):
-        return None if math.isnan(value) else value
-    return str(value)
 
 
 def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
