@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
+from agentnet.cli.common import (
+    find_run,
+    fitting_options,
+    load,
+    print_json,
+    read_groups,
+    read_text,
+    setting_options,
+)
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.terminal import echo
 
@@ -20,22 +28,7 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
-@click.option(
-    "--law",
-    "laws",
-    multiple=True,
-    metavar="NAME|FILE.py",
-    help="Fit this law only, or those of a Python file. Repeatable.",
-)
-@click.option(
-    "--by", multiple=True, metavar="COLUMN", help="Column of exposures that a law is of. Repeatable."
-)
-@click.option(
-    "--groups",
-    "groups_file",
-    type=_FILE,
-    help='JSON file of groups: {"00000": 1, ...} for all 32 profiles. Default: by response ratios, if given.',
-)
+@fitting_options(groups="by response ratios, if given")
 @click.option(
     "--n-groups",
     type=click.IntRange(1, 32),
@@ -58,8 +51,6 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Resamples of an interval.",
 )
-@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes everything that is drawn.")
 @click.option(
     "--decisions",
     "n_decisions",
