@@ -1,7 +1,7 @@
 """What a reader is shown first: rules that order the posts of a feed.
 
-A rule is a function that scores a post for a reader; those with the highest scores are shown. A new one, in an
-experiment's file or anywhere else, is entered by its definition:
+A rule is a function that scores a post for a reader; those with the highest scores are shown. A new one, in
+an experiment's file or anywhere else, is entered by its definition:
 
     @feed_rule("longest")
     def longest(post: Post, reader: int) -> float:

@@ -67,6 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {
         *("errors", "streams", "events", "embedder", "asking_rules"),
         "families",  # the list of them, which says what a log can be read as
+        "news",  # the reader of tables, for cascades that were observed
     },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {

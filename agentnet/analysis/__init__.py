@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.logistic import fit_full as fit_full
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
+    from agentnet.analysis.observed import read_observed as read_observed
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
@@ -63,6 +64,10 @@ if TYPE_CHECKING:
     from agentnet.analysis.study import study_run as study_run
     from agentnet.analysis.tables import RatioTables as RatioTables
     from agentnet.analysis.tables import RunTables as RunTables
+    from agentnet.analysis.trees import Forest as Forest
+    from agentnet.analysis.trees import Trees as Trees
+    from agentnet.analysis.trees import tree_distances as tree_distances
+    from agentnet.analysis.trees import trees_of as trees_of
     from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _NAMES = {
@@ -80,6 +85,7 @@ _NAMES = {
     "laws.cavity": ("CavityLaw", "fit_cavity"),
     "laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
     "logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
+    "observed": ("read_observed",),
     "ratios": ("ResponseRatios", "response_ratios"),
     "reading": ("read_decisions", "read_ratios", "read_tables"),
     "severity": ("cluster_severity",),
@@ -87,6 +93,7 @@ _NAMES = {
     "simulation": ("simulate",),
     "study": ("Study", "study_run"),
     "tables": ("RatioTables", "RunTables"),
+    "trees": ("Forest", "Trees", "tree_distances", "trees_of"),
     "tukey": ("tukey_test",),
 }
 """Public names by their home."""

@@ -22,6 +22,7 @@ from agentnet.cli.predict import predict
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
+from agentnet.cli.trees import trees
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,6 +48,7 @@ for command in (
     export,
     fit,
     predict,
+    trees,
     report,
     backends,
     config,

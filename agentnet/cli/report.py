@@ -17,6 +17,7 @@ from agentnet.cli.common import (
     setting_options,
 )
 from agentnet.cli.embedders import embedder_maker, embedding_options
+from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -36,6 +37,18 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--severity-clusters", "clusters_file", type=_FILE, help="JSON file of clusters of the news items' texts."
+)
+@click.option(
+    "--observed",
+    type=_FILE,
+    help="Table of cascades observed elsewhere (see: agentnet trees), to compare with.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Read a field of the observed table from a column of another name. Repeatable.",
 )
 @click.option(
     "--runs",
@@ -77,6 +90,8 @@ def report(
     groups_file: Path | None,
     n_groups: int | None,
     clusters_file: Path | None,
+    observed: Path | None,
+    columns: tuple[str, ...],
     n_runs: int | None,
     n_bootstrap: int,
     level: float,
@@ -100,6 +115,7 @@ def report(
       agentnet report last
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
+    from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.events import Run
     from agentnet.families.lookup import family_of
@@ -120,6 +136,7 @@ def report(
         groups=None if groups_file is None else read_groups(groups_file),
         n_groups=n_groups,
         severity_clusters=None if clusters_file is None else _clusters(clusters_file),
+        observed=None if observed is None else read_observed(observed, columns=column_map(columns)).trees(),
         n_decisions=n_decisions,
         figures=not no_figures,
         restricted_texts=restricted_texts,

@@ -79,7 +79,7 @@ class Runner:
         self._pool = Pool(prepared.settings.engine.workers)
         self._halt = Halt()
         self._error: BaseException | None = None
-        self._has_rules = RULE in voices_of(prepared.experiments).values()
+        self._has_rules = prepared.stage.may_say or RULE in voices_of(prepared.experiments).values()
 
     async def play(self) -> None:
         """Play every realization that is not finished; then close the log and freeze it.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, ask, blaming
+from agentnet.exposure import is_context
 from agentnet.families.agents import agent_rows, check_begun, dealt_personas, dealt_voices
 from agentnet.families.answers import answer_of
 from agentnet.families.book import recorded_question
@@ -31,6 +32,9 @@ from agentnet.worlds.told import network_row
 if TYPE_CHECKING:
     from agentnet.report.part import Part, Reading
 
+_OF_THE_WORLD = "world"
+"""Whose voice says what an experiment's own rule says."""
+
 _TAKEN = frozenset({*DECISION_KINDS, *ANSWER_KINDS, REASON})
 
 
@@ -47,6 +51,7 @@ class FreeStage(Stage):
     experiments: tuple[WorldExperiment, ...]
     settings: Settings
     items: tuple[tuple[NewsItem, ...], ...]
+    may_say: ClassVar[bool] = True
 
     def cells(self) -> Iterator[Cell]:
         """List the realizations."""
@@ -158,6 +163,11 @@ class _Playing:
                     raise DesignError(
                         f"{self._who}.play asks with {what} {agent!r}; agents are 0 to {n_agents - 1}"
                     )
+            if not is_context(each.context):
+                raise DesignError(
+                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to "
+                    "plain facts (numbers, texts, true or false)"
+                )
             if each.kind in _TAKEN or not each.kind.strip():
                 raise DesignError(
                     f"{self._who}.play asks a question of kind {each.kind!r}, a word that other families "
@@ -172,7 +182,7 @@ class _Playing:
         known = {
             "kind": asked.kind,
             "profile": bits or None,
-            "voice": self.setting.voices[asked.agent] if self.setting.voices else None,
+            **self._who_says(asked, form),
             **{f"context.{name}": value for name, value in asked.context.items()},
         }
         constraint = (form.answers, form.schema) if self.experiment.constrain else ((), None)
@@ -185,6 +195,11 @@ class _Playing:
             self.experiment.max_tokens,
         )
         return Asked(question, form.judge, lambda said: answer_of(form, said))
+
+    def _who_says(self, asked: Ask, form: Declared) -> dict[str, str | None]:
+        if asked.says is not None:
+            return {"voice": _OF_THE_WORLD, "says": form.spell(asked.says)}
+        return {"voice": self.setting.voices[asked.agent] if self.setting.voices else None}
 
     def _form(self, answer: Any) -> Declared:  # noqa: ANN401 - a user's
         try:
