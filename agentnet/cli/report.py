@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,15 +118,13 @@ def report(
     """
     from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
-    from agentnet.events import Run
-    from agentnet.families.lookup import family_of
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
     runs = load(config_file, assignments).settings.runs
     folders = [find_run(name, runs) for name in names]
-    if embedder and not any("interviews" in family_of(Run(each).meta).read_as for each in folders):
-        echo("warning: nothing is embedded (--embedder): no model of these runs is interviewed", err=True)
+    if embedder:
+        _say_if_in_vain(folders)
     options = Options(
         laws=named_laws(laws) or LAWS,
         by=by,
@@ -152,6 +151,14 @@ def report(
         print_json(written.results)
     else:
         echo(str(written.page))
+
+
+def _say_if_in_vain(folders: Sequence[Path]) -> None:
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
+
+    if not any("interviews" in family_of(Run(each).meta).read_as for each in folders):
+        echo("warning: nothing is embedded (--embedder): no model of these runs is interviewed", err=True)
 
 
 def _clusters(path: Path) -> SeverityClusters:
