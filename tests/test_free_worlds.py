@@ -7,7 +7,7 @@ import pytest
 from agentnet import Missing, Run
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
-from agentnet.feeds import FEED_RULES, Post, concentration, feed, feed_rule
+from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
 
 HEAD = """
 from typing import Literal
@@ -217,6 +217,26 @@ def play(self, s):
     ]
 
 
+def test_who_unfollows_is_still_heard_by_the_other(study, play, tmp_path):
+    body = """
+network = "complete"
+
+def play(self, s):
+    s.unfollow(0, 1, step=1)
+    s.unfollow(0, 1, step=1)
+    s.follow(0, 2, step=1)
+    assert s.hears(0) == [2, 3, 4, 5] and s.hears(1) == [0, 2, 3, 4, 5]
+    s.follow(0, 1, step=2)
+    assert s.hears(0) == [1, 2, 3, 4, 5]
+    yield [Ask(0, "?")]
+"""
+    assert play(study(body)).code == 0
+    changes = rows(
+        Run(tmp_path / "run"), "SELECT step, what, agent, other FROM changes WHERE realization = 0"
+    )
+    assert changes == [(1, "unfollows", 0, 1), (2, "follows", 0, 1)]
+
+
 def test_news_are_the_first_messages_and_older_items_stay_those_of_the_log(study, play, tmp_path):
     body = """
 def choose_news(self, seed):
@@ -266,10 +286,3 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         del FEED_RULES._defined["oldest"]
     with pytest.raises(DesignError, match="did you mean 'chronological'"):
         feed("chronologic", [], 0, 1)
-
-
-def test_concentration_is_the_gini_coefficient():
-    values = [5, 1, 0, 3, 3, 8]
-    pairs = sum(abs(a - b) for a in values for b in values)
-    assert concentration(values) == pytest.approx(pairs / (2 * len(values) * sum(values)))
-    assert concentration({"a": 2, "b": 2}) == 0.0

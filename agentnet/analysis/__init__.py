@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
     from agentnet.analysis.comparison import compare as compare
+    from agentnet.analysis.convergence import agreed as agreed
+    from agentnet.analysis.convergence import convergence_time as convergence_time
+    from agentnet.analysis.convergence import tipping_share as tipping_share
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
@@ -52,6 +55,11 @@ if TYPE_CHECKING:
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
     from agentnet.analysis.observed import read_observed as read_observed
+    from agentnet.analysis.opinions import gini as gini
+    from agentnet.analysis.opinions import opinion_curves as opinion_curves
+    from agentnet.analysis.opinions import opinion_measures as opinion_measures
+    from agentnet.analysis.opinions import reach as reach
+    from agentnet.analysis.opinions import top_share as top_share
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
@@ -74,6 +82,7 @@ _NAMES = {
     "answers": ("embed_run",),
     "cells": ("Cells", "count_cells"),
     "comparison": ("ConditionComparison", "compare"),
+    "convergence": ("agreed", "convergence_time", "tipping_share"),
     "fits": ("Fits", "LawFit", "fit_run"),
     "fitting": ("CurveFit",),
     "goodness": ("Comparison", "NoiseFloor", "noise_floor"),
@@ -86,6 +95,7 @@ _NAMES = {
     "laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
     "logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
     "observed": ("read_observed",),
+    "opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
     "ratios": ("ResponseRatios", "response_ratios"),
     "reading": ("read_decisions", "read_ratios", "read_tables"),
     "severity": ("cluster_severity",),

@@ -8,6 +8,7 @@ reads the output any more.
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -16,6 +17,7 @@ import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
+from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
@@ -39,6 +41,7 @@ def cli() -> None:
 
 
 for command in (
+    init,
     run,
     check,
     ls,
@@ -69,6 +72,9 @@ def main() -> None:
             # What the terminal's encoding lacks is spelled out, too.
             stream.reconfigure(errors="backslashreplace")
     wishes = Wishes()
+    # Click ends the program itself once it has told a shell what completes.
+    if os.environ.get("_AGENTNET_COMPLETE"):
+        cli.main(prog_name="agentnet")
     try:
         code = cli.main(standalone_mode=False, obj=wishes)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told

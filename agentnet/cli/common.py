@@ -47,7 +47,7 @@ def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
     """
     of_groups = f'JSON file of groups: {{"00000": 1, ...}} for all 32 profiles. Default: {groups}.'
     which = "Fit this law only, or those of a Python file. Repeatable."
-    by = "Column of exposures that a law is of: n_engaged, n_asked, an attribute, ... Repeatable."
+    by = "Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable."
     options = (
         click.option("--law", "laws", multiple=True, metavar="NAME|FILE.py", help=which),
         click.option("--by", multiple=True, metavar="COLUMN", help=by),

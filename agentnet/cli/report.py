@@ -17,6 +17,7 @@ from agentnet.cli.common import (
     read_text,
     setting_options,
 )
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
@@ -28,7 +29,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
+@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
 @fitting_options(groups="by response ratios, if given")
 @click.option(

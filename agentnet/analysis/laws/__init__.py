@@ -20,11 +20,13 @@ from agentnet.analysis.laws.contract import (
     Real,
     Resamples,
     Sight,
+    laws_to_fit,
     load_laws,
     named_laws,
 )
 from agentnet.analysis.laws.curve import CurveLaw
 from agentnet.analysis.laws.decision import DecisionLaw
+from agentnet.analysis.laws.dose import ColumnLogistic, DoseThreshold, Hill
 from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, LogisticLaw, MainEffects
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
 
@@ -38,12 +40,15 @@ __all__ = [
     "OF_SEVERITIES",
     "Between",
     "Cavity",
+    "ColumnLogistic",
     "CurveLaw",
     "DecisionLaw",
+    "DoseThreshold",
     "Equilibrium",
     "FullLogistic",
     "GroupLogistic",
     "GroupRates",
+    "Hill",
     "Law",
     "Listed",
     "LogisticLaw",
@@ -56,6 +61,7 @@ __all__ = [
     "Real",
     "Resamples",
     "Sight",
+    "laws_to_fit",
     "load_laws",
     "named_laws",
 ]
