@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agentnet.analysis.contrasts import student_half_width
 from agentnet.analysis.fits import Fits
-from agentnet.analysis.goodness import POPULATION
+from agentnet.analysis.goodness import POPULATION, FinalEngagement, mean_final_engagement
 from agentnet.analysis.laws import Resamples
 from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import Trees
 from agentnet.events.conditions import in_words
-from agentnet.report.cascade_tables import views_of
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
@@ -31,48 +27,8 @@ if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over realizations.
-
-    Attributes:
-        name: Of what.
-        mean: The mean.
-        sd: Standard deviation of single realizations; None for one.
-        interval: Confidence interval of the mean; None for one realization.
-        by_news_item_interval: The same with news items as what is independent; None for one item.
-        n: Realizations.
-    """
-
-    name: str
-    mean: float
-    sd: float | None
-    interval: tuple[float, float] | None
-    by_news_item_interval: tuple[float, float] | None
-    n: int
-
-
-def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
-    """Estimate the engaged fraction after the last step: of all realizations, and by severity.
-
-    Intervals are Student's, of the realizations or of the news items' means.
-    """
-    last = tables.engaged_fraction[:, -1]
-    found = []
-    for name, seen in views_of(tables).items():
-        values, items = last[seen], tables.news[seen]
-        means = np.array([values[items == item].mean() for item in np.unique(items)])
-        sd = float(values.std(ddof=1)) if values.size > 1 else None
-        intervals = _student(values, level), _student(means, level)
-        found.append(Estimate(name, float(values.mean()), sd, *intervals, int(values.size)))
-    return tuple(found)
-
-
-def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
-    if values.size < 2:
-        return None
-    mean, half = float(values.mean()), student_half_width(values, level)
-    return mean - half, mean + half
+_UNNAMED = ("network", "edges", "networkx")
+"""What networks are called that nobody gave a name."""
 
 
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
@@ -86,7 +42,7 @@ def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
         f"{counted(np.unique(tables.news).size, 'news item')} on {_network(tables)}, by the asking rule "
         f"{tables.asking_rule}"
     )
-    yield from (_engaged(each, tables.n_steps, level) for each in final_engagement(tables, level))
+    yield from (_engaged(each, tables.n_steps, level) for each in mean_final_engagement(tables, level))
     if part.fits is None:
         yield f"No law was fitted: {part.why_no_fits}"
         return
@@ -100,7 +56,7 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
         yield f"No result can be given: {part.why_no_tables}"
         return
     engaged, *by_severity = (
-        _engaged(each, tables.n_steps, level) for each in final_engagement(tables, level)
+        _engaged(each, tables.n_steps, level) for each in mean_final_engagement(tables, level)
     )
     yield engaged
     if fits is not None:
@@ -136,11 +92,12 @@ def _network(tables: RunTables) -> str:
         if degree is not None
         else f"{networks.mean_degree:.3g} neighbours on average"
     )
-    names = listed([name.replace("_", " ") for name in networks.names], most=3)
-    return f"{names} networks of {agents} agents with {neighbours}"
+    named = [name.replace("_", " ") for name in networks.names if name not in _UNNAMED]
+    kind = f"{listed(named, most=3)} networks" if named else "networks"
+    return f"{kind} of {agents} agents with {neighbours}"
 
 
-def _engaged(of: Estimate, step: int, level: float) -> str:
+def _engaged(of: FinalEngagement, step: int, level: float) -> str:
     where = "" if of.name == POPULATION else f" where the news is {of.name}"
     spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
     interval = ""
