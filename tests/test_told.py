@@ -296,8 +296,10 @@ def test_a_network_that_changes_keeps_its_agents_and_whom_they_hear(study, comma
 def test_a_message_of_the_last_step_is_written_too(study, played):
     react = "def react(self, exposure, answer):\n    return Reaction(True, f'{exposure.agent} tells it')"
     run = played(study(react), "-S", "steps=2")
-    engaged = "SELECT COUNT(*), SUM(m.step = a.engaged_step) FROM agents a LEFT JOIN messages m ON m.author = a.agent"
-    found = rows(run, f"{engaged} AND m.realization = a.realization WHERE a.engaged_step IS NOT NULL")
+    engaged = """SELECT COUNT(*), SUM(m.step = a.engaged_step) FROM agents a
+        LEFT JOIN messages m ON m.author = a.agent AND m.realization = a.realization
+        WHERE a.engaged_step IS NOT NULL"""
+    found = rows(run, engaged)
     assert found[0][0] == found[0][1] > 8
 
 
