@@ -1,6 +1,7 @@
 """Columns of exposures, for laws of decisions that are laws of more than profile and severity.
 
-What the log records of an exposure's context is taken as it stands. Else, at the start of the step:
+What the log records of an exposure is taken as it stands: a fact of its context by its key, a field of a
+declared answer by its name. Else, at the start of the step:
 
 - ``n_engaged``: engaged neighbours of the agent that was asked;
 - ``n_neighbours``: all of them;
@@ -30,9 +31,20 @@ Ints = NDArray[np.int64]
 ALWAYS: Final = ("step", "profile", *TRAITS, "severity", "news")
 """Columns that tables have however they were read."""
 
-_CONTEXT = f"""
-SELECT realization, json_extract(context, ?) FROM events
-WHERE kind = '{EXPOSURE}' ORDER BY realization, kind, step, agent, source, repeat
+_OF_EXPOSURES = f"""
+FROM events e LEFT JOIN exposures h USING (realization, kind, step, agent, source, repeat)
+WHERE kind = '{EXPOSURE}'
+"""
+_RECORDED = f"""
+SELECT realization, COALESCE({{}}) {_OF_EXPOSURES}
+ORDER BY realization, kind, step, agent, source, repeat
+"""  # noqa: S608 - our own
+_PLACES = ("h.context", "e.context", "e.value")
+"""Where JSON of an exposure stands, the first first: what its prompt used, then what was answered."""
+
+_KEYS = f"""
+SELECT DISTINCT key FROM (SELECT {{0}} AS told {_OF_EXPOSURES} AND {{0}} IS NOT NULL), json_each(told)
+WHERE json_valid(told) AND json_type(told) = 'object'
 """  # noqa: S608 - our own
 
 
@@ -67,7 +79,7 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
     wanted = np.isin(number, realization)
     kept = np.flatnonzero(wanted)
     row = np.searchsorted(realization, number[kept])
-    profile = log.prompts(prompt[kept])[0]
+    profile = log.asked(number[kept], agent[kept], prompt[kept])[0]
     found = _Columns(log, realization, wanted, [(number[kept], agent[kept], step[kept])])
     columns = {name: found.column(name) for name in names}
     keys = np.column_stack([row, step[kept], profile, *columns.values()])
@@ -94,7 +106,9 @@ class _Columns:
     def column(self, name: str) -> Array:
         """Make a column, shape ``(n_exposures,)``."""
         if name in self._recorded():
-            rows = self._log.connection.execute(_CONTEXT, (f'$."{name}"',)).fetchall()
+            parts = (f"CASE WHEN json_valid({place}) THEN json_extract({place}, ?1) END" for place in _PLACES)
+            query = _RECORDED.format(", ".join(parts))
+            rows = self._log.connection.execute(query, (f'$."{name}"',)).fetchall()
             return _numbers(
                 name, [value for (_, value), kept in zip(rows, self._wanted, strict=True) if kept]
             )
@@ -116,12 +130,9 @@ class _Columns:
         raise DesignError(f"exposures have no column {name!r}{near_miss(name, every)}")
 
     def _recorded(self) -> tuple[str, ...]:
-        """Name what the log records of the contexts of exposures."""
-        query = (
-            "SELECT DISTINCT key FROM events, json_each(context) "
-            "WHERE kind = ? AND json_type(context) = 'object'"
-        )
-        return tuple(str(key) for (key,) in self._log.connection.execute(query, (EXPOSURE,)))
+        """Name what the log records of exposures: facts of their contexts, fields of their answers."""
+        found = (self._log.connection.execute(_KEYS.format(place)) for place in _PLACES)
+        return tuple(dict.fromkeys(str(key) for rows in found for (key,) in rows))
 
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"

@@ -10,7 +10,7 @@ from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.events.conditions import differing_knobs, spelling
@@ -332,7 +332,7 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     if part.fits is None:
         yield absent(part.why_no_fits)
         if part.played is not None:
-            yield cascade_tables.cells_table(part.played)
+            yield from filter(None, [cascade_tables.cells_table(part.played)])
         return
     fits = part.fits
     yield cascade_tables.ranking_table(fits)
@@ -340,12 +340,16 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, LAWS.of_table(1)[0]))
     yield cascade_tables.rates_table(fits) or absent(_why_not(part, LAWS.of_table(2)[0]))
     yield from filter(None, [cascade_tables.equilibria_table(fits)])
-    yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from)
+    yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from) or absent(_no_groups())
     yield cascade_tables.parameters_table(fits)
     yield cascade_tables.bounds_table(fits) or paragraph(
         "No answer to an exposure is missing: there is nothing to bound.", "note"
     )
-    yield cascade_tables.cells_table(fits.tables)
+    yield from filter(None, [cascade_tables.cells_table(fits.tables)])
+
+
+def _no_groups() -> str:
+    return NO_PROFILES.format("there are no groups of them, and no table of the 32 profiles")
 
 
 def _why_not(part: CascadePart, law: str) -> str:

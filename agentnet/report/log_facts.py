@@ -209,9 +209,9 @@ class Prompt:
 
     Attributes:
         kind: ``exposure``, ``seed`` or ``ratio``.
-        profile: Five bits.
-        news: Name of the news item.
-        messages: (role, content) pairs; None where the news text may not be passed on.
+        profile: Five bits; "" where agents have none.
+        news: Name of the news item; "" where it is about none, or may be about any.
+        messages: (role, content) pairs; None where a news text in it may not be passed on.
     """
 
     kind: str
@@ -558,9 +558,10 @@ def _news(
 
 def _prompt(row: Sequence[Any], news: tuple[News, ...]) -> Prompt:
     kind, profile, number, messages = row
-    item = news[number]
+    name, about = ("", news) if number is None else (news[number].id, (news[number],))
     pairs = tuple((str(role), str(content)) for role, content in json.loads(messages))
-    return Prompt(str(kind), str(profile), item.id, None if item.text is None else pairs)
+    hidden = any(item.text is None for item in about)
+    return Prompt(str(kind), str(profile or ""), name, None if hidden else pairs)
 
 
 def _prompts_apart(
@@ -571,17 +572,17 @@ def _prompts_apart(
         return {}
     of = condition_of(connection)
     asked_in = dict(connection.execute(_ASKED_IN))
-    first: dict[tuple[Any, ...], str] = {}
+    first: dict[tuple[Any, ...], set[str]] = {}
     compared: dict[tuple[int, str], dict[str, int]] = {}
     for number, hash_, kind, *about in connection.execute(_PROMPTS):
         condition = of.get(asked_in.get(number, -1))
         if condition is None:
             continue
         if condition == 0:
-            first[kind, *about] = hash_
+            first.setdefault((kind, *about), set()).add(hash_)
             continue
         known = first.get((kind, *about))
-        how = "unknown" if known is None else "same" if known == hash_ else "other"
+        how = "unknown" if known is None else "same" if hash_ in known else "other"
         compared.setdefault((condition, str(kind)), {}).setdefault(how, number)
     found: dict[int, dict[str, Prompt | None]] = {}
     for (condition, kind), numbers in compared.items():
