@@ -185,6 +185,7 @@ _EVENT = {
     "at": 1.7e9,
     "context": None,
     "mass": None,
+    "value": None,
 }
 
 
@@ -251,8 +252,8 @@ def sample_folder(
         for number, network, *end in (0, "net-a", "finished", 2, 2), (1, "net-b", "unstarted", None, 0):
             log.add("realizations", [(number, "{}", 0, number, network, 7, "running", None, None, 1.0, None)])
             log.add("ends", [(*end, 2.0, number)])
-        log.add("agents", [(0, agent, bits, None, None) for agent, bits in enumerate(profiles)])
-        log.add("agents", [(1, agent, "00000", None, None) for agent in range(3)])
+        log.add("agents", [(0, agent, bits, None, None, None, None) for agent, bits in enumerate(profiles)])
+        log.add("agents", [(1, agent, "00000", None, None, None, None) for agent in range(3)])
         for kind, step, agent, source, decision, text in decisions:
             place = {"kind": kind, "step": step, "agent": agent, "source": source}
             reply = log.reply_number(text, f"because {text}", "model-1", None)
@@ -264,6 +265,10 @@ def sample_folder(
         log.add("troubles", [(None, 0, "exposure", 2, 4, 3, 0, "invalid", "neither", "Perhaps", 1.0)])
         log.add("steps", [(0, 0, 0, 2, 2, 1, 0, 1), (0, 1, 3, 3, 3, 2, 0, 3), (0, 2, 2, 2, 3, 2, 1, 4)])
         log.add("engagements", [(0, 0, 2), (1, 0, 0), (1, 0, 3), (2, 0, 1)])
+        log.add("exposures", [(0, "exposure", 1, 0, 2, 0, 0, '{"n_shared": 1}')])
+        log.add("messages", [(0, 0, -1, None, 0, "text"), (0, 1, 2, 0, 0, "told again")])
+        log.add("changes", [(0, 0, 2, "removed", 4, None, None)])
+        log.add("measures", [(2, 0, "stance", 0, 1.5), (2, 0, "stance", 1, None)])
         log.add_incident("finished")
         log.set_meta(status="finished")
 

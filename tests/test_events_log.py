@@ -109,7 +109,8 @@ async def play(folder, n):
         while True:
             for _ in range(1 + n % 37):
                 reply = log.reply_number(f"reply {n}", "x" * 500, "m", None)
-                row = (0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, reply, 0, 0, 1, 1, 0, 0.0, 0.0, None, None)
+                told = (reply, 0, 0, 1, 1, 0, 0.0, 0.0, *[None] * 3)
+                row = (0, "exposure", 1, n, 0, 0, 0, 1.0, 1, None, *told)
                 log.add_event(row)
                 n += 1
             await log.flush()
@@ -214,7 +215,7 @@ def test_what_nobody_flushes_is_handed_over_after_a_while(new_log, event_row):
             log.add_event(event_row(step=1))
             log.add_event(event_row(step=2))
             await until(lambda: count(folder) == 2)
-            log.add("agents", [(0, 0, "01101", None, None)])
+            log.add("agents", [(0, 0, "01101", None, None, None, None)])
             await until(lambda: count(folder, "agents") == 1)
 
     asyncio.run(play())
@@ -261,7 +262,7 @@ def test_a_row_is_written_after_what_it_refers_to(new_log, event_row):
         async with EventLog(folder) as log:
             log.add("ends", [("finished", 0, 3, 2.0, 0)])
             log.add("engagements", [(3, 0, 0)])
-            log.add("agents", [(0, 0, "01101", None, None)])
+            log.add("agents", [(0, 0, "01101", None, None, None, None)])
             log.add("realizations", [(0, "{}", 0, 0, None, 7, "running", None, None, 1.0, None)])
 
     asyncio.run(play())
@@ -552,7 +553,7 @@ def test_a_second_event_of_the_same_key_fails_and_nothing_else_is_lost(new_log, 
     [
         ("agents", (0, 0, None, None)),
         ("news", (1, None, 0, "h", "t", "{}")),
-        ("prompts", (0, "h", "exposure", "01101", None, "[]")),
+        ("prompts", (0, "h", None, "01101", 0, "[]")),
         ("steps", (0, 0, None, 0, 0, 0, 0, 0)),
         ("realizations", (0, "{}", 0, 0, None, 2**70, "running", None, None, 1.0, None)),
         ("agents", (0, 0, "01101")),
@@ -583,7 +584,7 @@ def test_what_is_written_again_on_resuming_may_stand_already(new_log):
                 log.add("networks", [("net", f"name {number}", 1, 0, b"", None)])
                 log.add("prompts", [(0, f"hash {number}", "exposure", "01101", 0, "[]")])
                 log.add("realizations", [(0, "{}", 0, number, "net", 7, "running", None, None, 1.0, None)])
-                log.add("agents", [(0, 0, "01101", None, None)])
+                log.add("agents", [(0, 0, "01101", None, None, None, None)])
                 log.add("steps", [(0, 1, number, 1, 1, 1, 0, 1)])
                 log.set_meta(number=number)
 

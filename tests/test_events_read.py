@@ -361,7 +361,7 @@ def test_the_digest_does_not_depend_on_when_where_or_by_whom_a_run_was_answered(
         ]
         ends = 1.0 if not unessential else unessential["at"]
         realization = (0, "{}", 0, 0, None, 7, "finished", 2, 3, ends, ends)
-        others = [("agents", (0, agent, "01101", agent or None, None)) for agent in range(3)]
+        others = [("agents", (0, agent, "01101", agent or None, None, None, None)) for agent in range(3)]
         others += [("steps", (0, step, 1, 2, 3, 4, 5, 6)) for step in range(3)]
         others += [("realizations", realization)]
         made = [*events, *others]

@@ -202,6 +202,10 @@ CHANGES = {
     "models": "UPDATE models SET taught = '[2]' WHERE model = 1",
     "interviews": "UPDATE interviews SET n_candidates = 2 WHERE model = 0",
     "updates": "UPDATE updates SET measures = '{\"loss\": 0.6}' WHERE step = 1",
+    "exposures": "UPDATE exposures SET context = '{}'",
+    "messages": "UPDATE messages SET text = 'told agaim' WHERE message = 1",
+    "changes": "UPDATE changes SET agent = 3",
+    "measures": "UPDATE measures SET value = 2.5 WHERE agent = 0",
     "troubles": "UPDATE troubles SET text = 'Perhapt'",
     "incidents": "UPDATE incidents SET detail = '{\"a\": 1}' WHERE kind = 'finished'",
 }

@@ -335,6 +335,7 @@ def migrations(connection: sqlite3.Connection) -> list[str]:
             for table, lacking in _lacking(connection).items()
             for statement in _additions(table, lacking)
         ),
+        *_loosened(connection),
         *VIEWS.values(),
         f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE key = 'schema_version'",  # noqa: S608 - our own
     ]
@@ -344,6 +345,24 @@ def _additions(table: str, lacking: list[str]) -> list[str]:
     if lacking == columns(table):
         return [_creation(table)]
     return [f"ALTER TABLE {table} ADD COLUMN {_declared(table)[name]}" for name in lacking]
+
+
+def _loosened(connection: sqlite3.Connection) -> list[str]:
+    """List the statements that make tables again whose columns must hold something in an older log alone."""
+    return [
+        statement
+        for table in TABLES
+        if (there := connection.execute(f"PRAGMA main.table_info({table})").fetchall())
+        and any(
+            must and "NOT NULL" not in _declared(table)[name] for _, name, _, must, _, key in there if not key
+        )
+        for statement in (
+            f"ALTER TABLE {table} RENAME TO older_{table}",
+            _creation(table),
+            f"INSERT INTO {table} SELECT * FROM older_{table}",  # noqa: S608 - our own
+            f"DROP TABLE older_{table}",
+        )
+    ]
 
 
 def _lacking(connection: sqlite3.Connection) -> dict[str, list[str]]:

@@ -87,8 +87,9 @@ class CascadeStage(NewsStage):
             return told_scene(setting, sitting, network, self.rules[planned.condition])
         profiles = ask_profiles(experiment, network, streams.integer("profiles", planned.chance))
         bits = [PROFILES[profile] for profile in profiles.tolist()]
+        agents = agent_rows(planned, network, bits)
         if sitting.begun(planned):
-            check_begun(sitting, planned, network, bits)
+            check_begun(sitting, planned, network, agents)
         rules = CascadeRules(
             experiment.steps,
             self.rules[planned.condition],
@@ -97,7 +98,7 @@ class CascadeStage(NewsStage):
             experiment.initial_agents,
         )
         world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
-        rows = {"networks": [network_row(network)], "agents": agent_rows(planned, network, bits)}
+        rows = {"networks": [network_row(network)], "agents": agents}
         return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
     def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:
