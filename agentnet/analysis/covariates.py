@@ -38,7 +38,7 @@ WHERE kind = '{EXPOSURE}'
 _RECORDED = f"""
 SELECT realization, COALESCE({{}}) {_OF_EXPOSURES}
 ORDER BY realization, kind, step, agent, source, repeat
-"""  # noqa: S608 - our own
+"""
 _PLACES = ("h.context", "e.context", "e.value")
 """Where JSON of an exposure stands, the first first: what its prompt used, then what was answered."""
 

@@ -157,7 +157,9 @@ class Source:
         for table in self._row_groups("agents", ["realization", "profile", "engaged_step"]):
             counted = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
             bits = counted["profile"]
-            marks = pc.if_else(pc.equal(bits, ""), str(_UNPROFILED), pc.binary_join_element_wise("1", bits, ""))
+            marks = pc.if_else(
+                pc.equal(bits, ""), str(_UNPROFILED), pc.binary_join_element_wise("1", bits, "")
+            )
             profile = marks.cast(pa.int64())
             batches.append(_laid_out(counted.set_column(1, "profile", profile)))
         return _merged(_only(np.concatenate(batches, axis=1), realizations))
@@ -264,6 +266,7 @@ _PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
 _PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)
 # Agents that have none count as of the first one: `RunTables.profiled` says that it is no profile.
 _PROFILE_OF[_UNPROFILED] = 0
+
 
 @contextmanager
 def open_log(run: Run | str | Path) -> Iterator[OpenLog]:

@@ -293,7 +293,9 @@ def _with_names(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     rows = [known.get(index, {}) for index in frame.index]
     prefix = column.removesuffix("s")
     for name in names:
-        frame[free_name(name, frame.columns, prefix)] = pd.Series([row.get(name) for row in rows], frame.index)
+        frame[free_name(name, frame.columns, prefix)] = pd.Series(
+            [row.get(name) for row in rows], frame.index
+        )
     return frame
 
 

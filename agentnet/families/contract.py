@@ -402,8 +402,8 @@ class Family(ABC):
         """
         return Cut(min(step for step, _, _ in missing))
 
-    def measures(self) -> Sequence[str]:
-        """List what a report compares its conditions in."""
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002 - the same for all
+        """List what a report compares the conditions of some runs of this family in."""
         return tuple(self.queries)
 
     def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002

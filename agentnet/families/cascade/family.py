@@ -145,7 +145,7 @@ class Cascades(NewsFamily):
 
         return cascade_parts(reading, self.name, ResponseRatios.name)
 
-    def measures(self) -> Sequence[str]:
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002
         """List those of curves, and the parameters of the one-rate law."""
         from agentnet.analysis.comparison import MEASURES, OF_ONE_RATE
 
