@@ -31,11 +31,12 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Course, Part, Place, Reading, Section
+from agentnet.report.part import Block, Course, Part, Place, Reading, Section, table
 from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
+from agentnet.report.told import Told, changes_table, messages_table, read_told
 from agentnet.report.words import asked_sentences, citations
 from agentnet.vocabulary import EXPOSURE, PROFILES
 
@@ -55,6 +56,7 @@ class CascadePart(Part):
         groups_from: Where the groups of profiles come from, in words.
         sample: Decisions to browse.
         player: Who engaged when, in some realizations.
+        told: What agents were told beyond a news item; None where that was all.
         notes: What to know about it.
         label: Empty.
     """
@@ -78,6 +80,7 @@ class CascadePart(Part):
     groups_from: str
     sample: Sample
     player: Player
+    told: Told | None = None
     notes: tuple[str, ...] = ()
     label: str = ""
 
@@ -178,6 +181,19 @@ class CascadePart(Part):
         yield filled("odd", answers, fields)
 
 
+@table("messages", of="cascades", section="decisions")
+def _messages(part: CascadePart) -> Table | None:
+    """List some of the messages that agents wrote."""
+    withheld = any(each.text is None for each in part.facts.news)
+    return None if part.told is None else messages_table(part.told, withheld=withheld)
+
+
+@table("changes", of="cascades", section="decisions")
+def _changes(part: CascadePart) -> Table | None:
+    """Count what happened beside answers."""
+    return None if part.told is None else changes_table(part.told)
+
+
 def cascade_parts(reading: Reading, family: str, of_ratios: str) -> Iterator[CascadePart]:
     """Make the part of each condition of each run of cascades.
 
@@ -254,6 +270,7 @@ def _part(
             realizations=of_condition,
         ),
         player=read_player(run, of_condition, seed=options.seed),
+        told=read_told(run, condition, n=options.n_decisions, seed=options.seed),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 

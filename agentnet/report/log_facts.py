@@ -297,7 +297,9 @@ class LogFacts:
         """Methods of agentnet's that the experiment has in its own way; None where that is not known."""
         experiment = self.meta["experiment"]
         recorded = experiment.get("overridden")
-        return _defined(experiment) if recorded is None else frozenset(recorded)
+        # A knob that is set to a class, such as an answer's, is no method.
+        knobs = experiment["design"][0]
+        return _defined(experiment) if recorded is None else frozenset(recorded) - frozenset(knobs)
 
     def unless(self, methods: str, usual: str, otherwise: str) -> str:
         """Say what holds, which is never what a knob says where the experiment overrides what reads it.

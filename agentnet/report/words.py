@@ -67,8 +67,10 @@ def asking_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[
 def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
     """Say which model answered, and how questions became requests, in a condition or in all of them."""
     returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models)) or ["none"])
+    voices = any(facts.design(number).get("voices") for number in range(facts.n_conditions))
+    whose = "Answers of agents without a voice of their own" if voices else "All answers"
     return (
-        f"All answers came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
+        f"{whose} came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
         f"{facts.meta['backend']}, at {temperature_words(facts, condition)}, with at most "
         f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts)}"
     )
@@ -105,10 +107,19 @@ def answer_words(facts: LogFacts, condition: int | None = None) -> str:
     modes = [str(mode) for mode in facts.knob("rationale", condition)]
     usual = " or ".join(f"{_ANSWERS.get(mode, 'the mode says')} (rationale: {mode})" for mode in modes)
     later = " or ".join(f"{_OF_ITS_OWN.get(mode, '')} (rationale: {mode})" for mode in modes)
+    if declared := declared_answers(facts, condition):
+        usual = f"the experiment declares them (answer: {listed(declared)})"
     if has_own_prompts(facts, condition):
         usual = f"the experiment's own templates say{later}"
     asked = facts.unless("messages load_prompts", usual, f"the experiment's own {{}} asks{later}")
     return f"Answers were asked for as {asked}{facts.unless('judge', '', ', and read by its own {}')}"
+
+
+def declared_answers(facts: LogFacts, condition: int | None = None) -> list[str]:
+    """List the answers that a condition, or any, declares where they are more than yes or no."""
+    numbers = range(facts.n_conditions) if condition is None else [condition]
+    found = dict.fromkeys(str(facts.design(number).get("answer", "bool")) for number in numbers)
+    return [each for each in found if each != "bool"]
 
 
 def has_own_prompts(facts: LogFacts, condition: int | None = None) -> bool:

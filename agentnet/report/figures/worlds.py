@@ -37,6 +37,8 @@ def measures_sketch(part: WorldPart) -> Drawn | str:
 
 
 def _drawn(part: WorldPart, names: list[str], courses: list[Course]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     n_columns = min(3, len(names))
     figure = new_figure(max(6.0, 3.2 * n_columns), 3.0 * -(-len(names) // n_columns) + 0.8)
     every = grid_of_axes(figure, len(names), n_columns)
@@ -46,6 +48,7 @@ def _drawn(part: WorldPart, names: list[str], courses: list[Course]) -> Figure:
             _draw(axes, each, drawable(part.condition(each.condition), 34))
         axes.set_title(drawable(own[0].title, 40), fontsize=9.0)
         axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     legend_above(figure, every)
     return figure
 
