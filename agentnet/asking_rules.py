@@ -17,13 +17,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.errors import DesignError
-from agentnet.network import Network
+from agentnet.errors import DesignError, near_miss
+from agentnet.network import LAYER, Network
 from agentnet.plugins import PluginKind
 
 Ints = NDArray[np.integer[Any]]
@@ -44,6 +45,7 @@ class Moment:
         n_asked: How many questions each agent was asked at earlier steps, shape ``(n_agents,)``; None: none.
         silent: Which agents are not heard, though engaged, shape ``(n_agents,)``; None: none.
         deaf: Which agents hear nothing, shape ``(n_agents,)``; None: none.
+        edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Moment:
         *,
         silent: Bools | None = None,
         deaf: Bools | None = None,
+        edges: Mapping[str, NDArray[Any]] = MappingProxyType({}),
     ) -> None:
         self.indices = indices
         self.listener = listener
         self.engaged_step = engaged_step
         self.step = step
+        self.edges = edges
         self.n_asked: Ints = np.zeros(len(engaged_step), dtype=np.int64) if n_asked is None else n_asked
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent
@@ -68,7 +72,7 @@ class Moment:
         self.slots: Ints = np.flatnonzero(heard[indices] & ~unasked[listener])
 
     def exposures(self) -> Exposures:
-        """List all exposures: an unengaged agent and an engaged neighbour that it hears, each."""
+        """List all exposures: an unengaged agent and an engaged one that it hears, once in each layer."""
         return Exposures(self, self.slots)
 
     @cached_property
@@ -84,7 +88,8 @@ class Moment:
     @cached_property
     def n_neighbours(self) -> Ints:
         """How many agents each hears, shape ``(n_agents,)``."""
-        return np.bincount(self.listener, minlength=len(self.engaged_step))
+        listener = self.listener if LAYER not in self.edges else self.listener[~self._again]
+        return np.bincount(listener, minlength=len(self.engaged_step))
 
     @cached_property
     def n_fresh(self) -> Ints:
@@ -92,7 +97,15 @@ class Moment:
         fresh = (self.engaged_step == NEVER) & (self.n_engaged == 0)
         return self._per_agent(np.flatnonzero(fresh[self.indices]))
 
+    @cached_property
+    def _again(self) -> Bools:
+        """Whether each slot is of the same two agents as the one before, in another layer."""
+        again = np.zeros(len(self.listener), dtype=bool)
+        again[1:] = (self.listener[1:] == self.listener[:-1]) & (self.indices[1:] == self.indices[:-1])
+        return again
+
     def _per_agent(self, slots: Ints) -> Ints:
+        slots = slots if LAYER not in self.edges else slots[~self._again[slots]]
         return np.bincount(self.listener[slots], minlength=len(self.engaged_step))
 
 
@@ -130,6 +143,17 @@ class Exposures:
     def source_step(self) -> Ints:
         """The step at which the source engaged."""
         return self.moment.engaged_step[self.source]
+
+    def edge(self, name: str) -> NDArray[Any]:
+        """Give an attribute of the edges from sources to agents, such as ``weight`` or ``layer``.
+
+        Raises:
+            DesignError: The network's edges have no such attribute.
+        """
+        if name not in self.moment.edges:
+            known = near_miss(name, self.moment.edges) if self.moment.edges else "; they have no attributes"
+            raise DesignError(f"the network's edges have no {name!r}{known}")
+        return self.moment.edges[name][self.slots]
 
     @property
     def n_engaged(self) -> Ints:
@@ -293,6 +317,13 @@ def once_per_edge(exposures: Exposures) -> Exposures:
     return exposures.where(exposures.source_step == exposures.step - 1)
 
 
+def repeats(agents: Ints, sources: Ints) -> Ints:
+    """Number exposures of the same agent and source from 0; equal ones stand side by side."""
+    place = np.arange(len(agents))
+    first = np.append(True, (agents[1:] != agents[:-1]) | (sources[1:] != sources[:-1]))[: len(agents)]
+    return place - np.maximum.accumulate(np.where(first, place, 0))
+
+
 def n_different(ascending: Ints) -> int:
     """Count the different values of an array in ascending order (np.unique takes 80 us)."""
     return int(np.count_nonzero(ascending[1:] != ascending[:-1])) + bool(len(ascending))
@@ -300,5 +331,4 @@ def n_different(ascending: Ints) -> int:
 
 def listeners(network: Network) -> Ints:
     """Name the agent of each slot of ``network.indices``, shape ``(n_slots,)``."""
-    agents: Ints = np.repeat(np.arange(network.n_agents, dtype=np.int32), np.diff(network.indptr))
-    return agents
+    return network.listener

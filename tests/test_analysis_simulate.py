@@ -16,6 +16,7 @@ from agentnet.analysis.simulation import simulate
 from agentnet.analysis.spread import RowLinks, Spread, TableLinks, never
 from agentnet.asking_rules import ASKING_RULES, AskingRule, Exposures
 from agentnet.errors import DesignError, InternalError
+from agentnet.network import Network
 
 RULES = ("always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge")
 
@@ -340,3 +341,14 @@ def test_a_rule_from_outside_asks_alike_by_agent_and_by_pair(
     assert by_agent.questions().tolist() == by_pair.questions().tolist()
     if choose is at_least:
         assert by_agent.questions().max() <= 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 99))
+def test_on_a_directed_network_news_goes_from_who_is_heard_to_who_hears(seed: int) -> None:
+    graph = nx.gnp_random_graph(8, 0.2, seed=seed, directed=True)
+    network = Network.from_networkx(graph, heard="source")
+    played = simulate([1.0], seed=seed, n_runs=20, network=network, n_steps=4, rule="always", groups=[0])
+    lengths = [nx.single_source_shortest_path_length(graph, start).values() for start in graph]
+    by_hand = {tuple(sum(d <= step for d in of_start) for step in range(5)) for of_start in lengths}
+    assert {tuple(curve) for curve in played.engaged[:, 0].tolist()} <= by_hand

@@ -27,10 +27,11 @@ ALLOWED: dict[str, set[str]] = {
     "prompts": {"errors", "profiles"},
     "plugins": {"errors"},
     "backend": {"errors", "plugins"},
+    "voices": {"errors", "backend", "config"},
     "shelf": {"errors"},
     "cost": {"errors", "backend"},
     "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
-    "stack": {"shelf", "errors", "streams", "backend", "config", "cost"},
+    "stack": {"shelf", "errors", "streams", "backend", "config", "cost", "voices"},
     "report": {
         *("errors", "streams", "events", "analysis", "formulas", "asking_rules", "news"),
         "families",  # the list of them, which says what makes the parts of a run
@@ -38,19 +39,26 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
-    "events": {"errors", "formulas"},
-    "sampler": {"errors", "streams", "backend", "cost", "prompts"},
+    "events": {"errors", "formulas", "network"},
+    "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
-    "worlds": {"errors", "streams", "network", "prompts", "asking_rules"},
+    "exposure": {"news", "profiles"},
+    "population": {"errors", "streams", "delimited"},
+    "interventions": {"errors", "network"},
+    "worlds": {
+        *("errors", "streams", "network", "prompts", "asking_rules"),
+        *("exposure", "interventions", "news", "profiles"),
+    },
     "experiment": {"errors", "profiles", "news", "prompts"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
-        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews"),
+        *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews", "voices"),
+        *("exposure", "interventions", "population"),
         *("analysis", "report"),  # what they measure in it, and the parts that they make of it
     },
     "runner": {
         *("errors", "streams", "config", "backend", "events", "experiment", "families", "worlds"),
-        *("sampler", "stack"),
+        *("sampler", "stack", "voices"),
     },
     "testing": {"errors", "streams", "backend"},
     "interviews": {
@@ -71,6 +79,7 @@ ALLOWED: dict[str, set[str]] = {
             "embedder",
             "analysis",
             "report",
+            "voices",
         ),
     },
 }

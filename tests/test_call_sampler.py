@@ -120,7 +120,7 @@ def test_every_draw_is_recorded_once_whoever_answers_first():
 def test_a_usable_reply_is_taken_as_it_is():
     reply = Reply(("yes: it is near me",), 12, 5, "model-7", (), None, "fp-1")
     answer = answer_to(reply)
-    assert answer[:-4] == (
+    assert answer[:-5] == (
         1,
         None,
         "yes: it is near me",
@@ -133,7 +133,7 @@ def test_a_usable_reply_is_taken_as_it_is():
         1,
         False,
     )
-    assert (answer.troubles, answer.context, answer.mass) == ((), None, None)
+    assert (answer.troubles, answer.context, answer.mass, answer.value) == ((), None, None, None)
     assert (type(answer.decision), type(answer_to(NO).decision)) == (int, int)
     assert answer.latency_s >= 0.0
 

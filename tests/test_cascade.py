@@ -139,16 +139,17 @@ def play(
     return Played(cascade, log, backend, tally, status, last_step)
 
 
-def network_of(edges, n_agents):
-    return Network.from_edges(np.array(edges, dtype=int).reshape(-1, 2), n_agents)
+def network_of(edges, n_agents, **kind):
+    return Network.from_edges(np.array(edges, dtype=int).reshape(-1, 2), n_agents, **kind)
 
 
 @st.composite
 def networks(draw, max_agents=10):
-    """Any network: mostly disconnected, often with isolated agents."""
-    n_agents = draw(st.integers(1, max_agents))
-    pairs = [(u, v) for u in range(n_agents) for v in range(u)]
-    return network_of(draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else [], n_agents)
+    """Any network, directed or not: mostly disconnected, often with isolated agents."""
+    n_agents, is_directed = draw(st.integers(1, max_agents)), draw(st.booleans())
+    pairs = [(u, v) for u in range(n_agents) for v in range(n_agents if is_directed else u) if u != v]
+    edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
+    return network_of(edges, n_agents, is_directed=is_directed)
 
 
 # What an agent says, fixed by what it is asked: yes, no, something unusable, or an error.

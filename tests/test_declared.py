@@ -303,9 +303,30 @@ def test_a_text_that_declines_to_be_written_is_none(text: str, problem: str) -> 
 def test_texts_and_dates_have_their_bounds() -> None:
     short = declared(Annotated[str, Field(max_length=5)])
     assert (short.judge("Hello").value, short.judge("Hello!").problem) == ("Hello", WRONG_VALUE)
+    assert short.judge('{"answer": "Hello"}').value == "Hello"
+    assert short.judge('{"answer": "Hello!"}').problem == WRONG_VALUE
+    assert short.judge('{"answer": "Hel').problem == "bad_json"
     assert "at most 5 characters" in short.instruction
+    assert '"maxLength": 5' in (short.schema or "")
     assert declared(date).judge("2026-02-29").problem == WRONG_VALUE
     assert declared(date).read(declared(date).judge("2024-02-29").value) == date(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "answers"),
+    [
+        (Field(ge=0, le=100), 101),
+        (Field(ge=0, le=101), 0),
+        (Field(gt=0, lt=4), 3),
+        (Field(ge=1, gt=1, le=3, lt=3), 1),
+        (Field(ge=0, le=20, multiple_of=5), 5),
+        (Field(ge=0), 0),
+    ],
+)
+def test_whole_numbers_between_bounds_are_a_choice_while_they_are_few(bounds: Any, answers: int) -> None:
+    form = read_declaration(Annotated[int, bounds])
+    assert len(form.answers) == answers
+    assert (form.schema is None) == (answers > 0)
 
 
 def test_members_of_an_enum_are_written_as_their_values() -> None:
@@ -381,6 +402,7 @@ class Calls(BaseModel):
         (list, "may be anything"),
         (Any, "may be anything"),
         (None, "None is no answer"),
+        (Annotated[int, Field(ge=0.5)], "cannot be asked for"),
         (7, "7 cannot be asked for"),
         ("yes", "cannot be asked for"),
         (Literal["a", "A "], "read the same"),
@@ -403,6 +425,7 @@ def test_what_cannot_be_asked_for_or_read_back_is_an_error_that_names_it(form: A
         (Retelling, ("mood", "sad"), "never 'sad'"),
         (Action, "love", "can be that"),
         (Stance, 3, "can be that"),
+        (bool, False, "yes decides"),
     ],
 )
 def test_what_decides_is_an_answer_that_can_be_given(form: Any, decides: object, words: str) -> None:
@@ -495,6 +518,34 @@ def test_an_answer_that_is_no_object_is_asked_for_within_one() -> None:
     assert form.judge('{"answer": [1, 2]}').value == form.judge("```\n[1, 2]\n```").value == [1, 2]
     assert form.judge("1, 2").problem == "no_answer"
     assert declared(int | None).judge('{"answer": null}').problem == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [
+        (bool, True),
+        (bool, False),
+        (str, "A post."),
+        (Action, "do not share"),
+        (Literal[True, "perhaps"], True),
+        (Stance, -2),
+        (Mood, Mood.ANGRY),
+        (float, 1e-7),
+        (int | None, None),
+        (int | None, 3),
+        (list[int], [1, 2]),
+        (date, date(2024, 2, 29)),
+        (Source, Source(name='"{', trust=0.5)),
+    ],
+)
+def test_what_is_spelled_is_read_as_what_it_was(form: Any, value: object) -> None:
+    made = declared(form)
+    assert made.read(made.judge(made.spell(value)).value) == value
+
+
+def test_what_is_no_answer_cannot_be_spelled() -> None:
+    with pytest.raises(DesignError, match="'love' is no answer that"):
+        declared(Action).spell("love")
 
 
 def test_a_value_of_another_declaration_is_an_error_that_says_so() -> None:

@@ -15,15 +15,28 @@ RULES = tuple(ASKING_RULES)
 
 
 class State(NamedTuple):
-    """A network, the step at which each agent engaged (None: not yet), and the step to be played."""
+    """A network, the step at which each agent engaged (None: not yet), and the step to be played.
+
+    Edges are (heard, hears) if directed.
+    """
 
     edges: tuple[tuple[int, int], ...]
     engaged: tuple[int | None, ...]
     step: int
+    is_directed: bool = False
 
     @property
     def network(self):
-        return Network.from_edges(np.array(self.edges, dtype=int).reshape(-1, 2), len(self.engaged))
+        edges = np.array(self.edges, dtype=int).reshape(-1, 2)
+        return Network.from_edges(edges, len(self.engaged), is_directed=self.is_directed)
+
+    @property
+    def heard(self):
+        """Whom each agent hears, by networkx."""
+        graph = nx.DiGraph(self.edges)
+        graph.add_nodes_from(range(len(self.engaged)))
+        graph = graph if self.is_directed else graph.to_undirected().to_directed()
+        return {agent: set(graph.predecessors(agent)) for agent in graph}
 
     def found(self, rule):
         network = self.network
@@ -42,18 +55,18 @@ class State(NamedTuple):
 def states(draw):
     """Any network and any history of it, whether or not messages could have brought it about."""
     n_agents = draw(st.integers(1, 9))
-    pairs = [(u, v) for u in range(n_agents) for v in range(u)]
+    is_directed = draw(st.booleans())
+    pairs = [(u, v) for u in range(n_agents) for v in range(n_agents if is_directed else u) if u != v]
     edges = draw(st.lists(st.sampled_from(pairs), unique=True)) if pairs else []
     step = draw(st.integers(1, 4))
     steps = st.none() | st.integers(0, step - 1)
     engaged = draw(st.lists(steps, min_size=n_agents, max_size=n_agents))
-    return State(tuple(edges), tuple(engaged), step)
+    return State(tuple(edges), tuple(engaged), step, is_directed)
 
 
 def reference(state, rule):
     """The asked pairs and the exposed agents, in plain Python, from the definitions."""
-    graph = nx.Graph(state.edges)
-    graph.add_nodes_from(range(len(state.engaged)))
+    graph = state.heard
     engaged = {agent for agent, step in enumerate(state.engaged) if step is not None}
     unengaged = set(graph) - engaged
     exposed = {agent for agent in unengaged if engaged & set(graph[agent])}
@@ -100,7 +113,7 @@ def test_over_all_steps_once_per_edge_asks_about_each_engaged_neighbour_exactly_
     everything = []
     for step in range(1, state.step + 1):
         before = tuple(None if then is None or then >= step else then for then in state.engaged)
-        everything += State(state.edges, before, step).asked("once_per_edge")
+        everything += state._replace(engaged=before, step=step).asked("once_per_edge")
     of_unengaged = [pair for pair in everything if pair[0] in unengaged]
     assert sorted(of_unengaged) == sorted(state.asked("always"))
     assert len(set(everything)) == len(everything)

@@ -113,7 +113,7 @@ def test_an_inline_rationale_is_one_json_object(seed, profile, severity):
     value = json.loads(text)
     assert list(value) == ["share", "reason"]
     assert value["reason"] in rationales(profile, severity, share=value["share"])
-    assert parse_reply(text) == (value["share"], value["reason"], "")
+    assert parse_reply(text) == (value["share"], value["reason"], "", None)
     assert answer(backend, ask(seed, profile, severity, schema=answer_schema("inline"))).texts == (text,)
 
 
@@ -138,14 +138,19 @@ def test_a_schema_decides_on_keys_and_their_order(properties, keys):
         "{}",
         '{"properties": []}',
         '{"properties": {"share": true}}',
-        '{"properties": {"share": {"type": "string"}}}',
-        '{"properties": {"mood": {"type": "string"}}}',
-        '{"properties": {"share": {"type": "boolean"}, "mood": {"type": "string"}}, "required": ["mood"]}',
+        '{"properties": {"mood": {"type": "mood"}}}',
+        '{"properties": {"mood": {"type": ["string", "null"]}}}',
+        '{"properties": {"mood": {"type": "string", "pattern": "a+"}}}',
+        '{"properties": {"mood": {"type": "string", "format": "uuid"}}}',
+        '{"properties": {"mood": {"$ref": "#/$defs/Mood"}}}',
+        '{"properties": {"moods": {"type": "array"}}}',
+        '{"properties": {"mood": {"type": "object"}}}',
+        '{"properties": {"share": {"type": "boolean"}}, "required": ["mood"]}',
         '{"properties": {"share": {"type": "boolean"}}, "required": 3}',
     ],
 )
 def test_a_schema_that_the_mock_cannot_satisfy_is_rejected(schema):
-    with pytest.raises(RequestRejected, match="`share` \\(boolean\\)") as caught:
+    with pytest.raises(RequestRejected, match="the mock can only satisfy a schema of an object") as caught:
         answer(mock(), ask(schema=schema))
     assert caught.value.kind == "unsupported_schema"
 

@@ -164,7 +164,7 @@ def test_requests_with_one_seed_and_other_messages_fail_on_their_own():
     ("options", "said"),
     [
         ({"lwa": "constant"}, "backend.lwa is no option of the mock; did you mean 'law'?"),
-        ({"zzz": 1}, "backend.zzz is no option of the mock; known: coefficients, default_probability"),
+        ({"zzz": 1}, "backend.zzz is no option of the mock; known: choices, coefficients, default_prob"),
         ({"law": "two_gruops"}, "backend.law = 'two_gruops' is unknown; did you mean 'two_groups'?"),
         (
             {"coefficients": {"opennes": 1.0}},
@@ -195,6 +195,8 @@ def test_requests_with_one_seed_and_other_messages_fail_on_their_own():
         ({"law": "table", "table": {"abc": 0.5}}, "backend.table.abc: 'abc' is no profile"),
         ({"law": "table", "table": {"00000": [0.5, 2]}}, "backend.table.00000.1 = 2: "),
         ({"law": "table", "table": {"00000": "often"}}, "backend.table.00000 = 'often': "),
+        ({"choices": {"like": 1.5}}, "backend.choices.like = 1.5: "),
+        ({"slopes": {"n_shared": "steep"}}, "backend.slopes.n_shared = 'steep': "),
         ({"latency_s": -1}, "backend.latency_s = -1: "),
         ({"latency_s": float("inf")}, "backend.latency_s = inf: "),
         ({"invalid_rate": 0.6, "refusal_rate": 0.6}, "add up to more than 1"),

@@ -111,7 +111,7 @@ def test_no_bound_is_ever_exceeded(calls, max_calls, max_tokens, max_dollars, ea
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert not over(budget.spent) or is_over_already
         assert not (is_over_already and sent)
-        assert budget._reserved == (0, 0, 0)
+        assert budget._reserved == (0, 0, 0, 0)
         assert budget.spent.calls == earlier.calls + len(sent)
         return outcomes
 
@@ -207,7 +207,7 @@ def test_a_place_handed_to_somebody_who_gives_up_at_that_moment_is_not_lost():
         )
         await asyncio.wait(tasks)
         assert tasks[2].cancelled()
-        assert budget._reserved == (0, 0, 0)
+        assert budget._reserved == (0, 0, 0, 0)
 
     run_in_virtual_time(play())
     assert [request.seed for request in backend.requests] == [0, 1, 3]
@@ -497,7 +497,7 @@ def test_what_cannot_be_pledged_is_not_sent():
     outcomes, budget = asked_for(*[ASK] * 5, backend=backend, max_calls=100, pledge=pledge)
     assert count(outcomes, StorageError) == 5
     assert backend.requests == []
-    assert budget._reserved == (0, 0, 0)
+    assert budget._reserved == (0, 0, 0, 0)
 
 
 def test_who_gives_up_during_a_pledge_does_not_break_it_off_for_others():

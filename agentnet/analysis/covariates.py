@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.open_log import NOTHING, OpenLog
 from agentnet.analysis.tables import ExposureCounts
 from agentnet.errors import DesignError, UserError, near_miss
-from agentnet.events.export import read_edges
+from agentnet.events.graphs import read_network
 from agentnet.vocabulary import EXPOSURE, TRAITS
 
 Array = NDArray[np.float64]
@@ -57,9 +57,9 @@ class _Asked(NamedTuple):
 
 
 class _Played(NamedTuple):
-    """A realization's network, and when its agents engaged."""
+    """A realization's network, as pairs (who hears, who is heard), and when its agents engaged."""
 
-    edges: NDArray[np.int32]
+    heard: NDArray[np.int32]
     engaged_step: Ints
 
 
@@ -101,7 +101,7 @@ class _Columns:
     ) -> None:
         ((self._number, self._agent, self._step),) = rows
         self._log, self._realization, self._wanted = log, realization, wanted
-        self._edges: dict[str, NDArray[np.int32]] = {}
+        self._heard: dict[str, NDArray[np.int32]] = {}
 
     def column(self, name: str) -> Array:
         """Make a column, shape ``(n_exposures,)``."""
@@ -137,15 +137,18 @@ class _Columns:
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"
         (digest,) = self._log.connection.execute(query, (number,)).fetchone()
-        if digest not in self._edges:
-            self._edges[digest] = read_edges(self._log.run, digest)
+        if digest not in self._heard:
+            network = read_network(self._log.run, digest)
+            pairs = np.column_stack((network.listener, network.indices))
+            again = np.append(False, (np.diff(pairs, axis=0) == 0).all(axis=1))[: len(pairs)]
+            self._heard[digest] = pairs[~again]  # whom agents hear in several layers, once
         query = f"SELECT IFNULL(engaged_step, {NOTHING}) FROM agents WHERE realization = ? ORDER BY agent"  # noqa: S608 - our own number
-        return _Played(self._edges[digest], self._log.integers(query, 1, number)[0])
+        return _Played(self._heard[digest], self._log.integers(query, 1, number)[0])
 
 
 def _n_engaged(asked: _Asked, played: _Played) -> Array:
     """Count the neighbours that had engaged before the step."""
-    heard = np.concatenate([played.edges, played.edges[:, ::-1]])
+    heard = played.heard
     when = played.engaged_step[heard[:, 1]]
     heard, when = heard[when != NOTHING], when[when != NOTHING]
     n_steps = int(max(asked.step.max(initial=0), when.max(initial=0))) + 2
@@ -156,9 +159,8 @@ def _n_engaged(asked: _Asked, played: _Played) -> Array:
 
 
 def _n_neighbours(asked: _Asked, played: _Played) -> Array:
-    return np.bincount(played.edges.ravel(), minlength=played.engaged_step.size)[asked.agent].astype(
-        np.float64
-    )
+    n_heard = np.bincount(played.heard[:, 0], minlength=played.engaged_step.size)
+    return n_heard[asked.agent].astype(np.float64)
 
 
 def _n_asked(asked: _Asked, played: _Played) -> Array:

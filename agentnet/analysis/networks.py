@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.covariates import agent_attribute, attributes_known
 from agentnet.analysis.open_log import MARKED, OpenLog
 from agentnet.analysis.tables import NetworkDesign, PlayedNetwork
-from agentnet.events.export import read_edges
+from agentnet.events.graphs import read_network
 
 Ints = NDArray[np.int64]
 
@@ -87,8 +87,7 @@ def _degree_counts(log: OpenLog, network: _Recorded) -> Ints:
         counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
         counts[-1] = network.n_agents
         return counts
-    edges = read_edges(log.run, network.digest)
-    return np.bincount(np.bincount(edges.ravel(), minlength=network.n_agents)).astype(np.int64)
+    return np.bincount(read_network(log.run, network.digest).degree).astype(np.int64)
 
 
 def _played(
@@ -102,16 +101,9 @@ def _played(
     for row in np.linspace(0, len(used) - 1, n_played).round().astype(int).tolist():
         network = used[row]
         if network.digest not in rows:
-            rows[network.digest] = _compressed(read_edges(log.run, network.digest), network.n_agents)
+            heard = read_network(log.run, network.digest)
+            rows[network.digest] = heard.indptr, heard.indices.astype(np.int64)
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
         initial = log.integers(_INITIAL, 1, int(realization[row]))[0]
         yield PlayedNetwork(row, *rows[network.digest], profile, own, initial)
-
-
-def _compressed(edges: NDArray[np.int32], n_agents: int) -> tuple[Ints, Ints]:
-    """Turn edges into compressed rows."""
-    both = np.concatenate([edges, edges[:, ::-1]]).astype(np.int64)
-    order = np.lexsort((both[:, 1], both[:, 0]))
-    count = np.bincount(both[:, 0], minlength=n_agents)
-    return np.concatenate([[0], np.cumsum(count)]), both[order, 1]

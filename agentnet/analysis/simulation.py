@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.pairing import check_regular, regular_tables
-from agentnet.analysis.spread import Links, RowLinks, Spread, TableLinks, never
+from agentnet.analysis.spread import Links, RowLinks, Spread, TableLinks, never, turned
 from agentnet.asking_rules import ASKING_RULES, NEVER, AskingRule
 from agentnet.errors import DesignError, near_miss
 from agentnet.streams import Streams
@@ -40,7 +40,7 @@ _NO = 2.0
 
 
 class NetworkRows(Protocol):
-    """A network as compressed rows: the neighbours of agent i are ``indices[indptr[i]:indptr[i + 1]]``."""
+    """A network as compressed rows: agent i hears ``indices[indptr[i]:indptr[i + 1]]``."""
 
     @property
     def indptr(self) -> NDArray[Any]:
@@ -49,7 +49,7 @@ class NetworkRows(Protocol):
 
     @property
     def indices(self) -> NDArray[Any]:
-        """The neighbours of all agents, each link seen from both ends."""
+        """Whom each agent hears: of undirected networks, each link seen from both ends."""
         ...
 
 
@@ -186,7 +186,7 @@ def _rows(network: NetworkRows) -> RowLinks:
         raise DesignError("the network's indptr must rise from 0 to the number of its indices")
     if indices.size and (indices.min() < 0 or indices.max() >= n_agents):
         raise DesignError(f"the network's indices must be agents 0 to {n_agents - 1}")
-    return RowLinks(indptr, indices)
+    return RowLinks(indptr, indices, hearing=turned(indptr, indices))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from agentnet.asking_rules import NEVER, AskingRule, Moment
 from agentnet.errors import InternalError
 
 Agents = NDArray[Any]
+Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 class Links(Protocol):
     """Who hears whom.
 
     Attributes:
-        degree: Number of neighbours, one for all agents or shape ``(n_agents,)``.
+        degree: Number of agents that one hears, one for all agents or shape ``(n_agents,)``.
         n_agents: Number of agents.
         top_degree: Highest number of neighbours.
     """
@@ -43,8 +44,8 @@ class Links(Protocol):
         """Highest number of neighbours."""
         ...
 
-    def neighbours(self, agents: Agents) -> Agents:
-        """List the neighbours of all of `agents`, with repetitions, shape ``(n_links,)``."""
+    def hearers(self, agents: Agents) -> Agents:
+        """List who hears any of `agents`, with repetitions, shape ``(n_links,)``."""
         ...
 
     def pairs(self) -> tuple[Agents, Agents]:
@@ -73,7 +74,7 @@ class TableLinks:
         """Number of agents."""
         return int(self.table.shape[1])
 
-    def neighbours(self, agents: Agents) -> Agents:
+    def hearers(self, agents: Agents) -> Agents:
         """List the neighbours of all of `agents`."""
         return self.table.take(agents, axis=1).ravel()
 
@@ -84,20 +85,28 @@ class TableLinks:
 
 @dataclass(frozen=True, slots=True)
 class RowLinks:
-    """Copies of one network of compressed rows; agent i of copy c is ``c * len(rows) + i``."""
+    """Copies of one network of compressed rows; agent i of copy c is ``c * n + i`` of n agents.
+
+    Attributes:
+        indptr: Where those whom an agent hears begin in `indices`, shape ``(n + 1,)``.
+        indices: Whom each agent hears.
+        n_copies: How many copies there are.
+        hearing: The same two arrays of who hears each agent; None: whom it hears.
+    """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int64]
     n_copies: int = 1
+    hearing: Rows | None = None
 
     @property
     def degree(self) -> NDArray[np.int64]:
-        """Number of neighbours, shape ``(n_agents,)``."""
+        """Number of agents that one hears, shape ``(n_agents,)``."""
         return np.tile(np.diff(self.indptr), self.n_copies)
 
     @property
     def top_degree(self) -> int:
-        """Highest number of neighbours."""
+        """Highest number of agents that one hears."""
         return int(np.diff(self.indptr).max(initial=0))
 
     @property
@@ -105,19 +114,30 @@ class RowLinks:
         """Number of agents of all copies."""
         return (self.indptr.size - 1) * self.n_copies
 
-    def neighbours(self, agents: Agents) -> Agents:
-        """List the neighbours of all of `agents`."""
-        local = agents % (self.indptr.size - 1)
-        first, count = self.indptr[local], self.indptr[local + 1] - self.indptr[local]
-        past = np.cumsum(count) - count
-        place = np.arange(count.sum()) + np.repeat(first - past, count)
-        found: Agents = self.indices[place] + np.repeat(agents - local, count)
-        return found
+    def hearers(self, agents: Agents) -> Agents:
+        """List who hears any of `agents`."""
+        return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
 
     def pairs(self) -> tuple[Agents, Agents]:
         """List all links."""
         every = np.arange(self.n_agents)
-        return self.neighbours(every), np.repeat(every, self.degree)
+        return _listed(self.indptr, self.indices, every), np.repeat(every, self.degree)
+
+
+def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
+    """Make the rows of who hears each agent of the rows of whom each hears."""
+    listener = np.repeat(np.arange(indptr.size - 1), np.diff(indptr))
+    count = np.bincount(indices, minlength=indptr.size - 1)
+    return np.concatenate([[0], np.cumsum(count)]), listener[np.argsort(indices, kind="stable")]
+
+
+def _listed(indptr: NDArray[np.int64], indices: NDArray[np.int64], agents: Agents) -> Agents:
+    local = agents % (indptr.size - 1)
+    first, count = indptr[local], indptr[local + 1] - indptr[local]
+    past = np.cumsum(count) - count
+    place = np.arange(count.sum()) + np.repeat(first - past, count)
+    found: Agents = indices[place] + np.repeat(agents - local, count)
+    return found
 
 
 class Spread:
@@ -154,7 +174,7 @@ class Spread:
             self._asked_engaged[agents] = self.n_asked[agents]
         self._needed[agents] = self._never + 1
         self.engaged_step[agents] = self.played
-        np.add.at(self.n_engaged, self._links.neighbours(agents), self.n_asked.dtype.type(1))
+        np.add.at(self.n_engaged, self._links.hearers(agents), self.n_asked.dtype.type(1))
 
     def step(self) -> Agents:
         """Ask every exposed agent that the rule lets be asked.
@@ -185,7 +205,7 @@ class Spread:
         """Count the neighbours of each agent that are neither engaged nor exposed."""
         touched = (self.n_engaged > 0) | (self.engaged_step != NEVER)
         fresh = np.flatnonzero(touched & ~self._touched)
-        np.add.at(self._touching, self._links.neighbours(fresh), self._touching.dtype.type(1))
+        np.add.at(self._touching, self._links.hearers(fresh), self._touching.dtype.type(1))
         self._touched = touched
         left: Agents = self.n_neighbours - self._touching
         return left

@@ -86,8 +86,8 @@ class PlayedNetwork:
 
     Attributes:
         row: The realization's place along the tables' first axis.
-        indptr: Where each agent's neighbours begin in `indices`, shape ``(n_agents + 1,)``.
-        indices: Neighbours of all agents, each link seen from both ends.
+        indptr: Where those whom an agent hears begin in `indices`, shape ``(n_agents + 1,)``.
+        indices: Whom each agent hears: of undirected networks, each link seen from both ends.
         profile: Profile number of each agent, shape ``(n_agents,)``.
         attributes: Attributes of the agents that the tables were read with, by name, same shape.
         initial: Agents engaged at step 0.

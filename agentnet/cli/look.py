@@ -84,6 +84,10 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "experiment": meta["experiment"]["class_name"],
         "backend": meta["backend"],
         "model": meta["model_name"],
+        "voices": {
+            voice: f"{each['model_name']} through {each['backend']}"
+            for voice, each in meta.get("voices", {}).items()
+        },
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
         "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",

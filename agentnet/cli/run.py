@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from agentnet.backend import Backend, Messages, make_backend
+from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.signals import heeding
@@ -37,6 +37,7 @@ from agentnet.runner.again import ask_again, check_missing, missing_words
 from agentnet.runner.estimate import estimate, guess_decisions, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.stack import Price, price_list
+from agentnet.voices import OWN, described, make_voices, needs_of, parts_of, voices_of
 
 _NAMED = {
     "backend": ("--backend", "backend.name"),
@@ -126,7 +127,7 @@ def run(
     if resume is not None:
         folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
         prepared = _resumed(folder, assignments, flags)
-        answering = _backend(prepared.settings)
+        answering = _backend(prepared)
         if ask_missing:
             # Last, as a copy that cannot be played would lie about.
             prepared = reopen(_asking_again(Run(folder)), prepared.settings, _environ())
@@ -160,10 +161,10 @@ def run(
 def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
     source = Source.read(target)
     prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
-    answering = _backend(settings)
+    answering = _backend(prepared)
     name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings)
-    create(prepared, source, backend=name, model_name=model_name)
+    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
     echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
     for line in _readings(prepared):
         echo(line, err=True)
@@ -222,8 +223,9 @@ def _environ() -> dict[str, str]:
     return secrets_environ(Path.cwd(), os.environ)
 
 
-def _backend(settings: Settings) -> Backend:
-    return make_backend(settings.backend.name, settings.backend.options, _environ())
+def _backend(prepared: Prepared) -> Backend:
+    voices, asks_own = voices_of(prepared.experiments), prepared.stage.asks_own()
+    return make_voices(prepared.settings, voices, _environ(), asks_own=asks_own)
 
 
 async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
@@ -317,32 +319,46 @@ def check(
     flags = [(*_NAMED[name], value) for name, value in named.items()]
     settings = load(config_file, assignments, flags).settings
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = _backend(settings)
+    answering = _backend(prepared)
     found = asyncio.run(estimate(prepared))
-    price = price_list(settings.stack).of(answering.model_name)
+    prices = price_list(settings.stack)
+    price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}
     if as_json:
         name, model_name = prepared.stage.who_answers(answering)
-        told = {"backend": name, "model": model_name, **prepared.stage.facts(), **_costs(found, price)}
+        voices = {"voices": described(answering)} if described(answering) else {}
+        told = {"backend": name, "model": model_name, **voices, **prepared.stage.facts()} | _costs(
+            found, price
+        )
         apart = prompts_apart(prepared)
         print_json({**told, "prompts_of_conditions": apart} if apart else told)
     else:
         _print_check(prepared, answering, found, price)
 
 
-def _print_check(prepared: Prepared, answering: Backend, found: Estimate, price: Price | None) -> None:
+def _print_check(
+    prepared: Prepared, answering: Backend, found: Estimate, price: Mapping[str, Price | None]
+) -> None:
     first = prepared.experiments[0]
     name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
     for line in _readings(prepared):
         echo(line)
+    if voices := described(answering):
+        needs = needs_of(answering)
+        rows = [
+            (voice or "(no voice)", each["backend"], each["model_name"], needs.get(voice, "nothing"))
+            for voice, each in voices.items()
+        ]
+        print_table(("voice", "backend", "model", "needs"), rows, title="\nwho answers")
     for kind, messages in found.prompts.items():
         echo(f"\n--- prompt: {kind} ---")
         for role, content in messages:
             echo(f"[{role}]\n{content}\n")
     for condition, kinds in prompts_apart(prepared).items():
         _print_apart(condition, kinds)
-    told = [row for row in _costs(found, price).items() if row[0] not in {"prompts", "how", "notes"}]
+    untold = {"prompts", "how", "notes", "tokens_by_voice"}
+    told = [row for row in _costs(found, price).items() if row[0] not in untold]
     print_table(("estimate", "value"), told)
     for line in (found.how, *(found.notes or ())):
         echo(line)
@@ -359,9 +375,13 @@ def _print_apart(condition: str, kinds: Mapping[str, tuple[str, Messages] | None
             echo(f"[{role}]\n{content}\n")
 
 
-def _costs(found: Estimate, price: Price | None) -> dict[str, object]:
-    """Add the price to an estimate; an unknown one is said, not guessed."""
-    dollars = None if price is None else price.cost(found.prompt_tokens, found.completion_tokens)
-    if not found.prompt_tokens and not found.completion_tokens:
-        dollars = 0.0
+def _costs(found: Estimate, price: Mapping[str, Price | None]) -> dict[str, object]:
+    """Add the price to an estimate, that of each voice's model; an unknown one is said, not guessed."""
+    used = found.by_voice if len(price) > 1 or OWN not in price else {}
+    tokens = used or {OWN: (found.prompt_tokens, found.completion_tokens)}
+    dollars: float | None = 0.0
+    for voice, (n_in, n_out) in tokens.items():
+        of_it = price.get(voice)
+        if (n_in or n_out) and dollars is not None:
+            dollars = None if of_it is None else dollars + of_it.cost(n_in, n_out)
     return {**found.as_dict(), "dollars": dollars if dollars is not None else "unknown: state stack.prices"}

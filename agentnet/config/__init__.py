@@ -28,6 +28,7 @@ from agentnet.config.loading import (
 )
 from agentnet.config.secrets import secrets_held
 from agentnet.config.sections import (
+    VOICES_LIMITS,
     BackendSettings,
     EmbedderSettings,
     EngineSettings,
@@ -43,6 +44,7 @@ from agentnet.config.sections import (
 from agentnet.config.values import parse_value, toml_text
 
 __all__ = [
+    "VOICES_LIMITS",
     "BackendSettings",
     "Configuration",
     "EmbedderSettings",

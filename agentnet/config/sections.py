@@ -31,6 +31,11 @@ from agentnet.config.secrets import REFUSAL, secrets_in
 from agentnet.config.values import Key, decoded, dotted, encoded
 from agentnet.errors import ConfigurationError
 
+VOICES_LIMITS: Final = frozenset({"requests_per_minute", "tokens_per_minute", "max_in_flight"})
+"""Settings of section ``stack`` that a voice may have of its own."""
+_OPTION_OF_A_VOICE: Final = 4
+"""Parts of the key ``experiment.voices.NAME.OPTION``."""
+
 OPERATIONAL: Final = "operational"
 """The mark of a field that may change when a run is resumed, as `operational` gives it."""
 
@@ -328,6 +333,8 @@ def may_change(key: Key, operational_options: Collection[str] = ()) -> bool:
     """
     field, below = declaration(key)
     section = _free_section(field)
+    if key[:2] == ("experiment", "voices") and len(key) == _OPTION_OF_A_VOICE:
+        return key[-1] in BackendSettings.operational_keys | VOICES_LIMITS
     if below and section:
         return below[0] in section.operational_keys or (
             key[0] == "backend" and below[0] in operational_options

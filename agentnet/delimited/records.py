@@ -76,7 +76,9 @@ def records(
         yield Record(number, cells, taken[0])
 
 
-def rows_of_lines(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def rows_of_lines(
+    path: Path, lines: Iterable[str], delimiter: str, n_before: int = 0
+) -> Iterator[tuple[int, list[str]]]:
     """Cut lines into cells, a row each, faster than `records`; see there.
 
     Raises:
@@ -89,10 +91,10 @@ def rows_of_lines(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[
         for cells in reader:
             number += 1
             if reader.line_num != number:
-                raise InputError(swallows(reader.line_num - number + 1), path=path, row=number)
-            yield number, cells
+                raise InputError(swallows(reader.line_num - number + 1), path=path, row=n_before + number)
+            yield n_before + number, cells
     except csv.Error as error:
-        raise InputError(broken(error), path=path, row=number + 1) from error
+        raise InputError(broken(error), path=path, row=n_before + number + 1) from error
 
 
 def _closed_blanks(taken: Sequence[str]) -> str:

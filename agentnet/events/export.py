@@ -6,32 +6,35 @@ under the final name. A run that is still played is exported as it stands, all f
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from agentnet.errors import RunFolderError, UserError, near_miss
+from agentnet.errors import RunFolderError, UserError
 from agentnet.events.checksums import check_unchanged
+from agentnet.events.graphs import GraphFormat, graph_writer, networks_in, read_edges, read_network
 from agentnet.events.read import Run, digest, free_name
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
-from agentnet.events.writer import storable
 from agentnet.files import new_file, new_folder, storage_errors, tidy
 from agentnet.formulas import guarded_column
-from agentnet.vocabulary import TRAITS
+from agentnet.network import Network
 
 if TYPE_CHECKING:
-    import networkx as nx
     import pyarrow as pa
 
-Edges = NDArray[np.int32]
-GraphFormat = Literal["gexf", "graphml"]
+
+__all__ = [
+    "export_csv",
+    "export_graph",
+    "export_graphs",
+    "export_parquet",
+    "read_edges",
+    "read_network",
+    "write_parquet",
+]
 
 _EXPORTED = (*TABLES, *VIEWS)
 _ARROW = {"INTEGER": "int64", "REAL": "float64", "TEXT": "string", "BLOB": "binary"}
@@ -42,15 +45,8 @@ _GROUP_ROWS = 200_000
 _GROUP_BYTES = 64 << 20
 _EDGES_AT_ONCE = 100_000
 
-# Names that nodes have themselves, or that GEXF's writer takes for its own.
-_OWN = (
-    *("label", "profile", *TRAITS, "initial", "engaged_step"),
-    *("id", "pid", "start", "end", "slices", "spells", "viz", "parents"),
-)
-# What begins with a zero (007) is a name or a code, and stays a text; so does what 64 bits cannot hold.
-_WHOLE = re.compile("0|-?[1-9][0-9]{0,17}")
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
-_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_EDGE_COLUMNS = frozenset({"network", "source", "target", "source_label", "target_label", "directed"})
+_OF_EDGES = {"i": "int64", "f": "float64", "b": "bool", "U": "string"}
 
 
 def export_parquet(run: Run, folder: Path) -> None:
@@ -92,8 +88,9 @@ def export_csv(run: Run, folder: Path) -> None:
     """Write each table and view as one CSV file ``<table>.csv``, without its blobs.
 
     The edges of all networks stand in ``edges.csv``: network, source, target, and the user's names of both
-    where there are some. UTF-8, lines end by a line feed; every text is quoted, numbers are not, and a
-    missing value is empty without quotes. Texts are written as they are, with one exception, so that no
+    where there are some; where a network has such, whether it is directed (the source is heard, the target
+    hears) and its edges' attributes. UTF-8, lines end by a line feed; every text is quoted, numbers are not,
+    and a missing value is empty without quotes. Texts are written as they are, with one exception, so that no
     spreadsheet program executes what a model replied:
 
     * A text that begins with ``=``, ``+``, ``-`` or ``@`` (also behind blanks), a tab or a line break, and is
@@ -116,18 +113,26 @@ def export_csv(run: Run, folder: Path) -> None:
         for table in _EXPORTED:
             schema = _schema(table, blobs=False)
             _write_csv(made / f"{table}.csv", schema, _batches(connection, table, schema))
-        schema = _edge_schema()
-        _write_csv(made / "edges.csv", schema, _edge_batches(connection, run.path, schema))
+        schema = _edge_schema(network for _, network in networks_in(connection, run.path))
+        batches = _edge_batches(networks_in(connection, run.path), schema)
+        _write_csv(made / "edges.csv", schema, batches)
 
 
 def export_graph(run: Run, realization: int, path: Path, graph_format: GraphFormat) -> None:
     """Write the network of `realization`, and what became of its agents, as GEXF or GraphML.
 
-    Nodes have ``label``, ``profile`` (five bits), the five traits (0 or 1), ``initial``, ``engaged_step`` if
-    they ever engaged, and what the network's file or a node table says of them: numbers where all values of
-    an attribute are numbers, else texts; ``attribute_NAME`` where NAME means something else here. Edges have
-    ``won_over``: whether a message over this edge got a yes at the step at which its reader engaged; several
-    can win over one agent. Characters that XML cannot hold become U+FFFD.
+    Nodes have ``label``, ``profile`` (five bits) and the five traits (0 or 1) or ``persona``, ``voice``,
+    ``initial``, ``engaged_step`` if they ever engaged, and what the network's file or a node table says of
+    them: numbers where all values of an attribute are numbers, else texts; ``attribute_NAME`` where NAME
+    means something else here. Edges of a directed network go from who is heard to who hears. They have the
+    attributes that they were read with, and ``won_over``: whether a message over this edge got a yes at the
+    step at which its reader engaged; several can win over one agent. Characters that XML cannot hold become
+    U+FFFD.
+
+    Where agents follow and unfollow, edges that were there at any time are written, with ``since_step`` and
+    ``until_step`` if they came or went. GEXF holds times besides, for a timeline such as Gephi's: a node is
+    ``engaged`` from the step at which it engages until it stops, and there until it is removed; edges are
+    there from the step at which they come until they go. Time ends one step after the last.
 
     Args:
         run: The run.
@@ -141,9 +146,9 @@ def export_graph(run: Run, realization: int, path: Path, graph_format: GraphForm
         StorageError: The file cannot be written.
     """
     check_unchanged(run)
-    write = _graph_writer(graph_format)
+    write = graph_writer(graph_format)
     with _new_file(path) as file, run.snapshot() as connection:
-        write(_graph(connection, run.path, realization), file)
+        write(connection, run.path, realization, file)
 
 
 def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
@@ -160,7 +165,7 @@ def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
         StorageError: The files cannot be written; `folder` is as it was.
     """
     check_unchanged(run)
-    write = _graph_writer(graph_format)
+    write = graph_writer(graph_format)
     ours = re.compile(rf"realization-\d{{5,}}\.{graph_format}").fullmatch
     with run.snapshot() as connection:
         drawable = "SELECT realization FROM realizations WHERE network IS NOT NULL ORDER BY realization"
@@ -178,25 +183,7 @@ def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
         with _new_folder(folder, lambda name: ours(name) is not None) as made:
             for number in numbers:
                 with (made / f"realization-{number:05d}.{graph_format}").open("xb") as file:
-                    write(_graph(connection, run.path, number), file)
-
-
-def read_edges(run: Run, network_digest: str) -> Edges:
-    """Read the edges of a network.
-
-    Args:
-        run: The run.
-        network_digest: The network's key, as in column ``network`` of table ``realizations``.
-
-    Returns:
-        Pairs of agents, shape ``(n_edges, 2)``, int32.
-
-    Raises:
-        UserError: There is no such network in the log.
-        RunFolderError: The log is damaged.
-    """
-    with run.connection() as connection:
-        return _network(connection, run.path, network_digest)[0]
+                    write(connection, run.path, number, file)
 
 
 def _schema(table: str, *, blobs: bool = True) -> pa.Schema:
@@ -257,115 +244,40 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
             writer.write_batch(pa.record_batch(list(map(guarded_column, batch.columns)), schema=schema))
 
 
-def _edge_schema() -> pa.Schema:
+def _edge_schema(networks: Iterable[Network]) -> pa.Schema:
+    """Name the columns of edges.csv; direction and attributes have theirs where a network has any."""
     import pyarrow as pa
 
-    names = ("network", "source", "target", "source_label", "target_label")
-    return pa.schema(zip(names, ("string", "int32", "int32", "string", "string"), strict=True))
+    columns = {"network": "string", "source": "int32", "target": "int32"}
+    columns |= {"source_label": "string", "target_label": "string"}
+    for network in networks:
+        columns |= {"directed": "bool"} if network.is_directed else {}
+        for name, values in network.edge_attributes.items():
+            column, kind = _edge_column(name), _OF_EDGES[values.dtype.kind]
+            columns[column] = kind if columns.get(column, kind) == kind else "string"
+    return pa.schema(list(columns.items()))
 
 
-def _edge_batches(connection: sqlite3.Connection, path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _edge_column(name: str) -> str:
+    return free_name(name, _EDGE_COLUMNS)
+
+
+def _edge_batches(networks: Iterable[tuple[str, Network]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
-    for (name,) in connection.execute("SELECT network FROM networks ORDER BY rowid"):
-        edges, labels = _network(connection, path, name)
-        named = None if labels is None else pa.array(labels, "string")
+    for key, network in networks:
+        edges = network.edges()
+        columns = {_edge_column(name): pa.array(values) for name, values in network.edge_values.items()}
+        facts = {"network": key, "directed": network.is_directed}
+        columns |= {name: pa.repeat(value, len(edges)) for name, value in facts.items()}
+        names = None if network.labels is None else pa.array(network.labels, "string")
+        for name, ends in zip(("source", "target"), map(pa.array, edges.T), strict=True):
+            columns |= {name: ends} if names is None else {name: ends, f"{name}_label": names.take(ends)}
+        whole = [
+            columns.get(field.name, pa.nulls(len(edges), field.type)).cast(field.type) for field in schema
+        ]
         for start in range(0, len(edges), _EDGES_AT_ONCE):
-            ends = edges[start : start + _EDGES_AT_ONCE].T
-            texts = [pa.nulls(ends.shape[1], "string") if named is None else named.take(end) for end in ends]
-            columns = [pa.repeat(name, ends.shape[1]), *map(pa.array, ends), *texts]
-            yield pa.record_batch(columns, schema=schema)
-
-
-def _network(connection: sqlite3.Connection, path: Path, network: str) -> tuple[Edges, list[str] | None]:
-    """Read the edges and labels of a network, and make sure that they are whole."""
-    query = "SELECT n_agents, n_edges, edges, labels FROM networks WHERE network = ?"
-    row = connection.execute(query, (network,)).fetchone()
-    if row is None:
-        raise UserError(f"{path} holds no network {network!r}; table networks lists them")
-    n_agents, n_edges, blob, text = row
-    labels = None if text is None else [str(label) for label in storable(json.loads(text))]
-    if len(blob) == 8 * n_edges and (labels is None or len(labels) == n_agents):
-        edges = np.frombuffer(blob, dtype="<i4").astype(np.int32).reshape(-1, 2)
-        if not ((edges < 0) | (edges >= n_agents)).any():
-            return edges, labels
-    raise RunFolderError(f"{path}: network {network} is damaged; go on with a copy of the run")
-
-
-def _graph(connection: sqlite3.Connection, path: Path, realization: int) -> nx.Graph[int]:
-    """Build the networkx graph that `export_graph` describes."""
-    import networkx as nx
-
-    edges, labels = _network(connection, path, _network_of(connection, path, realization))
-    graph: nx.Graph[int] = nx.Graph()
-    query = "SELECT agent, profile, engaged_step, attributes FROM agents WHERE realization = ? ORDER BY agent"
-    rows = connection.execute(query, (realization,)).fetchall()
-    known = _attributes([None if text is None else json.loads(text) for *_, text in rows])
-    for (agent, profile, engaged_step, _), attributes in zip(rows, known, strict=True):
-        label = str(agent) if labels is None else _NO_XML.sub("\ufffd", labels[agent])
-        graph.add_node(agent, **_node(label, profile, engaged_step), **attributes)
-    graph.add_edges_from(edges.tolist(), won_over=False)
-    graph.add_edges_from(connection.execute(_WON_OVER, (realization,)), won_over=True)
-    return graph
-
-
-def _node(label: str, profile: str, engaged_step: int | None) -> dict[str, Any]:
-    traits = {trait: int(bit) for trait, bit in zip(TRAITS, profile, strict=True)}
-    engaged = {} if engaged_step is None else {"engaged_step": engaged_step}
-    return {"label": label, "profile": profile, **traits, "initial": engaged_step == 0, **engaged}
-
-
-def _attributes(known: list[dict[str, Any] | None]) -> list[dict[str, Any]]:
-    """Name and type what is known of agents as networks' formats can: an attribute has one type."""
-    found: list[dict[str, Any]] = [{} for _ in known]
-    taken = set(_OWN)
-    for name in dict.fromkeys(name for row in known for name in row or ()):
-        free = free_name(_NO_XML.sub("\ufffd", str(*storable((name,)))), taken)
-        taken.add(free)
-        values = [None if row is None else row.get(name) for row in known]
-        of = _type_of([value for value in values if value is not None])
-        for node, value in zip(found, values, strict=True):
-            if value is not None:
-                node[free] = _NO_XML.sub("\ufffd", str(*storable((value,)))) if of is str else of(value)
-    return found
-
-
-def _type_of(values: list[Any]) -> Callable[[Any], Any]:
-    """Find the narrowest type that changes no value but its spelling."""
-    if all(isinstance(value, bool) for value in values):
-        return bool
-    spelled = [str(value) for value in values]
-    if all(_WHOLE.fullmatch(text) for text in spelled):
-        return int
-    return float if all(_NUMBER.fullmatch(text) for text in spelled) else str
-
-
-_WON_OVER = """
-SELECT source, agent FROM events JOIN agents USING (realization, agent)
-WHERE realization = ? AND kind = 'exposure' AND decision = 1 AND step = engaged_step
-"""
-
-
-def _network_of(connection: sqlite3.Connection, path: Path, realization: int) -> str:
-    query = "SELECT network FROM realizations WHERE realization = ?"
-    row = connection.execute(query, (realization,)).fetchone()
-    if row is None:
-        raise UserError(f"{path} holds no realization {realization}; table realizations lists them")
-    if row[0] is None:
-        raise UserError(f"{path}: realization {realization} has no network: it asks each agent alone")
-    return str(row[0])
-
-
-def _graph_writer(graph_format: str) -> Callable[[nx.Graph[int], BinaryIO], None]:
-    import networkx as nx
-
-    writers: dict[str, Callable[[nx.Graph[int], BinaryIO], None]] = {
-        "gexf": nx.write_gexf,
-        "graphml": nx.write_graphml,
-    }
-    if graph_format not in writers:
-        raise UserError(f"{graph_format!r} is no format for networks{near_miss(graph_format, writers)}")
-    return writers[graph_format]
+            yield pa.record_batch([each.slice(start, _EDGES_AT_ONCE) for each in whole], schema=schema)
 
 
 @contextmanager

@@ -41,9 +41,9 @@ def takes_also(*names: str) -> Callable[[Hook], Hook]:
     return note
 
 
-def n_parameters(hook: Callable[..., object]) -> int:
-    """Count the parameters of a hook as its class has it."""
-    return len(inspect.signature(hook).parameters)
+def takes(hook: Callable[..., object], *names: str) -> bool:
+    """Say whether a hook, as its class has it, takes just these parameters."""
+    return tuple(_names_of_parameters(hook)) == names
 
 
 def is_helper(value: object) -> bool:
@@ -168,7 +168,8 @@ def _fault_of_hook(family: type, name: str, value: object) -> str | None:
     if inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner):
         return f"is asynchronous, but {how}, without await"
     own = not isinstance(value, staticmethod)
-    if _takes(value, len(called) + own) or (also and _takes(value, len(also) + own)):
+    # By name, for a hook that takes too few would pass for the other way of writing it.
+    if _takes(value, len(called) + own) or (also and takes(inner, *also)):
         return None
     return f"takes ({', '.join(_parameters(value))}), but {how}"
 
@@ -179,6 +180,10 @@ def _fault_of_init(base: type, value: Any) -> str | None:  # noqa: ANN401 - anyt
     if _takes(value, 1, temperature=1.0):
         return None
     return "takes no overrides: write def __init__(self, **overrides), and call super().__init__(**overrides)"
+
+
+def _names_of_parameters(function: Callable[..., object]) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
 def _parameters(value: Any) -> list[str]:  # noqa: ANN401 - anything callable

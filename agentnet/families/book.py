@@ -12,16 +12,19 @@ from typing import Any
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog
 from agentnet.experiment import NewsExperiment, ask, blaming
-from agentnet.experiment.body import n_parameters
+from agentnet.experiment.body import takes
 from agentnet.exposure import Context, Exposure
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
 from agentnet.sampler import Judge, Question
-from agentnet.vocabulary import DECISION_KINDS, N_PROFILES, REASON
+from agentnet.vocabulary import DECISION_KINDS, EXPOSURE, N_PROFILES, REASON
 from agentnet.worlds import Voice
 
 _VERDICTS_REMEMBERED = 4096
+
+OF_EXPOSURE = ("prompts", EXPOSURE)
+"""What ``messages`` may take instead of a kind, a profile and a news item."""
 
 
 @dataclass(slots=True)
@@ -205,17 +208,13 @@ def recorded_question(
 
 
 def _compose_told(experiment: Any, prompts: PromptSet, exposure: Exposure, remark: str) -> Messages:  # noqa: ANN401
-    if n_parameters(type(experiment).messages) == _OF_EXPOSURE:
+    if takes(type(experiment).messages, *OF_EXPOSURE):
         with blaming():
             given = experiment.messages(prompts, exposure)
         return _checked(experiment, given, exposure.kind)
     said = "\n\n".join(filter(None, (exposure.message.text, remark, *exposure.remarks)))
     item = exposure.item if said == exposure.item.text else replace(exposure.item, text=said)
     return compose(experiment, prompts, exposure.kind, exposure.persona, item)
-
-
-_OF_EXPOSURE = 3
-"""Parameters of ``messages(self, prompts, exposure)``."""
 
 
 def compose(

@@ -164,6 +164,7 @@ class Estimate:
         prompts: One rendered prompt of each kind.
         how: How the estimate was made, in a sentence.
         notes: What may not be meant; None where nothing is looked for.
+        by_voice: Voice -> tokens in, and tokens out; empty where no agent has one.
     """
 
     counts: Mapping[str, int]
@@ -172,12 +173,14 @@ class Estimate:
     prompts: Mapping[str, Messages]
     how: str
     notes: tuple[str, ...] | None = None
+    by_voice: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Spell it for JSON."""
         tokens = {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
         notes = {} if self.notes is None else {"notes": self.notes}
-        return {**self.counts, **tokens, "prompts": self.prompts, "how": self.how, **notes}
+        voices = {"tokens_by_voice": self.by_voice} if self.by_voice else {}
+        return {**self.counts, **tokens, **voices, "prompts": self.prompts, "how": self.how, **notes}
 
 
 class Stage(ABC):
@@ -222,6 +225,10 @@ class Stage(ABC):
     def who_answers(self, backend: Backend) -> tuple[str, str]:
         """Name what answers, and the language model."""
         return backend.name, backend.model_name
+
+    def asks_own(self) -> bool:
+        """Say whether the run's own backend answers, beside those of its voices."""
+        return True
 
     def meta(self) -> dict[str, Any]:
         """Spell what the log keeps of it in table ``meta``."""

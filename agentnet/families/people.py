@@ -17,7 +17,7 @@ from agentnet.population import Population, personas_of
 from agentnet.profiles import Assignment, ProfileIndices, assign
 from agentnet.vocabulary import N_PROFILES
 
-_FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str}
+_FILE_OPTIONS = {"simplify": bool, "encoding": str, "kind": str, "heard": str, "edge_attributes": Sequence}
 
 
 def _profiles(given: object) -> object | None:
@@ -39,14 +39,19 @@ class PeopledExperiment(Experiment):
         degree: Neighbours of each agent, for generators that take a degree.
         network_options: Further options of the generator, such as ``{"rewiring": 0.1}``, or of the file:
             ``{"simplify": True}`` drops loops, repeats and direction, ``encoding`` is a text's
-            and its node table's, ``kind`` names the format (`agentnet.network.NETWORK_FORMATS`).
+            and its node table's, ``kind`` names the format (`agentnet.network.NETWORK_FORMATS`), ``heard``
+            makes it directed (``source`` or ``target`` is heard by the other end), ``edge_attributes`` names
+            columns or attributes of edges to keep, such as ``["weight", "layer"]``.
         node_table: A table of the user's, one row a node, whose columns can hold profiles.
         profiles: How profiles are dealt to agents: ``equal``, ``uniform``, weights by bit string, one bit
             string, or ``column:NAME`` of the node table.
         personas: Who agents are told to be instead of the 32 profiles, or None: ``"column:NAME"`` of the node
             table, a file, or a sequence of texts (`agentnet.population.personas_of`).
-        voices: Name -> who answers for some agents, as a table of backend settings, or ``"rule"`` for agents
-            that the method `rule` answers for; none: the run's backend answers for all.
+        voices: Name -> who answers for some agents: a backend's table, such as ``{"name": "openai", "model":
+            "gpt-4o"}`` (without ``name``: the run's own backend with other options), a backend's name, or
+            ``"rule"`` for agents that the method `rule` answers for; none: the run's backend answers for all.
+            A table may also hold ``requests_per_minute``, ``tokens_per_minute`` and ``max_in_flight``, which
+            go before section ``stack``. ``-S voices.NAME.model=...`` overrides an option.
     """
 
     _gives: ClassVar = {

@@ -2,9 +2,10 @@
 
 A network is drawn by a generator and a seed, `random_regular(128, 5, seed=7)`, or by the generator's name,
 `make_network("random_regular", n_agents=128, seed=7, degree=5)`; or read from a file, `read_network(path)`.
-It never changes afterwards.
+It never changes afterwards: `Network.changed` and its like give another one.
 """
 
+from agentnet.network.edge_values import LAYER
 from agentnet.network.facts import NetworkFacts, facts_of
 from agentnet.network.format import NETWORK_FORMATS, Opened, network_format, read_network
 from agentnet.network.generator import GENERATORS, make_network, network_generator
@@ -22,6 +23,7 @@ from agentnet.network.simple import Edges, edges_of
 
 __all__ = [
     "GENERATORS",
+    "LAYER",
     "NETWORK_FORMATS",
     "Edges",
     "Network",

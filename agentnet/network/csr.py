@@ -1,7 +1,7 @@
 """Compressed sparse rows, made by one sort of integers.
 
-An arc (source, target) of a network of N agents is one 64-bit key: the source in the upper half, the target
-in the lowest `key_bits(N)` bits. Sorting keys orders the rows and the agents within each row at once, and
+An arc of a network of N agents is one 64-bit key: who hears in the upper half, who is heard in the lowest
+`key_bits(N)` bits. Sorting keys orders the rows and the agents within each row at once, and
 NumPy sorts 64-bit integers ten times faster than it gathers or scatters them at random places.
 """
 
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from agentnet.network.edge_values import LAYER, Columns
 
 Integers = NDArray[np.integer[Any]]
 Keys = NDArray[np.uint64]
@@ -61,6 +63,42 @@ def sorted_arcs(u: Integers, v: Integers, n_agents: int) -> Keys:
     keys = np.concatenate((pack(u, v, n_agents), pack(v, u, n_agents)))
     keys.sort()
     return keys
+
+
+def arcs_with(
+    u: Integers, v: Integers, n_agents: int, *, is_directed: bool, columns: Columns
+) -> tuple[Keys, dict[str, NDArray[Any]]]:
+    """Make the arcs of edges with their attributes: (heard, hears) if directed, else both directions of each.
+
+    Args:
+        u: Who is heard, or one end of each edge, shape ``(n_edges,)``.
+        v: Who hears, or the other end, same shape.
+        n_agents: Number of agents.
+        is_directed: Whether the edges are.
+        columns: Attributes of the edges, each of shape ``(n_edges,)``.
+
+    Returns:
+        Sorted keys, those of equal ends by layer, and the attribute of each.
+    """
+    heard = pack(v, u, n_agents)
+    keys = heard if is_directed else np.concatenate((heard, pack(u, v, n_agents)))
+    if not columns:
+        keys.sort()
+        return keys, {}
+    of_arcs = {
+        name: values if is_directed else np.concatenate((values, values)) for name, values in columns.items()
+    }
+    order = np.lexsort((of_arcs[LAYER], keys)) if LAYER in of_arcs else np.argsort(keys, kind="stable")
+    return keys[order], {name: values[order] for name, values in of_arcs.items()}
+
+
+def is_repeated(keys: Keys, columns: Columns) -> NDArray[np.bool_]:
+    """Say of each sorted key whether the one before joins the same agents, in one layer if there are any."""
+    again = np.zeros(len(keys), dtype=bool)
+    again[1:] = keys[1:] == keys[:-1]
+    if LAYER in columns:
+        again[1:] &= columns[LAYER][1:] == columns[LAYER][:-1]
+    return again
 
 
 def repeated(keys: Keys) -> Keys:

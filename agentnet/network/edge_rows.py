@@ -26,6 +26,8 @@ _STATED_SIZE = re.compile(
 )
 _MAY_BE_REMARK = frozenset({*REMARK_SIGNS, " ", "\t"})
 _N_SAMPLED = 100
+_END = "\1"
+_ODD = re.compile(r'["{}\r\1]')
 _LONGEST_DATA = 100_000
 _DATA = re.compile(r"(?P<ends>.*[\s,;|])(?P<data>\{.*\})\s*", re.DOTALL)
 
@@ -81,7 +83,7 @@ class EdgeRows:
         self.ends = ends_of_header(_cut(data[0], self.delimiter)) if data else None
         self.is_quoted = len(data) > 1 and all(line.lstrip().startswith('"') for line in data[:2])
         self._leading_lines = [self._settled(row, line, data) for row, line in enumerate(leading, 1)]
-        self._lines = chain(self._leading_lines, self._without_remarks(chain(sample, rest), len(leading)))
+        self.lines = chain(self._leading_lines, self._without_remarks(chain(sample, rest), len(leading)))
 
     @staticmethod
     def _leading(lines: Iterator[str]) -> tuple[list[str], Iterator[str]]:
@@ -147,10 +149,31 @@ class EdgeRows:
                 row=row,
             )
 
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Give the cells of each row, with its number."""
-        lines = (_ends_of(line) if "{" in line else line for line in self._lines)
-        return rows_of_lines(self.path, lines, self.delimiter)
+    def rows(self, lines: Iterable[str], n_before: int) -> Iterator[tuple[int, list[str]]]:
+        """Give the cells of each row of some `lines`, with its number."""
+        lines = (_ends_of(line) if "{" in line else line for line in lines)
+        return rows_of_lines(self.path, lines, self.delimiter, n_before)
+
+    def plain(self, lines: Sequence[str], n_cells: int) -> list[list[str]] | None:
+        """Cut lines that hold `n_cells` cells each and nothing that needs a closer look into columns.
+
+        Returns:
+            The cells of each column; None if a line is of another kind.
+        """
+        text = "".join(lines).replace("\r\n", "\n").removesuffix("\n")
+        mark = self.delimiter
+        if _ODD.search(text) or (" " in text and mark != " "):
+            return None
+        cells = text.replace("\n", f"{mark}{_END}{mark}").split(None if mark == " " else mark)
+        cells.append(_END)
+        ends = cells[n_cells :: n_cells + 1]
+        if (
+            len(ends) != len(lines)
+            or ends.count(_END) != len(lines)
+            or len(cells) != len(lines) * (n_cells + 1)
+        ):
+            return None
+        return [cells[place :: n_cells + 1] for place in range(n_cells)]
 
 
 def _ends_of(line: str) -> str:

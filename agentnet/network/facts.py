@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.network.graph import Network
 
@@ -21,9 +24,10 @@ class NetworkFacts:
         n_edges: Number of edges.
         n_components: Number of connected parts, lone agents included.
         n_isolated: Agents without a neighbour.
-        degree: Least, median and largest number of neighbours.
+        degree: Least, median and largest number of agents that one hears.
         first_names: The names of the first agents, at most five.
-        notes: What was done to make the network of a file, one sentence each.
+        notes: What was done to make the network of a file, its direction and its edges' attributes, one
+            sentence each.
     """
 
     name: str
@@ -57,5 +61,24 @@ def facts_of(network: Network) -> NetworkFacts:
         int((degree == 0).sum()),
         (int(degree.min()), float(np.median(degree)), int(degree.max())),
         names[:_N_NAMES],
-        network.notes,
+        (*network.notes, *_beyond_size(network)),
     )
+
+
+def _beyond_size(network: Network) -> Iterator[str]:
+    if network.is_directed:
+        heard, hearers = network.degree, network.n_hearers
+        yield (
+            f"directed: agents hear {heard.min()} to {heard.max()} others, and are heard by "
+            f"{hearers.min()} to {hearers.max()}"
+        )
+    if network.edge_attributes and network.n_edges:
+        columns = (f"{name} ({_span(values)})" for name, values in network.edge_attributes.items())
+        yield f"edges have {', '.join(columns)}"
+
+
+def _span(values: NDArray[Any]) -> str:
+    if values.dtype.kind in "if":
+        return f"{values.min():g} to {values.max():g}"
+    different = np.unique(values).tolist()
+    return ", ".join(map(str, different[:_N_NAMES])) + (", .." if len(different) > _N_NAMES else "")

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from agentnet.delimited import open_bytes, text_lines
 from agentnet.errors import ConfigurationError, DesignError, InputError, near_miss
+from agentnet.network.edge_values import LAYER
 from agentnet.network.graph import Network, trusted
-from agentnet.network.simple import SIMPLIFY, Edges, counted
+from agentnet.network.simple import HEARD, SIMPLIFY, Edges, counted
 from agentnet.plugins import PluginKind
 
 if TYPE_CHECKING:
@@ -40,12 +41,16 @@ class Opened:
         file: Its bytes, unpacked, to be read once.
         simplify: Whether direction, loops and repeats are dropped, and said, instead of refused.
         encoding: How a text is written, if somebody said so.
+        heard: Which end of an edge the other hears, if the network is to be directed.
+        edge_attributes: Attributes of edges that are wanted.
     """
 
     path: Path
     file: BinaryIO
     simplify: bool
     encoding: str | None = None
+    heard: str | None = None
+    edge_attributes: tuple[str, ...] = ()
 
     def lines(self) -> Iterator[str]:
         """Give its lines as text, with their ends.
@@ -67,9 +72,14 @@ class Opened:
         """Make the network of the edges in it.
 
         Raises:
-            InputError: There is a loop, a repeat or a direction, and none is to be dropped.
+            InputError: There is a loop, a repeat or a direction, and none is to be dropped; or its edges lack
+                an attribute that is wanted.
         """
-        return edges.network(simplify=self.simplify)
+        lacking = [name for name in self.edge_attributes if name not in edges.texts]
+        if lacking:
+            known = near_miss(lacking[0], edges.texts) if edges.texts else "; they have no attributes"
+            raise self.error(f"its edges have no {lacking[0]!r}{known}")
+        return edges.network(simplify=self.simplify, heard=self.heard)
 
     def network_of(self, graph: nx.Graph[Any], notes: Sequence[str] = ()) -> Network:
         """Make the network of a networkx graph.
@@ -79,23 +89,26 @@ class Opened:
             notes: What the reader of the network should know, one sentence each.
 
         Raises:
-            InputError: It is no simple undirected network.
+            InputError: It is no simple network, or directed without `heard`; or an edge lacks an attribute.
         """
         dropped: list[str] = []
         if self.simplify:
-            graph, dropped = _simplified(graph)
-        elif graph.is_directed():
+            graph, dropped = _simplified(graph, self.heard is not None, LAYER in self.edge_attributes)
+        elif graph.is_directed() and self.heard is None:
             raise self.error(
                 f'the graph is directed (edgedefault="directed" and the like); if direction may be dropped, '
-                f"save it undirected, {SIMPLIFY}"
+                f"save it undirected, {SIMPLIFY}; or keep it, and {HEARD}"
             )
+        if self.heard is not None:
+            dropped.append(f"directed: the {self.heard} of an edge is heard by the other end")
         try:
-            made = Network.from_networkx(graph, name=self.path.name)
+            made = Network.from_networkx(
+                graph, name=self.path.name, heard=self.heard, edge_attributes=self.edge_attributes
+            )
         except DesignError as error:
             raise self.error(f"{error}; {SIMPLIFY}") from error
-        return trusted(
-            made.indptr, made.indices, made.name, made.labels, made.node_attributes, [*notes, *dropped]
-        )
+        dress = (made.name, made.labels, made.node_attributes, [*notes, *dropped])
+        return trusted(made.indptr, made.indices, *dress, made.is_directed, made.edge_attributes)
 
     @contextmanager
     def parsed_as(self, what: str) -> Iterator[None]:
@@ -146,14 +159,21 @@ def network_format(*suffixes: str) -> Callable[[Read], Read]:
 
 
 def read_network(
-    path: Path | str, *, simplify: bool = False, encoding: str | None = None, kind: str | None = None
+    path: Path | str,
+    *,
+    simplify: bool = False,
+    encoding: str | None = None,
+    kind: str | None = None,
+    heard: str | None = None,
+    edge_attributes: Sequence[str] = (),
 ) -> Network:
     """Read a network from a file, by the format that it is said to have or that its suffix tells.
 
     An edge list (``.csv``, ``.tsv``, ``.tab``, ``.txt``, ``.edges``, ``.edgelist``) has an edge in each row:
-    two node names, and maybe further columns, which are not read. A first row that says so (source and
+    two node names, and maybe further columns. A first row that says so (source and
     target, from and to, follower and followee, FromNodeId and ToNodeId, node_1 and node_2, ..) is its header,
-    and names the columns of both ends wherever they stand; direction is dropped, and said. Columns are parted
+    and names the columns of both ends wherever they stand; direction is dropped, and said, unless you say who
+    is `heard`. Columns are parted
     by what parts the first rows: tabs, bars, commas, semicolons, else blanks (never in ``.csv``). Rows that
     begin with ``#`` or ``%`` and a blank are remarks; ``#MeToo`` is a name. Agents stand in the order in
     which the file first names them. A node without an edge cannot be told; use another format for these.
@@ -172,16 +192,24 @@ def read_network(
         encoding: How a text is written; by default UTF-8, or what its byte-order mark says.
         kind: The name of its format (`NETWORK_FORMATS`), instead of what the suffix tells (``.gz`` may
             follow it).
+        heard: Makes the network directed: which end of each edge the other hears, ``source`` (of a list
+            without a header, the first), ``target``, or what a list's header calls it (``followee``).
+        edge_attributes: Attributes of edges to keep: columns of an edge list (without a header the third, the
+            fourth and so on are given these names), attributes of a graph's edges; ``weight`` is also the
+            entries of a matrix. Numbers where all values are numbers, else texts. A ``weight`` that is no
+            number is refused; edges between the same agents that differ in ``layer`` are no repeats.
 
     Raises:
-        InputError: The file cannot be read, is in no such format, or holds a row that is no edge; without
-            `simplify` also that it is directed, or has a loop or a repeated edge.
+        InputError: The file cannot be read, is in no such format, or holds a row that is no edge; there is no
+            such attribute, or a weight is no number; without `simplify` also that it has a loop or a repeated
+            edge, or, without `heard`, is directed.
         ConfigurationError: `encoding` or `kind` is unknown.
     """
     path = Path(path)
+    wanted = (edge_attributes,) if isinstance(edge_attributes, str) else tuple(edge_attributes)
     read = (_of_suffix(path) if kind is None else NETWORK_FORMATS.load(kind)).read
     with open_bytes(path) as file:
-        return read(Opened(path, file, simplify, encoding))
+        return read(Opened(path, file, simplify, encoding, heard, wanted))
 
 
 def _of_suffix(path: Path) -> Format:
@@ -203,16 +231,27 @@ def _of_suffix(path: Path) -> Format:
     return formats[found[0]]
 
 
-def _simplified(graph: nx.Graph[Any]) -> tuple[nx.Graph[Any], list[str]]:
+def _simplified(
+    graph: nx.Graph[Any], keeps_direction: bool, keeps_layers: bool
+) -> tuple[nx.Graph[Any], list[str]]:
     import networkx as nx
 
     n_edges, n_loops = graph.number_of_edges(), nx.number_of_selfloops(graph)
-    simple: nx.Graph[Any] = nx.Graph()
+    simple: nx.Graph[Any] = nx.DiGraph() if keeps_direction and graph.is_directed() else nx.Graph()
+    if keeps_layers:
+        simple = nx.MultiDiGraph() if simple.is_directed() else nx.MultiGraph()
     simple.graph.update(graph.graph)
     simple.add_nodes_from(graph.nodes(data=True))
-    simple.add_edges_from((u, v) for u, v in graph.edges() if u != v)
+    known = set()
+    for u, v, data in graph.edges(data=True):
+        layer = str(data.get(LAYER)) if keeps_layers else ""
+        ends = (u, v) if simple.is_directed() else frozenset((u, v))
+        if u != v and (ends, layer) not in known:
+            known.add((ends, layer))
+            simple.add_edge(u, v, **data)
     n_repeats = n_edges - n_loops - simple.number_of_edges()
-    notes = ["simplified: dropped the direction of its edges"] if graph.is_directed() else []
+    is_dropped = graph.is_directed() and not simple.is_directed()
+    notes = ["simplified: dropped the direction of its edges"] if is_dropped else []
     if n_loops or n_repeats:
         notes.append(f"simplified: dropped {counted(n_loops, 'loop')} and {counted(n_repeats, 'repeat')}")
     return simple, notes

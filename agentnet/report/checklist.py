@@ -22,6 +22,7 @@ from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import when
 from agentnet.report.tables import Table
 from agentnet.report.words import (
+    backends_of,
     cost_words,
     declared_answers,
     numbers_words,
@@ -95,14 +96,17 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
     accessed = "no answer came"
     if facts.first_at is not None and facts.last_at is not None:
         accessed = f"{when(facts.first_at)} to {when(facts.last_at)}"
-    options = {k: v for k, v in facts.meta["settings"].get("backend", {}).items() if k != "name"}
+    backends = [
+        f"{f'{whose}: ' if whose else ''}{name}{f' ({in_words(options)})' if options else ''}"
+        for whose, name, options in backends_of(facts)
+    ]
     versions = facts.meta["versions"]
     return {
         "model_name": facts.meta["model_name"],
         "returned": listed([f"{name} {mark}".strip() for name, mark, _ in facts.models] or ["none"]),
         "accessed": accessed,
         "mock": " The mock backend is no language model." if facts.meta["backend"] == "mock" else "",
-        "backend": f"{facts.meta['backend']}{f' ({in_words(options)})' if options else ''}",
+        "backend": "; ".join(backends),
         "requests": sampler_words(facts),
         "temperature": temperature_words(facts, condition),
         "max_tokens": f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply",

@@ -76,6 +76,10 @@ SELECT realization, step, before, after FROM (
 """
 _MOST_TURNS: Final = 2
 
+_VOICES = """
+SELECT realization, COALESCE(voice, ''), COUNT(*) FROM agents GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
 _EXAMPLES = """
 SELECT kind, profile, p.news, messages FROM prompts p
 WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
@@ -265,6 +269,8 @@ class LogFacts:
             it; None where none was.
         turns: By realization, steps at which its models came to have other numbers of candidates; none where
             that happens again and again.
+        voices: (number of the condition, voice) -> agents that it answered for, over all realizations; empty
+            where no agent has one.
     """
 
     run: str
@@ -286,6 +292,7 @@ class LogFacts:
     statuses: Mapping[str, int]
     mass: tuple[float, float] | None = None
     turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
+    voices: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -428,6 +435,7 @@ def _read(
         ),
         mass=_mass(connection),
         turns=_turns(connection),
+        voices=_voices(connection, meta),
     )
 
 
@@ -487,6 +495,15 @@ def _turns(connection: sqlite3.Connection) -> dict[int, tuple[Turn, ...]]:
         found[realization] = (*found.get(realization, ()), Turn(*turn))
     # Where it changes at every other step no single one is a turn.
     return {realization: turns for realization, turns in found.items() if len(turns) <= _MOST_TURNS}
+
+
+def _voices(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> dict[tuple[int, str], int]:
+    found: Counter[tuple[int, str]] = Counter()
+    if meta.get("voices"):
+        of = condition_of(connection)
+        for realization, voice, n_agents in connection.execute(_VOICES):
+            found[of[realization] or 0, voice] += n_agents
+    return found
 
 
 def _mass(connection: sqlite3.Connection) -> tuple[float, float] | None:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.events import Run
+from agentnet.events.graphs import read_edges
 from agentnet.report.blocks import absent
 from agentnet.report.html import Html, rendered
 from agentnet.vocabulary import severity_name
@@ -189,7 +190,8 @@ def read_player(
             if row[-1] is not None and (realizations is None or row[0] in realizations)
         ]
         chosen = _some(rows, most.n_realizations)
-        return Player(tuple(_scene(connection, row, seed, most) for row in chosen), len(rows), most)
+        scenes = (_scene(connection, row, read_edges(run, row[3]), seed, most) for row in chosen)
+        return Player(tuple(scenes), len(rows), most)
 
 
 def _some(rows: Sequence[Any], n: int) -> list[Any]:
@@ -199,12 +201,12 @@ def _some(rows: Sequence[Any], n: int) -> list[Any]:
     return sorted(by_size[place] for place in places)
 
 
-def _scene(connection: sqlite3.Connection, row: tuple[Any, ...], seed: int, most: Most) -> Scene:
+def _scene(
+    connection: sqlite3.Connection, row: tuple[Any, ...], edges: NDArray[np.int32], seed: int, most: Most
+) -> Scene:
     realization, news, severity, network, initial, _ = row
-    n_agents, blob = connection.execute(
-        "SELECT n_agents, edges FROM networks WHERE network = ?", (network,)
-    ).fetchone()
-    every = np.frombuffer(blob, "<i4").reshape(-1, 2).astype(np.int64)
+    (n_agents,) = connection.execute("SELECT n_agents FROM networks WHERE network = ?", (network,)).fetchone()
+    every = edges.astype(np.int64)
     agents = _nearest(every, n_agents, initial, most.n_agents)
     place = np.full(n_agents, -1)
     place[agents] = np.arange(agents.size)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from agentnet.events import Run
 from agentnet.events.conditions import condition_of
-from agentnet.report.figures.words import counted, listed
+from agentnet.report.figures.words import counted
 from agentnet.report.tables import Table, as_named
 from agentnet.streams import Streams
 
@@ -32,9 +31,6 @@ FROM changes WHERE {_THESE} GROUP BY what ORDER BY MIN(step), what
 """  # noqa: S608 - our own
 _PEOPLE = f"""
 SELECT COUNT(*), COUNT(persona), COUNT(DISTINCT persona), SUM(profile <> '') FROM agents WHERE {_THESE}
-"""  # noqa: S608 - our own
-_VOICES = f"""
-SELECT voice, COUNT(*) FROM agents WHERE voice IS NOT NULL AND {_THESE} GROUP BY voice ORDER BY voice
 """  # noqa: S608 - our own
 
 
@@ -74,7 +70,6 @@ class Told:
         n_personas: Those with a persona of their own.
         n_texts: Different personas.
         n_profiled: Agents with a profile.
-        voices: Name -> agents that it answers for.
     """
 
     context: tuple[str, ...] = ()
@@ -87,7 +82,6 @@ class Told:
     n_personas: int = 0
     n_texts: int = 0
     n_profiled: int = 0
-    voices: Mapping[str, int] | None = None
 
     def change(self, what: str) -> Change | None:
         """Look up what happened, by its name."""
@@ -127,7 +121,6 @@ def read_told(run: Run, condition: int | None = None, *, n: int = 40, seed: int 
             tuple(Change(*each[:-1]) for each in changes),
             "" if detail is None else str(json.loads(detail).get("text", "")),
             *(number or 0 for number in rows(_PEOPLE)[0]),
-            dict(rows(_VOICES)),
         )
 
 
@@ -175,14 +168,6 @@ def changes_table(told: Told) -> Table | None:
         ),
         notes=("Agents are counted in each realization anew.",),
     )
-
-
-def voices_words(told: Told) -> str:
-    """Say who answered for how many agents; empty where the run's backend did for all."""
-    if not told.voices:
-        return ""
-    who = [f"{name} for {n:,}" for name, n in told.voices.items()]
-    return f"agents had voices of their own: {listed(who)} of {told.n_agents:,} agents of all realizations"
 
 
 def personas_words(told: Told) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentnet.events.conditions import in_words
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.log_facts import LogFacts
-from agentnet.report.told import Told, personas_words, voices_words
+from agentnet.report.told import Told, personas_words
 from agentnet.report.words import declared_answers, question_words
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _PAPERS = {
     "recovery_rate": 0.0,
     "susceptible_again": False,
     "personas": None,
-    "voices": {},
 }
 """Knobs that older logs lack, as the paper's cascade has them."""
 
@@ -154,7 +153,7 @@ class Course:
             when = f"at steps {each.first} to {each.last}"
             yield f"{each.what} was recorded {times} in {where}, {when}"
         if told is not None:
-            yield from filter(None, [personas_words(told), voices_words(told)])
+            yield personas_words(told)
 
     def fields(self) -> dict[str, str]:
         """Spell it for the answers in ``cascades.toml``."""

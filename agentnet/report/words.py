@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
@@ -66,14 +67,43 @@ def asking_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[
 
 def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
     """Say which model answered, and how questions became requests, in a condition or in all of them."""
-    returned = listed(list(dict.fromkeys(name for name, _, _ in facts.models)) or ["none"])
-    voices = any(facts.design(number).get("voices") for number in range(facts.n_conditions))
-    whose = "Answers of agents without a voice of their own" if voices else "All answers"
     return (
-        f"{whose} came from {facts.meta['model_name']} (as returned: {returned}) through the backend "
-        f"{facts.meta['backend']}, at {temperature_words(facts, condition)}, with at most "
+        f"{voices_words(facts, condition)}, at {temperature_words(facts, condition)}, with at most "
         f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts)}"
     )
+
+
+def voices_words(facts: LogFacts, condition: int | None = None) -> str:
+    """Say who answered, in a condition or in all of them: one backend, or how many agents by which voice."""
+    models = [name for name, _, _ in facts.models if not name.startswith(_OF_A_RULE)]
+    returned = f"as returned: {listed(list(dict.fromkeys(models)) or ['none'])}"
+    n_agents: Counter[str] = Counter()
+    for (number, voice), n in facts.voices.items():
+        n_agents[voice] += n if condition in (None, number) else 0
+    if not n_agents.total():
+        meta = facts.meta
+        return (
+            f"All answers came from {meta['model_name']} ({returned}) through the backend {meta['backend']}"
+        )
+    shares = [
+        f"for {n:,} from {_voice_words(voice, facts.meta['voices'].get(voice))}"
+        for voice, n in sorted(n_agents.items())
+        if n
+    ]
+    whose = f"Of {counted(n_agents.total(), 'agent')} over all realizations, answers came"
+    return f"{whose} {listed(shares)}, models {returned}"
+
+
+_OF_A_RULE: Final = "rule:"
+
+
+def _voice_words(voice: str, told: Mapping[str, Any] | None) -> str:
+    if told is None:
+        return f"a voice that the log does not describe ({voice})"
+    if told["model_name"].startswith(_OF_A_RULE):
+        return f"a rule of the experiment (voice {voice})"
+    named = f" (voice {voice})" if voice else ""
+    return f"{told['model_name']} through the backend {told['backend']}{named}"
 
 
 _SAMPLERS: Final = {
@@ -149,20 +179,37 @@ def numbers_words(facts: LogFacts, knob: str, thing: str, condition: int | None 
 
 def put_otherwise(facts: LogFacts) -> Iterator[str]:
     """Say what the server was not sent as the design has it."""
-    backend = facts.meta["settings"].get("backend", {})
-    omitted = [backend["omit"]] if isinstance(backend.get("omit"), str) else backend.get("omit", ())
-    if omitted:
-        yield (
-            f"Left out of every request, so that the server's own values held: {listed(list(omitted))}"
-            + (" (temperatures of the design were drawn and not sent)" if "temperature" in omitted else "")
-        )
-    if backend.get("system_role", "system") != "system":
-        yield f"System messages were sent under the role {backend['system_role']}"
+    for whose, _, backend in backends_of(facts):
+        of_it = f" of {whose}" if whose else ""
+        omitted = [backend["omit"]] if isinstance(backend.get("omit"), str) else backend.get("omit", ())
+        if omitted:
+            yield (
+                f"Left out of every request{of_it}, so that the server's own values held: "
+                f"{listed(list(omitted))}"
+                + (
+                    " (temperatures of the design were drawn and not sent)"
+                    if "temperature" in omitted
+                    else ""
+                )
+            )
+        if backend.get("system_role", "system") != "system":
+            yield f"System messages{of_it} were sent under the role {backend['system_role']}"
     adapted = [
         change for each in facts.incidents if each.kind == "adapted" for change in each.detail["changes"]
     ]
     if adapted:
         yield f"Requests were adapted to the server: {'; '.join(dict.fromkeys(adapted))}"
+
+
+def backends_of(facts: LogFacts) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """List the backends of a run: whose each is (``voice small``; "" for the run's own), name, options."""
+    voices = facts.meta.get("voices")
+    if not voices:
+        options = {k: v for k, v in facts.meta["settings"].get("backend", {}).items() if k != "name"}
+        yield "", str(facts.meta["backend"]), options
+        return
+    for voice, told in voices.items():
+        yield f"voice {voice}" if voice else "", told["backend"], told["options"]
 
 
 def temperature_words(facts: LogFacts, condition: int | None = None) -> str:

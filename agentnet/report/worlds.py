@@ -23,7 +23,6 @@ from agentnet.report.told import (
     messages_table,
     personas_words,
     read_told,
-    voices_words,
 )
 
 _WORLDS: Final = "worlds"
@@ -89,7 +88,7 @@ class WorldPart(PlainPart):
         if asked:
             yield f"Agents were asked, as the experiment's own play has it: {listed(asked)}"
         if self.told is not None:
-            yield from filter(None, (personas_words(self.told), voices_words(self.told)))
+            yield personas_words(self.told)
             if self.told.n_messages:
                 yield f"They wrote {counted(self.told.n_messages, 'message')}"
 

@@ -23,8 +23,12 @@ from agentnet.families import Estimate, Planned
 from agentnet.families.contract import Trial
 from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
+from agentnet.voices import RULE, voice_of, voices_of
 
 _N_SAMPLED, _N_AGENTS_AT_MOST = 4, 5_000
+_SAID = """
+SELECT COUNT(*), COALESCE(SUM(r.model LIKE ?), 0) FROM events LEFT JOIN replies r USING (reply)
+"""
 _N_GUESSED, _N_AGENTS_GUESSED = 2, 512
 
 
@@ -41,12 +45,30 @@ async def estimate(
     Raises:
         AgentnetError: The design turns out not to be playable.
     """
-    return await prepared.stage.estimate(
-        prepared.plan, partial(_try_out, prepared), n_sampled=n_sampled, n_at_most=n_agents_at_most
+    heard = _Listening(make_backend("mock", {}))
+    found = await prepared.stage.estimate(
+        prepared.plan, partial(_try_out, prepared, heard), n_sampled=n_sampled, n_at_most=n_agents_at_most
     )
+    return _by_voice(found, heard) if voices_of(prepared.experiments) else found
 
 
-async def _try_out(prepared: Prepared, experiments: Sequence[Experiment], plan: Sequence[Planned]) -> Trial:
+def _by_voice(found: Estimate, heard: _Listening) -> Estimate:
+    """Share what a run will take out among its voices, as in the trial; rules make no calls."""
+    tokens_in, tokens_out = (sum(column) or 1 for column in zip((0, 0), *heard.used.values(), strict=True))
+    by_voice = {
+        voice: (
+            round(found.prompt_tokens * n_in / tokens_in),
+            round(found.completion_tokens * n_out / tokens_out),
+        )
+        for voice, (n_in, n_out) in sorted(heard.used.items())
+    }
+    calls = round(found.counts["calls"] * (1.0 - heard.n_said / max(heard.n_answers, 1)))
+    return replace(found, counts={**found.counts, "calls": calls}, by_voice=by_voice)
+
+
+async def _try_out(
+    prepared: Prepared, heard: _Listening, experiments: Sequence[Experiment], plan: Sequence[Planned]
+) -> Trial:
     """Play some realizations on the mock, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         trial = replace(
@@ -63,10 +85,11 @@ async def _try_out(prepared: Prepared, experiments: Sequence[Experiment], plan: 
             ),
         )
         create(trial, Source(Path("trial.py"), ""), backend="mock", model_name="mock")
-        listening = _Listening(make_backend("mock", {}))
-        await Runner(trial, listening).play()
+        await Runner(trial, heard).play()
         run = Run(trial.folder)
-        return Trial(_sums(run), _tokens_each(run), _prompts(run) or listening.heard)
+        n_answers, n_said = run.rows(_SAID, (f"{RULE}:%",))[1][0]
+        heard.n_answers, heard.n_said = heard.n_answers + n_answers, heard.n_said + n_said
+        return Trial(_sums(run), _tokens_each(run), _prompts(run) or heard.heard)
 
 
 async def guess_decisions(prepared: Prepared) -> float | None:
@@ -104,10 +127,13 @@ def prompts_apart(prepared: Prepared) -> dict[str, dict[str, tuple[str, Messages
 
 
 class _Listening:
-    """A backend that keeps the first prompt of each kind.
+    """A backend that keeps the first prompt of each kind, and adds up what each voice takes.
 
     Attributes:
         heard: Kind -> prompt.
+        used: Voice -> tokens in, and tokens out.
+        n_answers: Answers of the trial.
+        n_said: Those of them that a rule gave.
     """
 
     def __init__(self, inner: Backend) -> None:
@@ -115,11 +141,17 @@ class _Listening:
         self.name = inner.name
         self.model_name = inner.model_name
         self.heard: dict[str, Messages] = {}
+        self.used: dict[str, tuple[int, int]] = {}
+        self.n_answers = self.n_said = 0
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`."""
         self.heard.setdefault(str(request.metadata.get("kind")), request.messages)
-        return await self._inner.complete(request)
+        reply = await self._inner.complete(request)
+        voice = voice_of(request.metadata)
+        n_in, n_out = self.used.get(voice, (0, 0))
+        self.used[voice] = n_in + (reply.prompt_tokens or 0), n_out + (reply.completion_tokens or 0)
+        return reply
 
     async def aclose(self) -> None:
         """Close the backend asked."""

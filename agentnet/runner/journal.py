@@ -17,7 +17,7 @@ import numpy as np
 
 from agentnet.errors import PluginError, RunStopped
 from agentnet.events import EventLog, Heard, Recorded, Said
-from agentnet.runner.streak import Asked, Streak
+from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler
 from agentnet.vocabulary import FAILED, REASON
 from agentnet.worlds import Ask, End, Note, Recall, World, Write
@@ -83,7 +83,7 @@ class Journal:
         recorded: Recorded,
         heard: Heard | None = None,
         stop_on_missing: bool = False,
-        streak: Streak | None = None,
+        streak: Streak | StreakByVoice | None = None,
     ) -> None:
         self.realization = realization
         self.log = log

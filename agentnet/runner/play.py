@@ -23,10 +23,21 @@ from agentnet.families import Planned, Scene, Sitting
 from agentnet.families.contract import Scenes
 from agentnet.runner.journal import Journal, Tally
 from agentnet.runner.prepare import Prepared, plain
-from agentnet.runner.streak import Streak
-from agentnet.sampler import CallSampler, ChoicesSampler, LogprobSampler, Odds, Pool, Sampler, Stock, Thoughts
-from agentnet.stack import Brake, FewerSamples, Halt, Spent, Stack, build_stack, cache_scope
+from agentnet.runner.streak import Streak, StreakByVoice
+from agentnet.sampler import (
+    CallSampler,
+    ChoicesSampler,
+    LogprobSampler,
+    Odds,
+    Pool,
+    RuleSampler,
+    Sampler,
+    Stock,
+    Thoughts,
+)
+from agentnet.stack import Brake, FewerSamples, Halt, LimitChange, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
+from agentnet.voices import OWN, RULE, by_voice, voices_of
 
 _COLLECT_EVERY = 50_000
 
@@ -61,6 +72,7 @@ class Runner:
         self._pool = Pool(prepared.settings.engine.workers)
         self._halt = Halt()
         self._error: BaseException | None = None
+        self._has_rules = RULE in voices_of(prepared.experiments).values()
 
     async def play(self) -> None:
         """Play every realization that is not finished; then close the log and freeze it.
@@ -105,8 +117,8 @@ class Runner:
             self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
         stack = self._stack(log)
         self._guard(stack, log, _n_sittings(run))
-        self.tally.paused_until = stack.pause.ends_at
-        log.also = None if stack.cache is None else stack.cache.flush
+        self.tally.paused_until = stack.paused_until
+        log.also = stack.flush if stack.caches else None
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, sampler = settings.seed, settings.sampler
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=sampler.n_at_most)
@@ -137,7 +149,7 @@ class Runner:
             in_flight=settings.engine.workers,
             spent=_spent(self._before),
             pledge=pledge,
-            tell=lambda change: log.add_incident("in flight", **change._asdict()),
+            tell=lambda change: log.add_incident("in flight", **_told(change)),
             complain=complain,
             halt=self._halt,
             adapted=adapted,
@@ -153,13 +165,20 @@ class Runner:
         after = self._settings.engine.brake_after
         # What is no answer to a control must be none to those that it stands for.
         controlled = self._prepared.stage.answering(stack.backend)
-        self._streak = Streak(after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
+        streak = partial(Streak, after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
         has_n = self._settings.sampler.mode == "choices"
-        braked = FewerSamples(stack.backend, tell=fewer) if has_n else stack.backend
-        self._backend = Thoughts(
-            Brake(braked, after=after, halt=self._halt, sitting=sitting, lend=self._pool.lend)
-        )
+
+        def guarded() -> Backend:
+            braked = FewerSamples(stack.backend, tell=fewer) if has_n else stack.backend
+            return Thoughts(
+                Brake(braked, after=after, halt=self._halt, sitting=sitting, lend=self._pool.lend)
+            )
+
+        # One each: that one server answers is no evidence that another one does.
+        voices = list(stack.limits)
+        self._backend = by_voice({voice: guarded() for voice in voices})
+        self._streak = StreakByVoice({voice: streak() for voice in voices}) if len(voices) > 1 else streak()
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question, and wait for nothing but what is on its way to the server.
@@ -278,7 +297,12 @@ class Runner:
         log.add("ends", [end])
 
     def _sampler(self, caller: CallSampler, repeats: Counter[tuple[int, int]], planned: Planned) -> Sampler:
-        """Make the sampler of one realization; what is bought in advance is shared by all of them."""
+        """Make the sampler of one realization."""
+        asking = self._asking(caller, repeats, planned)
+        return RuleSampler(asking) if self._has_rules else asking
+
+    def _asking(self, caller: CallSampler, repeats: Counter[tuple[int, int]], planned: Planned) -> Sampler:
+        """Make what asks in one realization; what is bought in advance is shared by all of them."""
         seed, mode = self._settings.seed, self._settings.sampler.mode
         if mode == "choices":
             n = repeats[planned.condition, planned.news]
@@ -294,6 +318,11 @@ class Runner:
         log.add("realizations", [(*row, "running", None, None, time.time(), None)])
         for table, rows in scene.rows.items():
             log.add(table, rows)
+
+
+def _told(change: LimitChange) -> dict[str, object]:
+    """Spell a change of an in-flight limit; the run's own backend needs no name."""
+    return {name: value for name, value in change._asdict().items() if value != OWN}
 
 
 def _say_nothing(_: str) -> None:

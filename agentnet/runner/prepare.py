@@ -23,6 +23,7 @@ from agentnet.experiment import Experiment, Source, ask, check_attributes
 from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
 from agentnet.families.contract import CHANCE
 from agentnet.runner.probe import check_repeatable, own_hooks
+from agentnet.voices import laid_over
 
 _RECORDED_VERSIONS = (
     "numpy",
@@ -111,6 +112,8 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
         overrides["news_severity"] = settings.news.severity
     loaded = source.load()
     family_of_experiment(loaded)
+    if isinstance(overrides.get("voices"), Mapping):
+        overrides["voices"] = laid_over(getattr(loaded, "voices", {}), overrides["voices"])
     experiment = loaded(**overrides)
     experiments = tuple(experiment.under(condition) for condition in ask(experiment, "make_conditions"))
     for each in experiments:
@@ -161,8 +164,22 @@ def assemble(
     return Prepared(folder, settings, family, stage, make_plan(stage.cells(), is_shared=is_shared))
 
 
-def create(prepared: Prepared, source: Source, *, backend: str, model_name: str) -> None:
+def create(
+    prepared: Prepared,
+    source: Source,
+    *,
+    backend: str,
+    model_name: str,
+    voices: Mapping[str, object] | None = None,
+) -> None:
     """Make the run folder and record in it all that a run can be replayed from.
+
+    Args:
+        prepared: The run.
+        source: The experiment file.
+        backend: What answers.
+        model_name: The language model.
+        voices: What answers by voice, where there are several; see `agentnet.voices.described`.
 
     Raises:
         RunFolderError: The folder holds a run already.
@@ -179,6 +196,7 @@ def create(prepared: Prepared, source: Source, *, backend: str, model_name: str)
             "seed": prepared.settings.seed,
             "backend": backend,
             "model_name": model_name,
+            **({"voices": voices} if voices else {}),
             "settings": json.loads(prepared.settings.to_json()),
             "experiment": {
                 "path": str(source.path),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from agentnet.backend import HARMLESS, Reply, Request
@@ -17,6 +18,7 @@ from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler import Answer, Judge, Question
 from agentnet.sampler.answers import FINAL, how_ended, why_unusable
 from agentnet.streams import mix
+from agentnet.voices import name_voice, said_in, voice_of
 
 _GOOD_KEPT: Final = 16
 _CONTROLS: Final = 16
@@ -89,7 +91,9 @@ class Streak:
         self._error: Exception | None = None
 
     def answered(self, asked: Asked) -> None:
-        """Take note of a usable answer, before it is written down."""
+        """Take note of a usable answer, before it is written down; a rule's is no sign of a server."""
+        if said_in(asked.question.metadata) is not None:
+            return
         if len(self._good) < _GOOD_KEPT:
             self._good.append(asked)
         self._n_in_row = 0
@@ -227,15 +231,72 @@ class Streak:
 
     def _nothing_usable(self) -> BackendUnusable:
         kinds = Counter(str(each.answer.missing) for each in self._pending)
-        last = self._pending[-1].answer
+        asked, last, _ = self._pending[-1]
         counted = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common())
         before = "and so did questions that had a usable answer before" if self._good else "and no other came"
         said = f"The last reply: {last.text[:_SHOWN_CHARACTERS]!r}. " if last.text else ""
         if not last.text and last.troubles:
             said = f"The last error: {last.troubles[-1][1]}. "
-        return BackendUnusable(
+        error = BackendUnusable(
             f"{self._n_in_row} draws in a row ended without a usable answer ({counted}), {before}. {said}"
             "None is recorded as missing: mend it, then resume the run, which asks them again (replies that "
             "are in the cache stay there: -S stack.cache=false passes it by)",
             kind="nothing_usable",
         )
+        name_voice(error, voice_of(asked.question.metadata))
+        return error
+
+
+class StreakByVoice:
+    """One `Streak` a voice: that one voice's answers are usable says nothing of another's.
+
+    Args:
+        streaks: Voice -> its missing answers since the last usable one.
+    """
+
+    def __init__(self, streaks: Mapping[str, Streak]) -> None:
+        self._of = dict(streaks)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether usable answers are of interest to any."""
+        return any(streak.is_watching for streak in self._of.values())
+
+    def answered(self, asked: Asked) -> None:
+        """Take note of a usable answer, before it is written down."""
+        if said_in(asked.question.metadata) is None:
+            self._of[voice_of(asked.question.metadata)].answered(asked)
+
+    def missing(self, asked: Asked, answer: Answer, write: Callable[[Answer], None]) -> None:
+        """Take note of a missing answer; `write` records it, now or later."""
+        self._of[voice_of(asked.question.metadata)].missing(asked, answer, write)
+
+    def then(self, write: Callable[[], None]) -> None:
+        """Call `write` once all that is pending of every voice is written down."""
+        for streak in self._of.values():
+            write = partial(streak.then, write)
+        write()
+
+    def flush(self) -> None:
+        """Write down what is pending."""
+        for streak in self._of.values():
+            streak.flush()
+
+    async def rest(self) -> None:
+        """Return once no control is out."""
+        for streak in self._of.values():
+            await streak.rest()
+
+    async def settle(self) -> None:
+        """Return once nothing is pending.
+
+        Raises:
+            BackendUnusable: No answer of a voice is usable, whatever is asked.
+        """
+        for streak in self._of.values():
+            await streak.settle()
+
+    async def aclose(self) -> None:
+        """Ask no more controls."""
+        for streak in self._of.values():
+            await streak.aclose()

@@ -9,6 +9,7 @@ from agentnet.sampler.choices import ChoicesSampler, Stock
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler
 from agentnet.sampler.logprobs import LogprobSampler, Odds
 from agentnet.sampler.pool import Pool
+from agentnet.sampler.rules import RuleSampler
 from agentnet.sampler.thoughts import Thoughts
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Odds",
     "Pool",
     "Question",
+    "RuleSampler",
     "Sampler",
     "Stock",
     "Thoughts",

@@ -29,10 +29,12 @@ class LimitChange(NamedTuple):
     Attributes:
         limit: Requests let in at once from now on; 0 during a pause.
         reason: ``grown``, ``paused``, ``resumed``, or the kind of trouble that halved the limit.
+        voice: Whose limit it is; "" for the run's own backend.
     """
 
     limit: int
     reason: str
+    voice: str = ""
 
 
 class AdaptiveLimit(Wrapper):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request, Wrapper
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
-from agentnet.stack.prices import Price
+from agentnet.stack.prices import UNITS, Price
 from agentnet.stack.tokens import PromptTokens, likely_tokens
+from agentnet.voices import OWN, voice_of
 
 
 class Spent(NamedTuple):
@@ -39,6 +40,7 @@ class _Load(NamedTuple):
     calls: int
     prompt_tokens: int
     completion_tokens: int
+    money: int = 0
 
 
 _NOTHING: Final = _Load(0, 0, 0)
@@ -63,9 +65,10 @@ class Budget(Wrapper):
 
     Args:
         inner: The backend whose use is bounded.
-        price: The model's price; None if it is unknown.
+        price: The model's price; None if it is unknown, or that of a voice.
+        voices: The price of each voice, where there are several.
         spent: What earlier sittings of the run spent; counted on. Their cost, where it is not known, is
-            computed by `price`.
+            computed by `price`; where voices differ in price it stays unknown, and bounds take the dearest.
         max_calls: Bound on calls, retries included; None for none.
         max_tokens: Bound on tokens, in and out together; None for none.
         max_dollars: Bound on money, in US dollars; None for none.
@@ -83,6 +86,7 @@ class Budget(Wrapper):
         inner: Backend,
         *,
         price: Price | None,
+        voices: Mapping[str, Price] | None = None,
         spent: Spent | None = None,
         max_calls: int | None = None,
         max_tokens: int | None = None,
@@ -93,9 +97,9 @@ class Budget(Wrapper):
     ) -> None:
         super().__init__(inner)
         if max_dollars is not None and price is None:
-            raise ConfigurationError(_unknown_price(inner.model_name))
-        self._price = price
-        self._earlier = earlier = Spent() if spent is None else spent
+            raise ConfigurationError(unknown_price(inner.model_name))
+        earlier = Spent() if spent is None else spent
+        self._set_prices({} if price is None else voices or {OWN: price}, earlier)
         self._calls, self._unmetered = earlier.calls, earlier.unmetered
         self._prompt_tokens, self._completion_tokens = earlier.prompt_tokens, earlier.completion_tokens
         self._max_calls, self._max_tokens, self._max_dollars = max_calls, max_tokens, max_dollars
@@ -112,7 +116,7 @@ class Budget(Wrapper):
     @property
     def spent(self) -> Spent:
         """What was spent so far, by earlier sittings too."""
-        dollars = self._dollars(self._prompt_tokens, self._completion_tokens)
+        dollars = self._dollars(self._money) if self._is_cost_known else None
         return Spent(self._calls, self._prompt_tokens, self._completion_tokens, dollars, self._unmetered)
 
     async def complete(self, request: Request) -> Reply:
@@ -132,7 +136,9 @@ class Budget(Wrapper):
             self._release(load)
 
     def _load(self, request: Request) -> _Load:
-        return _Load(1, self._worst.most(request), self._worst.most_out(request) + request.n * self._beyond)
+        prompt = self._worst.most(request)
+        completion = self._worst.most_out(request) + request.n * self._beyond
+        return _Load(1, prompt, completion, self._cost(request, prompt, completion))
 
     async def _ask(self, request: Request) -> Reply:
         try:
@@ -156,8 +162,7 @@ class Budget(Wrapper):
         elif self._is_bounded:
             self._learn(request, prompt, completion)
         self._is_unheard = False
-        self._prompt_tokens += prompt
-        self._completion_tokens += completion
+        self._add(request, prompt, completion)
         return reply
 
     def _charge(
@@ -167,8 +172,38 @@ class Budget(Wrapper):
         self._calls += 1
         most = self._load(request) if may_be_more else _NOTHING
         self._unmetered += may_be_more and (prompt is None or completion is None)
-        self._prompt_tokens += most.prompt_tokens if prompt is None else prompt
-        self._completion_tokens += most.completion_tokens if completion is None else completion
+        self._add(
+            request,
+            most.prompt_tokens if prompt is None else prompt,
+            most.completion_tokens if completion is None else completion,
+        )
+
+    def _add(self, request: Request, prompt_tokens: int, completion_tokens: int) -> None:
+        self._prompt_tokens += prompt_tokens
+        self._completion_tokens += completion_tokens
+        self._money += self._cost(request, prompt_tokens, completion_tokens)
+
+    def _cost(self, request: Request, prompt_tokens: int, completion_tokens: int) -> int:
+        """Price tokens of one request."""
+        rates = self._rates
+        if not rates:
+            return 0
+        # A run of one backend has one price, whatever voices its requests name.
+        rate = rates[voice_of(request.metadata)] if self._only is None else self._only
+        a_prompt_token, a_completion_token = rate
+        return prompt_tokens * a_prompt_token + completion_tokens * a_completion_token
+
+    def _set_prices(self, prices: Mapping[str, Price], earlier: Spent) -> None:
+        """Set what tokens cost, and what is spent of money already."""
+        self._rates = {voice: price.units for voice, price in prices.items()}
+        self._only = next(iter(self._rates.values())) if len(self._rates) == 1 else None
+        self._money, self._dollars_before = 0, earlier.dollars or 0.0
+        used = earlier.prompt_tokens + earlier.completion_tokens
+        self._is_cost_known = bool(prices)
+        if prices and used and earlier.dollars is None:
+            dearest = [max(rate) for rate in zip(*self._rates.values(), strict=True)]
+            self._money = earlier.prompt_tokens * dearest[0] + earlier.completion_tokens * dearest[1]
+            self._is_cost_known = len(set(self._rates.values())) == 1
 
     def _learn(self, request: Request, prompt: int, completion: int) -> None:
         self._worst.learn(request, prompt)
@@ -234,7 +269,7 @@ class Budget(Wrapper):
         return is_first_out or self._bound_met(load, self._reserved) is not None
 
     def _is_pledged(self) -> bool:
-        calls, prompt, completion = self._reserved
+        calls, prompt, completion, _ = self._reserved
         pledged = self._pledged
         return (
             self._calls + calls <= pledged.calls
@@ -256,34 +291,28 @@ class Budget(Wrapper):
         most = _Load(
             *(
                 spent + reserved + ahead * each
-                for spent, reserved, each in zip(self.spent[:3], self._reserved, load, strict=True)
+                for spent, reserved, each in zip(self.spent[:3], self._reserved[:3], load[:3], strict=True)
             )
         )
-        await self._pledge(Spent(*most))
+        await self._pledge(Spent(*most[:3]))
         self._pledged = most
 
     def _calls_ahead(self, load: _Load) -> int:
         """Say for how many more such calls to pledge at once: a kill may cost a part of what is left."""
-        calls, prompt, completion = (a + b for a, b in zip(self.spent[:3], self._reserved, strict=True))
+        calls, prompt, completion = (a + b for a, b in zip(self.spent[:3], self._reserved[:3], strict=True))
         left = [float(_MOST_CALLS_PLEDGED * _PART_PLEDGED)]
         if self._max_calls is not None:
             left.append(self._max_calls - calls)
         if self._max_tokens is not None:
             each = load.prompt_tokens + load.completion_tokens
             left.append((self._max_tokens - prompt - completion) / each)
-        if self._max_dollars is not None and self._price is not None:
-            cost = self._price.cost(load.prompt_tokens, load.completion_tokens)
-            dollars = self._dollars(prompt, completion) or 0.0
-            left.append((self._max_dollars - dollars) / max(cost, _LEAST_DOLLARS))
+        if self._max_dollars is not None:
+            dollars = self._dollars(self._money + self._reserved.money)
+            left.append((self._max_dollars - dollars) / max(load.money / UNITS, _LEAST_DOLLARS))
         return max(0, int(min(left) / _PART_PLEDGED))
 
     def _hold(self, load: _Load, sign: int) -> None:
-        calls, prompt, completion = self._reserved
-        self._reserved = _Load(
-            calls + sign * load.calls,
-            prompt + sign * load.prompt_tokens,
-            completion + sign * load.completion_tokens,
-        )
+        self._reserved = _Load(*(held + sign * each for held, each in zip(self._reserved, load, strict=True)))
 
     def _bound_met(self, load: _Load, reserved: _Load) -> str | None:
         """Name the first bound that `load` would go over, beside what is spent and `reserved`."""
@@ -294,20 +323,14 @@ class Budget(Wrapper):
             return "calls"
         if self._max_tokens is not None and prompt + completion > self._max_tokens:
             return "tokens"
-        if self._max_dollars is not None and (self._dollars(prompt, completion) or 0.0) > self._max_dollars:
+        money = self._money + load.money + reserved.money
+        if self._max_dollars is not None and self._dollars(money) > self._max_dollars:
             return "dollars"
         return None
 
-    def _dollars(self, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """Price a total of tokens. Never falls with it, rounding included, so that the bound is exact."""
-        if self._price is None:
-            return None
-        earlier = self._earlier
-        if earlier.dollars is None:
-            return self._price.cost(prompt_tokens, completion_tokens)
-        return earlier.dollars + self._price.cost(
-            prompt_tokens - earlier.prompt_tokens, completion_tokens - earlier.completion_tokens
-        )
+    def _dollars(self, money: int) -> float:
+        """Write money in US dollars. Never falls with it, rounding included, so that the bound is exact."""
+        return self._dollars_before + money / UNITS
 
     def _used_up(self, bound: str) -> str:
         spent = self.spent
@@ -318,14 +341,16 @@ class Budget(Wrapper):
                 n_tokens = spent.prompt_tokens + spent.completion_tokens
                 so_far, limit, setting = f"{n_tokens:,} tokens", f"{self._max_tokens:,}", "max_tokens"
             case _:
-                so_far, limit, setting = f"${spent.dollars:,.4f}", f"${self._max_dollars:,}", "max_cost"
+                dollars = self._dollars(self._money)
+                so_far, limit, setting = f"${dollars:,.4f}", f"${self._max_dollars:,}", "max_cost"
         return (
             f"the budget is used up: {so_far} spent, and the next call's worst case would go over {limit}; "
             f"resume the run with a higher stack.{setting} to go on"
         )
 
 
-def _unknown_price(model_name: str) -> str:
+def unknown_price(model_name: str) -> str:
+    """Say that a model's price is unknown, and how to state it."""
     return (
         f"the price of model {model_name!r} is unknown, so its cost cannot be bounded; state it in dollars a "
         f"million tokens: -S 'stack.prices.\"{model_name}\"={{input=0.15, output=0.6}}'"

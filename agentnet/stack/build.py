@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from agentnet.backend import Adapts, Backend
 from agentnet.config import BackendSettings, StackSettings
 from agentnet.errors import ConfigurationError
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
-from agentnet.stack.budget import Budget, Spent
+from agentnet.stack.budget import Budget, Spent, unknown_price
 from agentnet.stack.cache import Cache
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import Pause
@@ -22,6 +22,7 @@ from agentnet.stack.retry import Retry
 from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
 from agentnet.stack.trial import Adapting, FirstAlone
+from agentnet.voices import OWN, Part, by_voice, parts_of
 
 _PROBE_AFTER_S: Final = 2.0
 _PLACES: Final = frozenset({"base_url", "endpoints"})
@@ -29,21 +30,42 @@ _PLACES: Final = frozenset({"base_url", "endpoints"})
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A backend with its wrappers around it.
+    """A backend with its wrappers around it; of several voices each has its own, but for the budget.
 
     Attributes:
         backend: The outermost wrapper: what a sampler asks, and what is closed in the end.
         budget: Knows what was spent.
-        limit: Knows how many requests are in flight, and how many may be.
-        cache: The cache; None if it is off.
-        pause: Knows until when the server wants no requests.
+        limits: Voice -> knows how many of its requests are in flight, and how many may be.
+        caches: Voice -> its cache; none where it is off.
+        pauses: Voice -> knows until when its server wants no requests.
     """
 
     backend: Backend
     budget: Budget
-    limit: AdaptiveLimit
-    cache: Cache | None
-    pause: Pause
+    limits: Mapping[str, AdaptiveLimit]
+    caches: Mapping[str, Cache]
+    pauses: Mapping[str, Pause]
+
+    @property
+    def limit(self) -> AdaptiveLimit:
+        """The in-flight limit of the run's own backend."""
+        return self.limits[OWN]
+
+    @property
+    def cache(self) -> Cache | None:
+        """The cache of the run's own backend; None if it is off."""
+        return self.caches.get(OWN)
+
+    def paused_until(self) -> float | None:
+        """Say until when no server wants requests, in seconds since 1970; None while one does."""
+        ends = [pause.ends_at() for pause in self.pauses.values()]
+        known = [end for end in ends if end is not None]
+        return min(known) if len(known) == len(ends) else None
+
+    async def flush(self) -> None:
+        """Wait until every reply so far is remembered, or cannot be."""
+        for cache in self.caches.values():
+            await cache.flush()
 
 
 def build_stack(
@@ -63,9 +85,10 @@ def build_stack(
     """Wrap `backend`. Needs no running event loop; what it builds may be used in one after the other.
 
     Args:
-        backend: The plug-in's backend.
-        settings: Section ``stack``.
-        scope: What the replies depend on beside plug-in, model name and request; see `cache_scope`.
+        backend: The plug-in's backend, or those of several voices.
+        settings: Section ``stack``; it holds for each voice that has no limits of its own.
+        scope: What the replies of a single backend depend on beside plug-in, model name and request; see
+            `cache_scope`.
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
         spent: What earlier sittings of the run spent.
@@ -80,13 +103,25 @@ def build_stack(
             other.
         StorageError: The cache cannot be opened.
     """
-    pause = Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S)
+    parts, halt = parts_of(backend), Halt() if halt is None else halt
+    chosen = {voice: part.stack(settings) for voice, part in parts.items()}
     prompt_tokens = PromptTokens()
-    halt = Halt() if halt is None else halt
-    limit = _limit(backend, settings, in_flight, pause, tell, halt)
+    pauses = {
+        voice: Pause(longest_s=settings.give_up_after_s, probe_after_s=_PROBE_AFTER_S) for voice in parts
+    }
+    limits = {
+        voice: _limit(part.backend, chosen[voice], in_flight, pauses[voice], _of_voice(tell, voice), halt)
+        for voice, part in parts.items()
+    }
+    throttled = {
+        voice: _throttled(limit, chosen[voice], pauses[voice], prompt_tokens, halt)
+        for voice, limit in limits.items()
+    }
+    prices = _prices(parts, settings)
     budget = Budget(
-        _throttled(limit, settings, pause, prompt_tokens, halt),
-        price=price_list(settings).of(backend.model_name),
+        by_voice(throttled),
+        price=next(iter(prices.values()), None),
+        voices=prices,
         spent=spent,
         max_calls=settings.max_calls,
         max_tokens=settings.max_tokens,
@@ -95,19 +130,61 @@ def build_stack(
         halt=halt,
         pledge=pledge,
     )
-    adapting = Adapting(budget, backend, adapted or _keep_quiet) if isinstance(backend, Adapts) else budget
+    outer: dict[str, Backend] = {}
+    caches: dict[str, Cache] = {}
+    for voice, part in parts.items():
+        outer[voice] = _tried(budget, voice, part, settings, halt, adapted or _keep_quiet)
+        if settings.cache and getattr(part.backend, "worth_caching", True):
+            of_it = scope if part.backend is backend else cache_scope(part.backend, part.settings)
+            folder = settings.cache_folder or cache_folder
+            cache = Cache(outer[voice], folder, scope=of_it, of=part.backend, complain=complain)
+            outer[voice] = caches[voice] = cache
+    return Stack(by_voice(outer), budget, limits, caches, pauses)
+
+
+def _tried(
+    budget: Budget,
+    voice: str,
+    part: Part,
+    settings: StackSettings,
+    halt: Halt,
+    adapted: Callable[[tuple[str, ...]], None],
+) -> Backend:
+    """Have what fails tried again, or otherwise, as one backend takes it."""
+
+    def tell(changes: tuple[str, ...]) -> None:
+        adapted(changes if voice == OWN else tuple(f"voice {voice}: {change}" for change in changes))
+
+    adapts = isinstance(part.backend, Adapts)
     retry = Retry(
-        adapting,
+        Adapting(budget, part.backend, tell) if isinstance(part.backend, Adapts) else budget,
         max_attempts=settings.max_attempts,
         max_wait_s=settings.max_wait_s,
         give_up_after_s=settings.give_up_after_s,
         halt=halt,
     )
-    tried = retry if adapting is budget else FirstAlone(retry, halt=halt)
-    if not settings.cache or not getattr(backend, "worth_caching", True):
-        return Stack(tried, budget, limit, None, pause)
-    cache = Cache(tried, settings.cache_folder or cache_folder, scope=scope, complain=complain)
-    return Stack(cache, budget, limit, cache, pause)
+    return FirstAlone(retry, halt=halt) if adapts else retry
+
+
+def _of_voice(tell: Callable[[LimitChange], None] | None, voice: str) -> Callable[[LimitChange], None] | None:
+    if tell is None or voice == OWN:
+        return tell
+    return lambda change: tell(change._replace(voice=voice))
+
+
+def _prices(parts: Mapping[str, Part], settings: StackSettings) -> dict[str, Price]:
+    """Look up the price of each voice's model; of none if one is unknown, for then so is the run's cost.
+
+    Raises:
+        ConfigurationError: Money is bounded, and a price is unknown.
+    """
+    models = {voice: part.backend.model_name for voice, part in parts.items()}
+    listed = price_list(settings)
+    prices = {voice: price for voice, model in models.items() if (price := listed.of(model)) is not None}
+    unknown = [model for voice, model in models.items() if voice not in prices]
+    if unknown and settings.max_cost is not None:
+        raise ConfigurationError(unknown_price(unknown[0]))
+    return {} if unknown else prices
 
 
 def cache_scope(backend: Backend, settings: BackendSettings) -> str:

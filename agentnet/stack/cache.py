@@ -43,6 +43,7 @@ class Cache(Wrapper):
         folder: Where the cache lives; made if it is not there, mode 0700 in any case.
         scope: Whatever beside plug-in and model name decides the replies to a given request: the base URL,
             the options of a mock. Part of every key.
+        of: Who answers, where `inner` leads to several backends; its names are part of every key.
         complain: Called in the event loop with a sentence when an entry is refused or cannot be written.
         group_s: How long a reply may wait for others to be written with it: the most that a kill can lose.
             A fifth of the default took 28% more CPU for a call, all layers together.
@@ -63,6 +64,7 @@ class Cache(Wrapper):
         folder: Path,
         *,
         scope: str = "",
+        of: Backend | None = None,
         complain: Callable[[str], None] | None = None,
         group_s: float = 0.1,
         group_rows: int = 1000,
@@ -71,7 +73,8 @@ class Cache(Wrapper):
         super().__init__(inner)
         self._folder = folder
         self._complain = _keep_quiet if complain is None else complain
-        identity = repr((SCHEMA_VERSION, inner.name, inner.model_name, scope))
+        answers = inner if of is None else of
+        identity = repr((SCHEMA_VERSION, answers.name, answers.model_name, scope))
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
         self._prompts: dict[Messages, Any] = {}
         self._prompts_remembered = prompts_remembered

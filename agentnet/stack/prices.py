@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
+UNITS: Final = 10**18
+"""Of which a US dollar is made where money is added up: whole numbers do not drift."""
+
 _DATED: Final = re.compile(r"(?P<model>.+)-\d{4}-\d{2}-\d{2}")
 
 
@@ -26,7 +29,13 @@ class Price:
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Price a number of tokens, in US dollars."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+        a_prompt_token, a_completion_token = self.units
+        return (prompt_tokens * a_prompt_token + completion_tokens * a_completion_token) / UNITS
+
+    @property
+    def units(self) -> tuple[int, int]:
+        """`UNITS` for a token of the prompt, and for one of the completion."""
+        return round(self.input * (UNITS / 1e6)), round(self.output * (UNITS / 1e6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,16 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from agentnet.backend import Messages, Request
+from agentnet.voices import voice_of
 
 _BYTES_PER_TOKEN = 3
 _TOKENS_PER_MESSAGE = 16
 _TOKENS_OF_TEMPLATE = 64
 _TOKENS_OF_WRAPPING = 32
+
+
+_Prompt = tuple[Messages, str | None, str]
+"""Messages, schema, and the voice: models count differently."""
 
 
 class _Count(NamedTuple):
@@ -27,7 +32,7 @@ class PromptTokens:
 
     def __init__(self, remembered: int = 10_000) -> None:
         self._remembered = remembered
-        self._counts: dict[tuple[Messages, str | None], _Count] = {}
+        self._counts: dict[_Prompt, _Count] = {}
         self._beyond = 0
 
     def likely(self, request: Request) -> int:
@@ -56,7 +61,7 @@ class PromptTokens:
 
     def learn(self, request: Request, n_tokens: int) -> None:
         """Take note that a server counted `n_tokens` in the prompt of `request`."""
-        key = (request.messages, request.schema)
+        key = _prompt(request)
         known = self._counts.get(key)
         if known is None or known != (n_tokens, n_tokens):
             if known is not None and n_tokens > known.most:
@@ -64,10 +69,10 @@ class PromptTokens:
             self._remember(key, _Count(n_tokens, n_tokens))
 
     def _count(self, request: Request) -> _Count:
-        key = (request.messages, request.schema)
+        key = _prompt(request)
         return self._counts.get(key) or self._remember(key, _guess(request))
 
-    def _remember(self, key: tuple[Messages, str | None], count: _Count) -> _Count:
+    def _remember(self, key: _Prompt, count: _Count) -> _Count:
         if len(self._counts) >= self._remembered:
             self._counts.clear()
         self._counts[key] = count
@@ -77,6 +82,10 @@ class PromptTokens:
 def likely_tokens(texts: Iterable[str]) -> int:
     """Guess the tokens of `texts`: a third of their bytes in UTF-8, which suits most scripts."""
     return sum(-(-_n_bytes(text) // _BYTES_PER_TOKEN) for text in texts)
+
+
+def _prompt(request: Request) -> _Prompt:
+    return request.messages, request.schema, voice_of(request.metadata)
 
 
 def _guess(request: Request) -> _Count:

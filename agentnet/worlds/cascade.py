@@ -15,8 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agentnet.asking_rules import NEVER, AskingRule, Exposures, Ints, Moment, listeners, n_different
-from agentnet.network import Network
+from agentnet.asking_rules import (
+    NEVER,
+    AskingRule,
+    Exposures,
+    Ints,
+    Moment,
+    listeners,
+    n_different,
+    repeats,
+)
+from agentnet.network import LAYER, Network
 from agentnet.vocabulary import EXPOSURE, REASON, SEED
 from agentnet.worlds.wants import Ask, Chance, Decisions, End, Recall, Voice, World, Write
 
@@ -117,7 +126,15 @@ class Cascade:
         return self._rules.asking_rule.asked(self._moment(step))
 
     def _moment(self, step: int) -> Moment:
-        return Moment(self._network.indices, self._listener, self.engaged_step, step, self._n_asked)
+        network = self._network
+        return Moment(
+            network.indices,
+            self._listener,
+            self.engaged_step,
+            step,
+            self._n_asked,
+            edges=network.edge_attributes,
+        )
 
     def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:
         # Slots ascend by listener, so equal agents stand side by side.
@@ -179,6 +196,12 @@ class Cascade:
         decisions: Decisions = yield self._ask(kind, step, agents, sources, positions)
         return decisions
 
+    def _repeats(self, agents: Ints, sources: Ints) -> list[int]:
+        """Tell apart what an agent is asked about one source: only layers of edges make it more than one."""
+        if LAYER not in self._network.edge_attributes:
+            return [0] * len(agents)
+        return repeats(agents, sources).tolist()  # type: ignore[no-any-return]
+
     def _ask(self, kind: str, step: int, agents: Ints, sources: Ints, positions: Ints) -> Ask:
         """Make the draws of a step; `positions` are their places in the step's random stream."""
         profiles = self._profiles[agents].tolist()
@@ -190,7 +213,7 @@ class Cascade:
             step,
             agents.tolist(),
             sources.tolist(),
-            [0] * len(profiles),
+            self._repeats(agents, sources),
             [of_profile[profile] for profile in profiles],
             *self._chance.draws(kind, step, positions),
             self._voice.judge,

@@ -149,7 +149,7 @@ class ToldCascade(Cascade):
     @property
     def engaged(self) -> Sequence[int]:
         """Who is engaged now, ascending."""
-        return np.flatnonzero(self.engaged_step != NEVER).tolist()  # type: ignore[no-any-return]
+        return np.flatnonzero(self.engaged_step != NEVER).tolist()
 
     def remark(self, text: str) -> None:
         """Have prompts say `text` from now on."""
@@ -238,6 +238,7 @@ class ToldCascade(Cascade):
             self._n_asked,
             silent=self._silent if self._silent.any() else None,
             deaf=self._removed if self._removed.any() else None,
+            edges=self._network.edge_attributes,
         )
 
     def _recover(self, step: int) -> Generator[Any, Any, None]:
@@ -282,11 +283,13 @@ class ToldCascade(Cascade):
                 step,
                 each.agent,
                 each.source,
-                0,
+                repeat,
                 each.message.number,
                 _spelled(context),
             )
-            for each, (_, context) in zip(exposures, composed, strict=True)
+            for each, repeat, (_, context) in zip(
+                exposures, self._repeats(agents, sources), composed, strict=True
+            )
         ]
         self._rows.setdefault("exposures", []).extend(rows)
         yield self._written()
@@ -295,7 +298,7 @@ class ToldCascade(Cascade):
             step,
             agents.tolist(),
             sources.tolist(),
-            [0] * len(agents),
+            self._repeats(agents, sources),
             [question for question, _ in composed],
             *self._chance.draws(kind, step, positions),
             self._voice.judge,
@@ -334,7 +337,7 @@ class ToldCascade(Cascade):
 
     def _edges(self, kind: str, slots: Ints) -> Callable[[int], Mapping[str, Any]]:
         """Say what is known of the edge of each exposure."""
-        columns = getattr(self._network, "edge_attributes", {})
+        columns = self._network.edge_attributes
         if not columns or kind != EXPOSURE:
             return lambda _: {}
         return lambda place: {name: _plain(values[slots[place]]) for name, values in columns.items()}

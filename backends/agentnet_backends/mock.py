@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import accumulate, product
 from statistics import NormalDist
 from typing import Any, NamedTuple, Self
@@ -21,9 +22,18 @@ from pydantic import ValidationError
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, unit
-from agentnet.vocabulary import ANSWER_KINDS, PROFILES
-from agentnet_backends.mock_law import MockOptions, explain, probability
-from agentnet_backends.mock_words import N_VARIANTS, RAMBLING, REFUSALS, decision_held, rationales, wording
+from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, INLINE, PROFILES, REASON
+from agentnet_backends.mock_fill import free_text, json_text, object_of, shares
+from agentnet_backends.mock_law import MockOptions, explain, probability, shift, shifted
+from agentnet_backends.mock_words import (
+    N_VARIANTS,
+    RAMBLING,
+    REFUSALS,
+    decision_held,
+    keys_of_decision,
+    rationales,
+    wording,
+)
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -40,9 +50,16 @@ _REMEMBERED = 4096
 
 _IGNORANCE = "I do not know."
 
-_Fact = str | int | None
-_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None]
-"""What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema."""
+_ABOUT_A_DECISION = frozenset({None, *DECISION_KINDS, REASON})
+"""Kinds of requests that ask for yes or no, or why, where nothing says how they are answered."""
+
+_Fact = str | int | float | None
+_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float]
+"""What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema,
+and by how much the context (metadata) moves the logit of a yes."""
+
+_Write = Callable[[Messages, int, int], str]
+"""Writes a text from the conversation, the sample's word and the most characters that it may have."""
 
 _Variants = tuple[tuple[tuple[str], int], ...]
 """The `N_VARIANTS` wordings of one answer: each the texts of a reply, and their tokens."""
@@ -56,12 +73,14 @@ class _Repertoire(NamedTuple):
         said: The variants of each answer; the first answer is the yes.
         logprobs: Of the allowed answers; empty if any text is allowed.
         explains: Whether the conversation already holds the decision.
+        writes: Makes the text, where it hangs on the conversation as well; None where it is one of `said`.
     """
 
     thresholds: tuple[float, ...]
     said: tuple[_Variants, ...]
     logprobs: dict[str, float]
-    explains: bool
+    explains: bool = False
+    writes: _Write | None = None
 
 
 class MockBackend:
@@ -69,10 +88,14 @@ class MockBackend:
 
     What a reply looks like follows the request:
 
-    - ``answers``: exactly one of them. The one that reads "yes" (else the first) has the law's probability,
-      the others share the rest equally, and ``logprobs`` are exact (-inf for what cannot be).
+    - ``answers``: exactly one of them. If ``backend.choices`` names some, they have those probabilities, and
+      the others share the rest equally. Else the one that reads "yes", or the first where an exposure is to
+      be decided, has the law's probability and the others share the rest; elsewhere all have the same.
+      ``logprobs`` are exact (-inf for what cannot be).
     - ``schema``: a JSON object of the keys ``share`` (boolean) and ``reason`` (string), those that the schema
-      has, in its order; a schema that requires anything else is rejected.
+      has, in its order, if it requires no others; else an object of all that it asks for, within its bounds:
+      true by the law's probability, enums by ``backend.choices`` or evenly, numbers evenly, and texts that
+      quote the last user message. A schema that cannot be satisfied is rejected.
     - ``kind`` "reason" in the metadata: a rationale, for the decision that the conversation's last assistant
       message holds (for the law's own decision, where it holds none).
     - ``rationale`` "inline" in the metadata: ``{"share": true, "reason": "..."}``.
@@ -80,12 +103,15 @@ class MockBackend:
       temperature 0, else one of its turns by the sample's word; without any turn, one of the items ("- ...")
       that the system message lists, chosen by the question's text, else by the sample's word; without any
       item, that it does not know.
+    - any other ``kind`` than those that decide: a short text that quotes a sentence of the last user message.
     - else "Yes" or "No".
 
     The metadata's ``profile`` is a bit string such as "01101"; its ``severity`` is 0 or 1, and -1 (unknown)
-    or none count as 0. The temperature changes nothing. Texts longer than ``max_tokens`` are cut off (finish
-    ``length``), except those of ``answers``. A request for more samples begins with the samples of one for
-    fewer. Tokens are estimated: one for each 4 characters begun, at least one per text, none for roles.
+    or none count as 0. Its ``context.KEY`` moves the law's logit by ``backend.slopes.KEY`` times its value.
+    The temperature changes nothing. Texts longer than ``max_tokens`` are cut off (finish ``length``), except
+    those of ``answers``; those that quote are as short as that wants, if they can be. A request for more
+    samples begins with the samples of one for fewer. Tokens are estimated: one for each 4 characters begun,
+    at least one per text, none for roles.
 
     Troubles (the rates) are drawn from the seed as well, aside from the decisions: an untroubled sample says
     what it would have said without them. A transient trouble depends on how often this instance was tried
@@ -116,6 +142,7 @@ class MockBackend:
         self._fates = tuple(
             accumulate((self.options.invalid_rate, self.options.refusal_rate, self.options.rejected_rate))
         )
+        self._slopes = self.options.slopes
         self._is_slow = self.options.latency_s > 0.0
         self._troubled = self._fates[-1] + self.options.transient_rate > 0.0
         self._repertoires: dict[_Question, _Repertoire] = {}
@@ -150,7 +177,8 @@ class MockBackend:
         """Answer `request`.
 
         Raises:
-            RequestRejected: The mock does not know its profile, severity or schema; or by ``rejected_rate``.
+            RequestRejected: The mock does not know its profile, severity or context, or cannot satisfy its
+            schema; or by ``rejected_rate``.
             TransientError: By ``transient_rate``.
         """
         if self._is_slow:
@@ -159,10 +187,19 @@ class MockBackend:
         fact = metadata.get
         if fact("kind") in ANSWER_KINDS:
             return self._repeat(request)
-        question = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"), answers, schema)
+        moved = shift(self._slopes, metadata) if self._slopes else 0.0
+        question = (
+            fact("profile"),
+            fact("severity"),
+            fact("kind"),
+            fact("rationale"),
+            answers,
+            schema,
+            moved,
+        )
         repertoire = self._repertoires.get(question) or self._learn(question)
-        thresholds, said, logprobs, explains = repertoire
-        if n != 1 or explains or self._troubled:
+        thresholds, said, logprobs, explains, writes = repertoire
+        if n != 1 or explains or self._troubled or writes:
             return self._compose(request, repertoire)
         word = mix(seed)
         texts, n_tokens = said[bisect(thresholds, unit(word))][word & _VARIANT_BITS]
@@ -198,17 +235,35 @@ class MockBackend:
         return learnt
 
     def _repertoire(self, question: _Question) -> _Repertoire:
-        profile, severity, kind, rationale, answers, schema = question
+        profile, severity, kind, rationale, answers, schema, moved = question
         bits, level = _known(profile, severity)
-        p = self._probabilities[bits, level]
+        p = shifted(self._probabilities[bits, level], moved)
         if answers:
-            return _closed(p, answers)
-        word = wording(kind, rationale, schema)
+            return _closed(self._shares(p, answers, kind))
+        keys: tuple[str, ...] = ()
+        if schema is not None:
+            tree = object_of(schema)
+            keys = keys_of_decision(tree)
+            if not keys:
+                return _Repertoire((), (), {}, writes=partial(json_text, tree, p, self.options.choices))
+        elif kind not in _ABOUT_A_DECISION and rationale != INLINE:
+            return _Repertoire((), (), {}, writes=free_text)
+        word = wording(kind, rationale, keys)
         yes, no = (
             tuple(_priced(word(share, reason)) for reason in rationales(bits, level, share=share))
             for share in (True, False)
         )
-        return _Repertoire((p,), (yes, no), {}, explains=kind == "reason")
+        return _Repertoire((p,), (yes, no), {}, explains=kind == REASON)
+
+    def _shares(self, p: float, answers: tuple[str, ...], kind: _Fact) -> dict[str, float]:
+        """Give each of `answers` its probability, where `p` is the law's of a yes."""
+        yes = next((answer for answer in answers if answer.casefold() == "yes"), None)
+        stated = self.options.choices
+        if not stated.keys().isdisjoint(answers) or (yes is None and kind not in _ABOUT_A_DECISION):
+            return dict(zip(answers, shares(answers, stated), strict=True))
+        yes = yes or answers[0]
+        others = [answer for answer in answers if answer != yes]
+        return {yes: p, **dict.fromkeys(others, (1.0 - p) / len(others))} if others else {yes: 1.0}
 
     def _count(self, messages: Messages) -> int:
         _make_room(self._prompt_tokens)
@@ -246,6 +301,8 @@ class MockBackend:
             return REFUSALS[variant], "refusal"
         if fate == _RAMBLES:
             text = RAMBLING[variant]
+        elif repertoire.writes is not None:
+            text = repertoire.writes(request.messages, word, request.max_tokens * _CHARACTERS_PER_TOKEN)
         else:
             answer = bisect(repertoire.thresholds, unit(word)) if decided is None else decided
             text = repertoire.said[answer][variant][0][0]
@@ -273,7 +330,7 @@ class MockBackend:
         return self.options.latency_s * math.exp(spread * NormalDist().inv_cdf(u) - spread**2 / 2.0)
 
 
-def _known(profile: str | int | None, severity: str | int | None) -> tuple[str | None, int]:
+def _known(profile: _Fact, severity: _Fact) -> tuple[str | None, int]:
     """Read a request's profile and severity; an unknown severity becomes 0."""
     if profile is not None and profile not in PROFILES:
         raise RequestRejected(
@@ -288,17 +345,11 @@ def _known(profile: str | int | None, severity: str | int | None) -> tuple[str |
     return profile, 1 if severity == 1 else 0
 
 
-def _closed(p: float, answers: tuple[str, ...]) -> _Repertoire:
-    """Prepare for a question that allows only `answers`; `p` is the probability of the yes among them."""
-    yes = next((answer for answer in answers if answer.casefold() == "yes"), answers[0])
-    others = [answer for answer in answers if answer != yes]
-    shares = [p, *[(1.0 - p) / len(others)] * len(others)] if others else [1.0]
-    said = tuple((_priced(answer),) * N_VARIANTS for answer in (yes, *others))
-    logprobs = {
-        answer: math.log(share) if share > 0.0 else -math.inf
-        for answer, share in zip((yes, *others), shares, strict=True)
-    }
-    return _Repertoire(tuple(accumulate(shares[:-1])), said, logprobs, explains=False)
+def _closed(shares: Mapping[str, float]) -> _Repertoire:
+    """Prepare for a question that allows only certain answers."""
+    said = tuple((_priced(answer),) * N_VARIANTS for answer in shares)
+    logprobs = {answer: math.log(share) if share > 0.0 else -math.inf for answer, share in shares.items()}
+    return _Repertoire(tuple(accumulate([*shares.values()][:-1])), said, logprobs)
 
 
 def _listed(messages: Messages) -> list[str]:

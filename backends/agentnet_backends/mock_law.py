@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
-from agentnet.errors import near_miss
+from agentnet.errors import RequestRejected, near_miss
 from agentnet.vocabulary import PROFILES, TRAITS
 
 Law = Literal["main_effects", "two_groups", "table", "constant"]
@@ -24,6 +24,8 @@ _LAW_OF_OPTION: Mapping[str, Law] = {
     "table": "table",
     "probability": "constant",
 }
+
+_CONTEXT = "context."
 
 # 0.7 + 0.2 + 0.1 need not be 1 exactly.
 _ROUNDING = 1e-9
@@ -82,6 +84,11 @@ class MockOptions(BaseModel):
         table: Law ``table``: for each of the 32 profiles its probability, or ``[peaceful, severe]``.
         probability: Law ``constant``: the one probability, for requests without a profile too.
         default_probability: The other laws: for requests without a profile.
+        slopes: By how much a number of the exposure's context moves the logit of a yes, by its name: with
+            ``{"n_shared": 0.8}`` each neighbour who shared multiplies the odds by exp(0.8). A prompt without
+            any context is answered by the law alone.
+        choices: Probabilities of answers that are no yes or no, by their texts; those that it does not name
+            share the rest of their question equally.
         latency_s: Mean time that a reply takes, in seconds; 0 answers without giving up control.
         latency_spread: Standard deviation of the logarithm of that time (log-normal); 0 makes it constant.
         invalid_rate: Probability that a sample rambles instead of deciding, whatever was asked of its form.
@@ -99,6 +106,8 @@ class MockOptions(BaseModel):
     table: dict[Profile, ProbabilityPair] = {}
     probability: Probability | None = None
     default_probability: Probability = 0.5
+    slopes: dict[str, float] = {}
+    choices: dict[str, Probability] = {}
     latency_s: Annotated[float, Field(ge=0.0)] = 0.0
     latency_spread: Annotated[float, Field(ge=0.0, le=5.0)] = 0.0
     invalid_rate: Probability = 0.0
@@ -155,6 +164,40 @@ def probability(options: MockOptions, profile: str | None, severity: int) -> flo
             return options.rates[0 if profile in options.group_1 else 1]
         case "table":
             return options.table[profile][severity]
+
+
+def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float:
+    """Add up by how much the context among a request's facts moves the logit of a yes.
+
+    Args:
+        slopes: By name, as `MockOptions.slopes` has them.
+        facts: A request's metadata, where the context's names begin with ``context.``.
+
+    Raises:
+        RequestRejected: There is a context, but without one of the names, or with no number under it.
+    """
+    known = [fact.removeprefix(_CONTEXT) for fact in facts if fact.startswith(_CONTEXT)]
+    if not known:
+        return 0.0
+    moved = []
+    for name, slope in slopes.items():
+        value = facts.get(_CONTEXT + name)
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            said = (
+                f"is {value!r}, no number"
+                if name in known
+                else f"stands in no context{near_miss(name, known)}"
+            )
+            raise RequestRejected(f"backend.slopes.{name}: {name} {said}", kind="unknown_context")
+        moved.append(slope * value)
+    return math.fsum(moved)
+
+
+def shifted(p: float, by: float) -> float:
+    """Move a probability by `by` on the logit scale; what is certain stays so."""
+    if by == 0.0 or p in {0.0, 1.0}:
+        return p
+    return _sigma(math.log(p / (1.0 - p)) + by)
 
 
 def _sigma(x: float) -> float:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.resources import files
+from typing import Any
 
 from agentnet.backend import Messages
-from agentnet.errors import RequestRejected
-from agentnet.vocabulary import INLINE
+from agentnet.vocabulary import INLINE, REASON
 
 N_VARIANTS = 4
 """Wordings of each rationale; a power of two, so that the low bits of a word choose one."""
@@ -28,11 +28,15 @@ RAMBLING: tuple[str, ...] = tuple(_TEXTS["rambling"])
 REFUSALS: tuple[str, ...] = tuple(_TEXTS["refusals"])
 """Replies that decline to decide."""
 
+OPENINGS: tuple[str, ...] = tuple(_TEXTS["openings"])
+"""How a text begins that quotes what was heard."""
+
 _CLAUSES: list[list[str]] = _TEXTS["clauses"]
 _WORDS: list[list[str]] = _TEXTS["words"]
 _PUSHES = (7.625, -0.188, 2.497, 1.626, -0.970)
 
-_SCHEMA_TYPES = frozenset({("share", "boolean"), ("reason", "string")})
+_SCHEMA_TYPES = {"share": "boolean", "reason": "string"}
+_SAYS_NOTHING = frozenset({"type", "title", "description"})
 
 _DECISION = re.compile(r'(?:^\W*|"share"\s*:\s*)(?P<decision>yes|no|true|false)\b', re.IGNORECASE)
 
@@ -84,40 +88,34 @@ def _most_telling_first(levels: list[int], *, share: bool) -> list[int]:
 
 
 def wording(
-    kind: str | int | None, rationale: str | int | None, schema: str | None
+    kind: object, rationale: object, keys: tuple[str, ...]
 ) -> Callable[[bool, str], str]:
-    """Choose how a decision and its reason become a text."""
-    if schema is not None:
-        keys = _keys_asked(schema)
-    elif kind == "reason":
+    """Choose how a decision and its reason become a text, an object of `keys` where there are any."""
+    if not keys and kind == REASON:
         return lambda _share, reason: reason
-    elif rationale == INLINE:
-        keys = ("share", "reason")
-    else:
+    if not keys and rationale != INLINE:
         return lambda share, _reason: "Yes" if share else "No"
 
     def as_json(share: bool, reason: str) -> str:
         parts = {"share": share, "reason": reason}
-        return json.dumps({key: parts[key] for key in keys})
+        return json.dumps({key: parts[key] for key in keys or parts})
 
     return as_json
 
 
-def _keys_asked(schema: str) -> tuple[str, ...]:
-    """Read which of its two keys the mock must fill in, and reject what it cannot satisfy."""
-    try:
-        tree = json.loads(schema)
-        keys = tuple(key for key, part in tree["properties"].items() if (key, part["type"]) in _SCHEMA_TYPES)
-        required = set(tree.get("required", ()))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        keys, required = (), set()
-    if not keys or not required.issubset(keys):
-        raise RequestRejected(
-            "the mock can only satisfy a schema whose object has `share` (boolean), `reason` (string) or "
-            f"both, not {schema[:200]}",
-            kind="unsupported_schema",
-        )
-    return keys
+def keys_of_decision(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say which of a decision's two keys a schema has, in its order; none where it requires others."""
+    fields = tree["properties"]
+    keys = tuple(key for key in fields if _is_of_decision(key, fields[key]))
+    return keys if {*tree.get("required", ())}.issubset(keys) else ()
+
+
+def _is_of_decision(key: str, part: object) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and part.get("type") == _SCHEMA_TYPES.get(key, "")
+        and part.keys() <= _SAYS_NOTHING
+    )
 
 
 def decision_held(messages: Messages) -> int | None:

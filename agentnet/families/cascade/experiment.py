@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from agentnet.asking_rules import find_rule
 from agentnet.errors import DesignError
 from agentnet.experiment import Gives, NewsExperiment, one, require
-from agentnet.experiment.body import n_parameters, own_classes, takes_also
+from agentnet.experiment.body import own_classes, takes, takes_also
 from agentnet.exposure import Context, Exposure, Missing, Reaction
+from agentnet.families.book import OF_EXPOSURE
 from agentnet.families.people import PeopledExperiment
 from agentnet.interventions import Intervention
 from agentnet.network import Network
@@ -24,9 +25,6 @@ from agentnet.vocabulary import WITHOUT
 
 _TOLD = frozenset({"context", "remark", "react", "rule", "network_at", "assign_personas", "deal_voices"})
 """Hooks whose overriding makes each exposure be asked by itself."""
-
-_OF_EXPOSURE = 3
-"""Parameters of ``messages(self, prompts, exposure)``."""
 
 
 def _context(given: object) -> object | None:
@@ -137,7 +135,7 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
             return super().constraint()
         return self.declared.answers, self.declared.schema
 
-    @takes_also("prompts", "exposure")
+    @takes_also(*OF_EXPOSURE)
     def messages(self, prompts: PromptSet, kind: str, profile: Profile | str, item: NewsItem) -> Messages:
         """Compose what an agent is asked; override it to ask otherwise.
 
@@ -189,7 +187,7 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
         own = {name for base in own_classes(type(self)) for name in vars(base)}
         chosen = not isinstance(self.initial_agents, int)
         knobs = self.answers_more or self.interventions or self.recovery_rate or self.voices
-        takes_exposure = "messages" in own and n_parameters(type(self).messages) == _OF_EXPOSURE
+        takes_exposure = "messages" in own and takes(type(self).messages, *OF_EXPOSURE)
         return bool(own & _TOLD or chosen or knobs or takes_exposure or self.personas is not None)
 
 

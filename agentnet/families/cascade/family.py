@@ -58,6 +58,10 @@ class CascadeStage(NewsStage):
         rules = [{"name": rule.name, "says": rule.sentence} for rule in self.rules]
         return {**super().meta(), "asking_rules": rules}
 
+    def asks_own(self) -> bool:
+        """Say whether an agent has no voice of its own: where there are voices, all are dealt one."""
+        return not all(experiment.voices for experiment in self.experiments)
+
     def design(self, condition: int) -> dict[str, object]:
         """Give the design as it is in force: a network that is read decides its size."""
         experiment = self.experiments[condition]

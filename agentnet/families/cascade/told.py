@@ -11,7 +11,7 @@ from agentnet.errors import DesignError
 from agentnet.experiment import ask, blaming
 from agentnet.exposure import Exposure
 from agentnet.families.agents import agent_rows, attributes_of, check_begun, dealt_personas, dealt_voices
-from agentnet.families.answers import RULE, answer_of, spoken
+from agentnet.families.answers import answer_of
 from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.contract import Scene, Sitting
 from agentnet.families.news import NewsSetting
@@ -20,6 +20,7 @@ from agentnet.network import Network
 from agentnet.population import Population
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS
+from agentnet.voices import RULE
 from agentnet.worlds.told import People, Telling, ToldCascade, ToldRules, network_row
 
 
@@ -99,7 +100,8 @@ def _telling(setting: NewsSetting, streams: Streams) -> Telling:
             return None
         with blaming():
             answer = experiment.rule(exposure)
-        return spoken(experiment.declared, answer)
+        said: str = experiment.declared.spell(answer)
+        return said
 
     def network_at(step: int) -> Network | None:
         seed = streams.integer("network at", planned.chance, step)

@@ -55,6 +55,10 @@ class FreeStage(Stage):
         for condition, experiment in enumerate(self.experiments):
             yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
+    def asks_own(self) -> bool:
+        """Say whether an agent has no voice of its own: where there are voices, all are dealt one."""
+        return not all(experiment.voices for experiment in self.experiments)
+
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations."""
 

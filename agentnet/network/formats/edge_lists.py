@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.delimited import DELIMITER_NAMES, is_blank, is_missing
-from agentnet.errors import InputError
+from agentnet.errors import InputError, near_miss
 from agentnet.network.edge_rows import EdgeRows, is_datum, is_name, is_number
 from agentnet.network.format import Opened, network_format
 from agentnet.network.formats.matrices import matrix_market
@@ -28,6 +28,7 @@ from agentnet.network.simple import Edges, Ends, counted
 
 _MATRIX_MARKET = "%%matrixmarket"
 
+_N_HEAD, _AT_ONCE = 200, 50_000
 _LARGEST_MATRIX = 1000
 _FEW_NAMES = 3
 """Of so few names, one of another kind says nothing."""
@@ -43,24 +44,34 @@ def edge_list(file: Opened) -> Network:
     rest = chain([first], lines)
     if first.lower().startswith(_MATRIX_MARKET):
         return matrix_market(replace(file, file=BytesIO("".join(rest).encode())))
-    return file.network(read_edge_list(file.path, rest))
+    wanted = file.edge_attributes
+    return file.network(read_edge_list(file.path, rest, wanted, is_directed=file.heard is not None))
 
 
-def read_edge_list(path: Path, lines: Iterable[str]) -> Edges:
+def read_edge_list(
+    path: Path, lines: Iterable[str], wanted: tuple[str, ...] = (), *, is_directed: bool = False
+) -> Edges:
     """Read an edge list.
 
     Args:
         path: The file; ``.csv`` is never parted by blanks, ``.tsv`` and ``.tab`` always by tabs.
         lines: Its lines.
+        wanted: Columns to keep.
+        is_directed: Whether the direction of edges is kept.
 
     Raises:
-        InputError: A row is no edge, or it cannot be told whether it is one: names the row.
+        InputError: There is no such column; a row is no edge, or it cannot be told whether it is one: names
+            the row.
     """
     reading = EdgeRows(path, iter(lines))
-    edges = _EdgeList(path, reading)
-    for row, cells in reading.rows():
-        if not edges.take_known(row, cells):
-            edges.take(row, cells)
+    edges = _EdgeList(path, reading, wanted, is_directed)
+    n_before, head = 0, list(islice(reading.lines, _N_HEAD))
+    if not any('"' in line for line in head):
+        edges.take_each(head, 0)
+        n_before, head = len(head), []
+        while (head := list(islice(reading.lines, _AT_ONCE))) and edges.take_plain(head, n_before):
+            n_before += len(head)
+    edges.take_each(chain(head, reading.lines), n_before)
     return edges.settled()
 
 
@@ -71,13 +82,24 @@ def _times(edges: Edges) -> NDArray[np.int64]:
     return np.bincount(ends, minlength=int(max(edges.u.max(), edges.v.max())) + 1)
 
 
+class _Numbers(dict[str, int]):
+    """Names and their numbers, in the order in which they are first looked up."""
+
+    def __missing__(self, name: str) -> int:
+        self[name] = number = len(self)
+        return number
+
+
 @dataclass(slots=True)
 class _EdgeList:
     """The edges of a file while it is read: two names and the row of each."""
 
     path: Path
     reading: EdgeRows
-    names: dict[str, int] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+    is_directed: bool = False
+    columns: list[tuple[int, list[str]]] = field(default_factory=list)
+    names: _Numbers = field(default_factory=_Numbers)
     u: array[int] = field(default_factory=lambda: array("q"))
     v: array[int] = field(default_factory=lambda: array("q"))
     row: array[int] = field(default_factory=lambda: array("q"))
@@ -95,6 +117,41 @@ class _EdgeList:
     n_counted: int = 0
     notes: list[str] = field(default_factory=list)
     first_rows: list[list[str]] = field(default_factory=list)
+
+    def take_each(self, lines: Iterable[str], n_before: int) -> None:
+        """Take in lines row by row."""
+        for row, cells in self.reading.rows(lines, n_before):
+            if not self.take_known(row, cells):
+                self.take(row, cells)
+
+    def take_plain(self, lines: Sequence[str], n_before: int) -> bool:
+        """Take in lines at once that are an edge each, beyond doubt.
+
+        Returns:
+            Whether they are; else none was taken.
+        """
+        is_settled = len(self.row) >= self.n_cells and self.type_place is None
+        if not is_settled or self.has_row_names or self.has_networks:
+            return False
+        columns = self.reading.plain(lines, self.n_cells)
+        if columns is None or not (
+            self.header or all(is_datum(cell) for cells in columns[2:] for cell in cells)
+        ):
+            return False
+        n_known, (i, j) = len(self.names), self.ends
+        ends = chain.from_iterable(zip(columns[i], columns[j], strict=True))
+        numbers = np.fromiter(map(self.names.__getitem__, ends), np.int64, 2 * len(lines))
+        new = list(islice(self.names, n_known, None))
+        if not all(name == name.strip() and is_name(name) for name in new):
+            for name in new:
+                del self.names[name]
+            return False
+        self.u.frombytes(numbers[0::2].tobytes())
+        self.v.frombytes(numbers[1::2].tobytes())
+        self.row.extend(range(n_before + 1, n_before + 1 + len(lines)))
+        for place, values in self.columns:
+            values.extend(columns[place])
+        return True
 
     def take_known(self, row: int, cells: list[str]) -> bool:
         """Take in an edge between two nodes that rows above have named: most rows of a large file.
@@ -114,6 +171,8 @@ class _EdgeList:
         self.u.append(u)
         self.v.append(v)
         self.row.append(row)
+        for place, values in self.columns:
+            values.append(cells[place])
         return True
 
     def take(self, row: int, cells: list[str]) -> None:
@@ -139,6 +198,7 @@ class _EdgeList:
     def _begin(self, row: int, cells: list[str]) -> None:
         self.first_row, self.n_cells = row, len(cells)
         if self.reading.ends is None:
+            self._find_columns(row, dict(zip(self.wanted, range(2, len(cells)), strict=False)))
             return
         self.header, self.ends = cells, self.reading.ends[:2]
         self.has_networks = "network" in cells
@@ -147,6 +207,15 @@ class _EdgeList:
         for cell in cells:
             if cell and cells.count(cell) > 1:
                 raise self._error("stands twice in the header; rename one", row, cell)
+        others = {cell: place for place, cell in enumerate(cells) if cell and place not in self.ends}
+        self._find_columns(row, others)
+
+    def _find_columns(self, row: int, others: Mapping[str, int]) -> None:
+        for name in self.wanted:
+            if name not in others:
+                known = near_miss(name, others) if others else "; it has none besides both ends"
+                raise self._error(f"there is no column {name!r}{known}", row)
+            self.columns.append((others[name], []))
 
     def _begins_with_row_name(self, cells: list[str]) -> bool:
         """See `agentnet.delimited`; a row of one cell more might also have a weight without a name."""
@@ -200,14 +269,22 @@ class _EdgeList:
                 row,
             )
         if self.type_place is not None and self.type_place < len(cells):
-            self.n_directed += cells[self.type_place].casefold() == "directed"
+            is_directed = cells[self.type_place].casefold() == "directed"
+            self.n_directed += is_directed
+            if self.is_directed and not is_directed:
+                raise self._error(
+                    "is not of type Directed: give each edge a direction, or leave network_options.heard out",
+                    row,
+                )
         if not self.row:
             self.first_is_words = not all(map(is_datum, cells[2:]))
         elif self.others_are_data:
             self.others_are_data = all(map(is_datum, cells[2:]))
-        self.u.append(self.names.setdefault(cells[i], len(self.names)))
-        self.v.append(self.names.setdefault(cells[j], len(self.names)))
+        self.u.append(self.names[cells[i]])
+        self.v.append(self.names[cells[j]])
         self.row.append(row)
+        for place, values in self.columns:
+            values.append(cells[place] if place < len(cells) else "")
 
     def settled(self) -> Edges:
         """Judge the rows by each other, and give the edges."""
@@ -225,6 +302,9 @@ class _EdgeList:
             self._refuse_counted_rows()
         edges.names, edges.u, edges.v = self._whole_numbers(edges)
         edges.notes = [*self._notes(), *self.notes]
+        edges.texts = {name: values for name, (_, values) in zip(self.wanted, self.columns, strict=True)}
+        if self.header is not None:
+            edges.ends = (self.header[self.ends[0]], self.header[self.ends[1]])
         return edges
 
     def _error(self, message: str, row: int | None = None, field: str | None = None) -> InputError:
@@ -368,22 +448,23 @@ class _EdgeList:
             i, j = self.ends
             ends = [self.header[i], self.header[j]]
             yield f"{form}; header: {ends[0]}, {ends[1]}"
-            if self.reading.ends is not None and self.reading.ends[2]:
+            if self.reading.ends is not None and self.reading.ends[2] and not self.is_directed:
                 yield f"{ends[0]} and {ends[1]} have a direction, which is dropped: either hears the other"
-            others = [cell for place, cell in enumerate(self.header) if cell and place not in (i, j)]
+            read = {i, j, *(place for place, _ in self.columns)}
+            others = [cell for place, cell in enumerate(self.header) if cell and place not in read]
             if others:
                 yield f"columns not read: {', '.join(others)}"
-        if self.n_directed:
+        if self.n_directed and not self.is_directed:
             yield (
                 f"{counted(self.n_directed, 'edge')} of type Directed: the direction is dropped, either end "
                 "hears the other"
             )
-        if self.reading.is_directed:
+        if self.reading.is_directed and not self.is_directed:
             yield "the file says that edges have a direction, which is dropped: either end hears the other"
-        read = (len(self.names), len(self.row))
-        if self.reading.stated not in {None, read}:
+        found = (len(self.names), len(self.row))
+        if self.reading.stated not in {None, found}:
             stated = "{} nodes and {} edges".format(*self.reading.stated or ())
-            yield f"the file's head states {stated}, and here are {read[0]} nodes in {read[1]} rows"
+            yield f"the file's head states {stated}, and here are {found[0]} nodes in {found[1]} rows"
         if self.reading.n_remarks:
             yield f"{counted(self.reading.n_remarks, 'row')} of remarks passed over"
         if self.has_row_names:

@@ -45,6 +45,9 @@ def gexf(file: Opened) -> Network:
     with file.parsed_as("GEXF that networkx reads"):
         graph = nx.read_gexf(io.BytesIO(content))
     _refuse_strangers(file, graph, declared)
+    for attributes in graph.nodes.values():
+        for name in [name for name, value in attributes.items() if isinstance(value, list)]:
+            del attributes[name]  # what holds at some times alone
     return file.network_of(*_by_label(graph, notes))
 
 

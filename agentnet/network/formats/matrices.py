@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from itertools import compress
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.network.checks import MAX_AGENTS
 from agentnet.network.csr import pack
+from agentnet.network.edge_values import WEIGHT
 from agentnet.network.format import Opened, network_format
 from agentnet.network.graph import Network
 from agentnet.network.simple import Edges
@@ -57,19 +60,29 @@ def _of_matrix(file: Opened, found: Any, *, first: int = 0) -> Edges:  # noqa: A
     if n_zeros := int((~is_edge).sum()):
         notes.append(f"stored zeros, which are no edges: {n_zeros}")
     names = [str(agent) for agent in range(first, first + n_rows)]
-    return _undirected(Edges(file.path, names, u, v, notes=notes))
+    edges = Edges(file.path, names, u, v, notes=notes)
+    if WEIGHT in file.edge_attributes:
+        edges.texts = {WEIGHT: [str(value) for value in (matrix.data[is_edge] * 1).tolist()]}
+    if file.heard is None:
+        return _undirected(edges, matrix.data[is_edge])
+    return edges
 
 
 _ROOMY, _ROOMY_RATIO = 10_000_000, 1000
 
 
-def _undirected(edges: Edges) -> Edges:
+def _undirected(edges: Edges, entries: NDArray[Any]) -> Edges:
     """Take each pair of a symmetric matrix once; leave another as it is, for direction to be refused."""
     n_agents = len(edges.names)
     forth, back = pack(edges.u, edges.v, n_agents), pack(edges.v, edges.u, n_agents)
-    if np.array_equal(np.sort(forth), np.sort(back)):
-        once = edges.u <= edges.v
-        edges.u, edges.v = edges.u[once], edges.v[once]
+    order, other = np.argsort(forth), np.argsort(back)
+    same = np.array_equal(forth[order], back[other])
+    if edges.texts:
+        same = same and np.array_equal(entries[order], entries[other])
+    if not same:
+        edges.is_directed = True
         return edges
-    edges.is_directed = True
+    once = edges.u <= edges.v
+    edges.u, edges.v = edges.u[once], edges.v[once]
+    edges.texts = {name: list(compress(texts, once)) for name, texts in edges.texts.items()}
     return edges
