@@ -181,14 +181,14 @@ class CascadePart(Part):
         yield filled("odd", answers, fields)
 
 
-@table("messages", of="cascades", section="decisions")
+@table("cascade_messages", of="cascades", section="decisions")
 def _messages(part: CascadePart) -> Table | None:
     """List some of the messages that agents wrote."""
     withheld = any(each.text is None for each in part.facts.news)
     return None if part.told is None else messages_table(part.told, withheld=withheld)
 
 
-@table("changes", of="cascades", section="decisions")
+@table("cascade_changes", of="cascades", section="decisions")
 def _changes(part: CascadePart) -> Table | None:
     """Count what happened beside answers."""
     return None if part.told is None else changes_table(part.told)

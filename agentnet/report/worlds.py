@@ -53,7 +53,7 @@ class WorldPart(PlainPart):
         told: What they were told and wrote; None where nobody was asked.
     """
 
-    name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"  # type: ignore[misc] # of the class
+    name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
 
     measured: tuple[Course, ...] = ()
     answers: Answers = field(default_factory=dict)
@@ -194,14 +194,14 @@ def answers_table(part: WorldPart) -> Table | None:
     )
 
 
-@table("messages", of=_WORLDS, section="found")
+@table("world_messages", of=_WORLDS, section="found")
 def world_messages(part: WorldPart) -> Table | None:
     """List some of the messages."""
     withheld = any(each.text is None for each in part.facts.news)
     return None if part.told is None else messages_table(part.told, withheld=withheld)
 
 
-@table("changes", of=_WORLDS, section="found")
+@table("world_changes", of=_WORLDS, section="found")
 def world_changes(part: WorldPart) -> Table | None:
     """Count what happened beside answers."""
     return None if part.told is None else changes_table(part.told)
