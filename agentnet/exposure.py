@@ -6,6 +6,7 @@ prompt; what a prompt used of an exposure (`context`) is recorded, so that laws 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
@@ -15,6 +16,16 @@ from agentnet.profiles import Profile
 
 Context = Mapping[str, str | int | float | bool | None]
 """Which facts a prompt uses: what is recorded of an exposure beside its key."""
+
+
+def is_context(given: object) -> bool:
+    """Say whether something can be recorded as a context: names and plain values, numbers that are some."""
+    return isinstance(given, Mapping) and all(
+        isinstance(name, str)
+        and (value is None or isinstance(value, str | int | float))
+        and not (isinstance(value, float) and not math.isfinite(value))
+        for name, value in given.items()
+    )
 
 
 class Message(NamedTuple):

@@ -625,8 +625,7 @@ class Talk(WorldExperiment):
 
     def play(self, s):
         for step in range(3):
-            asked = [Ask(agent, f"Agent {agent}, step {step}: do you agree?", answer=bool) for agent in range(8)]
-            yield asked
+            yield [Ask(agent, f"Agent {agent}, step {step}: do you agree?") for agent in range(8)]
 """
 
 

@@ -13,7 +13,8 @@ from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, NewsExperiment, ask
-from agentnet.families.book import QuestionBook, compose
+from agentnet.experiment.body import takes
+from agentnet.families.book import OF_EXPOSURE, QuestionBook, compose
 from agentnet.families.contract import Cell, Family, Planned, Probe, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
 from agentnet.profiles import Profile
@@ -107,7 +108,7 @@ class NewsFamily(Family):
         if "judge" in own:
             for text in _REPLIES:
                 yield "judge", f" of the reply {text!r}", partial(_judge, text)
-        if "messages" in own:
+        if "messages" in own and not takes(type(stage.experiments[condition]).messages, *OF_EXPOSURE):
             yield from _prompt_probes(self.kinds, stage.prompts[condition], stage.items)
 
 
@@ -136,8 +137,10 @@ class NewsStage(Stage):
             yield from (Cell(condition, *cell) for cell in product(range(len(self.items)), range(n_repeats)))
 
     def asks(self, condition: int) -> Iterator[tuple[str, str, Messages]]:
-        """List prompts of each kind to each profile, and about each item."""
+        """List prompts of each kind to each profile, and about each item; none that exposures decide."""
         experiment, prompts = self.experiments[condition], self.prompts[condition]
+        if takes(type(experiment).messages, *OF_EXPOSURE):
+            return
         for kind, profile, item in _pairs(self.family.kinds, self.items):
             about = f"to profile {profile.bits} about {item.id}"
             yield kind, about, compose(experiment, prompts, kind, profile, item)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import NoneType
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -12,7 +10,7 @@ from agentnet.asking_rules import find_rule
 from agentnet.errors import DesignError
 from agentnet.experiment import Gives, NewsExperiment, one, require
 from agentnet.experiment.body import own_classes, takes, takes_also
-from agentnet.exposure import Context, Exposure, Missing, Reaction
+from agentnet.exposure import Context, Exposure, Missing, Reaction, is_context
 from agentnet.families.book import OF_EXPOSURE
 from agentnet.families.people import PeopledExperiment
 from agentnet.interventions import Intervention
@@ -25,15 +23,6 @@ from agentnet.vocabulary import WITHOUT
 
 _TOLD = frozenset({"context", "remark", "react", "rule", "network_at", "assign_personas", "deal_voices"})
 """Hooks whose overriding makes each exposure be asked by itself."""
-
-
-def _context(given: object) -> object | None:
-    plain = (str, int, float, bool, NoneType)
-    fits = isinstance(given, Mapping) and all(
-        isinstance(name, str) and isinstance(value, plain) and value == value  # noqa: PLR0124 - no nan
-        for name, value in given.items()
-    )
-    return given if fits else None
 
 
 class CascadeExperiment(PeopledExperiment, NewsExperiment):
@@ -58,7 +47,10 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
 
     family: ClassVar[str] = "cascade"
     _gives: ClassVar = {
-        "context": Gives(_context, "a dict of names to plain facts (numbers, texts, true or false)"),
+        "context": Gives(
+            lambda given: given if is_context(given) else None,
+            "a dict of names to plain facts (numbers, texts, true or false)",
+        ),
         "remark": Gives(one(str), "a text, '' for none"),
         "react": Gives(one(Reaction), "an agentnet.Reaction, such as Reaction(engages=True)"),
         "network_at": Gives(

@@ -16,7 +16,7 @@ from agentnet.worlds.free import Play
 
 def _items(given: object) -> object | None:
     items: Any = several(given)
-    return (items,) if items is not None and all(isinstance(each, NewsItem) for each in items) else None
+    return items if items is not None and all(isinstance(each, NewsItem) for each in items) else None
 
 
 class WorldExperiment(PeopledExperiment):

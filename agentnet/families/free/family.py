@@ -11,6 +11,7 @@ from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, ask, blaming
+from agentnet.exposure import is_context
 from agentnet.families.agents import agent_rows, check_begun, dealt_personas, dealt_voices
 from agentnet.families.answers import answer_of
 from agentnet.families.book import recorded_question
@@ -160,6 +161,11 @@ class _Playing:
                     raise DesignError(
                         f"{self._who}.play asks with {what} {agent!r}; agents are 0 to {n_agents - 1}"
                     )
+            if not is_context(each.context):
+                raise DesignError(
+                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to plain "
+                    "facts (numbers, texts, true or false)"
+                )
             if each.kind in _TAKEN or not each.kind.strip():
                 raise DesignError(
                     f"{self._who}.play asks a question of kind {each.kind!r}, a word that other families "
@@ -236,7 +242,7 @@ class FreeWorlds(Family):
     ) -> FreeStage:
         """Choose the news, and make one network of each condition, to see that it can be made."""
         streams = Streams(settings.seed)
-        items = tuple(ask(each, "choose_news", streams.integer("news"))[0] for each in experiments)
+        items = tuple(ask(each, "choose_news", streams.integer("news")) for each in experiments)
         if recorded is None:
             for each in experiments:
                 ask(each, "make_network", streams.integer("trial network"))

@@ -1,0 +1,126 @@
+"""What a reader is shown first: rules that order the posts of a feed.
+
+A rule is a function that scores a post for a reader; those with the highest scores are shown. A new one, in
+an experiment's file or anywhere else, is entered by its definition:
+
+    @feed_rule("longest")
+    def longest(post: Post, reader: int) -> float:
+        return len(post.message.text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agentnet.errors import DesignError
+from agentnet.exposure import Message
+from agentnet.plugins import PluginKind
+
+Score = Callable[["Post", int], float]
+
+
+@dataclass(slots=True)
+class Post:
+    """A message in a feed, and who did what with it.
+
+    Attributes:
+        message: The message.
+        did: Action -> the agents who took it, in order.
+        groups: Group of each agent, for rules that look at who acted; empty: none are known.
+    """
+
+    message: Message
+    did: dict[str, list[int]] = field(default_factory=dict)
+    groups: Sequence[object] = ()
+
+    def note(self, action: str, agent: int) -> None:
+        """Note that an agent did something with it."""
+        self.did.setdefault(action, []).append(agent)
+
+    @property
+    def engaged(self) -> list[int]:
+        """Who did anything with it."""
+        return [agent for agents in self.did.values() for agent in agents]
+
+
+FEED_RULES: Final[PluginKind[Score]] = PluginKind(
+    "feed rule", "agentnet.feed_rules", "agentnet.feeds.feed_rule", unknown=DesignError
+)
+
+
+def feed_rule(name: str) -> Callable[[Score], Score]:
+    """Enter the decorated function as the feed rule called `name`.
+
+    Raises:
+        DesignError: The name is taken.
+    """
+
+    def enter(score: Score) -> Score:
+        FEED_RULES.register(name, score, module=score.__module__)
+        return score
+
+    return enter
+
+
+def feed(rule: str, posts: Iterable[Post], reader: int, k: int, *, asker: str = "") -> list[Post]:
+    """Choose what a reader is shown.
+
+    Args:
+        rule: A rule's name, of `FEED_RULES`.
+        posts: What there is to show.
+        reader: Who reads.
+        k: How many posts at most, >= 1.
+        asker: Module of the experiment, whose own rules go before others'.
+
+    Returns:
+        Those with the highest scores, best first; of equal ones the later first.
+
+    Raises:
+        DesignError: There is no such rule.
+    """
+    score = FEED_RULES.load(rule, asker=asker)
+    ranked = sorted(posts, key=lambda post: (-score(post, reader), -post.message.number))
+    return ranked[:k]
+
+
+@feed_rule("chronological")
+def chronological(post: Post, reader: int) -> float:  # noqa: ARG001 - the same for everybody
+    """Show the latest first."""
+    return float(post.message.step)
+
+
+@feed_rule("engagement")
+def engagement(post: Post, reader: int) -> float:  # noqa: ARG001 - the same for everybody
+    """Show what most agents did something with."""
+    return float(len(post.engaged))
+
+
+@feed_rule("bridging")
+def bridging(post: Post, reader: int) -> float:
+    """Show what agents of groups other than the reader's did something with, as a share of all who did."""
+    engaged = post.engaged
+    if not engaged or not post.groups:
+        return 0.0
+    return sum(post.groups[agent] != post.groups[reader] for agent in engaged) / len(engaged)
+
+
+def concentration(counts: Mapping[object, int] | Sequence[int]) -> float:
+    """Measure how unequally attention is shared: the Gini coefficient, 0 equal, near 1 all with one.
+
+    Args:
+        counts: How often each was read, liked or shared, >= 0; those with none included.
+
+    Returns:
+        sum over i of (2 i - n - 1) x_(i) / (n sum x), x ascending and i from 1; nan if all are 0.
+
+    Examples:
+        >>> concentration([1, 1, 1]), concentration([0, 0, 0, 4])
+        (0.0, 0.75)
+    """
+    values = sorted(counts.values() if isinstance(counts, Mapping) else counts)
+    total = sum(values)
+    if not total:
+        return float("nan")
+    return sum((2 * rank - len(values) - 1) * x for rank, x in enumerate(values, 1)) / (len(values) * total)

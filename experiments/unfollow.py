@@ -1,0 +1,60 @@
+"""Whom to unfollow, whom to follow: the network changes by what is said (after Gu et al. 2025, arXiv:2502.18138)."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from agentnet import Ask, Missing, Play, Setting, WorldExperiment
+
+
+class View(BaseModel):
+    """Where somebody stands, and what they post."""
+
+    opinion: Literal[-2, -1, 0, 1, 2]
+    post: str = Field(max_length=200, description="one short post that says so")
+
+
+class Unfollow(WorldExperiment):
+    """Each step everybody posts, then reads those whom they follow and may swap one of them for a stranger."""
+
+    n_agents = 20
+    network = "random_regular"
+    degree = 4
+    repeats = 2
+    steps: int = 4
+    topic: str = "Should the city close its centre to cars?"
+    free: bool = True
+    conditions = ({"free": True}, {"free": False})
+
+    def play(self, s: Setting) -> Play:
+        for step in range(self.steps):
+            views = yield [
+                Ask(agent, self.ask_view(s, agent), answer=View, kind="view") for agent in s.agents
+            ]
+            posts = {
+                a: s.post(a, v.post, step=step) for a, v in enumerate(views) if not isinstance(v, Missing)
+            }
+            s.record(step, opinion=[getattr(view, "opinion", None) for view in views])
+            if not self.free:
+                continue
+            shown = {agent: [other for other in s.hears(agent) if other in posts] for agent in s.agents}
+            readers = [agent for agent in s.agents if shown[agent]]
+            drop = yield [self.ask_drop(s, agent, shown[agent], posts) for agent in readers]
+            for agent, which in zip(readers, drop, strict=True):
+                strangers = [a for a in s.agents if a != agent and a not in s.hears(agent)]
+                if isinstance(which, str) and which != "nobody" and strangers:
+                    s.unfollow(agent, int(which), step)
+                    s.follow(agent, s.chance.sample("new", strangers, 1, step, agent)[0], step)
+
+    def ask_view(self, s: Setting, agent: int) -> str:
+        heard = [message.text for message in s.messages if message.author in s.hears(agent)][-8:]
+        lines = "\n".join(f"You read: {text}" for text in heard)
+        return f"{s.persona(agent)}\n\n{self.topic}\n{lines}\nWhat is your opinion, from -2 (no) to 2 (yes)?"
+
+    def ask_drop(self, s: Setting, agent: int, shown: list[int], posts: dict) -> Ask:
+        lines = "\n".join(f"Person {other} posts: {posts[other].text}" for other in shown)
+        choices = Literal[("nobody", *map(str, shown))]
+        prompt = (
+            f"{s.persona(agent)}\n\n{self.topic}\n{lines}\nWhom do you unfollow? Answer with their number."
+        )
+        return Ask(agent, prompt, answer=choices, kind="unfollow")
