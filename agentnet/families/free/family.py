@@ -51,6 +51,11 @@ class FreeStage(Stage):
     settings: Settings
     items: tuple[tuple[NewsItem, ...], ...]
 
+    @property
+    def is_told(self) -> bool:
+        """The generator asks."""
+        return True
+
     def cells(self) -> Iterator[Cell]:
         """List the realizations."""
         for condition, experiment in enumerate(self.experiments):
@@ -163,8 +168,8 @@ class _Playing:
                     )
             if not is_context(each.context):
                 raise DesignError(
-                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to plain "
-                    "facts (numbers, texts, true or false)"
+                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to "
+                    "plain facts (numbers, texts, true or false)"
                 )
             if each.kind in _TAKEN or not each.kind.strip():
                 raise DesignError(
