@@ -270,3 +270,50 @@ def test_a_measure_that_is_missing_counts_nowhere(play: Callable[..., Run]) -> N
     mean, low, _ = course.interval(0.95)
     assert (mean.tolist(), np.isnan(low[1])) == ([1.0, 3.0], True)
     assert course.ends() == {0: 3.0, 1: 1.0}
+
+
+# The credibility card
+
+
+class Remembering(WorldExperiment):
+    n_agents = 3
+    repeats = 1
+    remembers: bool = True
+    betrays: bool = False
+
+    def play(self, s: Setting) -> Play:
+        task = "You are in an experiment. " if self.betrays else ""
+        post = "Everything that happens here happens for a reason."
+        yield [Ask(0, f"{task}Write about it.", kind="post")]
+        told = s.post(0, post, step=1) if self.remembers else None
+        yield [Ask(1, f"{post if self.remembers else ''} Well?", kind="read", message=told)]
+        other = s.post(2, "Nothing that happens here happens for a reason.", step=2)
+        read = f"{post} {other.text}" if self.remembers else ""
+        yield [Ask(1, f"{read} And now?", kind="read", message=other)]
+
+
+def states(part: Part) -> dict[str, str]:
+    (card,) = [each for each in more_tables(part)["design"] if each.name == "credibility"]
+    return {str(row[0]).partition(":")[0]: str(row[1]) for row in card.rows}
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("betrays", [False, True])
+def test_the_card_says_what_prompts_hold(play: Callable[..., Run], remembers: bool, betrays: bool) -> None:
+    part = part_of(play(Remembering(remembers=remembers, betrays=betrays)))
+    found = states(part)
+    assert found["interaction"] == ("met" if remembers else "not met")
+    assert found["memory"] == ("met" if remembers else "not known from the log")
+    assert found["unawareness"] == ("not met" if betrays else "met")
+    assert found["profile"] == "met"
+    spoken = part.facts.spoken
+    assert (spoken.n_questions, spoken.n_with_others, spoken.n_with_memory) == (
+        (3, 2, 1) if remembers else (3, 0, 0)
+    )
+
+
+def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_memory(
+    play: Callable[..., Run],
+) -> None:
+    found = states(part_of(play(CascadeExperiment(**SMALL))))
+    assert (found["interaction"], found["memory"], found["profile"]) == ("not met", "not met", "met")

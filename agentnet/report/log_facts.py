@@ -25,6 +25,7 @@ from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
 from agentnet.report.figures.words import listed
+from agentnet.report.spoken import Spoken, read_spoken
 
 _TROUBLE_CHARACTERS: Final = 300
 
@@ -85,6 +86,7 @@ SELECT kind, profile, p.news, messages FROM prompts p
 WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
 """
 
+_PROFILES = "SELECT COUNT(DISTINCT NULLIF(profile, '')) FROM agents"
 _PROMPTS = "SELECT prompt, hash, kind, profile, news FROM prompts ORDER BY prompt"
 _PROMPT = "SELECT kind, profile, news, messages FROM prompts WHERE prompt = ?"
 _ASKED_IN = "SELECT prompt, MIN(realization) FROM events WHERE prompt IS NOT NULL GROUP BY prompt"
@@ -267,6 +269,8 @@ class LogFacts:
         statuses: Realizations by status.
         mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
             it; None where none was.
+        spoken: What was found in prompts.
+        n_profiles: Different profiles of agents.
         turns: By realization, steps at which its models came to have other numbers of candidates; none where
             that happens again and again.
         voices: (number of the condition, voice) -> agents that it answered for, over all realizations; empty
@@ -292,6 +296,8 @@ class LogFacts:
     statuses: Mapping[str, int]
     mass: tuple[float, float] | None = None
     turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
+    spoken: Spoken = field(default_factory=Spoken)
+    n_profiles: int = 0
     voices: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
@@ -435,6 +441,8 @@ def _read(
         ),
         mass=_mass(connection),
         turns=_turns(connection),
+        spoken=read_spoken(connection, meta),
+        n_profiles=connection.execute(_PROFILES).fetchone()[0],
         voices=_voices(connection, meta),
     )
 
