@@ -26,7 +26,7 @@ test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs
 
 # What starts other processes is found by its import; the others left to the gate take more than 4 s of CPU each.
 SLOWER = $(wildcard tests/test_report_*.py tests/test_*_fuzz.py) $(SLOWER_NAMES:%=tests/test_%.py)
-SLOWER_NAMES = predict news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
+SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
 	update_finetune sampler_modes golden analysis_degenerate analysis_clusters missing_again interviews_wrong_input \
 	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
 	http_outages seams

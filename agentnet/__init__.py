@@ -1,7 +1,7 @@
 """agentnet: news cascades and other interactions among language-model agents on networks.
 
 An experiment file subclasses `CascadeExperiment`, `ResponseRatioExperiment` or `InterviewExperiment`;
-``agentnet run FILE`` plays it; `Run` reads what it recorded.
+``agentnet run FILE`` or `play` plays it; `Run` reads what it recorded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agentnet.events import Run as Run
     from agentnet.experiment import Experiment as Experiment
     from agentnet.exposure import Exposure as Exposure
     from agentnet.exposure import Message as Message
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
     from agentnet.interventions import at_step as at_step
     from agentnet.interventions import remark as remark
     from agentnet.interventions import remove_agents as remove_agents
+    from agentnet.playing import aplay as aplay
+    from agentnet.playing import play as play
+    from agentnet.playing import sweep as sweep
+    from agentnet.run import Run as Run
     from agentnet.worlds.free import Ask as Ask
     from agentnet.worlds.free import Play as Play
 
@@ -44,9 +47,12 @@ __all__ = [
     "Setting",
     "WorldExperiment",
     "__version__",
+    "aplay",
     "at_step",
+    "play",
     "remark",
     "remove_agents",
+    "sweep",
 ]
 
 _HOMES = {
@@ -60,12 +66,15 @@ _HOMES = {
     "Play": "agentnet.worlds.free",
     "Reaction": "agentnet.exposure",
     "ResponseRatioExperiment": "agentnet.families.ratios",
-    "Run": "agentnet.events",
+    "Run": "agentnet.run",
     "Setting": "agentnet.families.free",
     "WorldExperiment": "agentnet.families.free",
+    "aplay": "agentnet.playing",
     "at_step": "agentnet.interventions",
+    "play": "agentnet.playing",
     "remark": "agentnet.interventions",
     "remove_agents": "agentnet.interventions",
+    "sweep": "agentnet.playing",
 }
 
 

@@ -10,7 +10,7 @@ an experiment's file or anywhere else, is entered by its definition:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -104,23 +104,3 @@ def bridging(post: Post, reader: int) -> float:
     if not engaged or not post.groups:
         return 0.0
     return sum(post.groups[agent] != post.groups[reader] for agent in engaged) / len(engaged)
-
-
-def concentration(counts: Mapping[object, int] | Sequence[int]) -> float:
-    """Measure how unequally attention is shared: the Gini coefficient, 0 equal, near 1 all with one.
-
-    Args:
-        counts: How often each was read, liked or shared, >= 0; those with none included.
-
-    Returns:
-        sum over i of (2 i - n - 1) x_(i) / (n sum x), x ascending and i from 1; nan if all are 0.
-
-    Examples:
-        >>> concentration([1, 1, 1]), concentration([0, 0, 0, 4])
-        (0.0, 0.75)
-    """
-    values = sorted(counts.values() if isinstance(counts, Mapping) else counts)
-    total = sum(values)
-    if not total:
-        return float("nan")
-    return sum((2 * rank - len(values) - 1) * x for rank, x in enumerate(values, 1)) / (len(values) * total)

@@ -26,6 +26,7 @@ OWN: Final = ""
 RULE: Final = "rule"
 """What stands for a backend where the experiment's method `rule` answers."""
 
+_VOICE: Final = "voice "
 _OPTION: Final = re.compile(r"\bbackend\.(?=\w)")
 
 T = TypeVar("T", bound=Backend)
@@ -66,9 +67,11 @@ class ByVoice(Generic[T]):
 
     Args:
         backends: Voice -> backend, all with the same way in.
+        rules: The voices that are rules, which nobody is asked for.
     """
 
-    def __init__(self, backends: Mapping[str, T]) -> None:
+    def __init__(self, backends: Mapping[str, T], rules: Iterable[str] = ()) -> None:
+        self.rules = tuple(rules)
         self._backends = dict(backends)
         self._is_closed = False
 
@@ -86,12 +89,14 @@ class ByVoice(Generic[T]):
         """Answer `request` by its voice.
 
         Raises:
-            PluginError: There is no such voice.
+            PluginError: There is no such voice, or it is a rule.
             BackendUnusable: The voice can answer nothing; names it.
             BackendError: As the voice's backend says.
         """
         voice = voice_of(request.metadata)
         backend = self._backends.get(voice)
+        if voice in self.rules:
+            raise PluginError(f"voice {voice!r} is a rule: nobody can be asked what a rule has not said")
         if backend is None:
             raise PluginError(_unknown(voice, self._backends))
         try:
@@ -123,8 +128,8 @@ class VoicesBackend(ByVoice[Backend]):
     """
 
     def __init__(self, parts: Mapping[str, Part], rules: Iterable[str] = ()) -> None:
-        super().__init__({voice: part.backend for voice, part in parts.items()})
-        self.parts, self.rules = dict(parts), tuple(rules)
+        super().__init__({voice: part.backend for voice, part in parts.items()}, rules)
+        self.parts = dict(parts)
         self.found = {
             ".".join(filter(None, (voice, name))): value
             for voice, part in parts.items()
@@ -182,8 +187,7 @@ def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, st
         faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}") from None
     except (ConfigurationError, PluginError) as error:
-        words = _OPTION.sub(f"voices.{voice}.", str(error))
-        raise type(error)(f"voice {voice!r}: {words}") from error
+        raise type(error)(_said_of(voice, error)) from error
     return Part(backend, settings, limits)
 
 
@@ -268,10 +272,16 @@ def _joined(names: Iterable[str]) -> str:
 
 
 def name_voice(error: BackendUnusable, voice: str) -> None:
-    """Put the name of a voice before what is said of its backend; once, however many routers it passes."""
-    prefix = f"voice {voice!r}: "
-    if voice != OWN and not str(error).startswith(prefix):
-        error.args = (f"{prefix}{error}",)
+    """Put the name of a voice before what is said of its backend.
+
+    Once, however many routers the error passes, and whoever else is told it as the reason to stop.
+    """
+    if voice != OWN and not str(error).startswith(_VOICE):
+        error.args = (_said_of(voice, error),)
+
+
+def _said_of(voice: str, error: Exception) -> str:
+    return f"{_VOICE}{voice!r}: {_OPTION.sub(f'voices.{voice}.', str(error))}"
 
 
 def _unknown(voice: str, known: Mapping[str, object]) -> str:

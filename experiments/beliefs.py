@@ -1,4 +1,4 @@
-"""Random pairs: one writes, the other reads and says where they stand now (after Chuang et al. 2023, arXiv:2311.09618)."""
+"""Random pairs: one writes, the other reads and says where it stands (after Chuang et al., 2311.09618)."""
 
 from typing import Literal
 
@@ -40,6 +40,5 @@ class Beliefs(WorldExperiment):
 
     def prompt(self, s: Setting, agent: int, read: list[str], task: str) -> str:
         heard = "\n".join(f"You read: {text}" for text in read[-self.memory :])
-        return "\n\n".join(
-            filter(None, (s.persona(agent), self.bias, f"The claim: {self.claim}", heard, task))
-        )
+        parts = (s.persona(agent), self.bias, f"The claim: {self.claim}", heard, task)
+        return "\n\n".join(filter(None, parts))

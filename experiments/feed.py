@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from agentnet import Ask, Play, Setting, WorldExperiment
-from agentnet.feeds import Post, concentration, feed
+from agentnet.analysis import gini
+from agentnet.feeds import Post, feed
 from agentnet.news import NewsItem, choose, sample_news
 
 Action = Literal["like", "share", "comment", "flag", "ignore"]
@@ -29,9 +30,7 @@ class Feed(WorldExperiment):
         reads = dict.fromkeys(range(len(posts)), 0)
         for step in range(1, self.steps + 1):
             readers = s.chance.sample("readers", s.agents, len(s.agents) // 2, step)
-            shown = [
-                (reader, post) for reader in readers for post in feed(self.rule, posts, reader, self.shown)
-            ]
+            shown = [(one, post) for one in readers for post in feed(self.rule, posts, one, self.shown)]
             actions = yield [self.ask(s, reader, post) for reader, post in shown]
             for (reader, post), action in zip(shown, actions, strict=True):
                 reads[post.message.number] = reads.get(post.message.number, 0) + 1
@@ -40,22 +39,11 @@ class Feed(WorldExperiment):
                 if action in ("share", "comment"):
                     text = f"Re: {post.message.text}" if action == "comment" else post.message.text
                     posts.append(Post(s.post(reader, text, post.message, step), groups=groups))
-            roots = [self.root(s, post) for post in posts]
-            s.record(step, concentration=concentration(reads), posts=len(posts))
-            s.record(
-                step, reach=len({reader for reader, _ in shown}) / len(s.agents), news_alive=len(set(roots))
-            )
-
-    def root(self, s: Setting, post: Post) -> int:
-        message = post.message
-        while message.parent is not None:
-            message = s.messages[message.parent]
-        return message.number
+            s.record(step, concentration=gini(list(reads.values())), posts=len(posts))
 
     def ask(self, s: Setting, reader: int, post: Post) -> Ask:
         likes = len(post.did.get("like", ()))
-        prompt = (
-            f"{s.persona(reader)}\n\nIn your feed:\n{post.message.text}\n({likes} likes)\n\nWhat do you do?"
-        )
+        seen = f"In your feed:\n{post.message.text}\n({likes} likes)"
+        prompt = f"{s.persona(reader)}\n\n{seen}\n\nWhat do you do?"
         message, context = post.message, {"likes": likes}
         return Ask(reader, prompt, answer=Action, kind="action", message=message, context=context)

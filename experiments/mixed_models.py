@@ -1,4 +1,4 @@
-"""Two voices in one network: who moves whom? (after arXiv:2502.21037)"""
+"""Two voices in one network: who moves whom? (after arXiv:2502.21037)."""
 
 from collections.abc import Sequence
 

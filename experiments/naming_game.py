@@ -1,4 +1,4 @@
-"""How many have to insist until a convention tips? (after Ashery et al. 2025, arXiv:2410.08948)"""
+"""How many have to insist until a convention tips? (after Ashery et al., arXiv:2410.08948)."""
 
 from typing import Literal
 
@@ -29,10 +29,8 @@ class NamingGame(WorldExperiment):
             order = s.chance.shuffled("meetings", s.agents, number)
             pairs = list(zip(order[::2], order[1::2], strict=False))
             asked = [agent for pair in pairs for agent in pair if agent not in insist]
-            said = dict(
-                zip(asked, (yield [self.question(agent, met[agent]) for agent in asked]), strict=True)
-            )
-            said |= dict.fromkeys(insist, NEW)
+            names = yield [self.question(agent, met[agent]) for agent in asked]
+            said = dict(zip(asked, names, strict=True)) | dict.fromkeys(insist, NEW)
             for one, other in pairs:
                 self.remember(met[one], said[one], said[other])
                 self.remember(met[other], said[other], said[one])
@@ -41,13 +39,11 @@ class NamingGame(WorldExperiment):
 
     def question(self, agent: int, met: list[str]) -> Ask:
         past = "\n".join(met[-self.memory :])
-        return Ask(
-            agent,
-            f"You and another player each say a name, {OLD} or {NEW}, without seeing the other's. You both win "
-            f"a point if the names are the same, and lose one if not.\nSo far:\n{past}\nWhich name do you say?",
-            answer=Name,
-            kind="name",
+        rules = (
+            f"You and another player each say a name, {OLD} or {NEW}, without seeing the other's. You both "
+            "win a point if the names are the same, and lose one if not."
         )
+        return Ask(agent, f"{rules}\nSo far:\n{past}\nWhich name do you say?", answer=Name, kind="name")
 
     def remember(self, met: list[str], mine: object, other: object) -> None:
         if isinstance(mine, str) and isinstance(other, str):

@@ -1,4 +1,4 @@
-"""Does a second neighbour who shares count as much as the first? (after Peng et al. 2026, arXiv:2603.20911)"""
+"""Does a second neighbour who shares count as much as the first? (after Peng et al., arXiv:2603.20911)."""
 
 from agentnet import CascadeExperiment, Exposure
 

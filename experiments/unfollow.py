@@ -1,4 +1,4 @@
-"""Whom to unfollow, whom to follow: the network changes by what is said (after Gu et al. 2025, arXiv:2502.18138)."""
+"""Whom to follow: the network changes by what is said (after Gu et al., arXiv:2502.18138)."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ class View(BaseModel):
 
 
 class Unfollow(WorldExperiment):
-    """Each step everybody posts, then reads those whom they follow and may swap one of them for a stranger."""
+    """Everybody posts, reads those whom they follow, and may swap one of them for a stranger; and again."""
 
     n_agents = 20
     network = "random_regular"
@@ -28,12 +28,9 @@ class Unfollow(WorldExperiment):
 
     def play(self, s: Setting) -> Play:
         for step in range(self.steps):
-            views = yield [
-                Ask(agent, self.ask_view(s, agent), answer=View, kind="view") for agent in s.agents
-            ]
-            posts = {
-                a: s.post(a, v.post, step=step) for a, v in enumerate(views) if not isinstance(v, Missing)
-            }
+            views = yield [Ask(a, self.ask_view(s, a), answer=View, kind="view") for a in s.agents]
+            said = {a: view for a, view in enumerate(views) if not isinstance(view, Missing)}
+            posts = {a: s.post(a, view.post, step=step) for a, view in said.items()}
             s.record(step, opinion=[getattr(view, "opinion", None) for view in views])
             if not self.free:
                 continue
@@ -54,7 +51,5 @@ class Unfollow(WorldExperiment):
     def ask_drop(self, s: Setting, agent: int, shown: list[int], posts: dict) -> Ask:
         lines = "\n".join(f"Person {other} posts: {posts[other].text}" for other in shown)
         choices = Literal[("nobody", *map(str, shown))]
-        prompt = (
-            f"{s.persona(agent)}\n\n{self.topic}\n{lines}\nWhom do you unfollow? Answer with their number."
-        )
+        prompt = f"{s.persona(agent)}\n\n{self.topic}\n{lines}\nWhom do you unfollow? Say the number."
         return Ask(agent, prompt, answer=choices, kind="unfollow")

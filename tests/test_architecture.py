@@ -32,14 +32,17 @@ ALLOWED: dict[str, set[str]] = {
     "cost": {"errors", "backend"},
     "embedder": {"errors", "streams", "plugins", "shelf", "stack"},
     "stack": {"shelf", "errors", "streams", "backend", "config", "cost", "voices"},
+    "html": set(),
+    "run": {"events", "analysis"},
+    "playing": {"cli", "config", "errors", "events", "experiment", "run", "runner"},
     "report": {
-        *("errors", "streams", "events", "analysis", "formulas", "asking_rules", "news"),
+        *("errors", "streams", "events", "analysis", "formulas", "asking_rules", "news", "html"),
         "families",  # the list of them, which says what makes the parts of a run
     },
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
-    "events": {"errors", "formulas", "network"},
+    "events": {"errors", "formulas", "network", "html"},
     "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
@@ -49,7 +52,7 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "streams", "network", "prompts", "asking_rules"),
         *("exposure", "interventions", "news", "profiles"),
     },
-    "experiment": {"errors", "profiles", "news", "prompts"},
+    "experiment": {"errors", "profiles", "news", "prompts", "html"},
     "families": {
         *("errors", "streams", "config", "backend", "embedder", "events", "experiment", "asking_rules"),
         *("worlds", "sampler", "network", "profiles", "news", "prompts", "interviews", "voices"),
@@ -67,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     "analysis": {
         *("errors", "streams", "events", "embedder", "asking_rules"),
         "families",  # the list of them, which says what a log can be read as
+        "news",  # the reader of tables, for cascades that were observed
     },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {

@@ -12,6 +12,8 @@ The blocks of a page share a folder, which begins with the repository's experime
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import doctest
 import gc
 import importlib.metadata
@@ -182,9 +184,12 @@ class Reader:
         return str(done.out)
 
     def _python(self, block: Block) -> None:
-        code = compile(block.code, f"<line {block.line}>", "exec", dont_inherit=True)
+        awaits = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
+        code = compile(block.code, f"<line {block.line}>", "exec", awaits, dont_inherit=True)
         if not block.marks.keys() & {"needs", "file"}:
-            exec(code, self.names)
+            waiting = eval(code, self.names)
+            if waiting is not None:
+                asyncio.run(waiting)
 
     def _pycon(self, block: Block) -> None:
         test = doctest.DocTestParser().get_doctest(block.code, self.names, "page", None, block.line)

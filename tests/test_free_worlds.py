@@ -7,7 +7,7 @@ import pytest
 from agentnet import Missing, Run
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
-from agentnet.feeds import FEED_RULES, Post, concentration, feed, feed_rule
+from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
 
 HEAD = """
 from typing import Literal
@@ -28,10 +28,10 @@ rounds: int = 4
 conditions = ({"rounds": 4}, {"rounds": 2})
 
 def play(self, s):
-    mood = yield [Ask(a, f"Agent {a}: mood?", answer=Literal[-1, 0, 1], kind="mood") for a in s.agents]
+    mood = yield [Ask(a, f"Agent {a}?", answer=Literal[-1, 0, 1], kind="mood") for a in s.agents]
     s.record(0, mood=mood)
     for step in range(1, self.rounds + 1):
-        said = yield [Ask(a, f"{a}, say something. Mood {mood[a]}", answer=str, kind="post") for a in s.agents]
+        said = yield [Ask(a, f"{a}: mood {mood[a]}. Talk!", answer=str, kind="post") for a in s.agents]
         posts = [s.post(a, text, step=step) for a, text in enumerate(said)]
         asks = [
             Ask(a, posts[b].text, answer=Literal[-1, 0, 1], kind="mood", source=b, message=posts[b],
@@ -79,8 +79,8 @@ def test_a_world_is_played_and_everything_it_says_stands_in_the_log(study, play,
     texts = (
         "SELECT COUNT(*) FROM messages m JOIN events e ON e.realization = m.realization AND e.kind = 'post'"
     )
-    at = " AND e.agent = m.author AND e.step = 2 * m.step - 1 JOIN replies r USING (reply) WHERE r.text = m.text"
-    assert rows(run, texts + at) == rows(run, "SELECT COUNT(*) FROM messages")
+    at = " AND e.agent = m.author AND e.step = 2 * m.step - 1 JOIN replies r USING (reply)"
+    assert rows(run, f"{texts}{at} WHERE r.text = m.text") == rows(run, "SELECT COUNT(*) FROM messages")
     query = "SELECT message, context FROM exposures WHERE kind = 'mood' AND step > 0"
     for message, context in rows(run, query):
         assert message is not None
@@ -217,6 +217,26 @@ def play(self, s):
     ]
 
 
+def test_who_unfollows_is_still_heard_by_the_other(study, play, tmp_path):
+    body = """
+network = "complete"
+
+def play(self, s):
+    s.unfollow(0, 1, step=1)
+    s.unfollow(0, 1, step=1)
+    s.follow(0, 2, step=1)
+    assert s.hears(0) == [2, 3, 4, 5] and s.hears(1) == [0, 2, 3, 4, 5]
+    s.follow(0, 1, step=2)
+    assert s.hears(0) == [1, 2, 3, 4, 5]
+    yield [Ask(0, "?")]
+"""
+    assert play(study(body)).code == 0
+    changes = rows(
+        Run(tmp_path / "run"), "SELECT step, what, agent, other FROM changes WHERE realization = 0"
+    )
+    assert changes == [(1, "unfollows", 0, 1), (2, "follows", 0, 1)]
+
+
 def test_news_are_the_first_messages_and_older_items_stay_those_of_the_log(study, play, tmp_path):
     body = """
 def choose_news(self, seed):
@@ -266,10 +286,3 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         del FEED_RULES._defined["oldest"]
     with pytest.raises(DesignError, match="did you mean 'chronological'"):
         feed("chronologic", [], 0, 1)
-
-
-def test_concentration_is_the_gini_coefficient():
-    values = [5, 1, 0, 3, 3, 8]
-    pairs = sum(abs(a - b) for a in values for b in values)
-    assert concentration(values) == pytest.approx(pairs / (2 * len(values) * sum(values)))
-    assert concentration({"a": 2, "b": 2}) == 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -342,8 +341,7 @@ def test_a_run_that_lacks_nothing_or_has_asked_nothing_is_left_in_peace(new_run)
 def leaky(monkeypatch) -> Leaky:
     """Let commands ask a leaky backend."""
     backend = Leaky(share(0.3))
-    # By its name the module cannot be had: the package's attribute is the command.
-    monkeypatch.setattr(sys.modules["agentnet.cli.run"], "make_backend", lambda *_: backend)
+    monkeypatch.setattr("agentnet.voices.make_backend", lambda *_: backend)
     return backend
 
 

@@ -230,6 +230,19 @@ def test_changes_played_again_in_their_order_give_the_same_network():
     assert start.n_edges == 3
 
 
+@relaxed
+@given(network=dressed_networks())
+def test_an_undirected_network_can_be_taken_as_one_of_edges_each_way(network):
+    both = network.as_directed()
+    assert both.is_directed
+    assert set(both.to_networkx().edges()) == set(network.to_networkx().to_directed().edges())
+    assert Network.from_bytes(both.to_bytes(), both.n_agents) == both
+    for u, v in [] if network.is_directed else network.edges().tolist()[:1]:
+        assert v in both.without_edges([(v, u)]).hearers(u)
+        assert u not in both.without_edges([(v, u)]).hearers(v)
+        assert v not in network.without_edges([(v, u)]).hearers(u)
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

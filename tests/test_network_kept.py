@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from agentnet.errors import InputError
-from agentnet.network import read_network
+from agentnet.network import read_network, read_node_table
 
 FOLLOWS = "source,target,weight,layer\nana,ben,1,follows\nana,ben,2.5,mentions\nben,ana,3,follows\n"
 KEEP = ("weight", "layer")
@@ -54,6 +54,13 @@ def test_the_end_that_is_heard_goes_by_the_name_of_its_column(write, heard):
     assert network.n_hearers.tolist() == [0, 2, 0]
     assert "directed: followee is heard, follower hears" in network.notes
     assert not any("dropped" in note for note in network.notes)
+
+
+def test_a_node_table_leaves_edges_as_they_are(write):
+    network = read_network(write(FOLLOWS), heard="source", edge_attributes=KEEP)
+    told = read_node_table(write("node,age\nben,2\nana,1\n", "people.csv"), network)
+    assert told == network
+    assert told.node_attributes["age"] == ("1", "2")
 
 
 def test_a_list_without_a_header_gives_its_further_columns_the_names_asked_for(write):
@@ -191,6 +198,9 @@ def test_a_row_far_down_that_is_no_edge_is_named(write):
     rows[55_000] = "5,NA,1"
     with pytest.raises(InputError, match="row 55002: an edge needs two node names"):
         read_network(write("\n".join(["source,target,weight", *rows])))
+    rows[55_000] = "5,6,heavy"
+    with pytest.raises(InputError, match="row 55002, field 'weight': the weight 'heavy' is no number"):
+        read_network(write("\n".join(["source,target,weight", *rows])), edge_attributes="weight")
     rows[55_000] = "5"
     with pytest.raises(InputError, match="row 55002"):
         read_network(write("\n".join(["source,target,weight", *rows])))

@@ -18,6 +18,7 @@ import agentnet.report
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
+from agentnet.analysis.trees import Forest, Trees
 from agentnet.report.drawings import Drawing, Material, draw
 from agentnet.report.figures.ratios import ratio_sketch
 from agentnet.report.figures.render import rendered_png, rendered_svg
@@ -102,6 +103,11 @@ def run_tables() -> RunTables:
     )
 
 
+def trees_called(name: str) -> Trees:
+    parent = np.array([-1, *range(50), -1, 51])
+    return Forest(name, parent, np.zeros_like(parent), np.arange(parent.size, dtype=np.float64)).trees()
+
+
 @pytest.fixture(scope="module")
 def fits() -> Fits:
     return fit_run(run_tables(), groups=np.arange(32) // 16, n_runs=3, n_bootstrap=0)
@@ -110,7 +116,12 @@ def fits() -> Fits:
 @pytest.fixture(scope="module")
 def drawings(fits: Fits) -> tuple[Drawing, ...]:
     material = Material(
-        tables=fits.tables, fits=fits, ratios=ratios_of(EVIL), severity_clusters=clusters_of(9, EVIL[1])
+        tables=fits.tables,
+        fits=fits,
+        ratios=ratios_of(EVIL),
+        severity_clusters=clusters_of(9, EVIL[1]),
+        trees=trees_called("run <1>"),
+        observed=trees_called(EVIL[1]),
     )
     return draw(material, png=False)
 
@@ -130,7 +141,7 @@ def elements(svg: str | None) -> Iterator[ET.Element]:
 def test_every_figure_is_drawn_in_the_order_of_the_paper(drawings: tuple[Drawing, ...]) -> None:
     assert [each.number for each in drawings] == [
         *("2", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"),
-        *("", "", "", ""),
+        *("", "", "", "", ""),
     ]
     assert len({each.name for each in drawings}) == len(drawings)
     for each in drawings:
@@ -145,7 +156,7 @@ def test_every_figure_is_drawn_in_the_order_of_the_paper(drawings: tuple[Drawing
 
 def test_nothing_is_drawn_of_nothing_and_each_figure_says_why() -> None:
     found = draw(Material())
-    assert len(found) == 17
+    assert len(found) == 18
     for each in found:
         assert (each.svg, each.png) == (None, None)
         assert each.unavailable is not None

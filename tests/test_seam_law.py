@@ -27,7 +27,7 @@ from agentnet.analysis.laws import DecisionLaw
 from agentnet.analysis.laws.decision import DecisionFit
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, UserError
+from agentnet.errors import DesignError, InputError, UserError
 from agentnet.events import Run
 from agentnet.report.cascade_tables import parameters_table, ranking_table
 from agentnet.report.cascade_words import _fit_methods
@@ -36,17 +36,17 @@ from agentnet.report.figures.style import house_style
 
 Array = NDArray[np.float64]
 
-HILL = '''
+LAWS_OF_A_FILE = '''
 """Does a second neighbour who shares count as much as the first?"""
 
 from agentnet.analysis.laws import Between, CurveLaw, DecisionLaw, Positive
 import numpy as np
 
 
-class Hill(DecisionLaw):
+class Saturation(DecisionLaw):
     """Probability of a yes by how many neighbours had shared: a Hill curve."""
 
-    title = "Hill curve of {by}"
+    title = "saturation by {by}"
     parameters = {"top": Between(0, 1), "half": Positive(start=2), "steepness": Positive(start=1)}
 
     def probability(self, columns, top, half, steepness):
@@ -68,9 +68,9 @@ GROUPS = np.arange(32) // 16
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    path = tmp_path_factory.mktemp("laws") / "hill.py"
-    path.write_text(HILL)
-    assert len(HILL.splitlines()) <= 60
+    path = tmp_path_factory.mktemp("laws") / "saturation.py"
+    path.write_text(LAWS_OF_A_FILE)
+    assert len(LAWS_OF_A_FILE.splitlines()) <= 60
     before = set(LAWS)
     yield path
     for name in set(LAWS) - before:
@@ -122,12 +122,12 @@ def of(name: str, tables: RunTables, *by: str) -> DecisionLaw:
 
 
 def test_a_law_from_a_file_is_fitted_judged_and_in_the_tables(file: Path, tables: RunTables) -> None:
-    assert load_laws(file) == ("gompertz", "hill")
-    assert len(HILL.splitlines()) <= 60
+    assert load_laws(file) == ("gompertz", "saturation")
+    assert len(LAWS_OF_A_FILE.splitlines()) <= 60
     found = fit_run(tables, by="n_engaged", groups=GROUPS, n_runs=20, n_bootstrap=20, seed=3)
     assert not found.refused
-    assert [each.law for each in found.laws][-2:] == ["gompertz", "hill"]
-    titles = {"Hill curve of n_engaged", "Gompertz curve"}
+    assert [each.law for each in found.laws][-2:] == ["gompertz", "saturation"]
+    titles = {"saturation by n_engaged", "Gompertz curve"}
     assert {each.title for each in found.laws[-2:]} == titles
     judged = {each.title: each for each in found.scores}
     for title in titles:
@@ -136,21 +136,21 @@ def test_a_law_from_a_file_is_fitted_judged_and_in_the_tables(file: Path, tables
         assert title in found._repr_html_()
         for table in (ranking_table(found), parameters_table(found)):
             assert title in table.to_csv()
-    assert found.law("hill").comparison("severe").inferred.n == 10
+    assert found.law("saturation").comparison("severe").inferred.n == 10
     spelled: Any = found.as_json()["laws"]
     assert spelled[-1]["likelihood"].keys() == {"log_likelihood", "aic", "bic"}
     assert [each["name"] for each in spelled[-2]["parameters"]] == ["ceiling", "rate"]
     json.dumps(spelled, allow_nan=False)
 
 
-def test_the_truth_of_a_hill_law_is_found(file: Path, tables: RunTables) -> None:
+def test_the_truth_of_a_law_of_a_file_is_found(file: Path, tables: RunTables) -> None:
     load_laws(file)
     truth = {"top": 0.8, "half": 1.6, "steepness": 2.2}
     drawn = answered(tables, hill(tables.column("n_engaged"), **truth), 60, seed=4)
-    fit = of("hill", drawn, "n_engaged").fit()
+    fit = of("saturation", drawn, "n_engaged").fit()
     assert np.abs((fit.values - np.array([*truth.values()])) / fit.standard_errors).max() < 4
     assert fit.standard_errors.max() < 0.5
-    found = fit_run(drawn, laws=["hill"], by="n_engaged", groups=GROUPS, n_runs=8).law("hill")
+    found = fit_run(drawn, laws=["saturation"], by="n_engaged", groups=GROUPS, n_runs=8).law("saturation")
     for each in found.parameters:
         assert each.interval is not None
         assert each.interval[0] < truth[each.name] < each.interval[1]
@@ -162,7 +162,7 @@ def test_the_fit_is_the_best_that_a_general_optimizer_finds(file: Path, tables: 
     load_laws(file)
     drawn = answered(tables, hill(tables.column("n_engaged"), 0.7, 2.0, 1.5), 25, seed=5)
     n, counts = drawn.column("n_engaged"), drawn.exposures
-    fit = of("hill", drawn, "n_engaged").fit()
+    fit = of("saturation", drawn, "n_engaged").fit()
 
     def loss(values: Array) -> float:
         chance = np.clip(hill(n, *values), 1e-12, 1 - 1e-12)
@@ -282,8 +282,8 @@ def test_attributes_of_agents_are_columns_and_are_replayed(
     load_laws(file)
     tables = read_tables(run, columns=["age"])
     assert set(tables.column("age")) <= set(range(20, 44))
-    found = fit_run(tables, laws=["hill"], by="age", groups=GROUPS, n_runs=8)
-    assert found.law("hill").comparisons
+    found = fit_run(tables, laws=["saturation"], by="age", groups=GROUPS, n_runs=8)
+    assert found.law("saturation").comparisons
     with pytest.raises(UserError, match=r"'Cebu'.* takes numbers"):
         read_tables(run, columns=["town"])
     with pytest.raises(UserError, match="no column 'agge'; did you mean 'age'"):
@@ -299,15 +299,30 @@ def test_what_the_log_records_of_a_context_goes_before_what_is_computed(
     assert set(tables.column("n_engaged")) == {7}
     assert set(tables.column("n_shown")) == {0, 1, 2}
     load_laws(file)
-    found = fit_run(tables, laws=["hill"], by=["n_shown"], groups=GROUPS)
+    found = fit_run(tables, laws=["saturation"], by=["n_shown"], groups=GROUPS)
     (law,) = found.laws
     assert any(
         "what n_shown would be in a cascade that was not played is not known" in w for w in law.warnings
     )
     assert (law.comparisons, found.scores) == ((), ())
     assert json.dumps(found.as_json(), allow_nan=False)
-    flat = fit_run(tables, laws=["hill"], by=["n_engaged"], groups=GROUPS, n_runs=4).law("hill")
+    flat = fit_run(tables, laws=["saturation"], by=["n_engaged"], groups=GROUPS, n_runs=4).law("saturation")
     assert any("do not vary in n_engaged" in warning for warning in flat.warnings)
+
+
+def test_facts_that_prompts_were_made_of_are_columns(spoilt: Callable[..., Path]) -> None:
+    facts = "json_object('n_shared', agent % 4, 'mood', CASE WHEN agent > 9 THEN 'calm' ELSE 'angry' END)"
+    told = "SELECT realization, kind, step, agent, source, repeat, NULL"
+    folder = spoilt(f"INSERT INTO exposures {told}, {facts} FROM events WHERE kind = 'exposure'")
+    tables = read_tables(folder, columns=["n_shared", "mood=calm"])
+    assert set(tables.column("n_shared")) == {0, 1, 2, 3}
+    counts, calm = tables.exposures, tables.column("mood=calm")
+    frame = Run(folder).frame("events").query("kind == 'exposure' and agent > 9")
+    assert counts.n_yes[calm == 1].sum() == frame.decision.sum()
+    with pytest.raises(UserError, match=r"'(calm|angry)'"):
+        read_tables(folder, columns=["mood"])
+    with pytest.raises(DesignError, match=r"no column 'n_hared'; did you mean 'n_shared'"):
+        read_tables(folder, columns=["n_hared"])
 
 
 def test_a_rule_that_nobody_knows_here_still_fits(spoilt: Callable[..., Path]) -> None:
@@ -328,25 +343,27 @@ def test_missing_answers_bound_the_parameters(file: Path, tables: RunTables) -> 
     load_laws(file)
     counts = tables.exposures
     lost = replace(counts, n_no=counts.n_no - (counts.n_no > 0), n_missing=(counts.n_no > 0).astype(int))
-    top = fit_run(replace(tables, exposures=lost), laws=["hill"], by="n_engaged", groups=GROUPS, n_runs=4)
-    bounds = top.law("hill").parameter("top").bounds
+    top = fit_run(
+        replace(tables, exposures=lost), laws=["saturation"], by="n_engaged", groups=GROUPS, n_runs=4
+    )
+    bounds = top.law("saturation").parameter("top").bounds
     assert bounds is not None
     for answer, if_it in ((0, bounds.if_no), (1, bounds.if_yes)):
         as_yes = answer * lost.n_missing
         filled = replace(lost, n_yes=lost.n_yes + as_yes, n_no=lost.n_no + lost.n_missing - as_yes)
         whole = replace(tables, exposures=replace(filled, n_missing=0 * lost.n_missing))
-        assert if_it == pytest.approx(of("hill", whole, "n_engaged").fit().values[0], rel=1e-6)
+        assert if_it == pytest.approx(of("saturation", whole, "n_engaged").fit().values[0], rel=1e-6)
     assert bounds.lowest <= min(bounds.if_no, bounds.if_yes)
 
 
 def test_parameters_that_decisions_do_not_tell_have_no_error(file: Path, tables: RunTables) -> None:
     load_laws(file)
     drawn = answered(tables, np.full(tables.exposures.row.size, 0.4), 4, seed=1)
-    fit = of("hill", drawn, "n_neighbours").fit()
+    fit = of("saturation", drawn, "n_neighbours").fit()
     assert isinstance(fit, DecisionFit)
     assert not np.isfinite(fit.standard_errors).all()
     assert hill(np.array([4.0]), *fit.values)[0] == pytest.approx(0.4, abs=0.02)
-    listed = fit_run(drawn, laws=["hill"], by="n_neighbours", groups=GROUPS, n_runs=4).law("hill")
+    listed = fit_run(drawn, laws=["saturation"], by="n_neighbours", groups=GROUPS, n_runs=4).law("saturation")
     for each in listed.parameters:
         assert bool(each.why_no_interval) == (each.interval is None)
     assert any("do not vary in n_neighbours" in warning for warning in listed.warnings)
@@ -358,10 +375,10 @@ def test_the_command_line_fits_the_laws_of_a_file(
     how = ("--law", file, "--by", "n_engaged", "--runs", "8", "--bootstraps", "8")
     done = command("fit", run.folder, *how)
     assert done.code == 0
-    assert "Hill curve of n_engaged" in done.out
+    assert "saturation by n_engaged" in done.out
     assert "steepness" in done.out
     found = json.loads(command("fit", run.folder, "--json", *how).out)
-    assert [each["law"] for each in found["laws"]] == ["gompertz", "hill"]
+    assert [each["law"] for each in found["laws"]] == ["gompertz", "saturation"]
     for wrong, words in (
         (("--law", file, "--by", "n_engagd"), "did you mean 'n_engaged'"),
         (("--law", tmp_path / "none.py"), "no Python file"),
@@ -370,7 +387,7 @@ def test_the_command_line_fits_the_laws_of_a_file(
         refused = command("fit", run.folder, *wrong)
         assert (refused.code, refused.out) == (2, "")
         assert words in refused.err
-    alone = command("fit", run.folder, "--law", "hill")
+    alone = command("fit", run.folder, "--law", "saturation")
     assert alone.code == 2
     assert "name it: --by" in alone.err
 
@@ -380,13 +397,13 @@ def test_files_that_define_no_law_are_refused_with_what_is_wrong(tmp_path: Path,
     for text, words in (
         ("x = 1", "defines no law"),
         ("1 / 0", "does not run: ZeroDivisionError"),
-        (HILL.replace("Between(0, 1)", "Between(1, 0)"), "bounds must rise"),
-        (HILL.replace("class Hill", "class MainEffects"), "law 'main_effects' stands twice"),
+        (LAWS_OF_A_FILE.replace("Between(0, 1)", "Between(1, 0)"), "bounds must rise"),
+        (LAWS_OF_A_FILE.replace("class Saturation", "class MainEffects"), "law 'main_effects' stands twice"),
     ):
         (other := tmp_path / "other.py").write_text(text)
         with pytest.raises((UserError, DesignError), match=words):
             load_laws(other)
-    assert load_laws(file) == ("gompertz", "hill"), "a file that is loaded again takes its own place"
+    assert load_laws(file) == ("gompertz", "saturation"), "a file that is loaded again takes its own place"
 
 
 BROKEN = """
@@ -450,6 +467,11 @@ def test_a_formula_may_take_what_it_is_given_by_any_name_or_has_a_default_for(tm
         ("DecisionLaw", "    def probability(self, columns, top): return 'often'", "gives 'often'"),
         (
             "DecisionLaw",
+            "    def probability(self, columns, top): return top * np.nan",
+            "the law broken gives no probability at any start",
+        ),
+        (
+            "DecisionLaw",
             "    def probability(self, columns, top): return columns['bold']",
             "by `uses`, or by --by",
         ),
@@ -468,7 +490,7 @@ def test_a_formula_that_gives_something_else_is_told_by_the_name_of_the_law(
     path.write_text(text, encoding="utf-8")
     load_laws(path)
     try:
-        with pytest.raises(DesignError, match=said):
+        with pytest.raises((DesignError, InputError), match=said):
             LAWS["broken"](tables, as_grouping(GROUPS), ()).fit()
     finally:
         LAWS.remove("broken")
@@ -477,9 +499,9 @@ def test_a_formula_that_gives_something_else_is_told_by_the_name_of_the_law(
 def test_columns_that_a_law_was_not_given_are_named(file: Path, tables: RunTables, run: Run) -> None:
     load_laws(file)
     with pytest.raises(DesignError, match=r"read them with it: read_tables\(run, columns=\['n_engaged'\]\)"):
-        of("hill", read_tables(run), "n_engaged").fit()
+        of("saturation", read_tables(run), "n_engaged").fit()
     with pytest.raises(DesignError, match="name it: --by"):
-        of("hill", tables).fit()
+        of("saturation", tables).fit()
 
 
 def test_a_report_holds_the_laws_of_a_file_and_draws_them(
@@ -491,9 +513,9 @@ def test_a_report_holds_the_laws_of_a_file_and_draws_them(
     )
     assert done.code == 0, done.err
     results = json.loads((tmp_path / "r" / "results.json").read_text("utf-8"))
-    assert [results["options"][key] for key in ("laws", "by")] == [["gompertz", "hill"], ["n_engaged"]]
-    assert "Hill curve of n_engaged" in (tmp_path / "r" / "report.html").read_text("utf-8")
-    found = fit_run(tables, laws=["hill"], by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
+    assert [results["options"][key] for key in ("laws", "by")] == [["gompertz", "saturation"], ["n_engaged"]]
+    assert "saturation by n_engaged" in (tmp_path / "r" / "report.html").read_text("utf-8")
+    found = fit_run(tables, laws=["saturation"], by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
     with house_style():
         (sketch,) = other_sketches(found)
     assert sketch.figure is not None
@@ -506,10 +528,10 @@ def test_a_report_by_a_column_or_law_that_is_not_there_is_refused(
     quick = ("--no-figures", "--runs", "4", "--bootstraps", "0", "--quiet", "--output", tmp_path / "r")
     load_laws(file)
     for wrong, words in (
-        (("--law", "hill", "--by", "n_engagd"), "no column 'n_engagd'; did you mean 'n_engaged'"),
-        (("--law", "hill", "--by", "colour"), "extraversion, n_asked, n_engaged, n_neighbours"),
+        (("--law", "saturation", "--by", "n_engagd"), "no column 'n_engagd'; did you mean 'n_engaged'"),
+        (("--law", "saturation", "--by", "colour"), "extraversion, n_asked, n_engaged, n_neighbours"),
         (("--law", "hil"), "there is no law 'hil'; did you mean 'hill'"),
-        (("--law", "hill"), "the law hill is one of a column of exposures; name it: --by"),
+        (("--law", "saturation"), "the law saturation is one of a column of exposures; name it: --by"),
     ):
         refused = command("report", run.folder, *wrong, *quick)
         assert (refused.code, refused.out) == (2, ""), refused.err
@@ -532,15 +554,18 @@ def test_each_law_says_for_itself_how_it_was_fitted(file: Path, tables: RunTable
     found = fit_run(tables, by="n_engaged", groups=GROUPS, n_runs=6, n_bootstrap=0)
     said = " ".join(_fit_methods(found, "given"))
     assert "one-rate mean field, 2-rate mean field, 2-group cavity and Gompertz curve laws by least" in said
-    assert "Hill curve of n_engaged law by maximum likelihood to the decisions of exposures" in said
-    assert "Hill curve" not in said.partition("by least squares")[0].rpartition("We fitted")[2]
-    bare = " ".join(_fit_methods(fit_run(tables, laws=["hill"], by=["news"], n_runs=6), "given"))
+    mine = (
+        "Hill curve of n_engaged, threshold in n_engaged, logistic in n_engaged and saturation by n_engaged"
+    )
+    assert f"{mine} laws by maximum likelihood to the decisions of exposures" in said
+    assert "saturation by" not in said.partition("by least squares")[0].rpartition("We fitted")[2]
+    bare = " ".join(_fit_methods(fit_run(tables, laws=["saturation"], by=["news"], n_runs=6), "given"))
     assert "curves were inferred" not in bare
 
 
 def test_parameters_without_interval_by_news_item_say_why(file: Path, tables: RunTables) -> None:
     load_laws(file)
-    names = ("main_effects", "one_rate", "hill")
+    names = ("main_effects", "one_rate", "saturation")
     how: dict[str, Any] = {"laws": names, "by": "n_engaged", "groups": GROUPS, "n_runs": 4}
     for news, words in (
         ((0,), "there is a single news item"),
@@ -554,7 +579,7 @@ def test_parameters_without_interval_by_news_item_say_why(file: Path, tables: Ru
                     assert re.search(words, each.why_no_interval_by_news), (law.law, each)
     whole = fit_run(tables, **how, n_bootstrap=0)
     assert whole.law("one_rate").parameter("tau").why_no_interval_by_news == "no resamples were asked for"
-    assert whole.law("hill").parameter("top").interval_by_news is not None
+    assert whole.law("saturation").parameter("top").interval_by_news is not None
 
 
 def _literals(path: Path) -> set[object]:

@@ -20,12 +20,15 @@ from agentnet.errors import (
     ConfigurationError,
     DesignError,
     PluginError,
+    RequestRejected,
     RunStopped,
     TransientError,
 )
+from agentnet.experiment import Source
 from agentnet.families import FAMILIES
 from agentnet.report.log_facts import read_facts
 from agentnet.report.words import backends_of, model_sentence, put_otherwise
+from agentnet.runner import Runner
 from agentnet.stack import LimitChange, PromptTokens, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.voices import (
@@ -38,7 +41,6 @@ from agentnet.voices import (
 )
 
 PANEL = """\
-import os
 from agentnet.experiment import NewsExperiment
 from agentnet.families import NewsFamily
 from agentnet.worlds import Ask, End
@@ -48,7 +50,7 @@ DEALT = ("", "keen", "shy", "stubborn")
 
 class Panel(NewsExperiment):
     family = "panel"
-    items_per_severity, repeats, rationale, constrain = 1, 2, "none", False
+    items_per_severity, repeats, rationale = 1, 2, "none"
     rounds: int = 3
     voices: dict = {
         "keen": {"name": "mock", "law": "constant", "probability": 1.0},
@@ -60,8 +62,6 @@ class Panel(NewsExperiment):
         return (("user", f"You are {profile.label}. Do you share it? {item.text}"),)
 
     def rule(self, step):
-        if os.environ.get("DIES_AT") == str(step):
-            os.kill(os.getpid(), 9)
         return "yes" if step % 2 else "no"
 
 class Panels(NewsFamily):
@@ -122,8 +122,7 @@ MODES = pytest.mark.parametrize("mode", ["call", "choices", "logprobs"])
 
 @MODES
 def test_each_agent_is_answered_by_its_voice(command, panel, tmp_path, mode):
-    constrain = ("-S", "constrain=true") if mode == "logprobs" else ()
-    digest(command, panel, "--out", "run", "-S", f"sampler.mode={mode}", *constrain)
+    digest(command, panel, "--out", "run", "-S", f"sampler.mode={mode}")
     run = Run(tmp_path / "run")
     for odd, voice, least, most, n, n_answered, n_calls, n_tokens in run.rows(DECIDED)[1]:
         assert n == n_answered
@@ -168,17 +167,6 @@ def test_a_run_that_is_cut_off_goes_on_with_its_voices(command, panel):
     assert digest(command, "--resume", "cut", "-S", "stack.max_calls=1000") == whole
 
 
-def test_a_killed_run_of_several_voices_ends_with_the_unbroken_digest(command, panel, tmp_path):
-    whole = digest(command, panel, "--out", "whole")
-    program = [Path(sys.executable).with_name("agentnet"), "run", str(panel), "--out", "killed", *PLAIN]
-    played = subprocess.run(
-        program, cwd=tmp_path, env={**os.environ, "DIES_AT": "1"}, capture_output=True, check=False
-    )
-    assert played.returncode == -signal.SIGKILL
-    assert Run(tmp_path / "killed").rows("SELECT COUNT(*) > 0 FROM events")[1] == [(1,)]
-    assert digest(command, "--resume", "killed") == whole
-
-
 @pytest.mark.parametrize("trouble", ["rejected_rate", "invalid_rate"])
 def test_a_voice_that_answers_nothing_stops_the_run_though_others_answer(command, panel, tmp_path, trouble):
     dead = (f"voices.shy.{trouble}=1.0", "engine.brake_after=3", "rounds=12")
@@ -189,6 +177,18 @@ def test_a_voice_that_answers_nothing_stops_the_run_though_others_answer(command
     assert "voice 'shy': " in stopped.err
 
 
+def test_requests_that_a_voice_refuses_are_held_though_others_are_answered(new_run, panel):
+    def answer(request):
+        refused = request.metadata.get("voice") == "shy"
+        return RequestRejected("no such field", is_sure=False) if refused else "Yes"
+
+    parts = {voice: Part(ScriptedBackend(answer), BackendSettings()) for voice in (OWN, "keen", "shy")}
+    prepared = new_run(Source.read(str(panel)).load()(), brake_after=3)
+    said = r"voice 'shy': \d+ requests failed in a row .*none was answered before"
+    with pytest.raises(BackendUnusable, match=said):
+        asyncio.run(Runner(prepared, VoicesBackend(parts)).play())
+
+
 @pytest.mark.parametrize("kept", [("stubborn",), ("keen", "stubborn")])
 def test_what_a_rule_says_is_no_sign_that_a_server_answers(command, panel, tmp_path, kept):
     text = PANEL.replace('DEALT = ("", "keen", "shy", "stubborn")', 'DEALT = ("", "stubborn") * 2')
@@ -196,7 +196,8 @@ def test_what_a_rule_says_is_no_sign_that_a_server_answers(command, panel, tmp_p
         if voice not in kept:
             text = "".join(each for each in text.splitlines(True) if f'"{voice}": {{' not in each)
     panel.write_text(text)
-    dead = ("-S", "backend.invalid_rate=1.0", "-S", "engine.brake_after=3", "-S", "rounds=12")
+    # More draws in a row than one step has, between which the rule's answers come.
+    dead = ("-S", "backend.invalid_rate=1.0", "-S", "engine.brake_after=60", "-S", "rounds=12")
     assert command("run", panel, "--out", "run", *PLAIN, *dead).code == 3
     counts = "SELECT COUNT(missing), COUNT(*) > 0, SUM(attempts) FROM events"
     assert Run(tmp_path / "run").rows(counts)[1] == [(0, 1, 0)]
@@ -341,26 +342,29 @@ def test_an_unknown_voice_is_refused_and_asked_of_nobody():
     run_in_virtual_time(main())
 
 
-def test_each_voice_is_closed_once():
+def test_each_voice_is_closed_once(tmp_path):
     class Once(ScriptedBackend):
         async def aclose(self):
             assert not self.closed
             self.closed = True
 
     parts = {voice: Part(Once([]), BackendSettings()) for voice in (OWN, "a", "b")}
-    stack = build_stack(VoicesBackend(parts), StackSettings(), scope="", cache_folder=Path(), in_flight=1)
+    stack = build_stack(VoicesBackend(parts), StackSettings(), scope="", cache_folder=tmp_path, in_flight=1)
     asyncio.run(stack.backend.aclose())
     assert all(part.backend.closed for part in parts.values())
 
 
 def test_a_voice_that_is_unusable_is_named_once():
     async def main():
-        stack = stacked({OWN: ["Yes"], "a": lambda _: BackendUnusable("no key")})
-        with pytest.raises(BackendUnusable) as failed:
-            await stack.backend.complete(of("a"))
+        stop = BackendUnusable("no key: set backend.key_env")
+        stack = stacked({OWN: ["Yes"], "a": lambda _: stop, "b": lambda _: stop})
+        for voice in ("a", "b"):
+            # As when the one who waits is told why the run stops.
+            with pytest.raises(BackendUnusable) as failed:
+                await stack.backend.complete(of(voice))
         return str(failed.value), (await stack.backend.complete(of(OWN))).texts
 
-    assert run_in_virtual_time(main()) == ("voice 'a': no key", ("Yes",))
+    assert run_in_virtual_time(main()) == ("voice 'a': no key: set voices.a.key_env", ("Yes",))
 
 
 def test_a_voice_has_limits_of_its_own_and_holds_up_nobody_else():
@@ -425,7 +429,7 @@ def test_what_one_model_counts_in_a_prompt_says_nothing_of_another():
 CHEAP, DEAR = PriceSettings(input=1.0, output=2.0), PriceSettings(input=100.0, output=200.0)
 
 
-def priced(models, spent=None, **settings):
+def priced(models, spent=None, spent_tokens=None, **settings):
     """Put the stack around voices of these models, each reply of which takes 10 tokens in and 5 out."""
     script = lambda _: Reply(("Yes",), 10, 5)  # noqa: E731
     parts = {
@@ -440,6 +444,7 @@ def priced(models, spent=None, **settings):
         cache_folder=Path(),
         in_flight=8,
         spent=spent,
+        spent_tokens=spent_tokens,
     )
 
 
@@ -492,7 +497,11 @@ def test_what_a_killed_sitting_of_several_prices_cost_is_unknown_and_bounded_by_
     assert mixed.budget._dollars(mixed.budget._money) == pytest.approx(0.006)
     alike = priced({OWN: "dear", "a": "dear"}, spent=killed)
     assert alike.budget.spent.dollars == pytest.approx(0.006)
-    noted = priced({OWN: "cheap", "a": "dear"}, spent=killed._replace(dollars=0.5))
+    told = {OWN: (20, 10), "a": (10, 5)}
+    known = priced({OWN: "cheap", "a": "dear"}, spent=killed, spent_tokens=told)
+    assert known.budget.spent.dollars == pytest.approx((20 * 1 + 10 * 2 + 10 * 100 + 5 * 200) / 1e6)
+    assert priced({"a": "dear", "b": "cheap"}, spent=killed, spent_tokens=told).budget.spent.dollars is None
+    noted = priced({OWN: "cheap", "a": "dear"}, spent=killed._replace(dollars=0.5), spent_tokens=told)
     assert noted.budget.spent.dollars == 0.5
 
 
@@ -625,7 +634,7 @@ class Talk(WorldExperiment):
 
     def play(self, s):
         for step in range(3):
-            yield [Ask(agent, f"Agent {agent}, step {step}: do you agree?") for agent in range(8)]
+            yield [Ask(who, f"Agent {who}, step {step}: do you agree?", answer=bool) for who in range(8)]
 """
 
 
@@ -634,6 +643,47 @@ def test_a_free_world_of_several_voices_is_played_and_resumed(command, tmp_path)
     path.write_text(TALK)
     whole = digest(command, path, "--out", "whole")
     rows = Run(tmp_path / "whole").rows(BY_VOICE)[1]
+    assert Run(tmp_path / "whole").meta["model_name"] == "mock-constant"
     assert {row[0]: row[2:5] for row in rows} == {"keen": (1, 1, 0), "shy": (0, 0, 0)}
     assert command("run", path, "--out", "cut", *PLAIN, "-S", "stack.max_calls=10").code == 3
     assert digest(command, "--resume", "cut", "-S", "stack.max_calls=100") == whole
+
+
+def test_a_killed_run_of_several_voices_goes_on_and_knows_what_it_cost(command, mixed, tmp_path):
+    prices = ("-S", "stack.prices.mock-constant={input=100.0,output=0.0}", "-S", "voices.shy=mock")
+    done = command("run", mixed, "--out", "whole", *PLAIN, *prices)
+    program = [
+        Path(sys.executable).with_name("agentnet"),
+        "run",
+        str(mixed),
+        "--out",
+        "killed",
+        *PLAIN,
+        *prices,
+    ]
+    text = MIXED.replace(
+        "        return exposure",
+        "        if exposure.step == 2:\n            import os\n"
+        "            os.environ.get('DIES') and os.kill(os.getpid(), 9)\n        return exposure",
+    )
+    mixed.write_text(text)
+    played = subprocess.run(
+        program, cwd=tmp_path, env={**os.environ, "DIES": "1"}, capture_output=True, check=False
+    )
+    assert played.returncode == -signal.SIGKILL
+    on = command("run", "--resume", "killed", *PLAIN)
+    assert on.code == 0, on.err
+    digests, dollars = zip(
+        *(map(json.loads(o.out).get, ("digest", "dollars")) for o in (done, on)), strict=True
+    )
+    assert digests[0] == digests[1]
+    assert dollars[0] > 0
+    assert dollars[1] == pytest.approx(dollars[0])
+
+
+def test_a_rule_that_has_not_said_its_answer_is_asked_of_nobody(command, panel):
+    text = PANEL.replace('DEALT = ("", "keen", "shy", "stubborn")', 'DEALT = ("stubborn",) * 4')
+    panel.write_text(text.replace('facts["says"] =', "said ="))
+    refused = command("run", panel, "--out", "run", *PLAIN)
+    assert refused.code == 2
+    assert "voice 'stubborn' is a rule: nobody can be asked" in refused.err

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
     from agentnet.analysis.comparison import compare as compare
+    from agentnet.analysis.convergence import agreed as agreed
+    from agentnet.analysis.convergence import convergence_time as convergence_time
+    from agentnet.analysis.convergence import tipping_share as tipping_share
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
@@ -51,6 +54,12 @@ if TYPE_CHECKING:
     from agentnet.analysis.logistic import fit_full as fit_full
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
+    from agentnet.analysis.observed import read_observed as read_observed
+    from agentnet.analysis.opinions import gini as gini
+    from agentnet.analysis.opinions import opinion_curves as opinion_curves
+    from agentnet.analysis.opinions import opinion_measures as opinion_measures
+    from agentnet.analysis.opinions import reach as reach
+    from agentnet.analysis.opinions import top_share as top_share
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
     from agentnet.analysis.reading import read_decisions as read_decisions
@@ -63,12 +72,17 @@ if TYPE_CHECKING:
     from agentnet.analysis.study import study_run as study_run
     from agentnet.analysis.tables import RatioTables as RatioTables
     from agentnet.analysis.tables import RunTables as RunTables
+    from agentnet.analysis.trees import Forest as Forest
+    from agentnet.analysis.trees import Trees as Trees
+    from agentnet.analysis.trees import tree_distances as tree_distances
+    from agentnet.analysis.trees import trees_of as trees_of
     from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _NAMES = {
     "answers": ("embed_run",),
     "cells": ("Cells", "count_cells"),
     "comparison": ("ConditionComparison", "compare"),
+    "convergence": ("agreed", "convergence_time", "tipping_share"),
     "fits": ("Fits", "LawFit", "fit_run"),
     "fitting": ("CurveFit",),
     "goodness": ("Comparison", "NoiseFloor", "noise_floor"),
@@ -80,6 +94,8 @@ _NAMES = {
     "laws.cavity": ("CavityLaw", "fit_cavity"),
     "laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
     "logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
+    "observed": ("read_observed",),
+    "opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
     "ratios": ("ResponseRatios", "response_ratios"),
     "reading": ("read_decisions", "read_ratios", "read_tables"),
     "severity": ("cluster_severity",),
@@ -87,6 +103,7 @@ _NAMES = {
     "simulation": ("simulate",),
     "study": ("Study", "study_run"),
     "tables": ("RatioTables", "RunTables"),
+    "trees": ("Forest", "Trees", "tree_distances", "trees_of"),
     "tukey": ("tukey_test",),
 }
 """Public names by their home."""

@@ -6,15 +6,18 @@ declared answer by its name. Else, at the start of the step:
 - ``n_engaged``: engaged neighbours of the agent that was asked;
 - ``n_neighbours``: all of them;
 - ``n_asked``: how often it was asked at earlier steps;
-- any numeric column of the node table, as an attribute of the agent.
+- any numeric column of the node table, as an attribute of the agent;
+- any numeric column of the log's view `decisions`.
 
+What is no number is a column by one of its values, such as ``model=gpt-4o``: 1 where it reads so, else 0.
 Always there are ``step``, ``profile``, the five traits (0 low, 1 high), ``severity`` and ``news``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,20 +34,23 @@ Ints = NDArray[np.int64]
 ALWAYS: Final = ("step", "profile", *TRAITS, "severity", "news")
 """Columns that tables have however they were read."""
 
-_OF_EXPOSURES = f"""
-FROM events e LEFT JOIN exposures h USING (realization, kind, step, agent, source, repeat)
-WHERE kind = '{EXPOSURE}'
-"""
-_RECORDED = f"""
-SELECT realization, COALESCE({{}}) {_OF_EXPOSURES}
-ORDER BY realization, kind, step, agent, source, repeat
-"""
-_PLACES = ("h.context", "e.context", "e.value")
-"""Where JSON of an exposure stands, the first first: what its prompt used, then what was answered."""
+_TOLD_BY_ANSWER: Final = ("decision", "missing", "value")
+"""Columns of the view `decisions` that no law of decisions may read: they are the answer itself."""
 
-_KEYS = f"""
-SELECT DISTINCT key FROM (SELECT {{0}} AS told {_OF_EXPOSURES} AND {{0}} IS NOT NULL), json_each(told)
-WHERE json_valid(told) AND json_type(told) = 'object'
+_KEY: Final = "realization, kind, step, agent, source, repeat"
+
+_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}"  # noqa: S608 - our own
+_OF_CONTEXT = f"""
+SELECT COALESCE(json_extract(told.context, ?1), json_extract(asked.context, ?1),
+                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?1) END)
+FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
+"""  # noqa: S608 - our own
+_RECORDED = f"""
+SELECT DISTINCT key FROM (
+    SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
+    UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
+    UNION ALL SELECT value FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
+), json_each(context) WHERE json_type(context) = 'object'
 """  # noqa: S608 - our own
 
 
@@ -105,34 +111,60 @@ class _Columns:
 
     def column(self, name: str) -> Array:
         """Make a column, shape ``(n_exposures,)``."""
-        if name in self._recorded():
-            parts = (f"CASE WHEN json_valid({place}) THEN json_extract({place}, ?1) END" for place in _PLACES)
-            query = _RECORDED.format(", ".join(parts))
-            rows = self._log.connection.execute(query, (f'$."{name}"',)).fetchall()
-            return _numbers(
-                name, [value for (_, value), kept in zip(rows, self._wanted, strict=True) if kept]
-            )
-        if name in _COMPUTED:
-            made = np.zeros(self._number.size)
-            for number in self._realization.tolist():
-                mine = np.flatnonzero(self._number == number)
-                asked = _Asked(number, self._agent[mine], self._step[mine])
-                made[mine] = _COMPUTED[name](asked, self._played(number))
-            return made
-        if name in (known := attributes_known(self._log)):
-            of = {number: agent_attribute(self._log, number, name) for number in self._realization.tolist()}
-            made = np.zeros(self._number.size)
-            for number, values in of.items():
-                mine = self._number == number
-                made[mine] = values[self._agent[mine]]
-            return made
-        every = (*ALWAYS, *_COMPUTED, *known, *self._recorded())
-        raise DesignError(f"exposures have no column {name!r}{near_miss(name, every)}")
+        base, _, wanted = name.partition("=")
+        if name in _COMPUTED and name not in self._recorded:
+            return self._computed(name)
+        if name in self._known:
+            return _numbers(name, self._values(name))
+        if wanted and base in self._known:
+            return _indicator(base, wanted, self._values(base))
+        every = (*ALWAYS, *_COMPUTED, *self._attributes, *self._recorded)
+        raise DesignError(
+            f"exposures have no column {name!r}{near_miss(name, every)}; the view decisions has "
+            f"{', '.join(self._of_view)}"
+        )
 
+    @property
+    def _known(self) -> tuple[str, ...]:
+        """Name the columns whose values stand in the log."""
+        return (*self._recorded, *self._attributes, *self._of_view)
+
+    def _values(self, name: str) -> list[Any]:
+        """Read what stands in the log, of each exposure."""
+        if name in self._recorded:
+            return self._rows(_OF_CONTEXT, f'$."{name}"')
+        if name not in self._attributes:
+            return self._rows(_OF_VIEW.format(f'"{name}"'))
+        of = {number: _attribute(self._log, number, name) for number in self._realization.tolist()}
+        return [of[number][agent] for number, agent in zip(self._number, self._agent, strict=True)]
+
+    def _rows(self, query: str, *parameters: str) -> list[Any]:
+        rows = self._log.connection.execute(query, parameters)
+        return [value for (value,), kept in zip(rows, self._wanted, strict=True) if kept]
+
+    def _computed(self, name: str) -> Array:
+        made = np.zeros(self._number.size)
+        for number in self._realization.tolist():
+            mine = np.flatnonzero(self._number == number)
+            asked = _Asked(number, self._agent[mine], self._step[mine])
+            made[mine] = _COMPUTED[name](asked, self._played(number))
+        return made
+
+    @cached_property
+    def _attributes(self) -> tuple[str, ...]:
+        return attributes_known(self._log)
+
+    @cached_property
+    def _of_view(self) -> tuple[str, ...]:
+        """Name the columns of the view `decisions`, less the answer."""
+        query = "SELECT name FROM pragma_table_info('decisions')"
+        names = [str(name) for (name,) in self._log.connection.execute(query)]
+        return tuple(name for name in names if name not in _TOLD_BY_ANSWER)
+
+    @cached_property
     def _recorded(self) -> tuple[str, ...]:
-        """Name what the log records of exposures: facts of their contexts, fields of their answers."""
-        found = (self._log.connection.execute(_KEYS.format(place)) for place in _PLACES)
-        return tuple(dict.fromkeys(str(key) for rows in found for (key,) in rows))
+        """Name what the log records of exposures: facts of contexts, and fields of declared answers."""
+        return tuple(str(key) for (key,) in self._log.connection.execute(_RECORDED))
 
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"
@@ -190,9 +222,21 @@ def agent_attribute(log: OpenLog, realization: int, name: str) -> Array:
     Raises:
         UserError: It is no number.
     """
+    return _numbers(name, _attribute(log, realization, name))
+
+
+def _attribute(log: OpenLog, realization: int, name: str) -> list[Any]:
     query = "SELECT json_extract(attributes, ?) FROM agents WHERE realization = ? ORDER BY agent"
-    rows: Iterator[tuple[object]] = log.connection.execute(query, (f'$."{name}"', realization))
-    return _numbers(name, [value for (value,) in rows])
+    return [value for (value,) in log.connection.execute(query, (f'$."{name}"', realization))]
+
+
+def _indicator(name: str, wanted: str, values: list[Any]) -> Array:
+    """Say where a column reads as wanted; what is not known is no "no"."""
+    found = {str(value) for value in values}
+    if wanted not in found or None in values:
+        what = "nothing for some exposures" if None in values else f"no {wanted!r}{near_miss(wanted, found)}"
+        raise DesignError(f"the column {name!r} holds {what}")
+    return np.array([str(value) == wanted for value in values], dtype=np.float64)
 
 
 def _numbers(name: str, values: list[object]) -> Array:
@@ -203,7 +247,7 @@ def _numbers(name: str, values: list[object]) -> Array:
         text = next((value for value in others if value is not None), None)
         raise (UserError if text is None else DesignError)(
             f"the column {name!r} holds {'nothing' if text is None else repr(text)} for some exposures: a "
-            "law of decisions takes numbers"
+            f"law of decisions takes numbers{'' if text is None else f', or whether it reads {name}={text}'}"
         ) from None
 
 

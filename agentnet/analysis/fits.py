@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
-from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples
+from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples, laws_to_fit
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.scores import Regroup, Score, Trials, ranked, score, trials
 from agentnet.analysis.tables import NO_PROFILES, RunTables
@@ -198,16 +198,14 @@ def fit_run(
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
     """
-    classes = [LAWS[name] for name in dict.fromkeys(laws)]
-    if laws is LAWS and not by:
-        classes = [law for law in classes if not law.takes_column]
+    classes = laws_to_fit(laws, by)
     checked_level(level)
     if n_runs < 1 or n_bootstrap < 0:
         raise DesignError(f"n_runs is at least 1 and n_bootstrap at least 0; got {n_runs} and {n_bootstrap}")
     grouping, regroup = _groupings(tables, groups)
     resamples = Resamples(n_bootstrap, level=level, seed=seed)
     named = (by,) if isinstance(by, str) else tuple(by)
-    chosen = [law(tables, grouping, named) for law in classes]
+    chosen = [law(tables, grouping, part) for law in classes for part in law.columns_apart(named)]
     return _Fitter(tables, grouping, regroup, n_runs, resamples).all(chosen, progress or (lambda _: None))
 
 
@@ -399,6 +397,7 @@ def _of_law(law: LawFit) -> dict[str, object]:
         "equilibria": law.equilibria,
         "transmission_probability": None if chance is None else dict(zip(PROFILES, chance, strict=True)),
         "likelihood": law.of.likelihood(law.fit),
+        "against_constant": law.of.against_constant(law.fit),
         "by_severity": {severity: _estimates(fit) for severity, fit in law.by_severity.items()},
         "comparisons": law.comparisons,
         "warnings": law.warnings,

@@ -77,7 +77,8 @@ def least_squares(law: OpenLaw, observed: Array, starts: Array, fixed: int | Non
 
     Levenberg-Marquardt with projection onto the bounds: a parameter at a bound that the gradient pushes
     against stays out of the step (Kanzow, Yamashita & Fukushima 2004). A fit has converged when its residuals
-    are orthogonal to the derivatives, to 1e-7 in the cosine.
+    are orthogonal to the derivatives, to 1e-7 in the cosine; where rounding lets no step help any more before
+    that, 1e-5 will do.
 
     Args:
         law: The law.
@@ -91,7 +92,8 @@ def least_squares(law: OpenLaw, observed: Array, starts: Array, fixed: int | Non
         if not active.size:
             break
         state.advance(active)
-    return Solutions(state.parameters, state.sse, state.converged)
+    everything = np.arange(len(starts))
+    return Solutions(state.parameters, state.sse, state.converged | state.at_optimum(everything, 1e-5))
 
 
 class _Descent:
@@ -103,7 +105,7 @@ class _Descent:
         self._damping = np.full(len(starts), 1e-3)
         everything = np.arange(len(starts))
         self._residual, self._slope, self.sse = self._evaluate(self.parameters, everything)
-        self.converged = self._at_optimum(everything)
+        self.converged = self.at_optimum(everything)
 
     def _evaluate(self, parameters: Array, which: NDArray[np.int64]) -> tuple[Array, Array, Array]:
         observed = self._observed[which]
@@ -120,7 +122,7 @@ class _Descent:
         kept = active[better]
         self.parameters[kept], self.sse[kept] = trial[better], sse[better]
         self._residual[kept], self._slope[kept] = residual[better], slope[better]
-        self.converged[active] = self._at_optimum(active)
+        self.converged[active] = self.at_optimum(active)
 
     def _free_slope(self, which: NDArray[np.int64]) -> tuple[Array, Array]:
         """Take gradient and derivatives, with zeros for parameters that cannot or must not move."""
@@ -131,11 +133,12 @@ class _Descent:
             held[:, self._fixed] = True
         return np.where(held, 0.0, gradient), np.where(held[:, None, :], 0.0, slope)
 
-    def _at_optimum(self, which: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def at_optimum(self, which: NDArray[np.int64], cosine: float = 1e-7) -> NDArray[np.bool_]:
+        """Say of the fits named whether they are at an optimum."""
         gradient, slope = self._free_slope(which)
         length = np.sqrt((slope**2).sum(axis=1) * self.sse[which][:, None])
         exact: NDArray[np.bool_] = self.sse[which] < 1e-22 * self._observed.shape[1]
-        orthogonal: NDArray[np.bool_] = (np.abs(gradient) <= 1e-7 * length).all(axis=1)
+        orthogonal: NDArray[np.bool_] = (np.abs(gradient) <= cosine * length).all(axis=1)
         return exact | orthogonal
 
     def _step(self, which: NDArray[np.int64]) -> Array:

@@ -8,6 +8,7 @@ reads the output any more.
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import click
@@ -16,12 +17,14 @@ import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
+from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
+from agentnet.cli.trees import trees
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -38,6 +41,7 @@ def cli() -> None:
 
 
 for command in (
+    init,
     run,
     check,
     ls,
@@ -47,6 +51,7 @@ for command in (
     export,
     fit,
     predict,
+    trees,
     report,
     backends,
     config,
@@ -67,6 +72,9 @@ def main() -> None:
             # What the terminal's encoding lacks is spelled out, too.
             stream.reconfigure(errors="backslashreplace")
     wishes = Wishes()
+    # Click ends the program itself once it has told a shell what completes.
+    if os.environ.get("_AGENTNET_COMPLETE"):
+        cli.main(prog_name="agentnet")
     try:
         code = cli.main(standalone_mode=False, obj=wishes)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told

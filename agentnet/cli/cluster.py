@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, print_table
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedding_options, given_options, open_embedder
 from agentnet.cli.terminal import echo
 from agentnet.errors import UserError
@@ -24,7 +25,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("source", metavar="[FILE|RUN]", required=False)
+@click.argument("source", metavar="[FILE|RUN]", required=False, shell_complete=complete_runs)
 @embedding_options("Embedder: hash, minilm, openai, ...", default="hash")
 @click.option("--out", type=_FILE, required=True, help="JSON file to write, for: agentnet report.")
 @click.option("--labels", type=_FILE, help="CSV file of severities to write, for: -S news.severity=FILE.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, print_table, read_groups, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _PATIENCE_S = 1.0
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.option(
     "--law",
     "laws",
@@ -31,7 +32,7 @@ _PATIENCE_S = 1.0
     "--by",
     multiple=True,
     metavar="COLUMN",
-    help="Column of exposures that a law is of: n_engaged, n_asked, an attribute, ... Repeatable.",
+    help="Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable.",
 )
 @click.option(
     "--groups",
@@ -72,13 +73,16 @@ def fit(
     RUN is a run folder, its name, or 'last'. Works on a run that is still played.
 
     Laws of single decisions are played as inferred cascades; laws of curves are of the mean engaged fraction.
-    The bundled ones: full_logistic, main_effects, group_logistic; one_rate, group_rates, cavity. Others come
-    from a file of yours, or with a distribution (entry points agentnet.laws).
+    The bundled ones: full_logistic, main_effects, group_logistic; one_rate, group_rates, cavity; and of what
+    --by names: hill and dose_threshold, of each column alone; column_logistic. Others come from a file of
+    yours, or with a distribution (entry points agentnet.laws).
 
     \b
       agentnet fit last
       agentnet fit last --law main_effects --law group_rates --groups groups.json
-      agentnet fit last --law hill.py --by n_engaged
+      agentnet fit last --law hill --by n_engaged
+      agentnet fit last --law column_logistic --by n_engaged --by model=gpt-4o
+      agentnet fit last --law mine.py --by n_engaged
     """
     from agentnet.analysis.fits import affordable_runs, fit_run
     from agentnet.analysis.laws import LAWS, named_laws

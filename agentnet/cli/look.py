@@ -13,6 +13,7 @@ import click
 
 from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError
@@ -148,7 +149,7 @@ def state(run: Run, *, n_missing: int) -> str:
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @_JSON
 @setting_options
 def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
@@ -213,7 +214,7 @@ def _curve(run: Run) -> list[dict[str, object]]:
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @_JSON
 @setting_options
 def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
@@ -241,7 +242,7 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.argument("sql")
 @_JSON
 @setting_options
@@ -267,7 +268,7 @@ _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
 
 
 @click.command()
-@click.argument("name", metavar="RUN")
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.option("--format", "kind", type=click.Choice(list(_EXPORTS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default: RUN/FORMAT.")
 @setting_options
@@ -279,7 +280,7 @@ def export(
     In CSV files a text that a spreadsheet would execute (it begins with = + - @, also behind blanks, a tab or
     a line break, and is no number) gets an apostrophe in front: "'=1+1". Parquet files and the log hold it as
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
-    its node in gexf and graphml.
+    its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     family_of(run.meta)

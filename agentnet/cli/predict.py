@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("perspectives_run", metavar="PERSPECTIVES_RUN")
-@click.argument("ratios_run", metavar="RATIOS_RUN")
+@click.argument("perspectives_run", metavar="PERSPECTIVES_RUN", shell_complete=complete_runs)
+@click.argument("ratios_run", metavar="RATIOS_RUN", shell_complete=complete_runs)
 @embedding_options("Embedder of the answers: hash, minilm, openai, ...; default: the run's own.")
 @click.option(
     "--dims",

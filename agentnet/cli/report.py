@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
+from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
+from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True)
+@click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
 @click.option(
     "--law",
@@ -43,6 +45,18 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--severity-clusters", "clusters_file", type=_FILE, help="JSON file of clusters of the news items' texts."
+)
+@click.option(
+    "--observed",
+    type=_FILE,
+    help="Table of cascades observed elsewhere (see: agentnet trees), to compare with.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Read a field of the observed table from a column of another name. Repeatable.",
 )
 @click.option(
     "--runs",
@@ -86,6 +100,8 @@ def report(
     groups_file: Path | None,
     n_groups: int | None,
     clusters_file: Path | None,
+    observed: Path | None,
+    columns: tuple[str, ...],
     n_runs: int | None,
     n_bootstrap: int,
     level: float,
@@ -109,6 +125,7 @@ def report(
       agentnet report last
       agentnet report news_cascade-20261121-031438 response_ratios-20261121-031441 --output report
     """
+    from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
@@ -125,6 +142,7 @@ def report(
         groups=None if groups_file is None else read_groups(groups_file),
         n_groups=n_groups,
         severity_clusters=None if clusters_file is None else _clusters(clusters_file),
+        observed=None if observed is None else read_observed(observed, columns=column_map(columns)).trees(),
         n_decisions=n_decisions,
         figures=not no_figures,
         restricted_texts=restricted_texts,

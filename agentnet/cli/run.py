@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from functools import partial
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
-from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.completion import complete_files, complete_runs
+from agentnet.cli.explain import explained
 from agentnet.cli.signals import heeding
+from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
-from agentnet.config import Settings, configuration_for_resume, secrets_environ, secrets_held
-from agentnet.errors import OutputClosed, UserError, WorldError
+from agentnet.config import configuration_for_resume, secrets_environ
+from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.families import Estimate
-from agentnet.runner import (
-    Prepared,
-    Runner,
-    create,
-    is_frozen,
-    new_folder,
-    prepare,
-    reopen,
-)
-from agentnet.runner.again import ask_again, check_missing, missing_words
-from agentnet.runner.estimate import estimate, guess_decisions, prompts_apart
+from agentnet.runner import Prepared, prepare
+from agentnet.runner.again import check_missing, missing_words
+from agentnet.runner.begin import backend_of, begin, check_same, go_on, is_complete, recorded_settings
+from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
+from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
-from agentnet.voices import OWN, described, make_voices, needs_of, parts_of, voices_of
+from agentnet.voices import OWN, described, needs_of, parts_of
 
-_NAMED = {
+NAMED = {
     "backend": ("--backend", "backend.name"),
     "model": ("--model", "backend.model"),
     "seed": ("--seed", "seed"),
@@ -49,6 +43,7 @@ _NAMED = {
     "max_cost": ("--max-cost", "stack.max_cost"),
     "max_calls": ("--max-calls", "stack.max_calls"),
 }
+"""Options that stand for a setting each, by the names that `agentnet.play` has for them: (flag, key)."""
 
 
 def named_options(function: Decorated) -> Decorated:
@@ -79,12 +74,17 @@ def named_options(function: Decorated) -> Decorated:
 
 
 @click.command()
-@click.argument("target", metavar="FILE[:Class]", required=False)
+@click.argument("target", metavar="FILE[:Class]", required=False, shell_complete=complete_files)
 @named_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run: its folder, its name, or 'last'.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Go on with a run: its folder, its name, or 'last'.",
+)
 @click.option(
     "--ask-missing",
     is_flag=True,
@@ -121,65 +121,42 @@ def run(
     run), 4 a bug of ours, 5 done but with more answers missing than engine.max_missing allows, 130
     interrupted, 141 nobody reads the output any more.
     """
-    flags = [(*_NAMED[name], value) for name, value in named.items()]
+    flags = [(*NAMED[name], value) for name, value in named.items()]
     if ask_missing and resume is None:
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if resume is not None:
         folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
-        prepared = _resumed(folder, assignments, flags)
-        answering = _backend(prepared)
+        lacks = missing_words(Run(folder))
+        recorded = recorded_settings(Run(folder))
+        settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
+        ready = go_on(folder, settings, _environ(), ask_missing=ask_missing)
         if ask_missing:
-            # Last, as a copy that cannot be played would lie about.
-            prepared = reopen(_asking_again(Run(folder)), prepared.settings, _environ())
-        echo(f"resuming {prepared.folder}", err=True)
+            echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
+        echo(f"resuming {ready[0].folder}", err=True)
     elif target is not None:
-        prepared, answering = _new(target, out, load(config_file, assignments, flags).settings)
+        settings = load(config_file, assignments, flags).settings
+        ready = begin(Source.read(target), settings, _environ(), out)
+        announce(ready[0], _say)
     else:
         raise click.UsageError("give an experiment file, or --resume RUN")
-    meta = Run(prepared.folder).meta
-    for line in filter(None, [*meta["licences"], meta.get("label")]):
-        echo(line, err=True)
     started = time.monotonic()
-    runner = Runner(prepared, answering, say=_say)
-    try:
-        asyncio.run(_play(runner, prepared, quiet=quiet))
-    except (WorldError, KeyboardInterrupt):
-        echo(summary(runner.tally, prepared), err=True)
-        _say_how_to_resume(prepared.folder)
-        raise
-    except Exception:
-        _say_how_to_resume(prepared.folder)
-        echo(f"{summary(runner.tally, prepared)}; what was recorded is kept in {prepared.folder}", err=True)
-        raise
-    _report(prepared, runner.tally, time.monotonic() - started, as_json=as_json)
+    tally = asyncio.run(_heeding(sit(ready, way_out=resume_command(ready[0].folder), say=_say, quiet=quiet)))
+    prepared = ready[0]
+    _report(prepared, tally, time.monotonic() - started, as_json=as_json)
     run = Run(prepared.folder)
     for line in prepared.family.notes(run):
         echo(f"note: {line}", err=True)
-    check_missing(run, prepared.settings.engine.max_missing, f"{_resume_command(run.folder)} --ask-missing")
+    check_missing(run, prepared.settings.engine.max_missing, f"{resume_command(run.folder)} --ask-missing")
 
 
-def _new(target: str, out: Path | None, settings: Settings) -> tuple[Prepared, Backend]:
-    source = Source.read(target)
-    prepared = prepare(source, settings, out or new_folder(settings, source), _environ())
-    answering = _backend(prepared)
-    name, model_name = prepared.stage.who_answers(answering)
-    _refuse_keys(source, settings)
-    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
-    echo(f"run {prepared.folder}: {len(prepared.plan)} realizations on {model_name}", err=True)
-    for line in _readings(prepared):
-        echo(line, err=True)
-    return prepared, answering
-
-
-def _refuse_keys(source: Source, settings: Settings) -> None:
-    """Refuse to record a key: a run keeps its experiment file and its settings as they are."""
-    texts = (source.text, *source.siblings.values(), settings.to_json())
-    held = secrets_held("\n".join(texts), _environ())
-    if held:
-        raise UserError(
-            f"the experiment file or a setting holds the value of {held[0]}, and a run records both: take it "
-            "out there; keys come from the environment or from .env"
-        )
+async def _heeding(sitting: Coroutine[Any, Any, Tally]) -> Tally:
+    """Let signals cancel what is played."""
+    playing = asyncio.ensure_future(sitting)
+    try:
+        with heeding(playing.cancel):
+            return await playing
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _to_resume(
@@ -190,86 +167,27 @@ def _to_resume(
         raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
     folder = find_run(name, load(config_file, ()).settings.runs)
     run = Run(folder)
-    meta = run.meta
-    if target is not None and Source.read(target).hash != Source.recorded(meta).hash:
-        raise UserError(
-            f"{folder} is a run of {meta['experiment']['path']} as it was then, and {target} is something "
-            f"else; resume without naming a file: {_resume_command(folder)}"
-        )
-    recorded = Settings.from_json(json.dumps(meta["settings"]))
-    if not ask_missing and meta["status"] == "finished" and is_frozen(folder, parquet=recorded.log.parquet):
+    if target is not None:
+        way_out = f"resume without naming a file: {resume_command(folder)}"
+        check_same(run, Source.read(target), way_out)
+    if not ask_missing and is_complete(run):
         lacks = missing_words(run)
-        ways = [f"{lacks}; ask again by: {_resume_command(folder)} --ask-missing"] if lacks else []
+        ways = [f"{lacks}; ask again by: {resume_command(folder)} --ask-missing"] if lacks else []
         ways.append(f"look at it with: agentnet show {shlex.quote(str(folder))}")
         raise UserError(f"{folder} is finished; {'; '.join(ways)}")
     return folder
 
 
-def _asking_again(run: Run) -> Path:
-    lacks = missing_words(run)
-    folder = ask_again(run.folder)
-    where = "the same run" if folder == run.folder else f"{folder}, a copy: other answers follow from them"
-    echo(f"{lacks}; asking again in {where}", err=True)
-    return folder
-
-
-def _resumed(folder: Path, assignments: Sequence[str], flags: Sequence[tuple[str, str, object]]) -> Prepared:
-    recorded = Settings.from_json(json.dumps(Run(folder).meta["settings"]))
-    settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-    return reopen(folder, settings, _environ())
+def _where(old: Path, new: Path) -> str:
+    return "the same run" if new == old else f"{new}, a copy: other answers follow from them"
 
 
 def _environ() -> dict[str, str]:
     return secrets_environ(Path.cwd(), os.environ)
 
 
-def _backend(prepared: Prepared) -> Backend:
-    voices, asks_own = voices_of(prepared.experiments), prepared.stage.asks_own()
-    return make_voices(prepared.settings, voices, _environ(), asks_own=asks_own)
-
-
-async def _play(runner: Runner, prepared: Prepared, *, quiet: bool) -> None:
-    playing = asyncio.ensure_future(runner.play())
-    outlook = Outlook(
-        runner.tally,
-        len(prepared.plan),
-        prepared.stage.n_fixed(),
-        noun=prepared.family.answers,
-        told=prepared.family.progress,
-    )
-    n_received = 0
-
-    def receive() -> None:
-        nonlocal n_received
-        n_received += 1
-        if n_received > 1:
-            playing.cancel()
-            return
-        runner.interrupt()
-        # The terminal may be gone: that is what a hang-up says.
-        with suppress(OutputClosed):
-            echo("\nfinishing what is in flight; once more to stop at once", err=True)
-
-    try:
-        with heeding(receive):
-            async with progress(
-                outlook, quiet=quiet, guess=partial(guess_decisions, prepared), closed=runner.interrupt
-            ):
-                await playing
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
-
-
 def _say(line: str) -> None:
     echo(line, err=True)
-
-
-def _resume_command(folder: Path) -> str:
-    return f"agentnet run --resume {shlex.quote(str(folder))}"
-
-
-def _say_how_to_resume(folder: Path) -> None:
-    echo(f"resume with: {_resume_command(folder)}", err=True)
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
@@ -292,21 +210,15 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         print_table(("", ""), list(result.items()))
 
 
-def _readings(prepared: Prepared) -> list[str]:
-    """Say what was read, so that a wrong file shows; what a terminal would act upon is spelled out."""
-    return [
-        "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
-        for line in prepared.stage.readings()
-    ]
-
-
 @click.command()
-@click.argument("target", metavar="FILE[:Class]")
+@click.argument("target", metavar="FILE[:Class]", required=False, shell_complete=complete_files)
 @named_options
+@click.option("--explain", metavar="KNOB", help="Say what a knob or a setting means; FILE may be left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @setting_options
 def check(
-    target: str,
+    target: str | None,
+    explain: str | None,
     as_json: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
@@ -315,11 +227,23 @@ def check(
     """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody.
 
     Where a condition's prompts differ from those of the first one, the first that differs is shown.
+
+    \b
+      agentnet check experiments/news_cascade.py
+      agentnet check --explain asking_rule
+      agentnet check experiments/news_cascade.py --explain engine.workers
     """
-    flags = [(*_NAMED[name], value) for name, value in named.items()]
-    settings = load(config_file, assignments, flags).settings
+    flags = [(*NAMED[name], value) for name, value in named.items()]
+    configuration = load(config_file, assignments, flags)
+    settings = configuration.settings
+    if explain is not None:
+        played = None if target is None else design(Source.read(target), settings)[0]
+        _print_explained(explained(explain, configuration, played), as_json=as_json)
+        return
+    if target is None:
+        raise click.UsageError("give an experiment file, or --explain KNOB")
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = _backend(prepared)
+    answering = backend_of(prepared, _environ())
     found = asyncio.run(estimate(prepared))
     prices = price_list(settings.stack)
     price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}
@@ -335,6 +259,14 @@ def check(
         _print_check(prepared, answering, found, price)
 
 
+def _print_explained(found: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    for each in found:
+        print_table(("", ""), [(name, value) for name, value in each.items() if value != ""])
+
+
 def _print_check(
     prepared: Prepared, answering: Backend, found: Estimate, price: Mapping[str, Price | None]
 ) -> None:
@@ -342,7 +274,7 @@ def _print_check(
     name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
     print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
-    for line in _readings(prepared):
+    for line in readings(prepared):
         echo(line)
     if voices := described(answering):
         needs = needs_of(answering)

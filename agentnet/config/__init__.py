@@ -25,6 +25,7 @@ from agentnet.config.loading import (
     Row,
     configuration_for_resume,
     load_configuration,
+    refuse_changes,
 )
 from agentnet.config.secrets import secrets_held
 from agentnet.config.sections import (
@@ -40,6 +41,7 @@ from agentnet.config.sections import (
     Section,
     Settings,
     StackSettings,
+    is_toml,
 )
 from agentnet.config.values import parse_value, toml_text
 
@@ -60,8 +62,10 @@ __all__ = [
     "Settings",
     "StackSettings",
     "configuration_for_resume",
+    "is_toml",
     "load_configuration",
     "parse_value",
+    "refuse_changes",
     "secrets_environ",
     "secrets_held",
     "toml_text",

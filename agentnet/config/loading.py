@@ -124,10 +124,26 @@ def configuration_for_resume(
     old = {key: Entry(key, value, RECORDED) for key, value in leaves(recorded.model_dump())}
     entries, problems = _collected(flag_layer(flags))
     resumed = _validated(_merged([*old.values(), *entries]), problems)
+    refuse_changes(recorded, resumed, operational_options)
+    return resumed
+
+
+def refuse_changes(
+    recorded: Settings, resumed: Configuration, operational_options: Collection[str] = ()
+) -> None:
+    """Make sure that a run may go on with other settings than it was started with.
+
+    Args:
+        recorded: The settings in the run's event log.
+        resumed: Those that it is to go on with.
+        operational_options: As for `configuration_for_resume`.
+
+    Raises:
+        ConfigurationError: They would change the run's design: names all of them.
+    """
     changed = list(_changes(recorded, resumed, operational_options))
     if changed:
         raise ConfigurationError(_message(changed, "this run cannot go on with other settings of its design"))
-    return resumed
 
 
 def _collected(*layers: Found) -> tuple[list[Entry], list[str]]:

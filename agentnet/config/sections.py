@@ -49,13 +49,24 @@ def _not_empty(value: object) -> object:
 
 def _toml_value(value: object) -> object:
     # The record gives nothing else back exactly. NaN is TOML, but would differ from its own record.
-    if not isinstance(value, bool | int | float | str | date | time | list | dict) or repr(value) == "nan":
+    is_odd = isinstance(value, dict) and not all(isinstance(key, str) for key in value)
+    is_of_toml = isinstance(value, bool | int | float | str | date | time | list | dict) and not is_odd
+    if not is_of_toml or repr(value) == "nan":
         raise ValueError(
             "should be a text, a number (not nan), a date, an array or a table, as TOML has them"
         )
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _toml_value(item)
     return value
+
+
+def is_toml(value: object) -> bool:
+    """Say whether the settings can hold a value."""
+    try:
+        _toml_value(value)
+    except ValueError:
+        return False
+    return True
 
 
 FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_not_empty)]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows
+from agentnet.html import html_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,12 +85,12 @@ class EmptyLog(RunFolderError):
     """A log in which nothing stands: what is left of a run whose making was cut off."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Run:
     """A run folder whose event log is read.
 
     Args:
-        folder: The run folder.
+        folder: The run folder, as a path or a text.
 
     Attributes:
         checked: States of the file (time, size) in which it was found unchanged since the run was finished.
@@ -99,10 +100,31 @@ class Run:
     """
 
     folder: Path
-    checked: set[tuple[int, int]] = field(default_factory=set, init=False, repr=False, compare=False)
+    checked: set[tuple[int, int]] = field(repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __init__(self, folder: Path | str) -> None:
+        object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "checked", set())
         check_schema(self.path)
+
+    def _repr_html_(self) -> str:
+        """Say in a notebook what was played, and how far it is."""
+        meta = self.meta
+        (n, n_missing) = self.rows("SELECT COUNT(*), COUNT(missing) FROM events")[1][0]
+        ended = "SELECT COUNT(*) FROM realizations WHERE status <> 'running'"
+        facts = {
+            "status": "finished" if meta["status"] == "finished" else "not finished",
+            "seed": meta["seed"],
+            "backend": meta["backend"],
+            "model": meta["model_name"],
+            "realizations": f"{self.rows(ended)[1][0][0]:,} of {meta['n_realizations']:,} ended",
+            "conditions": len(meta["experiment"]["conditions"]),
+            "answers": f"{n:,}, of which {n_missing:,} are missing",
+            "digest": meta.get("digest", "none yet"),
+            **({"licences": "; ".join(meta["licences"])} if meta["licences"] else {}),
+        }
+        title = f"{meta['experiment']['class_name']} in {self.folder}"
+        return html_table(title, facts.items(), below=meta.get("label") or "")
 
     @property
     def path(self) -> Path:

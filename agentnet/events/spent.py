@@ -19,6 +19,11 @@ _RECORDED = (
     "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) "
     "FROM events WHERE cached = 0"
 )
+_BY_VOICE = (
+    "SELECT COALESCE(a.voice, ''), COALESCE(SUM(e.prompt_tokens), 0), COALESCE(SUM(e.completion_tokens), 0) "
+    "FROM events e LEFT JOIN agents a USING (realization, agent) "
+    "WHERE e.cached = 0 AND e.attempts > 0 GROUP BY 1"
+)
 _NOTES = (
     "SELECT kind, detail, at FROM incidents WHERE kind IN ('started', 'resumed', 'spent') ORDER BY incident"
 )
@@ -84,6 +89,11 @@ def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
     since = recorded.minus(Use(*detail.get("recorded", NOTHING)))
     use = known.use.plus(since).or_more(_pledged(connection))
     return known._replace(use=use, dollars=known.dollars if use == known.use else None)
+
+
+def tokens_by_voice(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
+    """Add up the tokens in and out of the recorded answers, by voice; "" is the run's own."""
+    return {voice: (n_in, n_out) for voice, n_in, n_out in connection.execute(_BY_VOICE)}
 
 
 def _pledged(connection: sqlite3.Connection) -> Use:

@@ -3,6 +3,7 @@
 from agentnet.experiment.base import Condition, Experiment, require
 from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.body import check_attributes
+from agentnet.experiment.given import held, source_of
 from agentnet.experiment.hooks import Gives, all_of, ask, one, several
 from agentnet.experiment.load import Source
 from agentnet.experiment.news import NewsExperiment
@@ -18,7 +19,9 @@ __all__ = [
     "blamed",
     "blaming",
     "check_attributes",
+    "held",
     "one",
     "require",
     "several",
+    "source_of",
 ]

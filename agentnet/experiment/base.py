@@ -16,8 +16,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from agentnet.errors import DesignError, near_miss
-from agentnet.experiment.body import check_bodies, is_helper, is_method, own_knobs
+from agentnet.experiment.body import check_bodies, is_helper, is_method, own_classes, own_knobs
 from agentnet.experiment.hooks import Gives, all_of
+from agentnet.html import html_table
 
 Condition = Mapping[str, object]
 
@@ -91,6 +92,15 @@ class Experiment:
     def design(self) -> dict[str, object]:
         """List every attribute of the design and its value."""
         return {name: getattr(self, name) for name in self._design_types()}
+
+    def _repr_html_(self) -> str:
+        """Show the design in a notebook: what the user or the user's class sets, and the rest in a line."""
+        own = {name for base in own_classes(type(self)) for name in vars(base)} | self.overrides.keys()
+        design = {name: repr(value) for name, value in self.design().items()}
+        rest = ", ".join(f"{name} = {value}" for name, value in design.items() if name not in own)
+        rows = [(name, value) for name, value in design.items() if name in own]
+        about = (inspect.getdoc(type(self)) or "").partition("\n")[0]
+        return html_table(f"{type(self).__name__}: {about}", [*rows, ("as usual", rest)])
 
     @classmethod
     def _design_types(cls) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from agentnet.errors import DesignError
 from agentnet.experiment.blame import blaming
+
+_HOOKS_REMEMBERED = 256
 
 
 def ask(experiment: object, hook: str, *arguments: Any) -> Any:  # noqa: ANN401 - hooks differ
@@ -25,7 +28,7 @@ def ask(experiment: object, hook: str, *arguments: Any) -> Any:  # noqa: ANN401 
     """
     with blaming():
         given = getattr(experiment, hook)(*arguments)
-    read, words = next(found[hook] for base in type(experiment).__mro__ if hook in (found := _declared(base)))
+    read, words = _gives(type(experiment), hook)  # type: ignore[arg-type] # a class can be hashed
     value = read(given)
     if value is None:
         shown = " ".join(repr(given).split())
@@ -33,8 +36,12 @@ def ask(experiment: object, hook: str, *arguments: Any) -> Any:  # noqa: ANN401 
     return value
 
 
-def _declared(base: type) -> Mapping[str, Gives]:
-    return vars(base).get("_gives", {})  # type: ignore[no-any-return]
+@lru_cache(_HOOKS_REMEMBERED)
+def _gives(experiment: type, hook: str) -> Gives:
+    """Look up what a hook gives, where the nearest base says it."""
+    declared = (vars(base).get("_gives", {}) for base in experiment.__mro__)
+    found: Gives = next(each[hook] for each in declared if hook in each)
+    return found
 
 
 class Gives(NamedTuple):

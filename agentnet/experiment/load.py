@@ -31,12 +31,14 @@ class Source:
         text: Its content.
         class_name: The class to play; empty for the only one in it.
         siblings: File, relative to its folder -> content: what it imports from there, and what that imports.
+        held: An experiment that only the program that made it has: no text makes it again.
     """
 
     path: Path
     text: str
     class_name: str = ""
     siblings: Mapping[str, str] = field(default_factory=dict)
+    held: Experiment | None = None
 
     @property
     def hash(self) -> str:
@@ -73,8 +75,18 @@ class Source:
         """Execute the file and find the experiment class in it.
 
         Raises:
-            UserError: It does not run, or holds no such class, or several to choose from.
+            UserError: It does not run, or holds no such class, or several to choose from; or nothing but the
+                program that made the experiment has it.
         """
+        if self.held is not None:
+            return type(self.held)
+        if not self.text:
+            raise UserError(
+                f"experiment {self.class_name} was made in Python, of what no file holds (a class that was "
+                "typed in or made by a function, knobs that are objects), so its log cannot make it again: "
+                f"make it there as it was, and go on by agentnet.play({self.class_name}(...), out=FOLDER, "
+                "resume=True); fit, report, query and export need the log alone"
+            )
         module = self._execute()
         found = {
             name: value

@@ -4,8 +4,12 @@ from agentnet.families.contract import FAMILIES, Cell, Estimate, Family, Planned
 from agentnet.families.lookup import family_of, family_of_experiment
 from agentnet.families.news import NewsFamily, NewsSetting, NewsStage
 
+USUAL = "cascade"
+"""The family of who names none."""
+
 __all__ = [
     "FAMILIES",
+    "USUAL",
     "Cell",
     "Estimate",
     "Family",

@@ -22,6 +22,10 @@ from agentnet.vocabulary import DECISION_KINDS, EXPOSURE, N_PROFILES, REASON
 from agentnet.worlds import Voice
 
 _VERDICTS_REMEMBERED = 4096
+_TOLD_REMEMBERED = 65_536
+
+Facts = tuple[tuple[str, str | int | float | bool | None], ...]
+"""A context, as what can be looked up."""
 
 OF_EXPOSURE = ("prompts", EXPOSURE)
 """What ``messages`` may take instead of a kind, a profile and a news item."""
@@ -49,13 +53,18 @@ class QuestionBook:
     recorded: Mapping[int, str]
     kinds: tuple[str, ...]
     _questions: dict[tuple[str, int, int], Question] = field(default_factory=dict)
+    _told: dict[tuple[Any, ...], Question] = field(default_factory=dict)
     _judge: Judge = field(init=False)
     _numbered: tuple[str, ...] = field(init=False)
+    _takes_exposure: bool = field(init=False)
+    _constraint: tuple[tuple[str, ...], str | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self._judge = lru_cache(_VERDICTS_REMEMBERED)(self._checked_verdict)
         # The kinds of all bundled families count, so that every log that there is numbers its prompts alike.
         self._numbered = tuple(dict.fromkeys((*DECISION_KINDS, *self.kinds)))
+        self._takes_exposure = takes(type(self.experiment).messages, *OF_EXPOSURE)
+        self._constraint = ask(self.experiment, "constraint")
 
     def voice(self, news: int) -> Voice:
         """Say what agents are asked about news item number `news`."""
@@ -87,31 +96,51 @@ class QuestionBook:
         Returns:
             The question, and which facts of the exposure it used.
         """
-        experiment, kind, persona = self.experiment, exposure.kind, exposure.persona
+        experiment = self.experiment
         context: Context = ask(experiment, "context", exposure)
-        messages = _compose_told(experiment, self.prompts, exposure, ask(experiment, "remark", context))
-        answers, schema = ask(experiment, "constraint")
-        bits = persona.bits if isinstance(persona, Profile) else None
+        says_ = says(exposure)
+        facts = tuple(context.items())
+        if self._takes_exposure:
+            with blaming():
+                given = experiment.messages(self.prompts, exposure)  # type: ignore[call-arg, arg-type]
+            messages = _checked(experiment, given, exposure.kind)
+            return self._told_question(exposure, news, says_, facts, messages), context
+        remark = ask(experiment, "remark", context)
+        said = "\n\n".join(filter(None, (exposure.message.text, remark, *exposure.remarks)))
+        # Contexts repeat, and templates take most of the time.
+        key = (exposure.kind, exposure.persona, said, news, exposure.voice, says_, facts)
+        question = self._told.get(key)
+        if question is None:
+            item = exposure.item if said == exposure.item.text else replace(exposure.item, text=said)
+            messages = compose(experiment, self.prompts, exposure.kind, exposure.persona, item)
+            if len(self._told) == _TOLD_REMEMBERED:
+                self._told.clear()
+            question = self._told[key] = self._told_question(exposure, news, says_, facts, messages)
+        return question, context
+
+    def _told_question(
+        self, exposure: Exposure, news: int, says: str | None, facts: Facts, messages: Messages
+    ) -> Question:
+        bits = exposure.persona.bits if isinstance(exposure.persona, Profile) else None
         known = {
-            "kind": kind,
+            "kind": exposure.kind,
             "profile": bits,
             "news": exposure.item.id,
             "severity": -1 if exposure.item.severity is None else exposure.item.severity,
-            "rationale": experiment.rationale,
+            "rationale": self.experiment.rationale,
             "voice": exposure.voice or None,
-            "says": says(exposure),
-            **{f"context.{name}": value for name, value in context.items()},
+            "says": says,
+            **{f"context.{name}": value for name, value in facts},
         }
-        question = recorded_question(
+        return recorded_question(
             self.log,
             self.condition,
             messages,
             {name: value for name, value in known.items() if value is not None},
-            (answers, schema),
-            experiment.max_tokens,
+            self._constraint,
+            self.experiment.max_tokens,
             news,
         )
-        return question, context
 
     def _checked_verdict(self, text: str) -> Verdict:
         """Judge a reply, and hold an overridden `judge` to what the log and the sampler count on."""
@@ -144,7 +173,7 @@ class QuestionBook:
             text = json.dumps(messages, ensure_ascii=False)
             self.log.add("prompts", [(number, hash_, kind, bits, news, text)])
         severity = -1 if item.severity is None else item.severity
-        answers, schema = ask(self.experiment, "constraint")
+        answers, schema = self._constraint
         return Question(
             number,
             messages,
@@ -205,16 +234,6 @@ def recorded_question(
         row = (number, prompt_hash(messages), fact("kind"), fact("profile"), news, text)
         log.add("prompts", [row])
     return Question(number, messages, metadata, *constraint, max_tokens)
-
-
-def _compose_told(experiment: Any, prompts: PromptSet, exposure: Exposure, remark: str) -> Messages:  # noqa: ANN401
-    if takes(type(experiment).messages, *OF_EXPOSURE):
-        with blaming():
-            given = experiment.messages(prompts, exposure)
-        return _checked(experiment, given, exposure.kind)
-    said = "\n\n".join(filter(None, (exposure.message.text, remark, *exposure.remarks)))
-    item = exposure.item if said == exposure.item.text else replace(exposure.item, text=said)
-    return compose(experiment, prompts, exposure.kind, exposure.persona, item)
 
 
 def compose(

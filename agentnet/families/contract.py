@@ -190,9 +190,11 @@ class Stage(ABC):
 
     Attributes:
         experiments: The experiment under each condition.
+        may_say: Whether its worlds may answer for agents themselves (``says`` in a question's metadata).
     """
 
     experiments: Sequence[Experiment]
+    may_say: ClassVar[bool] = False
 
     def with_experiments(self, experiments: Sequence[Experiment]) -> Stage:
         """Make the same stage for other experiments of the same design, for a trial."""

@@ -63,6 +63,8 @@ def read_node_table(path: Path | str, network: Network, *, encoding: str | None 
         network.labels,
         {**network.node_attributes, **columns},
         (*network.notes, *table.notes),
+        network.is_directed,
+        network.edge_attributes,
     )
 
 

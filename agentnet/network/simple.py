@@ -153,7 +153,8 @@ class Edges:
             where = "" if self.row is None else f" in row {self.row[first]}"
             raise InputError(
                 f"the edge {self.names[self.u[second]]!r}, {self.names[self.v[second]]!r} stands{where} "
-                f"already; {'' if heard else 'direction does not count: '}keep one of them, {SIMPLIFY}",
+                f"already; {'' if heard else 'direction does not count: '}keep one of them, tell them "
+                f"apart by a column layer (network_options.edge_attributes), {SIMPLIFY}",
                 path=self.path,
                 row=self._row(second),
             )

@@ -5,7 +5,7 @@ A long file of short functions: one table each, all of the same fits and with th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import LAWS, MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.trees import MEASURES, QUANTILES, Trees, tree_distances
 from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import sentences
@@ -470,6 +471,55 @@ def probabilities_table(fits: Fits) -> Table | None:
         title="Fitted transmission probability by profile and severity",
         columns=as_named(f"law profile {' '.join(SEVERITIES)}"),
         rows=tuple(rows),
+    )
+
+
+def trees_table(every: Sequence[Trees]) -> Table:
+    """Summarize trees of messages: those of a condition, and those observed elsewhere."""
+    return Table(
+        name="trees",
+        title="Trees of who had the news from whom",
+        columns={
+            **as_named("of measure trees mean"),
+            **{name: f"{share:.0%}" for name, share in QUANTILES.items()},
+            "most": "most",
+        },
+        rows=tuple(
+            (each.name, each.in_words(measure), *values.values())
+            for each in every
+            for measure, values in each.summary().items()
+        ),
+        notes=(
+            "A single node has no structural virality and no concentration.",
+            *(f"{each.name}: {note}." for each in every for note in each.notes),
+        ),
+    )
+
+
+def tree_distances_table(played: Trees, observed: Trees) -> Table:
+    """Tell how far trees are from those observed elsewhere."""
+    found = tree_distances(played, observed)
+    return Table(
+        name="tree_distances",
+        title=f"How far the trees of {played.name} are from those of {observed.name}",
+        columns={
+            "measure": "measure",
+            "n_played": "trees of the run",
+            "n_observed": "observed",
+            "statistic": "distance",
+            "floor_95": "chance alone, 95%",
+            "p_value": "p",
+        },
+        rows=tuple(
+            (MEASURES[each.measure], *each.n, each.statistic, each.floor, each.p_value) for each in found
+        ),
+        notes=(
+            (
+                "The distance is Kolmogorov and Smirnov's, the greatest difference of the two distribution "
+                "functions; where values are tied, p is too high."
+            ),
+            *dict.fromkeys(sentence(each.remark) for each in found if each.remark),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.goodness import POPULATION
 from agentnet.analysis.laws import Resamples
 from agentnet.analysis.tables import RunTables
+from agentnet.analysis.trees import Trees
 from agentnet.events.conditions import in_words
 from agentnet.report.cascade_tables import views_of
 from agentnet.report.checklist import news_fields
@@ -107,6 +108,22 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
     yield from by_severity
     if fits is not None:
         yield from _findings(fits, of_decisions=False)
+
+
+def tree_sentences(trees: Trees) -> Iterator[str]:
+    """Say what the trees of who had the news from whom look like."""
+    medians = {measure: values["median"] for measure, values in trees.summary().items()}
+    viral = medians.get("virality")
+    yield (
+        f"{counted(len(trees), 'tree')}: in the median {medians['size']:.4g} agents, {medians['depth']:.3g} "
+        f"steps deep and {medians['width']:.4g} wide"
+        + ("" if viral is None else f", with a structural virality of {viral:.3g}")
+    )
+    if viral is not None:
+        yield (
+            "A broadcast of any size has a structural virality below 2, a chain of as many agents "
+            f"{(medians['size'] + 1) / 3:.3g}"
+        )
 
 
 def _network(tables: RunTables) -> str:

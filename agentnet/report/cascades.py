@@ -11,6 +11,7 @@ from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import NO_PROFILES, RunTables
+from agentnet.analysis.trees import Trees, tree_distances, trees_of
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.events.conditions import differing_knobs, spelling
@@ -22,9 +23,11 @@ from agentnet.report.cascade_words import (
     cascade_methods,
     cascade_sentences,
     final_engagement,
+    tree_sentences,
 )
 from agentnet.report.checklist import filled, read_answers
 from agentnet.report.drawings import Material
+from agentnet.report.figures.absent import WITHOUT
 from agentnet.report.figures.curves import other_sketches
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.words import sentences
@@ -59,6 +62,8 @@ class CascadePart(Part):
         told: What agents were told beyond a news item; None where that was all.
         notes: What to know about it.
         label: Empty.
+        trees: Trees of who had the news from whom; None where there are none.
+        observed: Trees observed elsewhere, to compare with; None without.
     """
 
     name: ClassVar[str] = "cascades"
@@ -83,6 +88,8 @@ class CascadePart(Part):
     told: Told | None = None
     notes: tuple[str, ...] = ()
     label: str = ""
+    trees: Trees | None = None
+    observed: Trees | None = None
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -138,6 +145,8 @@ class CascadePart(Part):
                 ratio_groups=None if ratio is None else ratio.groups,
                 n_groups_wanted=None if ratio is None else ratio.n_wanted,
                 severity_clusters=options.severity_clusters,
+                trees=self.trees,
+                observed=self.observed,
             ),
         )
         yield from other_sketches(self.fits)
@@ -146,6 +155,7 @@ class CascadePart(Part):
         """Lay out laws, groups, severities, decisions and what the log says of the run."""
         yield Section("player", "Who engaged when", (self.player,), is_open=True)
         yield Section("laws", "Laws and their parameters", tuple(_laws(self)))
+        yield Section("trees", "Trees of who had the news from whom", tuple(_trees(self)))
         yield Section("ratios", "Response ratios and groups", tuple(_groups_of_cascades(self)))
         yield from log_sections.of_news(self, place, self.sample, self.condition)
 
@@ -169,6 +179,7 @@ class CascadePart(Part):
             "groups_from": self.groups_from,
             "final_engaged_fraction": None if self.played is None else final_engagement(self.played, level),
             "fits": None if self.fits is None else _fits_as_json(self.fits),
+            "trees": None if self.trees is None else _trees_as_json(self.trees, self.observed),
             "why_no_fits": self.why_no_fits,
             "response_ratios_of": None if self.ratio is None else self.ratio.facts.run,
             "decisions_to_browse": {"of": self.sample.n_of, "shown": self.sample.n_shown},
@@ -271,6 +282,8 @@ def _part(
         ),
         player=read_player(run, of_condition, seed=options.seed),
         told=read_told(run, condition, n=options.n_decisions, seed=options.seed),
+        trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
+        observed=options.observed,
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 
@@ -367,6 +380,24 @@ def _laws(part: CascadePart) -> Iterator[Block]:
 
 def _no_groups() -> str:
     return NO_PROFILES.format("there are no groups of them, and no table of the 32 profiles")
+
+
+def _trees(part: CascadePart) -> Iterator[Block]:
+    if part.trees is None:
+        yield absent(WITHOUT["trees"])
+        return
+    yield paragraph(sentences(tree_sentences(part.trees)))
+    every = [part.trees, *([] if part.observed is None else [part.observed])]
+    yield cascade_tables.trees_table(every)
+    if part.observed is not None:
+        yield cascade_tables.tree_distances_table(part.trees, part.observed)
+
+
+def _trees_as_json(played: Trees, observed: Trees | None) -> dict[str, object]:
+    if observed is None:
+        return played.as_json()
+    distances = [each._asdict() for each in tree_distances(played, observed)]
+    return {**played.as_json(), "observed": observed.as_json(), "distances": distances}
 
 
 def _why_not(part: CascadePart, law: str) -> str:

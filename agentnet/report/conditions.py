@@ -10,6 +10,7 @@ from typing import Any, Final
 from agentnet.analysis.comparison import ConditionComparison, Estimate, compare_all, names_of_conditions
 from agentnet.analysis.contrasts import Contrast, are_numbers
 from agentnet.analysis.fits_html import number, span
+from agentnet.analysis.trees import Trees
 from agentnet.events.conditions import in_words
 from agentnet.report.blocks import absent, bullets, paragraph
 from agentnet.report.drawings import Drawing, rendered
@@ -37,6 +38,7 @@ class Conditions:
         uncompared: Measure -> why nothing can be compared in it.
         label: What every result has to be called, as where no language model answered; else empty.
         courses: (name of the condition, course) of each that has one, to be drawn into one another.
+        trees: Trees of messages of each that has some, called like it, and those observed elsewhere.
         drawings: The figures.
     """
 
@@ -47,6 +49,7 @@ class Conditions:
     uncompared: Mapping[str, str]
     label: str = ""
     courses: tuple[tuple[str, Course], ...] = ()
+    trees: tuple[Trees, ...] = ()
     drawings: tuple[Drawing, ...] = field(default=(), repr=False)
 
     @property
@@ -157,10 +160,17 @@ def compared(reading: Reading, parts: Sequence[Part]) -> Iterator[Conditions]:
             if id(part.facts) in place
             for each in part.courses(options.level)
         )
+        trees = [
+            replace(each, name=names[place[id(part.facts)], int(each.columns["condition"][0])])
+            for part in parts
+            if id(part.facts) in place and (each := part.trees) is not None
+        ]
+        seen = [options.observed] if trees and options.observed is not None else []
         run_names = tuple(facts.run for _, facts in runs)
         labels = dict.fromkeys(part.label for part in parts if id(part.facts) in place and part.label)
         made = Conditions(
-            *(family, run_names, tuple(names.values()), found, why_not, "; ".join(labels), courses)
+            *(family, run_names, tuple(names.values()), found, why_not, "; ".join(labels), courses),
+            trees=(*trees, *seen),
         )
         if options.figures:
             made = replace(made, drawings=rendered(sketches_of(NAME, made)))

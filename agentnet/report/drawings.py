@@ -12,6 +12,7 @@ from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.analysis.trees import Trees
 from agentnet.report.figures.sketch import Described, Sketch, sketches_of
 
 
@@ -42,6 +43,8 @@ class Material:
         ratio_groups: Groups of profiles by Tukey's test of these.
         n_groups_wanted: How many groups the author chose to make; None if the test was left alone.
         severity_clusters: Clusters of news items by their texts.
+        trees: Trees of who had the news from whom.
+        observed: Trees that were observed elsewhere.
     """
 
     tables: RunTables | None = None
@@ -50,6 +53,8 @@ class Material:
     ratio_groups: ProfileGroups | None = None
     n_groups_wanted: int | None = None
     severity_clusters: SeverityClusters | None = None
+    trees: Trees | None = None
+    observed: Trees | None = None
 
     @property
     def played(self) -> RunTables | None:

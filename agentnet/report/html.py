@@ -8,32 +8,14 @@ template puts a value, and a name that a template is not given is an error, neve
 
 from __future__ import annotations
 
-import re
 from functools import cache
-from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup as Html
 
+from agentnet.html import shown
+
 __all__ = ["Html", "environment", "rendered", "shown"]
-
-_UNSHOWN: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, less tab and line feed
-    "\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction of text, and what has no width
-    "\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff\U000e0000-\U000e007f]"  # no characters; invisible tags
-)
-
-
-def shown(text: str) -> str:
-    r"""Spell the characters of a text that cannot be seen, or that a page may not hold; nothing is escaped.
-
-    Line ends become ``\n``; tabs and line feeds stay.
-
-    Examples:
-        >>> shown("a\x00b\u202ec\r\nd")
-        'a[U+0000]b[U+202E]c\nd'
-    """
-    return _UNSHOWN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text.replace("\r\n", "\n"))
 
 
 def rendered(template: str, /, **values: object) -> Html:

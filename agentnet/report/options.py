@@ -10,6 +10,7 @@ from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.severity_clusters import SeverityClusters
+from agentnet.analysis.trees import Trees
 from agentnet.errors import DesignError
 from agentnet.vocabulary import N_PROFILES
 
@@ -37,6 +38,7 @@ class Options:
         groups: Group of each profile, in the place of those that a response-ratio run gives.
         n_groups: Number of groups that Tukey's test is to make; None leaves it to the test.
         severity_clusters: Clusters of news items by their texts.
+        observed: Trees of cascades observed elsewhere, which those of runs are compared with.
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
         figures: Whether figures are drawn, which takes most of the time.
@@ -53,6 +55,7 @@ class Options:
     groups: Mapping[str, int] | None = None
     n_groups: int | None = None
     severity_clusters: SeverityClusters | None = None
+    observed: Trees | None = None
     n_decisions: int = N_DECISIONS
     restricted_texts: bool = False
     figures: bool = True

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.study import Study
+from agentnet.analysis.trees import Trees
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
 from agentnet.plugins import PluginKind
@@ -118,6 +119,7 @@ class Part(ABC):
         facts: What the log says of the run.
         notes: What to know about it, a sentence each.
         label: What every result has to be called, as where no language model answered; else empty.
+        trees: Trees of messages of its condition, to be drawn beside those of others; None without.
     """
 
     __slots__ = ()
@@ -130,6 +132,7 @@ class Part(ABC):
     facts: LogFacts
     notes: tuple[str, ...]
     label: str
+    trees: Trees | None = None
 
     def includes(self) -> Sequence[Part]:
         """List the parts whose figures stand among those of this one."""

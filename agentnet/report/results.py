@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import agentnet
 from agentnet.analysis.fits import plain
-from agentnet.analysis.laws import LAWS
+from agentnet.analysis.laws import LAWS, laws_to_fit
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
@@ -43,7 +43,7 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
         "made_at": when(made_at),
         "agentnet": agentnet.__version__,
         "options": {
-            "laws": list(options.laws),
+            "laws": [law.name for law in laws_to_fit(options.laws, options.by)],
             **({"by": list(options.by)} if options.by else {}),
             "n_runs": options.n_runs,
             "n_bootstrap": options.n_bootstrap,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from agentnet.backend import Backend
 from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunStopped
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
-from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far
+from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.experiment import blamed
 from agentnet.families import Planned, Scene, Sitting
 from agentnet.families.contract import Scenes
@@ -37,7 +38,7 @@ from agentnet.sampler import (
 )
 from agentnet.stack import Brake, FewerSamples, Halt, LimitChange, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
-from agentnet.voices import OWN, RULE, by_voice, voices_of
+from agentnet.voices import OWN, RULE, ByVoice, VoicesBackend, parts_of, voices_of
 
 _COLLECT_EVERY = 50_000
 
@@ -72,7 +73,7 @@ class Runner:
         self._pool = Pool(prepared.settings.engine.workers)
         self._halt = Halt()
         self._error: BaseException | None = None
-        self._has_rules = RULE in voices_of(prepared.experiments).values()
+        self._has_rules = prepared.stage.may_say or RULE in voices_of(prepared.experiments).values()
 
     async def play(self) -> None:
         """Play every realization that is not finished; then close the log and freeze it.
@@ -112,6 +113,7 @@ class Runner:
         self._max_asks = settings.engine.max_asks * (1 + run.meta.get("asked_again", 0))
         with run.snapshot() as connection:
             self._before = spent_so_far(connection)
+            self._tokens_before = self._tokens_by_voice(connection)
         if found := getattr(self._plugin, "found", {}):
             log.add_incident("found in the environment", **found)
             self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
@@ -124,6 +126,11 @@ class Runner:
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=sampler.n_at_most)
         self._odds = Odds(self._backend, run_seed=seed, least_mass=sampler.least_mass, n_sure=_n_sure(run))
         return stack
+
+    def _tokens_by_voice(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]] | None:
+        """Tell which voice took what; None where that is not asked, or not all of it is recorded."""
+        is_recorded = self._before.use == self._before.recorded
+        return tokens_by_voice(connection) if is_recorded and len(parts_of(self._plugin)) > 1 else None
 
     def _stack(self, log: EventLog) -> Stack:
         settings, loop = self._settings, asyncio.get_running_loop()
@@ -148,6 +155,7 @@ class Runner:
             cache_folder=settings.runs / ".cache",
             in_flight=settings.engine.workers,
             spent=_spent(self._before),
+            spent_tokens=self._tokens_before,
             pledge=pledge,
             tell=lambda change: log.add_incident("in flight", **_told(change)),
             complain=complain,
@@ -176,9 +184,11 @@ class Runner:
             )
 
         # One each: that one server answers is no evidence that another one does.
-        voices = list(stack.limits)
-        self._backend = by_voice({voice: guarded() for voice in voices})
-        self._streak = StreakByVoice({voice: streak() for voice in voices}) if len(voices) > 1 else streak()
+        self._streak: Streak | StreakByVoice = streak()
+        self._backend = guarded()
+        if isinstance(self._plugin, VoicesBackend):
+            self._backend = ByVoice({voice: guarded() for voice in stack.limits}, self._plugin.rules)
+            self._streak = StreakByVoice({voice: streak() for voice in stack.limits})
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question, and wait for nothing but what is on its way to the server.
@@ -336,6 +346,10 @@ def _calm_collector() -> Iterator[None]:
     Saves 5-30% of the CPU; what stood before the run is not looked at meanwhile.
     """
     thresholds = gc.get_threshold()
+    if thresholds[0] == _COLLECT_EVERY:
+        # A run that is played beside this one calmed it, and will have it back.
+        yield
+        return
     gc.freeze()
     gc.set_threshold(_COLLECT_EVERY, *thresholds[1:])
     try:

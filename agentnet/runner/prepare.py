@@ -98,7 +98,8 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
         UserError: The file cannot be loaded.
         DesignError: The design cannot be played.
     """
-    overrides = dict(settings.experiment.overrides)
+    held = {} if source.held is None else source.held.overrides
+    overrides = {**held, **settings.experiment.overrides}
     if settings.news.path is not None:
         overrides |= {
             "news": settings.news.path,
@@ -122,7 +123,12 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
 
 
 def prepare(
-    source: Source, settings: Settings, folder: Path, environ: Mapping[str, str] | None = None
+    source: Source,
+    settings: Settings,
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    meant: Source | None = None,
 ) -> Prepared:
     """Fix everything of a new run, without a folder yet.
 
@@ -131,12 +137,13 @@ def prepare(
         settings: What is in force.
         folder: The run folder to be made.
         environ: Where plug-ins look up their keys.
+        meant: The experiment that `source` was made of, whose hooks are to give the same.
 
     Raises:
         AgentnetError: The experiment, or something that it reads or makes, cannot be used.
     """
     prepared = assemble(design(source, settings), settings, folder, environ)
-    check_repeatable(prepared.family, prepared.stage, partial(design, source, settings))
+    check_repeatable(prepared.family, prepared.stage, partial(design, meant or source, settings))
     return prepared
 
 
@@ -222,20 +229,27 @@ def create(
     )
 
 
-def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None = None) -> Prepared:
+def reopen(
+    folder: Path,
+    settings: Settings,
+    environ: Mapping[str, str] | None = None,
+    *,
+    source: Source | None = None,
+) -> Prepared:
     """Open a run again from what its log recorded; files outside the run folder are not read for it.
 
     Args:
         folder: The run folder.
         settings: What is in force now; see `agentnet.config.configuration_for_resume`.
         environ: Where plug-ins look up their keys.
+        source: The experiment, where the log cannot make it again.
 
     Raises:
         RunFolderError: It is no run, or cannot be gone on with.
     """
     run = Run(folder)
     meta = run.meta
-    experiments = design(Source.recorded(meta), settings)
+    experiments = design(source or Source.recorded(meta), settings)
     prepared = assemble(experiments, settings, folder, environ, recorded=run)
     prepared.stage.check_recorded(folder, meta)
     if len(prepared.plan) != meta["n_realizations"]:
@@ -248,7 +262,7 @@ def reopen(folder: Path, settings: Settings, environ: Mapping[str, str] | None =
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:
     """Choose a run folder that does not exist yet: experiment and time."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source.path.stem) or "run"
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", source.path.stem).strip("-") or "run"
     name = f"{stem}{'-' + class_name if class_name else ''}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates: Sequence[str] = [name, *(f"{name}-{n}" for n in range(2, 1000))]
     return next(settings.runs / c for c in candidates if not (settings.runs / c).exists())

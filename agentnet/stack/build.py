@@ -76,6 +76,7 @@ def build_stack(
     cache_folder: Path,
     in_flight: int,
     spent: Spent | None = None,
+    spent_tokens: Mapping[str, tuple[int, int]] | None = None,
     pledge: Callable[[Spent], Awaitable[None]] | None = None,
     tell: Callable[[LimitChange], None] | None = None,
     complain: Callable[[str], None] | None = None,
@@ -92,6 +93,7 @@ def build_stack(
         cache_folder: Where the cache lives if the settings name no folder.
         in_flight: Requests that the engine has in flight at most, >= 1.
         spent: What earlier sittings of the run spent.
+        spent_tokens: Voice -> tokens in and out, of which that consists; None where it is not known.
         pledge: Writes down what a bounded run may have spent in all, before the calls are made.
         tell: Called with each change of the in-flight limit that is worth recording.
         complain: Called with a sentence when an entry of the cache is refused or cannot be written.
@@ -122,7 +124,7 @@ def build_stack(
         by_voice(throttled),
         price=next(iter(prices.values()), None),
         voices=prices,
-        spent=spent,
+        spent=_priced(spent, spent_tokens, prices),
         max_calls=settings.max_calls,
         max_tokens=settings.max_tokens,
         max_dollars=settings.max_cost,
@@ -164,6 +166,15 @@ def _tried(
         halt=halt,
     )
     return FirstAlone(retry, halt=halt) if adapts else retry
+
+
+def _priced(
+    spent: Spent | None, tokens: Mapping[str, tuple[int, int]] | None, prices: Mapping[str, Price]
+) -> Spent | None:
+    """Price what was spent where nobody noted it, if it is known by whom."""
+    if spent is None or spent.dollars is not None or tokens is None or not prices.keys() >= tokens.keys():
+        return spent
+    return spent._replace(dollars=sum(prices[voice].cost(*used) for voice, used in tokens.items()))
 
 
 def _of_voice(tell: Callable[[LimitChange], None] | None, voice: str) -> Callable[[LimitChange], None] | None:

@@ -36,6 +36,8 @@ class Ask:
         kind: What the question is called in the log.
         context: Facts that the prompt uses, to be recorded.
         message: The message that it is about, if it is about one.
+        says: What the agent answers by a rule of the experiment's, as `answer` declares it: recorded like any
+            answer, and nobody is asked. None: the agent is asked.
     """
 
     agent: int
@@ -45,6 +47,7 @@ class Ask:
     kind: str = "answer"
     context: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
     message: Message | None = None
+    says: Any = None
 
 
 Play = Generator[Sequence[Ask], list[Any], None]

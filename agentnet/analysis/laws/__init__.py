@@ -14,11 +14,13 @@ from agentnet.analysis.laws.contract import (
     Real,
     Resamples,
     Sight,
+    laws_to_fit,
     load_laws,
     named_laws,
 )
 from agentnet.analysis.laws.curve import CurveLaw
 from agentnet.analysis.laws.decision import DecisionLaw
+from agentnet.analysis.laws.dose import ColumnLogistic, DoseThreshold, Hill
 from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, LogisticLaw, MainEffects
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
 
@@ -26,12 +28,15 @@ __all__ = [
     "LAWS",
     "Between",
     "Cavity",
+    "ColumnLogistic",
     "CurveLaw",
     "DecisionLaw",
+    "DoseThreshold",
     "Equilibrium",
     "FullLogistic",
     "GroupLogistic",
     "GroupRates",
+    "Hill",
     "Law",
     "Listed",
     "LogisticLaw",
@@ -44,6 +49,7 @@ __all__ = [
     "Real",
     "Resamples",
     "Sight",
+    "laws_to_fit",
     "load_laws",
     "named_laws",
 ]

@@ -312,6 +312,7 @@ class Law(ABC):
         of_decisions: Whether it is fitted to single decisions, and not to curves.
         published: Its RMSE and NRMSE by view in Tian et al. (2026), with two groups; None where not printed.
         takes_column: Whether it is a law of the columns that `by` names: its title says so.
+        each_column: Whether it is a law of one column, and fitted to each of those named by itself.
         uses: Columns of exposures that its formula reads, besides those named by `by`.
         formula: The method that is its formula, where a kind of law has one.
 
@@ -328,6 +329,7 @@ class Law(ABC):
     table: ClassVar[int] = 0
     rank: ClassVar[int] = 100
     takes_column: ClassVar[bool]
+    each_column: ClassVar[bool] = False
     of_decisions: ClassVar[bool] = False
     published: ClassVar[Distances] = {}
     parameters: Mapping[str, Between] = {}
@@ -356,6 +358,11 @@ class Law(ABC):
         if not self.named:
             raise DesignError(self._no_column())
         return self.named[0]
+
+    @classmethod
+    def columns_apart(cls, named: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Divide the columns named among as many laws as are to be fitted."""
+        return [(name,) for name in named] if cls.each_column and named else [named]
 
     @classmethod
     def check_columns(cls) -> None:
@@ -424,6 +431,15 @@ class Law(ABC):
         """Give the log-likelihood in nats, and both information criteria; None for laws without."""
         return None
 
+    def against_constant(self, fit: Any) -> dict[str, float] | None:  # noqa: ANN401, ARG002 - for laws that have one
+        """Compare it with one chance of a yes for all decisions; None for laws of no decisions.
+
+        Returns:
+            ``likelihood_ratio``, twice the difference of log-likelihoods in nats; ``more_parameters``; and
+            ``aic_lower_by``, by how much Akaike's criterion prefers it. All take decisions as independent.
+        """
+        return None
+
     @abstractmethod
     def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:
         """Say for a paper how it is fitted, to end a sentence: "We fitted the .. law ..".
@@ -478,6 +494,16 @@ def named_laws(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         name for word in words for name in (load_laws(Path(word)) if word.endswith(".py") else (word,))
     )
+
+
+def laws_to_fit(laws: Iterable[str], by: Sequence[str]) -> list[type[Law]]:
+    """Look laws up by name; those of a column are among all laws only if a column is named.
+
+    Raises:
+        DesignError: There is no such law.
+    """
+    chosen = [LAWS[name] for name in dict.fromkeys(laws)]
+    return [law for law in chosen if not law.takes_column] if laws is LAWS and not by else chosen
 
 
 def in_shape(found: object, shape: tuple[int, ...], law: Law) -> NDArray[np.float64]:

@@ -47,11 +47,11 @@ class CurveLaw(Law):
     """A law of curves: `title`, `parameters`, and the formula `curve`.
 
     Attributes:
-        asks: The asking rule that it takes for granted; empty if none.
+        asks: The asking rules that it holds for, the first taken for granted under others; empty if any.
         effect_of_rule: What becomes of it where the run asked by another one.
     """
 
-    asks: ClassVar[str] = ""
+    asks: ClassVar[tuple[str, ...]] = ()
     effect_of_rule: ClassVar[str] = "it is another law's run"
     formula = "curve"
 
@@ -162,7 +162,7 @@ class CurveLaw(Law):
 
     def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401, ARG002 - as of any law
         """Say where the run asked by another rule than the law takes for granted."""
-        if self.asks and self.tables.asking_rule != self.asks:
+        if self.asks and self.tables.asking_rule not in self.asks:
             yield (
                 f"the law has agents asked at every step, and the run asked by the rule "
                 f"{self.tables.asking_rule}: {self.effect_of_rule}"
@@ -172,7 +172,12 @@ class CurveLaw(Law):
 class GroupedCurve(CurveLaw):
     """A law of curves with a parameter for each group of profiles, on networks taken as random."""
 
-    asks = "always"
+    asks: ClassVar[tuple[str, ...]] = ("always",)
+
+    @property
+    def rule(self) -> str:
+        """The asking rule that it is fitted for: the run's, where it holds for that."""
+        return self.tables.asking_rule if self.tables.asking_rule in self.asks else self.asks[0]
 
     @property
     def shares(self) -> tuple[Array, Array]:

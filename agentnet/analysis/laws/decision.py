@@ -58,6 +58,8 @@ _NOWHERE: Final = 1e12
 _UNTOLD: Final = "it is at a bound of the law, or the decisions do not tell it"
 _MOST_STARTS: Final = 400
 _N_TRIED: Final = 6
+_FEW_STEPS: Final = 30
+_STEPS: Final = 200
 
 
 class Columns(dict[str, Array]):
@@ -106,13 +108,12 @@ class DecisionFit(Estimates):
 class DecisionLaw(Law):
     """A law of decisions: `title`, `parameters`, and the formula `probability`.
 
-    class Hill(DecisionLaw):
-        title = "Hill curve of {by}"
-        parameters = {"top": Between(0, 1), "half": Positive(start=2), "steepness": Positive(start=1)}
+    class Saturation(DecisionLaw):
+        title = "saturation of {by}"
+        parameters = {"top": Between(0, 1), "scale": Positive(start=2)}
 
-        def probability(self, columns, top, half, steepness):
-            n = columns[self.by]
-            return top * n**steepness / (half**steepness + n**steepness)
+        def probability(self, columns, top, scale):
+            return top * -np.expm1(-columns[self.by] / scale)
     """
 
     of_decisions = True
@@ -170,8 +171,8 @@ class DecisionLaw(Law):
         Raises:
             InputError: The formula gives no probability anywhere.
         """
-        likelihood = _Likelihood(self, answers)
-        values = likelihood.maximize()
+        likelihood = Likelihood(self, answers)
+        values = self.likeliest(likelihood)
         slope, bounded = likelihood.slope(values), likelihood.at_bound(values)
         covariance = _inverse(likelihood.information(values, slope), ~bounded)
         told = np.diag(covariance) > 0
@@ -190,6 +191,14 @@ class DecisionLaw(Law):
             scores=likelihood.scores(values, slope),
             information=covariance,
         )
+
+    def likeliest(self, likelihood: Likelihood) -> Array:
+        """Find the parameters of highest likelihood; for laws that know better than a grid of starts.
+
+        Raises:
+            InputError: The decisions do not determine them.
+        """
+        return likelihood.maximize()
 
     def clustered(self, fit: Any, by: Clusters) -> Any:  # noqa: ANN401 - of its fitter
         """Replace plain errors by clustered ones; None where there are too few clusters."""
@@ -222,13 +231,22 @@ class DecisionLaw(Law):
         """Give the log-likelihood of single decisions, and both information criteria."""
         return {"log_likelihood": fit.log_likelihood, "aic": fit.aic, "bic": fit.bic}
 
+    def against_constant(self, fit: Any) -> dict[str, float]:  # noqa: ANN401 - of its fitter
+        """Compare it with one chance of a yes for all decisions, as independent tries have it."""
+        counts = self.tables.exposures
+        n = np.array([counts.n_yes.sum(), counts.n_no.sum()])
+        constant = float(n @ np.log(n / n.sum()))
+        more, gain = fit.n_parameters - 1, 2 * (fit.log_likelihood - constant)
+        return {"likelihood_ratio": gain, "more_parameters": more, "aic_lower_by": gain - 2 * more}
+
     def played(self, fit: Any) -> ArrayLike | Chance:  # noqa: ANN401 - of its fitter
         """Give the chance of a yes that cascades are played by: from columns, or by profile and severity."""
         values = dict(zip(fit.names, fit.values, strict=True))
 
         def chance(columns: Mapping[str, Array]) -> Array:
             read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
-            return _clipped(self.probability(read, **values))
+            with np.errstate(all="ignore"):
+                return _clipped(self.probability(read, **values))
 
         return chance
 
@@ -241,8 +259,17 @@ class DecisionLaw(Law):
         )
         return outlook_of_cascades(inferred, playing.views)
 
-    def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401, ARG002 - as of any law
-        """Say why it is not played."""
+    def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401 - as of any law
+        """Say whether its column counts, if it is a law of one, and why it is not played."""
+        if self.takes_column:
+            ratio, more, lower = self.against_constant(fit).values()
+            verdict = "is" if lower > 0 else "is not"
+            yield (
+                f"it gives the chance of a yes to one question; against one chance whatever "
+                f"{', '.join(self.reads)} (independent tries, as the SI laws have it) twice the "
+                f"log-likelihood ratio is {ratio:.1f} with {more} more parameter{'' if more == 1 else 's'}: "
+                f"it {verdict} better by Akaike's criterion, by {abs(lower):.1f}"
+            )
         if why := self.why_not_played(self.tables):
             yield f"no cascades can be inferred, so it has no curves: {why}"
 
@@ -351,8 +378,14 @@ class DecisionLaw(Law):
         return found
 
 
-class _Likelihood:
-    """The likelihood of a law's parameters, all decisions with the same columns taken together."""
+class Likelihood:
+    """The likelihood of a law's parameters, all decisions with the same columns taken together.
+
+    Attributes:
+        columns: The columns of its cells, each of shape ``(n_cells,)``.
+        n_yes: Yes in each cell, same shape.
+        n_no: No in each cell, same shape.
+    """
 
     def __init__(self, law: DecisionLaw, answers: Answers) -> None:
         self._law = law
@@ -361,10 +394,16 @@ class _Likelihood:
         table = np.column_stack([*answers.columns.values(), np.zeros(answers.row.size)])
         cells, self._cell = np.unique(table, axis=0, return_inverse=True)
         self._cell = self._cell.ravel()
-        self._columns = Columns(zip(answers.columns, cells.T, strict=False))
-        self._yes, self._no = (
-            np.bincount(self._cell, each, len(cells)) for each in (answers.n_yes, answers.n_no)
+        self.columns = Columns(zip(answers.columns, cells.T, strict=False))
+        self.n_yes, self.n_no = (
+            np.bincount(self._cell, each, len(cells)).astype(np.int64)
+            for each in (answers.n_yes, answers.n_no)
         )
+
+    def with_columns(self, columns: Columns) -> Likelihood:
+        """Make that of the same decisions with other columns of the same cells."""
+        rows = Columns({name: each[self._cell] for name, each in columns.items()})
+        return Likelihood(self._law, replace(self._row_of, columns=rows))
 
     def chance(self, parameters: Array) -> Array:
         """Evaluate the chance of a yes for sets of parameters, shape ``(n_sets, n_cells)``."""
@@ -372,8 +411,8 @@ class _Likelihood:
         with np.errstate(all="ignore"):
             found = [
                 in_shape(
-                    self._law.probability(self._columns, **dict(zip(names, each, strict=True))),
-                    self._yes.shape,
+                    self._law.probability(self.columns, **dict(zip(names, each, strict=True))),
+                    self.n_yes.shape,
                     self._law,
                 )
                 for each in np.atleast_2d(parameters)
@@ -383,7 +422,7 @@ class _Likelihood:
     def height(self, values: Array) -> float:
         """Evaluate the log-likelihood, in nats."""
         chance = self.chance(values)[0]
-        return float(self._yes @ np.log(chance) + self._no @ np.log1p(-chance))
+        return float(self.n_yes @ np.log(chance) + self.n_no @ np.log1p(-chance))
 
     def slope(self, values: Array) -> Array:
         """Differentiate the chance, shape ``(n_cells, n_parameters)``."""
@@ -395,13 +434,13 @@ class _Likelihood:
 
     def _pull(self, values: Array) -> Array:
         chance = self.chance(values)[0]
-        gradient: Array = (self._yes / chance - self._no / (1 - chance)) @ self.slope(values)
+        gradient: Array = (self.n_yes / chance - self.n_no / (1 - chance)) @ self.slope(values)
         return gradient
 
     def information(self, values: Array, slope: Array) -> Array:
         """Compute the Fisher information, shape ``(n_parameters, n_parameters)``."""
         chance = self.chance(values)[0]
-        weight = (self._yes + self._no) / (chance * (1 - chance))
+        weight = (self.n_yes + self.n_no) / (chance * (1 - chance))
         found: Array = slope.T @ (weight[:, None] * slope)
         return found
 
@@ -414,33 +453,38 @@ class _Likelihood:
 
     def _loss(self, values: Array) -> tuple[float, Array]:
         """Evaluate what is minimized, and its gradient: per decision, and finite everywhere."""
-        n = float((self._yes + self._no).sum())
+        n = float((self.n_yes + self.n_no).sum())
         height = float(np.nan_to_num(self.height(values), nan=-_NOWHERE))
         return -height / n, -np.nan_to_num(self._pull(values)) / n
 
     def maximize(self) -> Array:
-        """Climb from the best starts of the grid to the highest point within the bounds."""
-        from scipy.optimize import minimize
+        """Climb from the best starts of the grid, and from where that led highest on to the top.
 
+        Raises:
+            InputError: The formula gives no probability at any start.
+        """
         most = max(2, int(_MOST_STARTS ** (1 / len(self._bounds))))
         grid = np.array(list(product(*(thinned(np.array(each.starts), most) for each in self._bounds))))
         heights = np.array([self.height(each) for each in grid])
         heights[~np.isfinite(heights)] = -np.inf
-        best, values = -np.inf, grid[0]
-        for start in np.argsort(-heights, kind="stable")[:_N_TRIED]:
-            found = minimize(
-                self._loss,
-                grid[start],
-                jac=True,
-                bounds=[(each.low, each.high) for each in self._bounds],
-                method="L-BFGS-B",
-                options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 2000},
-            )
-            if np.isfinite(found.fun) and -found.fun > best:
-                best, values = -found.fun, np.asarray(found.x, np.float64)
-        if not np.isfinite(best):
+        if np.isneginf(heights).all():
             raise InputError(f"the formula of the law {self._law.name} gives no probability at any start")
-        return np.asarray(values, dtype=np.float64)
+        starts = grid[np.argsort(-heights, kind="stable")[:_N_TRIED]]
+        return self._climb(max((self._climb(each, _FEW_STEPS) for each in starts), key=self.height), _STEPS)
+
+    def _climb(self, start: Array, most: int) -> Array:
+        """Climb within the bounds, `most` steps at most: where the top is a ridge, steps never end."""
+        from scipy.optimize import minimize
+
+        found = minimize(
+            self._loss,
+            start,
+            jac=True,
+            bounds=[(each.low, each.high) for each in self._bounds],
+            method="L-BFGS-B",
+            options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": most},
+        )
+        return np.asarray(found.x, dtype=np.float64)
 
     def at_bound(self, values: Array) -> NDArray[np.bool_]:
         """Say which parameters are at a bound."""
@@ -460,7 +504,7 @@ class _Likelihood:
         )
         if (untold := ~told & ~bounded).any():
             yield f"the decisions do not tell {', '.join(names[untold])} near the estimate: there is no error"
-        alike = [name for name, column in self._columns.items() if np.ptp(column) == 0]
+        alike = [name for name, column in self.columns.items() if np.ptp(column) == 0]
         if alike:
             yield f"the exposures do not vary in {', '.join(alike)}: they tell nothing of its effect"
 

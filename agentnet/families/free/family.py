@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentnet.config import Settings
 from agentnet.errors import DesignError
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
+_OF_THE_WORLD = "world"
+"""Whose voice says what an experiment's own rule says."""
+
 _TAKEN = frozenset({*DECISION_KINDS, *ANSWER_KINDS, REASON})
 
 
@@ -50,6 +53,7 @@ class FreeStage(Stage):
     experiments: tuple[WorldExperiment, ...]
     settings: Settings
     items: tuple[tuple[NewsItem, ...], ...]
+    may_say: ClassVar[bool] = True
 
     @property
     def is_told(self) -> bool:
@@ -185,7 +189,7 @@ class _Playing:
         known = {
             "kind": asked.kind,
             "profile": bits or None,
-            "voice": self.setting.voices[asked.agent] if self.setting.voices else None,
+            **self._who_says(asked, form),
             **{f"context.{name}": value for name, value in asked.context.items()},
         }
         constraint = (form.answers, form.schema) if self.experiment.constrain else ((), None)
@@ -198,6 +202,11 @@ class _Playing:
             self.experiment.max_tokens,
         )
         return Asked(question, form.judge, lambda said: answer_of(form, said))
+
+    def _who_says(self, asked: Ask, form: Declared) -> dict[str, str | None]:
+        if asked.says is not None:
+            return {"voice": _OF_THE_WORLD, "says": form.spell(asked.says)}
+        return {"voice": self.setting.voices[asked.agent] if self.setting.voices else None}
 
     def _form(self, answer: Any) -> Declared:  # noqa: ANN401 - a user's
         try:

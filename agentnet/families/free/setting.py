@@ -120,11 +120,11 @@ class Setting:
                 self._write("measures", row)
 
     def follow(self, hears: int, heard: int, step: int = 0) -> None:
-        """Let an agent hear another one from now on; nothing happens if it does."""
+        """Let an agent hear another one from now on, one way; nothing happens if it does."""
         self._rewire(hears, heard, step, FOLLOWS)
 
     def unfollow(self, hears: int, heard: int, step: int = 0) -> None:
-        """Let an agent not hear another one any more; nothing happens if it does not."""
+        """Let an agent not hear another one any more, one way; nothing happens if it does not."""
         self._rewire(hears, heard, step, UNFOLLOWS)
 
     def change(
@@ -140,8 +140,8 @@ class Setting:
         self._check_agent(heard)
         if (heard in self.hears(hears)) == (what == FOLLOWS):
             return
-        ties = [(heard, hears)]
-        self.network = self.network.changed(add=ties) if what == FOLLOWS else self.network.changed(drop=ties)
+        ties, network = [(heard, hears)], self.network.both_ways()
+        self.network = network.changed(add=ties) if what == FOLLOWS else network.changed(drop=ties)
         self.change(step, what, hears, heard)
 
     def _check_agent(self, agent: int) -> None:

@@ -12,6 +12,7 @@ WITHOUT: Final = {
         "experiments/news_cascade.py) and fit laws to it (agentnet.analysis.fits.fit_run)."
     ),
     "played": "There are no cascades: play some (agentnet run experiments/news_cascade.py).",
+    "trees": "No finished realization was started by anybody: there are no trees.",
     "ratios": (
         "There are no response ratios: play them (agentnet run experiments/response_ratios.py) and give that "
         "run as well."

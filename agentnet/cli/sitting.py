@@ -1,0 +1,94 @@
+"""A sitting, for `run` and `agentnet.play`: a run is played as far as it comes, and people are told."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.errors import OutputClosed, WorldError
+from agentnet.events import Run
+from agentnet.runner import Prepared, Runner
+from agentnet.runner.begin import Ready
+from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.journal import Tally
+
+Say = Callable[[str], None]
+
+
+def announce(prepared: Prepared, say: Say) -> None:
+    """Say what is going to be played; what a terminal would act upon is spelled out."""
+    meta = Run(prepared.folder).meta
+    say(f"run {prepared.folder}: {len(prepared.plan)} realizations on {meta['model_name']}")
+    for line in readings(prepared):
+        say(line)
+
+
+def readings(prepared: Prepared) -> list[str]:
+    """Say what was read, so that a wrong file shows; what a terminal would act upon is spelled out."""
+    return [
+        "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line)
+        for line in prepared.stage.readings()
+    ]
+
+
+async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
+    """Play a run; cancelled once, finish what is in flight, cancelled again, stop at once.
+
+    Args:
+        ready: The run, and who answers.
+        way_out: What goes on with it.
+        say: Tells people a line.
+        quiet: Whether no progress is shown.
+
+    Raises:
+        Interrupted: It was cancelled; what was in flight is recorded.
+        CancelledError: It was cancelled twice.
+        AgentnetError: What else ended the run before its end.
+    """
+    prepared, answering = ready
+    meta = Run(prepared.folder).meta
+    for line in filter(None, [*meta["licences"], meta.get("label")]):
+        say(line)
+    runner = Runner(prepared, answering, say=say)
+    try:
+        await _play(runner, prepared, say, quiet=quiet)
+    except (WorldError, asyncio.CancelledError):
+        say(summary(runner.tally, prepared))
+        say(f"resume with: {way_out}")
+        raise
+    except Exception:
+        say(f"resume with: {way_out}")
+        say(f"{summary(runner.tally, prepared)}; what was recorded is kept in {prepared.folder}")
+        raise
+    return runner.tally
+
+
+async def _play(runner: Runner, prepared: Prepared, say: Say, *, quiet: bool) -> None:
+    playing = asyncio.ensure_future(runner.play())
+    outlook = Outlook(
+        runner.tally,
+        len(prepared.plan),
+        prepared.stage.n_fixed(),
+        noun=prepared.family.answers,
+        told=prepared.family.progress,
+    )
+    guess = partial(guess_decisions, prepared)
+    async with progress(outlook, quiet=quiet, guess=guess, closed=runner.interrupt):
+        try:
+            await asyncio.shield(playing)
+        except asyncio.CancelledError:
+            runner.interrupt()
+            # The terminal may be gone: that is what a hang-up says.
+            with suppress(OutputClosed):
+                say("\nfinishing what is in flight; once more to stop at once")
+            await playing
+
+
+def resume_command(folder: Path) -> str:
+    """Write the command that goes on with a run."""
+    return f"agentnet run --resume {shlex.quote(str(folder))}"

@@ -1,0 +1,125 @@
+"""Begin a run, or go on with one: what `agentnet run` and `agentnet.play` do before a question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from agentnet.backend import Backend
+from agentnet.config import Settings, secrets_held
+from agentnet.errors import UserError
+from agentnet.events import Run
+from agentnet.experiment import Source
+from agentnet.runner.again import ask_again
+from agentnet.runner.play import is_frozen
+from agentnet.runner.prepare import Prepared, create, new_folder, prepare, reopen
+from agentnet.voices import described, make_voices, voices_of
+
+Ready = tuple[Prepared, Backend]
+"""A run that can be played, and who answers."""
+
+
+def begin(
+    source: Source,
+    settings: Settings,
+    environ: Mapping[str, str],
+    out: Path | None = None,
+    *,
+    meant: Source | None = None,
+) -> Ready:
+    """Make the folder of a new run.
+
+    Args:
+        source: The experiment.
+        settings: What is in force.
+        environ: Where plug-ins look up their keys.
+        out: The folder; None for a new one in the folder of runs.
+        meant: See `prepare`.
+
+    Raises:
+        AgentnetError: The run cannot be played as it is meant.
+    """
+    prepared = prepare(source, settings, out or new_folder(settings, source), environ, meant=meant)
+    answering = backend_of(prepared, environ)
+    name, model_name = prepared.stage.who_answers(answering)
+    _refuse_keys(source, settings, environ)
+    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
+    return prepared, answering
+
+
+def go_on(
+    folder: Path,
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    source: Source | None = None,
+    ask_missing: bool = False,
+) -> Ready:
+    """Open a run again.
+
+    Args:
+        folder: Its folder.
+        settings: What is in force now.
+        environ: Where plug-ins look up their keys.
+        source: The experiment, where the log cannot make it again.
+        ask_missing: Whether what is missing is asked again: in a copy, if other answers follow from it.
+
+    Raises:
+        AgentnetError: The run cannot be gone on with as it is meant.
+    """
+    prepared = reopen(folder, settings, environ, source=source)
+    answering = backend_of(prepared, environ)
+    if ask_missing:
+        # Last, as a copy that cannot be played would lie about.
+        prepared = reopen(ask_again(folder), settings, environ, source=source)
+    return prepared, answering
+
+
+def recorded_settings(run: Run) -> Settings:
+    """Give the settings that a run was started with."""
+    return Settings.from_json(json.dumps(run.meta["settings"]))
+
+
+def backend_of(prepared: Prepared, environ: Mapping[str, str]) -> Backend:
+    """Make what answers in a run: its voices, and the backend of its settings."""
+    voices, asks_own = voices_of(prepared.experiments), prepared.stage.asks_own()
+    return make_voices(prepared.settings, voices, environ, asks_own=asks_own)
+
+
+def is_complete(run: Run) -> bool:
+    """Say whether nothing of a run is left to be done, but what is missing could be asked again."""
+    parquet = recorded_settings(run).log.parquet
+    return run.meta["status"] == "finished" and is_frozen(run.folder, parquet=parquet)
+
+
+def check_same(run: Run, source: Source, way_out: str) -> None:
+    """Make sure that a run was begun with this experiment.
+
+    Args:
+        run: The run.
+        source: The experiment.
+        way_out: How to go on with the run.
+
+    Raises:
+        UserError: It was not.
+    """
+    recorded = Source.recorded(run.meta)
+    # A file need not name its only class.
+    name = source.class_name or recorded.class_name
+    if (source.hash, name) != (recorded.hash, recorded.class_name):
+        raise UserError(
+            f"{run.folder} is a run of {recorded.class_name} in {recorded.path} as it was then, and "
+            f"{source.path} is something else; {way_out}"
+        )
+
+
+def _refuse_keys(source: Source, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Refuse to record a key: a run keeps its experiment file and its settings as they are."""
+    texts = (source.text, *source.siblings.values(), settings.to_json())
+    held = secrets_held("\n".join(texts), environ)
+    if held:
+        raise UserError(
+            f"the experiment file or a setting holds the value of {held[0]}, and a run records both: take it "
+            "out there; keys come from the environment or from .env"
+        )
