@@ -523,7 +523,7 @@ def compare_all(
     if sum(len(meta["experiment"]["conditions"]) for meta in metas) < 2:
         return (), {}
     found, refused = [], {}
-    for measure in family_of(metas[0]).measures():
+    for measure in family_of(metas[0]).measures([each for each in of if isinstance(each, Run)]):
         try:
             found.append(compare(of, measure, n_bootstrap=n_bootstrap, level=level, seed=seed))
         except RunFolderError:

@@ -25,6 +25,9 @@ _MOST_EDGES = 5_000_000
 """What is kept to be replayed has no more networks, and no more edges if it has more than one."""
 
 
+_INITIAL = "SELECT agent FROM agents WHERE realization = ? AND engaged_step = 0 ORDER BY agent"
+
+
 class _Recorded(NamedTuple):
     """A network of the log."""
 
@@ -102,4 +105,5 @@ def _played(
             rows[network.digest] = heard.indptr, heard.indices.astype(np.int64)
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
-        yield PlayedNetwork(row, *rows[network.digest], profile, own)
+        initial = log.integers(_INITIAL, 1, int(realization[row]))[0]
+        yield PlayedNetwork(row, *rows[network.digest], profile, own, initial)

@@ -373,8 +373,10 @@ def _bounds_row(law: LawFit, of: Parameter, bounds: MissingBounds) -> tuple[Cell
     return (law.title, of.name, of.estimate, bounds.if_yes, bounds.if_no, (bounds.lowest, bounds.highest))
 
 
-def cells_table(tables: RunTables) -> Table:
-    """Count the decisions of exposures by profile and severity."""
+def cells_table(tables: RunTables) -> Table | None:
+    """Count the decisions of exposures by profile and severity; None where agents have no profiles."""
+    if not tables.profiled:
+        return None
     cells, missing = tables.cells(), tables.missing_by_cell()
     rows: list[tuple[Cell, ...]] = []
     for profile in range(N_PROFILES):
@@ -405,8 +407,10 @@ def cells_table(tables: RunTables) -> Table:
     )
 
 
-def groups_table(tables: RunTables, grouping: Grouping, groups_from: str) -> Table:
-    """List the groups that laws were fitted with."""
+def groups_table(tables: RunTables, grouping: Grouping, groups_from: str) -> Table | None:
+    """List the groups that laws were fitted with; None where agents have no profiles."""
+    if not tables.profiled:
+        return None
     share, initial = tables.group_share(grouping.group), tables.initial_share(grouping.group)
     rows = []
     for group in range(grouping.n_groups):

@@ -431,7 +431,8 @@ class Law(ABC):
             DesignError: It does not.
         """
         if self.needs_groups and self.grouping.n_groups < 2:
-            raise DesignError(f"all profiles are in one group; {self.grouping.note or 'give two or more'}")
+            one = "all profiles are in one group; " if self.tables.profiled else ""
+            raise DesignError(f"{one}{self.grouping.note or 'give two or more'}")
 
     @abstractmethod
     def fit(self, resamples: Resamples = Resamples()) -> Any:  # noqa: ANN401 - frozen; each kind has its fit

@@ -29,8 +29,8 @@ from agentnet.analysis.laws.contract import (
 )
 from agentnet.analysis.laws.decision import DecisionLaw
 from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups, fit_main_effects
-from agentnet.analysis.tables import Clusters
-from agentnet.errors import InputError, InternalError
+from agentnet.analysis.tables import NO_PROFILES, Clusters
+from agentnet.errors import DesignError, InputError, InternalError
 from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
@@ -40,6 +40,12 @@ class LogisticLaw(DecisionLaw):
     """A law of decisions on (profile, severity) cells, whose exact fitter knows separation."""
 
     freedom_in_words = "the degrees of freedom of the realizations that inform each weight"
+
+    def check(self) -> None:
+        """Refuse a run whose agents have no profiles, besides what any law refuses."""
+        if not self.tables.profiled:
+            raise DesignError(NO_PROFILES.format("a law of profiles has nothing to tell apart"))
+        super().check()
 
     @abstractmethod
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:

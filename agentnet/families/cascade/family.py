@@ -54,6 +54,11 @@ class CascadeStage(NewsStage):
             # Found once: another experiment's file may define a rule of the same name meanwhile.
             object.__setattr__(self, "rules", tuple(map(find_rule, self.experiments)))
 
+    @property
+    def is_told(self) -> bool:
+        """Whether agents of a condition are told more than a news item."""
+        return any(each.is_told for each in self.experiments)
+
     def meta(self) -> dict[str, Any]:
         """Spell the asking rule of each condition, with its sentence, beside what all runs on news keep."""
         rules = [{"name": rule.name, "says": rule.sentence} for rule in self.rules]
@@ -161,7 +166,7 @@ class Cascades(NewsFamily):
 
         return cascade_parts(reading, self.name, ResponseRatios.name)
 
-    def measures(self) -> Sequence[str]:
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002
         """List those of curves, and the parameters of the one-rate law."""
         from agentnet.analysis.comparison import MEASURES, OF_ONE_RATE
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
 from agentnet.analysis.laws import LAWS, OF_ALL, Law, Sight
-from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.tables import NO_PROFILES, SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
 from agentnet.report.figures.style import (
@@ -28,7 +28,7 @@ from agentnet.report.figures.style import (
     new_figure,
     steps_along,
 )
-from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
+from agentnet.report.figures.words import capitalized, cleaned, counted, percent, sentences, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,6 +138,8 @@ def other_sketches(fits: Fits | None) -> Iterator[Sketch]:
 def _why_nothing(fits: Fits, law: LawFit, sight: Sight) -> str:
     if not law.comparisons:
         return sentences(warning for warning in law.warnings if warning.startswith("no cascades"))
+    if sight.takes("group 1") and not fits.tables.profiled:
+        return capitalized(NO_PROFILES.format("there are no curves of groups of them."))
     if sight.takes("group 1"):
         return (
             "All profiles are in one group, so that its curve is that of the population; fit laws with "
