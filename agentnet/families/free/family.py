@@ -163,24 +163,27 @@ class _Playing:
     def _checked(self, asks: Any) -> Sequence[Ask]:  # noqa: ANN401 - a user's
         if not isinstance(asks, list | tuple) or not all(isinstance(each, Ask) for each in asks):
             raise DesignError(f"{self._who}.play yields {asks!r:.80}; it yields lists of agentnet.Ask")
-        n_agents = self.setting.network.n_agents
         for each in asks:
-            for what, agent in (("agent", each.agent), ("source", each.source)):
-                if not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
-                    raise DesignError(
-                        f"{self._who}.play asks with {what} {agent!r}; agents are 0 to {n_agents - 1}"
-                    )
-            if not is_context(each.context):
-                raise DesignError(
-                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to "
-                    "plain facts (numbers, texts, true or false)"
-                )
-            if each.kind in _TAKEN or not each.kind.strip():
-                raise DesignError(
-                    f"{self._who}.play asks a question of kind {each.kind!r}, a word that other families "
-                    "use: call it otherwise"
-                )
+            if fault := self._fault(each):
+                raise DesignError(f"{self._who}.play asks {fault}")
         return asks
+
+    def _fault(self, asked: Ask) -> str | None:
+        """Say what is wrong with a question."""
+        n_agents, messages = self.setting.network.n_agents, self.setting.messages
+        for what, agent in (("agent", asked.agent), ("source", asked.source)):
+            if not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
+                return f"with {what} {agent!r}; agents are 0 to {n_agents - 1}"
+        if not is_context(asked.context):
+            return (
+                f"with context {asked.context!r:.60}; it is a dict of names to plain facts (numbers, texts, "
+                "true or false)"
+            )
+        if asked.kind in _TAKEN or not asked.kind.strip():
+            return f"a question of kind {asked.kind!r}, a word that other families use: call it otherwise"
+        if asked.message is not None and asked.message not in messages[asked.message.number :][:1]:
+            return f"about message {asked.message.number}, which was never posted: s.post(author, text) does"
+        return None
 
     def _ready(self, asked: Ask) -> Asked:
         """Make a question ready to be put, and record it when it is new."""
