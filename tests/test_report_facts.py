@@ -262,8 +262,11 @@ class Dealer(CascadeExperiment):
 def test_the_log_keeps_which_methods_an_experiment_overrides(play: Callable[..., Run]) -> None:
     run = play(Dealer(**SMALL))
     assert run.meta["experiment"]["overridden"] == ["assign_profiles", "make_network"]
-    methods = parts_of(run)[0].methods()
+    part = parts_of(run)[0]
+    methods = part.methods()
     assert "on ring networks of 32 agents" in methods
+    unnamed = replace(part.played, networks=replace(part.played.networks, names=("edges",)))
+    assert " on networks of 32 agents" in replace(part, played=unnamed).methods()
     assert "by the experiment's own assign_profiles" in methods
 
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+RANDOM_REGULAR = "random_regular"
+"""What logs call the networks of the generator that inferred cascades draw from."""
+
 UNKNOWN = -1
 """The severity of a news item that has none."""
 
@@ -127,6 +130,11 @@ class NetworkDesign:
 
     def __post_init__(self) -> None:
         _freeze(self)
+
+    @property
+    def is_random_regular(self) -> bool:
+        """Whether all are of the generator that inferred cascades draw from."""
+        return self.names == (RANDOM_REGULAR,)
 
     @property
     def degree(self) -> int | None:

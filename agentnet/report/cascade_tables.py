@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.goodness import POPULATION, Curve
+from agentnet.analysis.goodness import Curve, views_of
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import LAWS, MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import MEASURES, QUANTILES, Trees, tree_distances
 from agentnet.errors import without_field
 from agentnet.report import paper
@@ -534,11 +533,3 @@ def observed_table(tables: RunTables) -> Table:
         columns=_CURVE_COLUMNS,
         rows=tuple(rows),
     )
-
-
-def views_of(tables: RunTables) -> dict[str, NDArray[np.bool_]]:
-    """Say which realizations each view sees, ``(n_realizations,)``: all, and each severity of several."""
-    views = {POPULATION: np.full(tables.n_realizations, True)}
-    if len(tables.severities) > 1:
-        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
-    return views

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agentnet.analysis.contrasts import student_half_width
 from agentnet.analysis.fits import Fits
-from agentnet.analysis.goodness import POPULATION
+from agentnet.analysis.goodness import POPULATION, FinalEngagement, mean_final_engagement
 from agentnet.analysis.laws import Resamples
 from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import Trees
 from agentnet.events.conditions import in_words
-from agentnet.report.cascade_tables import views_of
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
@@ -32,48 +28,8 @@ if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over realizations.
-
-    Attributes:
-        name: Of what.
-        mean: The mean.
-        sd: Standard deviation of single realizations; None for one.
-        interval: Confidence interval of the mean; None for one realization.
-        by_news_item_interval: The same with news items as what is independent; None for one item.
-        n: Realizations.
-    """
-
-    name: str
-    mean: float
-    sd: float | None
-    interval: tuple[float, float] | None
-    by_news_item_interval: tuple[float, float] | None
-    n: int
-
-
-def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
-    """Estimate the engaged fraction after the last step: of all realizations, and by severity.
-
-    Intervals are Student's, of the realizations or of the news items' means.
-    """
-    last = tables.engaged_fraction[:, -1]
-    found = []
-    for name, seen in views_of(tables).items():
-        values, items = last[seen], tables.news[seen]
-        means = np.array([values[items == item].mean() for item in np.unique(items)])
-        sd = float(values.std(ddof=1)) if values.size > 1 else None
-        intervals = _student(values, level), _student(means, level)
-        found.append(Estimate(name, float(values.mean()), sd, *intervals, int(values.size)))
-    return tuple(found)
-
-
-def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
-    if values.size < 2:
-        return None
-    mean, half = float(values.mean()), student_half_width(values, level)
-    return mean - half, mean + half
+_UNNAMED = ("network", "edges", "networkx")
+"""What networks are called that nobody gave a name."""
 
 
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
@@ -135,18 +91,19 @@ def _network(tables: RunTables) -> str:
         if degree is not None
         else f"{networks.mean_degree:.3g} neighbours on average"
     )
-    names = listed([name.replace("_", " ") for name in networks.names], most=3)
-    return f"{names} networks of {agents} agents with {neighbours}"
+    named = [name.replace("_", " ") for name in networks.names if name not in _UNNAMED]
+    kind = f"{listed(named, most=3)} networks" if named else "networks"
+    return f"{kind} of {agents} agents with {neighbours}"
 
 
 def _engaged_sentences(part: CascadePart, tables: RunTables, level: float) -> Iterator[str]:
     have_stopped = part.told is not None and part.told.change("stopped") is not None
     are = "have engaged, for a time at least," if have_stopped else "are engaged"
-    for each in final_engagement(tables, level):
+    for each in mean_final_engagement(tables, level):
         yield _engaged(each, tables.n_steps, level, are)
 
 
-def _engaged(of: Estimate, step: int, level: float, are: str) -> str:
+def _engaged(of: FinalEngagement, step: int, level: float, are: str) -> str:
     where = "" if of.name == POPULATION else f" where the news is {of.name}"
     spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
     interval = ""

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
+from agentnet.analysis.goodness import mean_final_engagement
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import NO_PROFILES, RunTables
@@ -22,7 +23,6 @@ from agentnet.report.cascade_words import (
     cascade_findings,
     cascade_methods,
     cascade_sentences,
-    final_engagement,
     tree_sentences,
 )
 from agentnet.report.checklist import filled, read_answers
@@ -104,8 +104,8 @@ class CascadePart(Part):
         """Give the mean engaged fraction after each step."""
         if self.played is not None:
             curves = self.played.engaged_fraction
-            found = mean_interval(curves, level)
-            interval = f"{level:.0%} Student's t intervals over realizations"
+            found = mean_interval(curves, level, OF_SHARES)
+            interval = f"{level:.0%} Student's t intervals of the logit over realizations"
             yield Course(self.condition, "engaged fraction", "step", (), *found, len(curves), interval)
 
     def title(self) -> str:
@@ -177,7 +177,7 @@ class CascadePart(Part):
             "condition": self.condition,
             "design": design_in_words(self.facts, self.condition),
             "groups_from": self.groups_from,
-            "final_engaged_fraction": None if self.played is None else final_engagement(self.played, level),
+            "final_engaged_fraction": self.played and mean_final_engagement(self.played, level),
             "fits": None if self.fits is None else _fits_as_json(self.fits),
             "trees": None if self.trees is None else _trees_as_json(self.trees, self.observed),
             "why_no_fits": self.why_no_fits,

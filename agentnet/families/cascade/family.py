@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentnet.asking_rules import AskingRule, find_rule
 from agentnet.config import Settings
+from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
@@ -147,6 +148,17 @@ class Cascades(NewsFamily):
     shows = "see how they spread"
     read_as = frozenset({"cascades", "decisions"})
     stage_class = CascadeStage
+
+    def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:
+        """Refuse probabilities where more than yes or no may be answered."""
+        super().check(experiments, settings)
+        if settings.sampler.mode == "logprobs" and any(
+            getattr(e, "answers_more", False) for e in experiments
+        ):
+            raise DesignError(
+                "sampler mode 'logprobs' draws yes and no from probabilities, and the experiment declares "
+                "another answer: choose sampler.mode call or choices"
+            )
 
     def parts(self, reading: Reading) -> Iterable[Part]:
         """Say what the cascades of each condition show, with the response ratios that go with them."""
