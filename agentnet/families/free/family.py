@@ -18,7 +18,7 @@ from agentnet.families.book import recorded_question
 from agentnet.families.contract import Cell, Family, Planned, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.families.free.experiment import WorldExperiment
 from agentnet.families.free.setting import Setting
-from agentnet.news import NewsItem
+from agentnet.news import NewsItem, sources_of
 from agentnet.population import Population
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet
@@ -59,6 +59,14 @@ class FreeStage(Stage):
     def is_told(self) -> bool:
         """The generator asks."""
         return True
+
+    def meta(self) -> dict[str, Any]:
+        """Spell licences and sources of the news."""
+        every = [item for items in self.items for item in items]
+        return {
+            "licences": sorted({item.licence for item in every if item.licence}),
+            "sources": sources_of(every),
+        }
 
     def cells(self) -> Iterator[Cell]:
         """List the realizations."""
