@@ -16,7 +16,7 @@ from agentnet.events.schema import CONDITION_OF
 _OBJECT: Final = re.compile(r"<(?:function )?(\S+?)(?: object)? at 0x[0-9a-fA-F]+>")
 """How Python spells a function or object that a knob is set to: with its place in memory, which is noise."""
 
-_LONGEST: Final = 60
+_LONGEST: Final = 56
 """A longer text is cut where it stands in a name: prompts may be knobs."""
 
 
@@ -127,8 +127,8 @@ def briefly(value: object) -> str:
     """Spell a value of JSON as it stands in names: neither as nothing, nor as a paragraph.
 
     Examples:
-        >>> briefly(""), briefly({}), briefly("Think first of what somebody who disagrees with you would say.")
-        ('""', 'none', 'Think first of what somebody who disagre...ou would say.')
+        >>> briefly(""), briefly({}), briefly("Think of what somebody who disagrees with you would say now.")
+        ('""', 'none', 'Think of what somebody who disagrees wit...uld say now.')
     """
     text = in_words(value)
     if len(text) > _LONGEST:
