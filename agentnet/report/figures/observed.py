@@ -66,7 +66,8 @@ def still_sketch(still: Sequence[Sequence[float]]) -> Drawn | None:
     legend_above(drawn, [axes])
     caption = (
         f"Share of agents that are engaged at each step, before any stops at it, in "
-        f"{counted(len(curves), 'realization')}. The other curves of this report count who was ever engaged"
+        f"{counted(len(curves), 'realization')}; the band is one standard deviation either side of the mean. The other curves of this report "
+        "count who was ever engaged"
     )
     mean = curves.mean(axis=0)
     words = (
