@@ -158,7 +158,7 @@ class Setting:
 
 
 def _number(name: str, value: Any) -> float | None:  # noqa: ANN401 - a user's
-    if value is None or isinstance(value, Missing):
+    if value is None:
         return None
     try:
         number = float(value)
