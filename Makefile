@@ -1,5 +1,6 @@
 # `make run` plays the paper's cascade on the mock backend and writes its report; `make test` is the gate. Both install what they need.
 # Linear algebra has one thread a process there: with as many processes as cores, more would wait for each other.
+# And Python keeps what it compiles, whatever the machine says: tests start many processes that would do it anew.
 
 # Another Python is tried by its name or path (make test PYTHON=python3.13), in an environment of its own.
 PYTHON ?= python3
@@ -7,6 +8,7 @@ VENV ?= .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c 'import sys
 VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
+ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: run test quick docs gallery test-slow test-vllm test-finetune lint types bench clean help
 
@@ -20,8 +22,10 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
-test: $(VENV)/.installed-test lint types docs  ## all checks: style, types, docs, tests with coverage, the wheel's contents
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
+# What needs one core for half a minute each goes side by side.
+test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests with coverage, the wheel's contents
+	$(MAKE) --jobs lint types docs
+	$(ENVIRON) $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
 # What starts other processes is found by its import; the others left to the gate take more than 4 s of CPU each.
@@ -31,7 +35,7 @@ SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits
 	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
 	http_outages seams
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -q --numprocesses auto --dist worksteal \
+	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
 
 docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is an error, and no host is asked

@@ -227,11 +227,17 @@ class InternalError(AgentnetError):
     """A bug of agentnet's own."""
 
 
-def near_miss(word: str, known: Iterable[str]) -> str:
+def near_miss(word: str, known: Iterable[str], *, others: bool = False) -> str:
     """Say what `word` may have been meant to be.
 
+    Args:
+        word: What was written.
+        known: What could have been.
+        others: Whether a close match is not enough, for it may be another thing than was meant.
+
     Returns:
-        ``"; did you mean 'x'?"`` for a close match, else ``"; known: a, b"``.
+        ``"; did you mean 'x'?"`` for a close match, else ``"; known: a, b"``; with `others`, one after the
+        other.
 
     Examples:
         >>> near_miss("repeat", ["repeats", "steps"])
@@ -239,7 +245,8 @@ def near_miss(word: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     close = get_close_matches(word, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return meant if close and not others else f"{meant}; known: {', '.join(names)}".replace("?;", "?")
 
 
 def without_field(reason: str) -> str:

@@ -15,6 +15,10 @@ from typing import Any, Protocol
 from agentnet.errors import DesignError
 from agentnet.network import Network
 
+STOPPED, REMOVED, SILENCED, REMARKED, ENGAGED = ("stopped", "removed", "silenced", "remarked", "engaged")
+FOLLOWS, UNFOLLOWS, REPLACED = ("follows", "unfollows", "network")
+"""What may happen beside answers: words of table ``changes``; free worlds may add their own."""
+
 
 class Situation(Protocol):
     """A cascade at the start of a step, for whoever intervenes."""

@@ -151,7 +151,7 @@ class PluginKind(Generic[Plugin]):
             known = {name: Installed(name, *_owner(name), name, partial(_at, name), self)}
         if name not in known:
             see = f" (see: {self.see})" if self.see else ""
-            raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known)}{see}")
+            raise self.unknown(f"there is no {self.noun} {name!r}{near_miss(name, known, others=True)}{see}")
         return known[name].load()
 
     def loaded(self) -> dict[str, Plugin]:

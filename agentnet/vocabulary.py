@@ -29,8 +29,14 @@ SEED, EXPOSURE, RATIO = DECISION_KINDS = ("seed", "exposure", "ratio")
 REASON: Final = "reason"
 """Kind of the events that ask why."""
 
-EVALUATION, INTERVIEW = ANSWER_KINDS = ("evaluation", "interview")
+EVALUATION: Final = "evaluation"
+INTERVIEW: Final = "interview"
+ANSWER_KINDS: Final = (EVALUATION, INTERVIEW)
 """Kinds of events that ask a model a question of a bank: the text is what counts."""
+
+QuestionsFrom = Literal["evaluation", "bank"]
+TaughtFrom = Literal["topic", "evaluation"]
+"""Where questions of interviews, and what models are taught, are drawn from: the evaluation set, or wider."""
 
 YES, NO = ANSWERS = ("yes", "no")
 """What a decision may be."""

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ import pytest
 from agentnet.backend import Backend, make_backend
 from agentnet.cli import main
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
+from agentnet.errors import InternalError, StorageError, UserError
 from agentnet.events import EventLog, Run, create_log
 from agentnet.experiment import Experiment, Source
 from agentnet.runner import Prepared, Runner, assemble, create
@@ -120,6 +123,22 @@ def small(tmp_path: Path) -> Path:
     path = tmp_path / "small.py"
     path.write_text(SMALL)
     return path
+
+
+@pytest.fixture(scope="session")
+def wait_for_events() -> Callable[[Path, subprocess.Popen[Any]], None]:
+    """Wait until the run of a process has recorded some decisions; asking all the time would slow it down."""
+
+    def wait_for_events(folder: Path, process: subprocess.Popen[Any]) -> None:
+        n_events = 0
+        while n_events <= 5:
+            with suppress(subprocess.TimeoutExpired):
+                raise AssertionError(f"the run ended with {process.wait(0.05)} before it could be stopped")
+            # Before the log is there, and while it is made, it cannot be read.
+            with suppress(UserError, InternalError, StorageError):
+                ((n_events,),) = Run(folder).rows("SELECT COUNT(*) FROM events")[1]
+
+    return wait_for_events
 
 
 @pytest.fixture(scope="session")

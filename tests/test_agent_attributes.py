@@ -52,7 +52,7 @@ def test_the_node_table_is_recorded_with_the_agents(told: Run) -> None:
 
 def test_frames_of_agents_have_a_column_for_each_attribute(told: Run) -> None:
     frame = told.frame("agents")
-    names = ["realization", "agent", "profile", "engaged_step", "attributes"]
+    names = ["realization", "agent", "profile", "engaged_step", "attributes", "persona", "voice"]
     more = ["age", "share", "code", "town", "attribute_profile", "start", "note"]
     assert list(frame.columns) == names + more
     row = frame.query("realization == 1 and agent == 2").iloc[0]
@@ -88,7 +88,7 @@ def test_tables_are_exported_with_the_attributes_as_json(told: Run, tmp_path: Pa
 def test_a_run_without_attributes_records_none(play: Play, tmp_path: Path) -> None:
     run = play(CascadeExperiment(**SMALL, degree=3))
     assert run.rows("SELECT DISTINCT attributes FROM agents")[1] == [(None,)]
-    assert list(run.frame("agents").columns)[-1] == "attributes"
+    assert list(run.frame("agents").columns)[-3:] == ["attributes", "persona", "voice"]
     export_graph(run, 0, tmp_path / "net.gexf", "gexf")
     assert len(nx.read_gexf(tmp_path / "net.gexf")) == N
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentnet.analysis import cells as cells_module
 from agentnet.analysis.cells import Cells, count_cells
 from agentnet.errors import InputError
 
@@ -44,12 +43,11 @@ def test_clusters_add_up_to_the_cells(rows: list[tuple[int, int, int, int]]) -> 
         assert yes.sum() == sum(row[2] == 1 and row[3] == cluster for row in rows)
 
 
-def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_show() -> None:
     rng = np.random.default_rng(0)
     columns = [rng.integers(0, high, 5000) for high in (32, 2, 2, 7)]
     whole = count_cells(*columns)
-    monkeypatch.setattr(cells_module, "_CHUNK", 64)
-    parts = count_cells(*columns)
+    parts = count_cells(*columns, n_at_once=64)
     assert (whole.n_yes == parts.n_yes).all()
     assert whole.cluster_no is not None
     assert parts.cluster_no is not None

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from agentnet.analysis import binomial
 from agentnet.analysis.binomial import BinomialCells
 from agentnet.analysis.cells import Cells
 from agentnet.analysis.inference import clustered, likelihood_ratio, wald
@@ -370,10 +369,9 @@ def test_newton_steps_that_overshoot_are_shortened() -> None:
     assert found.covariance == pytest.approx(peer.cov_params(), abs=1e-8)
 
 
-def test_newton_s_method_says_so_if_it_does_not_converge(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binomial, "_STEPS", 2)
+def test_newton_s_method_says_so_if_it_does_not_converge() -> None:
     with pytest.raises(InternalError, match="in vain"):
-        BinomialCells(np.ones((1, 1)), np.array([1]), np.array([900])).maximize()
+        BinomialCells(np.ones((1, 1)), np.array([1]), np.array([900])).maximize(n_steps=2)
 
 
 def test_clustering_changes_little_where_decisions_are_independent() -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentnet.analysis import pairing
 from agentnet.analysis.pairing import Table, regular_tables
 from agentnet.errors import DesignError
 
@@ -46,9 +45,8 @@ def test_crowded_networks_with_many_parallel_links_are_mended_completely() -> No
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_networks_that_resist_mending_are_drawn_anew(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
-    monkeypatch.setattr(pairing, "_ROUNDS", rounds)
-    assert_simple(regular_tables(generator(2), 40, 9, 2), 40, 9, 2)
+def test_networks_that_resist_mending_are_drawn_anew(rounds: int) -> None:
+    assert_simple(regular_tables(generator(2), 40, 9, 2, n_rounds=rounds), 40, 9, 2)
 
 
 def test_the_same_generator_draws_the_same_networks() -> None:

@@ -42,10 +42,11 @@ ALLOWED: dict[str, set[str]] = {
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
-    "events": {"errors", "formulas", "network", "html"},
+    "events": {"errors", "formulas", "network", "html", "interventions"},
     "sampler": {"errors", "streams", "backend", "cost", "prompts", "voices"},
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
+    "feeds": {"errors", "plugins", "exposure"},
     "population": {"errors", "streams", "delimited"},
     "interventions": {"errors", "network"},
     "worlds": {

@@ -329,21 +329,13 @@ def play_slowly(small: Path, folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_events(folder: Path) -> None:
-    """Wait until the run has recorded some decisions."""
-    while True:
-        try:
-            if Run(folder).rows("SELECT COUNT(*) FROM events")[1][0][0] > 5:
-                return
-        except Exception:  # noqa: BLE001 - the log is not there yet
-            continue
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_ctrl_c_finishes_what_is_in_flight_and_prints_the_command_that_resumes(command, small, number):
+def test_ctrl_c_finishes_what_is_in_flight_and_prints_the_command_that_resumes(
+    command, small, wait_for_events, number
+):
     folder = small.parent / "slow"
     process = play_slowly(small, folder)
-    wait_for_events(folder)
+    wait_for_events(folder, process)
     process.send_signal(number)
     _, err = process.communicate(timeout=50)
     assert process.returncode == 130
@@ -356,10 +348,10 @@ def test_ctrl_c_finishes_what_is_in_flight_and_prints_the_command_that_resumes(c
     assert resumed["digest"] == unbroken["digest"]
 
 
-def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_recorded(command, small):
+def test_a_second_ctrl_c_stops_at_once_and_loses_nothing_recorded(command, small, wait_for_events):
     folder = small.parent / "slow"
     process = play_slowly(small, folder)
-    wait_for_events(folder)
+    wait_for_events(folder, process)
     os.kill(process.pid, signal.SIGINT)
     os.kill(process.pid, signal.SIGTERM)
     _, err = process.communicate(timeout=50)

@@ -130,27 +130,18 @@ def start(small: Path, *arguments: str, ignored: bool = False, **streams: Any) -
     return subprocess.Popen(command, cwd=small.parent, start_new_session=True, **streams)
 
 
-def wait_for_events(folder: Path) -> None:
-    while True:
-        try:
-            if Run(folder).rows("SELECT COUNT(*) FROM events")[1][0][0] > 5:
-                return
-        except Exception:  # noqa: BLE001 - the log is not there yet
-            continue
-
-
 def check_resumable(command: Any, small: Path) -> None:
     resumed = json.loads(command("run", "--resume", "slow", "--json", "-S", "backend.latency_s=0").out)
     assert resumed["digest"] == json.loads(command("run", small, "--json").out)["digest"]
 
 
-def test_a_run_whose_terminal_hangs_up_ends_in_order(command, small):
+def test_a_run_whose_terminal_hangs_up_ends_in_order(command, small, wait_for_events):
     """The terminal is the controlling one of nobody, so that no signal tells."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     process = start(small, stdout=subprocess.DEVNULL, stderr=follower)
     os.close(follower)
-    wait_for_events(small.parent / "slow")
+    wait_for_events(small.parent / "slow", process)
     shown = os.read(leader, 100_000).decode()
     assert "\x1b" not in shown
     assert {len(each) for each in re.split("[\r\n]", shown) if " realizations · " in each} == {59}
@@ -170,10 +161,10 @@ def test_a_run_whose_reader_leaves_ends_in_order(command, small):
     check_resumable(command, small)
 
 
-def test_a_run_that_ignores_hang_ups_goes_on_also_unread(command, small):
+def test_a_run_that_ignores_hang_ups_goes_on_also_unread(command, small, wait_for_events):
     process = start(small, ignored=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    wait_for_events(small.parent / "slow")
+    wait_for_events(small.parent / "slow", process)
     process.stderr.close()
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=50) == 0

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.analysis.contrasts import contrast, difference, rows_by_knob, trend
+from agentnet.analysis.contrasts import contrast, difference, mean_interval, rows_by_knob, trend
 from agentnet.errors import DesignError, InputError
 from agentnet.events.conditions import Condition
 
@@ -61,6 +61,30 @@ def test_the_interval_is_students_t(values: list[float], level: float) -> None:
     low, high = stats.ttest_1samp(values, 0).confidence_interval(level)
     assert [found.low, found.high] == pytest.approx([low, high])
     assert found.level == level
+
+
+@given(values=st.lists(st.floats(-1, 1), min_size=2, max_size=9), level=st.sampled_from([0.5, 0.99]))
+def test_between_bounds_the_interval_is_fishers_and_never_leaves_them(
+    values: list[float], level: float
+) -> None:
+    found = contrast(by_repeat(values), level=level, within=(-1.0, 1.0))
+    plain = contrast(by_repeat(values), level=level)
+    assert -1 <= found.low <= found.value + 1e-15
+    assert found.value - 1e-15 <= found.high <= 1
+    assert (found.value, found.p_value) == (plain.value, plain.p_value)
+    if abs(found.value) < 0.999 and plain.high - plain.low > 1e-6:
+        z = math.atanh(found.value) + np.array([-1, 1]) * (plain.high - plain.value) / (1 - found.value**2)
+        assert [found.low, found.high] == pytest.approx(list(np.tanh(z)), abs=1e-9)
+    halves = {key: (1 + value) / 2 for key, value in by_repeat(values).items()}
+    shares = contrast(halves, level=level, within=(0.0, 1.0))
+    assert [2 * shares.low - 1, 2 * shares.high - 1] == pytest.approx([found.low, found.high], abs=1e-6)
+
+
+@pytest.mark.parametrize("n_repeats", [5, 20])
+def test_intervals_of_shares_hold_the_truth_as_often_as_said(n_repeats: int) -> None:
+    sets = np.random.default_rng(2).beta(3, 1.5, (1_000, n_repeats))
+    _, low, high = mean_interval(sets.T, 0.95, (0.0, 1.0))
+    assert 0.92 < np.mean((low < 2 / 3) & (high > 2 / 3)) < 0.98
 
 
 def test_many_repeats_give_the_p_value_of_students_t() -> None:

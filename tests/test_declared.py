@@ -120,6 +120,7 @@ _SOURCE = {"name": "Ada", "trust": 0.5}
         ('{"name": "Ada", "trust": NaN}', WRONG_VALUE),
         ('{"name": "Ada", "trust": 1e999}', WRONG_VALUE),
         ('{"name": null, "trust": 0.5}', WRONG_VALUE),
+        ('{"name": "Ada", "trust": true}', WRONG_VALUE),
         ('{"name": "Ada", "trust": 0.5, "name": "Bob"}', "ambiguous"),
         ('{"name": "Ada", "trust": 0.5} But actually, wait.', "ambiguous"),
         ('Maybe {"name": "Ada", "trust": 0.5}', "ambiguous"),
@@ -142,14 +143,22 @@ def test_an_object_in_doubt_is_unusable(text: str, problem: str) -> None:
 
 
 def test_a_default_is_no_answer_that_was_given() -> None:
+    class Detail(BaseModel):
+        certain: bool = False
+
     class Careful(BaseModel):
         share: bool = False
         nested: list[Source] = []
+
+    class Perhaps(BaseModel):
+        detail: Detail | None = None
 
     form = declared(Careful, decides="share")
     assert form.judge('{"nested": []}').problem == WRONG_VALUE
     assert form.judge('{"share": true, "nested": [{"name": "x"}]}').problem == WRONG_VALUE
     assert form.judge('{"share": true, "nested": []}').decision is True
+    assert declared(Perhaps).judge('{"detail": {"sure": 1}}').problem == WRONG_VALUE
+    assert declared(Perhaps).judge('{"detail": {"certain": true}}').problem == ""
 
 
 @given(choice=st.sampled_from(ACTIONS), wrap=st.sampled_from(WRAPPINGS[1:]))
@@ -185,6 +194,9 @@ def test_a_reply_that_quotes_the_choices_is_ambiguous(choices: list[str], betwee
         ("Flag\n\nIt is not true.", "flag", "It is not true."),
         ("I read it twice.\nMy final answer is: flag", "flag", ""),
         ("do  not\nshare", "do not share", ""),
+        ("\u201cflag\u201d", "flag", ""),
+        ("(flag)", "flag", ""),
+        ("flag - it is false", "flag", ""),
         ('{"reason": "It is false.", "choice": "flag"}', "flag", "It is false."),
         ("<reasoning>Like or share?</reasoning>like", "like", "Like or share?"),
     ],
@@ -200,6 +212,8 @@ def test_a_choice_is_read_with_what_follows_it(text: str, value: str, reason: st
     "text",
     [
         "like, maybe",
+        "like, if it is true",
+        "like, although I am not sure",
         "Maybe like",
         "like, but actually no",
         "like? No.",
@@ -473,6 +487,7 @@ def test_variants_are_told_apart_by_what_they_hold() -> None:
     form = declared(Turn)
     assert form.schema is not None
     assert "oneOf" not in form.schema
+    assert '"enum": ["move"]' in form.schema
     assert form.read(form.judge('{"act": {"kind": "move", "to": 3}}').value) == Turn(
         act=Move(kind="move", to=3)
     )

@@ -80,7 +80,9 @@ def test_a_second_embedder_of_a_bundled_name_is_refused(install):
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest_and_no_command():
-    with pytest.raises(PluginError, match=r"^there is no embedder 'hsah'; did you mean 'hash'\?$"):
+    with pytest.raises(
+        PluginError, match=r"^there is no embedder 'hsah'; did you mean 'hash'\? known: hash, "
+    ):
         make_embedder("hsah", {})
 
 

@@ -311,3 +311,17 @@ def test_what_methods_set_is_checked_when_the_experiment_is_made(command, tmp_pa
     assert "did you mean 'n_agents'?" in done.err
     path.write_text(f"{head}{init}        self.n_agents = 64\n        self.rate = self._n = 1\n")
     assert command("check", path).code == 0
+
+
+def test_a_condition_of_a_network_without_degree_drops_the_degree_of_the_class_and_none_of_its_own():
+    class Dense(CascadeExperiment):
+        n_agents, degree = 8, 3
+        network = "watts_strogatz"
+        network_options = {"rewiring": 0.1}  # noqa: RUF012 - as users write it
+
+    complete = {"network": "complete", "network_options": {}}
+    assert Dense().under(complete).make_network(1).n_edges == 28
+    with pytest.raises(DesignError, match="degree is 4, but complete takes no degree; leave it out"):
+        Dense().under({**complete, "degree": 4}).make_network(1)
+    with pytest.raises(DesignError, match="degree is 3, but complete takes no degree; leave it out"):
+        type("Own", (Dense,), complete)().make_network(1)

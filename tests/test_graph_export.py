@@ -110,13 +110,13 @@ def test_who_stops_is_engaged_no_longer(played, drawn):
 
 def test_ties_that_come_and_go_and_agents_that_are_removed_have_their_times(played, drawn):
     def unfollow(situation):
-        situation.rewire(add=[(0, 5)], drop=[(2, 3)])
+        situation.rewire(add=[(0, 5), (0, 3)], drop=[(2, 3)])
 
     def remove(situation):
         situation.remove([4])
 
     def again(situation):
-        situation.rewire(add=[(2, 3)], drop=[(0, 5)])
+        situation.rewire(add=[(2, 3)], drop=[(0, 5), (0, 3)])
 
     run = played(PATH, interventions=(at_step(1, unfollow), at_step(2, remove), at_step(3, again)))
     graph = drawn(run)
@@ -135,7 +135,11 @@ class Rewired(CascadeExperiment):
     """Another network from step 2 on."""
 
     def network_at(self, step, seed):
-        return Network.from_edges([(0, 1), (1, 5)], 6, is_directed=True) if step == 2 else None
+        return (
+            Network.from_edges([(0, 1), *((1, k) for k in (2, 3, 4, 5))], 6, is_directed=True)
+            if step == 2
+            else None
+        )
 
 
 def test_a_network_that_replaces_another_ends_its_edges_and_begins_its_own(play, drawn):
@@ -144,10 +148,12 @@ def test_a_network_that_replaces_another_ends_its_edges_and_begins_its_own(play,
     spans = {(u, v): (d.get("since_step"), d.get("until_step")) for u, v, d in graph.edges(data=True)}
     assert spans == {
         (0, 1): (None, None),
-        (1, 2): (None, 2),
+        (1, 2): (None, None),
         (2, 3): (None, 2),
         (3, 4): (None, 2),
         (4, 5): (None, 2),
+        (1, 3): (2, None),
+        (1, 4): (2, None),
         (1, 5): (2, None),
     }
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, create_model
 from scipy import special, stats
 
 from agentnet.backend import Reply, Request
-from agentnet.errors import RequestRejected
+from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet.prompts import answer_schema
 from agentnet.prompts.declared import Declared, declared
 from agentnet.streams import mix
@@ -27,7 +27,13 @@ from agentnet_backends.mock import MockBackend
 NEWS = "The bridge over the Elbe is closed. Nobody was hurt."
 HEARD = (
     ("system", "You are Ada."),
-    ("user", f"A neighbour told you:\n\n{NEWS}\n\nDo you pass it on?\n\nAnswer so: {{it. All.}}"),
+    (
+        "user",
+        (
+            f"You are Ada.\n- Your news is local.\n\nA neighbour told you:\n\n{NEWS}\n\n"
+            "Do you pass it on?\n\nAnswer so: {it. All.}"
+        ),
+    ),
 )
 SENTENCES = ("The bridge over the Elbe is closed.", "Nobody was hurt.")
 
@@ -133,7 +139,7 @@ def test_more_samples_begin_with_those_of_fewer_and_every_instance_says_the_same
         assert more.texts[:n] == some.texts
 
 
-@given(seed=seeds, max_tokens=st.integers(30, 60))
+@given(seed=seeds, max_tokens=st.integers(16, 40))
 def test_texts_shrink_so_that_an_object_stays_whole_within_the_bound_of_tokens(
     seed: int, max_tokens: int
 ) -> None:
@@ -214,8 +220,8 @@ def test_without_a_statement_choices_are_equal_but_for_decisions() -> None:
 
 
 @pytest.mark.parametrize("choices", [{"like": 0.7, "share": 0.7}, dict.fromkeys(ACTION.answers, 0.2)])
-def test_choices_that_do_not_add_up_are_rejected_with_the_sum(choices: dict[str, float]) -> None:
-    with pytest.raises(RequestRejected, match="add up to") as caught:
+def test_choices_that_do_not_add_up_stop_the_run_and_tell_the_sum(choices: dict[str, float]) -> None:
+    with pytest.raises(BackendUnusable, match="add up to") as caught:
         answer(mock(choices=choices), ACTION)
     assert caught.value.kind == "bad_choices"
 
@@ -244,8 +250,10 @@ def test_a_prompt_that_tells_no_context_is_answered_by_the_law_alone() -> None:
         ({"context.n_shared": math.nan}, "n_shared is nan, no number"),
     ],
 )
-def test_a_context_without_the_number_is_rejected_with_the_way_out(facts: dict[str, Any], words: str) -> None:
-    with pytest.raises(RequestRejected) as caught:
+def test_a_context_without_the_number_stops_the_run_with_the_way_out(
+    facts: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BackendUnusable) as caught:
         answer(mock(slopes={"n_shared": 0.8}), declared(bool), facts=facts)
     assert words in str(caught.value)
     assert caught.value.kind == "unknown_context"
@@ -267,6 +275,15 @@ def test_bounds_that_hold_nothing_are_rejected_with_their_place() -> None:
         schema = json.dumps({"properties": {"outer": {"type": "object", "properties": {"n": part}}}})
         with pytest.raises(RequestRejected, match=r"at outer\.n"):
             answer(mock(), declared(str), schema=schema)
+
+
+def test_a_reason_that_is_bounded_is_as_short_as_that() -> None:
+    class Brief(BaseModel):
+        share: bool
+        reason: Annotated[str, Field(max_length=12)]
+
+    form = declared(Brief)
+    assert all(form.judge(answer(mock(), form, seed).texts[0]).problem == "" for seed in range(20))
 
 
 def test_troubles_fall_on_declared_answers_as_on_others() -> None:
@@ -291,4 +308,4 @@ def test_what_the_mock_said_before_it_could_say_anything_it_says_still() -> None
             heard = (*HEARD, ("assistant", "Yes"), ("user", "Why?")) if kind == "reason" else HEARD
             request = Request(heard, 1.0, n, 40, answers, schema, True, n, metadata=told)
             digest.update(repr(said(backend, request)).encode())
-    assert digest.hexdigest() == "6cc33dd41e9a22033d24f07da7d067aa7e42678919041d7c0c6648ad056abc19"
+    assert digest.hexdigest() == "0535f7ac26a1dadab4798dbb0aecbeeb215dbceb4fd435a3f64bd5e833a9c190"

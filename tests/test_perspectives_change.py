@@ -109,16 +109,15 @@ def test_a_sample_of_swaps_says_what_all_of_them_say() -> None:
     assert some.p_value == pytest.approx(every.p_value, abs=0.03)
 
 
-def test_swaps_are_compared_in_parts_without_changing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swaps_are_compared_in_parts_without_changing_anything() -> None:
     rng = np.random.default_rng(7)
     before, after = rng.standard_normal((2, 2, 5, 3)) + np.array([[[[0.0]]], [[[0.5]]]])
     whole = [change_test(before, after, n_swaps=n_swaps) for n_swaps in (20, 32)]
-    monkeypatch.setattr("agentnet.analysis.perspectives.change._AT_ONCE", 30)
-    parts = [change_test(before, after, n_swaps=n_swaps) for n_swaps in (20, 32)]
+    parts = [change_test(before, after, n_swaps=n_swaps, n_at_once=30) for n_swaps in (20, 32)]
     assert [test.n_swaps for test in parts] == [20, 32]
     assert parts[1] == whole[1]
     # Drawn in parts they are other swaps; the seed fixes them all the same.
-    assert parts[0] == change_test(before, after, n_swaps=20)
+    assert parts[0] == change_test(before, after, n_swaps=20, n_at_once=30)
     assert parts[0].change == whole[0].change
 
 

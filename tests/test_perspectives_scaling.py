@@ -130,14 +130,10 @@ def noisy_table(n_rows: int) -> Array:
 
 
 @pytest.mark.parametrize("limits", [(10, 500), (10, 20)], ids=["all values", "bound"])
-def test_the_partial_solver_finds_what_the_full_one_finds(
-    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_partial_solver_finds_what_the_full_one_finds(limits: tuple[int, int]) -> None:
     table = noisy_table(120)
     full = classical_scaling(table, 3)
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._DENSE", limits[0])
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._ALL_VALUES", limits[1])
-    part = classical_scaling(table, 3)
+    part = classical_scaling(table, 3, n_dense=limits[0], n_all_values=limits[1])
     np.testing.assert_allclose(part.eigenvalues, full.eigenvalues)
     np.testing.assert_allclose(part.coordinates, full.coordinates, atol=1e-8)
     assert part.exact == (limits[1] > 120)
@@ -149,26 +145,18 @@ def test_the_partial_solver_finds_what_the_full_one_finds(
         assert part.total < full.total
 
 
-def test_the_partial_solver_reports_no_negative_share_of_euclidean_distances(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._DENSE", 10)
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._ALL_VALUES", 10)
-    scaling = classical_scaling(distances(points(60, 3, 5)), 100)
+def test_the_partial_solver_reports_no_negative_share_of_euclidean_distances() -> None:
+    scaling = classical_scaling(distances(points(60, 3, 5)), 100, n_dense=10, n_all_values=10)
     assert (scaling.negative_share, scaling.exact) == (0.0, False)
     assert scaling.coordinates.shape == (60, 3)
     assert scaling.explained_share == pytest.approx(1)
 
 
 @pytest.mark.parametrize("limits", [(10, 500), (10, 20)])
-def test_distances_of_points_need_no_search_for_negative_eigenvalues(
-    limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_distances_of_points_need_no_search_for_negative_eigenvalues(limits: tuple[int, int]) -> None:
     table = distances(points(80, 5, 7))
     full = classical_scaling(table, 2)
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._DENSE", limits[0])
-    monkeypatch.setattr("agentnet.analysis.perspectives.scaling._ALL_VALUES", limits[1])
-    part = classical_scaling(table, 2, of_points=True)
+    part = classical_scaling(table, 2, of_points=True, n_dense=limits[0], n_all_values=limits[1])
     assert (part.negative_share, part.exact) == (0.0, True)
     assert part.total == pytest.approx(full.total)
     np.testing.assert_allclose(part.coordinates, full.coordinates, atol=1e-8)

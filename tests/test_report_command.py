@@ -105,6 +105,8 @@ def test_files_that_cannot_be_used_are_named(
         (("cascades", "--n-groups", 40), "40"),
         (("cascades", "--runs", 0), "0"),
         (("cascades", "--law", "one_rates"), "did you mean 'one_rate'"),
+        (("cascades", "--embedder", "zzz"), "no embedder 'zzz'; known: hash"),
+        (("cascades", "--embedder", "hash", "--law", "one_rates"), "nothing is embedded (--embedder)"),
     ],
 )
 def test_wrong_input_has_exit_code_2(

@@ -141,8 +141,12 @@ def test_curves_are_means_of_the_log_with_students_interval(degrees: Run, files:
     rows = [row for row in rows_of(files, "conditions_curves") if row["condition"] == "degree 5"]
     curves = analysis.read_tables(degrees, condition=1).engaged_fraction
     assert [float(row["value"]) for row in rows] == pytest.approx(curves.mean(axis=0))
+    mean = curves[:, -1].mean()
     low, high = stats.ttest_1samp(curves[:, -1], 0).confidence_interval(0.95)
-    assert [float(rows[-1][f"interval_{end}"]) for end in ("low", "high")] == pytest.approx([low, high])
+    reach = (high - low) / 2 / (mean * (1 - mean))
+    odds = mean / (1 - mean) * np.exp([-reach, reach])
+    ends = [float(rows[-1][f"interval_{end}"]) for end in ("low", "high")]
+    assert ends == pytest.approx(list(odds / (1 + odds)))
     assert {row["n"] for row in rows} == {"4"}
 
 

@@ -44,6 +44,13 @@ CASCADES = {
     "load_prompts": ("whether agents share", "whether they share", "decides whether to share"),
     "judge": ("read as yes or no",),
     "constraint": ("constrained: true",),
+    "context": ("not which neighbour", "agents have no memory"),
+    "remark": ("not which neighbour", "agents have no memory"),
+    "react": ("engaged for good", "engage together, for good", "susceptible-infected"),
+    "rule": ("the language model is its rule.",),
+    "network_at": ("links, fixed in a realization", "nothing else drives"),
+    "assign_personas": ("were dealt", "big-five personality", "five binary traits", "group of profiles"),
+    "deal_voices": (),
 }
 RATIOS = {
     "messages": ("whether it would share", "yes-ratios of profiles", "one json object"),
@@ -170,6 +177,59 @@ def test_what_is_said_of_cascades_follows_every_knob(cascades: Part, **knobs: An
     assert ("whether they share" in said) == (knobs["prompts"] is None)
 
 
+ANSWERS = st.sampled_from([("bool", None, ""), ("Retelling", "share", "text"), ("Stance", ["x", 2], "")])
+
+
+@given(
+    initial_agents=st.sampled_from([1, 5, {"share": 0.1}, [3, 4], {"top": ["n_hearers", 5]}]),
+    form=ANSWERS,
+    interventions=st.sampled_from([[], ["at step 3: remark(text='Disputed.')"]]),
+    recovery_rate=st.sampled_from([0.0, 0.25]),
+    susceptible_again=st.booleans(),
+    personas=st.sampled_from([None, "column:bio", ["You farm.", "You nurse."]]),
+)
+@MANY
+def test_what_is_said_of_told_cascades_follows_every_knob(
+    cascades: Part, form: tuple[str, Any, str], **knobs: Any
+) -> None:
+    answer, decides, passes_on = form
+    told = {"answer": answer, "decides": decides, "passes_on": passes_on}
+    said = said_by(with_log(cascades, knobs={**knobs, **told}, overridden=[]))
+    initial, stops = knobs["initial_agents"], knobs["recovery_rate"] > 0
+    of_yes = answer == "bool"
+    claims = {
+        "the only engaged one at step 0": initial == 1,
+        "asked to start": isinstance(initial, int),
+        "without being asked": not isinstance(initial, int),
+        "until 5 were willing": initial == 5,
+        "engaged for good at its first yes": of_yes and not stops,
+        "engage together, for good": of_yes and not stops,
+        "whether they share the news item": of_yes,
+        "decides whether to share": of_yes,
+        "one json object of decision and reason": of_yes,
+        "read as yes or no": of_yes,
+        f"an answer of the form {answer.lower()}": not of_yes,
+        f"(passes_on {passes_on})": bool(passes_on),
+        "nothing else drives": not knobs["interventions"],
+        "links, fixed in a realization": not knobs["interventions"],
+        "at step 3: remark(text='disputed.')": bool(knobs["interventions"]),
+        "susceptible-infected;": not stops,
+        "stopped with probability 0.25": stops,
+        "susceptible-infected-susceptible": stops and knobs["susceptible_again"],
+        "susceptible-infected-removed": stops and not knobs["susceptible_again"],
+        "profiles were dealt": knobs["personas"] is None,
+        "big-five": knobs["personas"] is None,
+        "who they are by texts": knobs["personas"] is not None,
+        "agents have no memory": not passes_on and not knobs["interventions"],
+    }
+    assert {claim: claim in said for claim in claims} == claims
+
+
+def test_a_knob_that_is_set_to_a_class_is_called_no_method(cascades: Part) -> None:
+    own = with_log(cascades, overridden=["answer", "judge"], knobs={"answer": "Retelling"})
+    assert "the experiment has its own judge." in said_by(own)
+
+
 def test_a_rule_that_only_the_log_knows_is_told_in_the_words_of_the_log(cascades: Part) -> None:
     own = with_log(cascades, knobs={"asking_rule": "third"}, says="all were asked thrice")
     assert "all were asked thrice (asking rule third)" in own.methods()
@@ -202,8 +262,11 @@ class Dealer(CascadeExperiment):
 def test_the_log_keeps_which_methods_an_experiment_overrides(play: Callable[..., Run]) -> None:
     run = play(Dealer(**SMALL))
     assert run.meta["experiment"]["overridden"] == ["assign_profiles", "make_network"]
-    methods = parts_of(run)[0].methods()
+    part = parts_of(run)[0]
+    methods = part.methods()
     assert "on ring networks of 32 agents" in methods
+    unnamed = replace(part.played, networks=replace(part.played.networks, names=("edges",)))
+    assert " on networks of 32 agents" in replace(part, played=unnamed).methods()
     assert "by the experiment's own assign_profiles" in methods
 
 

@@ -24,6 +24,7 @@ from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.goodness import Comparison
 from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.inference import clustered
+from agentnet.analysis.laws import CHANCES, OF_ALL, OF_GROUPS, OF_POPULATION, OF_SEVERITIES
 from agentnet.analysis.logistic import LogisticFit, fit_full
 from agentnet.analysis.scores import Trials
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -47,7 +48,7 @@ GROUPS = np.arange(32) // 16
 CURVES = {each.name: each for each in CURVE_FIGURES}
 profile_sketch, group_sketch = (
     partial(chance_sketch, name=name, number=number, of=law)
-    for name, number, law, _ in paper_figures("chances")
+    for name, number, law, _ in paper_figures(CHANCES)
 )
 QUICK: dict[str, Any] = {"n_runs": 6, "n_bootstrap": 5, "groups": GROUPS}
 BARE: dict[str, Any] = {"n_runs": 2, "n_bootstrap": 0, "groups": GROUPS}
@@ -143,11 +144,11 @@ def texts(figure: Figure | None) -> list[str]:
 
 def views(fits: Fits, of: CurveFigure) -> list[Comparison]:
     kinds = {
-        "population": ["population"],
-        "severity": ["peaceful", "severe"],
-        "groups": ["group 1", "group 2"],
+        OF_POPULATION: ["population"],
+        OF_SEVERITIES: ["peaceful", "severe"],
+        OF_GROUPS: ["group 1", "group 2"],
     }
-    kinds["all"] = [view for each in kinds.values() for view in each]
+    kinds[OF_ALL] = [view for each in kinds.values() for view in each]
     return [fits.law(of.law).comparison(view) for view in kinds[of.sight]]
 
 

@@ -23,7 +23,7 @@ import agentnet
 from agentnet import CascadeExperiment
 from agentnet.analysis import LAWS, fit_run, load_laws, read_tables
 from agentnet.analysis.grouping import as_grouping
-from agentnet.analysis.laws import DecisionLaw
+from agentnet.analysis.laws import OF_POPULATION, DecisionLaw, Sight
 from agentnet.analysis.laws.decision import DecisionFit
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.tables import RunTables
@@ -520,6 +520,17 @@ def test_a_report_holds_the_laws_of_a_file_and_draws_them(
         (sketch,) = other_sketches(found)
     assert sketch.figure is not None
     assert "fitted to single decisions; 6 inferred cascades" in sketch.caption
+    shows = {
+        "hill_of_all": OF_POPULATION,
+        "hill_of_one": Sight("The second, by the {law}", "Engaged", "group 2".__eq__),
+    }
+    shown = type("Shown", (LAWS["hill"],), {"figures": shows})(tables, found.grouping, ("n_engaged",))
+    with house_style():
+        of_all, of_one = other_sketches(replace(found, laws=(replace(found.laws[0], of=shown),)))
+    assert (of_all.name, of_one.name, of_one.title) == (*shows, "The second, by the Hill curve of n_engaged")
+    assert of_all.alternative.startswith("Population,")
+    assert of_one.alternative.startswith("Group 2,")
+    assert of_one.caption.startswith("Engaged after each step")
 
 
 def test_a_report_by_a_column_or_law_that_is_not_there_is_refused(

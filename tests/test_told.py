@@ -277,6 +277,32 @@ def test_what_cannot_be_played_is_said_before_anything_is_asked(study, command, 
     assert words in refused(command, study(body))
 
 
+def test_probabilities_are_of_yes_and_no_alone(study, command):
+    assert "declares another answer" in refused(command, study(RETOLD), "-S", "sampler.mode=logprobs")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("return self.make_network(seed).without_agents((4,))", "leaves agent 4"),
+        ("from agentnet.network import random_regular; return random_regular(30, 4, seed=seed)", "30 agents"),
+    ],
+)
+def test_a_network_that_changes_keeps_its_agents_and_whom_they_hear(study, command, change, words):
+    body = f"def network_at(self, step, seed):\n    {change}"
+    assert words in refused(command, study(body))
+
+
+def test_a_message_of_the_last_step_is_written_too(study, played):
+    react = "def react(self, exposure, answer):\n    return Reaction(True, f'{exposure.agent} tells it')"
+    run = played(study(react), "-S", "steps=2")
+    engaged = """SELECT COUNT(*), SUM(m.step = a.engaged_step) FROM agents a
+        LEFT JOIN messages m ON m.author = a.agent AND m.realization = a.realization
+        WHERE a.engaged_step IS NOT NULL"""
+    found = rows(run, engaged)
+    assert found[0][0] == found[0][1] > 8
+
+
 def test_messages_may_be_written_for_exposures_and_use_what_an_agent_remembers(study, played):
     run = played(
         study(

@@ -133,9 +133,6 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
     return reached
 
 
-_STEPS = 300
-
-
 class Optimum(NamedTuple):
     """Where a likelihood is highest.
 
@@ -173,21 +170,24 @@ class BinomialCells:
     n_asked: NDArray[np.int64]
     firth: bool = False
 
-    def maximize(self) -> Optimum:
+    def maximize(self, n_steps: int = 300) -> Optimum:
         """Find the weights of highest likelihood.
+
+        Args:
+            n_steps: Give up after so many.
 
         Raises:
             InputError: The cells do not determine the weights.
             InternalError: Newton's method did not converge.
         """
         weights = np.zeros(self.design.shape[1])
-        for _ in range(_STEPS):
+        for _ in range(n_steps):
             step = self._newton_step(weights)
             # Closer than this, rounding decides which of two heights is the greater.
             if np.abs(step).max(initial=0.0) < 1e-7:
                 return self._polished(weights + step)
             weights = self._climb(weights, step)
-        raise InternalError(f"Newton's method took {_STEPS} steps on {self.n_asked.sum()} decisions in vain")
+        raise InternalError(f"Newton's method took {n_steps} steps on {self.n_asked.sum()} decisions in vain")
 
     def log_likelihood(self, weights: Array) -> float:
         """Add up the log-likelihood of single decisions, in nats."""

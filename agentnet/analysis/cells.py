@@ -19,8 +19,6 @@ Counts = NDArray[np.int64]
 
 N_CELLS = 2 * N_PROFILES
 
-_CHUNK = 1 << 16
-
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -86,7 +84,12 @@ def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...]) -> None:
 
 
 def count_cells(
-    profile: ArrayLike, severity: ArrayLike, decision: ArrayLike, cluster: ArrayLike | None = None
+    profile: ArrayLike,
+    severity: ArrayLike,
+    decision: ArrayLike,
+    cluster: ArrayLike | None = None,
+    *,
+    n_at_once: int = 1 << 16,
 ) -> Cells:
     """Count decisions, one row for each exposure; leave invalid decisions out beforehand.
 
@@ -95,6 +98,7 @@ def count_cells(
         severity: 0 peaceful, 1 severe, same shape.
         decision: 0 no, 1 yes, same shape.
         cluster: Cluster numbers 0, 1, ... of the rows (realization or news item), same shape.
+        n_at_once: Rows that are counted at a time, or more with many clusters.
 
     Returns:
         The cells, with counts by cluster if clusters were given.
@@ -115,9 +119,9 @@ def count_cells(
         sizes = ", ".join(f"{name} {row.size}" for name, row in rows.items())
         raise InputError(f"columns have different lengths: {sizes}")
     if cluster is None:
-        both = _tally(rows).reshape(N_PROFILES, 2, 2)
+        both = _tally(rows, n_at_once).reshape(N_PROFILES, 2, 2)
         return Cells(both[..., 1], both[..., 0])
-    each = _tally_clusters(rows).reshape(-1, N_PROFILES, 2, 2)
+    each = _tally_clusters(rows, n_at_once).reshape(-1, N_PROFILES, 2, 2)
     return Cells.from_clusters(each[..., 1], each[..., 0])
 
 
@@ -142,10 +146,10 @@ def _codes(rows: dict[str, NDArray[Any]], chosen: slice) -> NDArray[np.uint8]:
     return codes
 
 
-def _tally(rows: dict[str, NDArray[Any]]) -> Counts:
+def _tally(rows: dict[str, NDArray[Any]], n_at_once: int) -> Counts:
     """Count chunk by chunk: then what lies between column and count never leaves the processor's cache."""
     total = np.zeros(2 * N_CELLS, dtype=np.int64)
-    for chunk in _chunks(rows["profile"].size, _CHUNK):
+    for chunk in _chunks(rows["profile"].size, n_at_once):
         total += np.bincount(_codes(rows, chunk), minlength=2 * N_CELLS)
     return total
 
@@ -154,13 +158,13 @@ def _chunks(n_rows: int, size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, n_rows, size)]
 
 
-def _tally_clusters(rows: dict[str, NDArray[Any]]) -> Counts:
+def _tally_clusters(rows: dict[str, NDArray[Any]], n_at_once: int) -> Counts:
     cluster = rows["cluster"]
     if cluster.min(initial=0) < 0:
         raise InputError(f"clusters are numbered from 0; found {cluster.min()}", field="cluster")
     n_clusters = int(cluster.max(initial=-1)) + 1
     total = np.zeros(n_clusters * 2 * N_CELLS, dtype=np.int64)
-    for chunk in _chunks(cluster.size, max(_CHUNK, total.size)):
+    for chunk in _chunks(cluster.size, max(n_at_once, total.size)):
         codes = cluster[chunk].astype(np.int64) * (2 * N_CELLS) + _codes(rows, chunk)
         total += np.bincount(codes, minlength=total.size)
     return total

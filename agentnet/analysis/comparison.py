@@ -28,7 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import (
+    BOUNDS,
     FEWEST_FOR_TREND,
+    OF_SHARES,
     ByPair,
     ConditionContrast,
     Contrast,
@@ -42,6 +44,7 @@ from agentnet.analysis.contrasts import (
     trend,
     trend_in_words,
 )
+from agentnet.analysis.estimates import Interval
 from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
 from agentnet.analysis.laws import LAWS, CurveLaw
@@ -122,6 +125,7 @@ MEASURES: Final[Mapping[str, tuple[str, OfRealization]]] = {
 }
 """What cascades are compared in: name -> in words, and how a realization comes to it."""
 
+_BOUNDS: Final = {"final_engagement": OF_SHARES}
 OF_ONE_RATE: Final = {"tau": "one_rate.tau", "lambda": "one_rate.lambda"}
 _ALL_REALIZATIONS = "SELECT r.realization, n.id, r.repeat FROM realizations r JOIN news n USING (news)"
 
@@ -151,7 +155,7 @@ class Origin:
         """Take it from a run's table ``meta``."""
         facts = {key: value for key, value in condition.design.items() if key not in _NO_KNOBS}
         # Models that interview each other always did; other runs say it, unless they are older.
-        shares = "chance" in meta or "interviews" in meta
+        shares = "chance" in meta or "interviews" in family_of(meta).read_as
         return cls(run, place, condition, {**facts, "model": meta["model_name"]}, int(meta["seed"]), shares)
 
 
@@ -165,10 +169,12 @@ class Realizations:
     Attributes:
         origin: Where it comes from.
         values: What each pair came to.
+        within: Between what all of them lie; None where there are no bounds.
     """
 
     origin: Origin
     values: ByPair = field(repr=False)
+    within: Interval | None = None
 
     @property
     def pairs(self) -> Collection[Pair]:
@@ -177,7 +183,9 @@ class Realizations:
 
     def alone(self, how: How) -> Contrast:
         """Average over all pairs."""
-        return replace(contrast(self.values, level=how.level, seed=how.seed), p_value=math.nan)
+        return replace(
+            contrast(self.values, level=how.level, seed=how.seed, within=self.within), p_value=math.nan
+        )
 
     def less(self, other: Any, how: How) -> tuple[Contrast, Contrast | None]:  # noqa: ANN401 - of its own kind
         """Subtract another side: averages within pairs, or of each where they share none (Welch's t).
@@ -515,7 +523,7 @@ def compare_all(
     if sum(len(meta["experiment"]["conditions"]) for meta in metas) < 2:
         return (), {}
     found, refused = [], {}
-    for measure in family_of(metas[0]).measures():
+    for measure in family_of(metas[0]).measures([each for each in of if isinstance(each, Run)]):
         try:
             found.append(compare(of, measure, n_bootstrap=n_bootstrap, level=level, seed=seed))
         except RunFolderError:
@@ -621,7 +629,8 @@ def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) ->
             pairs = tuple(pair_of[number] for number in tables.realization.tolist())
             if measure in MEASURES:
                 values = map(MEASURES[measure][1], tables.engaged_fraction)
-                sides.append(_known(origin, dict(zip(pairs, values, strict=True)), notes))
+                known = _known(origin, dict(zip(pairs, values, strict=True)), notes)
+                sides.append(replace(known, within=_BOUNDS.get(measure)))
             else:
                 grouping = grouping or groups_or_one(tables.cells())
                 sides.append(Fitted(origin, tables, pairs, curved[name], parameter, grouping))
@@ -667,7 +676,8 @@ def _compared(
 
 
 _OF_VALUES: Final = (
-    "Intervals are Student's t over pairs ({} under both conditions), p turns their signs{}. "
+    "Intervals are Student's t over pairs ({} under both conditions), of the logit for engaged fractions and "
+    "trends, p turns their signs{}. "
     "Without a common pair interval and p are Welch's"
 )
 _BY_NEWS: Final = "; by news, the means of whole news items take the place of pairs"
@@ -737,7 +747,9 @@ def _contrasts(
         if len(row) >= FEWEST_FOR_TREND and are_numbers(row) and all(values):
             knob_values = [value for value, _ in row]
             with suppress(InputError):
-                number = contrast(trend(knob_values, values), level=how.level, seed=how.seed)
+                number = contrast(
+                    trend(knob_values, values), level=how.level, seed=how.seed, within=BOUNDS["trend"]
+                )
                 yield ConditionContrast(measure, "trend", trend_in_words(knob, knob_values, at), number)
         yield from _along(measure, knob, at, row, sides, how)
     for each in conditions[1:]:

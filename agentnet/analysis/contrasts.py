@@ -17,11 +17,17 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.estimates import Interval
 from agentnet.errors import DesignError, InputError
 from agentnet.events.conditions import Condition, differing_knobs, in_words, knob_in_words, spelling
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
+OF_SHARES: Final = (0.0, 1.0)
+"""Between what shares lie."""
+BOUNDS: Final[Mapping[str, Interval]] = {"trend": (-1.0, 1.0)}
+"""Kind of a contrast -> between what it lies, where it has bounds."""
+
 Pair = tuple[str, int] | int
 """What realizations of several conditions have in common: news item and repeat, or the repeat alone."""
 
@@ -80,7 +86,9 @@ class ConditionContrast:
     by_news: Contrast | None = None
 
 
-def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
+def contrast(
+    values: ByPair, *, level: float = 0.95, seed: int = 0, within: Interval | None = None
+) -> Contrast:
     """Average values over repeats, with Student's t interval and a test against 0.
 
     The interval is the usual one of a mean (Student 1908, "The probable error of a mean", Biometrika 6):
@@ -92,6 +100,7 @@ def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
         values: The value of each repeat.
         level: Of the interval, in (0, 1).
         seed: Fixes the signs that are drawn.
+        within: Between what all values lie; see `ends_of`.
 
     Raises:
         InputError: There is no repeat, or a value is not finite.
@@ -104,45 +113,56 @@ def contrast(values: ByPair, *, level: float = 0.95, seed: int = 0) -> Contrast:
         raise InputError(
             f"the repeats' values must be finite, and one at least; got {dict(values)}", field="values"
         )
-    mean = float(given.mean())
-    if given.size == 1:
-        return Contrast(mean, math.nan, math.nan, math.nan, 1, level)
-    half = student_half_width(given, level)
-    return Contrast(mean, mean - half, mean + half, _p_value(given, seed), given.size, level)
+    mean, low, high = (float(each[0]) for each in mean_interval(given[:, None], level, within))
+    return Contrast(mean, low, high, _p_value(given, seed) if given.size > 1 else math.nan, given.size, level)
 
 
-def mean_interval(rows: Array, level: float) -> tuple[Array, Array, Array]:
+def mean_interval(rows: Array, level: float, within: Interval | None = None) -> tuple[Array, Array, Array]:
     """Average over rows, with Student's t interval at each column.
 
     Args:
         rows: Shape ``(n, n_columns)``; nan where a row has no value.
         level: Of the intervals, in (0, 1).
+        within: Between what all values lie; see `ends_of`.
 
     Returns:
         Mean and both ends, shape ``(n_columns,)`` each; ends are nan with a single value, all with none.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     known = np.isfinite(rows)
     n = known.sum(axis=0)
     mean = np.divide(np.where(known, rows, 0).sum(axis=0), n, out=np.full(n.shape, np.nan), where=n > 0)
     squares = np.where(known, (rows - mean) ** 2, 0).sum(axis=0)
     variance = np.divide(squares, n * (n - 1), out=np.full(n.shape, np.nan), where=n > 1)
-    half = np.sqrt(variance) * t.ppf((1 + level) / 2, np.maximum(n - 1, 1))
-    return mean, mean - half, mean + half
+    half = np.sqrt(variance) * stdtrit(np.maximum(n - 1, 1), (1 + level) / 2)
+    return mean, *ends_of(mean, half, within)
 
 
-def student_half_width(values: Array, level: float) -> float:
-    """Compute half the width of Student's t interval of a mean.
+def ends_of(mean: Array, half: Array, within: Interval | None) -> tuple[Array, Array]:
+    """Give the ends of an interval that reaches `half` to either side.
+
+    What lies between bounds has an interval between them: that of the logit of its place there, whose error
+    is the mean's over the logit's slope (the delta method). Between -1 and 1, as for Kendall's tau, that is
+    an interval of Fisher's z (Fisher 1921, "On the 'probable error' of a coefficient of correlation", Metron
+    1), and between 0 and 1 the logit interval of a share.
 
     Args:
-        values: Shape ``(n,)``, two at least.
-        level: Of the interval, in (0, 1).
+        mean: What it is of, shape ``(n,)``.
+        half: Student's half width, same shape.
+        within: The bounds; None for none, and the plain interval.
     """
-    from scipy.special import stdtrit
+    from scipy.special import expit, logit
 
-    error = float(values.std(ddof=1)) / math.sqrt(values.size)
-    return float(stdtrit(values.size - 1, (1 + level) / 2)) * error
+    if within is None:
+        return mean - half, mean + half
+    low, width = within[0], within[1] - within[0]
+    place = (mean - low) / width
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds, reach = logit(place), half / (width * place * (1 - place))
+        below, above = (low + width * expit(odds + sign * reach) for sign in (-1, 1))
+    is_point = (half == 0) | (half > 0) & np.isinf(odds)
+    return np.where(is_point, mean, below), np.where(is_point, mean, above)
 
 
 def difference(condition: ByPair, other: ByPair) -> dict[Any, float]:

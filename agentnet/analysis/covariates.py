@@ -1,6 +1,7 @@
 """Columns of exposures, for laws of decisions that are laws of more than profile and severity.
 
-What the log records of an exposure's context is taken as it stands. Else, at the start of the step:
+What the log records of an exposure is taken as it stands: a fact of its context by its key, a field of a
+declared answer by its name. Else, at the start of the step:
 
 - ``n_engaged``: engaged neighbours of the agent that was asked;
 - ``n_neighbours``: all of them;
@@ -40,13 +41,15 @@ _KEY: Final = "realization, kind, step, agent, source, repeat"
 
 _OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}"  # noqa: S608 - our own
 _OF_CONTEXT = f"""
-SELECT IFNULL(json_extract(told.context, ?1), json_extract(asked.context, ?1))
+SELECT COALESCE(json_extract(told.context, ?1), json_extract(asked.context, ?1),
+                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?1) END)
 FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
 """  # noqa: S608 - our own
 _RECORDED = f"""
 SELECT DISTINCT key FROM (
     SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
     UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
+    UNION ALL SELECT value FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
 ), json_each(context) WHERE json_type(context) = 'object'
 """  # noqa: S608 - our own
 
@@ -82,7 +85,7 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
     wanted = np.isin(number, realization)
     kept = np.flatnonzero(wanted)
     row = np.searchsorted(realization, number[kept])
-    profile = log.prompts(prompt[kept])[0]
+    profile = log.asked(number[kept], agent[kept], prompt[kept])[0]
     found = _Columns(log, realization, wanted, [(number[kept], agent[kept], step[kept])])
     columns = {name: found.column(name) for name in names}
     keys = np.column_stack([row, step[kept], profile, *columns.values()])
@@ -160,7 +163,7 @@ class _Columns:
 
     @cached_property
     def _recorded(self) -> tuple[str, ...]:
-        """Name what the log records of the contexts of exposures."""
+        """Name what the log records of exposures: facts of contexts, and fields of declared answers."""
         return tuple(str(key) for (key,) in self._log.connection.execute(_RECORDED))
 
     def _played(self, number: int) -> _Played:

@@ -16,10 +16,10 @@ from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups
 from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples, laws_to_fit
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.scores import Regroup, Score, Trials, ranked, score, trials
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
 from agentnet.streams import Streams
-from agentnet.vocabulary import PROFILES
+from agentnet.vocabulary import N_PROFILES, PROFILES
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -220,6 +220,10 @@ def affordable_runs(tables: RunTables) -> int:
 
 def _groupings(tables: RunTables, groups: GroupsLike | None) -> tuple[Grouping, Regroup]:
     """Take the groups that are given, or choose them: for the run, and for each part of it anew."""
+    if not tables.profiled:
+        note = NO_PROFILES.format("there are no groups of them")
+        none = Grouping(np.zeros(N_PROFILES, dtype=np.int64), "exposures of this run", note)
+        return none, lambda _: none
     if groups is None:
         return groups_or_one(tables.cells()), lambda part: groups_or_one(part.cells())
     given = as_grouping(groups)

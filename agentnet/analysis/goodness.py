@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import eigenvalues
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
+from agentnet.analysis.estimates import Interval
 from agentnet.analysis.fitting import nrmse, rmse
 from agentnet.analysis.inferred import Inferred
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
@@ -181,6 +183,53 @@ def views(severities: tuple[int, ...], n_groups: int) -> tuple[View, ...]:
     if n_groups > 1:
         found += [View(f"group {group + 1}", group=group) for group in range(n_groups)]
     return tuple(found)
+
+
+def views_of(tables: RunTables) -> dict[str, NDArray[np.bool_]]:
+    """Say which realizations each view but those of groups sees, shape ``(n_realizations,)``."""
+    return {view.name: view.seen(tables.severity) for view in views(tables.severities, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class FinalEngagement:
+    """The mean engaged fraction after the last step.
+
+    Attributes:
+        name: Of what view.
+        mean: The mean.
+        sd: Standard deviation of single realizations; None for one.
+        interval: Confidence interval of the mean; None for one realization.
+        by_news_item_interval: The same with news items as what is independent; None for one item.
+        n: Realizations.
+    """
+
+    name: str
+    mean: float
+    sd: float | None
+    interval: Interval | None
+    by_news_item_interval: Interval | None
+    n: int
+
+
+def mean_final_engagement(tables: RunTables, level: float) -> tuple[FinalEngagement, ...]:
+    """Estimate the engaged fraction after the last step: of all realizations, and by severity.
+
+    Intervals are Student's of the logit, of the realizations or of the news items' means.
+    """
+    found = []
+    for name, seen in views_of(tables).items():
+        values, items = tables.engaged_fraction[seen, -1], tables.news[seen]
+        means = np.array([values[items == item].mean() for item in np.unique(items)])
+        of = Curve.of(values[:, None])
+        sd = None if of.sd is None else float(of.sd[0])
+        intervals = _of_share(values, level), _of_share(means, level)
+        found.append(FinalEngagement(name, float(of.mean[0]), sd, *intervals, len(values)))
+    return tuple(found)
+
+
+def _of_share(values: Array, level: float) -> Interval | None:
+    _, low, high = mean_interval(values[:, None], level, OF_SHARES)
+    return (float(low[0]), float(high[0])) if len(values) > 1 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

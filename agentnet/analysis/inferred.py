@@ -99,6 +99,7 @@ def infer_cascades(
             rule=rule,
             chance=by_columns,
             seeding=tables.seeding,
+            n_initial=tables.n_initial,
             **({"groups": group} | part.how),
         )
         played.append(cascades)
@@ -107,7 +108,7 @@ def infer_cascades(
 
 def _willing(tables: RunTables) -> Array:
     """Say how often agents of each profile started a cascade, relative to the one that did most often."""
-    starts = np.bincount(tables.initial_profile, minlength=N_PROFILES)
+    starts = tables.engaged[:, :, 0].sum(axis=0)
     share = starts / np.maximum(tables.profile_agents.sum(axis=0), 1)
     return np.tile((share / share.max())[:, None], 2)
 
@@ -145,7 +146,13 @@ def _parts(tables: RunTables, n_runs: int) -> Iterator[_Part]:
         return
     for place, size in _shared(n_runs, len(design.played)):
         network = design.played[place]
-        how = {"network": network, "classes": network.profile, "attributes": network.attributes}
+        how: dict[str, Any] = {
+            "network": network,
+            "classes": network.profile,
+            "attributes": network.attributes,
+        }
+        if tables.seeding == "uniform":
+            how["initial"] = network.initial
         yield _Part(size, how)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.covariates import agent_attribute, attributes_known
 from agentnet.analysis.open_log import MARKED, OpenLog
-from agentnet.analysis.tables import NetworkDesign, PlayedNetwork
+from agentnet.analysis.tables import RANDOM_REGULAR, NetworkDesign, PlayedNetwork
 from agentnet.events.graphs import read_network
 
 Ints = NDArray[np.int64]
@@ -23,6 +23,9 @@ Ints = NDArray[np.int64]
 _MOST_PLAYED = 100
 _MOST_EDGES = 5_000_000
 """What is kept to be replayed has no more networks, and no more edges if it has more than one."""
+
+
+_INITIAL = "SELECT agent FROM agents WHERE realization = ? AND engaged_step = 0 ORDER BY agent"
 
 
 class _Recorded(NamedTuple):
@@ -57,7 +60,7 @@ def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) 
     degrees, n_agents = _degrees(log, different)
     names = tuple(dict.fromkeys(network.name for network in different))
     fresh = (
-        names == ("random_regular",)
+        names == (RANDOM_REGULAR,)
         and degrees.size == 1
         and len(different) == len(used)
         and len({network.n_agents for network in different}) == 1
@@ -80,7 +83,7 @@ def _degrees(log: OpenLog, different: Counter[_Recorded]) -> tuple[Ints, Ints]:
 
 def _degree_counts(log: OpenLog, network: _Recorded) -> Ints:
     # What our own generator calls regular is regular; reading gigabytes would only say so again.
-    if network.name == "random_regular" and network.n_edges > _MOST_EDGES:
+    if network.name == RANDOM_REGULAR and network.n_edges > _MOST_EDGES:
         counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
         counts[-1] = network.n_agents
         return counts
@@ -102,4 +105,5 @@ def _played(
             rows[network.digest] = heard.indptr, heard.indices.astype(np.int64)
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
-        yield PlayedNetwork(row, *rows[network.digest], profile, own)
+        initial = log.integers(_INITIAL, 1, int(realization[row]))[0]
+        yield PlayedNetwork(row, *rows[network.digest], profile, own, initial)

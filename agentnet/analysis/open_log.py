@@ -42,8 +42,14 @@ SELECT realization, step, prompt, COUNT(*), IFNULL(SUM(decision), 0), COUNT(deci
 FROM events WHERE realization = ? AND kind = ? GROUP BY step, prompt
 """
 
+_UNPROFILED = 2
+"""The number that stands for no profile."""
+
+MARKED = f"CASE {{0}} WHEN '' THEN {_UNPROFILED} ELSE IFNULL(CAST('1' || {{0}} AS INTEGER), 0) END"
+"""SQL for five bits, or none, as the number that `OpenLog.profiles` understands."""
+
 _AGENTS = f"""
-SELECT realization, IFNULL(CAST('1' || profile AS INTEGER), 0), IFNULL(engaged_step, {NOTHING}), COUNT(*)
+SELECT realization, {MARKED.format("profile")}, IFNULL(engaged_step, {NOTHING}), COUNT(*)
 FROM agents WHERE realization = ? GROUP BY profile, engaged_step
 """  # noqa: S608 - our own number
 
@@ -150,7 +156,11 @@ class Source:
         batches = [np.empty((4, 0), dtype=np.int64)]
         for table in self._row_groups("agents", ["realization", "profile", "engaged_step"]):
             counted = table.group_by(table.column_names, use_threads=False).aggregate([([], "count_all")])
-            profile = pc.binary_join_element_wise("1", counted["profile"], "").cast(pa.int64())
+            bits = counted["profile"]
+            marks = pc.if_else(
+                pc.equal(bits, ""), str(_UNPROFILED), pc.binary_join_element_wise("1", bits, "")
+            )
+            profile = marks.cast(pa.int64())
             batches.append(_laid_out(counted.set_column(1, "profile", profile)))
         return _merged(_only(np.concatenate(batches, axis=1), realizations))
 
@@ -254,9 +264,8 @@ def _merged(columns: Ints) -> Ints:
 
 _PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
 _PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)
-
-MARKED = "IFNULL(CAST('1' || {} AS INTEGER), 0)"
-"""SQL for five bits as the number that `OpenLog.profiles` understands."""
+# Agents that have none count as of the first one: `RunTables.profiled` says that it is no profile.
+_PROFILE_OF[_UNPROFILED] = 0
 
 
 @contextmanager
@@ -349,9 +358,10 @@ class OpenLog:
             used: Numbers of prompts, any shape.
 
         Returns:
-            Profile and news item of each, same shape.
+            Profile (0 where agents have none) and news item of each, same shape.
         """
-        query = f"SELECT prompt, {MARKED.format('profile')}, news FROM prompts ORDER BY prompt"  # noqa: S608 - our own
+        bits = MARKED.format("IFNULL(profile, '')")
+        query = f"SELECT prompt, {bits}, news FROM prompts ORDER BY prompt"  # noqa: S608 - our own
         number, bits, news = self.integers(query, 3)
         place = np.searchsorted(number, used)
         inside = place < number.size
@@ -359,8 +369,34 @@ class OpenLog:
             raise self.damage("events refer to prompts that are not there")
         return self.profiles(bits)[place], news[place]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether agents were told more than a news item, so that each exposure was asked by itself."""
+        return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM exposures)").fetchone()[0])
+
+    def asked(self, realization: Ints, agent: Ints, prompt: Ints) -> tuple[Ints, Ints]:
+        """Look up who was asked about what: `prompts`, where each prompt is of one profile.
+
+        Args:
+            realization: Numbers of realizations, shape ``(n_decisions,)``.
+            agent: Who was asked, same shape.
+            prompt: Number of the prompt, same shape.
+
+        Returns:
+            Profile and news item, same shape.
+        """
+        profile, news = self.prompts(prompt)
+        if self.is_told:
+            # Agents of several profiles share a prompt that says nothing of a profile.
+            query = f"SELECT realization, agent, {MARKED.format('profile')} FROM agents ORDER BY 1, 2"  # noqa: S608 - our own
+            *keys, bits = self.integers(query, 3)
+            width = int(max(keys[1].max(initial=0), agent.max(initial=0))) + 1
+            place = np.searchsorted(keys[0] * width + keys[1], realization * width + agent)
+            profile = self.profiles(bits)[place]
+        return profile, news
+
     def profiles(self, bits: Ints) -> Ints:
-        """Turn five bits, `marked`, into profile numbers."""
+        """Turn five bits, as `MARKED` has them, into profile numbers; no profile is number 0."""
         inside = (bits >= 0) & (bits < _PROFILE_OF.size)
         found = _PROFILE_OF[np.where(inside, bits, 0)]
         if found.min(initial=0) < 0:

@@ -20,7 +20,6 @@ from agentnet.errors import DesignError
 Table = NDArray[np.int32]
 Stubs = NDArray[np.int64]
 
-_ROUNDS = 60
 _WORD = (1 << 64) - 1
 
 
@@ -40,7 +39,9 @@ def check_regular(n_agents: int, degree: int) -> None:
         )
 
 
-def regular_tables(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int) -> Table:
+def regular_tables(
+    rng: np.random.Generator, n_networks: int, n_agents: int, degree: int, *, n_rounds: int = 60
+) -> Table:
     """Draw `n_networks` random simple networks in which each agent has `degree` neighbours.
 
     Args:
@@ -48,6 +49,7 @@ def regular_tables(rng: np.random.Generator, n_networks: int, n_agents: int, deg
         n_networks: Number of independent networks, >= 1.
         n_agents: Agents of each network.
         degree: Neighbours of each agent.
+        n_rounds: How often pairs are mended before a network is drawn anew.
 
     Returns:
         Neighbours, shape ``(degree, n_networks * n_agents)``, block-diagonal.
@@ -58,9 +60,9 @@ def regular_tables(rng: np.random.Generator, n_networks: int, n_agents: int, deg
     check_regular(n_agents, degree)
     if degree > (n_agents - 1) // 2:
         return _complements(rng, n_networks, n_agents, degree)
-    table, stuck = _mended(rng, n_networks, n_agents, degree)
+    table, stuck = _mended(rng, n_networks, n_agents, degree, n_rounds)
     while stuck.size:
-        fresh, still = _mended(rng, stuck.size, n_agents, degree)
+        fresh, still = _mended(rng, stuck.size, n_agents, degree, n_rounds)
         offset = np.repeat((stuck - np.arange(stuck.size)) * n_agents, n_agents).astype(np.int32)
         table.reshape(degree, n_networks, n_agents)[:, stuck] = (fresh + offset).reshape(
             degree, stuck.size, n_agents
@@ -81,11 +83,13 @@ def _complements(rng: np.random.Generator, n_networks: int, n_agents: int, degre
     return np.ascontiguousarray(flat.reshape(-1, degree).T)
 
 
-def _mended(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int) -> tuple[Table, Stubs]:
+def _mended(
+    rng: np.random.Generator, n_networks: int, n_agents: int, degree: int, n_rounds: int
+) -> tuple[Table, Stubs]:
     """Pair stubs and mend the pairs; say which networks are still not simple after many rounds."""
     pairs = _Pairs(_mates(rng, n_networks, n_agents * degree), n_agents, degree)
     bad = pairs.repeats()
-    for _ in range(_ROUNDS):
+    for _ in range(n_rounds):
         if not bad.size:
             break
         bad = pairs.exchange(rng, bad)

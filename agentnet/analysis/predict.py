@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.algebra import least_squares_fit
+from agentnet.analysis.algebra import least_squares_fit, singular_vectors
 from agentnet.analysis.perspectives import classical_scaling, squared_distances
 from agentnet.analysis.profile_runs import ProfileAnswers, SharingCounts
 from agentnet.errors import DesignError, InputError
@@ -128,14 +128,27 @@ def held_out(
 
 
 def _predict(x: Array, y: Array, new: Array, penalties: Sequence[float]) -> Array:
-    """Learn from `x` and `y`, with the penalty that suits each target; predict for `new`."""
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    """Learn from `x` and `y`, with the penalty that suits each target; predict for `new`.
 
-    ridge = RidgeCV(alphas=np.array(penalties, dtype=np.float64), alpha_per_target=True)
-    guess: Array = make_pipeline(StandardScaler(), ridge).fit(x, y).predict(new)
-    return guess.reshape(len(new), y.shape[1])
+    That is the penalty with the least squared errors of single rows left out, which follow from the leverages
+    (Golub, Heath & Wahba 1979, Technometrics 21). By hand, as scikit-learn's checks take ten times as long as
+    the few rows; a test holds it to scikit-learn's.
+    """
+    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+    centre, mean = x.mean(axis=0), y.mean(axis=0)
+    left, values, right = singular_vectors((x - centre) / spread)
+    left, right = left[:, : values.size], right[: values.size]
+    turned, squared = left.T @ (y - mean), values[:, None] ** 2
+    errors = []
+    for penalty in penalties:
+        shrinkage = squared / (squared + penalty)
+        leverage = left**2 @ shrinkage + 1 / len(x)
+        errors.append((((y - mean - left @ (shrinkage * turned)) / (1 - leverage)) ** 2).sum(axis=0))
+    chosen = np.array(penalties, dtype=np.float64)[np.argmin(errors, axis=0)]
+    guess: Array = mean + (new - centre) / spread @ (
+        right.T @ (values[:, None] * turned / (squared + chosen))
+    )
+    return guess
 
 
 _LEAST_DECISIONS: Final = 2

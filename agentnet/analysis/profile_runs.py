@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
 from agentnet.analysis.reading import read_ratios, read_tables
+from agentnet.analysis.tables import NO_PROFILES
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
@@ -213,6 +214,8 @@ def ratios_shared(run: Run, condition: int | None) -> Sharing:
 def exposures_shared(run: Run, condition: int | None) -> Sharing:
     """Count the exposures of a condition of cascades."""
     tables = read_tables(run, condition=condition)
+    if not tables.profiled:
+        raise UserError(f"{run.folder}: {NO_PROFILES.format('nobody can say how often each profile shared')}")
     exposures = tables.exposures
     counts = [_by_profile(exposures.profile, getattr(exposures, name)) for name in _COUNTS]
     return Sharing(counts, tables.notes)

@@ -60,6 +60,9 @@ WHERE realization = ? AND kind = '{EXPOSURE}' AND decision IS NULL GROUP BY miss
 """  # noqa: S608 - our own
 
 
+_STOPS = "SELECT realization, COUNT(*) FROM changes WHERE what = 'stopped' GROUP BY realization"
+
+
 class _Started(NamedTuple):
     """Realizations that are finished and had somebody to start them; arrays of the same length."""
 
@@ -134,7 +137,7 @@ class RunCascades:
             condition=self.condition.overrides,
             model_name=str(self.log.needed("model_name")),
             asking_rule=str(self._of_design("asking_rule")),
-            seeding="first_yes",
+            seeding="first_yes" if n_asked.any() else "uniform",
             n_steps=self.n_steps,
             news_ids=ids,
             realization=number,
@@ -151,8 +154,9 @@ class RunCascades:
             networks=read_networks(self.log, number, self.columns),
             n_unstarted=n_finished - number.size,
             n_unfinished=n_planned - n_finished,
-            notes=tuple(_notes(severity, number.size, n_finished, n_planned)),
+            notes=(*_notes(severity, number.size, n_finished, n_planned), *self._told_notes(number)),
             knobs=self.condition.design,
+            profiled=self._profiled(number),
         )
 
     def _of_design(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -177,6 +181,25 @@ class RunCascades:
             )
         return _Started(*integers(rows, 3, path=self.log.run.path)), n_finished
 
+    def _profiled(self, realization: Ints) -> bool:
+        """Say whether agents have profiles: all or none of them."""
+        query = "SELECT realization, MIN(profile = ''), MAX(profile = '') FROM agents GROUP BY realization"
+        number, all_without, any_without = self.log.integers(query, 3)
+        kept = np.isin(number, realization)
+        if (all_without != any_without)[kept].any():
+            raise self.log.damage("some agents of a realization have a profile, and others none")
+        return not any_without[kept].any()
+
+    def _told_notes(self, realization: Ints) -> Iterator[str]:
+        """Say what happened that curves and laws do not show."""
+        number, n_times = self.log.integers(_STOPS, 2)
+        kept = np.isin(number, realization)
+        if n_times[kept].any():
+            yield (
+                f"{n_times[kept].sum():,} times an engaged agent stopped: curves count who was ever engaged, "
+                "and the laws, in which nobody stops, are of these curves"
+            )
+
     def _starts(self, realization: Ints) -> tuple[Ints, Ints]:
         """Read each initial agent's profile, and how many agents were asked until it said yes."""
         number, bits, n_asked = self.log.integers(_STARTS, 3)
@@ -199,12 +222,17 @@ class RunCascades:
         return changes
 
     def _check_engaged(self, changes: Ints, realization: Ints) -> None:
-        """Compare the agents with the steps: both say how many are engaged in the end."""
+        """Compare the agents with the steps: both say how many are engaged in the end.
+
+        Agents who stopped and may engage again are engaged no more, and still have engaged.
+        """
         query = "SELECT realization, MAX(n_engaged) FROM steps GROUP BY realization ORDER BY realization"
         number, n_engaged = self.log.integers(query, 2)
         kept = np.isin(number, realization)
         counted = changes[:, :, :-1].sum(axis=(1, 2))
-        if not np.array_equal(number[kept], realization) or (n_engaged[kept] != counted).any():
+        stopped = np.isin(realization, self.log.integers(_STOPS, 2)[0])
+        same = np.array_equal(number[kept], realization)
+        if not same or np.where(stopped, n_engaged[kept] > counted, n_engaged[kept] != counted).any():
             raise self.log.damage("its tables agents and steps disagree on how many agents engaged")
 
     def _exposures(self, realization: Ints) -> ExposureCounts:
@@ -213,7 +241,7 @@ class RunCascades:
             raise UserError(
                 f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
             )
-        if self.columns:
+        if self.columns or self.log.is_told:
             return count_exposures(self.log, realization, self.columns)
         return ExposureCounts(
             row=np.searchsorted(realization, number),
@@ -346,7 +374,7 @@ def read_decisions(run: Run | str | Path, kind: str = EXPOSURE) -> Decisions:
         reasons = tuple(str(reason) for (reason,) in log.connection.execute(found, (kind,)))
         ids, severity = log.news_items()
         realization, step, agent, source, prompt, decision, reason = log.source.decisions(kind, reasons)
-        profile, news = log.prompts(prompt)
+        profile, news = log.asked(realization, agent, prompt)
     return Decisions(
         realization=realization.astype(np.int32),
         step=step.astype(np.int32),

@@ -13,10 +13,10 @@ from agentnet.errors import InputError
 Points = NDArray[np.float64]
 Labels = NDArray[np.integer[Any]]
 
-_BLOCK_DISTANCES = 1 << 22
 
-
-def silhouette_scores(points: Points, labelings: Sequence[Labels]) -> NDArray[np.float64]:
+def silhouette_scores(
+    points: Points, labelings: Sequence[Labels], *, n_at_once: int = 1 << 22
+) -> NDArray[np.float64]:
     """Compute the mean silhouette of each clustering (Rousseeuw 1987, J. Comput. Appl. Math. 20, 53-65).
 
     The silhouette of a point is (b - a) / max(a, b): a is its mean Euclidean distance to the others of its
@@ -28,6 +28,7 @@ def silhouette_scores(points: Points, labelings: Sequence[Labels]) -> NDArray[np
     Args:
         points: Shape ``(n_points, dim)``.
         labelings: Clusterings, each of shape ``(n_points,)``, with clusters numbered 0, 1, ... without gaps.
+        n_at_once: Distances that are held at a time.
 
     Returns:
         Scores in [-1, 1], shape ``(n_labelings,)``.
@@ -45,7 +46,7 @@ def silhouette_scores(points: Points, labelings: Sequence[Labels]) -> NDArray[np
     if not sizes:
         return np.zeros(0)
     total = np.zeros(len(sizes))
-    for rows, sums in _distance_sums(points, labelings, sizes):
+    for rows, sums in _distance_sums(points, labelings, sizes, n_at_once):
         first = 0
         for place, (labels, size) in enumerate(zip(labelings, sizes, strict=True)):
             total[place] += _silhouettes(sums[:, first : first + size.size], labels[rows], size).sum()
@@ -54,7 +55,7 @@ def silhouette_scores(points: Points, labelings: Sequence[Labels]) -> NDArray[np
 
 
 def _distance_sums(
-    points: Points, labelings: Sequence[Labels], sizes: Sequence[NDArray[np.intp]]
+    points: Points, labelings: Sequence[Labels], sizes: Sequence[NDArray[np.intp]], n_at_once: int
 ) -> Iterator[tuple[slice, Points]]:
     """Add up the distances of each point to all clusters of all clusterings, block by block of points."""
     from scipy.spatial.distance import cdist
@@ -62,7 +63,7 @@ def _distance_sums(
     members = np.concatenate(
         [np.eye(size.size)[labels] for labels, size in zip(labelings, sizes, strict=True)], axis=1
     )
-    n_rows = max(1, _BLOCK_DISTANCES // len(points))
+    n_rows = max(1, n_at_once // len(points))
     for first in range(0, len(points), n_rows):
         rows = slice(first, first + n_rows)
         yield rows, cdist(points[rows], points) @ members

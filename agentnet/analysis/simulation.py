@@ -105,6 +105,7 @@ def simulate(
     decisions: bool = False,
     chance: Chance | None = None,
     attributes: Mapping[str, ArrayLike] | None = None,
+    initial: ArrayLike | None = None,
 ) -> InferredCascades:
     """Play a law as stochastic cascades.
 
@@ -130,6 +131,8 @@ def simulate(
         chance: The chance of a yes from columns of exposures, for laws of more than class and severity; then
             `transmission_probability` counts for the initial agents alone, and decisions cannot be counted.
         attributes: Attribute of each agent of `network`, for `chance`, each of shape ``(n_agents,)``.
+        initial: Agents of `network` that are engaged at step 0 in all runs, in the place of `seeding` and
+            `n_initial`, shape ``(n_initial,)``.
 
     Returns:
         The cascades' curves and, if wanted, their decisions.
@@ -151,8 +154,20 @@ def simulate(
     if seeding not in get_args(Seeding):
         raise DesignError(f"there is no seeding {seeding!r}{near_miss(str(seeding), get_args(Seeding))}")
     law = _Law.checked(transmission_probability, classes, groups, size)
+    planted = None if initial is None else _labels("initial", initial, np.size(initial), size)
     play = _Play(
-        law, links, size, degree, n_steps, asking, seeding, n_initial, decisions, chance, attributes or {}
+        law,
+        links,
+        size,
+        degree,
+        n_steps,
+        asking,
+        seeding,
+        n_initial,
+        decisions,
+        chance,
+        attributes or {},
+        planted,
     )
     return play.all_runs(law.checked_severity(severity, n_runs), Streams(seed))
 
@@ -246,6 +261,7 @@ class _Play:
     decisions: bool
     chance: Chance | None
     attributes: Mapping[str, ArrayLike]
+    planted: NDArray[np.int64] | None
 
     def all_runs(self, severity: NDArray[np.int64], streams: Streams) -> InferredCascades:
         """Play one run for each entry of `severity`."""
@@ -302,6 +318,9 @@ class _Play:
         self, probability: Curves, rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Find the initial agents of each run, and say in which runs there are enough of them."""
+        first = np.arange(0, probability.size, self.n_agents)[:, None]
+        if self.planted is not None:
+            return (self.planted + first).ravel(), np.ones(len(probability), dtype=bool)
         # Among those who say yes (u < p), u / p is uniform: the least ones are the first in random order.
         order = rng.random(probability.shape)
         if self.seeding == "first_yes":
@@ -309,7 +328,7 @@ class _Play:
                 order = np.where(order < probability, order / probability, _NO)
         agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
         said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < _NO
-        agent += np.arange(0, probability.size, self.n_agents)[:, None]
+        agent += first
         return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
 
     def curves(

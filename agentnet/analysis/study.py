@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from agentnet.analysis import perspectives
 from agentnet.analysis.answers import Embedded, EmbeddedRun, MakeEmbedder, embed_run, finished
-from agentnet.analysis.contrasts import ConditionContrast, Kind, compared_in_row, contrast, rows_by_knob
+from agentnet.analysis.contrasts import (
+    BOUNDS,
+    ConditionContrast,
+    Kind,
+    compared_in_row,
+    contrast,
+    rows_by_knob,
+)
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.perspectives import ChangeTest, ControlChart, Series
 from agentnet.analysis.played import (
@@ -402,7 +409,9 @@ def contrasts_of(
         seed: Fixes what is drawn.
     """
     return tuple(
-        ConditionContrast(outcome, kind, compared, contrast(values, level=level, seed=seed))
+        ConditionContrast(
+            outcome, kind, compared, contrast(values, level=level, seed=seed, within=BOUNDS.get(kind))
+        )
         for outcome, kind, compared, values in _compared(conditions, studied)
         if len(values) > 1
     )

@@ -33,10 +33,16 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+RANDOM_REGULAR = "random_regular"
+"""What logs call the networks of the generator that inferred cascades draw from."""
+
 UNKNOWN = -1
 """The severity of a news item that has none."""
 
 SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
+
+NO_PROFILES = "agents have personas of their own and no profiles: {}"
+"""Why something that is of profiles is left out."""
 
 Clusters = Literal["realization", "news item"]
 """What decisions depend on each other within."""
@@ -87,6 +93,7 @@ class PlayedNetwork:
         indices: Whom each agent hears: of undirected networks, each link seen from both ends.
         profile: Profile number of each agent, shape ``(n_agents,)``.
         attributes: Attributes of the agents that the tables were read with, by name, same shape.
+        initial: Agents engaged at step 0.
     """
 
     row: int
@@ -94,6 +101,7 @@ class PlayedNetwork:
     indices: Ints
     profile: Ints
     attributes: Mapping[str, Array] = field(default_factory=dict)
+    initial: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -124,6 +132,11 @@ class NetworkDesign:
         _freeze(self)
 
     @property
+    def is_random_regular(self) -> bool:
+        """Whether all are of the generator that inferred cascades draw from."""
+        return self.names == (RANDOM_REGULAR,)
+
+    @property
     def degree(self) -> int | None:
         """Number of neighbours of every agent; None where they differ."""
         return int(self.degrees[0]) if self.degrees.size == 1 else None
@@ -150,14 +163,15 @@ class RunTables:
         condition: Overrides of the condition that was read.
         model_name: The language model.
         asking_rule: Which exposures were asked.
-        seeding: How initial agents were found: ``first_yes`` in random order.
+        seeding: How initial agents were found: ``first_yes`` in random order, or ``uniform``: nobody was
+            asked to start.
         n_steps: Steps of the design, T; curves have T + 1 values.
         news_ids: Identifiers of the news items, ``(n_news,)``.
         realization: Number of each realization in the log, shape ``(n_realizations,)``.
         news: Index of its news item in `news_ids`, same shape.
         severity: Severity of its item: 0, 1, or -1 unknown, same shape.
         last_step: Last step that was played; afterwards nobody was left to ask. Same shape.
-        initial_profile: Profile of its initial agent, same shape.
+        initial_profile: Profile of its first initial agent, same shape.
         n_seed_attempts: Agents that were asked to start, same shape.
         profile_agents: Agents of each profile, shape ``(n_realizations, 32)``.
         engaged: Engaged agents of each profile after each step, shape ``(n_realizations, 32, n_steps + 1)``.
@@ -170,6 +184,8 @@ class RunTables:
         n_unfinished: Realizations of this condition that are not finished; they are left out.
         notes: What to know before using the tables.
         knobs: The condition's design, as it was recorded.
+        profiled: Whether agents have profiles. Where they have not (their personas are texts), all count as
+            of profile 0, which says nothing.
     """
 
     run: str
@@ -196,6 +212,7 @@ class RunTables:
     n_unfinished: int = 0
     notes: tuple[str, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    profiled: bool = True
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -270,6 +287,8 @@ class RunTables:
             "severity": self.severity,
             "news": self.news,
         }
+        if not self.profiled and name in ("profile", *TRAITS):
+            raise DesignError(NO_PROFILES.format(f"there is no column {name!r}"))
         if name in TRAITS:
             return counts.profile >> (len(TRAITS) - 1 - TRAITS.index(name)) & 1
         if name in counts.columns:
@@ -283,8 +302,9 @@ class RunTables:
 
     def can_play(self, name: str) -> bool:
         """Whether a column of exposures is known in cascades that are played by a law."""
-        around = ("step", "profile", "severity", "n_engaged", "n_neighbours", "n_asked", *TRAITS)
-        return name in around or any(name in each.attributes for each in self.networks.played)
+        around = ("step", "severity", "n_engaged", "n_neighbours", "n_asked")
+        of_profile = self.profiled and name in ("profile", *TRAITS)
+        return name in around or of_profile or any(name in each.attributes for each in self.networks.played)
 
     def group_engaged_fraction(self, groups: ArrayLike) -> Array:
         """Count the engaged agents of each group over all agents.
@@ -307,8 +327,14 @@ class RunTables:
 
     def initial_share(self, groups: ArrayLike) -> Array:
         """Compute the fraction of initial agents in each group, shape ``(n_groups,)``."""
-        share: Array = _members(groups)[:, self.initial_profile].mean(axis=1)
+        initial = self.engaged[:, :, 0].T
+        share: Array = (_members(groups) @ initial / initial.sum(axis=0)).mean(axis=1)
         return share
+
+    @property
+    def n_initial(self) -> int:
+        """Agents engaged at step 0, the mean over realizations as a whole number."""
+        return int(self.engaged[:, :, 0].sum(axis=1).mean().round())
 
     def select(self, rows: ArrayLike) -> RunTables:
         """Keep some realizations, in the order given; networks and notes stay those of the run.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +37,25 @@ def setting_options(function: Decorated) -> Decorated:
         type=click.Path(path_type=Path),
         help="Settings file in place of ./agentnet.toml.",
     )(function)
+
+
+def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
+    """Add the options of what fits laws: ``--law``, ``--by``, ``--groups``, ``--level``, ``--seed``.
+
+    Args:
+        groups: What the groups are by default, for the help.
+    """
+    of_groups = f'JSON file of groups: {{"00000": 1, ...}} for all 32 profiles. Default: {groups}.'
+    which = "Fit this law only, or those of a Python file. Repeatable."
+    by = "Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable."
+    options = (
+        click.option("--law", "laws", multiple=True, metavar="NAME|FILE.py", help=which),
+        click.option("--by", multiple=True, metavar="COLUMN", help=by),
+        click.option("--groups", "groups_file", type=click.Path(path_type=Path), help=of_groups),
+        click.option("--level", default=0.95, show_default=True, help="Confidence level of intervals."),
+        click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn."),
+    )
+    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
 
 
 def load(

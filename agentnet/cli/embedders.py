@@ -87,8 +87,13 @@ def embedder_maker(
 
     Raises:
         ConfigurationError: An option is not KEY=VALUE.
+        PluginError: There is no embedder `name`.
     """
+    from agentnet.embedder import EMBEDDERS
+
     chosen = given_options(options)
+    if name is not None:
+        EMBEDDERS.load(name)
 
     def make(own_name: str, own_options: dict[str, object]) -> CachedEmbedder:
         used, given = (own_name, {**own_options, **chosen}) if name is None else (name, chosen)

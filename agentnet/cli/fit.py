@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, print_table, read_groups, setting_options
+from agentnet.cli.common import (
+    find_run,
+    fitting_options,
+    load,
+    print_json,
+    print_table,
+    read_groups,
+    setting_options,
+)
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 
@@ -21,25 +29,7 @@ _PATIENCE_S = 1.0
 
 @click.command()
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
-@click.option(
-    "--law",
-    "laws",
-    multiple=True,
-    metavar="NAME|FILE.py",
-    help="Fit this law only, or those of a Python file. Repeatable.",
-)
-@click.option(
-    "--by",
-    multiple=True,
-    metavar="COLUMN",
-    help="Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable.",
-)
-@click.option(
-    "--groups",
-    "groups_file",
-    type=click.Path(path_type=Path),
-    help='JSON file of groups: {"00000": 1, ...} for all 32 profiles. Default: chosen from the exposures.',
-)
+@fitting_options(groups="chosen from the exposures")
 @click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
 @click.option(
     "--runs",
@@ -50,8 +40,6 @@ _PATIENCE_S = 1.0
 @click.option(
     "--bootstraps", "n_bootstrap", type=int, default=200, show_default=True, help="Resamples of an interval."
 )
-@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes everything that is drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, curves included.")
 @setting_options
 def fit(

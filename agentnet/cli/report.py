@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, read_groups, read_text, setting_options
+from agentnet.cli.common import (
+    find_run,
+    fitting_options,
+    load,
+    print_json,
+    read_groups,
+    read_text,
+    setting_options,
+)
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.news import column_map
@@ -22,22 +31,7 @@ _FILE = click.Path(path_type=Path)
 @click.command()
 @click.argument("names", metavar="RUN [RUN ...]", nargs=-1, required=True, shell_complete=complete_runs)
 @click.option("--output", type=_FILE, help="Folder to write; default: RUN/report of the first run.")
-@click.option(
-    "--law",
-    "laws",
-    multiple=True,
-    metavar="NAME|FILE.py",
-    help="Fit this law only, or those of a Python file. Repeatable.",
-)
-@click.option(
-    "--by", multiple=True, metavar="COLUMN", help="Column of exposures that a law is of. Repeatable."
-)
-@click.option(
-    "--groups",
-    "groups_file",
-    type=_FILE,
-    help='JSON file of groups: {"00000": 1, ...} for all 32 profiles. Default: by response ratios, if given.',
-)
+@fitting_options(groups="by response ratios, if given")
 @click.option(
     "--n-groups",
     type=click.IntRange(1, 32),
@@ -72,8 +66,6 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Resamples of an interval.",
 )
-@click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes everything that is drawn.")
 @click.option(
     "--decisions",
     "n_decisions",
@@ -132,6 +124,8 @@ def report(
 
     runs = load(config_file, assignments).settings.runs
     folders = [find_run(name, runs) for name in names]
+    if embedder:
+        _say_if_in_vain(folders)
     options = Options(
         laws=named_laws(laws) or LAWS,
         by=by,
@@ -158,6 +152,14 @@ def report(
         print_json(written.results)
     else:
         echo(str(written.page))
+
+
+def _say_if_in_vain(folders: Sequence[Path]) -> None:
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
+
+    if not any("interviews" in family_of(Run(each).meta).read_as for each in folders):
+        echo("warning: nothing is embedded (--embedder): no model of these runs is interviewed", err=True)
 
 
 def _clusters(path: Path) -> SeverityClusters:

@@ -226,7 +226,9 @@ def check(
 ) -> None:
     """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody.
 
-    Where a condition's prompts differ from those of the first one, the first that differs is shown.
+    Where a condition's prompts differ from those of the first one, the first that differs is shown. Where
+    the experiment's own methods decide what is asked, a few realizations are played twice on the mock, with
+    answers that arrive in another order: one that differs then is refused.
 
     \b
       agentnet check experiments/news_cascade.py

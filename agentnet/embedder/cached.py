@@ -209,20 +209,14 @@ def _first_positions(texts: Sequence[str]) -> dict[str, int]:
                 f"text {position} (counted from 0) is {text!r}, which cannot be embedded; leave the row out",
                 field="texts",
             )
-        if not _is_unicode(text):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
             raise InputError(
                 f"text {position} (counted from 0) holds half a surrogate pair; mend it", field="texts"
-            )
+            ) from None
         first[text] = position
     return first
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _at(position: int, text: str, error: RequestRejected) -> RequestRejected:

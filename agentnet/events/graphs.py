@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from agentnet.errors import InputError, RunFolderError, UserError, near_miss
 from agentnet.events.read import Run, free_name
 from agentnet.events.writer import storable
+from agentnet.interventions import ENGAGED, FOLLOWS, REMOVED, REPLACED, STOPPED, UNFOLLOWS
 from agentnet.network import LAYER, Network
 from agentnet.vocabulary import TRAITS
 
@@ -39,17 +40,15 @@ _OF_EDGE = (
     *("spells", "viz", "source", "target", "slices", "networkx_key"),
 )
 _ALWAYS = [[0, None]]
-_COMES, _GOES = "follows", "unfollows"
-_REMOVED = "removed"
-_STARTS, _STOPS = ("engaged",), ("stopped", _REMOVED)
+_STARTS, _STOPS = (ENGAGED,), (STOPPED, REMOVED)
 _CHANGED = """
 SELECT agent, step FROM changes WHERE realization = ? AND what IN (SELECT value FROM json_each(?))
 ORDER BY change
 """
-_TIES = """
+_TIES = f"""
 SELECT step, what, agent, other, detail FROM changes
-WHERE realization = ? AND what IN ('follows', 'unfollows', 'network') ORDER BY change
-"""
+WHERE realization = ? AND what IN ('{FOLLOWS}', '{UNFOLLOWS}', '{REPLACED}') ORDER BY change
+"""  # noqa: S608 - our own
 _WON_OVER = """
 SELECT source, agent FROM events JOIN agents USING (realization, agent)
 WHERE realization = ? AND kind = 'exposure' AND decision = 1 AND step = engaged_step
@@ -113,7 +112,7 @@ def _write_gexf(connection: sqlite3.Connection, path: Path, realization: int, fi
     for node, times in _engagements(connection, realization).items():
         spans = zip(times, [*times[1:], (end, False)], strict=True)
         graph.nodes[node]["engaged"] = [(is_engaged, at, to) for (at, is_engaged), (to, _) in spans]
-    for agent, step in connection.execute(_CHANGED, (realization, json.dumps([_REMOVED]))):
+    for agent, step in connection.execute(_CHANGED, (realization, json.dumps([REMOVED]))):
         graph.nodes[agent]["spells"] = [(0.0, float(step))]
     for *_, data in graph.edges(data=True):
         spans = data.pop(_SPANS)
@@ -170,9 +169,9 @@ def _graph(connection: sqlite3.Connection, path: Path, realization: int) -> nx.G
     for u, v, values in _edges(network):
         _add(graph, u, v, 0, values)
     for step, what, hears, heard, detail in connection.execute(_TIES, (realization,)).fetchall():
-        if what == _COMES:
+        if what == FOLLOWS:
             _begin(graph, heard, hears, step, {})
-        elif what == _GOES:
+        elif what == UNFOLLOWS:
             _end(_between(graph, heard, hears), step)
         else:
             _replace(graph, _network(connection, path, json.loads(detail)["network"]), step)

@@ -146,8 +146,9 @@ class Run:
     def frame(self, table: str) -> pd.DataFrame:
         """Read a whole table, or one of the views ``decisions`` and ``answers``, as a data frame.
 
-        What is known of agents (``attributes`` of table ``agents``) follows its columns, one column each,
-        ``attribute_NAME`` where the table has a column NAME itself.
+        What stands in JSON follows the columns, one column a name: what is known of agents (``attributes``
+        of table ``agents``), the facts of a decision's ``context`` and the fields of its ``value``. A name
+        that the table has itself becomes ``attribute_NAME``, ``context_NAME`` or ``value_NAME``.
 
         Raises:
             UserError: There is no such table.
@@ -155,7 +156,9 @@ class Run:
         if table not in TABLES and table not in VIEWS:
             raise UserError(f"there is no table {table!r}; known: {', '.join((*VIEWS, *TABLES))}")
         found = self.query(f"SELECT * FROM {table}")  # noqa: S608 - one of our own names
-        return _with_attributes(found) if table == "agents" else found
+        for column in _OF_JSON.get(table, ()):
+            found = _with_names(found, column)
+        return found
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
         """Answer an SQL query by a data frame; nothing can be changed by it.
@@ -295,22 +298,30 @@ def _authorize(action: int, name: str | None, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
-def _with_attributes(agents: pd.DataFrame) -> pd.DataFrame:
-    """Write what is known of agents out in columns; as it is, where nothing is known of any."""
-    known = {index: json.loads(text) for index, text in agents["attributes"].dropna().items()}
+_OF_JSON = {"agents": ("attributes",), "decisions": ("context", "value")}
+"""Columns whose JSON is written out beside them, by table."""
+
+
+def _with_names(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Write the objects of a column of JSON out in columns; as it is, where there are none."""
+    read = ((index, json.loads(text)) for index, text in frame[column].dropna().items())
+    known = {index: row for index, row in read if isinstance(row, dict)}
     if not known:
-        return agents
+        return frame
     import pandas as pd
 
     # A dict keeps the order of first appearance, whatever the hash seed.
     names = list(dict.fromkeys(name for row in known.values() for name in row))
-    rows = [known.get(index, {}) for index in agents.index]
+    rows = [known.get(index, {}) for index in frame.index]
+    prefix = column.removesuffix("s")
     for name in names:
-        agents[free_name(name, agents.columns)] = pd.Series([row.get(name) for row in rows], agents.index)
-    return agents
+        frame[free_name(name, frame.columns, prefix)] = pd.Series(
+            [row.get(name) for row in rows], frame.index
+        )
+    return frame
 
 
-def free_name(name: str, taken: Container[str]) -> str:
+def free_name(name: str, taken: Container[str], prefix: str = "attribute") -> str:
     """Name an agent's attribute beside columns that have their names already.
 
     Examples:
@@ -318,7 +329,7 @@ def free_name(name: str, taken: Container[str]) -> str:
         ('age', 'attribute_profile')
     """
     while not name or name in taken:
-        name = f"attribute_{name}"
+        name = f"{prefix}_{name}"
     return name
 
 

@@ -236,7 +236,8 @@ of the first of them, as they are numbered in the order of conditions and begun 
 
 DECISIONS_VIEW = f"""
 CREATE VIEW decisions AS
-SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, p.profile, n.id AS news, n.severity,
+SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat,
+       COALESCE(NULLIF(a.profile, ''), p.profile) AS profile, n.id AS news, n.severity,
        p.hash AS prompt_hash, (SELECT json_extract(value, '$') FROM meta WHERE key = 'backend') AS backend,
        r.model, e.temperature, e.decision, e.missing, COALESCE(w.rationale, r.rationale, '') AS rationale,
        r.text, e.prompt_tokens, e.completion_tokens, e.asks, e.attempts, e.cached, e.latency_s, e.at,

@@ -50,6 +50,7 @@ class Experiment:
     max_tokens: int = 256
     repeats: int = 1
     conditions: tuple[Mapping[str, Any], ...] = ({},)
+    _of_condition: frozenset[str] = frozenset()
 
     def __init__(self, **overrides: object) -> None:
         check_bodies(type(self))
@@ -77,7 +78,9 @@ class Experiment:
 
     def under(self, condition: Condition) -> Self:
         """Make the same experiment with the overrides of one condition."""
-        return type(self)(**{**self.overrides, **condition, "conditions": ({},)})
+        made = type(self)(**{**self.overrides, **condition, "conditions": ({},)})
+        made._of_condition = frozenset(condition)  # noqa: SLF001 - of its own class
+        return made
 
     def make_conditions(self) -> tuple[Condition, ...]:
         """List the conditions of the run; override it to make them of attributes with several values."""

@@ -142,11 +142,13 @@ class Trial(NamedTuple):
             tokens out, likewise.
         tokens_each: Tokens in of an answer that was asked for.
         prompts: Kind -> one prompt.
+        notes: What there is to know of these realizations, a sentence each.
     """
 
     sums: tuple[int, int, int, int]
     tokens_each: float
     prompts: Mapping[str, Messages]
+    notes: tuple[str, ...] = ()
 
 
 Try = Callable[[Sequence["Experiment"], Sequence[Planned]], Awaitable[Trial]]
@@ -197,6 +199,11 @@ class Stage(ABC):
     def with_experiments(self, experiments: Sequence[Experiment]) -> Stage:
         """Make the same stage for other experiments of the same design, for a trial."""
         return replace(self, experiments=tuple(experiments))  # type: ignore[type-var] # a stage is a dataclass
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the experiments' own methods decide what is asked, so that a trial sees if they repeat."""
+        return False
 
     @property
     def label(self) -> str:
@@ -307,6 +314,7 @@ class Stage(ABC):
             found.prompts,
             f"estimated from {len(sampled)} of {len(plan)} realizations, played on the mock backend's law; "
             "a more or less willing model takes more or fewer calls",
+            notes=found.notes or None,
         )
 
     def sizes(self) -> dict[str, int]:
@@ -411,8 +419,8 @@ class Family(ABC):
         """
         return Cut(min(step for step, _, _ in missing))
 
-    def measures(self) -> Sequence[str]:
-        """List what a report compares its conditions in."""
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002 - the same for all
+        """List what a report compares the conditions of some runs of this family in."""
         return tuple(self.queries)
 
     def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002

@@ -147,8 +147,10 @@ class PeopledExperiment(Experiment):
     def _generator_options(self) -> dict[str, Any]:
         if self.takes_degree:
             return {"degree": self.degree, **self.network_options}
+        # A condition cannot leave out the degree that all others take: its network goes without.
+        is_left = "network" in self._of_condition and "degree" not in self._of_condition
         require(
-            self.network not in GENERATORS or self.degree == PeopledExperiment.degree,
+            is_left or self.network not in GENERATORS or self.degree == PeopledExperiment.degree,
             f"degree is {self.degree}, but {self.network} takes no degree; leave it out",
         )
         return dict(self.network_options)

@@ -38,7 +38,7 @@ from agentnet.prompts.wrapping import after_thought, boxes, elements, in_turn
 WRONG_VALUE = "wrong_value"
 """The problem of a reply that answers, but not as declared: out of range, or with a field that is missing."""
 
-MARKS = " \t\r\n\"'*_`.!"
+MARKS = " \t\r\n\"'*_`.!()[]\u201c\u201d\u2018\u2019\u00ab\u00bb"
 _VALUE_KEYS = ANSWER_KEYS | {"choice", "value"}
 _NUMBER = r"[+-]?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+-]?[0-9]{1,3})?"
 _A_NUMBER = rf"(?<![\w.,/+-]){_NUMBER}(?![\w%/]|[.,:][0-9])"
@@ -46,8 +46,9 @@ _LABEL = (
     r"(?:(?:so|my|the|final|overall)[ ,]{1,2}){0,3}(?:answer|decision|choice|response|reply|verdict|rating"
     r"|score|stance|number|value|option)[*_\"]{0,3}[ ]?(?:[:=]|(?:is|would be|will be)\b:?)"
 )
-_SIGNS = r"[ \t\"'*_`#>]{0,8}"
-_END = r"[\"'*_`]{0,4}(?=[ \t]*(?:[.,;!]{1,3}[\"'*_`]{0,4}(?:\s|\Z)|[—–]|\n|\Z))"
+_QUOTES = "\"'*_`\u201c\u201d\u2018\u2019\u00ab\u00bb"
+_SIGNS = rf"[ \t#>(\[{_QUOTES}]{{0,8}}"
+_END = rf"[{_QUOTES})\]]{{0,4}}(?=[ \t]*(?:[.,;!]{{1,3}}[{_QUOTES})\]]{{0,4}}(?:\s|\Z)|[—–]|-\s|\n|\Z))"
 _TAKEN_BACK = re.compile(
     r"(?:\A|[.!?;,\n]\s?)(?:or|not|never|maybe|perhaps|possibly|unless|only if|just kidding)\b"
 )
@@ -273,7 +274,7 @@ class ClosedReader:
         return self._values.get(key) if self._values else key
 
     def _mentioned(self, prose: str) -> set[object]:
-        return {comparable(match[0]) for match in self._token.finditer(prose)}
+        return {comparable(word) for word in {match[0] for match in self._token.finditer(prose)}}
 
 
 _MINUS = str.maketrans({"\u2212": "-"})

@@ -120,7 +120,7 @@ def parse_reply(text: str) -> Verdict:
         >>> parse_reply("No, that would upset people.")
         Verdict(decision=False, rationale='that would upset people.', problem='', value=None)
         >>> parse_reply("Nobody should see this.")
-        Verdict(decision=None, rationale='', problem='no_answer')
+        Verdict(decision=None, rationale='', problem='no_answer', value=None)
     """
     stripped = text.replace("\0", "").strip()
     exact = _EXACT.get(stripped)

@@ -95,7 +95,10 @@ def wrapped(node: Schema) -> Schema:
 
 
 def lacks(node: Schema, value: object) -> bool:
-    """Say whether `value` leaves out a field of `node`: a default would be an answer that nobody gave."""
+    """Say whether `value` leaves something of `node` out that pydantic would fill in.
+
+    A default would be an answer that nobody gave, and true is no 1.
+    """
     if "anyOf" in node:
         return all(lacks(each, value) for each in node["anyOf"])
     if "properties" in node:
@@ -103,9 +106,15 @@ def lacks(node: Schema, value: object) -> bool:
         return not isinstance(value, dict) or any(
             name not in value or lacks(part, value[name]) for name, part in fields
         )
-    if node.get("type") == "array":
-        return not isinstance(value, list) or any(lacks(node["items"], each) for each in value)
-    return False
+    match node.get("type"):
+        case "array":
+            return not isinstance(value, list) or any(lacks(node["items"], each) for each in value)
+        case "null":
+            return value is not None
+        case "integer" | "number":
+            return isinstance(value, bool | dict | list)
+        case _:
+            return isinstance(value, dict | list)
 
 
 def in_words(node: Schema) -> str:

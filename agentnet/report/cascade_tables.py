@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.goodness import POPULATION, Curve
+from agentnet.analysis.goodness import Curve, views_of
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import LAWS, MissingBounds, Parameter
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import MEASURES, QUANTILES, Trees, tree_distances
 from agentnet.errors import without_field
 from agentnet.report import paper
@@ -374,8 +373,10 @@ def _bounds_row(law: LawFit, of: Parameter, bounds: MissingBounds) -> tuple[Cell
     return (law.title, of.name, of.estimate, bounds.if_yes, bounds.if_no, (bounds.lowest, bounds.highest))
 
 
-def cells_table(tables: RunTables) -> Table:
-    """Count the decisions of exposures by profile and severity."""
+def cells_table(tables: RunTables) -> Table | None:
+    """Count the decisions of exposures by profile and severity; None where agents have no profiles."""
+    if not tables.profiled:
+        return None
     cells, missing = tables.cells(), tables.missing_by_cell()
     rows: list[tuple[Cell, ...]] = []
     for profile in range(N_PROFILES):
@@ -406,8 +407,10 @@ def cells_table(tables: RunTables) -> Table:
     )
 
 
-def groups_table(tables: RunTables, grouping: Grouping, groups_from: str) -> Table:
-    """List the groups that laws were fitted with."""
+def groups_table(tables: RunTables, grouping: Grouping, groups_from: str) -> Table | None:
+    """List the groups that laws were fitted with; None where agents have no profiles."""
+    if not tables.profiled:
+        return None
     share, initial = tables.group_share(grouping.group), tables.initial_share(grouping.group)
     rows = []
     for group in range(grouping.n_groups):
@@ -530,11 +533,3 @@ def observed_table(tables: RunTables) -> Table:
         columns=_CURVE_COLUMNS,
         rows=tuple(rows),
     )
-
-
-def views_of(tables: RunTables) -> dict[str, NDArray[np.bool_]]:
-    """Say which realizations each view sees, ``(n_realizations,)``: all, and each severity of several."""
-    views = {POPULATION: np.full(tables.n_realizations, True)}
-    if len(tables.severities) > 1:
-        views |= {SEVERITY_NAMES[each]: tables.severity == each for each in tables.severities}
-    return views

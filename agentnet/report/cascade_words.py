@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from agentnet.analysis.contrasts import student_half_width
 from agentnet.analysis.fits import Fits
-from agentnet.analysis.goodness import POPULATION
+from agentnet.analysis.goodness import POPULATION, FinalEngagement, mean_final_engagement
 from agentnet.analysis.laws import Resamples
 from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import Trees
 from agentnet.events.conditions import in_words
-from agentnet.report.cascade_tables import views_of
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
+from agentnet.report.told_words import Course
 from agentnet.report.words import (
     asking_sentences,
     missing_sentences,
@@ -31,48 +28,8 @@ if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over realizations.
-
-    Attributes:
-        name: Of what.
-        mean: The mean.
-        sd: Standard deviation of single realizations; None for one.
-        interval: Confidence interval of the mean; None for one realization.
-        by_news_item_interval: The same with news items as what is independent; None for one item.
-        n: Realizations.
-    """
-
-    name: str
-    mean: float
-    sd: float | None
-    interval: tuple[float, float] | None
-    by_news_item_interval: tuple[float, float] | None
-    n: int
-
-
-def final_engagement(tables: RunTables, level: float) -> tuple[Estimate, ...]:
-    """Estimate the engaged fraction after the last step: of all realizations, and by severity.
-
-    Intervals are Student's, of the realizations or of the news items' means.
-    """
-    last = tables.engaged_fraction[:, -1]
-    found = []
-    for name, seen in views_of(tables).items():
-        values, items = last[seen], tables.news[seen]
-        means = np.array([values[items == item].mean() for item in np.unique(items)])
-        sd = float(values.std(ddof=1)) if values.size > 1 else None
-        intervals = _student(values, level), _student(means, level)
-        found.append(Estimate(name, float(values.mean()), sd, *intervals, int(values.size)))
-    return tuple(found)
-
-
-def _student(values: NDArray[np.float64], level: float) -> tuple[float, float] | None:
-    if values.size < 2:
-        return None
-    mean, half = float(values.mean()), student_half_width(values, level)
-    return mean - half, mean + half
+_UNNAMED = ("network", "edges", "networkx")
+"""What networks are called that nobody gave a name."""
 
 
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
@@ -86,7 +43,7 @@ def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
         f"{counted(np.unique(tables.news).size, 'news item')} on {_network(tables)}, by the asking rule "
         f"{tables.asking_rule}"
     )
-    yield from (_engaged(each, tables.n_steps, level) for each in final_engagement(tables, level))
+    yield from _engaged_sentences(part, tables, level)
     if part.fits is None:
         yield f"No law was fitted: {part.why_no_fits}"
         return
@@ -99,9 +56,7 @@ def cascade_findings(part: CascadePart, level: float) -> Iterator[str]:
     if tables is None:
         yield f"No result can be given: {part.why_no_tables}"
         return
-    engaged, *by_severity = (
-        _engaged(each, tables.n_steps, level) for each in final_engagement(tables, level)
-    )
+    engaged, *by_severity = _engaged_sentences(part, tables, level)
     yield engaged
     if fits is not None:
         yield from _findings(fits, of_decisions=True)
@@ -136,18 +91,26 @@ def _network(tables: RunTables) -> str:
         if degree is not None
         else f"{networks.mean_degree:.3g} neighbours on average"
     )
-    names = listed([name.replace("_", " ") for name in networks.names], most=3)
-    return f"{names} networks of {agents} agents with {neighbours}"
+    named = [name.replace("_", " ") for name in networks.names if name not in _UNNAMED]
+    kind = f"{listed(named, most=3)} networks" if named else "networks"
+    return f"{kind} of {agents} agents with {neighbours}"
 
 
-def _engaged(of: Estimate, step: int, level: float) -> str:
+def _engaged_sentences(part: CascadePart, tables: RunTables, level: float) -> Iterator[str]:
+    have_stopped = part.told is not None and part.told.change("stopped") is not None
+    are = "have engaged, for a time at least," if have_stopped else "are engaged"
+    for each in mean_final_engagement(tables, level):
+        yield _engaged(each, tables.n_steps, level, are)
+
+
+def _engaged(of: FinalEngagement, step: int, level: float, are: str) -> str:
     where = "" if of.name == POPULATION else f" where the news is {of.name}"
     spread = "" if of.sd is None else f" (standard deviation of single cascades {of.sd:.3f})"
     interval = ""
     if of.interval is not None:
         low, high = of.interval
         interval = f"; {level:.0%} interval of the mean {low:.3f} to {high:.3f}"
-    return f"After step {step}, {percent(of.mean)} of all agents are engaged{where}{spread}{interval}"
+    return f"After step {step}, {percent(of.mean)} of all agents {are}{where}{spread}{interval}"
 
 
 def _law_sentences(fits: Fits) -> Iterator[str]:
@@ -189,10 +152,10 @@ def cascade_methods(part: CascadePart) -> list[str]:
     played = "" if part.played is None else f" on {_network(part.played)}"
     attempts = design["max_seed_attempts"]
     at_most = "" if attempts is None else f" or {attempts} had been asked"
-    asked = question_words(
-        facts,
-        number,
+    course = Course.of(part)
+    asked = course.question(
         "whether they share the news item",
+        "about the news item, for an answer of the form {}",
         "about the news item as the experiment's own {} has it",
     )
     return [
@@ -202,11 +165,11 @@ def cascade_methods(part: CascadePart) -> list[str]:
         ),
         (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
         (
-            f"Agents picked at random were asked to start until one was willing{at_most}; from then on, at "
-            f"each of {counted(int(design['steps']), 'step')}, {facts.rule_says(number)} (asking rule "
-            f"{design['asking_rule']}) and engaged for good at its first yes"
+            f"{course.start(at_most)}; from then on, at each of {counted(int(design['steps']), 'step')}, "
+            f"{facts.rule_says(number)} (asking rule {design['asking_rule']}){course.engaged()}"
         ),
         f"Agents were asked {asked}",
+        *course.sentences(),
         *asking_sentences(facts, number),
         *overriding_sentences(facts),
         *missing_sentences(facts, number),
@@ -223,6 +186,13 @@ def _times_words(begun: Begun, sources: str) -> str:
 
 def dealt_words(part: CascadePart) -> str:
     """Say how agents got their profiles, and of dealings in equal number how equal the cascades' are."""
+    course = Course.of(part)
+    if course.has_personas:
+        return part.facts.unless(
+            "assign_personas",
+            f"agents were told who they are by texts (personas {in_words(course.knob('personas'))})",
+            "agents were told who they are by the experiment's own {}",
+        )
     profiles = part.design["profiles"]
     how = f"by weights ({in_words(profiles)})"
     if isinstance(profiles, str):
@@ -247,38 +217,49 @@ def cascade_fields(part: CascadePart) -> dict[str, Any]:
     attempts = design["max_seed_attempts"]
     sizes = [] if played is None else [f"{n:,}" for n in np.unique(played.n_agents).tolist()]
     laws = "No law was fitted." if part.fits is None else "Laws are compared in this report."
-    return news_fields(facts, number) | {
-        "decisions": question_words(
-            facts, number, "whether agents share a news item", "what the experiment's own {} asks"
-        ),
-        "sample": "; a sample stands in this report" if part.sample.decisions else "",
-        "laws": laws,
-        "agents": f"{listed(sizes, most=3)} agents" if sizes else "agents",
-        "steps": counted(int(design["steps"]), "step"),
-        "adaptation": question_words(
-            facts,
-            number,
-            "An agent decides whether to share",
-            "An agent decides by its answer to what the experiment's own {} asks",
-        ),
-        "sensing": question_words(
-            facts,
-            number,
-            "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the "
-            "step.",
-            "What the experiment's own {} tells: see the prompts in this report. They are made of profile "
-            "and news item alone, and tell neither which neighbour shared it, nor how many have, nor the "
-            "step.",
-        ),
-        "rule_says": facts.rule_says(number).rstrip(","),
-        "asking_rule": design["asking_rule"],
-        "drawn": _drawn_words(part),
-        "draws": _draws_words(part),
-        "networks": networks_words(part),
-        "dealt": dealt_words(part),
-        "at_most": "" if attempts is None else f" or {attempts} have been asked",
-        "citations": " ".join(part.citations()[1:]),
-    }
+    course = Course.of(part)
+    return (
+        news_fields(facts, number)
+        | course.fields()
+        | {
+            "decisions": course.question(
+                "whether agents share a news item",
+                "answers of the form {} about a news item",
+                "what the experiment's own {} asks",
+            ),
+            "sample": "; a sample stands in this report" if part.sample.decisions else "",
+            "laws": laws,
+            "agents": f"{listed(sizes, most=3)} agents" if sizes else "agents",
+            "steps": counted(int(design["steps"]), "step"),
+            "adaptation": course.question(
+                "An agent decides whether to share",
+                "An agent decides by an answer of the form {}",
+                "An agent decides by its answer to what the experiment's own {} asks",
+            ),
+            "sensing": _sensing_words(course),
+            "rule_says": facts.rule_says(number).rstrip(","),
+            "asking_rule": design["asking_rule"],
+            "drawn": _drawn_words(part),
+            "draws": _draws_words(part),
+            "networks": networks_words(part),
+            "dealt": dealt_words(part),
+            "started": course.started("" if attempts is None else f" or {attempts} have been asked"),
+            "citations": " ".join(part.citations()[1:]),
+        }
+    )
+
+
+def _sensing_words(course: Course) -> str:
+    """Say what agents are told of what goes on around them."""
+    if more := course.tells_more:
+        return f"The news text, and what {listed(more)} of the experiment put into prompts: see the prompts."
+    return question_words(
+        course.facts,
+        course.condition,
+        "The news text, and that a neighbour has shared it; not which neighbour, how many have, or the step.",
+        "What the experiment's own {} tells: see the prompts in this report. They are made of profile and "
+        "news item alone, and tell neither which neighbour shared it, nor how many have, nor the step.",
+    )
 
 
 def networks_words(part: CascadePart) -> str:
@@ -292,10 +273,14 @@ def _drawn_words(part: CascadePart) -> str:
     facts, network = part.facts, str(part.design["network"])
     is_generated = part.played is not None and network in part.played.networks.names
     networks = "networks" if is_generated else ""
+    course = Course.of(part)
     drawn = [
         facts.unless("make_network", networks, "networks (by the experiment's own {})"),
-        facts.unless("assign_profiles", "profiles", "profiles (by the experiment's own {})"),
-        "the order of those asked to start",
+        "the dealing of personas"
+        if course.has_personas
+        else facts.unless("assign_profiles", "profiles", "profiles (by the experiment's own {})"),
+        "the order of those asked to start" if course.asks_to_start else "",
+        "when agents stop" if course.stops else "",
     ]
     drawn += ["temperatures"] if isinstance(part.design["temperature"], list | tuple) else []
     return f"{listed([each for each in drawn if each])} are drawn"
@@ -317,4 +302,5 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
         fitted.setdefault(how, []).append(law.title)
     for how, titles in fitted.items():
         yield f"We fitted the {listed(titles)} {'law' if len(titles) == 1 else 'laws'} {how}"
-    yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
+    if fits.tables.profiled:
+        yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"

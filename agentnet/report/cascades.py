@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
+from agentnet.analysis.goodness import mean_final_engagement
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.analysis.trees import Trees, tree_distances, trees_of
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
@@ -22,7 +23,6 @@ from agentnet.report.cascade_words import (
     cascade_findings,
     cascade_methods,
     cascade_sentences,
-    final_engagement,
     tree_sentences,
 )
 from agentnet.report.checklist import filled, read_answers
@@ -34,11 +34,12 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.log_facts import LogFacts, realizations_of
 from agentnet.report.log_tables import design_in_words, without_folders
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Block, Course, Part, Place, Reading, Section
+from agentnet.report.part import Block, Course, Part, Place, Reading, Section, table
 from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
+from agentnet.report.told import Told, changes_table, messages_table, read_told
 from agentnet.report.words import asked_sentences, citations
 from agentnet.vocabulary import EXPOSURE, PROFILES
 
@@ -58,6 +59,7 @@ class CascadePart(Part):
         groups_from: Where the groups of profiles come from, in words.
         sample: Decisions to browse.
         player: Who engaged when, in some realizations.
+        told: What agents were told beyond a news item; None where that was all.
         notes: What to know about it.
         label: Empty.
         trees: Trees of who had the news from whom; None where there are none.
@@ -83,6 +85,7 @@ class CascadePart(Part):
     groups_from: str
     sample: Sample
     player: Player
+    told: Told | None = None
     notes: tuple[str, ...] = ()
     label: str = ""
     trees: Trees | None = None
@@ -101,8 +104,8 @@ class CascadePart(Part):
         """Give the mean engaged fraction after each step."""
         if self.played is not None:
             curves = self.played.engaged_fraction
-            found = mean_interval(curves, level)
-            interval = f"{level:.0%} Student's t intervals over realizations"
+            found = mean_interval(curves, level, OF_SHARES)
+            interval = f"{level:.0%} Student's t intervals of the logit over realizations"
             yield Course(self.condition, "engaged fraction", "step", (), *found, len(curves), interval)
 
     def title(self) -> str:
@@ -174,7 +177,7 @@ class CascadePart(Part):
             "condition": self.condition,
             "design": design_in_words(self.facts, self.condition),
             "groups_from": self.groups_from,
-            "final_engaged_fraction": None if self.played is None else final_engagement(self.played, level),
+            "final_engaged_fraction": self.played and mean_final_engagement(self.played, level),
             "fits": None if self.fits is None else _fits_as_json(self.fits),
             "trees": None if self.trees is None else _trees_as_json(self.trees, self.observed),
             "why_no_fits": self.why_no_fits,
@@ -187,6 +190,19 @@ class CascadePart(Part):
         answers, fields = read_answers("cascades"), cascade_fields(self)
         yield filled("guide_llm", answers, fields)
         yield filled("odd", answers, fields)
+
+
+@table("cascade_messages", of="cascades", section="decisions")
+def _messages(part: CascadePart) -> Table | None:
+    """List some of the messages that agents wrote."""
+    withheld = any(each.text is None for each in part.facts.news)
+    return None if part.told is None else messages_table(part.told, withheld=withheld)
+
+
+@table("cascade_changes", of="cascades", section="decisions")
+def _changes(part: CascadePart) -> Table | None:
+    """Count what happened beside answers."""
+    return None if part.told is None else changes_table(part.told)
 
 
 def cascade_parts(reading: Reading, family: str, of_ratios: str) -> Iterator[CascadePart]:
@@ -265,6 +281,7 @@ def _part(
             realizations=of_condition,
         ),
         player=read_player(run, of_condition, seed=options.seed),
+        told=read_told(run, condition, n=options.n_decisions, seed=options.seed),
         trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
         observed=options.observed,
     )
@@ -345,7 +362,7 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     if part.fits is None:
         yield absent(part.why_no_fits)
         if part.played is not None:
-            yield cascade_tables.cells_table(part.played)
+            yield from filter(None, [cascade_tables.cells_table(part.played)])
         return
     fits = part.fits
     yield cascade_tables.ranking_table(fits)
@@ -353,12 +370,16 @@ def _laws(part: CascadePart) -> Iterator[Block]:
     yield cascade_tables.main_effects_table(fits) or absent(_why_not(part, LAWS.of_table(1)[0]))
     yield cascade_tables.rates_table(fits) or absent(_why_not(part, LAWS.of_table(2)[0]))
     yield from filter(None, [cascade_tables.equilibria_table(fits)])
-    yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from)
+    yield cascade_tables.groups_table(fits.tables, fits.grouping, part.groups_from) or absent(_no_groups())
     yield cascade_tables.parameters_table(fits)
     yield cascade_tables.bounds_table(fits) or paragraph(
         "No answer to an exposure is missing: there is nothing to bound.", "note"
     )
-    yield cascade_tables.cells_table(fits.tables)
+    yield from filter(None, [cascade_tables.cells_table(fits.tables)])
+
+
+def _no_groups() -> str:
+    return NO_PROFILES.format("there are no groups of them, and no table of the 32 profiles")
 
 
 def _trees(part: CascadePart) -> Iterator[Block]:

@@ -21,7 +21,14 @@ from agentnet.report.figures.words import capitalized, counted, listed
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import when
 from agentnet.report.tables import Table
-from agentnet.report.words import backends_of, cost_words, numbers_words, sampler_words, temperature_words
+from agentnet.report.words import (
+    backends_of,
+    cost_words,
+    declared_answers,
+    numbers_words,
+    sampler_words,
+    temperature_words,
+)
 from agentnet.vocabulary import AFTERWARDS, INLINE, WITHOUT
 
 Answers = Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -120,6 +127,8 @@ def news_fields(facts: LogFacts, condition: int | None = None) -> dict[str, Any]
     constrained = listed(in_words(value) for value in facts.knob("constrain", condition))
     max_asks = facts.meta["settings"].get("engine", {}).get("max_asks", "an unknown number of")
     read = "as yes or no" + (" with a reason" if INLINE in rationales else "")
+    if declared := declared_answers(facts, condition):
+        read = f"as the experiment declares answers ({listed(declared)})"
     dates = sorted(each.facts["date"] for each in facts.news if "date" in each.facts)
     is_invented = facts.sources == ("synthetic",)
     later = " The reason was asked for in a second request that repeats the question and the reply."

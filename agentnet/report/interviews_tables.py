@@ -190,7 +190,7 @@ def contrasts_table(part: InterviewPart) -> Table | None:
         ),
         notes=(
             "Conditions are compared within repeats, which share chance, as far as they are finished.",
-            "The interval is Student's t over repeats; the test turns their signs.",
+            "The interval is Student's t over repeats, of a trend Fisher's z; the test turns their signs.",
             "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
             *_few(min(each.contrast.n_repeats for each in part.study.contrasts)),
         ),

@@ -25,6 +25,7 @@ from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
 from agentnet.report.figures.words import listed
+from agentnet.report.spoken import Spoken, read_spoken
 
 _TROUBLE_CHARACTERS: Final = 300
 
@@ -85,6 +86,7 @@ SELECT kind, profile, p.news, messages FROM prompts p
 WHERE prompt IN (SELECT MIN(prompt) FROM prompts GROUP BY kind) ORDER BY prompt
 """
 
+_PROFILES = "SELECT COUNT(DISTINCT NULLIF(profile, '')) FROM agents"
 _PROMPTS = "SELECT prompt, hash, kind, profile, news FROM prompts ORDER BY prompt"
 _PROMPT = "SELECT kind, profile, news, messages FROM prompts WHERE prompt = ?"
 _ASKED_IN = "SELECT prompt, MIN(realization) FROM events WHERE prompt IS NOT NULL GROUP BY prompt"
@@ -213,9 +215,9 @@ class Prompt:
 
     Attributes:
         kind: ``exposure``, ``seed`` or ``ratio``.
-        profile: Five bits.
-        news: Name of the news item.
-        messages: (role, content) pairs; None where the news text may not be passed on.
+        profile: Five bits; "" where agents have none.
+        news: Name of the news item; "" where it is about none, or may be about any.
+        messages: (role, content) pairs; None where a news text in it may not be passed on.
     """
 
     kind: str
@@ -267,6 +269,8 @@ class LogFacts:
         statuses: Realizations by status.
         mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
             it; None where none was.
+        spoken: What was found in prompts.
+        n_profiles: Different profiles of agents.
         turns: By realization, steps at which its models came to have other numbers of candidates; none where
             that happens again and again.
         voices: (number of the condition, voice) -> agents that it answered for, over all realizations; empty
@@ -292,6 +296,8 @@ class LogFacts:
     statuses: Mapping[str, int]
     mass: tuple[float, float] | None = None
     turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
+    spoken: Spoken = field(default_factory=Spoken)
+    n_profiles: int = 0
     voices: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
@@ -304,7 +310,9 @@ class LogFacts:
         """Methods of agentnet's that the experiment has in its own way; None where that is not known."""
         experiment = self.meta["experiment"]
         recorded = experiment.get("overridden")
-        return _defined(experiment) if recorded is None else frozenset(recorded)
+        # A knob that is set to a class, such as an answer's, is no method.
+        knobs = experiment["design"][0]
+        return _defined(experiment) if recorded is None else frozenset(recorded) - frozenset(knobs)
 
     def unless(self, methods: str, usual: str, otherwise: str) -> str:
         """Say what holds, which is never what a knob says where the experiment overrides what reads it.
@@ -433,6 +441,8 @@ def _read(
         ),
         mass=_mass(connection),
         turns=_turns(connection),
+        spoken=read_spoken(connection, meta),
+        n_profiles=connection.execute(_PROFILES).fetchone()[0],
         voices=_voices(connection, meta),
     )
 
@@ -575,9 +585,10 @@ def _news(
 
 def _prompt(row: Sequence[Any], news: tuple[News, ...]) -> Prompt:
     kind, profile, number, messages = row
-    item = news[number]
+    name, about = ("", news) if number is None else (news[number].id, (news[number],))
     pairs = tuple((str(role), str(content)) for role, content in json.loads(messages))
-    return Prompt(str(kind), str(profile), item.id, None if item.text is None else pairs)
+    hidden = any(item.text is None for item in about)
+    return Prompt(str(kind), str(profile or ""), name, None if hidden else pairs)
 
 
 def _prompts_apart(
@@ -588,17 +599,17 @@ def _prompts_apart(
         return {}
     of = condition_of(connection)
     asked_in = dict(connection.execute(_ASKED_IN))
-    first: dict[tuple[Any, ...], str] = {}
+    first: dict[tuple[Any, ...], set[str]] = {}
     compared: dict[tuple[int, str], dict[str, int]] = {}
     for number, hash_, kind, *about in connection.execute(_PROMPTS):
         condition = of.get(asked_in.get(number, -1))
         if condition is None:
             continue
         if condition == 0:
-            first[kind, *about] = hash_
+            first.setdefault((kind, *about), set()).add(hash_)
             continue
         known = first.get((kind, *about))
-        how = "unknown" if known is None else "same" if known == hash_ else "other"
+        how = "unknown" if known is None else "same" if hash_ in known else "other"
         compared.setdefault((condition, str(kind)), {}).setdefault(how, number)
     found: dict[int, dict[str, Prompt | None]] = {}
     for (condition, kind), numbers in compared.items():

@@ -98,7 +98,9 @@ def prompts_blocks(facts: LogFacts) -> Iterator[Block]:
 
 
 def _example(prompt: Prompt) -> Html:
-    title = f"{prompt.kind}: to profile {prompt.profile} about {prompt.news}"
+    whom = f"to profile {prompt.profile}" if prompt.profile else ""
+    about = f"about {prompt.news}" if prompt.news else ""
+    title = f"{prompt.kind}: {' '.join(filter(None, (whom, about))) or 'as it was sent'}"
     if prompt.messages is None:
         return absent(f"{title}: it holds a news text that may not be passed on")
     return unfolding(title, prompt.messages)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
-from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.groups import ProfileGroups, group_profiles
 from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
@@ -87,8 +87,9 @@ class RatioPart(Part):
 
     def courses(self, level: float) -> Iterator[Course]:
         """Give the mean yes-ratio of each profile over news items."""
-        found = mean_interval(self.asked.yes_ratio, level)
-        interval, n = f"{level:.0%} Student's t intervals over news items", len(self.asked.news_ids)
+        found = mean_interval(self.asked.yes_ratio, level, OF_SHARES)
+        interval = f"{level:.0%} Student's t intervals of the logit over news items"
+        n = len(self.asked.news_ids)
         yield Course(self.condition, "yes-ratio", "profile", PROFILES, *found, n, interval)
 
     def title(self) -> str:

@@ -23,8 +23,8 @@ ANSWERS: Final = {1: "yes", 0: "no", -1: "missing"}
 """Answers by the number that tables have for them."""
 
 _ONE = """
-SELECT realization, kind, step, agent, source, profile, news, severity, temperature, decision, missing,
-       rationale, COALESCE(text, ''), model,
+SELECT realization, kind, step, agent, source, COALESCE(profile, ''), news, severity, temperature, decision,
+       missing, rationale, COALESCE(text, ''), model,
        (SELECT messages FROM events e JOIN prompts USING (prompt) WHERE e.realization = d.realization
         AND e.kind = d.kind AND e.step = d.step AND e.agent = d.agent AND e.source = d.source
         AND e.repeat = d.repeat)
@@ -43,7 +43,7 @@ class ShownDecision:
         step: Step.
         agent: Who decided.
         source: The engaged neighbour; -1 nobody.
-        profile: Five bits.
+        profile: Five bits; "" where agents have none.
         news: Name of the news item.
         severity: 0, 1 or None.
         temperature: Sampling temperature.

@@ -6,7 +6,8 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Final
 
 from agentnet.analysis.fits_html import number, span
@@ -45,19 +46,9 @@ class Table:
 
     def without_empty_columns(self) -> Table:
         """Leave out columns in which nothing stands, other than the first."""
-        kept = [
-            i
-            for i in range(len(self.columns))
-            if i == 0 or any(row[i] not in (None, "") for row in self.rows)
-        ]
-        names = list(self.columns)
-        return Table(
-            self.name,
-            self.title,
-            {names[i]: self.columns[names[i]] for i in kept},
-            tuple(tuple(row[i] for i in kept) for row in self.rows),
-            self.notes,
-        )
+        kept = [not i or any(row[i] not in (None, "") for row in self.rows) for i in range(len(self.columns))]
+        rows = tuple(tuple(compress(row, kept)) for row in self.rows)
+        return replace(self, columns=dict(compress(self.columns.items(), kept)), rows=rows)
 
     def labelled(self, label: str) -> Table:
         """Put what results have to be called into the title, and into a column; nothing if they are none."""
@@ -65,7 +56,7 @@ class Table:
             return self
         columns = {**self.columns, "label": "label"}
         rows = tuple((*row, label) for row in self.rows)
-        return Table(self.name, f"{self.title} ({label})", columns, rows, self.notes)
+        return replace(self, title=f"{self.title} ({label})", columns=columns, rows=rows)
 
     def to_csv(self) -> str:
         """Write it as CSV, UTF-8 and line feeds; texts are quoted, numbers in full.

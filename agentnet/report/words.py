@@ -137,10 +137,19 @@ def answer_words(facts: LogFacts, condition: int | None = None) -> str:
     modes = [str(mode) for mode in facts.knob("rationale", condition)]
     usual = " or ".join(f"{_ANSWERS.get(mode, 'the mode says')} (rationale: {mode})" for mode in modes)
     later = " or ".join(f"{_OF_ITS_OWN.get(mode, '')} (rationale: {mode})" for mode in modes)
+    if declared := declared_answers(facts, condition):
+        usual = f"the experiment declares them (answer: {listed(declared)})"
     if has_own_prompts(facts, condition):
         usual = f"the experiment's own templates say{later}"
     asked = facts.unless("messages load_prompts", usual, f"the experiment's own {{}} asks{later}")
     return f"Answers were asked for as {asked}{facts.unless('judge', '', ', and read by its own {}')}"
+
+
+def declared_answers(facts: LogFacts, condition: int | None = None) -> list[str]:
+    """List the answers that a condition, or any, declares where they are more than yes or no."""
+    numbers = range(facts.n_conditions) if condition is None else [condition]
+    found = dict.fromkeys(str(facts.design(number).get("answer", "bool")) for number in numbers)
+    return [each for each in found if each != "bool"]
 
 
 def has_own_prompts(facts: LogFacts, condition: int | None = None) -> bool:

@@ -1,28 +1,207 @@
-"""The part of a report on free worlds: what was measured, by condition."""
+"""The part of a report on free worlds: what was measured, said, written and changed, by condition."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
-from agentnet.report.part import Part, Reading
+import numpy as np
+
+from agentnet.analysis.measures import Course, read_courses
+from agentnet.events.conditions import Condition
+from agentnet.events.schema import CONDITION_OF
+from agentnet.report.figures.words import counted, listed
+from agentnet.report.part import Part, Place, Reading, Section, table
 from agentnet.report.plain_part import PlainPart
+from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.report.told import (
+    Told,
+    changes_table,
+    messages_table,
+    personas_words,
+    read_told,
+)
 
 _WORLDS: Final = "worlds"
+
+_MOST_VALUES: Final = 12
+"""Answers of one kind that are counted one by one, the most frequent first."""
+
+_SAID = f"""
+SELECT c.condition, e.kind, e.value, e.decision, e.missing, COUNT(*)
+FROM events e JOIN ({CONDITION_OF}) c USING (realization) GROUP BY 1, 2, 3, 4, 5
+"""  # noqa: S608 - our own
+_SIZES = """
+SELECT COUNT(*), MIN(n_agents), MAX(n_agents), MIN(last_step) + 1, MAX(last_step) + 1
+FROM realizations JOIN networks USING (network) WHERE status = 'finished'
+"""
+
+Answers = Mapping[tuple[int, str], Counter[str]]
+"""(condition, question) -> how often each answer was given; ``missing (why)`` is one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorldPart(PlainPart):
+    """What a run of free worlds says.
+
+    Attributes:
+        measured: What its worlds measured.
+        answers: What agents said.
+        told: What they were told and wrote; None where nobody was asked.
+    """
+
+    name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
+
+    measured: tuple[Course, ...] = ()
+    answers: Answers = field(default_factory=dict)
+    told: Told | None = None
+
+    def condition(self, number: int) -> str:
+        """Name a condition."""
+        return Condition.all_of(self.facts.meta)[number].name
+
+    def findings(self, level: float) -> Iterator[str]:
+        """Say where each measure began and ended."""
+        several = self.facts.n_conditions > 1
+        for course in self.measured:
+            mean, low, high = course.interval(level)
+            sure = "" if np.isnan(low[-1]) else f" ({level:.0%} interval {low[-1]:.3g} to {high[-1]:.3g})"
+            where = f" where {self.condition(course.condition)}" if several else ""
+            yield (
+                f"{course.title} is {mean[-1]:.3g} at step {course.steps[-1]}{sure}, {mean[0]:.3g} at step "
+                f"{course.steps[0]}{where}"
+            )
+        if not self.measured:
+            yield "Its worlds measured nothing"
+
+    def how_played(self) -> Iterator[str]:
+        """Say how large worlds were, what was asked, and what agents were told."""
+        n, least, most, *turns = self.run.rows(_SIZES)[1][0]
+        if n:
+            agents = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+            turned = f"{turns[0]:,}" if turns[0] == turns[1] else f"{turns[0]:,} to {turns[1]:,}"
+            yield f"{counted(n, 'realization')} of {agents} agents ended, after {turned} turns of questions"
+        asked = [f"{each.kind} ({each.n:,} times)" for each in self.facts.asked]
+        if asked:
+            yield f"Agents were asked, as the experiment's own play has it: {listed(asked)}"
+        if self.told is not None:
+            yield personas_words(self.told)
+            if self.told.n_messages:
+                yield f"They wrote {counted(self.told.n_messages, 'message')}"
+
+    def sections(self, place: Place) -> Iterator[Section]:
+        """Open what was found."""
+        for section in PlainPart.sections(self, place):
+            yield replace(section, is_open=True) if section.anchor == "found" else section
+
+    def results(self, level: float) -> Mapping[str, Any]:
+        """Spell what was found, with each measure's mean by step."""
+        spelled_out = [
+            {
+                **{key: value for key, value in asdict(each).items() if key not in ("value", "repeats")},
+                **dict(zip(("mean", "low", "high"), (a.tolist() for a in each.interval(level)), strict=True)),
+                "n": len(each.repeats),
+            }
+            for each in self.measured
+        ]
+        return {**PlainPart.results(self, level), "measures": spelled_out}
 
 
 def world_parts(reading: Reading, family: str) -> Iterable[Part]:
     """Make a part of each run of free worlds."""
-    return [WorldPart(facts, run) for run, facts in reading.of(family)]
+    options = reading.options
+    for run, facts in reading.of(family):
+        told = read_told(run, n=options.n_decisions, seed=options.seed)
+        said: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
+        for condition, kind, value, decision, missing, n in run.rows(_SAID)[1]:
+            for question, answer in _spelled(kind, value, decision, missing):
+                said[condition, question][answer] += n
+        yield WorldPart(facts, run, (), read_courses(run), said, told)
 
 
-class WorldPart(PlainPart):
-    """What a run of free worlds says."""
+def _spelled(
+    kind: str, value: str | None, decision: int | None, missing: str | None
+) -> Iterator[tuple[str, str]]:
+    """Spell what was answered: each field of a declared answer by itself."""
+    if missing is not None:
+        yield kind, f"missing ({missing})"
+        return
+    plain = json.loads(value) if value is not None else None if decision is None else bool(decision)
+    if not isinstance(plain, dict):
+        yield kind, _in_words(plain)
+        return
+    for name, each in plain.items():
+        yield f"{kind}: {name}", _in_words(each)
 
-    name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
 
-    def findings(self, level: float) -> Iterator[str]:  # noqa: ARG002
-        """Say which measures there are."""
-        query = "SELECT name, COUNT(DISTINCT step) FROM measures GROUP BY name ORDER BY name"
-        for name, n_steps in self.run.rows(query)[1]:
-            yield f"{name} was measured at {n_steps} steps"
+def _in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@table("measures", of=_WORLDS, section="found")
+def measures_table(part: WorldPart) -> Table | None:
+    """List each measure by condition and step."""
+    rows: list[tuple[Cell, ...]] = []
+    for each in part.measured:
+        mean, low, high = (side.tolist() for side in each.interval(0.95))
+        known = np.isfinite(each.value).sum(axis=0).tolist()
+        for place, step in enumerate(each.steps):
+            interval: Interval | None = (low[place], high[place]) if known[place] > 1 else None
+            rows.append(
+                (each.title, part.condition(each.condition), step, mean[place], interval, known[place])
+            )
+    if not rows:
+        return None
+    return Table(
+        name="measures",
+        title="Measures by condition and step",
+        columns={
+            **as_named("measure condition step mean"),
+            "interval": "95% interval",
+            "n": "realizations",
+        },
+        rows=tuple(rows),
+        notes=(
+            "Means over finished realizations; intervals are Student's t. A missing value counts nowhere.",
+        ),
+    )
+
+
+@table("answers", of=_WORLDS, section="found")
+def answers_table(part: WorldPart) -> Table | None:
+    """Count the answers of each kind, missing ones included."""
+    rows: list[tuple[Cell, ...]] = []
+    for (condition, question), counts in sorted(part.answers.items()):
+        total, shown = counts.total(), counts.most_common(_MOST_VALUES)
+        rows += [(part.condition(condition), question, answer, n, n / total) for answer, n in shown]
+        rest = total - sum(n for _, n in shown)
+        if rest:
+            others = f"({len(counts) - len(shown):,} other answers)"
+            rows.append((part.condition(condition), question, others, rest, rest / total))
+    if not rows:
+        return None
+    return Table(
+        name="answers",
+        title="Answers by kind of question",
+        columns={**as_named("condition question answer"), "n": "times", "share": "of those asked"},
+        rows=tuple(rows),
+        notes=("A missing answer is none of the others.",),
+    )
+
+
+@table("world_messages", of=_WORLDS, section="found")
+def world_messages(part: WorldPart) -> Table | None:
+    """List some of the messages."""
+    withheld = any(each.text is None for each in part.facts.news)
+    return None if part.told is None else messages_table(part.told, withheld=withheld)
+
+
+@table("world_changes", of=_WORLDS, section="found")
+def world_changes(part: WorldPart) -> Table | None:
+    """Count what happened beside answers."""
+    return None if part.told is None else changes_table(part.told)

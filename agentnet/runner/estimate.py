@@ -23,6 +23,8 @@ from agentnet.families import Estimate, Planned
 from agentnet.families.contract import Trial
 from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
+from agentnet.runner.probe import own_hooks
+from agentnet.runner.replay import OtherOrder, check_same, distinct_notes, told_prompts
 from agentnet.voices import RULE, voice_of, voices_of
 
 _N_SAMPLED, _N_AGENTS_AT_MOST = 4, 5_000
@@ -33,7 +35,11 @@ _N_GUESSED, _N_AGENTS_GUESSED = 2, 512
 
 
 async def estimate(
-    prepared: Prepared, *, n_sampled: int = _N_SAMPLED, n_agents_at_most: int = _N_AGENTS_AT_MOST
+    prepared: Prepared,
+    *,
+    n_sampled: int = _N_SAMPLED,
+    n_agents_at_most: int = _N_AGENTS_AT_MOST,
+    twice: bool = True,
 ) -> Estimate:
     """Estimate what `prepared` will take; asks no backend but the mock.
 
@@ -41,13 +47,18 @@ async def estimate(
         prepared: The run.
         n_sampled: How many of its realizations are played.
         n_agents_at_most: Size to which larger generated networks are shrunk for that.
+        twice: Whether they are played once more, to see that they are the same, where methods of the
+            experiment decide what is asked.
 
     Raises:
-        AgentnetError: The design turns out not to be playable.
+        AgentnetError: The design turns out not to be playable, or not to repeat.
     """
     heard = _Listening(make_backend("mock", {}))
     found = await prepared.stage.estimate(
-        prepared.plan, partial(_try_out, prepared, heard), n_sampled=n_sampled, n_at_most=n_agents_at_most
+        prepared.plan,
+        partial(_try_out, prepared, heard, twice),
+        n_sampled=n_sampled,
+        n_at_most=n_agents_at_most,
     )
     return _by_voice(found, heard) if voices_of(prepared.experiments) else found
 
@@ -67,9 +78,13 @@ def _by_voice(found: Estimate, heard: _Listening) -> Estimate:
 
 
 async def _try_out(
-    prepared: Prepared, heard: _Listening, experiments: Sequence[Experiment], plan: Sequence[Planned]
+    prepared: Prepared,
+    heard: _Listening,
+    twice: bool,
+    experiments: Sequence[Experiment],
+    plan: Sequence[Planned],
 ) -> Trial:
-    """Play some realizations on the mock, in a temporary folder."""
+    """Play some realizations on the mock, in a temporary folder; twice where hooks decide what is asked."""
     with tempfile.TemporaryDirectory() as folder:
         trial = replace(
             prepared,
@@ -84,12 +99,24 @@ async def _try_out(
                 }
             ),
         )
-        create(trial, Source(Path("trial.py"), ""), backend="mock", model_name="mock")
-        await Runner(trial, heard).play()
-        run = Run(trial.folder)
+        run = await _played(trial, heard)
+        told = trial.stage.is_told
+        if told and twice:
+            again = replace(trial, folder=Path(folder) / "again", plan=trial.plan[::-1])
+            other = await _played(again, OtherOrder(make_backend("mock", {})))
+            first = type(trial.experiments[0])
+            check_same(run, other, first.__name__, " and ".join(sorted(own_hooks(first))) or "methods")
         n_answers, n_said = run.rows(_SAID, (f"{RULE}:%",))[1][0]
         heard.n_answers, heard.n_said = heard.n_answers + n_answers, heard.n_said + n_said
-        return Trial(_sums(run), _tokens_each(run), _prompts(run) or heard.heard)
+        shown = told_prompts(run) if told else _prompts(run)
+        notes = distinct_notes(run, trial.settings.sampler.mode) if told else ()
+        return Trial(_sums(run), _tokens_each(run), shown or heard.heard, notes)
+
+
+async def _played(trial: Prepared, backend: Backend) -> Run:
+    create(trial, Source(Path("trial.py"), ""), backend="mock", model_name="mock")
+    await Runner(trial, backend).play()
+    return Run(trial.folder)
 
 
 async def guess_decisions(prepared: Prepared) -> float | None:
@@ -100,7 +127,9 @@ async def guess_decisions(prepared: Prepared) -> float | None:
     if not prepared.stage.can_guess():
         return None
     try:
-        found = await estimate(prepared, n_sampled=_N_GUESSED, n_agents_at_most=_N_AGENTS_GUESSED)
+        found = await estimate(
+            prepared, n_sampled=_N_GUESSED, n_agents_at_most=_N_AGENTS_GUESSED, twice=False
+        )
     except AgentnetError:
         return None
     finally:

@@ -15,7 +15,14 @@ from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Backend
-from agentnet.errors import BackendError, BackendUnusable, Interrupted, RunStopped
+from agentnet.errors import (
+    BackendError,
+    BackendUnusable,
+    DesignError,
+    Interrupted,
+    RunStopped,
+    near_miss,
+)
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far, tokens_by_voice
@@ -314,12 +321,17 @@ class Runner:
     def _asking(self, caller: CallSampler, repeats: Counter[tuple[int, int]], planned: Planned) -> Sampler:
         """Make what asks in one realization; what is bought in advance is shared by all of them."""
         seed, mode = self._settings.seed, self._settings.sampler.mode
-        if mode == "choices":
-            n = repeats[planned.condition, planned.news]
-            return ChoicesSampler(
-                self._stock, caller, self._pool, repeat=planned.repeat, n_repeats=n, run_seed=seed
-            )
-        return LogprobSampler(self._odds, self._pool) if mode == "logprobs" else caller
+        n, repeat = repeats[planned.condition, planned.news], planned.repeat
+        modes: dict[str, Callable[[], Sampler]] = {
+            "call": lambda: caller,
+            "choices": lambda: ChoicesSampler(
+                self._stock, caller, self._pool, repeat=repeat, n_repeats=n, run_seed=seed
+            ),
+            "logprobs": lambda: LogprobSampler(self._odds, self._pool),
+        }
+        if mode not in modes:
+            raise DesignError(f"there is no sampler mode {mode!r}{near_miss(mode, modes)}")
+        return modes[mode]()
 
     def _begin(self, planned: Planned, log: EventLog, scene: Scene) -> None:
         condition = json.dumps(plain(self._prepared.experiments[planned.condition].overrides))

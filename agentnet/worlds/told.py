@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from agentnet.asking_rules import NEVER, Exposures, Ints, Moment, listeners
+from agentnet.errors import DesignError
 from agentnet.exposure import Context, Exposure, Message, Reaction
-from agentnet.interventions import Intervention
+from agentnet.interventions import (
+    ENGAGED,
+    FOLLOWS,
+    REMARKED,
+    REMOVED,
+    REPLACED,
+    SILENCED,
+    STOPPED,
+    UNFOLLOWS,
+    Intervention,
+)
 from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
@@ -28,10 +39,6 @@ from agentnet.worlds.wants import Ask, Chance, Decisions, Voice, Write
 if TYPE_CHECKING:
     from agentnet.events import Said
     from agentnet.sampler import Question
-
-STOPPED, REMOVED, SILENCED, REMARKED, ENGAGED = ("stopped", "removed", "silenced", "remarked", "engaged")
-FOLLOWS, UNFOLLOWS, REPLACED = ("follows", "unfollows", "network")
-"""What may change beside answers; words of table ``changes``."""
 
 _NOBODY: Final = -1
 
@@ -190,6 +197,12 @@ class ToldCascade(Cascade):
         self._n_changes += 1
 
     def _rewired(self, network: Network) -> None:
+        if network.n_agents != self._network.n_agents:
+            raise DesignError(
+                f"the network of step {self.step} has {network.n_agents} agents, the one before it "
+                f"{self._network.n_agents}: agents stay the same (remove takes some out)"
+            )
+        network.stranded(self._network, besides=np.flatnonzero(self._removed), refuse=True)
         self._network = network
         self._listener = listeners(network)
 
@@ -199,7 +212,9 @@ class ToldCascade(Cascade):
         yield self._written()
         planted = self._told_rules.initial_agents
         if not planted:
-            return (yield from super()._start())
+            is_started = yield from super()._start()
+            yield self._written()
+            return is_started
         self.initial_agent = planted[0]
         yield self._closed(0, 0, 0, np.zeros(0, dtype=np.int8), list(planted))
         return True
@@ -211,7 +226,8 @@ class ToldCascade(Cascade):
             found = self._asked(step)
         yield from super()._play_step(step, found)
         if self._told_rules.recovery_rate:
-            yield from self._recover(step)
+            self._recover(step)
+        yield self._written()
 
     def _is_over(self, step: int, found: Exposures) -> bool:
         rules = self._told_rules
@@ -241,7 +257,7 @@ class ToldCascade(Cascade):
             edges=self._network.edge_attributes,
         )
 
-    def _recover(self, step: int) -> Generator[Any, Any, None]:
+    def _recover(self, step: int) -> None:
         """Let engaged agents stop, each by its own chance, but not at the step at which it engaged."""
         words = self._chance.streams.words_at(
             "recovery", self._chance.number, step, at=np.arange(self._network.n_agents)
@@ -249,7 +265,6 @@ class ToldCascade(Cascade):
         active = (self.engaged_step != NEVER) & (self.engaged_step < step) & ~self._silent
         stopping = np.flatnonzero(active & (uniform(words) < self._told_rules.recovery_rate))
         self._stop(stopping.tolist())
-        yield self._written()
 
     def _stop(self, agents: Sequence[int]) -> None:
         for agent in agents:

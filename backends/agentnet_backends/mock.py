@@ -177,8 +177,9 @@ class MockBackend:
         """Answer `request`.
 
         Raises:
-            RequestRejected: The mock does not know its profile, severity or context, or cannot satisfy its
-            schema; or by ``rejected_rate``.
+            RequestRejected: The mock does not know its profile or severity, or cannot satisfy its schema; or
+                by ``rejected_rate``.
+            BackendUnusable: ``backend.choices`` or ``backend.slopes`` do not fit what is asked.
             TransientError: By ``transient_rate``.
         """
         if self._is_slow:

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from agentnet.backend import Messages
-from agentnet.errors import RequestRejected
+from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet.streams import mix, unit
 from agentnet_backends.mock_words import OPENINGS
 
@@ -31,6 +31,7 @@ _MORE_ITEMS = 3
 _ROUNDING = 1e-9
 
 _SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n+")
+_ADDRESSED = re.compile(r"(?:- )?Your?\b")
 _INSTRUCTION = re.compile(r"^Answer\b", re.MULTILINE)
 _FORMATS: Mapping[str, Callable[[date], str]] = {
     "date": date.isoformat,
@@ -59,13 +60,13 @@ def shares(answers: Sequence[str], choices: Mapping[str, float]) -> list[float]:
     """Give each answer its probability: as stated, and what is left in equal shares to the others.
 
     Raises:
-        RequestRejected: What is stated does not add up to 1, or to more.
+        BackendUnusable: What is stated adds up to more than 1, or to less with nobody left for the rest.
     """
     stated = [choices.get(answer) for answer in answers]
     left = 1.0 - math.fsum(share for share in stated if share is not None)
     n_others = stated.count(None)
     if left < -_ROUNDING or (left > _ROUNDING and not n_others):
-        raise RequestRejected(
+        raise BackendUnusable(
             f"backend.choices gives {', '.join(answers)} the probabilities {stated}, which add up to "
             f"{1.0 - left:.6g}; make it 1, or leave one of them out for the rest",
             kind="bad_choices",
@@ -74,11 +75,12 @@ def shares(answers: Sequence[str], choices: Mapping[str, float]) -> list[float]:
 
 
 def _sentences(messages: Messages) -> tuple[str, ...]:
-    """List what the last user message told: its sentences, less its questions, lead-ins and instructions."""
+    """List what the last user message told, less questions, lead-ins, instructions and what its reader is."""
     said = next((content for role, content in reversed(messages) if role == "user"), "")
     told = _INSTRUCTION.split(said, maxsplit=1)[0]
     found = [" ".join(each.split()) for each in _SENTENCES.split(told) if each.strip()]
-    return tuple([each for each in found if each[-1] not in "?:"] or found or ["nothing"])
+    told_of = [each for each in found if each[-1] not in "?:" and not _ADDRESSED.match(each)]
+    return tuple(told_of or found or ["nothing"])
 
 
 def free_text(messages: Messages, word: int, max_characters: int) -> str:

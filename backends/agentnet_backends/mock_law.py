@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails
 
-from agentnet.errors import RequestRejected, near_miss
+from agentnet.errors import BackendUnusable, near_miss
 from agentnet.vocabulary import PROFILES, TRAITS
 
 Law = Literal["main_effects", "two_groups", "table", "constant"]
@@ -174,7 +174,7 @@ def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float:
         facts: A request's metadata, where the context's names begin with ``context.``.
 
     Raises:
-        RequestRejected: There is a context, but without one of the names, or with no number under it.
+        BackendUnusable: There is a context, but without one of the names, or with no number under it.
     """
     known = [fact.removeprefix(_CONTEXT) for fact in facts if fact.startswith(_CONTEXT)]
     if not known:
@@ -188,7 +188,7 @@ def shift(slopes: Mapping[str, float], facts: Mapping[str, object]) -> float:
                 if name in known
                 else f"stands in no context{near_miss(name, known)}"
             )
-            raise RequestRejected(f"backend.slopes.{name}: {name} {said}", kind="unknown_context")
+            raise BackendUnusable(f"backend.slopes.{name}: {name} {said}", kind="unknown_context")
         moved.append(slope * value)
     return math.fsum(moved)
 

@@ -87,9 +87,7 @@ def _most_telling_first(levels: list[int], *, share: bool) -> list[int]:
     return sorted(range(len(levels)), key=lambda trait: -side * _PUSHES[trait] * (2 * levels[trait] - 1))
 
 
-def wording(
-    kind: object, rationale: object, keys: tuple[str, ...]
-) -> Callable[[bool, str], str]:
+def wording(kind: object, rationale: object, keys: tuple[str, ...]) -> Callable[[bool, str], str]:
     """Choose how a decision and its reason become a text, an object of `keys` where there are any."""
     if not keys and kind == REASON:
         return lambda _share, reason: reason

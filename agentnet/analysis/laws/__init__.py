@@ -2,7 +2,13 @@
 
 from agentnet.analysis.laws.cavity import Cavity
 from agentnet.analysis.laws.contract import (
+    CHANCES,
+    GROWTH,
     LAWS,
+    OF_ALL,
+    OF_GROUPS,
+    OF_POPULATION,
+    OF_SEVERITIES,
     Between,
     Equilibrium,
     Law,
@@ -25,7 +31,13 @@ from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, Logisti
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
 
 __all__ = [
+    "CHANCES",
+    "GROWTH",
     "LAWS",
+    "OF_ALL",
+    "OF_GROUPS",
+    "OF_POPULATION",
+    "OF_SEVERITIES",
     "Between",
     "Cavity",
     "ColumnLogistic",

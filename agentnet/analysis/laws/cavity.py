@@ -43,7 +43,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
-from agentnet.analysis.laws.contract import Sight
+from agentnet.analysis.laws.contract import OF_ALL, Sight
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.solver import CurveFamily, OpenLaw
 from agentnet.analysis.tables import RunTables
@@ -279,7 +279,7 @@ class Cavity(GroupedCurve):
 
     title = "{n_groups}-group cavity"
     called = "cavity law"
-    figures: ClassVar[Mapping[str, Sight]] = {"cavity_curves": "all"}
+    figures: ClassVar[Mapping[str, Sight]] = {"cavity_curves": OF_ALL}
     rank = 6
     asks = tuple(_RULES)
     effect_of_rule = "it overshoots in the end"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from inspect import signature
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.estimates import Interval
 from agentnet.analysis.goodness import POPULATION, Outlook, View
 from agentnet.analysis.grouping import Grouping
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import DesignError, UserError
 from agentnet.plugins import FILE_PREFIX, PluginKind
 from agentnet.vocabulary import SEVERITIES
@@ -37,8 +37,44 @@ Distances = Mapping[str, tuple[float, float | None]]
 """RMSE and NRMSE by view."""
 
 Stability = Literal["stable", "unstable", "neutral"]
-Sight = Literal["population", "severity", "groups", "all", "chances", "growth"]
-"""What a figure shows of a law: curves of views of the run, or of all; chances of a yes; its early growth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a figure shows of a law; of curves, those of the views that it takes.
+
+    Attributes:
+        title: The figure's, with ``{law}`` for what the law is called (``{rows}``: what it has chances of).
+        whose: What the curves are, for the caption; empty where it shows none.
+        takes: Whether it shows the curves of the view of a name; all of them unless given.
+    """
+
+    title: str
+    whose: str = ""
+    takes: Callable[[str], object] = bool
+
+
+OF_POPULATION: Final = Sight(
+    "Engaged fraction of the population: observed, and by the {law}",
+    "Mean engaged fraction",
+    POPULATION.__eq__,
+)
+OF_SEVERITIES: Final = Sight(
+    "Engaged fraction by severity: observed, and by the {law}",
+    "Mean engaged fraction by the severity of the news item",
+    {*SEVERITY_NAMES.values()}.__contains__,
+)
+OF_GROUPS: Final = Sight(
+    "Engaged fraction by trait group: observed, and by the {law}",
+    "Mean engaged agents of each group of profiles over all agents",
+    re.compile(r"group \d+").fullmatch,
+)
+OF_ALL: Final = Sight(
+    "Engaged fraction of population, severities and groups: observed, and by the {law}",
+    "Mean engaged fraction (of groups: their engaged agents over all agents)",
+)
+CHANCES: Final = Sight("Engagement probability by {rows} and severity, by the {law}")
+GROWTH: Final = Sight("Early growth: observed, and by the largest eigenvalue of the mean-field law")
 
 
 def distances(*of_views: tuple[float, float | None]) -> Distances:
@@ -303,7 +339,7 @@ class Law(ABC):
         name: Its name in `LAWS`.
         title: Its name for tables; may hold ``{n_groups}`` and ``{by}``.
         called: What figures of the paper call it: ``mean-field law``.
-        figures: What each figure of the paper shows of it, by the figure's file name stem, which begins with
+        figures: What each of its figures shows, by the figure's file name stem; one of the paper begins with
             its number: ``figure08_population_full_logistic``.
         table: Number of the table of the paper in which its parameters stand; 0 if in none.
         rank: Where it stands among others in tables, the lowest first.
@@ -395,7 +431,8 @@ class Law(ABC):
             DesignError: It does not.
         """
         if self.needs_groups and self.grouping.n_groups < 2:
-            raise DesignError(f"all profiles are in one group; {self.grouping.note or 'give two or more'}")
+            one = "all profiles are in one group; " if self.tables.profiled else ""
+            raise DesignError(f"{one}{self.grouping.note or 'give two or more'}")
 
     @abstractmethod
     def fit(self, resamples: Resamples = Resamples()) -> Any:  # noqa: ANN401 - frozen; each kind has its fit

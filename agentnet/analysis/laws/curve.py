@@ -226,7 +226,7 @@ class GroupedCurve(CurveLaw):
                 f"agents have {low} to {high} neighbours: this is the degree-based law, not that of regular "
                 "networks"
             )
-        elif networks.names != ("random_regular",):
+        elif not networks.is_random_regular:
             yield f"the law takes networks as random; here they are {', '.join(networks.names)}"
         yield from super().warnings(fit)
 

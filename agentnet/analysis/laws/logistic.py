@@ -17,11 +17,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.cells import Cells
 from agentnet.analysis.inference import clustered
-from agentnet.analysis.laws.contract import Distances, Parameter, Sight, distances
+from agentnet.analysis.laws.contract import (
+    CHANCES,
+    OF_GROUPS,
+    OF_POPULATION,
+    OF_SEVERITIES,
+    Distances,
+    Parameter,
+    Sight,
+    distances,
+)
 from agentnet.analysis.laws.decision import DecisionLaw
 from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups, fit_main_effects
-from agentnet.analysis.tables import Clusters
-from agentnet.errors import InputError, InternalError
+from agentnet.analysis.tables import NO_PROFILES, Clusters
+from agentnet.errors import DesignError, InputError, InternalError
 from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
@@ -31,6 +40,12 @@ class LogisticLaw(DecisionLaw):
     """A law of decisions on (profile, severity) cells, whose exact fitter knows separation."""
 
     freedom_in_words = "the degrees of freedom of the realizations that inform each weight"
+
+    def check(self) -> None:
+        """Refuse a run whose agents have no profiles, besides what any law refuses."""
+        if not self.tables.profiled:
+            raise DesignError(NO_PROFILES.format("a law of profiles has nothing to tell apart"))
+        super().check()
 
     @abstractmethod
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
@@ -95,9 +110,9 @@ class FullLogistic(LogisticLaw):
     title = "full logistic"
     called = "full logistic law"
     figures: ClassVar[Mapping[str, Sight]] = {
-        "figure07_engagement_probability": "chances",
-        "figure08_population_full_logistic": "population",
-        "figure09_severity_full_logistic": "severity",
+        "figure07_engagement_probability": CHANCES,
+        "figure08_population_full_logistic": OF_POPULATION,
+        "figure09_severity_full_logistic": OF_SEVERITIES,
     }
     rank = 1
     published: ClassVar[Distances] = distances((0.0414, None), (0.0367, None), (0.0641, None))
@@ -136,10 +151,10 @@ class GroupLogistic(LogisticLaw):
     title = "{n_groups}-group logistic"
     called = "group logistic law"
     figures: ClassVar[Mapping[str, Sight]] = {
-        "figure13_group_probability": "chances",
-        "figure14_population_group_logistic": "population",
-        "figure15_severity_group_logistic": "severity",
-        "figure16_groups_group_logistic": "groups",
+        "figure13_group_probability": CHANCES,
+        "figure14_population_group_logistic": OF_POPULATION,
+        "figure15_severity_group_logistic": OF_SEVERITIES,
+        "figure16_groups_group_logistic": OF_GROUPS,
     }
     rank = 3
     needs_groups = True

@@ -32,7 +32,18 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
-from agentnet.analysis.laws.contract import Distances, Equilibrium, Parameter, Sight, Stability, distances
+from agentnet.analysis.laws.contract import (
+    GROWTH,
+    OF_GROUPS,
+    OF_POPULATION,
+    OF_SEVERITIES,
+    Distances,
+    Equilibrium,
+    Parameter,
+    Sight,
+    Stability,
+    distances,
+)
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.si_integral import SIClasses, SICurves
 from agentnet.analysis.solver import CurveFamily, OpenLaw
@@ -271,7 +282,7 @@ class OneRate(_MeanField):
     """The ordinary SI law."""
 
     title = "one-rate mean field"
-    figures: ClassVar[Mapping[str, Sight]] = {"figure06_growth": "growth"}
+    figures: ClassVar[Mapping[str, Sight]] = {"figure06_growth": GROWTH}
     rank = 4
 
     @property
@@ -304,10 +315,10 @@ class GroupRates(_MeanField):
 
     title = "{n_groups}-rate mean field"
     figures: ClassVar[Mapping[str, Sight]] = {
-        "figure06_growth": "growth",
-        "figure10_population_mean_field": "population",
-        "figure11_severity_mean_field": "severity",
-        "figure12_groups_mean_field": "groups",
+        "figure06_growth": GROWTH,
+        "figure10_population_mean_field": OF_POPULATION,
+        "figure11_severity_mean_field": OF_SEVERITIES,
+        "figure12_groups_mean_field": OF_GROUPS,
     }
     rank = 5
     needs_groups = True

@@ -22,9 +22,6 @@ from agentnet.streams import Streams
 
 Kind = Literal["shift", "replies"]
 
-_AT_ONCE = 2_000_000
-"""Ways to swap are compared together until they have so many signs."""
-
 _ROUNDING = 1e-9
 
 
@@ -53,7 +50,13 @@ class ChangeTest:
 
 
 def change_test(
-    before: ArrayLike, after: ArrayLike, *, kind: Kind | None = None, n_swaps: int = 1_000, seed: int = 0
+    before: ArrayLike,
+    after: ArrayLike,
+    *,
+    kind: Kind | None = None,
+    n_swaps: int = 1_000,
+    seed: int = 0,
+    n_at_once: int = 2_000_000,
 ) -> ChangeTest:
     """Test whether one model's perspective changed between two steps.
 
@@ -72,6 +75,7 @@ def change_test(
         n_swaps: How many ways to swap are compared. If there are no more, all are, and the test has no chance
             in it. The least p-value is 1 over this.
         seed: Fixes which are drawn.
+        n_at_once: Ways to swap are compared together until they have so many signs.
 
     Raises:
         InputError: The shapes differ or are wrong, a value is not finite, there is one prompt for a test of
@@ -88,7 +92,12 @@ def change_test(
     observed = float(_statistics(products, np.ones((n_sets, 1, n_places)))[0])
     # Rounding must not decide between ways to swap that are equally large.
     least = observed - _ROUNDING * float(np.abs(products).sum())
-    ways = _all_ways(n_sets, n_places) if complete else _some_ways(n_sets, n_places, n_swaps - 1, seed)
+    together, n_drawn = n_at_once // (n_sets * n_places), n_swaps - 1
+    ways = (
+        _all_ways(n_sets, n_places, together)
+        if complete
+        else _some_ways(n_sets, n_places, n_drawn, seed, together)
+    )
     as_large = sum(int((_statistics(products, signs) >= least).sum()) for signs in ways)
     n_compared = 2**n_free if complete else n_swaps
     scale = n_sets * n_places * (n_places - 1)
@@ -140,18 +149,18 @@ def _statistics(products: Array, signs: Array) -> Array:
     return total
 
 
-def _all_ways(n_sets: int, n_places: int) -> Iterator[Array]:
+def _all_ways(n_sets: int, n_places: int, together: int) -> Iterator[Array]:
     """List all ways to swap; the first place of each set stays, as swapping all changes nothing."""
     n_free = n_sets * (n_places - 1)
-    for part in slices(2**n_free, _AT_ONCE // (n_sets * n_places)):
+    for part in slices(2**n_free, together):
         bits = (np.arange(part.start, part.stop)[:, None] >> np.arange(n_free)) & 1
         yield _signs(bits.reshape(-1, n_sets, n_places - 1).transpose(1, 0, 2))
 
 
-def _some_ways(n_sets: int, n_places: int, count: int, seed: int) -> Iterator[Array]:
+def _some_ways(n_sets: int, n_places: int, count: int, seed: int, together: int) -> Iterator[Array]:
     """Draw ways to swap."""
     rng = Streams(seed).generator("perspectives", "swaps")
-    for part in slices(count, _AT_ONCE // (n_sets * n_places)):
+    for part in slices(count, together):
         yield _signs(rng.integers(0, 2, (n_sets, part.stop - part.start, n_places - 1)))
 
 

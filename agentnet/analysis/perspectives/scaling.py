@@ -18,13 +18,6 @@ from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
 
-_DENSE = 1_000
-"""With more rows only the eigenvectors that are asked for are computed."""
-
-_ALL_VALUES = 2_000
-"""With more rows the negative eigenvalues are not all computed, and their share is bounded from below."""
-
-
 _bad = partial(InputError, field="squared")
 
 
@@ -130,13 +123,20 @@ class Scaling:
         return squared
 
 
-def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_points: bool = False) -> Scaling:
+def classical_scaling(
+    squared: ArrayLike,
+    n_dims: int | None = None,
+    *,
+    of_points: bool = False,
+    n_dense: int = 1_000,
+    n_all_values: int = 2_000,
+) -> Scaling:
     """Find coordinates that express squared distances as well as possible.
 
-    B = -J D2 J / 2 = U L U', Z = U L^(1/2) over the largest positive eigenvalues. Up to 1,000 rows, and where
-    all dimensions are asked for, the decomposition is full; beyond, Lanczos iterations find `n_dims`
-    eigenvectors (to machine precision), and beyond 2,000 rows the share of negative eigenvalues is only
-    bounded from below, by the lowest of them.
+    B = -J D2 J / 2 = U L U', Z = U L^(1/2) over the largest positive eigenvalues. Up to `n_dense` rows, and
+    where all dimensions are asked for, the decomposition is full; beyond, Lanczos iterations find `n_dims`
+    eigenvectors (to machine precision), and beyond `n_all_values` rows the share of negative eigenvalues is
+    only bounded from below, by the lowest of them.
 
     Args:
         squared: Squared distances, shape ``(n_rows, n_rows)``: symmetric, 0 on the diagonal; others may be
@@ -144,6 +144,8 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_point
         n_dims: How many dimensions at most; None for all.
         of_points: Whether these are the distances of points, with nothing taken away: then no eigenvalue is
             negative but by rounding, and none is looked for.
+        n_dense: Rows of which the decomposition is full.
+        n_all_values: Rows of which all eigenvalues are found.
 
     Returns:
         The scaling, with fewer dimensions where fewer eigenvalues are positive (none where nothing differs).
@@ -158,13 +160,13 @@ def classical_scaling(squared: ArrayLike, n_dims: int | None = None, *, of_point
         raise DesignError(f"n_dims must be at least 1; got {n_dims}")
     row_means = table.mean(axis=1)
     n_rows = len(table)
-    if n_dims is None or n_rows <= _DENSE:
+    if n_dims is None or n_rows <= n_dense:
         values, vectors = eigenvectors(_centred(table, row_means))
         spectrum, exact = values, True
     else:
         n_dims = min(n_dims, n_rows - 1)
         values, vectors = _largest(table, n_dims)
-        exact = of_points or n_rows <= _ALL_VALUES
+        exact = of_points or n_rows <= n_all_values
         looked_for = exact and not of_points
         spectrum = eigenvalues(_centred(table, row_means)) if looked_for else values
     kept = _positive(values, n_rows)[:n_dims]

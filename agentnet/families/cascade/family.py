@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentnet.asking_rules import AskingRule, find_rule
 from agentnet.config import Settings
+from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
@@ -52,6 +53,11 @@ class CascadeStage(NewsStage):
         if not self.rules:
             # Found once: another experiment's file may define a rule of the same name meanwhile.
             object.__setattr__(self, "rules", tuple(map(find_rule, self.experiments)))
+
+    @property
+    def is_told(self) -> bool:
+        """Whether agents of a condition are told more than a news item."""
+        return any(each.is_told for each in self.experiments)
 
     def meta(self) -> dict[str, Any]:
         """Spell the asking rule of each condition, with its sentence, beside what all runs on news keep."""
@@ -143,13 +149,24 @@ class Cascades(NewsFamily):
     read_as = frozenset({"cascades", "decisions"})
     stage_class = CascadeStage
 
+    def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:
+        """Refuse probabilities where more than yes or no may be answered."""
+        super().check(experiments, settings)
+        if settings.sampler.mode == "logprobs" and any(
+            getattr(e, "answers_more", False) for e in experiments
+        ):
+            raise DesignError(
+                "sampler mode 'logprobs' draws yes and no from probabilities, and the experiment declares "
+                "another answer: choose sampler.mode call or choices"
+            )
+
     def parts(self, reading: Reading) -> Iterable[Part]:
         """Say what the cascades of each condition show, with the response ratios that go with them."""
         from agentnet.report.cascades import cascade_parts
 
         return cascade_parts(reading, self.name, ResponseRatios.name)
 
-    def measures(self) -> Sequence[str]:
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002
         """List those of curves, and the parameters of the one-rate law."""
         from agentnet.analysis.comparison import MEASURES, OF_ONE_RATE
 

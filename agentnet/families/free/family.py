@@ -30,6 +30,8 @@ from agentnet.worlds.free import Ask, Asked, free_world
 from agentnet.worlds.told import network_row
 
 if TYPE_CHECKING:
+    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
 _OF_THE_WORLD = "world"
@@ -52,6 +54,11 @@ class FreeStage(Stage):
     settings: Settings
     items: tuple[tuple[NewsItem, ...], ...]
     may_say: ClassVar[bool] = True
+
+    @property
+    def is_told(self) -> bool:
+        """The generator asks."""
+        return True
 
     def cells(self) -> Iterator[Cell]:
         """List the realizations."""
@@ -262,6 +269,18 @@ class FreeWorlds(Family):
                 "sampler mode 'logprobs' draws yes and no from probabilities; a free world may ask anything: "
                 "choose sampler.mode call or choices"
             )
+
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:
+        """List what their worlds measured."""
+        from agentnet.analysis.measures import measures_of
+
+        return measures_of(runs)
+
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:  # noqa: ARG002
+        """Take the last value of each realization."""
+        from agentnet.analysis.measures import of_worlds
+
+        return of_worlds(runs, measure)
 
     def parts(self, reading: Reading) -> Iterable[Part]:
         """Say what was measured in each condition."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from agentnet.errors import DesignError
 from agentnet.exposure import Message, Missing
+from agentnet.interventions import FOLLOWS, UNFOLLOWS
 from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.worlds import Chance
-from agentnet.worlds.told import FOLLOWS, UNFOLLOWS
 
 _NOBODY = -1
 

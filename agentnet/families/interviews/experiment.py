@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from agentnet.errors import DesignError, near_miss
 from agentnet.experiment import Experiment, Gives, require, several
 from agentnet.interviews import Question, Topology, installed_updates, load_bank, parse_topology, topics_of
 from agentnet.streams import Streams
+from agentnet.vocabulary import EVALUATION, QuestionsFrom, TaughtFrom
 
 Numbers = tuple[int, ...]
 """Numbers of questions."""
@@ -66,10 +67,10 @@ class InterviewExperiment(Experiment):
     bank_columns: Mapping[str, str] = MappingProxyType({})
     evaluation_topics: tuple[str, ...] = ()
     n_evaluation: int = 20
-    questions_from: Literal["evaluation", "bank"] = "evaluation"
+    questions_from: QuestionsFrom = EVALUATION
     n_questions: int = 10
     n_taught: int = 60
-    taught_from: Literal["topic", "evaluation"] = "topic"
+    taught_from: TaughtFrom = "topic"
     steps: int = 30
     topology: Any = "full"
     update: str | None = None
@@ -186,7 +187,7 @@ class InterviewExperiment(Experiment):
             return ()
         topic = self._topic(self.classes[model])
         pool = _of_topic(questions, topic, self._who_wants(topic))
-        if self.taught_from == "evaluation":
+        if self.taught_from == EVALUATION:
             pool = tuple(number for number in evaluation if questions[number].topic == topic)
         for number in pool:
             require(

@@ -42,7 +42,7 @@ class Interviewing(Family):
 
         return interview_parts(reading, self.name)
 
-    def measures(self) -> Sequence[str]:
+    def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002
         """List the outcomes of a study."""
         from agentnet.analysis.study import OUTCOMES
 

@@ -52,6 +52,7 @@ from agentnet.interviews import (
 from agentnet.interviews.topology import candidates_at
 from agentnet.sampler import Question as Prompted
 from agentnet.streams import Streams
+from agentnet.vocabulary import EVALUATION
 from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.interviews import (
     Answers,
@@ -68,7 +69,7 @@ _MOCK = "mock"
 _MOCK_LABEL = "mock: the answers repeat what models were told, and come from no language model"
 _WITH_MOCK, _OTHERWISE = "stand_in", "memory"
 _RECORDED = {
-    "evaluation": "evaluation set",
+    EVALUATION: "evaluation set",
     "bank": "bank of interviews",
     "rules": "update rules",
     "embedder": "embedder",
@@ -207,7 +208,7 @@ class Company(Stage):
                     {name: getattr(cast.rule, name) for name in ("name", "label", "model_name")}
                     for cast in self.casts
                 ],
-                "evaluation": [list(cast.evaluation) for cast in self.casts],
+                EVALUATION: [list(cast.evaluation) for cast in self.casts],
                 "bank": [list(cast.bank) for cast in self.casts],
                 "system_messages": [list(cast.system_messages) for cast in self.casts],
                 "embedder": {"name": self.embedder.name, "dim": self.embedder.dim},
@@ -248,7 +249,7 @@ def gather_company(
     """
     if questions is None:
         questions = check_questions(ask(experiments[0], "load_questions"), answered=False)
-    seed = Streams(settings.seed).integer("evaluation")
+    seed = Streams(settings.seed).integer(EVALUATION)
     made: dict[str, UpdateRule] = {}
     casts = []
     for experiment in experiments:

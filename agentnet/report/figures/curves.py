@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import POPULATION, Comparison, Curve
-from agentnet.analysis.laws import LAWS, Law, Sight
-from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.analysis.laws import LAWS, OF_ALL, Law, Sight
+from agentnet.analysis.tables import NO_PROFILES, SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
 from agentnet.report.figures.style import (
@@ -28,7 +28,7 @@ from agentnet.report.figures.style import (
     new_figure,
     steps_along,
 )
-from agentnet.report.figures.words import cleaned, counted, percent, sentences, spelled
+from agentnet.report.figures.words import capitalized, cleaned, counted, percent, sentences, spelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,36 +59,24 @@ class CurveFigure:
     sight: Sight
 
 
-def paper_figures(*sights: Sight) -> list[tuple[str, str, type[Law], Sight]]:
-    """List the figures that laws of the paper have, by name, number, law and what they show."""
+def paper_figures(wanted: Sight | None = None) -> list[tuple[str, str, type[Law], Sight]]:
+    """List the figures that laws of the paper have, by name, number, law and what they show.
+
+    Args:
+        wanted: What they show; curves unless given.
+    """
     found = [
         (stem, stem.removeprefix("figure")[:2].lstrip("0") if stem.startswith("figure") else "", law, sight)
         for law in LAWS.bundled_ones()
         for stem, sight in law.figures.items()
-        if sight in sights
+        if (sight.whose if wanted is None else sight is wanted)
     ]
     return sorted(found, key=lambda each: (not each[1], each[0]))
 
 
 CURVE_FIGURES: Final = tuple(
-    CurveFigure(stem, number, law.name, law.called, sight)
-    for stem, number, law, sight in paper_figures("population", "severity", "groups", "all")
+    CurveFigure(stem, number, law.name, law.called, sight) for stem, number, law, sight in paper_figures()
 )
-
-_TITLES: Final = {
-    "population": "Engaged fraction of the population: observed, and by the {law}",
-    "severity": "Engaged fraction by severity: observed, and by the {law}",
-    "groups": "Engaged fraction by trait group: observed, and by the {law}",
-    "all": "Engaged fraction of population, severities and groups: observed, and by the {law}",
-}
-
-
-_WHOSE: Final = {
-    "population": "Mean engaged fraction",
-    "severity": "Mean engaged fraction by the severity of the news item",
-    "groups": "Mean engaged agents of each group of profiles over all agents",
-    "all": "Mean engaged fraction (of groups: their engaged agents over all agents)",
-}
 
 
 def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
@@ -102,7 +90,7 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
 
 
 def _listed(of: CurveFigure) -> Listed:
-    title = _TITLES[of.sight].format(law=of.title)
+    title = of.sight.title.format(law=of.title)
     rank = float(of.number or 103)
     return Listed(of.name, "cascades", title, of.number, rank, lambda fits: _of_law(fits, of), "fits")
 
@@ -112,7 +100,7 @@ def _of_law(fits: Fits, of: CurveFigure) -> Drawn | str:
     if missing is not None:
         return missing
     law = fits.law(of.law)
-    panels = [_panel(fits, law, each) for each in law.comparisons if _is_seen(each, of.sight)]
+    panels = [_panel(fits, law, each) for each in law.comparisons if of.sight.takes(each.view)]
     if not panels:
         return _why_nothing(fits, law, of.sight)
     words = (_in_words(panel, law) for panel in panels)
@@ -139,23 +127,20 @@ class Panel:
         return self.comparison.view.capitalize()
 
 
-def _is_seen(comparison: Comparison, sight: Sight) -> bool:
-    view = comparison.view
-    kind = "population" if view == POPULATION else "severity" if view in _SEVERITY_OF else "groups"
-    return sight in (kind, "all")
-
-
 def other_sketches(fits: Fits | None) -> Iterator[Sketch]:
-    """Draw the curves of each fitted law from elsewhere, which has no figure of its own."""
+    """Draw the curves of each fitted law from elsewhere: the figures that it names, or one of all views."""
     for law in fits.laws if fits else ():
-        if law.of.rank == Law.rank and law.comparisons:
-            yield curve_sketch(fits, CurveFigure(f"{law.law}_curves", "", law.law, law.title, "all"))
+        if law.comparisons and type(law.of) not in LAWS.bundled_ones():
+            for name, sight in (law.of.figures or {f"{law.law}_curves": OF_ALL}).items():
+                yield curve_sketch(fits, CurveFigure(name, "", law.law, law.title, sight))
 
 
 def _why_nothing(fits: Fits, law: LawFit, sight: Sight) -> str:
     if not law.comparisons:
         return sentences(warning for warning in law.warnings if warning.startswith("no cascades"))
-    if sight == "groups":
+    if sight.takes("group 1") and not fits.tables.profiled:
+        return capitalized(NO_PROFILES.format("there are no curves of groups of them."))
+    if sight.takes("group 1"):
         return (
             "All profiles are in one group, so that its curve is that of the population; fit laws with "
             "several groups."
@@ -238,14 +223,14 @@ def _distance(comparison: Comparison, *, brief: bool) -> str:
 def _caption(fits: Fits, law: LawFit, panels: list[Panel], sight: Sight) -> Iterator[str]:
     tables = fits.tables
     yield (
-        f"{_WHOSE[sight]} after each step of {cleaned(tables.run)}, observed in "
+        f"{sight.whose} after each step of {cleaned(tables.run)}, observed in "
         f"{counted(tables.n_realizations, 'realization')} and inferred by the {law.title} law "
         f"({counted(law.n_parameters, 'parameter')}{_how_inferred(law, fits)})"
     )
     yield _bands(panels)
     yield from _alone_words(panels, law)
     yield _floor_words(panels)
-    if sight in ("groups", "all"):
+    if sight.takes("group 1"):
         yield from _group_words(fits)
     yield missing_words(tables)
     if not law.of.of_decisions:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.comparison import EARLY, early_steps
 from agentnet.analysis.fits import Fits, LawFit
+from agentnet.analysis.laws import GROWTH
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.curves import paper_figures
 from agentnet.report.figures.sketch import Drawn, figure
@@ -117,14 +118,14 @@ class Growth:
 @figure(
     "figure06_growth",
     of="cascades",
-    title="Early growth: observed, and by the largest eigenvalue of the mean-field law",
+    title=GROWTH.title,
     number="6",
     rank=6,
     takes="fits",
 )
 def growth_sketch(fits: Fits) -> Drawn | str:
     """Draw growth from nearly nothing on a logarithmic scale, and as rates of single steps."""
-    laws = [law.name for *_, law, _ in reversed(paper_figures("growth"))]
+    laws = [law.name for *_, law, _ in reversed(paper_figures(GROWTH))]
     fitted = [name for name in laws if why_no_law(fits, name) is None]
     if not fitted:
         return str(why_no_law(fits, laws[0]))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.tables import UNKNOWN, RunTables
+from agentnet.analysis.tables import NO_PROFILES, UNKNOWN, RunTables
 from agentnet.report.figures.probability import severity_labels
 from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import BLACK, SMALL, legend_above, new_figure, of_severity
-from agentnet.report.figures.words import cleaned, counted, listed, percent
+from agentnet.report.figures.words import capitalized, cleaned, counted, listed, percent
 from agentnet.vocabulary import PROFILES
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def missing_sketch(tables: RunTables) -> Drawn | str:
     """Draw the share of missing answers."""
     if not tables.n_missing:
         return f"None of {counted(tables.n_exposures, 'answer')} is missing: there is nothing to draw."
+    if not tables.profiled:
+        return capitalized(NO_PROFILES.format("there is nothing to draw."))
     cells = by_cell(tables)
     return Drawn(_drawn(tables, *cells), _caption(tables), _in_words(tables, *cells))
 

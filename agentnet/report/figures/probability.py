@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits, LawFit
-from agentnet.analysis.laws import Law
+from agentnet.analysis.laws import CHANCES, Law
 from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
@@ -56,7 +56,7 @@ def chance_sketch(fits: Fits | None, name: str, number: str, of: type[Law]) -> S
 
 def _listed(name: str, number: str, of: type[Law]) -> Listed:
     rows = "trait group" if of.needs_groups else "profile"
-    title = f"Engagement probability by {rows} and severity, by the {of.called}"
+    title = CHANCES.title.format(rows=rows, law=of.called)
     return Listed(name, "cascades", title, number, float(number), lambda fits: _of_law(fits, of.name), "fits")
 
 
@@ -197,5 +197,5 @@ def _cell_in_words(chances: Chances, row: int, severity: int) -> str:
     return said if np.isnan(low) else f"{said} ({spelled(low)} to {spelled(high)})"
 
 
-for _name, _number, _law, _ in paper_figures("chances"):
+for _name, _number, _law, _ in paper_figures(CHANCES):
     FIGURES.register(_name, _listed(_name, _number, _law), module=__name__)

@@ -1,0 +1,119 @@
+"""What worlds measured of themselves: table ``measures``, by condition and step.
+
+A measure of agents counts as its mean over those of which it is known. Steps are the world's own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentnet.analysis.comparison import Measured, Origin, Realizations
+from agentnet.analysis.contrasts import mean_interval
+from agentnet.errors import DesignError, near_miss
+from agentnet.events import Run, check_unchanged
+from agentnet.events.conditions import Condition
+from agentnet.events.schema import CONDITION_OF
+
+Array = NDArray[np.float64]
+
+_NAMES = "SELECT DISTINCT name FROM measures ORDER BY name"
+_MEANS = f"""
+SELECT c.condition, m.name, r.repeat, m.step, AVG(m.value), MIN(m.agent) < 0
+FROM measures m JOIN realizations r USING (realization) JOIN ({CONDITION_OF}) c USING (realization)
+WHERE r.status = 'finished' GROUP BY m.realization, m.name, m.step
+ORDER BY c.condition, m.name, r.repeat, m.step
+"""  # noqa: S608 - our own
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """A measure in the realizations of one condition.
+
+    Attributes:
+        name: The measure.
+        condition: Number of the condition.
+        of_agents: Whether it is a mean over agents; else it is of the whole.
+        repeats: Repeat of each realization, shape ``(n_realizations,)``.
+        steps: The steps at which it was measured in any of them, rising, shape ``(n_steps,)``.
+        value: Shape ``(n_realizations, n_steps)``; nan where it was not measured, or is missing.
+    """
+
+    name: str
+    condition: int
+    of_agents: bool
+    repeats: tuple[int, ...]
+    steps: tuple[int, ...]
+    value: Array
+
+    @property
+    def title(self) -> str:
+        """Name it for people."""
+        return f"{self.name}, mean over agents" if self.of_agents else self.name
+
+    def interval(self, level: float) -> tuple[Array, Array, Array]:
+        """Average over realizations; see `mean_interval`."""
+        return mean_interval(self.value, level)
+
+    def ends(self) -> dict[int, float]:
+        """Give the last value of each realization by its repeat, of those that have one."""
+        known = np.isfinite(self.value)
+        return {
+            repeat: float(values[told][-1])
+            for repeat, values, told in zip(self.repeats, self.value, known, strict=True)
+            if told.any()
+        }
+
+
+def measures_of(runs: Iterable[Run]) -> tuple[str, ...]:
+    """Name what was measured in any of some runs."""
+    return tuple(dict.fromkeys(name for run in runs for (name,) in run.rows(_NAMES)[1]))
+
+
+def read_courses(run: Run) -> tuple[Course, ...]:
+    """Read what was measured in the finished realizations of a run: by condition, then by name."""
+    found: dict[tuple[int, str], list[tuple[int, int, float | None, int]]] = {}
+    for condition, name, *row in run.rows(_MEANS)[1]:
+        found.setdefault((condition, name), []).append((row[0], row[1], row[2], row[3]))
+    return tuple(_course(*key, rows) for key, rows in found.items())
+
+
+def _course(condition: int, name: str, rows: Sequence[tuple[int, int, float | None, int]]) -> Course:
+    repeats = tuple(dict.fromkeys(repeat for repeat, *_ in rows))
+    steps = tuple(sorted({step for _, step, *_ in rows}))
+    value = np.full((len(repeats), len(steps)), np.nan)
+    for repeat, step, mean, _ in rows:
+        value[repeats.index(repeat), steps.index(step)] = np.nan if mean is None else mean
+    return Course(name, condition, not any(row[-1] for row in rows), repeats, steps, value)
+
+
+def of_worlds(runs: Sequence[Run], measure: str) -> Measured:
+    """Take the last value of a measure in each realization, for `agentnet.analysis.compare`.
+
+    Raises:
+        DesignError: Nobody measured it.
+    """
+    known = measures_of(runs)
+    if measure not in known:
+        raise DesignError(f"there is no measure {measure!r}{near_miss(measure, known)}")
+    sides: list[Realizations] = []
+    notes: list[str] = []
+    of_agents = False
+    for place, run in enumerate(runs):
+        check_unchanged(run)
+        conditions = Condition.all_of(run.meta)
+        for course in read_courses(run):
+            ends = course.ends() if course.name == measure else {}
+            if ends:
+                own = conditions[course.condition]
+                origin = Origin.of(run.folder.resolve().name, place, run.meta, own)
+                sides.append(Realizations(origin, ends))
+                of_agents |= course.of_agents
+                if len(ends) < len(course.repeats):
+                    n_left_out = len(course.repeats) - len(ends)
+                    notes.append(f"{own.name}: {measure} is missing in {n_left_out} realizations")
+    title = f"{measure} at its last step{', mean over agents' if of_agents else ''}"
+    return Measured([*sides], title, notes)

@@ -1,0 +1,110 @@
+"""A credibility card: which principles of simulated societies a design meets, by facts of its log.
+
+The principles are those of PIMMUR (arXiv 2509.18052): profile, interaction, memory, minimal control,
+unawareness, realism. What a log cannot tell stands as not known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agentnet.events.conditions import in_words
+from agentnet.report.figures.words import counted, listed
+from agentnet.report.log_facts import LogFacts
+from agentnet.report.part import table
+from agentnet.report.tables import Table, as_named
+from agentnet.report.told import Told
+from agentnet.report.words import sources_words
+
+if TYPE_CHECKING:
+    from agentnet.report.cascades import CascadePart
+    from agentnet.report.worlds import WorldPart
+
+_MET, _NOT_MET, _UNKNOWN = "met", "not met", "not known from the log"
+_NONE: Final = "no prompt holds words of agents"
+
+Row = tuple[str, str, str]
+
+
+@table("credibility_of_cascades", of="cascades", section="design")
+@table("credibility_of_worlds", of="worlds", section="design")
+def credibility(part: CascadePart | WorldPart) -> Table:
+    """Say which principles the design meets, and by which fact."""
+    facts, told = part.facts, part.told
+    return Table(
+        name="credibility",
+        title="Credibility card: principles of simulated societies (PIMMUR, arXiv 2509.18052)",
+        columns=as_named("principle state fact"),
+        rows=(
+            _profile(facts, told),
+            _interaction(facts),
+            _memory(facts),
+            _minimal_control(facts),
+            _unawareness(facts),
+            _realism(facts),
+        ),
+        notes=("Facts are of the whole run. Met is no praise, and not met no blame: a study says why.",),
+    )
+
+
+def _profile(facts: LogFacts, told: Told | None) -> Row:
+    n, who = facts.n_profiles, "different profiles"
+    if told is not None and told.n_personas:
+        n, who = told.n_texts, "different personas"
+    return "profile: agents differ", _MET if n > 1 else _NOT_MET, f"agents have {n:,} {who} (table agents)"
+
+
+def _interaction(facts: LogFacts) -> Row:
+    spoken = facts.spoken
+    what = "interaction: agents meet what others said"
+    if spoken.n_questions == 0:
+        decides = "what others decided says only who is asked (tables messages, exposures)"
+        return what, _NOT_MET, f"{_NONE}: {decides}"
+    n = f"{spoken.n_with_others} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
+    state = _MET if spoken.n_with_others else _UNKNOWN if spoken.n_short else _NOT_MET
+    short = f"; {counted(spoken.n_short, 'message')} too short to be looked for" if spoken.n_short else ""
+    return what, state, f"{n} hold what another agent wrote{short}"
+
+
+def _memory(facts: LogFacts) -> Row:
+    spoken = facts.spoken
+    what = "memory: agents know what they said and heard"
+    if spoken.n_questions == 0:
+        return what, _NOT_MET, f"{_NONE}, and requests have no memory (tables messages, exposures)"
+    n = f"{spoken.n_with_memory} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
+    state = _MET if spoken.n_with_memory else _UNKNOWN
+    return what, state, f"{n} hold an earlier reply of the agent, or messages beside the one it is about"
+
+
+def _minimal_control(facts: LogFacts) -> Row:
+    own = sorted(facts.overridden or ())
+    asked = f"the experiment's own {listed(own)} and " if own else ""
+    constrained = listed(in_words(value) for value in _values(facts, "constrain"))
+    fact = f"{asked}the prompts in this report say what is asked; replies constrained: {constrained}"
+    return "minimal control: prompts do not steer", _UNKNOWN, fact
+
+
+def _values(facts: LogFacts, knob: str) -> list[object]:
+    found = [facts.design(number).get(knob, "unknown") for number in range(facts.n_conditions)]
+    return list(dict.fromkeys(found))
+
+
+def _unawareness(facts: LogFacts) -> Row:
+    spoken = facts.spoken
+    held = {**(spoken.betraying or {}), **(spoken.named or {})}
+    looked = f"of {counted(spoken.n_prompts, 'prompt')} looked at"
+    if not held:
+        fact = f"{looked} none speaks of a simulation or study, nor says a word of the experiment's name"
+        return _AWARE, _MET, f"{fact}; whether the model guesses is not known"
+    words = listed([f"{word!r} in {n:,}" for word, n in held.items()], most=6)
+    return _AWARE, _NOT_MET if spoken.betraying else _UNKNOWN, f"{looked}: {words}"
+
+
+_AWARE: Final = "unawareness: prompts do not betray the experiment"
+
+
+def _realism(facts: LogFacts) -> Row:
+    network = listed(in_words(value) for value in _values(facts, "network"))
+    news = f"news {sources_words(facts)}; " if facts.news else ""
+    fact = f"{news}network {network}; nothing in the log is of people who were asked the same"
+    return "realism: results agree with those of people", _UNKNOWN, fact

@@ -1,0 +1,319 @@
+"""Logs of agents that are told more than a news item, and of free worlds, are read as what they are."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from agentnet import Ask, CascadeExperiment, Exposure, Play, Setting, WorldExperiment
+from agentnet.analysis import compare, fit_run, read_tables
+from agentnet.analysis.inferred import infer_cascades
+from agentnet.analysis.measures import read_courses
+from agentnet.analysis.profile_runs import read_sharing
+from agentnet.analysis.simulation import simulate
+from agentnet.errors import RunFolderError, UserError
+from agentnet.events import Run
+from agentnet.report import Options, make_report
+from agentnet.report.part import Part, more_tables
+
+SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 4, "repeats": 2, "items_per_severity": 1}
+FEW = Options(laws=("one_rate", "main_effects"), n_bootstrap=0, n_runs=2, figures=False, n_decisions=4)
+TEXTS = ("You farm in Kansas.", "You nurse in <b>Oslo</b>.")
+
+
+class Shown(CascadeExperiment):
+    rationale = "none"
+
+    def context(self, exposure: Exposure) -> dict[str, Any]:
+        return {"n_shared": exposure.n_engaged, "agent": exposure.agent}
+
+
+class Retelling(BaseModel):
+    share: bool
+    text: str
+
+
+class Stances(WorldExperiment):
+    n_agents = 4
+    repeats = 3
+    tilt: int = 0
+    conditions = ({"tilt": 0}, {"tilt": 2})
+
+    def play(self, s: Setting) -> Play:
+        given = yield [Ask(a, f"{s.persona(a)} Where?", Literal[1, 2, 3], kind="stance") for a in s.agents]
+        s.record(0, stance=given)
+        s.post(1, "=1+1 <script>x</script>", step=1)
+        s.follow(0, 1, step=1)
+        s.record(5, stance=[each + self.tilt for each in given], n_ties=1)
+
+
+@pytest.fixture(scope="module")
+def with_personas(play: Callable[..., Run]) -> Run:
+    return play(CascadeExperiment(**SMALL, personas=TEXTS))
+
+
+@pytest.fixture(scope="module")
+def shown(play: Callable[..., Run]) -> Run:
+    return play(Shown(**SMALL))
+
+
+@pytest.fixture(scope="module")
+def stances(play: Callable[..., Run]) -> Run:
+    return play(*(Stances().under(each) for each in Stances.conditions))
+
+
+def part_of(run: Run) -> Part:
+    return make_report([run], FEW).parts[0]
+
+
+# Agents without profiles
+
+
+def test_agents_without_profiles_have_curves_and_laws_of_curves_and_none_of_profiles(
+    with_personas: Run,
+) -> None:
+    tables = read_tables(with_personas)
+    assert not tables.profiled
+    ((n_engaged,),) = with_personas.rows("SELECT COUNT(engaged_step) FROM agents")[1]
+    assert tables.engaged[:, :, -1].sum() == n_engaged
+    fits = fit_run(tables, laws=["one_rate", "full_logistic", "group_rates"], n_bootstrap=0)
+    assert [law.law for law in fits.laws] == ["one_rate"]
+    assert all("no profiles" in refused.reason for refused in fits.refused)
+    assert {refused.law for refused in fits.refused} == {"full_logistic", "group_rates"}
+
+
+def test_what_takes_profiles_says_that_there_are_none(with_personas: Run) -> None:
+    with pytest.raises(UserError, match="no profiles"):
+        read_sharing(with_personas)
+    with pytest.raises(UserError, match="no profiles"):
+        read_tables(with_personas).column("openness")
+
+
+def test_a_report_on_personas_tells_them_and_no_profile(with_personas: Run) -> None:
+    part = part_of(with_personas)
+    assert "2 different texts told" in part.methods()
+    assert "Big-Five" not in part.methods()
+    assert "groups of profiles" not in part.methods()
+
+
+def test_realizations_in_which_some_agents_alone_have_a_profile_are_damage(
+    with_personas: Run, tmp_path: Path
+) -> None:
+    copy = Run(Path(shutil.copytree(with_personas.folder, tmp_path / "copy")))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        connection.execute("UPDATE agents SET profile = '01101' WHERE agent = 3")
+    with pytest.raises(RunFolderError, match="have a profile, and others none"):
+        read_tables(copy)
+
+
+def test_profiles_are_those_of_agents_where_a_prompt_tells_of_none(play: Callable[..., Run]) -> None:
+    class Alike(CascadeExperiment):
+        rationale = "none"
+
+        def messages(self, prompts: Any, exposure: Exposure) -> Any:  # type: ignore[override]
+            return (("user", f"Share? {exposure.item.text}"),)
+
+    run = play(Alike(**SMALL))
+    counts = read_tables(run).exposures
+    asked = run.rows(
+        "SELECT profile, COUNT(*) FROM events JOIN agents USING (realization, agent) "
+        "WHERE kind = 'exposure' GROUP BY profile ORDER BY profile"
+    )[1]
+    total = np.bincount(counts.profile, counts.n_yes + counts.n_no + counts.n_missing, 32)
+    assert {f"{i:05b}": n for i, n in enumerate(total.tolist()) if n} == dict(asked)
+    seen = run.rows("SELECT profile, COUNT(*) FROM decisions WHERE kind = 'exposure' GROUP BY 1 ORDER BY 1")
+    assert seen[1] == asked
+
+
+# Initial agents, agents who stop
+
+
+@pytest.mark.parametrize("initial", [3, {"share": 0.25}, (4, 9, 20)])
+def test_laws_start_from_as_many_agents_as_the_run_did(play: Callable[..., Run], initial: Any) -> None:
+    run = play(CascadeExperiment(**SMALL, initial_agents=initial))
+    tables = read_tables(run)
+    n_initial = 8 if isinstance(initial, dict) else 3
+    assert (tables.engaged[:, :, 0].sum(axis=1) == n_initial).all()
+    law = fit_run(tables, laws=["one_rate"], n_bootstrap=0).laws[0]
+    assert law.comparison().inferred.mean[0] == pytest.approx(n_initial / 32)
+    played = infer_cascades(np.full((32, 2), 0.9), tables, n_runs=6)
+    assert played.engaged_fraction[:, 0] == pytest.approx(n_initial / 32)
+    assert tables.seeding == ("first_yes" if initial == 3 else "uniform")
+    methods = part_of(run).methods()
+    assert ("until 3 were willing" in methods) == (initial == 3)
+    assert ("engaged at the start without being asked" in methods) == (initial != 3)
+
+
+def test_initial_agents_of_a_network_that_is_given_are_those_named() -> None:
+    indptr, indices = np.array([0, 1, 3, 5, 6]), np.array([1, 0, 2, 1, 3, 2])
+    network = type("Path", (), {"indptr": indptr, "indices": indices})()
+    groups = {"classes": [0, 1, 2, 3], "groups": [0, 1, 2, 3]}
+    found = simulate(
+        np.ones(4), seed=1, n_runs=3, n_steps=3, network=network, initial=[0], rule="once_per_edge", **groups
+    )
+    assert (found.engaged.argmax(axis=2) == [0, 1, 2, 3]).all()
+
+
+def test_shares_of_initial_agents_are_of_all_of_them(play: Callable[..., Run]) -> None:
+    run = play(CascadeExperiment(**SMALL, initial_agents={"share": 0.5}))
+    ((open_minded,),) = run.rows("SELECT AVG(profile LIKE '1%') FROM agents WHERE engaged_step = 0")[1]
+    share = read_tables(run).initial_share(np.arange(32) // 16)
+    assert share == pytest.approx([1 - open_minded, open_minded])
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
+    play: Callable[..., Run], again: bool
+) -> None:
+    run = play(CascadeExperiment(**SMALL, recovery_rate=0.5, susceptible_again=again, initial_agents=8))
+    tables = read_tables(run)
+    assert (np.diff(tables.engaged.sum(axis=1), axis=1) >= 0).all()
+    (note,) = [note for note in tables.notes if "stopped" in note]
+    ((n,),) = run.rows("SELECT COUNT(*) FROM changes WHERE what = 'stopped'")[1]
+    assert note.startswith(f"{n:,} times an engaged agent stopped")
+    part = part_of(run)
+    said = f"{part.methods()} {part.summary(0.95)}"
+    assert "for good" not in said
+    assert "are engaged" not in said
+    assert ("could engage again" in said) == again
+
+
+# Contexts and declared answers
+
+
+def test_facts_of_contexts_are_columns_of_decisions_and_of_laws(shown: Run) -> None:
+    frame = shown.frame("decisions")
+    assert {"n_shared", "context_agent"} <= set(frame.columns)
+    assert (frame["context_agent"] == frame["agent"]).all()
+    tables = read_tables(shown, columns=["n_shared"])
+    exposures = frame[frame["kind"] == "exposure"]
+    column, counts = tables.column("n_shared"), tables.exposures
+    for n, n_yes in exposures.groupby("n_shared")["decision"].sum().items():
+        assert counts.n_yes[column == n].sum() == n_yes
+
+
+def test_fields_of_declared_answers_are_columns_and_reports_claim_no_yes_or_no(
+    play: Callable[..., Run],
+) -> None:
+    design: dict[str, Any] = {"answer": Retelling, "decides": "share", "passes_on": "text"}
+    run = play(CascadeExperiment(**SMALL, **design))
+    frame = run.frame("decisions")
+    assert (frame["share"] == (frame["decision"] == 1)).all()
+    assert frame["value_text"].map(type).eq(str).all()
+    part = part_of(run)
+    assert "for an answer of the form Retelling" in part.methods()
+    for claim in ("yes or no,", "at its first yes", "whether they share"):
+        assert claim not in part.methods()
+    (messages,) = [each for each in more_tables(part)["decisions"] if each.name == "messages"]
+    assert 0 < len(messages.rows) <= FEW.n_decisions
+
+
+# Free worlds
+
+
+def test_measures_of_free_worlds_are_read_by_step_and_compared_by_their_last_value(stances: Run) -> None:
+    first, _, other, _ = sorted(
+        read_courses(stances), key=lambda each: (each.condition, each.name != "stance")
+    )
+    assert (first.name, first.steps, first.of_agents, len(first.repeats)) == ("stance", (0, 5), True, 3)
+    assert other.value[:, 1] - other.value[:, 0] == pytest.approx(2.0)
+    found = compare(stances, "stance")
+    assert found.contrasts[0].contrast.value == pytest.approx(2.0)
+    assert found.contrasts[0].contrast.n_repeats == 3
+    with pytest.raises(UserError, match=r"'nothing'.*stance"):
+        compare(stances, "nothing")
+
+
+def test_a_report_on_free_worlds_shows_measures_answers_messages_and_changes(stances: Run) -> None:
+    part = part_of(stances)
+    tables = {each.name: each for each in more_tables(part)["found"]}
+    assert set(tables) == {"measures", "answers", "messages", "changes"}
+    assert sum(row[3] for row in tables["answers"].rows) == 24
+    assert tables["changes"].rows[0][:2] == ("follows", 6)
+    report = make_report([stances], FEW)
+    assert [each.measure for each in report.conditions[0].comparisons] == ["n_ties", "stance"]
+    assert "They wrote 6 messages" in part.methods()
+
+
+def test_messages_of_agents_are_escaped_on_the_page(stances: Run) -> None:
+    from agentnet.report.write import write_report
+
+    folder = stances.folder.parent / "told report"
+    write_report([stances], folder, replace(FEW, n_decisions=9))
+    page = (folder / "report.html").read_text("utf-8")
+    assert "&lt;script&gt;x&lt;/script&gt;" in page
+    assert "<script>x" not in page
+    assert "\"'=1+1" in (folder / "tables" / "worlds_messages.csv").read_text("utf-8")
+
+
+def test_a_measure_that_is_missing_counts_nowhere(play: Callable[..., Run]) -> None:
+    class Gaps(WorldExperiment):
+        n_agents = 2
+        repeats = 2
+
+        def play(self, s: Setting) -> Play:
+            yield [Ask(0, "Well?", kind="well")]
+            s.record(0, mood=1.0)
+            s.record(1, mood=float("nan") if s.repeat else 3.0)
+
+    (course,) = read_courses(play(Gaps()))
+    mean, low, _ = course.interval(0.95)
+    assert (mean.tolist(), np.isnan(low[1])) == ([1.0, 3.0], True)
+    assert course.ends() == {0: 3.0, 1: 1.0}
+
+
+# The credibility card
+
+
+class Remembering(WorldExperiment):
+    n_agents = 3
+    repeats = 1
+    remembers: bool = True
+    betrays: bool = False
+
+    def play(self, s: Setting) -> Play:
+        task = "You are in an experiment. " if self.betrays else ""
+        post = "Everything that happens here happens for a reason."
+        yield [Ask(0, f"{task}Write about it.", kind="post")]
+        told = s.post(0, post, step=1) if self.remembers else None
+        yield [Ask(1, f"{post if self.remembers else ''} Well?", kind="read", message=told)]
+        other = s.post(2, "Nothing that happens here happens for a reason.", step=2)
+        read = f"{post} {other.text}" if self.remembers else ""
+        yield [Ask(1, f"{read} And now?", kind="read", message=other)]
+
+
+def states(part: Part) -> dict[str, str]:
+    (card,) = [each for each in more_tables(part)["design"] if each.name == "credibility"]
+    return {str(row[0]).partition(":")[0]: str(row[1]) for row in card.rows}
+
+
+@pytest.mark.parametrize("remembers", [False, True])
+@pytest.mark.parametrize("betrays", [False, True])
+def test_the_card_says_what_prompts_hold(play: Callable[..., Run], remembers: bool, betrays: bool) -> None:
+    part = part_of(play(Remembering(remembers=remembers, betrays=betrays)))
+    found = states(part)
+    assert found["interaction"] == ("met" if remembers else "not met")
+    assert found["memory"] == ("met" if remembers else "not known from the log")
+    assert found["unawareness"] == ("not met" if betrays else "met")
+    assert found["profile"] == "met"
+    spoken = part.facts.spoken
+    assert (spoken.n_questions, spoken.n_with_others, spoken.n_with_memory) == (
+        (3, 2, 1) if remembers else (3, 0, 0)
+    )
+
+
+def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_memory(
+    play: Callable[..., Run],
+) -> None:
+    found = states(part_of(play(CascadeExperiment(**SMALL))))
+    assert (found["interaction"], found["memory"], found["profile"]) == ("not met", "not met", "met")
