@@ -23,9 +23,11 @@ class SocialProof(CascadeExperiment):
     conditions = ({"shown": True}, {"shown": False})
 
     def context(self, exposure: Exposure) -> dict[str, int]:
+        if not self.shown:
+            return {}
         return {"n_shared": exposure.n_engaged, "n_followed": exposure.n_neighbours}
 
     def remark(self, context: dict[str, int]) -> str:
-        if not self.shown:
+        if not context:
             return ""
         return "{n_shared} of the {n_followed} people whom you follow have shared it.".format(**context)

@@ -18,6 +18,7 @@ from agentnet.families.book import recorded_question
 from agentnet.families.contract import Cell, Family, Planned, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.families.free.experiment import WorldExperiment
 from agentnet.families.free.setting import Setting
+from agentnet.families.news import whence
 from agentnet.news import NewsItem
 from agentnet.population import Population
 from agentnet.profiles import Profile
@@ -77,6 +78,10 @@ class FreeStage(Stage):
             yield _Playing(self, planned, sitting).scene()
 
         return scene
+
+    def meta(self) -> dict[str, Any]:
+        """Spell licences and sources of the news."""
+        return whence(item for items in self.items for item in items)
 
     def rows(self) -> dict[str, Rows]:
         """List the news items of all conditions, each once."""
