@@ -193,6 +193,10 @@ def test_missing_answers_are_asked_again_and_what_follows_from_them_is_played_an
         ("def play(self, s):\n    s.post(1, 'hello', parent=4)\n    yield [Ask(1, 'you?')]", "no message 4"),
         ("def play(self, s):\n    s.follow(1, 6)\n    yield [Ask(1, 'you?')]", "no agent 6"),
         ("def play(self, s):\n    (a,) = yield [Ask(1, 'you?')]\n    a.nothing", "study.py, line"),
+        (
+            "def play(self, s):\n    m = s.post(1, '')\n    yield [Ask(1, '', message=m._replace(number=4))]",
+            "message 4, which was never posted",
+        ),
         ("def choose_news(self, seed):\n    return ['x']", "choose_news gives"),
     ],
 )

@@ -22,6 +22,7 @@ from agentnet.analysis.profile_runs import read_sharing
 from agentnet.analysis.simulation import simulate
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import Run
+from agentnet.news import NewsItem
 from agentnet.report import Options, make_report
 from agentnet.report.part import Part, more_tables
 
@@ -256,6 +257,22 @@ def test_messages_of_agents_are_escaped_on_the_page(stances: Run) -> None:
     assert "\"'=1+1" in (folder / "tables" / "worlds_messages.csv").read_text("utf-8")
 
 
+def test_worlds_keep_where_their_news_come_from(play: Callable[..., Run]) -> None:
+    class Reading(WorldExperiment):
+        n_agents = 2
+        repeats = 1
+
+        def choose_news(self, seed: int) -> Any:
+            return (NewsItem("n1", "Something happened.", licence="CC BY 4.0", source="table"),)
+
+        def play(self, s: Setting) -> Play:
+            yield [Ask(0, f"{s.items[0].text} Well?", kind="well", message=s.messages[0])]
+
+    run = play(Reading())
+    assert (run.meta["licences"], list(run.meta["sources"])) == (["CC BY 4.0"], ["table"])
+    assert "Licence of the news: CC BY 4.0." in part_of(run).citations()
+
+
 def test_a_measure_that_is_missing_counts_nowhere(play: Callable[..., Run]) -> None:
     class Gaps(WorldExperiment):
         n_agents = 2
@@ -302,7 +319,7 @@ def states(part: Part) -> dict[str, str]:
 def test_the_card_says_what_prompts_hold(play: Callable[..., Run], remembers: bool, betrays: bool) -> None:
     part = part_of(play(Remembering(remembers=remembers, betrays=betrays)))
     found = states(part)
-    assert found["interaction"] == ("met" if remembers else "not met")
+    assert found["interaction"] == ("met" if remembers else "not known from the log")
     assert found["memory"] == ("met" if remembers else "not known from the log")
     assert found["unawareness"] == ("not met" if betrays else "met")
     assert found["profile"] == "met"

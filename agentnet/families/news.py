@@ -178,7 +178,8 @@ class NewsStage(Stage):
         return {
             "prompts": [prompts.texts for prompts in self.prompts],
             "prompts_hash": [prompts.hash for prompts in self.prompts],
-            **whence(self.items),
+            "licences": sorted({item.licence for item in self.items if item.licence}),
+            "sources": sources_of(self.items),
         }
 
     def rows(self) -> dict[str, Rows]:
@@ -275,10 +276,3 @@ def _composer(prompts: PromptSet, kind: str, profile: Profile, item: NewsItem) -
 
 def _judge(text: str, experiment: Any) -> Any:  # noqa: ANN401 - whatever hooks give
     return experiment.judge(text)
-
-
-def whence(items: Iterable[NewsItem]) -> dict[str, Any]:
-    """Spell what a run has to tell of its news: their licences and sources."""
-    every = tuple(items)
-    licences = sorted({item.licence for item in every if item.licence})
-    return {"licences": licences, "sources": sources_of(every)}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentnet.report.worlds import WorldPart
 
 _MET, _NOT_MET, _UNKNOWN = "met", "not met", "not known from the log"
+_WRITE_PROMPTS: Final = frozenset({"context", "load_prompts", "messages", "play", "remark"})
 _NONE: Final = "no prompt holds words of agents"
 
 Row = tuple[str, str, str]
@@ -61,7 +62,9 @@ def _interaction(facts: LogFacts) -> Row:
         decides = "what others decided says only who is asked (tables messages, exposures)"
         return what, _NOT_MET, f"{_NONE}: {decides}"
     n = f"{spoken.n_with_others} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
-    state = _MET if spoken.n_with_others else _UNKNOWN if spoken.n_short else _NOT_MET
+    # A hook may put words into prompts that no table records as a message.
+    may = spoken.n_short or facts.overridden is None or facts.overridden & _WRITE_PROMPTS
+    state = _MET if spoken.n_with_others else _UNKNOWN if may else _NOT_MET
     short = f"; {counted(spoken.n_short, 'message')} too short to be looked for" if spoken.n_short else ""
     return what, state, f"{n} hold what another agent wrote{short}"
 

@@ -354,7 +354,7 @@ class LogFacts:
 
     def source(self, name: str) -> Mapping[str, Any]:
         """What is told of a source of news: ``whence``, ``citation``, ``restricted``."""
-        return told_of(name, self.meta.get("sources", {}))
+        return told_of(name, self.meta.get("sources") or {})
 
     def kind(self, kind: str) -> Asked:
         """Look questions of a kind up; all zero if there are none."""
@@ -417,7 +417,7 @@ def realizations_of(run: Run, condition: int) -> NDArray[np.int64]:
 def _read(
     run: Run, meta: Mapping[str, Any], connection: sqlite3.Connection, *, restricted_texts: bool
 ) -> LogFacts:
-    news = _news(connection, meta.get("sources", {}), restricted_texts=restricted_texts)
+    news = _news(connection, meta.get("sources") or {}, restricted_texts=restricted_texts)
     spending, first_at, last_at = _spending(connection)
     return LogFacts(
         run=run.folder.resolve().name,

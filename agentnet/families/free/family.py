@@ -18,8 +18,7 @@ from agentnet.families.book import recorded_question
 from agentnet.families.contract import Cell, Family, Planned, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.families.free.experiment import WorldExperiment
 from agentnet.families.free.setting import Setting
-from agentnet.families.news import whence
-from agentnet.news import NewsItem
+from agentnet.news import NewsItem, sources_of
 from agentnet.population import Population
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet
@@ -61,6 +60,14 @@ class FreeStage(Stage):
         """The generator asks."""
         return True
 
+    def meta(self) -> dict[str, Any]:
+        """Spell licences and sources of the news."""
+        every = [item for items in self.items for item in items]
+        return {
+            "licences": sorted({item.licence for item in every if item.licence}),
+            "sources": sources_of(every),
+        }
+
     def cells(self) -> Iterator[Cell]:
         """List the realizations."""
         for condition, experiment in enumerate(self.experiments):
@@ -78,10 +85,6 @@ class FreeStage(Stage):
             yield _Playing(self, planned, sitting).scene()
 
         return scene
-
-    def meta(self) -> dict[str, Any]:
-        """Spell licences and sources of the news."""
-        return whence(item for items in self.items for item in items)
 
     def rows(self) -> dict[str, Rows]:
         """List the news items of all conditions, each once."""
@@ -168,24 +171,27 @@ class _Playing:
     def _checked(self, asks: Any) -> Sequence[Ask]:  # noqa: ANN401 - a user's
         if not isinstance(asks, list | tuple) or not all(isinstance(each, Ask) for each in asks):
             raise DesignError(f"{self._who}.play yields {asks!r:.80}; it yields lists of agentnet.Ask")
-        n_agents = self.setting.network.n_agents
         for each in asks:
-            for what, agent in (("agent", each.agent), ("source", each.source)):
-                if not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
-                    raise DesignError(
-                        f"{self._who}.play asks with {what} {agent!r}; agents are 0 to {n_agents - 1}"
-                    )
-            if not is_context(each.context):
-                raise DesignError(
-                    f"{self._who}.play asks with context {each.context!r:.60}; it is a dict of names to "
-                    "plain facts (numbers, texts, true or false)"
-                )
-            if each.kind in _TAKEN or not each.kind.strip():
-                raise DesignError(
-                    f"{self._who}.play asks a question of kind {each.kind!r}, a word that other families "
-                    "use: call it otherwise"
-                )
+            if fault := self._fault(each):
+                raise DesignError(f"{self._who}.play asks {fault}")
         return asks
+
+    def _fault(self, asked: Ask) -> str | None:
+        """Say what is wrong with a question."""
+        n_agents, messages = self.setting.network.n_agents, self.setting.messages
+        for what, agent in (("agent", asked.agent), ("source", asked.source)):
+            if not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
+                return f"with {what} {agent!r}; agents are 0 to {n_agents - 1}"
+        if not is_context(asked.context):
+            return (
+                f"with context {asked.context!r:.60}; it is a dict of names to plain facts (numbers, texts, "
+                "true or false)"
+            )
+        if asked.kind in _TAKEN or not asked.kind.strip():
+            return f"a question of kind {asked.kind!r}, a word that other families use: call it otherwise"
+        if asked.message is not None and asked.message not in messages[asked.message.number :][:1]:
+            return f"about message {asked.message.number}, which was never posted: s.post(author, text) does"
+        return None
 
     def _ready(self, asked: Ask) -> Asked:
         """Make a question ready to be put, and record it when it is new."""
