@@ -364,3 +364,20 @@ def test_prompts_of_equal_contexts_are_asked_for_once_where_draws_are_pooled(stu
     n_places = rows(run, "SELECT COUNT(*) FROM (SELECT DISTINCT prompt, temperature FROM events)")[0][0]
     assert n_prompts < n_events
     assert n_calls == n_places
+
+
+def test_what_answers_do_may_be_said_by_react_alone_without_any_of_them_being_a_yes(study, played):
+    body = """
+answer = Literal["share", "flag", "ignore"]
+def react(self, exposure, answer):
+    if isinstance(answer, Missing):
+        return Reaction(None)
+    flagged = answer == "flag" and exposure.source >= 0
+    return Reaction(answer == "share", stops=[exposure.source] if flagged else [])
+"""
+    run = played(study(body))
+    said = dict(rows(run, "SELECT value, COUNT(*) FROM events WHERE missing IS NULL GROUP BY 1"))
+    assert said.keys() == {'"share"', '"flag"', '"ignore"'}
+    shared = "SELECT COUNT(DISTINCT 1000 * realization + agent) FROM events WHERE value = '\"share\"'"
+    assert rows(run, shared) == rows(run, "SELECT COUNT(*) FROM agents WHERE engaged_step IS NOT NULL")
+    assert rows(run, "SELECT what, COUNT(*) > 0 FROM changes GROUP BY 1") == [("stopped", 1)]
