@@ -12,7 +12,7 @@ from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, ask, blaming
 from agentnet.exposure import is_context
-from agentnet.families.agents import agent_rows, check_begun, dealt_personas, dealt_voices
+from agentnet.families.agents import dealt_personas, dealt_voices, scene_rows
 from agentnet.families.answers import answer_of
 from agentnet.families.book import recorded_question
 from agentnet.families.contract import Cell, Family, Planned, Rows, Scene, Scenes, Sitting, Stage
@@ -27,7 +27,6 @@ from agentnet.streams import Streams
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, REASON
 from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.free import Ask, Asked, free_world
-from agentnet.worlds.told import network_row
 
 if TYPE_CHECKING:
     from agentnet.analysis.comparison import Measured
@@ -118,9 +117,7 @@ class _Playing:
         personas, bits, texts = dealt_personas(experiment, network, streams, planned.chance)
         population = Population(network.n_agents, texts, network.node_attributes)
         voices = dealt_voices(experiment, population, streams.integer("voices", planned.chance))
-        rows = agent_rows(planned, network, bits, texts, voices)
-        if self.sitting.begun(planned):
-            check_begun(self.sitting, planned, network, rows)
+        rows = scene_rows(self.sitting, planned, network, bits, texts, voices)
         self._bits = bits
         low, high = experiment.temperature_range
         temperature = Temperature(low, high, self.stage.settings.sampler.levels)
@@ -142,8 +139,7 @@ class _Playing:
             planned.realization,
             network.n_agents,
         )
-        scene_rows: dict[str, Rows] = {"networks": [network_row(network)], "agents": rows}
-        return Scene(world, self.sitting.sampler(planned), network.digest, scene_rows)
+        return Scene(world, self.sitting.sampler(planned), network.digest, rows)
 
     def _turns(self) -> Callable[[list[Any] | None], Sequence[Ask] | None]:
         """Let the experiment's generator go on, and hold what it yields to be questions."""
