@@ -1,6 +1,7 @@
 """Free worlds: experiments that write what happens as a generator of questions."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,13 @@ def play(command, tmp_path):
 
 def rows(run, query):
     return run.rows(query)[1]
+
+
+def test_a_world_in_which_nothing_happens_leaves_no_run(command, study):
+    refused = command("run", str(study("rounds: int = 3")), "--quiet", "--out", "runs/none")
+    assert refused.code == 2
+    assert "Small says nothing of what happens: write play(self, s)" in refused.err
+    assert not Path("runs/none").exists()
 
 
 def test_a_world_is_played_and_everything_it_says_stands_in_the_log(study, play, tmp_path):

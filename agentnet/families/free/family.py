@@ -278,6 +278,7 @@ class FreeWorlds(Family):
         if recorded is None:
             for each in experiments:
                 ask(each, "make_network", streams.integer("trial network"))
+                _check_written(each)
         return FreeStage(tuple(experiments), settings, items)  # type: ignore[arg-type]
 
     def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:  # noqa: ARG002
@@ -305,3 +306,11 @@ class FreeWorlds(Family):
         from agentnet.report.worlds import world_parts
 
         return world_parts(reading, self.name)
+
+
+def _check_written(experiment: Experiment) -> None:
+    if getattr(type(experiment), "play", None) is WorldExperiment.play:
+        raise DesignError(
+            f"{type(experiment).__name__} says nothing of what happens: write play(self, s), which yields "
+            "lists of agentnet.Ask (agentnet init NAME --family world writes one to begin with)"
+        )
