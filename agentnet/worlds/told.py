@@ -189,9 +189,9 @@ class ToldCascade(Cascade):
 
     def rewire(self, add: Iterable[tuple[int, int]] = (), drop: Iterable[tuple[int, int]] = ()) -> None:
         """Make and cut ties, pairs of (who is heard, who hears)."""
-        add, drop = self._ties(add), self._ties(drop)
-        self._rewired(self._network.changed(add=add, drop=drop))
-        for what, pairs in ((FOLLOWS, add), (UNFOLLOWS, drop)):
+        new, old = self._ties(add), self._ties(drop)
+        self._rewired(self._network.changed(add=new, drop=old))
+        for what, pairs in ((FOLLOWS, new), (UNFOLLOWS, old)):
             for heard, hears in pairs:
                 self._change(what, hears, heard)
 
