@@ -128,6 +128,13 @@ def test_show_averages_the_curve_like_pandas(command, small):
         pd.testing.assert_series_equal(found, expected, check_names=False)
 
 
+def test_check_lists_the_conditions_and_whose_knobs_it_shows(command, small):
+    shown = command("check", small, "-S", "conditions=[{steps=1}, {steps=3}]").out
+    assert "condition 0: steps 1; its knobs are those above\ncondition 1: steps 3\n" in shown
+    assert "({},)" not in shown
+    assert "<class" not in shown
+
+
 def test_show_averages_each_condition_by_itself(command, small):
     command("run", small, "--quiet", "--out", "a", "-S", "conditions=[{steps=1}, {steps=3}]")
     curve = pd.DataFrame(json.loads(command("show", "a", "--json").out)["engaged_fraction"])

@@ -65,16 +65,16 @@ def still_sketch(still: Sequence[Sequence[float]]) -> Drawn | None:
     axes.set_ylabel("engaged, and has not stopped")
     legend_above(drawn, [axes])
     caption = (
-        f"Share of agents that are engaged at each step, before any stops at it, in "
-        f"{counted(len(curves), 'realization')}; the band is one standard deviation either side of the mean. The other curves of this report "
-        "count who was ever engaged"
+        f"Share of agents engaged at each step, before any stops, in {counted(len(curves), 'realization')}",
+        "The band is one standard deviation of single cascades either side of their mean",
+        "The other curves of this report count who was ever engaged",
     )
     mean = curves.mean(axis=0)
     words = (
         f"On average {spelled(float(mean[-1]))} at step {curves.shape[1] - 1}, at most "
         f"{spelled(float(mean.max()))}, at step {int(mean.argmax())}"
     )
-    return Drawn(drawn, [caption], [words])
+    return Drawn(drawn, caption, words)
 
 
 def chosen(curves: Array) -> Array:
