@@ -290,6 +290,11 @@ def test_a_report_on_free_worlds_has_the_trees_of_their_messages_by_condition(
     assert told == ["as designed", "nudge Think first of what somebody who disagre... say to that."]
 
 
+def test_laws_that_a_world_has_none_of_are_refused_with_where_its_answers_are(stances: Run) -> None:
+    with pytest.raises(UserError, match=r'free worlds, not of cascades; Run\.frame\("decisions"\) has their'):
+        fit_run(stances)
+
+
 def test_messages_that_answer_none_make_no_trees(stances: Run) -> None:
     report = make_report([stances], FEW)
     assert report.conditions[0].trees == ()

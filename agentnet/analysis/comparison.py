@@ -676,8 +676,8 @@ def _compared(
 
 
 _OF_VALUES: Final = (
-    "Intervals are Student's t over pairs ({} under both conditions), of the logit for {}trends, p turns their "
-    "signs{}. "
+    "Intervals are Student's t over pairs ({} under both conditions), of the logit for {}trends, p turns "
+    "their signs{}. "
     "Without a common pair interval and p are Welch's"
 )
 _BY_NEWS: Final = "; by news, the means of whole news items take the place of pairs"
