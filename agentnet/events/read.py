@@ -182,8 +182,9 @@ class Run:
             except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
                 if is_of_the_file(error):
                     raise
+                tables = ", ".join((*VIEWS, *TABLES))
                 raise UserError(
-                    f"{error}; a query is one SELECT on the tables {', '.join((*VIEWS, *TABLES))}{_in_json(error)}"
+                    f"{error}; a query is one SELECT on the tables {tables}{_in_json(error)}"
                 ) from error
 
     def digest(self) -> str:
