@@ -20,7 +20,8 @@ from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.measures import read_courses
 from agentnet.analysis.profile_runs import read_sharing
 from agentnet.analysis.simulation import simulate
-from agentnet.errors import RunFolderError, UserError
+from agentnet.backend import make_backend
+from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.news import NewsItem
 from agentnet.report import Options, make_report
@@ -217,6 +218,43 @@ def test_fields_of_declared_answers_are_columns_and_reports_claim_no_yes_or_no(
         assert claim not in part.methods()
     (messages,) = [each for each in more_tables(part)["decisions"] if each.name == "messages"]
     assert 0 < len(messages.rows) <= FEW.n_decisions
+
+
+class Weighed(BaseModel):
+    share: bool
+    weight: Literal[1, 2, 3]
+
+
+def test_what_settles_a_decision_is_no_column_and_what_a_missing_answer_lacks_leaves_it_out(
+    play: Callable[..., Run],
+) -> None:
+    law = {"law": "constant", "probability": 0.5, "refusal_rate": 0.05}
+    run = play(CascadeExperiment(**SMALL, answer=Weighed, decides="share"), backend=make_backend("mock", law))
+    for column in ("share", "share=1", "text=sure"):
+        with pytest.raises(DesignError, match="came with the answer and settles the decision"):
+            read_tables(run, columns=[column])
+    tables = read_tables(run, columns=["weight", "weight=2"])
+    counts = tables.exposures
+    missing = counts.n_missing > 0
+    assert missing.any()
+    assert (np.isnan(tables.column("weight")) == missing).all()
+    assert (np.isnan(tables.column("weight=2")) == missing).all()
+    n_missing = counts.n_missing.sum()
+    assert f"{n_missing} missing answers have no weight: laws of it leave them out" in tables.notes[-2]
+    (law,) = fit_run(tables, laws=["column_logistic"], by=["weight"], n_bootstrap=0, n_runs=1).laws
+    assert law.fit.n_exposures == (counts.n_yes + counts.n_no).sum()
+
+
+def test_a_missing_answer_without_a_model_is_left_out_of_a_law_of_models(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    law = {"law": "constant", "probability": 0.5, "rejected_rate": 0.05}
+    run = play(CascadeExperiment(**SMALL), backend=make_backend("mock", law))
+    tables = read_tables(run, columns=["model=mock-constant"])
+    told = tables.exposures.n_missing == 0
+    assert not told.all()
+    assert set(tables.column("model=mock-constant")[told]) == {1.0}
+    assert np.isnan(tables.column("model=mock-constant")[~told]).all()
 
 
 # Free worlds

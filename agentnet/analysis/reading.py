@@ -154,7 +154,11 @@ class RunCascades:
             networks=read_networks(self.log, number, self.columns),
             n_unstarted=n_finished - number.size,
             n_unfinished=n_planned - n_finished,
-            notes=(*_notes(severity, number.size, n_finished, n_planned), *self._told_notes(number)),
+            notes=(
+                *_notes(severity, number.size, n_finished, n_planned),
+                *self._told_notes(number),
+                *_column_notes(exposures),
+            ),
             knobs=self.condition.design,
             profiled=self._profiled(number),
         )
@@ -273,6 +277,17 @@ class RunCascades:
 
 def _engaged(changes: Ints) -> NDArray[np.int32]:
     return np.cumsum(changes[:, :, :-1], axis=2, dtype=np.int32)
+
+
+def _column_notes(exposures: ExposureCounts) -> Iterator[str]:
+    """Say which columns missing answers lack."""
+    for name, column in exposures.columns.items():
+        n_lacking = int(exposures.n_missing[np.isnan(column)].sum())
+        if n_lacking:
+            yield (
+                f"{n_lacking:,} missing answers have no {name}: laws of it leave them out, and so do their "
+                "bounds for missing answers"
+            )
 
 
 def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> Iterator[str]:
