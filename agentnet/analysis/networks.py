@@ -99,7 +99,8 @@ def _ties(log: OpenLog, different: Counter[_Recorded]) -> _Ties:
             n_agents[degree] += int(counts[degree]) * n_uses
             n_hearers[degree] += int(heard[degree]) * n_uses
     found = [(degree, n_agents[degree], n_hearers[degree]) for degree in sorted(n_agents)]
-    return _Ties(*np.array(found, dtype=np.int64).reshape(-1, 3).T, is_directed)
+    degrees, agents, hearers = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    return _Ties(degrees, agents, hearers, is_directed)
 
 
 def _ties_of(log: OpenLog, network: _Recorded) -> tuple[Ints, Ints, bool]:
