@@ -19,6 +19,7 @@ from agentnet.analysis import compare, fit_run, read_tables
 from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.measures import read_courses
 from agentnet.analysis.profile_runs import read_sharing
+from agentnet.analysis.reading import read_engaged_now
 from agentnet.analysis.simulation import simulate
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
@@ -188,6 +189,35 @@ def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     assert "for good" not in said
     assert "are engaged" not in said
     assert ("could engage again" in said) == again
+    now = read_engaged_now(run, tables)
+    assert now is not None
+    for row, number in enumerate(tables.realization.tolist()):
+        assert now[row].tolist() == engaged_by_hand(run, number, tables.n_steps)
+    ever = tables.engaged_fraction
+    assert (now <= ever).all()
+    assert (now[:, 0] == ever[:, 0]).all()
+    (told,) = [each for each in more_tables(part)["player"] if each.name == "engaged_now"]
+    assert [row[1] for row in told.rows] == pytest.approx(ever.mean(axis=0).tolist())
+    assert [row[3] for row in told.rows] == pytest.approx(now.mean(axis=0).tolist())
+    assert f"{now[:, -1].mean():.1%} had not stopped by then" in part.summary(0.95)
+
+
+def engaged_by_hand(run: Run, number: int, n_steps: int) -> list[float]:
+    """Replay who engages and who stops, step by step."""
+    first = f"SELECT engaged_step, agent FROM agents WHERE realization = {number}"
+    changes = f"SELECT step, agent, what FROM changes WHERE realization = {number}"
+    engaged, found = set(), []
+    for step in range(n_steps + 1):
+        engaged |= {agent for at, agent in run.rows(first)[1] if at == step}
+        engaged |= {agent for at, agent, what in run.rows(changes)[1] if (at, what) == (step, "engaged")}
+        engaged -= {agent for at, agent, what in run.rows(changes)[1] if (at, what) == (step, "stopped")}
+        found.append(len(engaged) / SMALL["n_agents"])
+    return found
+
+
+def test_where_nobody_stops_nobody_is_engaged_for_a_time(shown: Run) -> None:
+    assert read_engaged_now(shown, read_tables(shown)) is None
+    assert "are engaged" in part_of(shown).summary(0.95)
 
 
 # Contexts and declared answers

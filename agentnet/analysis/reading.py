@@ -63,6 +63,14 @@ WHERE realization = ? AND kind = '{EXPOSURE}' AND decision IS NULL GROUP BY miss
 _STOPS = "SELECT realization, COUNT(*) FROM changes WHERE what = 'stopped' GROUP BY realization"
 
 
+_ENGAGED_AND_STOPPED = """
+SELECT realization, agent, engaged_step, 0 FROM agents WHERE engaged_step IS NOT NULL AND {0}
+UNION ALL SELECT realization, agent, step, 0 FROM changes WHERE what = 'engaged' AND {0}
+UNION ALL SELECT realization, agent, step, 1 FROM changes WHERE what = 'stopped' AND {0}
+ORDER BY 1, 3, 4
+"""
+
+
 class _Started(NamedTuple):
     """Realizations that are finished and had somebody to start them; arrays of the same length."""
 
@@ -326,6 +334,32 @@ def read_tables(
     """
     with open_log(run) as log:
         return RunCascades.chosen(log, condition, columns).tables()
+
+
+def read_engaged_now(run: Run | str | Path, tables: RunTables) -> NDArray[np.float64] | None:
+    """Read which fraction of agents is engaged after each step, those who have stopped not counted.
+
+    Args:
+        run: The run that `tables` are of.
+        tables: Its cascades; their curves count who was ever engaged.
+
+    Returns:
+        Shape ``(n_realizations, n_steps + 1)``; None where nobody stopped. A realization that ended early
+        keeps what it had then.
+    """
+    with open_log(run) as log:
+        these = f"realization IN ({', '.join(map(str, tables.realization.tolist()))})"
+        rows = log.integers(_ENGAGED_AND_STOPPED.format(these), 4)
+    if not rows[3].any():
+        return None
+    change = np.zeros((tables.n_realizations, tables.n_steps + 1))
+    engaged: set[tuple[int, int]] = set()
+    # Who has stopped may be stopped again from outside, and is no less engaged for it.
+    for number, agent, step, stops in rows.T.tolist():
+        if ((number, agent) in engaged) == bool(stops):
+            (engaged.remove if stops else engaged.add)((number, agent))
+            change[np.searchsorted(tables.realization, number), step] += 1 - 2 * stops
+    return change.cumsum(axis=1) / tables.n_agents[:, None]
 
 
 def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> RatioTables:
