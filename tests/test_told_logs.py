@@ -17,13 +17,16 @@ from pydantic import BaseModel
 from agentnet import Ask, CascadeExperiment, Exposure, Play, Setting, WorldExperiment
 from agentnet.analysis import compare, fit_run, read_tables
 from agentnet.analysis.inferred import infer_cascades
-from agentnet.analysis.measures import read_courses
+from agentnet.analysis.measures import read_courses, read_spread
+from agentnet.analysis.opinions import opinion_measures
 from agentnet.analysis.profile_runs import read_sharing
 from agentnet.analysis.reading import read_engaged_now
 from agentnet.analysis.simulation import simulate
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
+from agentnet.events.graphs import read_ties
+from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.report import Options, make_report
 from agentnet.report.part import Part, more_tables
@@ -288,6 +291,54 @@ def test_a_missing_answer_without_a_model_is_left_out_of_a_law_of_models(
 
 
 # Free worlds
+
+
+class Turning(WorldExperiment):
+    n_agents, repeats = 4, 3
+    network: Any = Network.from_edges([(0, 1), (1, 2), (2, 3)], 4)
+
+    def play(self, s: Setting) -> Play:
+        stance = [-2.0, -2.0, 2.0, None]
+        s.record(0, stance=stance, calm=1.0)
+        s.unfollow(2, 1, step=1)
+        s.unfollow(1, 2, step=1)
+        s.record(1, stance=stance)
+        s.follow(3, 0, step=2)
+        s.follow(2, 1, step=2)
+        s.record(2, stance=[float(s.repeat), -2.0, 2.0, 2.0])
+        yield []
+
+
+def test_how_what_agents_say_spreads_over_them_and_their_ties_is_measured_by_step(
+    play: Callable[..., Run],
+) -> None:
+    run = play(Turning())
+    found = {each.name: each for each in read_spread(run)}
+    assert found.keys() == {"stance diversity", "stance polarization", "stance echo", "stance agreement"}
+    ties = [
+        [(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)],
+        [(0, 1), (1, 0), (2, 3), (3, 2)],
+        [(0, 1), (0, 3), (1, 0), (1, 2), (2, 3), (3, 2)],
+    ]
+    for number in range(3):
+        stances = [[-2, -2, 2, np.nan], [-2, -2, 2, np.nan], [number, -2, 2, 2]]
+        expected = opinion_measures(stances, lambda step: np.array(ties[step]))
+        for name, values in expected.items():
+            if name != "bias":
+                assert found[f"stance {name}"].value[number] == pytest.approx(values, nan_ok=True)
+        assert read_ties(run, number)(2).tolist() == [list(tie) for tie in ties[2]]
+    part = part_of(run)
+    (told,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    rows = {(row[0], row[2]): row[3:] for row in told.rows}
+    mean, low, high = found["stance echo"].interval(0.95)
+    assert rows["stance echo", 2] == (pytest.approx(mean[2]), pytest.approx((low[2], high[2])), 3)
+    assert rows["calm", 0][0] == 1.0
+
+
+def test_a_single_realization_has_no_intervals_of_how_opinions_spread(play: Callable[..., Run]) -> None:
+    part = part_of(play(Turning(repeats=1)))
+    (told,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    assert {row[4] for row in told.rows} == {None}
 
 
 def test_measures_of_free_worlds_are_read_by_step_and_compared_by_their_last_value(stances: Run) -> None:
