@@ -62,7 +62,8 @@ class ExposureCounts:
         n_yes: Decisions to share, same shape.
         n_no: Decisions not to share, same shape.
         n_missing: Decisions that did not come (invalid, refused, failed), same shape.
-        columns: Other columns that the decisions are counted by, by name, each of the same shape.
+        columns: Other columns that the decisions are counted by, by name, each of the same shape; NaN where a
+            missing answer has no value.
     """
 
     row: Ints

@@ -5,8 +5,11 @@ The figures are those of Tian et al. (2026), drawn for the user's own run, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
@@ -45,7 +48,7 @@ class Material:
         severity_clusters: Clusters of news items by their texts.
         trees: Trees of who had the news from whom.
         observed: Trees that were observed elsewhere.
-        still: Share of agents that are engaged at each step of each realization, where agents stop.
+        engaged_now: Share of agents engaged after each step of each realization, where agents stop.
     """
 
     tables: RunTables | None = None
@@ -56,7 +59,7 @@ class Material:
     severity_clusters: SeverityClusters | None = None
     trees: Trees | None = None
     observed: Trees | None = None
-    still: Sequence[Sequence[float]] = ()
+    engaged_now: NDArray[np.float64] | None = None
 
     @property
     def played(self) -> RunTables | None:

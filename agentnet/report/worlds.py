@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from agentnet.analysis.measures import Course, read_courses
+from agentnet.analysis.measures import Course, read_courses, read_spread
 from agentnet.analysis.trees import MESSAGES, Trees, trees_of
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
@@ -42,6 +42,12 @@ SELECT COUNT(*), MIN(n_agents), MAX(n_agents), MIN(last_step) + 1, MAX(last_step
 FROM realizations JOIN networks USING (network) WHERE status = 'finished'
 """
 
+_SPREAD: Final = (
+    "Of what was recorded of agents the mean over them is the bias; diversity is its standard deviation, "
+    "polarization the variance of the distances of all pairs, echo its correlation across ties, agreement "
+    "the share of those whom an agent hears that stand where it does. Ties are those of the step."
+)
+
 Answers = Mapping[tuple[int, str], Counter[str]]
 """(condition, question) -> how often each answer was given; ``missing (why)`` is one."""
 
@@ -55,6 +61,7 @@ class WorldPart(PlainPart):
         answers: What agents said.
         told: What they were told and wrote; None where nobody was asked.
         message_trees: Trees of messages of each condition in which one retells or answers another.
+        spread: How what was recorded of agents spreads over them and their ties.
     """
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
@@ -63,6 +70,12 @@ class WorldPart(PlainPart):
     answers: Answers = field(default_factory=dict)
     told: Told | None = None
     message_trees: tuple[Trees, ...] = ()
+    spread: tuple[Course, ...] = ()
+
+    @property
+    def all_measured(self) -> tuple[Course, ...]:
+        """What was measured, and how it spreads."""
+        return (*self.measured, *self.spread)
 
     def forests(self) -> Iterable[Trees]:
         """Give the trees of its messages, by condition."""
@@ -114,7 +127,7 @@ class WorldPart(PlainPart):
                 **dict(zip(("mean", "low", "high"), (a.tolist() for a in each.interval(level)), strict=True)),
                 "n": len(each.repeats),
             }
-            for each in self.measured
+            for each in self.all_measured
         ]
         return {**PlainPart.results(self, level), "measures": spelled_out}
 
@@ -129,7 +142,7 @@ def world_parts(reading: Reading, family: str) -> Iterable[Part]:
             for question, answer in _spelled(kind, value, decision, missing):
                 said[condition, question][answer] += n
         trees = tuple(_message_trees(run, facts.meta))
-        yield WorldPart(facts, run, (), read_courses(run), said, told, trees)
+        yield WorldPart(facts, run, (), read_courses(run), said, told, trees, read_spread(run))
 
 
 def _message_trees(run: Run, meta: Mapping[str, Any]) -> Iterator[Trees]:
@@ -165,7 +178,7 @@ def _in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
 def measures_table(part: WorldPart) -> Table | None:
     """List each measure by condition and step."""
     rows: list[tuple[Cell, ...]] = []
-    for each in part.measured:
+    for each in part.all_measured:
         mean, low, high = (side.tolist() for side in each.interval(0.95))
         known = np.isfinite(each.value).sum(axis=0).tolist()
         for place, step in enumerate(each.steps):
@@ -186,6 +199,7 @@ def measures_table(part: WorldPart) -> Table | None:
         rows=tuple(rows),
         notes=(
             "Means over finished realizations; intervals are Student's t. A missing value counts nowhere.",
+            *((_SPREAD,) if part.spread else ()),
         ),
     )
 

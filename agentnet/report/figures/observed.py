@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -47,25 +47,24 @@ def observed_sketch(tables: RunTables) -> Drawn:
 
 
 @figure(
-    "still_engaged",
+    "engaged_now",
     of="cascades",
     title="Who is engaged at each step, and has not stopped",
     rank=100,
-    takes="still",
+    takes="engaged_now",
 )
-def still_sketch(still: Sequence[Sequence[float]]) -> Drawn | None:
-    """Draw the share of agents that are engaged at each step, where agents stop."""
-    if not still:
+def engaged_now_sketch(curves: Array | None) -> Drawn | None:
+    """Draw the share of agents that are engaged after each step, where agents stop."""
+    if curves is None:
         return None
-    curves = np.array(still)
     drawn = new_figure(6.0, 4.0)
     (axes,) = grid_of_axes(drawn, 1, 1)
     _draw_lines(axes, curves)
     draw_curve(axes, Curve.of(curves), Look(BLACK, "o", "-"), "mean")
-    axes.set_ylabel("engaged, and has not stopped")
+    axes.set_ylabel("engaged, not stopped")
     legend_above(drawn, [axes])
     caption = (
-        f"Share of agents engaged at each step, before any stops, in {counted(len(curves), 'realization')}",
+        f"Engaged after each step, who stopped left out, in {counted(len(curves), 'realization')}",
         "The band is one standard deviation of single cascades either side of their mean",
         "The other curves of this report count who was ever engaged",
     )
