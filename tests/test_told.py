@@ -179,6 +179,39 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, com
     assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_a_run_is_not_gone_on_with_as_another_experiment(study, command, tmp_path):
+    body = """
+def context(self, exposure):
+    import os
+    return {"by": os.environ["READ_BY"]}
+
+def remark(self, context):
+    return f"{context['by']} reads it."
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("READ_BY", "Ann")
+        whole = (*WHOLE, "--max-calls", "20")
+        assert command("run", study(body), "--out", tmp_path / "run", *whole).code == 3
+        patch.setenv("READ_BY", "Bob")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "another seed prompt than the experiment composes now" in done.err
+
+
+def test_conditions_of_own_objects_are_known_again_in_another_process(study, played):
+    body = """
+class Label:
+    def __call__(self, situation):
+        situation.remark("Look twice.")
+
+conditions = ({"interventions": ()}, {"interventions": (at_step(1, Label()),)})
+"""
+    run = played(study(body))
+    texts = [text for (text,) in rows(run, "SELECT condition FROM realizations")]
+    assert "Label" in texts[-1]
+    assert not any("0x" in text for text in texts)
+
+
 def test_nobody_hears_or_asks_who_was_removed_and_labels_stand_from_their_step_on(study, played):
     run = played(
         study(
