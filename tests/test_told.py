@@ -442,6 +442,30 @@ def context(self, exposure):
     assert rows(run, engaged) == [(0,)]
 
 
+@pytest.mark.parametrize("body", [RETOLD, COUNTS])
+def test_missing_answers_of_a_told_cascade_are_asked_again_and_others_are_not(
+    study, command, played, tmp_path, body
+):
+    path, holes = study(body), ("engine.max_asks=1", "engine.max_missing=1", "backend.invalid_rate=0.15")
+    first = played(path, *(word for each in holes for word in ("-S", each)), "-S", "engine.workers=1")
+    assert rows(first, "SELECT COUNT(missing) FROM events")[0][0] > 0
+    done = command("run", "--resume", first.folder, "--ask-missing", "--quiet", "-S", "engine.max_missing=1")
+    assert done.code == 0, done.err
+    again = Run(tmp_path / "run-again")
+    answered = "SELECT realization, kind, step, agent, source, repeat, decision, value, at FROM events"
+    cut = "SELECT realization, MIN(step) FROM events WHERE missing IS NOT NULL GROUP BY 1"
+    cuts = dict(rows(first, cut))
+    kept = {
+        row
+        for row in rows(first, f"{answered} WHERE missing IS NULL")
+        if row[2] < cuts.get(row[0], 99) or (row[2] == cuts[row[0]] > 0)
+    }
+    assert kept <= set(rows(again, answered))
+    both = "SELECT COUNT(*) FROM events JOIN exposures USING (realization, kind, step, agent, source, repeat)"
+    n_events = rows(again, "SELECT COUNT(*) FROM events")
+    assert rows(again, both) == n_events == rows(again, "SELECT COUNT(*) FROM exposures")
+
+
 def test_prompts_of_equal_contexts_are_asked_for_once_where_draws_are_pooled(study, played):
     run = played(study(COUNTS), "-S", "sampler.mode=logprobs")
     n_prompts, n_events, n_calls = rows(
