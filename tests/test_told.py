@@ -212,6 +212,12 @@ conditions = ({"interventions": ()}, {"interventions": (at_step(1, Label()),)})
     assert not any("0x" in text for text in texts)
 
 
+def test_who_engages_otherwise_than_it_answers_is_told_of(study, command, tmp_path):
+    body = "def react(self, exposure, answer): return Reaction(not answer)"
+    done = command("run", study(body), "--out", tmp_path / "run", "--seed", "3", "-S", "log.parquet=false")
+    assert "answers say yes, and" in done.err
+
+
 def test_nobody_hears_or_asks_who_was_removed_and_labels_stand_from_their_step_on(study, played):
     run = played(
         study(
@@ -302,6 +308,7 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("def react(self, exposure, answer): return Reaction(True, 5)", "react gives"),
         ("def react(self, exposure, answer): return Reaction(True, stops=[-1])", "no agent -1"),
         ("interventions = (at_step(2, lambda s: s.remove([-1])),)", "no agent -1"),
+        ("voices = {'r': 'rule'}\ndef rule(self, exposure): return None", "Small.rule, for agent"),
         ("interventions = (at_step(2, lambda s: s.silence([32])),)", "no agent 32"),
         ("interventions = (at_step(2, remark(5)),)", "remarks 5"),
         ("interventions = (at_step(7, remark('late')),)", "after the last of 6 steps"),
