@@ -113,6 +113,22 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, pla
         assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_answers_that_are_not_asked_for_again_end_the_run(study, play, command, tmp_path):
+    body = """
+def play(self, s):
+    import os
+    for _ in range(4):
+        yield [Ask(agent, "?") for agent in s.agents if agent != int(os.environ["LEFT_OUT"])]
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEFT_OUT", "1")
+        assert play(study(body), "--max-calls", "12").code == 3
+        patch.setenv("LEFT_OUT", "2")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "does not ask now (answer)" in done.err
+
+
 def test_conditions_share_chance_for_as_long_as_they_share_their_history(study, play, tmp_path):
     play(study(TALK))
     run = Run(tmp_path / "run")

@@ -136,6 +136,16 @@ def briefly(value: object) -> str:
     return text or ('""' if value == "" else "none")
 
 
+def without_place(text: str) -> str:
+    """Name functions and objects without their place in memory.
+
+    Examples:
+        >>> without_place("at step 1: <study.Label object at 0x7f57d19799e0>")
+        'at step 1: study.Label'
+    """
+    return _OBJECT.sub(r"\1", text)
+
+
 def in_words(value: object) -> str:
     """Spell a value of JSON on one line.
 
@@ -152,7 +162,7 @@ def in_words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
     return (
-        without_folder(_OBJECT.sub(r"\1", value))
+        without_folder(without_place(value))
         if isinstance(value, str)
         else json.dumps(value, ensure_ascii=False)
     )
