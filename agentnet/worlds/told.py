@@ -364,6 +364,7 @@ class ToldCascade(Cascade):
         stopped: list[int] = []
         for place, (exposure, each) in enumerate(zip(exposures, said, strict=True)):
             answer = self._telling.read(each)
+            self._remember(exposure, answer)
             reaction = self._telling.react(exposure, answer)
             if reaction.engages is not None:
                 decisions[place] = reaction.engages
@@ -372,8 +373,6 @@ class ToldCascade(Cascade):
             if reaction.engages and exposure.agent not in passed_on:
                 passed_on.add(exposure.agent)
                 self._holds[exposure.agent] = self._passed_on(step, exposure, reaction.text)
-        for exposure, each in zip(exposures, said, strict=True):
-            self._remember(exposure, self._telling.read(each))
         if stopped:
             self._stop(sorted({agent for agent in stopped if self.engaged_step[agent] != NEVER}))
         return decisions
