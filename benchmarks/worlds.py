@@ -8,9 +8,9 @@ Two designs, with the answer ``{"share": ..., "text": ...}`` on the mock backend
 
 The bare loop is what anybody would write first: asyncio, dicts and lists, the same prompts, schema and mock,
 the JSON reply parsed, nothing recorded. Both play in one process, turn by turn; agentnet's seconds hold
-everything from the runner to the closed log (Parquet left out). With ``--peer PYTHON``, an interpreter that has
-mesa-llm, its agents take turns with its short-term memory in a process of its own, the calls of litellm replaced
-by a ready-made reply at no cost (``worlds_peer.py``).
+everything from the runner to the closed log (Parquet left out). With ``--peer PYTHON``, an interpreter that
+has mesa-llm, its agents take turns with its short-term memory in a process of its own, the calls of litellm
+replaced by a ready-made reply at no cost (``worlds_peer.py``).
 
     python benchmarks/worlds.py [--repeats 5] [--peer /tmp/venv/bin/python] [--json]
 """

@@ -16,7 +16,7 @@ import numpy as np
 
 from agentnet.asking_rules import NEVER, Exposures, Ints, Moment, listeners
 from agentnet.errors import DesignError
-from agentnet.exposure import Context, Exposure, Message, Reaction
+from agentnet.exposure import Context, Exposure, Message, Reaction, spelled
 from agentnet.interventions import (
     ENGAGED,
     FOLLOWS,
@@ -300,7 +300,7 @@ class ToldCascade(Cascade):
                 each.source,
                 repeat,
                 each.message.number,
-                _spelled(context),
+                spelled(context),
             )
             for each, repeat, (_, context) in zip(
                 exposures, self._repeats(agents, sources), composed, strict=True
@@ -404,10 +404,6 @@ def network_row(network: Network) -> tuple[Any, ...]:
     """Spell a network as a row of table ``networks``."""
     labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
     return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
-
-
-def _spelled(context: Context) -> str:
-    return json.dumps(dict(context), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - an attribute of an edge
