@@ -59,11 +59,15 @@ class Declared:
         Raises:
             DesignError: `value` is not as declared.
         """
+        return self.read_json(json.dumps(value))
+
+    def read_json(self, value: str) -> Any:  # noqa: ANN401 - what was declared
+        """Give the typed value of what a log has, from its JSON; see `read`."""
         try:
-            return self._adapter.validate_json(json.dumps(value))
+            return self._adapter.validate_json(value)
         except ValidationError as error:
             raise DesignError(
-                f"the answer {json.dumps(value)[:200]} is not what {_name(self.form)} declares "
+                f"the answer {value[:200]} is not what {_name(self.form)} declares "
                 f"({error.errors()[0]['msg']}); was the declaration changed since it was given?"
             ) from None
 
