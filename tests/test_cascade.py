@@ -15,7 +15,7 @@ from scipy import stats
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, TransientError
 from agentnet.events import Answered
-from agentnet.events.schema import columns
+from agentnet.events.schema import USUALLY_NULL, columns
 from agentnet.network import Network, random_regular
 from agentnet.prompts import Verdict
 from agentnet.runner.journal import Journal, Tally
@@ -45,8 +45,10 @@ class MemoryLog:
     def add(self, table, rows):
         self.rows[table].extend(rows)
 
-    def add_event(self, row):
-        self.rows["events"].append(Event(*row))
+    def add_event(self, row, table="events"):
+        left_out = USUALLY_NULL["events"] if table == "usual events" else ()
+        named = dict(zip([name for name in Event._fields if name not in left_out], row, strict=True))
+        self.rows["events"].append(Event(**{**dict.fromkeys(left_out), **named}))
 
     def reply_number(self, text, *_):
         self.texts.append(text)

@@ -31,7 +31,7 @@ def test_a_run_ends_finished_with_its_counts_and_digest(command, small):
     assert sorted(path.name for path in Path("a/parquet").glob("*"))[:3] == [
         "agents.parquet",
         "answers.parquet",
-        "decisions.parquet",
+        "changes.parquet",
     ]
     assert [path.name for path in Path("a").glob("events*")] == ["events.sqlite"]
 

@@ -264,6 +264,18 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("def context(self, exposure): return {'who': exposure}", "context gives"),
         ("def context(self, exposure): return {'n': float('nan')}", "context gives"),
         ("def react(self, exposure, answer): return answer", "Reaction"),
+        ("def react(self, exposure, answer): return Reaction('no')", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(2)", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(True, 5)", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(True, stops=[-1])", "no agent -1"),
+        ("interventions = (at_step(2, lambda s: s.remove([-1])),)", "no agent -1"),
+        ("interventions = (at_step(2, lambda s: s.silence([32])),)", "no agent 32"),
+        ("interventions = (at_step(2, remark(5)),)", "remarks 5"),
+        ("interventions = (at_step(7, remark('late')),)", "after the last of 6 steps"),
+        (
+            "class Said(BaseModel):\n    share: bool\nanswer, decides, passes_on = Said, 'share', 'share'",
+            "no text that could be passed on",
+        ),
         (
             (
                 "voices = {'r': 'rule'}\ndef rule(self, exposure): return True\n"
@@ -275,6 +287,47 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
 )
 def test_what_cannot_be_played_is_said_before_anything_is_asked(study, command, body, words):
     assert words in refused(command, study(body))
+
+
+def test_interventions_may_name_agents_by_numbers_of_numpy(study, played):
+    body = """
+def label(s):
+    import numpy as np
+    s.engage(np.array([3, 3, 4]))
+    s.remove(np.array([5]))
+    s.engage(np.array([5]))
+
+interventions = (at_step(1, label),)
+initial_agents = (0,)
+"""
+    run = played(study(body))
+    changes = rows(run, "SELECT what, agent FROM changes WHERE realization = 0 ORDER BY change")
+    assert changes == [("engaged", 3), ("engaged", 4), ("removed", 5)]
+    engaged = "SELECT agent FROM agents WHERE realization = 0 AND engaged_step = 1 AND agent IN (3, 4, 5)"
+    assert rows(run, engaged) == [(3,), (4,)]
+    assert not rows(run, "SELECT agent FROM events WHERE agent = 5")
+
+
+def test_reasons_are_asked_for_what_was_told(study, played):
+    body = (
+        COUNTS
+        + """
+rationale = "afterwards"
+voices = {"own": {"name": "mock"}, "fixed": "rule"}
+
+def rule(self, exposure):
+    return True
+"""
+    )
+    run = played(study(body))
+    why = """SELECT COUNT(*), SUM(instr(p.messages, e.messages) > 0) FROM events r
+        JOIN prompts p ON p.prompt = r.prompt JOIN events d USING (realization, step, agent, source, repeat)
+        JOIN (SELECT prompt, substr(messages, 1, length(messages) - 1) AS messages FROM prompts) e
+        ON e.prompt = d.prompt WHERE r.kind = 'reason' AND d.kind <> 'reason'"""
+    n_reasons, n_of_them = rows(run, why)[0]
+    by_rule = "SELECT COUNT(*) FROM decisions WHERE voice = 'fixed' AND rationale <> ''"
+    assert n_reasons == n_of_them == rows(run, "SELECT COUNT(*) FROM decisions WHERE voice = 'own'")[0][0] > 0
+    assert rows(run, by_rule) == [(0,)]
 
 
 def test_probabilities_are_of_yes_and_no_alone(study, command):

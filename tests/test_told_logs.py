@@ -246,6 +246,33 @@ def test_a_report_on_free_worlds_shows_measures_answers_messages_and_changes(sta
     assert "They wrote 6 messages" in part.methods()
 
 
+def test_a_report_on_free_worlds_has_the_trees_of_their_messages_by_condition(
+    play: Callable[..., Run],
+) -> None:
+    class Chains(WorldExperiment):
+        n_agents = 3
+        nudge: str = ""
+
+        def play(self, s: Setting) -> Play:
+            said = None
+            for agent in s.agents:
+                (text,) = yield [Ask(agent, f"Write. {self.nudge}", str)]
+                said = s.post(agent, text, said, step=agent)
+
+    nudge = "Think first of what somebody who disagrees with you would say to that."
+    report = make_report([play(Chains(), Chains(nudge=nudge))], FEW)
+    (table,) = [each for each in more_tables(report.parts[0])["found"] if each.name == "trees"]
+    sizes = {row[0]: row[3] for row in table.rows if row[1] == "nodes"}
+    assert sizes == dict.fromkeys([each.name for each in report.conditions[0].trees], 3.0)
+    told = list(report.conditions[0].names)
+    assert told == ["as designed", "nudge Think first of what somebody who disagre... say to that."]
+
+
+def test_messages_that_answer_none_make_no_trees(stances: Run) -> None:
+    report = make_report([stances], FEW)
+    assert report.conditions[0].trees == ()
+
+
 def test_messages_of_agents_are_escaped_on_the_page(stances: Run) -> None:
     from agentnet.report.write import write_report
 

@@ -135,8 +135,8 @@ async def _embedded(name: str, options: dict[str, Any], texts: list[str]) -> tup
 
 
 def _distances(vectors: NDArray[np.float32], one: Ints, other: Ints) -> Array:
-    cosine: Array = np.einsum("ij,ij->i", vectors[one], vectors[other], dtype=np.float64)
-    return 1.0 - cosine
+    alike: Array = np.einsum("ij,ij->i", vectors[one], vectors[other], dtype=np.float64)
+    return 1.0 - alike
 
 
 def _by_hop(realization: Ints, hops: Ints, distance: Array) -> tuple[Ints, Array]:

@@ -23,7 +23,7 @@ from agentnet.events.export import export_csv, export_graphs, export_parquet
 from agentnet.events.read import EmptyLog
 from agentnet.families import family_of
 from agentnet.interviews import UPDATES
-from agentnet.vocabulary import REASON
+from agentnet.vocabulary import OF_A_RULE, REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -96,6 +96,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
         "answers": sum(n for kind, n in kinds.items() if kind not in {*DECISION_KINDS, REASON}),
         "events_by_kind": kinds,
+        "answered_by_rules": run.rows(_BY_RULES)[1][0][0],
         "missing": counts[1],
         "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
         "missing_by_reason": dict(
@@ -111,6 +112,11 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+_BY_RULES = f"""
+SELECT COUNT(*) FROM events WHERE reply IN (SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*')
+"""  # noqa: S608 - our own
 
 
 def _adapted(run: Run) -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.checksums import SEALS, check_unchanged, sealed
 from agentnet.events.read import LOG_NAME, Run, check_schema, reading
-from agentnet.events.schema import SCHEMA_VERSION, columns, migrations, statements
+from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
 from agentnet.events.writer import (
     Group,
     Row,
@@ -39,13 +39,14 @@ _LOCK_NAME = ".lock"
 _LOCK_PATIENCE_S = 0.2
 
 
-def _insert(verb: str, table: str, otherwise: str = "") -> str:
-    return f"{verb} INTO {table} VALUES ({', '.join('?' * len(columns(table)))}){otherwise}"
+def _insert(verb: str, table: str, otherwise: str = "", *, lacking: Collection[str] = ()) -> str:
+    names = [name for name in columns(table) if name not in lacking]
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}){otherwise}"
 
 
-def _insert_once(table: str, key: str) -> str:
+def _insert_once(table: str, key: str, *, lacking: Collection[str] = ()) -> str:
     # INSERT OR IGNORE would swallow a row with a missing value, too.
-    return _insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING")
+    return _insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING", lacking=lacking)
 
 
 # In the order in which a group executes them: what a row refers to is written before it. An event that stands
@@ -58,9 +59,11 @@ _STATEMENTS = {
     "prompts": _insert_once("prompts", "prompt"),
     "realizations": _insert_once("realizations", "realization"),
     "agents": _insert_once("agents", "realization, agent"),
+    "usual agents": _insert_once("agents", "realization, agent", lacking=USUALLY_NULL["agents"]),
     "models": _insert_once("models", "realization, model"),
     "replies": _insert("INSERT", "replies"),
     "events": _insert("INSERT", "events"),
+    "usual events": _insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
     "troubles": _insert("INSERT", "troubles"),
     "steps": _insert("INSERT OR REPLACE", "steps"),
     # What a sitting noted that lost answers later is longer than what is played in the end.
@@ -209,7 +212,6 @@ class EventLog:
         self._group_rows = group_rows
         self._group_s = group_s
         self._rows: dict[str, list[Row]] = {table: [] for table in _STATEMENTS}
-        self._events = self._rows["events"]
         self._timer: asyncio.TimerHandle | None = None
         self._replies: dict[tuple[str, str, str, str | None], int] = {}
         self._replies_remembered = replies_remembered
@@ -260,16 +262,20 @@ class EventLog:
             raise failure
         error.add_note(str(failure))
 
-    def add_event(self, row: Row) -> None:
-        """Append one row of table ``events``."""
-        self._events.append(row)
-        if len(self._events) >= self._group_rows:
+    def add_event(self, row: Row, table: str = "events") -> None:
+        """Append one row of table ``events``, or of ``usual events``: without what is usually NULL."""
+        rows = self._rows[table]
+        rows.append(row)
+        if len(rows) >= self._group_rows:
             self._hand_over(None)
         elif self._timer is None:
             self._set_timer()
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
-        """Append rows of another table; they are durable after the next `flush`."""
+        """Append rows of another table (``usual agents``: without what is usually NULL).
+
+        They are durable after the next `flush`.
+        """
         self._rows[table].extend(rows)
         if self._timer is None:
             self._set_timer()
@@ -392,7 +398,6 @@ class EventLog:
                 group.rows.append((_STATEMENTS[table], rows))
                 group.n_rows += len(rows)
                 self._rows[table] = []
-        self._events = self._rows["events"]
         if group.n_rows or waiter is not None:
             self._writer.put(group)
 

@@ -13,12 +13,13 @@ import numpy as np
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run
 from agentnet.experiment import ask
-from agentnet.families.contract import Planned, Sitting
+from agentnet.families.contract import Planned, Rows, Sitting
 from agentnet.families.people import PeopledExperiment, ask_profiles
 from agentnet.network import Network
 from agentnet.population import Population
 from agentnet.profiles import Profile
 from agentnet.streams import Streams
+from agentnet.worlds.told import network_row
 
 
 def dealt_personas(
@@ -72,35 +73,41 @@ def attributes_of(network: Network) -> Callable[[int], Mapping[str, Any]]:
     return lambda agent: {name: _plain(values[agent]) for name, values in columns.items()}
 
 
-def agent_rows(
+def scene_rows(
+    sitting: Sitting,
     planned: Planned,
     network: Network,
     bits: Sequence[str],
     personas: Sequence[str] = (),
     voices: Sequence[str] = (),
-) -> list[tuple[object, ...]]:
-    """List the rows of table ``agents``.
+) -> dict[str, Rows]:
+    """List the rows of a realization's network and agents; hold one that was begun before to what it has.
 
     Args:
+        sitting: What all realizations share.
         planned: The realization.
         network: Its network.
         bits: The profile of each agent; "" where it has none.
         personas: The text of each one's persona, if they have any.
         voices: Who answers for each, if not the run's backend for all.
-    """
-    number, count = planned.realization, range(network.n_agents)
-    columns = (bits, repeat(None), _attribute_rows(network), personas or repeat(None), voices or repeat(None))
-    return [(number, agent, *row) for agent, *row in zip(count, *columns, strict=False)]
-
-
-def check_begun(
-    sitting: Sitting, planned: Planned, network: Network, rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Make sure that a realization that was begun before has the network and the agents it began with.
 
     Raises:
-        RunFolderError: It has not.
+        RunFolderError: It was begun with another network or other agents.
     """
+    said, spoken = personas or repeat(None), voices or repeat(None)
+    if sitting.begun(planned):
+        _check_begun(sitting, planned, network, list(zip(bits, said, spoken, strict=False)))
+    each = (repeat(planned.realization), range(network.n_agents), bits)
+    agents = {"usual agents": list(zip(*each, strict=False))}
+    if network.node_attributes or personas or voices:
+        columns = (*each, repeat(None), _attribute_rows(network), said, spoken)
+        agents = {"agents": list(zip(*columns, strict=False))}
+    return {"networks": [network_row(network)], **agents}
+
+
+def _check_begun(
+    sitting: Sitting, planned: Planned, network: Network, agents: Sequence[tuple[str, str | None, str | None]]
+) -> None:
     number = planned.realization
     if sitting.networks[number] != network.digest:
         raise RunFolderError(
@@ -108,7 +115,7 @@ def check_begun(
             "now; its network file or a library changed: go on with what it began with"
         )
     query = "SELECT profile, persona, voice FROM agents WHERE realization = ? ORDER BY agent"
-    if Run(sitting.folder).rows(query, (number,))[1] != [(row[2], *row[5:]) for row in rows]:
+    if Run(sitting.folder).rows(query, (number,))[1] != agents:
         raise RunFolderError(
             f"{sitting.folder}: realization {number} was begun with other profiles than the experiment deals "
             "now; its node table or a library changed: go on with what it began with"

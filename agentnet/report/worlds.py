@@ -11,8 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from agentnet.analysis.measures import Course, read_courses
+from agentnet.analysis.trees import MESSAGES, Trees, trees_of
+from agentnet.events import Run
 from agentnet.events.conditions import Condition
 from agentnet.events.schema import CONDITION_OF
+from agentnet.report.cascade_tables import trees_table
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.part import Part, Place, Reading, Section, table
 from agentnet.report.plain_part import PlainPart
@@ -51,6 +54,7 @@ class WorldPart(PlainPart):
         measured: What its worlds measured.
         answers: What agents said.
         told: What they were told and wrote; None where nobody was asked.
+        message_trees: Trees of messages of each condition in which one retells or answers another.
     """
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
@@ -58,6 +62,11 @@ class WorldPart(PlainPart):
     measured: tuple[Course, ...] = ()
     answers: Answers = field(default_factory=dict)
     told: Told | None = None
+    message_trees: tuple[Trees, ...] = ()
+
+    def forests(self) -> Iterable[Trees]:
+        """Give the trees of its messages, by condition."""
+        return self.message_trees
 
     def condition(self, number: int) -> str:
         """Name a condition."""
@@ -119,7 +128,16 @@ def world_parts(reading: Reading, family: str) -> Iterable[Part]:
         for condition, kind, value, decision, missing, n in run.rows(_SAID)[1]:
             for question, answer in _spelled(kind, value, decision, missing):
                 said[condition, question][answer] += n
-        yield WorldPart(facts, run, (), read_courses(run), said, told)
+        trees = tuple(_message_trees(run, facts.meta))
+        yield WorldPart(facts, run, (), read_courses(run), said, told, trees)
+
+
+def _message_trees(run: Run, meta: Mapping[str, Any]) -> Iterator[Trees]:
+    conditions = Condition.all_of(meta)
+    for each in conditions:
+        found = trees_of(run, MESSAGES, condition=each.number).trees()
+        if len(found) and found.of("size").max() > 1:
+            yield replace(found, name=each.name) if len(conditions) > 1 else found
 
 
 def _spelled(
@@ -199,6 +217,14 @@ def world_messages(part: WorldPart) -> Table | None:
     """List some of the messages."""
     withheld = any(each.text is None for each in part.facts.news)
     return None if part.told is None else messages_table(part.told, withheld=withheld)
+
+
+@table("world_trees", of=_WORLDS, section="found")
+def world_trees(part: WorldPart) -> Table | None:
+    """Summarize the trees of messages."""
+    if not part.message_trees:
+        return None
+    return replace(trees_table(part.message_trees), title="Trees of messages: what retells or answers what")
 
 
 @table("world_changes", of=_WORLDS, section="found")

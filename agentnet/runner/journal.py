@@ -251,41 +251,39 @@ class Journal:
             (decision, missing, text, rationale, model, fingerprint, prompt_tokens, completion_tokens) = (
                 answer[:8]
             )
-            if missing is not None or answer.troubles:
+            asks, attempts, cached, latency_s, troubles, context, mass, value = answer[8:]
+            if missing is not None or troubles:
                 self._add_troubles(asking, i, answer)
             if hears:
                 said = None if missing else text
-                outcomes[i] = Said(said, missing, model, fingerprint, decision, answer.value)
+                outcomes[i] = Said(said, missing, model, fingerprint, decision, value)
             elif decision is not None:
                 outcomes[i] = decision
-            reply = None if text is None else reply_number(text, rationale, model, fingerprint)
-            add_event(
-                (
-                    realization,
-                    kind,
-                    step,
-                    agents[i],
-                    sources[i],
-                    repeats[i],
-                    questions[i].number if has_prompts else None,
-                    temperatures[i],
-                    decision,
-                    missing,
-                    reply,
-                    prompt_tokens,
-                    completion_tokens,
-                    answer.asks,
-                    answer.attempts,
-                    answer.cached,
-                    answer.latency_s,
-                    now(),
-                    answer.context,
-                    answer.mass,
-                    answer.value,
-                )
+            row = (
+                realization,
+                kind,
+                step,
+                agents[i],
+                sources[i],
+                repeats[i],
+                questions[i].number if has_prompts else None,
+                temperatures[i],
+                decision,
+                None if text is None else reply_number(text, rationale, model, fingerprint),
+                prompt_tokens,
+                completion_tokens,
+                asks,
+                attempts,
+                1 if cached else 0,
+                latency_s,
+                now(),
             )
+            if missing is None and context is None and mass is None and value is None:
+                add_event(row, "usual events")
+            else:
+                add_event((*row[:9], missing, *row[9:], context, mass, value))
             tally.n_decisions += counts
-            tally.n_calls += answer.attempts
+            tally.n_calls += attempts
             tally.prompt_tokens += prompt_tokens or 0
             tally.completion_tokens += completion_tokens or 0
             # A step may be long: what cannot be recorded any more is not paid for to its end.

@@ -39,7 +39,7 @@ class Bill:
 
 def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
     """Make the answer of a reply that holds one."""
-    decision = verdict.decision
+    decision, value = verdict.decision, verdict.value
     return Answer(
         decision if decision is None else int(decision),
         None,
@@ -53,7 +53,10 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
         reply.attempts,
         reply.cached,
         latency_s,
-        value=None if verdict.value is None else json.dumps(verdict.value, ensure_ascii=False),
+        (),
+        None,
+        None,
+        None if value is None else json.dumps(value, ensure_ascii=False),
     )
 
 

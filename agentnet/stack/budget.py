@@ -181,15 +181,15 @@ class Budget(Wrapper):
     def _add(self, request: Request, prompt_tokens: int, completion_tokens: int) -> None:
         self._prompt_tokens += prompt_tokens
         self._completion_tokens += completion_tokens
-        self._money += self._cost(request, prompt_tokens, completion_tokens)
+        if self._rates:
+            self._money += self._cost(request, prompt_tokens, completion_tokens)
 
     def _cost(self, request: Request, prompt_tokens: int, completion_tokens: int) -> int:
         """Price tokens of one request."""
-        rates = self._rates
-        if not rates:
+        if not self._rates:
             return 0
         # A run of one backend has one price, whatever voices its requests name.
-        rate = rates[voice_of(request.metadata)] if self._only is None else self._only
+        rate = self._rates[voice_of(request.metadata)] if self._only is None else self._only
         a_prompt_token, a_completion_token = rate
         return prompt_tokens * a_prompt_token + completion_tokens * a_completion_token
 
@@ -204,6 +204,8 @@ class Budget(Wrapper):
             dearest = [max(rate) for rate in zip(*self._rates.values(), strict=True)]
             self._money = earlier.prompt_tokens * dearest[0] + earlier.completion_tokens * dearest[1]
             self._is_cost_known = len(set(self._rates.values())) == 1
+        if not any(map(any, self._rates.values())):
+            self._rates = {}
 
     def _learn(self, request: Request, prompt: int, completion: int) -> None:
         self._worst.learn(request, prompt)

@@ -12,7 +12,7 @@ from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
 from agentnet.experiment import Experiment, ask
-from agentnet.families.agents import agent_rows, check_begun
+from agentnet.families.agents import scene_rows
 from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.cascade.told import told_scene
 from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
@@ -24,7 +24,6 @@ from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.cascade import Cascade, CascadeRules, starters
-from agentnet.worlds.told import network_row
 
 if TYPE_CHECKING:
     from agentnet.analysis.comparison import Measured
@@ -97,9 +96,7 @@ class CascadeStage(NewsStage):
             return told_scene(setting, sitting, network, self.rules[planned.condition])
         profiles = ask_profiles(experiment, network, streams.integer("profiles", planned.chance))
         bits = [PROFILES[profile] for profile in profiles.tolist()]
-        agents = agent_rows(planned, network, bits)
-        if sitting.begun(planned):
-            check_begun(sitting, planned, network, agents)
+        rows = scene_rows(sitting, planned, network, bits)
         rules = CascadeRules(
             experiment.steps,
             self.rules[planned.condition],
@@ -108,7 +105,6 @@ class CascadeStage(NewsStage):
             experiment.initial_agents,
         )
         world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
-        rows = {"networks": [network_row(network)], "agents": agents}
         return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
     def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:

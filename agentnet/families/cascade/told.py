@@ -10,7 +10,7 @@ from agentnet.asking_rules import AskingRule
 from agentnet.errors import DesignError
 from agentnet.experiment import ask, blaming
 from agentnet.exposure import Exposure
-from agentnet.families.agents import agent_rows, attributes_of, check_begun, dealt_personas, dealt_voices
+from agentnet.families.agents import attributes_of, dealt_personas, dealt_voices, scene_rows
 from agentnet.families.answers import answer_of
 from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.contract import Scene, Sitting
@@ -21,7 +21,7 @@ from agentnet.population import Population
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS
 from agentnet.voices import RULE
-from agentnet.worlds.told import People, Telling, ToldCascade, ToldRules, network_row
+from agentnet.worlds.told import People, Telling, ToldCascade, ToldRules
 
 
 def told_scene(setting: NewsSetting, sitting: Sitting, network: Network, rule: AskingRule) -> Scene:
@@ -32,9 +32,7 @@ def told_scene(setting: NewsSetting, sitting: Sitting, network: Network, rule: A
     attributes = attributes_of(network)
     population = Population(network.n_agents, texts, network.node_attributes)
     voices = dealt_voices(experiment, population, streams.integer("voices", planned.chance))
-    rows = agent_rows(planned, network, bits, texts, voices)
-    if sitting.begun(planned):
-        check_begun(sitting, planned, network, rows)
+    rows = scene_rows(sitting, planned, network, bits, texts, voices)
     world = ToldCascade(
         network,
         People(personas, attributes, voices),
@@ -46,12 +44,7 @@ def told_scene(setting: NewsSetting, sitting: Sitting, network: Network, rule: A
         planned.realization,
         planned.condition,
     )
-    return Scene(
-        world.play(),
-        sitting.sampler(planned),
-        network.digest,
-        {"networks": [network_row(network)], "agents": rows},
-    )
+    return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
 
 def _rules(experiment: CascadeExperiment, network: Network, rule: AskingRule, seed: int) -> ToldRules:
