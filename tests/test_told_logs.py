@@ -172,6 +172,24 @@ def test_shares_of_initial_agents_are_of_all_of_them(play: Callable[..., Run]) -
     assert share == pytest.approx([1 - open_minded, open_minded])
 
 
+def still_engaged(run: Run) -> list[list[float]]:
+    """Follow each agent through its changes: the share engaged at each step, before any stops at it."""
+    shares = []
+    for (number,) in run.rows("SELECT realization FROM realizations ORDER BY 1")[1]:
+        first = run.rows(f"SELECT engaged_step, agent FROM agents WHERE realization = {number}")[1]
+        changes = run.rows(f"SELECT step, agent, what FROM changes WHERE realization = {number}")[1]
+        (last,) = run.rows(f"SELECT MAX(step) FROM steps WHERE realization = {number}")[1][0]
+        engaged: set[int] = set()
+        curve = []
+        for step in range(last + 1):
+            engaged |= {agent for at, agent in first if at == step}
+            engaged |= {agent for at, agent, what in changes if (at, what) == (step, "engaged")}
+            curve.append(len(engaged) / 32)
+            engaged -= {agent for at, agent, what in changes if (at, what) == (step, "stopped")}
+        shares.append(curve)
+    return [[*each, *[each[-1]] * (max(map(len, shares)) - len(each))] for each in shares]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     play: Callable[..., Run], again: bool
@@ -183,7 +201,11 @@ def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     ((n,),) = run.rows("SELECT COUNT(*) FROM changes WHERE what = 'stopped'")[1]
     assert note.startswith(f"{n:,} times an engaged agent stopped")
     part = part_of(run)
+    is_engaged = still_engaged(run)
+    assert [list(each) for each in part.told.still] == [pytest.approx(each) for each in is_engaged]
     said = f"{part.methods()} {part.summary(0.95)}"
+    assert f"{np.mean([each[-1] for each in is_engaged]):.1%} are engaged and have not stopped" in said
+    said = said.replace("are engaged and have not stopped", "")
     assert "for good" not in said
     assert "are engaged" not in said
     assert ("could engage again" in said) == again
@@ -266,6 +288,19 @@ def test_a_report_on_free_worlds_has_the_trees_of_their_messages_by_condition(
     assert sizes == dict.fromkeys([each.name for each in report.conditions[0].trees], 3.0)
     told = list(report.conditions[0].names)
     assert told == ["as designed", "nudge Think first of what somebody who disagre... say to that."]
+
+
+def test_laws_that_a_world_has_none_of_are_refused_with_where_its_answers_are(stances: Run) -> None:
+    with pytest.raises(UserError, match=r'free worlds, not of cascades; Run\.frame\("decisions"\) has their'):
+        read_tables(stances)
+
+
+def test_a_query_for_a_fact_of_a_context_is_told_where_it_is(shown: Run) -> None:
+    with pytest.raises(UserError, match=r"is (json_extract\(context, '\$\.n_shared'\)) or") as refused:
+        shown.query("SELECT n_shared FROM decisions")
+    path = str(refused.value).partition(" is json_extract")[2].partition(" or ")[0]
+    rows = shown.rows(f"SELECT json_extract{path} FROM decisions WHERE kind = 'exposure'")[1]
+    assert {n for (n,) in rows} == set(shown.frame("decisions").query("kind == 'exposure'")["n_shared"])
 
 
 def test_messages_that_answer_none_make_no_trees(stances: Run) -> None:

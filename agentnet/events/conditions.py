@@ -128,7 +128,7 @@ def briefly(value: object) -> str:
 
     Examples:
         >>> briefly(""), briefly({}), briefly("Think of what somebody who disagrees with you would say now.")
-        ('""', 'none', 'Think of what somebody who disagrees wit...uld say now.')
+        ('""', 'none', 'Think of what somebody who disagrees wit...ould say now.')
     """
     text = in_words(value)
     if len(text) > _LONGEST:

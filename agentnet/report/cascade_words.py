@@ -101,6 +101,9 @@ def _engaged_sentences(part: CascadePart, tables: RunTables, level: float) -> It
     are = "have engaged, for a time at least," if have_stopped else "are engaged"
     for each in mean_final_engagement(tables, level):
         yield _engaged(each, tables.n_steps, level, are)
+    if part.told is not None and part.told.still:
+        share = float(np.mean([each[-1] for each in part.told.still]))
+        yield f"At step {tables.n_steps}, {percent(share)} are engaged and have not stopped"
 
 
 def _engaged(of: FinalEngagement, step: int, level: float, are: str) -> str:

@@ -147,6 +147,7 @@ class CascadePart(Part):
                 severity_clusters=options.severity_clusters,
                 trees=self.trees,
                 observed=self.observed,
+                still=() if self.told is None else self.told.still,
             ),
         )
         yield from other_sketches(self.fits)

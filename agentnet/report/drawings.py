@@ -5,7 +5,7 @@ The figures are those of Tian et al. (2026), drawn for the user's own run, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentnet.analysis.fits import Fits
@@ -45,6 +45,7 @@ class Material:
         severity_clusters: Clusters of news items by their texts.
         trees: Trees of who had the news from whom.
         observed: Trees that were observed elsewhere.
+        still: Share of agents that are engaged at each step of each realization, where agents stop.
     """
 
     tables: RunTables | None = None
@@ -55,6 +56,7 @@ class Material:
     severity_clusters: SeverityClusters | None = None
     trees: Trees | None = None
     observed: Trees | None = None
+    still: Sequence[Sequence[float]] = ()
 
     @property
     def played(self) -> RunTables | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from agentnet.events import Run
-from agentnet.events.conditions import condition_of
+from agentnet.events.conditions import Condition, condition_of
 from agentnet.report.figures.words import counted
 from agentnet.report.tables import Table, as_named
 from agentnet.streams import Streams
@@ -31,6 +33,14 @@ FROM changes WHERE {_THESE} GROUP BY what ORDER BY MIN(step), what
 """  # noqa: S608 - our own
 _PEOPLE = f"""
 SELECT COUNT(*), COUNT(persona), COUNT(DISTINCT persona), SUM(profile <> '') FROM agents WHERE {_THESE}
+"""  # noqa: S608 - our own
+_STILL = f"""
+SELECT s.realization, s.step, (s.n_engaged - (
+    SELECT COUNT(*) FROM changes c
+    WHERE ? AND c.realization = s.realization AND c.what = 'stopped' AND c.step < s.step
+)) * 1.0 / n_agents
+FROM steps s JOIN realizations r USING (realization) JOIN networks USING (network)
+WHERE r.status = 'finished' AND s.{_THESE} ORDER BY 1, 2
 """  # noqa: S608 - our own
 
 
@@ -65,6 +75,8 @@ class Told:
         n_retold: Those of them that retell or answer another one.
         messages: Some of them: realization, message, step, author, parent, text.
         changes: What happened beside answers.
+        still: Where agents stopped: the share that is engaged, and has not stopped, at each step of each
+            finished realization.
         remark: The first text that an intervention said beside messages; "" for none.
         n_agents: Agents of all realizations.
         n_personas: Those with a persona of their own.
@@ -77,6 +89,7 @@ class Told:
     n_retold: int = 0
     messages: tuple[tuple[int, int, int, int, int | None, str], ...] = ()
     changes: tuple[Change, ...] = ()
+    still: tuple[tuple[float, ...], ...] = ()
     remark: str = ""
     n_agents: int = 0
     n_personas: int = 0
@@ -112,6 +125,7 @@ def read_told(run: Run, condition: int | None = None, *, n: int = 40, seed: int 
         written, changes = rows(_WRITTEN), rows(_CHANGES)
         order = Streams(seed).words("messages to read", count=len(written)).argsort(kind="stable")[:n]
         chosen = [written[place][:2] for place in sorted(order.tolist())]
+        have_stopped = any(what == "stopped" for what, *_ in changes)
         detail = next((each[-1] for each in changes if each[-1]), None)
         return Told(
             tuple(str(key) for (key,) in rows(_CONTEXT)),
@@ -119,6 +133,7 @@ def read_told(run: Run, condition: int | None = None, *, n: int = 40, seed: int 
             sum(retold for *_, retold in written),
             tuple(connection.execute(_MESSAGE, key).fetchone() for key in chosen),
             tuple(Change(*each[:-1]) for each in changes),
+            _still(connection, run.meta, condition or 0, these) if have_stopped else (),
             "" if detail is None else str(json.loads(detail).get("text", "")),
             *(number or 0 for number in rows(_PEOPLE)[0]),
         )
@@ -168,6 +183,18 @@ def changes_table(told: Told) -> Table | None:
         ),
         notes=("Agents are counted in each realization anew.",),
     )
+
+
+def _still(
+    connection: sqlite3.Connection, meta: Mapping[str, Any], condition: int, these: str
+) -> tuple[tuple[float, ...], ...]:
+    """Read who is engaged at each step: who stopped for good is still counted in table ``steps``."""
+    for_good = not Condition.all_of(meta)[condition].design.get("susceptible_again", False)
+    curves: dict[int, list[float]] = {}
+    for realization, _, share in connection.execute(_STILL, (for_good, these)):
+        curves.setdefault(realization, []).append(share)
+    n_steps = max(map(len, curves.values()), default=0)
+    return tuple((*each, *[each[-1]] * (n_steps - len(each))) for each in curves.values())
 
 
 def personas_words(told: Told) -> str:
