@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agentnet import Missing, Run
+from agentnet.analysis.opinions import diversity
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
 from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
@@ -162,6 +164,11 @@ def play(self, s):
     gone = rows(run, "SELECT realization, agent FROM events WHERE missing IS NOT NULL")
     assert gone == rows(run, "SELECT realization, agent FROM measures WHERE name = 'said' AND value IS NULL")
     assert len(gone) == rows(run, "SELECT SUM(value) FROM measures WHERE name = 'n_gone'")[0][0] > 0
+
+
+def test_measures_leave_a_missing_answer_out():
+    assert diversity([1, Missing("refused"), 3]) == 1.0
+    assert np.isnan(float(Missing("refused")))
 
 
 def test_a_missing_answer_has_no_truth():
