@@ -57,7 +57,7 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An answer that is missing. It is neither yes nor no: asking for its truth is an error.
+    """An answer that is missing. It is neither yes nor no: it has no truth, and as a number it is nan.
 
     Attributes:
         reason: Why: ``invalid``, ``refused``, ``length``, ``failed``, ...
@@ -70,6 +70,10 @@ class Missing:
             f"an answer is missing ({self.reason}), which is neither yes nor no: ask isinstance(answer, "
             "agentnet.Missing) before"
         )
+
+    def __float__(self) -> float:
+        """Be nan, so that measures leave it out."""
+        return math.nan
 
 
 @dataclass(frozen=True, slots=True)

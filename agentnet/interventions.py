@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from agentnet.errors import DesignError
 from agentnet.network import Network
 
@@ -129,11 +131,19 @@ def chosen(network: Network, agents: Iterable[int], top: Any) -> tuple[int, ...]
     Raises:
         DesignError: There is no such agent or measure.
     """
-    found = tuple(agents)
-    for agent in found:
-        if isinstance(agent, bool) or not isinstance(agent, int) or not 0 <= agent < network.n_agents:
-            raise DesignError(
-                f"there is no agent {agent!r}; network {network.name!r} has agents 0 to "
-                f"{network.n_agents - 1}"
-            )
+    found = tuple(known(agent, network) for agent in agents)
     return found if top is None else (*found, *(int(agent) for agent in network.top(*top)))
+
+
+def known(agent: Any, network: Network) -> int:  # noqa: ANN401 - a user's
+    """Give the number of an agent that there is, as Python has it: logs hold no others.
+
+    Raises:
+        DesignError: There is no such agent.
+    """
+    is_number = isinstance(agent, int | np.integer) and not isinstance(agent, bool)
+    if not is_number or not 0 <= agent < network.n_agents:
+        raise DesignError(
+            f"there is no agent {agent!r}; network {network.name!r} has agents 0 to {network.n_agents - 1}"
+        )
+    return int(agent)

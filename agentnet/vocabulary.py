@@ -49,6 +49,9 @@ FINISHES: Final = (STOP, LENGTH, CONTENT_FILTER, REFUSAL, THOUGHT_ONLY, THOUGHT_
 REFUSED, FAILED, INVALID = ("refused", "failed", "invalid")
 """Why an answer may be missing, beside how the reply ended and what the request was rejected for."""
 
+OF_A_RULE: Final = "rule:"
+"""What a reply's name of a model begins with where a rule of the experiment answered; its voice follows."""
+
 Rationale = Literal["inline", "afterwards", "none"]
 """How a decision's reason is asked for: with it, in a question of its own, or not at all."""
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
 from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, StackSettings
 from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
+from agentnet.vocabulary import OF_A_RULE
 
 OWN: Final = ""
 """The voice of the run's own backend."""
@@ -254,7 +255,7 @@ def described(backend: Backend) -> dict[str, dict[str, Any]]:
         )
         for voice, part in backend.parts.items()
     }
-    return parts | {voice: _described(RULE, f"{RULE}:{voice}", {}) for voice in backend.rules}
+    return parts | {voice: _described(RULE, f"{OF_A_RULE}{voice}", {}) for voice in backend.rules}
 
 
 def _described(backend: str, model_name: str, options: Mapping[str, object]) -> dict[str, Any]:

@@ -22,6 +22,17 @@ GALLERY: dict[str, tuple[str, tuple[str, ...]]] = {
     "adversary": ("gap", ("targets=2", "attack_every=2", "repeats=3")),
     "polarization": ("gap", ("repeats=3",)),
     "news_perspectives": ("perspective_space", ()),
+    "social_proof": ("conditions_overlaid", ("backend.slopes.n_shared=0.8",)),
+    "retold": ("cascade_trees", ()),
+    "labels_and_hubs": (
+        "conditions_overlaid",
+        ("backend.slopes.labelled=-1.5", "backend.default_probability=0.4"),
+    ),
+    "beliefs": ("worlds_measures", ()),
+    "unfollow": ("worlds_measures", ("repeats=8",)),
+    "feed": ("worlds_measures", ("repeats=4",)),
+    "mixed_models": ("conditions_swept", ()),
+    "naming_game": ("worlds_measures", ("minimal=true", "rounds=20")),
 }
 
 

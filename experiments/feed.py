@@ -1,4 +1,7 @@
-"""What a feed does to attention (after Larooij 2025, arXiv:2508.03385, and MOSAIC, arXiv:2504.07830)."""
+"""What a feed does to attention (after Larooij 2025, arXiv:2508.03385, and MOSAIC, arXiv:2504.07830).
+
+``agentnet report RUN`` draws by rule how attention concentrates on few posts (Gini), and how many news reach.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -12,12 +15,11 @@ Action = Literal["like", "share", "comment", "flag", "ignore"]
 
 
 class Feed(WorldExperiment):
-    """Readers see the first posts of a feed and act on each; what is shared or commented on is a new post."""
+    """Readers see the first posts of a feed, each post once; what is shared or commented on is a new post."""
 
-    n_agents = 16
-    repeats = 2
+    n_agents, repeats = 16, 2
     steps: int = 5
-    shown: int = 3
+    shown: int = 3  # posts a reader at a step
     rule: str = "chronological"
     conditions = tuple({"rule": rule} for rule in ("chronological", "engagement", "bridging"))
 
@@ -27,23 +29,32 @@ class Feed(WorldExperiment):
     def play(self, s: Setting) -> Play:
         groups = [agent % 2 for agent in s.agents]
         posts = [Post(message, groups=groups) for message in s.messages]
-        reads = dict.fromkeys(range(len(posts)), 0)
+        read: list[set[int]] = [set() for _ in posts]  # who read each post
+        reached: list[set[int]] = [set() for _ in posts]  # and each news item, in whatever post
+        item = list(range(len(posts)))  # which news item each post goes back to
         for step in range(1, self.steps + 1):
             readers = s.chance.sample("readers", s.agents, len(s.agents) // 2, step)
-            shown = [(one, post) for one in readers for post in feed(self.rule, posts, one, self.shown)]
+            shown = [(reader, post) for reader in readers for post in self.feed(posts, read, reader)]
             actions = yield [self.ask(s, reader, post) for reader, post in shown]
             for (reader, post), action in zip(shown, actions, strict=True):
-                reads[post.message.number] = reads.get(post.message.number, 0) + 1
+                number = post.message.number
+                read[number].add(reader)
+                reached[item[number]].add(reader)
                 if isinstance(action, str) and action != "ignore":
                     post.note(action, reader)
                 if action in ("share", "comment"):
-                    text = f"Re: {post.message.text}" if action == "comment" else post.message.text
+                    text = ("Re: " if action == "comment" else "") + post.message.text
                     posts.append(Post(s.post(reader, text, post.message, step), groups=groups))
-            s.record(step, concentration=gini(list(reads.values())), posts=len(posts))
+                    read.append({reader})
+                    item.append(item[number])
+            reach = sum(map(len, reached)) / len(reached) / len(s.agents)
+            s.record(step, concentration=gini(list(map(len, read))), reach=reach)
+
+    def feed(self, posts: list[Post], read: list[set[int]], reader: int) -> list[Post]:
+        unread = (post for post in posts if reader not in read[post.message.number])
+        return feed(self.rule, unread, reader, self.shown)
 
     def ask(self, s: Setting, reader: int, post: Post) -> Ask:
-        likes = len(post.did.get("like", ()))
-        seen = f"In your feed:\n{post.message.text}\n({likes} likes)"
-        prompt = f"{s.persona(reader)}\n\n{seen}\n\nWhat do you do?"
-        message, context = post.message, {"likes": likes}
-        return Ask(reader, prompt, answer=Action, kind="action", message=message, context=context)
+        message, likes = post.message, len(post.did.get("like", ()))
+        prompt = f"{s.persona(reader)}\n\nIn your feed:\n{message.text}\n({likes} likes)\n\nWhat do you do?"
+        return Ask(reader, prompt, Action, kind="action", message=message, context={"likes": likes})

@@ -1,4 +1,11 @@
-"""Two voices in one network: who moves whom? (after arXiv:2502.21037)."""
+"""Two voices in one network: who moves whom? (after arXiv:2502.21037).
+
+``agentnet report RUN`` compares the shares of imitators, and
+
+    agentnet fit RUN --condition 1 --law column_logistic --by voice=imitator --by n_shared
+
+tells the two voices apart, and what each neighbour who shared adds.
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,8 @@
-"""News is retold, not forwarded (after Maurya et al. 2025, arXiv:2511.10384, and arXiv:2407.04503)."""
+"""News is retold, not forwarded (after Maurya et al. 2025, arXiv:2511.10384, and arXiv:2407.04503).
+
+``agentnet.analysis.message_drift("RUN")`` tells how far the retellings are from the news after one, two, ...
+hops, and ``agentnet.analysis.trees_of("RUN", "messages")`` the trees that they make.
+"""
 
 from pydantic import BaseModel, Field
 

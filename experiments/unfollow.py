@@ -1,10 +1,15 @@
-"""Whom to follow: the network changes by what is said (after Gu et al., arXiv:2502.18138)."""
+"""Whom to follow: the network changes by what is said (after Gu et al., arXiv:2502.18138).
+
+``agentnet report RUN`` draws how diverse opinions are, and the echo: how much like those whom they follow
+people are, where they may unfollow and where they may not.
+"""
 
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
 from agentnet import Ask, Missing, Play, Setting, WorldExperiment
+from agentnet.analysis.opinions import diversity, echo
 
 
 class View(BaseModel):
@@ -17,9 +22,7 @@ class View(BaseModel):
 class Unfollow(WorldExperiment):
     """Everybody posts, reads those whom they follow, and may swap one of them for a stranger; and again."""
 
-    n_agents = 20
-    network = "random_regular"
-    degree = 4
+    n_agents, network, degree = 20, "random_regular", 4
     repeats = 2
     steps: int = 4
     topic: str = "Should the city close its centre to cars?"
@@ -31,11 +34,11 @@ class Unfollow(WorldExperiment):
             views = yield [Ask(a, self.ask_view(s, a), answer=View, kind="view") for a in s.agents]
             said = {a: view for a, view in enumerate(views) if not isinstance(view, Missing)}
             posts = {a: s.post(a, view.post, step=step) for a, view in said.items()}
-            s.record(step, opinion=[getattr(view, "opinion", None) for view in views])
-            if not self.free:
-                continue
-            shown = {agent: [other for other in s.hears(agent) if other in posts] for agent in s.agents}
-            readers = [agent for agent in s.agents if shown[agent]]
+            opinion = [getattr(view, "opinion", Missing("no view")) for view in views]
+            alike = echo(opinion, s.network.both_ways().edges())
+            s.record(step, opinion=opinion, diversity=diversity(opinion), echo=alike)
+            shown = {a: [other for other in s.hears(a) if other in posts] for a in s.agents if self.free}
+            readers = [agent for agent, others in shown.items() if others]
             drop = yield [self.ask_drop(s, agent, shown[agent], posts) for agent in readers]
             for agent, which in zip(readers, drop, strict=True):
                 strangers = [a for a in s.agents if a != agent and a not in s.hears(agent)]
@@ -50,6 +53,5 @@ class Unfollow(WorldExperiment):
 
     def ask_drop(self, s: Setting, agent: int, shown: list[int], posts: dict) -> Ask:
         lines = "\n".join(f"Person {other} posts: {posts[other].text}" for other in shown)
-        choices = Literal[("nobody", *map(str, shown))]
         prompt = f"{s.persona(agent)}\n\n{self.topic}\n{lines}\nWhom do you unfollow? Say the number."
-        return Ask(agent, prompt, answer=choices, kind="unfollow")
+        return Ask(agent, prompt, answer=Literal[("nobody", *map(str, shown))], kind="unfollow")

@@ -19,6 +19,7 @@ from agentnet.analysis.fitting import CurveFit, nrmse, rmse
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulation import simulate
 from agentnet.errors import DesignError, InputError
+from agentnet.network import Network
 
 Array = NDArray[np.float64]
 
@@ -36,12 +37,13 @@ def solved(law: MeanFieldLaw, steps: Array) -> Array:
     """Integrate the law's differential equations, group by degree class; return E by group."""
     degrees, degree_share = np.array(law.degrees), np.array(law.degree_share)
     tau, share, initial = np.array(law.tau), np.array(law.group_share), np.array(law.initial_engaged)
+    heard = degrees if law.hearers is None else np.array(law.hearers)
     size = share[:, None] * degree_share
     start = (share - initial)[:, None] * degree_share
 
     def change(_: float, flat: Array) -> Array:
         unengaged = flat.reshape(size.shape)
-        force = (degrees * (size - unengaged)).sum() / law.mean_degree
+        force = (heard * (size - unengaged)).sum() / (heard @ degree_share)
         return (-degrees * tau[:, None] * unengaged * force).ravel()
 
     path = solve_ivp(
@@ -63,6 +65,7 @@ def laws(draw: st.DrawFn) -> MeanFieldLaw:
         initial_engaged=tuple(start * shares / shares.sum()),
         degrees=tuple(float(d) for d in draw(st.permutations(range(1, 12)))[:n_classes]),
         degree_share=tuple(classes / classes.sum()),
+        hearers=draw(st.none() | st.tuples(*[st.floats(0.5, 20)] * n_classes)),
     )
 
 
@@ -103,7 +106,8 @@ def test_the_growth_rate_is_that_of_the_first_steps() -> None:
 def test_equilibria_have_the_eigenvalues_of_the_jacobian(law: MeanFieldLaw) -> None:
     degrees, tau = np.array(law.degrees), np.array(law.tau)
     size = np.array(law.group_share)[:, None] * np.array(law.degree_share)
-    seen = np.tile(degrees / law.mean_degree, (tau.size, 1)).ravel()
+    heard = degrees if law.hearers is None else np.array(law.hearers)
+    seen = np.tile(heard / (heard @ law.degree_share), (tau.size, 1)).ravel()
     rate = (tau[:, None] * degrees).ravel()
     free, full = law.equilibria()
     # d/dU_b of -rate_a U_a F with F = sum_b seen_b (size_b - U_b).
@@ -308,6 +312,29 @@ def test_degree_classes_recover_the_rates_of_an_irregular_network() -> None:
     assert fit.growth_rate == pytest.approx(excess * (0.3 * 0.02 + 0.7 * 0.2), abs=1e-5)
 
 
+@pytest.mark.parametrize("heard", [(40, 10), (10, 40), (25, 25)])
+def test_where_ties_go_one_way_the_law_is_that_of_who_is_heard(heard: tuple[int, int]) -> None:
+    # Large random networks of agents who hear many others, so that nobody's neighbours tell of each other.
+    degrees, n_agents, probability = (10, 40), 4000, 0.004
+    chance = np.random.default_rng(1)
+    hearer, source = (
+        np.repeat(np.arange(n_agents), np.repeat(each, n_agents // 2)) for each in (degrees, heard)
+    )
+    ties = np.unique(np.column_stack([chance.permutation(source), hearer]), axis=0)
+    network = Network.from_edges(ties[ties[:, 0] != ties[:, 1]], n_agents, is_directed=True)
+    runs = simulate(
+        [probability], seed=1, n_runs=8, network=network, n_steps=60, rule="always", groups=[0], n_initial=40
+    )
+
+    def fitted(hearers: Any) -> float:
+        even = {"degree_share": (0.5, 0.5), "n_bootstrap": 0}
+        return fit_mean_field(runs.engaged_fraction, degree=degrees, hearers=hearers, **even).values[0]
+
+    assert fitted(heard) == pytest.approx(0.915 * probability, rel=0.02)
+    if heard != degrees:
+        assert fitted(None) < 0.75 * probability
+
+
 @given(starts=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 20)), min_size=1, max_size=6))
 @settings(max_examples=10, deadline=None)
 def test_no_fit_ends_further_away_than_it_began(starts: list[tuple[float, float]]) -> None:
@@ -418,6 +445,9 @@ def test_what_is_no_curve_is_refused(curves: Any, message: str) -> None:
         ({"degree": 0}, "degree"),
         ({"degree": [-1, 3]}, "degree"),
         ({"degree": []}, "degree"),
+        ({"hearers": (1.0, 2.0)}, "hearers must be a number of at least 0 for each degree"),
+        ({"hearers": (-1.0,)}, "hearers"),
+        ({"hearers": (0.0,)}, "hearers"),
         ({"group_share": (0.5, 0.6)}, "add up to 1"),
         ({"group_share": (-0.5, 1.5)}, "add up to 1"),
         ({"group_share": [[1.0]]}, "one fraction for each group"),

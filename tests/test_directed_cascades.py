@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agentnet import CascadeExperiment, Run
-from agentnet.analysis import read_tables
+from agentnet.analysis import fit_run, read_tables
 from agentnet.asking_rules import Moment
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError
@@ -197,6 +197,18 @@ def test_what_analysis_counts_of_exposures_is_what_agents_hear(play):
     n_realizations = tables.n_realizations
     degrees = dict(zip(tables.networks.degrees.tolist(), tables.networks.n_agents.tolist(), strict=True))
     assert degrees == {degree: n * n_realizations for degree, n in heard.items()}
+    hearers = {
+        degree: np.mean([graph.out_degree(agent) for agent in graph if graph.in_degree(agent) == degree])
+        for degree in heard
+    }
+    networks = tables.networks
+    found = dict(zip(networks.degrees.tolist(), networks.mean_hearers.tolist(), strict=True))
+    assert found == pytest.approx(hearers)
+    fits = fit_run(tables, laws=["one_rate", "cavity"], n_bootstrap=0, n_runs=1)
+    (law,) = fits.laws
+    assert law.fit.law.hearers == pytest.approx(tuple(networks.mean_hearers))
+    assert any("ties go one way" in warning for warning in law.warnings)
+    assert "ties that are heard at both ends" in fits.refused[0].reason
 
 
 def test_the_picture_of_a_directed_network_shows_its_edges(engaged):

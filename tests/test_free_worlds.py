@@ -1,10 +1,13 @@
 """Free worlds: experiments that write what happens as a generator of questions."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agentnet import Missing, Run
+from agentnet.analysis.opinions import diversity
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
 from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
@@ -69,6 +72,13 @@ def rows(run, query):
     return run.rows(query)[1]
 
 
+def test_a_world_in_which_nothing_happens_leaves_no_run(command, study):
+    refused = command("run", str(study("rounds: int = 3")), "--quiet", "--out", "runs/none")
+    assert refused.code == 2
+    assert "Small says nothing of what happens: write play(self, s)" in refused.err
+    assert not Path("runs/none").exists()
+
+
 def test_a_world_is_played_and_everything_it_says_stands_in_the_log(study, play, tmp_path):
     told = json.loads(play(study(TALK)).out)
     run = Run(tmp_path / "run")
@@ -105,6 +115,22 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, pla
         assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_answers_that_are_not_asked_for_again_end_the_run(study, play, command, tmp_path):
+    body = """
+def play(self, s):
+    import os
+    for _ in range(4):
+        yield [Ask(agent, "?") for agent in s.agents if agent != int(os.environ["LEFT_OUT"])]
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEFT_OUT", "1")
+        assert play(study(body), "--max-calls", "12").code == 3
+        patch.setenv("LEFT_OUT", "2")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "does not ask now (answer)" in done.err
+
+
 def test_conditions_share_chance_for_as_long_as_they_share_their_history(study, play, tmp_path):
     play(study(TALK))
     run = Run(tmp_path / "run")
@@ -138,6 +164,11 @@ def play(self, s):
     gone = rows(run, "SELECT realization, agent FROM events WHERE missing IS NOT NULL")
     assert gone == rows(run, "SELECT realization, agent FROM measures WHERE name = 'said' AND value IS NULL")
     assert len(gone) == rows(run, "SELECT SUM(value) FROM measures WHERE name = 'n_gone'")[0][0] > 0
+
+
+def test_measures_leave_a_missing_answer_out():
+    assert diversity([1, Missing("refused"), 3]) == 1.0
+    assert np.isnan(float(Missing("refused")))
 
 
 def test_a_missing_answer_has_no_truth():
@@ -194,16 +225,55 @@ def test_missing_answers_are_asked_again_and_what_follows_from_them_is_played_an
         ("def play(self, s):\n    s.follow(1, 6)\n    yield [Ask(1, 'you?')]", "no agent 6"),
         ("def play(self, s):\n    (a,) = yield [Ask(1, 'you?')]\n    a.nothing", "study.py, line"),
         (
-            "def play(self, s):\n    m = s.post(1, '')._replace(number=4)\n    yield [Ask(1, '?', message=m)]",
+            "def play(self, s):\n    m = s.post(1, '')\n    yield [Ask(1, '', message=m._replace(number=4))]",
             "message 4, which was never posted",
         ),
         ("def choose_news(self, seed):\n    return ['x']", "choose_news gives"),
+        ("def play(self, s):\n    yield [Ask('1', 'you?')]", "agent '1'"),
+        ("def play(self, s):\n    yield [Ask(1, 'you?', source=None)]", "source None"),
+        ("def play(self, s):\n    yield [Ask(1, 'you?', kind=3)]", "kind 3"),
+        ("def play(self, s):\n    yield [Ask(1, 'you?', message='hello')]", "s.post(author, text) gives"),
+        ("def play(self, s):\n    s.post(1, Missing('invalid'))\n    yield []", "a post is a text"),
+        (
+            "def play(self, s):\n    s.record(1, x=1)\n    yield []\n    s.record(1, x=2)",
+            "recorded at step 1",
+        ),
+        ("def play(self, s):\n    s.change(0, 'moved', 1, by=float('nan'))\n    yield []", "study.py, line"),
+        ("def play(self, s):\n    s.change(0, 'moved', 9)\n    yield []", "no agent 9"),
+        (
+            "def play(self, s):\n    m = s.post(1, 'a')._replace(step=2)\n    s.post(2, '', m)\n    yield []",
+            "of another realization",
+        ),
+        ("def play(self, s):\n    while True: yield []", "asked nobody"),
     ],
 )
 def test_what_cannot_be_played_is_said_by_a_check(study, command, body, words):
     done = command("check", study(body))
     assert done.code == 2, done.out
     assert words in done.err
+
+
+def test_numbers_of_numpy_are_recorded_as_numbers(study, play, tmp_path):
+    body = """
+network = "complete"
+
+def play(self, s):
+    import numpy as np
+    one, two = np.arange(1, 3)
+    s.unfollow(one, two, step=one)
+    s.change(one, "moved", one, two)
+    yield [Ask(one, "?", source=two, message=s.post(one, "hello", step=two))]
+    s.record(two, n=np.int64(4), all=np.arange(6.0), yes=np.bool_(True), none=None, flat=np.array(0.5))
+"""
+    done = play(study(body))
+    assert done.code == 0, done.err
+    run = Run(tmp_path / "run")
+    assert rows(run, "SELECT agent, source FROM events WHERE realization = 0") == [(1, 2)]
+    assert rows(run, "SELECT author, step FROM messages WHERE realization = 0") == [(1, 2)]
+    changes = "SELECT what, step, agent, other FROM changes WHERE realization = 0"
+    assert rows(run, changes) == [("unfollows", 1, 1, 2), ("moved", 1, 1, 2)]
+    whole = "SELECT name, value FROM measures WHERE realization = 0 AND step = 2 AND agent = -1"
+    assert rows(run, whole) == [("flat", 0.5), ("n", 4.0), ("none", None), ("yes", 1.0)]
 
 
 def test_answers_of_one_turn_may_be_declared_differently(study, play, tmp_path):

@@ -37,6 +37,14 @@ def test_what_init_writes_is_checked_played_and_reported(command, monkeypatch):
     )
 
 
+def test_init_writes_a_free_world_that_can_be_played(command, monkeypatch):
+    assert command("init", "rain", "--family", "world").code == 0
+    monkeypatch.chdir("rain")
+    assert command("check", "rain.py").code == 0
+    assert command("run", "rain.py", "--quiet", "--out", "a").code == 0
+    assert Run("a").rows("SELECT COUNT(*), COUNT(DISTINCT value) FROM measures")[1] == [(20, 2)]
+
+
 def test_init_writes_the_prompts_of_the_package(command):
     command("init")
     assert PromptSet.load(Path("my_study/prompts")).texts == PromptSet.load().texts

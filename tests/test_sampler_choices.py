@@ -96,6 +96,11 @@ class Sitting(NamedTuple):
         return self.backend.calls, self.backend.prompt_tokens, self.backend.completion_tokens
 
 
+def facts(number):
+    """Give a question's metadata; those from 900 on are for another voice than the run's own."""
+    return {"news": number} | ({"voice": "copier"} if number >= 900 else {})
+
+
 def step_draws(realization, step, numbers, record, *, todo=None, kind="exposure"):
     """Make the draws of a step: one for each question number."""
     n_draws = len(numbers)
@@ -107,7 +112,7 @@ def step_draws(realization, step, numbers, record, *, todo=None, kind="exposure"
         [-1] * n_draws,
         [0] * n_draws,
         [
-            Question(number, (("user", f"question {number}"),), {"news": number}, ("yes", "no"))
+            Question(number, (("user", f"question {number}"),), facts(number), ("yes", "no"))
             for number in numbers
         ],
         [1.0 + number / 10 for number in numbers],
@@ -524,6 +529,17 @@ def test_a_server_that_copies_one_sample_stops_the_run_in_words():
     assert "one sample n times over" in words
     assert "sampler.mode=call" in words
     assert len(found.backend.requests) < 24
+
+
+def test_a_voice_that_copies_one_sample_is_not_excused_by_another_that_does_not():
+    def mixed(request):
+        return copying(request) if request.metadata.get("voice") else sampled(request)
+
+    few, many = list(range(900, 912)), list(range(200))
+    found = sit(mixed, [[many, few, few * 2]] * 16, n_at_most=32)
+    assert all(isinstance(error, BackendUnusable) for error in found.errors)
+    assert "(voice copier) returns one sample n times over" in str(found.errors[0])
+    assert sit(mixed, [[many, many]] * 16, n_at_most=32).errors == [None] * 16
 
 
 def test_a_model_whose_answers_are_certain_is_played_to_its_end():

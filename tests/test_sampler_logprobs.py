@@ -29,6 +29,8 @@ from agentnet.streams import mix, unit
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
 RUN_SEED = 99
+OTHERS = 900
+"""From this number on a question is for another voice."""
 DESIGN = """
 from agentnet import CascadeExperiment
 
@@ -47,6 +49,8 @@ def odds(p, **changes):
 
 def question(number, profile="01101"):
     metadata = {"profile": profile, "severity": number % 2, "kind": "exposure", "rationale": "none"}
+    if number >= OTHERS:
+        metadata["voice"] = "other"
     return Question(number, (("user", f"question {number}"),), metadata, ("yes", "no"), None, 7)
 
 
@@ -407,8 +411,23 @@ def test_whoever_has_no_probability_first_waits_for_those_who_are_being_asked():
 
 
 def test_probabilities_of_earlier_sittings_count_for_the_set_up():
-    found = played(lambda _: listed(0.3, 0.3), [5], odds_of={"n_sure": 1})
+    found = played(lambda _: listed(0.3, 0.3), [5], odds_of={"n_sure": {"": 1}})
     assert found.decisions == [{0: None}]
+
+
+def test_a_voice_that_gives_too_little_is_not_excused_by_what_another_gives():
+    few = [OTHERS, OTHERS + 1]
+    found = sit(
+        lambda request: listed(0.3, 0.3) if request.metadata.get("voice") else odds(1.0),
+        [*range(20), *few],
+        odds_of={"n_sure": {"": 50}},
+    )
+    (error,) = found.errors
+    assert isinstance(error, BackendUnusable)
+    assert "(voice other)" in str(error)
+    assert found.decisions == [dict.fromkeys(range(20), 1)]
+    sure = played(but(3, listed(0.3, 0.3)), [3], few, odds_of={"n_sure": {"": 1, "other": 0}})
+    assert sure.decisions == [{0: None}, {0: 1, 1: 1}]
 
 
 @pytest.mark.parametrize(

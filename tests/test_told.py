@@ -179,6 +179,45 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, com
     assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_a_run_is_not_gone_on_with_as_another_experiment(study, command, tmp_path):
+    body = """
+def context(self, exposure):
+    import os
+    return {"by": os.environ["READ_BY"]}
+
+def remark(self, context):
+    return f"{context['by']} reads it."
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("READ_BY", "Ann")
+        whole = (*WHOLE, "--max-calls", "20")
+        assert command("run", study(body), "--out", tmp_path / "run", *whole).code == 3
+        patch.setenv("READ_BY", "Bob")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "another seed prompt than the experiment composes now" in done.err
+
+
+def test_conditions_of_own_objects_are_known_again_in_another_process(study, played):
+    body = """
+class Label:
+    def __call__(self, situation):
+        situation.remark("Look twice.")
+
+conditions = ({"interventions": ()}, {"interventions": (at_step(1, Label()),)})
+"""
+    run = played(study(body))
+    texts = [text for (text,) in rows(run, "SELECT condition FROM realizations")]
+    assert "Label" in texts[-1]
+    assert not any("0x" in text for text in texts)
+
+
+def test_who_engages_otherwise_than_it_answers_is_told_of(study, command, tmp_path):
+    body = "def react(self, exposure, answer): return Reaction(not answer)"
+    done = command("run", study(body), "--out", tmp_path / "run", "--seed", "3", "-S", "log.parquet=false")
+    assert "answers say yes, and" in done.err
+
+
 def test_nobody_hears_or_asks_who_was_removed_and_labels_stand_from_their_step_on(study, played):
     run = played(
         study(
@@ -264,6 +303,19 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("def context(self, exposure): return {'who': exposure}", "context gives"),
         ("def context(self, exposure): return {'n': float('nan')}", "context gives"),
         ("def react(self, exposure, answer): return answer", "Reaction"),
+        ("def react(self, exposure, answer): return Reaction('no')", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(2)", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(True, 5)", "react gives"),
+        ("def react(self, exposure, answer): return Reaction(True, stops=[-1])", "no agent -1"),
+        ("interventions = (at_step(2, lambda s: s.remove([-1])),)", "no agent -1"),
+        ("voices = {'r': 'rule'}\ndef rule(self, exposure): return None", "Small.rule, for agent"),
+        ("interventions = (at_step(2, lambda s: s.silence([32])),)", "no agent 32"),
+        ("interventions = (at_step(2, remark(5)),)", "remarks 5"),
+        ("interventions = (at_step(7, remark('late')),)", "after the last of 6 steps"),
+        (
+            "class Said(BaseModel):\n    share: bool\nanswer, decides, passes_on = Said, 'share', 'share'",
+            "no text that could be passed on",
+        ),
         (
             (
                 "voices = {'r': 'rule'}\ndef rule(self, exposure): return True\n"
@@ -275,6 +327,47 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
 )
 def test_what_cannot_be_played_is_said_before_anything_is_asked(study, command, body, words):
     assert words in refused(command, study(body))
+
+
+def test_interventions_may_name_agents_by_numbers_of_numpy(study, played):
+    body = """
+def label(s):
+    import numpy as np
+    s.engage(np.array([3, 3, 4]))
+    s.remove(np.array([5]))
+    s.engage(np.array([5]))
+
+interventions = (at_step(1, label),)
+initial_agents = (0,)
+"""
+    run = played(study(body))
+    changes = rows(run, "SELECT what, agent FROM changes WHERE realization = 0 ORDER BY change")
+    assert changes == [("engaged", 3), ("engaged", 4), ("removed", 5)]
+    engaged = "SELECT agent FROM agents WHERE realization = 0 AND engaged_step = 1 AND agent IN (3, 4, 5)"
+    assert rows(run, engaged) == [(3,), (4,)]
+    assert not rows(run, "SELECT agent FROM events WHERE agent = 5")
+
+
+def test_reasons_are_asked_for_what_was_told(study, played):
+    body = (
+        COUNTS
+        + """
+rationale = "afterwards"
+voices = {"own": {"name": "mock"}, "fixed": "rule"}
+
+def rule(self, exposure):
+    return True
+"""
+    )
+    run = played(study(body))
+    why = """SELECT COUNT(*), SUM(instr(p.messages, e.messages) > 0) FROM events r
+        JOIN prompts p ON p.prompt = r.prompt JOIN events d USING (realization, step, agent, source, repeat)
+        JOIN (SELECT prompt, substr(messages, 1, length(messages) - 1) AS messages FROM prompts) e
+        ON e.prompt = d.prompt WHERE r.kind = 'reason' AND d.kind <> 'reason'"""
+    n_reasons, n_of_them = rows(run, why)[0]
+    by_rule = "SELECT COUNT(*) FROM decisions WHERE voice = 'fixed' AND rationale <> ''"
+    assert n_reasons == n_of_them == rows(run, "SELECT COUNT(*) FROM decisions WHERE voice = 'own'")[0][0] > 0
+    assert rows(run, by_rule) == [(0,)]
 
 
 def test_probabilities_are_of_yes_and_no_alone(study, command):
@@ -356,6 +449,30 @@ def context(self, exposure):
     assert rows(run, engaged) == [(0,)]
 
 
+@pytest.mark.parametrize("body", [RETOLD, COUNTS])
+def test_missing_answers_of_a_told_cascade_are_asked_again_and_others_are_not(
+    study, command, played, tmp_path, body
+):
+    path, holes = study(body), ("engine.max_asks=1", "engine.max_missing=1", "backend.invalid_rate=0.15")
+    first = played(path, *(word for each in holes for word in ("-S", each)), "-S", "engine.workers=1")
+    assert rows(first, "SELECT COUNT(missing) FROM events")[0][0] > 0
+    done = command("run", "--resume", first.folder, "--ask-missing", "--quiet", "-S", "engine.max_missing=1")
+    assert done.code == 0, done.err
+    again = Run(tmp_path / "run-again")
+    answered = "SELECT realization, kind, step, agent, source, repeat, decision, value, at FROM events"
+    cut = "SELECT realization, MIN(step) FROM events WHERE missing IS NOT NULL GROUP BY 1"
+    cuts = dict(rows(first, cut))
+    kept = {
+        row
+        for row in rows(first, f"{answered} WHERE missing IS NULL")
+        if row[2] < cuts.get(row[0], 99) or (row[2] == cuts[row[0]] > 0)
+    }
+    assert kept <= set(rows(again, answered))
+    both = "SELECT COUNT(*) FROM events JOIN exposures USING (realization, kind, step, agent, source, repeat)"
+    n_events = rows(again, "SELECT COUNT(*) FROM events")
+    assert rows(again, both) == n_events == rows(again, "SELECT COUNT(*) FROM exposures")
+
+
 def test_prompts_of_equal_contexts_are_asked_for_once_where_draws_are_pooled(study, played):
     run = played(study(COUNTS), "-S", "sampler.mode=logprobs")
     n_prompts, n_events, n_calls = rows(
@@ -364,3 +481,20 @@ def test_prompts_of_equal_contexts_are_asked_for_once_where_draws_are_pooled(stu
     n_places = rows(run, "SELECT COUNT(*) FROM (SELECT DISTINCT prompt, temperature FROM events)")[0][0]
     assert n_prompts < n_events
     assert n_calls == n_places
+
+
+def test_what_answers_do_may_be_said_by_react_alone_without_any_of_them_being_a_yes(study, played):
+    body = """
+answer = Literal["share", "flag", "ignore"]
+def react(self, exposure, answer):
+    if isinstance(answer, Missing):
+        return Reaction(None)
+    flagged = answer == "flag" and exposure.source >= 0
+    return Reaction(answer == "share", stops=[exposure.source] if flagged else [])
+"""
+    run = played(study(body))
+    said = dict(rows(run, "SELECT value, COUNT(*) FROM events WHERE missing IS NULL GROUP BY 1"))
+    assert said.keys() == {'"share"', '"flag"', '"ignore"'}
+    shared = "SELECT COUNT(DISTINCT 1000 * realization + agent) FROM events WHERE value = '\"share\"'"
+    assert rows(run, shared) == rows(run, "SELECT COUNT(*) FROM agents WHERE engaged_step IS NOT NULL")
+    assert rows(run, "SELECT what, COUNT(*) > 0 FROM changes GROUP BY 1") == [("stopped", 1)]

@@ -17,11 +17,16 @@ from pydantic import BaseModel
 from agentnet import Ask, CascadeExperiment, Exposure, Play, Setting, WorldExperiment
 from agentnet.analysis import compare, fit_run, read_tables
 from agentnet.analysis.inferred import infer_cascades
-from agentnet.analysis.measures import read_courses
+from agentnet.analysis.measures import read_courses, read_spread
+from agentnet.analysis.opinions import opinion_measures
 from agentnet.analysis.profile_runs import read_sharing
+from agentnet.analysis.reading import read_engaged_now
 from agentnet.analysis.simulation import simulate
-from agentnet.errors import RunFolderError, UserError
+from agentnet.backend import make_backend
+from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run
+from agentnet.events.graphs import read_ties
+from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.report import Options, make_report
 from agentnet.report.part import Part, more_tables
@@ -187,6 +192,35 @@ def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     assert "for good" not in said
     assert "are engaged" not in said
     assert ("could engage again" in said) == again
+    now = read_engaged_now(run, tables)
+    assert now is not None
+    for row, number in enumerate(tables.realization.tolist()):
+        assert now[row].tolist() == engaged_by_hand(run, number, tables.n_steps)
+    ever = tables.engaged_fraction
+    assert (now <= ever).all()
+    assert (now[:, 0] == ever[:, 0]).all()
+    (told,) = [each for each in more_tables(part)["player"] if each.name == "engaged_now"]
+    assert [row[1] for row in told.rows] == pytest.approx(ever.mean(axis=0).tolist())
+    assert [row[3] for row in told.rows] == pytest.approx(now.mean(axis=0).tolist())
+    assert f"{now[:, -1].mean():.1%} had not stopped by then" in part.summary(0.95)
+
+
+def engaged_by_hand(run: Run, number: int, n_steps: int) -> list[float]:
+    """Replay who engages and who stops, step by step."""
+    first = f"SELECT engaged_step, agent FROM agents WHERE realization = {number}"
+    changes = f"SELECT step, agent, what FROM changes WHERE realization = {number}"
+    engaged, found = set(), []
+    for step in range(n_steps + 1):
+        engaged |= {agent for at, agent in run.rows(first)[1] if at == step}
+        engaged |= {agent for at, agent, what in run.rows(changes)[1] if (at, what) == (step, "engaged")}
+        engaged -= {agent for at, agent, what in run.rows(changes)[1] if (at, what) == (step, "stopped")}
+        found.append(len(engaged) / SMALL["n_agents"])
+    return found
+
+
+def test_where_nobody_stops_nobody_is_engaged_for_a_time(shown: Run) -> None:
+    assert read_engaged_now(shown, read_tables(shown)) is None
+    assert "are engaged" in part_of(shown).summary(0.95)
 
 
 # Contexts and declared answers
@@ -219,7 +253,92 @@ def test_fields_of_declared_answers_are_columns_and_reports_claim_no_yes_or_no(
     assert 0 < len(messages.rows) <= FEW.n_decisions
 
 
+class Weighed(BaseModel):
+    share: bool
+    weight: Literal[1, 2, 3]
+
+
+def test_what_settles_a_decision_is_no_column_and_what_a_missing_answer_lacks_leaves_it_out(
+    play: Callable[..., Run],
+) -> None:
+    law = {"law": "constant", "probability": 0.5, "refusal_rate": 0.05}
+    run = play(CascadeExperiment(**SMALL, answer=Weighed, decides="share"), backend=make_backend("mock", law))
+    for column in ("share", "share=1", "text=sure"):
+        with pytest.raises(DesignError, match="came with the answer and settles the decision"):
+            read_tables(run, columns=[column])
+    tables = read_tables(run, columns=["weight", "weight=2"])
+    counts = tables.exposures
+    missing = counts.n_missing > 0
+    assert missing.any()
+    assert (np.isnan(tables.column("weight")) == missing).all()
+    assert (np.isnan(tables.column("weight=2")) == missing).all()
+    n_missing = counts.n_missing.sum()
+    assert f"{n_missing} missing answers have no weight: laws of it leave them out" in tables.notes[-2]
+    (law,) = fit_run(tables, laws=["column_logistic"], by=["weight"], n_bootstrap=0, n_runs=1).laws
+    assert law.fit.n_exposures == (counts.n_yes + counts.n_no).sum()
+
+
+def test_a_missing_answer_without_a_model_is_left_out_of_a_law_of_models(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    law = {"law": "constant", "probability": 0.5, "rejected_rate": 0.05}
+    run = play(CascadeExperiment(**SMALL), backend=make_backend("mock", law))
+    tables = read_tables(run, columns=["model=mock-constant"])
+    told = tables.exposures.n_missing == 0
+    assert not told.all()
+    assert set(tables.column("model=mock-constant")[told]) == {1.0}
+    assert np.isnan(tables.column("model=mock-constant")[~told]).all()
+
+
 # Free worlds
+
+
+class Turning(WorldExperiment):
+    n_agents, repeats = 4, 3
+    network: Any = Network.from_edges([(0, 1), (1, 2), (2, 3)], 4)
+
+    def play(self, s: Setting) -> Play:
+        stance = [-2.0, -2.0, 2.0, None]
+        s.record(0, stance=stance, calm=1.0)
+        s.unfollow(2, 1, step=1)
+        s.unfollow(1, 2, step=1)
+        s.record(1, stance=stance)
+        s.follow(3, 0, step=2)
+        s.follow(2, 1, step=2)
+        s.record(2, stance=[float(s.repeat), -2.0, 2.0, 2.0])
+        yield []
+
+
+def test_how_what_agents_say_spreads_over_them_and_their_ties_is_measured_by_step(
+    play: Callable[..., Run],
+) -> None:
+    run = play(Turning())
+    found = {each.name: each for each in read_spread(run)}
+    assert found.keys() == {"stance diversity", "stance polarization", "stance echo", "stance agreement"}
+    ties = [
+        [(0, 1), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2)],
+        [(0, 1), (1, 0), (2, 3), (3, 2)],
+        [(0, 1), (0, 3), (1, 0), (1, 2), (2, 3), (3, 2)],
+    ]
+    for number in range(3):
+        stances = [[-2, -2, 2, np.nan], [-2, -2, 2, np.nan], [number, -2, 2, 2]]
+        expected = opinion_measures(stances, lambda step: np.array(ties[step]))
+        for name, values in expected.items():
+            if name != "bias":
+                assert found[f"stance {name}"].value[number] == pytest.approx(values, nan_ok=True)
+        assert read_ties(run, number)(2).tolist() == [list(tie) for tie in ties[2]]
+    part = part_of(run)
+    (told,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    rows = {(row[0], row[2]): row[3:] for row in told.rows}
+    mean, low, high = found["stance echo"].interval(0.95)
+    assert rows["stance echo", 2] == (pytest.approx(mean[2]), pytest.approx((low[2], high[2])), 3)
+    assert rows["calm", 0][0] == 1.0
+
+
+def test_a_single_realization_has_no_intervals_of_how_opinions_spread(play: Callable[..., Run]) -> None:
+    part = part_of(play(Turning(repeats=1)))
+    (told,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    assert {row[4] for row in told.rows} == {None}
 
 
 def test_measures_of_free_worlds_are_read_by_step_and_compared_by_their_last_value(stances: Run) -> None:
@@ -244,6 +363,46 @@ def test_a_report_on_free_worlds_shows_measures_answers_messages_and_changes(sta
     report = make_report([stances], FEW)
     assert [each.measure for each in report.conditions[0].comparisons] == ["n_ties", "stance"]
     assert "They wrote 6 messages" in part.methods()
+
+
+def test_a_report_on_free_worlds_has_the_trees_of_their_messages_by_condition(
+    play: Callable[..., Run],
+) -> None:
+    class Chains(WorldExperiment):
+        n_agents = 3
+        nudge: str = ""
+
+        def play(self, s: Setting) -> Play:
+            said = None
+            for agent in s.agents:
+                (text,) = yield [Ask(agent, f"Write. {self.nudge}", str)]
+                said = s.post(agent, text, said, step=agent)
+
+    nudge = "Think first of what somebody who disagrees with you would say to that."
+    report = make_report([play(Chains(), Chains(nudge=nudge))], FEW)
+    (table,) = [each for each in more_tables(report.parts[0])["found"] if each.name == "trees"]
+    sizes = {row[0]: row[3] for row in table.rows if row[1] == "nodes"}
+    assert sizes == dict.fromkeys([each.name for each in report.conditions[0].trees], 3.0)
+    told = list(report.conditions[0].names)
+    assert told == ["as designed", "nudge Think first of what somebody who disagre... say to that."]
+
+
+def test_laws_that_a_world_has_none_of_are_refused_with_where_its_answers_are(stances: Run) -> None:
+    with pytest.raises(UserError, match=r'free worlds, not of cascades; Run\.frame\("decisions"\) has their'):
+        read_tables(stances)
+
+
+def test_a_query_for_a_fact_of_a_context_is_told_where_it_is(shown: Run) -> None:
+    with pytest.raises(UserError, match=r"is (json_extract\(context, '\$\.n_shared'\)) or") as refused:
+        shown.query("SELECT n_shared FROM decisions")
+    path = str(refused.value).partition(" is json_extract")[2].partition(" or ")[0]
+    rows = shown.rows(f"SELECT json_extract{path} FROM decisions WHERE kind = 'exposure'")[1]
+    assert {n for (n,) in rows} == set(shown.frame("decisions").query("kind == 'exposure'")["n_shared"])
+
+
+def test_messages_that_answer_none_make_no_trees(stances: Run) -> None:
+    report = make_report([stances], FEW)
+    assert report.conditions[0].trees == ()
 
 
 def test_messages_of_agents_are_escaped_on_the_page(stances: Run) -> None:

@@ -27,7 +27,7 @@ from agentnet.errors import (
 from agentnet.experiment import Source
 from agentnet.families import FAMILIES
 from agentnet.report.log_facts import read_facts
-from agentnet.report.words import backends_of, model_sentence, put_otherwise
+from agentnet.report.words import asked_sentences, backends_of, model_sentence, put_otherwise
 from agentnet.runner import Runner
 from agentnet.stack import LimitChange, PromptTokens, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
@@ -611,6 +611,27 @@ def test_a_report_says_how_many_agents_each_voice_answered_for(command, mixed, t
         )
     told = [f"{whose}: {name}" for whose, name, _ in backends_of(facts)]
     assert told == ["voice keen: mock", "voice shy: mock", "voice stubborn: rule"]
+
+
+def test_what_rules_answered_was_asked_of_nobody(command, mixed, tmp_path):
+    digest(
+        command, mixed, "--out", "run", "-S", "voices.keen.latency_s=0.01", "-S", "voices.shy.latency_s=0.01"
+    )
+    run = Run(tmp_path / "run")
+    ((n, by_rules, mean_s),) = run.rows(
+        "SELECT COUNT(*), SUM(model GLOB 'rule:*'), AVG(latency_s) FILTER (WHERE model NOT GLOB 'rule:*') "
+        "FROM events JOIN replies USING (reply)"
+    )[1]
+    assert 0 < by_rules < n
+    facts = read_facts(run)
+    assert facts.n_by_rules == sum(each.n_by_rules for each in facts.begun) == by_rules
+    assert facts.spending.mean_latency_s == pytest.approx(mean_s)
+    asked, missing, ruled, _ = asked_sentences(facts)
+    assert asked == f"Run run asked mock-constant through the backend mock for {n - by_rules} decisions"
+    assert missing == "None of them is missing"
+    assert ruled == f"{by_rules} more decisions came from rules of the experiment, at no call"
+    assert [name for name, _, _ in facts.models] == ["mock-constant"]
+    assert json.loads(command("show", "run", "--json").out)["answered_by_rules"] == by_rules
 
 
 def test_a_report_says_what_was_left_out_for_which_voice(command, mixed, tmp_path):

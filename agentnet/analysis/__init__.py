@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from agentnet.analysis.convergence import agreed as agreed
     from agentnet.analysis.convergence import convergence_time as convergence_time
     from agentnet.analysis.convergence import tipping_share as tipping_share
+    from agentnet.analysis.drift import Drift as Drift
+    from agentnet.analysis.drift import message_drift as message_drift
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
@@ -83,6 +85,7 @@ _NAMES = {
     "cells": ("Cells", "count_cells"),
     "comparison": ("ConditionComparison", "compare"),
     "convergence": ("agreed", "convergence_time", "tipping_share"),
+    "drift": ("Drift", "message_drift"),
     "fits": ("Fits", "LawFit", "fit_run"),
     "fitting": ("CurveFit",),
     "goodness": ("Comparison", "NoiseFloor", "noise_floor"),

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.estimates import Interval
 from agentnet.errors import DesignError, InputError
-from agentnet.events.conditions import Condition, differing_knobs, in_words, knob_in_words, spelling
+from agentnet.events.conditions import (
+    Condition,
+    briefly,
+    differing_knobs,
+    in_words,
+    knob_in_words,
+    spelling,
+)
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -280,7 +287,7 @@ def trend_in_words(knob: str, values: Sequence[float], at: str) -> str:
 
 def difference_in_words(knob: str, value: object, other: object, at: str) -> str:
     """Say which difference is told."""
-    return f"{knob_in_words(knob, value)} less {in_words(other)}{at}"
+    return f"{knob_in_words(knob, value)} less {briefly(other)}{at}"
 
 
 def are_numbers(row: Sequence[tuple[Any, Any]]) -> bool:

@@ -10,11 +10,14 @@ declared answer by its name. Else, at the start of the step:
 - any numeric column of the log's view `decisions`.
 
 What is no number is a column by one of its values, such as ``model=gpt-4o``: 1 where it reads so, else 0.
+What came with the answer, fields of a declared one and texts, is no column where it settles the decision. A
+missing answer has no such values; it counts as missing, with NaN in the column.
 Always there are ``step``, ``profile``, the five traits (0 low, 1 high), ``severity`` and ``news``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -45,13 +48,19 @@ SELECT COALESCE(json_extract(told.context, ?1), json_extract(asked.context, ?1),
                 CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?1) END)
 FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
 """  # noqa: S608 - our own
-_RECORDED = f"""
+_KEYS_OF_CONTEXTS = f"""
 SELECT DISTINCT key FROM (
     SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
     UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
-    UNION ALL SELECT value FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
 ), json_each(context) WHERE json_type(context) = 'object'
 """  # noqa: S608 - our own
+_KEYS_OF_ANSWERS = f"""
+SELECT DISTINCT key FROM (
+    SELECT value AS answer FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
+), json_each(answer) WHERE json_type(answer) = 'object'
+"""  # noqa: S608 - our own
+_TEXTS_OF_ANSWERS: Final = ("text", "rationale")
+"""Columns of the view `decisions` that came with the answer."""
 
 
 class _Asked(NamedTuple):
@@ -78,20 +87,21 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
         names: Names of columns that are not there always.
 
     Raises:
-        DesignError: There is no such column, or it holds something else than numbers.
+        DesignError: There is no such column, or it holds something else than numbers, or the answer itself.
         UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
-    number, step, agent, _, prompt, decision, _ = log.source.decisions(EXPOSURE, ())
+    number, step, agent, _, prompt, answered, _ = log.source.decisions(EXPOSURE, ())
     wanted = np.isin(number, realization)
     kept = np.flatnonzero(wanted)
+    decision = answered[kept]
     row = np.searchsorted(realization, number[kept])
     profile = log.asked(number[kept], agent[kept], prompt[kept])[0]
-    found = _Columns(log, realization, wanted, [(number[kept], agent[kept], step[kept])])
+    found = _Columns(log, realization, wanted, (number[kept], agent[kept], step[kept], decision))
     columns = {name: found.column(name) for name in names}
     keys = np.column_stack([row, step[kept], profile, *columns.values()])
     different, place = np.unique(keys, axis=0, return_inverse=True)
     n_no, n_yes, n_missing = (
-        np.bincount(place.ravel(), decision[kept] == answer, len(different)).astype(np.int64)
+        np.bincount(place.ravel(), decision == answer, len(different)).astype(np.int64)
         for answer in (0, 1, NOTHING)
     )
     row, at, profile = different[:, :3].T.astype(np.int64)
@@ -103,9 +113,9 @@ class _Columns:
     """Makes columns of the exposures of some realizations."""
 
     def __init__(
-        self, log: OpenLog, realization: Ints, wanted: NDArray[np.bool_], rows: list[tuple[Ints, Ints, Ints]]
+        self, log: OpenLog, realization: Ints, wanted: NDArray[np.bool_], rows: tuple[Ints, Ints, Ints, Ints]
     ) -> None:
-        ((self._number, self._agent, self._step),) = rows
+        self._number, self._agent, self._step, self._decision = rows
         self._log, self._realization, self._wanted = log, realization, wanted
         self._heard: dict[str, NDArray[np.int32]] = {}
 
@@ -130,7 +140,34 @@ class _Columns:
         return (*self._recorded, *self._attributes, *self._of_view)
 
     def _values(self, name: str) -> list[Any]:
-        """Read what stands in the log, of each exposure."""
+        """Read what stands in the log, of each exposure; NaN where nothing does, for the answer is missing.
+
+        Raises:
+            DesignError: It came with the answer, and settles the decision.
+        """
+        values = [
+            math.nan if value is None and gone else value
+            for value, gone in zip(self._read(name), self._decision == NOTHING, strict=True)
+        ]
+        if name in (*self._of_answers, *_TEXTS_OF_ANSWERS) and name not in self._of_contexts:
+            self._check_told(name, values)
+        return values
+
+    def _check_told(self, name: str, values: list[Any]) -> None:
+        """See that a value that came with the answer does not say by itself what was decided."""
+        pairs = {
+            (value, each)
+            for value, each in zip(values, self._decision.tolist(), strict=True)
+            if each != NOTHING
+        }
+        both = len({each for _, each in pairs}) == 2
+        if both and len({value for value, _ in pairs}) == len(pairs):
+            raise DesignError(
+                f"the column {name!r} came with the answer and settles the decision: each of its values goes "
+                "with yes alone or with no alone, so that a law of it would explain the answer by itself"
+            )
+
+    def _read(self, name: str) -> list[Any]:
         if name in self._recorded:
             return self._rows(_OF_CONTEXT, f'$."{name}"')
         if name not in self._attributes:
@@ -162,9 +199,19 @@ class _Columns:
         return tuple(name for name in names if name not in _TOLD_BY_ANSWER)
 
     @cached_property
+    def _of_contexts(self) -> tuple[str, ...]:
+        """Name the facts of contexts."""
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_CONTEXTS))
+
+    @cached_property
+    def _of_answers(self) -> tuple[str, ...]:
+        """Name the fields of declared answers."""
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_ANSWERS))
+
+    @property
     def _recorded(self) -> tuple[str, ...]:
         """Name what the log records of exposures: facts of contexts, and fields of declared answers."""
-        return tuple(str(key) for (key,) in self._log.connection.execute(_RECORDED))
+        return tuple(dict.fromkeys((*self._of_contexts, *self._of_answers)))
 
     def _played(self, number: int) -> _Played:
         query = "SELECT network FROM realizations WHERE realization = ?"
@@ -236,7 +283,11 @@ def _indicator(name: str, wanted: str, values: list[Any]) -> Array:
     if wanted not in found or None in values:
         what = "nothing for some exposures" if None in values else f"no {wanted!r}{near_miss(wanted, found)}"
         raise DesignError(f"the column {name!r} holds {what}")
-    return np.array([str(value) == wanted for value in values], dtype=np.float64)
+    return np.array([value if _is_nan(value) else str(value) == wanted for value in values], dtype=np.float64)
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _numbers(name: str, values: list[object]) -> Array:

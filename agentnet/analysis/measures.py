@@ -1,21 +1,27 @@
 """What worlds measured of themselves: table ``measures``, by condition and step.
 
-A measure of agents counts as its mean over those of which it is known. Steps are the world's own time.
+A measure of agents counts as its mean over those of which it is known; how it spreads over agents, and over
+the ties between them, is measured besides. Steps are the world's own time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.comparison import Measured, Origin, Realizations
 from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.opinions import COLUMNS, bias, opinion_curves
 from agentnet.errors import DesignError, near_miss
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import Condition
+from agentnet.events.graphs import read_ties
 from agentnet.events.schema import CONDITION_OF
 
 Array = NDArray[np.float64]
@@ -26,6 +32,13 @@ SELECT c.condition, m.name, r.repeat, m.step, AVG(m.value), MIN(m.agent) < 0
 FROM measures m JOIN realizations r USING (realization) JOIN ({CONDITION_OF}) c USING (realization)
 WHERE r.status = 'finished' GROUP BY m.realization, m.name, m.step
 ORDER BY c.condition, m.name, r.repeat, m.step
+"""  # noqa: S608 - our own
+
+
+_OF_AGENTS = f"""
+SELECT c.condition, m.realization, r.repeat, m.step, m.name, m.agent, m.value
+FROM measures m JOIN realizations r USING (realization) JOIN ({CONDITION_OF}) c USING (realization)
+WHERE r.status = 'finished' AND m.agent >= 0 ORDER BY c.condition, m.name
 """  # noqa: S608 - our own
 
 
@@ -88,6 +101,30 @@ def _course(condition: int, name: str, rows: Sequence[tuple[int, int, float | No
     for repeat, step, mean, _ in rows:
         value[repeats.index(repeat), steps.index(step)] = np.nan if mean is None else mean
     return Course(name, condition, not any(row[-1] for row in rows), repeats, steps, value)
+
+
+def read_spread(run: Run) -> tuple[Course, ...]:
+    """Measure how what was recorded of agents spreads over them, in the finished realizations of a run.
+
+    Returns:
+        By condition and name: ``NAME diversity``, ``NAME polarization``, ``NAME echo`` and
+        ``NAME agreement``, see `agentnet.analysis.opinions`; without those that have no value anywhere. Who
+        hears whom is as it was at each step.
+    """
+    every = run.rows(_OF_AGENTS)[1]
+    repeat_of = {realization: repeat for _, realization, repeat, *_ in every}
+    ties = cache(partial(read_ties, run))
+    found: list[Course] = []
+    for condition, rows in groupby(every, key=itemgetter(0)):
+        _, realization, _, *others = zip(*rows, strict=True)
+        step, name, agent, value = others
+        columns = dict(zip(COLUMNS, (realization, step, name, agent, value), strict=True))
+        for curve in opinion_curves(columns, heard=cache(lambda number, at: ties(number)(at))).values():
+            if not curve.name.endswith(f" {bias.__name__}") and np.isfinite(curve.by_realization).any():
+                repeats = tuple(repeat_of[number] for number in curve.realization.tolist())
+                steps = tuple(curve.step.tolist())
+                found.append(Course(curve.name, condition, False, repeats, steps, curve.by_realization))
+    return tuple(found)
 
 
 def of_worlds(runs: Sequence[Run], measure: str) -> Measured:

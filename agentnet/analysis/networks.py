@@ -57,37 +57,63 @@ def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) 
         raise log.damage(f"realization {min(missing)} has no network")
     used = [of[number] for number in realization.tolist()]
     different = Counter(used)
-    degrees, n_agents = _degrees(log, different)
+    ties = _ties(log, different)
     names = tuple(dict.fromkeys(network.name for network in different))
     fresh = (
         names == (RANDOM_REGULAR,)
-        and degrees.size == 1
+        and ties.degrees.size == 1
         and len(different) == len(used)
         and len({network.n_agents for network in different}) == 1
     )
     attributes = [name for name in attributes_known(log) if name in columns] if columns else []
     played = () if fresh and not attributes else tuple(_played(log, realization, used, attributes))
-    return NetworkDesign(names, len(different), fresh, degrees, n_agents, played)
+    return NetworkDesign(
+        names=names,
+        n_networks=len(different),
+        fresh=fresh,
+        degrees=ties.degrees,
+        n_agents=ties.n_agents,
+        played=played,
+        is_directed=ties.is_directed,
+        n_hearers=ties.n_hearers if ties.is_directed else None,
+    )
 
 
-def _degrees(log: OpenLog, different: Counter[_Recorded]) -> tuple[Ints, Ints]:
-    """Count the agents of all realizations by their number of neighbours."""
-    total: Counter[int] = Counter()
+class _Ties(NamedTuple):
+    """How often agents hear and are heard; see `NetworkDesign`."""
+
+    degrees: Ints
+    n_agents: Ints
+    n_hearers: Ints
+    is_directed: bool
+
+
+def _ties(log: OpenLog, different: Counter[_Recorded]) -> _Ties:
+    """Count the agents of all realizations by their number of neighbours, and how often they are heard."""
+    n_agents, n_hearers = Counter[int](), Counter[int]()
+    is_directed = False
     for network, n_uses in different.items():
-        for degree, n_agents in enumerate(_degree_counts(log, network).tolist()):
-            total[degree] += n_agents * n_uses
-    found = sorted((degree, n_agents) for degree, n_agents in total.items() if n_agents)
-    degrees, counts = np.array(found, dtype=np.int64).reshape(-1, 2).T
-    return degrees, counts
+        counts, heard, one_way = _ties_of(log, network)
+        is_directed |= one_way
+        for degree in np.flatnonzero(counts).tolist():
+            n_agents[degree] += int(counts[degree]) * n_uses
+            n_hearers[degree] += int(heard[degree]) * n_uses
+    found = [(degree, n_agents[degree], n_hearers[degree]) for degree in sorted(n_agents)]
+    degrees, agents, hearers = np.array(found, dtype=np.int64).reshape(-1, 3).T
+    return _Ties(degrees, agents, hearers, is_directed)
 
 
-def _degree_counts(log: OpenLog, network: _Recorded) -> Ints:
+def _ties_of(log: OpenLog, network: _Recorded) -> tuple[Ints, Ints, bool]:
+    """Count agents, and how often they are heard in sum, by their number of neighbours."""
     # What our own generator calls regular is regular; reading gigabytes would only say so again.
     if network.name == RANDOM_REGULAR and network.n_edges > _MOST_EDGES:
         counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
         counts[-1] = network.n_agents
-        return counts
-    return np.bincount(read_network(log.run, network.digest).degree).astype(np.int64)
+        return counts, counts * (counts.size - 1), False
+    read = read_network(log.run, network.digest)
+    degree = read.degree
+    heard = np.bincount(degree, weights=read.n_hearers).astype(np.int64)
+    return np.bincount(degree).astype(np.int64), heard, read.is_directed
 
 
 def _played(

@@ -63,6 +63,14 @@ WHERE realization = ? AND kind = '{EXPOSURE}' AND decision IS NULL GROUP BY miss
 _STOPS = "SELECT realization, COUNT(*) FROM changes WHERE what = 'stopped' GROUP BY realization"
 
 
+_ENGAGED_AND_STOPPED = """
+SELECT realization, agent, engaged_step, 0 FROM agents WHERE engaged_step IS NOT NULL AND {0}
+UNION ALL SELECT realization, agent, step, 0 FROM changes WHERE what = 'engaged' AND {0}
+UNION ALL SELECT realization, agent, step, 1 FROM changes WHERE what = 'stopped' AND {0}
+ORDER BY 1, 3, 4
+"""
+
+
 class _Started(NamedTuple):
     """Realizations that are finished and had somebody to start them; arrays of the same length."""
 
@@ -99,8 +107,8 @@ class RunCascades:
         if condition is None and len(conditions) > 1:
             listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
             raise UserError(
-                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one of "
-                f"{listed}"
+                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one by "
+                f"its number (--condition 0; in Python condition=0): {listed}"
             )
         number = condition or 0
         if not 0 <= number < len(conditions):
@@ -154,7 +162,11 @@ class RunCascades:
             networks=read_networks(self.log, number, self.columns),
             n_unstarted=n_finished - number.size,
             n_unfinished=n_planned - n_finished,
-            notes=(*_notes(severity, number.size, n_finished, n_planned), *self._told_notes(number)),
+            notes=(
+                *_notes(severity, number.size, n_finished, n_planned),
+                *self._told_notes(number),
+                *_column_notes(exposures),
+            ),
             knobs=self.condition.design,
             profiled=self._profiled(number),
         )
@@ -275,6 +287,17 @@ def _engaged(changes: Ints) -> NDArray[np.int32]:
     return np.cumsum(changes[:, :, :-1], axis=2, dtype=np.int32)
 
 
+def _column_notes(exposures: ExposureCounts) -> Iterator[str]:
+    """Say which columns missing answers lack."""
+    for name, column in exposures.columns.items():
+        n_lacking = int(exposures.n_missing[np.isnan(column)].sum())
+        if n_lacking:
+            yield (
+                f"{n_lacking:,} missing answers have no {name}: laws of it leave them out, and so do their "
+                "bounds for missing answers"
+            )
+
+
 def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> Iterator[str]:
     if n_finished < n_planned:
         yield unfinished(n_finished, n_planned)
@@ -311,6 +334,32 @@ def read_tables(
     """
     with open_log(run) as log:
         return RunCascades.chosen(log, condition, columns).tables()
+
+
+def read_engaged_now(run: Run | str | Path, tables: RunTables) -> NDArray[np.float64] | None:
+    """Read which fraction of agents is engaged after each step, those who have stopped not counted.
+
+    Args:
+        run: The run that `tables` are of.
+        tables: Its cascades; their curves count who was ever engaged.
+
+    Returns:
+        Shape ``(n_realizations, n_steps + 1)``; None where nobody stopped. A realization that ended early
+        keeps what it had then.
+    """
+    with open_log(run) as log:
+        these = f"realization IN ({', '.join(map(str, tables.realization.tolist()))})"
+        rows = log.integers(_ENGAGED_AND_STOPPED.format(these), 4)
+    if not rows[3].any():
+        return None
+    change = np.zeros((tables.n_realizations, tables.n_steps + 1))
+    engaged: set[tuple[int, int]] = set()
+    # Who has stopped may be stopped again from outside, and is no less engaged for it.
+    for number, agent, step, stops in rows.T.tolist():
+        if ((number, agent) in engaged) == bool(stops):
+            (engaged.remove if stops else engaged.add)((number, agent))
+            change[np.searchsorted(tables.realization, number), step] += 1 - 2 * stops
+    return change.cumsum(axis=1) / tables.n_agents[:, None]
 
 
 def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> RatioTables:

@@ -62,7 +62,8 @@ class ExposureCounts:
         n_yes: Decisions to share, same shape.
         n_no: Decisions not to share, same shape.
         n_missing: Decisions that did not come (invalid, refused, failed), same shape.
-        columns: Other columns that the decisions are counted by, by name, each of the same shape.
+        columns: Other columns that the decisions are counted by, by name, each of the same shape; NaN where a
+            missing answer has no value.
     """
 
     row: Ints
@@ -119,6 +120,9 @@ class NetworkDesign:
         n_agents: Agents of all realizations that have so many, same shape.
         played: The networks that inferred cascades are to be played on, with their profiles, where drawing
             fresh random regular ones would be another design; empty where it would not.
+        is_directed: Whether ties of any of them go one way.
+        n_hearers: How often those agents are heard, in sum, shape ``(n_degrees,)``; None where each is heard
+            as often as it hears.
     """
 
     names: tuple[str, ...]
@@ -127,6 +131,8 @@ class NetworkDesign:
     degrees: Ints
     n_agents: Ints
     played: tuple[PlayedNetwork, ...] = ()
+    is_directed: bool = False
+    n_hearers: Ints | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -151,6 +157,11 @@ class NetworkDesign:
         """Fraction of agents with each number of neighbours, shape ``(n_degrees,)``."""
         share: Array = self.n_agents / self.n_agents.sum()
         return share
+
+    @property
+    def mean_hearers(self) -> Array | None:
+        """How many hear an agent with each number of neighbours on average, shape ``(n_degrees,)``."""
+        return None if self.n_hearers is None else self.n_hearers / self.n_agents
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,7 +25,12 @@ _WIDTH = 100
 
 @click.command()
 @click.argument("name", default="my_study")
-@click.option("--family", default=USUAL, show_default=True, help="Family of the experiment.")
+@click.option(
+    "--family",
+    default=USUAL,
+    show_default=True,
+    help="Family of the experiment, such as world: its agents do what you write.",
+)
 def init(name: str, family: str) -> None:
     """Write what a study starts from into a new folder NAME: experiment, prompts, settings.
 
@@ -67,10 +72,11 @@ def _files(name: str, experiment: type[Experiment]) -> Mapping[str, str]:
 
 def _experiment(name: str, base: type[Experiment], *, has_prompts: bool) -> Iterator[str]:
     home = "agentnet" if base.__name__ in agentnet.__all__ else base.__module__
+    also = [each for each in agentnet.__all__ if f" [{each}(" in base.begun]
     class_name = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
     yield from (
         f'"""{class_name}: say here what the study asks."""\n',
-        f"from {home} import {base.__name__}\n\n",
+        f"from {home} import {', '.join([*also, base.__name__])}\n\n",
         f"class {class_name}({base.__name__}):",
         '    """Say here what is played. A line that is commented out says what holds without it."""\n',
         "    repeats = 1  # -S repeats=5 goes before it",
@@ -79,15 +85,16 @@ def _experiment(name: str, base: type[Experiment], *, has_prompts: bool) -> Iter
             if has_prompts
             else []
         ),
-        "\n    # Knobs. One of your own is annotated (rate: float = 0.3), and read by a method.",
     )
+    yield from filter(None, [base.begun.rstrip()])
+    yield "\n    # Knobs. One of your own is annotated (rate: float = 0.3), and read by a method."
     meanings = descriptions(base)
     for knob, value in base().design().items():
         yield from ("", *_comment(meanings.get(knob, "")))
         yield f"    # {knob} = {dict(value) if isinstance(value, Mapping) else _literal(value)}"
     yield "\n    # Hooks, which methods of this class may override; their docstrings say what they give."
     for hook, method in inspect.getmembers(base, inspect.isfunction):
-        if not hook.startswith("_") and hook not in vars(Experiment):
+        if not hook.startswith("_") and hook not in vars(Experiment) and f"def {hook}(" not in base.begun:
             yield from ("", *_comment((inspect.getdoc(method) or "").partition("\n")[0]))
             yield f"    # def {hook}({', '.join(inspect.signature(method).parameters)}): ..."
 

@@ -16,6 +16,9 @@ from agentnet.events.schema import CONDITION_OF
 _OBJECT: Final = re.compile(r"<(?:function )?(\S+?)(?: object)? at 0x[0-9a-fA-F]+>")
 """How Python spells a function or object that a knob is set to: with its place in memory, which is noise."""
 
+_LONGEST: Final = 56
+"""A longer text is cut where it stands in a name: prompts may be knobs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -117,7 +120,30 @@ def knob_in_words(knob: str, value: object) -> str:
         >>> knob_in_words("attack_every", 2)
         'attack every 2'
     """
-    return f"{knob.replace('_', ' ')} {in_words(value)}"
+    return f"{knob.replace('_', ' ')} {briefly(value)}"
+
+
+def briefly(value: object) -> str:
+    """Spell a value of JSON as it stands in names: neither as nothing, nor as a paragraph.
+
+    Examples:
+        >>> briefly(""), briefly({}), briefly("Think of what somebody who disagrees with you would say now.")
+        ('""', 'none', 'Think of what somebody who disagrees wit...ould say now.')
+    """
+    text = in_words(value)
+    if len(text) > _LONGEST:
+        return f"{text[:40]}...{text[-13:]}"
+    return text or ('""' if value == "" else "none")
+
+
+def without_place(text: str) -> str:
+    """Name functions and objects without their place in memory.
+
+    Examples:
+        >>> without_place("at step 1: <study.Label object at 0x7f57d19799e0>")
+        'at step 1: study.Label'
+    """
+    return _OBJECT.sub(r"\1", text)
 
 
 def in_words(value: object) -> str:
@@ -136,7 +162,7 @@ def in_words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
     return (
-        without_folder(_OBJECT.sub(r"\1", value))
+        without_folder(without_place(value))
         if isinstance(value, str)
         else json.dumps(value, ensure_ascii=False)
     )

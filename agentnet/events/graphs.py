@@ -75,6 +75,44 @@ def read_network(run: Run, network_digest: str) -> Network:
         return _network(connection, run.path, network_digest)
 
 
+def read_ties(run: Run, realization: int) -> Callable[[int], NDArray[np.int64]]:
+    """Read who hears whom in a realization as its ties come and go.
+
+    Args:
+        run: The run.
+        realization: Its number.
+
+    Returns:
+        From a step, behind its changes and all before it, to rows of (heard, hearer), shape ``(n_ties, 2)``.
+
+    Raises:
+        UserError: There is no such realization, or it has no network.
+        RunFolderError: The log is damaged.
+    """
+    with run.connection() as connection:
+        network = _network(connection, run.path, _network_of(connection, run.path, realization))
+        changes = connection.execute(_TIES, (realization,)).fetchall()
+        later = {
+            detail: _network(connection, run.path, json.loads(detail)["network"])
+            for _, what, *_, detail in changes
+            if what == REPLACED
+        }
+    n_agents = network.n_agents
+
+    def ties(step: int) -> NDArray[np.int64]:
+        base, changed = network, dict[int, bool]()
+        for at, what, hears, heard, detail in changes:
+            if at <= step and what == REPLACED:
+                base, changed = later[detail], {}
+            elif at <= step:
+                changed[heard * n_agents + hears] = what == FOLLOWS
+        kept = np.setdiff1d(base.indices.astype(np.int64) * n_agents + base.listener, list(changed))
+        come = [key for key, is_there in changed.items() if is_there]
+        return np.column_stack(np.divmod(np.union1d(kept, come).astype(np.int64), n_agents))
+
+    return ties
+
+
 def networks_in(connection: sqlite3.Connection, path: Path) -> Iterator[tuple[str, Network]]:
     """Read all networks of a log, one after the other, with their keys."""
     for (key,) in connection.execute("SELECT network FROM networks ORDER BY rowid").fetchall():

@@ -40,6 +40,7 @@ class Experiment:
     """
 
     family: ClassVar[str] = ""
+    begun: ClassVar[str] = ""  # what `agentnet init` writes of methods that there must be
     _gives: ClassVar[Mapping[str, Gives]] = {
         "make_conditions": Gives(
             all_of(Mapping), "a tuple of conditions, each a mapping of overrides; without conditions ({},)"

@@ -151,7 +151,7 @@ class QuestionBook:
                 f"{type(self.experiment).__name__}.judge returned {verdict!r}; it returns an "
                 "agentnet.prompts.Verdict: Verdict(True, 'its reason'), or Verdict(None, '', 'no_answer')"
             )
-        if verdict.decision is None and not verdict.problem:
+        if verdict.decision is None and verdict.value is None and not verdict.problem:
             return verdict._replace(problem="no_answer")
         return verdict
 

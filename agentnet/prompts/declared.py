@@ -156,8 +156,10 @@ def _described(answer: Any) -> tuple[TypeAdapter[Any], Schema]:  # noqa: ANN401 
         adapter: TypeAdapter[Any] = TypeAdapter(answer)
         schema = adapter.json_schema()
     except (PydanticUserError, SchemaError, TypeError, NameError) as error:
+        is_text = isinstance(answer, str)
+        name, why = (repr(answer), "it is a text") if is_text else (_name(answer), str(error).splitlines()[0])
         raise DesignError(
-            f"{_name(answer)} cannot be asked for: {str(error).splitlines()[0]}; declare bool, str, a "
+            f"{name} cannot be asked for: {why}; declare bool, str, a "
             "Literal, a number or a pydantic model of such fields"
         ) from error
     node = strict(schema, _name(answer))

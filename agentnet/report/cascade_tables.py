@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, LawFit
 from agentnet.analysis.goodness import Curve, views_of
 from agentnet.analysis.grouping import Grouping
@@ -18,7 +20,7 @@ from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import MEASURES, QUANTILES, Trees, tree_distances
 from agentnet.errors import without_field
 from agentnet.report import paper
-from agentnet.report.figures.words import sentences
+from agentnet.report.figures.words import counted, sentences
 from agentnet.report.tables import Cell, Table, as_named
 from agentnet.vocabulary import N_PROFILES, PROFILES, SEVERITIES
 
@@ -518,6 +520,35 @@ def tree_distances_table(played: Trees, observed: Trees) -> Table:
                 "functions; where values are tied, p is too high."
             ),
             *dict.fromkeys(sentence(each.remark) for each in found if each.remark),
+        ),
+    )
+
+
+def engaged_now_table(tables: RunTables, now: NDArray[np.float64]) -> Table:
+    """Set the fraction of agents that are engaged beside that of those who ever were, by step."""
+    ever, engaged = (mean_interval(each, 0.95, OF_SHARES) for each in (tables.engaged_fraction, now))
+    has_interval = tables.n_realizations > 1
+    rows: list[tuple[Cell, ...]] = []
+    for step in range(tables.n_steps + 1):
+        row: list[Cell] = [step]
+        for mean, low, high in (ever, engaged):
+            row += [float(mean[step]), (float(low[step]), float(high[step])) if has_interval else None]
+        rows.append(tuple(row))
+    return Table(
+        name="engaged_now",
+        title="Who was ever engaged, and who is engaged, after each step",
+        columns={
+            "step": "step",
+            "ever": "ever engaged, of all agents",
+            "ever_interval": "95% interval",
+            "now": "engaged then, of all agents",
+            "now_interval": "95% interval of those engaged then",
+        },
+        rows=tuple(rows),
+        notes=(
+            f"Means over {counted(tables.n_realizations, 'realization')}; intervals are of the logit.",
+            "Curves and laws of this report are of those who were ever engaged.",
+            "A realization that ended early keeps what it had then.",
         ),
     )
 

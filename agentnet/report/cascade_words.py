@@ -97,10 +97,14 @@ def _network(tables: RunTables) -> str:
 
 
 def _engaged_sentences(part: CascadePart, tables: RunTables, level: float) -> Iterator[str]:
-    have_stopped = part.told is not None and part.told.change("stopped") is not None
-    are = "have engaged, for a time at least," if have_stopped else "are engaged"
+    now = part.engaged_now
+    are = "are engaged" if now is None else "have engaged, for a time at least,"
     for each in mean_final_engagement(tables, level):
-        yield _engaged(each, tables.n_steps, level, are)
+        said = _engaged(each, tables.n_steps, level, are)
+        if now is not None and each.name == POPULATION:
+            left = percent(float(now[:, -1].mean()))
+            said += f". That is who was ever engaged; {left} had not stopped by then"
+        yield said
 
 
 def _engaged(of: FinalEngagement, step: int, level: float, are: str) -> str:

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.goodness import mean_final_engagement
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.reading import read_tables
+from agentnet.analysis.reading import read_engaged_now, read_tables
 from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.analysis.trees import Trees, tree_distances, trees_of
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
@@ -64,6 +67,8 @@ class CascadePart(Part):
         label: Empty.
         trees: Trees of who had the news from whom; None where there are none.
         observed: Trees observed elsewhere, to compare with; None without.
+        engaged_now: Fraction of agents engaged after each step that have not stopped, of each realization of
+            `played`; None where nobody stopped.
     """
 
     name: ClassVar[str] = "cascades"
@@ -90,6 +95,7 @@ class CascadePart(Part):
     label: str = ""
     trees: Trees | None = None
     observed: Trees | None = None
+    engaged_now: NDArray[np.float64] | None = None
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -147,6 +153,7 @@ class CascadePart(Part):
                 severity_clusters=options.severity_clusters,
                 trees=self.trees,
                 observed=self.observed,
+                engaged_now=self.engaged_now,
             ),
         )
         yield from other_sketches(self.fits)
@@ -203,6 +210,14 @@ def _messages(part: CascadePart) -> Table | None:
 def _changes(part: CascadePart) -> Table | None:
     """Count what happened beside answers."""
     return None if part.told is None else changes_table(part.told)
+
+
+@table("engaged_now", of="cascades", section="player")
+def _engaged_now(part: CascadePart) -> Table | None:
+    """Set those who are engaged beside those who ever were; None where nobody stopped."""
+    if part.played is None or part.engaged_now is None:
+        return None
+    return cascade_tables.engaged_now_table(part.played, part.engaged_now)
 
 
 def cascade_parts(reading: Reading, family: str, of_ratios: str) -> Iterator[CascadePart]:
@@ -284,6 +299,7 @@ def _part(
         told=read_told(run, condition, n=options.n_decisions, seed=options.seed),
         trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
         observed=options.observed,
+        engaged_now=None if tables is None else read_engaged_now(run, tables),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 

@@ -163,7 +163,8 @@ def compared(reading: Reading, parts: Sequence[Part]) -> Iterator[Conditions]:
         trees = [
             replace(each, name=names[place[id(part.facts)], int(each.columns["condition"][0])])
             for part in parts
-            if id(part.facts) in place and (each := part.trees) is not None
+            if id(part.facts) in place
+            for each in part.forests()
         ]
         seen = [options.observed] if trees and options.observed is not None else []
         run_names = tuple(facts.run for _, facts in runs)

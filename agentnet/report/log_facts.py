@@ -26,6 +26,7 @@ from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
 from agentnet.report.figures.words import listed
 from agentnet.report.spoken import Spoken, read_spoken
+from agentnet.vocabulary import OF_A_RULE, REASON
 
 _TROUBLE_CHARACTERS: Final = 300
 
@@ -43,22 +44,26 @@ SELECT realization, kind, COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM
        COUNT(missing)
 FROM events GROUP BY realization, kind ORDER BY kind
 """
+_BY_RULES = f"SELECT reply FROM replies WHERE model GLOB '{OF_A_RULE}*'"  # noqa: S608 - our own
+_RULED = f"""
+SELECT realization, COUNT(*) FROM events WHERE kind <> '{REASON}' AND reply IN ({_BY_RULES}) GROUP BY 1
+"""  # noqa: S608 - our own
 _BEGUN = "SELECT realization, news FROM realizations"
 _MISSING = """
 SELECT kind, missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY kind, missing
 ORDER BY kind, COUNT(*) DESC, missing
 """
-_MODELS = """
+_MODELS = f"""
 SELECT r.model, COALESCE(r.fingerprint, ''), SUM(n) FROM replies r
 JOIN (SELECT reply, COUNT(*) AS n FROM events WHERE reply IS NOT NULL GROUP BY reply) USING (reply)
-GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-"""
-_USE = """
+WHERE r.model NOT GLOB '{OF_A_RULE}*' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
+"""  # noqa: S608 - our own
+_USE = f"""
 SELECT COUNT(*), COALESCE(SUM(cached), 0), COALESCE(SUM(asks), 0), COUNT(*) - COUNT(prompt_tokens),
-       AVG(CASE WHEN cached = 0 THEN latency_s END), MAX(CASE WHEN cached = 0 THEN latency_s END),
-       MIN(at), MAX(at)
-FROM events
-"""
+       AVG(took_s), MAX(took_s), MIN(at), MAX(at)
+FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({_BY_RULES})) THEN latency_s END
+             AS took_s FROM events)
+"""  # noqa: S608 - our own
 _TROUBLES = """
 SELECT kind, trouble_kind, COUNT(*), MIN(trouble) FROM troubles GROUP BY kind, trouble_kind
 ORDER BY COUNT(*) DESC, kind, trouble_kind
@@ -124,7 +129,8 @@ class Spending:
         noted: Whether that is what the run itself noted at its end, not what its events add up to.
         from_cache: Answers that were remembered and cost nothing.
         extra_asks: Questions that were asked again after unusable replies.
-        mean_latency_s: Mean time from question to answer, of those that were no memory; None without any.
+        mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
+            without any.
         longest_latency_s: The longest, likewise.
     """
 
@@ -235,12 +241,14 @@ class Begun:
         n_news: News items that they are of.
         n_repeats: Realizations of each of these; None where they are not as many of each.
         asked: Their questions by kind.
+        n_by_rules: Those of them that rules of the experiment answered, whom no model was asked for.
     """
 
     n_realizations: int
     n_news: int
     n_repeats: int | None
     asked: tuple[Asked, ...]
+    n_by_rules: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +262,7 @@ class LogFacts:
         asked: Questions by kind.
         begun: What was played of each condition, by its number.
         missing: (kind, reason, number) of questions without an answer.
-        models: (model name, fingerprint, answers), as servers returned them.
+        models: (model name, fingerprint, answers), as servers returned them; rules are none.
         spending: What it took.
         first_at: When the first answer came, seconds since 1970; None without answers.
         last_at: When the last came.
@@ -335,6 +343,11 @@ class LogFacts:
     def n_conditions(self) -> int:
         """Number of conditions."""
         return len(self.meta["experiment"]["design"])
+
+    @property
+    def n_by_rules(self) -> int:
+        """Number of questions that rules of the experiment answered."""
+        return sum(each.n_by_rules for each in self.begun)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -477,6 +490,9 @@ def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]
     asked: dict[int | None, list[Asked]] = {}
     for realization, *row in connection.execute(_KINDS):
         asked.setdefault(of.get(realization), []).append(Asked(*row))
+    by_rules: Counter[int | None] = Counter()
+    for realization, n in connection.execute(_RULED):
+        by_rules[of.get(realization)] += n
     news: dict[int | None, list[int | None]] = {}
     for realization, item in connection.execute(_BEGUN):
         news.setdefault(of.get(realization), []).append(item)
@@ -484,7 +500,7 @@ def _begun(connection: sqlite3.Connection, n_conditions: int) -> Iterator[Begun]
         played = Counter(news.get(number, ()))
         repeats = set(played.values())
         n_repeats = repeats.pop() if len(repeats) == 1 else None
-        yield Begun(played.total(), len(played), n_repeats, _summed(asked.get(number, ())))
+        yield Begun(played.total(), len(played), n_repeats, _summed(asked.get(number, ())), by_rules[number])
 
 
 def _summed(every: Iterable[Asked]) -> tuple[Asked, ...]:

@@ -74,7 +74,13 @@ def asked_table(facts: LogFacts) -> Table:
             "share_missing": "missing of asked",
         },
         rows=tuple(rows),
+        notes=tuple(_rule_notes(facts)),
     )
+
+
+def _rule_notes(facts: LogFacts) -> Iterator[str]:
+    if facts.n_by_rules:
+        yield f"Rules of the experiment answered {facts.n_by_rules:,} of them, and no model was asked those."
 
 
 def missing_table(facts: LogFacts) -> Table | None:

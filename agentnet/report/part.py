@@ -142,6 +142,10 @@ class Part(ABC):
         """Give what its run is compared by with others of its family; None for the run's log."""
         return None
 
+    def forests(self) -> Iterable[Trees]:
+        """Give the trees of each of its conditions that has some, to be drawn beside those of others."""
+        return () if self.trees is None else (self.trees,)
+
     def courses(self, level: float) -> Iterable[Course]:  # noqa: ARG002 - none
         """Give what its conditions came to along an axis, to be drawn beside others; at most one each.
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import LogFacts
-from agentnet.vocabulary import AFTERWARDS, DECISION_KINDS, INLINE, REASON, WITHOUT
+from agentnet.vocabulary import AFTERWARDS, DECISION_KINDS, INLINE, OF_A_RULE, REASON, WITHOUT
 
 
 def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
@@ -22,6 +22,7 @@ def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[s
     one_of_many = condition is not None and facts.n_conditions > 1
     asked = facts.asked if condition is None else facts.begun[condition].asked
     n = sum(each.n for each in asked if each.kind != REASON)
+    by_rules = facts.n_by_rules if condition is None else facts.begun[condition].n_by_rules
     are_decisions = all(each.kind in (*DECISION_KINDS, REASON) or each.n_yes + each.n_no for each in asked)
     thing = "decision" if are_decisions else "answer"
     missing = sum(each.n_missing for each in asked if each.kind != REASON)
@@ -29,12 +30,14 @@ def asked_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[s
     where = " in this condition" if one_of_many else ""
     yield (
         f"Run {facts.run}{state} asked {facts.meta['model_name']} through the backend "
-        f"{facts.meta['backend']} for {counted(n, thing)}{where}"
+        f"{facts.meta['backend']} for {counted(n - by_rules, thing)}{where}"
     )
-    if n:
+    if n > by_rules:
         are = "is" if missing == 1 else "are"
-        said = f"{missing:,} of them ({percent(missing / n)}) {are}" if missing else "None of them is"
-        yield f"{said} missing"
+        share = percent(missing / (n - by_rules))
+        yield f"{missing:,} of them ({share}) {are} missing" if missing else "None of them is missing"
+    if by_rules:
+        yield f"{counted(by_rules, f'more {thing}')} came from rules of the experiment, at no call"
     whose = f"All {facts.n_conditions} conditions of the run" if one_of_many else "That"
     yield f"{whose} took {cost_words(facts)}"
 
@@ -75,7 +78,7 @@ def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
 
 def voices_words(facts: LogFacts, condition: int | None = None) -> str:
     """Say who answered, in a condition or in all of them: one backend, or how many agents by which voice."""
-    models = [name for name, _, _ in facts.models if not name.startswith(_OF_A_RULE)]
+    models = [name for name, _, _ in facts.models]
     returned = f"as returned: {listed(list(dict.fromkeys(models)) or ['none'])}"
     n_agents: Counter[str] = Counter()
     for (number, voice), n in facts.voices.items():
@@ -94,13 +97,10 @@ def voices_words(facts: LogFacts, condition: int | None = None) -> str:
     return f"{whose} {listed(shares)}, models {returned}"
 
 
-_OF_A_RULE: Final = "rule:"
-
-
 def _voice_words(voice: str, told: Mapping[str, Any] | None) -> str:
     if told is None:
         return f"a voice that the log does not describe ({voice})"
-    if told["model_name"].startswith(_OF_A_RULE):
+    if told["model_name"].startswith(OF_A_RULE):
         return f"a rule of the experiment (voice {voice})"
     named = f" (voice {voice})" if voice else ""
     return f"{told['model_name']} through the backend {told['backend']}{named}"

@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from agentnet.analysis.measures import Course, read_courses
+from agentnet.analysis.measures import Course, read_courses, read_spread
+from agentnet.analysis.trees import MESSAGES, Trees, trees_of
+from agentnet.events import Run
 from agentnet.events.conditions import Condition
 from agentnet.events.schema import CONDITION_OF
+from agentnet.report.cascade_tables import trees_table
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.part import Part, Place, Reading, Section, table
 from agentnet.report.plain_part import PlainPart
@@ -39,6 +42,12 @@ SELECT COUNT(*), MIN(n_agents), MAX(n_agents), MIN(last_step) + 1, MAX(last_step
 FROM realizations JOIN networks USING (network) WHERE status = 'finished'
 """
 
+_SPREAD: Final = (
+    "Of what was recorded of agents the mean over them is the bias; diversity is its standard deviation, "
+    "polarization the variance of the distances of all pairs, echo its correlation across ties, agreement "
+    "the share of those whom an agent hears that stand where it does. Ties are those of the step."
+)
+
 Answers = Mapping[tuple[int, str], Counter[str]]
 """(condition, question) -> how often each answer was given; ``missing (why)`` is one."""
 
@@ -51,6 +60,8 @@ class WorldPart(PlainPart):
         measured: What its worlds measured.
         answers: What agents said.
         told: What they were told and wrote; None where nobody was asked.
+        message_trees: Trees of messages of each condition in which one retells or answers another.
+        spread: How what was recorded of agents spreads over them and their ties.
     """
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
@@ -58,6 +69,17 @@ class WorldPart(PlainPart):
     measured: tuple[Course, ...] = ()
     answers: Answers = field(default_factory=dict)
     told: Told | None = None
+    message_trees: tuple[Trees, ...] = ()
+    spread: tuple[Course, ...] = ()
+
+    @property
+    def all_measured(self) -> tuple[Course, ...]:
+        """What was measured, and how it spreads."""
+        return (*self.measured, *self.spread)
+
+    def forests(self) -> Iterable[Trees]:
+        """Give the trees of its messages, by condition."""
+        return self.message_trees
 
     def condition(self, number: int) -> str:
         """Name a condition."""
@@ -105,7 +127,7 @@ class WorldPart(PlainPart):
                 **dict(zip(("mean", "low", "high"), (a.tolist() for a in each.interval(level)), strict=True)),
                 "n": len(each.repeats),
             }
-            for each in self.measured
+            for each in self.all_measured
         ]
         return {**PlainPart.results(self, level), "measures": spelled_out}
 
@@ -119,7 +141,16 @@ def world_parts(reading: Reading, family: str) -> Iterable[Part]:
         for condition, kind, value, decision, missing, n in run.rows(_SAID)[1]:
             for question, answer in _spelled(kind, value, decision, missing):
                 said[condition, question][answer] += n
-        yield WorldPart(facts, run, (), read_courses(run), said, told)
+        trees = tuple(_message_trees(run, facts.meta))
+        yield WorldPart(facts, run, (), read_courses(run), said, told, trees, read_spread(run))
+
+
+def _message_trees(run: Run, meta: Mapping[str, Any]) -> Iterator[Trees]:
+    conditions = Condition.all_of(meta)
+    for each in conditions:
+        found = trees_of(run, MESSAGES, condition=each.number).trees()
+        if len(found) and found.of("size").max() > 1:
+            yield replace(found, name=each.name) if len(conditions) > 1 else found
 
 
 def _spelled(
@@ -147,7 +178,7 @@ def _in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
 def measures_table(part: WorldPart) -> Table | None:
     """List each measure by condition and step."""
     rows: list[tuple[Cell, ...]] = []
-    for each in part.measured:
+    for each in part.all_measured:
         mean, low, high = (side.tolist() for side in each.interval(0.95))
         known = np.isfinite(each.value).sum(axis=0).tolist()
         for place, step in enumerate(each.steps):
@@ -168,6 +199,7 @@ def measures_table(part: WorldPart) -> Table | None:
         rows=tuple(rows),
         notes=(
             "Means over finished realizations; intervals are Student's t. A missing value counts nowhere.",
+            *((_SPREAD,) if part.spread else ()),
         ),
     )
 
@@ -199,6 +231,14 @@ def world_messages(part: WorldPart) -> Table | None:
     """List some of the messages."""
     withheld = any(each.text is None for each in part.facts.news)
     return None if part.told is None else messages_table(part.told, withheld=withheld)
+
+
+@table("world_trees", of=_WORLDS, section="found")
+def world_trees(part: WorldPart) -> Table | None:
+    """Summarize the trees of messages."""
+    if not part.message_trees:
+        return None
+    return replace(trees_table(part.message_trees), title="Trees of messages: what retells or answers what")
 
 
 @table("world_changes", of=_WORLDS, section="found")

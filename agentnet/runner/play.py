@@ -371,10 +371,16 @@ def _calm_collector() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _n_sure(run: Run) -> int:
-    """Count the prompts that had a probability in earlier sittings."""
-    query = "SELECT COUNT(DISTINCT prompt) FROM events WHERE mass IS NOT NULL AND missing IS NULL"
-    return int(run.rows(query)[1][0][0])
+_SURE = """
+SELECT COALESCE(a.voice, ''), COUNT(DISTINCT e.prompt)
+FROM events e LEFT JOIN agents a USING (realization, agent)
+WHERE e.mass IS NOT NULL AND e.missing IS NULL GROUP BY 1
+"""
+
+
+def _n_sure(run: Run) -> dict[str, int]:
+    """Count the prompts that had a probability in earlier sittings, by voice."""
+    return dict(run.rows(_SURE)[1])
 
 
 def _n_sittings(run: Run) -> int:

@@ -9,7 +9,7 @@ get there nor an interruption changes who gets what. Samples that nobody comes f
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,6 +24,7 @@ from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
 from agentnet.streams import Streams
+from agentnet.voices import voice_of
 
 
 class Block(NamedTuple):
@@ -171,7 +172,8 @@ class Stock:
         self._run_seed = run_seed
         self.n_at_most = n_at_most
         self.clock = clock
-        self._copies = Copies()
+        # Of each voice its own: samples of another server say nothing of this one's.
+        self._copies: defaultdict[str, Copies] = defaultdict(Copies)
         self.parcels: Shared[Place, Question, _Parcel] = Shared(self._buy)
 
     async def _buy(self, place: Place, question: Question) -> _Parcel:
@@ -190,7 +192,7 @@ class Stock:
                 raise PluginError(f"backend {self._backend.name!r} gave a reply without any text: mend it")
             # A server may give more than it was asked for.
             n_samples = min(len(reply.texts), request.n)
-            self._weigh(place, reply.texts[:n_samples])
+            self._weigh(place, reply.texts[:n_samples], voice_of(question.metadata))
             parts.append(_Part(reply, n_samples, self.clock() - started))
             n_left -= n_samples
             # Or it ignores `n`, or caps it: what it gives at once is asked for at once from then on. In this
@@ -198,15 +200,16 @@ class Stock:
             n_at_once = n_samples
         return _pack(parts, None)
 
-    def _weigh(self, place: Place, texts: tuple[str, ...]) -> None:
-        """Stop the run if requests for several samples return one sample over and over."""
-        self._copies.note(place[:2], texts)
-        if self._copies.are_found:
+    def _weigh(self, place: Place, texts: tuple[str, ...], voice: str) -> None:
+        """Stop the run if a voice's requests for several samples return one sample over and over."""
+        self._copies[voice].note(place[:2], texts)
+        if self._copies[voice].are_found:
+            whose = f"backend {self._backend.name!r}{voice and f' (voice {voice})'}"
             raise BackendUnusable(
-                f"backend {self._backend.name!r} returns one sample n times over: samples of one request are "
-                "the same, those of several requests for the same question are not (by chance less than once "
-                f"in {1 / LEVEL:,.0f} runs). Mode 'choices' needs samples of their own: begin a new run with "
-                "-S sampler.mode=call",
+                f"{whose} returns one sample n times over: samples of one request "
+                "are the same, those of several requests for the same question are not (by chance less than "
+                f"once in {1 / LEVEL:,.0f} runs). Mode 'choices' needs samples of their own: begin a new run "
+                "with -S sampler.mode=call",
                 kind="same_samples",
             )
 

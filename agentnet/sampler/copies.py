@@ -19,7 +19,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
 
 LEVEL: Final = 1e-9
-"""Chance that a server which draws every sample anew is blamed, over a whole run."""
+"""Chance that a server which draws every sample anew is blamed, over a whole run of one voice."""
 
 _SHARE: Final = 0.9
 """Weight of the e-value against 1: what one question with a varied request costs is bounded so."""

@@ -6,16 +6,19 @@ Servers list the likeliest tokens alone, some of them before their own constrain
 unknown, not zero: with mass m listed on the answers and no more than u missing on any of them, P(yes) lies
 between y / (m + u) and (y + u) / (m + u). So a question has a probability only where enough mass is listed,
 and where an answer that is not listed can't matter. Questions without are missing while most others have one;
-else it is the set-up that gives none, and the run stops.
+else it is the set-up that gives none, and the run stops. Each voice is judged by its own questions: another
+model's odds say nothing of it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
+from types import MappingProxyType
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
@@ -26,6 +29,7 @@ from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
 from agentnet.streams import Streams, mix, unit
 from agentnet.vocabulary import NO, YES
+from agentnet.voices import voice_of
 
 Place = tuple[int, float]
 """(question number, temperature)."""
@@ -76,18 +80,23 @@ class Odds:
         backend: Who answers, with its stack around it.
         run_seed: Fixes the seeds of the requests.
         least_mass: Least mass on the answers that a probability is taken from.
-        n_sure: Questions that had a probability in earlier sittings.
+        n_sure: Questions that had a probability in earlier sittings, by voice.
     """
 
     def __init__(
-        self, backend: Backend, *, run_seed: int, least_mass: float = LEAST_MASS, n_sure: int = 0
+        self,
+        backend: Backend,
+        *,
+        run_seed: int,
+        least_mass: float = LEAST_MASS,
+        n_sure: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._backend = backend
         self._streams = Streams(run_seed)
         self._run_seed = run_seed
         self._least_mass = least_mass
-        self._n_sure, self._n_doubtful = n_sure, 0
-        self._last = BackendUnusable("")
+        self._n_sure, self._n_doubtful = Counter(n_sure), Counter[str]()
+        self._last: dict[str, BackendUnusable] = {}
         self.known: Shared[Place, Question, _Known] = Shared(self._learn)
 
     async def _learn(self, place: Place, question: Question) -> _Known:
@@ -118,36 +127,39 @@ class Odds:
             answer = failed(error, Bill(), perf_counter() - started)
             return _Known(math.nan, answer, answer._replace(attempts=0))
         known = _read(reply, self._least_mass, perf_counter() - started)
-        self._count(known)
+        self._count(known, voice_of(question.metadata))
         return known
 
-    def _count(self, known: _Known) -> None:
+    def _count(self, known: _Known, voice: str) -> None:
         if not math.isnan(known.probability):
-            self._n_sure += 1
+            self._n_sure[voice] += 1
         elif known.doubt:
-            self._n_doubtful += 1
-            self._last = BackendUnusable(
-                f"backend {self._backend.name!r}: {known.doubt}; sampler mode 'logprobs' draws from the odds "
-                f"of {YES!r} and {NO!r}. Have the server list more (backend.top_logprobs), tell it of the "
-                "answers in another way (backend.constrain), take odds with less mass (sampler.least_mass), "
-                "or choose another mode: -S sampler.mode=choices or -S sampler.mode=call",
+            self._n_doubtful[voice] += 1
+            whose = f"backend {self._backend.name!r}{voice and f' (voice {voice})'}"
+            self._last[voice] = BackendUnusable(
+                f"{whose}: {known.doubt}; sampler mode 'logprobs' draws from the "
+                f"odds of {YES!r} and {NO!r}. Have the server list more (backend.top_logprobs), tell it of "
+                "the answers in another way (backend.constrain), take odds with less mass "
+                "(sampler.least_mass), or choose another mode: -S sampler.mode=choices or "
+                "-S sampler.mode=call",
                 kind=known.first.missing or "no_logprobs",
             )
-            if self._n_doubtful >= _SURE_OF_A_FAULT:
-                self._judge_the_setup()
+            if self._n_doubtful[voice] >= _SURE_OF_A_FAULT:
+                self._judge_the_setup(voice)
 
-    def _judge_the_setup(self) -> None:
-        if self._n_doubtful > self._n_sure:
-            raise self._last
+    def _judge_the_setup(self, voice: str) -> None:
+        if self._n_doubtful[voice] > self._n_sure[voice]:
+            raise self._last[voice]
 
     async def judge_the_setup(self) -> None:
         """Find out, once a question has no probability, whether that is its own fault.
 
         Raises:
-            BackendUnusable: More questions of the run have none than have one.
+            BackendUnusable: More questions of a voice have none than have one.
         """
         await self.known.settled()
-        self._judge_the_setup()
+        for voice in self._n_doubtful:
+            self._judge_the_setup(voice)
 
 
 def _read(reply: Reply, least_mass: float, latency_s: float) -> _Known:

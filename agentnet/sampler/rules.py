@@ -9,7 +9,8 @@ from agentnet.backend import Reply
 from agentnet.errors import DesignError
 from agentnet.sampler.answers import record_all, usable
 from agentnet.sampler.draws import Answer, Draws, Sampler
-from agentnet.voices import RULE, said_in, voice_of
+from agentnet.vocabulary import OF_A_RULE
+from agentnet.voices import said_in, voice_of
 
 
 class RuleSampler:
@@ -43,4 +44,4 @@ def _answers(draws: Draws, said: Iterable[tuple[int, str]]) -> Iterator[tuple[in
                 f"answer to a question of kind {draws.kind!r} ({verdict.problem}); it gives a value of what "
                 "the experiment declares as its answer"
             )
-        yield i, usable(Reply((text,), 0, 0, f"{RULE}:{voice}", attempts=0), verdict, 0.0)
+        yield i, usable(Reply((text,), 0, 0, f"{OF_A_RULE}{voice}", attempts=0), verdict, 0.0)

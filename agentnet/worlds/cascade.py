@@ -159,7 +159,7 @@ class Cascade:
                 "steps": [(number, step, n_exposed, n_asked, len(decisions), n_yes, n_missing, n_engaged)],
                 "engagements": engagements,
             },
-            {"engaged": len(won_over)},
+            {"engaged": len(engagements)},
         )
 
     def _engage(self, agents: list[int], step: int) -> list[tuple[int, int, int]]:
@@ -171,20 +171,22 @@ class Cascade:
         """Ask for the reason of every answered decision, a step at a time."""
         answered: list[Answered] = yield Recall()
         for step, group in groupby(answered, key=attrgetter("step")):
-            of_step = list(group)
+            explained = [(each, why) for each in group if (why := self._why(each)) is not None]
+            of_step = [each for each, _ in explained]
             yield Ask(
                 REASON,
                 step,
                 [a.agent for a in of_step],
                 [a.source for a in of_step],
                 [a.repeat for a in of_step],
-                [self._why(a) for a in of_step],
+                [why for _, why in explained],
                 [a.temperature for a in of_step],
                 [self._chance.integer(REASON, step, a.agent, a.source) for a in of_step],
                 self._voice.judge_reason,
             )
 
-    def _why(self, answered: Answered) -> Question:
+    def _why(self, answered: Answered) -> Question | None:
+        """Give what asks for the reason of a decision; None where nobody is asked."""
         kind = EXPOSURE if answered.step else SEED
         question = self._voice.question(kind, int(self._profiles[answered.agent]))
         return self._voice.reason(question, answered.text)

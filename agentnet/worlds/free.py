@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agentnet.errors import DesignError
 from agentnet.exposure import Message, spelled
 from agentnet.worlds.wants import Ask as AskAll
 from agentnet.worlds.wants import Chance, End, World, Write
@@ -48,6 +49,9 @@ class Ask:
     message: Message | None = None
     says: Any = None
 
+
+_MOST_IDLE = 10_000
+"""Turns on end in which nobody is asked; nothing could interrupt a generator that yields them for ever."""
 
 Play = Generator[Sequence[Ask], list[Any], None]
 """What an experiment's method ``play`` gives."""
@@ -87,8 +91,14 @@ def free_world(
         n_agents: How many agents it has.
     """
     yield Write(counts={"agents": n_agents})
-    turn, answers = 0, None
+    turn, answers, asked_at = 0, None, 0
     while (asks := turns(answers)) is not None:
+        asked_at = turn if asks else asked_at
+        if turn - asked_at > _MOST_IDLE:
+            raise DesignError(
+                f"realization {realization} asked nobody in {_MOST_IDLE} turns on end: play yields [] "
+                "without end; return from it"
+            )
         answers = yield from _answered(asks, ready, written, chance, (realization, turn, n_agents))
         turn += 1
         yield Write(counts={"turns": 1})

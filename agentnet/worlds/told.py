@@ -27,6 +27,7 @@ from agentnet.interventions import (
     STOPPED,
     UNFOLLOWS,
     Intervention,
+    chosen,
 )
 from agentnet.network import Network
 from agentnet.news import NewsItem
@@ -37,7 +38,7 @@ from agentnet.worlds.cascade import Cascade, CascadeRules
 from agentnet.worlds.wants import Ask, Chance, Decisions, Voice, Write
 
 if TYPE_CHECKING:
-    from agentnet.events import Said
+    from agentnet.events import Answered, Said
     from agentnet.sampler import Question
 
 _NOBODY: Final = -1
@@ -143,6 +144,7 @@ class ToldCascade(Cascade):
         self._n_changes = 0
         self._n_messages_written = 0
         self._ever: set[int] = set()
+        self._put: dict[tuple[int, ...], Question] = {}
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self.step = 0
 
@@ -160,35 +162,41 @@ class ToldCascade(Cascade):
 
     def remark(self, text: str) -> None:
         """Have prompts say `text` from now on."""
+        if not isinstance(text, str):
+            raise DesignError(f"an intervention at step {self.step} remarks {text!r:.60}; it is a text")
         self._remarks = (*self._remarks, text)
         self._change(REMARKED, -1, detail={"text": text})
 
     def remove(self, agents: Iterable[int]) -> None:
         """Take agents out."""
-        for agent in agents:
+        for agent in chosen(self._network, agents, None):
             self._removed[agent] = self._silent[agent] = True
             self._change(REMOVED, agent)
 
     def silence(self, agents: Iterable[int]) -> None:
         """Let agents not be heard from now on."""
-        for agent in agents:
+        for agent in chosen(self._network, agents, None):
             self._silent[agent] = True
             self._change(SILENCED, agent)
 
     def engage(self, agents: Iterable[int]) -> None:
         """Let agents be engaged from now on without asking them."""
-        new = [agent for agent in agents if self.engaged_step[agent] == NEVER]
+        found = dict.fromkeys(chosen(self._network, agents, None))
+        new = [agent for agent in found if self.engaged_step[agent] == NEVER and not self._removed[agent]]
         for agent in new:
             self._change(ENGAGED, agent)
         self._rows.setdefault("engagements", []).extend(self._engage(new, self.step))
 
     def rewire(self, add: Iterable[tuple[int, int]] = (), drop: Iterable[tuple[int, int]] = ()) -> None:
         """Make and cut ties, pairs of (who is heard, who hears)."""
-        add, drop = list(add), list(drop)
-        self._rewired(self._network.changed(add=add, drop=drop))
-        for what, pairs in ((FOLLOWS, add), (UNFOLLOWS, drop)):
+        new, old = self._ties(add), self._ties(drop)
+        self._rewired(self._network.changed(add=new, drop=old))
+        for what, pairs in ((FOLLOWS, new), (UNFOLLOWS, old)):
             for heard, hears in pairs:
                 self._change(what, hears, heard)
+
+    def _ties(self, pairs: Iterable[tuple[int, int]]) -> list[tuple[int, ...]]:
+        return [chosen(self._network, pair, None) for pair in pairs]
 
     def _change(self, what: str, agent: int, other: int | None = None, detail: Any = None) -> None:  # noqa: ANN401
         said = None if detail is None else json.dumps(detail, ensure_ascii=False)
@@ -308,6 +316,11 @@ class ToldCascade(Cascade):
         ]
         self._rows.setdefault("exposures", []).extend(rows)
         yield self._written()
+        if self._rules.ask_reasons:
+            # A rule has no reason but itself.
+            keys = ((step, *row[3:6]) for row in rows)
+            asked = zip(keys, composed, strict=True)
+            self._put |= {key: question for key, (question, _) in asked if "says" not in question.metadata}
         said = yield Ask(
             kind,
             step,
@@ -320,6 +333,10 @@ class ToldCascade(Cascade):
             texts=True,
         )
         return self._taken(step, exposures, said)
+
+    def _why(self, answered: Answered) -> Question | None:
+        question = self._put.get((answered.step, answered.agent, answered.source, answered.repeat))
+        return None if question is None else self._voice.reason(question, answered.text)
 
     def _exposures(
         self, kind: str, step: int, agents: Ints, sources: Ints, slots: Ints
@@ -368,7 +385,7 @@ class ToldCascade(Cascade):
             reaction = self._telling.react(exposure, answer)
             if reaction.engages is not None:
                 decisions[place] = reaction.engages
-            stopped += reaction.stops
+            stopped += chosen(self._network, reaction.stops, None)
             # The first yes of a step wins an agent over, so that one's message is what it passes on.
             if reaction.engages and exposure.agent not in passed_on:
                 passed_on.add(exposure.agent)

@@ -1,11 +1,11 @@
 """Kill a run at its system calls, one after the other, and see that nothing is lost, wrong or locked.
 
-    driver.py SCENARIO JOURNAL FOLDER [--only CALL] [--sample N] [--seed S]
+    driver.py SCENARIOS JOURNAL FOLDER [--only CALL] [--sample N] [--seed S]
 
-SCENARIO is cascade, ratios or interviews; JOURNAL is wal, or delete for a disk that knows no write-ahead. A
-run is played once in whole to count its calls that change what is on the disk. Then it is played anew for
-each of them (or a sample), killed by strace at that call, looked at and gone on with. Prints one line of JSON
-a kill.
+SCENARIOS are cascade, ratios, interviews, or designs of designs.toml, parted by commas; JOURNAL is wal, or
+delete for a disk that knows no write-ahead. A run is played once in whole to count its calls that change what
+is on the disk. Then it is played anew for each of them (or a sample), killed by strace at that call, looked
+at and gone on with. Prints one line of JSON a kill.
 
 Everything happens in forks of this process: importing agentnet takes longer than such a run.
 """
@@ -21,6 +21,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,8 +65,10 @@ class Killed(InterviewExperiment):
     steps = 3
 """,
 }
+HERE = Path(__file__).parent
+DESIGNS = tomllib.loads((HERE / "designs.toml").read_text("utf-8"))
 NEW = (
-    *("run", "killed.py", "--out", "run", "--quiet", "--backend", "mock", "--seed", "5"),
+    *("--out", "run", "--quiet", "--backend", "mock", "--seed", "5"),
     *("-S", "engine.workers=4", "-S", "log.group_rows=5"),
 )
 SHARED = f"{LOG_NAME}-shm"
@@ -140,7 +143,13 @@ class Killing:
         self.folder, self.run, self.journal = folder, folder / "run", journal
         folder.mkdir(parents=True)
         os.chdir(folder)
-        Path("killed.py").write_text(SCENARIOS[scenario])
+        self.new: tuple[object, ...] = ("run", "killed.py", *NEW)
+        if scenario in DESIGNS:
+            path = HERE.parents[1] / "experiments" / f"{scenario}.py"
+            knobs = [word for knob in DESIGNS[scenario].items() for word in ("-S", "{}={}".format(*knob))]
+            self.new = ("run", path, *NEW, *knobs)
+        else:
+            Path("killed.py").write_text(SCENARIOS[scenario])
         self.calls = self._whole()
         self.clean = Run(self.run).digest()
 
@@ -151,7 +160,7 @@ class Killing:
         if self.journal == "delete":
             # SQLite cannot make the file that processes share where a folder of that name stands.
             (self.run / SHARED).mkdir(parents=True)
-        return NEW
+        return self.new
 
     def _whole(self) -> list[tuple[str, int]]:
         """Play the run in whole; list its calls: name, and which one of its thread it is."""
@@ -191,7 +200,7 @@ class Killing:
         )
         if not shown.startswith(allowed) or "damaged" in shown:
             yield f"shown as {shown}"
-        code, said = run_command(*(("run", "--resume", "run", "--quiet") if began else NEW))
+        code, said = run_command(*(("run", "--resume", "run", "--quiet") if began else self.new))
         if code != 0 and "is finished; look at it with" not in said:
             yield f"gone on with: exit code {code}: {said[-500:]}"
             return
@@ -206,20 +215,22 @@ class Killing:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", choices=SCENARIOS)
+    parser.add_argument("scenarios", type=lambda names: names.split(","))
     parser.add_argument("journal", choices=["wal", "delete"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", choices=CALLS, help="Kill at calls of that name only.")
     parser.add_argument("--sample", type=int, help="So many of the calls, chosen by chance; default: all.")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    with contextlib.redirect_stdout(io.StringIO()):
-        killing = Killing(asked.scenario, asked.journal, asked.folder.resolve())
-    calls = [call for call in killing.calls if asked.only in (None, call[0])]
-    if asked.sample is not None:
-        calls = random.Random(asked.seed).sample(calls, min(asked.sample, len(calls)))
-    for call, number in calls:
-        print(json.dumps(killing.kill(call, number)), flush=True)
+    folder, chance = asked.folder.resolve(), random.Random(asked.seed)
+    for scenario in asked.scenarios:
+        with contextlib.redirect_stdout(io.StringIO()):
+            killing = Killing(scenario, asked.journal, folder / scenario)
+        calls = [call for call in killing.calls if asked.only in (None, call[0])]
+        if asked.sample is not None:
+            calls = chance.sample(calls, min(asked.sample, len(calls)))
+        for call, number in calls:
+            print(json.dumps({"scenario": scenario, **killing.kill(call, number)}), flush=True)
 
 
 if __name__ == "__main__":

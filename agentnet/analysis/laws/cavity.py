@@ -287,6 +287,11 @@ class Cavity(GroupedCurve):
     def fit_groups(self, curves: Array, **how: Any) -> CurveFit[CavityLaw]:  # noqa: ANN401 - of fit_cavity
         """Fit the transmission probabilities, on regular networks."""
         networks = self.tables.networks
+        if networks.is_directed:
+            raise DesignError(
+                "the cavity law is of ties that are heard at both ends; here they go one way: take a "
+                "mean-field law, or a law of decisions"
+            )
         if networks.degree is None:
             low, high = networks.degrees[[0, -1]].tolist()
             raise DesignError(

@@ -228,6 +228,11 @@ class GroupedCurve(CurveLaw):
             )
         elif not networks.is_random_regular:
             yield f"the law takes networks as random; here they are {', '.join(networks.names)}"
+        if networks.is_directed:
+            yield (
+                "ties go one way: the law takes a tie as leading to agents in proportion to how many hear "
+                "them, and those who hear as many others as alike"
+            )
         yield from super().warnings(fit)
 
 

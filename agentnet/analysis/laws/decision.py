@@ -147,8 +147,9 @@ class DecisionLaw(Law):
         counts = self.tables.exposures
         filled = counts.n_missing * (missing_yes is not None)
         n_yes, n_no = counts.n_yes + filled * bool(missing_yes), counts.n_no + filled * (not missing_yes)
-        told = n_yes + n_no > 0
-        columns = {name: self.tables.column(name)[told].astype(np.float64) for name in self.reads}
+        every = {name: self.tables.column(name).astype(np.float64) for name in self.reads}
+        told = (n_yes + n_no > 0) & ~np.any([np.isnan(column) for column in every.values()], axis=0)
+        columns = {name: column[told] for name, column in every.items()}
         check_answers(n_yes, n_yes + n_no, "no law of them has anything to tell apart")
         return Answers(Columns(columns), counts.row[told], n_yes[told], n_no[told])
 

@@ -11,8 +11,11 @@ regular the classes of agents with d neighbours follow the degree-based law (Pas
 
     dU_di/dt = -d tau_i U_di F,    F = sum_d d E_d / sum_d d N_d,
 
-in which a random link leads to an agent in proportion to its degree. The mean-field laws forget that whoever
-engaged an agent is one of its neighbours, so tau is no transmission probability: it absorbs the difference.
+in which a random link leads to an agent in proportion to its degree. Where ties go one way, it leads to an
+agent in proportion to how many hear it, h, so F = sum_d h_d E_d / sum_d h_d N_d, h_d being the mean h of
+those who hear d; agents who hear as many are taken as alike, however many hear them. The mean-field laws
+forget that whoever engaged an agent is one of its neighbours, so tau is no transmission probability: it
+absorbs the difference.
 """
 
 from __future__ import annotations
@@ -63,6 +66,7 @@ class MeanFieldLaw:
         initial_engaged: Engaged fraction of the population at step 0, in each group.
         degrees: Number of neighbours of each degree class: one on a regular network.
         degree_share: Fraction of agents in each degree class.
+        hearers: Mean number of those who hear an agent of each degree class; as many as it hears if None.
 
     Examples:
         >>> law = MeanFieldLaw((0.0127, 0.2852), (0.25, 0.75), (0.0, 1 / 128), (5.0,))
@@ -77,6 +81,7 @@ class MeanFieldLaw:
     initial_engaged: tuple[float, ...]
     degrees: tuple[float, ...]
     degree_share: tuple[float, ...] = (1.0,)
+    hearers: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         n_groups = len(self.tau)
@@ -90,6 +95,8 @@ class MeanFieldLaw:
             )
         if not 0 < initial.sum() < 1:
             raise DesignError(f"the engaged fraction at step 0 must lie in (0, 1); got {initial.sum():g}")
+        if len(self._heard) != len(self.degrees) or not min(self._heard) >= 0 or not max(self._heard) > 0:
+            raise DesignError(f"hearers must be a number of at least 0 for each degree; got {self.hearers}")
         if not min(self.tau) >= 0 or not min(self.degrees) >= 0 or not self.mean_degree > 0:
             raise DesignError(f"rates and degrees must be at least 0; got {self.tau} and {self.degrees}")
 
@@ -99,12 +106,18 @@ class MeanFieldLaw:
         return float(np.dot(self.degrees, self.degree_share))
 
     @property
+    def _heard(self) -> tuple[float, ...]:
+        return self.degrees if self.hearers is None else self.hearers
+
+    @property
     def growth_rate(self) -> float:
         """Rate lambda at which E grows from nearly nothing, per step: k sum_i tau_i U_i on a regular network.
 
-        With degree classes k becomes the mean squared degree over the mean degree.
+        With degree classes k becomes the mean degree at the heard end of a tie: the mean squared degree over
+        the mean degree, where ties are heard at both ends.
         """
-        excess = float(np.dot(np.square(self.degrees), self.degree_share)) / self.mean_degree
+        seen = np.multiply(self._heard, self.degree_share)
+        excess = float(np.dot(self.degrees, seen)) / float(seen.sum())
         return excess * float(np.dot(self.tau, self.group_share))
 
     def engaged_fraction(self, step: ArrayLike) -> Array:
@@ -115,7 +128,8 @@ class MeanFieldLaw:
     def group_engaged_fraction(self, step: ArrayLike) -> Array:
         """Evaluate the engaged agents of each group over all agents, shape ``(n_groups, n_steps)``."""
         steps = _checked_steps(step)
-        left = self._classes().unengaged(np.array([self.tau]), steps)[0]
+        classes = self._classes(np.array(self.group_share) - np.array(self.initial_engaged))
+        left = classes.unengaged(np.array([self.tau]), steps)[0]
         by_group = left.reshape(len(self.tau), len(self.degrees), -1).sum(axis=1)
         engaged: Array = np.array(self.group_share)[:, None] - by_group
         return engaged
@@ -145,35 +159,27 @@ class MeanFieldLaw:
         """Leave the rates open."""
         steps = np.arange(n_steps + 1.0)
         share, initial = np.array(self.group_share), np.array(self.initial_engaged)
-        degrees, degree_share = np.array(self.degrees), np.array(self.degree_share)
 
         def family(start: Array) -> CurveFamily:
             engaged = start[:, None] * (initial / initial.sum())
-            return SICurves(_classes(share - engaged, degrees, degree_share), steps)
+            return SICurves(self._classes(share - engaged), steps)
 
         rates = np.concatenate([[0.0], np.geomspace(0.02, 15.0, 20)]) / self.mean_degree
         names = tuple(f"tau_{group + 1}" for group in range(share.size))
         upper = np.full(share.size, 100.0 / self.mean_degree)
         return OpenLaw(names, family, np.zeros(share.size), upper, (rates,) * share.size)
 
-    def _classes(self) -> SIClasses:
-        return _classes(
-            np.array(self.group_share) - np.array(self.initial_engaged),
-            np.array(self.degrees),
-            np.array(self.degree_share),
+    def _classes(self, unengaged: Array) -> SIClasses:
+        """Cross groups, shape ``(n_groups,)`` or ``(n_sets, n_groups)``, with degree classes."""
+        degrees, degree_share = np.array(self.degrees), np.array(self.degree_share)
+        n_groups = unengaged.shape[-1]
+        seen_share = degree_share * self._heard / (degree_share @ self._heard)
+        crossed = (*unengaged.shape[:-1], n_groups * degrees.size)
+        return SIClasses(
+            share=(unengaged[..., None] * degree_share).reshape(crossed),
+            seen=(unengaged[..., None] * seen_share).reshape(crossed),
+            load=np.kron(np.eye(n_groups), degrees[:, None]).astype(np.float64),
         )
-
-
-def _classes(unengaged: Array, degrees: Array, degree_share: Array) -> SIClasses:
-    """Cross groups, shape ``(n_groups,)`` or ``(n_sets, n_groups)``, with degree classes."""
-    n_groups = unengaged.shape[-1]
-    seen_share = degree_share * degrees / (degree_share @ degrees)
-    crossed = (*unengaged.shape[:-1], n_groups * degrees.size)
-    return SIClasses(
-        share=(unengaged[..., None] * degree_share).reshape(crossed),
-        seen=(unengaged[..., None] * seen_share).reshape(crossed),
-        load=np.kron(np.eye(n_groups), degrees[:, None]).astype(np.float64),
-    )
 
 
 def _checked_steps(step: ArrayLike) -> Array:
@@ -188,6 +194,7 @@ def fit_mean_field(
     *,
     degree: ArrayLike,
     degree_share: ArrayLike | None = None,
+    hearers: ArrayLike | None = None,
     group_share: ArrayLike = (1.0,),
     initial_share: ArrayLike | None = None,
     group_yes_ratio: ArrayLike | None = None,
@@ -205,6 +212,7 @@ def fit_mean_field(
         engaged_fraction: Curves E(t) after steps 0..T, shape ``(n_realizations, n_steps + 1)``, or one curve.
         degree: Number of neighbours: one for a regular network; that of each agent for the degree-based law.
         degree_share: Fraction of agents with each degree; if given, `degree` lists different degrees.
+        hearers: Mean number of those who hear an agent of each of these; as many as it hears if None.
         group_share: Fraction of the population in each group; one group is the one-rate law.
         initial_share: Fraction of the initial agents in each group; that of the population if None.
         group_yes_ratio: Observed share of yes among each group's decisions, shape ``(n_groups,)``. Where the
@@ -229,6 +237,7 @@ def fit_mean_field(
         initial_engaged=tuple((first * curves[:, 0].mean()).tolist()),
         degrees=tuple(degrees.tolist()),
         degree_share=tuple(shares.tolist()),
+        hearers=None if hearers is None else tuple(np.atleast_1d(hearers).tolist()),
     )
     return fit_curves(
         start,
@@ -267,7 +276,13 @@ class _MeanField(GroupedCurve):
     def fit_groups(self, curves: Array, **how: Any) -> CurveFit[MeanFieldLaw]:  # noqa: ANN401 - of fit_mean_field
         """Fit the rates, on the degrees of the run."""
         networks = self.tables.networks
-        return fit_mean_field(curves, degree=networks.degrees, degree_share=networks.degree_share, **how)
+        return fit_mean_field(
+            curves,
+            degree=networks.degrees,
+            degree_share=networks.degree_share,
+            hearers=networks.mean_hearers,
+            **how,
+        )
 
     def by_group(self, fit: CurveFit[MeanFieldLaw], tables: RunTables) -> Array:
         """Evaluate the engaged agents of each group."""

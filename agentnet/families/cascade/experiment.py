@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import BaseModel
 
 from agentnet.asking_rules import find_rule
@@ -52,7 +55,11 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
             "a dict of names to plain facts (numbers, texts, true or false)",
         ),
         "remark": Gives(one(str), "a text, '' for none"),
-        "react": Gives(one(Reaction), "an agentnet.Reaction, such as Reaction(engages=True)"),
+        "react": Gives(
+            lambda given: given if _is_reaction(given) else None,
+            "an agentnet.Reaction, such as Reaction(engages=True): `engages` is True, False or None, `text` "
+            "is one or None, and `stops` lists agents",
+        ),
         "network_at": Gives(
             lambda given: (given,) if given is None or isinstance(given, Network) else None,
             "an agentnet.Network, or None where it stays as it is",
@@ -104,6 +111,14 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
             not self.passes_on or self.passes_on in self._declared.fields,
             f"passes_on is {self.passes_on!r}, which is no field of the answer; it has "
             f"{', '.join(self._declared.fields) or 'none'}",
+        )
+        require(
+            not self.passes_on or _type_of(self._declared, self.passes_on) == "string",
+            f"passes_on is {self.passes_on!r}, which is no text that could be passed on",
+        )
+        late = [each for each in self.interventions if each.step > self.steps]
+        require(
+            not late, f"an intervention, {', '.join(map(str, late))}, is after the last of {self.steps} steps"
         )
 
     @property
@@ -181,6 +196,19 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
         knobs = self.answers_more or self.interventions or self.recovery_rate or self.voices
         takes_exposure = "messages" in own and takes(type(self).messages, *OF_EXPOSURE)
         return bool(own & _TOLD or chosen or knobs or takes_exposure or self.personas is not None)
+
+
+def _type_of(declared: Declared, name: str) -> object:
+    return json.loads(declared.schema or "")["properties"][name].get("type", "string")
+
+
+def _is_reaction(given: object) -> bool:
+    return (
+        isinstance(given, Reaction)
+        and isinstance(given.engages, bool | np.bool_ | None)
+        and isinstance(given.text, str | None)
+        and isinstance(given.stops, Sequence | np.ndarray)
+    )
 
 
 def _engages(answer: Any, decides: Any) -> bool:  # noqa: ANN401 - as declared

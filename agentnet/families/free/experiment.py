@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from agentnet.errors import DesignError
 from agentnet.experiment import Gives, several
 from agentnet.families.free.setting import Setting
 from agentnet.families.people import PeopledExperiment
@@ -35,13 +34,20 @@ class WorldExperiment(PeopledExperiment):
     """
 
     family: ClassVar[str] = "world"
+    begun: ClassVar[str] = r'''
+    def play(self, s):
+        """Ask everybody once, and write down what they say."""
+        prompts = [f"{s.persona(agent)}\n\nDo you often share news?" for agent in s.agents]
+        said = yield [Ask(agent, prompt, answer=bool, kind="habit") for agent, prompt in enumerate(prompts)]
+        s.record(0, shares=said)
+'''
     _gives: ClassVar = {"choose_news": Gives(_items, "news items, () for none")}
 
     n_agents: int = 20
     network: Any = None
     constrain: bool = True
 
-    def play(self, s: Setting) -> Play:  # noqa: ARG002 - those who write it need it
+    def play(self, s: Setting) -> Play:
         """Play one realization.
 
         Args:
@@ -51,7 +57,7 @@ class WorldExperiment(PeopledExperiment):
             A list of `agentnet.Ask`; sent back is a list of answers, as they were declared, or
             `agentnet.Missing`.
         """
-        raise DesignError(f"{type(self).__name__} says nothing of what happens: write play(self, s)")
+        raise NotImplementedError
 
     def make_network(self, seed: int) -> Network:
         """Make the network of one realization; see `PeopledExperiment`."""

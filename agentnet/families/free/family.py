@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, ask, blaming
-from agentnet.exposure import is_context
+from agentnet.exposure import Message, is_context
 from agentnet.families.agents import dealt_personas, dealt_voices, scene_rows
 from agentnet.families.answers import answer_of
 from agentnet.families.book import recorded_question
@@ -170,21 +172,30 @@ class _Playing:
         for each in asks:
             if fault := self._fault(each):
                 raise DesignError(f"{self._who}.play asks {fault}")
-        return asks
+        # NumPy's numbers would stand in the log as bytes, and not be found again.
+        return [
+            each
+            if type(each.agent) is type(each.source) is int
+            else replace(each, agent=int(each.agent), source=int(each.source))
+            for each in asks
+        ]
 
     def _fault(self, asked: Ask) -> str | None:
         """Say what is wrong with a question."""
         n_agents, messages = self.setting.network.n_agents, self.setting.messages
         for what, agent in (("agent", asked.agent), ("source", asked.source)):
-            if not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
+            is_number = isinstance(agent, int | np.integer)
+            if not is_number or not (0 <= agent < n_agents or (what, agent) == ("source", -1)):
                 return f"with {what} {agent!r}; agents are 0 to {n_agents - 1}"
         if not is_context(asked.context):
             return (
                 f"with context {asked.context!r:.60}; it is a dict of names to plain facts (numbers, texts, "
                 "true or false)"
             )
-        if asked.kind in _TAKEN or not asked.kind.strip():
+        if not isinstance(asked.kind, str) or asked.kind in _TAKEN or not asked.kind.strip():
             return f"a question of kind {asked.kind!r}, a word that other families use: call it otherwise"
+        if not isinstance(asked.message, Message | None):
+            return f"about {asked.message!r:.60}; a message is what s.post(author, text) gives"
         if asked.message is not None and asked.message not in messages[asked.message.number :][:1]:
             return f"about message {asked.message.number}, which was never posted: s.post(author, text) does"
         return None
@@ -253,6 +264,7 @@ class FreeWorlds(Family):
     what = "free worlds"
     experiment = WorldExperiment
     answers = "answers"
+    shows = 'Run.frame("decisions") has their answers and contexts, a column each; see what they found'
 
     def stage(
         self,
@@ -267,6 +279,7 @@ class FreeWorlds(Family):
         if recorded is None:
             for each in experiments:
                 ask(each, "make_network", streams.integer("trial network"))
+                _check_written(each)
         return FreeStage(tuple(experiments), settings, items)  # type: ignore[arg-type]
 
     def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:  # noqa: ARG002
@@ -294,3 +307,11 @@ class FreeWorlds(Family):
         from agentnet.report.worlds import world_parts
 
         return world_parts(reading, self.name)
+
+
+def _check_written(experiment: Experiment) -> None:
+    if getattr(type(experiment), "play", None) is WorldExperiment.play:
+        raise DesignError(
+            f"{type(experiment).__name__} says nothing of what happens: write play(self, s), which yields "
+            "lists of agentnet.Ask (agentnet init NAME --family world writes one to begin with)"
+        )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import index
 from typing import Any
-
-import numpy as np
 
 from agentnet.errors import DesignError
 from agentnet.exposure import Message, Missing
-from agentnet.interventions import FOLLOWS, UNFOLLOWS
+from agentnet.interventions import FOLLOWS, UNFOLLOWS, known
 from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.worlds import Chance
@@ -54,6 +53,7 @@ class Setting:
         self._realization = realization
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
         self._n_changes = 0
+        self._measured: set[tuple[int, str]] = set()
         for item in self.items:
             self.post(_NOBODY, item.text)
 
@@ -84,14 +84,16 @@ class Setting:
             step: When, in the world's own time.
 
         Raises:
-            DesignError: There is no such author or parent.
+            DesignError: There is no such author or parent, or it is no text.
         """
-        if author != _NOBODY:
-            self._check_agent(author)
+        if not isinstance(text, str):
+            raise DesignError(f"the post of agent {author} is {text!r:.60}; a post is a text")
         number = parent.number if isinstance(parent, Message) else parent
         if number is not None and not 0 <= number < len(self.messages):
             raise DesignError(f"there is no message {number} to answer; there are {len(self.messages)}")
-        message = Message(len(self.messages), author, number, step, text)
+        if isinstance(parent, Message) and self.messages[parent.number] != parent:
+            raise DesignError(f"message {number} to answer is of another realization: {parent.text!r:.60}")
+        message = Message(len(self.messages), self._known(author, _NOBODY), number, index(step), text)
         self.messages.append(message)
         self._write("messages", (self._realization, *message))
         return message
@@ -105,10 +107,14 @@ class Setting:
                 are recorded as missing.
 
         Raises:
-            DesignError: It is none of these.
+            DesignError: It is none of these, or was recorded at this step before.
         """
+        step = index(step)
         for name, given in measures.items():
-            whole = isinstance(given, int | float | np.number | Missing)
+            if (step, name) in self._measured:
+                raise DesignError(f"measure {name!r} was recorded at step {step} before; each is once a step")
+            self._measured.add((step, name))
+            whole = isinstance(given, int | float | str | Missing | None) or getattr(given, "ndim", 1) == 0
             values = [given] if whole else list(given)
             if not whole and len(values) != self.network.n_agents:
                 raise DesignError(
@@ -131,22 +137,21 @@ class Setting:
         self, step: int, what: str, agent: int = _NOBODY, other: int | None = None, **detail: object
     ) -> None:
         """Write down that something happened beside answers."""
-        said = json.dumps(detail, ensure_ascii=False) if detail else None
-        self._write("changes", (self._realization, self._n_changes, step, what, agent, other, said))
+        said = json.dumps(detail, ensure_ascii=False, allow_nan=False) if detail else None
+        agent, other = self._known(agent, _NOBODY), other if other is None else self._known(other, _NOBODY)
+        self._write("changes", (self._realization, self._n_changes, index(step), what, agent, other, said))
         self._n_changes += 1
 
     def _rewire(self, hears: int, heard: int, step: int, what: str) -> None:
-        self._check_agent(hears)
-        self._check_agent(heard)
+        hears, heard = self._known(hears), self._known(heard)
         if (heard in self.hears(hears)) == (what == FOLLOWS):
             return
         ties, network = [(heard, hears)], self.network.both_ways()
         self.network = network.changed(add=ties) if what == FOLLOWS else network.changed(drop=ties)
         self.change(step, what, hears, heard)
 
-    def _check_agent(self, agent: int) -> None:
-        if not 0 <= agent < self.network.n_agents:
-            raise DesignError(f"there is no agent {agent}; agents are 0 to {self.network.n_agents - 1}")
+    def _known(self, agent: int, besides: int | None = None) -> int:
+        return agent if agent == besides else known(agent, self.network)
 
     def _write(self, table: str, row: tuple[Any, ...]) -> None:
         self._rows.setdefault(table, []).append(row)
@@ -158,7 +163,7 @@ class Setting:
 
 
 def _number(name: str, value: Any) -> float | None:  # noqa: ANN401 - a user's
-    if value is None or isinstance(value, Missing):
+    if value is None:
         return None
     try:
         number = float(value)

@@ -35,11 +35,11 @@ _COLUMNS = 3
 
 
 @figure("overlaid", of="conditions", title="The conditions, drawn into one another", rank=0)
-def overlaid(of: Conditions) -> Drawn | str:
+def overlaid(of: Conditions) -> Drawn | None:
     """Draw the mean curve of each condition, with its interval."""
     shown = of.courses[:MOST_CONDITIONS]
     if not shown:
-        return "No condition has a curve to be drawn yet; see the tables."
+        return None
     drawn = new_figure(6.4 if not shown[0][1].places else 9.0, 4.4)
     (axes,) = grid_of_axes(drawn, 1, 1)
     for number, (name, each) in enumerate(shown):

@@ -77,9 +77,9 @@ class Drawn(NamedTuple):
     words: str | Iterable[str]
 
 
-Draws = Callable[..., "Sketch | Drawn | str"]
+Draws = Callable[..., "Sketch | Drawn | str | None"]
 """From the values of a part (`drawings.Material` of cascades and ratios, else the part), or what it takes of
-them, to a sketch, what is drawn, or why nothing can be."""
+them, to a sketch, what is drawn, or why nothing can be; None where nobody would look for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,15 @@ class Listed:
     takes: str = ""
 
     def sketch(self, *values: object) -> Sketch:
-        """Draw it."""
-        found = WITHOUT[self.takes.split()[0]] if values[0] is None else self.draws(*values)
+        """Draw it, where it is looked for."""
+        made = self.made(*values)
+        assert made is not None, f"{self.name} is not drawn of this"
+        return made
+
+    def made(self, *values: object) -> Sketch | None:
+        """Draw it; None where nobody would look for it."""
+        lacks = WITHOUT.get(self.takes.split()[0]) if values[0] is None else None
+        found = lacks or self.draws(*values)
         if isinstance(found, str):
             return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
         if isinstance(found, Drawn):
@@ -143,4 +150,6 @@ def sketches_of(part: str, values: object) -> Iterator[Sketch]:
     """Draw the figures of the parts of this name, in their order; to be used under `style.house_style`."""
     for each in sorted((FIGURES[name] for name in FIGURES), key=lambda each: each.rank):
         if each.of == part:
-            yield each.sketch(*([getattr(values, name) for name in each.takes.split()] or [values]))
+            made = each.made(*([getattr(values, name) for name in each.takes.split()] or [values]))
+            if made is not None:
+                yield made

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from agentnet.report.conditions import Conditions
+    from agentnet.report.worlds import WorldPart
 
 _SHOWN: Final = {"size": "size", "depth": "depth", "virality": "structural virality"}
 _WIDE: Final = 20.0
@@ -36,9 +37,15 @@ def of_part(trees: Trees, observed: Trees | None) -> Drawn:
 
 
 @figure("trees_by_condition", of="conditions", title="Trees of who had the news from whom", rank=2)
-def by_condition(of: Conditions) -> Drawn | str:
+def by_condition(of: Conditions) -> Drawn | None:
     """Draw the trees of each condition, and those observed elsewhere."""
-    return _drawn(of.trees) if of.trees else "No condition has trees of messages."
+    return _drawn(of.trees) if of.trees else None
+
+
+@figure("message_trees", of="worlds", title="Trees of messages: what retells or answers what", rank=2)
+def of_messages(part: WorldPart) -> Drawn | None:
+    """Draw the trees of messages, where no comparison of conditions does."""
+    return _drawn(part.message_trees) if part.message_trees and part.facts.n_conditions == 1 else None
 
 
 def _drawn(every: Sequence[Trees]) -> Drawn:

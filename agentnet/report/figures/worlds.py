@@ -28,7 +28,7 @@ _LEVEL: Final = 0.95
 @figure("measures", of="worlds", title="What was measured, by step and condition", rank=1)
 def measures_sketch(part: WorldPart) -> Drawn | str:
     """Draw each measure in a panel: its realizations, and their mean in each condition."""
-    drawn = [each for each in part.measured if each.condition < _MOST_CONDITIONS]
+    drawn = [each for each in part.all_measured if each.condition < _MOST_CONDITIONS]
     names = list(dict.fromkeys(each.name for each in drawn))[:_MOST_MEASURES]
     if not names:
         return "Nothing was measured: a world records what it measures by s.record(step, name=value)."
@@ -74,8 +74,8 @@ def _caption(part: WorldPart, courses: list[Course]) -> Iterator[str]:
     )
     if most > 1:
         yield f"Bands are {_LEVEL:.0%} intervals of the mean (Student's t); thin lines, realizations"
-    if len(part.measured) > len(courses):
-        yield f"{len(part.measured) - len(courses)} more courses stand in the table"
+    if len(part.all_measured) > len(courses):
+        yield f"{len(part.all_measured) - len(courses)} more courses stand in the table"
 
 
 def _in_words(part: WorldPart, courses: list[Course]) -> Iterator[str]:
