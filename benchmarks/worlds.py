@@ -9,8 +9,8 @@ Two designs, with the answer ``{"share": ..., "text": ...}`` on the mock backend
 The bare loop is what anybody would write first: asyncio, dicts and lists, the same prompts, schema and mock,
 the JSON reply parsed, nothing recorded. Both play in one process, turn by turn; agentnet's seconds hold
 everything from the runner to the closed log (Parquet left out). With ``--peer PYTHON``, an interpreter that
-has mesa-llm, its agents take turns with its short-term memory in a process of its own, the calls of litellm
-replaced by a ready-made reply at no cost (``worlds_peer.py``).
+has mesa-llm, its agents take turns with its short-term memory in a process of its own, without and with what
+they show by default; a ready-made reply stands for litellm and costs nothing (``worlds_peer.py``).
 
     python benchmarks/worlds.py [--repeats 5] [--peer /tmp/venv/bin/python] [--json]
 """
@@ -194,9 +194,9 @@ def time_agentnet(design: str, seed: int) -> float:
         return (time.process_time() - begun) / runner.tally.n_decisions
 
 
-def time_peer(python: str) -> float:
+def time_peer(python: str, *options: str) -> float:
     """Measure CPU seconds an agent's turn of the peer."""
-    command = [python, str(Path(__file__).with_name("worlds_peer.py"))]
+    command = [python, str(Path(__file__).with_name("worlds_peer.py")), *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return float(done.stdout.split()[-1])
 
@@ -213,7 +213,8 @@ def compare(design: str, repeats: int, peer: str | None) -> dict[str, object]:
         "ratio": statistics.median(ratios),
         "ratio_min": ratios[0],
         "ratio_max": ratios[-1],
-        **({"peer_over_agentnet": time_peer(peer) / ours} if peer else {}),
+        **({"peer_ratio": time_peer(peer) / ours} if peer else {}),
+        **({"peer_ratio_by_default": time_peer(peer, "--display") / ours} if peer else {}),
     }
 
 

@@ -170,6 +170,8 @@ class Journal:
         """
         key = (asking.kind, asking.step)
         if not asking.texts:
+            # Decisions are held to nothing but who decides.
+            del self._unasked[asking.kind]
             decisions = [-1] * len(asking.agents)
             await self._fill(asking, self._recorded.get(key, {}), decisions)
             return np.array(decisions, dtype=np.int8)
