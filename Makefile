@@ -33,7 +33,8 @@ SLOWER = $(wildcard tests/test_report_*.py tests/test_*_fuzz.py) $(SLOWER_NAMES:
 SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits cascade_oracles interacting_models studies \
 	update_finetune sampler_modes golden analysis_degenerate analysis_clusters missing_again interviews_wrong_input \
 	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
-	http_outages seams
+	http_outages seams told told_logs check_told free_worlds world_oracles gallery voices analysis_dose \
+	analysis_trees convergence declared_backends mock_declared
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))

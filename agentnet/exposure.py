@@ -6,6 +6,7 @@ prompt; what a prompt used of an exposure (`context`) is recorded, so that laws 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,14 @@ from agentnet.profiles import Profile
 
 Context = Mapping[str, str | int | float | bool | None]
 """Which facts a prompt uses: what is recorded of an exposure beside its key."""
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def spelled(context: Context) -> str:
+    """Write a context as JSON, as it is recorded."""
+    return _encode(dict(context))
 
 
 def is_context(given: object) -> bool:

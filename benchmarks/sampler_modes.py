@@ -109,7 +109,7 @@ def play(order: Order) -> dict[str, float]:
         )[1]
         return {
             "decisions": n_decisions,
-            "engaged": runner.tally.n_engaged,
+            "engaged": runner.tally.counts["engaged"],
             "distinct_prompts": n_distinct,
             "requests": meter.n_requests,
             "prompt_tokens": meter.n_prompt_tokens,

@@ -29,10 +29,10 @@ GALLERY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("backend.slopes.labelled=-1.5", "backend.default_probability=0.4"),
     ),
     "beliefs": ("worlds_measures", ()),
-    "unfollow": ("worlds_measures", ()),
+    "unfollow": ("worlds_measures", ("repeats=8",)),
     "feed": ("worlds_measures", ("repeats=4",)),
     "mixed_models": ("conditions_swept", ()),
-    "naming_game": ("worlds_measures", ("minimal=true",)),
+    "naming_game": ("worlds_measures", ("minimal=true", "rounds=20")),
 }
 
 

@@ -479,7 +479,9 @@ def test_groups_of_another_run_are_noticed(tables: RunTables) -> None:
     agents[:, 30] += agents[:, 31]
     agents[:, 31] = np.arange(12) == 0
     agents[0, 30] -= 1
-    alone = replace(tables, profile_agents=agents, initial_profile=np.full(12, 31))
+    engaged = tables.engaged.copy()
+    engaged[:, :, 0] = np.arange(32) == 31
+    alone = replace(tables, profile_agents=agents, engaged=engaged)
     with pytest.raises(UserError, match="more initial agents than agents"):
         fit_run(alone, laws=("group_rates",), groups=(np.arange(32) == 31).astype(int), **QUICK)
 

@@ -31,7 +31,7 @@ def test_a_run_ends_finished_with_its_counts_and_digest(command, small):
     assert sorted(path.name for path in Path("a/parquet").glob("*"))[:3] == [
         "agents.parquet",
         "answers.parquet",
-        "decisions.parquet",
+        "changes.parquet",
     ]
     assert [path.name for path in Path("a").glob("events*")] == ["events.sqlite"]
 
@@ -126,6 +126,28 @@ def test_show_averages_the_curve_like_pandas(command, small):
         expected = steps[group.realization].mean(axis=1)
         found = shown[shown.severity == of_severity].set_index("step").engaged_fraction
         pd.testing.assert_series_equal(found, expected, check_names=False)
+
+
+def test_check_lists_the_conditions_and_whose_knobs_it_shows(command, small):
+    shown = command("check", small, "-S", "conditions=[{steps=1}, {steps=3}]").out
+    assert "condition 0: steps 1; its knobs are those above\ncondition 1: steps 3\n" in shown
+    assert "({},)" not in shown
+    assert "<class" not in shown
+
+
+def test_show_averages_each_condition_by_itself(command, small):
+    command("run", small, "--quiet", "--out", "a", "-S", "conditions=[{steps=1}, {steps=3}]")
+    curve = pd.DataFrame(json.loads(command("show", "a", "--json").out)["engaged_fraction"])
+    assert curve.groupby("condition").n_realizations.max().to_dict() == {"steps 1": 2, "steps 3": 2}
+    assert "condition" in command("show", "a").out
+
+
+def test_who_engages_again_is_counted_once(command, small):
+    rates = ("-S", "recovery_rate=0.9", "-S", "susceptible_again=true", "-S", "steps=12")
+    done = command("run", small, "--quiet", "--json", "--out", "a", *rates)
+    counts, again = json.loads(done.out), "SELECT COUNT(*) FROM changes WHERE what = 'engaged'"
+    assert Run("a").rows(again)[1][0][0] > 0
+    assert counts["engaged"] == Run("a").rows("SELECT COUNT(engaged_step) FROM agents")[1][0][0]
 
 
 def test_query_prints_a_table_or_json_and_changes_nothing(command, small):

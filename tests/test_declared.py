@@ -418,7 +418,7 @@ class Calls(BaseModel):
         (None, "None is no answer"),
         (Annotated[int, Field(ge=0.5)], "cannot be asked for"),
         (7, "7 cannot be asked for"),
-        ("yes", "cannot be asked for"),
+        ("yes", "'yes' cannot be asked for: it is a text; declare"),
         (Literal["a", "A "], "read the same"),
         (Literal["1", 1], "read the same"),
         (Literal["a", None], "None in"),

@@ -51,7 +51,12 @@ FENCE = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=fence)
 # What a page shows in its full size is played in a small one: these stand before what the page says.
 SMALL_CASCADE = ["-S", "repeats=1", "-S", "items_per_severity=1", "-S", "n_agents=32", "-S", "steps=3"]
 SMALL_STUDY = ["-S", "steps=3", "-S", "n_evaluation=5", "-S", "n_taught=5", "-S", "n_questions=2"]
+DESIGNS = tomllib.loads((ROOT / "tests" / "kills" / "designs.toml").read_text("utf-8"))
 SMALLER = {
+    **{
+        f"{name}.py": [word for knob in knobs.items() for word in ("-S", "{}={}".format(*knob))]
+        for name, knobs in DESIGNS.items()
+    },
     "news_cascade.py": SMALL_CASCADE,
     "response_ratios.py": ["-S", "repeats=2", "-S", "items_per_severity=2"],
     "polarization.py": SMALL_STUDY,

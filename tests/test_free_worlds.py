@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agentnet import Missing, Run
+from agentnet.analysis.opinions import diversity
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
 from agentnet.feeds import FEED_RULES, Post, feed, feed_rule
@@ -113,6 +115,22 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, pla
         assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_answers_that_are_not_asked_for_again_end_the_run(study, play, command, tmp_path):
+    body = """
+def play(self, s):
+    import os
+    for _ in range(4):
+        yield [Ask(agent, "?") for agent in s.agents if agent != int(os.environ["LEFT_OUT"])]
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEFT_OUT", "1")
+        assert play(study(body), "--max-calls", "12").code == 3
+        patch.setenv("LEFT_OUT", "2")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "does not ask now (answer)" in done.err
+
+
 def test_conditions_share_chance_for_as_long_as_they_share_their_history(study, play, tmp_path):
     play(study(TALK))
     run = Run(tmp_path / "run")
@@ -146,6 +164,11 @@ def play(self, s):
     gone = rows(run, "SELECT realization, agent FROM events WHERE missing IS NOT NULL")
     assert gone == rows(run, "SELECT realization, agent FROM measures WHERE name = 'said' AND value IS NULL")
     assert len(gone) == rows(run, "SELECT SUM(value) FROM measures WHERE name = 'n_gone'")[0][0] > 0
+
+
+def test_measures_leave_a_missing_answer_out():
+    assert diversity([1, Missing("refused"), 3]) == 1.0
+    assert np.isnan(float(Missing("refused")))
 
 
 def test_a_missing_answer_has_no_truth():

@@ -179,6 +179,45 @@ def test_what_was_cut_off_anywhere_is_gone_on_with_to_the_same_digest(study, com
     assert json.loads(one.out)["digest"] == whole["digest"]
 
 
+def test_a_run_is_not_gone_on_with_as_another_experiment(study, command, tmp_path):
+    body = """
+def context(self, exposure):
+    import os
+    return {"by": os.environ["READ_BY"]}
+
+def remark(self, context):
+    return f"{context['by']} reads it."
+"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("READ_BY", "Ann")
+        whole = (*WHOLE, "--max-calls", "20")
+        assert command("run", study(body), "--out", tmp_path / "run", *whole).code == 3
+        patch.setenv("READ_BY", "Bob")
+        done = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=1000")
+    assert done.code == 2
+    assert "another seed prompt than the experiment composes now" in done.err
+
+
+def test_conditions_of_own_objects_are_known_again_in_another_process(study, played):
+    body = """
+class Label:
+    def __call__(self, situation):
+        situation.remark("Look twice.")
+
+conditions = ({"interventions": ()}, {"interventions": (at_step(1, Label()),)})
+"""
+    run = played(study(body))
+    texts = [text for (text,) in rows(run, "SELECT condition FROM realizations")]
+    assert "Label" in texts[-1]
+    assert not any("0x" in text for text in texts)
+
+
+def test_who_engages_otherwise_than_it_answers_is_told_of(study, command, tmp_path):
+    body = "def react(self, exposure, answer): return Reaction(not answer)"
+    done = command("run", study(body), "--out", tmp_path / "run", "--seed", "3", "-S", "log.parquet=false")
+    assert "answers say yes, and" in done.err
+
+
 def test_nobody_hears_or_asks_who_was_removed_and_labels_stand_from_their_step_on(study, played):
     run = played(
         study(
@@ -269,6 +308,7 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ("def react(self, exposure, answer): return Reaction(True, 5)", "react gives"),
         ("def react(self, exposure, answer): return Reaction(True, stops=[-1])", "no agent -1"),
         ("interventions = (at_step(2, lambda s: s.remove([-1])),)", "no agent -1"),
+        ("voices = {'r': 'rule'}\ndef rule(self, exposure): return None", "Small.rule, for agent"),
         ("interventions = (at_step(2, lambda s: s.silence([32])),)", "no agent 32"),
         ("interventions = (at_step(2, remark(5)),)", "remarks 5"),
         ("interventions = (at_step(7, remark('late')),)", "after the last of 6 steps"),
@@ -407,6 +447,30 @@ def context(self, exposure):
         SELECT 1 FROM events e WHERE e.realization = a.realization AND e.agent = a.agent
         AND e.step = a.engaged_step AND e.decision = 1)"""
     assert rows(run, engaged) == [(0,)]
+
+
+@pytest.mark.parametrize("body", [RETOLD, COUNTS])
+def test_missing_answers_of_a_told_cascade_are_asked_again_and_others_are_not(
+    study, command, played, tmp_path, body
+):
+    path, holes = study(body), ("engine.max_asks=1", "engine.max_missing=1", "backend.invalid_rate=0.15")
+    first = played(path, *(word for each in holes for word in ("-S", each)), "-S", "engine.workers=1")
+    assert rows(first, "SELECT COUNT(missing) FROM events")[0][0] > 0
+    done = command("run", "--resume", first.folder, "--ask-missing", "--quiet", "-S", "engine.max_missing=1")
+    assert done.code == 0, done.err
+    again = Run(tmp_path / "run-again")
+    answered = "SELECT realization, kind, step, agent, source, repeat, decision, value, at FROM events"
+    cut = "SELECT realization, MIN(step) FROM events WHERE missing IS NOT NULL GROUP BY 1"
+    cuts = dict(rows(first, cut))
+    kept = {
+        row
+        for row in rows(first, f"{answered} WHERE missing IS NULL")
+        if row[2] < cuts.get(row[0], 99) or (row[2] == cuts[row[0]] > 0)
+    }
+    assert kept <= set(rows(again, answered))
+    both = "SELECT COUNT(*) FROM events JOIN exposures USING (realization, kind, step, agent, source, repeat)"
+    n_events = rows(again, "SELECT COUNT(*) FROM events")
+    assert rows(again, both) == n_events == rows(again, "SELECT COUNT(*) FROM exposures")
 
 
 def test_prompts_of_equal_contexts_are_asked_for_once_where_draws_are_pooled(study, played):

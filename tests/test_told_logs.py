@@ -397,6 +397,19 @@ def test_a_report_on_free_worlds_has_the_trees_of_their_messages_by_condition(
     assert told == ["as designed", "nudge Think first of what somebody who disagre... say to that."]
 
 
+def test_laws_that_a_world_has_none_of_are_refused_with_where_its_answers_are(stances: Run) -> None:
+    with pytest.raises(UserError, match=r'free worlds, not of cascades; Run\.frame\("decisions"\) has their'):
+        read_tables(stances)
+
+
+def test_a_query_for_a_fact_of_a_context_is_told_where_it_is(shown: Run) -> None:
+    with pytest.raises(UserError, match=r"is (json_extract\(context, '\$\.n_shared'\)) or") as refused:
+        shown.query("SELECT n_shared FROM decisions")
+    path = str(refused.value).partition(" is json_extract")[2].partition(" or ")[0]
+    rows = shown.rows(f"SELECT json_extract{path} FROM decisions WHERE kind = 'exposure'")[1]
+    assert {n for (n,) in rows} == set(shown.frame("decisions").query("kind == 'exposure'")["n_shared"])
+
+
 def test_messages_that_answer_none_make_no_trees(stances: Run) -> None:
     report = make_report([stances], FEW)
     assert report.conditions[0].trees == ()

@@ -676,8 +676,8 @@ def _compared(
 
 
 _OF_VALUES: Final = (
-    "Intervals are Student's t over pairs ({} under both conditions), of the logit for engaged fractions and "
-    "trends, p turns their signs{}. "
+    "Intervals are Student's t over pairs ({} under both conditions), of the logit for {}trends, p turns "
+    "their signs{}. "
     "Without a common pair interval and p are Welch's"
 )
 _BY_NEWS: Final = "; by news, the means of whole news items take the place of pairs"
@@ -694,14 +694,14 @@ def _resampled(sides: Sequence[Side]) -> str:
     if pair is None:
         return _OF_FITS
     if not isinstance(pair, tuple):
-        return _OF_VALUES.format("realizations of the same repeat", "")
+        return _OF_VALUES.format("realizations of the same repeat", "", "")
     is_profile = isinstance(pair[1], str)
     what = (
         "answers of one profile on one news item"
         if is_profile
         else "realizations of the same news item and repeat"
     )
-    return _OF_VALUES.format(what, _BY_NEWS)
+    return _OF_VALUES.format(what, "engaged fractions and ", _BY_NEWS)
 
 
 def _named(origins: Sequence[Origin]) -> list[Condition]:

@@ -107,8 +107,8 @@ class RunCascades:
         if condition is None and len(conditions) > 1:
             listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
             raise UserError(
-                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one of "
-                f"{listed}"
+                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one by "
+                f"its number (--condition 0; in Python condition=0): {listed}"
             )
         number = condition or 0
         if not 0 <= number < len(conditions):

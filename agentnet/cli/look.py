@@ -19,8 +19,10 @@ from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError
 from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
+from agentnet.events.conditions import Condition
 from agentnet.events.export import export_csv, export_graphs, export_parquet
 from agentnet.events.read import EmptyLog
+from agentnet.events.schema import CONDITION_OF
 from agentnet.families import family_of
 from agentnet.interviews import UPDATES
 from agentnet.vocabulary import OF_A_RULE, REASON
@@ -182,7 +184,7 @@ def _print(facts: Mapping[str, Any], curve: list[dict[str, object]], *, as_json:
     print_table(("", ""), [(key, value) for key, value in facts.items() if value not in ({}, [], 0, "")])
     if curve:
         print_table(
-            ("step", "severity", "engaged fraction", "realizations"),
+            [name.removeprefix("n_").replace("_", " ") for name in curve[0]],
             [list(row.values()) for row in curve],
             title="\nmean engaged fraction of finished realizations",
         )
@@ -199,24 +201,28 @@ def _digests(run: Run) -> dict[str, str]:
 
 
 def _curve(run: Run) -> list[dict[str, object]]:
-    """Average the engaged fraction after each step over finished realizations, by severity.
+    """Average the engaged fraction after each step over finished realizations, by condition and severity.
 
     A realization that ended early keeps its last value: nobody was left to ask.
     """
-    names, rows = run.rows("""
+    names, rows = run.rows(f"""
         WITH RECURSIVE times(step) AS (
             SELECT 0 UNION ALL SELECT step + 1 FROM times WHERE step < (SELECT MAX(step) FROM steps)
         )
-        SELECT times.step, news.severity,
+        SELECT c.condition, times.step, news.severity,
                AVG((SELECT s.n_engaged FROM steps s
                     WHERE s.realization = r.realization AND s.step <= times.step
                     ORDER BY s.step DESC LIMIT 1) * 1.0 / networks.n_agents) AS engaged_fraction,
                COUNT(*) AS n_realizations
         FROM times JOIN realizations r ON r.status = 'finished'
+        JOIN ({CONDITION_OF}) c USING (realization)
         JOIN networks USING (network) JOIN news USING (news)
-        GROUP BY times.step, news.severity ORDER BY times.step, news.severity
-    """)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    """)  # noqa: S608 - our own
+    conditions = Condition.all_of(run.meta)
+    several = len(conditions) > 1
+    spelled = [[*([conditions[number].name] if several else []), *row] for number, *row in rows]
+    return [dict(zip(names if several else names[1:], row, strict=True)) for row in spelled]
 
 
 @click.command()

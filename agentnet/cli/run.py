@@ -269,13 +269,22 @@ def _print_explained(found: Sequence[Mapping[str, object]], *, as_json: bool) ->
         print_table(("", ""), [(name, value) for name, value in each.items() if value != ""])
 
 
+def _print_design(prepared: Prepared) -> None:
+    design = {knob: value for knob, value in prepared.designs()[0].items() if knob != "conditions"}
+    rows = [(knob, value.__name__ if isinstance(value, type) else value) for knob, value in design.items()]
+    print_table(("knob", "value"), sorted(rows))
+    if len(prepared.condition_names) > 1:
+        for number, name in enumerate(prepared.condition_names):
+            echo(f"condition {number}: {name}" + ("; its knobs are those above" if number == 0 else ""))
+
+
 def _print_check(
     prepared: Prepared, answering: Backend, found: Estimate, price: Mapping[str, Price | None]
 ) -> None:
     first = prepared.experiments[0]
     name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
-    print_table(("knob", "value"), sorted(prepared.designs()[0].items()))
+    _print_design(prepared)
     for line in readings(prepared):
         echo(line)
     if voices := described(answering):

@@ -128,12 +128,22 @@ def briefly(value: object) -> str:
 
     Examples:
         >>> briefly(""), briefly({}), briefly("Think of what somebody who disagrees with you would say now.")
-        ('""', 'none', 'Think of what somebody who disagrees wit...uld say now.')
+        ('""', 'none', 'Think of what somebody who disagrees wit...ould say now.')
     """
     text = in_words(value)
     if len(text) > _LONGEST:
         return f"{text[:40]}...{text[-13:]}"
     return text or ('""' if value == "" else "none")
+
+
+def without_place(text: str) -> str:
+    """Name functions and objects without their place in memory.
+
+    Examples:
+        >>> without_place("at step 1: <study.Label object at 0x7f57d19799e0>")
+        'at step 1: study.Label'
+    """
+    return _OBJECT.sub(r"\1", text)
 
 
 def in_words(value: object) -> str:
@@ -152,7 +162,7 @@ def in_words(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(in_words(each) for each in value)
     return (
-        without_folder(_OBJECT.sub(r"\1", value))
+        without_folder(without_place(value))
         if isinstance(value, str)
         else json.dumps(value, ensure_ascii=False)
     )

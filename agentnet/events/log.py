@@ -96,6 +96,7 @@ class Said(NamedTuple):
         fingerprint: The server's mark of its configuration, if it gave one.
         decision: 1 yes, 0 no; None where it is neither.
         value: The declared answer as JSON; None where it is no more than yes or no, or a text.
+        prompt: Number of the prompt it was an answer to, where it stands in the log and has one.
     """
 
     text: str | None
@@ -104,6 +105,7 @@ class Said(NamedTuple):
     fingerprint: str | None
     decision: int | None = None
     value: str | None = None
+    prompt: int | None = None
 
 
 Heard = dict[tuple[str, int], dict[tuple[int, int, int], Said]]
@@ -360,7 +362,7 @@ class EventLog:
         found: Heard = {}
         query = (
             "SELECT kind, step, agent, source, repeat, text, missing, COALESCE(model, ''), fingerprint, "
-            "decision, value FROM events e LEFT JOIN replies USING (reply) "
+            "decision, value, prompt FROM events e LEFT JOIN replies USING (reply) "
             "WHERE realization = ? AND (kind NOT IN ('seed', 'exposure', 'ratio', 'reason') "
             "OR EXISTS (SELECT 1 FROM exposures h WHERE h.realization = e.realization))"
         )

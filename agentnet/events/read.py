@@ -182,8 +182,9 @@ class Run:
             except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
                 if is_of_the_file(error):
                     raise
+                tables = ", ".join((*VIEWS, *TABLES))
                 raise UserError(
-                    f"{error}; a query is one SELECT on the tables {', '.join((*VIEWS, *TABLES))}"
+                    f"{error}; a query is one SELECT on the tables {tables}{_in_json(error)}"
                 ) from error
 
     def digest(self) -> str:
@@ -291,6 +292,17 @@ def primary_code(error: Exception) -> int:
     """Give SQLite's code of an error, 0 for an error of another's."""
     # Extended codes keep the primary one in the lowest byte; errors of Python's own have none.
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _in_json(error: Exception) -> str:
+    """Say where facts of contexts and fields of answers are: frames have them as columns, the log as JSON."""
+    name = str(error).partition("no such column: ")[2].rpartition(".")[2]
+    paths = f"json_extract(context, '$.{name}') or json_extract(value, '$.{name}')"
+    return (
+        f"; a fact of a context or a field of an answer is {paths} of decisions"
+        if name.isidentifier()
+        else ""
+    )
 
 
 def _authorize(action: int, name: str | None, *_: str | None) -> int:

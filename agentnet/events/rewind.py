@@ -52,21 +52,21 @@ class Cut:
         if self.before_evaluation:
             yield "DELETE FROM events WHERE realization = ? AND step = ? AND kind = 'evaluation'", at_step
             yield "DELETE FROM updates WHERE realization = ? AND step = ?", at_step
-        yield _WITHOUT_EVENT, here
+        for table in ("troubles", "exposures"):
+            yield _WITHOUT_EVENT.format(table), here
         yield _RUNNING, here
 
 
-_PLAYED_AGAIN = ("exposures", "messages", "changes", "measures")
+_PLAYED_AGAIN = ("messages", "changes", "measures")
 """What a world says again from its beginning on, as it is sent what stands in the log."""
 
 AT_THE_END = Cut(1 << 40)
 """Of a realization in which nothing follows from what is missing."""
 
 _WITHOUT_EVENT = """
-    DELETE FROM troubles WHERE realization = ? AND NOT EXISTS (
-        SELECT 1 FROM events e WHERE e.realization = troubles.realization AND e.kind = troubles.kind
-        AND e.step = troubles.step AND e.agent = troubles.agent AND e.source = troubles.source
-        AND e.repeat = troubles.repeat
+    DELETE FROM {0} WHERE realization = ? AND NOT EXISTS (
+        SELECT 1 FROM events e WHERE e.realization = {0}.realization AND e.kind = {0}.kind
+        AND e.step = {0}.step AND e.agent = {0}.agent AND e.source = {0}.source AND e.repeat = {0}.repeat
     )
 """
 _RUNNING = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from agentnet.events import Said
@@ -15,5 +14,5 @@ def answer_of(declared: Declared, said: Said) -> Any:  # noqa: ANN401 - as decla
     if said.missing is not None:
         return Missing(said.missing)
     if said.value is not None:
-        return declared.read(json.loads(said.value))
+        return declared.read_json(said.value)
     return said.text if said.decision is None else bool(said.decision)

@@ -59,11 +59,15 @@ class Declared:
         Raises:
             DesignError: `value` is not as declared.
         """
+        return self.read_json(json.dumps(value))
+
+    def read_json(self, value: str) -> Any:  # noqa: ANN401 - what was declared
+        """Give the typed value of what a log has, from its JSON; see `read`."""
         try:
-            return self._adapter.validate_json(json.dumps(value))
+            return self._adapter.validate_json(value)
         except ValidationError as error:
             raise DesignError(
-                f"the answer {json.dumps(value)[:200]} is not what {_name(self.form)} declares "
+                f"the answer {value[:200]} is not what {_name(self.form)} declares "
                 f"({error.errors()[0]['msg']}); was the declaration changed since it was given?"
             ) from None
 
@@ -152,8 +156,10 @@ def _described(answer: Any) -> tuple[TypeAdapter[Any], Schema]:  # noqa: ANN401 
         adapter: TypeAdapter[Any] = TypeAdapter(answer)
         schema = adapter.json_schema()
     except (PydanticUserError, SchemaError, TypeError, NameError) as error:
+        is_text = isinstance(answer, str)
+        name, why = (repr(answer), "it is a text") if is_text else (_name(answer), str(error).splitlines()[0])
         raise DesignError(
-            f"{_name(answer)} cannot be asked for: {str(error).splitlines()[0]}; declare bool, str, a "
+            f"{name} cannot be asked for: {why}; declare bool, str, a "
             "Literal, a number or a pydantic model of such fields"
         ) from error
     node = strict(schema, _name(answer))

@@ -102,9 +102,11 @@ class Reader:
         plain = _plain(found)
         if lacks(self.node, plain):
             raise ValueError("a field is missing")
-        typed = self.adapter.validate_json(json.dumps(plain, allow_nan=False))
+        spelled = json.dumps(plain, allow_nan=False)
+        typed = self.adapter.validate_json(spelled)
         value = self.adapter.dump_python(typed, mode="json", by_alias=True)
-        if self.adapter.validate_json(json.dumps(value, allow_nan=False)) != typed:
+        again = json.dumps(value, allow_nan=False)
+        if again != spelled and self.adapter.validate_json(again) != typed:
             raise ValueError("it does not read back")
         return value
 

@@ -155,6 +155,7 @@ class CascadePart(Part):
                 severity_clusters=options.severity_clusters,
                 trees=self.trees,
                 observed=self.observed,
+                engaged_now=self.engaged_now,
             ),
         )
         yield from other_sketches(self.fits)

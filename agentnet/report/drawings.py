@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -45,6 +48,7 @@ class Material:
         severity_clusters: Clusters of news items by their texts.
         trees: Trees of who had the news from whom.
         observed: Trees that were observed elsewhere.
+        engaged_now: Share of agents engaged after each step of each realization, where agents stop.
     """
 
     tables: RunTables | None = None
@@ -55,6 +59,7 @@ class Material:
     severity_clusters: SeverityClusters | None = None
     trees: Trees | None = None
     observed: Trees | None = None
+    engaged_now: NDArray[np.float64] | None = None
 
     @property
     def played(self) -> RunTables | None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from agentnet.errors import PluginError, RunStopped
+from agentnet.errors import PluginError, RunFolderError, RunStopped
 from agentnet.events import EventLog, Heard, Recorded, Said
 from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler
@@ -23,6 +23,11 @@ from agentnet.vocabulary import FAILED, REASON
 from agentnet.worlds import Ask, End, Note, Recall, World, Write
 
 _NOTHING: Final = Said(None, FAILED, "", None)
+
+_WHY_ANOTHER: Final = (
+    "something that it reads changed, or its methods use a clock, chance or counts of their own: go on with "
+    "what it began with"
+)
 
 
 @dataclass(slots=True)
@@ -94,6 +99,12 @@ class Journal:
         self._stop_on_missing = stop_on_missing
         self._streak = None if stop_on_missing else streak
         self.n_decisions = 0
+        self._unasked = Counter(
+            kind
+            for (kind, _), of_step in self._heard.items()
+            for said in of_step.values()
+            if said.prompt is not None and kind != REASON
+        )
 
     async def play(self, world: World, give: Callable[[Any], Awaitable[Any]] | None = None) -> End:
         """Play `world` to its end.
@@ -118,6 +129,7 @@ class Journal:
             if not isinstance(end.value, End):
                 what = f"a world ends with {end.value!r:.80}"
                 raise PluginError(f"{what}; it returns an End, such as End('finished', step)") from None
+            self._check_all_asked()
             return end.value
         finally:
             world.close()
@@ -203,9 +215,28 @@ class Journal:
                 rest.append(i)
             else:
                 outcomes[i] = outcome
+                if asking.texts and outcome.prompt is not None:
+                    self._check_asked(asking, i, outcome.prompt)
                 self.tally.n_decisions += counts
                 self.tally.n_missing += counts and _is_missing(outcome)
         return rest
+
+    def _check_asked(self, asking: Ask, i: int, prompt: int) -> None:
+        """Refuse to go on where what was answered is not what the experiment asks now."""
+        self._unasked[asking.kind] -= 1
+        if asking.questions[i].number != prompt:
+            raise RunFolderError(
+                f"{self.log.path.parent}: at step {asking.step} of realization {self.realization} agent "
+                f"{asking.agents[i]} was asked another {asking.kind} prompt than the experiment composes "
+                f"now; {_WHY_ANOTHER}"
+            )
+
+    def _check_all_asked(self) -> None:
+        if left := +self._unasked:
+            raise RunFolderError(
+                f"{self.log.path.parent}: realization {self.realization} has {left.total()} answers to "
+                f"questions that the experiment does not ask now ({', '.join(left)}); {_WHY_ANOTHER}"
+            )
 
     def _draws(self, asking: Ask, outcomes: list[Any], todo: Sequence[int]) -> Draws:
         composed: dict[int, Question] = {}

@@ -18,7 +18,7 @@ import agentnet
 from agentnet.config import Settings
 from agentnet.errors import RunFolderError
 from agentnet.events import Run, create_log
-from agentnet.events.conditions import condition_names
+from agentnet.events.conditions import condition_names, without_place
 from agentnet.experiment import Experiment, Source, ask, check_attributes
 from agentnet.families import Cell, Family, Planned, Stage, family_of_experiment
 from agentnet.families.contract import CHANCE
@@ -287,7 +287,8 @@ def plain(design: Mapping[str, object]) -> dict[str, object]:
 
 
 def _as_text(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else str(value)
+    # Where an object lies in memory differs from process to process: a resumed run would not know it again.
+    return value.__name__ if isinstance(value, type) else without_place(str(value))
 
 
 def _spelled(value: object) -> object:

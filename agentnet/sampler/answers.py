@@ -14,6 +14,9 @@ from agentnet.vocabulary import CONTENT_FILTER, FAILED, FINISHES, INVALID, REFUS
 
 _NEVER_A_DECISION = {end: REFUSED if end == REFUSAL else end for end in FINISHES if end != STOP}
 
+# json.dumps makes an encoder anew at every call.
+_spell = json.JSONEncoder(ensure_ascii=False).encode
+
 FINAL = frozenset({REFUSED, CONTENT_FILTER})
 """Outcomes that asking again does not cure."""
 
@@ -56,7 +59,7 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
         (),
         None,
         None,
-        None if value is None else json.dumps(value, ensure_ascii=False),
+        None if value is None else _spell(value),
     )
 
 

@@ -159,7 +159,7 @@ class Cascade:
                 "steps": [(number, step, n_exposed, n_asked, len(decisions), n_yes, n_missing, n_engaged)],
                 "engagements": engagements,
             },
-            {"engaged": len(won_over)},
+            {"engaged": len(engagements)},
         )
 
     def _engage(self, agents: list[int], step: int) -> list[tuple[int, int, int]]:

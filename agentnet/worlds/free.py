@@ -6,7 +6,6 @@ put at once, but for those of other kinds or declarations, which follow each oth
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentnet.errors import DesignError
-from agentnet.exposure import Message
+from agentnet.exposure import Message, spelled
 from agentnet.worlds.wants import Ask as AskAll
 from agentnet.worlds.wants import Chance, End, World, Write
 
@@ -120,7 +119,16 @@ def _answered(
     made = [ready(ask) for ask in asks]
     rows = dict(written())
     rows["exposures"] = [
-        (realization, ask.kind, turn, ask.agent, ask.source, repeat, _number(ask.message), _spelled(ask))
+        (
+            realization,
+            ask.kind,
+            turn,
+            ask.agent,
+            ask.source,
+            repeat,
+            _number(ask.message),
+            spelled(ask.context),
+        )
         for ask, repeat in zip(asks, numbered, strict=True)
     ]
     yield Write(rows)
@@ -172,7 +180,3 @@ def _alike(asks: Sequence[Ask], made: Sequence[Asked]) -> Iterable[tuple[str, li
 
 def _number(message: Message | None) -> int | None:
     return None if message is None else message.number
-
-
-def _spelled(ask: Ask) -> str:
-    return json.dumps(dict(ask.context), ensure_ascii=False, allow_nan=False)

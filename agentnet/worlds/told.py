@@ -16,7 +16,7 @@ import numpy as np
 
 from agentnet.asking_rules import NEVER, Exposures, Ints, Moment, listeners
 from agentnet.errors import DesignError
-from agentnet.exposure import Context, Exposure, Message, Reaction
+from agentnet.exposure import Context, Exposure, Message, Reaction, spelled
 from agentnet.interventions import (
     ENGAGED,
     FOLLOWS,
@@ -308,7 +308,7 @@ class ToldCascade(Cascade):
                 each.source,
                 repeat,
                 each.message.number,
-                _spelled(context),
+                spelled(context),
             )
             for each, repeat, (_, context) in zip(
                 exposures, self._repeats(agents, sources), composed, strict=True
@@ -381,6 +381,7 @@ class ToldCascade(Cascade):
         stopped: list[int] = []
         for place, (exposure, each) in enumerate(zip(exposures, said, strict=True)):
             answer = self._telling.read(each)
+            self._remember(exposure, answer)
             reaction = self._telling.react(exposure, answer)
             if reaction.engages is not None:
                 decisions[place] = reaction.engages
@@ -389,8 +390,6 @@ class ToldCascade(Cascade):
             if reaction.engages and exposure.agent not in passed_on:
                 passed_on.add(exposure.agent)
                 self._holds[exposure.agent] = self._passed_on(step, exposure, reaction.text)
-        for exposure, each in zip(exposures, said, strict=True):
-            self._remember(exposure, self._telling.read(each))
         if stopped:
             self._stop(sorted({agent for agent in stopped if self.engaged_step[agent] != NEVER}))
         return decisions
@@ -422,10 +421,6 @@ def network_row(network: Network) -> tuple[Any, ...]:
     """Spell a network as a row of table ``networks``."""
     labels = None if network.labels is None else json.dumps(network.labels, ensure_ascii=False)
     return (network.digest, network.name, network.n_agents, network.n_edges, network.to_bytes(), labels)
-
-
-def _spelled(context: Context) -> str:
-    return json.dumps(dict(context), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - an attribute of an edge

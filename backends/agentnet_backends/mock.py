@@ -186,18 +186,11 @@ class MockBackend:
             await asyncio.sleep(self._latency_s(request.seed))
         messages, _, n, max_tokens, answers, schema, wants_logprobs, seed, _, metadata = request
         fact = metadata.get
-        if fact("kind") in ANSWER_KINDS:
+        kind = fact("kind")
+        if kind in ANSWER_KINDS:
             return self._repeat(request)
         moved = shift(self._slopes, metadata) if self._slopes else 0.0
-        question = (
-            fact("profile"),
-            fact("severity"),
-            fact("kind"),
-            fact("rationale"),
-            answers,
-            schema,
-            moved,
-        )
+        question = (fact("profile"), fact("severity"), kind, fact("rationale"), answers, schema, moved)
         repertoire = self._repertoires.get(question) or self._learn(question)
         thresholds, said, logprobs, explains, writes = repertoire
         if n != 1 or explains or self._troubled or writes:

@@ -122,8 +122,12 @@ def json_text(
     """
     heard = _sentences(messages)
     grounds = (_Ground(p, choices, heard, n_characters) for n_characters in _MOST_CHARACTERS)
-    texts = [json.dumps(_filled(schema, ground, word, ""), ensure_ascii=False) for ground in grounds]
-    return next((text for text in texts if len(text) <= max_characters), texts[-1])
+    text = ""
+    for ground in grounds:
+        text = json.dumps(_filled(schema, ground, word, ""), ensure_ascii=False)
+        if len(text) <= max_characters:
+            break
+    return text
 
 
 def _has_fields(node: Schema) -> bool:

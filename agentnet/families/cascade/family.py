@@ -206,6 +206,18 @@ class Cascades(NewsFamily):
         n_agents, n_engaged = counts.get("agents", 0), counts.get("engaged", 0)
         return [(2, f"engaged {n_engaged:,} ({n_engaged / n_agents if n_agents else 0:.0%})")]
 
+    def notes(self, run: Run) -> Sequence[str]:
+        """Say where an own `react` engages others than those who answer yes."""
+        if "react" not in run.meta["experiment"]["overridden"]:
+            return ()
+        query = "SELECT (SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'), SUM(n_yes) FROM steps"
+        n_answered, n_engaging = run.rows(query)[1][0]
+        note = (
+            f"{n_answered:,} answers say yes, and {n_engaging:,} engage, as react decides: laws of decisions "
+            "fit what was answered, curves what engaged"
+        )
+        return [note] if n_answered != n_engaging else ()
+
     def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:
         """Ask for a network and its profiles, too."""
         yield from super().probes(stage, condition, own)

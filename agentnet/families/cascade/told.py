@@ -93,7 +93,12 @@ def _telling(setting: NewsSetting, streams: Streams) -> Telling:
             return None
         with blaming():
             answer = experiment.rule(exposure)
-        said: str = experiment.declared.spell(answer)
+        try:
+            said: str = experiment.declared.spell(answer)
+        except DesignError as error:
+            raise DesignError(
+                f"{type(experiment).__name__}.rule, for agent {exposure.agent} at step {exposure.step}: {error}"
+            ) from None
         return said
 
     def network_at(step: int) -> Network | None:

@@ -264,6 +264,7 @@ class FreeWorlds(Family):
     what = "free worlds"
     experiment = WorldExperiment
     answers = "answers"
+    shows = 'Run.frame("decisions") has their answers and contexts, a column each; see what they found'
 
     def stage(
         self,

@@ -46,6 +46,36 @@ def observed_sketch(tables: RunTables) -> Drawn:
     return Drawn(_drawn(tables), _caption(tables), _in_words(tables))
 
 
+@figure(
+    "engaged_now",
+    of="cascades",
+    title="Who is engaged at each step, and has not stopped",
+    rank=100,
+    takes="engaged_now",
+)
+def engaged_now_sketch(curves: Array | None) -> Drawn | None:
+    """Draw the share of agents that are engaged after each step, where agents stop."""
+    if curves is None:
+        return None
+    drawn = new_figure(6.0, 4.0)
+    (axes,) = grid_of_axes(drawn, 1, 1)
+    _draw_lines(axes, curves)
+    draw_curve(axes, Curve.of(curves), Look(BLACK, "o", "-"), "mean")
+    axes.set_ylabel("engaged, not stopped")
+    legend_above(drawn, [axes])
+    caption = (
+        f"Engaged after each step, who stopped left out, in {counted(len(curves), 'realization')}",
+        "The band is one standard deviation of single cascades either side of their mean",
+        "The other curves of this report count who was ever engaged",
+    )
+    mean = curves.mean(axis=0)
+    words = (
+        f"On average {spelled(float(mean[-1]))} at step {curves.shape[1] - 1}, at most "
+        f"{spelled(float(mean.max()))}, at step {int(mean.argmax())}"
+    )
+    return Drawn(drawn, caption, words)
+
+
 def chosen(curves: Array) -> Array:
     """Choose the cascades that are drawn as lines: all, or `MOST_LINES` at equal distances in their order."""
     if len(curves) <= MOST_LINES:
@@ -66,19 +96,22 @@ def _drawn(tables: RunTables) -> Figure:
 
 
 def _draw_severity(axes: Axes, curves: Array, severity: int) -> None:
-    step = np.arange(curves.shape[1])
-    for place, line in enumerate(chosen(curves)):
-        label = "one cascade" if place == 0 else None
-        axes.plot(step, line, color=GREY, linewidth=0.5, alpha=0.6, label=label)
+    _draw_lines(axes, curves)
     look = of_severity(severity)
     mean = Curve.of(curves)
     draw_curve(axes, mean, Look(look.colour, look.marker, "-"), f"mean, {SEVERITY_NAMES[severity]}")
     axes.get_lines()[-1].set(markeredgecolor=BLACK, markeredgewidth=0.5)
-    steps_along(axes, step.size - 1)
-    axes.set_ylim(-0.015, 1.02)
-    axes.set_xlabel("step")
     name = SEVERITY_NAMES[severity].capitalize()
     axes.set_title(f"{name}: {counted(len(curves), 'realization')}", fontsize=9.0)
+
+
+def _draw_lines(axes: Axes, curves: Array) -> None:
+    for place, line in enumerate(chosen(curves)):
+        label = "one cascade" if place == 0 else None
+        axes.plot(np.arange(line.size), line, color=GREY, linewidth=0.5, alpha=0.6, label=label)
+    steps_along(axes, curves.shape[1] - 1)
+    axes.set_ylim(-0.015, 1.02)
+    axes.set_xlabel("step")
 
 
 def _caption(tables: RunTables) -> Iterator[str]:
