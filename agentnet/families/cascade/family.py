@@ -210,7 +210,8 @@ class Cascades(NewsFamily):
         """Say where an own `react` engages others than those who answer yes."""
         if "react" not in run.meta["experiment"]["overridden"]:
             return ()
-        query = "SELECT (SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'), SUM(n_yes) FROM steps"
+        answered = "SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'"
+        query = f"SELECT ({answered}), SUM(n_yes) FROM steps"  # noqa: S608 - our own
         n_answered, n_engaging = run.rows(query)[1][0]
         note = (
             f"{n_answered:,} answers say yes, and {n_engaging:,} engage, as react decides: laws of decisions "

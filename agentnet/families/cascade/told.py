@@ -96,9 +96,8 @@ def _telling(setting: NewsSetting, streams: Streams) -> Telling:
         try:
             said: str = experiment.declared.spell(answer)
         except DesignError as error:
-            raise DesignError(
-                f"{type(experiment).__name__}.rule, for agent {exposure.agent} at step {exposure.step}: {error}"
-            ) from None
+            who = f"{type(experiment).__name__}.rule, for agent {exposure.agent} at step {exposure.step}"
+            raise DesignError(f"{who}: {error}") from None
         return said
 
     def network_at(step: int) -> Network | None:

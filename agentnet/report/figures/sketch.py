@@ -113,7 +113,8 @@ class Listed:
 
     def made(self, *values: object) -> Sketch | None:
         """Draw it; None where nobody would look for it."""
-        found = WITHOUT[self.takes.split()[0]] if values[0] is None else self.draws(*values)
+        lacks = WITHOUT.get(self.takes.split()[0]) if values[0] is None else None
+        found = lacks or self.draws(*values)
         if isinstance(found, str):
             return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
         if isinstance(found, Drawn):
