@@ -208,7 +208,7 @@ class Cascades(NewsFamily):
 
     def notes(self, run: Run) -> Sequence[str]:
         """Say where an own `react` engages others than those who answer yes."""
-        if "react" not in run.meta["experiment"]["overridden"]:
+        if "react" not in run.meta["experiment"].get("overridden", ()):
             return ()
         answered = "SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'"
         query = f"SELECT ({answered}), SUM(n_yes) FROM steps"  # noqa: S608 - our own
