@@ -220,6 +220,7 @@ def engaged_by_hand(run: Run, number: int, n_steps: int) -> list[float]:
 
 def test_where_nobody_stops_nobody_is_engaged_for_a_time(shown: Run) -> None:
     assert read_engaged_now(shown, read_tables(shown)) is None
+    assert not [each for each in more_tables(part_of(shown)).get("trees", ()) if each.name == "message_trees"]
     assert "are engaged" in part_of(shown).summary(0.95)
 
 
@@ -251,6 +252,15 @@ def test_fields_of_declared_answers_are_columns_and_reports_claim_no_yes_or_no(
         assert claim not in part.methods()
     (messages,) = [each for each in more_tables(part)["decisions"] if each.name == "messages"]
     assert 0 < len(messages.rows) <= FEW.n_decisions
+    (trees,) = [each for each in more_tables(part)["trees"] if each.name == "message_trees"]
+    told = {row[1]: row[2:] for row in trees.rows}
+    ((n_roots, n_messages, n_authors),) = run.rows(
+        "SELECT SUM(parent IS NULL), COUNT(*), SUM(author >= 0) FROM messages JOIN realizations "
+        "USING (realization) WHERE status = 'finished'"
+    )[1]
+    assert n_authors == n_messages - n_roots > 0
+    n_trees, mean, *_ = told["nodes"]
+    assert (n_trees, n_trees * mean) == (n_roots, pytest.approx(n_messages))
 
 
 class Weighed(BaseModel):

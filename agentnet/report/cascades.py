@@ -15,7 +15,7 @@ from agentnet.analysis.goodness import mean_final_engagement
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.reading import read_engaged_now, read_tables
 from agentnet.analysis.tables import NO_PROFILES, RunTables
-from agentnet.analysis.trees import Trees, tree_distances, trees_of
+from agentnet.analysis.trees import MESSAGES, Trees, tree_distances, trees_of
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.events.conditions import differing_knobs, spelling
@@ -69,6 +69,7 @@ class CascadePart(Part):
         observed: Trees observed elsewhere, to compare with; None without.
         engaged_now: Fraction of agents engaged after each step that have not stopped, of each realization of
             `played`; None where nobody stopped.
+        message_trees: Trees of messages; None where no agent retold one.
     """
 
     name: ClassVar[str] = "cascades"
@@ -96,6 +97,7 @@ class CascadePart(Part):
     trees: Trees | None = None
     observed: Trees | None = None
     engaged_now: NDArray[np.float64] | None = None
+    message_trees: Trees | None = None
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -212,6 +214,18 @@ def _changes(part: CascadePart) -> Table | None:
     return None if part.told is None else changes_table(part.told)
 
 
+@table("message_trees", of="cascades", section="trees")
+def _message_trees(part: CascadePart) -> Table | None:
+    """Summarize the trees of messages; None where nobody retold one."""
+    if part.message_trees is None:
+        return None
+    return replace(
+        cascade_tables.trees_table([part.message_trees]),
+        name="message_trees",
+        title="Trees of messages: what retells what",
+    )
+
+
 @table("engaged_now", of="cascades", section="player")
 def _engaged_now(part: CascadePart) -> Table | None:
     """Set those who are engaged beside those who ever were; None where nobody stopped."""
@@ -272,6 +286,7 @@ def _part(
     run: Run, facts: LogFacts, condition: int, ratio: RatioPart | None, options: Options, say: Progress
 ) -> CascadePart:
     tables, why_no_tables = _tables(run, condition, options)
+    told = read_told(run, condition, n=options.n_decisions, seed=options.seed)
     chosen, groups_from = _chosen_groups(ratio, options)
     fits, why_no_fits = None, why_no_tables
     of_condition = None if facts.n_conditions == 1 else realizations_of(run, condition)
@@ -296,12 +311,18 @@ def _part(
             realizations=of_condition,
         ),
         player=read_player(run, of_condition, seed=options.seed),
-        told=read_told(run, condition, n=options.n_decisions, seed=options.seed),
+        told=told,
         trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
         observed=options.observed,
         engaged_now=None if tables is None else read_engaged_now(run, tables),
+        message_trees=_trees_of_messages(run, condition, told),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
+
+
+def _trees_of_messages(run: Run, condition: int, told: Told | None) -> Trees | None:
+    retold = told is not None and told.n_retold > 0
+    return trees_of(run, MESSAGES, condition=condition).trees() if retold else None
 
 
 def _tables(run: Run, condition: int, options: Options) -> tuple[RunTables | None, str]:
