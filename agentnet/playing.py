@@ -185,7 +185,7 @@ def _ready(
         check_same(run, source, "give it another folder by out=")
         refuse_changes(recorded_settings(run), configuration)
         return _again(run, configuration.settings, environ, say, source=source, ask_missing=ask_missing)
-    ready = begin(source, configuration.settings, environ, out, meant=meant)
+    ready = begin(source, configuration.settings, environ, out, meant=meant, say=say)
     announce(ready[0], say)
     if source.held is not None:
         say("note: no file makes this experiment again, so only Python can go on with the run")

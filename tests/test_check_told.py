@@ -13,7 +13,7 @@ import pytest
 from agentnet import Ask, CascadeExperiment, Exposure, Play, Setting, WorldExperiment
 from agentnet.errors import DesignError
 from agentnet.families import Estimate
-from agentnet.runner.estimate import estimate
+from agentnet.runner.estimate import estimate, rehearse
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
 TICKS = count()
@@ -110,3 +110,22 @@ def test_a_cascade_that_is_told_news_alone_is_played_once_and_told_nothing_of(
     checked: Callable[..., Estimate],
 ) -> None:
     assert checked(CascadeExperiment(**SMALL)).notes is None
+
+
+def test_a_run_is_rehearsed_before_there_is_a_folder(command: Callable[..., Any], tmp_path: Any) -> None:
+    text = (
+        "from agentnet import Ask, WorldExperiment\nN = []\nclass Odd(WorldExperiment):\n    n_agents = 3\n"
+    )
+    text += (
+        "    def play(self, s):\n        N.append(0)\n        yield [Ask(0, f'Hello, number {len(N)}?')]\n"
+    )
+    (tmp_path / "odd.py").write_text(text)
+    done = command("run", tmp_path / "odd.py", "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "is another experiment when it is played again" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rehearsal_that_takes_too_long_is_given_up(new_run: Callable[..., Any]) -> None:
+    assert asyncio.run(rehearse(new_run(Steady())))
+    assert not asyncio.run(rehearse(new_run(Steady()), patience_s=0.0))

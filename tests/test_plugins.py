@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -79,6 +80,15 @@ def test_a_module_that_takes_its_own_entry_in_is_one_plug_in(
     assert kind.load(distribution) is first
     with pytest.raises(PluginError, match="stands twice"):
         kind.register(distribution, defined("another.package"))
+
+
+def test_a_file_that_changes_within_a_second_is_loaded_as_it_is_now(tmp_path: Path) -> None:
+    kind = ropes()
+    for rope in ("hemp", "jute"):
+        (path := tmp_path / "knots.py").write_text(DEFINITION.format(rope=rope))
+        os.utime(path, (1.7e9, 1.7e9))
+        assert kind.load(f"{path}:Knot").rope == rope
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["knots.py"]
 
 
 def test_an_address_leads_to_a_plug_in_that_has_no_entry(tmp_path: Path) -> None:

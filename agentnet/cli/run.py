@@ -135,7 +135,7 @@ def run(
         echo(f"resuming {ready[0].folder}", err=True)
     elif target is not None:
         settings = load(config_file, assignments, flags).settings
-        ready = begin(Source.read(target), settings, _environ(), out)
+        ready = begin(Source.read(target), settings, _environ(), out, say=_say)
         announce(ready[0], _say)
     else:
         raise click.UsageError("give an experiment file, or --resume RUN")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agentnet.backend import Backend
@@ -12,6 +14,7 @@ from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
+from agentnet.runner.estimate import rehearse
 from agentnet.runner.play import is_frozen
 from agentnet.runner.prepare import Prepared, create, new_folder, prepare, reopen
 from agentnet.voices import described, make_voices, voices_of
@@ -27,8 +30,9 @@ def begin(
     out: Path | None = None,
     *,
     meant: Source | None = None,
+    say: Callable[[str], None],
 ) -> Ready:
-    """Make the folder of a new run.
+    """Make the folder of a new run, once what its own methods ask was the same twice on the mock.
 
     Args:
         source: The experiment.
@@ -36,11 +40,17 @@ def begin(
         environ: Where plug-ins look up their keys.
         out: The folder; None for a new one in the folder of runs.
         meant: See `prepare`.
+        say: Tells people a line.
 
     Raises:
         AgentnetError: The run cannot be played as it is meant.
     """
     prepared = prepare(source, settings, out or new_folder(settings, source), environ, meant=meant)
+    # In a thread of its own: a notebook's loop runs already.
+    with ThreadPoolExecutor(1) as thread:
+        is_rehearsed = thread.submit(lambda: asyncio.run(rehearse(prepared))).result()
+    if not is_rehearsed:
+        say("note: playing it twice on the mock first takes long; agentnet check does that to the end")
     answering = backend_of(prepared, environ)
     name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings, environ)

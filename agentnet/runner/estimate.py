@@ -6,16 +6,18 @@ questions a cascade needs depends on how willing its agents are, so this is an e
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Backend, Messages, Reply, Request, make_backend
-from agentnet.config import BackendSettings, LogSettings
+from agentnet.config import BackendSettings, LogSettings, StackSettings
 from agentnet.errors import AgentnetError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, Source
@@ -32,6 +34,7 @@ _SAID = """
 SELECT COUNT(*), COALESCE(SUM(r.model LIKE ?), 0) FROM events LEFT JOIN replies r USING (reply)
 """
 _N_GUESSED, _N_AGENTS_GUESSED = 2, 512
+_N_REHEARSED, _PATIENCE_S = 2, 10.0
 
 
 async def estimate(
@@ -61,6 +64,28 @@ async def estimate(
         n_at_most=n_agents_at_most,
     )
     return _by_voice(found, heard) if voices_of(prepared.experiments) else found
+
+
+async def rehearse(prepared: Prepared, *, patience_s: float = _PATIENCE_S) -> bool:
+    """Play a realization or two of a design twice on the mock, where its own methods decide what is asked.
+
+    Args:
+        prepared: The run.
+        patience_s: How long it may take, in seconds.
+
+    Returns:
+        Whether that came to an end in time.
+
+    Raises:
+        AgentnetError: The design turns out not to be playable, or not to repeat.
+    """
+    if not prepared.stage.is_told:
+        return True
+    trying = estimate(prepared, n_sampled=_N_REHEARSED, n_agents_at_most=_N_AGENTS_GUESSED)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(trying, patience_s)
+        return True
+    return False
 
 
 def _by_voice(found: Estimate, heard: _Listening) -> Estimate:
@@ -95,7 +120,7 @@ async def _try_out(
                 update={
                     "backend": BackendSettings(),
                     "log": LogSettings(parquet=False),
-                    "stack": prepared.settings.stack.model_copy(update={"cache": False}),
+                    "stack": StackSettings(cache=False),
                 }
             ),
         )
