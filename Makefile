@@ -8,6 +8,8 @@ VENV ?= .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c 'import sys
 VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
+# One more than there are cores: some tests wait for other processes.
+WORKERS := $(shell python3 -c 'import os; print((os.cpu_count() or 1) + 1)')
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: run test quick docs gallery test-slow test-vllm test-finetune lint types bench clean help
@@ -25,7 +27,7 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 # What needs one core for half a minute each goes side by side.
 test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests with coverage, the wheel's contents
 	$(MAKE) --jobs lint types docs
-	$(ENVIRON) $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal --cov
+	$(ENVIRON) $(BIN)/pytest --doctest-modules --numprocesses $(WORKERS) --dist worksteal --cov
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
 # What starts other processes is found by its import; the others left to the gate take more than 4 s of CPU each.

@@ -319,14 +319,19 @@ def _import_all(package: str) -> None:
 def _at(address: str) -> object:
     """Import what stands at ``package.module:Name`` or ``FILE.py:Name``."""
     home, _, name = address.rpartition(":")
-    module = _of_file(Path(home)) if home.endswith(".py") else import_module(home)
+    module = module_of_file(Path(home)) if home.endswith(".py") else import_module(home)
     found: object = module
     for part in name.split("."):
         found = getattr(found, part)
     return found
 
 
-def _of_file(path: Path) -> ModuleType:
+def module_of_file(path: Path) -> ModuleType:
+    """Execute a user's Python file, as it is now.
+
+    Raises:
+        ImportError: It is no Python file.
+    """
     spec = spec_from_file_location(f"{FILE_PREFIX}{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")

@@ -137,13 +137,6 @@ def kills(folder, names, *options):
     return [kill for kill in told if kill["problems"]], sum(kill["killed"] for kill in told)
 
 
-def test_a_cascade_and_a_world_killed_at_a_moment_drawn_by_chance_end_as_the_whole(tmp_path):
-    names = ("retold", "unfollow")  # the others: with the slow tests
-    wrong, n_killed = kills(tmp_path / "kills", names, "--sample", "1")
-    assert wrong == []
-    assert n_killed >= len(names) - 1
-
-
 @pytest.mark.slow
 @each_design
 def test_a_design_killed_at_ten_moments_drawn_by_chance_ends_as_the_whole(tmp_path, name):

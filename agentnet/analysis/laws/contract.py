@@ -12,11 +12,9 @@ or a module that defines some), and from files that a user names, see `load_laws
 from __future__ import annotations
 
 import re
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple
@@ -29,7 +27,7 @@ from agentnet.analysis.goodness import POPULATION, Outlook, View
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.errors import DesignError, UserError
-from agentnet.plugins import FILE_PREFIX, PluginKind
+from agentnet.plugins import PluginKind, module_of_file
 from agentnet.vocabulary import SEVERITIES
 
 Array = NDArray[np.float64]
@@ -508,13 +506,10 @@ def load_laws(path: Path) -> tuple[str, ...]:
     Raises:
         UserError: It does not run, or defines none.
     """
-    name = f"{FILE_PREFIX}{path.stem}"
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if path.suffix != ".py" or not path.is_file():
         raise UserError(f"{path} is no Python file with laws")
-    module = sys.modules[name] = module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        name = module_of_file(path).__name__
     except UserError:
         raise
     except Exception as error:
