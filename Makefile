@@ -8,11 +8,9 @@ VENV ?= .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c 'import sys
 VLLM_VENV ?= .venv-vllm
 FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
-# One more than there are cores: some tests wait for other processes.
-WORKERS := $(shell python3 -c 'import os; print((os.cpu_count() or 1) + 1)')
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run test quick docs gallery test-slow test-vllm test-finetune lint types bench clean help
+.PHONY: run test quick coverage docs gallery test-slow test-vllm test-finetune lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -25,9 +23,9 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
 # What needs one core for half a minute each goes side by side.
-test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests with coverage, the wheel's contents
+test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests, the wheel's contents
 	$(MAKE) --jobs lint types docs
-	$(ENVIRON) $(BIN)/pytest --doctest-modules --numprocesses $(WORKERS) --dist worksteal --cov
+	$(ENVIRON) $(BIN)/pytest --doctest-modules --numprocesses auto --dist worksteal
 	rm -rf dist && $(BIN)/python -m build --quiet --outdir dist . && $(BIN)/check-wheel-contents dist
 
 # What starts other processes is found by its import; the others left to the gate take more than 4 s of CPU each.
@@ -40,6 +38,10 @@ SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
+
+# Apart from the gate: to measure lines makes tests take two to four times as long.
+coverage: $(VENV)/.installed-test  ## the tests once more, and which lines of the library they pass (at least 95%)
+	$(ENVIRON) $(BIN)/pytest --numprocesses auto --dist worksteal --cov
 
 docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is an error, and no host is asked
 	$(BIN)/sphinx-build --quiet --jobs auto --fail-on-warning --keep-going --builder html docs build/docs
