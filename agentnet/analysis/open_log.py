@@ -210,7 +210,11 @@ class Source:
         try:
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, columns=columns, use_threads=False)
+                    table = file.read_row_group(group, columns=columns, use_threads=False)
+                    # Arrow reads what it finds, and says nothing of a column that is not there.
+                    if lacking := set(columns) - set(table.column_names):
+                        raise pa.ArrowInvalid(f"it has no column {min(lacking)}")
+                    yield table
         except (OSError, pa.ArrowException) as error:
             raise RunFolderError(
                 f"{path} is damaged ({error}); the log holds everything: remove {self.parquet}, or write it "
