@@ -78,8 +78,10 @@ def feed(rule: str, posts: Iterable[Post], reader: int, k: int, *, asker: str = 
         Those with the highest scores, best first; of equal ones the later first.
 
     Raises:
-        DesignError: There is no such rule.
+        DesignError: There is no such rule, or nothing would be shown.
     """
+    if k < 1:
+        raise DesignError(f"a feed shows {k} posts; it shows at least 1")
     score = FEED_RULES.load(rule, asker=asker)
     ranked = sorted(posts, key=lambda post: (-score(post, reader), -post.message.number))
     return ranked[:k]

@@ -120,6 +120,10 @@ class remove_agents:  # noqa: N801 - read as a verb
     agents: tuple[int, ...] = ()
     top: tuple[str, int] | None = None
 
+    def __post_init__(self) -> None:
+        if not self.agents and self.top is None:
+            raise DesignError("remove_agents() names nobody; give agents=(...) or top=(measure, how many)")
+
     def __call__(self, situation: Situation) -> None:
         """Take them out."""
         situation.remove(chosen(situation.network, self.agents, self.top))

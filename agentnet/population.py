@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ def _read(design: str) -> Iterator[str]:
         if path.suffix == ".txt":
             yield from (line.strip() for line in lines if line.strip())
             return
-        table = read_delimited(path, iter(lines), fold=str.lower)
+        if (header := next(lines, None)) is None:
+            raise InputError("is empty: it needs a header and a row for each persona", path=path)
+        table = read_delimited(path, chain([header], lines), fold=str.lower)
         wanted = [column.lower()] if column else [each for each in _TEXT_COLUMNS if each in table.columns]
         if not wanted or wanted[0] not in table.columns:
             known = ", ".join(filter(None, table.columns))
@@ -150,6 +153,13 @@ def _read(design: str) -> Iterator[str]:
             )
         place = table.columns.index(wanted[0])
         for record in table.rows:
+            if record.fault:
+                raise InputError(
+                    f"{len(record.cells)} fields under a header of {len(table.columns)}: a text that holds "
+                    "the delimiter stands in quotation marks",
+                    path=path,
+                    row=record.number,
+                )
             if place >= len(record.cells) or is_missing(record.cells[place]):
                 raise InputError("has no persona", path=path, row=record.number, field=wanted[0])
             yield record.cells[place].strip()

@@ -412,6 +412,8 @@ class Calls(BaseModel):
         (Calls, "Calls cannot be asked for"),
         (set[Callable[[], int]], "cannot be asked for"),
         (dict[str, int], "no fields of its own"),
+        (bytes, "no model can write"),
+        (list[bytes], "no model can write"),
         (tuple[int, str], "prefixItems"),
         (list, "may be anything"),
         (Any, "may be anything"),

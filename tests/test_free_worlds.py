@@ -213,6 +213,8 @@ def test_missing_answers_are_asked_again_and_what_follows_from_them_is_played_an
         ("def play(self, s):\n    yield [Ask(1, 'you?', source=7)]", "source 7"),
         ("def play(self, s):\n    yield [Ask(1, 'you?', kind='exposure')]", "call it otherwise"),
         ("def play(self, s):\n    yield [Ask(1, 17)]", "a prompt is a text"),
+        ("def play(self, s):\n    yield [Ask(1, ' ')]", "its prompt is blank"),
+        ("def play(self, s):\n    s.record(0, x=float('-inf'))\n    yield [Ask(1, '?')]", "a finite number"),
         ("def play(self, s):\n    yield [Ask(1, 'you?', answer=dict)]", "dict"),
         ("def play(self, s):\n    yield [Ask(1, 'you?', context={'n': [1]})]", "context"),
         (
@@ -360,3 +362,5 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         del FEED_RULES._defined["oldest"]
     with pytest.raises(DesignError, match="did you mean 'chronological'"):
         feed("chronologic", [], 0, 1)
+    with pytest.raises(DesignError, match="at least 1"):
+        feed("chronological", [], 0, -1)

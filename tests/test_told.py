@@ -295,6 +295,12 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ('initial_agents = {"top": ("fame", 4)}', "fame"),
         ("interventions = (at_step(2, remove_agents(agents=(32,))),)", "no agent 32"),
         ("interventions = ('stop',)", "made by at_step"),
+        ("interventions = (at_step(2, remark(' ')),)", "not blank"),
+        ("interventions = (at_step(2, remove_agents()),)", "names nobody"),
+        ("initial_agents = 0", "at least 1"),
+        ("initial_agents = 33", "there are 32 agents"),
+        ("susceptible_again = True", "nobody stops"),
+        ("personas = ('A nurse.',)\nprofiles = '01101'", "dealt to nobody"),
         ("recovery_rate = 1.5", "from 0 to 1"),
         ("answer = Literal['a', 'b']", "nothing says which answers engage"),
         ("answer = Literal['a', 'b']\ndecides = 'c'", "'c'"),
@@ -368,6 +374,27 @@ def rule(self, exposure):
     by_rule = "SELECT COUNT(*) FROM decisions WHERE voice = 'fixed' AND rationale <> ''"
     assert n_reasons == n_of_them == rows(run, "SELECT COUNT(*) FROM decisions WHERE voice = 'own'")[0][0] > 0
     assert rows(run, by_rule) == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("persona,age\nA nurse, who is kind,3\n", "row 2: 3 fields under a header of 2"),
+        ("", "is empty"),
+        ("persona\nA nurse.\nNA\n", "row 3"),
+    ],
+)
+def test_a_table_of_personas_is_read_whole_or_not_at_all(study, command, tmp_path, table, words):
+    (tmp_path / "who.csv").write_text(table)
+    assert words in refused(command, study(f'personas = "{tmp_path / "who.csv"}"'))
+
+
+def test_it_is_said_when_fewer_begin_than_were_wanted(study, command, tmp_path):
+    options = ("-S", "backend.law=constant", "-S", "backend.probability=0.2")
+    done = command("run", study("initial_agents = 30"), "--out", tmp_path / "run", *WHOLE, *options)
+    assert "4 of 4 realizations began with fewer agents than initial_agents says" in done.err
+    done = command("run", study("initial_agents = 1"), "--out", tmp_path / "one", *WHOLE, *options)
+    assert "began with fewer" not in done.err
 
 
 def test_probabilities_are_of_yes_and_no_alone(study, command):

@@ -76,6 +76,11 @@ class PeopledExperiment(Experiment):
         """Refuse a design that cannot be played."""
         super().check()
         Assignment.parse(self.profiles)
+        require(
+            self.personas is None or self.profiles == PeopledExperiment.profiles,
+            f"personas say who agents are, so that profiles = {self.profiles!r} would be dealt to nobody; "
+            "leave one of them out",
+        )
 
     def make_network(self, seed: int) -> Network:
         """Make the network of one realization; override it for a network of your own.

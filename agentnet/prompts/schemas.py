@@ -55,6 +55,8 @@ def _strict(node: Schema, definitions: Mapping[str, Schema], where: str, within:
             f"{where} is declared by {', '.join(sorted(unknown))}, to which no backend can be held; use a "
             "model, a list of one type, a choice, a number or a text"
         )
+    if node.get("format") == "binary":
+        raise DesignError(f"{where} is bytes, which no model can write; declare a text")
     made = {key: part for key, part in node.items() if key in _KEPT}
     if "const" in node:
         made["enum"] = [node["const"]]

@@ -162,8 +162,10 @@ class ToldCascade(Cascade):
 
     def remark(self, text: str) -> None:
         """Have prompts say `text` from now on."""
-        if not isinstance(text, str):
-            raise DesignError(f"an intervention at step {self.step} remarks {text!r:.60}; it is a text")
+        if not isinstance(text, str) or not text.strip():
+            raise DesignError(
+                f"an intervention at step {self.step} remarks {text!r:.60}; it is a text, and not blank"
+            )
         self._remarks = (*self._remarks, text)
         self._change(REMARKED, -1, detail={"text": text})
 

@@ -93,6 +93,14 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
     def _check_told(self) -> None:
         """Refuse what the agents cannot be told or answer."""
         require(0.0 <= self.recovery_rate <= 1.0, f"recovery_rate is {self.recovery_rate}; it is from 0 to 1")
+        require(
+            not self.susceptible_again or self.recovery_rate > 0.0 or self._reacts,
+            "susceptible_again is set, but nobody stops: set recovery_rate, or stop agents in react",
+        )
+        require(
+            not isinstance(self.initial_agents, int) or self.initial_agents >= 1,
+            f"initial_agents is {self.initial_agents}; somebody starts, so it is at least 1",
+        )
         for each in self.interventions:
             require(
                 isinstance(each, Intervention),
@@ -103,7 +111,7 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
             # The declaration says what is asked for, so that no reason is asked for beside it.
             self.rationale = WITHOUT
             require(
-                self.decides is not None or type(self).react is not CascadeExperiment.react,
+                self.decides is not None or self._reacts,
                 f"answer is {self.answer}, but nothing says which answers engage; set decides to a field or "
                 "a choice, or write react(self, exposure, answer)",
             )
@@ -120,6 +128,11 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
         require(
             not late, f"an intervention, {', '.join(map(str, late))}, is after the last of {self.steps} steps"
         )
+
+    @property
+    def _reacts(self) -> bool:
+        """Whether the experiment says itself what answers do."""
+        return type(self).react is not CascadeExperiment.react
 
     @property
     def answers_more(self) -> bool:

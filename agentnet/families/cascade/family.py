@@ -11,7 +11,8 @@ from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.events.rewind import Cut
-from agentnet.experiment import Experiment, ask
+from agentnet.events.schema import CONDITION_OF
+from agentnet.experiment import Experiment, ask, require
 from agentnet.families.agents import scene_rows
 from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.cascade.told import told_scene
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from agentnet.report.part import Part, Reading
 
 _MOST_NETWORKS = 5
+_BEGAN = f"""
+SELECT c.condition, COUNT(*) FROM agents JOIN realizations r USING (realization)
+JOIN ({CONDITION_OF}) c USING (realization)
+WHERE r.status = 'finished' AND engaged_step = 0 GROUP BY realization
+"""  # noqa: S608 - our own
 _AGENTS_PROBED = 20_000
 _SEED_PROBED = 1
 
@@ -207,17 +213,8 @@ class Cascades(NewsFamily):
         return [(2, f"engaged {n_engaged:,} ({n_engaged / n_agents if n_agents else 0:.0%})")]
 
     def notes(self, run: Run) -> Sequence[str]:
-        """Say where an own `react` engages others than those who answer yes."""
-        if "react" not in run.meta["experiment"].get("overridden", ()):
-            return ()
-        answered = "SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'"
-        query = f"SELECT ({answered}), SUM(n_yes) FROM steps"  # noqa: S608 - our own
-        n_answered, n_engaging = run.rows(query)[1][0]
-        note = (
-            f"{n_answered:,} answers say yes, and {n_engaging:,} engage, as react decides: laws of decisions "
-            "fit what was answered, curves what engaged"
-        )
-        return [note] if n_answered != n_engaging else ()
+        """Say where fewer began than were wanted, or an own `react` engages others than who answers yes."""
+        return [*_few_began(run), *_otherwise_engaged(run)]
 
     def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:
         """Ask for a network and its profiles, too."""
@@ -226,8 +223,41 @@ class Cascades(NewsFamily):
             yield from _network_probes(stage.experiments[condition], own)
 
 
+def _few_began(run: Run) -> Sequence[str]:
+    """Count the realizations that began with fewer agents than the design wants to say yes."""
+    said = [design.get("initial_agents", 1) for design in run.meta["experiment"]["design"]]
+    wanted = [each if isinstance(each, int) else 1 for each in said]
+    rows = run.rows(_BEGAN)[1]
+    few = [n for condition, n in rows if n < wanted[condition or 0]]
+    if not few:
+        return ()
+    note = (
+        f"{len(few)} of {len(rows)} realizations began with fewer agents than initial_agents says, "
+        f"{min(few)} at least: no more said yes when they were asked to start"
+    )
+    return [note]
+
+
+def _otherwise_engaged(run: Run) -> Sequence[str]:
+    if "react" not in run.meta["experiment"].get("overridden", ()):
+        return ()
+    answered = "SELECT COUNT(*) FROM events WHERE decision = 1 AND kind <> 'reason'"
+    query = f"SELECT ({answered}), SUM(n_yes) FROM steps"  # noqa: S608 - our own
+    n_answered, n_engaging = run.rows(query)[1][0]
+    note = (
+        f"{n_answered:,} answers say yes, and {n_engaging:,} engage, as react decides: laws of decisions "
+        "fit what was answered, curves what engaged"
+    )
+    return [note] if n_answered != n_engaging else ()
+
+
 def _try_network(experiment: Any, streams: Streams) -> NetworkFacts:  # noqa: ANN401 - of this family
     network = ask(experiment, "make_network", streams.integer("trial network"))
+    initial = experiment.initial_agents
+    require(
+        not isinstance(initial, int) or initial <= network.n_agents,
+        f"initial_agents is {initial}, and there are {network.n_agents} agents",
+    )
     ask_profiles(experiment, network, streams.integer("trial profiles"))
     return facts_of(network)
 

@@ -253,6 +253,8 @@ def _messages(who: str, asked: Ask, form: Declared) -> Messages:
             f"{who}.play asks {asked.prompt!r:.80}; a prompt is a text, or (role, content) pairs"
         )
     role, content = messages[-1]
+    if not content.strip():
+        raise DesignError(f"{who}.play asks agent {asked.agent} nothing: its prompt is blank")
     said = "\n\n".join(filter(None, (content, form.instruction)))
     return (*messages[:-1], (role, said))
 

@@ -169,4 +169,6 @@ def _number(name: str, value: Any) -> float | None:  # noqa: ANN401 - a user's
         number = float(value)
     except (TypeError, ValueError):
         raise DesignError(f"measure {name!r} is {value!r:.40}; it is a number") from None
+    if math.isinf(number):
+        raise DesignError(f"measure {name!r} is {number}, which no mean could hold; it is a finite number")
     return None if math.isnan(number) else number
