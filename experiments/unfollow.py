@@ -35,7 +35,7 @@ class Unfollow(WorldExperiment):
             said = {a: view for a, view in enumerate(views) if not isinstance(view, Missing)}
             posts = {a: s.post(a, view.post, step=step) for a, view in said.items()}
             opinion = [getattr(view, "opinion", Missing("no view")) for view in views]
-            alike = echo(opinion, s.network.both_ways().edges())
+            alike = echo(opinion, s.network.as_directed().edges())
             s.record(step, opinion=opinion, diversity=diversity(opinion), echo=alike)
             shown = {a: [other for other in s.hears(a) if other in posts] for a in s.agents if self.free}
             readers = [agent for agent, others in shown.items() if others]

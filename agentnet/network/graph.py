@@ -257,28 +257,6 @@ class Network:
         )
         return self._with(made.indptr, made.indices, made.edge_attributes)
 
-    def both_ways(self) -> Network:
-        """Give the directed network in which the ends of each edge hear each other; itself if it is one."""
-        if self.is_directed:
-            return self
-        edges = self.edges()
-        made = Network.from_edges(
-            np.concatenate((edges, edges[:, ::-1])),
-            self.n_agents,
-            is_directed=True,
-            edge_attributes={name: np.concatenate((v, v)) for name, v in self.edge_values.items()},
-        )
-        return trusted(
-            made.indptr,
-            made.indices,
-            self.name,
-            self.labels,
-            self.node_attributes,
-            self.notes,
-            True,
-            made.edge_attributes,
-        )
-
     def changed(self, *, add: ArrayLike = (), drop: ArrayLike = (), **attributes: Any) -> Network:  # noqa: ANN401
         """Drop edges, then add others: the same changes of the same network always give the same one.
 
@@ -289,7 +267,12 @@ class Network:
         return network.with_edges(add, **attributes) if np.size(add) else network
 
     def as_directed(self) -> Network:
-        """Take each edge of an undirected network as two, one each way, which may then go one by one."""
+        """Take each edge of an undirected network as two, one each way, which may then go one by one.
+
+        A directed network stays as it is.
+        """
+        if self.is_directed:
+            return self
         dress = (self.name, self.labels, self.node_attributes, self.notes)
         return trusted(self.indptr, self.indices, *dress, True, self.edge_attributes)
 

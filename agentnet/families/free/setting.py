@@ -146,7 +146,7 @@ class Setting:
         hears, heard = self._known(hears), self._known(heard)
         if (heard in self.hears(hears)) == (what == FOLLOWS):
             return
-        ties, network = [(heard, hears)], self.network.both_ways()
+        ties, network = [(heard, hears)], self.network.as_directed()
         self.network = network.changed(add=ties) if what == FOLLOWS else network.changed(drop=ties)
         self.change(step, what, hears, heard)
 
