@@ -121,3 +121,24 @@ def test_attributes_of_a_graph_may_be_of_any_type(play: Play, tmp_path: Path) ->
         assert nodes[7]["attribute_"] == 7
         assert nodes[1]["bell\ufffd"] == "ring\ufffd"
         assert nodes[5]["weight"] == str(10**30)
+
+
+def test_a_run_whose_node_table_changed_is_not_gone_on_with(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    table = tmp_path / "nodes.csv"
+    file = tmp_path / "study.py"
+    file.write_text(
+        "from agentnet import CascadeExperiment\nclass Told(CascadeExperiment):\n"
+        f"    n_agents, degree, steps, repeats, items_per_severity, node_table = 8, 3, 2, 1, 1, {str(table)!r}\n"
+    )
+    ages = [f"{agent},{30 + agent}" for agent in range(N)]
+    table.write_text("\n".join(["node,age", *ages]))
+    cut = ("-S", "stack.max_calls=2", "-S", "stack.cache=false", "--quiet")
+    assert command("run", file, "--out", tmp_path / "run", *cut).code == 3
+    table.write_text("\n".join(["node,age", *ages[:-1], "7,99"]))
+    on = command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=9999")
+    assert on.code != 0
+    assert "other profiles or attributes of agents" in on.err
+    table.write_text("\n".join(["node,age", *ages]))
+    assert command("run", "--resume", tmp_path / "run", "--quiet", "-S", "stack.max_calls=9999").code == 0

@@ -96,7 +96,8 @@ def scene_rows(
     """
     said, spoken = personas or repeat(None), voices or repeat(None)
     if sitting.begun(planned):
-        _check_begun(sitting, planned, network, list(zip(bits, said, spoken, strict=False)))
+        known = zip(bits, said, spoken, _attribute_rows(network), strict=False)
+        _check_begun(sitting, planned, network, list(known))
     each = (repeat(planned.realization), range(network.n_agents), bits)
     agents = {"usual agents": list(zip(*each, strict=False))}
     if network.node_attributes or personas or voices:
@@ -106,7 +107,7 @@ def scene_rows(
 
 
 def _check_begun(
-    sitting: Sitting, planned: Planned, network: Network, agents: Sequence[tuple[str, str | None, str | None]]
+    sitting: Sitting, planned: Planned, network: Network, agents: Sequence[tuple[str | None, ...]]
 ) -> None:
     number = planned.realization
     if sitting.networks[number] != network.digest:
@@ -114,11 +115,14 @@ def _check_begun(
             f"{sitting.folder}: realization {number} was begun on another network than the experiment makes "
             "now; its network file or a library changed: go on with what it began with"
         )
-    query = "SELECT profile, persona, voice FROM agents WHERE realization = ? ORDER BY agent"
-    if Run(sitting.folder).rows(query, (number,))[1] != agents:
+    query = "SELECT profile, persona, voice, attributes FROM agents WHERE realization = ? ORDER BY agent"
+    begun = Run(sitting.folder).rows(query, (number,))[1]
+    # Logs of before attributes were recorded say nothing of them.
+    told = 4 if any(row[3] is not None for row in begun) else 3
+    if [row[:told] for row in begun] != [row[:told] for row in agents]:
         raise RunFolderError(
-            f"{sitting.folder}: realization {number} was begun with other profiles than the experiment deals "
-            "now; its node table or a library changed: go on with what it began with"
+            f"{sitting.folder}: realization {number} was begun with other profiles or attributes of agents "
+            "than the experiment has now; its node table or a library changed: go on with what it began with"
         )
 
 
