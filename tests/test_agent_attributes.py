@@ -130,7 +130,8 @@ def test_a_run_whose_node_table_changed_is_not_gone_on_with(
     file = tmp_path / "study.py"
     file.write_text(
         "from agentnet import CascadeExperiment\nclass Told(CascadeExperiment):\n"
-        f"    n_agents, degree, steps, repeats, items_per_severity, node_table = 8, 3, 2, 1, 1, {str(table)!r}\n"
+        "    n_agents, degree, steps, repeats, items_per_severity = 8, 3, 2, 1, 1\n"
+        f"    node_table = {str(table)!r}\n"
     )
     ages = [f"{agent},{30 + agent}" for agent in range(N)]
     table.write_text("\n".join(["node,age", *ages]))
