@@ -204,6 +204,21 @@ def rewritten(path: Path) -> None:
     pq.write_table(pq.read_table(path), path, row_group_size=37)
 
 
+@pytest.mark.parametrize("column", ["realization", "decision"])
+def test_parquet_that_lacks_a_column_is_damaged(
+    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
+    folder = spoilt()
+    export_parquet(Run(folder), folder / "parquet")
+    path = folder / "parquet" / "events.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(column), path)
+    with pytest.raises(RunFolderError, match=f"events.parquet is damaged .it has no column {column}"):
+        read_tables(folder)
+
+
 def test_parquet_of_another_state_is_not_read(
     spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

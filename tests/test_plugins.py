@@ -82,7 +82,10 @@ def test_a_module_that_takes_its_own_entry_in_is_one_plug_in(
         kind.register(distribution, defined("another.package"))
 
 
-def test_a_file_that_changes_within_a_second_is_loaded_as_it_is_now(tmp_path: Path) -> None:
+def test_a_file_that_changes_within_a_second_is_loaded_as_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     kind = ropes()
     for rope in ("hemp", "jute"):
         (path := tmp_path / "knots.py").write_text(DEFINITION.format(rope=rope))
