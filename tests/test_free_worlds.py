@@ -141,8 +141,13 @@ def test_conditions_share_chance_for_as_long_as_they_share_their_history(study, 
 
 
 def test_what_is_asked_beside_an_agent_changes_nothing_of_its_own_answer(study, play, tmp_path):
-    body = "n_agents, temperature = 9, (0.5, 1.5)\ndef play(self, s):\n    yield [Ask(a, f'Agent {a}?', kind='all') for a in s.agents]"
-    fewer = "n_agents, temperature = 9, (0.5, 1.5)\ndef play(self, s):\n    yield [Ask(a, f'Agent {a}?', kind='all') for a in (7, 2)]"
+    body = """
+n_agents, temperature = 9, (0.5, 1.5)
+
+def play(self, s):
+    yield [Ask(a, f"Agent {a}?", kind="all") for a in s.agents]
+"""
+    fewer = body.replace("s.agents", "(7, 2)")
     play(study(body), out="all")
     play(study(fewer, "fewer.py"), out="fewer")
     query = "SELECT realization, agent, temperature, decision FROM events WHERE agent IN (2, 7)"
