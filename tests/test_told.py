@@ -295,6 +295,27 @@ def test_personas_are_texts_and_no_profile_is_claimed(study, played, tmp_path):
         ('initial_agents = {"top": ("fame", 4)}', "fame"),
         ("interventions = (at_step(2, remove_agents(agents=(32,))),)", "no agent 32"),
         ("interventions = ('stop',)", "made by at_step"),
+        (
+            (
+                "interventions = (at_step(1, remark('Beware.')),)\ndef messages(self, prompts, exposure):\n"
+                "    return (('user', exposure.message.text),)"
+            ),
+            "leaves out what an intervention remarks",
+        ),
+        (
+            (
+                "interventions = (at_step(1, remark('Beware.')),)\n"
+                "def messages(self, prompts, kind, profile, item):\n    return (('user', item.id),)"
+            ),
+            "leaves out what an intervention remarks",
+        ),
+        (
+            (
+                "def remark(self, context):\n    return 'Really?'\ndef messages(self, prompts, exposure):\n"
+                "    return (('user', exposure.message.text),)"
+            ),
+            "remark is not called",
+        ),
         ("interventions = (at_step(2, remark(' ')),)", "not blank"),
         ("interventions = (at_step(2, remove_agents()),)", "names nobody"),
         ("initial_agents = 0", "at least 1"),

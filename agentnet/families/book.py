@@ -121,6 +121,13 @@ class QuestionBook:
     def _told_question(
         self, exposure: Exposure, news: int, says: str | None, facts: Facts, messages: Messages
     ) -> Question:
+        # The log says that it was remarked, so that prompts have to say it.
+        for remark in exposure.remarks:
+            if not any(remark in content for _, content in messages):
+                raise DesignError(
+                    f"{type(self.experiment).__name__}.messages leaves out what an intervention remarks, "
+                    f"{remark!r:.60}: say exposure.remarks (or the item's text, which holds them)"
+                )
         bits = exposure.persona.bits if isinstance(exposure.persona, Profile) else None
         known = {
             "kind": exposure.kind,

@@ -106,6 +106,10 @@ class CascadeExperiment(PeopledExperiment, NewsExperiment):
                 isinstance(each, Intervention),
                 f"interventions holds {each!r:.60}; each is made by at_step(step, effect)",
             )
+        require(
+            type(self).remark is CascadeExperiment.remark or not takes(type(self).messages, *OF_EXPOSURE),
+            "remark is not called where messages(prompts, exposure) says everything itself: say it there",
+        )
         self._declared = declared(self.answer, decides=self.decides)
         if self.answers_more:
             # The declaration says what is asked for, so that no reason is asked for beside it.
