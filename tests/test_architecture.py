@@ -74,12 +74,16 @@ ALLOWED: dict[str, set[str]] = {
         "families",  # the list of them, which says what a log can be read as
         "news",  # the reader of tables, for cascades that were observed
     },
+    "probe": {
+        *("errors", "streams", "backend", "families", "news", "profiles", "prompts"),
+    },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
     "cli": {
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "testing",
             "bench",
+            "probe",
             "prompts",
             "interviews",
             "embedder",

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -32,6 +32,8 @@ from agentnet.runner.journal import Tally
 from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
 from agentnet.voices import OWN, described, needs_of, parts_of
+
+T = TypeVar("T")
 
 NAMED = {
     "backend": ("--backend", "backend.name"),
@@ -140,7 +142,9 @@ def run(
     else:
         raise click.UsageError("give an experiment file, or --resume RUN")
     started = time.monotonic()
-    tally = asyncio.run(_heeding(sit(ready, way_out=resume_command(ready[0].folder), say=_say, quiet=quiet)))
+    tally = asyncio.run(
+        heeding_all(sit(ready, way_out=resume_command(ready[0].folder), say=_say, quiet=quiet))
+    )
     prepared = ready[0]
     _report(prepared, tally, time.monotonic() - started, as_json=as_json)
     run = Run(prepared.folder)
@@ -149,7 +153,7 @@ def run(
     check_missing(run, prepared.settings.engine.max_missing, f"{resume_command(run.folder)} --ask-missing")
 
 
-async def _heeding(sitting: Coroutine[Any, Any, Tally]) -> Tally:
+async def heeding_all(sitting: Coroutine[Any, Any, T]) -> T:
     """Let signals cancel what is played."""
     playing = asyncio.ensure_future(sitting)
     try:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from agentnet.config import Settings
     from agentnet.events import EventLog, Run
     from agentnet.experiment import Experiment
+    from agentnet.news import NewsItem
+    from agentnet.profiles import Profile
+    from agentnet.prompts import PromptSet, Rationale, Verdict
     from agentnet.report.part import Part, Reading
     from agentnet.runner.journal import Tally
     from agentnet.sampler import CallSampler, Pool, Sampler
@@ -156,6 +159,35 @@ Try = Callable[[Sequence["Experiment"], Sequence[Planned]], Awaitable[Trial]]
 
 
 @dataclass(frozen=True, slots=True)
+class Composer:
+    """Composes questions of yes or no about news as an experiment does, of templates that may be others.
+
+    Attributes:
+        prompts: The experiment's own templates.
+        items: Its news items.
+        kind: Kind of the questions.
+        compose: (templates, profile, news item, rationale) -> the question.
+        constraint: (rationale) -> what a reply may be: allowed texts, JSON schema.
+        judge: Understands a reply.
+        temperature: Lowest and highest of the design.
+        max_tokens: Bound on a reply's tokens.
+        rationale: How the design asks for reasons.
+        note: What the experiment tells its agents that these questions do not; ``""`` for nothing.
+    """
+
+    prompts: PromptSet
+    items: Sequence[NewsItem]
+    kind: str
+    compose: Callable[[PromptSet, Profile, NewsItem, Rationale], Messages]
+    constraint: Callable[[Rationale], tuple[tuple[str, ...], str | None]]
+    judge: Callable[[str], Verdict]
+    temperature: tuple[float, float]
+    max_tokens: int
+    rationale: Rationale
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """What a run will take, before anybody is asked.
 
@@ -222,6 +254,10 @@ class Stage(ABC):
             are asked of the same about the same.
         """
         return ()
+
+    def composer(self, condition: int) -> Composer | str:  # noqa: ARG002 - none
+        """Give what composes its questions of yes or no about news; a sentence's end that says why not."""
+        return "its agents are not asked yes or no about news items"
 
     @abstractmethod
     def scenes(self, sitting: Sitting) -> Scenes:

@@ -15,12 +15,23 @@ from agentnet.events import Run
 from agentnet.experiment import Experiment, NewsExperiment, ask
 from agentnet.experiment.body import takes
 from agentnet.families.book import OF_EXPOSURE, QuestionBook, compose
-from agentnet.families.contract import Cell, Family, Planned, Probe, Rows, Scene, Scenes, Sitting, Stage
+from agentnet.families.contract import (
+    Cell,
+    Composer,
+    Family,
+    Planned,
+    Probe,
+    Rows,
+    Scene,
+    Scenes,
+    Sitting,
+    Stage,
+)
 from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
-from agentnet.vocabulary import N_PROFILES
+from agentnet.vocabulary import INLINE, N_PROFILES, WITHOUT
 from agentnet.worlds import Chance, Temperature, Voice, World
 
 if TYPE_CHECKING:
@@ -144,6 +155,29 @@ class NewsStage(Stage):
         for kind, profile, item in _pairs(self.family.kinds, self.items):
             about = f"to profile {profile.bits} about {item.id}"
             yield kind, about, compose(experiment, prompts, kind, profile, item)
+
+    def composer(self, condition: int) -> Composer | str:
+        """Give what composes questions of a condition; none where each exposure has its own."""
+        experiment, kinds = self.experiments[condition], self.family.kinds
+        if takes(type(experiment).messages, *OF_EXPOSURE):
+            return "its method messages composes a question of each exposure by itself"
+        if getattr(experiment, "answers_more", False):
+            return "its agents may answer more than yes or no"
+        by_rationale = {
+            each: experiment.under({**experiment.overrides, "rationale": each}) for each in (WITHOUT, INLINE)
+        }
+        return Composer(
+            self.prompts[condition],
+            self.items,
+            kinds[-1],
+            lambda prompts, profile, item, how: compose(by_rationale[how], prompts, kinds[-1], profile, item),
+            lambda how: ask(by_rationale[how], "constraint"),
+            experiment.judge,
+            experiment.temperature_range,
+            experiment.max_tokens,
+            experiment.rationale,
+            "personas, contexts and remarks of the experiment are left out" if self.is_told else "",
+        )
 
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations, with one book of questions a condition."""

@@ -54,9 +54,9 @@ _ABOUT_A_DECISION = frozenset({None, *DECISION_KINDS, REASON})
 """Kinds of requests that ask for yes or no, or why, where nothing says how they are answered."""
 
 _Fact = str | int | float | None
-_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float]
+_Question = tuple[_Fact, _Fact, _Fact, _Fact, tuple[str, ...], str | None, float, _Fact]
 """What a reply depends on beside the seed: profile, severity, kind, rationale (metadata), answers, schema,
-and by how much the context (metadata) moves the logit of a yes."""
+by how much the context (metadata) moves the logit of a yes, and whether the opposite is asked (metadata)."""
 
 _Write = Callable[[Messages, int, int], str]
 """Writes a text from the conversation, the sample's word and the most characters that it may have."""
@@ -108,6 +108,7 @@ class MockBackend:
 
     The metadata's ``profile`` is a bit string such as "01101"; its ``severity`` is 0 or 1, and -1 (unknown)
     or none count as 0. Its ``context.KEY`` moves the law's logit by ``backend.slopes.KEY`` times its value.
+    Its ``opposite`` says that a yes is wanted where the law has a no: whether the news is withheld, say.
     The temperature changes nothing. Texts longer than ``max_tokens`` are cut off (finish ``length``), except
     those of ``answers``; those that quote are as short as that wants, if they can be. A request for more
     samples begins with the samples of one for fewer. Tokens are estimated: one for each 4 characters begun,
@@ -190,7 +191,8 @@ class MockBackend:
         if kind in ANSWER_KINDS:
             return self._repeat(request)
         moved = shift(self._slopes, metadata) if self._slopes else 0.0
-        question = (fact("profile"), fact("severity"), kind, fact("rationale"), answers, schema, moved)
+        asked = (fact("profile"), fact("severity"), kind, fact("rationale"))
+        question = (*asked, answers, schema, moved, fact("opposite"))
         repertoire = self._repertoires.get(question) or self._learn(question)
         thresholds, said, logprobs, explains, writes = repertoire
         if n != 1 or explains or self._troubled or writes:
@@ -229,9 +231,10 @@ class MockBackend:
         return learnt
 
     def _repertoire(self, question: _Question) -> _Repertoire:
-        profile, severity, kind, rationale, answers, schema, moved = question
+        profile, severity, kind, rationale, answers, schema, moved, is_opposite = question
         bits, level = _known(profile, severity)
         p = shifted(self._probabilities[bits, level], moved)
+        p = 1.0 - p if is_opposite else p
         if answers:
             return _closed(self._shares(p, answers, kind))
         keys: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The checks of a probe, a file each; see `agentnet.probe.contract`."""

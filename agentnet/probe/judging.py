@@ -1,0 +1,134 @@
+"""Intervals of what a probe measured, and the verdicts that follow from them.
+
+A bias counts as found only where its interval lies beyond what is tolerated, so that a probe which asks
+little finds little, and says that it does not know. Intervals hold at once for all figures of a check
+(Bonferroni).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, WORST_FIRST, Figure, Verdict
+
+ERROR: Final = 0.01
+"""Chance that an interval of a check misses what it is of, all its figures together."""
+
+_LEAST: Final = 4
+"""Prompts that a mean needs, to have an interval."""
+
+
+class Spread(NamedTuple):
+    """A mean, and between what it lies; nan where too little was answered.
+
+    Attributes:
+        value: The mean.
+        low: Lower end of its interval.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def figure(self, name: str) -> Figure:
+        """Name it."""
+        return figure(name, *self)
+
+    def size(self) -> Spread:
+        """Give the size of it, whatever the sign."""
+        ends = sorted((abs(self.low), abs(self.high)))
+        return Spread(abs(self.value), 0.0 if self.low <= 0.0 <= self.high else ends[0], ends[1])
+
+
+def figure(name: str, value: float, low: float = math.nan, high: float = math.nan) -> Figure:
+    """Name a number; what is nan is not known."""
+    value, low, high = (None if not math.isfinite(each) else each for each in (value, low, high))  # type: ignore[assignment]
+    return Figure(name=name, value=value, low=low, high=high)
+
+
+def mean_of(values: Iterable[float], n_figures: int = 1) -> Spread:
+    """Average over prompts, with Student's interval.
+
+    Args:
+        values: One for each prompt; nan where its answer is missing.
+        n_figures: How many figures the check judges.
+
+    Examples:
+        >>> mean_of([0.1, 0.1, 0.1, 0.1]).size().high
+        0.1
+    """
+    from scipy.stats import t
+
+    known = [each for each in values if math.isfinite(each)]
+    n = len(known)
+    if n < _LEAST:
+        return Spread(math.nan, math.nan, math.nan)
+    middle = math.fsum(known) / n
+    spread = math.sqrt(math.fsum((each - middle) ** 2 for each in known) / (n - 1) / n)
+    half = float(t.isf(ERROR / n_figures / 2, n - 1)) * spread
+    return Spread(middle, middle - half, middle + half)
+
+
+def mean(name: str, values: Iterable[float]) -> Figure:
+    """Average over prompts that were chosen to differ, so that there is no interval to tell."""
+    return figure(name, mean_of(values).value)
+
+
+def exact(n_yes: int, n: int, n_figures: int = 1) -> Spread:
+    """Give a share with its exact binomial interval (Clopper and Pearson 1934); nan of nothing."""
+    from scipy.stats import binomtest
+
+    if n == 0:
+        return Spread(math.nan, math.nan, math.nan)
+    found = binomtest(n_yes, n).proportion_ci(1.0 - ERROR / n_figures)
+    return Spread(n_yes / n, float(found.low), float(found.high))
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Give the verdict that speaks most against a backend; not known without any."""
+    return min(verdicts, key=WORST_FIRST.index, default=NOT_KNOWN)
+
+
+def of_sizes(sizes: Sequence[Spread], tolerated: float) -> Verdict:
+    """Judge figures that should be 0: the worst of them decides."""
+    return worst(_of_size(each.size(), tolerated) for each in sizes)
+
+
+def _of_size(size: Spread, tolerated: float) -> Verdict:
+    if math.isnan(size.value):
+        return NOT_KNOWN
+    if size.low > tolerated:
+        return FAILS
+    if size.value > tolerated:
+        return DOUBTFUL if size.low > 0.0 else NOT_KNOWN
+    return PASSES if size.high <= 2 * tolerated else NOT_KNOWN
+
+
+def words_of_sizes(tolerated: float) -> str:
+    """Say how `of_sizes` judges."""
+    return (
+        f"fails if an interval lies beyond {tolerated:g}, passes if all figures are up to {tolerated:g} and "
+        f"their intervals end by {2 * tolerated:g}; doubtful beyond {tolerated:g} if an interval is clear "
+        "of 0; else not known"
+    )
+
+
+def logit(p: float, n: int = 0) -> float:
+    """Give the logit of a probability; of a share of `n` texts, of half a text more of each answer.
+
+    Examples:
+        >>> logit(0.5), round(logit(1.0, 9), 3)
+        (0.0, 2.944)
+    """
+    if n:
+        p = (p * n + 0.5) / (n + 1)
+    p = min(max(p, 1e-12), 1 - 1e-12)
+    return math.log(p / (1 - p))
+
+
+def sigma(x: float) -> float:
+    """Turn a logit into a probability."""
+    return 0.5 * (1.0 + math.tanh(x / 2))
