@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendUnusable, RequestRejected
-from agentnet.probe.judging import logit
+from agentnet.probe.judging import Estimate, logit
 from agentnet.probe.subject import Pair, Question, Subject
 from agentnet.prompts import prompt_hash
 from agentnet.prompts.declared import declared
@@ -33,6 +33,12 @@ class Share(NamedTuple):
     p: float
     n: int = 0
     mass: float = math.nan
+
+    @property
+    def estimate(self) -> Estimate:
+        """It with its variance: of a share, as if one text more of each answer had come."""
+        middle = (self.p * self.n + 1.0) / (self.n + 2.0)
+        return Estimate(self.p, middle * (1.0 - middle) / self.n if self.n else 0.0)
 
     @property
     def logit(self) -> float:

@@ -49,32 +49,52 @@ def figure(name: str, value: float, low: float = math.nan, high: float = math.na
     return Figure(name=name, value=value, low=low, high=high)
 
 
-def mean_of(values: Iterable[float], n_figures: int = 1) -> Spread:
-    """Average over prompts, with Student's interval.
+class Estimate(NamedTuple):
+    """What was measured of one prompt; nan where an answer is missing.
+
+    Attributes:
+        value: The estimate.
+        variance: What sampling adds to it; 0 of what was listed.
+    """
+
+    value: float
+    variance: float = 0.0
+
+    def __sub__(self, other: Estimate) -> Estimate:
+        """Give the difference of two that were sampled apart."""
+        return Estimate(self.value - other.value, self.variance + other.variance)
+
+    def __add__(self, other: tuple[object, ...]) -> Estimate:
+        """Give the sum of two that were sampled apart."""
+        assert isinstance(other, Estimate)
+        return Estimate(self.value + other.value, self.variance + other.variance)
+
+
+def mean_of(estimates: Iterable[Estimate], n_figures: int = 1) -> Spread:
+    """Average over these prompts, with the interval that sampling gives: none where nothing was sampled.
 
     Args:
-        values: One for each prompt; nan where its answer is missing.
+        estimates: One for each prompt.
         n_figures: How many figures the check judges.
 
     Examples:
-        >>> mean_of([0.1, 0.1, 0.1, 0.1]).size().high
-        0.1
+        >>> mean_of([Estimate(0.1), Estimate(0.2), Estimate(0.1), Estimate(0.2)]).low
+        0.15000000000000002
     """
-    from scipy.stats import t
+    from scipy.special import ndtri
 
-    known = [each for each in values if math.isfinite(each)]
-    n = len(known)
-    if n < _LEAST:
+    known = [each for each in estimates if math.isfinite(each.value)]
+    if len(known) < _LEAST:
         return Spread(math.nan, math.nan, math.nan)
-    middle = math.fsum(known) / n
-    spread = math.sqrt(math.fsum((each - middle) ** 2 for each in known) / (n - 1) / n)
-    half = float(t.isf(ERROR / n_figures / 2, n - 1)) * spread
+    middle = math.fsum(each.value for each in known) / len(known)
+    error = math.sqrt(math.fsum(each.variance for each in known)) / len(known)
+    half = -float(ndtri(ERROR / n_figures / 2)) * error
     return Spread(middle, middle - half, middle + half)
 
 
 def mean(name: str, values: Iterable[float]) -> Figure:
     """Average over prompts that were chosen to differ, so that there is no interval to tell."""
-    return figure(name, mean_of(values).value)
+    return figure(name, mean_of(map(Estimate, values)).value)
 
 
 def exact(n_yes: int, n: int, n_figures: int = 1) -> Spread:
@@ -112,7 +132,7 @@ def words_of_sizes(tolerated: float) -> str:
     return (
         f"fails if an interval lies beyond {tolerated:g}, passes if all figures are up to {tolerated:g} and "
         f"their intervals end by {2 * tolerated:g}; doubtful beyond {tolerated:g} if an interval is clear "
-        "of 0; else not known"
+        "of 0; else not known (more texts, --texts, may tell)"
     )
 
 

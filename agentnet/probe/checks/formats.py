@@ -37,7 +37,7 @@ async def formats(asker: Asker) -> Found:
     )
     n_each = len(ways[0].questions)
     found = [asked[place : place + n_each] for place in range(0, len(asked), n_each)]
-    own, *others = ([texts.share.p for texts in each] for each in found)
+    own, *others = ([texts.share.estimate for texts in each] for each in found)
     usual, *rest = ways
     moved = [mean_of([a - b for a, b in zip(each, own, strict=True)], len(others)) for each in others]
     figures = [
@@ -61,7 +61,7 @@ async def formats(asker: Asker) -> Found:
 
 def _ways(subject: Subject, others: object) -> list[_Way]:
     """List the formats that differ, the one in force first."""
-    pairs = subject.few()
+    pairs = subject.pairs()
     named = [("one word", WITHOUT), ("JSON with a reason", INLINE)]
     # A design that asks for reasons afterwards asks for a word first.
     if subject.composer.rationale == INLINE:

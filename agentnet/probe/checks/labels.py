@@ -35,11 +35,11 @@ async def labels(asker: Asker) -> Found:
         f"{usual} against {name}": mean_of([a - b for a, b in zip(own, other, strict=True)], len(forms))
         for name, other in zip(names, others, strict=True)
     }
-    letters = [a.p - b.p for a, b in both[-1]]
+    letters = [a.estimate - b.estimate for a, b in both[-1]]
     moved["sharing called A against sharing called B"] = mean_of(letters, len(forms))
     figures = [each.figure(f"P of sharing, {name}") for name, each in moved.items()]
     figures += [
-        mean("P averaged over all forms", [averaged(row) for row in zip(*columns, strict=True)]),
+        mean("P averaged over all forms", [averaged(row).value for row in zip(*columns, strict=True)]),
         figure("share of prompts that flip between forms", flipped(columns)),
     ]
     says = "Each pair of labels is averaged over both orders, on the logit, before labels are compared."

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentnet.probe.asking import Asker
+from agentnet.probe.checks.order import averaged
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import mean_of, of_sizes, words_of_sizes
 
@@ -25,8 +26,8 @@ async def names(asker: Asker) -> Found:
     shares = await asker.shares(questions)
     first, second = shares[: len(pairs)], shares[len(pairs) :]
     usual = await asker.usual(pairs)
-    moved = mean_of([a.p - b.p for a, b in zip(first, second, strict=True)], 2)
-    named = mean_of([(a.p + b.p) / 2 - c.p for a, b, c in zip(first, second, usual, strict=True)], 2)
+    moved = mean_of([a.estimate - b.estimate for a, b in zip(first, second, strict=True)], 2)
+    named = mean_of([averaged(row) - c.estimate for *row, c in zip(first, second, usual, strict=True)], 2)
     figures = [
         moved.figure(f"P of sharing, {_NAMES[0]} against {_NAMES[1]}"),
         named.figure("P of sharing, with a name against without"),

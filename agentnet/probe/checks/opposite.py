@@ -24,7 +24,7 @@ async def opposite(asker: Asker) -> Found:
         [subject.varied(pair, wording=OPPOSITE, is_opposite=True) for pair in pairs]
     )
     shared = await asker.usual(pairs)
-    total = mean_of(a.p + b.p for a, b in zip(shared, withheld, strict=True))
+    total = mean_of(a.estimate + b.estimate for a, b in zip(shared, withheld, strict=True))
     off = Spread(total.value - 1.0, total.low - 1.0, total.high - 1.0)
     figures = [
         total.figure("P(yes to sharing) + P(yes to withholding)"),

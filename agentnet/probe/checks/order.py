@@ -13,7 +13,7 @@ from typing import Final
 
 from agentnet.probe.asking import Asker, Share
 from agentnet.probe.contract import Found, check
-from agentnet.probe.judging import figure, mean, mean_of, of_sizes, sigma, words_of_sizes
+from agentnet.probe.judging import Estimate, figure, mean, mean_of, of_sizes, sigma, words_of_sizes
 from agentnet.probe.subject import AS_USUAL, Form, Subject
 from agentnet.vocabulary import NO, YES
 
@@ -48,9 +48,10 @@ async def ask_forms(asker: Asker, forms: Sequence[Form]) -> list[list[Share]]:
     return [found[place : place + len(pairs)] for place in range(0, len(found), len(pairs))]
 
 
-def averaged(shares: Sequence[Share]) -> float:
+def averaged(shares: Sequence[Share]) -> Estimate:
     """Average probabilities of one pair on the logit; nan if one is missing."""
-    return sigma(math.fsum(each.logit for each in shares) / len(shares))
+    value = sigma(math.fsum(each.logit for each in shares) / len(shares))
+    return Estimate(value, math.fsum(each.estimate.variance for each in shares) / len(shares) ** 2)
 
 
 def flipped(columns: Sequence[Sequence[Share]]) -> float:
@@ -70,7 +71,8 @@ async def order(asker: Asker) -> Found:
     columns = await ask_forms(asker, [form for pair in forms.values() for form in pair])
     both = list(zip(columns[::2], columns[1::2], strict=True))
     moved = [
-        mean_of([a.p - b.p for a, b in zip(first, last, strict=True)], len(forms)) for first, last in both
+        mean_of([a.estimate - b.estimate for a, b in zip(first, last, strict=True)], len(forms))
+        for first, last in both
     ]
     flips = [flipped(each) for each in both]
     figures = [
@@ -80,7 +82,7 @@ async def order(asker: Asker) -> Found:
         figure(f"{words}: share of prompts that flip", each) for words, each in zip(forms, flips, strict=True)
     ]
     figures += [
-        mean(f"{words}: P averaged over both", [averaged(row) for row in zip(*each, strict=True)])
+        mean(f"{words}: P averaged over both", [averaged(row).value for row in zip(*each, strict=True)])
         for words, each in zip(forms, both, strict=True)
     ]
     says = (
