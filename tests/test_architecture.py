@@ -39,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {
         *("errors", "streams", "events", "analysis", "formulas", "asking_rules", "news", "html"),
         "families",  # the list of them, which says what makes the parts of a run
+        "probe",  # its card
     },
     "config": {"errors"},
     "formulas": set(),

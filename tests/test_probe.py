@@ -1,4 +1,4 @@
-"""A probe finds what is planted in a backend, passes one in which nothing is, and says what it does not know."""
+"""A probe finds what is planted in a backend, passes one without, and says what it does not know."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agentnet.experiment import Source
 from agentnet.probe.asking import Asker, find_probabilities
 from agentnet.probe.card import Card, Finding
 from agentnet.probe.contract import CHECKS, make_card
-from agentnet.probe.judging import Spread, exact, logit, mean_of, of_sizes, sigma
+from agentnet.probe.judging import Estimate, Spread, exact, logit, mean_of, of_sizes, sigma
 from agentnet.probe.subject import Subject
 from agentnet.runner import prepare
 from agentnet.streams import mix, unit
@@ -28,7 +28,7 @@ Shift = Callable[[Request], float]
 
 
 class Biased(Wrapper):
-    """The mock, with what is planted in it: a shift of the logit of sharing, of probabilities and of texts."""
+    """The mock, with what is planted: shifts of the logit of sharing, of probabilities and of texts."""
 
     def __init__(
         self, listed: Shift = lambda _: 0.0, said: Shift | None = None, *, lists: bool = True
@@ -127,7 +127,7 @@ def test_the_mock_itself_passes_every_check(subject: Subject) -> None:
 @pytest.mark.parametrize(
     ("planted", "check", "unmoved"),
     [
-        (towards_the_first, "order", "opposite"),
+        (towards_the_first, "order", "names"),
         (towards_yes, "labels", "order"),
         (towards_yes, "opposite", "order"),
         (towards_a, "labels", "opposite"),
@@ -267,6 +267,7 @@ def test_where_nothing_can_be_understood_nothing_is_known(subject: Subject) -> N
     found = verdicts(probed(Silent(), subject))
     assert found.pop("mass") == "fails"
     assert found.pop("texts") == "not applicable"
+    assert found.pop("repeatable") == "passes"
     assert set(found.values()) == {"not known"}
 
 
@@ -370,13 +371,18 @@ def test_exact_intervals_are_those_of_the_beta_distribution(n_yes: int, n: int) 
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_intervals_of_means_are_those_of_scipy() -> None:
-    from scipy.stats import ttest_1samp
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution_of_what_was_sampled() -> None:
+    from scipy.stats import norm
 
-    values = [0.1, 0.3, -0.2, 0.05, 0.4]
-    interval = ttest_1samp(values, 0.0).confidence_interval(0.99)
-    found = mean_of([*values, math.nan])
-    assert (found.low, found.high) == (pytest.approx(interval.low), pytest.approx(interval.high))
+    values, variance = [0.1, 0.3, -0.2, 0.05, 0.4], 0.01
+    low, high = norm.interval(0.99, loc=0.13, scale=math.sqrt(5 * variance) / 5)
+    found = mean_of([Estimate(math.nan), *(Estimate(each, variance) for each in values)])
+    assert found == pytest.approx((0.13, low, high))
+    assert mean_of(map(Estimate, values)) == pytest.approx((0.13, 0.13, 0.13))
+
+
+def test_too_few_prompts_with_an_answer_have_no_mean() -> None:
+    assert math.isnan(mean_of([Estimate(0.1), Estimate(0.2), Estimate(math.nan)]).value)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ _FILE = click.Path(path_type=Path)
     "--severity-clusters", "clusters_file", type=_FILE, help="JSON file of clusters of the news items' texts."
 )
 @click.option(
+    "--probe", "probe_file", type=_FILE, help="Card of agentnet probe; default: probe.json in the run."
+)
+@click.option(
     "--observed",
     type=_FILE,
     help="Table of cascades observed elsewhere (see: agentnet trees), to compare with.",
@@ -92,6 +95,7 @@ def report(
     groups_file: Path | None,
     n_groups: int | None,
     clusters_file: Path | None,
+    probe_file: Path | None,
     observed: Path | None,
     columns: tuple[str, ...],
     n_runs: int | None,
@@ -119,6 +123,7 @@ def report(
     """
     from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
+    from agentnet.probe.card import read_card
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
@@ -136,6 +141,7 @@ def report(
         groups=None if groups_file is None else read_groups(groups_file),
         n_groups=n_groups,
         severity_clusters=None if clusters_file is None else _clusters(clusters_file),
+        probe=None if probe_file is None else read_card(probe_file),
         observed=None if observed is None else read_observed(observed, columns=column_map(columns)).trees(),
         n_decisions=n_decisions,
         figures=not no_figures,

@@ -24,6 +24,8 @@ from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.news import TABLE, told_of
+from agentnet.probe.card import FILE as PROBE
+from agentnet.probe.card import Card, read_card
 from agentnet.report.figures.words import listed
 from agentnet.report.spoken import Spoken, read_spoken
 from agentnet.vocabulary import OF_A_RULE, REASON
@@ -283,6 +285,7 @@ class LogFacts:
             that happens again and again.
         voices: (number of the condition, voice) -> agents that it answered for, over all realizations; empty
             where no agent has one.
+        probe: The card of a probe that lies in the run; None where there is none.
     """
 
     run: str
@@ -307,6 +310,7 @@ class LogFacts:
     spoken: Spoken = field(default_factory=Spoken)
     n_profiles: int = 0
     voices: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    probe: Card | None = None
 
     @property
     def family(self) -> str:
@@ -457,6 +461,7 @@ def _read(
         spoken=read_spoken(connection, meta),
         n_profiles=connection.execute(_PROFILES).fetchone()[0],
         voices=_voices(connection, meta),
+        probe=read_card(run.folder / PROBE) if (run.folder / PROBE).is_file() else None,
     )
 
 

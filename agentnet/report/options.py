@@ -16,6 +16,7 @@ from agentnet.vocabulary import N_PROFILES
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import MakeEmbedder
+    from agentnet.probe.card import Card
 
 Progress = Callable[[str], None]
 """Called with a few words before each piece of work."""
@@ -38,6 +39,7 @@ class Options:
         groups: Group of each profile, in the place of those that a response-ratio run gives.
         n_groups: Number of groups that Tukey's test is to make; None leaves it to the test.
         severity_clusters: Clusters of news items by their texts.
+        probe: Card of a probe, in the place of the one that lies in a run.
         observed: Trees of cascades observed elsewhere, which those of runs are compared with.
         n_decisions: Decisions to browse, of each run or condition.
         restricted_texts: Whether news texts stand in the report whose source does not allow passing them on.
@@ -55,6 +57,7 @@ class Options:
     groups: Mapping[str, int] | None = None
     n_groups: int | None = None
     severity_clusters: SeverityClusters | None = None
+    probe: Card | None = None
     observed: Trees | None = None
     n_decisions: int = N_DECISIONS
     restricted_texts: bool = False

@@ -65,6 +65,7 @@ def results_of(report: Report, *, made_at: float, files: Iterable[str]) -> dict[
             "rmse_and_nrmse": {name: LAWS[name].published for name in LAWS if LAWS[name].published},
         },
         "severity_clusters": _clusters(options.severity_clusters),
+        **({} if options.probe is None else {"probe": options.probe.model_dump(mode="json")}),
         "parts": [
             {"part": name, **_part(part, options.level), "figures": [_figure(each) for each in drawings]}
             for name, part, drawings in zip(names, report.parts, report.drawings, strict=True)
@@ -102,6 +103,7 @@ def _part(part: Part, level: float) -> dict[str, Any]:
         "citations": part.citations(),
         "notes": part.notes,
         "log": _log(part.facts),
+        **({} if part.facts.probe is None else {"probe": part.facts.probe.model_dump(mode="json")}),
     }
 
 

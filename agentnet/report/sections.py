@@ -14,6 +14,7 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
 from agentnet.report.log_sections import cite
 from agentnet.report.part import Block, Part, Place, Section, more_tables
+from agentnet.report.probe import probe_blocks
 from agentnet.report.tables import Table
 
 
@@ -168,5 +169,8 @@ def _sections(part: Part, figures: tuple[Figure, ...], place: Place) -> Iterator
         yield Section("figures", "Figures", figures, is_open=True)
     elif not place.options.figures:
         yield Section("figures", "Figures", (absent("no figures were to be drawn (--no-figures)"),))
+    card = place.options.probe or part.facts.probe
+    if card is not None and place.is_first:
+        yield Section("probe", "Validity card of the backend", tuple(probe_blocks(card, part.facts)))
     yield Section("methods", "Methods paragraph", (paragraph(part.methods()), cite(part.citations())))
     yield Section("checklists", "Reporting checklists", tuple(part.checklists()))
