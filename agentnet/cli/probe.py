@@ -23,7 +23,7 @@ from agentnet.cli.completion import complete_files
 from agentnet.cli.run import NAMED, heeding_all
 from agentnet.cli.terminal import echo
 from agentnet.config import BackendSettings, Settings, configuration_for_resume, secrets_environ
-from agentnet.errors import ConfigurationError, DesignError
+from agentnet.errors import ConfigurationError, DesignError, WorldError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.families import FAMILIES, USUAL
@@ -115,9 +115,12 @@ def probe(
         check_target(out, force=force)
     names = checks or tuple(CHECKS)
     tell = _say_nothing if quiet else _say
-    made = asyncio.run(
-        heeding_all(_probed(prepared, names, asked, n_texts, beside, only_cost=only_cost, tell=tell))
-    )
+    probing = _probed(prepared, names, asked, n_texts, beside, only_cost=only_cost, tell=tell)
+    try:
+        made = asyncio.run(heeding_all(probing))
+    except (WorldError, KeyboardInterrupt):
+        _say("what was answered is remembered: the same command goes on where this one ended")
+        raise
     if made is None:
         return
     if out is not None:

@@ -148,16 +148,17 @@ def report(
         restricted_texts=restricted_texts,
         make_embedder=embedder_maker(embedder, embedder_options, runs),
     )
-
-    def say(what: str) -> None:
-        if not quiet:
-            echo(f"{what} ...", err=True)
-
-    written = write_report(folders, output or folders[0] / "report", options, progress=say)
+    written = write_report(
+        folders, output or folders[0] / "report", options, progress=None if quiet else _say
+    )
     if as_json:
         print_json(written.results)
     else:
         echo(str(written.page))
+
+
+def _say(what: str) -> None:
+    echo(f"{what} ...", err=True)
 
 
 def _say_if_in_vain(folders: Sequence[Path]) -> None:

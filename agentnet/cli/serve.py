@@ -14,6 +14,7 @@ from agentnet.cli.common import load, setting_options
 from agentnet.cli.terminal import echo
 from agentnet.errors import StorageError
 from agentnet.news import sample_news
+from agentnet.probe.subject import OPPOSITE
 from agentnet.prompts import PromptSet
 from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_VLLM, Limits, ServerDouble
@@ -112,6 +113,8 @@ def read_metadata(messages: Messages) -> Mapping[str, str | int]:
     for text, severity in _sample_texts():
         if text in asked:
             found["severity"] = severity
+    if OPPOSITE in asked:
+        found["opposite"] = 1
     if '"share"' in asked:
         found["rationale"] = INLINE
     return found

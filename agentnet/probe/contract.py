@@ -53,17 +53,17 @@ CHECKS: Final[PluginKind[Check]] = PluginKind(
     "check of a probe",
     "agentnet.probe_checks",
     "agentnet.probe.contract.check",
+    parts=("title", "looks"),
     bundled="agentnet.probe.checks",
     unknown=ConfigurationError,
 )
 
 
-def check(name: str, *, title: str) -> Callable[[Looks], Looks]:
-    """List the decorated function as a check."""
+def check(name: str, *, title: str) -> Callable[[Looks], Check]:
+    """Make a check of the decorated function, and list it."""
 
-    def listed(looks: Looks) -> Looks:
-        CHECKS.register(name, Check(title, looks), module=looks.__module__)
-        return looks
+    def listed(looks: Looks) -> Check:
+        return CHECKS.register(name, Check(title, looks), module=looks.__module__)
 
     return listed
 

@@ -16,6 +16,8 @@ from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, WORST_FIRST,
 ERROR: Final = 0.01
 """Chance that an interval of a check misses what it is of, all its figures together."""
 
+_DIGITS: Final = 12
+"""Beyond which there is rounding alone."""
 _LEAST: Final = 4
 """Prompts that a mean needs, to have an interval."""
 
@@ -45,8 +47,8 @@ class Spread(NamedTuple):
 
 def figure(name: str, value: float, low: float = math.nan, high: float = math.nan) -> Figure:
     """Name a number; what is nan is not known."""
-    value, low, high = (None if not math.isfinite(each) else each for each in (value, low, high))  # type: ignore[assignment]
-    return Figure(name=name, value=value, low=low, high=high)
+    known = [round(each, _DIGITS) if math.isfinite(each) else None for each in (value, low, high)]
+    return Figure(name=name, value=known[0], low=known[1], high=known[2])
 
 
 class Estimate(NamedTuple):

@@ -21,6 +21,9 @@ from agentnet.vocabulary import ANSWERS, NO, TRAITS, WITHOUT, YES, Rationale
 NOTHING: Final = "N/A"
 """What says nothing, in the place of news or of traits (Zhao et al. 2021, 2102.09690)."""
 
+OPPOSITE: Final = "Do you withhold it, instead of sharing it?"
+"""What asks for the contrary."""
+
 _CONTENT, _ANSWER, _WORDING = "content.txt", "answer_plain.txt", "traits.toml"
 _QUESTION: Final = re.compile(r"[^\s.!?$][^\n.!?$]*\?")
 _YES_OR_NO: Final = re.compile(rf"\b({YES}) or ({NO})\b", re.IGNORECASE)

@@ -11,8 +11,8 @@ from typing import Final
 from agentnet.probe.asking import Asker
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import Spread, mean, mean_of, of_sizes, words_of_sizes
+from agentnet.probe.subject import OPPOSITE
 
-OPPOSITE: Final = "Do you withhold it, instead of sharing it?"
 _TOLERATED: Final = 0.1
 
 
