@@ -1,6 +1,7 @@
 """The mock backend answers by its law, from the request alone, in the form that was asked for."""
 
 import asyncio
+import math
 import subprocess
 import sys
 from itertools import product
@@ -279,3 +280,11 @@ def test_the_mock_is_made_by_its_name():
 
 def test_without_options_it_is_the_default():
     assert MockBackend().options == MockOptions() == mock().options
+
+
+def test_a_question_for_the_opposite_is_answered_by_the_law_of_a_no():
+    backend, both = mock(), ({}, {"opposite": 1})
+    asked = [
+        answer(backend, ask(answers=("yes", "no"), logprobs=True, facts=facts)).logprobs for facts in both
+    ]
+    assert math.exp(asked[0]["yes"]) + math.exp(asked[1]["yes"]) == pytest.approx(1.0)
