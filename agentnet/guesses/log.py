@@ -23,7 +23,7 @@ FROM exposures h JOIN events e USING (realization, kind, step, agent, source, re
 """
 
 
-def some_prompts(folder: Path, n: int) -> list[str]:
+def some_prompts(folder: str | Path, n: int) -> list[str]:
     """Read up to `n` distinct prompts of a run as texts, evenly among all.
 
     Raises:
@@ -129,7 +129,7 @@ class Guesses:
         return sum(each.study is None for each in self.guesses)
 
 
-def read_guesses(folder: Path) -> Guesses | None:
+def read_guesses(folder: str | Path) -> Guesses | None:
     """Read what was guessed of a run's prompts; None if nobody was asked.
 
     Args:
@@ -138,9 +138,10 @@ def read_guesses(folder: Path) -> Guesses | None:
     Raises:
         RunFolderError: The log of the guesses cannot be read.
     """
-    if not (folder / FOLDER / LOG_NAME).is_file():
+    own = Path(folder) / FOLDER
+    if not (own / LOG_NAME).is_file():
         return None
-    run = Run(folder / FOLDER)
+    run = Run(own)
     with run.connection() as connection:
         rows = connection.execute(_ANSWERS).fetchall()
     by_agent: dict[int, dict[str, Any]] = {}
