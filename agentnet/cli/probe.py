@@ -20,7 +20,7 @@ from agentnet.cli.common import (
     setting_options,
 )
 from agentnet.cli.completion import complete_files
-from agentnet.cli.run import NAMED, heeding_all
+from agentnet.cli.run import NAMED, heeded, say
 from agentnet.cli.terminal import echo
 from agentnet.config import BackendSettings, Settings, configuration_for_resume, secrets_environ
 from agentnet.errors import ConfigurationError, DesignError, WorldError
@@ -114,12 +114,12 @@ def probe(
     if out is not None and not only_cost:
         check_target(out, force=force)
     names = checks or tuple(CHECKS)
-    tell = _say_nothing if quiet else _say
+    tell = _say_nothing if quiet else say
     probing = _probed(prepared, names, asked, n_texts, beside, only_cost=only_cost, tell=tell)
     try:
-        made = asyncio.run(heeding_all(probing))
+        made = asyncio.run(heeded(probing))
     except (WorldError, KeyboardInterrupt):
-        _say("what was answered is remembered: the same command goes on where this one ended")
+        say("what was answered is remembered: the same command goes on where this one ended")
         raise
     if made is None:
         return
@@ -195,7 +195,7 @@ async def _probed(
         others=others,
     )
     try:
-        _say("\n".join(await _costs(asker, names, settings, answering)))
+        say("\n".join(await _costs(asker, names, settings, answering)))
         if only_cost:
             return None
         why = await find_probabilities(asker)
@@ -287,10 +287,6 @@ def _row(figure: Figure) -> tuple[str, str, str]:
         None if each is None else f"{each:.3g}" for each in (figure.value, figure.low, figure.high)
     )
     return f"  {figure.name}", value or "not known", "" if low is None else f"{low} to {high}"
-
-
-def _say(line: str) -> None:
-    echo(line, err=True)
 
 
 def _say_nothing(_: str) -> None:
