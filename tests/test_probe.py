@@ -401,3 +401,21 @@ def test_a_bias_counts_as_found_only_where_its_interval_lies_beyond_what_is_tole
     spread: Spread, verdict: str
 ) -> None:
     assert of_sizes([spread], 0.05) == verdict
+
+
+def test_a_text_that_was_cut_off_is_missing_whatever_it_says(subject: Subject) -> None:
+    class CutOff(Biased):
+        async def complete(self, request: Request) -> Reply:
+            reply = await super().complete(request)
+            return reply._replace(finish=("length",) * len(reply.texts))
+
+    found = probed(CutOff(lists=False), subject, "mass")["mass"]
+    assert (found.verdict, found.n_missing) == ("fails", 16 * 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lists", [True, False], ids=["probabilities", "texts"])
+def test_probes_of_an_unbiased_backend_seldom_find_something(subject: Subject, lists: bool) -> None:
+    backend = Biased(lists=lists)
+    cards = [set(verdicts(probed(backend, subject, seed=seed)).values()) for seed in range(200)]
+    assert sum(bool(each & {"fails", "doubtful"}) for each in cards) <= 10
