@@ -17,6 +17,7 @@ Always there are ``step``, ``profile``, the five traits (0 low, 1 high), ``sever
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -26,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.open_log import NOTHING, OpenLog
-from agentnet.analysis.tables import ExposureCounts
+from agentnet.analysis.tables import ExposureCounts, Questions
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.graphs import read_network
-from agentnet.vocabulary import EXPOSURE, TRAITS
+from agentnet.vocabulary import EXPOSURE, NO, TRAITS, YES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,6 +60,19 @@ SELECT DISTINCT key FROM (
     SELECT value AS answer FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
 ), json_each(answer) WHERE json_type(answer) = 'object'
 """  # noqa: S608 - our own
+_DRAWN_FROM = f"""
+SELECT CASE WHEN missing IS NULL THEN IFNULL(reply, {NOTHING}) ELSE {NOTHING} END, temperature
+FROM events WHERE kind = ? ORDER BY {_KEY}
+"""  # noqa: S608 - our own
+_DRAWN_TOGETHER = """
+SELECT MIN(realization), agent, prompt, reply, temperature, COUNT(*) FROM events
+WHERE kind = ? AND missing IS NULL AND reply IS NOT NULL AND realization IN (SELECT value FROM json_each(?))
+GROUP BY prompt, temperature, reply
+"""
+_REPLIES = """
+SELECT reply, text FROM replies
+WHERE json_valid(text) AND reply IN (SELECT reply FROM events WHERE mass IS NOT NULL AND missing IS NULL)
+"""
 _TEXTS_OF_ANSWERS: Final = ("text", "rationale")
 """Columns of the view `decisions` that came with the answer."""
 
@@ -90,23 +104,101 @@ def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> Ex
         DesignError: There is no such column, or it holds something else than numbers, or the answer itself.
         UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
-    number, step, agent, _, prompt, answered, _ = log.source.decisions(EXPOSURE, ())
-    wanted = np.isin(number, realization)
-    kept = np.flatnonzero(wanted)
-    decision = answered[kept]
-    row = np.searchsorted(realization, number[kept])
-    profile = log.asked(number[kept], agent[kept], prompt[kept])[0]
-    found = _Columns(log, realization, wanted, (number[kept], agent[kept], step[kept], decision))
-    columns = {name: found.column(name) for name in names}
-    keys = np.column_stack([row, step[kept], profile, *columns.values()])
+    asked = _asked(log, realization, names)
+    row = np.searchsorted(realization, asked.number)
+    profile = log.asked(asked.number, asked.agent, asked.prompt)[0]
+    keys = np.column_stack([row, asked.step, profile, *asked.columns.values()])
     different, place = np.unique(keys, axis=0, return_inverse=True)
     n_no, n_yes, n_missing = (
-        np.bincount(place.ravel(), decision == answer, len(different)).astype(np.int64)
+        np.bincount(place.ravel(), asked.decision == answer, len(different)).astype(np.int64)
         for answer in (0, 1, NOTHING)
     )
     row, at, profile = different[:, :3].T.astype(np.int64)
-    of_counts = dict(zip(columns, different[:, 3:].T, strict=True))
+    of_counts = dict(zip(asked.columns, different[:, 3:].T, strict=True))
     return ExposureCounts(row, at, profile, n_yes, n_no, n_missing, of_counts)
+
+
+class _Exposures(NamedTuple):
+    """All exposures of some realizations, in the order of the log; arrays of shape ``(n_exposures,)``."""
+
+    wanted: NDArray[np.bool_]
+    number: Ints
+    step: Ints
+    agent: Ints
+    prompt: Ints
+    decision: Ints
+    columns: dict[str, Array]
+
+
+def _asked(log: OpenLog, realization: Ints, names: Sequence[str]) -> _Exposures:
+    number, step, agent, _, prompt, answered, _ = log.source.decisions(EXPOSURE, ())
+    wanted = np.isin(number, realization)
+    rows = tuple(each[wanted] for each in (number, agent, step, answered))
+    found = _Columns(log, realization, wanted, rows)
+    columns = {name: found.column(name) for name in names}
+    return _Exposures(wanted, rows[0], rows[2], rows[1], prompt[wanted], rows[3], columns)
+
+
+def count_questions(
+    log: OpenLog, kind: str, realization: Ints, names: Sequence[str] = ()
+) -> Questions | None:
+    """List the different questions of some realizations whose probability of a yes the log has.
+
+    Args:
+        log: The event log.
+        kind: ``exposure`` or ``ratio``.
+        realization: Numbers of the realizations wanted, rising.
+        names: Columns of exposures that tell questions apart, besides prompt and profile.
+
+    Returns:
+        None where no probability is known: decisions were not drawn from probabilities.
+    """
+    of_reply = _chances(log)
+    if not of_reply:
+        return None
+    if kind == EXPOSURE and (names or log.is_told):
+        asked = _asked(log, realization, names)
+        rows = [*zip(*log.connection.execute(_DRAWN_FROM, (kind,)), strict=True)]
+        reply, temperature = (np.array(each, np.float64)[asked.wanted] for each in rows)
+        number, agent, prompt, columns = asked.number, asked.agent, asked.prompt, asked.columns
+        n_drawn = np.ones(reply.size)
+    else:
+        these = json.dumps(realization.tolist())
+        rows = [*zip(*log.connection.execute(_DRAWN_TOGETHER, (kind, these)), strict=True)]
+        number, agent, prompt = (np.array(each, np.int64) for each in rows[:3])
+        reply, temperature, n_drawn = (np.array(each, np.float64) for each in rows[3:])
+        columns = {}
+    known = np.isin(reply, list(of_reply))
+    if not known.any():
+        return None
+    profile, news = log.asked(number, agent, prompt)
+    asked_at = np.column_stack([prompt, profile, news, *columns.values(), temperature, reply])
+    each, place = np.unique(asked_at[known], axis=0, return_inverse=True)
+    n = np.bincount(place.ravel(), n_drawn[known])
+    question, of = np.unique(each[:, :-2], axis=0, return_inverse=True)
+    chance = np.bincount(of.ravel(), [of_reply[number] for number in each[:, -1].tolist()])
+    return Questions(
+        profile=question[:, 1].astype(np.int64),
+        news=question[:, 2].astype(np.int64),
+        chance=chance / np.bincount(of.ravel()),
+        n_drawn=np.bincount(of.ravel(), n).astype(np.int64),
+        temperatures=tuple(np.unique(each[:, -2]).tolist()),
+        columns=dict(zip(columns, question[:, 3:].T, strict=True)),
+    )
+
+
+def _chances(log: OpenLog) -> dict[float, float]:
+    """Read the probability of a yes from each reply that has one, by the reply's number."""
+    settings = log.meta.get("settings")
+    if not isinstance(settings, dict) or settings.get("sampler", {}).get("mode") != "logprobs":
+        return {}
+    found = {}
+    for reply, text in log.connection.execute(_REPLIES):
+        odds = json.loads(text).get("logprobs", {})
+        yes, no = (odds.get(answer, -math.inf) for answer in (YES, NO))
+        if max(yes, no) > -math.inf:
+            found[float(reply)] = 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+    return found
 
 
 class _Columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ GroupSource = Literal["given", "exposures of this run"]
 GroupsLike = Mapping[int, int] | Mapping[str, int] | ArrayLike
 
 _BITS = re.compile("[01]{5}")
+
+_ALPHA = 0.05
+"""Level at which two groups are told from one."""
 
 CHOSEN_HERE = (
     "the groups were chosen from the same decisions that the laws are fitted to, which makes laws of groups "
@@ -143,12 +147,37 @@ def group_by_exposures(cells: Cells) -> Grouping:
 
 
 def groups_or_one(cells: Cells) -> Grouping:
-    """Cut the profiles as `group_by_exposures` does, or leave them together where that is impossible."""
+    """Cut the profiles as `group_by_exposures` does, or leave them together where nothing tells two apart.
+
+    The best cut of profiles that are all alike looks good, too. So it counts only where Scott & Knott's test
+    (1974, Biometrics 30, 507-512) tells two groups from one: pi / (2 (pi - 2)) times twice the gain in
+    log-likelihood, taken for chi-squared with n / (pi - 2) degrees of freedom for n profiles.
+    """
     try:
-        return group_by_exposures(cells)
+        found = group_by_exposures(cells)
+        _check_two(cells, found)
     except DesignError as error:
         together = np.zeros(N_PROFILES, dtype=np.int64)
         return Grouping(together, "exposures of this run", f"no laws of groups: {error}")
+    return found
+
+
+def _check_two(cells: Cells, cut: Grouping) -> None:
+    """Refuse two groups that chance makes of one."""
+    from scipy.special import chdtrc
+
+    n_yes = cells.n_yes.sum(axis=1)
+    n_asked = n_yes + cells.n_no.sum(axis=1)
+    yes, asked = (np.array([each[cut.group == side].sum() for side in (0, 1)]) for each in (n_yes, n_asked))
+    gain = float(_log_likelihood(yes, asked).sum() - _log_likelihood(yes.sum(), asked.sum()))
+    n = int(np.count_nonzero(n_asked))
+    p_value = float(chdtrc(n / (math.pi - 2), math.pi / (math.pi - 2) * gain))
+    if p_value > _ALPHA:
+        low, high = (yes / asked).tolist()
+        raise DesignError(
+            f"the best cut of {n} profiles into two, at yes-rates of {low:.3g} and {high:.3g}, is no better "
+            f"than chance makes of one group (Scott & Knott's test, p = {p_value:.2g})"
+        )
 
 
 def _log_likelihood(n_yes: Ints, n_asked: Ints) -> Array:

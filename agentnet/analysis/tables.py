@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import Cells
+from agentnet.analysis.cells import Cells, Shares
 from agentnet.errors import DesignError
 from agentnet.vocabulary import N_PROFILES, SEVERITIES, TRAITS
 
@@ -82,6 +82,37 @@ class ExposureCounts:
         kept = {name: getattr(self, name)[chosen] for name in _COUNTED}
         columns = {name: column[chosen] for name, column in self.columns.items()}
         return ExposureCounts(**kept, columns=columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """Different questions whose probability of a yes the log has: prompts, each with who was asked.
+
+    Attributes:
+        profile: Profile number 0..31 of who was asked, shape ``(n_questions,)``.
+        news: Index of the news item, same shape.
+        chance: Probability of a yes, the mean over the temperatures at which it was asked, same shape.
+        n_drawn: Decisions that were drawn from it, same shape.
+        temperatures: Those of all questions, rising.
+        columns: Other columns that tell questions apart, by name, each of the same shape.
+    """
+
+    profile: Ints
+    news: Ints
+    chance: Array
+    n_drawn: Ints
+    temperatures: tuple[float, ...]
+    columns: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def by_item(self, n_news: int) -> Array:
+        """Average by news item and profile, shape ``(n_news, 32)``; NaN where nothing was asked."""
+        shape, cell = (n_news, N_PROFILES), self.news * N_PROFILES + self.profile
+        total, n = (np.bincount(cell, each, n_news * N_PROFILES) for each in (self.chance, None))
+        mean: Array = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+        return mean.reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -197,6 +228,7 @@ class RunTables:
         knobs: The condition's design, as it was recorded.
         profiled: Whether agents have profiles. Where they have not (their personas are texts), all count as
             of profile 0, which says nothing.
+        questions: Questions of exposures whose probability is known, of the whole run; None where none is.
     """
 
     run: str
@@ -224,6 +256,7 @@ class RunTables:
     notes: tuple[str, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     profiled: bool = True
+    questions: Questions | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -395,7 +428,8 @@ class RunTables:
         """
         n_yes, n_no, n_missing = (self._by_cell(name, by) for name in ("n_yes", "n_no", "n_missing"))
         if missing_yes is None:
-            return Cells.from_clusters(n_yes, n_no)
+            kind = Shares if n_yes.dtype.kind in Shares.kinds else Cells
+            return kind.from_clusters(n_yes, n_no)
         as_yes = np.broadcast_to(np.asarray(missing_yes, dtype=bool), (N_PROFILES, 2))
         return Cells.from_clusters(n_yes + n_missing * as_yes, n_no + n_missing * ~as_yes)
 
@@ -411,7 +445,7 @@ class RunTables:
         counts = self.exposures
         severity = np.maximum(self.severity, 0)
         cell = (cluster[counts.row] * N_PROFILES + counts.profile) * 2 + severity[counts.row]
-        total = np.zeros(n_clusters * N_PROFILES * 2, dtype=np.int64)
+        total = np.zeros(n_clusters * N_PROFILES * 2, dtype=getattr(counts, name).dtype)
         np.add.at(total, cell, getattr(counts, name))
         return total.reshape(n_clusters, N_PROFILES, 2)
 
@@ -437,6 +471,7 @@ class RatioTables:
         n_no: Decisions not to share, same shape.
         n_missing: Decisions that did not come, same shape.
         notes: What to know before using the tables.
+        questions: Questions whose probability is known; None where none is.
     """
 
     run: str
@@ -448,6 +483,7 @@ class RatioTables:
     n_no: Ints
     n_missing: Ints
     notes: tuple[str, ...] = ()
+    questions: Questions | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)

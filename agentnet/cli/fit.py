@@ -112,7 +112,14 @@ def _patient() -> Callable[[str], None]:
 
 
 def _print(found: Fits) -> None:
-    from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
+    from agentnet.analysis.fits_html import (
+        EXACT_COLUMNS,
+        PARAMETER_COLUMNS,
+        SCORE_COLUMNS,
+        exact_rows,
+        parameter_row,
+        score_rows,
+    )
     from agentnet.errors import without_field
 
     tables = found.tables
@@ -130,8 +137,14 @@ def _print(found: Fits) -> None:
     title = f"\nparameters; intervals of {found.level:.0%}"
     print_table(*_filled(("law", *PARAMETER_COLUMNS), rows), title=title)
     notes = list(found.notes)
+    if found.exact is not None:
+        print_table(
+            *_filled(EXACT_COLUMNS, exact_rows(found.exact)), title="\nby the probabilities themselves"
+        )
+        notes += [found.exact.in_words, *found.exact.notes]
     notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
     notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
+    notes += [f"{law.title}: {why}" for law in found.laws if (why := found.why_simpler(law))]
     notes += [f"{each.title} was not fitted: {without_field(each.reason)}" for each in found.refused]
     echo("\n" + "\n".join(f"* {note}" for note in notes))
 

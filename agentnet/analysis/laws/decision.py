@@ -186,7 +186,7 @@ class DecisionLaw(Law):
             errors="plain",
             log_likelihood=float(likelihood.height(values)),
             n_parameters=len(names),
-            n_exposures=int(answers.n_yes.sum() + answers.n_no.sum()),
+            n_exposures=round(float(answers.n_yes.sum() + answers.n_no.sum())),
             warnings=tuple(likelihood.warnings(values, bounded, ~np.isnan(np.diag(covariance)))),
             row=answers.row,
             scores=likelihood.scores(values, slope),
@@ -397,7 +397,7 @@ class Likelihood:
         self._cell = self._cell.ravel()
         self.columns = Columns(zip(answers.columns, cells.T, strict=False))
         self.n_yes, self.n_no = (
-            np.bincount(self._cell, each, len(cells)).astype(np.int64)
+            np.bincount(self._cell, each, len(cells)).astype(each.dtype)
             for each in (answers.n_yes, answers.n_no)
         )
 
