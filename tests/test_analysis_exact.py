@@ -15,7 +15,7 @@ from scipy.stats import t
 from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.analysis import Fits, fit_run, read_ratios, read_tables
 from agentnet.analysis.exact import Exact, exact_fits, exact_ratios
-from agentnet.analysis.tables import RunTables
+from agentnet.analysis.tables import Questions, RunTables
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.events import Run
 from agentnet.experiment import Experiment

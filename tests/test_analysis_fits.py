@@ -550,7 +550,8 @@ def test_a_law_does_as_well_by_what_was_held_out_else_by_chance(
     one: tuple[float, float | None, float | None], two: tuple[float, float | None, float | None], as_well: str
 ) -> None:
     found = scores.does_as_well(scored("one", 1, *one), scored("two", 2, *two))
-    assert (as_well in found) and bool(as_well) == bool(found)
+    assert as_well in found
+    assert bool(as_well) == bool(found)
 
 
 def test_two_rates_are_no_finding_where_profiles_are_alike(play: Callable[..., Run]) -> None:
@@ -559,7 +560,10 @@ def test_two_rates_are_no_finding_where_profiles_are_alike(play: Callable[..., R
     run = read_tables(play(design, backend=alike, seed=2))
     laws = ("one_rate", "group_rates")
     split = fit_run(run, laws=laws, groups=GROUPS, n_runs=1, n_bootstrap=50)
-    assert "does as well with fewer parameters" in split.why_simpler(split.law("group_rates"))
+    # The plateau that the asking rule makes is met by two rates, whoever has them.
+    one, two = (each.held_out_rmse for each in sorted(split.scores, key=lambda each: each.n_parameters))
+    assert (two or 0) < (one or 0)
+    assert "the groups say yes alike" in split.why_simpler(split.law("group_rates"))
     assert split.why_simpler(split.law("one_rate")) == ""
     chosen = fit_run(run, laws=laws, n_runs=1, n_bootstrap=0)
     assert chosen.grouping.n_groups == 1

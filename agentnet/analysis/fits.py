@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.exact import Exact, exact_fits
 from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare
-from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
+from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one, why_alike
 from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples, laws_to_fit
 from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.scores import Regroup, Score, Trials, does_as_well, ranked, score, trials
@@ -158,6 +158,9 @@ class Fits:
     def why_simpler(self, law: LawFit) -> str:
         """Say which law with fewer parameters, of the same table of the paper, does as well as one.
 
+        A plateau alone, as asking rules make it, is better met by two rates than by one. So a law of groups
+        says more only where the groups' decisions differ, too.
+
         Returns:
             Words on the first such law; empty if there is none, or if either could not be judged.
         """
@@ -166,9 +169,10 @@ class Fits:
             if each.of.table != law.of.table or not law.of.table or each.n_parameters >= law.n_parameters:
                 continue
             if each.law in judged and law.law in judged:
+                alike = why_alike(self.tables.cells(), self.grouping) if law.of.needs_groups else ""
                 why = does_as_well(judged[each.law], judged[law.law]) or _not_apart(law.parameters)
-                if why:
-                    return f"the {each.title} law does as well with fewer parameters: {why}"
+                if alike or why:
+                    return f"the {each.title} law does as well with fewer parameters: {alike or why}"
         return ""
 
     def as_json(self) -> dict[str, object]:

@@ -164,20 +164,40 @@ def groups_or_one(cells: Cells) -> Grouping:
 
 def _check_two(cells: Cells, cut: Grouping) -> None:
     """Refuse two groups that chance makes of one."""
+    gain, rates = _told_apart(cells, cut)
+    n = np.count_nonzero((cells.n_yes + cells.n_no).any(axis=1))
+    p_value = _chance_of(math.pi / (math.pi - 2) * gain, n / (math.pi - 2))
+    if p_value > _ALPHA:
+        raise DesignError(
+            f"the best cut of {n} profiles into two, at yes-rates of {rates[0]:.3g} and {rates[1]:.3g}, is "
+            f"no better than chance makes of one group (Scott & Knott's test, p = {p_value:.2g})"
+        )
+
+
+def why_alike(cells: Cells, grouping: Grouping) -> str:
+    """Say that groups do not differ in how often they say yes; empty if they do.
+
+    A likelihood-ratio test of one rate against one for each group, which takes decisions as independent.
+    Groups that were chosen from the same decisions pass it.
+    """
+    gain, _ = _told_apart(cells, grouping)
+    p_value = _chance_of(2 * gain, grouping.n_groups - 1)
+    return f"the groups say yes alike (likelihood ratio, p = {p_value:.2g})" if p_value > _ALPHA else ""
+
+
+def _told_apart(cells: Cells, grouping: Grouping) -> tuple[float, list[float]]:
+    """Compute by how many nats a rate for each group makes the decisions likelier than one, and the rates."""
+    member = np.eye(grouping.n_groups, dtype=np.int64)[grouping.group]
+    n_yes, n_no = (each.sum(axis=1) @ member for each in (cells.n_yes, cells.n_no))
+    asked = n_yes + n_no
+    gain = _log_likelihood(n_yes, np.maximum(asked, 1)).sum() - _log_likelihood(n_yes.sum(), asked.sum())
+    return float(gain), (n_yes / np.maximum(asked, 1)).tolist()
+
+
+def _chance_of(statistic: float, freedom: float) -> float:
     from scipy.special import chdtrc
 
-    n_yes = cells.n_yes.sum(axis=1)
-    n_asked = n_yes + cells.n_no.sum(axis=1)
-    yes, asked = (np.array([each[cut.group == side].sum() for side in (0, 1)]) for each in (n_yes, n_asked))
-    gain = float(_log_likelihood(yes, asked).sum() - _log_likelihood(yes.sum(), asked.sum()))
-    n = int(np.count_nonzero(n_asked))
-    p_value = float(chdtrc(n / (math.pi - 2), math.pi / (math.pi - 2) * gain))
-    if p_value > _ALPHA:
-        low, high = (yes / asked).tolist()
-        raise DesignError(
-            f"the best cut of {n} profiles into two, at yes-rates of {low:.3g} and {high:.3g}, is no better "
-            f"than chance makes of one group (Scott & Knott's test, p = {p_value:.2g})"
-        )
+    return float(chdtrc(freedom, max(statistic, 0.0)))
 
 
 def _log_likelihood(n_yes: Ints, n_asked: Ints) -> Array:
