@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.open_log import NOTHING, OpenLog
-from agentnet.analysis.tables import ExposureCounts, Questions
+from agentnet.analysis.tables import N_ASKED, ExposureCounts, Questions
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.graphs import read_network
 from agentnet.vocabulary import EXPOSURE, NO, TRAITS, YES
@@ -43,23 +43,23 @@ _TOLD_BY_ANSWER: Final = ("decision", "missing", "value")
 
 _KEY: Final = "realization, kind, step, agent, source, repeat"
 
-_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}"  # noqa: S608 - our own
+_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = ?1 ORDER BY {_KEY}"  # noqa: S608 - our own
 _OF_CONTEXT = f"""
-SELECT COALESCE(json_extract(told.context, ?1), json_extract(asked.context, ?1),
-                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?1) END)
-FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
+SELECT COALESCE(json_extract(told.context, ?2), json_extract(asked.context, ?2),
+                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?2) END)
+FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = ?1 ORDER BY {_KEY}
 """  # noqa: S608 - our own
-_KEYS_OF_CONTEXTS = f"""
+_KEYS_OF_CONTEXTS = """
 SELECT DISTINCT key FROM (
-    SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
-    UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
+    SELECT context FROM exposures WHERE kind = ?1
+    UNION ALL SELECT context FROM events WHERE kind = ?1
 ), json_each(context) WHERE json_type(context) = 'object'
-"""  # noqa: S608 - our own
-_KEYS_OF_ANSWERS = f"""
+"""
+_KEYS_OF_ANSWERS = """
 SELECT DISTINCT key FROM (
-    SELECT value AS answer FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
+    SELECT value AS answer FROM events WHERE kind = ?1 AND value LIKE '{%'
 ), json_each(answer) WHERE json_type(answer) = 'object'
-"""  # noqa: S608 - our own
+"""
 _DRAWN_FROM = f"""
 SELECT CASE WHEN missing IS NULL THEN IFNULL(reply, {NOTHING}) ELSE {NOTHING} END, temperature
 FROM events WHERE kind = ? ORDER BY {_KEY}
@@ -92,21 +92,35 @@ class _Played(NamedTuple):
     engaged_step: Ints
 
 
-def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> ExposureCounts:
+def count_exposures(
+    log: OpenLog,
+    realization: Ints,
+    names: Iterable[str],
+    kind: str = EXPOSURE,
+    judged: Ints | None = None,
+) -> ExposureCounts:
     """Count decisions of exposures by realization, step, profile and the columns named.
 
     Args:
         log: The event log.
         realization: Numbers of the realizations wanted, rising.
         names: Names of columns that are not there always.
+        kind: The kind of questions, where they are no exposures.
+        judged: What counts as decided, 1 yes, 0 no, -1 missing, of all questions of the kind in the order of
+            the log; None: what the log says.
 
     Raises:
         DesignError: There is no such column, or it holds something else than numbers, or the answer itself.
         UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
-    asked = _asked(log, realization, names)
+    # How often an agent was asked before tells whether a law of a column is one of who is left to be asked.
+    names = dict.fromkeys([*names, *([N_ASKED] if names and kind == EXPOSURE else [])])
+    asked = _asked(log, realization, names, kind, judged)
     row = np.searchsorted(realization, asked.number)
-    profile = log.asked(asked.number, asked.agent, asked.prompt)[0]
+    if kind == EXPOSURE:
+        profile = log.asked(asked.number, asked.agent, asked.prompt)[0]
+    else:
+        profile = log.profiles_of(asked.number, asked.agent)
     keys = np.column_stack([row, asked.step, profile, *asked.columns.values()])
     different, place = np.unique(keys, axis=0, return_inverse=True)
     n_no, n_yes, n_missing = (
@@ -130,11 +144,13 @@ class _Exposures(NamedTuple):
     columns: dict[str, Array]
 
 
-def _asked(log: OpenLog, realization: Ints, names: Sequence[str]) -> _Exposures:
-    number, step, agent, _, prompt, answered, _ = log.source.decisions(EXPOSURE, ())
+def _asked(
+    log: OpenLog, realization: Ints, names: Iterable[str], kind: str, judged: Ints | None = None
+) -> _Exposures:
+    number, step, agent, _, prompt, answered, _ = log.source.decisions(kind, ())
     wanted = np.isin(number, realization)
-    rows = tuple(each[wanted] for each in (number, agent, step, answered))
-    found = _Columns(log, realization, wanted, rows)
+    rows = tuple(each[wanted] for each in (number, agent, step, answered if judged is None else judged))
+    found = _Columns(log, kind, realization, wanted, rows)
     columns = {name: found.column(name) for name in names}
     return _Exposures(wanted, rows[0], rows[2], rows[1], prompt[wanted], rows[3], columns)
 
@@ -157,7 +173,7 @@ def count_questions(
     if not of_reply:
         return None
     if kind == EXPOSURE and (names or log.is_told):
-        asked = _asked(log, realization, names)
+        asked = _asked(log, realization, names, kind)
         rows = [*zip(*log.connection.execute(_DRAWN_FROM, (kind,)), strict=True)]
         reply, temperature = (np.array(each, np.float64)[asked.wanted] for each in rows)
         number, agent, prompt, columns = asked.number, asked.agent, asked.prompt, asked.columns
@@ -205,10 +221,15 @@ class _Columns:
     """Makes columns of the exposures of some realizations."""
 
     def __init__(
-        self, log: OpenLog, realization: Ints, wanted: NDArray[np.bool_], rows: tuple[Ints, Ints, Ints, Ints]
+        self,
+        log: OpenLog,
+        kind: str,
+        realization: Ints,
+        wanted: NDArray[np.bool_],
+        rows: tuple[Ints, ...],
     ) -> None:
         self._number, self._agent, self._step, self._decision = rows
-        self._log, self._realization, self._wanted = log, realization, wanted
+        self._log, self._kind, self._realization, self._wanted = log, kind, realization, wanted
         self._heard: dict[str, NDArray[np.int32]] = {}
 
     def column(self, name: str) -> Array:
@@ -268,7 +289,7 @@ class _Columns:
         return [of[number][agent] for number, agent in zip(self._number, self._agent, strict=True)]
 
     def _rows(self, query: str, *parameters: str) -> list[Any]:
-        rows = self._log.connection.execute(query, parameters)
+        rows = self._log.connection.execute(query, (self._kind, *parameters))
         return [value for (value,), kept in zip(rows, self._wanted, strict=True) if kept]
 
     def _computed(self, name: str) -> Array:
@@ -293,12 +314,12 @@ class _Columns:
     @cached_property
     def _of_contexts(self) -> tuple[str, ...]:
         """Name the facts of contexts."""
-        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_CONTEXTS))
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_CONTEXTS, (self._kind,)))
 
     @cached_property
     def _of_answers(self) -> tuple[str, ...]:
         """Name the fields of declared answers."""
-        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_ANSWERS))
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_ANSWERS, (self._kind,)))
 
     @property
     def _recorded(self) -> tuple[str, ...]:
@@ -345,7 +366,7 @@ def _n_asked(asked: _Asked, played: _Played) -> Array:
 _COMPUTED: Final[Mapping[str, Callable[[_Asked, _Played], Array]]] = {
     "n_engaged": _n_engaged,
     "n_neighbours": _n_neighbours,
-    "n_asked": _n_asked,
+    N_ASKED: _n_asked,
 }
 
 

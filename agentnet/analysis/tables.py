@@ -41,6 +41,9 @@ UNKNOWN = -1
 
 SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
 
+N_ASKED = "n_asked"
+"""The column that says how often an agent was asked at earlier steps."""
+
 NO_PROFILES = "agents have personas of their own and no profiles: {}"
 """Why something that is of profiles is left out."""
 
@@ -204,7 +207,7 @@ class RunTables:
         status: ``running`` or ``finished``, of the run.
         condition: Overrides of the condition that was read.
         model_name: The language model.
-        asking_rule: Which exposures were asked.
+        asking_rule: Which exposures were asked; empty for a free world.
         seeding: How initial agents were found: ``first_yes`` in random order, or ``uniform``: nobody was
             asked to start.
         n_steps: Steps of the design, T; curves have T + 1 values.
@@ -312,6 +315,8 @@ class RunTables:
     @property
     def why_no_rule(self) -> str:
         """Say why no cascade can be played by the run's asking rule; empty if one can."""
+        if not self.asking_rule:
+            return "a free world asks as its own play has it"
         try:
             self.rule()
         except DesignError as error:
@@ -346,7 +351,7 @@ class RunTables:
 
     def can_play(self, name: str) -> bool:
         """Whether a column of exposures is known in cascades that are played by a law."""
-        around = ("step", "severity", "n_engaged", "n_neighbours", "n_asked")
+        around = ("step", "severity", "n_engaged", "n_neighbours", N_ASKED)
         of_profile = self.profiled and name in ("profile", *TRAITS)
         return name in around or of_profile or any(name in each.attributes for each in self.networks.played)
 
@@ -370,9 +375,10 @@ class RunTables:
         return share
 
     def initial_share(self, groups: ArrayLike) -> Array:
-        """Compute the fraction of initial agents in each group, shape ``(n_groups,)``."""
+        """Compute the fraction of initial agents in each group, shape ``(n_groups,)``; NaN without any."""
         initial = self.engaged[:, :, 0].T
-        share: Array = (_members(groups) @ initial / initial.sum(axis=0)).mean(axis=1)
+        with np.errstate(invalid="ignore"):
+            share: Array = (_members(groups) @ initial / initial.sum(axis=0)).mean(axis=1)
         return share
 
     @property

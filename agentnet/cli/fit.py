@@ -32,6 +32,12 @@ _PATIENCE_S = 1.0
 @fitting_options(groups="chosen from the exposures")
 @click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
 @click.option(
+    "--of",
+    default="",
+    metavar="KIND|NAME=VALUE",
+    help="What is a yes in a free world: a kind of questions of yes and no, or a value of other answers.",
+)
+@click.option(
     "--runs",
     "n_runs",
     type=int,
@@ -48,6 +54,7 @@ def fit(
     by: tuple[str, ...],
     groups_file: Path | None,
     condition: int | None,
+    of: str,
     n_runs: int | None,
     n_bootstrap: int,
     level: float,
@@ -56,7 +63,7 @@ def fit(
     assignments: tuple[str, ...],
     config_file: Path | None,
 ) -> None:
-    """Fit laws to a run's cascades and rank them.
+    """Fit laws to a run's cascades and rank them, or to the answers of a free world.
 
     RUN is a run folder, its name, or 'last'. Works on a run that is still played.
 
@@ -71,10 +78,14 @@ def fit(
       agentnet fit last --law hill --by n_engaged
       agentnet fit last --law column_logistic --by n_engaged --by model=gpt-4o
       agentnet fit last --law mine.py --by n_engaged
+      agentnet fit last --law hill --by likes --of action=share
     """
+    from agentnet.analysis.asks import read_asks
     from agentnet.analysis.fits import affordable_runs, fit_run
     from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.analysis.reading import read_tables
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
 
     folder = find_run(name, load(config_file, assignments).settings.runs)
     groups = None if groups_file is None else read_groups(groups_file)
@@ -82,10 +93,18 @@ def fit(
     uses = [column for each in names for column in LAWS[each].uses]
     say = _patient()
     say(f"reading {folder}")
-    tables = read_tables(folder, condition=condition, columns=(*by, *uses))
+    columns: tuple[str, ...] = (*by, *uses)
+    chosen: Iterable[str] = names or LAWS
+    if of or "free worlds" in family_of(Run(folder).meta).read_as:
+        tables = read_asks(folder, of, condition=condition, columns=columns)
+        chosen = names or [
+            each for each in LAWS if LAWS[each].of_decisions and LAWS[each].takes_column == bool(by)
+        ]
+    else:
+        tables = read_tables(folder, condition=condition, columns=columns)
     found = fit_run(
         tables,
-        laws=names or LAWS,
+        laws=chosen,
         by=by,
         groups=groups,
         n_runs=affordable_runs(tables) if n_runs is None else n_runs,
@@ -123,10 +142,8 @@ def _print(found: Fits) -> None:
     from agentnet.errors import without_field
 
     tables = found.tables
-    echo(
-        f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} exposures, asking rule "
-        f"{tables.asking_rule}\n"
-    )
+    rule = f"exposures, asking rule {tables.asking_rule}" if tables.asking_rule else "answers"
+    echo(f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} {rule}\n")
     if found.scores:
         print_table(SCORE_COLUMNS, score_rows(found), title="RMSE of the population's mean curve")
     rows = [

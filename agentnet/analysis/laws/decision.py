@@ -43,6 +43,7 @@ from agentnet.analysis.laws.contract import (
 from agentnet.analysis.laws.curve import differences
 from agentnet.analysis.simulation import Chance
 from agentnet.analysis.solver import thinned
+from agentnet.analysis.survivors import survivors
 from agentnet.analysis.tables import Clusters, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, near_miss
 
@@ -263,6 +264,7 @@ class DecisionLaw(Law):
     def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401 - as of any law
         """Say whether its column counts, if it is a law of one, and why it is not played."""
         if self.takes_column:
+            yield from (said for name in self.named if (said := survivors(self.tables, name)))
             ratio, more, lower = self.against_constant(fit).values()
             verdict = "is" if lower > 0 else "is not"
             yield (
