@@ -264,7 +264,6 @@ class DecisionLaw(Law):
     def warnings(self, fit: Any) -> Iterator[str]:  # noqa: ANN401 - as of any law
         """Say whether its column counts, if it is a law of one, and why it is not played."""
         if self.takes_column:
-            yield from (said for name in self.named if (said := survivors(self.tables, name)))
             ratio, more, lower = self.against_constant(fit).values()
             verdict = "is" if lower > 0 else "is not"
             yield (
@@ -321,7 +320,8 @@ class DecisionLaw(Law):
             )
             rows.append(parameter)
         of_errors = self._of_errors(fit, by_realization, by_news)
-        return Listed(tuple(rows), warnings=(*of_errors, *of_firth))
+        of_dose = (survivors(self.tables, name) for name in self.named)
+        return Listed(tuple(rows), warnings=(*filter(None, of_dose), *of_errors, *of_firth))
 
     def _within(self, name: str, interval: Interval | None) -> Interval | None:
         """Cut an interval off at the parameter's bounds."""
