@@ -167,4 +167,4 @@ def test_the_figure_has_a_panel_for_each_fact_that_varies(report: Report) -> Non
     assert [axes.get_title(loc="left") for axes in sketch.figure.axes] == [
         *("share", "view: act, condition 0", "view: act, condition 1"),
     ]
-    assert "share by dose: yes" in sketch.alternative
+    assert "Share by dose: yes" in sketch.alternative
