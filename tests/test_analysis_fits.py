@@ -19,6 +19,7 @@ from agentnet import CascadeExperiment, analysis
 from agentnet.analysis import scores
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.fitting import CurveFit, rmse
+from agentnet.analysis.goodness import NoiseFloor
 from agentnet.analysis.grouping import as_grouping, group_by_exposures
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.inferred import infer_cascades
@@ -528,3 +529,46 @@ def test_public_names_are_imported_when_they_are_used() -> None:
         assert getattr(analysis, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'fit_walk'"):
         _ = analysis.fit_walk
+
+
+def scored(law: str, n: int, rmse: float, held_out: float | None, floor: float | None) -> scores.Score:
+    chance = None if floor is None else NoiseFloor(floor / 2, floor)
+    return scores.Score(law, law, n, rmse, rmse, chance, held_out, None)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "as_well"),
+    [
+        ((0.02, 0.030, 0.01), (0.01, 0.031, 0.01), "held out is 0.03 against 0.031"),
+        ((0.02, 0.032, 0.05), (0.01, 0.031, 0.05), ""),
+        ((0.02, None, 0.03), (0.01, None, 0.03), "chance alone makes up to 0.03"),
+        ((0.02, None, 0.01), (0.01, None, 0.01), ""),
+        ((0.02, None, None), (0.01, None, None), ""),
+    ],
+)
+def test_a_law_does_as_well_by_what_was_held_out_else_by_chance(
+    one: tuple[float, float | None, float | None], two: tuple[float, float | None, float | None], as_well: str
+) -> None:
+    found = scores.does_as_well(scored("one", 1, *one), scored("two", 2, *two))
+    assert as_well in found
+    assert bool(as_well) == bool(found)
+
+
+def test_two_rates_are_no_finding_where_profiles_are_alike(play: Callable[..., Run]) -> None:
+    design = CascadeExperiment(n_agents=64, degree=4, steps=8, repeats=3, items_per_severity=2)
+    alike = make_backend("mock", {"law": "constant", "probability": 0.25})
+    run = read_tables(play(design, backend=alike, seed=2))
+    laws = ("one_rate", "group_rates")
+    split = fit_run(run, laws=laws, groups=GROUPS, n_runs=1, n_bootstrap=50)
+    # The plateau that the asking rule makes is met by two rates, whoever has them.
+    one, two = (each.held_out_rmse for each in sorted(split.scores, key=lambda each: each.n_parameters))
+    assert (two or 0) < (one or 0)
+    assert "the groups say yes alike" in split.why_simpler(split.law("group_rates"))
+    assert split.why_simpler(split.law("one_rate")) == ""
+    chosen = fit_run(run, laws=laws, n_runs=1, n_bootstrap=0)
+    assert chosen.grouping.n_groups == 1
+    assert "no better than chance makes of one group" in chosen.refused[0].reason
+
+
+def test_two_rates_are_a_finding_where_profiles_differ(fits: Fits) -> None:
+    assert fits.why_simpler(fits.law("group_rates")) == ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import xlogy
 
 from agentnet.analysis.cells import Cells
-from agentnet.analysis.grouping import as_grouping, group_by_exposures
+from agentnet.analysis.grouping import as_grouping, group_by_exposures, groups_or_one
 from agentnet.errors import DesignError
 
 
@@ -102,3 +102,21 @@ BITS = {f"{profile:05b}": 1 for profile in range(32)}
 def test_groups_that_are_none_are_refused(groups: Any, words: str) -> None:
     with pytest.raises(DesignError, match=words):
         as_grouping(groups)
+
+
+def drawn(rate: Any, n: int, seed: int) -> Cells:
+    yes = np.random.default_rng(seed).binomial(n, np.broadcast_to(rate, (2, 32)).T)
+    return Cells(yes, n - yes)
+
+
+def test_chance_rarely_makes_two_groups_of_one() -> None:
+    found = [groups_or_one(drawn(0.25, 50, seed)) for seed in range(200)]
+    # Were the best cut taken as it comes, all would be two; at level 5%, 10 of 200 are expected.
+    assert 2 <= sum(each.n_groups == 2 for each in found) <= 20
+    one = next(each for each in found if each.n_groups == 1)
+    assert "no better than chance makes of one group" in one.note
+
+
+def test_two_groups_that_differ_are_two() -> None:
+    rate = np.where(np.arange(32) < 16, 0.2, 0.4)
+    assert all(groups_or_one(drawn(rate, 50, seed)).n_groups == 2 for seed in range(20))

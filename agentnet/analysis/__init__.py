@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import embed_run as embed_run
+    from agentnet.analysis.asks import read_asks as read_asks
+    from agentnet.analysis.by_context import answers_by_context as answers_by_context
     from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from agentnet.analysis.convergence import tipping_share as tipping_share
     from agentnet.analysis.drift import Drift as Drift
     from agentnet.analysis.drift import message_drift as message_drift
+    from agentnet.analysis.exact import Exact as Exact
+    from agentnet.analysis.exact import exact_ratios as exact_ratios
     from agentnet.analysis.fits import Fits as Fits
     from agentnet.analysis.fits import LawFit as LawFit
     from agentnet.analysis.fits import fit_run as fit_run
@@ -82,10 +86,13 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "answers": ("embed_run",),
+    "asks": ("read_asks",),
+    "by_context": ("answers_by_context",),
     "cells": ("Cells", "count_cells"),
     "comparison": ("ConditionComparison", "compare"),
     "convergence": ("agreed", "convergence_time", "tipping_share"),
     "drift": ("Drift", "message_drift"),
+    "exact": ("Exact", "exact_ratios"),
     "fits": ("Fits", "LawFit", "fit_run"),
     "fitting": ("CurveFit",),
     "goodness": ("Comparison", "NoiseFloor", "noise_floor"),

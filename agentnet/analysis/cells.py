@@ -7,7 +7,7 @@ neuroticism) read as a binary number, so 16 is high openness alone. Cells have a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,22 +36,25 @@ class Cells:
     cluster_yes: Counts | None = None
     cluster_no: Counts | None = None
 
+    kinds: ClassVar[str] = "iu"
+    """NumPy's letters for the numbers that it takes."""
+
     def __post_init__(self) -> None:
         for name in ("n_yes", "n_no"):
-            _check_counts(name, getattr(self, name), (N_PROFILES, 2))
+            _check_counts(name, getattr(self, name), (N_PROFILES, 2), self.kinds)
         if (self.cluster_yes is None) != (self.cluster_no is None):
             raise InputError("cluster_yes and cluster_no go together", field="cluster_yes")
         if self.cluster_yes is not None and self.cluster_no is not None:
             for name, total in (("cluster_yes", self.n_yes), ("cluster_no", self.n_no)):
                 counts = getattr(self, name)
-                _check_counts(name, counts, (len(counts), N_PROFILES, 2))
+                _check_counts(name, counts, (len(counts), N_PROFILES, 2), self.kinds)
                 if (counts.sum(axis=0) != total).any():
                     raise InputError("the clusters' counts do not add up to those of the cells", field=name)
 
     @property
     def n_exposures(self) -> int:
         """Number of exposures with a valid decision."""
-        return int(self.n_yes.sum() + self.n_no.sum())
+        return round(float(self.n_yes.sum() + self.n_no.sum()))
 
     @property
     def n_clusters(self) -> int:
@@ -69,13 +72,23 @@ class Cells:
         """
         yes, no = np.asarray(cluster_yes), np.asarray(cluster_no)
         for name, counts in (("cluster_yes", yes), ("cluster_no", no)):
-            _check_counts(name, counts, (len(counts), N_PROFILES, 2))
+            _check_counts(name, counts, (len(counts), N_PROFILES, 2), cls.kinds)
         return cls(yes.sum(axis=0), no.sum(axis=0), yes, no)
 
 
-def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...]) -> None:
+@dataclass(frozen=True, slots=True)
+class Shares(Cells):
+    """Questions whose probability of a yes is known: each is a yes by that share, and a no by the rest.
+
+    A likelihood of them is the cross-entropy of a law with those probabilities.
+    """
+
+    kinds: ClassVar[str] = "f"
+
+
+def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...], kinds: str) -> None:
     counts = np.asarray(values)
-    if counts.shape != shape or counts.dtype.kind not in "iu":
+    if counts.shape != shape or counts.dtype.kind not in kinds:
         raise InputError(
             f"counts must be integers of shape {shape}; got {counts.shape} of {counts.dtype}", field=name
         )

@@ -17,8 +17,9 @@ Always there are ``step``, ``profile``, the five traits (0 low, 1 high), ``sever
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -26,10 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.open_log import NOTHING, OpenLog
-from agentnet.analysis.tables import ExposureCounts
+from agentnet.analysis.tables import N_ASKED, ExposureCounts, Questions
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.graphs import read_network
-from agentnet.vocabulary import EXPOSURE, TRAITS
+from agentnet.vocabulary import EXPOSURE, NO, TRAITS, YES
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,23 +43,36 @@ _TOLD_BY_ANSWER: Final = ("decision", "missing", "value")
 
 _KEY: Final = "realization, kind, step, agent, source, repeat"
 
-_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}"  # noqa: S608 - our own
+_OF_VIEW = f"SELECT {{}} FROM decisions WHERE kind = ?1 ORDER BY {_KEY}"  # noqa: S608 - our own
 _OF_CONTEXT = f"""
-SELECT COALESCE(json_extract(told.context, ?1), json_extract(asked.context, ?1),
-                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?1) END)
-FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = '{EXPOSURE}' ORDER BY {_KEY}
+SELECT COALESCE(json_extract(told.context, ?2), json_extract(asked.context, ?2),
+                CASE WHEN asked.value LIKE '{{%' THEN json_extract(asked.value, ?2) END)
+FROM events asked LEFT JOIN exposures told USING ({_KEY}) WHERE kind = ?1 ORDER BY {_KEY}
 """  # noqa: S608 - our own
-_KEYS_OF_CONTEXTS = f"""
+_KEYS_OF_CONTEXTS = """
 SELECT DISTINCT key FROM (
-    SELECT context FROM exposures WHERE kind = '{EXPOSURE}'
-    UNION ALL SELECT context FROM events WHERE kind = '{EXPOSURE}'
+    SELECT context FROM exposures WHERE kind = ?1
+    UNION ALL SELECT context FROM events WHERE kind = ?1
 ), json_each(context) WHERE json_type(context) = 'object'
-"""  # noqa: S608 - our own
-_KEYS_OF_ANSWERS = f"""
+"""
+_KEYS_OF_ANSWERS = """
 SELECT DISTINCT key FROM (
-    SELECT value AS answer FROM events WHERE kind = '{EXPOSURE}' AND value LIKE '{{%'
+    SELECT value AS answer FROM events WHERE kind = ?1 AND value LIKE '{%'
 ), json_each(answer) WHERE json_type(answer) = 'object'
+"""
+_DRAWN_FROM = f"""
+SELECT CASE WHEN missing IS NULL THEN IFNULL(reply, {NOTHING}) ELSE {NOTHING} END, temperature
+FROM events WHERE kind = ? ORDER BY {_KEY}
 """  # noqa: S608 - our own
+_DRAWN_TOGETHER = """
+SELECT MIN(realization), agent, prompt, reply, temperature, COUNT(*) FROM events
+WHERE kind = ? AND missing IS NULL AND reply IS NOT NULL AND realization IN (SELECT value FROM json_each(?))
+GROUP BY prompt, temperature, reply
+"""
+_REPLIES = """
+SELECT reply, text FROM replies
+WHERE json_valid(text) AND reply IN (SELECT reply FROM events WHERE mass IS NOT NULL AND missing IS NULL)
+"""
 _TEXTS_OF_ANSWERS: Final = ("text", "rationale")
 """Columns of the view `decisions` that came with the answer."""
 
@@ -78,45 +92,144 @@ class _Played(NamedTuple):
     engaged_step: Ints
 
 
-def count_exposures(log: OpenLog, realization: Ints, names: Sequence[str]) -> ExposureCounts:
+def count_exposures(
+    log: OpenLog,
+    realization: Ints,
+    names: Iterable[str],
+    kind: str = EXPOSURE,
+    judged: Ints | None = None,
+) -> ExposureCounts:
     """Count decisions of exposures by realization, step, profile and the columns named.
 
     Args:
         log: The event log.
         realization: Numbers of the realizations wanted, rising.
         names: Names of columns that are not there always.
+        kind: The kind of questions, where they are no exposures.
+        judged: What counts as decided, 1 yes, 0 no, -1 missing, of all questions of the kind in the order of
+            the log; None: what the log says.
 
     Raises:
         DesignError: There is no such column, or it holds something else than numbers, or the answer itself.
         UserError: It is empty for some exposures, as a context is that one condition alone records.
     """
-    number, step, agent, _, prompt, answered, _ = log.source.decisions(EXPOSURE, ())
-    wanted = np.isin(number, realization)
-    kept = np.flatnonzero(wanted)
-    decision = answered[kept]
-    row = np.searchsorted(realization, number[kept])
-    profile = log.asked(number[kept], agent[kept], prompt[kept])[0]
-    found = _Columns(log, realization, wanted, (number[kept], agent[kept], step[kept], decision))
-    columns = {name: found.column(name) for name in names}
-    keys = np.column_stack([row, step[kept], profile, *columns.values()])
+    # How often an agent was asked before tells whether a law of a column is one of who is left to be asked.
+    names = dict.fromkeys([*names, *([N_ASKED] if names and kind == EXPOSURE else [])])
+    asked = _asked(log, realization, names, kind, judged)
+    row = np.searchsorted(realization, asked.number)
+    if kind == EXPOSURE:
+        profile = log.asked(asked.number, asked.agent, asked.prompt)[0]
+    else:
+        profile = log.profiles_of(asked.number, asked.agent)
+    keys = np.column_stack([row, asked.step, profile, *asked.columns.values()])
     different, place = np.unique(keys, axis=0, return_inverse=True)
     n_no, n_yes, n_missing = (
-        np.bincount(place.ravel(), decision == answer, len(different)).astype(np.int64)
+        np.bincount(place.ravel(), asked.decision == answer, len(different)).astype(np.int64)
         for answer in (0, 1, NOTHING)
     )
     row, at, profile = different[:, :3].T.astype(np.int64)
-    of_counts = dict(zip(columns, different[:, 3:].T, strict=True))
+    of_counts = dict(zip(asked.columns, different[:, 3:].T, strict=True))
     return ExposureCounts(row, at, profile, n_yes, n_no, n_missing, of_counts)
+
+
+class _Exposures(NamedTuple):
+    """All exposures of some realizations, in the order of the log; arrays of shape ``(n_exposures,)``."""
+
+    wanted: NDArray[np.bool_]
+    number: Ints
+    step: Ints
+    agent: Ints
+    prompt: Ints
+    decision: Ints
+    columns: dict[str, Array]
+
+
+def _asked(
+    log: OpenLog, realization: Ints, names: Iterable[str], kind: str, judged: Ints | None = None
+) -> _Exposures:
+    number, step, agent, _, prompt, answered, _ = log.source.decisions(kind, ())
+    wanted = np.isin(number, realization)
+    rows = tuple(each[wanted] for each in (number, agent, step, answered if judged is None else judged))
+    found = _Columns(log, kind, realization, wanted, rows)
+    columns = {name: found.column(name) for name in names}
+    return _Exposures(wanted, rows[0], rows[2], rows[1], prompt[wanted], rows[3], columns)
+
+
+def count_questions(
+    log: OpenLog, kind: str, realization: Ints, names: Sequence[str] = ()
+) -> Questions | None:
+    """List the different questions of some realizations whose probability of a yes the log has.
+
+    Args:
+        log: The event log.
+        kind: ``exposure`` or ``ratio``.
+        realization: Numbers of the realizations wanted, rising.
+        names: Columns of exposures that tell questions apart, besides prompt and profile.
+
+    Returns:
+        None where no probability is known: decisions were not drawn from probabilities.
+    """
+    of_reply = _chances(log)
+    if not of_reply:
+        return None
+    if kind == EXPOSURE and (names or log.is_told):
+        asked = _asked(log, realization, names, kind)
+        rows = [*zip(*log.connection.execute(_DRAWN_FROM, (kind,)), strict=True)]
+        reply, temperature = (np.array(each, np.float64)[asked.wanted] for each in rows)
+        number, agent, prompt, columns = asked.number, asked.agent, asked.prompt, asked.columns
+        n_drawn = np.ones(reply.size)
+    else:
+        these = json.dumps(realization.tolist())
+        rows = [*zip(*log.connection.execute(_DRAWN_TOGETHER, (kind, these)), strict=True)]
+        number, agent, prompt = (np.array(each, np.int64) for each in rows[:3])
+        reply, temperature, n_drawn = (np.array(each, np.float64) for each in rows[3:])
+        columns = {}
+    known = np.isin(reply, list(of_reply))
+    if not known.any():
+        return None
+    profile, news = log.asked(number, agent, prompt)
+    asked_at = np.column_stack([prompt, profile, news, *columns.values(), temperature, reply])
+    each, place = np.unique(asked_at[known], axis=0, return_inverse=True)
+    n = np.bincount(place.ravel(), n_drawn[known])
+    question, of = np.unique(each[:, :-2], axis=0, return_inverse=True)
+    chance = np.bincount(of.ravel(), [of_reply[number] for number in each[:, -1].tolist()])
+    return Questions(
+        profile=question[:, 1].astype(np.int64),
+        news=question[:, 2].astype(np.int64),
+        chance=chance / np.bincount(of.ravel()),
+        n_drawn=np.bincount(of.ravel(), n).astype(np.int64),
+        temperatures=tuple(np.unique(each[:, -2]).tolist()),
+        columns=dict(zip(columns, question[:, 3:].T, strict=True)),
+    )
+
+
+def _chances(log: OpenLog) -> dict[float, float]:
+    """Read the probability of a yes from each reply that has one, by the reply's number."""
+    settings = log.meta.get("settings")
+    if not isinstance(settings, dict) or settings.get("sampler", {}).get("mode") != "logprobs":
+        return {}
+    found = {}
+    for reply, text in log.connection.execute(_REPLIES):
+        odds = json.loads(text).get("logprobs", {})
+        yes, no = (odds.get(answer, -math.inf) for answer in (YES, NO))
+        if max(yes, no) > -math.inf:
+            found[float(reply)] = 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+    return found
 
 
 class _Columns:
     """Makes columns of the exposures of some realizations."""
 
     def __init__(
-        self, log: OpenLog, realization: Ints, wanted: NDArray[np.bool_], rows: tuple[Ints, Ints, Ints, Ints]
+        self,
+        log: OpenLog,
+        kind: str,
+        realization: Ints,
+        wanted: NDArray[np.bool_],
+        rows: tuple[Ints, ...],
     ) -> None:
         self._number, self._agent, self._step, self._decision = rows
-        self._log, self._realization, self._wanted = log, realization, wanted
+        self._log, self._kind, self._realization, self._wanted = log, kind, realization, wanted
         self._heard: dict[str, NDArray[np.int32]] = {}
 
     def column(self, name: str) -> Array:
@@ -176,7 +289,7 @@ class _Columns:
         return [of[number][agent] for number, agent in zip(self._number, self._agent, strict=True)]
 
     def _rows(self, query: str, *parameters: str) -> list[Any]:
-        rows = self._log.connection.execute(query, parameters)
+        rows = self._log.connection.execute(query, (self._kind, *parameters))
         return [value for (value,), kept in zip(rows, self._wanted, strict=True) if kept]
 
     def _computed(self, name: str) -> Array:
@@ -201,12 +314,12 @@ class _Columns:
     @cached_property
     def _of_contexts(self) -> tuple[str, ...]:
         """Name the facts of contexts."""
-        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_CONTEXTS))
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_CONTEXTS, (self._kind,)))
 
     @cached_property
     def _of_answers(self) -> tuple[str, ...]:
         """Name the fields of declared answers."""
-        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_ANSWERS))
+        return tuple(str(key) for (key,) in self._log.connection.execute(_KEYS_OF_ANSWERS, (self._kind,)))
 
     @property
     def _recorded(self) -> tuple[str, ...]:
@@ -253,7 +366,7 @@ def _n_asked(asked: _Asked, played: _Played) -> Array:
 _COMPUTED: Final[Mapping[str, Callable[[_Asked, _Played], Array]]] = {
     "n_engaged": _n_engaged,
     "n_neighbours": _n_neighbours,
-    "n_asked": _n_asked,
+    N_ASKED: _n_asked,
 }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.answers import finished, own_embedder
+from agentnet.analysis.answers import ClosableEmbedder, MakeEmbedder, finished, own_embedder
 from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.trees import MESSAGES, climbed, trees_of
@@ -74,6 +74,7 @@ def message_drift(
     *,
     condition: int | None = None,
     level: float = 0.95,
+    make: MakeEmbedder | None = None,
 ) -> Drift:
     """Measure how far retold messages are from the news, in the finished realizations of a run.
 
@@ -84,6 +85,7 @@ def message_drift(
         options: The embedder's.
         condition: Which of the run's conditions, counted from 0; None: all of them.
         level: Of the intervals, in (0, 1).
+        make: Makes the embedder, from name and options; None for `agentnet.embedder.make_embedder`.
 
     Raises:
         RunFolderError: The log is damaged.
@@ -100,7 +102,9 @@ def message_drift(
     realization, message = (forest.columns[name] for name in ("realization", "node"))
     wanted = [texts[key] for key in zip(realization.tolist(), message.tolist(), strict=True)]
     name, chosen = own_embedder(run.meta)
-    used, vectors = finished(_embedded(embedder or name, dict(options or {}) if embedder else chosen, wanted))
+    given = (embedder or name, dict(options or {}) if embedder else chosen)
+    used_for = CachedEmbedder(make_embedder(*given, os.environ)) if make is None else make(*given)
+    used, vectors = finished(_embedded(used_for, wanted))
     root, hops = climbed(forest.parent)
     told = np.flatnonzero(hops > 0)
     distance = _distances(vectors, told, root[told])
@@ -121,9 +125,8 @@ def message_drift(
     )
 
 
-async def _embedded(name: str, options: dict[str, Any], texts: list[str]) -> tuple[str, NDArray[np.float32]]:
+async def _embedded(embedder: ClosableEmbedder, texts: list[str]) -> tuple[str, NDArray[np.float32]]:
     """Embed texts, nan for blank ones; shape ``(n_texts, dim)``."""
-    embedder = CachedEmbedder(make_embedder(name, options, os.environ))
     vectors = np.full((len(texts), embedder.dim), np.nan, np.float32)
     said = [place for place, text in enumerate(texts) if text.strip()]
     try:

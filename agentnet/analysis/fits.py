@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.exact import Exact, exact_fits
 from agentnet.analysis.fitting import CurveFit, checked_level
 from agentnet.analysis.goodness import Comparison, Observed, compare
-from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one
+from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one, why_alike
 from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples, laws_to_fit
 from agentnet.analysis.laws.curve import named_values
-from agentnet.analysis.scores import Regroup, Score, Trials, ranked, score, trials
+from agentnet.analysis.scores import Regroup, Score, Trials, does_as_well, ranked, score, trials
 from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, UserError, near_miss
 from agentnet.streams import Streams
@@ -124,6 +125,7 @@ class Fits:
         n_bootstrap: Resamples behind each bootstrap interval.
         level: Confidence level of all intervals.
         seed: What fixed all chance.
+        exact: The laws fitted to probabilities; None where the log has none.
     """
 
     tables: RunTables = field(repr=False)
@@ -137,6 +139,7 @@ class Fits:
     n_bootstrap: int
     level: float
     seed: int
+    exact: Exact | None = None
 
     def law(self, name: str) -> LawFit:
         """Look a law up.
@@ -151,6 +154,26 @@ class Fits:
             if refused.law == name:
                 raise DesignError(f"the {refused.title} was not fitted: {refused.reason}")
         raise DesignError(f"there is no law {name!r}{near_miss(name, [each.law for each in self.laws])}")
+
+    def why_simpler(self, law: LawFit) -> str:
+        """Say which law with fewer parameters, of the same table of the paper, does as well as one.
+
+        A plateau alone, as asking rules make it, is better met by two rates than by one. So a law of groups
+        says more only where the groups' decisions differ, too.
+
+        Returns:
+            Words on the first such law; empty if there is none, or if either could not be judged.
+        """
+        judged = {each.law: each for each in self.scores}
+        for each in self.laws:
+            if each.of.table != law.of.table or not law.of.table or each.n_parameters >= law.n_parameters:
+                continue
+            if each.law in judged and law.law in judged:
+                alike = why_alike(self.tables.cells(), self.grouping) if law.of.needs_groups else ""
+                why = does_as_well(judged[each.law], judged[law.law]) or _not_apart(law.parameters)
+                if alike or why:
+                    return f"the {each.title} law does as well with fewer parameters: {alike or why}"
+        return ""
 
     def as_json(self) -> dict[str, object]:
         """Give everything in the types that JSON has, ready for `json.dumps`.
@@ -274,6 +297,7 @@ class _Fitter:
             n_bootstrap=self.resamples.n_bootstrap,
             level=self.resamples.level,
             seed=self.resamples.seed,
+            exact=exact_fits(self.tables, laws, self.resamples.level),
         )
 
     def one(self, law: Law, observed: Observed) -> LawFit:
@@ -309,6 +333,15 @@ class _Fitter:
             f"{tables.n_missing} of {tables.n_exposures} decisions are missing ({reasons}) and left out: see "
             "the bounds of each parameter"
         )
+
+
+def _not_apart(parameters: Sequence[Parameter]) -> str:
+    """Say that the least and the greatest of some rates are not told apart; empty if they are."""
+    inner = sorted(parameters, key=lambda each: each.estimate)
+    low, high = inner[0], inner[-1]
+    if low.interval is None or high.interval is None or low.interval[1] < high.interval[0]:
+        return ""
+    return f"the intervals of {low.name} and {high.name} overlap"
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - from anything to JSON
@@ -355,6 +388,7 @@ def _spelled(fits: Fits) -> dict[str, object]:
             "first_steps": fits.trials.first_steps,
             "forecast_floor": fits.trials.forecast_floor,
         },
+        **({} if fits.exact is None else {"exact": fits.exact}),
     }
 
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from agentnet.analysis.exact import Exact
     from agentnet.analysis.fits import Fits
     from agentnet.analysis.laws import Parameter
 
@@ -15,6 +16,7 @@ PARAMETER_COLUMNS = (
     *("parameter", "estimate", "interval", "interval by news item"),
     *("error", "error by realization", "error by news item", "p", "Firth", "if missing yes", "if missing no"),
 )
+EXACT_COLUMNS = ("law", "parameter", "fitted to draws", "by the probabilities", "interval over news items")
 SCORE_COLUMNS = ("law", "parameters", "RMSE", "NRMSE", "floor (95%)", "held out", "forecast")
 
 
@@ -60,6 +62,13 @@ def parameter_row(each: Parameter) -> list[str]:
     ]
 
 
+def exact_rows(exact: Exact) -> Iterator[list[str]]:
+    """Spell what the probabilities say, by `EXACT_COLUMNS`."""
+    for law in exact.laws:
+        for each in law.parameters:
+            yield [law.title, each.name, number(each.drawn), number(each.value), span(each.over_news)]
+
+
 def score_rows(fits: Fits) -> Iterator[list[str]]:
     """Spell the ranking, by `SCORE_COLUMNS`; the mark to beat stands last."""
     for each in fits.scores:
@@ -81,6 +90,9 @@ def html_fits(fits: Fits) -> str:
         parts.append(_table(PARAMETER_COLUMNS, map(parameter_row, rows)))
         parts += [f"<p>{escape(warning)}</p>" for warning in law.warnings]
     parts += [f"<p>{escape(each.title)}: {escape(each.reason)}</p>" for each in fits.refused]
+    if fits.exact is not None:
+        parts += ["<h4>By the probabilities</h4>", _table(EXACT_COLUMNS, exact_rows(fits.exact))]
+        parts += [f"<p>{escape(note)}</p>" for note in (fits.exact.in_words, *fits.exact.notes)]
     return "\n".join(parts)
 
 

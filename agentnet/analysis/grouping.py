@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ GroupSource = Literal["given", "exposures of this run"]
 GroupsLike = Mapping[int, int] | Mapping[str, int] | ArrayLike
 
 _BITS = re.compile("[01]{5}")
+
+_ALPHA = 0.05
+"""Level at which two groups are told from one."""
 
 CHOSEN_HERE = (
     "the groups were chosen from the same decisions that the laws are fitted to, which makes laws of groups "
@@ -143,12 +147,57 @@ def group_by_exposures(cells: Cells) -> Grouping:
 
 
 def groups_or_one(cells: Cells) -> Grouping:
-    """Cut the profiles as `group_by_exposures` does, or leave them together where that is impossible."""
+    """Cut the profiles as `group_by_exposures` does, or leave them together where nothing tells two apart.
+
+    The best cut of profiles that are all alike looks good, too. So it counts only where Scott & Knott's test
+    (1974, Biometrics 30, 507-512) tells two groups from one: pi / (2 (pi - 2)) times twice the gain in
+    log-likelihood, taken for chi-squared with n / (pi - 2) degrees of freedom for n profiles.
+    """
     try:
-        return group_by_exposures(cells)
+        found = group_by_exposures(cells)
+        _check_two(cells, found)
     except DesignError as error:
         together = np.zeros(N_PROFILES, dtype=np.int64)
         return Grouping(together, "exposures of this run", f"no laws of groups: {error}")
+    return found
+
+
+def _check_two(cells: Cells, cut: Grouping) -> None:
+    """Refuse two groups that chance makes of one."""
+    gain, rates = _told_apart(cells, cut)
+    n = np.count_nonzero((cells.n_yes + cells.n_no).any(axis=1))
+    p_value = _chance_of(math.pi / (math.pi - 2) * gain, n / (math.pi - 2))
+    if p_value > _ALPHA:
+        raise DesignError(
+            f"the best cut of {n} profiles into two, at yes-rates of {rates[0]:.3g} and {rates[1]:.3g}, is "
+            f"no better than chance makes of one group (Scott & Knott's test, p = {p_value:.2g})"
+        )
+
+
+def why_alike(cells: Cells, grouping: Grouping) -> str:
+    """Say that groups do not differ in how often they say yes; empty if they do.
+
+    A likelihood-ratio test of one rate against one for each group, which takes decisions as independent.
+    Groups that were chosen from the same decisions pass it.
+    """
+    gain, _ = _told_apart(cells, grouping)
+    p_value = _chance_of(2 * gain, grouping.n_groups - 1)
+    return f"the groups say yes alike (likelihood ratio, p = {p_value:.2g})" if p_value > _ALPHA else ""
+
+
+def _told_apart(cells: Cells, grouping: Grouping) -> tuple[float, list[float]]:
+    """Compute by how many nats a rate for each group makes the decisions likelier than one, and the rates."""
+    member = np.eye(grouping.n_groups, dtype=np.int64)[grouping.group]
+    n_yes, n_no = (each.sum(axis=1) @ member for each in (cells.n_yes, cells.n_no))
+    asked = n_yes + n_no
+    gain = _log_likelihood(n_yes, np.maximum(asked, 1)).sum() - _log_likelihood(n_yes.sum(), asked.sum())
+    return float(gain), (n_yes / np.maximum(asked, 1)).tolist()
+
+
+def _chance_of(statistic: float, freedom: float) -> float:
+    from scipy.special import chdtrc
+
+    return float(chdtrc(freedom, max(statistic, 0.0)))
 
 
 def _log_likelihood(n_yes: Ints, n_asked: Ints) -> Array:

@@ -133,7 +133,7 @@ class _Told:
         """Compute the covariance in the coordinates of the fit; NaN where that is undefined."""
         data = self.fit.data
         scores = (self.n_yes - self.n_asked * data.chance) @ (self.design @ data.cone.basis)
-        return sandwich(scores, data.inverse, int(self.n_asked.sum()))
+        return sandwich(scores, data.inverse, round(float(self.n_asked.sum())))
 
     def sides(self, place: int) -> tuple[Mask, Mask]:
         """Say which clusters hold decisions in which a weight counts, and which hold others."""

@@ -200,7 +200,7 @@ def _fit(law: str, names: tuple[str, ...], by_profile: Array, cells: Cells, meth
         errors="plain",
         log_likelihood=optimum.log_likelihood,
         n_parameters=columns.size,
-        n_exposures=int(n_asked.sum()),
+        n_exposures=round(float(n_asked.sum())),
         transmission_probability=_everywhere(everywhere, data, optimum.weights),
         separated=tuple(names[i] for i in np.flatnonzero(np.isinf(weights))),
         warnings=_warnings(names, data, weights),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.comparison import Measured, Origin, Realizations
 from agentnet.analysis.contrasts import mean_interval
+from agentnet.analysis.convergence import Agreed, ConvergenceTime, agreed, convergence_time
 from agentnet.analysis.opinions import COLUMNS, bias, opinion_curves
 from agentnet.errors import DesignError, near_miss
 from agentnet.events import Run, check_unchanged
@@ -125,6 +126,58 @@ def read_spread(run: Run) -> tuple[Course, ...]:
                 steps = tuple(curve.step.tolist())
                 found.append(Course(curve.name, condition, False, repeats, steps, curve.by_realization))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How long agents took to agree in a measure, in the realizations of one condition.
+
+    Attributes:
+        name: The measure.
+        condition: Number of the condition.
+        time: The time; realizations that did not agree are censored.
+    """
+
+    name: str
+    condition: int
+    time: ConvergenceTime
+
+
+def read_agreement(run: Run, level: float = 0.95) -> tuple[Agreement, ...]:
+    """Tell how long agents took to agree in what was recorded of them at two or more steps.
+
+    Args:
+        run: The run.
+        level: Of the intervals, in (0, 1).
+
+    Returns:
+        By condition and name; see `agentnet.analysis.agreed`. A realization without any known value at its
+        last step is left out.
+    """
+    found: list[Agreement] = []
+    for (condition, name), rows in groupby(run.rows(_OF_AGENTS)[1], key=itemgetter(0, 4)):
+        by_run: dict[int, list[tuple[int, int, float | None]]] = {}
+        for _, realization, _, step, _, agent, value in rows:
+            by_run.setdefault(realization, []).append((step, agent, value))
+        tables = [_stances(each) for each in by_run.values()]
+        ends = [
+            Agreed(steps[each.step], each.censored)
+            for steps, stances in tables
+            if len(steps) > 1 and not np.isnan(stances[-1]).all()
+            for each in (agreed(stances),)
+        ]
+        if ends:
+            found.append(Agreement(name, condition, convergence_time(ends, level=level)))
+    return tuple(found)
+
+
+def _stances(rows: Sequence[tuple[int, int, float | None]]) -> tuple[list[int], Array]:
+    """Lay values out by step and agent."""
+    steps, agents = sorted({step for step, *_ in rows}), sorted({agent for _, agent, _ in rows})
+    stances = np.full((len(steps), len(agents)), np.nan)
+    for step, agent, value in rows:
+        stances[steps.index(step), agents.index(agent)] = np.nan if value is None else value
+    return steps, stances
 
 
 def of_worlds(runs: Sequence[Run], measure: str) -> Measured:

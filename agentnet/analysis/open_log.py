@@ -390,14 +390,16 @@ class OpenLog:
             Profile and news item, same shape.
         """
         profile, news = self.prompts(prompt)
-        if self.is_told:
-            # Agents of several profiles share a prompt that says nothing of a profile.
-            query = f"SELECT realization, agent, {MARKED.format('profile')} FROM agents ORDER BY 1, 2"  # noqa: S608 - our own
-            *keys, bits = self.integers(query, 3)
-            width = int(max(keys[1].max(initial=0), agent.max(initial=0))) + 1
-            place = np.searchsorted(keys[0] * width + keys[1], realization * width + agent)
-            profile = self.profiles(bits)[place]
-        return profile, news
+        # Agents of several profiles share a prompt that says nothing of a profile.
+        return (self.profiles_of(realization, agent) if self.is_told else profile), news
+
+    def profiles_of(self, realization: Ints, agent: Ints) -> Ints:
+        """Look up the profile of agents, 0 for none, shape ``(n_agents,)``."""
+        query = f"SELECT realization, agent, {MARKED.format('profile')} FROM agents ORDER BY 1, 2"  # noqa: S608 - our own
+        *keys, bits = self.integers(query, 3)
+        width = int(max(keys[1].max(initial=0), agent.max(initial=0))) + 1
+        place = np.searchsorted(keys[0] * width + keys[1], realization * width + agent)
+        return self.profiles(bits)[place]
 
     def profiles(self, bits: Ints) -> Ints:
         """Turn five bits, as `MARKED` has them, into profile numbers; no profile is number 0."""

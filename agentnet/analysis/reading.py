@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.covariates import ALWAYS, count_exposures
+from agentnet.analysis.covariates import ALWAYS, count_exposures, count_questions
 from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import MARKED, NOTHING, OpenLog, added, integers, open_log, unfinished
 from agentnet.analysis.tables import (
@@ -169,6 +169,7 @@ class RunCascades:
             ),
             knobs=self.condition.design,
             profiled=self._profiled(number),
+            questions=count_questions(self.log, EXPOSURE, number, self.columns),
         )
 
     def _of_design(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -385,7 +386,8 @@ def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> Ratio
         if condition is not None:
             of = condition_of(log.connection)
             finished &= np.array([of.get(number) == condition for number in realization.tolist()], dtype=bool)
-        _, _, prompt, *counts = log.source.counts(RATIO, realization[finished == 1])
+        played = realization[finished == 1]
+        _, _, prompt, *counts = log.source.counts(RATIO, played)
         profile, news = log.prompts(prompt)
         if not prompt.size:
             where = "" if condition is None else f" of condition {condition}"
@@ -401,6 +403,7 @@ def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> Ratio
             n_no=answered - yes,
             n_missing=asked - answered,
             notes=(unfinished(n_finished, n_planned),) if n_finished < n_planned else (),
+            questions=count_questions(log, RATIO, played),
         )
 
 

@@ -238,6 +238,23 @@ def score(
     )
 
 
+def does_as_well(simpler: Score, richer: Score) -> str:
+    """Say why a law with fewer parameters does as well as one with more; empty if it does not.
+
+    It does if it is no further from realizations that neither was fitted to. Where none could be held out, it
+    does if it cannot be told from a perfect law in sample, where nothing can be better.
+    """
+    ours, theirs = simpler.held_out_rmse, richer.held_out_rmse
+    if ours is not None and theirs is not None:
+        return f"its RMSE held out is {ours:.4g} against {theirs:.4g}" if ours <= theirs else ""
+    if simpler.floor is not None and simpler.rmse <= simpler.floor.quantile_95:
+        return (
+            f"its RMSE is {simpler.rmse:.4g}, and chance alone makes up to {simpler.floor.quantile_95:.4g} "
+            "of a perfect law"
+        )
+    return ""
+
+
 def _tried(what: str, judge: Callable[[], float | None], remarks: list[str]) -> float | None:
     try:
         return judge()

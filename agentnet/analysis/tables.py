@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import Cells
+from agentnet.analysis.cells import Cells, Shares
 from agentnet.errors import DesignError
 from agentnet.vocabulary import N_PROFILES, SEVERITIES, TRAITS
 
@@ -40,6 +40,9 @@ UNKNOWN = -1
 """The severity of a news item that has none."""
 
 SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
+
+N_ASKED = "n_asked"
+"""The column that says how often an agent was asked at earlier steps."""
 
 NO_PROFILES = "agents have personas of their own and no profiles: {}"
 """Why something that is of profiles is left out."""
@@ -82,6 +85,37 @@ class ExposureCounts:
         kept = {name: getattr(self, name)[chosen] for name in _COUNTED}
         columns = {name: column[chosen] for name, column in self.columns.items()}
         return ExposureCounts(**kept, columns=columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Questions:
+    """Different questions whose probability of a yes the log has: prompts, each with who was asked.
+
+    Attributes:
+        profile: Profile number 0..31 of who was asked, shape ``(n_questions,)``.
+        news: Index of the news item, same shape.
+        chance: Probability of a yes, the mean over the temperatures at which it was asked, same shape.
+        n_drawn: Decisions that were drawn from it, same shape.
+        temperatures: Those of all questions, rising.
+        columns: Other columns that tell questions apart, by name, each of the same shape.
+    """
+
+    profile: Ints
+    news: Ints
+    chance: Array
+    n_drawn: Ints
+    temperatures: tuple[float, ...]
+    columns: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def by_item(self, n_news: int) -> Array:
+        """Average by news item and profile, shape ``(n_news, 32)``; NaN where nothing was asked."""
+        shape, cell = (n_news, N_PROFILES), self.news * N_PROFILES + self.profile
+        total, n = (np.bincount(cell, each, n_news * N_PROFILES) for each in (self.chance, None))
+        mean: Array = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
+        return mean.reshape(shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +207,7 @@ class RunTables:
         status: ``running`` or ``finished``, of the run.
         condition: Overrides of the condition that was read.
         model_name: The language model.
-        asking_rule: Which exposures were asked.
+        asking_rule: Which exposures were asked; empty for a free world.
         seeding: How initial agents were found: ``first_yes`` in random order, or ``uniform``: nobody was
             asked to start.
         n_steps: Steps of the design, T; curves have T + 1 values.
@@ -197,6 +231,7 @@ class RunTables:
         knobs: The condition's design, as it was recorded.
         profiled: Whether agents have profiles. Where they have not (their personas are texts), all count as
             of profile 0, which says nothing.
+        questions: Questions of exposures whose probability is known, of the whole run; None where none is.
     """
 
     run: str
@@ -224,6 +259,7 @@ class RunTables:
     notes: tuple[str, ...] = ()
     knobs: Mapping[str, Any] = field(default_factory=dict)
     profiled: bool = True
+    questions: Questions | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -279,6 +315,8 @@ class RunTables:
     @property
     def why_no_rule(self) -> str:
         """Say why no cascade can be played by the run's asking rule; empty if one can."""
+        if not self.asking_rule:
+            return "a free world asks as its own play has it"
         try:
             self.rule()
         except DesignError as error:
@@ -313,7 +351,7 @@ class RunTables:
 
     def can_play(self, name: str) -> bool:
         """Whether a column of exposures is known in cascades that are played by a law."""
-        around = ("step", "severity", "n_engaged", "n_neighbours", "n_asked")
+        around = ("step", "severity", "n_engaged", "n_neighbours", N_ASKED)
         of_profile = self.profiled and name in ("profile", *TRAITS)
         return name in around or of_profile or any(name in each.attributes for each in self.networks.played)
 
@@ -337,9 +375,10 @@ class RunTables:
         return share
 
     def initial_share(self, groups: ArrayLike) -> Array:
-        """Compute the fraction of initial agents in each group, shape ``(n_groups,)``."""
+        """Compute the fraction of initial agents in each group, shape ``(n_groups,)``; NaN without any."""
         initial = self.engaged[:, :, 0].T
-        share: Array = (_members(groups) @ initial / initial.sum(axis=0)).mean(axis=1)
+        with np.errstate(invalid="ignore"):
+            share: Array = (_members(groups) @ initial / initial.sum(axis=0)).mean(axis=1)
         return share
 
     @property
@@ -395,7 +434,8 @@ class RunTables:
         """
         n_yes, n_no, n_missing = (self._by_cell(name, by) for name in ("n_yes", "n_no", "n_missing"))
         if missing_yes is None:
-            return Cells.from_clusters(n_yes, n_no)
+            kind = Shares if n_yes.dtype.kind in Shares.kinds else Cells
+            return kind.from_clusters(n_yes, n_no)
         as_yes = np.broadcast_to(np.asarray(missing_yes, dtype=bool), (N_PROFILES, 2))
         return Cells.from_clusters(n_yes + n_missing * as_yes, n_no + n_missing * ~as_yes)
 
@@ -411,7 +451,7 @@ class RunTables:
         counts = self.exposures
         severity = np.maximum(self.severity, 0)
         cell = (cluster[counts.row] * N_PROFILES + counts.profile) * 2 + severity[counts.row]
-        total = np.zeros(n_clusters * N_PROFILES * 2, dtype=np.int64)
+        total = np.zeros(n_clusters * N_PROFILES * 2, dtype=getattr(counts, name).dtype)
         np.add.at(total, cell, getattr(counts, name))
         return total.reshape(n_clusters, N_PROFILES, 2)
 
@@ -437,6 +477,7 @@ class RatioTables:
         n_no: Decisions not to share, same shape.
         n_missing: Decisions that did not come, same shape.
         notes: What to know before using the tables.
+        questions: Questions whose probability is known; None where none is.
     """
 
     run: str
@@ -448,6 +489,7 @@ class RatioTables:
     n_no: Ints
     n_missing: Ints
     notes: tuple[str, ...] = ()
+    questions: Questions | None = None
 
     def __post_init__(self) -> None:
         _freeze(self)

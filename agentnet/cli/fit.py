@@ -32,6 +32,12 @@ _PATIENCE_S = 1.0
 @fitting_options(groups="chosen from the exposures")
 @click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
 @click.option(
+    "--of",
+    default="",
+    metavar="KIND|NAME=VALUE",
+    help="What is a yes in a free world: a kind of questions of yes and no, or a value of other answers.",
+)
+@click.option(
     "--runs",
     "n_runs",
     type=int,
@@ -48,6 +54,7 @@ def fit(
     by: tuple[str, ...],
     groups_file: Path | None,
     condition: int | None,
+    of: str,
     n_runs: int | None,
     n_bootstrap: int,
     level: float,
@@ -56,7 +63,7 @@ def fit(
     assignments: tuple[str, ...],
     config_file: Path | None,
 ) -> None:
-    """Fit laws to a run's cascades and rank them.
+    """Fit laws to a run's cascades and rank them, or to the answers of a free world.
 
     RUN is a run folder, its name, or 'last'. Works on a run that is still played.
 
@@ -71,10 +78,14 @@ def fit(
       agentnet fit last --law hill --by n_engaged
       agentnet fit last --law column_logistic --by n_engaged --by model=gpt-4o
       agentnet fit last --law mine.py --by n_engaged
+      agentnet fit last --law hill --by likes --of action=share
     """
+    from agentnet.analysis.asks import read_asks
     from agentnet.analysis.fits import affordable_runs, fit_run
     from agentnet.analysis.laws import LAWS, named_laws
     from agentnet.analysis.reading import read_tables
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
 
     folder = find_run(name, load(config_file, assignments).settings.runs)
     groups = None if groups_file is None else read_groups(groups_file)
@@ -82,10 +93,18 @@ def fit(
     uses = [column for each in names for column in LAWS[each].uses]
     say = _patient()
     say(f"reading {folder}")
-    tables = read_tables(folder, condition=condition, columns=(*by, *uses))
+    columns: tuple[str, ...] = (*by, *uses)
+    chosen: Iterable[str] = names or LAWS
+    if of or "free worlds" in family_of(Run(folder).meta).read_as:
+        tables = read_asks(folder, of, condition=condition, columns=columns)
+        chosen = names or [
+            each for each in LAWS if LAWS[each].of_decisions and LAWS[each].takes_column == bool(by)
+        ]
+    else:
+        tables = read_tables(folder, condition=condition, columns=columns)
     found = fit_run(
         tables,
-        laws=names or LAWS,
+        laws=chosen,
         by=by,
         groups=groups,
         n_runs=affordable_runs(tables) if n_runs is None else n_runs,
@@ -112,14 +131,19 @@ def _patient() -> Callable[[str], None]:
 
 
 def _print(found: Fits) -> None:
-    from agentnet.analysis.fits_html import PARAMETER_COLUMNS, SCORE_COLUMNS, parameter_row, score_rows
+    from agentnet.analysis.fits_html import (
+        EXACT_COLUMNS,
+        PARAMETER_COLUMNS,
+        SCORE_COLUMNS,
+        exact_rows,
+        parameter_row,
+        score_rows,
+    )
     from agentnet.errors import without_field
 
     tables = found.tables
-    echo(
-        f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} exposures, asking rule "
-        f"{tables.asking_rule}\n"
-    )
+    rule = f"exposures, asking rule {tables.asking_rule}" if tables.asking_rule else "answers"
+    echo(f"{tables.run}: {tables.n_realizations} realizations, {tables.n_exposures} {rule}\n")
     if found.scores:
         print_table(SCORE_COLUMNS, score_rows(found), title="RMSE of the population's mean curve")
     rows = [
@@ -130,8 +154,14 @@ def _print(found: Fits) -> None:
     title = f"\nparameters; intervals of {found.level:.0%}"
     print_table(*_filled(("law", *PARAMETER_COLUMNS), rows), title=title)
     notes = list(found.notes)
+    if found.exact is not None:
+        print_table(
+            *_filled(EXACT_COLUMNS, exact_rows(found.exact)), title="\nby the probabilities themselves"
+        )
+        notes += [found.exact.in_words, *found.exact.notes]
     notes += _each_once((law.title, warning) for law in found.laws for warning in law.warnings)
     notes += _each_once((each.title, remark) for each in found.scores for remark in each.remarks)
+    notes += [f"{law.title}: {why}" for law in found.laws if (why := found.why_simpler(law))]
     notes += [f"{each.title} was not fitted: {without_field(each.reason)}" for each in found.refused]
     echo("\n" + "\n".join(f"* {note}" for note in notes))
 

@@ -379,7 +379,8 @@ class Family(ABC):
         answers: What its answers are called.
         shows: What its report is for, as a way out: ``"see how they spread"``.
         read_as: What the analysis can read its logs as, of ``"cascades"``, ``"response ratios"``,
-            ``"decisions"`` and ``"interviews"``: it has written the tables and events that these have.
+            ``"decisions"``, ``"interviews"`` and ``"free worlds"``: it has written the tables and events that
+            these have.
         queries: Measure in which conditions are compared -> in words, and SQL for condition, what it is
             paired by (two columns, such as news item and repeat) and value; rows without a value are left
             out. ``{condition_of}`` in it stands for SQL with the columns ``realization`` and ``condition``.

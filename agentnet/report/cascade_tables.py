@@ -144,6 +144,8 @@ def _rates_notes(fits: Fits, laws: list[LawFit]) -> Iterator[str]:
             "nothing is set beside them."
         )
     for law in laws:
+        if why := fits.why_simpler(law):
+            yield sentence(f"{law.title}: no finding, for {why}")
         yield from (sentence(f"{law.title}: {warning}") for warning in law.warnings)
         if not _is_in_order(fits, law):
             yield sentence(

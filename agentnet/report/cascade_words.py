@@ -23,6 +23,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
+from agentnet.vocabulary import N_PROFILES
 
 if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
@@ -128,12 +129,25 @@ def _law_sentences(fits: Fits) -> Iterator[str]:
 
 
 def _findings(fits: Fits, *, of_decisions: bool) -> Iterator[str]:
-    """Let laws say what they found; of those that share a table of the paper, the richest."""
+    """Let laws say what they found; of those that share a table of the paper, the richest that is needed."""
     heard = set()
     for law in sorted(fits.laws, key=lambda each: -each.of.rank):
-        if law.of.of_decisions == of_decisions and law.of.table not in heard:
-            heard |= {law.of.table} - {0}
-            yield from law.of.finding(law.parameters, law.growth_rate)
+        if law.of.of_decisions != of_decisions or law.of.table in heard:
+            continue
+        if why := fits.why_simpler(law):
+            yield f"The {law.title} law finds nothing: {why}"
+            continue
+        heard |= {law.of.table} - {0}
+        yield from law.of.finding(law.parameters, law.growth_rate)
+        exact = None if fits.exact is None else fits.exact.law(law.law)
+        if exact is not None and of_decisions:
+            said = law.of.finding(exact.as_parameters(), None)
+            yield from (f"By the probabilities themselves, without sampling noise: {each}" for each in said)
+    if not of_decisions and fits.tables.profiled and fits.grouping.n_groups == 1:
+        yield (
+            f"The {N_PROFILES} profiles are one group, so that one rate is all that there is to find"
+            f"{fits.grouping.note and f': {fits.grouping.note}'}"
+        )
 
 
 def _best_law(fits: Fits) -> Iterator[str]:
@@ -307,4 +321,11 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
     for how, titles in fitted.items():
         yield f"We fitted the {listed(titles)} {'law' if len(titles) == 1 else 'laws'} {how}"
     if fits.tables.profiled:
-        yield f"The {fits.grouping.n_groups} groups of profiles were {groups_from}"
+        several = fits.grouping.n_groups > 1
+        groups = f"The {fits.grouping.n_groups} groups of profiles were" if several else "The one group was"
+        yield f"{groups} {groups_from}"
+    if fits.exact is not None:
+        yield (
+            "Laws of decisions were fitted to the probabilities themselves, too, by least cross-entropy, "
+            "each different question once"
+        )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.by_context import ContextShare, answers_by_context
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.goodness import mean_final_engagement
@@ -70,6 +71,7 @@ class CascadePart(Part):
         engaged_now: Fraction of agents engaged after each step that have not stopped, of each realization of
             `played`; None where nobody stopped.
         message_trees: Trees of messages; None where no agent retold one.
+        by_context: Decisions by the facts that prompts used; none where they used none.
     """
 
     name: ClassVar[str] = "cascades"
@@ -98,6 +100,7 @@ class CascadePart(Part):
     observed: Trees | None = None
     engaged_now: NDArray[np.float64] | None = None
     message_trees: Trees | None = None
+    by_context: tuple[ContextShare, ...] = ()
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -156,6 +159,7 @@ class CascadePart(Part):
                 trees=self.trees,
                 observed=self.observed,
                 engaged_now=self.engaged_now,
+                by_context=self.by_context,
             ),
         )
         yield from other_sketches(self.fits)
@@ -316,8 +320,14 @@ def _part(
         observed=options.observed,
         engaged_now=None if tables is None else read_engaged_now(run, tables),
         message_trees=_trees_of_messages(run, condition, told),
+        by_context=_by_context(run, condition, told, options.level),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
+
+
+def _by_context(run: Run, condition: int, told: Told | None, level: float) -> tuple[ContextShare, ...]:
+    shares = () if told is None or not told.context else answers_by_context(run, level)
+    return tuple(each for each in shares if each.condition == condition)
 
 
 def _trees_of_messages(run: Run, condition: int, told: Told | None) -> Trees | None:

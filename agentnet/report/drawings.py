@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.by_context import ContextShare
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
@@ -49,6 +50,7 @@ class Material:
         trees: Trees of who had the news from whom.
         observed: Trees that were observed elsewhere.
         engaged_now: Share of agents engaged after each step of each realization, where agents stop.
+        by_context: Decisions by the facts that prompts used.
     """
 
     tables: RunTables | None = None
@@ -60,6 +62,7 @@ class Material:
     trees: Trees | None = None
     observed: Trees | None = None
     engaged_now: NDArray[np.float64] | None = None
+    by_context: tuple[ContextShare, ...] = ()
 
     @property
     def played(self) -> RunTables | None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
+from agentnet.analysis.exact import Exact, exact_ratios
 from agentnet.analysis.groups import ProfileGroups, group_profiles
 from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.reading import read_ratios
@@ -20,7 +22,7 @@ from agentnet.report.blocks import absent
 from agentnet.report.checklist import filled, news_fields, read_answers
 from agentnet.report.drawings import Material
 from agentnet.report.figures.sketch import Sketch, sketches_of
-from agentnet.report.figures.words import counted, percent, sentences
+from agentnet.report.figures.words import counted, listed, percent, sentences
 from agentnet.report.log_facts import LogFacts, overriding_sentences, realizations_of
 from agentnet.report.log_tables import design_in_words
 from agentnet.report.options import Options
@@ -62,6 +64,8 @@ class RatioPart(Part):
         sample: Decisions to browse.
         notes: What to know about it.
         label: Empty.
+        exact: Main effects of the probabilities; None where the log has none.
+        exact_groups: Groups of profiles by the probabilities; likewise.
     """
 
     name: ClassVar[str] = "ratios"
@@ -79,6 +83,8 @@ class RatioPart(Part):
     sample: Sample
     notes: tuple[str, ...] = ()
     label: str = ""
+    exact: Exact | None = None
+    exact_groups: ProfileGroups | None = None
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -146,6 +152,7 @@ class RatioPart(Part):
             "ratios": _ratios_as_json(self.ratios),
             "groups": None if self.groups is None else _groups_as_json(self.groups),
             "why_no_groups": self.why_no_groups,
+            **_exact_as_json(self),
             "decisions_to_browse": {"of": self.sample.n_of, "shown": self.sample.n_shown},
         }
 
@@ -164,6 +171,13 @@ def _ratios_as_json(ratios: ResponseRatios) -> dict[str, Any]:
         for severity in dict.fromkeys(ratios.severity)
         for counts in (ratios.pooled(severity),)
     }
+
+
+def _exact_as_json(part: RatioPart) -> dict[str, Any]:
+    if part.exact is None:
+        return {}
+    groups = part.exact_groups and _groups_as_json(part.exact_groups)
+    return {"exact": part.exact, "exact_groups": groups}
 
 
 def _groups_as_json(groups: ProfileGroups) -> dict[str, Any]:
@@ -216,7 +230,8 @@ def _tables(run: Run, facts: LogFacts) -> tuple[dict[int, RatioTables], list[str
 def _part(run: Run, facts: LogFacts, condition: int, tables: RatioTables, reading: Reading) -> RatioPart:
     options, alone = reading.options, facts.n_conditions == 1
     reading.say(f"grouping the profiles of {facts.run}{facts.condition_words(condition)}")
-    groups, why = _groups(tables, options)
+    groups, why = _groups(tables.yes_ratio, options)
+    chance = None if tables.questions is None else tables.questions.by_item(len(tables.news_ids))
     return RatioPart(
         facts=facts,
         condition=condition,
@@ -232,14 +247,14 @@ def _part(run: Run, facts: LogFacts, condition: int, tables: RatioTables, readin
             seed=options.seed,
             realizations=None if alone else realizations_of(run, condition),
         ),
+        exact=exact_ratios(tables, options.level),
+        exact_groups=None if chance is None else _groups(chance, options)[0],
     )
 
 
-def _groups(tables: RatioTables, options: Options) -> tuple[ProfileGroups | None, str]:
+def _groups(ratios: NDArray[np.float64], options: Options) -> tuple[ProfileGroups | None, str]:
     try:
-        found = group_profiles(
-            tables.yes_ratio, n_groups=options.n_groups, n_resamples=_N_RESAMPLES, seed=options.seed
-        )
+        found = group_profiles(ratios, n_groups=options.n_groups, n_resamples=_N_RESAMPLES, seed=options.seed)
     except InputError as error:
         return None, without_field(str(error))
     return found, ""
@@ -282,6 +297,17 @@ def _ratio_sentences(part: RatioPart) -> Iterator[str]:
     who = "Tukey's HSD test makes" if part.n_wanted is None else "The author chose to make"
     yield f"{who} {counted(part.groups.n_groups, 'group')} of the {N_PROFILES} profiles: {rates}"
     yield from part.groups.notes
+    yield from _exact_sentences(part)
+
+
+def _exact_sentences(part: RatioPart) -> Iterator[str]:
+    """Say what the probabilities themselves show, where the log has them."""
+    for law in part.exact.laws if part.exact is not None else ():
+        weights = listed([f"{each.name} {each.in_words()}" for each in law.as_parameters()], most=7)
+        yield f"By the probabilities themselves, without sampling noise, the {law.title} law has {weights}"
+    if part.exact_groups is not None and part.n_wanted is None:
+        n = part.exact_groups.n_groups
+        yield f"The same test on the probabilities finds {'one group' if n == 1 else f'{n} groups'}"
 
 
 def _ratio_methods(part: RatioPart) -> Iterator[str]:

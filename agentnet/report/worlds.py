@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -10,7 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from agentnet.analysis.measures import Course, read_courses, read_spread
+from agentnet.analysis.by_context import ContextShare, answers_by_context, spelled_answers
+from agentnet.analysis.drift import Drift, message_drift
+from agentnet.analysis.measures import Agreement, Course, read_agreement, read_courses, read_spread
 from agentnet.analysis.trees import MESSAGES, Trees, trees_of
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
@@ -62,6 +63,9 @@ class WorldPart(PlainPart):
         told: What they were told and wrote; None where nobody was asked.
         message_trees: Trees of messages of each condition in which one retells or answers another.
         spread: How what was recorded of agents spreads over them and their ties.
+        by_context: Answers by what agents were told.
+        agreement: How long agents took to agree in what was recorded of them.
+        drift: How far messages that retell one are from where they come from; None where none does.
     """
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
@@ -71,6 +75,9 @@ class WorldPart(PlainPart):
     told: Told | None = None
     message_trees: tuple[Trees, ...] = ()
     spread: tuple[Course, ...] = ()
+    by_context: tuple[ContextShare, ...] = ()
+    agreement: tuple[Agreement, ...] = ()
+    drift: Drift | None = None
 
     @property
     def all_measured(self) -> tuple[Course, ...]:
@@ -129,7 +136,9 @@ class WorldPart(PlainPart):
             }
             for each in self.all_measured
         ]
-        return {**PlainPart.results(self, level), "measures": spelled_out}
+        found = {"answers_by_context": self.by_context, "agreement": self.agreement}
+        drift = {} if self.drift is None else {"drift": _drift_as_json(self.drift)}
+        return {**PlainPart.results(self, level), "measures": spelled_out, **found, **drift}
 
 
 def world_parts(reading: Reading, family: str) -> Iterable[Part]:
@@ -139,10 +148,23 @@ def world_parts(reading: Reading, family: str) -> Iterable[Part]:
         told = read_told(run, n=options.n_decisions, seed=options.seed)
         said: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
         for condition, kind, value, decision, missing, n in run.rows(_SAID)[1]:
-            for question, answer in _spelled(kind, value, decision, missing):
+            gone = [(kind, f"missing ({missing})")] if missing is not None else []
+            for question, answer in gone or spelled_answers(kind, value, decision):
                 said[condition, question][answer] += n
         trees = tuple(_message_trees(run, facts.meta))
-        yield WorldPart(facts, run, (), read_courses(run), said, told, trees, read_spread(run))
+        yield WorldPart(
+            facts,
+            run,
+            (),
+            read_courses(run),
+            said,
+            told,
+            trees,
+            read_spread(run),
+            answers_by_context(run, options.level),
+            read_agreement(run, options.level),
+            message_drift(run, make=options.make_embedder, level=options.level) if trees else None,
+        )
 
 
 def _message_trees(run: Run, meta: Mapping[str, Any]) -> Iterator[Trees]:
@@ -153,25 +175,9 @@ def _message_trees(run: Run, meta: Mapping[str, Any]) -> Iterator[Trees]:
             yield replace(found, name=each.name) if len(conditions) > 1 else found
 
 
-def _spelled(
-    kind: str, value: str | None, decision: int | None, missing: str | None
-) -> Iterator[tuple[str, str]]:
-    """Spell what was answered: each field of a declared answer by itself."""
-    if missing is not None:
-        yield kind, f"missing ({missing})"
-        return
-    plain = json.loads(value) if value is not None else None if decision is None else bool(decision)
-    if not isinstance(plain, dict):
-        yield kind, _in_words(plain)
-        return
-    for name, each in plain.items():
-        yield f"{kind}: {name}", _in_words(each)
-
-
-def _in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _drift_as_json(drift: Drift) -> dict[str, object]:
+    names = ("hop", "value", "low", "high", "embedder")
+    return {"n_messages": drift.message.size, **{name: getattr(drift, name) for name in names}}
 
 
 @table("measures", of=_WORLDS, section="found")
@@ -245,3 +251,67 @@ def world_trees(part: WorldPart) -> Table | None:
 def world_changes(part: WorldPart) -> Table | None:
     """Count what happened beside answers."""
     return None if part.told is None else changes_table(part.told)
+
+
+@table("convergence", of=_WORLDS, section="found")
+def convergence_table(part: WorldPart) -> Table | None:
+    """Tell how long agents took to agree; None where nothing was recorded of them at several steps."""
+    if not part.agreement:
+        return None
+    rows: list[tuple[Cell, ...]] = [
+        (
+            *(each.name, part.condition(each.condition), each.time.n_runs),
+            *(each.time.n_runs - each.time.n_censored, each.time.median, each.time.median_interval),
+            *(each.time.mean, each.time.mean_interval, each.time.horizon),
+        )
+        for each in part.agreement
+    ]
+    return Table(
+        name="convergence",
+        title="Steps until all agents agree, and stay so until the end",
+        columns={
+            **as_named("measure condition"),
+            "n": "realizations",
+            "n_agreed": "of which agreed",
+            "median": "median step",
+            "median_interval": "95% interval",
+            "mean": "mean step, within those played",
+            "mean_interval": "95% interval of it",
+            "horizon": "last step played",
+        },
+        rows=tuple(rows),
+        notes=(
+            (
+                "Kaplan & Meier's estimate: realizations that end without agreement would have taken longer, "
+                "nobody knows how long. An infinite median: fewer than half agreed. Agreement is that all "
+                "known values are equal."
+            ),
+        ),
+    )
+
+
+@table("drift", of=_WORLDS, section="found")
+def drift_table(part: WorldPart) -> Table | None:
+    """Tell how far messages drift from where they come from, hop by hop."""
+    if part.drift is None or not part.drift.hop.size:
+        return None
+    drift = part.drift
+    ends = zip(drift.low.tolist(), drift.high.tolist(), strict=True)
+    n = np.bincount(drift.hops, minlength=drift.hop.size + 1)[1:]
+    return Table(
+        name="drift",
+        title="Distance of messages to the first one that they go back to, by the number of retellings",
+        columns={
+            "hop": "retellings",
+            "distance": "mean distance",
+            "interval": "interval over realizations",
+            "n": "messages",
+        },
+        rows=tuple(
+            (hop, value, None if np.isnan(span[0]) else span, count)
+            for hop, value, span, count in zip(
+                drift.hop.tolist(), drift.value.tolist(), ends, n.tolist(), strict=True
+            )
+        ),
+        notes=(f"1 less the cosine of the texts' vectors, by the embedder {drift.embedder} (--embedder).",),
+    )

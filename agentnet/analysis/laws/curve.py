@@ -197,6 +197,26 @@ class GroupedCurve(CurveLaw):
             found: Array = n_yes / (n_yes + n_no)
         return found
 
+    def by_chances(self, fit: CurveFit[Any], chance: Array) -> Array:
+        """Give what its parameters would be if they were the mean chance of a yes of each group's agents.
+
+        Args:
+            fit: A fit to curves, whose growth follows from its parameters.
+            chance: Chance of a yes of each profile, shape ``(32,)``; NaN where that is not known.
+
+        Returns:
+            Parameters, and behind them the growth rate where the law has one; NaN where nothing is known.
+        """
+        known, n = np.isfinite(chance), len(fit.values)
+        group = self.grouping.group if n > 1 else np.zeros_like(self.grouping.group)
+        agents = self.tables.profile_agents.sum(axis=0) * known
+        yes, every = (np.bincount(group, each, n) for each in (agents * np.nan_to_num(chance), agents))
+        rates: Array = np.divide(yes, every, out=np.full(n, np.nan), where=every > 0)
+        if fit.growth_rate is None:
+            return rates
+        told = bool(np.isfinite(rates).all())
+        return np.append(rates, fit.law.with_values(rates).growth_rate if told else np.nan)
+
     @abstractmethod
     def fit_groups(self, curves: Array, **how: Any) -> CurveFit[Any]:  # noqa: ANN401 - the fit's own arguments
         """Fit it, with what `fit_mean_field` and `fit_cavity` have in common in `how`."""

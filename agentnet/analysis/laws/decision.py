@@ -43,6 +43,7 @@ from agentnet.analysis.laws.contract import (
 from agentnet.analysis.laws.curve import differences
 from agentnet.analysis.simulation import Chance
 from agentnet.analysis.solver import thinned
+from agentnet.analysis.survivors import survivors
 from agentnet.analysis.tables import Clusters, RunTables
 from agentnet.errors import DesignError, InputError, InternalError, near_miss
 
@@ -186,7 +187,7 @@ class DecisionLaw(Law):
             errors="plain",
             log_likelihood=float(likelihood.height(values)),
             n_parameters=len(names),
-            n_exposures=int(answers.n_yes.sum() + answers.n_no.sum()),
+            n_exposures=round(float(answers.n_yes.sum() + answers.n_no.sum())),
             warnings=tuple(likelihood.warnings(values, bounded, ~np.isnan(np.diag(covariance)))),
             row=answers.row,
             scores=likelihood.scores(values, slope),
@@ -319,7 +320,8 @@ class DecisionLaw(Law):
             )
             rows.append(parameter)
         of_errors = self._of_errors(fit, by_realization, by_news)
-        return Listed(tuple(rows), warnings=(*of_errors, *of_firth))
+        of_dose = (survivors(self.tables, name) for name in self.named)
+        return Listed(tuple(rows), warnings=(*filter(None, of_dose), *of_errors, *of_firth))
 
     def _within(self, name: str, interval: Interval | None) -> Interval | None:
         """Cut an interval off at the parameter's bounds."""
@@ -397,7 +399,7 @@ class Likelihood:
         self._cell = self._cell.ravel()
         self.columns = Columns(zip(answers.columns, cells.T, strict=False))
         self.n_yes, self.n_no = (
-            np.bincount(self._cell, each, len(cells)).astype(np.int64)
+            np.bincount(self._cell, each, len(cells)).astype(each.dtype)
             for each in (answers.n_yes, answers.n_no)
         )
 

@@ -266,6 +266,7 @@ class FreeWorlds(Family):
     what = "free worlds"
     experiment = WorldExperiment
     answers = "answers"
+    read_as = frozenset({"free worlds"})
     shows = 'Run.frame("decisions") has their answers and contexts, a column each; see what they found'
 
     def stage(

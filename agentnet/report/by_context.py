@@ -1,0 +1,71 @@
+"""Answers by what agents were told, as a table of cascades and of free worlds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from agentnet.analysis.by_context import ContextShare
+from agentnet.report.part import table
+from agentnet.report.tables import Cell, Interval, Table, as_named
+
+if TYPE_CHECKING:
+    from agentnet.report.cascades import CascadePart
+    from agentnet.report.worlds import WorldPart
+
+
+_NOTES: Final = (
+    (
+        "Facts are those of contexts, as the log has them. Shares are of answers that came; intervals are of "
+        "the logit, clustered by realization, with Student's t."
+    ),
+    (
+        "Agents who read one value need not be like those who read another: who is asked again has refused "
+        "before, for one. A share by context is no effect of it; laws take other columns beside it (agentnet "
+        "fit RUN --law column_logistic --by FACT --by openness)."
+    ),
+)
+
+
+@table("answers_by_context_of_cascades", of="cascades", section="decisions")
+def of_cascades(part: CascadePart) -> Table | None:
+    """Tell shares of yes by the facts that prompts used; None where they used none."""
+    return by_context_table(part.by_context)
+
+
+@table("answers_by_context_of_worlds", of="worlds", section="found")
+def of_worlds(part: WorldPart) -> Table | None:
+    """Tell shares of answers by the facts that agents were told; None where they were told none."""
+    conditions = [part.condition(each.condition) for each in part.by_context]
+    return by_context_table(part.by_context, conditions if part.facts.n_conditions > 1 else ())
+
+
+def by_context_table(shares: Sequence[ContextShare], conditions: Sequence[str] = ()) -> Table | None:
+    """Tell shares of answers by facts of contexts; None without any.
+
+    Args:
+        shares: The shares.
+        conditions: The condition of each, in words; none where there is one.
+    """
+    if not shares:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for place, each in enumerate(shares):
+        interval: Interval | None = None if math.isnan(each.low) else (each.low, each.high)
+        where = (conditions[place],) if conditions else ()
+        counts = (each.n, each.n_realizations)
+        rows.append((*where, each.question, each.key, each.value, each.answer, each.share, interval, *counts))
+    return Table(
+        name="answers_by_context",
+        title="Answers by what agents were told",
+        columns={
+            **({"condition": "condition"} if conditions else {}),
+            **as_named("question fact reads answer share"),
+            "interval": "95% interval",
+            "n": "answers",
+            "n_realizations": "realizations",
+        },
+        rows=tuple(rows),
+        notes=_NOTES,
+    )
