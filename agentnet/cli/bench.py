@@ -148,6 +148,8 @@ def bench(
     """
     if rate is not None and is_sweep:
         raise click.UsageError("--rate and --sweep exclude each other")
+    if design is not None and (rate, seconds, warm_up) != (None, None, None):
+        raise click.UsageError("--cascade plays a design: --rate, --seconds and --warm-up do not go with it")
     if plot is not None:
         check_plot_file(plot)
     named = [
@@ -157,10 +159,6 @@ def bench(
     ]
     environ = secrets_environ(Path.cwd(), os.environ)
     if design is not None:
-        if rate is not None or seconds is not None or warm_up is not None:
-            raise click.UsageError(
-                "--cascade plays a design: --rate, --seconds and --warm-up do not go with it"
-            )
         named += [("--in-flight", "engine.workers", in_flight), ("--calls", "stack.max_calls", calls)]
         settings = load(config_file, assignments, named).settings
         bench_design(design, settings, environ, is_sweep=is_sweep, plot=plot, as_json=as_json)
@@ -179,14 +177,8 @@ def bench(
     )
     requests = exposure_requests(rationale, seed=settings.seed, n=n_samples)
     levels = asyncio.run(_measure(answering, requests, plan))
-    facts = {
-        "backend": answering.name,
-        "model": answering.model_name,
-        "rationale": rationale,
-        "n": n_samples,
-        "seed": settings.seed,
-    }
-    _report(levels, facts, as_json=as_json)
+    facts = {"backend": answering.name, "model": answering.model_name, "rationale": rationale}
+    _report(levels, {**facts, "n": n_samples, "seed": settings.seed}, as_json=as_json)
     if plot is not None and any(level.replies for level in levels):
         draw(levels, plot, title=f"{answering.name}: {answering.model_name}")
     _raise_what_ended_it(levels)
