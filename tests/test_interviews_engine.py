@@ -76,12 +76,14 @@ class Chain:
     then: object = None
     says: object = None
     calls: list = field(default_factory=list)
+    seeds: list = field(default_factory=list)
     alive: int = 0
     most_alive: int = 0
 
     async def begin(self, system):
         self.alive += 1
         self.most_alive = max(self.most_alive, self.alive)
+        self.seeds.append(system.seeds)
         return ChainModels(self, len(system.classes))
 
     async def aclose(self):
@@ -246,6 +248,17 @@ def test_models_that_are_not_taught_begin_alike(made):
 
 
 # Chance
+
+
+def test_a_class_that_is_taught_once_is_the_same_in_all_repeats_until_it_hears_others(made):
+    rule = Chain()
+    run = play(made(small(repeats=3, n_taught=5, taught_once=("b",)), rule=rule))
+    starts = [{k: v for k, v in answers(run, "evaluation", n).items() if k[0] < 2} for n in range(3)]
+    for key in starts[0]:
+        is_same = key[0] == 0 and key[1] in (2, 3)
+        assert len({found[key] for found in starts}) == (1 if is_same else 3), key
+    per_model = list(zip(*rule.seeds, strict=True))
+    assert [len(set(seeds)) for seeds in per_model] == [3, 3, 1, 1]
 
 
 def test_arms_share_chance_until_they_differ_and_repeats_do_not(made):

@@ -77,6 +77,8 @@ class System:
         max_tokens: Bound on the tokens of an answer.
         embedder: The run's embedder, cached; closed by the runner.
         seed: For chance of the rule's own; equal in realizations that are to be compared with each other.
+        seeds: Likewise for chance in one model alone, such as the weights it begins with: a model that is the
+            same in all repeats has the same in all; ``()`` for `seed` throughout.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +86,7 @@ class System:
     max_tokens: int
     embedder: Embedder
     seed: int
+    seeds: tuple[int, ...] = ()
 
 
 class Models(Protocol):

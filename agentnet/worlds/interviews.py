@@ -88,6 +88,7 @@ class InterviewRules:
     Attributes:
         n_models: How many models there are.
         taught: For each model the questions that it is taught at the start, with the bank's answers.
+        starts: For each model the repeat by which chance in its first teaching is keyed.
         evaluation: The evaluation set.
         bank: What questions of interviews are drawn from.
         n_questions: Questions of an interview, at most as many as the bank has; none twice.
@@ -99,6 +100,7 @@ class InterviewRules:
 
     n_models: int
     taught: tuple[Numbers, ...]
+    starts: tuple[int, ...]
     evaluation: Numbers
     bank: Numbers
     n_questions: int
@@ -229,7 +231,10 @@ class Interviews:
 
     def _update(self, step: int, heard: Sequence[Sequence[Heard]]) -> Generator[Any, Any, None]:
         """Have every model updated that heard something; it may be saved once that is written down."""
-        seeds = [self._chance.integer("update", step, model) for model in range(self._n_models)]
+        of = self._rules.starts if step == 0 else (self._chance.number,) * self._n_models
+        seeds = [
+            self._chance.streams.integer("update", number, step, model) for model, number in enumerate(of)
+        ]
         measures: Mapping[int, Any] = yield Update(step, heard, seeds)
         rows = [
             (self._realization, step, model, len(of_model), json.dumps(measures.get(model, {})))

@@ -38,6 +38,7 @@ class InterviewExperiment(Experiment):
         n_questions: Questions of an interview, >= 1.
         n_taught: Questions that each model is taught at the start, >= 0.
         taught_from: Where these are drawn from: the ``topic`` of the class, or the ``evaluation`` set.
+        taught_once: Classes whose models are the same in all repeats: taught the same, in the same order.
         steps: Steps after the start, >= 0; with 0 the models are asked the evaluation set, and nothing else.
         topology: Who may interview whom: a name of `agentnet.interviews.NAMED`, a networkx graph, or a
             function (step, state) -> candidates of each model; see `agentnet.interviews.topology`.
@@ -71,6 +72,7 @@ class InterviewExperiment(Experiment):
     n_questions: int = 10
     n_taught: int = 60
     taught_from: TaughtFrom = "topic"
+    taught_once: tuple[str, ...] = ()
     steps: int = 30
     topology: Any = "full"
     update: str | None = None
@@ -88,11 +90,12 @@ class InterviewExperiment(Experiment):
         require(len(self.models) > 0, "models is empty; it maps each class to its number of models")
         for name, number in self.models.items():
             require(number >= 1, f"models has {number} of class {name!r}; a class has at least 1")
-        for name in self.topics:
-            require(
-                name in self.models,
-                f"topics names class {name!r}, which models lacks{near_miss(name, self.models)}",
-            )
+        for knob in ("topics", "taught_once"):
+            for name in getattr(self, knob):
+                require(
+                    name in self.models,
+                    f"{knob} names class {name!r}, which models lacks{near_miss(name, self.models)}",
+                )
         for knob, least in (("n_evaluation", 0), ("n_questions", 1), ("n_taught", 0), ("steps", 0)):
             value = getattr(self, knob)
             require(value >= least, f"{knob} is {value}; it is at least {least}")
@@ -105,6 +108,10 @@ class InterviewExperiment(Experiment):
     def classes(self) -> tuple[str, ...]:
         """Class of each model."""
         return tuple(name for name, number in self.models.items() for _ in range(number))
+
+    def starts(self, repeat: int) -> tuple[int, ...]:
+        """Say of which repeat each model's start is: the first's, if it is the same in all."""
+        return tuple(0 if name in self.taught_once else repeat for name in self.classes)
 
     def system_messages(self) -> Sequence[str]:
         """Say what each model is told ahead of everything else; override it to tell them who they are.
@@ -178,7 +185,7 @@ class InterviewExperiment(Experiment):
             questions: The whole bank.
             evaluation: The evaluation set.
             model: Number of the model.
-            seed: Fixes the draw; keyed by run seed, repeat and model.
+            seed: Fixes the draw; keyed by run seed, repeat and model (but see `taught_once`).
 
         Raises:
             DesignError: There are too few questions to draw from.

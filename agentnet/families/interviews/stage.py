@@ -330,7 +330,7 @@ def _taught(
     streams: Streams,
     repeat: int,
 ) -> tuple[Numbers, ...]:
-    seeds = [streams.integer("taught", repeat, model) for model in range(len(experiment.classes))]
+    seeds = [streams.integer("taught", own, model) for model, own in enumerate(experiment.starts(repeat))]
     return tuple(
         _numbers(experiment, "choose_taught", questions, questions, evaluation, model, seed, least=0)
         for model, seed in enumerate(seeds)
@@ -368,8 +368,9 @@ class Stages:
             # Whoever waited for others' models to go may find that the run was stopped meanwhile.
             await sitting.pool.run(_nothing, 0)
             seed = sitting.streams.integer("rule", planned.repeat)
+            seeds = tuple(sitting.streams.integer("rule", own) for own in experiment.starts(planned.repeat))
             system = System(
-                experiment.classes, company.questions, experiment.max_tokens, company.embedder, seed
+                experiment.classes, company.questions, experiment.max_tokens, company.embedder, seed, seeds
             )
             models = await cast.rule.begin(system)
             try:
@@ -400,6 +401,7 @@ class Stages:
         rules = InterviewRules(
             n_models=len(experiment.classes),
             taught=taught,
+            starts=experiment.starts(planned.repeat),
             evaluation=cast.evaluation,
             bank=cast.bank,
             n_questions=experiment.n_questions,
