@@ -21,6 +21,7 @@ GALLERY: dict[str, tuple[str, tuple[str, ...]]] = {
     "disruption": ("clusters", ()),
     "adversary": ("gap", ("targets=2", "attack_every=2")),
     "polarization": ("gap", ()),
+    "three_classes": ("perspective_space", ("repeats=1",)),
     "news_perspectives": ("perspective_space", ()),
     "social_proof": ("conditions_overlaid", ("backend.slopes.n_shared=0.8",)),
     "retold": ("cascade_trees", ()),

@@ -37,6 +37,7 @@ from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
+from agentnet.report.figures.words import spelled
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
@@ -454,6 +455,22 @@ def test_an_adversary_makes_it_figure_5_and_one_repeat_draws_prompts(part: Inter
         sketch = ratio_of_classes_sketch(alone)
     assert sketch.number == "5"
     assert "Every condition was played once" in sketch.caption
+
+
+def test_targets_of_an_adversary_are_those_who_interviewed_it_and_have_a_mean_of_their_own(
+    tmp_path: Path,
+) -> None:
+    attack = Vulnerable(adversary=4, targets=2, every=2)
+    run = played(tmp_path, Own(**{**SMALL, "models": {"left": 4, "right": 1}, "topology": attack}))
+    (part,) = make_report([run], Options(figures=False)).parts
+    assert isinstance(part, InterviewPart)
+    with house_style():
+        sketch = paths_sketch(part)
+    places = part.study.conditions[0].shown.coordinates[-1, :, 0]
+    for words, members in (("left (2 targets)", [0, 1]), ("left (2 others)", [2, 3]), ("right", [4])):
+        assert f"mean of {words} " in sketch.alternative
+        assert f"{spelled(float(places[members].mean()))} at step" in sketch.alternative
+    assert "targets, who have interviewed a model that interviews nobody" in sketch.caption
 
 
 def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> None:

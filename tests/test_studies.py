@@ -26,6 +26,7 @@ SIZES = {
     "disruption": {"n_evaluation": 10, "n_questions": 2, "n_taught": 5},
     "adversary": {"n_evaluation": 6, "n_questions": 4},
     "polarization": {"n_evaluation": 8, "n_questions": 4, "steps": 20},
+    "three_classes": {"n_evaluation": 6},
 }
 
 
@@ -85,6 +86,15 @@ def test_classes_drift_apart_that_hear_only_themselves(tmp_path: Path) -> None:
     assert found["topology intra_class", "gap_growth"].low > 0
     assert found["topology full", "gap_growth"].high < 0
     assert found["topology intra_class less full", "gap"].low > 0
+
+
+def test_only_relevant_questions_tell_classes_apart(tmp_path: Path) -> None:
+    played = study(tmp_path, "three_classes", repeats=3)
+    relevant, others = ([each.beside_own[-1] for each in found.played] for found in played.conditions)
+    assert min(relevant) > 0.9
+    assert max(others) < 0.7
+    (found,) = compared(played).values()
+    assert found.high < 0
 
 
 # What holds with 20 repeats, and how sure it is.

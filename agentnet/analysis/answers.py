@@ -40,6 +40,11 @@ _EVALUATIONS = """
 SELECT step, agent, repeat, missing, text FROM events LEFT JOIN replies USING (reply)
 WHERE realization = ? AND kind = 'evaluation' ORDER BY step, agent, repeat
 """
+_TARGETS = """
+SELECT DISTINCT model FROM interviews WHERE realization = ? AND interviewed IN (
+    SELECT model FROM interviews WHERE realization = ? GROUP BY model HAVING MAX(n_candidates) = 0
+)
+"""
 _REALIZATIONS = """
 SELECT realization, repeat, condition, status FROM realizations ORDER BY realization
 """
@@ -91,6 +96,7 @@ class Answers:
         texts: The distinct texts.
         left_out: Identifier -> why: questions of which an answer is missing. They are left out at all steps,
             for a missing answer is no answer.
+        targets: Models that interviewed one that never had anybody to interview, as an adversary has not.
         finished: Whether the realization is; else the steps are those that are complete so far.
         label: What the results have to be called; ``""`` if a language model answered.
     """
@@ -104,6 +110,7 @@ class Answers:
     codes: Codes
     texts: tuple[str, ...]
     left_out: Mapping[str, str]
+    targets: frozenset[int]
     finished: bool
     label: str
 
@@ -166,6 +173,7 @@ def read_answers(run: Run, realization: int) -> Answers:
         codes[:, :, kept],
         texts,
         left_out,
+        frozenset(model for (model,) in run.rows(_TARGETS, (realization, realization))[1]),
         finished,
         str(run.meta.get("label", "")),
     )

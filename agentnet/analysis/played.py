@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -44,6 +45,9 @@ class Played:
         reading: What the control chart says of the mean move; None without a chart.
         gaps: Squared gap of two classes at each step, in the answers to each question, shape ``(n_steps,
             n_questions)``; None where there are not two.
+        targets: Models that interviewed one that never had anybody to interview.
+        beside_own: Share of models whose nearest in the two dimensions is of their own class, at each step,
+            shape ``(n_steps,)``; None unless there are several classes, each of several models.
     """
 
     realization: int
@@ -60,6 +64,8 @@ class Played:
     why_no_clusters: str
     reading: Reading | None
     gaps: Array | None
+    targets: frozenset[int] = frozenset()
+    beside_own: Array | None = None
 
     @property
     def n_steps(self) -> int:
@@ -152,7 +158,17 @@ def of_realization(embedded: Embedded, chart: ControlChart | None, seed: int) ->
         why_no_clusters,
         reading,
         gaps=None,
+        targets=answers.targets,
+        beside_own=perspectives.beside_own_class(places, answers.classes)
+        if _divides(answers.classes)
+        else None,
     )
+
+
+def _divides(classes: Sequence[str]) -> bool:
+    """Say whether there are several classes, each of several models."""
+    sizes = Counter(classes).values()
+    return len(sizes) > 1 and min(sizes) > 1
 
 
 def tested(embedded: Embedded, seed: int) -> tuple[ChangeTest, ...]:

@@ -381,12 +381,17 @@ def _movement(played: Played, _: Sequence[int]) -> float | None:
     return float(np.abs(np.diff(played.mirror.curve))[settled(played.n_steps) - 1 :].mean())
 
 
+def _beside_own(played: Played, _: Sequence[int]) -> float | None:
+    return None if played.beside_own is None else float(played.beside_own[-1])
+
+
 OUTCOMES: Final[Mapping[str, tuple[str, Outcome]]] = {
     "gap": ("squared gap of the classes at the last step", _gap),
     "gap_growth": ("squared gap at the last step less that at step 0", _growth),
     "ari": ("mean ARI(t, t - 1) over the last half of the steps", _agreement),
     "n_clusters": ("mean number of clusters over the last half of the steps", _n_clusters),
     "mirror_movement": ("mean movement of the iso-mirror a step, over the last half of the steps", _movement),
+    "own_class": ("share of models whose nearest is of their own class, at the last step", _beside_own),
 }
 """What conditions are compared in: name -> in words, and how a realization comes to it."""
 
@@ -398,9 +403,9 @@ def contrasts_of(
 
     Conditions that differ in one knob only are compared: by the trend if it takes three or more numbers, else
     each with the first. In what: the gap of classes where there are two, whose growth is also told for each
-    condition; else in clusters and iso-mirror. Gaps are over the questions that no finished realization of
-    the compared conditions left out, else conditions would differ by what was asked; where these are less
-    than half, over each one's own, and the contrast says so.
+    condition; else in clusters, iso-mirror, and how many models stand beside their own class. Gaps are over
+    the questions that no finished realization of the compared conditions left out, else conditions would
+    differ by what was asked; where these are less than half, over each one's own, and the contrast says so.
 
     Args:
         conditions: All conditions of the run.
@@ -426,7 +431,7 @@ def _compared(
             left_out = to_leave_out(_finished([each]))
             yield "gap_growth", "growth", each.name + _over(left_out), _values(each, "gap_growth", left_out)
     of = {each.number: each for each in studied}
-    for outcome in ("gap",) if with_classes else ("ari", "n_clusters", "mirror_movement"):
+    for outcome in ("gap",) if with_classes else tuple(OUTCOMES)[2:]:
         for knob, others, row in rows_by_knob(conditions):
             known = [of[each.number] for _, each in row if each.number in of]
             left_out = to_leave_out(_finished(known)) if outcome == "gap" else frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,9 +119,22 @@ def _of_condition(condition: ConditionStudy) -> Iterator[str]:
         yield f"{condition.name}: {what} {value}{interval} at step {step}"
     if condition.played and condition.ratio.series is None:
         first = condition.shown
+        yield from _beside_own(condition)
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
             yield f"{condition.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+
+
+def _beside_own(condition: ConditionStudy) -> Iterator[str]:
+    """Say how many models have their nearest in their own class, where there are several classes."""
+    shares = [each.beside_own[-1] for each in condition.whole if each.beside_own is not None]
+    if shares:
+        sizes, n_models = Counter(condition.classes).values(), len(condition.classes)
+        by_chance = percent(sum(n * (n - 1) for n in sizes) / n_models / (n_models - 1))
+        yield (
+            f"{condition.name}: the nearest of {percent(sum(shares) / len(shares))} of models is of their "
+            f"own class at the last step, by chance it would be of {by_chance}"
+        )
 
 
 def interview_methods(part: InterviewPart) -> Iterator[str]:
