@@ -84,7 +84,8 @@ class ConditionStudy:
         played: Its realizations.
         ratio: Polarization: the difference of two classes over that at step 0; mean over `whole`.
         gap: The squared gap of two classes, by prompt, without bias; mean over `whole`.
-        tests: Of each model, whether it changed from the first to the last step, in the realization `shown`.
+        tests: Of each model, whether it changed from the first to the last step, in the realization `shown`;
+            None for one that is not there at both.
     """
 
     number: int
@@ -93,7 +94,7 @@ class ConditionStudy:
     played: tuple[Played, ...]
     ratio: Measured
     gap: Measured
-    tests: tuple[ChangeTest, ...]
+    tests: tuple[ChangeTest | None, ...]
 
     @property
     def whole(self) -> tuple[Played, ...]:
@@ -263,9 +264,11 @@ def _of_two_classes(
         only = Measured(None, note=f"it is a measure of two classes of models, and there are {len(names)}")
         return only, only, played
     groups = [[model for model, own in enumerate(classes) if own == name] for name in names]
-    played = tuple(
-        replace(own, gaps=gaps_of(each, groups)) for each, own in zip(embedded, played, strict=True)
-    )
+    every_gap, why = tried(lambda: [gaps_of(each, groups) for each in embedded])
+    if every_gap is None:
+        only = Measured(None, note=why)
+        return only, only, played
+    played = tuple(replace(own, gaps=gaps) for own, gaps in zip(played, every_gap, strict=True))
     averaged = whole(list(zip(embedded, played, strict=True)), [each.finished for each in played])
     n_steps = min(each.n_steps for _, each in averaged)
     left_out = to_leave_out(each for _, each in averaged)

@@ -29,7 +29,8 @@ class Pair(NamedTuple):
         question: The question.
         answer: What was answered: never empty, not necessarily right.
         step: When it was heard; 0 for what a model is taught at the start.
-        source: The model that answered; `BANK` for the question bank.
+        source: The model that answered, or a database that was read, numbered after the models; `BANK` for
+            the question bank.
     """
 
     question: Question

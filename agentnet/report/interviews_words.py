@@ -11,6 +11,7 @@ from agentnet.events.conditions import in_words
 from agentnet.report.checklist import fields_of
 from agentnet.report.figures.of_conditions import turns_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
+from agentnet.report.interviews_vertices import vertices_words
 from agentnet.report.log_facts import overriding_sentences
 from agentnet.report.words import numbers_words, temperature_words
 from agentnet.vocabulary import EVALUATION, INTERVIEW
@@ -151,6 +152,7 @@ def interview_methods(part: InterviewPart) -> Iterator[str]:
     if any(facts.knob("steps")):
         yield _interviews(part)
         yield f"Who may interview whom: {topology_words(part)}"
+        yield from vertices_words(part)
     else:
         repeats = numbers_words(facts, "repeats", "realization")
         yield f"They were asked alone, and did not interview each other; {repeats}"
@@ -269,6 +271,7 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
         "sample": "; a sample stands in this report" if part.answers else "",
         "conditions": counted(facts.n_conditions, "condition"),
         "models": company_words(part),
+        "vertices": "".join(f" {sentence}." for sentence in vertices_words(part)),
         "steps": numbers_words(facts, "steps", "step"),
         "n_questions": numbers_words(facts, "n_questions", "question"),
         "topology": topology_words(part),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.analysis.played import Played
 from agentnet.analysis.study import ConditionStudy
@@ -138,7 +139,7 @@ def _space_words(part: InterviewPart) -> Iterator[str]:
     for condition in shown_conditions(part):
         first = condition.shown
         one, two = first.explained
-        spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
+        spread = [float(np.sqrt(np.nanvar(first.coordinates[step], axis=0).sum())) for step in (0, -1)]
         later = f" and {spelled(spread[1])} at step {first.n_steps - 1}" if first.n_steps > 1 else ""
         yield (
             f"{cleaned(condition.name)}, {counted(len(condition.classes), 'model')}: the two dimensions "
@@ -175,7 +176,7 @@ def _draw_paths(axes: Axes, condition: ConditionStudy) -> None:
             axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
         named = None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {what or len(members)}"
         edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.5}
-        draw_line(axes, look, line[:, members].mean(axis=1), linewidth=2.2, label=named, **edge)
+        draw_line(axes, look, _mean(line[:, members]), linewidth=2.2, label=named, **edge)
     steps_along(axes, len(line) - 1)
 
 
@@ -194,6 +195,14 @@ def _groups(condition: ConditionStudy) -> Iterator[tuple[int, str, list[int], st
             yield place, name, others, "others" if hit else ""
         if hit:
             yield n_classes + place, name, hit, "targets"
+
+
+def _mean(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average models over those that are there, shape ``(n_steps,)``; nan where none is."""
+    known = np.isfinite(lines)
+    n_known = known.sum(axis=1)
+    total = np.where(known, lines, 0.0).sum(axis=1)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
 
 
 def _paths_caption(part: InterviewPart) -> Iterator[str]:
@@ -216,8 +225,8 @@ def _paths_words(part: InterviewPart) -> Iterator[str]:
         line = first.coordinates[:, :, 0]
         means = "; ".join(
             f"mean of {cleaned(name)}{what and f' ({len(members)} {what})'} "
-            f"{spelled(float(line[0, members].mean()))} at step 0, "
-            f"{spelled(float(line[-1, members].mean()))} at step {first.n_steps - 1}"
+            f"{spelled(float(_mean(line[:, members])[0]))} at step 0, "
+            f"{spelled(float(_mean(line[:, members])[-1]))} at step {first.n_steps - 1}"
             for _, name, members, what in _groups(condition)
         )
         share = percent(first.explained[0])
