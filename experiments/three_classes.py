@@ -38,9 +38,10 @@ class ThreeClasses(InterviewExperiment):
     def choose_taught(
         self, questions: Sequence[Question], evaluation: Sequence[int], model: int, seed: int
     ) -> Sequence[int]:
-        """Teach all models half of the sums, and each its class's topic."""
+        """Teach all models the same sums, and each as many questions of its class's topic."""
         sums = [number for number, question in enumerate(questions) if question.topic in SUMS]
-        return (*sums[::2], *super().choose_taught(questions, evaluation, model, seed))
+        spread = sums[:: len(sums) // self.n_taught][: self.n_taught]
+        return (*spread, *super().choose_taught(questions, evaluation, model, seed))
 
 
 def _sum(name: str, tens: str, ones: str) -> Question:
