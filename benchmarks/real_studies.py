@@ -102,10 +102,13 @@ def played(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     return {**about, **clock.seconds, "knobs": knobs, **found_in(study_run(folder, n_bootstrap=2000))}
 
 
-def pair(word: str) -> tuple[str, str]:
-    """Part a setting from its value."""
+def pair(word: str) -> tuple[str, Any]:
+    """Part a setting from its value, which is JSON or a text."""
     key, _, value = word.partition("=")
-    return key, value
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
 
 
 def of_finetune(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def of_finetune(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 class Clock:
-    """Adds the seconds of a sitting to those of earlier ones, kept in a file, however the sitting ends."""
+    """Adds the seconds of a sitting to those of earlier ones, kept in a file; those of a killed one are lost."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -196,9 +199,9 @@ def _page(results: Mapping[str, Any]) -> Iterator[str]:
     for name, found in results.items():
         yield f"## {STUDIES[name]}\n"
         yield (
-            f"`experiments/{name}.py` on {found['model']} ({found['device']}, size {found['size']}: `{found['knobs']}`), "
-            f"{found['cpu_s']:.0f} s of CPU, {found['wall_s']:.0f} s by the clock; answers embedded by "
-            f"{found['embedder']}.\n"
+            f"`experiments/{name}.py` on {found['model']} ({found['device']}, size {found['size']}: "
+            f"`{found['knobs']}`), {found['cpu_s']:.0f} s of CPU, {found['wall_s']:.0f} s by the clock; "
+            f"answers embedded by {found['embedder']}.\n"
         )
         yield "| condition | repeats | gap at the start | at the end | polarization | beside own class |"
         yield "| --- | --- | --- | --- | --- | --- |"
