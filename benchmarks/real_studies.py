@@ -32,10 +32,10 @@ from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured, Study, s
 
 EXPERIMENTS: Final = Path(__file__).parent.parent / "experiments"
 STUDIES: Final[Mapping[str, str]] = {
-    "three_classes": "Figure 2: relevant questions tell three classes apart, orthogonal ones less.",
-    "polarization": "Study 3: classes that hear only themselves drift apart, those that hear all do not.",
-    "adversary": "Study 2: the more targets an adversary has, the nearer the system comes to it.",
-    "disruption": "Study 1: after the disruption clusters last, and the system moves less.",
+    "three_classes": "figure 2, relevant questions tell three classes apart, orthogonal ones less.",
+    "polarization": "study 3, classes that hear only themselves drift apart, those that hear all do not.",
+    "adversary": "study 2, the more targets an adversary has, the nearer the system comes to it.",
+    "disruption": "study 1, after the disruption clusters last, and the system moves less.",
 }
 """Study -> what the paper finds."""
 
@@ -120,7 +120,7 @@ def of_finetune(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 class Clock:
-    """Adds the seconds of a sitting to those of earlier ones, kept in a file; those of a killed one are lost."""
+    """Adds the seconds of a sitting to those of earlier ones, kept in a file; not those of a killed one."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -155,7 +155,9 @@ def found_in(study: Study) -> dict[str, Any]:
 def _end(condition: ConditionStudy) -> dict[str, Any]:
     beside = [each.beside_own[-1] for each in condition.whole if each.beside_own is not None]
     own_class = (
-        [float(each[0]) for each in mean_interval(np.array(beside)[:, None], 0.95)] if beside else None
+        [float(each[0]) for each in mean_interval(np.array(beside)[:, None], 0.95, (0.0, 1.0))]
+        if beside
+        else None
     )
     return {
         "name": condition.name,
@@ -197,7 +199,7 @@ def _page(results: Mapping[str, Any]) -> Iterator[str]:
     yield "# The studies on real weights\n"
     yield "Written by `benchmarks/real_studies.py --page` from what was measured. Intervals are of 95%.\n"
     for name, found in results.items():
-        yield f"## {STUDIES[name]}\n"
+        yield f"## {name.replace('_', ' ').capitalize()}\n\nThe paper: {STUDIES[name]}\n"
         yield (
             f"`experiments/{name}.py` on {found['model']} ({found['device']}, size {found['size']}: "
             f"`{found['knobs']}`), {found['cpu_s']:.0f} s of CPU, {found['wall_s']:.0f} s by the clock; "
