@@ -34,6 +34,9 @@ INTERVIEW: Final = "interview"
 ANSWER_KINDS: Final = (EVALUATION, INTERVIEW)
 """Kinds of events that ask a model a question of a bank: the text is what counts."""
 
+AWAY, JOINS, LEAVES, READS = ("not yet there", "joins", "leaves", "reads")
+"""What table ``changes`` says of models that interview each other, and of the databases that they read."""
+
 QuestionsFrom = Literal["evaluation", "bank"]
 TaughtFrom = Literal["topic", "evaluation"]
 """Where questions of interviews, and what models are taught, are drawn from: the evaluation set, or wider."""

@@ -1,7 +1,7 @@
 """Disrupted communication (Helm et al. 2024, case study 1): from one step on, models hear only their nearest.
 
-The sizes are those of a trial on the stand-in. The paper's: n_evaluation = 400, n_questions = 50,
-n_taught = 200, on a language model: --update finetune.
+The sizes are those of a trial on the stand-in; the paper, too, shows one repeat. The paper's sizes:
+n_evaluation = 400, n_questions = 50, n_taught = 200, on a language model: --update finetune.
 """
 
 from agentnet import InterviewExperiment

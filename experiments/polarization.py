@@ -1,9 +1,10 @@
 """Polarization of two classes of models (Helm et al. 2024, case study 3): who hears only its own drifts away.
 
-The sizes are those of a trial on the stand-in. The paper's: n_evaluation = 200, n_questions = 100,
-n_taught = 1000, on a language model: --update finetune. That many need a bank like the paper's (bank =
-"train.csv" of Yahoo! Answers): the bundled one has 969 questions on society and 967 on science, so at most
-n_taught = 967, and models of a class differ only as far as each is taught a part of them.
+The sizes are those of a trial on the stand-in; repeats are the paper's four. The paper's sizes:
+n_evaluation = 200, n_questions = 100, n_taught = 1000, on a language model: --update finetune. That many need
+a bank like the paper's (bank = "train.csv" of Yahoo! Answers): the bundled one has 969 questions on society
+and 967 on science, so at most n_taught = 967, and models of a class differ only as far as each is taught a
+part of them.
 """
 
 from agentnet import InterviewExperiment
@@ -17,4 +18,5 @@ class Polarization(InterviewExperiment):
     n_questions = 10
     n_taught = 60
     steps = 30
+    repeats = 4
     conditions = ({"topology": "full"}, {"topology": "intra_class"})

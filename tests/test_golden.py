@@ -257,7 +257,7 @@ STOPPED = "b10faf6c431a704ab16d8aed1cc95f439ab251e1cd7dff5b7fac09f3f8256e92"
 UNBROKEN = "7b6b06619546c9cb4d370f2a2384e6103f2befcd391ff3834a9b082b6ae98cf7"
 """Of cascades of two conditions, stopped by ``--max-calls 400`` in the second, and played without a break."""
 INTERVIEWS = "b9aced022793c1fe630475dc3b03d3c25ec00d503f3cfa8585cdd7edfba053e6"
-"""Of the interviews of which ``golden/interviews`` is the report, finished."""
+"""Of the interviews of which ``golden/old_interviews`` is the report, finished."""
 
 
 @pytest.fixture
@@ -310,5 +310,5 @@ def test_an_old_log_that_was_finished_gives_the_report_that_it_gave(
     assert INTERVIEWS in command("show", folder).out
     assert command("verify", folder).code == 0
     assert command("report", folder, *FEW, "--no-figures").code == 0
-    compare_report(folder / "report", "interviews")
+    compare_report(folder / "report", "old_interviews")
     export(command, folder, "csv", "parquet")

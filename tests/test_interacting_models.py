@@ -26,7 +26,7 @@ from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
 from agentnet.errors import DesignError, Interrupted
 from agentnet.events import LOG_NAME
 from agentnet.experiment import Source
-from agentnet.interviews import Disruption, Local, Vulnerable, full, intra_class
+from agentnet.interviews import Disruption, Local, Reading, Vertices, Vulnerable, full, intra_class
 from agentnet.interviews.topology import candidates_at
 from agentnet.runner import Runner, assemble, create, prepare
 
@@ -100,6 +100,53 @@ def test_graphs_mappings_and_lists_say_the_same(given: Any) -> None:
 def test_a_topology_that_names_an_unknown_model_is_told_so(given: Any, words: str) -> None:
     with pytest.raises(DesignError, match=words):
         candidates(lambda step, state: given)
+
+
+WITH_ALMANAC = Vertices(4, ("almanac",), joins={1: 3}, leaves={2: 6})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        nx.DiGraph([(0, 1), (2, 1), ("almanac", 1)]),
+        {1: [2, 0, "almanac"], "almanac": []},
+        Reading({"almanac": [1]}, lambda step, state: {1: [0, 2]}),
+        Reading({"almanac": [1]}, nx.DiGraph([(0, 1), (2, 1)])),
+    ],
+)
+def test_databases_are_named_and_numbered_after_the_models(given: Any) -> None:
+    topology = given if callable(given) else lambda step, state: given
+    found = asyncio.run(candidates_at(topology, 5, FOUR, WITH_ALMANAC))
+    assert found == ((), (0, 2, 4), (), ())
+
+
+def test_classes_read_what_they_may_and_edges_of_who_is_not_there_do_not_count() -> None:
+    reading = Reading({"almanac": ["a"]}, full)
+    at = {step: asyncio.run(candidates_at(reading, step, FOUR, WITH_ALMANAC)) for step in (1, 3, 4, 6)}
+    assert at[1] == at[3] == ((2, 3, 4), (), (0, 3), (0, 2))
+    assert at[4] == ((1, 2, 3, 4), (0, 2, 3, 4), (0, 1, 3), (0, 1, 2))
+    assert at[6] == ((1, 3, 4), (0, 3, 4), (), (0, 1))
+    assert [WITH_ALMANAC.present(step) for step in (0, 3, 6)] == [(0, 2, 3), (0, 1, 2, 3), (0, 1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            nx.DiGraph([(0, "almanac")]),
+            "lets database 'almanac' hear 0; databases are read and never updated",
+        ),
+        (nx.Graph([(0, "almanac")]), "lets database 'almanac' hear 0"),
+        ({0: ["almanak"]}, "names 'almanak', which is no database; did you mean 'almanac'"),
+        ({0: [4]}, "names model 4, but there are models 0 to 3"),
+        (Reading({"almanac": ["c"]}), "names 'c', which is no class and no model; the classes are a, b"),
+        (Reading({"atlas": ["a"]}), "names 'atlas', which is no database"),
+    ],
+)
+def test_edges_that_databases_cannot_have_are_refused(given: Any, words: str) -> None:
+    topology = given if callable(given) else lambda step, state: given
+    with pytest.raises(DesignError, match=re.escape(words)):
+        asyncio.run(candidates_at(topology, 4, FOUR, WITH_ALMANAC))
 
 
 # Runs
@@ -285,6 +332,24 @@ def test_the_sizes_that_a_study_names_can_be_played_with_the_bundled_bank(tmp_pa
         ({"update": "memry"}, "memory"),
         ({"models": {}}, "models is empty"),
         ({"n_evaluation": 10_000}, "n_evaluation"),
+        (
+            {"taught_once": ("sience",)},
+            "taught_once names class 'sience', which models lacks; did you mean 'science'",
+        ),
+        ({"databases": {"society": "science"}}, "databases names 'society' like a class or a model"),
+        ({"databases": {"2": "science"}}, "databases names '2' like a class or a model"),
+        (
+            {"databases": {"almanac": "sience"}},
+            "databases, 'almanac': the question bank has no topic 'sience'",
+        ),
+        ({"joins": {4: 1}}, "joins names model 4, but there are models 0 to 3"),
+        ({"leaves": {1: 0}}, "leaves has step 0 for model 1; it is a step of the run, 1 to 4"),
+        ({"joins": {1: 5}}, "joins has step 5 for model 1; it is a step of the run, 1 to 4"),
+        (
+            {"joins": {1: 3}, "leaves": {1: 3}},
+            "model 1 leaves at step 3 and joins at step 3; it joins before it",
+        ),
+        ({"joins": dict.fromkeys(range(4), 2)}, "no model is there at step 0; let one stay"),
     ],
 )
 def test_impossible_designs_are_refused_in_words(tmp_path: Path, how: dict[str, Any], words: str) -> None:

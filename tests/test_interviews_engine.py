@@ -76,12 +76,14 @@ class Chain:
     then: object = None
     says: object = None
     calls: list = field(default_factory=list)
+    seeds: list = field(default_factory=list)
     alive: int = 0
     most_alive: int = 0
 
     async def begin(self, system):
         self.alive += 1
         self.most_alive = max(self.most_alive, self.alive)
+        self.seeds.append(system.seeds)
         return ChainModels(self, len(system.classes))
 
     async def aclose(self):
@@ -245,7 +247,75 @@ def test_models_that_are_not_taught_begin_alike(made):
     assert not [call for call in rule.calls if call[0] == "update" and call[2] == 0]
 
 
+# Databases, and models that come and go
+
+
+def reading(step, state):
+    return {0: ["almanac", 1], 1: [0, 2, 3], 2: ["almanac"], 3: [1]}
+
+
+LIVELY = {"databases": {"almanac": "b"}, "joins": {3: 2}, "leaves": {0: 4}, "topology": reading, "steps": 5}
+
+
+def test_models_that_join_or_leave_are_asked_and_updated_only_while_they_are_there(made):
+    rule = Chain()
+    run = play(made(small(**LIVELY), rule=rule))
+    there = {step: [0, 1, 2] if step < 2 else [0, 1, 2, 3] if step < 4 else [1, 2, 3] for step in range(6)}
+    evaluated = {(step, model) for step, model, _, _ in answers(run, "evaluation")}
+    assert evaluated == {(step, model) for step in there for model in there[step]}
+    asked = run.rows("SELECT step, model, interviewed FROM interviews ORDER BY 1, 2")[1]
+    playing = {step: [m for m in there[step] if m in there[step - 1]] for step in range(1, 6)}
+    assert [row[:2] for row in asked] == [(step, m) for step in playing for m in playing[step]]
+    assert all(partner is None or partner == 4 or partner in playing[step] for step, _, partner in asked)
+    # Who comes is taught, as others are at step 0, and interviews from the next step on.
+    updates = [call for call in rule.calls if call[0] == "update" and call[1] == 3]
+    assert [call[2] for call in updates] == [0, 3, 4, 5]
+    assert all(pair.source == -1 for pair in updates[0][3])
+    rows = run.rows("SELECT step, n_pairs FROM updates WHERE model = 3 ORDER BY 1")[1]
+    assert rows == [(2, 2), (3, 2), (4, 2), (5, 2)]
+    changes = run.rows("SELECT step, what, agent FROM changes WHERE what <> 'reads' ORDER BY change")[1]
+    assert changes == [(0, "not yet there", 3), (2, "joins", 3), (4, "leaves", 0)]
+
+
+def test_a_database_is_read_with_the_answers_of_the_bank_and_nobody_is_asked(made):
+    rule = Chain()
+    run = play(made(small(**LIVELY), rule=rule))
+    query = "SELECT step, agent, other, detail FROM changes WHERE what = 'reads' ORDER BY change"
+    read = {(step, model): json.loads(numbers) for step, model, _, numbers in run.rows(query)[1]}
+    assert {step for step, model in read if model == 2} == {1, 2, 3, 4, 5}
+    assert {model for _, model in read} == {0, 2}
+    updates = {(call[2], call[1]): call[3] for call in rule.calls if call[0] == "update"}
+    for key, numbers in read.items():
+        assert [pair.question for pair in updates[key]] == [QUESTIONS[number] for number in numbers]
+        assert {pair.question.topic for pair in updates[key]} == {"b"}
+        assert all(pair.answer == pair.question.answer and pair.source == 4 for pair in updates[key])
+    assert not {(step, asker) for step, _, asker, _ in answers(run, "interview")} & read.keys()
+    assert run.meta["interviews"]["databases"] == [{"almanac": list(range(12, 24))}]
+
+
+def test_who_comes_and_reads_does_not_hang_on_breaks_or_workers(made, new_run):
+    whole = play(made(small(**LIVELY)))
+    for every in (0, 1):
+        rule = Chain(cut=30, then=cut, checkpoint_every=every)
+        broken = made(small(**LIVELY), rule=rule)
+        with pytest.raises(Cut):
+            play(broken)
+        again = Chain(checkpoint_every=every, latency=7)
+        assert play(with_rule(broken, again)).digest() == whole.digest()
+
+
 # Chance
+
+
+def test_a_class_that_is_taught_once_is_the_same_in_all_repeats_until_it_hears_others(made):
+    rule = Chain()
+    run = play(made(small(repeats=3, n_taught=5, taught_once=("b",)), rule=rule))
+    starts = [{k: v for k, v in answers(run, "evaluation", n).items() if k[0] < 2} for n in range(3)]
+    for key in starts[0]:
+        is_same = key[0] == 0 and key[1] in (2, 3)
+        assert len({found[key] for found in starts}) == (1 if is_same else 3), key
+    per_model = list(zip(*rule.seeds, strict=True))
+    assert [len(set(seeds)) for seeds in per_model] == [3, 3, 1, 1]
 
 
 def test_arms_share_chance_until_they_differ_and_repeats_do_not(made):

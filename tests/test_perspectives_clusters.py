@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
 
-from agentnet.analysis.perspectives import adjusted_rand_index, find_clusters, lead_by_chance
+from agentnet.analysis.perspectives import (
+    adjusted_rand_index,
+    beside_own_class,
+    find_clusters,
+    lead_by_chance,
+)
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]
@@ -167,3 +173,23 @@ def test_what_cannot_be_clustered_is_refused() -> None:
     with pytest.raises(DesignError, match="level must lie between"):
         lead_by_chance(10, 2, level=0.01, n_simulated=50)
     assert find_clusters(good, most_clusters=1).n_clusters.tolist() == [1, 1]
+
+
+# Nearest neighbours
+
+
+def test_who_stands_beside_its_own_class_is_counted_as_another_library_does() -> None:
+    places, classes = np.random.default_rng(3).standard_normal((4, 12, 2)), np.arange(12) % 3
+    found = beside_own_class(places, classes.astype(str).tolist())
+    for share, of_step in zip(found, places, strict=True):
+        nearest = NearestNeighbors(n_neighbors=1).fit(of_step).kneighbors(return_distance=False)[:, 0]
+        assert share == pytest.approx((classes[nearest] == classes).mean())
+
+
+def test_equally_near_models_count_for_their_part_and_those_that_are_not_there_not_at_all() -> None:
+    alike = np.zeros((1, 4, 2))
+    assert beside_own_class(alike, "aabb") == pytest.approx(1 / 3)
+    alike[0, 3] = np.nan
+    assert beside_own_class(alike, "aabb") == pytest.approx((0.5 + 0.5 + 0) / 3)
+    alike[0, 1:] = np.nan
+    assert np.isnan(beside_own_class(alike, "aabb")).all()

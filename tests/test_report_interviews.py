@@ -30,13 +30,14 @@ from agentnet.embedder import make_embedder
 from agentnet.events import Run
 from agentnet.events.conditions import condition_names
 from agentnet.experiment import Source
-from agentnet.interviews import Disruption, Local, Question, Topology, Vulnerable, full
+from agentnet.interviews import Disruption, Local, Question, Reading, Topology, Vulnerable, full
 from agentnet.report import Options, Report, make_report
 from agentnet.report.figures.places import paths_sketch, space_sketch
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.system import agreement, chart_sketch, cluster_sketch, mirror_sketch, n_clusters
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
+from agentnet.report.figures.words import spelled
 from agentnet.report.interviews_part import InterviewPart
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
@@ -454,6 +455,75 @@ def test_an_adversary_makes_it_figure_5_and_one_repeat_draws_prompts(part: Inter
         sketch = ratio_of_classes_sketch(alone)
     assert sketch.number == "5"
     assert "Every condition was played once" in sketch.caption
+
+
+def test_targets_of_an_adversary_are_those_who_interviewed_it_and_have_a_mean_of_their_own(
+    tmp_path: Path,
+) -> None:
+    attack = Vulnerable(adversary=4, targets=2, every=2)
+    run = played(tmp_path, Own(**{**SMALL, "models": {"left": 4, "right": 1}, "topology": attack}))
+    (part,) = make_report([run], Options(figures=False)).parts
+    assert isinstance(part, InterviewPart)
+    with house_style():
+        sketch = paths_sketch(part)
+    places = part.study.conditions[0].shown.coordinates[-1, :, 0]
+    for words, members in (("left (2 targets)", [0, 1]), ("left (2 others)", [2, 3]), ("right", [4])):
+        assert f"mean of {words} " in sketch.alternative
+        assert f"{spelled(float(places[members].mean()))} at step" in sketch.alternative
+    assert "targets, who have interviewed a model that interviews nobody" in sketch.caption
+
+
+def test_models_that_come_and_go_have_perspectives_while_they_are_there_and_databases_none(
+    tmp_path: Path,
+) -> None:
+    reading = Reading({"almanac": ("left",)}, "intra_class")
+    lively = {"databases": {"almanac": "right"}, "joins": {1: 2}, "leaves": {4: 4}, "topology": reading}
+    run = played(tmp_path, Own(**{**SMALL, "models": {"left": 3, "right": 3}}, **lively))
+    report = make_report([run], Options(n_bootstrap=20, n_decisions=5))
+    (part,) = report.parts
+    assert isinstance(part, InterviewPart)
+    (embedded,) = asyncio.run(embed_answers(run, make_embedder("hash", {})))
+    there = embedded.answers.present
+    assert [np.flatnonzero(~row).tolist() for row in there] == [[1], [1], [], [], [4]]
+    assert embedded.answers.left_out == {}
+    # The scaling is that of the rows that are there, and nothing else.
+    shown = part.study.conditions[0].shown
+    block = embedded.array()[there]
+    squared = perspectives.squared_distances(block[:, None], per_prompt=True)
+    expected = perspectives.classical_scaling(squared, 2).coordinates
+    np.testing.assert_allclose(shown.coordinates[there], expected, atol=1e-6)
+    assert np.isnan(shown.coordinates[~there]).all()
+    assert (np.isnan(shown.moved) == ~(there[1:] & there[:-1])).all()
+    rights = [[3, 4, 5]] * 4 + [[3, 5]]
+    gaps = [
+        perspectives.prompt_gaps(embedded.load(step), [0, 2] if step < 2 else [0, 1, 2], rights[step])
+        for step in range(5)
+    ]
+    assert shown.gaps is not None
+    np.testing.assert_allclose(shown.gaps, gaps)
+    text = page_of(report)
+    ((n_read,),) = run.rows("SELECT COUNT(*) FROM changes WHERE what = 'reads'")[1]
+    assert n_read > 1
+    told = f"Database almanac held 6 questions with the bank's answers; it was read {n_read} times"
+    assert told in part.methods()[: part.methods().index("Questions come from")]
+    assert "Model 1 (left) joined at step 2 in 1 realization." in part.methods()
+    assert "Model 4 (right) left at step 4 in 1 realization." in part.methods()
+    assert [test is None for test in part.study.conditions[0].tests] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert "Models that are not there at all steps are left out" in text
+
+
+def test_a_class_of_which_nobody_is_left_has_no_gap_and_it_is_said(tmp_path: Path) -> None:
+    run = played(tmp_path, Own(**{**SMALL, "models": {"left": 3, "right": 1}, "leaves": {3: 2}}))
+    (part,) = make_report([run], Options(figures=False, n_decisions=0)).parts
+    assert isinstance(part, InterviewPart)
+    assert part.study.conditions[0].gap.note == "after step 2 no model of class 'right' is there"
 
 
 def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> None:

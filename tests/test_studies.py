@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agentnet.analysis.study import Study
 from agentnet.backend import make_backend
 from agentnet.config import LogSettings, Settings, StackSettings
 from agentnet.events import Run
@@ -25,11 +26,12 @@ SIZES = {
     "disruption": {"n_evaluation": 10, "n_questions": 2, "n_taught": 5},
     "adversary": {"n_evaluation": 6, "n_questions": 4},
     "polarization": {"n_evaluation": 8, "n_questions": 4, "steps": 20},
+    "three_classes": {"n_evaluation": 6},
 }
 
 
-def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
-    """Play a study and compare its conditions: (what is compared, in what) -> contrast."""
+def study(folder: Path, name: str, **knobs: Any) -> Study:
+    """Play a study and find out what its models did."""
     settings = Settings(
         runs=folder,
         stack=StackSettings(cache=False),
@@ -43,7 +45,16 @@ def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
     (part,) = make_report([Run(prepared.folder)], Options(figures=False, n_decisions=0)).parts
     assert isinstance(part, InterviewPart)
     assert "not from a language model" in part.label
-    return {(each.compared, each.outcome): each.contrast for each in part.study.contrasts}
+    return part.study
+
+
+def contrasts(folder: Path, name: str, **knobs: Any) -> Any:
+    """Play a study and compare its conditions: (what is compared, in what) -> contrast."""
+    return compared(study(folder, name, **knobs))
+
+
+def compared(found: Study) -> Any:
+    return {(each.compared, each.outcome): each.contrast for each in found.contrasts}
 
 
 # The direction, with few repeats.
@@ -58,11 +69,16 @@ def test_disrupted_models_stay_in_their_clusters_and_the_system_rests(tmp_path: 
 
 
 def test_more_targets_and_more_attacks_bring_models_nearer_to_the_adversary(tmp_path: Path) -> None:
-    found = contrasts(tmp_path, "adversary", targets=[1, 2, 5], attack_every=[2, 10], repeats=3)
+    played = study(tmp_path, "adversary", targets=[1, 2, 5], attack_every=[2, 10], repeats=3)
+    found = compared(played)
     for every in (2, 10):
         assert found[f"trend with targets: 1, 2, 5 (attack every {every})", "gap"].value < -0.5
     for targets in (1, 2, 5):
         assert found[f"attack every 10 less 2 (targets {targets})", "gap"].value > 0
+    # Whom all hear at every second step is nearly reached, who has one hearer keeps its distance.
+    left = {each.name: each.gap.series.value[-1] / each.gap.series.value[0] for each in played.conditions}
+    assert left["targets 5, attack every 2"] < 0.4
+    assert left["targets 1, attack every 2"] > 0.6
 
 
 def test_classes_drift_apart_that_hear_only_themselves(tmp_path: Path) -> None:
@@ -70,6 +86,15 @@ def test_classes_drift_apart_that_hear_only_themselves(tmp_path: Path) -> None:
     assert found["topology intra_class", "gap_growth"].low > 0
     assert found["topology full", "gap_growth"].high < 0
     assert found["topology intra_class less full", "gap"].low > 0
+
+
+def test_only_relevant_questions_tell_classes_apart(tmp_path: Path) -> None:
+    played = study(tmp_path, "three_classes", repeats=3)
+    relevant, others = ([each.beside_own[-1] for each in found.played] for found in played.conditions)
+    assert min(relevant) > 0.9
+    assert max(others) < 0.7
+    (found,) = compared(played).values()
+    assert found.high < 0
 
 
 # What holds with 20 repeats, and how sure it is.
@@ -103,4 +128,4 @@ def test_polarization_with_20_repeats(tmp_path: Path) -> None:
     found = contrasts(tmp_path, "polarization", repeats=20)
     grown, shrunk = found["topology intra_class", "gap_growth"], found["topology full", "gap_growth"]
     assert grown.low > 0.5
-    assert -0.4 < shrunk.low < shrunk.high < 0
+    assert shrunk.high < -0.6

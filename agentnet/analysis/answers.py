@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -25,10 +26,12 @@ from agentnet.errors import InputError, UserError
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import condition_of
 from agentnet.families.lookup import family_of
+from agentnet.vocabulary import AWAY, JOINS, LEAVES
 
 T = TypeVar("T")
 Codes = NDArray[np.int32]
 Block = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 MISSING = -1
 """The code of an answer that is missing."""
@@ -39,6 +42,14 @@ _IN_MEMORY_BYTES = 512 * 2**20
 _EVALUATIONS = """
 SELECT step, agent, repeat, missing, text FROM events LEFT JOIN replies USING (reply)
 WHERE realization = ? AND kind = 'evaluation' ORDER BY step, agent, repeat
+"""
+_TARGETS = """
+SELECT DISTINCT model FROM interviews WHERE realization = ? AND interviewed IN (
+    SELECT model FROM interviews WHERE realization = ? GROUP BY model HAVING MAX(n_candidates) = 0
+)
+"""
+_COMINGS = """
+SELECT step, what, agent FROM changes WHERE realization = ? AND what IN (?, ?, ?) ORDER BY change
 """
 _REALIZATIONS = """
 SELECT realization, repeat, condition, status FROM realizations ORDER BY realization
@@ -87,10 +98,12 @@ class Answers:
         questions: Identifiers of the questions that are kept, in order.
         topics: Their topics.
         codes: Which text each model answered to each question at each step, shape ``(n_steps, n_models,
-            n_questions)``; step 0 first.
+            n_questions)``; step 0 first. `MISSING` for all of a model that is not there.
         texts: The distinct texts.
         left_out: Identifier -> why: questions of which an answer is missing. They are left out at all steps,
             for a missing answer is no answer.
+        present: Which models are there after each step, shape ``(n_steps, n_models)``.
+        targets: Models that interviewed one that never had anybody to interview, as an adversary has not.
         finished: Whether the realization is; else the steps are those that are complete so far.
         label: What the results have to be called; ``""`` if a language model answered.
     """
@@ -104,6 +117,8 @@ class Answers:
     codes: Codes
     texts: tuple[str, ...]
     left_out: Mapping[str, str]
+    present: Mask
+    targets: frozenset[int]
     finished: bool
     label: str
 
@@ -148,7 +163,7 @@ def read_answers(run: Run, realization: int) -> Answers:
         raise UserError(f"{run.folder} holds no realization {realization}; table realizations lists them")
     _, repeat, condition, finished = known[realization]
     classes = _classes(run, realization)
-    codes, texts, asked, missing = _codes(run, realization, len(classes))
+    codes, present, texts, asked, missing = _codes(run, realization, len(classes))
     left_out = {asked[place][0]: why for place, why in missing.items()}
     kept = [place for place in range(len(asked)) if place not in missing]
     if not kept:
@@ -166,6 +181,8 @@ def read_answers(run: Run, realization: int) -> Answers:
         codes[:, :, kept],
         texts,
         left_out,
+        present,
+        frozenset(model for (model,) in run.rows(_TARGETS, (realization, realization))[1]),
         finished,
         str(run.meta.get("label", "")),
     )
@@ -178,38 +195,57 @@ def _classes(run: Run, realization: int) -> tuple[str, ...]:
 
 def _codes(
     run: Run, realization: int, n_models: int
-) -> tuple[Codes, tuple[str, ...], list[tuple[str, str]], dict[int, str]]:
-    """Number the texts; return codes, texts, (id, topic) of each question, and where answers are missing."""
+) -> tuple[Codes, Mask, tuple[str, ...], list[tuple[str, str]], dict[int, str]]:
+    """Number the texts.
+
+    Returns:
+        Codes, which models are there, texts, (id, topic) of each question, and where answers are missing.
+    """
     rows = run.rows(_EVALUATIONS, (realization,))[1]
     numbers = sorted({number for _, _, number, _, _ in rows})
-    of_step = n_models * len(numbers)
-    n_steps = _complete_steps(rows, of_step)
+    present = _complete_steps(rows, len(numbers), _presence(run, realization, n_models))
+    n_steps = len(present)
     if not n_steps:
         raise InputError(
             f"realization {realization}: not even the evaluation at step 0 is complete; resume the run"
         )
     texts: dict[str, int] = {}
-    codes = np.empty(n_steps * of_step, dtype=np.int32)
+    known = np.repeat(present.ravel(), len(numbers))
+    codes = np.full(len(known), MISSING, dtype=np.int32)
+    places = np.flatnonzero(known)
     missing: dict[int, str] = {}
-    for place, (_, _, _, why, text) in enumerate(rows[: n_steps * of_step]):
+    for place, (_, _, _, why, text) in zip(places.tolist(), rows, strict=False):
         if why is None:
             codes[place] = texts.setdefault(text, len(texts))
         else:
-            codes[place] = MISSING
             missing.setdefault(place % len(numbers), why)
     facts = dict(run.rows("SELECT question, id || char(10) || topic FROM questions")[1])
     asked = [(name, topic) for name, _, topic in (facts[number].partition("\n") for number in numbers)]
-    return codes.reshape(n_steps, n_models, len(numbers)), tuple(texts), asked, missing
+    return codes.reshape(n_steps, n_models, len(numbers)), present, tuple(texts), asked, missing
 
 
-def _complete_steps(rows: Sequence[tuple[Any, ...]], of_step: int) -> int:
-    """Count the steps, from 0 on, whose evaluation is complete."""
-    n_steps = 0
-    while rows[n_steps * of_step : (n_steps + 1) * of_step] and (
-        len(rows) >= (n_steps + 1) * of_step and rows[(n_steps + 1) * of_step - 1][0] == n_steps
-    ):
-        n_steps += 1
-    return n_steps
+def _presence(run: Run, realization: int, n_models: int) -> Iterator[Mask]:
+    """Say of each step, 0 first and without end, which models are there after it."""
+    changes: dict[int, list[tuple[str, int]]] = {}
+    for step, what, model in run.rows(_COMINGS, (realization, AWAY, JOINS, LEAVES))[1]:
+        changes.setdefault(step, []).append((what, model))
+    there = np.ones(n_models, dtype=np.bool_)
+    for step in count():
+        for what, model in changes.get(step, ()):
+            there[model] = what == JOINS
+        yield there.copy()
+
+
+def _complete_steps(rows: Sequence[tuple[Any, ...]], n_questions: int, presence: Iterator[Mask]) -> Mask:
+    """Give which models are there after the steps, from 0 on, whose evaluation is complete."""
+    found: list[Mask] = []
+    end = 0
+    for step, there in enumerate(presence):
+        end += int(there.sum()) * n_questions
+        if not n_questions or len(rows) < end or rows[end - 1][0] != step:
+            break
+        found.append(there)
+    return np.array(found, dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +270,12 @@ class Embedded:
         return self.answers.n_steps
 
     def load(self, step: int) -> Block:
-        """Make the block of a step: embedded answers, shape ``(n_models, n_questions, dim)``."""
+        """Make the block of a step: embedded answers, shape ``(n_models, n_questions, dim)``.
+
+        The answers of a model that is not there are zeros.
+        """
         block: Block = self.vectors[self.rows[self.answers.codes[step]]]
+        block[~self.answers.present[step]] = 0.0
         return block
 
     def array(self) -> NDArray[np.float32]:

@@ -158,6 +158,8 @@ def _check_profiles(run: Run, embedded: Sequence[Embedded]) -> None:
             f"{run.folder} has {n_conditions} conditions, and perspectives are those of one; play each as "
             "a run of its own"
         )
+    if not all(each.answers.present[0].all() for each in embedded):
+        raise UserError(f"{run.folder} has models that join later, and perspectives are those of the start")
     others = [name for name in dict.fromkeys(embedded[0].answers.classes) if not _BITS.fullmatch(name)]
     if others:
         raise UserError(

@@ -84,7 +84,8 @@ class ConditionStudy:
         played: Its realizations.
         ratio: Polarization: the difference of two classes over that at step 0; mean over `whole`.
         gap: The squared gap of two classes, by prompt, without bias; mean over `whole`.
-        tests: Of each model, whether it changed from the first to the last step, in the realization `shown`.
+        tests: Of each model, whether it changed from the first to the last step, in the realization `shown`;
+            None for one that is not there at both.
     """
 
     number: int
@@ -93,7 +94,7 @@ class ConditionStudy:
     played: tuple[Played, ...]
     ratio: Measured
     gap: Measured
-    tests: tuple[ChangeTest, ...]
+    tests: tuple[ChangeTest | None, ...]
 
     @property
     def whole(self) -> tuple[Played, ...]:
@@ -263,9 +264,11 @@ def _of_two_classes(
         only = Measured(None, note=f"it is a measure of two classes of models, and there are {len(names)}")
         return only, only, played
     groups = [[model for model, own in enumerate(classes) if own == name] for name in names]
-    played = tuple(
-        replace(own, gaps=gaps_of(each, groups)) for each, own in zip(embedded, played, strict=True)
-    )
+    every_gap, why = tried(lambda: [gaps_of(each, groups) for each in embedded])
+    if every_gap is None:
+        only = Measured(None, note=why)
+        return only, only, played
+    played = tuple(replace(own, gaps=gaps) for own, gaps in zip(played, every_gap, strict=True))
     averaged = whole(list(zip(embedded, played, strict=True)), [each.finished for each in played])
     n_steps = min(each.n_steps for _, each in averaged)
     left_out = to_leave_out(each for _, each in averaged)
@@ -381,12 +384,17 @@ def _movement(played: Played, _: Sequence[int]) -> float | None:
     return float(np.abs(np.diff(played.mirror.curve))[settled(played.n_steps) - 1 :].mean())
 
 
+def _beside_own(played: Played, _: Sequence[int]) -> float | None:
+    return None if played.beside_own is None else float(played.beside_own[-1])
+
+
 OUTCOMES: Final[Mapping[str, tuple[str, Outcome]]] = {
     "gap": ("squared gap of the classes at the last step", _gap),
     "gap_growth": ("squared gap at the last step less that at step 0", _growth),
     "ari": ("mean ARI(t, t - 1) over the last half of the steps", _agreement),
     "n_clusters": ("mean number of clusters over the last half of the steps", _n_clusters),
     "mirror_movement": ("mean movement of the iso-mirror a step, over the last half of the steps", _movement),
+    "own_class": ("share of models whose nearest is of their own class, at the last step", _beside_own),
 }
 """What conditions are compared in: name -> in words, and how a realization comes to it."""
 
@@ -398,9 +406,9 @@ def contrasts_of(
 
     Conditions that differ in one knob only are compared: by the trend if it takes three or more numbers, else
     each with the first. In what: the gap of classes where there are two, whose growth is also told for each
-    condition; else in clusters and iso-mirror. Gaps are over the questions that no finished realization of
-    the compared conditions left out, else conditions would differ by what was asked; where these are less
-    than half, over each one's own, and the contrast says so.
+    condition; else in clusters, iso-mirror, and how many models stand beside their own class. Gaps are over
+    the questions that no finished realization of the compared conditions left out, else conditions would
+    differ by what was asked; where these are less than half, over each one's own, and the contrast says so.
 
     Args:
         conditions: All conditions of the run.
@@ -426,7 +434,7 @@ def _compared(
             left_out = to_leave_out(_finished([each]))
             yield "gap_growth", "growth", each.name + _over(left_out), _values(each, "gap_growth", left_out)
     of = {each.number: each for each in studied}
-    for outcome in ("gap",) if with_classes else ("ari", "n_clusters", "mirror_movement"):
+    for outcome in ("gap",) if with_classes else tuple(OUTCOMES)[2:]:
         for knob, others, row in rows_by_knob(conditions):
             known = [of[each.number] for _, each in row if each.number in of]
             left_out = to_leave_out(_finished(known)) if outcome == "gap" else frozenset()

@@ -29,7 +29,8 @@ class Pair(NamedTuple):
         question: The question.
         answer: What was answered: never empty, not necessarily right.
         step: When it was heard; 0 for what a model is taught at the start.
-        source: The model that answered; `BANK` for the question bank.
+        source: The model that answered, or a database that was read, numbered after the models; `BANK` for
+            the question bank.
     """
 
     question: Question
@@ -77,6 +78,8 @@ class System:
         max_tokens: Bound on the tokens of an answer.
         embedder: The run's embedder, cached; closed by the runner.
         seed: For chance of the rule's own; equal in realizations that are to be compared with each other.
+        seeds: Likewise for chance in one model alone, such as the weights it begins with: a model that is the
+            same in all repeats has the same in all; ``()`` for `seed` throughout.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +87,7 @@ class System:
     max_tokens: int
     embedder: Embedder
     seed: int
+    seeds: tuple[int, ...] = ()
 
 
 class Models(Protocol):

@@ -3,8 +3,9 @@
 A topology is any callable ``(step, state) -> candidates``, asynchronous or not; step counts from 1.
 Candidates are, for each model, the models that it may ask: a sequence with an entry for each model, a mapping
 from model to candidates (who is absent has none), or a networkx graph whose edge (j, i) says that j
-influences i. Equal steps and states must give equal candidates: they are asked for all steps before a run
-begins, too, and again when it is resumed.
+influences i. Models are named by their numbers; databases, which are read and never updated, by their names.
+Edges of models that are not there at a step do not count. Equal steps and states must give equal candidates:
+they are asked for all steps before a run begins, too, and again when it is resumed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,9 +26,39 @@ if TYPE_CHECKING:
     import networkx as nx
 
 Candidates = tuple[tuple[int, ...], ...]
-"""For each model, the models that it may ask: ascending, none twice."""
+"""For each model, the models that it may ask, and the databases that it may read: ascending, none twice."""
 
 Distances = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Vertices:
+    """What a system consists of: V(t) = F(t) u D of Helm et al. (2024), section 2.
+
+    Attributes:
+        n_models: How many models there are, at whatever step.
+        databases: Names of the databases; the k-th is vertex ``n_models + k``.
+        joins: Model -> the step after whose interviews it comes, is taught, and is evaluated for the first
+            time; 0 for all others.
+        leaves: Model -> the first step at which it is gone.
+    """
+
+    n_models: int
+    databases: tuple[str, ...] = ()
+    joins: Mapping[int, int] = field(default_factory=dict)
+    leaves: Mapping[int, int] = field(default_factory=dict)
+
+    def present(self, step: int) -> tuple[int, ...]:
+        """List the models that are there at the end of a step."""
+        return tuple(
+            model
+            for model in range(self.n_models)
+            if self.joins.get(model, 0) <= step and not step >= self.leaves.get(model, step + 1)
+        )
+
+    def playing(self, step: int) -> frozenset[int]:
+        """List the models that interview each other at a step: all answers are those of its start."""
+        return frozenset(self.present(step - 1)) & frozenset(self.present(step))
 
 
 class State(Protocol):
@@ -189,6 +220,45 @@ class Fixed:
         return self.graph
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A topology of models, some of whom may read databases instead of asking one of their candidates.
+
+    Attributes:
+        readers: Database -> classes, or numbers of models, that may read it.
+        models: Who may interview whom, in whatever form an experiment may give it.
+    """
+
+    readers: Mapping[str, Sequence[str | int]]
+    models: Any = "full"
+
+    def __call__(self, step: int, state: State) -> Any:  # noqa: ANN401 - awaited only where the models' is
+        """Put databases beside the models' own candidates."""
+        given = parse_topology(self.models)(step, state)
+        return (
+            self._later(given, step, state) if inspect.isawaitable(given) else self._read(given, step, state)
+        )
+
+    async def _later(self, given: Awaitable[Any], step: int, state: State) -> dict[int, list[Any]]:
+        return self._read(await given, step, state)
+
+    def _read(self, given: Any, step: int, state: State) -> dict[int, list[Any]]:  # noqa: ANN401 - a user's
+        classes = state.classes
+        known = {*classes, *range(len(classes))}
+        for database, readers in self.readers.items():
+            for reader in readers:
+                if reader not in known:
+                    raise DesignError(
+                        f"readers of database {database!r} names {reader!r}, which is no class and no model; "
+                        f"the classes are {', '.join(dict.fromkeys(classes))}"
+                    )
+        among = {model: list(each) for model, each in _entries(given, len(classes), step)}
+        for model, name in enumerate(classes):
+            read = [each for each, readers in self.readers.items() if model in readers or name in readers]
+            among[model] = among.get(model, []) + read
+        return among
+
+
 NAMED: dict[str, Topology] = {
     "full": full,
     "local": Local(),
@@ -221,8 +291,16 @@ def parse_topology(value: object) -> Topology:
     )
 
 
-async def candidates_at(topology: Topology, step: int, state: State) -> Candidates:
+async def candidates_at(
+    topology: Topology, step: int, state: State, vertices: Vertices | None = None
+) -> Candidates:
     """Ask `topology` for the candidates of a step, and check them.
+
+    Args:
+        topology: Who may interview whom.
+        step: The step, from 1.
+        state: The system at its start.
+        vertices: What the system consists of; None for models alone, all there throughout.
 
     Raises:
         DesignError: It breaks off, names a model that does not exist or itself, or gives something else.
@@ -231,7 +309,7 @@ async def candidates_at(topology: Topology, step: int, state: State) -> Candidat
         given = topology(step, state)
         if inspect.isawaitable(given):
             given = await _awaited(given)
-    return check_candidates(given, len(state.classes), step)
+    return check_candidates(given, vertices or Vertices(len(state.classes)), step)
 
 
 async def _awaited(given: Awaitable[Any]) -> Any:  # noqa: ANN401 - a user's function
@@ -264,54 +342,89 @@ class Still:
         return np.zeros((len(self.classes), len(self.classes)))
 
 
-def try_topology(topology: Topology, classes: tuple[str, ...], steps: int) -> int | None:
+def try_topology(
+    topology: Topology, classes: tuple[str, ...], steps: int, vertices: Vertices | None = None
+) -> int | None:
     """Ask `topology` for the candidates of all steps, before any model is asked anything.
 
     Steps whose candidates have to be awaited, as they depend on answers, are left to the run.
 
     Returns:
-        How often a model has candidates; None if there are steps of which that is not known.
+        How often a model interviews another; None if there are steps of which that is not known, as a model
+        may read a database instead.
 
     Raises:
         DesignError: As `candidates_at`.
     """
     state, counts = Still(classes), []
+    vertices = vertices or Vertices(len(classes))
     for step in range(1, steps + 1):
         with _blamed(step):
             given = topology(step, state)
         if inspect.iscoroutine(given):
             given.close()
         elif not inspect.isawaitable(given):
-            counts.append(sum(map(bool, check_candidates(given, len(classes), step))))
+            found = check_candidates(given, vertices, step)
+            if not any(among and among[0] < len(classes) <= among[-1] for among in found):
+                counts.append(sum(bool(among) and among[0] < len(classes) for among in found))
     return sum(counts) if len(counts) == steps else None
 
 
-def check_candidates(given: Any, n_models: int, step: int) -> Candidates:  # noqa: ANN401 - a user's function
-    """Bring candidates into one form.
+def check_candidates(given: Any, vertices: Vertices, step: int) -> Candidates:  # noqa: ANN401 - a user's
+    """Bring candidates into one form, without models that are not there.
 
     Args:
         given: What a topology gave.
-        n_models: Number of models.
-        step: For messages.
+        vertices: What the system consists of.
+        step: Which of them play, and for messages.
 
     Raises:
-        DesignError: It names a model that does not exist or itself, or is something else.
+        DesignError: It names a model or a database that does not exist, or a model itself, lets a database
+            hear anybody, or is something else.
     """
+    n_models = vertices.n_models
     by_model: dict[int, list[int]] = {model: [] for model in range(n_models)}
     for model, among in _entries(given, n_models, step):
+        if model in vertices.databases:
+            _check_unread(model, among, step)
+            continue
         _check_model(model, n_models, step)
         if not isinstance(among, Iterable) or isinstance(among, str):
             raise DesignError(
                 f"step {step}: the topology gives {among!r:.80} as candidates of model {model}; they are a "
                 "list of models, empty if there are none"
             )
-        candidates = list(among)
-        for candidate in candidates:
-            _check_model(candidate, n_models, step)
-            if candidate == model:
-                raise DesignError(f"step {step}: the topology lets model {model} interview itself")
-        by_model[int(model)] = sorted({int(candidate) for candidate in candidates})
-    return tuple(tuple(candidates) for candidates in by_model.values())
+        candidates = [_numbered(candidate, vertices, step) for candidate in among]
+        if model in candidates:
+            raise DesignError(f"step {step}: the topology lets model {model} interview itself")
+        by_model[int(model)] = sorted(set(candidates))
+    playing = vertices.playing(step)
+    return tuple(
+        tuple(each for each in candidates if each >= n_models or each in playing) if model in playing else ()
+        for model, candidates in by_model.items()
+    )
+
+
+def _numbered(candidate: Any, vertices: Vertices, step: int) -> int:  # noqa: ANN401 - a user's
+    """Give the number of a model or of a database."""
+    if isinstance(candidate, str) and vertices.databases:
+        if candidate not in vertices.databases:
+            raise DesignError(
+                f"step {step}: the topology names {candidate!r}, which is no database"
+                f"{near_miss(candidate, vertices.databases)}"
+            )
+        return vertices.n_models + vertices.databases.index(candidate)
+    _check_model(candidate, vertices.n_models, step)
+    return int(candidate)
+
+
+def _check_unread(database: str, among: Any, step: int) -> None:  # noqa: ANN401 - a user's
+    heard = list(among)
+    if heard:
+        raise DesignError(
+            f"step {step}: the topology lets database {database!r} hear {heard[0]!r}; databases are read and "
+            "never updated, so that edges lead out of them alone (a graph of them is a directed one)"
+        )
 
 
 def _entries(given: Any, n_models: int, step: int) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - a user's

@@ -15,6 +15,7 @@ from agentnet.report.figures.words import sentences
 from agentnet.report.interviews_sample import ShownAnswer, sample_answers
 from agentnet.report.interviews_sections import interview_sections, interview_tables
 from agentnet.report.interviews_tables import interview_results
+from agentnet.report.interviews_vertices import Vertex, read_vertices
 from agentnet.report.interviews_words import (
     HELM,
     interview_fields,
@@ -37,6 +38,7 @@ class InterviewPart(Part):
         study: What it found.
         answers: Answers to browse.
         n_answers: Answers in the log.
+        vertices: Databases, and models that joined or left.
     """
 
     name: ClassVar[str] = "interviews"
@@ -48,6 +50,7 @@ class InterviewPart(Part):
     study: Study
     answers: tuple[ShownAnswer, ...]
     n_answers: int
+    vertices: tuple[Vertex, ...] = ()
 
     @property
     def label(self) -> str:  # type: ignore[override] # read-only, as the study is frozen
@@ -140,4 +143,6 @@ def interview_parts(reading: Reading, family: str) -> Iterator[Part]:
             seed=options.seed,
             progress=reading.say,
         )
-        yield InterviewPart(facts, study, *sample_answers(run, n=options.n_decisions, seed=options.seed))
+        yield InterviewPart(
+            facts, study, *sample_answers(run, n=options.n_decisions, seed=options.seed), read_vertices(run)
+        )

@@ -12,6 +12,7 @@ from agentnet.report import log_sections, log_tables
 from agentnet.report.blocks import absent, paragraph, unfolding
 from agentnet.report.figures.words import listed
 from agentnet.report.html import Html
+from agentnet.report.interviews_vertices import vertices_table
 from agentnet.report.part import Block, Section
 from agentnet.report.tables import Table
 
@@ -81,6 +82,7 @@ def _design(part: InterviewPart) -> Iterator[Block]:
     facts = part.facts
     yield log_sections.experiment_block(facts)
     yield tables.conditions_table(part).without_empty_columns()
+    yield from filter(None, [vertices_table(part)])
     yield log_tables.design_table(facts, 0)
     yield log_tables.settings_table(facts)
     yield from _told(part)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import wraps
+from math import isnan
 from typing import TYPE_CHECKING, Any, Final
 
 from agentnet.analysis.contrasts import holm
@@ -210,6 +211,7 @@ def tests_table(part: InterviewPart) -> Table | None:
         (condition, model, test)
         for condition in part.study.conditions
         for model, test in enumerate(condition.tests)
+        if test is not None
     ]
     if not tests:
         return None
@@ -280,6 +282,8 @@ def _places(part: InterviewPart) -> Iterator[tuple[Cell, ...]]:
         for played in condition.played:
             for step, places in enumerate(played.coordinates.tolist()):
                 for model, (one, two) in enumerate(places):
+                    if isnan(one):
+                        continue
                     yield condition.name, played.realization, step, model, condition.classes[model], one, two
 
 
@@ -304,7 +308,7 @@ def _series(condition: ConditionStudy) -> Iterator[tuple[Cell, ...]]:
                 yield condition.name, "n_clusters", number, step, float(count), None
             for step, value in enumerate(played.clusters.agreement.tolist(), 1):
                 yield condition.name, "ari", number, step, value, None
-        for step, value in enumerate(played.moved.mean(axis=1).tolist(), 1):
+        for step, value in enumerate(played.mean_move.tolist(), 1):
             yield condition.name, "squared_move", number, step, value, None
     for name, measured in (("polarization", condition.ratio), ("gap", condition.gap)):
         series = measured.series

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from agentnet.events.conditions import in_words
 from agentnet.report.checklist import fields_of
 from agentnet.report.figures.of_conditions import turns_of
 from agentnet.report.figures.words import counted, listed, percent, spelled
+from agentnet.report.interviews_vertices import vertices_words
 from agentnet.report.log_facts import overriding_sentences
 from agentnet.report.words import numbers_words, temperature_words
 from agentnet.vocabulary import EVALUATION, INTERVIEW
@@ -118,9 +120,22 @@ def _of_condition(condition: ConditionStudy) -> Iterator[str]:
         yield f"{condition.name}: {what} {value}{interval} at step {step}"
     if condition.played and condition.ratio.series is None:
         first = condition.shown
+        yield from _beside_own(condition)
         if first.clusters is not None:
             number = int(first.clusters.n_clusters[-1])
             yield f"{condition.name}: {counted(number, 'cluster')} of models at step {first.n_steps - 1}"
+
+
+def _beside_own(condition: ConditionStudy) -> Iterator[str]:
+    """Say how many models have their nearest in their own class, where there are several classes."""
+    shares = [each.beside_own[-1] for each in condition.whole if each.beside_own is not None]
+    if shares:
+        sizes, n_models = Counter(condition.classes).values(), len(condition.classes)
+        by_chance = percent(sum(n * (n - 1) for n in sizes) / n_models / (n_models - 1))
+        yield (
+            f"{condition.name}: the nearest of {percent(sum(shares) / len(shares))} of models is of their "
+            f"own class at the last step, by chance it would be of {by_chance}"
+        )
 
 
 def interview_methods(part: InterviewPart) -> Iterator[str]:
@@ -137,6 +152,7 @@ def interview_methods(part: InterviewPart) -> Iterator[str]:
     if any(facts.knob("steps")):
         yield _interviews(part)
         yield f"Who may interview whom: {topology_words(part)}"
+        yield from vertices_words(part)
     else:
         repeats = numbers_words(facts, "repeats", "realization")
         yield f"They were asked alone, and did not interview each other; {repeats}"
@@ -255,6 +271,7 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
         "sample": "; a sample stands in this report" if part.answers else "",
         "conditions": counted(facts.n_conditions, "condition"),
         "models": company_words(part),
+        "vertices": "".join(f" {sentence}." for sentence in vertices_words(part)),
         "steps": numbers_words(facts, "steps", "step"),
         "n_questions": numbers_words(facts, "n_questions", "question"),
         "topology": topology_words(part),

@@ -17,6 +17,7 @@ from agentnet.analysis.perspectives.chart import ControlChart, Reading, control_
 from agentnet.analysis.perspectives.clustering import (
     Clusters,
     adjusted_rand_index,
+    beside_own_class,
     find_clusters,
     lead_by_chance,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "align",
     "averaged",
     "axis_weights",
+    "beside_own_class",
     "bootstrap",
     "change_test",
     "classical_scaling",

@@ -14,6 +14,7 @@ below a floor; cutting them there is the maximization under that bound, so that 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -224,6 +225,36 @@ def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:
 
 def _pairs(counts: NDArray[np.float64] | NDArray[np.int64]) -> float:
     return float((counts * (counts - 1) / 2).sum())
+
+
+def beside_own_class(coordinates: ArrayLike, classes: Sequence[str]) -> Array:
+    """Count the models whose nearest other model is of their own class, at each step.
+
+    Args:
+        coordinates: Perspectives, shape ``(n_steps, n_models, n_dims)``; nan for a model that is not there.
+        classes: Class of each model.
+
+    Returns:
+        Their share of the models that are there, shape ``(n_steps,)``: by chance (n - 1) / (N - 1) of classes
+        of n among N models. Of several equally near models each counts for its part. Nan where a model is
+        alone.
+
+    Examples:
+        >>> beside_own_class([[[0.0], [1.0], [5.0], [6.5]], [[0.0], [5.0], [1.0], [9.0]]], "aabb")
+        array([1., 0.])
+    """
+    places = np.asarray(coordinates, dtype=np.float64)
+    own = np.array([[one == other for other in classes] for one in classes])
+    apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=3)
+    apart[:, np.eye(len(own), dtype=bool)] = np.inf
+    apart = np.where(np.isnan(apart), np.inf, apart)
+    least = apart.min(axis=2, keepdims=True)
+    nearest = (apart <= least * (1 + 1e-9)) & np.isfinite(apart)
+    n_nearest = nearest.sum(axis=2)
+    found = np.where(n_nearest > 0, (nearest & own).sum(axis=2) / np.maximum(n_nearest, 1), np.nan)
+    known = np.maximum((n_nearest > 0).sum(axis=1), 1)
+    share: Array = np.where((n_nearest > 0).any(axis=1), np.nansum(found, axis=1) / known, np.nan)
+    return share
 
 
 _CONVERGED = 1e-6

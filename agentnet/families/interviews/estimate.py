@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agentnet.families.contract import Estimate, Planned, Try
 from agentnet.families.interviews.experiment import InterviewExperiment
-from agentnet.interviews import parse_topology
+from agentnet.interviews import Vertices, parse_topology
 from agentnet.interviews.topology import Candidates, Still, candidates_at
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fixed_answers(company: Company) -> int | None:
     """Count the answers of a run, reused ones too; None where a topology looks at answers to choose."""
     total = 0
     for experiment, cast in zip(company.experiments, company.casts, strict=True):
-        evaluated = len(experiment.classes) * len(cast.evaluation) * (experiment.steps + 1)
+        evaluated = _n_evaluations(experiment) * len(cast.evaluation)
         if cast.n_turns is None:
             return None
         total += experiment.repeats * (evaluated + cast.n_turns * experiment.n_questions)
@@ -99,31 +99,46 @@ def _how_tokens(company: Company) -> str:
 async def _count(experiment: InterviewExperiment, cast: Cast) -> _Counts:
     """Count the answers of one realization."""
     state, topology = Still(experiment.classes), parse_topology(experiment.make_topology())
-    steps = [await candidates_at(topology, step, state) for step in range(1, experiment.steps + 1)]
+    vertices, numbers = experiment.vertices, range(1, experiment.steps + 1)
+    steps = [await candidates_at(topology, step, state, vertices) for step in numbers]
     n_models, n_asking = len(state.classes), sum(bool(c) for candidates in steps for c in candidates)
-    n_interview = n_asking * experiment.n_questions
+    # Who may also read a database is taken to ask a model: a bound.
+    n_reading = sum(bool(c) and c[0] >= n_models for candidates in steps for c in candidates)
+    n_interview = (n_asking - n_reading) * experiment.n_questions
     greedy = experiment.temperature_range[1] == 0.0
     reusable = experiment.reuse and greedy and set(cast.bank) <= set(cast.evaluation)
     n_taught = n_models if experiment.n_taught else 0
     return _Counts(
-        n_models * len(cast.evaluation) * (experiment.steps + 1),
+        _n_evaluations(experiment) * len(cast.evaluation),
         n_interview,
         n_interview if reusable else 0,
         n_taught + n_asking,
-        tuple(_notes(steps, n_models)),
+        tuple(_notes(steps, vertices)),
     )
 
 
-def _notes(steps: Sequence[Candidates], n_models: int) -> list[str]:
+def _n_evaluations(experiment: InterviewExperiment) -> int:
+    """Count how often a model answers the evaluation set."""
+    return sum(len(experiment.vertices.present(step)) for step in range(experiment.steps + 1))
+
+
+def _notes(steps: Sequence[Candidates], vertices: Vertices) -> list[str]:
     if not steps:
         return []
+    n_models = vertices.n_models
     asked = {j for candidates in steps for among in candidates for j in among}
     asking = {i for candidates in steps for i, among in enumerate(candidates) if among}
     never = [
         ("is never interviewed", sorted(set(range(n_models)) - asked)),
         ("interviews nobody and stays as it is", sorted(set(range(n_models)) - asking)),
     ]
-    return [f"model {model} {what}" for what, models in never for model in models]
+    unread = [name for number, name in enumerate(vertices.databases, n_models) if number not in asked]
+    may_read = any(among[-1] >= n_models > among[0] for each in steps for among in each if among)
+    return [
+        *(["interviews are counted as if no model read a database instead"] if may_read else []),
+        *(f"model {model} {what}" for what, models in never for model in models),
+        *(f"database {name!r} is read by nobody: the topology names it nowhere" for name in unread),
+    ]
 
 
 def _where(notes: Sequence[Sequence[str]]) -> tuple[str, ...]:

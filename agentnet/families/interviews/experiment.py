@@ -11,9 +11,17 @@ import numpy as np
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment import Experiment, Gives, require, several
-from agentnet.interviews import Question, Topology, installed_updates, load_bank, parse_topology, topics_of
+from agentnet.interviews import (
+    Question,
+    Topology,
+    Vertices,
+    installed_updates,
+    load_bank,
+    parse_topology,
+    topics_of,
+)
 from agentnet.streams import Streams
-from agentnet.vocabulary import EVALUATION, QuestionsFrom, TaughtFrom
+from agentnet.vocabulary import EVALUATION, JOINS, LEAVES, QuestionsFrom, TaughtFrom
 
 Numbers = tuple[int, ...]
 """Numbers of questions."""
@@ -38,6 +46,7 @@ class InterviewExperiment(Experiment):
         n_questions: Questions of an interview, >= 1.
         n_taught: Questions that each model is taught at the start, >= 0.
         taught_from: Where these are drawn from: the ``topic`` of the class, or the ``evaluation`` set.
+        taught_once: Classes whose models are the same in all repeats: taught the same, in the same order.
         steps: Steps after the start, >= 0; with 0 the models are asked the evaluation set, and nothing else.
         topology: Who may interview whom: a name of `agentnet.interviews.NAMED`, a networkx graph, or a
             function (step, state) -> candidates of each model; see `agentnet.interviews.topology`.
@@ -48,6 +57,11 @@ class InterviewExperiment(Experiment):
         reuse: Whether interviews take greedy answers from the last evaluation instead of asking again.
         temperature: Sampling temperature of all answers; 0 is greedy.
         max_tokens: Bound on the tokens of an answer.
+        databases: Database -> topic of the questions that it holds, with the bank's answers; models read it
+            where the topology names it (`agentnet.interviews.Reading`), and nobody changes it.
+        joins: Model -> the step after whose interviews it comes: it is taught and evaluated then, and
+            interviews from the next step on.
+        leaves: Model -> the first step at which it is gone.
         repeats: Realizations of each condition; those of equal number share chance across conditions.
     """
 
@@ -57,6 +71,7 @@ class InterviewExperiment(Experiment):
         "system_messages": Gives(several, "a text for each model"),
         "choose_evaluation": Gives(several, "numbers of questions"),
         "choose_bank": Gives(several, "numbers of questions"),
+        "choose_database": Gives(several, "numbers of questions"),
         "choose_taught": Gives(several, "numbers of questions"),
     }
 
@@ -71,6 +86,7 @@ class InterviewExperiment(Experiment):
     n_questions: int = 10
     n_taught: int = 60
     taught_from: TaughtFrom = "topic"
+    taught_once: tuple[str, ...] = ()
     steps: int = 30
     topology: Any = "full"
     update: str | None = None
@@ -78,6 +94,9 @@ class InterviewExperiment(Experiment):
     reuse: bool = True
     temperature: float | tuple[float, float] = 0.0
     max_tokens: int = 64
+    databases: Mapping[str, str] = MappingProxyType({})
+    joins: Mapping[int, int] = MappingProxyType({})
+    leaves: Mapping[int, int] = MappingProxyType({})
 
     def __init__(self, **overrides: object) -> None:
         super().__init__(**self._with_rule_options(overrides))
@@ -88,23 +107,61 @@ class InterviewExperiment(Experiment):
         require(len(self.models) > 0, "models is empty; it maps each class to its number of models")
         for name, number in self.models.items():
             require(number >= 1, f"models has {number} of class {name!r}; a class has at least 1")
-        for name in self.topics:
-            require(
-                name in self.models,
-                f"topics names class {name!r}, which models lacks{near_miss(name, self.models)}",
-            )
+        for knob in ("topics", "taught_once"):
+            for name in getattr(self, knob):
+                require(
+                    name in self.models,
+                    f"{knob} names class {name!r}, which models lacks{near_miss(name, self.models)}",
+                )
         for knob, least in (("n_evaluation", 0), ("n_questions", 1), ("n_taught", 0), ("steps", 0)):
             value = getattr(self, knob)
             require(value >= least, f"{knob} is {value}; it is at least {least}")
         for topic in self.evaluation_topics:
             n_times = self.evaluation_topics.count(topic)
             require(n_times == 1, f"evaluation_topics names {topic!r} {n_times} times; once is enough")
+        self._check_vertices()
         parse_topology(self.make_topology())
+
+    def _check_vertices(self) -> None:
+        """Refuse databases and comings and goings that cannot be."""
+        for name in self.databases:
+            require(
+                bool(name.strip()) and name not in self.models and not name.isdecimal(),
+                f"databases names {name!r} like a class or a model; give the database a name of its own",
+            )
+        n_models = len(self.classes)
+        for knob in (JOINS, LEAVES):
+            for model, step in getattr(self, knob).items():
+                require(
+                    0 <= model < n_models,
+                    f"{knob} names model {model}, but there are models 0 to {n_models - 1}",
+                )
+                require(
+                    1 <= step <= self.steps,
+                    f"{knob} has step {step} for model {model}; it is a step of the run, 1 to {self.steps}",
+                )
+        for model, step in self.leaves.items():
+            joins = self.joins.get(model, 0)
+            require(
+                joins < step,
+                f"model {model} leaves at step {step} and joins at step {joins}; it joins before it leaves",
+            )
+        for step in range(self.steps + 1):
+            require(bool(self.vertices.present(step)), f"no model is there at step {step}; let one stay")
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class of each model."""
         return tuple(name for name, number in self.models.items() for _ in range(number))
+
+    @property
+    def vertices(self) -> Vertices:
+        """Models and databases, and which models are there when."""
+        return Vertices(len(self.classes), tuple(self.databases), self.joins, self.leaves)
+
+    def starts(self, repeat: int) -> tuple[int, ...]:
+        """Say of which repeat each model's start is: the first's, if it is the same in all."""
+        return tuple(0 if name in self.taught_once else repeat for name in self.classes)
 
     def system_messages(self) -> Sequence[str]:
         """Say what each model is told ahead of everything else; override it to tell them who they are.
@@ -169,6 +226,18 @@ class InterviewExperiment(Experiment):
         )
         return bank
 
+    def choose_database(self, questions: Sequence[Question], name: str) -> Numbers:
+        """Say what a database holds: all questions of its topic.
+
+        Args:
+            questions: The whole bank.
+            name: The database.
+
+        Raises:
+            DesignError: The bank has no such topic.
+        """
+        return _of_topic(questions, self.databases[name], f"databases, {name!r}")
+
     def choose_taught(
         self, questions: Sequence[Question], evaluation: Numbers, model: int, seed: int
     ) -> Numbers:
@@ -178,7 +247,7 @@ class InterviewExperiment(Experiment):
             questions: The whole bank.
             evaluation: The evaluation set.
             model: Number of the model.
-            seed: Fixes the draw; keyed by run seed, repeat and model.
+            seed: Fixes the draw; keyed by run seed, repeat and model (but see `taught_once`).
 
         Raises:
             DesignError: There are too few questions to draw from.
@@ -189,12 +258,7 @@ class InterviewExperiment(Experiment):
         pool = _of_topic(questions, topic, self._who_wants(topic))
         if self.taught_from == EVALUATION:
             pool = tuple(number for number in evaluation if questions[number].topic == topic)
-        for number in pool:
-            require(
-                bool(questions[number].answer.strip()),
-                f"question {questions[number].id!r} has no answer, so that nobody can be taught it; give it "
-                "one, or teach nothing (n_taught=0)",
-            )
+        require_answers(questions, pool, "teach nothing (n_taught=0)")
         drawn = _drawn(pool, self.n_taught, seed, "taught", f"n_taught, of topic {topic!r},")
         order = np.argsort(Streams(seed).words_at("order", at=np.arange(len(drawn))), kind="stable")
         return tuple(drawn[place] for place in order.tolist())
@@ -225,6 +289,20 @@ class InterviewExperiment(Experiment):
                 )
             options[name] = {**options.get(name, {}), **value}
         return {**kept, "update_options": options}
+
+
+def require_answers(questions: Sequence[Question], numbers: Numbers, otherwise: str) -> None:
+    """Refuse to teach what has no answer.
+
+    Raises:
+        DesignError: Names the question, and what to do otherwise.
+    """
+    for number in numbers:
+        require(
+            bool(questions[number].answer.strip()),
+            f"question {questions[number].id!r} has no answer, so that nobody can be taught it; give it one, "
+            f"or {otherwise}",
+        )
 
 
 def _of_topic(questions: Sequence[Question], topic: str, who: str) -> Numbers:

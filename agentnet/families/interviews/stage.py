@@ -36,7 +36,7 @@ from agentnet.families.contract import (
 from agentnet.families.interviews.asking import ModelSampler, TakesCutOff, all_of
 from agentnet.families.interviews.checkpoints import Checkpoints
 from agentnet.families.interviews.estimate import estimate_interviews, fixed_answers
-from agentnet.families.interviews.experiment import InterviewExperiment
+from agentnet.families.interviews.experiment import InterviewExperiment, require_answers
 from agentnet.families.interviews.places import Places
 from agentnet.interviews import (
     Models,
@@ -74,6 +74,7 @@ _RECORDED = {
     "rules": "update rules",
     "embedder": "embedder",
     "system_messages": "set of system messages",
+    "databases": "set of databases",
 }
 
 
@@ -87,6 +88,7 @@ class Cast:
         bank: Numbers of the questions that interviews draw from.
         system_messages: What each model is told ahead of everything; empty if none is told anything.
         n_turns: How many interviews a realization has; None where answers decide.
+        databases: Database -> numbers of the questions that it holds.
     """
 
     rule: UpdateRule
@@ -94,6 +96,7 @@ class Cast:
     bank: Numbers
     system_messages: tuple[str, ...] = ()
     n_turns: int | None = None
+    databases: Mapping[str, Numbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,11 @@ class Company(Stage):
         # A run of before there were system messages recorded none.
         then = {"system_messages": [[] for _ in self.casts], **meta["interviews"]}
         for key, what in _RECORDED.items():
-            if now[key] != then[key]:
+            is_now, was_then = now.get(key), then.get(key)
+            if is_now != was_then:
                 raise RunFolderError(
                     f"{folder} was begun with another {what} than the experiment and its plug-ins make now "
-                    f"({_short(then[key])} then, {_short(now[key])} now): go on with what it began with"
+                    f"({_short(was_then)} then, {_short(is_now)} now): go on with what it began with"
                 )
 
     def n_fixed(self) -> int | None:
@@ -201,6 +205,7 @@ class Company(Stage):
 
     def meta(self) -> dict[str, Any]:
         """Spell what the event log keeps of it in table ``meta``."""
+        databases = [{name: list(held) for name, held in cast.databases.items()} for cast in self.casts]
         return {
             "label": self.label,
             "interviews": {
@@ -212,6 +217,7 @@ class Company(Stage):
                 "bank": [list(cast.bank) for cast in self.casts],
                 "system_messages": [list(cast.system_messages) for cast in self.casts],
                 "embedder": {"name": self.embedder.name, "dim": self.embedder.dim},
+                **({"databases": databases} if any(databases) else {}),
             },
         }
 
@@ -261,7 +267,7 @@ def gather_company(
         cast = _cast(experiment, made[key], questions, seed)
         _taught(experiment, questions, cast.evaluation, Streams(settings.seed), 0)
         topology = parse_topology(experiment.make_topology())
-        n_turns = try_topology(topology, experiment.classes, experiment.steps)
+        n_turns = try_topology(topology, experiment.classes, experiment.steps, experiment.vertices)
         casts.append(replace(cast, n_turns=n_turns))
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(tuple(experiments), settings, questions, tuple(casts), CachedEmbedder(embedder))
@@ -277,7 +283,13 @@ def _cast(
         raise DesignError(
             f"n_questions is {experiment.n_questions}, but choose_bank gives {len(bank)} questions; lower it"
         )
-    return Cast(rule, evaluation, bank, _system_messages(experiment, rule))
+    databases = {
+        name: _numbers(experiment, "choose_database", questions, questions, name)
+        for name in experiment.databases
+    }
+    for name, numbers in databases.items():
+        require_answers(questions, numbers, f"take another topic for database {name!r}")
+    return Cast(rule, evaluation, bank, _system_messages(experiment, rule), databases=databases)
 
 
 def _numbers(
@@ -330,7 +342,7 @@ def _taught(
     streams: Streams,
     repeat: int,
 ) -> tuple[Numbers, ...]:
-    seeds = [streams.integer("taught", repeat, model) for model in range(len(experiment.classes))]
+    seeds = [streams.integer("taught", own, model) for model, own in enumerate(experiment.starts(repeat))]
     return tuple(
         _numbers(experiment, "choose_taught", questions, questions, evaluation, model, seed, least=0)
         for model, seed in enumerate(seeds)
@@ -368,8 +380,9 @@ class Stages:
             # Whoever waited for others' models to go may find that the run was stopped meanwhile.
             await sitting.pool.run(_nothing, 0)
             seed = sitting.streams.integer("rule", planned.repeat)
+            seeds = tuple(sitting.streams.integer("rule", own) for own in experiment.starts(planned.repeat))
             system = System(
-                experiment.classes, company.questions, experiment.max_tokens, company.embedder, seed
+                experiment.classes, company.questions, experiment.max_tokens, company.embedder, seed, seeds
             )
             models = await cast.rule.begin(system)
             try:
@@ -400,7 +413,10 @@ class Stages:
         rules = InterviewRules(
             n_models=len(experiment.classes),
             taught=taught,
+            starts=experiment.starts(planned.repeat),
             evaluation=cast.evaluation,
+            present=tuple(map(experiment.vertices.present, range(experiment.steps + 1))),
+            databases=tuple(cast.databases.values()),
             bank=cast.bank,
             n_questions=experiment.n_questions,
             steps=experiment.steps,
@@ -461,7 +477,7 @@ class Giver:
             case Candidates():
                 topology = parse_topology(self.experiment.make_topology())
                 state = _System(self.experiment.classes, self.places, want.answers)
-                return await candidates_at(topology, want.step, state)
+                return await candidates_at(topology, want.step, state, self.experiment.vertices)
             case Update():
                 updated = [model for model, of_model in enumerate(want.heard) if of_model]
                 measures = await all_of([self._update(want, model) for model in updated])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from agentnet.analysis.played import Played
 from agentnet.analysis.study import ConditionStudy
 from agentnet.report.figures.of_conditions import (
     is_crowded,
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from agentnet.report.interviews_part import InterviewPart
+
+
+_TARGETS: Final = (
+    "; targets, who have interviewed a model that interviews nobody, stand apart from others of their class"
+)
 
 
 @figure("perspective_space", of="interviews", rank=1)
@@ -132,13 +139,20 @@ def _space_words(part: InterviewPart) -> Iterator[str]:
     for condition in shown_conditions(part):
         first = condition.shown
         one, two = first.explained
-        spread = [float(np.sqrt(first.coordinates[step].var(axis=0).sum())) for step in (0, -1)]
+        spread = [float(np.sqrt(np.nanvar(first.coordinates[step], axis=0).sum())) for step in (0, -1)]
         later = f" and {spelled(spread[1])} at step {first.n_steps - 1}" if first.n_steps > 1 else ""
         yield (
             f"{cleaned(condition.name)}, {counted(len(condition.classes), 'model')}: the two dimensions "
             f"express {percent(one)} and {percent(two)} of all distances; the models' spread is "
-            f"{spelled(spread[0])} at step 0{later}"
+            f"{spelled(spread[0])} at step 0{later}{_neighbours(first)}"
         )
+
+
+def _neighbours(played: Played) -> str:
+    """Say how many models have their nearest in their own class, where there are several."""
+    if played.beside_own is None:
+        return ""
+    return f"; the nearest of {percent(float(played.beside_own[-1]))} of models is of their own class"
 
 
 def _paths(part: InterviewPart) -> Figure:
@@ -156,14 +170,39 @@ def _paths(part: InterviewPart) -> Figure:
 def _draw_paths(axes: Axes, condition: ConditionStudy) -> None:
     line = condition.shown.coordinates[:, :, 0]
     steps = np.arange(len(line))
-    for number, name in enumerate(condition.class_names):
-        look, members = look_of(number), condition.members(name)
+    for place, name, members, what in _groups(condition):
+        look = look_of(place)
         for model in members:
             axes.plot(steps, line[:, model], color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.7)
-        named = None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {len(members)}"
+        named = None if is_crowded(condition) else f"{drawable(name, 24)}: mean of {what or len(members)}"
         edge: dict[str, Any] = {"markeredgecolor": BLACK, "markeredgewidth": 0.5}
-        draw_line(axes, look, line[:, members].mean(axis=1), linewidth=2.2, label=named, **edge)
+        draw_line(axes, look, _mean(line[:, members]), linewidth=2.2, label=named, **edge)
     steps_along(axes, len(line) - 1)
+
+
+def _groups(condition: ConditionStudy) -> Iterator[tuple[int, str, list[int], str]]:
+    """Give the models whose mean is drawn: those of a class, targets of an adversary apart from others.
+
+    Returns:
+        For each group the place of its look, the class, the models, and ``targets``, ``others`` or nothing.
+    """
+    targets, n_classes = condition.shown.targets, len(condition.class_names)
+    for place, name in enumerate(condition.class_names):
+        members = condition.members(name)
+        hit = [model for model in members if model in targets]
+        others = [model for model in members if model not in targets]
+        if others:
+            yield place, name, others, "others" if hit else ""
+        if hit:
+            yield n_classes + place, name, hit, "targets"
+
+
+def _mean(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average models over those that are there, shape ``(n_steps,)``; nan where none is."""
+    known = np.isfinite(lines)
+    n_known = known.sum(axis=1)
+    total = np.where(known, lines, 0.0).sum(axis=1)
+    return np.where(n_known > 0, total / np.maximum(n_known, 1), np.nan)
 
 
 def _paths_caption(part: InterviewPart) -> Iterator[str]:
@@ -171,7 +210,8 @@ def _paths_caption(part: InterviewPart) -> Iterator[str]:
         f"Figure {number_of(part, '3 (left)')} of Helm et al. (2024) for this run: first coordinate of the "
         f"classical scaling of all models at all steps, in {shown_repeats(shown_conditions(part))}"
     )
-    yield "Thin lines are models, thick ones with marks the means of classes"
+    apart = any(condition.shown.targets for condition in shown_conditions(part))
+    yield f"Thin lines are models, thick ones with marks the means of classes{_TARGETS if apart else ''}"
     yield from turns_caption(part)
     yield (
         "Every condition is scaled by itself: its sign is a convention, and heights in different panels are "
@@ -184,9 +224,10 @@ def _paths_words(part: InterviewPart) -> Iterator[str]:
         first = condition.shown
         line = first.coordinates[:, :, 0]
         means = "; ".join(
-            f"mean of {cleaned(name)} {spelled(float(line[0, condition.members(name)].mean()))} at step 0, "
-            f"{spelled(float(line[-1, condition.members(name)].mean()))} at step {first.n_steps - 1}"
-            for name in condition.class_names
+            f"mean of {cleaned(name)}{what and f' ({len(members)} {what})'} "
+            f"{spelled(float(_mean(line[:, members])[0]))} at step 0, "
+            f"{spelled(float(_mean(line[:, members])[-1]))} at step {first.n_steps - 1}"
+            for _, name, members, what in _groups(condition)
         )
         share = percent(first.explained[0])
         yield f"{cleaned(condition.name)}: {means}; the dimension expresses {share} of distances"

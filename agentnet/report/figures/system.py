@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -136,9 +136,16 @@ def _mirror_caption(part: InterviewPart) -> Iterator[str]:
     )
     yield "Every condition has its own axis; the first value is at most 0"
     yield "Where a curve stays level, the system rests"
+    yield from lasting_caption(shown_conditions(part))
     yield from turns_caption(part)
     if len(shown_conditions(part)) == 1:
         yield "The run has one condition: there is no other to compare it with"
+
+
+def lasting_caption(conditions: Sequence[ConditionStudy]) -> Iterator[str]:
+    """Say that models are left out which are not there at all steps, where there are some."""
+    if any(np.isnan(condition.shown.coordinates).any() for condition in conditions):
+        yield "Models that are not there at all steps are left out"
 
 
 def _mirror_words(conditions: list[ConditionStudy]) -> Iterator[str]:
@@ -182,6 +189,7 @@ def _cluster_caption(conditions: list[ConditionStudy]) -> Iterator[str]:
         "with "
         f"those of the step before (below){over}"
     )
+    yield from lasting_caption(conditions)
     models = max((len(condition.classes) for condition in conditions), default=0)
     yield (
         "With few models the criterion finds clusters that are not there: mixtures share one covariance "
@@ -218,7 +226,7 @@ def _charts(part: InterviewPart) -> Figure:
 
 def _draw_chart(axes: Axes, condition: ConditionStudy, part: InterviewPart) -> None:
     first = condition.shown
-    curve = first.moved.mean(axis=1)
+    curve = first.mean_move
     draw_line(axes, look_of(0), curve, first=1, label="move of the mean model")
     assert part.study.chart is not None, "drawn only with a chart"
     axes.axvspan(0, part.study.chart.warm_up, color=GREY, alpha=0.15, linewidth=0, label="left to settle")
