@@ -21,7 +21,7 @@ import pytest
 
 from agentnet.backend import Backend, make_backend
 from agentnet.cli import main
-from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
+from agentnet.config import EngineSettings, LogSettings, SamplerSettings, Settings, StackSettings
 from agentnet.errors import InternalError, StorageError, UserError
 from agentnet.events import EventLog, Run, create_log
 from agentnet.experiment import Experiment, Source
@@ -153,6 +153,7 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
         seed: int = 0,
         log: dict[str, Any] | None = None,
         stack: dict[str, Any] | None = None,
+        sampler: dict[str, Any] | None = None,
         **engine: Any,
     ) -> Prepared:
         folder = tmp_path_factory.mktemp("played") / "run"
@@ -162,6 +163,7 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
             # One double's answers are not another's of that name: no cache unless a test wants it.
             stack=StackSettings(**{"cache": False} | (stack or {})),
             engine=EngineSettings(**engine),
+            sampler=SamplerSettings(**(sampler or {})),
             log=LogSettings(parquet=False, **(log or {})),
         )
         prepared = assemble(experiments, settings, folder)
