@@ -163,9 +163,13 @@ class Odds:
             BackendUnusable: No request can succeed, or most give no probability.
             RunStopped: The run was stopped; what came before is known.
         """
-        first = {self._asked_at(place, of): (place, of) for place, of in needs.items()}
+        first: dict[_Key, tuple[Place, Question]] = {
+            self._asked_at(place, of): (place, of) for place, of in needs.items()
+        }
         await self._asked.obtain(first, pool)
-        rest = {place: (place, of) for place, of in needs.items() if self.known(place, of) is None}
+        rest: dict[_Key, tuple[Place, Question]] = {
+            place: (place, of) for place, of in needs.items() if self.known(place, of) is None
+        }
         if rest:
             await self._asked.obtain(rest, pool)
 
