@@ -116,8 +116,8 @@ def test_an_unknown_variable_is_an_error_too(complaint):
         ("a b=3", "-S a b=...: 'a b' is no key; write key=value with a dotted key"),
         ("backend.x=\udcff", "-S backend.x: the value of backend.x is not UTF-8 text"),
         (
-            'a=[{"b": 4},, {}]',
-            "-S a: the value of experiment.a is neither TOML nor JSON, at character 11 (','): expecting value",
+            'a=[{"b":}]',
+            "-S a: the value of experiment.a is neither TOML nor JSON, at character 7 ('}'): expecting value",
         ),
     ],
 )
