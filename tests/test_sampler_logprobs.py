@@ -296,13 +296,15 @@ def test_equal_prompts_of_two_conditions_are_asked_once_where_tokens_are_listed(
     assert [len(each.requests) for each in found] == [1, 2]
 
 
-def test_where_one_list_does_not_tell_each_temperature_is_asked_and_all_of_it_is_paid_once():
+@pytest.mark.parametrize("temperatures", [(0.7, 1.3), (0.7, 1.0, 1.3)])
+def test_where_one_list_does_not_tell_each_temperature_is_asked_and_all_of_it_is_paid_once(temperatures):
     def script(request):
         return odds(0.0 if request.temperature == 1.0 else 1.0)
 
-    found = played(script, [0] * 6, temperatures=[0.7, 1.0, 1.3] * 2, odds_of=LISTS)
+    n = len(temperatures)
+    found = played(script, [0] * 2 * n, temperatures=[*temperatures] * 2, odds_of=LISTS)
     assert Counter(request.temperature for request in found.requests) == {0.7: 1, 1.0: 1, 1.3: 1}
-    assert found.decisions == [{0: 1, 1: 0, 2: 1, 3: 1, 4: 0, 5: 1}]
+    assert found.decisions == [{i: int(temperatures[i % n] != 1.0) for i in range(2 * n)}]
     answers = found.answers[0].values()
     assert sum(answer.attempts for answer in answers) == 3
     assert sum(answer.prompt_tokens for answer in answers) == 30
