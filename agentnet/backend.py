@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from agentnet.errors import BackendError
+from agentnet.listed import Listed
 from agentnet.plugins import MadeOfOptions, Maker
 
 Messages = tuple[tuple[str, str], ...]
@@ -77,6 +78,8 @@ class Reply(NamedTuple):
         unlisted: How much more probability than `logprobs` say one of the answers may have at most, since the
             server did not list everything; None: all that they lack of 1 together.
         doubt: Why there are no `logprobs` though they were asked for, in words.
+        listed: What `logprobs` and `unlisted` were worked out from, where those of every other temperature
+            follow from it as well: then nobody need ask again.
     """
 
     texts: tuple[str, ...]
@@ -91,6 +94,7 @@ class Reply(NamedTuple):
     cached: bool = False
     unlisted: float | None = None
     doubt: str = ""
+    listed: Listed | None = None
 
 
 @runtime_checkable
@@ -98,6 +102,8 @@ class Backend(Protocol):
     """Answers requests. Safe to call concurrently from one event loop.
 
     A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing. One
+    with ``lists_tokens`` true gives `Reply.listed` as a rule, and is asked for log-probabilities at
+    temperature 1 alone, where lists of before and after temperature are one. One
     that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
     from the environment keeps them in an attribute ``found``: they stand in the event log, too.
     """

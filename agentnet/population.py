@@ -140,6 +140,12 @@ def _read(design: str) -> Iterator[str]:
         if path.suffix == ".txt":
             yield from (line.strip() for line in lines if line.strip())
             return
+        if "json" in path.suffix:
+            raise InputError(
+                "is no table: personas are read from a text (.txt, one a line) or from a table with a header "
+                "(.csv, .tsv); make one of it, by pandas.read_json(..., lines=True).to_csv(...)",
+                path=path,
+            )
         if (header := next(lines, None)) is None:
             raise InputError("is empty: it needs a header and a row for each persona", path=path)
         table = read_delimited(path, chain([header], lines), fold=str.lower)

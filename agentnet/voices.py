@@ -143,6 +143,13 @@ def parts_of(backend: Backend) -> dict[str, Part]:
     return backend.parts if isinstance(backend, VoicesBackend) else {OWN: Part(backend, BackendSettings())}
 
 
+def listing_voices(backend: Backend) -> set[str]:
+    """Name the voices whose backend's one reply gives the odds at every temperature."""
+    return {
+        voice for voice, part in parts_of(backend).items() if getattr(part.backend, "lists_tokens", False)
+    }
+
+
 def by_voice(backends: Mapping[str, T]) -> T | ByVoice[T]:
     """Send requests to the backend of their voice; where there is one backend, straight to it."""
     return ByVoice(backends) if len(backends) > 1 else next(iter(backends.values()))

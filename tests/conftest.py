@@ -164,6 +164,7 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
             stack=StackSettings(**{"cache": False} | (stack or {})),
             sampler=SamplerSettings(**(sampler or {})),
             engine=EngineSettings(**engine),
+            sampler=SamplerSettings(**(sampler or {})),
             log=LogSettings(parquet=False, **(log or {})),
         )
         prepared = assemble(experiments, settings, folder)

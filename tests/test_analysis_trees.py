@@ -531,3 +531,10 @@ def test_the_command_says_what_it_cannot_use(
     assert command("trees").code == 2
     assert "trees are not of 'message'" in command("trees", spoilt().folder, "--of", "message").err
     assert "is not FIELD=COLUMN" in command("trees", table("id,parent\na,\n"), "--column", "id").err
+
+
+def test_a_world_whose_messages_make_trees_says_how_to_see_them(command: Callable[..., Any]) -> None:
+    feed = Path(__file__).parent.parent / "experiments" / "feed.py"
+    assert command("run", feed, "--quiet", "--out", "run", "-S", "repeats=1").code == 0
+    assert "add --of messages" in command("trees", "run").err
+    assert command("trees", "run", "--of", "messages").code == 0

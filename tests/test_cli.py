@@ -135,6 +135,21 @@ def test_check_lists_the_conditions_and_whose_knobs_it_shows(command, small):
     assert "<class" not in shown
 
 
+def test_conditions_may_be_written_as_json_and_an_error_says_in_which_it_is(command, small):
+    toml, as_json = (
+        command("check", small, "--json", "-S", f"conditions={text}").out
+        for text in ("[{steps=1}, {steps=3}]", '[{"steps": 1}, {"steps": 3}]')
+    )
+    assert toml == as_json
+    for text, where in {
+        '[{}, {"step": 1}]': "condition 1: ",
+        '[{}, {"steps": "x"}]': "condition 1: ",
+        "[{}, 5]": ".conditions[1] is 5",
+    }.items():
+        refused = command("check", small, "-S", f"conditions={text}")
+        assert (refused.code, where in refused.err) == (2, True), refused.err
+
+
 def test_show_averages_each_condition_by_itself(command, small):
     command("run", small, "--quiet", "--out", "a", "-S", "conditions=[{steps=1}, {steps=3}]")
     curve = pd.DataFrame(json.loads(command("show", "a", "--json").out)["engaged_fraction"])

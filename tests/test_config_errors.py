@@ -115,6 +115,10 @@ def test_an_unknown_variable_is_an_error_too(complaint):
         ("=3", "-S =...: '' is no key; write key=value with a dotted key"),
         ("a b=3", "-S a b=...: 'a b' is no key; write key=value with a dotted key"),
         ("backend.x=\udcff", "-S backend.x: the value of backend.x is not UTF-8 text"),
+        (
+            'a=[{"b":}]',
+            "-S a: the value of experiment.a is neither TOML nor JSON, at character 7 ('}'): expecting value",
+        ),
     ],
 )
 def test_a_flag_that_is_no_assignment_is_refused(complaint, flag, message):

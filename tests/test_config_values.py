@@ -91,7 +91,30 @@ def test_blanks_around_a_plain_text_do_not_count_and_quotes_keep_them():
 @given(texts)
 def test_a_text_is_read_whole_or_left_alone(text):
     value = parse_value(text)
-    assert value == text.strip() or same(value, tomllib.loads(f"v = [\n{text}\n]")["v"][0])
+    assert value == text.strip() or same(value, _toml_or_json(text))
+
+
+def _toml_or_json(text):
+    try:
+        return tomllib.loads(f"v = [\n{text}\n]")["v"][0]
+    except ValueError:
+        return json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('[{"degree": 4}, {}]', [{"degree": 4}, {}]),
+        (' {"a": [1, null, true]} ', {"a": [1, None, True]}),
+        ('{"a": {"b": "c"}}', {"a": {"b": "c"}}),
+        ('[{"a" = 1}]', [{"a": 1}]),
+        ('[{"a": 1}', '[{"a": 1}'),
+        ('"a": 1', '"a": 1'),
+        ("{name} said it", "{name} said it"),
+    ],
+)
+def test_lists_and_objects_are_read_as_json_too(text, value):
+    assert same(parse_value(text), value)
 
 
 @given(value=scalars, note=texts)

@@ -138,7 +138,7 @@ async def sit(server, mode, recorded, *, workers=16, after=10):
             "choices": lambda: ChoicesSampler(
                 Stock(brake, run_seed=1, n_at_most=4), caller, pool, repeat=0, n_repeats=1, run_seed=1
             ),
-            "logprobs": lambda: LogprobSampler(Odds(brake, run_seed=1), pool),
+            "logprobs": lambda: LogprobSampler(Odds(brake), pool),
         }[mode]()
         [error] = await asyncio.gather(sampler.draw(draws_of(recorded)), return_exceptions=True)
         await brake.aclose()

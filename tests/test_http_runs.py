@@ -17,7 +17,7 @@ import pytest
 from agentnet import Run
 from agentnet.backend import make_backend
 from agentnet.cli.serve import read_metadata
-from agentnet.config import Settings
+from agentnet.config import SamplerSettings, Settings
 from agentnet.errors import AgentnetError, BackendUnusable, RunFolderError, RunStopped
 from agentnet.experiment import Source
 from agentnet.runner import Runner, create, prepare, reopen
@@ -41,6 +41,19 @@ class Small(CascadeExperiment):
     n_agents = 24
     degree = 3
     steps = 5
+"""
+
+RATIOS = """
+from agentnet import ResponseRatioExperiment
+
+class Ratios(ResponseRatioExperiment):
+    items_per_severity = 1
+    repeats = 8
+    rationale = "none"
+    conditions = ({}, {"repeats": 4})
+
+    def choose_news(self, seed):
+        return super().choose_news(0)
 """
 
 
@@ -67,13 +80,13 @@ def settings(
     )
 
 
-async def play(folder: Path, chosen: Settings) -> Run:
+async def play(folder: Path, chosen: Settings, text: str = SMALL) -> Run:
     """Play the small experiment to its end, or resume it."""
     backend = make_backend(chosen.backend.name, chosen.backend.options, {"OPENAI_API_KEY": KEY})
     if folder.exists():  # noqa: ASYNC240 - a test may block
         prepared = reopen(folder, chosen)
     else:
-        source = Source(Path("small.py"), SMALL)
+        source = Source(Path("small.py"), text)
         prepared = prepare(source, chosen, folder)
         create(prepared, source, backend=backend.name, model_name=backend.model_name)
     await Runner(prepared, backend).play()
@@ -298,5 +311,29 @@ def test_after_kills_no_call_that_was_recorded_is_made_again(tmp_path: Path) -> 
             assert 0 < recorded(folder) < sum(answered.values()) + 1
             clean = await play(tmp_path / "clean", settings(server.base_url, tmp_path / "other", repeats=2))
         assert run.digest() == clean.digest()
+
+    asyncio.run(main())
+
+
+def test_odds_are_paid_once_a_prompt_whatever_temperature_condition_seed_or_folder(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_server(double()) as server:
+            odds = settings(server.base_url, tmp_path / "runs", temperature=[0.7, 1.3]).model_copy(
+                update={"sampler": SamplerSettings(mode="logprobs")}
+            )
+            first = await play(tmp_path / "first", odds, RATIOS)
+            assert server.ledger.calls == 2 * 32
+            assert first.rows(
+                "SELECT SUM(attempts), COUNT(DISTINCT temperature), COUNT(missing) FROM events"
+            )[1] == [(2 * 32, 4, 0)]
+            again = await play(tmp_path / "again", odds.model_copy(update={"seed": 5}), RATIOS)
+            levels = odds.model_copy(
+                update={"sampler": SamplerSettings(mode="logprobs", temperature_levels=7)}
+            )
+            others = await play(tmp_path / "others", levels, RATIOS)
+            assert server.ledger.calls == 2 * 32
+            assert again.rows("SELECT SUM(attempts), MIN(cached) FROM events")[1] == [(0, 1)]
+            assert others.rows("SELECT SUM(attempts), COUNT(DISTINCT temperature) FROM events")[1] == [(0, 7)]
+        assert first.digest() != again.digest()
 
     asyncio.run(main())

@@ -247,6 +247,35 @@ def test_requests_are_told_as_the_sampler_made_them(cascades: Part, mode: str) -
     assert f"sampler mode {mode}" in said
 
 
+@pytest.mark.parametrize("mode", ["call", "choices", "logprobs"])
+def test_answers_that_no_request_gave_are_told_beside_the_requests(cascades: Part, mode: str) -> None:
+    meta = cascades.facts.meta
+    facts = replace(
+        cascades.facts,
+        meta={**meta, "settings": meta["settings"] | {"sampler": {"mode": mode}}},
+        spending=replace(cascades.facts.spending, from_cache=12),
+        begun=tuple(replace(each, n_by_rules=3) for each in cascades.facts.begun),
+    )
+    without = (
+        "came from rules of the experiment and 12 answers came from the cache of replies, without a request"
+    )
+    assert without in said_by(replace(cascades, facts=facts))  # type: ignore[type-var]
+    assert "without a request" not in said_by(cascades)
+
+
+def test_interviews_that_ask_a_backend_tell_how_often_they_did_not(interviews: Part) -> None:
+    meta = interviews.facts.meta
+    rules = [{**rule, "model_name": ""} for rule in meta["interviews"]["rules"]]
+    facts = replace(
+        interviews.facts,
+        meta={**meta, "interviews": {**meta["interviews"], "rules": rules}},
+        spending=replace(interviews.facts.spending, reused=7),
+    )
+    said = said_by(replace(interviews, facts=facts))  # type: ignore[type-var]
+    assert "each question was a request of its own" in said
+    assert "7 answers came from what the same model had answered to the same question, without a" in said
+
+
 def test_knobs_that_differ_between_conditions_are_told_with_all_their_values(interviews: Part) -> None:
     assert "At each of 1 or 2 steps" in interviews.methods()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentnet.backend import Reply, make_backend
+from agentnet.backend import NO_DRAW, Reply, make_backend
 from agentnet.config import SamplerSettings, Settings
 from agentnet.errors import (
     BackendUnusable,
@@ -21,6 +21,7 @@ from agentnet.errors import (
     TransientError,
 )
 from agentnet.experiment import Source
+from agentnet.listed import Listed
 from agentnet.prompts import parse_reply
 from agentnet.runner import prepare
 from agentnet.sampler import CallSampler, Draws, LogprobSampler, Odds, Pool, Question
@@ -54,6 +55,10 @@ def question(number, profile="01101"):
     return Question(number, (("user", f"question {number}"),), metadata, ("yes", "no"), None, 7)
 
 
+def number_of(request):
+    return int(request.messages[0][1].split()[-1])
+
+
 def step_draws(questions, record, *, realization=0, step=1, temperatures=None, todo=None):
     n_draws = len(questions)
     return Draws(
@@ -84,14 +89,14 @@ class Sitting(NamedTuple):
         return [{i: answer.decision for i, answer in found.items()} for found in self.answers]
 
 
-def sit(script, *steps, workers=2, stop_at=None, on_missing=None, odds_of=(), **how):
+def sit(script, *steps, workers=2, stop_at=None, on_missing=None, odds_of=(), asking=question, **how):
     """Let one realization after the other, started together, play a step each: a list of question numbers."""
     backend = ScriptedBackend(script)
     answers = [{} for _ in steps]
 
     async def main():
         async with Pool(workers) as pool:
-            shared = Odds(backend, run_seed=RUN_SEED, **dict(odds_of))
+            shared = Odds(backend, **dict(odds_of))
 
             async def play(number, numbers):
                 def record(i, answer):
@@ -99,7 +104,7 @@ def sit(script, *steps, workers=2, stop_at=None, on_missing=None, odds_of=(), **
                         raise on_missing
                     answers[number][i] = answer
 
-                draws = step_draws([question(n) for n in numbers], record, realization=number, **how)
+                draws = step_draws([asking(n) for n in numbers], record, realization=number, **how)
                 await LogprobSampler(shared, pool).draw(draws)
 
             tasks = [asyncio.create_task(play(number, numbers)) for number, numbers in enumerate(steps)]
@@ -128,7 +133,7 @@ def test_the_request_asks_for_the_odds_of_yes_and_no():
     assert (request.n, request.temperature, request.max_tokens) == (1, 1.0, 7)
     assert request.metadata["profile"] == "01101"
     assert 0 <= request.seed < 2**63
-    assert request.draw == ((RUN_SEED, 3, "odds", 0), 0, 0, 0, 0)
+    assert request.draw == NO_DRAW
 
 
 def test_a_question_at_a_temperature_is_asked_once_however_many_draw_from_it():
@@ -138,7 +143,7 @@ def test_a_question_at_a_temperature_is_asked_once_however_many_draw_from_it():
 
     step = [0, 1, 0, 1, 1, 0]
     found = played(slowly, step, step, step, temperatures=[0.7, 0.7, 0.9, 0.9, 0.9, 0.7])
-    asked = Counter((request.draw[0][1], request.temperature) for request in found.requests)
+    asked = Counter((number_of(request), request.temperature) for request in found.requests)
     assert asked == {(number, temperature): 1 for number in (0, 1) for temperature in (0.7, 0.9)}
     assert len({request.seed for request in found.requests}) == 4
     assert [len(answers) for answers in found.answers] == [6, 6, 6]
@@ -147,7 +152,7 @@ def test_a_question_at_a_temperature_is_asked_once_however_many_draw_from_it():
 def test_only_the_draws_to_be_made_are_made_and_asked_for():
     found = played(lambda _: odds(0.5), [0, 1, 2], todo=[2])
     assert found.answers[0].keys() == {2}
-    assert [request.draw[0][1] for request in found.requests] == [2]
+    assert [number_of(request) for request in found.requests] == [2]
 
 
 # The probability of a yes
@@ -203,7 +208,7 @@ def test_draws_are_those_that_mode_call_makes_on_the_mock():
             sampler = (
                 CallSampler(backend, pool, run_seed=RUN_SEED, max_asks=1)
                 if mode == "call"
-                else LogprobSampler(Odds(backend, run_seed=RUN_SEED), pool)
+                else LogprobSampler(Odds(backend), pool)
             )
             found = decisions[mode] = {}
             await sampler.draw(step_draws(questions, lambda i, answer: found.update({i: answer.decision})))
@@ -242,6 +247,113 @@ def test_odds_from_the_cache_say_so():
     assert all(answer.cached and answer.attempts == 0 for answer in found.answers[0].values())
 
 
+# One list for all temperatures
+
+SPELT = Listed({"yes": [math.log(0.5), math.log(0.1)], "no": [math.log(0.38)]}, 0.02, 3)
+
+
+def spelt(listed=SPELT, **changes):
+    """The reply of a backend that lists tokens, at temperature 1."""
+    logprobs, unlisted = listed.at(1.0)
+    return Reply(("yes",), 10, 1, "m", logprobs=logprobs, unlisted=unlisted, listed=listed)._replace(
+        **changes
+    )
+
+
+LISTS = {"listing": [""]}
+
+
+@given(
+    weights=st.lists(st.floats(0.001, 1.0), min_size=3, max_size=6),
+    temperature=st.sampled_from((0.3, 0.7, 1.0, 1.3, 2.0)),
+)
+def test_a_list_gives_at_every_temperature_what_sampling_its_tokens_would(weights, temperature):
+    p = [each / sum(weights) for each in weights]
+    logprobs, unlisted = Listed({"yes": [*map(math.log, p[:2])], "no": [*map(math.log, p[2:])]}, 0.0, 6).at(
+        temperature
+    )
+    tempered = [each ** (1 / temperature) for each in p]
+    assert math.exp(logprobs["yes"]) == pytest.approx(sum(tempered[:2]) / sum(tempered))
+    assert (math.fsum(map(math.exp, logprobs.values())), unlisted) == (pytest.approx(1.0), 0.0)
+
+
+def test_a_backend_that_lists_tokens_is_asked_once_for_all_temperatures():
+    temperatures = [0.7, 1.0, 1.3, 0.0]
+    found = played(lambda _: spelt(), [0] * 4, [0] * 4, temperatures=temperatures, odds_of=LISTS)
+    assert [request.temperature for request in found.requests] == [1.0]
+    for answers in found.answers:
+        for answer, temperature in zip(answers.values(), temperatures, strict=True):
+            assert json.loads(answer.text)["logprobs"] == SPELT.at(temperature)[0]
+    paid = [answer.attempts for answers in found.answers for answer in answers.values()]
+    assert sorted(paid) == [*[0] * 7, 1]
+
+
+def test_equal_prompts_of_two_conditions_are_asked_once_where_tokens_are_listed():
+    def asking(number):
+        return question(number)._replace(messages=(("user", "question 0"),))
+
+    found = [played(lambda _: spelt(), [0, 1], asking=asking, odds_of=how) for how in (LISTS, {})]
+    assert [len(each.requests) for each in found] == [1, 2]
+
+
+@pytest.mark.parametrize("temperatures", [(0.7, 1.3), (0.7, 1.0, 1.3)])
+def test_where_one_list_does_not_tell_each_temperature_is_asked_and_all_of_it_is_paid_once(temperatures):
+    def script(request):
+        return odds(0.0 if request.temperature == 1.0 else 1.0)
+
+    n = len(temperatures)
+    found = played(script, [0] * 2 * n, temperatures=[*temperatures] * 2, odds_of=LISTS)
+    assert Counter(request.temperature for request in found.requests) == {0.7: 1, 1.0: 1, 1.3: 1}
+    assert found.decisions == [{i: int(temperatures[i % n] != 1.0) for i in range(2 * n)}]
+    answers = found.answers[0].values()
+    assert sum(answer.attempts for answer in answers) == 3
+    assert sum(answer.prompt_tokens for answer in answers) == 30
+
+
+def test_bounds_are_those_of_the_draws_own_temperature():
+    wide = Listed({"yes": [math.log(0.6)], "no": [math.log(0.36)]}, 0.04, 64)
+    found = played(
+        lambda request: spelt(wide) if number_of(request) == 2 else spelt(),
+        [0, 1, 2, 2],
+        temperatures=[0.7, 0.7, 0.7, 2.0],
+        odds_of=LISTS,
+    )
+    assert [answer.missing for answer in found.answers[0].values()] == [None, None, None, "low_mass"]
+
+
+def test_a_list_that_fails_is_missing_at_every_temperature_and_its_calls_are_counted_once():
+    error = TransientError("down", kind="server_error")
+    error.attempts = 4
+    found = played(
+        lambda request: error if number_of(request) == 1 else spelt(),
+        [0, 1, 1, 1],
+        temperatures=[1.0, 0.7, 0.9, 0.7],
+        odds_of=LISTS,
+    )
+    failed = [found.answers[0][i] for i in (1, 2, 3)]
+    assert [answer.missing for answer in failed] == ["failed"] * 3
+    assert sorted(answer.attempts for answer in failed) == [0, 0, 4]
+    assert len(found.requests) == 2
+
+
+def test_a_voice_that_lists_no_tokens_is_asked_at_each_temperature_beside_one_that_does():
+    found = played(
+        lambda request: odds(1.0) if "voice" in request.metadata else spelt(),
+        [0, 0, OTHERS, OTHERS],
+        temperatures=[0.7, 0.9] * 2,
+        odds_of=LISTS,
+    )
+    asked = Counter((number_of(request), request.temperature) for request in found.requests)
+    assert asked == {(0, 1.0): 1, (OTHERS, 0.7): 1, (OTHERS, 0.9): 1}
+
+
+def test_too_little_at_the_temperature_of_the_draws_stops_the_run():
+    wide = Listed({"yes": [math.log(0.6)], "no": [math.log(0.36)]}, 0.04, 64)
+    found = sit(lambda _: spelt(wide), list(range(500)), temperatures=[2.0] * 500, odds_of=LISTS, workers=4)
+    assert isinstance(found.errors[0], BackendUnusable)
+    assert len(found.requests) <= 8 + 4
+
+
 # Failures
 
 
@@ -264,7 +376,7 @@ def test_a_backend_without_log_probabilities_is_refused_with_the_way_out(reply):
 )
 def test_a_question_that_the_model_declines_is_missing_and_stops_no_other(finish, missing):
     def script(request):
-        declined = request.draw[0][1] == 1
+        declined = number_of(request) == 1
         return Reply(("I would rather not",), 10, 4, finish=(finish,)) if declined else odds(1.0)
 
     found = played(script, [0, 1, 1, 0])
@@ -293,7 +405,7 @@ def test_a_failed_question_is_missing_for_its_draws_alone_and_its_calls_are_coun
     error.attempts = 4
 
     def script(request):
-        return error if request.draw[0][1] == 1 else odds(1.0)
+        return error if number_of(request) == 1 else odds(1.0)
 
     found = played(script, [0, 1, 1], [1])
     assert found.decisions == [{0: 1, 1: None, 2: None}, {0: None}]
@@ -305,14 +417,14 @@ def test_a_failed_question_is_missing_for_its_draws_alone_and_its_calls_are_coun
 
 def test_an_unusable_backend_ends_all_who_need_it_and_what_is_known_is_used():
     error = BackendUnusable("wrong key")
-    found = sit(lambda request: error if request.draw[0][1] == 1 else odds(1.0), [0, 1], [1], [0], workers=1)
+    found = sit(lambda request: error if number_of(request) == 1 else odds(1.0), [0, 1], [1], [0], workers=1)
     assert found.errors == [error, error, None]
     assert found.decisions == [{0: 1}, {}, {0: 1}]
 
 
 def test_a_missing_answer_that_stops_the_run_costs_no_other_draw():
     def script(request):
-        return TransientError("down") if request.draw[0][1] == 1 else odds(1.0)
+        return TransientError("down") if number_of(request) == 1 else odds(1.0)
 
     found = sit(script, [1, 0, 1, 0], on_missing=RunStopped("policy"))
     assert isinstance(found.errors[0], RunStopped)
@@ -341,7 +453,7 @@ def listed(yes, no, unlisted=None, **changes):
 
 def but(number, reply):
     """A model that answers every question but one as it should."""
-    return lambda request: reply if request.draw[0][1] == number else odds(1.0)
+    return lambda request: reply if number_of(request) == number else odds(1.0)
 
 
 TOO_LITTLE = {
@@ -392,7 +504,7 @@ def test_a_set_up_that_gives_too_little_is_not_asked_all_questions():
 
 def test_where_most_questions_have_no_probability_those_that_have_one_are_kept():
     def script(request):
-        return odds(1.0) if request.draw[0][1] < 3 else listed(0.5, 0.1)
+        return odds(1.0) if number_of(request) < 3 else listed(0.5, 0.1)
 
     found = sit(script, list(range(7)), workers=7)
     assert found.decisions == [{0: 1, 1: 1, 2: 1}]
@@ -401,7 +513,7 @@ def test_where_most_questions_have_no_probability_those_that_have_one_are_kept()
 
 def test_whoever_has_no_probability_first_waits_for_those_who_are_being_asked():
     async def script(request):
-        if request.draw[0][1] == 0:
+        if number_of(request) == 0:
             return listed(0.3, 0.3)
         await asyncio.sleep(5)
         return odds(0.0)

@@ -17,6 +17,7 @@ from agentnet.config import EngineSettings, LogSettings, SamplerSettings, Settin
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, RunStopped
 from agentnet.events import Run
 from agentnet.experiment import Source
+from agentnet.profiles import Profile
 from agentnet.runner import Runner, create, prepare, reopen
 from agentnet.runner.journal import Tally
 from agentnet.streams import mix
@@ -231,7 +232,7 @@ def test_each_draw_has_its_own_rationale(sit, mode):
 
 def test_the_mass_on_the_answers_stands_beside_each_decision(sit, unbroken):
     def some_mass(request, reply):
-        little = 0.5 if request.draw[0][1] % 32 == 3 else 0.96
+        little = 0.5 if request.metadata["profile"] == Profile.from_index(3).bits else 0.96
         return reply._replace(logprobs={a: each + math.log(little) for a, each in reply.logprobs.items()})
 
     played = sit("logprobs", "small.py:Ratio", meter={"reply": some_mass})

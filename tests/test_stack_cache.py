@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from agentnet import CascadeExperiment
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, StorageError
+from agentnet.listed import Listed
 from agentnet.runner import Runner
 from agentnet.stack import Cache
 from agentnet.stack.cache import _is_worth_keeping, _parse, _spell
@@ -204,8 +205,32 @@ def test_what_was_not_listed_beside_log_probabilities_is_remembered(unlisted):
 
 def test_log_probabilities_that_do_not_say_what_was_not_listed_are_of_an_earlier_version_and_refused():
     spelt = json.loads(_spell(Reply(("Yes",), logprobs={"Yes": -0.1}, unlisted=0.5)))
-    with pytest.raises(ValueError, match="shape"):
-        _parse(json.dumps(spelt[:-1]), ASK)
+    for version in (spelt[:-1], spelt[:-2]):
+        with pytest.raises(ValueError, match="shape"):
+            _parse(json.dumps(version), ASK)
+
+
+def test_what_was_listed_beside_log_probabilities_is_remembered():
+    listed = Listed({"Yes": [-0.1, -3.0], "No": [-2.5]}, 0.25, 64)
+    found = _parse(_spell(Reply(("Yes",), logprobs={"Yes": -0.1}, unlisted=0.5, listed=listed)), ASK)
+    assert found.listed == listed
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [5, [], [{"Yes": []}, 0.1, 3], [{"Yes": ["0"]}, 0.1, 3], [{"Yes": [-0.1]}, "0", 3], [{}, 0.1, 3]],
+)
+def test_a_list_that_is_none_is_refused(listed):
+    spelt = json.loads(_spell(Reply(("Yes",), logprobs={"Yes": -0.1})))
+    with pytest.raises(ValueError, match="listed"):
+        _parse(json.dumps([*spelt[:-1], listed]), ASK)
+
+
+def test_odds_are_remembered_however_the_text_ended():
+    request = ASK._replace(answers=("Yes", "No"), logprobs=True)
+    cut_off = Reply(("Yes, I",), finish=("length",), logprobs={"Yes": -0.1})
+    assert _is_worth_keeping(request, cut_off)
+    assert not _is_worth_keeping(request._replace(logprobs=False), cut_off)
 
 
 def test_a_reply_that_lacks_the_log_probabilities_asked_for_is_not_remembered():

@@ -410,6 +410,11 @@ def test_a_table_of_personas_is_read_whole_or_not_at_all(study, command, tmp_pat
     assert words in refused(command, study(f'personas = "{tmp_path / "who.csv"}"'))
 
 
+def test_personas_as_json_lines_are_told_what_is_read(study, command, tmp_path):
+    (tmp_path / "who.jsonl").write_text('{"persona": "A nurse."}\n')
+    assert ".txt, one a line" in refused(command, study(f'personas = "{tmp_path / "who.jsonl"}"'))
+
+
 def test_it_is_said_when_fewer_begin_than_were_wanted(study, command, tmp_path):
     options = ("-S", "backend.law=constant", "-S", "backend.probability=0.2")
     done = command("run", study("initial_agents = 30"), "--out", tmp_path / "run", *WHOLE, *options)

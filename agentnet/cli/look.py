@@ -186,7 +186,7 @@ def _print(facts: Mapping[str, Any], curve: list[dict[str, object]], *, as_json:
         print_table(
             [name.removeprefix("n_").replace("_", " ") for name in curve[0]],
             [list(row.values()) for row in curve],
-            title="\nmean engaged fraction of finished realizations",
+            title="\nmean fraction of agents ever engaged, of finished realizations",
         )
 
 

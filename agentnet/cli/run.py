@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from agentnet.cli.explain import explained
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
-from agentnet.config import configuration_for_resume, secrets_environ
+from agentnet.config import StackSettings, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.experiment import Source
@@ -31,7 +31,7 @@ from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.runner.prepare import design
 from agentnet.stack import Price, price_list
-from agentnet.voices import OWN, described, needs_of, parts_of
+from agentnet.voices import OWN, described, listing_voices, needs_of, parts_of
 
 T = TypeVar("T")
 
@@ -227,7 +227,10 @@ def check(
     config_file: Path | None,
     **named: object,
 ) -> None:
-    """Import and validate an experiment, show a prompt of each kind, count the calls. Asks nobody.
+    """Import and validate an experiment, show a prompt of each kind, expect the calls. Asks nobody.
+
+    Calls, tokens and dollars are expected in the sampler mode in force, and are no bounds; a run stops before
+    it goes over --max-cost, --max-calls or stack.max_tokens, and check says if that is to be expected.
 
     Where a condition's prompts differ from those of the first one, the first that differs is shown. Where
     the experiment's own methods decide what is asked, a few realizations are played twice on the mock, with
@@ -249,19 +252,20 @@ def check(
         raise click.UsageError("give an experiment file, or --explain KNOB")
     prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
     answering = backend_of(prepared, _environ())
-    found = asyncio.run(estimate(prepared))
+    found = asyncio.run(estimate(prepared, listing=listing_voices(answering)))
     prices = price_list(settings.stack)
     price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}
+    costs = _costs(found, price)
+    if stops := list(_stops(costs, settings.stack)):
+        costs["stops"] = stops
     if as_json:
         name, model_name = prepared.stage.who_answers(answering)
         voices = {"voices": described(answering)} if described(answering) else {}
-        told = {"backend": name, "model": model_name, **voices, **prepared.stage.facts()} | _costs(
-            found, price
-        )
+        told = {"backend": name, "model": model_name, **voices, **prepared.stage.facts()} | costs
         apart = prompts_apart(prepared)
         print_json({**told, "prompts_of_conditions": apart} if apart else told)
     else:
-        _print_check(prepared, answering, found, price)
+        _print_check(prepared, answering, found, costs)
 
 
 def _print_explained(found: Sequence[Mapping[str, object]], *, as_json: bool) -> None:
@@ -281,9 +285,7 @@ def _print_design(prepared: Prepared) -> None:
             echo(f"condition {number}: {name}" + ("; its knobs are those above" if number == 0 else ""))
 
 
-def _print_check(
-    prepared: Prepared, answering: Backend, found: Estimate, price: Mapping[str, Price | None]
-) -> None:
+def _print_check(prepared: Prepared, answering: Backend, found: Estimate, costs: Mapping[str, Any]) -> None:
     first = prepared.experiments[0]
     name, model_name = prepared.stage.who_answers(answering)
     echo(f"{type(first).__name__} on {name} ({model_name}): the design is sound\n")
@@ -303,10 +305,10 @@ def _print_check(
             echo(f"[{role}]\n{content}\n")
     for condition, kinds in prompts_apart(prepared).items():
         _print_apart(condition, kinds)
-    untold = {"prompts", "how", "notes", "tokens_by_voice"}
-    told = [row for row in _costs(found, price).items() if row[0] not in untold]
+    untold = {"prompts", "how", "notes", "tokens_by_voice", "stops"}
+    told = [row for row in costs.items() if row[0] not in untold]
     print_table(("estimate", "value"), told)
-    for line in (found.how, *(found.notes or ())):
+    for line in (found.how, *(found.notes or ()), *costs.get("stops", ())):
         echo(line)
 
 
@@ -331,3 +333,13 @@ def _costs(found: Estimate, price: Mapping[str, Price | None]) -> dict[str, obje
         if (n_in or n_out) and dollars is not None:
             dollars = None if of_it is None else dollars + of_it.cost(n_in, n_out)
     return {**found.as_dict(), "dollars": dollars if dollars is not None else "unknown: state stack.prices"}
+
+
+def _stops(costs: Mapping[str, Any], settings: StackSettings) -> Iterator[str]:
+    """Say which bounds a run is expected to reach before its end."""
+    tokens = costs["prompt_tokens"] + costs["completion_tokens"]
+    taken = {"max_calls": costs.get("calls"), "max_tokens": tokens, "max_cost": costs["dollars"]}
+    for name, much in taken.items():
+        bound = getattr(settings, name)
+        if bound is not None and isinstance(much, int | float) and much > bound:
+            yield f"the run is expected to stop, resumable, at stack.{name} {bound:,g}: it takes {much:,.6g}"

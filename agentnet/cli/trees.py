@@ -13,6 +13,7 @@ import click
 from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
+from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
 from agentnet.events.conditions import Condition
 from agentnet.files import text_writer
@@ -95,11 +96,19 @@ def trees(
 def _of_run(folder: Path, of: str) -> Iterator[Trees]:
     """Give the trees of each condition of a run."""
     from agentnet.analysis import trees_of
+    from agentnet.analysis.trees import MESSAGES
 
     run = Run(folder)
     conditions = Condition.all_of(run.meta)
     for each in conditions:
-        found = trees_of(run, of, condition=each.number if len(conditions) > 1 else None).trees()
+        try:
+            found = trees_of(run, of, condition=each.number if len(conditions) > 1 else None).trees()
+        except RunFolderError:
+            raise
+        except UserError as error:
+            if of == MESSAGES or not run.rows("SELECT COUNT(*) FROM messages")[1][0][0]:
+                raise
+            raise UserError(f"{error}; its messages make trees, too: add --of {MESSAGES}") from error
         yield replace(found, name=f"{found.name} ({each.name})") if len(conditions) > 1 else found
 
 

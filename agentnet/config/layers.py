@@ -17,7 +17,7 @@ from dotenv.parser import Original, parse_stream
 
 from agentnet.config.secrets import REFUSAL, secrets_in, shortened
 from agentnet.config.sections import Settings
-from agentnet.config.values import Key, dotted, leaves, parse_key, parse_value, toml_text
+from agentnet.config.values import Key, dotted, leaves, parse_key, parse_value, toml_text, why_no_json
 from agentnet.errors import ConfigurationError
 
 TOML_NAME = "agentnet.toml"
@@ -191,6 +191,8 @@ def _text_entries(key: Key, text: str, origin: str, bare_origin: str) -> Found:
         yield Problem(f"""{bare_origin}: {dotted(key)} has no value; an empty text is written '""'""")
     elif not text.isascii() and not _is_utf_8(text):
         yield Problem(f"{bare_origin}: the value of {dotted(key)} is not UTF-8 text")
+    elif why := why_no_json(text):
+        yield Problem(f"{bare_origin}: the value of {dotted(key)} is neither TOML nor JSON, {why}")
     else:
         yield from _entries(key, parse_value(text), origin, bare_origin)
 

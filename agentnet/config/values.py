@@ -15,14 +15,17 @@ Key = tuple[str, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TAG = "$toml"
+_OPENING = ("[", "{")
 
 
 def parse_value(text: str) -> object:
-    """Read `text` as a TOML value; if it is none, it is a plain string, less the blanks around it.
+    """Read `text` as a TOML value, or a JSON list or object; else it is a string, less the blanks around it.
 
     Examples:
         >>> parse_value("2"), parse_value("[1, 2]"), parse_value("gpt-4o"), parse_value('"2"')
         (2, [1, 2], 'gpt-4o', '2')
+        >>> parse_value('[{"degree": 4}]') == parse_value("[{degree = 4}]")
+        True
     """
     bare = text.strip()
     try:
@@ -30,8 +33,33 @@ def parse_value(text: str) -> object:
         # A trailing comment would swallow the bracket: a `#` then belongs to a plain string, not to TOML.
         tomllib.loads(f"v = [{bare}]")
     except (ValueError, RecursionError):
-        return bare
+        return _parse_json(bare) if bare.startswith(_OPENING) else bare
     return value
+
+
+def _parse_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def why_no_json(text: str) -> str:
+    """Say where a text breaks off that can only be meant as JSON; ``""`` if it does not, or is not.
+
+    Examples:
+        >>> why_no_json('[{"degree": 4},, {}]')
+        "at character 16 (','): expecting value"
+    """
+    bare = text.strip()
+    if bare.startswith(('[{"', '{"')) and isinstance(parse_value(bare), str):
+        try:
+            json.loads(bare)
+        except json.JSONDecodeError as error:
+            return f"at character {error.pos + 1} ({bare[error.pos : error.pos + 1]!r}): {error.msg.lower()}"
+        except RecursionError:
+            return "nested too deep"
+    return ""
 
 
 def parse_key(text: str) -> Key:

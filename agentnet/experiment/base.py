@@ -145,8 +145,11 @@ class Experiment:
             raise DesignError(what) from error
         except ValidationError as error:
             first = error.errors()[0]
+            place = "".join(f"[{part}]" for part in first["loc"][:1] if type(part) is int)
+            found = first["input"] if place else value
+            what = f"{name} is {_describe(hint)}" if place else f"it is {_describe(hint)}"
             raise DesignError(
-                f"{type(self).__name__}.{name} is {value!r}: {first['msg'].lower()}; it is {_describe(hint)}"
+                f"{type(self).__name__}.{name}{place} is {found!r}: {first['msg'].lower()}; {what}"
             ) from None
 
 

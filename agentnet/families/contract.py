@@ -11,6 +11,7 @@ half is found.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -23,6 +24,7 @@ from agentnet.errors import DesignError, UserError
 from agentnet.events.rewind import Cut
 from agentnet.plugins import PluginKind
 from agentnet.vocabulary import REASON
+from agentnet.voices import OWN
 
 if TYPE_CHECKING:
     from agentnet.analysis.comparison import Measured
@@ -137,25 +139,47 @@ Raises `RunFolderError` where a realization was begun otherwise than the experim
 """
 
 
+class Takes(NamedTuple):
+    """What one voice is expected to take in a run.
+
+    Attributes:
+        calls: Requests.
+        prompt_tokens: Tokens in, by the mock's rule of four characters a token.
+        completion_tokens: Tokens out, likewise.
+    """
+
+    calls: float = 0.0
+    prompt_tokens: float = 0.0
+    completion_tokens: float = 0.0
+
+    def plus(self, *more: float) -> Takes:
+        """Add calls, tokens in and tokens out."""
+        return Takes(*(a + b for a, b in zip(self, more, strict=True)))
+
+
 class Trial(NamedTuple):
     """What a few realizations took that were played on the mock.
 
     Attributes:
-        sums: Answers, reasons left out; reasons; tokens in, by the mock's rule of four characters a token;
-            tokens out, likewise.
+        sums: Answers, reasons left out; reasons.
+        takes: Voice -> what the whole run is expected to take.
         tokens_each: Tokens in of an answer that was asked for.
         prompts: Kind -> one prompt.
         notes: What there is to know of these realizations, a sentence each.
     """
 
-    sums: tuple[int, int, int, int]
+    sums: tuple[int, int]
+    takes: Mapping[str, Takes]
     tokens_each: float
     prompts: Mapping[str, Messages]
     notes: tuple[str, ...] = ()
 
 
-Try = Callable[[Sequence["Experiment"], Sequence[Planned]], Awaitable[Trial]]
-"""``await try_out(experiments, plan)``: plays these on the mock, whatever the run's backend is."""
+Try = Callable[[Sequence["Experiment"], Sequence[Planned], float], Awaitable[Trial]]
+"""``await try_out(experiments, plan, times)``: plays these on the mock, whatever the run's backend is.
+
+``times`` says how many times more draws each realization of the run has.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,23 +358,31 @@ class Stage(ABC):
         """
         sampled = plan[:: max(1, len(plan) // n_sampled)][:n_sampled]
         experiments, times = self.sample(n_at_most)
-        found = await try_out(experiments, sampled)
+        found = await try_out(experiments, sampled, times)
         scale = len(plan) / len(sampled) * times
-        decisions, reasons, tokens_in, tokens_out = (round(number * scale) for number in found.sums)
+        decisions, reasons = (round(number * scale) for number in found.sums)
+        takes = Takes().plus(*map(math.fsum, zip((0.0, 0.0, 0.0), *found.takes.values(), strict=True)))
+        how = "decisions are fixed by the design; calls and tokens are " if self.n_fixed() else ""
         return Estimate(
             {
                 "realizations": len(plan),
                 **self.sizes(),
                 "decisions": decisions,
                 "reasons": reasons,
-                "calls": decisions + reasons,
+                "calls": round(takes.calls),
             },
-            tokens_in,
-            tokens_out,
+            round(takes.prompt_tokens),
+            round(takes.completion_tokens),
             found.prompts,
-            f"estimated from {len(sampled)} of {len(plan)} realizations, played on the mock backend's law; "
-            "a more or less willing model takes more or fewer calls",
+            f"{how}expected, not bounded: from {len(sampled)} of {len(plan)} realizations, played in the "
+            "run's sampler mode on the mock backend's law; a more or less willing model takes more or fewer "
+            "calls, answers that are asked for again take more, and those that a cache remembers take none",
             notes=found.notes or None,
+            by_voice={
+                voice: (round(each.prompt_tokens), round(each.completion_tokens))
+                for voice, each in found.takes.items()
+                if found.takes.keys() != {OWN}
+            },
         )
 
     def sizes(self) -> dict[str, int]:

@@ -248,7 +248,7 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
             f"No server was asked: update rule {listed(dict.fromkeys(own))} ran the models itself; each "
             "question was answered on its own."
             if own
-            else f"By program through the backend {fields['backend']}; each question was a call of its own."
+            else f"By program through the backend {fields['backend']}; {fields['requests']}."
         ),
         "state": (
             "By the update rule alone: what a model heard in interviews changes its later answers; no chat "

@@ -62,7 +62,8 @@ JOIN (SELECT reply, COUNT(*) AS n FROM events WHERE reply IS NOT NULL GROUP BY r
 WHERE r.model NOT GLOB '{OF_A_RULE}*' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """  # noqa: S608 - our own
 _USE = f"""
-SELECT COUNT(*), COALESCE(SUM(cached), 0), COALESCE(SUM(asks), 0), COUNT(*) - COUNT(prompt_tokens),
+SELECT COALESCE(SUM(cached), 0), COALESCE(SUM(asks = 0), 0), COALESCE(SUM(MAX(asks - 1, 0)), 0),
+       COUNT(*) - COUNT(prompt_tokens),
        AVG(took_s), MAX(took_s), MIN(at), MAX(at)
 FROM (SELECT *, CASE WHEN cached = 0 AND (reply IS NULL OR reply NOT IN ({_BY_RULES})) THEN latency_s END
              AS took_s FROM events)
@@ -131,6 +132,7 @@ class Spending:
         unmetered: Calls whose tokens were estimated, because the server did not count them.
         noted: Whether that is what the run itself noted at its end, not what its events add up to.
         from_cache: Answers that were remembered and cost nothing.
+        reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
         extra_asks: Questions that were asked again after unusable replies.
         mean_latency_s: Mean time from question to answer, of those that were no memory and no rule's; None
             without any.
@@ -144,6 +146,7 @@ class Spending:
     unmetered: int
     noted: bool
     from_cache: int
+    reused: int
     extra_asks: int
     mean_latency_s: float | None
     longest_latency_s: float | None
@@ -560,7 +563,7 @@ def _checked(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, float | None]:
     """Take what the run noted in the end, or add its events up; and when the first and last answers came."""
-    n, cached, asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
+    cached, reused, extra_asks, uncounted, mean, longest, first, last = connection.execute(_USE).fetchone()
     so_far = spent_so_far(connection)
     found = Spending(
         calls=so_far.use.calls,
@@ -570,7 +573,8 @@ def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, f
         unmetered=so_far.unmetered if so_far.is_noted else uncounted,
         noted=so_far.is_noted,
         from_cache=cached,
-        extra_asks=asks - n,
+        reused=reused,
+        extra_asks=extra_asks,
         mean_latency_s=mean,
         longest_latency_s=longest,
     )

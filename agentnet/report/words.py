@@ -116,12 +116,24 @@ def sampler_words(facts: LogFacts) -> str:
     """Say how questions became requests, by the sampler mode of the run."""
     mode = str(facts.meta["settings"].get("sampler", {}).get("mode", "call"))
     if mode == "call":
-        return "each question was a request of its own without memory (sampler mode call)"
+        return f"each question was a request of its own without memory (sampler mode call){_unasked(facts)}"
     mass = ""
     if facts.mass is not None:
         least, mean = facts.mass
         mass = f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
-    return f"no request had a memory. Sampler mode {mode}: {_SAMPLERS.get(mode, 'see the settings')}{mass}"
+    how = f"no request had a memory. Sampler mode {mode}: {_SAMPLERS.get(mode, 'see the settings')}{mass}"
+    return f"{how}{_unasked(facts)}"
+
+
+def _unasked(facts: LogFacts) -> str:
+    """Say which answers no request of the run gave."""
+    whence = {
+        "rules of the experiment": facts.n_by_rules,
+        "the cache of replies": facts.spending.from_cache,
+        "what the same model had answered to the same question": facts.spending.reused,
+    }
+    said = [f"{counted(n, 'answer')} came from {who}" for who, n in whence.items() if n]
+    return f"; {listed(said)}, without a request" if said else ""
 
 
 _ANSWERS: Final = {

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -23,16 +23,14 @@ from agentnet.events import Run
 from agentnet.experiment import Experiment, Source
 from agentnet.families import Estimate, Planned
 from agentnet.families.contract import Trial
+from agentnet.runner.counts import Used, expected_takes
 from agentnet.runner.play import Runner
 from agentnet.runner.prepare import Prepared, create
 from agentnet.runner.probe import own_hooks
 from agentnet.runner.replay import OtherOrder, check_same, distinct_notes, told_prompts
-from agentnet.voices import RULE, voice_of, voices_of
+from agentnet.voices import voice_of
 
 _N_SAMPLED, _N_AGENTS_AT_MOST = 4, 5_000
-_SAID = """
-SELECT COUNT(*), COALESCE(SUM(r.model LIKE ?), 0) FROM events LEFT JOIN replies r USING (reply)
-"""
 _N_GUESSED, _N_AGENTS_GUESSED = 2, 512
 _N_REHEARSED, _PATIENCE_S = 2, 10.0
 
@@ -43,6 +41,7 @@ async def estimate(
     n_sampled: int = _N_SAMPLED,
     n_agents_at_most: int = _N_AGENTS_AT_MOST,
     twice: bool = True,
+    listing: Collection[str] = (),
 ) -> Estimate:
     """Estimate what `prepared` will take; asks no backend but the mock.
 
@@ -52,18 +51,18 @@ async def estimate(
         n_agents_at_most: Size to which larger generated networks are shrunk for that.
         twice: Whether they are played once more, to see that they are the same, where methods of the
             experiment decide what is asked.
+        listing: Voices of which one request tells the odds at every temperature; see
+            `agentnet.voices.listing_voices`.
 
     Raises:
         AgentnetError: The design turns out not to be playable, or not to repeat.
     """
-    heard = _Listening(make_backend("mock", {}))
-    found = await prepared.stage.estimate(
+    return await prepared.stage.estimate(
         prepared.plan,
-        partial(_try_out, prepared, heard, twice),
+        partial(_try_out, prepared, listing, twice),
         n_sampled=n_sampled,
         n_at_most=n_agents_at_most,
     )
-    return _by_voice(found, heard) if voices_of(prepared.experiments) else found
 
 
 async def rehearse(prepared: Prepared, *, patience_s: float = _PATIENCE_S) -> bool:
@@ -88,28 +87,16 @@ async def rehearse(prepared: Prepared, *, patience_s: float = _PATIENCE_S) -> bo
     return False
 
 
-def _by_voice(found: Estimate, heard: _Listening) -> Estimate:
-    """Share what a run will take out among its voices, as in the trial; rules make no calls."""
-    tokens_in, tokens_out = (sum(column) or 1 for column in zip((0, 0), *heard.used.values(), strict=True))
-    by_voice = {
-        voice: (
-            round(found.prompt_tokens * n_in / tokens_in),
-            round(found.completion_tokens * n_out / tokens_out),
-        )
-        for voice, (n_in, n_out) in sorted(heard.used.items())
-    }
-    calls = round(found.counts["calls"] * (1.0 - heard.n_said / max(heard.n_answers, 1)))
-    return replace(found, counts={**found.counts, "calls": calls}, by_voice=by_voice)
-
-
 async def _try_out(
     prepared: Prepared,
-    heard: _Listening,
+    listing: Collection[str],
     twice: bool,
     experiments: Sequence[Experiment],
     plan: Sequence[Planned],
+    times: float,
 ) -> Trial:
     """Play some realizations on the mock, in a temporary folder; twice where hooks decide what is asked."""
+    heard = _Listening(make_backend("mock", {}))
     with tempfile.TemporaryDirectory() as folder:
         trial = replace(
             prepared,
@@ -131,11 +118,10 @@ async def _try_out(
             other = await _played(again, OtherOrder(make_backend("mock", {})))
             first = type(trial.experiments[0])
             check_same(run, other, first.__name__, " and ".join(sorted(own_hooks(first))) or "methods")
-        n_answers, n_said = run.rows(_SAID, (f"{RULE}:%",))[1][0]
-        heard.n_answers, heard.n_said = heard.n_answers + n_answers, heard.n_said + n_said
         shown = told_prompts(run) if told else _prompts(run)
         notes = distinct_notes(run, trial.settings.sampler.mode) if told else ()
-        return Trial(_sums(run), _tokens_each(run), shown or heard.heard, notes)
+        takes = expected_takes(prepared, run, plan, times, heard.used, listing)
+        return Trial(_sums(run), takes, _tokens_each(run), shown or heard.heard, notes)
 
 
 async def _played(trial: Prepared, backend: Backend) -> Run:
@@ -181,13 +167,11 @@ def prompts_apart(prepared: Prepared) -> dict[str, dict[str, tuple[str, Messages
 
 
 class _Listening:
-    """A backend that keeps the first prompt of each kind, and adds up what each voice takes.
+    """A backend that keeps the first prompt of each kind, and adds up what is taken.
 
     Attributes:
         heard: Kind -> prompt.
-        used: Voice -> tokens in, and tokens out.
-        n_answers: Answers of the trial.
-        n_said: Those of them that a rule gave.
+        used: (voice, kind) -> what its requests took.
     """
 
     def __init__(self, inner: Backend) -> None:
@@ -195,16 +179,16 @@ class _Listening:
         self.name = inner.name
         self.model_name = inner.model_name
         self.heard: dict[str, Messages] = {}
-        self.used: dict[str, tuple[int, int]] = {}
-        self.n_answers = self.n_said = 0
+        self.used: dict[tuple[str, str], Used] = {}
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request`."""
-        self.heard.setdefault(str(request.metadata.get("kind")), request.messages)
+        kind = str(request.metadata.get("kind"))
+        self.heard.setdefault(kind, request.messages)
         reply = await self._inner.complete(request)
-        voice = voice_of(request.metadata)
-        n_in, n_out = self.used.get(voice, (0, 0))
-        self.used[voice] = n_in + (reply.prompt_tokens or 0), n_out + (reply.completion_tokens or 0)
+        of = voice_of(request.metadata), kind
+        took = (1, len(reply.texts), reply.prompt_tokens or 0, reply.completion_tokens or 0)
+        self.used[of] = Used(*map(sum, zip(self.used.get(of, Used()), took, strict=True)))
         return reply
 
     async def aclose(self) -> None:
@@ -217,13 +201,9 @@ def _tokens_each(run: Run) -> float:
     return float(run.rows(query)[1][0][0] or 0.0)
 
 
-def _sums(run: Run) -> tuple[int, int, int, int]:
-    query = (
-        "SELECT SUM(kind <> 'reason'), SUM(kind = 'reason'), SUM(prompt_tokens), SUM(completion_tokens) "
-        "FROM events"
-    )
-    answers, reasons, tokens_in, tokens_out = (number or 0 for number in run.rows(query)[1][0])
-    return answers, reasons, tokens_in, tokens_out
+def _sums(run: Run) -> tuple[int, int]:
+    answers, reasons = run.rows("SELECT SUM(kind <> 'reason'), SUM(kind = 'reason') FROM events")[1][0]
+    return answers or 0, reasons or 0
 
 
 def _prompts(run: Run) -> dict[str, Messages]:

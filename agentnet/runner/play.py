@@ -45,7 +45,7 @@ from agentnet.sampler import (
 )
 from agentnet.stack import Brake, FewerSamples, Halt, LimitChange, Spent, Stack, build_stack, cache_scope
 from agentnet.streams import Streams
-from agentnet.voices import OWN, RULE, ByVoice, VoicesBackend, parts_of, voices_of
+from agentnet.voices import OWN, RULE, ByVoice, VoicesBackend, listing_voices, parts_of, voices_of
 
 _COLLECT_EVERY = 50_000
 
@@ -131,7 +131,12 @@ class Runner:
         self.tally.dollars = lambda: stack.budget.spent.dollars
         seed, sampler = settings.seed, settings.sampler
         self._stock = Stock(self._backend, run_seed=seed, n_at_most=sampler.n_at_most)
-        self._odds = Odds(self._backend, run_seed=seed, least_mass=sampler.least_mass, n_sure=_n_sure(run))
+        self._odds = Odds(
+            self._backend,
+            least_mass=sampler.least_mass,
+            n_sure=_n_sure(run),
+            listing=listing_voices(self._plugin),
+        )
         return stack
 
     def _tokens_by_voice(self, connection: sqlite3.Connection) -> dict[str, tuple[int, int]] | None:

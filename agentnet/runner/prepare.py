@@ -16,7 +16,7 @@ from pathlib import Path
 
 import agentnet
 from agentnet.config import Settings
-from agentnet.errors import RunFolderError
+from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run, create_log
 from agentnet.events.conditions import condition_names, without_place
 from agentnet.experiment import Experiment, Source, ask, check_attributes
@@ -116,10 +116,18 @@ def design(source: Source, settings: Settings) -> tuple[Experiment, ...]:
     if isinstance(overrides.get("voices"), Mapping):
         overrides["voices"] = laid_over(getattr(loaded, "voices", {}), overrides["voices"])
     experiment = loaded(**overrides)
-    experiments = tuple(experiment.under(condition) for condition in ask(experiment, "make_conditions"))
+    conditions = ask(experiment, "make_conditions")
+    experiments = tuple(_under(experiment, number, each) for number, each in enumerate(conditions))
     for each in experiments:
         check_attributes(each)
     return experiments
+
+
+def _under(experiment: Experiment, number: int, condition: Mapping[str, object]) -> Experiment:
+    try:
+        return experiment.under(condition)
+    except DesignError as error:
+        raise DesignError(f"condition {number}: {error}") from error
 
 
 def prepare(

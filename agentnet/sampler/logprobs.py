@@ -1,6 +1,7 @@
 """Sampler mode ``logprobs``: one request gives the probability of a yes, the draws are made here.
 
-A cascade of a million agents costs as many calls as there are distinct prompts. No draw has a rationale.
+A cascade of a million agents costs as many calls as there are distinct prompts: at each temperature, or at
+all together where the backend lists tokens. No draw has a rationale.
 
 Servers list the likeliest tokens alone, some of them before their own constraint. What is not listed is
 unknown, not zero: with mass m listed on the answers and no more than u missing on any of them, P(yes) lies
@@ -15,15 +16,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from types import MappingProxyType
+from typing import Final
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.prompts import after_thought
-from agentnet.sampler.answers import FINAL, Bill, failed, how_ended, record_all
+from agentnet.sampler.answers import FINAL, Bill, how_ended, lost, record_all
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
@@ -33,6 +35,14 @@ from agentnet.voices import voice_of
 
 Place = tuple[int, float]
 """(question number, temperature)."""
+
+_Key = tuple[Hashable, float]
+"""What is asked once: at a place, or what a prompt gives at all temperatures, whoever needs it."""
+_ALL: Final = -1.0
+_PLAIN: Final = 1.0
+"""The temperature at which that is asked for: servers' lists of before and after it are one."""
+_SEEDS: Final = Streams(0)
+"""Of the requests: of no run, so that equal prompts of all runs are one entry of a cache."""
 
 LEAST_MASS = 0.9
 """Least listed mass on the answers, unless set: a model that would say something else is not asked well."""
@@ -73,39 +83,117 @@ class _Known:
         return template._replace(decision=int(unit(mix(seed)) < self.probability))
 
 
+class _Asked:
+    """What became of a request for odds.
+
+    Args:
+        outcome: The reply, or how the request failed.
+        temperature: That of the request.
+        latency_s: Seconds that it took.
+        unpaid: What was asked before for the same, and is on nobody's bill.
+    """
+
+    def __init__(
+        self, outcome: Reply | BackendError, temperature: float, latency_s: float, unpaid: Bill
+    ) -> None:
+        self._outcome = outcome
+        self._temperature = temperature
+        self._latency_s = latency_s
+        self._bill = unpaid
+        unpaid.add(outcome)
+
+    def take_bill(self) -> Bill:
+        """Hand over the cost to whoever comes first, and nothing to others."""
+        bill, self._bill = self._bill, Bill()
+        return bill
+
+    def gives(self, temperature: float) -> bool:
+        """Say whether nothing else has to be asked for the odds at a temperature."""
+        is_listed = isinstance(self._outcome, Reply) and self._outcome.listed is not None
+        return is_listed or temperature == self._temperature or isinstance(self._outcome, BackendError)
+
+    def known(self, temperature: float, least_mass: float) -> _Known:
+        """Work out what is known at a temperature."""
+        outcome, bill = self._outcome, self.take_bill()
+        if isinstance(outcome, BackendError):
+            return _failed(outcome, bill, self._latency_s)
+        if outcome.listed is not None and temperature != self._temperature:
+            logprobs, unlisted = outcome.listed.at(temperature)
+            outcome = outcome._replace(logprobs=logprobs, unlisted=unlisted)
+        return _read(outcome, least_mass, self._latency_s, bill)
+
+
+def _of_all(question: Question) -> _Key:
+    # Conditions number equal prompts apart; who lists tokens knows the messages alone.
+    return (question.messages, question.max_tokens, voice_of(question.metadata)), _ALL
+
+
 class Odds:
     """The probabilities of a run's questions, each asked once.
 
+    A request for them is no draw: neither seed nor draw key tells two for the same prompt apart.
+
     Args:
         backend: Who answers, with its stack around it.
-        run_seed: Fixes the seeds of the requests.
         least_mass: Least mass on the answers that a probability is taken from.
         n_sure: Questions that had a probability in earlier sittings, by voice.
+        listing: Voices of which one reply gives the odds at every temperature.
     """
 
     def __init__(
         self,
         backend: Backend,
         *,
-        run_seed: int,
         least_mass: float = LEAST_MASS,
         n_sure: Mapping[str, int] = MappingProxyType({}),
+        listing: Collection[str] = (),
     ) -> None:
         self._backend = backend
-        self._streams = Streams(run_seed)
-        self._run_seed = run_seed
         self._least_mass = least_mass
         self._n_sure, self._n_doubtful = Counter(n_sure), Counter[str]()
         self._last: dict[str, BackendUnusable] = {}
-        self.known: Shared[Place, Question, _Known] = Shared(self._learn)
+        self._listing = frozenset(listing)
+        self._known: dict[Place, _Known] = {}
+        self._asked: Shared[_Key, tuple[Place, Question], _Asked] = Shared(self._ask)
 
-    async def _learn(self, place: Place, question: Question) -> _Known:
+    async def obtain(self, needs: Mapping[Place, Question], pool: Pool) -> None:
+        """Return once something is known at every place; ask for what is not.
+
+        Raises:
+            BackendUnusable: No request can succeed, or most give no probability.
+            RunStopped: The run was stopped; what came before is known.
+        """
+        first: dict[_Key, tuple[Place, Question]] = {
+            self._asked_at(place, of): (place, of) for place, of in needs.items()
+        }
+        await self._asked.obtain(first, pool)
+        rest: dict[_Key, tuple[Place, Question]] = {
+            place: (place, of) for place, of in needs.items() if self.known(place, of) is None
+        }
+        if rest:
+            await self._asked.obtain(rest, pool)
+
+    def known(self, place: Place, question: Question) -> _Known | None:
+        """Give what is known of a question at a temperature; None if that was not asked."""
+        known = self._known.get(place)
+        if known is None:
+            for key in (place, _of_all(question)):
+                asked = self._asked.get(key)
+                if asked is not None and asked.gives(place[1]):
+                    return self._note(place, asked, voice_of(question.metadata))
+        return known
+
+    def _asked_at(self, place: Place, question: Question) -> _Key:
+        return _of_all(question) if voice_of(question.metadata) in self._listing else place
+
+    async def _ask(self, key: _Key, need: tuple[Place, Question]) -> _Asked:
         """Ask a question for its odds.
 
         Raises:
             BackendUnusable: No request can succeed, or most give no probability.
         """
-        number, temperature = place
+        place, question = need
+        temperature = _PLAIN if key[1] == _ALL else key[1]
         request = Request(
             question.messages,
             temperature,
@@ -114,20 +202,30 @@ class Odds:
             (YES, NO),
             None,
             logprobs=True,
-            seed=self._streams.integer("odds", number, repr(temperature)),
-            draw=((self._run_seed, number, "odds", 0), 0, 0, 0, 0),
+            seed=_SEEDS.integer(repr(question.messages), repr(temperature)),
             metadata=question.metadata,
         )
         started = perf_counter()
+        outcome: Reply | BackendError
         try:
-            reply = await self._backend.complete(request)
+            outcome = await self._backend.complete(request)
         except BackendUnusable:
             raise
         except BackendError as error:
-            answer = failed(error, Bill(), perf_counter() - started)
-            return _Known(math.nan, answer, answer._replace(attempts=0))
-        known = _read(reply, self._least_mass, perf_counter() - started)
-        self._count(known, voice_of(question.metadata))
+            outcome = error
+        earlier = self._asked.get(_of_all(question))
+        unpaid = Bill() if earlier is None else earlier.take_bill()
+        asked = _Asked(outcome, temperature, perf_counter() - started, unpaid)
+        if asked.gives(place[1]):
+            voice = voice_of(question.metadata)
+            self._note(place, asked, voice)
+            if self._n_doubtful[voice] >= _SURE_OF_A_FAULT:
+                self._judge_the_setup(voice)
+        return asked
+
+    def _note(self, place: Place, asked: _Asked, voice: str) -> _Known:
+        known = self._known[place] = asked.known(place[1], self._least_mass)
+        self._count(known, voice)
         return known
 
     def _count(self, known: _Known, voice: str) -> None:
@@ -144,8 +242,6 @@ class Odds:
                 "-S sampler.mode=call",
                 kind=known.first.missing or "no_logprobs",
             )
-            if self._n_doubtful[voice] >= _SURE_OF_A_FAULT:
-                self._judge_the_setup(voice)
 
     def _judge_the_setup(self, voice: str) -> None:
         if self._n_doubtful[voice] > self._n_sure[voice]:
@@ -157,27 +253,30 @@ class Odds:
         Raises:
             BackendUnusable: More questions of a voice have none than have one.
         """
-        await self.known.settled()
+        await self._asked.settled()
         for voice in self._n_doubtful:
             self._judge_the_setup(voice)
 
 
-def _read(reply: Reply, least_mass: float, latency_s: float) -> _Known:
-    """Take the probability of a yes from a reply, or say why there is none."""
+def _failed(error: BackendError, bill: Bill, latency_s: float) -> _Known:
+    later = lost(error, Bill(asks=1), latency_s)
+    return _Known(math.nan, lost(error, bill, latency_s) if bill.asks else later, later)
+
+
+def _read(reply: Reply, least_mass: float, latency_s: float, bill: Bill) -> _Known:
+    """Take the probability of a yes from a reply, or say why there is none; its cost stands on `bill`."""
     probability = probability_of_yes(reply)
     missing, doubt = _why_none(reply, least_mass)
     mass, text = (None, reply.texts[0]) if probability is None else (_mass(reply), _spelt(reply))
     plain = Answer(
         None, missing, text, "", reply.model, reply.fingerprint, 0, 0, 1, 0, reply.cached, latency_s
     )._replace(mass=mass)
-    bill = Bill()
-    bill.add(reply)
     if missing is not None:
         trouble = (missing, doubt, text)
         bill.troubles.append(trouble)
         plain = plain._replace(troubles=(trouble,))
     chance = math.nan if probability is None or missing is not None else probability
-    return _Known(chance, bill.charge(plain), plain, doubt)
+    return _Known(chance, bill.charge(plain) if bill.asks else plain, plain, doubt)
 
 
 def _why_none(reply: Reply, least_mass: float) -> tuple[str | None, str]:
@@ -269,16 +368,16 @@ class LogprobSampler:
         ]
         needs = {places[i]: draws.questions[i] for i in draws.todo}
         try:
-            await self._odds.known.obtain(needs, self._pool)
+            await self._odds.obtain(needs, self._pool)
         finally:
             # When the run was stopped, too: what is known is paid, and used.
             record_all(draws.record, self._answers(draws, places, doubtful=False))
-        if any(known.doubt for place in needs if (known := self._odds.known.get(place))):
+        if any(known.doubt for place, of in needs.items() if (known := self._odds.known(place, of))):
             await self._odds.judge_the_setup()
             record_all(draws.record, self._answers(draws, places, doubtful=True))
 
     def _answers(self, draws: Draws, places: list[Place], *, doubtful: bool) -> Iterator[tuple[int, Answer]]:
         for i in draws.todo:
-            known = self._odds.known.get(places[i])
+            known = self._odds.known(places[i], draws.questions[i])
             if known is not None and bool(known.doubt) is doubtful:
                 yield i, known.answer(draws.seeds[i])

@@ -1,9 +1,12 @@
 """Remember replies on disk: the same draw asked again, after a crash or by a repeated run, costs nothing.
 
-The key holds the draw key, so two exposures never share an answer. Values are JSON text. One thread writes
-behind, in groups: inline a write costs 53 us and stalls the loop for up to 10 ms. `Cache.flush` waits for it,
-and is awaited before the answers of a step are acted upon. So a kill loses one group at most, the replies of
-the last tenth of a second, which are asked again like those that were on their way.
+The key holds the draw key, so two exposures never share an answer; a request for log-probabilities is no draw
+(`agentnet.sampler.logprobs`), so runs of any seed share what is known of a prompt.
+
+Values are JSON text. One thread writes behind, in groups: inline a write costs 53 us and stalls the loop for
+up to 10 ms. `Cache.flush` waits for it, and is awaited before the answers of a step are acted upon. So a kill
+loses one group at most, the replies of the last tenth of a second, which are asked again like those that were
+on their way.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentnet.backend import Backend, Messages, Reply, Request, Wrapper
+from agentnet.listed import Listed
 from agentnet.shelf import TROUBLE, Shelf
 
 SCHEMA_VERSION: Final = 1
@@ -33,8 +37,9 @@ class Cache(Wrapper):
     """Answers from the disk what it has; otherwise asks `inner` and remembers the reply.
 
     Not remembered are replies that were refused, filtered or cut off, empty ones, and those that break the
-    request's constraint (`Request.answers`; no JSON though there is a `Request.schema`). What does not read
-    as such a reply, or breaks the constraint, is refused and asked again.
+    request's constraint (`Request.answers`; no JSON though there is a `Request.schema`); where
+    log-probabilities are asked for, those without any. What does not read as such a reply, or breaks the
+    constraint, is refused and asked again.
 
     What other processes write to the same folder is found from the next opening on.
 
@@ -227,9 +232,10 @@ def _keep_quiet(_: str) -> None:
 
 def _is_worth_keeping(request: Request, reply: Reply) -> bool:
     texts = reply.texts
+    if request.logprobs and request.answers:
+        # However the text ended, and whatever it is: the odds are what was asked for.
+        return bool(texts) and reply.logprobs is not None
     if not texts or not all(texts) or (reply.finish and set(reply.finish) != {"stop"}):
-        return False
-    if request.logprobs and request.answers and reply.logprobs is None:
         return False
     if request.answers:
         return all(text in request.answers for text in texts)
@@ -253,7 +259,7 @@ def _spell(reply: Reply) -> str:
             reply.model,
             None if reply.logprobs is None else dict(reply.logprobs),
             reply.fingerprint,
-            *(() if reply.logprobs is None else (reply.unlisted,)),
+            *(() if reply.logprobs is None else (reply.unlisted, reply.listed)),
         )
     )
 
@@ -274,24 +280,43 @@ def _parse(spelt: object, request: Request) -> Reply:
             str() as model,
             dict() | None as logprobs,
             str() | None as fingerprint,
-            *unlisted,
+            *beside,
         ] if (
             all(isinstance(text, str) for text in texts)
             and _is_count(prompt_tokens)
             and _is_count(completion_tokens)
             and (logprobs is None or all(isinstance(value, float) for value in logprobs.values()))
-            # Those of earlier versions did not say what the server had left out.
-            and (logprobs is None or len(unlisted) == 1)
-            and all(value is None or isinstance(value, float) for value in unlisted)
+            # Those of earlier versions did not say what the server had left out, nor what it had listed.
+            and len(beside) == (0 if logprobs is None else 2)
         ):
             counts = (prompt_tokens, completion_tokens)
             reply = Reply(tuple(texts), *counts, model, (), logprobs, fingerprint, attempts=0, cached=True)
-            reply = reply._replace(unlisted=unlisted[0] if unlisted else None)
+            if beside:
+                reply = reply._replace(unlisted=_unlisted(beside[0]), listed=_listed(beside[1]))
         case _:
             raise ValueError("it has not the shape of a reply")
     if len(texts) > request.n or not _is_worth_keeping(request, reply):
         raise ValueError("it is not a reply to this request")
     return reply
+
+
+def _unlisted(spelt: object) -> float | None:
+    if spelt is None or isinstance(spelt, float):
+        return spelt
+    raise ValueError("it does not say what was not listed")
+
+
+def _listed(spelt: object) -> Listed | None:
+    match spelt:
+        case None:
+            return None
+        case [dict() as spellings, float() as rest, int() as n_spellings] if spellings and all(
+            isinstance(each, list) and each and all(isinstance(value, float) for value in each)
+            for each in spellings.values()
+        ):
+            return Listed(spellings, rest, n_spellings)
+        case _:
+            raise ValueError("it does not say what was listed")
 
 
 def _is_count(value: object) -> bool:

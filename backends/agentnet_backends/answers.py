@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-Fields = dict[str, object]
+from agentnet.listed import MASKED, Listed
 
-MASKED = -9000.0
-"""Servers write about -9999 for a token that cannot be."""
+Fields = dict[str, object]
 
 _WRAPPED = re.compile(r'\s*\{\s*"answer"\s*:\s*"')
 _LONGEST_PREFIX = 32
@@ -145,11 +144,14 @@ class Odds(NamedTuple):
         unlisted: At most so much more, on the same scale, may one of the answers have by tokens that are not
             listed.
         doubt: Why nothing is known, in words; ``""`` where something is.
+        listed: The list itself, where every temperature follows from it; None where what came before the
+            answer was free, and was drawn at the request's temperature.
     """
 
     logprobs: dict[str, float] | None
     unlisted: float = 0.0
     doubt: str = ""
+    listed: Listed | None = None
 
 
 class _Unreadable(ValueError):
@@ -199,7 +201,9 @@ def _odds(
     if listed > 1.0 + _MOST_ABOVE_ONE:
         raise _Unreadable(f"the listed probabilities add up to {listed:.3g}")
     longest = max(map(len, answers)) if constraint.binds and not constraint.wraps else _MOST_SPELLINGS
-    return _tempered(logprobs, max(0.0, 1.0 - listed), longest, temperature)
+    found = Listed(logprobs, max(0.0, 1.0 - listed), longest)
+    odds, unlisted = found.at(temperature)
+    return Odds(odds, unlisted, listed=found if constraint.binds or not place.begin else None)
 
 
 def completeness(positions: object, answers: tuple[str, ...]) -> float:
@@ -214,48 +218,6 @@ def completeness(positions: object, answers: tuple[str, ...]) -> float:
     except _Unreadable:
         return 0.0
     return math.fsum(math.exp(c.logprob) for c in candidates if _begun_by(c.token, "", answers, constraint))
-
-
-def _tempered(
-    logprobs: Mapping[str, Sequence[float]], rest: float, n_spellings: int, temperature: float
-) -> Odds:
-    """Temper each token, bring the sum to the mass before temperature, and bound what is not listed.
-
-    Args:
-        logprobs: Of the listed tokens that begin an answer, by answer.
-        rest: Probability that no listed token has.
-        n_spellings: Tokens that begin one answer, at most.
-        temperature: As requested.
-    """
-    best = max(max(each) for each in logprobs.values())
-
-    def weight(logprob: float) -> float:
-        if temperature == 0.0:
-            return float(logprob == best)
-        return math.exp((logprob - best) / temperature) if logprob > MASKED else 0.0
-
-    weights = {answer: math.fsum(map(weight, each)) for answer, each in logprobs.items()}
-    total = math.fsum(weights.values())
-    mass = min(1.0, math.fsum(math.exp(each) for listed in logprobs.values() for each in listed))
-    odds = {
-        answer: min(0.0, math.log(mass) + math.log(each / total)) if each / total else -math.inf
-        for answer, each in weights.items()
-    }
-    return Odds(odds, mass / total * _most_weight(rest / math.exp(best), n_spellings, temperature))
-
-
-def _most_weight(rest: float, n_tokens: int, temperature: float) -> float:
-    """Bound the tempered weight of tokens that have `rest` together, in units of the best token's.
-
-    One token with all of it weighs most below temperature 1, equal shares above.
-    """
-    if temperature == 0.0:
-        return math.inf if rest > 1.0 else 0.0
-    n = n_tokens if temperature > 1.0 else 1
-    try:
-        return n * math.pow(rest / n, 1.0 / temperature)
-    except OverflowError:
-        return math.inf
 
 
 def _tokens(positions: object) -> list[str]:

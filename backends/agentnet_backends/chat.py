@@ -162,6 +162,7 @@ def _reply(
         _name(body.get("system_fingerprint"), raw, peer),
         unlisted=None if odds.logprobs is None else odds.unlisted,
         doubt=odds.doubt,
+        listed=odds.listed,
     )
 
 

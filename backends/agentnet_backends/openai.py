@@ -71,6 +71,7 @@ class OpenAIBackend:
         "a key in OPENAI_API_KEY (or in the variable named by backend.key_env); other servers may need none"
     )
     name = "openai"
+    lists_tokens = True
 
     def __init__(self, options: OpenAIOptions, environ: Mapping[str, str]) -> None:
         self.options = options

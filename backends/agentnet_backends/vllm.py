@@ -105,6 +105,7 @@ class VllmBackend:
     about = "vLLM's server: exact probabilities, answers bound without wrapping"
     needs = "a running server (vllm serve MODEL); its key, if it has one, in VLLM_API_KEY"
     name = "vllm"
+    lists_tokens = True
 
     def __init__(self, options: VllmOptions, environ: Mapping[str, str]) -> None:
         self.options = options

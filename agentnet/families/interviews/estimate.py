@@ -58,7 +58,7 @@ async def estimate_interviews(company: Company, plan: Sequence[Planned], try_out
     if company.asks_backend:
         first = experiments[0]
         short = first.under({**first.overrides, "steps": _steps_tried(first)})
-        trial = await try_out((short, *experiments[1:]), plan[:1])
+        trial = await try_out((short, *experiments[1:]), plan[:1], 1.0)
         longest = max(e.max_tokens for e in experiments)
     return Estimate(
         {
@@ -68,6 +68,7 @@ async def estimate_interviews(company: Company, plan: Sequence[Planned], try_out
             "interview_answers": interview,
             "reused_answers": reused,
             "generations": n_generations,
+            "calls": n_generations if company.asks_backend else 0,
             "updates": updates,
         },
         0 if trial is None else round(trial.tokens_each * n_generations),
