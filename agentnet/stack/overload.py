@@ -27,7 +27,6 @@ PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
 
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
-_SHORTEST_WAIT_S = 0.25
 
 
 class Pause:
@@ -38,7 +37,8 @@ class Pause:
 
     A hint may be wrong: who allows so many requests at once says "in a minute" where a place is free in half
     a second. So a single request may be let through before the end, as a probe: if it is answered the pause
-    is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none.
+    is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none. The
+    first goes as soon as there is room again, unless the probe before it failed.
 
     Args:
         longest_s: How much of a server's hint counts at most, in seconds.
@@ -50,9 +50,10 @@ class Pause:
         self, *, longest_s: float = 900.0, seed: int = 0, probe_after_s: float | None = None
     ) -> None:
         self.longest_s = longest_s
-        self._probe_after_s = self._first_wait_s = math.inf if probe_after_s is None else probe_after_s
+        self._probe_after_s = math.inf if probe_after_s is None else probe_after_s
         self._wait_s = self._probe_at = math.inf
         self._is_probed = False
+        self._may_be_nudged = True
         self._seed = seed
         self._numbers = count()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,7 +78,7 @@ class Pause:
             return False
         if self.left_s() <= 0.0:
             self._is_probed = False
-            self._wait_s = self._first_wait_s if hint_s <= self.longest_s else math.inf
+            self._wait_s = self._probe_after_s if hint_s <= self.longest_s else math.inf
             self._probe_at = loop.time() + self._wait_s
         self._loop, self._asked_until = loop, asked_until
         self._until = asked_until + length_s * _JITTER * unit(mix(self._seed, next(self._numbers)))
@@ -107,6 +108,14 @@ class Pause:
         """Say when one request may be let through, in seconds: 0 or less if now, infinity for never."""
         return math.inf if self._is_probed else self._probe_at - asyncio.get_running_loop().time()
 
+    def nudge(self) -> bool:
+        """Take note that the server has room again; return whether the first probe goes now for that."""
+        waits = not self._is_probed and self._wait_s <= self._probe_after_s < math.inf
+        if not (waits and self._may_be_nudged and self.probe_in_s() > 0.0):
+            return False
+        self._probe_at = asyncio.get_running_loop().time()
+        return True
+
     def begin_probe(self) -> None:
         """Take note that a request is let through."""
         self._is_probed = True
@@ -114,12 +123,9 @@ class Pause:
     def end_probe(self, *, is_answered: bool) -> None:
         """Take note of what became of it: the pause is over, or the next one waits longer."""
         now = asyncio.get_running_loop().time()
-        self._is_probed = False
+        self._is_probed, self._may_be_nudged = False, is_answered
         if is_answered:
-            # Who was answered at once will be again: the next pause need not be as long.
-            self._first_wait_s = max(_SHORTEST_WAIT_S, self._first_wait_s / 2.0)
             self._until = self._asked_until = now
         else:
-            self._first_wait_s = self._probe_after_s
             self._wait_s *= 2.0
             self._probe_at = now + self._wait_s
