@@ -6,10 +6,10 @@ replies raises the limit by about one; a rejection for load or a time-out halves
 that were in flight together. Where a server says how long it wants to be left alone, nobody is let in
 meanwhile: this is the last wrapper before the plug-in, so it holds those too who have their permits already.
 
-A server that bounds how many requests it has at once may ask for a minute where a place is free in half a second
-(LiteLLM's proxy does). By that it is told apart: who is sent after such a rejection, when fewer are inside, is
-answered long before the minute is over. The next rejection then lowers the limit to what was borne and pauses
-nobody, and the limit grows beyond that ever more slowly.
+A server that bounds how many requests it has at once may ask for a minute where a place is free in half a
+second (LiteLLM's proxy does). By that it is told apart: who is sent after such a rejection, when fewer are
+inside, is answered long before the minute is over. The next rejection then lowers the limit to what was borne
+and pauses nobody, and the limit grows beyond that ever more slowly.
 """
 
 from __future__ import annotations
