@@ -111,7 +111,10 @@ class ChatClient:
         body = body_of(form, asked, self._seed_mask if ways.sends_seed(asked) else 0)
         if ways.omit:
             body = without_fields(body, ways.omit)
-        endpoint, (status, headers, raw) = await self._http.chat(body)
+        # Agents with one persona share what stands ahead of the news.
+        endpoint, (status, headers, raw) = await self._http.chat(
+            body, prefix=asked.messages[0][1], n_tokens=asked.n * asked.max_tokens
+        )
         if 200 <= status < 300:
             self.has_answered = True
             peer = endpoint.peer

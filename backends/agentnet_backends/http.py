@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from agentnet.errors import BackendError, TransientError
 from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, read_body
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 4.0
 _LONGEST_CONNECT_S = 60.0
 _READ_AHEAD_BYTES = 1 << 16
+_BYTES_PER_TOKEN = 3
 
 
 class Answer(NamedTuple):
@@ -80,7 +82,7 @@ class Access(NamedTuple):
 
 
 class Http:
-    """Sends requests to the server that has the fewest of them.
+    """Sends requests to servers, as `Endpoints` shares them out.
 
     Args:
         peers: The servers, at least one.
@@ -114,11 +116,13 @@ class Http:
         """The servers."""
         return self._endpoints.all
 
-    async def chat(self, body: bytes) -> tuple[Endpoint, Answer]:
+    async def chat(self, body: bytes, *, prefix: str = "", n_tokens: int = 1) -> tuple[Endpoint, Answer]:
         """Ask for a chat completion.
 
         Args:
             body: The request's body, as JSON.
+            prefix: What its conversation begins with: several servers share the load by that.
+            n_tokens: Tokens that may come at most.
 
         Returns:
             Who answered, and the answer, whatever its status.
@@ -127,8 +131,15 @@ class Http:
             TransientError: No whole answer came.
             BackendUnusable: None can come.
         """
-        endpoint = self._endpoints.pick(self._clock())
-        return endpoint, await self._call(endpoint, None, body)
+        if len(self.endpoints) == 1:
+            return self.endpoints[0], await self._call(self.endpoints[0], None, body)
+        n_tokens += len(body) // _BYTES_PER_TOKEN
+        endpoint = self._endpoints.pick(self._clock(), prefix=crc32(prefix.encode()), n_tokens=n_tokens)
+        endpoint.tokens += n_tokens
+        try:
+            return endpoint, await self._call(endpoint, None, body)
+        finally:
+            endpoint.tokens -= n_tokens
 
     async def post(self, path: str, body: bytes, *, extra_bytes: int = 0) -> tuple[Endpoint, Answer]:
         """Ask for something that is not a chat completion.
