@@ -203,6 +203,14 @@ class Adapts(Protocol):
         ...
 
 
+@runtime_checkable
+class HasServers(Protocol):
+    """What a backend may have beside `Backend` that asks several servers of one model."""
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with a sentence when a server is left out, and when it answers again."""
+
+
 class Wrapper:
     """A backend around a backend: called what the inner one is called, and closed with it.
 

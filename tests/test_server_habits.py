@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from agentnet.backend import Reply, Request, is_wanting, make_backend
 from agentnet.config import StackSettings
-from agentnet.stack import build_stack
+from agentnet.errors import ServerUnreachable
+from agentnet.stack import LimitChange, build_stack
 from agentnet.testing import ScriptedBackend
 from agentnet.testing.server import (
     LIKE_LLAMA_CPP,
@@ -22,6 +25,8 @@ from agentnet.testing.server import (
     ServerDouble,
     start_server,
 )
+from agentnet_backends.failures import Peer
+from agentnet_backends.http import Access, Http
 
 CLOSED = Request((("user", "Do you share it?"),), temperature=0.7, answers=("yes", "no"), seed=5)
 ODDS = CLOSED._replace(logprobs=True)
@@ -165,6 +170,45 @@ class Ending(ScriptedBackend):
     async def reply(self, request):
         reply = await self.inner.complete(request)
         return reply._replace(finish=("length",) if reply.finish else ())
+
+
+def test_when_one_of_several_servers_is_left_out_and_when_it_is_back_is_told():
+    told, clock = [], [0.0]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    body = b'{"messages": [{"role": "user", "content": "Share it?"}]}'
+
+    async def main():
+        async with start_server(ServerDouble()) as alive:
+            peers = [Peer("openai", url) for url in (alive.base_url, f"http://127.0.0.1:{port}/v1")]
+            http = Http(peers, Access(), timeout_s=10.0, clock=lambda: clock[0])
+            http.tell = told.append
+            for i in range(20):
+                with suppress(ServerUnreachable):
+                    await http.chat(body, prefix=str(i))
+            clock[0] = 2.0
+            async with start_server(ServerDouble(), port=port):
+                for i in range(20):
+                    await http.chat(body, prefix=str(i))
+            await http.aclose()
+
+    asyncio.run(main())
+    assert told == [
+        f"http://127.0.0.1:{port}/v1 is left out for 1 s: refused",
+        f"http://127.0.0.1:{port}/v1 answers again",
+    ]
+
+
+def test_the_stack_tells_of_servers_what_the_log_keeps():
+    changes = []
+    urls = ["http://127.0.0.1:9/v1", "http://127.0.0.1:10/v1"]
+    backend = make_backend("openai", {"model": "m", "base_url": urls})
+    build_stack(
+        backend, StackSettings(cache=False), scope="", cache_folder=None, in_flight=3, tell=changes.append
+    )
+    backend._http.tell("one is left out")
+    assert changes == [LimitChange(3, "one is left out")]
 
 
 @pytest.mark.parametrize(

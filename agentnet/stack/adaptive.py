@@ -34,7 +34,8 @@ class LimitChange(NamedTuple):
 
     Attributes:
         limit: Requests let in at once from now on; 0 during a pause.
-        reason: ``grown``, ``paused``, ``resumed``, or the kind of trouble that halved the limit.
+        reason: ``grown``, ``paused``, ``resumed``, the kind of trouble that lowered the limit, or what
+            became of one of several servers.
         voice: Whose limit it is; "" for the run's own backend.
     """
 

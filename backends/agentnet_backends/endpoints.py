@@ -2,8 +2,8 @@
 
 Requests that begin alike go to the same server, which keeps what it made of their beginning, unless it has
 more to do than its share: load is counted in tokens in flight, so that a fast server gets more than a slow
-one. The rule is consistent hashing with bounded loads (Mirrokni, Thorup & Zadimoghaddam 2018, SODA), by rendezvous
-(Thaler & Ravishankar 1998, IEEE/ACM Transactions on Networking 6(1)).
+one. That is consistent hashing with bounded loads (Mirrokni, Thorup & Zadimoghaddam 2018, SODA), done by
+rendezvous (Thaler & Ravishankar 1998, IEEE/ACM Transactions on Networking 6(1)).
 
 A server that cannot be reached, or fails several times in a row, is left out; after a pause that doubles each
 time it gets one request as a trial. Without that, a server that fails at once would draw all the traffic.

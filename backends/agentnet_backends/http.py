@@ -90,6 +90,9 @@ class Http:
         timeout_s: Deadline of a call from first to last byte, in seconds.
         max_reply_bytes: Bound on a body, inflated.
         clock: Gives the time, in seconds.
+
+    Attributes:
+        tell: Called with a sentence when one of several servers is left out, and when it answers again.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class Http:
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
         self._clock = clock
+        self.tell: Callable[[str], None] = _keep_quiet
         self._session: ClientSession | None = None
         self._failures: tuple[type[Exception], ...] = ()
         self._chat: dict[Endpoint, URL] = {}
@@ -207,15 +211,26 @@ class Http:
         except self._failures as error:
             failure = self._failure(endpoint, error)
         else:
-            if response.status < 500:
-                endpoint.worked()
-            else:
-                endpoint.failed("server_error", self._clock())
+            self._note(endpoint, None if response.status < 500 else "server_error")
             return Answer(response.status, response.headers, raw)
         finally:
             endpoint.outstanding -= 1
         # Raised out here: the library's exception holds the headers, and would stay attached as the context.
         raise failure
+
+    def _note(self, endpoint: Endpoint, kind: str | None) -> None:
+        """Take note of an answer, or of a failure of some kind, and tell what changes by it."""
+        before, now = endpoint.out_until, self._clock()
+        if kind is None:
+            endpoint.worked()
+        else:
+            endpoint.failed(kind, now)
+        if len(self.endpoints) == 1 or endpoint.out_until == before:
+            return
+        left_s = endpoint.out_until - now
+        self.tell(
+            f"{endpoint.peer.url} {f'is left out for {left_s:g} s: {kind}' if kind else 'answers again'}"
+        )
 
     def _failure(self, endpoint: Endpoint, error: Exception) -> BackendError:
         now = self._clock()
@@ -227,7 +242,7 @@ class Http:
             is_known=endpoint.has_answered or others,
             proxy=self._proxies[endpoint],
         )
-        endpoint.failed(failure.kind, now)
+        self._note(endpoint, failure.kind)
         failure.may_be_billed = failure.kind not in OUT_OF_REACH
         if others and isinstance(failure, TransientError):
             failure.retry_after_s = 0.0
@@ -258,6 +273,10 @@ class Http:
             ),
         )
         return self._session
+
+
+def _keep_quiet(_: str) -> None:
+    """Leave a change unsaid."""
 
 
 def proxy_of(url: str) -> str | None:

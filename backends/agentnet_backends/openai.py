@@ -7,7 +7,7 @@ what they ignore; the options say how to talk to them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
@@ -119,6 +119,10 @@ class OpenAIBackend:
             BackendUnusable: No request can succeed.
         """
         return await self._client.complete(request)
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have changes in who is asked told; see `agentnet.backend.HasServers`."""
+        self._http.tell = tell
 
     async def adapt(
         self, request: Request, trouble: BackendError | Reply, ask: Ask

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -169,6 +169,10 @@ class VllmBackend:
         if request.n > 1 and request.temperature == 0.0:
             request = request._replace(n=1)
         return await self._client.complete(request)
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have changes in who is asked told; see `agentnet.backend.HasServers`."""
+        self._http.tell = tell
 
     async def adapt(
         self, request: Request, trouble: BackendError | Reply, ask: Ask
