@@ -38,7 +38,7 @@ class Pause:
     A hint may be wrong: who allows so many requests at once says "in a minute" where a place is free in half
     a second. So a single request may be let through before the end, as a probe: if it is answered the pause
     is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none. The
-    first goes as soon as there is room again, unless the probe before it failed.
+    first goes as soon as there is room again.
 
     Args:
         longest_s: How much of a server's hint counts at most, in seconds.
@@ -53,7 +53,6 @@ class Pause:
         self._probe_after_s = math.inf if probe_after_s is None else probe_after_s
         self._wait_s = self._probe_at = math.inf
         self._is_probed = False
-        self._may_be_nudged = True
         self._seed = seed
         self._numbers = count()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,7 +110,7 @@ class Pause:
     def nudge(self) -> bool:
         """Take note that the server has room again; return whether the first probe goes now for that."""
         waits = not self._is_probed and self._wait_s <= self._probe_after_s < math.inf
-        if not (waits and self._may_be_nudged and self.probe_in_s() > 0.0):
+        if not waits or self.probe_in_s() <= 0.0:
             return False
         self._probe_at = asyncio.get_running_loop().time()
         return True
@@ -123,7 +122,7 @@ class Pause:
     def end_probe(self, *, is_answered: bool) -> None:
         """Take note of what became of it: the pause is over, or the next one waits longer."""
         now = asyncio.get_running_loop().time()
-        self._is_probed, self._may_be_nudged = False, is_answered
+        self._is_probed = False
         if is_answered:
             self._until = self._asked_until = now
         else:
