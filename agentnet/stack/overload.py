@@ -110,7 +110,8 @@ class Pause:
     def nudge(self) -> bool:
         """Take note that the server has room again; return whether the first probe goes now for that."""
         waits = not self._is_probed and self._wait_s <= self._probe_after_s < math.inf
-        if not waits or self.probe_in_s() <= 0.0:
+        # A short hint is soon over, and mostly true.
+        if not waits or self.probe_in_s() <= 0.0 or self.left_s() <= self._probe_after_s:
             return False
         self._probe_at = asyncio.get_running_loop().time()
         return True
