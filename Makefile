@@ -10,7 +10,7 @@ FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run test quick coverage docs gallery test-slow test-vllm test-finetune lint types bench clean help
+.PHONY: run test quick coverage docs gallery test-slow test-vllm test-servers test-finetune lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -56,6 +56,10 @@ test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CP
 	$(BIN)/python tests/vllm/tiny_server.py install $(VLLM_VENV)
 	$(VLLM_VENV)/bin/python tests/vllm/tiny_server.py model build/tiny-model
 	VLLM_VENV=$(VLLM_VENV) VLLM_MODEL=build/tiny-model $(BIN)/python -m pytest tests/vllm -o faulthandler_timeout=0 --durations=0
+
+test-servers: $(VENV)/.installed-test  ## backend openai against llama.cpp's own server (LLAMA_MODEL: a chat model's GGUF file)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt xllamacpp
+	LLAMA_MODEL=$(LLAMA_MODEL) $(BIN)/python -m pytest tests/servers -o faulthandler_timeout=0 --durations=0
 
 # One thread: PyTorch's own wait busily for each other where cores are shared, and a tiny model needs no second.
 test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch on this CPU, on a tiny random model (minutes, gigabytes)

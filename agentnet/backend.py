@@ -10,12 +10,14 @@ takes 2.5 times as long to make.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from agentnet.errors import BackendError
 from agentnet.listed import Listed
 from agentnet.plugins import MadeOfOptions, Maker
+from agentnet.vocabulary import THOUGHT_CUT_OFF
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs; roles are ``system``, ``user``, ``assistant``."""
@@ -137,30 +139,82 @@ Ask = Callable[[Request], Awaitable[Reply]]
 """Sends a request to a backend by way of what bounds and counts its calls."""
 
 
+_LEAST_MASS: Final = 0.9
+_MOST_DOUBT: Final = 0.01
+
+ALL_OPEN: Final = 2.0
+"""How open the odds of answers are of which nothing is known; see `openness`."""
+
+
+def is_wanting(request: Request, reply: Reply) -> bool:
+    """Say whether a reply bound to answers is cut off, or does not tell their odds though it should."""
+    if not request.answers:
+        return False
+    return is_cut_off(reply) or (request.logprobs and openness(request, reply) > 0.0)
+
+
+def is_cut_off(reply: Reply) -> bool:
+    """Say whether a sample reached the bound on its tokens."""
+    return bool(reply.finish) and not {"length", THOUGHT_CUT_OFF}.isdisjoint(reply.finish)
+
+
+def mass_on_answers(reply: Reply) -> float:
+    """Add up the probability of the answers, as far as it is known."""
+    return min(1.0, math.fsum(map(math.exp, (reply.logprobs or {}).values())))
+
+
+def openness(request: Request, reply: Reply) -> float:
+    """Compute how far a reply leaves open what the odds of `request`'s answers are.
+
+    Returns:
+        0 where the answers hold nearly all of the probability, and what is not listed matters little; else
+        the probability off the answers and the share of the odds that is unknown, added up.
+    """
+    mass = mass_on_answers(reply)
+    if not mass:
+        return ALL_OPEN
+    more = 1.0 - mass if reply.unlisted is None else reply.unlisted
+    unknown = more / (mass + more) if math.isfinite(more) else 1.0
+    are_listed = (reply.logprobs or {}).keys() >= set(request.answers)
+    is_little = unknown <= (1.0 - _LEAST_MASS if are_listed else _MOST_DOUBT)
+    return 0.0 if is_little and mass >= _LEAST_MASS else 1.0 - mass + unknown
+
+
 @runtime_checkable
 class Adapts(Protocol):
-    """What a backend may have beside `Backend`: it finds out which part of a request its server refuses."""
+    """What a backend may have beside `Backend`: it finds out how its server wants to be asked."""
 
-    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
+    async def adapt(
+        self, request: Request, trouble: BackendError | Reply, ask: Ask
+    ) -> tuple[str, ...] | None:
         """Find out what of `request` was refused, and do without it if nothing is lost by that.
 
-        Called after the first failures of a run, one at a time, and later after refusals, within a bound.
+        Called after the first failures of a run, one at a time, and later after refusals, within a bound; and
+        where a reply is wanting: see `is_wanting`.
 
         Args:
-            request: What was refused.
-            error: How.
+            request: What was refused, or answered so.
+            trouble: How it was refused, or the reply.
             ask: Sends variations of it, which come back to this backend's `complete` and count as any call.
 
         Returns:
             What is done otherwise from now on, in sentences for people; then `request` is sent again. Neither
             what is asked may change by it, nor the distribution of answers. None if there is nothing to
-            adapt: then `error` stands.
+            adapt: then `trouble` stands.
 
         Raises:
             BackendUnusable: A part is refused that only people can decide to do without; names the setting.
             BackendError: The server did not answer.
         """
         ...
+
+
+@runtime_checkable
+class HasServers(Protocol):
+    """What a backend may have beside `Backend` that asks several servers of one model."""
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with a sentence when a server is left out, and when it answers again."""
 
 
 class Wrapper:

@@ -162,7 +162,6 @@ def new_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Prepared]
             runs=folder.parent,
             # One double's answers are not another's of that name: no cache unless a test wants it.
             stack=StackSettings(**{"cache": False} | (stack or {})),
-            sampler=SamplerSettings(**(sampler or {})),
             engine=EngineSettings(**engine),
             sampler=SamplerSettings(**(sampler or {})),
             log=LogSettings(parquet=False, **(log or {})),

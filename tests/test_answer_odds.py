@@ -150,11 +150,10 @@ FENCED = ["```json\n", '{"', "answer", '":"']
         (sure("<think>", "yes, I", " think", "</think>"), "no", NONE),
         (sure("Hm", ".\n"), "no", CHOICE),
         ([*sure(), position(" is", -0.1), position(" right", -0.1)], "no", CHOICE),
-        ([*sure(*FENCED), position('"}', -0.1), position("\n```", -0.1)], '{"answer":"no"}', WRAPPED),
         ([*sure('{"answer": "'), position('"}', -0.1)], '{"answer":"no"}', WRAPPED),
         (sure("\ufffd"), "no", CHOICE),
     ],
-    ids=["a thought", "a preface", "another text behind", "a fence", "another spacing", "half a character"],
+    ids=["a thought", "a preface", "another text behind", "another spacing", "half a character"],
 )
 def test_tokens_that_do_not_spell_the_reply_say_nothing_of_it(positions, text, constraint):
     odds = answer_odds(positions, text, YES_NO, constraint, 1.0)
@@ -169,6 +168,7 @@ def test_tokens_that_do_not_spell_the_reply_say_nothing_of_it(positions, text, c
         ([*sure(), position("</s>", -0.01), position("", -0.01)], "no", CHOICE),
         (sure(" "), "no", NONE),
         ([*sure('{"', "answer", '":"'), position('"}', -0.01)], ' {"answer":"no"}', WRAPPED),
+        ([*sure(*FENCED), position('"}', -0.1), position("\n```", -0.1)], '{"answer":"no"}', WRAPPED),
         ([*sure(), position(" \ufffd", -1.0), position("\ufffd", -1.0)], "no \u2014 it is sad", NONE),
     ],
     ids=[
@@ -176,6 +176,7 @@ def test_tokens_that_do_not_spell_the_reply_say_nothing_of_it(positions, text, c
         "the end of the text",
         "a blank",
         "a blank that is none",
+        "a fence",
         "half a character",
     ],
 )
@@ -206,3 +207,55 @@ def test_lists_that_cannot_be_right_are_refused_in_words(listed, doubt):
     odds = answer_odds([position(*listed[0], listed)], listed[0][0], YES_NO, NONE, 1.0)
     assert odds.logprobs is None
     assert doubt in odds.doubt
+
+
+def inside_json(share):
+    """A "no" (.6) or "yes" (.4) inside JSON that began with a brace where a fence had the rest."""
+    begun = [("{", math.log(share)), ("```", math.log(1.0 - share))]
+    return [position("{", math.log(share), begun), *sure('"answer":"'), position('"}', -0.1)]
+
+
+@pytest.mark.parametrize("share", [0.91, 0.999])
+def test_odds_inside_json_hold_for_the_way_in_which_it_was_begun(share):
+    odds = answer_odds(inside_json(share), '{"answer":"no"}', YES_NO, WRAPPED, 1.0)
+    assert bounds_of_yes(reply_of(odds)) == pytest.approx((0.4 * share, 0.4 * share + 1.0 - share))
+
+
+def test_where_json_may_as_well_have_begun_otherwise_there_are_no_odds():
+    odds = answer_odds(inside_json(0.5), '{"answer":"no"}', YES_NO, WRAPPED, 1.0)
+    assert odds.logprobs is None
+    assert "inside JSON" in odds.doubt
+
+
+def test_tokens_that_no_json_begins_with_do_not_make_the_way_less_sure():
+    """Listed before the constraint: most of the probability is on what it lets nobody say."""
+    begun = [("No", math.log(0.9)), ("{", math.log(0.0999)), ("```", math.log(0.0001))]
+    positions = [position("{", math.log(0.0999), begun), *sure('"answer":"')]
+    odds = answer_odds(positions, '{"answer":"no"}', YES_NO, WRAPPED, 1.0)
+    assert probability_of_yes(reply_of(odds)) == pytest.approx(0.4)
+
+
+def after_sampling(model, sampled):
+    listed = [{"token": token, "prob": p} for token, p in sorted(model.items(), key=lambda each: -each[1])]
+    return [{"token": sampled, "prob": model[sampled], "top_probs": listed}]
+
+
+@given(model=weights((*BEGIN_YES, *BEGIN_NO, *OTHER)), temperature=st.sampled_from(TEMPERATURES))
+def test_probabilities_after_sampling_are_tempered_already_with_or_without_the_grammar(model, temperature):
+    """llama.cpp lists what it sampled without its grammar if that was an answer, else with it."""
+    tempered = {token: p ** (1.0 / temperature) for token, p in model.items()}
+    free = {token: p / math.fsum(tempered.values()) for token, p in tempered.items()}
+    assume(max(free[token] for token in (*BEGIN_YES, *BEGIN_NO)) > 1e-12)
+    bound = {token: free[token] for token in (*BEGIN_YES, *BEGIN_NO)}
+    bound = {token: p / math.fsum(bound.values()) for token, p in bound.items()}
+    expected = truth(model, BEGIN_YES, BEGIN_NO, temperature)
+    for listed in (free, bound):
+        odds = answer_odds(after_sampling(listed, "no"), "no", YES_NO, GRAMMAR, temperature)
+        assert probability_of_yes(reply_of(odds)) == pytest.approx(expected)
+        assert math.fsum(map(math.exp, odds.logprobs.values())) == pytest.approx(1.0)
+
+
+def test_what_is_not_listed_after_sampling_has_no_more_than_the_least_that_is():
+    listed = {"yes": 0.5, "no": 0.3, "y": 0.1, "n": 0.001}
+    odds = answer_odds(after_sampling(listed, "no"), "no", YES_NO, GRAMMAR, 1.0)
+    assert odds.unlisted == pytest.approx(3 * 0.001 / 0.901)

@@ -29,6 +29,42 @@ def test_servers_with_equally_much_to_do_take_turns():
     assert set(picked) == set(endpoints.all)
 
 
+@given(
+    prefixes=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=200),
+    n=st.integers(1, 6),
+    n_tokens=st.integers(1, 500),
+)
+def test_no_server_has_more_to_do_than_a_quarter_above_its_share_and_one_request(prefixes, n, n_tokens):
+    endpoints = made(n)
+    for prefix in prefixes:
+        picked = endpoints.pick(0.0, prefix=prefix, n_tokens=n_tokens)
+        picked.tokens += n_tokens
+    total = n_tokens * len(prefixes)
+    assert max(each.tokens for each in endpoints.all) <= 1.25 * total / n + n_tokens
+
+
+def test_requests_that_begin_alike_go_to_one_server_while_it_has_no_more_than_its_share():
+    endpoints = made(4)
+    homes = [endpoints.pick(0.0, prefix=prefix) for prefix in range(64)]
+    for each in endpoints.all:
+        each.tokens = 100
+    assert [endpoints.pick(0.0, prefix=prefix) for prefix in range(64)] == homes
+    assert set(homes) == set(endpoints.all)
+    homes[0].tokens = 200
+    assert endpoints.pick(0.0, prefix=0) is not homes[0]
+
+
+def test_where_a_server_is_left_out_only_its_own_requests_go_elsewhere():
+    endpoints = made(4)
+    for each in endpoints.all:
+        each.tokens = 100
+    before = [endpoints.pick(0.0, prefix=prefix) for prefix in range(64)]
+    before[0].failed("refused", 0.0)
+    after = [endpoints.pick(0.5, prefix=prefix) for prefix in range(64)]
+    moved = [was for was, is_ in zip(before, after, strict=True) if was is not is_]
+    assert set(moved) == {before[0]}
+
+
 def test_a_server_out_of_reach_is_left_out_at_once_and_tried_again_later():
     endpoints = made(2)
     dead, alive = endpoints.all

@@ -197,8 +197,12 @@ def test_a_schema_that_is_no_json_is_rejected_unsent():
     assert double.ledger.calls == 0
 
 
-def test_wrapped_answers_get_the_tokens_that_the_wrapping_costs():
-    assert sent(CLOSED)["max_tokens"] > sent(CLOSED, constrain="structured_outputs")["max_tokens"] == 16
+def test_bound_answers_get_the_tokens_that_they_and_their_wrapping_can_take():
+    assert sent(CLOSED, constrain="structured_outputs")["max_tokens"] == len("yes") + 4
+    assert sent(CLOSED)["max_tokens"] == len("yes") + 4 + 24
+    assert sent(CLOSED._replace(max_tokens=2))["max_tokens"] == 2 + 24
+    assert sent(CLOSED, constrain="none")["max_tokens"] == 16
+    assert sent(CLOSED._replace(answers=("\u00e9" * 5, "no")), constrain="grammar")["max_tokens"] == 10 + 4
 
 
 def test_log_probabilities_are_asked_for_only_where_they_mean_something():

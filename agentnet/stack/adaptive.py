@@ -5,6 +5,11 @@ congestion avoidance in computer networks", Computer Networks and ISDN Systems 1
 replies raises the limit by about one; a rejection for load or a time-out halves it, once for all the calls
 that were in flight together. Where a server says how long it wants to be left alone, nobody is let in
 meanwhile: this is the last wrapper before the plug-in, so it holds those too who have their permits already.
+
+A server that bounds how many requests it has at once may ask for a minute where a place is free in half a
+second (LiteLLM's proxy does). By that it is told apart: who is sent after such a rejection, when fewer are
+inside, is answered long before the minute is over. The next rejection then lowers the limit to what was borne
+and pauses nobody, and the limit grows beyond that ever more slowly.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
 
 _TOLD_AT_GROWTH: Final = 1.5
+_MOST_CAUTION: Final = 64.0
 
 
 class LimitChange(NamedTuple):
@@ -28,7 +34,8 @@ class LimitChange(NamedTuple):
 
     Attributes:
         limit: Requests let in at once from now on; 0 during a pause.
-        reason: ``grown``, ``paused``, ``resumed``, or the kind of trouble that halved the limit.
+        reason: ``grown``, ``paused``, ``resumed``, the kind of trouble that lowered the limit, or what
+            became of one of several servers.
         voice: Whose limit it is; "" for the run's own backend.
     """
 
@@ -73,7 +80,10 @@ class AdaptiveLimit(Wrapper):
         self._room = self.limit
         self._paused_in: asyncio.AbstractEventLoop | None = None
         self._waker: asyncio.TimerHandle | None = None
-        self._probed_at = -math.inf
+        self._probed_at = self._rejected_at = self._told_until = -math.inf
+        self._is_hint_false = False
+        self._crowd = self._borne = 0
+        self._caution = 1.0
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[bool]] = deque()
         self._era = 0
@@ -99,6 +109,7 @@ class AdaptiveLimit(Wrapper):
         era, began = self._era, clock()
         try:
             reply = await self._inner.complete(request)
+            self._take_note(began, clock())
             if self._limit < self._highest:
                 self._grow(era)
         except TransientError as error:
@@ -148,22 +159,36 @@ class AdaptiveLimit(Wrapper):
                 self._in_flight += 1
                 place.set_result(False)
 
+    def _take_note(self, began: float, now: float) -> None:
+        """Take note of an answer: of how many are borne, and of whether a hint was too long."""
+        if self._rejected_at <= began and now < self._told_until:
+            self._is_hint_false = True
+        if not self._room:
+            # Nobody is let in: those inside are those that the server took.
+            self._borne = max(self._borne, self._in_flight)
+            if self._pause.nudge():
+                self._resume_later()
+
     def _grow(self, era: int) -> None:
         # A reply from before the last decrease, or while there was room to spare, does not say that more is
         # borne.
         if era == self._era and self._in_flight >= self._room:
-            self._limit = min(float(self._highest), self._limit + 1.0 / self._limit)
+            self._limit = min(float(self._highest), self._limit + 1.0 / (self._limit * self._slowness()))
             if self._room:
                 self._room = self.limit
             if self._limit >= self._told * _TOLD_AT_GROWTH or self._limit == self._highest:
                 self._report("grown")
 
+    def _slowness(self) -> float:
+        return self._caution if self._limit >= self._borne else 1.0
+
     def _yield_to(self, error: TransientError, era: int, began: float, *, is_probe: bool) -> None:
+        are_too_many = self._pause.covers(error) and self._are_too_many(error, began)
         # That a probe fails says that it came too early, not that there were too many.
         if error.kind in OVERLOAD and era == self._era and not is_probe:
-            self._shrink(error.kind)
+            self._shrink(error.kind, self._borne if are_too_many else 0)
         # Who was sent before a probe was answered knows less than that.
-        if began >= self._probed_at and self._pause.heed(error) and self._room:
+        if not are_too_many and began >= self._probed_at and self._pause.heed(error) and self._room:
             self._room = 0
             self._paused_in = asyncio.get_running_loop()
             self._say(0, "paused")
@@ -172,11 +197,27 @@ class AdaptiveLimit(Wrapper):
             # Whoever tries again waits here, as long as it takes and no longer.
             error.retry_after_s = None
 
-    def _shrink(self, reason: str) -> None:
+    def _are_too_many(self, error: TransientError, began: float) -> bool:
+        """Say whether a rejection means that too many are inside, whatever it says of the time."""
+        if began < self._rejected_at:
+            # Of the same burst as one before: it adds nothing, but to a pause.
+            return bool(self._room) and self._caution > 1.0
+        was_false, self._is_hint_false = self._is_hint_false, False
+        now = asyncio.get_running_loop().time()
+        self._rejected_at, self._told_until = now, now + (error.retry_after_s or 0.0)
+        self._crowd = self._in_flight
+        if was_false and self._room:
+            self._borne = max(1, min(self._borne, self._in_flight - 1))
+            self._caution = min(self._caution * 2.0, _MOST_CAUTION)
+        else:
+            self._caution = 1.0
+        return self._caution > 1.0
+
+    def _shrink(self, reason: str, borne: int) -> None:
         # Calls of the same era saw the same overload: it counts once.
         self._era += 1
         if self._limit > self._lowest:
-            self._limit = max(float(self._lowest), self._limit / 2.0)
+            self._limit = max(float(self._lowest), self._limit / 2.0, min(self._limit - 1.0, borne))
             self._room = min(self._room, self.limit)
             self._report(reason)
 
@@ -212,6 +253,8 @@ class AdaptiveLimit(Wrapper):
         self._pause.end_probe(is_answered=is_answered)
         if is_answered:
             self._probed_at = asyncio.get_running_loop().time()
+            if 0 < self._borne < self._crowd:
+                self._limit = max(float(self._lowest), min(self._limit, float(self._borne)))
         if not self._room:
             self._resume_later()
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from agentnet.backend import Adapts, Backend
+from agentnet.backend import Adapts, Backend, HasServers
 from agentnet.config import BackendSettings, StackSettings
 from agentnet.errors import ConfigurationError
 from agentnet.stack.adaptive import AdaptiveLimit, LimitChange
@@ -228,7 +228,7 @@ def _limit(
     halt: Halt,
 ) -> AdaptiveLimit:
     lowest, start, highest = _in_order(settings)
-    return AdaptiveLimit(
+    limit = AdaptiveLimit(
         backend,
         start=min(start or in_flight, in_flight),
         lowest=min(lowest, in_flight),
@@ -237,6 +237,9 @@ def _limit(
         tell=tell,
         halt=halt,
     )
+    if tell is not None and isinstance(backend, HasServers):
+        backend.watch(lambda words: tell(LimitChange(limit.limit, words)))
+    return limit
 
 
 def _in_order(settings: StackSettings) -> tuple[int, int | None, int | None]:

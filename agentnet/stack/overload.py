@@ -27,7 +27,6 @@ PATIENT: Final = frozenset({"rate_limit", "overloaded", "loading"})
 
 _JITTER = 0.25
 _SAME_HINT_S = 1e-3
-_SHORTEST_WAIT_S = 0.25
 
 
 class Pause:
@@ -38,7 +37,8 @@ class Pause:
 
     A hint may be wrong: who allows so many requests at once says "in a minute" where a place is free in half
     a second. So a single request may be let through before the end, as a probe: if it is answered the pause
-    is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none.
+    is over, if not the next one waits twice as long. A hint that is cut to the longest pause gets none. The
+    first goes as soon as there is room again.
 
     Args:
         longest_s: How much of a server's hint counts at most, in seconds.
@@ -50,7 +50,7 @@ class Pause:
         self, *, longest_s: float = 900.0, seed: int = 0, probe_after_s: float | None = None
     ) -> None:
         self.longest_s = longest_s
-        self._probe_after_s = self._first_wait_s = math.inf if probe_after_s is None else probe_after_s
+        self._probe_after_s = math.inf if probe_after_s is None else probe_after_s
         self._wait_s = self._probe_at = math.inf
         self._is_probed = False
         self._seed = seed
@@ -77,7 +77,7 @@ class Pause:
             return False
         if self.left_s() <= 0.0:
             self._is_probed = False
-            self._wait_s = self._first_wait_s if hint_s <= self.longest_s else math.inf
+            self._wait_s = self._probe_after_s if hint_s <= self.longest_s else math.inf
             self._probe_at = loop.time() + self._wait_s
         self._loop, self._asked_until = loop, asked_until
         self._until = asked_until + length_s * _JITTER * unit(mix(self._seed, next(self._numbers)))
@@ -107,6 +107,15 @@ class Pause:
         """Say when one request may be let through, in seconds: 0 or less if now, infinity for never."""
         return math.inf if self._is_probed else self._probe_at - asyncio.get_running_loop().time()
 
+    def nudge(self) -> bool:
+        """Take note that the server has room again; return whether the first probe goes now for that."""
+        waits = not self._is_probed and self._wait_s <= self._probe_after_s < math.inf
+        # A short hint is soon over, and mostly true.
+        if not waits or self.probe_in_s() <= 0.0 or self.left_s() <= self._probe_after_s:
+            return False
+        self._probe_at = asyncio.get_running_loop().time()
+        return True
+
     def begin_probe(self) -> None:
         """Take note that a request is let through."""
         self._is_probed = True
@@ -116,10 +125,7 @@ class Pause:
         now = asyncio.get_running_loop().time()
         self._is_probed = False
         if is_answered:
-            # Who was answered at once will be again: the next pause need not be as long.
-            self._first_wait_s = max(_SHORTEST_WAIT_S, self._first_wait_s / 2.0)
             self._until = self._asked_until = now
         else:
-            self._first_wait_s = self._probe_after_s
             self._wait_s *= 2.0
             self._probe_at = now + self._wait_s

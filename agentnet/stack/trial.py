@@ -2,7 +2,8 @@
 
 What a server refuses is found out by one request so, not by as many as are in flight, and no call is made
 that the run does not need. Where the backend can (`agentnet.backend.Adapts`), it looks for the part that is
-refused. Refusals that come later are looked into as well: of a temperature that other draws do not have, say.
+refused. Refusals that come later are looked into as well: of a temperature that other draws do not have, say;
+and replies that are cut off, or do not tell the odds that they were asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentnet.backend import Adapts, Backend, Reply, Request, Wrapper
+from agentnet.backend import Adapts, Backend, Reply, Request, Wrapper, is_wanting
 from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
 from agentnet.stack.halt import Halt
@@ -131,9 +132,33 @@ class Adapting(Wrapper):
             failure = error
         else:
             self._has_answered = True
-            return reply
+            if self._n_in_vain >= _MOST_IN_VAIN or not is_wanting(request, reply):
+                return reply
+            return await self._in_full(request, reply, n_changes)
         async with self._lock():
             return await self._again(request, failure, n_changes)
+
+    async def _in_full(self, request: Request, reply: Reply, n_changes: int) -> Reply:
+        """Send `request` again if it is put otherwise from now on, so that the reply wants nothing."""
+        experiment = _Experiment(self._inner)
+        try:
+            async with self._lock():
+                if n_changes == self._n_changes and not await self._is_changed(request, reply, experiment):
+                    return experiment.charge(reply)
+            again = await experiment.repeat(request)
+        except TransientError as error:
+            # The reply is there, whatever it lacks.
+            return experiment.charge(reply, error)
+        return experiment.charge(again, reply)
+
+    async def _is_changed(self, request: Request, reply: Reply, experiment: _Experiment) -> bool:
+        changes = await self._backend.adapt(request, reply, experiment.ask)
+        if changes:
+            self._n_changes += 1
+            self._tell(changes)
+        else:
+            self._n_in_vain += experiment.n_calls > 0
+        return bool(changes)
 
     def _is_worth_a_look(self, error: BackendError) -> bool:
         if self._n_in_vain >= _MOST_IN_VAIN:
@@ -223,10 +248,11 @@ class _Experiment:
         self.is_repeated = True
         return await self.inner.complete(request)
 
-    def charge(self, reply: Reply, error: BackendError) -> Reply:
-        """Put on `reply` what it took to get it, after `error`."""
-        cost = self.cost.and_of(error).and_of(reply)
-        return reply._replace(**cost._asdict(), troubles=(error.kind, *self.troubles, *reply.troubles))
+    def charge(self, reply: Reply, *others: BackendError | Reply) -> Reply:
+        """Put on `reply` what it took to get it, beside `others` that came for the same request."""
+        cost = Cost.of_all((*others, reply)).plus(self.cost)
+        kinds = (other.kind if isinstance(other, BackendError) else _TROUBLE for other in others)
+        return reply._replace(**cost._asdict(), troubles=(*kinds, *self.troubles, *reply.troubles))
 
     @property
     def troubles(self) -> tuple[str, ...]:

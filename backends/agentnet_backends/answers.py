@@ -6,7 +6,11 @@ request, never a fact: whoever reads a reply still looks whether its text is one
 Servers report log-probabilities of tokens before temperature, and an answer may begin with any of several
 tokens ("n" .882, "y" .115, "yes" .002, "no" .001 for yes and no). The probability of an answer is the sum of
 p^(1/T) over all tokens that begin it, divided by the sum over all tokens that begin any answer: that is what
-sampling under the constraint at temperature T does. Tempering the sums instead would be another law.
+sampling under the constraint at temperature T does. Tempering the sums instead would be another law. Where a
+server lists probabilities after its sampling (llama.cpp's ``post_sampling_probs``) they are tempered already.
+
+An answer inside JSON has its odds after one way to write what stands before it: SmolLM2's P(yes) was .40 to
+.89 by blanks, line breaks and a fence. So they count only where that way was near certain.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ from agentnet.listed import MASKED, Listed
 Fields = dict[str, object]
 
 _WRAPPED = re.compile(r'\s*\{\s*"answer"\s*:\s*"')
+_OPENING = '{"answer":"'
+# Servers bound to JSON may let a model begin with a fence, and take it off the content alone.
+_FENCE = re.compile(r"\s*`{1,3}\w*\s*")
+_LEAST_OF_THE_WAY = 0.9
 _LONGEST_PREFIX = 32
 _LEAST = -1e6
 _LEAST_MASS = -30.0
@@ -185,9 +193,17 @@ def _odds(
     if constraint.wraps and wrapped is None:
         constraint = CONSTRAINTS["none"]
     tokens = _tokens(positions)
-    shift = _shift(tokens, text)
-    place = _at_the_answer(positions, (wrapped.end() if wrapped else 0) + shift, constraint)
-    lead = text[place.begin - shift : wrapped.end()] if wrapped else ""
+    shift = _shift(tokens, text, may_be_fenced=wrapped is not None)
+    start = (wrapped.end() if wrapped else 0) + shift
+    place = _at_the_answer(positions, start, constraint)
+    lead = "".join(tokens)[place.begin : start] if wrapped else ""
+    way = _share_of_the_way(positions, start) if wrapped else 1.0
+    if way < _LEAST_OF_THE_WAY:
+        raise _Unreadable(
+            f"the answer stands inside JSON, and the way that the model began it had {way:.2g} of the "
+            "probability: after another way the odds are others; backend.constrain=grammar (llama.cpp) or "
+            "structured_outputs (vLLM) binds the answer without JSON"
+        )
     logprobs: dict[str, list[float]] = {}
     for token, logprob in place.candidates:
         begun = _begun_by(token, lead, answers, constraint)
@@ -201,9 +217,31 @@ def _odds(
     if listed > 1.0 + _MOST_ABOVE_ONE:
         raise _Unreadable(f"the listed probabilities add up to {listed:.3g}")
     longest = max(map(len, answers)) if constraint.binds and not constraint.wraps else _MOST_SPELLINGS
-    found = Listed(logprobs, max(0.0, 1.0 - listed), longest)
-    odds, unlisted = found.at(temperature)
-    return Odds(odds, unlisted, listed=found if constraint.binds or not place.begin else None)
+    rest = max(0.0, 1.0 - listed)
+    if place.is_sampled:
+        # The best are listed: none that is not has more than the least of them.
+        rest = min(rest, longest * math.exp(min(each.logprob for each in place.candidates)))
+        odds = Odds(*Listed(logprobs, rest, longest).at(min(temperature, 1.0) and 1.0))
+        odds = _bound_to_the_answers(odds) if constraint.binds else odds
+    else:
+        found = Listed(logprobs, rest, longest)
+        is_whole = way == 1.0 and (constraint.binds or not place.begin)
+        odds = Odds(*found.at(temperature), listed=found if is_whole else None)
+    # Of what the model began in another way nothing is known.
+    mass = math.fsum(map(math.exp, (odds.logprobs or {}).values()))
+    return odds._replace(unlisted=odds.unlisted + mass * (1.0 - way) / way)
+
+
+def _bound_to_the_answers(odds: Odds) -> Odds:
+    """Take from odds after sampling what no constraint lets through.
+
+    llama.cpp samples without its grammar first, and with it if the grammar does not take that: the list is
+    then of the one or the other, and the odds of the answers to each other are the same in both.
+    """
+    found = odds.logprobs or {}
+    mass = math.fsum(map(math.exp, found.values()))
+    scaled = {answer: min(0.0, each - math.log(mass)) for answer, each in found.items()}
+    return Odds(scaled, odds.unlisted / mass)
 
 
 def completeness(positions: object, answers: tuple[str, ...]) -> float:
@@ -241,8 +279,8 @@ def _plain(token: str) -> str:
     return token.translate(_PIECES)
 
 
-def _shift(tokens: list[str], text: str) -> int:
-    """Tell by how many characters the tokens begin before `text`: blanks that the server took off.
+def _shift(tokens: list[str], text: str, *, may_be_fenced: bool) -> int:
+    """Tell by how many characters the tokens begin before `text`: blanks or a fence that the server took off.
 
     Raises:
         _Unreadable: They do not spell it, so that no position of theirs is known to be the answer's.
@@ -255,6 +293,10 @@ def _shift(tokens: list[str], text: str) -> int:
         raise _Unreadable("the listed tokens are blank")
     if text.startswith(spelt) or (spelt.startswith(text) and _MARKS.fullmatch(spelt, len(text))):
         return shift
+    fence = _FENCE.match(spelt) if may_be_fenced else None
+    inside = spelt[fence.end() :] if fence else ""
+    if fence and inside.startswith(text) and _MARKS.fullmatch(inside[len(text) :].replace("`", "")):
+        return shift + fence.end()
     raise _Unreadable(
         f"the listed tokens spell {spelt[:_SHOWN]!r}, the reply is {text[:_SHOWN]!r}: a thought or a fence "
         "comes first"
@@ -267,10 +309,12 @@ class _Place(NamedTuple):
     Attributes:
         candidates: The tokens that could have come there; their probabilities are those of coming there.
         begin: The character at which they begin.
+        is_sampled: Whether their probabilities are those after sampling: tempered, and cut off where it cuts.
     """
 
     candidates: list[Candidate]
     begin: int
+    is_sampled: bool
 
 
 def _at_the_answer(positions: object, start: int, constraint: Constraint) -> _Place:
@@ -285,7 +329,7 @@ def _at_the_answer(positions: object, start: int, constraint: Constraint) -> _Pl
         # Without a constraint a model may send a line break first, or the answer at once.
         if end > start and (constraint.binds or token.strip()):
             found = [each._replace(logprob=each.logprob + before) for each in _candidates(position)]
-            return _Place(found, begin)
+            return _Place(found, begin, "prob" in position)
         sampled = _candidate(position)
         if not constraint.binds and sampled is not None:
             before += min(0.0, sampled.logprob)
@@ -293,9 +337,32 @@ def _at_the_answer(positions: object, start: int, constraint: Constraint) -> _Pl
     raise _Unreadable("the listed tokens end before the answer")
 
 
+def _share_of_the_way(positions: object, start: int) -> float:
+    """Compute what share the text before character `start` has of all listed ways to begin the JSON."""
+    share, before = 1.0, ""
+    whole = "".join(_tokens(positions))[:start]
+    for position, token in zip(cast("list[Fields]", positions), _tokens(positions), strict=True):
+        if len(before) >= start:
+            break
+        rest = whole[len(before) :]
+        ways = [each for each in _candidates(position) if _may_wrap(before + each.token)]
+        ours = [way for way in ways if rest.startswith(way.token) or way.token.startswith(rest)]
+        total = math.fsum(math.exp(way.logprob) for way in ways)
+        if total > 0.0:
+            share *= math.fsum(math.exp(way.logprob) for way in ours) / total
+        before += token
+    return share
+
+
+def _may_wrap(text: str) -> bool:
+    """Say whether an answer inside JSON may begin like this, blanks and a fence aside."""
+    bare = "".join(_FENCE.sub("", text, count=1).split()) if "`" in text else "".join(text.split())
+    return _OPENING.startswith(bare) or bare.startswith(_OPENING)
+
+
 def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
     """Give the listed tokens and the sampled one, which some servers list and some do not."""
-    listed = position.get("top_logprobs")
+    listed = position.get("top_logprobs", position.get("top_probs"))
     sampled_is_listed = False
     for entry in listed if isinstance(listed, list) else ():
         candidate = _candidate(entry)
@@ -311,6 +378,8 @@ def _candidate(entry: object) -> Candidate | None:
     match entry:
         case {"token": str(token), "logprob": float() | int() as logprob} if logprob <= _ROUNDING:
             return Candidate(_plain(token), float(max(logprob, _LEAST)))
+        case {"token": str(token), "prob": float() | int() as prob} if 0.0 <= prob <= 1.0 + _ROUNDING:
+            return Candidate(_plain(token), max(min(math.log(prob), 0.0) if prob else _LEAST, _LEAST))
         case _:
             return None
 

@@ -33,6 +33,7 @@ _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 FREE = CONSTRAINTS["none"]
 
 _MOST_TOKENS = 10**9
+_TOKENS_OF_AN_END = 4
 _LONGEST_NAME = 1024
 
 
@@ -51,11 +52,13 @@ class Plan:
         model: The model's name.
         constraint: How it is told of the answers.
         logprobs: The fields that ask for log-probabilities.
+        is_brief: Whether a reply that is bound to the answers may have as many tokens as those, and no more.
     """
 
     model: str
     constraint: Constraint
     logprobs: Fields
+    is_brief: bool = True
 
 
 Form = tuple[bytes, Constraint]
@@ -83,13 +86,24 @@ def form_of(request: Request, plan: Plan, sampling: Fields, max_tokens_field: st
     fields: Fields = {
         "model": plan.model,
         "messages": [{"role": role, "content": content} for role, content in request.messages],
-        max_tokens_field: request.max_tokens + constraint.extra_tokens,
+        max_tokens_field: tokens_for(request, constraint, is_brief=plan.is_brief),
         **({"n": request.n} if request.n > 1 else {}),
         **sampling,
         **_bound(request, constraint),
         **(plan.logprobs if request.logprobs and request.answers else {}),
     }
     return json.dumps(fields, separators=(",", ":")).encode()[:-1] + b',"temperature":', constraint
+
+
+def tokens_for(request: Request, constraint: Constraint, *, is_brief: bool) -> int:
+    """Bound the tokens of a reply: servers set aside as many as may come, of a budget or of memory.
+
+    A token has at least one byte, so that an answer needs no more than its own.
+    """
+    most = request.max_tokens
+    if is_brief and constraint.binds and request.answers:
+        most = min(most, max(len(answer.encode()) for answer in request.answers) + _TOKENS_OF_AN_END)
+    return most + constraint.extra_tokens
 
 
 def _bound(request: Request, constraint: Constraint) -> Fields:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import count
 
-from agentnet.backend import DrawKey, Reply, Request
+from agentnet.backend import Ask, DrawKey, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
@@ -38,9 +39,8 @@ class ChatClient:
 
     Attributes:
         sampling: Fields of every body.
-        varied: How single requests are put, by their draw keys, whatever holds for the others: what an
-            experiment on the server varies. Empty but for that.
         has_answered: Whether a request was ever taken.
+        has_asked_for_odds: Whether it was tried already to have more of the odds listed.
     """
 
     def __init__(
@@ -55,8 +55,9 @@ class ChatClient:
         self._http = http
         self._plan = plan
         self.sampling = sampling
-        self.varied: dict[DrawKey, Ways] = {}
-        self.has_answered = False
+        self.has_answered = self.has_asked_for_odds = False
+        self._varied: dict[DrawKey, Ways] = {}
+        self._trials = count()
         self._seed_mask = (1 << seed_bits) - 1
         self._forms: dict[FormKey, Form] = {}
         self._ways = ways
@@ -78,13 +79,26 @@ class ChatClient:
             BackendError: There is no answer; see `agentnet_backends.failures`.
         """
         try:
-            if self.varied and request.draw in self.varied:
-                return await self._send(request, self.varied[request.draw], {})
+            if self._varied and request.draw in self._varied:
+                return await self._send(request, self._varied[request.draw], {})
             return await self._send(request, self._ways, self._forms)
         except BackendError as error:
             # A body may be long, and whoever keeps the error keeps what the frames hold that it came by.
             traceback.clear_frames(error.__traceback__)
             raise
+
+    async def put_in(self, ways: Ways, request: Request, ask: Ask) -> Reply:
+        """Have `request` sent by `ask`, and put in `ways`, whatever holds for the others meanwhile.
+
+        Raises:
+            BackendError: As `ask`.
+        """
+        variant = request._replace(draw=(("trial",), next(self._trials), -1, 0, 0))
+        self._varied[variant.draw] = ways
+        try:
+            return await ask(variant)
+        finally:
+            del self._varied[variant.draw]
 
     def sends_seed(self, request: Request, ways: Ways) -> bool:
         """Say whether a shaped request has a seed."""
@@ -97,7 +111,10 @@ class ChatClient:
         body = body_of(form, asked, self._seed_mask if ways.sends_seed(asked) else 0)
         if ways.omit:
             body = without_fields(body, ways.omit)
-        endpoint, (status, headers, raw) = await self._http.chat(body)
+        # Agents with one persona share what stands ahead of the news.
+        endpoint, (status, headers, raw) = await self._http.chat(
+            body, prefix=asked.messages[0][1], n_tokens=asked.n * asked.max_tokens
+        )
         if 200 <= status < 300:
             self.has_answered = True
             peer = endpoint.peer

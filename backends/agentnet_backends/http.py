@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from agentnet.errors import BackendError, TransientError
 from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, read_body
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 4.0
 _LONGEST_CONNECT_S = 60.0
 _READ_AHEAD_BYTES = 1 << 16
+_BYTES_PER_TOKEN = 3
 
 
 class Answer(NamedTuple):
@@ -80,7 +82,7 @@ class Access(NamedTuple):
 
 
 class Http:
-    """Sends requests to the server that has the fewest of them.
+    """Sends requests to servers, as `Endpoints` shares them out.
 
     Args:
         peers: The servers, at least one.
@@ -88,6 +90,9 @@ class Http:
         timeout_s: Deadline of a call from first to last byte, in seconds.
         max_reply_bytes: Bound on a body, inflated.
         clock: Gives the time, in seconds.
+
+    Attributes:
+        tell: Called with a sentence when one of several servers is left out, and when it answers again.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class Http:
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
         self._clock = clock
+        self.tell: Callable[[str], None] = _keep_quiet
         self._session: ClientSession | None = None
         self._failures: tuple[type[Exception], ...] = ()
         self._chat: dict[Endpoint, URL] = {}
@@ -114,11 +120,13 @@ class Http:
         """The servers."""
         return self._endpoints.all
 
-    async def chat(self, body: bytes) -> tuple[Endpoint, Answer]:
+    async def chat(self, body: bytes, *, prefix: str = "", n_tokens: int = 1) -> tuple[Endpoint, Answer]:
         """Ask for a chat completion.
 
         Args:
             body: The request's body, as JSON.
+            prefix: What its conversation begins with: several servers share the load by that.
+            n_tokens: Tokens that may come at most.
 
         Returns:
             Who answered, and the answer, whatever its status.
@@ -127,8 +135,15 @@ class Http:
             TransientError: No whole answer came.
             BackendUnusable: None can come.
         """
-        endpoint = self._endpoints.pick(self._clock())
-        return endpoint, await self._call(endpoint, None, body)
+        if len(self.endpoints) == 1:
+            return self.endpoints[0], await self._call(self.endpoints[0], None, body)
+        n_tokens += len(body) // _BYTES_PER_TOKEN
+        endpoint = self._endpoints.pick(self._clock(), prefix=crc32(prefix.encode()), n_tokens=n_tokens)
+        endpoint.tokens += n_tokens
+        try:
+            return endpoint, await self._call(endpoint, None, body)
+        finally:
+            endpoint.tokens -= n_tokens
 
     async def post(self, path: str, body: bytes, *, extra_bytes: int = 0) -> tuple[Endpoint, Answer]:
         """Ask for something that is not a chat completion.
@@ -196,15 +211,26 @@ class Http:
         except self._failures as error:
             failure = self._failure(endpoint, error)
         else:
-            if response.status < 500:
-                endpoint.worked()
-            else:
-                endpoint.failed("server_error", self._clock())
+            self._note(endpoint, None if response.status < 500 else "server_error")
             return Answer(response.status, response.headers, raw)
         finally:
             endpoint.outstanding -= 1
         # Raised out here: the library's exception holds the headers, and would stay attached as the context.
         raise failure
+
+    def _note(self, endpoint: Endpoint, kind: str | None) -> None:
+        """Take note of an answer, or of a failure of some kind, and tell what changes by it."""
+        before, now = endpoint.out_until, self._clock()
+        if kind is None:
+            endpoint.worked()
+        else:
+            endpoint.failed(kind, now)
+        if len(self.endpoints) == 1 or endpoint.out_until == before:
+            return
+        left_s = endpoint.out_until - now
+        self.tell(
+            f"{endpoint.peer.url} {f'is left out for {left_s:g} s: {kind}' if kind else 'answers again'}"
+        )
 
     def _failure(self, endpoint: Endpoint, error: Exception) -> BackendError:
         now = self._clock()
@@ -216,7 +242,7 @@ class Http:
             is_known=endpoint.has_answered or others,
             proxy=self._proxies[endpoint],
         )
-        endpoint.failed(failure.kind, now)
+        self._note(endpoint, failure.kind)
         failure.may_be_billed = failure.kind not in OUT_OF_REACH
         if others and isinstance(failure, TransientError):
             failure.retry_after_s = 0.0
@@ -247,6 +273,10 @@ class Http:
             ),
         )
         return self._session
+
+
+def _keep_quiet(_: str) -> None:
+    """Leave a change unsaid."""
 
 
 def proxy_of(url: str) -> str | None:

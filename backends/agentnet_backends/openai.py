@@ -7,19 +7,19 @@ what they ignore; the options say how to talk to them.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
 from agentnet.backend import Ask, Reply, Request
 from agentnet.errors import BackendError
+from agentnet_backends.adapting import adapt
 from agentnet_backends.answers import CONSTRAINTS, Fields
 from agentnet_backends.chat import Plan
 from agentnet_backends.client import ChatClient, PlanKey
 from agentnet_backends.http import Http
 from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions, with_environment
-from agentnet_backends.refused import Refused
 
 _OFFICIAL = "https://api.openai.com/v1"
 
@@ -121,9 +121,15 @@ class OpenAIBackend:
         """
         return await self._client.complete(request)
 
-    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
-        """Find out which field of `request` the server refuses; see `agentnet.backend.Adapts`."""
-        return await Refused(self._client, self._http.endpoints[0].peer, request, error, ask).adapt()
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have changes in who is asked told; see `agentnet.backend.HasServers`."""
+        self._http.tell = tell
+
+    async def adapt(
+        self, request: Request, trouble: BackendError | Reply, ask: Ask
+    ) -> tuple[str, ...] | None:
+        """Find out how `request` is to be put to the server; see `agentnet.backend.Adapts`."""
+        return await adapt(self._client, self._http.endpoints[0].peer, request, trouble, ask)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -14,8 +14,7 @@ in words that name the setting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import count
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from agentnet.backend import Ask, Request
@@ -64,7 +63,6 @@ class Refused:
     request: Request
     error: BackendError
     ask: Ask
-    _numbers: count[int] = field(default_factory=count)
 
     async def adapt(self) -> tuple[str, ...] | None:
         """Find out what is refused, and change the client's ways if nothing is lost by it.
@@ -184,11 +182,15 @@ class Refused:
         return ways, done
 
     async def _largest_n(self, ways: Ways) -> Ways:
-        """Halve the number of samples until it is taken; one is."""
-        n = self.request.n // 2
-        while n > 1 and not await self._is_taken(replace(ways, n_at_most=n)):
-            n //= 2
-        return replace(ways, n_at_most=max(n, 1))
+        """Halve the number of samples until it is taken, as one is; then come near the largest that is."""
+        taken, refused = 1, self.request.n
+        while refused - taken > max(1, taken // 8):
+            n = max(refused // 2, 2) if taken == 1 else (taken + refused) // 2
+            if await self._is_taken(replace(ways, n_at_most=n)):
+                taken = n
+            else:
+                refused = n
+        return replace(ways, n_at_most=taken)
 
     async def _seedless(self, ways: Ways) -> tuple[Ways, str]:
         """Leave the seed out: always, or only beside several samples if it is taken beside one."""
@@ -204,18 +206,14 @@ class Refused:
         Raises:
             BackendError: It says nothing of that.
         """
-        variant = self.request._replace(draw=(("trial",), next(self._numbers), -1, 0, 0))
-        self.client.varied[variant.draw] = ways
         try:
-            await self.ask(variant)
+            await self.client.put_in(ways, self.request, self.ask)
         except BackendError as error:
             if is_refusal(error):
                 return False
             if error.status is None and error.kind in _TAKEN_ALL_THE_SAME:
                 return True
             raise
-        finally:
-            del self.client.varied[variant.draw]
         return True
 
     async def _stop(self, ways: Ways, stops: Sequence[str]) -> BackendUnusable:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal, NamedTuple, Self
 
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from agentnet.backend import Ask, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected
+from agentnet_backends.adapting import adapt
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, completeness, prefixes
 from agentnet_backends.chat import Plan
 from agentnet_backends.client import ChatClient, PlanKey
@@ -24,7 +25,6 @@ from agentnet_backends.failures import unusable_answer
 from agentnet_backends.http import Http
 from agentnet_backends.openai import logprob_fields
 from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions
-from agentnet_backends.refused import Refused
 from agentnet_backends.shared import FoundOnce
 
 _TRIED = ("structured_outputs", "guided_choice", "response_format")
@@ -171,9 +171,15 @@ class VllmBackend:
             request = request._replace(n=1)
         return await self._client.complete(request)
 
-    async def adapt(self, request: Request, error: BackendError, ask: Ask) -> tuple[str, ...] | None:
-        """Find out which field of `request` the server refuses; see `agentnet.backend.Adapts`."""
-        return await Refused(self._client, self._http.endpoints[0].peer, request, error, ask).adapt()
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Have changes in who is asked told; see `agentnet.backend.HasServers`."""
+        self._http.tell = tell
+
+    async def adapt(
+        self, request: Request, trouble: BackendError | Reply, ask: Ask
+    ) -> tuple[str, ...] | None:
+        """Find out how `request` is to be put to the server; see `agentnet.backend.Adapts`."""
+        return await adapt(self._client, self._http.endpoints[0].peer, request, trouble, ask)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -25,7 +25,9 @@ class Ways:
         system_role: The role of system messages; ``user`` puts them ahead of the user's first one.
         constrained: Whether the server is told what a reply may be.
         logprobs: Whether log-probabilities are asked for where a request wants them.
-        top_logprobs: How many alternatives are asked for at most; None for as many as planned.
+        top_logprobs: How many alternatives are asked for; None for as many as planned.
+        after_sampling: Whether probabilities after the server's own constraint and sampling are asked for.
+        brief: Whether a reply that is bound to answers is given no more tokens than these can take.
         n_at_most: Samples asked for at once at most; None for as many as wanted.
         seed_with_many: Whether a request for several samples has a seed.
     """
@@ -36,6 +38,8 @@ class Ways:
     constrained: bool = True
     logprobs: bool = True
     top_logprobs: int | None = None
+    after_sampling: bool = False
+    brief: bool = True
     n_at_most: int | None = None
     seed_with_many: bool = True
 
@@ -57,12 +61,12 @@ class Ways:
         """Give `plan` as it is put."""
         if not self.constrained:
             plan = replace(plan, constraint=FREE)
-        if not self.logprobs:
-            return replace(plan, logprobs={})
-        top = plan.logprobs.get("top_logprobs")
-        if self.top_logprobs is None or not isinstance(top, int) or top <= self.top_logprobs:
-            return plan
-        return replace(plan, logprobs={**plan.logprobs, "top_logprobs": self.top_logprobs})
+        asked = dict(plan.logprobs) if self.logprobs else {}
+        if "top_logprobs" in asked and self.top_logprobs is not None:
+            asked["top_logprobs"] = self.top_logprobs
+        if asked and self.after_sampling:
+            asked["post_sampling_probs"] = True
+        return replace(plan, logprobs=asked, is_brief=self.brief)
 
     def sends_seed(self, request: Request) -> bool:
         """Say whether a shaped request has a seed."""

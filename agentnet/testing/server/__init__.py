@@ -8,13 +8,14 @@ what goes wrong, on the request, on how often it came before and on the plan (`a
         ...  # server.base_url, server.ledger
 """
 
-from agentnet.testing.server.asks import LIKE_OPENAI, LIKE_VLLM, Ask, BadAsk, Manners
+from agentnet.testing.server.asks import LIKE_LLAMA_CPP, LIKE_OPENAI, LIKE_VLLM, Ask, BadAsk, Manners
 from agentnet.testing.server.completions import Law, MetadataOf
 from agentnet.testing.server.double import ServerDouble, coin, serve, start_server
 from agentnet.testing.server.ledger import Ledger, digest
 from agentnet.testing.server.limits import Limits
 
 __all__ = [
+    "LIKE_LLAMA_CPP",
     "LIKE_OPENAI",
     "LIKE_VLLM",
     "Ask",

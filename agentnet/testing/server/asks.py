@@ -45,6 +45,14 @@ class Manners:
         sampled_first: Whether the sampled token leads the list of alternatives, which are then unsorted and
             filled up with tokens that cannot be.
         letters: Share of an answer's probability that its first letter alone takes, in [0, 1).
+        most_alternatives: Alternatives that it lists at most; more are refused.
+        most_choices: ``n`` at most; more are refused.
+        off_answers: Share of the probability that tokens have which begin no answer, in [0, 1): more than 0
+            for a server that lists before its constraint.
+        after_sampling: Whether it heeds ``post_sampling_probs``: what is listed is after constraint and
+            temperature.
+        fence: What it lets a model begin with before JSON, and takes off the content alone.
+        greedy: Whether it samples greedily, whatever temperature is asked for.
     """
 
     constraints: frozenset[str] = frozenset({"response_format"})
@@ -53,6 +61,12 @@ class Manners:
     token_ids: bool = False
     sampled_first: bool = False
     letters: float = 0.25
+    most_alternatives: int = 20
+    most_choices: int = 128
+    off_answers: float = 0.0
+    after_sampling: bool = False
+    fence: str = ""
+    greedy: bool = False
 
 
 LIKE_OPENAI = Manners()
@@ -62,6 +76,14 @@ LIKE_VLLM = Manners(
     token_ids=True,
     sampled_first=True,
     letters=0.9,
+)
+LIKE_LLAMA_CPP = Manners(
+    constraints=frozenset({"response_format", "grammar"}),
+    most_alternatives=1 << 20,
+    most_choices=4,
+    off_answers=0.95,
+    after_sampling=True,
+    fence="```json\n",
 )
 
 
@@ -103,6 +125,7 @@ class Ask:
         bound: What a reply may be.
         top_logprobs: Number of alternatives wanted; None if no log-probabilities are.
         token_ids: The tokens whose log-probabilities are wanted instead.
+        after_sampling: Whether probabilities after constraint and temperature are wanted.
     """
 
     messages: Messages
@@ -113,6 +136,7 @@ class Ask:
     bound: Bound = _FREE
     top_logprobs: int | None = None
     token_ids: tuple[int, ...] = ()
+    after_sampling: bool = False
 
 
 def tokens_of(text: str) -> list[str]:
@@ -136,7 +160,7 @@ def read_ask(body: Mapping[str, object], manners: Manners, otherwise_seed: int) 
     Raises:
         BadAsk: A field is impossible.
     """
-    n = _number(body, "n", 1, 1, 128)
+    n = _number(body, "n", 1, 1, manners.most_choices)
     temperature = _number(body, "temperature", 1.0, 0.0, 2.0)
     if n > 1 and temperature == 0.0 and not manners.greedy_choices:
         raise BadAsk("n must be 1 when using greedy sampling.", "n")
@@ -148,12 +172,15 @@ def read_ask(body: Mapping[str, object], manners: Manners, otherwise_seed: int) 
     return Ask(
         messages=_messages(body.get("messages")),
         n=int(n) if manners.many_choices else 1,
-        temperature=temperature,
+        temperature=0.0 if manners.greedy else temperature,
         max_tokens=_OPEN if bound is None else bound,
         seed=int(_number(body, "seed", otherwise_seed, -(2**63), 2**63 - 1)) & _SEED_BITS,
-        top_logprobs=int(_number(body, "top_logprobs", 0, 0, 20)) if wants_logprobs else None,
+        top_logprobs=int(_number(body, "top_logprobs", 0, 0, manners.most_alternatives))
+        if wants_logprobs
+        else None,
         token_ids=tuple(token_ids) if isinstance(token_ids, list) and wants_logprobs else (),
         bound=_bound(body, manners.constraints),
+        after_sampling=manners.after_sampling and body.get("post_sampling_probs") is True,
     )
 
 

@@ -21,6 +21,8 @@ Law = Callable[[Messages, int, int], str | bool]
 MetadataOf = Callable[[Messages], Mapping[str, str | int]]
 """Recovers from a conversation what requests on the wire do not carry: profile, severity and so on."""
 
+_N_OTHERS = 64
+
 NEVER = -9999.0
 """The log-probability that servers write for a token that cannot be."""
 
@@ -189,8 +191,11 @@ def _first_position(
     """Work out which tokens can begin an answer, and their log-probabilities before temperature."""
     if ask.top_logprobs is None or not ask.bound.answers or not logprobs:
         return None
-    before = _untempered(logprobs, ask.temperature)
+    before = logprobs if ask.after_sampling else _untempered(logprobs, ask.temperature)
     shares = dict(_split(before, manners.letters))
+    if manners.off_answers and not ask.after_sampling:
+        others = {f"<{i}>": math.log(manners.off_answers / _N_OTHERS) for i in range(_N_OTHERS)}
+        shares = others | {token: each + math.log1p(-manners.off_answers) for token, each in shares.items()}
     if ask.token_ids:
         return {token: shares.get(token, NEVER) for token in map(vocabulary.text, ask.token_ids)}
     filler = dict.fromkeys("#%+*", NEVER) if manners.sampled_first else {}
@@ -233,7 +238,8 @@ def _logprobs(
         and unit(mix(word, 1)) < manners.letters
     ):
         first = [answer[0], answer[1:]]
-    content = [_token(token, None, ask, manners) for token in tokens_of(lead)]
+    fence = [manners.fence] if manners.fence and ask.bound.wrapped_in else []
+    content = [_token(token, None, ask, manners) for token in (*fence, *tokens_of(lead))]
     content += [_token(token, None if i else position, ask, manners) for i, token in enumerate(first)]
     content += [_token(token, None, ask, manners) for token in tokens_of(tail)]
     return {"content": content, "refusal": None}
@@ -262,10 +268,10 @@ def _token(token: str, position: Mapping[str, float] | None, ask: Ask, manners: 
         most += bool(ask.token_ids) and token not in listed
     else:
         order = sorted(listed, key=lambda each: -listed[each])
-    return _entry(token, own) | {
-        "top_logprobs": [_entry(other, listed.get(other, NEVER)) for other in order[:most]]
-    }
+    best = [_entry(other, listed.get(other, NEVER), ask) for other in order[:most]]
+    return _entry(token, own, ask) | {"top_probs" if ask.after_sampling else "top_logprobs": best}
 
 
-def _entry(token: str, logprob: float) -> dict[str, object]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode())}
+def _entry(token: str, logprob: float, ask: Ask) -> dict[str, object]:
+    value = {"prob": math.exp(logprob)} if ask.after_sampling else {"logprob": logprob}
+    return {"token": token, **value, "bytes": list(token.encode())}

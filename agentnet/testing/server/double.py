@@ -99,7 +99,8 @@ class ServerDouble:
         self.ledger = Ledger()
         self.base_url = ""
         self._clock = clock
-        self._gate = Gate(limits or Limits(), clock())
+        self._limits = limits or Limits()
+        self._gate = Gate(self._limits, clock())
         self._vocabulary = Vocabulary()
         self._closing = asyncio.Event()
 
@@ -150,6 +151,8 @@ class ServerDouble:
         attempt = self.ledger.bodies[name]
         self.ledger.bodies[name] += 1
         body_number = int(name, 16)
+        if self._limits.parallel is not None and self.ledger.in_flight > self._limits.parallel:
+            return self._too_many()
         await asyncio.sleep(self._latency_of(mix(body_number, attempt)))
         fault = self.faults.pick(self.ledger.calls, body=body_number, attempt=attempt)
         if fault is not None and fault in PLAIN_FAULTS:
@@ -163,6 +166,10 @@ class ServerDouble:
         if model not in self.models:
             return self._plain("unknown_model")
         return self._limited(ask) or await self._reply(request, ask, str(model), name, fault)
+
+    def _too_many(self) -> web.Response:
+        text = f"Max parallel requests reached: {self._limits.parallel}."
+        return self._json("too_many", 429, error_body(text, None, "429"), {"retry-after": "60"})
 
     def _asked(self, raw: bytes) -> Mapping[str, object]:
         try:
@@ -180,7 +187,9 @@ class ServerDouble:
 
     def _limited(self, ask: Ask) -> web.Response | None:
         """Answer a call for which the limits leave no room; None lets it pass."""
-        n_reply = min(ask.max_tokens, _DEFAULT_REPLY_TOKENS) * ask.n
+        n_reply = (
+            min(ask.max_tokens, ask.max_tokens if self._limits.reserves else _DEFAULT_REPLY_TOKENS) * ask.n
+        )
         wait_s = self._gate.ask(prompt_tokens(ask.messages) + n_reply, self._clock())
         if wait_s == 0.0:
             return None

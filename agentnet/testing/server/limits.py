@@ -50,10 +50,14 @@ class Limits:
     Attributes:
         requests_per_min: Requests a minute.
         tokens_per_min: Tokens a minute: those of the prompts, and the most that the replies may have.
+        parallel: Requests at once; who comes beyond that is told to wait for a minute, as by LiteLLM's proxy.
+        reserves: Whether all of ``max_tokens`` counts for the tokens a minute, however few come.
     """
 
     requests_per_min: float | None = None
     tokens_per_min: float | None = None
+    parallel: int | None = None
+    reserves: bool = False
 
 
 class Gate:
