@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.finetune_learner import ANSWER_MARK, END_MARK, QUESTION_MARK, prompt_of
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS
 
 PAD, END = "<|padding|>", "<|endoftext|>"
 
@@ -80,14 +80,15 @@ def _make_tokenizer(folder: Path, size: Size, *, marks_are_tokens: bool) -> None
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    marks = [QUESTION_MARK, ANSWER_MARK, END_MARK] if marks_are_tokens else []
+    marks = MARKS if marks_are_tokens else ()
     trainer = trainers.BpeTrainer(
         vocab_size=size.n_tokens,
         special_tokens=[PAD, END, *marks],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    texts = [f"{prompt_of(question.text)} {question.answer}\n{END_MARK}" for question in load_bank()]
+    form = INSTRUCTION_FORM
+    texts = [form.prompt(question.text) + form.response(question.answer) for question in load_bank()]
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
