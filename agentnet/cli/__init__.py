@@ -21,6 +21,7 @@ from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
+from agentnet.cli.prepare import prepare
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
@@ -51,6 +52,7 @@ for command in (
     export,
     fit,
     predict,
+    prepare,
     trees,
     report,
     backends,

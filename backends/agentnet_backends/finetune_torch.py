@@ -141,8 +141,7 @@ class TorchLearner:
 
     def adam(self, state: Tensors, course: Course) -> Any:  # noqa: ANN401 - an extra's
         """Begin to train from a state: give Adam, which has seen nothing yet."""
-        self._bind(state)
-        self._bound = None
+        self.put(state)
         return self._torch.optim.Adam(self._trained.values(), lr=course.lr)
 
     def steps(
@@ -164,6 +163,11 @@ class TorchLearner:
             chunks = [order[i : i + course.batch] for i in range(0, len(order), course.batch)]
             for chunk in chunks[max(0, n_done - epoch * len(chunks)) :]:
                 yield self._step(adam, [learnt[row] for row in chunk])
+
+    def put(self, state: Tensors) -> None:
+        """Put a state into the network, where it will be changed."""
+        self._bind(state)
+        self._bound = None
 
     def state(self) -> Tensors:
         """Copy the state that is in the network."""
@@ -193,18 +197,26 @@ class TorchLearner:
         Raises:
             StorageError: It cannot be read, or is of another network.
         """
+        state = self.tensors(path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if shapes != {name: tuple(tensor.shape) for name, tensor in self._base.items()}:
+            raise StorageError(f"{path} holds the weights of another network than {self._options.model!r}")
+        return state
+
+    def tensors(self, path: Path) -> Tensors:
+        """Read what `write` wrote, whatever it is.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             # Cloned, because what is loaded lives in the file, which is removed when the next is complete.
-            state: Tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+            return {name: tensor.clone() for name, tensor in load_file(path).items()}
         except (OSError, SafetensorError) as error:
             raise StorageError(f"{path} cannot be read: {error}") from error
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if shapes != {name: tuple(tensor.shape) for name, tensor in self._base.items()}:
-            raise StorageError(f"{path} holds the weights of another network than {self._options.model!r}")
-        return state
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
@@ -310,11 +322,12 @@ class TorchLearner:
         return context
 
     @contextmanager
-    def exact(self, knob: str) -> Iterator[None]:
+    def exact(self, knob: str, other_way: str = "set finetune.method = 'lora'") -> Iterator[None]:
         """Compute the same bits each time, and say what to do where memory ends.
 
         Args:
             knob: The option that bounds the memory taken here.
+            other_way: What else to do.
         """
         torch = self._torch
         before = (
@@ -330,7 +343,7 @@ class TorchLearner:
                 raise
             raise BackendUnusable(
                 f"there is not enough memory on device {self._options.device!r} ({error}); lower {knob}, or "
-                f"set finetune.method = 'lora'",
+                f"{other_way}",
                 kind="out_of_memory",
             ) from error
         finally:

@@ -35,7 +35,7 @@ def loading(options: FinetuneOptions) -> Iterator[None]:
         torch.set_num_threads(options.threads)  # of the calling thread, which is the rule's own
     try:
         torch.device(options.device)
-        with _quiet():
+        with quiet():
             yield
     except (OSError, RuntimeError, ValueError, AssertionError, ImportError, TemplateError) as error:
         raise BackendUnusable(
@@ -161,7 +161,7 @@ def fingerprint(tokenizer: Any, weights: Iterable[tuple[str, Any]]) -> str:  # n
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from drawing bars, and peft from warnings about what it calls there."""
     # Any: whether its functions have types depends on whether the extra is installed.
     bars: Any = import_module("transformers.utils.logging")

@@ -35,6 +35,7 @@ from typing import Final, Self, TypeVar
 from agentnet.backend import Reply
 from agentnet.errors import PluginError, StorageError
 from agentnet.interviews import Asked, Pair, System
+from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet.streams import Streams
 from agentnet_backends.finetune_learner import (
     Answer,
@@ -110,6 +111,22 @@ class FinetuneRule:
     def checkpoint_every(self) -> int:
         """Steps between two checkpoints."""
         return self.options.checkpoint_every
+
+    def prepare(
+        self,
+        taught: Sequence[Instruction],
+        tuning: Tuning,
+        out: Path,
+        facts: Mapping[str, object],
+        tell: Callable[[int, int, float], None],
+    ) -> dict[str, object]:
+        """Teach a raw base to follow instructions, all weights of it, whatever the method of updates.
+
+        See `agentnet.interviews.instructions.Preparer`.
+        """
+        from agentnet_backends.finetune_torch_prepare import prepare
+
+        return prepare(self.options, taught, tuning, out, facts, tell)
 
     async def begin(self, system: System) -> FinetuneModels:
         """Load the model, if it is not loaded yet, and give each model of the realization its base state.
