@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any
 from agentnet.errors import BackendUnusable
 from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, FinetuneOptions, Form
 
+_OF_BROKEN_FILES = (AssertionError, LookupError, struct.error)
+_NO_CLOCK = "{% macro strftime_now(format) %}1 January 2026{% endmacro %}"
 _QUESTION, _ANSWER = "Which question was asked?", "This was answered."
 
 
@@ -37,7 +40,7 @@ def loading(options: FinetuneOptions) -> Iterator[None]:
         torch.device(options.device)
         with quiet():
             yield
-    except (OSError, RuntimeError, ValueError, AssertionError, ImportError, TemplateError) as error:
+    except (OSError, RuntimeError, ValueError, *_OF_BROKEN_FILES, ImportError, TemplateError) as error:
         raise BackendUnusable(
             f"the model {options.model!r} cannot be loaded on device {options.device!r}: "
             f"{' '.join(str(error).split())}; set "
@@ -105,15 +108,16 @@ def form_of(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN401 -
 
 def _chat_form(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN401 - an extra's
     """Read off from an example what a chat template puts around a question and after an answer."""
+    # Templates that write down today's date would ask otherwise tomorrow, and reasoning is no answer.
+    template = f"{_NO_CLOCK}{tokenizer.get_chat_template()}"
 
     def written(*turns: tuple[str, str], is_open: bool) -> str:
-        # Templates that write down today's date would ask otherwise tomorrow, and reasoning is no answer.
         text: str = tokenizer.apply_chat_template(
             [{"role": role, "content": content} for role, content in turns],
+            chat_template=template,
             add_generation_prompt=is_open,
             tokenize=False,
             enable_thinking=False,
-            strftime_now=lambda _: "1 January 2026",
         )
         return text
 
