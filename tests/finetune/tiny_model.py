@@ -99,6 +99,7 @@ def make_gguf(path: Path, like: Path) -> None:
     writer.add_token_list(sorted(found["vocab"], key=found["vocab"].__getitem__))
     writer.add_token_types([3, 3, *[1] * (len(found["vocab"]) - 2)])
     writer.add_token_merges([" ".join(merge) for merge in found["merges"]])
+    writer.add_bos_token_id(1)
     writer.add_eos_token_id(1)
     writer.add_pad_token_id(0)
     shapes = {
