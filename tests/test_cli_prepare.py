@@ -158,6 +158,7 @@ def test_flags_decide_how_it_is_trained_and_what_is_next_is_said(prepare, data):
         (["--out", "there"], "there: exists already; name another folder, or pass --force"),
         (["--out", "none/model"], "there is no folder none; make it first"),
         (["--out", "model", "-U", "device"], "-U 'device' is not KEY=VALUE, such as device=cuda"),
+        (["--out", "model", "-U", "model=x"], "the model is the command's argument"),
         (["--out", "model", "--column", "response"], "--column 'response' is not FIELD=COLUMN"),
         (["--out", "model", "--update", "memory"], "memory.model is no option"),
         (["--out", "model", "--update", "./rule.py:Notes"], "has no models that could be prepared"),

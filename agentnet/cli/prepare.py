@@ -125,8 +125,10 @@ def _options(options: Sequence[str]) -> dict[str, object]:
     found: dict[str, object] = {}
     for option in options:
         key, equals, value = option.partition("=")
-        if not (key and equals):
-            raise ConfigurationError(f"-U {option!r} is not KEY=VALUE, such as device=cuda")
+        if not (key and equals) or key == "model":
+            raise ConfigurationError(
+                f"-U {option!r} is not KEY=VALUE, such as device=cuda; the model is the command's argument"
+            )
         found[key] = value
     return found
 
