@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partialmethod
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -171,10 +172,14 @@ def quiet() -> Iterator[None]:
     bars: Any = import_module("transformers.utils.logging")
     were_shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
+    # Its reader of GGUF draws one by itself, whatever it is told.
+    bar: Any = import_module("tqdm.auto").tqdm
+    begin, bar.__init__ = bar.__init__, partialmethod(bar.__init__, disable=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
+        bar.__init__ = begin
         if were_shown:
             bars.enable_progress_bar()

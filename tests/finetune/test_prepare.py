@@ -148,8 +148,9 @@ def gguf(base, tiny_model, tmp_path):
     return tmp_path / "gguf"
 
 
-def test_a_gguf_file_and_the_folder_of_one_are_the_same_model(gguf):
+def test_a_gguf_file_and_the_folder_of_one_are_the_same_model(gguf, capfd):
     by_file, by_folder = (TorchLearner.load(options(p, form="marks")) for p in (gguf / "one.gguf", gguf))
+    assert capfd.readouterr().err == ""  # no bars are drawn
     assert by_file.fingerprint == by_folder.fingerprint
     assert asked(by_file, by_file.fresh(1)) == asked(by_folder, by_folder.fresh(1))
     shutil.copy(gguf / "one.gguf", gguf / "two.gguf")
