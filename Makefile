@@ -64,7 +64,7 @@ test-servers: $(VENV)/.installed-test  ## backend openai against llama.cpp's own
 # One thread: PyTorch's own wait busily for each other where cores are shared, and a tiny model needs no second.
 test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch on this CPU, on a tiny random model (minutes, gigabytes)
 	cd build && rm -f .coverage* && AGENTNET_TEST_FINETUNE=1 OMP_NUM_THREADS=1 \
-		$(abspath $(FINETUNE_VENV))/bin/coverage run --rcfile=/dev/null --branch --include='*/finetune_torch.py' \
+		$(abspath $(FINETUNE_VENV))/bin/coverage run --rcfile=/dev/null --branch --include='*/finetune_torch*.py' \
 		-m pytest -c ../pyproject.toml --rootdir .. ../tests/finetune -o faulthandler_timeout=0 --durations=5
 	cd build && $(abspath $(FINETUNE_VENV))/bin/coverage report --rcfile=/dev/null --show-missing --fail-under=95
 

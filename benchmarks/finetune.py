@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from agentnet.embedder import make_embedder
 from agentnet.interviews import BANK, Asked, Pair, Question, System
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.finetune_learner import FinetuneOptions, prompt_of, response_of
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, FinetuneOptions
 from agentnet_backends.update_finetune import FinetuneModels, FinetuneRule
 
 MAKER = Path(__file__).parent.parent / "tests" / "finetune" / "tiny_model.py"
@@ -64,7 +64,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", default="tiny", choices=("tiny", "410m"))
-    parser.add_argument("--method", default="full", choices=("full", "lora"))
+    parser.add_argument("--method", default="lora", choices=("full", "lora"))
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--threads", type=int, help="threads of PyTorch on the CPU")
     parser.add_argument("--models", type=int, default=3)
@@ -182,7 +182,8 @@ async def timed_update(
     learner: Any,  # noqa: ANN401 - an extra's
 ) -> tuple[Work]:
     """Update a model; tokens are those of one pass, the instructions' included."""
-    texts = [prompt_of(pair.question.text) + response_of(pair.answer) for pair in pairs]
+    form = INSTRUCTION_FORM
+    texts = [form.prompt(pair.question.text) + form.response(pair.answer) for pair in pairs]
     tokens = sum(len(learner._tokens(text)) for text in texts)  # noqa: SLF001 - counted as it counts
     watch = Watch()
     await models.update(model, step, pairs, seed=step)
@@ -226,7 +227,7 @@ def products_per_s(options: FinetuneOptions, learner: Any) -> float:  # noqa: AN
     dtype = torch.bfloat16 if options.precision == "bfloat16" else torch.float32
     left = torch.ones((side, side), dtype=dtype, device=device)
     best = float("inf")
-    with learner._exact("finetune.batch"):  # noqa: SLF001 - as it computes
+    with learner.exact("finetune.batch"):
         for _ in range(10):
             began = time.perf_counter()
             (left @ left)[0, 0].item()

@@ -13,15 +13,16 @@ from agentnet.errors import BackendUnusable, ConfigurationError, Interrupted, Pl
 from agentnet.interviews import BANK, Asked, Pair, Question, System, installed_updates, make_update_rule
 from agentnet_backends import update_finetune
 from agentnet_backends.finetune_learner import (
+    INSTRUCTION_FORM,
     Answer,
     Course,
     Example,
     FinetuneOptions,
-    prompt_of,
-    response_of,
+    Form,
 )
 from agentnet_backends.update_finetune import FinetuneRule
 
+prompt_of, response_of = INSTRUCTION_FORM.prompt, INSTRUCTION_FORM.response
 QUESTIONS = tuple(Question(f"q{n}", "society", f"What is {n}?", f"It is {n}.") for n in range(4))
 
 
@@ -31,6 +32,7 @@ class Parrot:
 
     options: FinetuneOptions
     fingerprint: str = "parrot"
+    form: Form = INSTRUCTION_FORM
     threads: set[str] = field(default_factory=set)
     n_busy: int = 0
     gate: threading.Event | None = None
@@ -119,15 +121,16 @@ def test_a_prompt_and_its_response_have_the_paper_s_form():
     assert prompt_of("Why?") + response_of("So.") == "### Instruction: Why?\n### Response: So.\n### End"
 
 
-def test_models_are_taught_gently_at_the_start_and_more_gently_afterwards():
+@pytest.mark.parametrize(("method", "by"), [("full", 1), ("lora", 10)])
+def test_models_are_taught_gently_at_the_start_and_more_gently_afterwards(method, by):
     async def play(models):
         await models.update(0, 0, pairs("It is 0.", step=0, source=BANK), seed=11)
         await models.update(0, 1, pairs("No.", "Yes."), seed=12)
         return models._states[0]
 
-    _, (first, taught), (second, heard) = played(play)
-    assert Course(*first) == Course(lr=5e-5, epochs=3, batch=8, seed=11)
-    assert Course(*second) == Course(lr=1e-5, epochs=1, batch=8, seed=12)
+    _, (first, taught), (second, heard) = played(play, FinetuneRule(options(method=method), make=Parrot))
+    assert Course(*first) == Course(lr=by * 5e-5, epochs=3, batch=8, seed=11)
+    assert Course(*second) == Course(lr=by * 1e-5, epochs=1, batch=8, seed=12)
     assert [Example(*one) for one in taught] == [Example(prompt_of("What is 0?"), response_of("It is 0."))]
     assert [one[1] for one in heard] == [response_of("No."), response_of("Yes.")]
 
@@ -301,7 +304,7 @@ def test_restored_models_answer_as_those_that_were_saved(tmp_path):
 @pytest.mark.parametrize(
     ("rule", "n_models", "key"),
     [
-        (FinetuneRule(options(method="lora"), make=Parrot), 2, "method"),
+        (FinetuneRule(options(method="full"), make=Parrot), 2, "method"),
         (FinetuneRule(options(), make=lambda o: Parrot(o, fingerprint="other")), 2, "weights"),
         (FinetuneRule(options(), make=Parrot), 3, "files"),
     ],

@@ -22,6 +22,7 @@ from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
+from agentnet.cli.prepare import prepare
 from agentnet.cli.probe import probe
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
@@ -54,6 +55,7 @@ for command in (
     fit,
     predict,
     probe,
+    prepare,
     trees,
     guess,
     report,

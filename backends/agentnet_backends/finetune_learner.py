@@ -10,21 +10,62 @@ from pydantic import Field
 
 from agentnet_backends.options import PluginOptions
 
-QUESTION_MARK: Final = "### Instruction:"
-ANSWER_MARK: Final = "### Response:"
-END_MARK: Final = "### End"
+
+class Form(NamedTuple):
+    """How a question is put to a model, and how an answer to it ends.
+
+    Attributes:
+        before: What stands before a question.
+        between: What stands between question and answer.
+        lead: What of the answer itself stands before its first word: byte-pair tokenizers cut words with the
+            blank before them.
+        close: What follows an answer, as it is learnt; less its outer blanks, it ends an answer.
+    """
+
+    before: str
+    between: str
+    lead: str
+    close: str
+
+    @property
+    def end(self) -> str:
+        """The mark that ends an answer."""
+        return self.close.strip()
+
+    def prompt(self, question: str) -> str:
+        """Write what stands before an answer."""
+        return f"{self.before}{question}{self.between}"
+
+    def response(self, answer: str) -> str:
+        """Write an answer with its end, as it is learnt."""
+        return f"{self.lead}{answer}{self.close}"
+
+
+MARKS: Final = ("### Instruction:", "### Response:", "### End")
+"""What Helm et al. (2024) made tokens of their own."""
+
+INSTRUCTION_FORM: Final = Form(f"{MARKS[0]} ", f"\n{MARKS[1]}", " ", f"\n{MARKS[2]}")
+"""The form of Helm et al. (2024)."""
+
+_RATES: Final = {"full": (1e-5, 5e-5), "lora": (1e-4, 5e-4)}
+"""By method: learning rate of an update, and of the first teaching. The first are the paper's."""
 
 
 class FinetuneOptions(PluginOptions):
     """The options of update rule ``finetune``.
 
     Attributes:
-        model: A causal language model: a folder, or its name on the Hugging Face Hub. Its weights must be
-            safetensors: no pickle is ever opened.
+        model: A causal language model: a folder, a GGUF file (or a folder with one), or its name on the
+            Hugging Face Hub. Its weights must be safetensors or GGUF: no pickle is ever opened. It must be a
+            chat model, or a base that ``agentnet prepare`` has taught to follow instructions.
         revision: A commit, tag or branch of the Hub; without one a later run may find other weights.
-        method: ``full`` trains all weights, ``lora`` low-rank adapters of all linear layers.
-        lr: Adam's learning rate in an update. Adapters want more than full training does.
-        initial_lr: Its learning rate when models are taught at the start.
+        form: How questions are put: ``marks`` as in the paper (``### Instruction:``), ``chat`` by the model's
+            chat template, as a user's turn. Unless given: the marks where the tokenizer has each as a token
+            of its own, else the chat template; a model with neither is refused.
+        method: ``lora`` trains low-rank adapters of all linear layers, ``full`` all weights, as in the paper.
+        lr: Adam's learning rate in an update: 1e-5 for ``full``, as in the paper, and 1e-4 for ``lora``,
+            unless given.
+        initial_lr: Its learning rate when models are taught at the start: 5e-5 (the paper's) and 5e-4.
         epochs: Passes over the pairs of an update.
         initial_epochs: Passes over the pairs that models are taught at the start.
         batch: Pairs in one step of Adam.
@@ -44,9 +85,10 @@ class FinetuneOptions(PluginOptions):
 
     model: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)] | None = None
-    method: Literal["full", "lora"] = "full"
-    lr: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
-    initial_lr: Annotated[float, Field(gt=0.0, le=1.0)] = 5e-5
+    form: Literal["marks", "chat"] | None = None
+    method: Literal["full", "lora"] = "lora"
+    lr: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    initial_lr: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     epochs: Annotated[int, Field(ge=1)] = 1
     initial_epochs: Annotated[int, Field(ge=1)] = 3
     batch: Annotated[int, Field(ge=1)] = 8
@@ -58,12 +100,19 @@ class FinetuneOptions(PluginOptions):
     alpha: Annotated[float, Field(gt=0.0)] = 16.0
     checkpoint_every: Annotated[int, Field(ge=1)] = 5
 
+    def course(self, seed: int, *, is_first: bool) -> Course:
+        """Say how a model is trained by an update, or taught at the start."""
+        lr, initial_lr = _RATES[self.method]
+        if is_first:
+            return Course(self.initial_lr or initial_lr, self.initial_epochs, self.batch, seed)
+        return Course(self.lr or lr, self.epochs, self.batch, seed)
+
 
 class Wanted(NamedTuple):
     """One answer to be given.
 
     Attributes:
-        prompt: What stands before the answer; see `prompt_of`.
+        prompt: What stands before the answer; see `Form.prompt`.
         temperature: Sampling temperature; 0 for the likeliest answer.
         seed: Fixes the draws at a temperature above 0.
     """
@@ -124,6 +173,11 @@ class Learner(Protocol):
         """Which weights it stands on."""
         ...
 
+    @property
+    def form(self) -> Form:
+        """How questions are put to it."""
+        ...
+
     def fresh(self, seed: int) -> State:
         """Give the state of a model that has learnt nothing yet."""
         ...
@@ -149,16 +203,3 @@ class Learner(Protocol):
     def read(self, path: Path) -> State:
         """Read a state that `write` wrote; raises `StorageError`."""
         ...
-
-
-def prompt_of(question: str) -> str:
-    """Write what stands before an answer."""
-    return f"{QUESTION_MARK} {question}\n{ANSWER_MARK}"
-
-
-def response_of(answer: str) -> str:
-    """Write an answer with its end mark, as it is learnt.
-
-    The blank before it belongs to the answer: byte-pair tokenizers cut words with the blank before them.
-    """
-    return f" {answer}\n{END_MARK}"

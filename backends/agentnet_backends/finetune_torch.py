@@ -10,13 +10,9 @@ same shapes, and a row the same sums. Tests hold this bit by bit on the CPU.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -24,7 +20,15 @@ import numpy as np
 
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.streams import Streams, mix, unit
-from agentnet_backends.finetune_learner import END_MARK, Answer, Course, Example, FinetuneOptions, Wanted
+from agentnet_backends.finetune_learner import Answer, Course, Example, FinetuneOptions, Form, Wanted
+from agentnet_backends.finetune_torch_load import (
+    adapted,
+    cache_word,
+    fingerprint,
+    form_of,
+    loading,
+    pretrained,
+)
 
 Tensors = Mapping[str, Any]
 """Tensors by the name of their parameter; Any, because PyTorch is an extra."""
@@ -40,9 +44,10 @@ class TorchLearner:
         net: The model, on its device.
         tokenizer: Its tokenizer.
         options: The options of the rule.
+        form: How questions are put to it.
     """
 
-    def __init__(self, net: Any, tokenizer: Any, options: FinetuneOptions) -> None:  # noqa: ANN401 - an extra's
+    def __init__(self, net: Any, tokenizer: Any, options: FinetuneOptions, form: Form) -> None:  # noqa: ANN401 - an extra's
         import torch
 
         self._torch = torch
@@ -55,35 +60,25 @@ class TorchLearner:
         self._bound: Tensors | None = None
         self._stopped = threading.Event()
         self._closing: dict[int, bool] = {}
-        self.fingerprint = _fingerprint(net, tokenizer)
+        self._cache_word = cache_word(net)
+        self.form = form
+        # Of what no state holds: the vocabulary, and the weights that are not trained.
+        self.fingerprint = fingerprint(
+            tokenizer, [(name, p) for name, p in net.named_parameters() if not p.requires_grad]
+        )
 
     @classmethod
     def load(cls, options: FinetuneOptions) -> Self:
         """Load the model.
 
         Raises:
-            BackendUnusable: There is no such model, device or memory.
+            BackendUnusable: There is no such model, device or memory, or the model answers no questions.
         """
-        import torch
-
-        if options.device.startswith("cuda"):
-            # Read when cuBLAS starts; without it deterministic algorithms refuse to multiply matrices.
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        if options.threads is not None:
-            torch.set_num_threads(options.threads)  # of the calling thread, which is the rule's own
-        try:
-            device = torch.device(options.device)
-            with _quiet():
-                net, tokenizer = _pretrained(options)
-                net = _adapted(net, options) if options.method == "lora" else net
-            return cls(net.to(device).eval(), tokenizer, options)
-        except (OSError, RuntimeError, ValueError, AssertionError, ImportError) as error:
-            raise BackendUnusable(
-                f"the model {options.model!r} cannot be loaded on device {options.device!r}: "
-                f"{' '.join(str(error).split())}; set "
-                f"finetune.model to a causal language model with safetensors, and finetune.device",
-                kind="not_loaded",
-            ) from error
+        with loading(options):
+            net, tokenizer = pretrained(options)
+            form = form_of(tokenizer, options)
+            net = adapted(net, options) if options.method == "lora" else net
+            return cls(net.to(options.device).eval(), tokenizer, options, form)
 
     def fresh(self, seed: int) -> Tensors:
         """Give a model's first state: the base's weights, or an adapter that changes nothing yet.
@@ -118,7 +113,7 @@ class TorchLearner:
                     kind="context_overflow",
                 )
         answers: dict[int, Answer] = {}
-        with self._exact("finetune.answer_batch"), self._torch.inference_mode():
+        with self.exact("finetune.answer_batch"), self._torch.inference_mode():
             self._bind(state)
             for width, rows in _batches([len(tokens) for tokens in prompts], self._options.answer_batch):
                 chosen = [_Row(prompts[row], wanted[row]) for row in rows]
@@ -138,21 +133,45 @@ class TorchLearner:
         Raises:
             BackendUnusable: There is not enough memory, an example is too long, or the loss is no number.
         """
+        with self.exact("finetune.batch"):
+            losses = [*self.steps(self.adam(state, course), examples, course)]
+            after = self.state()
+        self._bound = after
+        return after, mean_loss(losses[-n_batches(examples, course) :])
+
+    def adam(self, state: Tensors, course: Course) -> Any:  # noqa: ANN401 - an extra's
+        """Begin to train from a state: give Adam, which has seen nothing yet."""
+        self.put(state)
+        return self._torch.optim.Adam(self._trained.values(), lr=course.lr)
+
+    def steps(
+        self,
+        adam: Any,  # noqa: ANN401 - an extra's
+        examples: Sequence[Example],
+        course: Course,
+        n_done: int = 0,
+    ) -> Iterator[tuple[float, int]]:
+        """Take the steps of a course, but for the `n_done` that were taken before.
+
+        Yields:
+            After each step the summed loss before it, in nats, and the number of tokens learnt.
+        """
         learnt = [self._learnable(example) for example in examples]
         streams = Streams(course.seed)
-        losses: list[tuple[float, int]] = []
-        with self._exact("finetune.batch"):
-            self._bind(state)
-            self._bound = None
-            adam = self._torch.optim.Adam(self._trained.values(), lr=course.lr)
-            for epoch in range(course.epochs):
-                order = streams.generator("order", epoch).permutation(len(learnt)).tolist()
-                chunks = [order[i : i + course.batch] for i in range(0, len(order), course.batch)]
-                losses = [self._step(adam, [learnt[row] for row in chunk]) for chunk in chunks]
-            after = {name: p.detach().cpu().clone() for name, p in self._trained.items()}
-        self._bound = after
-        n_tokens = sum(count for _, count in losses)
-        return after, {"loss": sum(loss for loss, _ in losses) / n_tokens, "tokens": n_tokens}
+        for epoch in range(course.epochs):
+            order = streams.generator("order", epoch).permutation(len(learnt)).tolist()
+            chunks = [order[i : i + course.batch] for i in range(0, len(order), course.batch)]
+            for chunk in chunks[max(0, n_done - epoch * len(chunks)) :]:
+                yield self._step(adam, [learnt[row] for row in chunk])
+
+    def put(self, state: Tensors) -> None:
+        """Put a state into the network, where it will be changed."""
+        self._bind(state)
+        self._bound = None
+
+    def state(self) -> Tensors:
+        """Copy the state that is in the network."""
+        return {name: p.detach().cpu().clone() for name, p in self._trained.items()}
 
     def stop(self) -> None:
         """Have the job at hand, and all later ones, end soon; from any thread."""
@@ -178,18 +197,26 @@ class TorchLearner:
         Raises:
             StorageError: It cannot be read, or is of another network.
         """
+        state = self.tensors(path)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        if shapes != {name: tuple(tensor.shape) for name, tensor in self._base.items()}:
+            raise StorageError(f"{path} holds the weights of another network than {self._options.model!r}")
+        return state
+
+    def tensors(self, path: Path) -> Tensors:
+        """Read what `write` wrote, whatever it is.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             # Cloned, because what is loaded lives in the file, which is removed when the next is complete.
-            state: Tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
+            return {name: tensor.clone() for name, tensor in load_file(path).items()}
         except (OSError, SafetensorError) as error:
             raise StorageError(f"{path} cannot be read: {error}") from error
-        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        if shapes != {name: tuple(tensor.shape) for name, tensor in self._base.items()}:
-            raise StorageError(f"{path} holds the weights of another network than {self._options.model!r}")
-        return state
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
@@ -198,7 +225,7 @@ class TorchLearner:
     def _may_close(self, token: int) -> bool:
         """Tell whether the end mark can end in `token`: decoding takes long, and most tokens cannot."""
         if token not in self._closing:
-            self._closing[token] = END_MARK[-1] in self._tokenizer.decode([token])
+            self._closing[token] = self.form.end[-1] in self._tokenizer.decode([token])
         return self._closing[token]
 
     def _tokens(self, text: str) -> list[int]:
@@ -262,8 +289,8 @@ class TorchLearner:
         full = [*rows, *[rows[-1]] * (self._options.answer_batch - len(rows))]
         mask = torch.tensor([[0] * (width - len(r.tokens)) + [1] * len(r.tokens) for r in full])
         tokens = torch.tensor([[0] * (width - len(r.tokens)) + r.tokens for r in full])
-        texts = [_Text(self._tokenizer, row, self._may_close) for row in rows]
-        positions, past = (mask.cumsum(1) - 1).clamp(min=0), None
+        texts = [_Text(self._tokenizer, row, self.form.end, self._may_close) for row in rows]
+        positions, known = (mask.cumsum(1) - 1).clamp(min=0), None
         for _ in range(max_tokens):
             self._go_on()
             with self._products():
@@ -271,11 +298,11 @@ class TorchLearner:
                     input_ids=tokens.to(self._device),
                     attention_mask=mask.to(self._device),
                     position_ids=positions.to(self._device),
-                    past_key_values=past,
                     use_cache=True,
                     logits_to_keep=1,
+                    **{self._cache_word: known},
                 )
-            past, logits = out.past_key_values, out.logits[:, -1]
+            known, logits = getattr(out, self._cache_word), out.logits[:, -1]
             for text, likeliest, scores in zip(texts, logits.argmax(-1).tolist(), logits, strict=False):
                 text.extend(likeliest, scores)
             if all(text.ended for text in texts):
@@ -295,11 +322,12 @@ class TorchLearner:
         return context
 
     @contextmanager
-    def _exact(self, knob: str) -> Iterator[None]:
+    def exact(self, knob: str, other_way: str = "set finetune.method = 'lora'") -> Iterator[None]:
         """Compute the same bits each time, and say what to do where memory ends.
 
         Args:
             knob: The option that bounds the memory taken here.
+            other_way: What else to do.
         """
         torch = self._torch
         before = (
@@ -315,7 +343,7 @@ class TorchLearner:
                 raise
             raise BackendUnusable(
                 f"there is not enough memory on device {self._options.device!r} ({error}); lower {knob}, or "
-                f"set finetune.method = 'lora'",
+                f"{other_way}",
                 kind="out_of_memory",
             ) from error
         finally:
@@ -339,11 +367,12 @@ class _Row(NamedTuple):
 class _Text:
     """An answer while it grows, token by token."""
 
-    def __init__(self, tokenizer: Any, row: _Row, may_close: Callable[[int], bool]) -> None:  # noqa: ANN401 - an extra's
+    def __init__(self, tokenizer: Any, row: _Row, end: str, may_close: Callable[[int], bool]) -> None:  # noqa: ANN401 - an extra's
         self.tokens: list[int] = []
         self.ended = False
         self._tokenizer = tokenizer
         self._row = row
+        self._end = end
         self._may_close = may_close
 
     def extend(self, likeliest: int, logits: Any) -> None:  # noqa: ANN401 - an extra's
@@ -358,11 +387,11 @@ class _Text:
         token = self._drawn(logits) if self._row.wanted.temperature else likeliest
         self.tokens.append(token)
         is_over = token == self._tokenizer.eos_token_id
-        self.ended = is_over or (self._may_close(token) and END_MARK in self._text())
+        self.ended = is_over or (self._may_close(token) and self._end in self._text())
 
     def answer(self) -> Answer:
         """Give what has grown."""
-        text = self._text().partition(END_MARK)[0].strip()
+        text = self._text().partition(self._end)[0].strip()
         return Answer(text, len(self._row.tokens), len(self.tokens), self.ended)
 
     def _text(self) -> str:
@@ -393,53 +422,12 @@ def _batches(lengths: Sequence[int], size: int) -> Iterator[tuple[int, list[int]
             yield width, rows[start : start + size]
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing bars, and peft from warnings about what it calls there."""
-    # Any: whether its functions have types depends on whether the extra is installed.
-    bars: Any = import_module("transformers.utils.logging")
-    were_shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        if were_shown:
-            bars.enable_progress_bar()
+def n_batches(examples: Sequence[Example], course: Course) -> int:
+    """Count the steps of an epoch."""
+    return -(-len(examples) // course.batch)
 
 
-def _pretrained(options: FinetuneOptions) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(options.model, revision=options.revision)
-    net: Any = AutoModelForCausalLM.from_pretrained(
-        options.model,
-        revision=options.revision,
-        dtype=torch.float32,
-        use_safetensors=True,
-        attn_implementation="eager",
-    )
-    return net, tokenizer
-
-
-def _adapted(net: Any, options: FinetuneOptions) -> Any:  # noqa: ANN401 - an extra's
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=options.rank, lora_alpha=options.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
-    )
-    with torch.random.fork_rng(devices=[]):  # what peft draws is not used
-        return get_peft_model(net, config)
-
-
-def _fingerprint(net: Any, tokenizer: Any) -> str:  # noqa: ANN401 - an extra's
-    """Hash what no state holds: the vocabulary, and the weights that are not trained."""
-    digest = hashlib.blake2b(repr(sorted(tokenizer.get_vocab().items())).encode(), digest_size=16)
-    for name, parameter in sorted(net.named_parameters()):
-        if not parameter.requires_grad:
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().numpy())
-    return digest.hexdigest()
+def mean_loss(losses: Sequence[tuple[float, int]]) -> dict[str, float | int]:
+    """Average what steps gave over their tokens."""
+    n_tokens = sum(count for _, count in losses)
+    return {"loss": sum(loss for loss, _ in losses) / n_tokens, "tokens": n_tokens}

@@ -10,11 +10,16 @@ update one epoch at 1e-5, on question-answer pairs of the form
 Where the paper is silent, this is decided here. The loss is the mean cross-entropy of the response's tokens
 and the end mark; the instruction is context and not learnt. Adam starts anew at each update, has no weight
 decay, no warm-up and no clipping; pairs are shuffled in each epoch by the update's own seed; there is no
-dropout. The marks are used as the model's tokenizer cuts them: an instruction-tuned model may have them as
-single tokens.
+dropout.
 
-Full training keeps all weights of every model (25 models of 410 million parameters: 41 GB of memory beside
-the device's); LoRA (Hu et al. 2022) keeps one base and a small adapter for each model.
+A base model continues texts and answers nothing, so the paper's was taught to follow instructions first, with
+the marks above as tokens of their own: that is ``agentnet prepare``. A chat model needs no such thing: its
+questions are put by its chat template, as a user's turn with no system message but the template's own, and
+its answers end as its turns do. Which of the two a model is, its tokenizer says, not its name.
+
+LoRA (Hu et al. 2022) keeps one base and a small adapter for each model. Full training, the paper's, keeps all
+weights of every model (25 models of 410 million parameters: 41 GB of memory beside the device's). Adapters
+want higher learning rates: ten times the paper's, unless given.
 """
 
 from __future__ import annotations
@@ -30,17 +35,15 @@ from typing import Final, Self, TypeVar
 from agentnet.backend import Reply
 from agentnet.errors import PluginError, StorageError
 from agentnet.interviews import Asked, Pair, System
+from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet.streams import Streams
 from agentnet_backends.finetune_learner import (
     Answer,
-    Course,
     Example,
     FinetuneOptions,
     Learner,
     State,
     Wanted,
-    prompt_of,
-    response_of,
 )
 
 _NEEDED: Final = ("torch", "transformers", "peft", "safetensors")
@@ -109,6 +112,22 @@ class FinetuneRule:
         """Steps between two checkpoints."""
         return self.options.checkpoint_every
 
+    def prepare(
+        self,
+        taught: Sequence[Instruction],
+        tuning: Tuning,
+        out: Path,
+        facts: Mapping[str, object],
+        tell: Callable[[int, int, float], None],
+    ) -> dict[str, object]:
+        """Teach a raw base to follow instructions, all weights of it, whatever the method of updates.
+
+        See `agentnet.interviews.instructions.Preparer`.
+        """
+        from agentnet_backends.finetune_torch_prepare import prepare
+
+        return prepare(self.options, taught, tuning, out, facts, tell)
+
     async def begin(self, system: System) -> FinetuneModels:
         """Load the model, if it is not loaded yet, and give each model of the realization its base state.
 
@@ -150,7 +169,8 @@ class FinetuneModels:
             RequestRejected: A question is too long for the model.
             BackendUnusable: There is not enough memory.
         """
-        wanted = [Wanted(prompt_of(one.question.text), one.temperature, one.seed) for one in asked]
+        form = self._learner.form
+        wanted = [Wanted(form.prompt(one.question.text), one.temperature, one.seed) for one in asked]
         answers = await self._rule.work(self._learner.answer, self._states[model], wanted, self._max_tokens)
         return [_reply(answer, self._rule.model_name) for answer in answers]
 
@@ -163,10 +183,9 @@ class FinetuneModels:
         Raises:
             BackendUnusable: There is not enough memory, a pair is too long, or the loss is no number.
         """
-        options = self._rule.options
-        lr, epochs = (options.lr, options.epochs) if step else (options.initial_lr, options.initial_epochs)
-        examples = [Example(prompt_of(pair.question.text), response_of(pair.answer)) for pair in pairs]
-        course = Course(lr, epochs, options.batch, seed)
+        form = self._learner.form
+        examples = [Example(form.prompt(pair.question.text), form.response(pair.answer)) for pair in pairs]
+        course = self._rule.options.course(seed, is_first=not step)
         self._states[model], measures = await self._rule.work(
             self._learner.train, self._states[model], examples, course
         )

@@ -14,16 +14,22 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @pytest.fixture(scope="session")
-def make_tiny(tmp_path_factory):
-    """Give the function that makes a tiny model in a folder of its own."""
+def tiny_model():
+    """Give the module that makes tiny models."""
     spec = importlib.util.spec_from_file_location("tiny_model", Path(__file__).parent / "tiny_model.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def make_tiny(tiny_model, tmp_path_factory):
+    """Give the function that makes a tiny model in a folder of its own."""
 
     def make(name, **wishes):
         folder = tmp_path_factory.mktemp(name)
-        module.make_model(folder, **wishes)
+        tiny_model.make_model(folder, **wishes)
         return folder
 
     return make

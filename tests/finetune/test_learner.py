@@ -21,16 +21,10 @@ import torch
 
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.finetune_learner import (
-    Course,
-    Example,
-    FinetuneOptions,
-    Wanted,
-    prompt_of,
-    response_of,
-)
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, Course, Example, FinetuneOptions, Wanted
 from agentnet_backends.finetune_torch import TorchLearner
 
+prompt_of, response_of = INSTRUCTION_FORM.prompt, INSTRUCTION_FORM.response
 BANK = load_bank()[:48]
 EXAMPLES = [Example(prompt_of(question.text), response_of(question.answer)) for question in BANK]
 WANTED = [Wanted(prompt_of(question.text), 0.0, seed) for seed, question in enumerate(BANK)]
@@ -40,7 +34,9 @@ N_TOKENS = 24
 
 
 def learner(folder, **chosen):
-    return TorchLearner.load(FinetuneOptions(**{"model": str(folder), "threads": 1, **chosen}))
+    return TorchLearner.load(
+        FinetuneOptions(**{"model": str(folder), "threads": 1, "method": "full", **chosen})
+    )
 
 
 @pytest.fixture(scope="module", params=["full", "lora"])
@@ -248,11 +244,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_no_trace(mine, taught
 
 def test_where_memory_ends_the_way_out_is_said(mine):
     said = r"not enough memory on device 'cpu' .* lower finetune\.batch, or"
-    with pytest.raises(BackendUnusable, match=said), mine._exact("finetune.batch"):
+    with pytest.raises(BackendUnusable, match=said), mine.exact("finetune.batch"):
         torch.empty(1 << 55)
-    with pytest.raises(BackendUnusable, match="not enough memory"), mine._exact("finetune.batch"):
+    with pytest.raises(BackendUnusable, match="not enough memory"), mine.exact("finetune.batch"):
         raise MemoryError
-    with pytest.raises(RuntimeError, match="of another kind"), mine._exact("finetune.batch"):
+    with pytest.raises(RuntimeError, match="of another kind"), mine.exact("finetune.batch"):
         raise RuntimeError("of another kind")
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -305,14 +301,17 @@ def test_the_fingerprint_is_of_what_no_state_holds(tiny, make_tiny):
     other = make_tiny("other", seed=8)
     assert learner(tiny).fingerprint == learner(other).fingerprint
     assert learner(tiny, method="lora").fingerprint != learner(other, method="lora").fingerprint
-    assert learner(tiny).fingerprint != learner(make_tiny("words", marks_are_tokens=False)).fingerprint
+    assert (
+        learner(tiny).fingerprint
+        != learner(make_tiny("words", marks_are_tokens=False), form="marks").fingerprint
+    )
 
 
 # Ends of answers, precision, loading.
 
 
 def test_an_end_mark_of_several_tokens_ends_an_answer(make_tiny):
-    wordy = learner(make_tiny("wordy", marks_are_tokens=False))
+    wordy = learner(make_tiny("wordy", marks_are_tokens=False), form="marks")
     assert len(wordy._tokens("### End")) > 1
     state, _ = wordy.train(wordy.fresh(1), EXAMPLES[:8], Course(3e-3, 60, 8, 1))
     answers = wordy.answer(state, WANTED[:8], 60)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.finetune_learner import ANSWER_MARK, END_MARK, QUESTION_MARK, prompt_of
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS
 
 PAD, END = "<|padding|>", "<|endoftext|>"
 
@@ -74,20 +74,70 @@ def make_model(
     (folder / "config.json").write_text(json.dumps(config))
 
 
+def make_gguf(path: Path, like: Path) -> None:
+    """Write a tiny model of the Llama architecture as a GGUF file, with random weights in float16.
+
+    Args:
+        path: The file.
+        like: A folder with the tokenizer that it has.
+    """
+    import gguf
+
+    size, rng = SIZES["tiny"], np.random.default_rng(3)
+    found = json.loads((like / "tokenizer.json").read_text())["model"]
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(size.n_positions)
+    writer.add_embedding_length(size.width)
+    writer.add_block_count(size.n_layers)
+    writer.add_feed_forward_length(2 * size.width)
+    writer.add_head_count(size.n_heads)
+    writer.add_head_count_kv(size.n_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(len(found["vocab"]))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(sorted(found["vocab"], key=found["vocab"].__getitem__))
+    writer.add_token_types([3, 3, *[1] * (len(found["vocab"]) - 2)])
+    writer.add_token_merges([" ".join(merge) for merge in found["merges"]])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(1)
+    writer.add_pad_token_id(0)
+    shapes = {
+        **dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (size.width, size.width)),
+        **dict.fromkeys(("ffn_gate", "ffn_up"), (2 * size.width, size.width)),
+        "ffn_down": (size.width, 2 * size.width),
+    }
+    for name in ("token_embd", "output"):
+        rows = (len(found["vocab"]), size.width)
+        writer.add_tensor(f"{name}.weight", (0.02 * rng.standard_normal(rows)).astype(np.float16))
+    for layer in range(size.n_layers):
+        for name, shape in shapes.items():
+            drawn = 0.4 / size.width**0.5 * rng.standard_normal(shape)
+            writer.add_tensor(f"blk.{layer}.{name}.weight", drawn.astype(np.float16))
+        for name in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"blk.{layer}.{name}.weight", np.ones(size.width, np.float32))
+    writer.add_tensor("output_norm.weight", np.ones(size.width, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def _make_tokenizer(folder: Path, size: Size, *, marks_are_tokens: bool) -> None:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    marks = [QUESTION_MARK, ANSWER_MARK, END_MARK] if marks_are_tokens else []
+    marks = MARKS if marks_are_tokens else ()
     trainer = trainers.BpeTrainer(
         vocab_size=size.n_tokens,
         special_tokens=[PAD, END, *marks],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    texts = [f"{prompt_of(question.text)} {question.answer}\n{END_MARK}" for question in load_bank()]
+    form = INSTRUCTION_FORM
+    texts = [form.prompt(question.text) + form.response(question.answer) for question in load_bank()]
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
