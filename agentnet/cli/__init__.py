@@ -19,6 +19,7 @@ from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
+from agentnet.cli.models import models
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
@@ -54,6 +55,7 @@ for command in (
     trees,
     report,
     backends,
+    models,
     config,
     news,
     serve,
