@@ -68,11 +68,9 @@ def reference(tokens: list[int], made: dict[str, np.ndarray]) -> np.ndarray:
         for head in range(HEADS):
             its, shared = slice(head * DIM, (head + 1) * DIM), head // (HEADS // KV_HEADS)
             theirs = slice(shared * DIM, (shared + 1) * DIM)
+            turned = np.array([_turned(k[then, theirs], then) for then in range(len(tokens))])
             for now in range(len(tokens)):
-                asks = _turned(q[now, its], now)
-                scores = (
-                    np.array([asks @ _turned(k[then, theirs], then) for then in range(now + 1)]) / DIM**0.5
-                )
+                scores = turned[: now + 1] @ _turned(q[now, its], now) / DIM**0.5
                 share = np.exp(scores - scores.max())
                 heard[now, its] = share / share.sum() @ v[: now + 1, theirs]
         x = x + heard @ w[f"{at}self_attn.o_proj.weight"].T
