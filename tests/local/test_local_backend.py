@@ -209,8 +209,8 @@ def test_samples_differ_by_seed_and_by_number_alone(folder):
 
 
 def test_a_prompt_that_is_too_long_is_rejected_with_its_length(folder):
-    long = (("user", "why " * 600),)
-    with pytest.raises(RequestRejected, match="512 in all") as told:
+    long = (("user", "why " * 1500),)
+    with pytest.raises(RequestRejected, match="4096 in all") as told:
         ask(folder, Request(long))
     assert told.value.kind == "context_overflow"
 
@@ -224,7 +224,7 @@ def test_it_keeps_the_contract(folder):
     check_backend(
         lambda: make_backend("local", {"model": str(folder)}),
         deterministic=True,
-        failing=Request((("user", "why " * 600),)),
+        failing=Request((("user", "why " * 1500),)),
     )
 
 

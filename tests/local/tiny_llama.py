@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 WIDTH, LAYERS, HEADS, KV_HEADS, DIM, MLP = 24, 2, 4, 2, 6, 40
-THETA, EPSILON, POSITIONS = 1000.0, 1e-5, 512
+THETA, EPSILON, POSITIONS = 1000.0, 1e-5, 4096
 MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 END = 2
 MERGES = (("y", "e"), ("ye", "s"), ("n", "o"), ("Ġ", "t"), ("t", "h"), ("i", "n"), ("Ġ", "a"))
