@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.real_weights, pytest.mark.filterwarnings("default")]
 @pytest.fixture(scope="module")
 def questions():
     """Two of each of the 32 profiles' questions: 64 prompts, all different."""
-    items, prompts = sample_news(), PromptSet.load()
+    items, prompts = sample_news().items, PromptSet.load()
     return [
         prompts.messages(kind, profile, items[(i + shift) % len(items)], rationale="none")
         for i, profile in enumerate(all_profiles())
