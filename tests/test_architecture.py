@@ -95,6 +95,8 @@ GROUND = {"vocabulary", "files", "plugins"}
 
 HEAVY = {
     "aiohttp",
+    "gguf",
+    "llguidance",
     "matplotlib",
     "pandas",
     "peft",
@@ -103,6 +105,7 @@ HEAVY = {
     "scipy",
     "sklearn",
     "statsmodels",
+    "tokenizers",
     "torch",
     "transformers",
 }

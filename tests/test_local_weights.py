@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock, Timeout
 
 from agentnet.cli import cli
 from agentnet.errors import ConfigurationError, StorageError
@@ -87,13 +87,14 @@ def test_a_wheel_without_the_file_is_none(kept):
         fetched(TINY, str)
 
 
-def test_two_that_fetch_at_once_fetch_once(kept):
+def test_while_one_fetches_another_waits(kept):
     wheel(kept)
-    said: list[str] = []
-    with ThreadPoolExecutor(4) as threads:
-        paths = set(threads.map(lambda _: fetched(TINY, said.append), range(4)))
-    assert len(paths) == 1
-    assert sum("fetching" in words for words in said) == 1
+
+    def say(_):
+        with pytest.raises(Timeout):
+            FileLock(TINY.path.parent / ".lock").acquire(timeout=0)
+
+    assert fetched(TINY, say).is_file()
 
 
 def test_a_path_is_taken_as_it_is(tmp_path):

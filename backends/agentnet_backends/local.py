@@ -191,7 +191,9 @@ class LocalBackend:
         past, logits = model.state(prompt)
         said: list[int] = []
         is_over = False
-        while not is_over and len(said) < request.max_tokens and not self._closed:
+        while not is_over and len(said) < request.max_tokens:
+            if self._closed:
+                raise BackendUnusable("backend 'local' was closed while it was sampling", kind="closed")
             taken = rule.forced()
             if not taken:
                 at = unit(mix(mix(request.seed, i), len(said)))

@@ -166,8 +166,8 @@ class Gguf:
                 continue
             name = _named(tensor.name, self.path)
             values = np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-            heads = {"q_proj.weight": shape.n_heads, "k_proj.weight": shape.n_kv_heads}
-            n_heads = heads.get(name.rpartition("self_attn.")[2])
+            part = name.rpartition("self_attn.")[2].partition(".")[0]
+            n_heads = {"q_proj": shape.n_heads, "k_proj": shape.n_kv_heads}.get(part)
             made[name] = _halves(values, n_heads) if n_heads and self._family == "llama" else values
         return made
 
@@ -337,7 +337,9 @@ def _named(part: str, path: Path) -> str:
     *layer, name, kind = part.removeprefix("blk.").split(".")
     if name not in _PARTS:
         raise _unsupported(path, f"it has weights called {part}")
-    return ".".join([*(["layers", *layer] if layer else []), _PARTS[name], kind])
+    called = ".".join([*(["layers", *layer] if layer else []), _PARTS[name], kind])
+    _check_place(called, path)
+    return called
 
 
 def _check_place(name: str, path: Path) -> None:

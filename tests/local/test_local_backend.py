@@ -91,7 +91,7 @@ def test_a_label_that_begins_another_is_given_only_where_the_turn_ends(folder, t
 
 
 def test_a_spelling_that_is_another_answer_belongs_to_that(folder, truth):
-    (reply,) = ask(folder, of("no", "No"))
+    (reply,) = ask(folder, of("No", "no"))
     assert math.exp(reply.logprobs["No"]) == pytest.approx(truth(ASKED, ["No"]), rel=1e-4)
     with pytest.raises(BackendUnusable, match="another one too"):
         ask(folder, of("", "no"))
@@ -206,6 +206,8 @@ def test_samples_differ_by_seed_and_by_number_alone(folder):
     assert one == same
     assert len({*one.texts, *other.texts}) > 4
     assert ask(folder, request._replace(n=2))[0].texts == one.texts[:2]
+    (chosen,) = ask(folder, Request(ASKED, answers=("yes", "no"), n=64))
+    assert set(chosen.texts) == {"yes", "no"}
 
 
 def test_a_prompt_that_is_too_long_is_rejected_with_its_length(folder):
