@@ -135,12 +135,12 @@ def run(
         echo(f"resuming {ready[0].folder}", err=True)
     elif target is not None:
         settings = load(config_file, assignments, flags).settings
-        ready = begin(Source.read(target), settings, _environ(), out, say=_say)
-        announce(ready[0], _say)
+        ready = begin(Source.read(target), settings, _environ(), out, say=say)
+        announce(ready[0], say)
     else:
         raise click.UsageError("give an experiment file, or --resume RUN")
     started = time.monotonic()
-    tally = asyncio.run(_heeding(sit(ready, way_out=resume_command(ready[0].folder), say=_say, quiet=quiet)))
+    tally = asyncio.run(heeded(sit(ready, way_out=resume_command(ready[0].folder), say=say, quiet=quiet)))
     prepared = ready[0]
     _report(prepared, tally, time.monotonic() - started, as_json=as_json)
     run = Run(prepared.folder)
@@ -149,7 +149,7 @@ def run(
     check_missing(run, prepared.settings.engine.max_missing, f"{resume_command(run.folder)} --ask-missing")
 
 
-async def _heeding(sitting: Coroutine[Any, Any, Tally]) -> Tally:
+async def heeded(sitting: Coroutine[Any, Any, Tally]) -> Tally:
     """Let signals cancel what is played."""
     playing = asyncio.ensure_future(sitting)
     try:
@@ -186,7 +186,8 @@ def _environ() -> dict[str, str]:
     return secrets_environ(Path.cwd(), os.environ)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell people a line beside the output."""
     echo(line, err=True)
 
 
