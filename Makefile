@@ -65,7 +65,7 @@ test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch
 	cd build && $(abspath $(FINETUNE_VENV))/bin/coverage report --rcfile=/dev/null --show-missing --fail-under=95
 
 test-local: $(FINETUNE_VENV)/.installed  ## backend local on real weights against PyTorch, 64 prompts (minutes; fetches 98 MB)
-	OMP_NUM_THREADS=1 $(FINETUNE_VENV)/bin/pytest -m real_weights tests/local
+	OMP_NUM_THREADS=1 $(FINETUNE_VENV)/bin/pytest -m real_weights tests/local -o faulthandler_timeout=0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -140,3 +140,7 @@ def test_every_known_model_says_whose_it_is():
         assert model.licence
         assert len(model.sha256) == 64
         assert model.made_by
+
+
+def test_the_folder_of_models_is_no_setting_of_a_run():
+    assert CliRunner().invoke(cli, ["config"]).exit_code == 0
