@@ -104,6 +104,8 @@ GROUND = {"vocabulary", "files", "plugins"}
 
 HEAVY = {
     "aiohttp",
+    "gguf",
+    "llguidance",
     "matplotlib",
     "pandas",
     "peft",
@@ -112,6 +114,7 @@ HEAVY = {
     "scipy",
     "sklearn",
     "statsmodels",
+    "tokenizers",
     "torch",
     "transformers",
 }

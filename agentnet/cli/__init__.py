@@ -20,6 +20,7 @@ from agentnet.cli.fit import fit
 from agentnet.cli.guess import guess
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
+from agentnet.cli.models import models
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.prepare import prepare
@@ -60,6 +61,7 @@ for command in (
     guess,
     report,
     backends,
+    models,
     config,
     news,
     serve,

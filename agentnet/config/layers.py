@@ -23,8 +23,8 @@ from agentnet.errors import ConfigurationError
 TOML_NAME = "agentnet.toml"
 DOTENV_NAME = ".env"
 PREFIX = "agentnet_"
-NO_SETTINGS = frozenset({"agentnet_traceback"})
-"""Variables that are for the command line itself."""
+NO_SETTINGS = frozenset({"agentnet_traceback", "agentnet_models"})
+"""Variables that say how a command behaves, or where fetched models lie, and set nothing of a run."""
 
 
 class Entry(NamedTuple):

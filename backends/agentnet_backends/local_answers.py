@@ -1,0 +1,117 @@
+"""How probable each allowed answer is, exactly: the likelihood of all its tokens, in all its spellings.
+
+An answer's likelihood at a temperature is the product, over its tokens, of the softmax of logits divided by
+it: what sampling at that temperature, and keeping what is an answer, gives. An answer that begins another
+one has been given only when the turn ends after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from agentnet.errors import BackendUnusable
+from agentnet_backends.answers import Odds
+from agentnet_backends.local_numpy import Floats
+
+Tokens = tuple[int, ...]
+
+SPELLINGS: Final[Mapping[str, Callable[[str], str]]] = {
+    "given": lambda answer: answer,
+    "capital": lambda answer: answer[:1].upper() + answer[1:],
+    "upper": str.upper,
+    "lower": str.lower,
+    "blank": lambda answer: f" {answer}",
+    "blank_capital": lambda answer: f" {answer[:1].upper()}{answer[1:]}",
+}
+"""Ways to spell an answer that count as giving it."""
+
+
+class Way(NamedTuple):
+    """One way to give an answer.
+
+    Attributes:
+        answer: Which.
+        tokens: The model's own.
+        must_end: Whether the turn has to end after them, since another answer goes on from here.
+    """
+
+    answer: str
+    tokens: Tokens
+    must_end: bool
+
+
+def ways_to_say(
+    answers: Sequence[str], spellings: Sequence[str], tokens: Callable[[str], Tokens]
+) -> list[Way]:
+    """List every way to give an answer.
+
+    Args:
+        answers: The allowed ones.
+        spellings: Keys of `SPELLINGS`.
+        tokens: Splits a text.
+
+    Raises:
+        BackendUnusable: Two answers are the same tokens.
+    """
+    said: dict[Tokens, str] = {}
+    for answer in answers:
+        if said.setdefault(tokens(answer), answer) != answer or not tokens(answer):
+            raise BackendUnusable(f"the answer {answer!r} is none, or another one too, in the model's tokens")
+    for name in spellings:
+        for answer in answers:
+            # What one answer is as it stands, another is in no other spelling.
+            said.setdefault(tokens(SPELLINGS[name](answer)), answer)
+    shorter = {way: {way[:n] for n in range(1, len(way))} & said.keys() for way in said}
+    # What goes on from a way to give the same answer is counted with that.
+    kept = {way for way in said if all(said[begin] != said[way] for begin in shorter[way])}
+    begun = set().union(*(shorter[way] for way in kept))
+    return [Way(answer, way, way in begun) for way, answer in said.items() if way in kept]
+
+
+def odds(
+    ways: Sequence[Way], ends: frozenset[int], logits: Callable[[Tokens], Floats], temperature: float
+) -> tuple[Odds, list[float]]:
+    """Compute how probable each answer is.
+
+    Args:
+        ways: Every way to give one.
+        ends: Tokens that end a turn.
+        logits: Of what follows these tokens.
+        temperature: >= 0; at 0 the likeliest way takes all.
+
+    Returns:
+        As `agentnet_backends.answers.Odds` has it, with nothing unlisted; and the share of each way.
+    """
+    plain = np.array([_logprob(way, ends, logits, 1.0) for way in ways])
+    at = plain if temperature == 1.0 else np.array([_logprob(way, ends, logits, temperature) for way in ways])
+    best = at.max()
+    shares = (at == best).astype(float) if temperature == 0.0 else np.exp(at - best)
+    shares /= shares.sum()
+    mass = min(0.0, float(np.logaddexp.reduce(plain)))
+    of: dict[str, list[float]] = {}
+    for way, share in zip(ways, shares.tolist(), strict=True):
+        of.setdefault(way.answer, []).append(share)
+    sums = {answer: math.fsum(each) for answer, each in of.items()}
+    logprobs = {
+        answer: min(0.0, mass + math.log(each)) if each else -math.inf for answer, each in sums.items()
+    }
+    return Odds(logprobs), shares.tolist()
+
+
+def _logprob(way: Way, ends: frozenset[int], logits: Callable[[Tokens], Floats], temperature: float) -> float:
+    steps = [(way.tokens[:i], [token]) for i, token in enumerate(way.tokens)]
+    steps += [(way.tokens, sorted(ends))] if way.must_end else []
+    return math.fsum(_step(logits(before), tokens, temperature) for before, tokens in steps)
+
+
+def _step(logits: Floats, tokens: list[int], temperature: float) -> float:
+    """Compute the log-probability of any of `tokens`; at temperature 0 that times it, in the limit."""
+    above = logits.astype(np.float64) - logits.max()
+    if temperature == 0.0:
+        return float(above[tokens].max())
+    above /= temperature
+    return float(np.logaddexp.reduce(above[tokens]) - math.log(np.exp(above).sum()))
