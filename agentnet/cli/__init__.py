@@ -19,6 +19,7 @@ from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
+from agentnet.cli.merge import merge
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.report import report
@@ -43,6 +44,7 @@ def cli() -> None:
 for command in (
     init,
     run,
+    merge,
     check,
     ls,
     show,

@@ -16,17 +16,27 @@ from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
+from agentnet.cli.merge import to_merge
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
-from agentnet.config import configuration_for_resume, secrets_environ
+from agentnet.config import Shard, configuration_for_resume, secrets_environ
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
 from agentnet.runner.again import check_missing, missing_words
-from agentnet.runner.begin import backend_of, begin, check_same, go_on, is_complete, recorded_settings
+from agentnet.runner.begin import (
+    Ready,
+    backend_of,
+    begin,
+    begin_or_go_on,
+    check_same,
+    go_on,
+    is_complete,
+    recorded_settings,
+)
 from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.runner.prepare import design
@@ -80,6 +90,11 @@ def named_options(function: Decorated) -> Decorated:
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    help="Play one of N shares of the run in --out, or go on with it; see: agentnet merge.",
+)
+@click.option(
     "--resume",
     metavar="RUN",
     shell_complete=complete_runs,
@@ -96,6 +111,7 @@ def named_options(function: Decorated) -> Decorated:
 def run(
     target: str | None,
     out: Path | None,
+    shard: str | None,
     resume: str | None,
     ask_missing: bool,
     as_json: bool,
@@ -124,6 +140,9 @@ def run(
     flags = [(*NAMED[name], value) for name, value in named.items()]
     if ask_missing and resume is None:
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
+    if shard is not None and (resume or target is None or out is None):
+        raise click.UsageError("--shard goes with FILE and --out RUN: the same for all shards of a run")
+    ready: Ready | None
     if resume is not None:
         folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
         lacks = missing_words(Run(folder))
@@ -133,6 +152,13 @@ def run(
         if ask_missing:
             echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
         echo(f"resuming {ready[0].folder}", err=True)
+    elif shard is not None and target is not None and out is not None:
+        configuration, which = load(config_file, assignments, flags), Shard.parse(shard)
+        ready = begin_or_go_on(Source.read(target), configuration, _environ(), out, which, _say)
+        if ready is None:
+            echo(f"shard {which} of {out} is finished{to_merge(out)}", err=True)
+            return
+        announce(ready[0], _say)
     elif target is not None:
         settings = load(config_file, assignments, flags).settings
         ready = begin(Source.read(target), settings, _environ(), out, say=_say)
@@ -143,6 +169,10 @@ def run(
     tally = asyncio.run(_heeding(sit(ready, way_out=resume_command(ready[0].folder), say=_say, quiet=quiet)))
     prepared = ready[0]
     _report(prepared, tally, time.monotonic() - started, as_json=as_json)
+    if prepared.shard is not None:
+        # What may be missing, and what is strange, is judged in the whole.
+        echo(f"shard {prepared.shard} is finished{to_merge(prepared.folder.parent.parent)}", err=True)
+        return
     run = Run(prepared.folder)
     for line in prepared.family.notes(run):
         echo(f"note: {line}", err=True)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from agentnet.backend import Backend
-from agentnet.config import Settings, secrets_held
-from agentnet.errors import UserError
-from agentnet.events import Run
+from agentnet.config import Configuration, Settings, Shard, refuse_changes, secrets_held
+from agentnet.errors import RunFolderError, UserError
+from agentnet.events import LOG_NAME, Run
+from agentnet.events.read import EmptyLog
 from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
 from agentnet.runner.estimate import rehearse
 from agentnet.runner.play import is_frozen
-from agentnet.runner.prepare import Prepared, create, new_folder, prepare, reopen
-from agentnet.voices import described, make_voices, voices_of
+from agentnet.runner.prepare import Prepared, create, new_folder, of_shard, prepare, reopen
+from agentnet.runner.shards import check_alike, check_unmerged, check_unsharded, shard_folder
+from agentnet.voices import described, make_voices, voices_of, with_share
 
 Ready = tuple[Prepared, Backend]
 """A run that can be played, and who answers."""
@@ -30,6 +34,7 @@ def begin(
     out: Path | None = None,
     *,
     meant: Source | None = None,
+    shard: Shard | None = None,
     say: Callable[[str], None],
 ) -> Ready:
     """Make the folder of a new run, once what its own methods ask was the same twice on the mock.
@@ -40,12 +45,17 @@ def begin(
         environ: Where plug-ins look up their keys.
         out: The folder; None for a new one in the folder of runs.
         meant: See `prepare`.
+        shard: Which shard of the run in `out` is begun; None for a run that is played as one.
         say: Tells people a line.
 
     Raises:
         AgentnetError: The run cannot be played as it is meant.
     """
-    prepared = prepare(source, settings, out or new_folder(settings, source), environ, meant=meant)
+    folder = out or new_folder(settings, source)
+    if shard is None:
+        check_unsharded(folder)
+    whole = prepare(source, settings, shard_folder(folder, shard) if shard else folder, environ, meant=meant)
+    prepared = of_shard(whole, shard) if shard else whole
     # In a thread of its own: a notebook's loop runs already.
     with ThreadPoolExecutor(1) as thread:
         is_rehearsed = thread.submit(lambda: asyncio.run(rehearse(prepared))).result()
@@ -54,8 +64,10 @@ def begin(
     answering = backend_of(prepared, environ)
     name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings, environ)
-    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
-    return prepared, answering
+    ready = prepared, with_share(answering, shard)
+    whole = replace(whole, shard=shard)
+    create(whole, source, backend=name, model_name=model_name, voices=described(answering))
+    return ready
 
 
 def go_on(
@@ -79,11 +91,63 @@ def go_on(
         AgentnetError: The run cannot be gone on with as it is meant.
     """
     prepared = reopen(folder, settings, environ, source=source)
+    if ask_missing and prepared.shard:
+        raise UserError(
+            f"{folder} is shard {prepared.shard} of a run: make one log of all (agentnet merge), and "
+            "have that ask what is missing"
+        )
     answering = backend_of(prepared, environ)
     if ask_missing:
         # Last, as a copy that cannot be played would lie about.
         prepared = reopen(ask_again(folder), settings, environ, source=source)
-    return prepared, answering
+    return prepared, with_share(answering, prepared.shard)
+
+
+def begin_or_go_on(
+    source: Source,
+    configuration: Configuration,
+    environ: Mapping[str, str],
+    out: Path,
+    shard: Shard,
+    say: Callable[[str], None],
+) -> Ready | None:
+    """Begin a shard of a run, or open it again: one command, whatever stopped it before.
+
+    Args:
+        source: The experiment.
+        configuration: What is in force, for the run as a whole.
+        environ: Where plug-ins look up their keys.
+        out: The folder of the run.
+        shard: Which shard.
+        say: Tells people a line.
+
+    Returns:
+        None if it is finished.
+
+    Raises:
+        AgentnetError: It is another run's shard, or cannot be played as it is meant.
+    """
+    check_unmerged(out)
+    folder = shard_folder(out, shard)
+    try:
+        run = Run(folder) if (folder / LOG_NAME).exists() else None
+    except EmptyLog:
+        run = None
+    if run is None:
+        ready = begin(source, configuration.settings, environ, out, shard=shard, say=say)
+        try:
+            check_alike(folder)
+        except RunFolderError:
+            shutil.rmtree(folder)
+            raise
+        return ready
+    check_same(run, source, "name another folder by --out")
+    refuse_changes(recorded_settings(run), configuration)
+    check_alike(folder)
+    if is_complete(run):
+        return None
+    say(f"resuming {folder}")
+    return go_on(folder, configuration.settings, environ)
 
 
 def recorded_settings(run: Run) -> Settings:
@@ -99,7 +163,7 @@ def backend_of(prepared: Prepared, environ: Mapping[str, str]) -> Backend:
 
 def is_complete(run: Run) -> bool:
     """Say whether nothing of a run is left to be done, but what is missing could be asked again."""
-    parquet = recorded_settings(run).log.parquet
+    parquet = recorded_settings(run).log.parquet and "shard" not in run.meta
     return run.meta["status"] == "finished" and is_frozen(run.folder, parquet=parquet)
 
 
