@@ -155,7 +155,7 @@ def test_64_shards_merged_are_the_run_played_as_one(play: Play, command: Any) ->
 
 
 def test_neighbours_share_what_one_request_buys(play: Play, command: Any) -> None:
-    """What several draws share is asked for once a shard: in shards of a condition each, as often as in one."""
+    """What draws share is asked for once a shard: in shards of a condition each, as often as in one."""
     knobs = {"sampler.mode": "logprobs", "rationale": "none"}
     play("play.py:Cascades", "whole", **knobs)
     play_shards(play, "play.py:Cascades", "cut", 2, **knobs)
@@ -270,6 +270,62 @@ def test_a_merge_that_was_killed_left_no_log_and_is_run_again(
     play("play.py:Cascades", "whole")
     assert Run(cut).digest() == Run("whole").digest()
     assert {path.name for path in cut.iterdir()} == {LOG_NAME, ".lock", "shards"}
+
+
+# By processes
+
+
+def started(out: str, *more: str) -> subprocess.Popen[Any]:
+    words = ["play.py:Cascades", "--backend", "mock", "--seed", "7", "--out", out, "--processes", "2"]
+    knobs = ["log.parquet=false", "log.group_s=0.01", "repeats=2", "backend.latency_s=0.05"]
+    options = [word for knob in knobs for word in ("-S", knob)]
+    return subprocess.Popen(
+        [sys.executable, "-c", "from agentnet.cli import main; main()", "run", *words, *options, *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
+    play: Play, command: Any, wait_for_events: Any, number: signal.Signals
+) -> None:
+    playing = started("cut")
+    wait_for_events(Path("cut/shards/1-of-8"), playing)
+    playing.send_signal(number)
+    # Whoever has its standard error open reads to the end of the last of them.
+    _, told = playing.communicate()
+    assert playing.returncode == (130 if number == signal.SIGINT else -number)
+    assert number == signal.SIGKILL or "resume with: agentnet run --resume cut" in told
+    assert "stopped" in command("show", "cut").out
+    done = command("run", "--resume", "cut", "--json", "--quiet")
+    assert done.code == 0, done.err
+    play("play.py:Cascades", "whole", repeats=2, **{"backend.latency_s": 0.05})
+    assert json.loads(done.out)["digest"] == Run("whole").digest() == Run("cut").digest()
+    assert spent("cut") == spent("whole")
+    assert json.loads(done.out)["decisions"] == len(Run("whole").frame("decisions"))
+
+
+def test_what_stops_one_process_stops_the_run_in_words(play: Play) -> None:
+    done = play("play.py:Cascades", "cut", "--processes", 2, "--max-calls", 80)
+    assert done.code == 3
+    assert "which has its share of all bounds: the budget is used up: " in done.err
+    assert "resume with: agentnet run --resume cut" in done.err
+
+
+def test_what_an_experiment_prints_does_not_confuse_its_processes(play: Play) -> None:
+    Path("loud.py").write_text(FILE.replace("class Cascades", "print('loud')\nclass Cascades"))
+    assert play("loud.py:Cascades", "cut", "--processes", 1, repeats=1).code == 0
+
+
+def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
+    done = play("play.py:Cascades", "cut", "--processes", 2, "-S", "engine.workers=1")
+    assert "engine.workers = 1 cannot be shared by 2 shards" in done.err
+    assert not Path("cut/shards").exists()
+    play("play.py:Cascades", "whole", repeats=1)
+    assert "leave out --processes" in command("run", "--resume", "whole", "--processes", 2).err
+    assert play("play.py:Cascades", "cut", "--processes", 2, "--shard", "1/2").code == 2
 
 
 # What a run that was played in shards is

@@ -12,9 +12,8 @@ from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
 from agentnet.families import family_of
-from agentnet.runner import freeze
 from agentnet.runner.again import check_missing
-from agentnet.runner.begin import is_complete, recorded_settings
+from agentnet.runner.begin import recorded_settings
 from agentnet.runner.shards import left_of
 from agentnet.runner.shards import merge as merge_shards
 
@@ -36,22 +35,15 @@ def merge(name: str, assignments: tuple[str, ...], config_file: Path | None) -> 
     Exit codes: 0 done, 2 the shards do not go together or are not all finished, 5 done but with more answers
     missing than engine.max_missing allows.
     """
-    merged(find_run(name, load(config_file, assignments).settings.runs))
-
-
-def merged(folder: Path) -> None:
-    """Make the one log of a run's shards, say so, and see whether too much is missing in it."""
+    folder = find_run(name, load(config_file, assignments).settings.runs)
     is_new = merge_shards(folder)
     run = Run(folder)
-    settings = recorded_settings(run)
-    if not is_complete(run):
-        freeze(folder, parquet=settings.log.parquet)
     echo(f"{folder}: {'one log was made of its shards' if is_new else 'is one log already'}", err=True)
     echo(f"digest {run.meta['digest']}")
     for line in family_of(run.meta).notes(run):
         echo(f"note: {line}", err=True)
     way_out = f"agentnet run --resume {shlex.quote(str(folder))} --ask-missing"
-    check_missing(run, settings.engine.max_missing, way_out)
+    check_missing(run, recorded_settings(run).engine.max_missing, way_out)
 
 
 def to_merge(folder: Path) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, Self
 
 from agentnet.config.sections import Settings
 from agentnet.errors import ConfigurationError, UserError
 
-_COUNTS: Final = ("max_in_flight", "start_in_flight", "max_calls", "max_tokens")
-_AMOUNTS: Final = ("requests_per_minute", "tokens_per_minute", "max_cost")
+_TOTALS: Final = ("max_calls", "max_tokens", "max_cost")
+_AT_ONCE: Final = ("max_in_flight", "start_in_flight", "requests_per_minute", "tokens_per_minute")
+_COUNTS: Final = ("workers", "max_in_flight", "start_in_flight", "max_calls", "max_tokens")
 
 
 class Shard(NamedTuple):
@@ -24,10 +25,13 @@ class Shard(NamedTuple):
     Attributes:
         number: Which one, from 1.
         of: How many there are.
+        at_once: How many of them are played at a time at most, which share rates and what is in flight; 0:
+            all. Calls, tokens and money are shared by all in any case.
     """
 
     number: int
     of: int
+    at_once: int = 0
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -62,14 +66,12 @@ class Shard(NamedTuple):
         """
         stack, engine = settings.stack, settings.engine
         in_stack = {
-            **self._shared("stack", stack.model_dump(include={*_COUNTS, *_AMOUNTS})),
-            "min_in_flight": max(1, stack.min_in_flight // self.of),
+            **self._shared("stack", stack.model_dump(include={*_TOTALS, *_AT_ONCE})),
+            "min_in_flight": max(1, stack.min_in_flight // self.n_at_once),
         }
         return settings.model_copy(
             update={
-                "engine": engine.model_copy(
-                    update=self._shared("engine", {"workers": engine.workers}, ["workers"])
-                ),
+                "engine": engine.model_copy(update=self._shared("engine", {"workers": engine.workers})),
                 "stack": stack.model_copy(update=in_stack),
                 "log": settings.log.model_copy(update={"parquet": False}),
             }
@@ -79,23 +81,26 @@ class Shard(NamedTuple):
         """Give it its share of a voice's own limits."""
         return self._shared(f"experiment.voices.{voice}", limits)
 
-    def _shared(
-        self, where: str, limits: Mapping[str, Any], counts: Iterable[str] = _COUNTS
-    ) -> dict[str, Any]:
+    @property
+    def n_at_once(self) -> int:
+        """How many shards are played at a time at most."""
+        return self.at_once or self.of
+
+    def _shared(self, where: str, limits: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            name: self._count(f"{where}.{name}", value) if name in counts else self._amount(value)
+            name: self._share(f"{where}.{name}", value, self.of if name in _TOTALS else self.n_at_once)
             for name, value in limits.items()
-            if isinstance(value, int | float)
+            if value is not None
         }
 
-    def _count(self, what: str, whole: float) -> float:
-        if 0 < whole < self.of:
+    def _share(self, what: str, whole: float, n: int) -> float:
+        if what.rpartition(".")[2] not in _COUNTS:
+            # Rounded down: a quotient rounded up would add up to more than the whole.
+            return math.nextafter(whole / n, 0.0) if n > 1 else whole
+        if 0 < whole < n:
             raise ConfigurationError(
-                f"{what} = {whole} cannot be shared by {self.of} shards, as each needs one: raise it to "
-                f"{self.of}, or play {whole} shards at most"
+                f"{what} = {whole} cannot be shared by {n} shards, as each needs one: raise it to {n}, or "
+                f"play {whole} shards at most"
             )
-        return whole // self.of + (self.number <= whole % self.of)
-
-    def _amount(self, whole: float) -> float:
-        # Rounded down: a quotient rounded up would add up to more than the whole.
-        return math.nextafter(whole / self.of, 0.0) if self.of > 1 else whole
+        # Of those that are played now, nobody knows who has a share of what is left over.
+        return whole // n + (n == self.of and self.number <= whole % n)

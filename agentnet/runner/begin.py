@@ -14,7 +14,7 @@ from agentnet.backend import Backend
 from agentnet.config import Configuration, Settings, Shard, refuse_changes, secrets_held
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run
-from agentnet.events.read import EmptyLog
+from agentnet.events.read import SHARDS_NAME, EmptyLog
 from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
 from agentnet.runner.estimate import rehearse
@@ -22,6 +22,8 @@ from agentnet.runner.play import is_frozen
 from agentnet.runner.prepare import Prepared, create, new_folder, of_shard, prepare, reopen
 from agentnet.runner.shards import check_alike, check_unmerged, check_unsharded, shard_folder
 from agentnet.voices import described, make_voices, voices_of, with_share
+
+_SHARDS_EACH = 4
 
 Ready = tuple[Prepared, Backend]
 """A run that can be played, and who answers."""
@@ -54,20 +56,84 @@ def begin(
     folder = out or new_folder(settings, source)
     if shard is None:
         check_unsharded(folder)
-    whole = prepare(source, settings, shard_folder(folder, shard) if shard else folder, environ, meant=meant)
+    whole = _rehearsed(
+        source, settings, environ, shard_folder(folder, shard) if shard else folder, meant, say
+    )
     prepared = of_shard(whole, shard) if shard else whole
+    answering = backend_of(prepared, environ)
+    ready = prepared, with_share(answering, shard)
+    _create(replace(whole, shard=shard), source, answering)
+    return ready
+
+
+def begin_shards(
+    source: Source,
+    settings: Settings,
+    environ: Mapping[str, str],
+    out: Path | None,
+    n_at_once: int,
+    *,
+    meant: Source | None = None,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Begin a run whose shards are played by processes of one machine: all of them, or none.
+
+    There are more shards than processes, which take one after the other: so none waits long for the last
+    one, and rates are used to the end. Where draws are bought for many realizations at once there are not.
+
+    Args:
+        source: The experiment.
+        settings: What is in force.
+        environ: Where plug-ins look up their keys.
+        out: The folder; None for a new one in the folder of runs.
+        n_at_once: How many processes there are.
+        meant: See `prepare`.
+        say: Tells people a line.
+
+    Returns:
+        The run as a whole.
+
+    Raises:
+        AgentnetError: It cannot be played as it is meant.
+    """
+    folder = out or new_folder(settings, source)
+    check_unsharded(folder)
+    check_unmerged(folder)
+    whole = _rehearsed(source, settings, environ, folder, meant, say)
+    answering = backend_of(whole, environ)
+    n_at_once = min(n_at_once, len(whole.plan))
+    n = n_at_once if settings.sampler.pools else min(_SHARDS_EACH * n_at_once, len(whole.plan))
+    making = folder / f".{SHARDS_NAME}"
+    shutil.rmtree(making, ignore_errors=True)
+    for shard in (Shard(number, n, n_at_once) for number in range(1, n + 1)):
+        with_share(answering, of_shard(whole, shard).shard)
+        _create(replace(whole, folder=making / shard.name, shard=shard), source, answering)
+    making.rename(folder / SHARDS_NAME)
+    return whole
+
+
+def _rehearsed(
+    source: Source,
+    settings: Settings,
+    environ: Mapping[str, str],
+    folder: Path,
+    meant: Source | None,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Prepare a run, and see that what its own methods ask is the same twice."""
+    prepared = prepare(source, settings, folder, environ, meant=meant)
     # In a thread of its own: a notebook's loop runs already.
     with ThreadPoolExecutor(1) as thread:
         is_rehearsed = thread.submit(lambda: asyncio.run(rehearse(prepared))).result()
     if not is_rehearsed:
         say("note: playing it twice on the mock first takes long; agentnet check does that to the end")
-    answering = backend_of(prepared, environ)
-    name, model_name = prepared.stage.who_answers(answering)
     _refuse_keys(source, settings, environ)
-    ready = prepared, with_share(answering, shard)
-    whole = replace(whole, shard=shard)
-    create(whole, source, backend=name, model_name=model_name, voices=described(answering))
-    return ready
+    return prepared
+
+
+def _create(prepared: Prepared, source: Source, answering: Backend) -> None:
+    name, model_name = prepared.stage.who_answers(answering)
+    create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
 
 
 def go_on(

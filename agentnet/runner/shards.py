@@ -15,6 +15,7 @@ from agentnet.events import LOG_NAME, Run, check_unchanged, check_unplayed
 from agentnet.events.merge import merge_logs
 from agentnet.events.read import SHARDS_NAME, EmptyLog, shards_in
 from agentnet.events.spent import PLEDGED
+from agentnet.runner.play import freeze, is_frozen
 
 Metas = Mapping[Path, Mapping[str, Any]]
 """Folder of a shard -> table ``meta`` of its log."""
@@ -67,8 +68,11 @@ def left_of(folder: Path) -> int:
 
 def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     """Say in what a run is another one, whatever may change when one run is gone on with."""
-    if mine["shard"][1] != theirs["shard"][1]:
-        yield f"{theirs['shard'][1]} shards and not {mine['shard'][1]}"
+    (_, n_ours, at_once), (_, n_theirs, at_once_theirs) = mine["shard"], theirs["shard"]
+    if n_ours != n_theirs:
+        yield f"{n_theirs} shards and not {n_ours}"
+    elif at_once != at_once_theirs:
+        yield f"{at_once_theirs or 'all'} shards at once and not {at_once or 'all'}"
     for key in sorted((mine.keys() | theirs.keys()) - _OWN):
         ours, others = _known(key, mine.get(key)), _known(key, theirs.get(key))
         if ours == others:
@@ -137,9 +141,18 @@ def merge(folder: Path) -> bool:
         StorageError: The log cannot be written.
     """
     metas = begun(folder)
-    if (folder / LOG_NAME).exists():
+    is_new = not (folder / LOG_NAME).exists()
+    if is_new:
+        _merge(folder, metas)
+    else:
         _check_merged(folder, metas)
-        return False
+    parquet = Settings.from_json(json.dumps(Run(folder).meta["settings"])).log.parquet
+    if not is_frozen(folder, parquet=parquet):
+        freeze(folder, parquet=parquet)
+    return is_new
+
+
+def _merge(folder: Path, metas: Metas) -> None:
     if not metas:
         raise RunFolderError(
             f"{folder} holds no shards; play them by: agentnet run FILE --shard 1/4 --out {folder}"
@@ -149,7 +162,6 @@ def merge(folder: Path) -> bool:
     for shard in metas:
         check_unchanged(Run(shard))
     merge_logs(list(metas), folder, _meta(folder, metas))
-    return True
 
 
 def _check_merged(folder: Path, metas: Metas) -> None:
