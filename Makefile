@@ -10,7 +10,7 @@ FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run test quick coverage docs gallery test-slow test-vllm test-finetune lint types bench clean help
+.PHONY: run test quick coverage docs gallery test-slow test-vllm test-finetune test-slurm lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -63,6 +63,10 @@ test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch
 		$(abspath $(FINETUNE_VENV))/bin/coverage run --rcfile=/dev/null --branch --include='*/finetune_torch.py' \
 		-m pytest -c ../pyproject.toml --rootdir .. ../tests/finetune -o faulthandler_timeout=0 --durations=5
 	cd build && $(abspath $(FINETUNE_VENV))/bin/coverage report --rcfile=/dev/null --show-missing --fail-under=95
+
+test-slurm: $(VENV)/.installed-test  ## a run on a real Slurm of one node on this machine: installs Debian's packages, as root (minutes)
+	apt-get install --yes -qq slurm-wlm munge
+	TEST_ON_SLURM=1 $(BIN)/pytest tests/slurm -o faulthandler_timeout=0 --durations=0
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -25,6 +25,7 @@ from agentnet.cli.predict import predict
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
+from agentnet.cli.slurm import slurm
 from agentnet.cli.trees import trees
 
 
@@ -45,6 +46,7 @@ for command in (
     init,
     run,
     merge,
+    slurm,
     check,
     ls,
     show,
