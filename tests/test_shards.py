@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentnet import Run
+import agentnet
+from agentnet import CascadeExperiment, Run
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, UserError
 from agentnet.events import LOG_NAME
@@ -319,6 +320,33 @@ def test_what_an_experiment_prints_does_not_confuse_its_processes(play: Play) ->
     assert play("loud.py:Cascades", "cut", "--processes", 1, repeats=1).code == 0
 
 
+def test_python_has_processes_play_a_run_and_goes_on_with_what_they_left(play: Play) -> None:
+    settings = {"log.parquet": False, "repeats": 1}
+    how: dict[str, Any] = {"backend": "mock", "seed": 7, "settings": settings, "progress": False}
+    how["out"] = "cut"
+        "backend": "mock",
+        "seed": 7,
+        "settings": settings,
+        "out": "cut",
+        "progress": False,
+    }
+    run = agentnet.play("play.py:Cascades", processes=2, **how)
+    assert play("play.py:Cascades", "whole", repeats=1).code == 0
+    assert run.digest() == Run("whole").digest()
+    (run.folder / LOG_NAME).unlink()
+    again = agentnet.play("play.py:Cascades", processes=2, resume=True, **how)
+    assert again.digest() == run.digest()
+    assert agentnet.play("play.py:Cascades", processes=2, resume=True, **how).digest() == run.digest()
+    with pytest.raises(UserError, match="another folder by out="):
+        agentnet.play("play.py:Reasons", processes=2, resume=True, **how)
+
+    class Held(CascadeExperiment):
+        network: object = object()
+
+    with pytest.raises(UserError, match="leave out processes="):
+        agentnet.play(Held(), processes=2)
+
+
 def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
     done = play("play.py:Cascades", "cut", "--processes", 2, "-S", "engine.workers=1")
     assert "engine.workers = 1 cannot be shared by 2 shards" in done.err
@@ -326,6 +354,68 @@ def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
     play("play.py:Cascades", "whole", repeats=1)
     assert "leave out --processes" in command("run", "--resume", "whole", "--processes", 2).err
     assert play("play.py:Cascades", "cut", "--processes", 2, "--shard", "1/2").code == 2
+
+
+# By Slurm; on a real one: tests/slurm
+
+
+def test_what_slurm_is_given_plays_a_task_a_shard_and_goes_on(
+    play: Play, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program in the place of sbatch keeps what it is given, and a task is played of that."""
+    Path("play.py").write_text(FILE)
+    knobs = ("-S", "log.parquet=false", "--seed", 7, "--backend", "mock")
+    done = command("slurm", "play.py:Cascades", "--shards", 2, "--out", "my cut", "--time", "01:00", *knobs)
+    assert done.code == 0, done.err
+    assert "#SBATCH --time=01:00" in done.out
+    Path("bin").mkdir()
+    Path("bin/sbatch").write_text(
+        '#!/bin/sh\necho "$@" >> asked\ncat > job-$(wc -l < asked)\nwc -l < asked\n'
+    )
+    Path("bin/sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
+    submitted = command("slurm", "play.py:Cascades", "--shards", 2, "--out", "my cut", *knobs, "--submit")
+    assert submitted.out == "shards: job 1; log and report: job 2\n"
+    assert Path("asked").read_text().splitlines() == [
+        "--parsable",
+        "--parsable --dependency=afterok:1 --kill-on-invalid-dep=no",
+    ]
+    environ = os.environ | {"SLURM_ARRAY_TASK_ID": "2"}
+    task = subprocess.run(["bash", "job-1"], env=environ, capture_output=True, text=True, check=False)
+    assert task.returncode == 0, task.stderr
+    assert [path.name for path in Path("my cut/shards").iterdir()] == ["2-of-2"]
+    play("play.py:Cascades", "my cut", "--shard", "1/2")
+    assert "agentnet merge 'my cut'" in Path("job-2").read_text()
+    play("play.py:Cascades", "whole")
+    assert command("merge", "my cut").out == f"digest {Run('whole').digest()}\n"
+
+
+def test_where_there_is_no_slurm_it_says_so(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("play.py").write_text(FILE)
+    monkeypatch.setenv("PATH", "")
+    done = command("slurm", "play.py:Cascades", "--shards", 2, "--submit")
+    assert done.code == 2
+    assert "there is no Slurm here (no program sbatch)" in done.err
+    assert command("slurm", "play.py:Cascades", "--shards", 99).code == 2
+
+
+@pytest.mark.slow
+def test_shards_are_played_and_merged_on_a_disk_that_refuses_write_ahead(play: Play, command: Any) -> None:
+    Path("disk").mkdir()
+    Path("mounted").mkdir()
+    # Without its cache the file in user space cannot be mapped into memory that processes share.
+    mount = ["bindfs", "-o", "direct_io", "disk", "mounted"]
+    if shutil.which("bindfs") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("NO DISK REFUSES WRITE-AHEAD HERE: bindfs is not installed, or may not mount")
+    try:
+        play_shards(play, "play.py:Cascades", "mounted/cut", 2)
+        assert command("merge", "mounted/cut").code == 0
+        modes = Run("mounted/cut").rows("SELECT DISTINCT detail FROM incidents WHERE kind = 'started'")[1]
+        assert modes == [('{"journal_mode": "delete"}',)]
+        play("play.py:Cascades", "whole")
+        assert Run("mounted/cut").digest() == Run("whole").digest()
+    finally:
+        subprocess.run(["umount", "mounted"], check=True)
 
 
 # What a run that was played in shards is
