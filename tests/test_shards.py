@@ -324,12 +324,6 @@ def test_python_has_processes_play_a_run_and_goes_on_with_what_they_left(play: P
     settings = {"log.parquet": False, "repeats": 1}
     how: dict[str, Any] = {"backend": "mock", "seed": 7, "settings": settings, "progress": False}
     how["out"] = "cut"
-        "backend": "mock",
-        "seed": 7,
-        "settings": settings,
-        "out": "cut",
-        "progress": False,
-    }
     run = agentnet.play("play.py:Cascades", processes=2, **how)
     assert play("play.py:Cascades", "whole", repeats=1).code == 0
     assert run.digest() == Run("whole").digest()
