@@ -26,6 +26,7 @@ from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.log import locked
+from agentnet.voices import make_voices, parts_of, with_share
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -306,6 +307,19 @@ def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
     assert json.loads(done.out)["digest"] == Run("whole").digest() == Run("cut").digest()
     assert spent("cut") == spent("whole")
     assert json.loads(done.out)["decisions"] == len(Run("whole").frame("decisions"))
+
+
+def test_what_is_left_of_shards_is_played_by_processes_that_are_asked_for(play: Play, command: Any) -> None:
+    for shard, code in ("1/2", 0), ("2/2", 3):
+        done = play("play.py:Cascades", "cut", "--shard", shard, "--max-calls", 1000 if code == 0 else 20)
+        assert done.code == code, done.err
+    refused = command("run", "--resume", "cut", "--max-calls", 1000)
+    assert refused.code == 2
+    assert "say by how many processes: --processes N" in refused.err
+    done = command("run", "--resume", "cut", "--processes", 4, "--max-calls", 1000)
+    assert done.code == 0, done.err
+    play("play.py:Cascades", "whole")
+    assert Run("cut").digest() == Run("whole").digest()
 
 
 def test_what_stops_one_process_stops_the_run_in_words(play: Play) -> None:
@@ -620,6 +634,17 @@ def test_a_voice_has_its_share_of_limits_of_its_own() -> None:
     assert shares[0]["requests_per_minute"] == pytest.approx(2.0)
     with pytest.raises(ConfigurationError, match=r"experiment.voices.large.max_in_flight = 5"):
         Shard(1, 6).of_voice("large", limits)
+
+
+def test_the_voices_of_a_shard_have_their_shares() -> None:
+    voices = {"large": {"max_in_flight": 6}, "stubborn": "rule"}
+    whole = make_voices(Settings(), voices, {})
+    parts = parts_of(with_share(whole, Shard(1, 3)))
+    assert {voice: part.stack(StackSettings()).max_in_flight for voice, part in parts.items()} == {
+        "": None,
+        "large": 2,
+    }
+    assert with_share(whole, None) is whole
 
 
 def test_the_in_flight_bounds_of_a_shard_are_in_order() -> None:

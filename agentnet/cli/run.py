@@ -209,9 +209,14 @@ def _resume(
     if is_unmerged(folder):
         (first, *_) = begun(folder).items()
         settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
-        at_once = Shard(*first[1]["shard"]).n_at_once
+        shard = Shard(*first[1]["shard"])
+        if processes is None and not shard.at_once:
+            raise UserError(
+                f"{folder} is played in {shard.of} shards, each gone on with by what began it; to play "
+                "here what is left of those that were begun, say by how many processes: --processes N"
+            )
         echo(f"resuming {folder}", err=True)
-        _play_shards(folder, settings, min(processes or at_once, at_once), show)
+        _play_shards(folder, settings, min(processes or shard.at_once, shard.n_at_once), show)
         return
     if processes is not None:
         raise click.UsageError(

@@ -48,6 +48,8 @@ trap 'kill -TERM $playing' TERM
 code=0
 wait $playing || code=$?
 while kill -0 $playing 2> /dev/null; do code=0; wait $playing || code=$?; done
+# As does one that is killed alone, for want of memory, say; but not for ever.
+if [ $code = 137 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {n_restarts} ]; then again=1; fi
 if [ $again = 1 ] && [ $code != 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $code
 PLAY
@@ -70,6 +72,7 @@ echo "shards: job $played; log and report: job $merged"
 """
 
 _NOTICE_S: Final = 120
+_MOST_RESTARTS: Final = 3
 
 
 @click.command()
@@ -153,6 +156,7 @@ def _script(target: str, n: int, out: Path, words: Sequence[str], options: Seque
         name=shlex.quote(out.name),
         agentnet=agentnet,
         notice_s=_NOTICE_S,
+        n_restarts=_MOST_RESTARTS,
         options="\n".join(f"#SBATCH {option}" for option in options),
         play=f'{agentnet} {played} --shard "$SLURM_ARRAY_TASK_ID/{n}"',
         merge=f"{agentnet} merge {folder}",
