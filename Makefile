@@ -50,7 +50,7 @@ gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays ev
 	$(BIN)/python docs/make_gallery.py
 
 test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
-	$(BIN)/pytest -m slow
+	$(ENVIRON) $(BIN)/pytest -m slow -o faulthandler_timeout=0
 
 test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)
 	$(BIN)/python tests/vllm/tiny_server.py install $(VLLM_VENV)

@@ -203,12 +203,14 @@ class AskingRule:
         says: The clause that a methods paragraph says of it ("... {says} and engaged at its first yes").
         choose: What it does.
         options: What it takes besides the exposures, and their values.
+        is_local: Whether who is asked depends on the agent and those whom it hears alone.
     """
 
     name: str
     says: str
     choose: Choose
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_local: bool = False
 
     @property
     def sentence(self) -> str:
@@ -240,12 +242,14 @@ ASKING_RULES: Final[PluginKind[AskingRule]] = PluginKind(
 )
 
 
-def asking_rule(name: str, *, says: str) -> Callable[[Choose], Choose]:
+def asking_rule(name: str, *, says: str, is_local: bool = False) -> Callable[[Choose], Choose]:
     """Enter the decorated function as the asking rule called `name`.
 
     Args:
         name: What experiments call it.
         says: The clause that a methods paragraph says of it, with the names of options in braces.
+        is_local: Whether it looks at the agent and those whom it hears alone (not at `n_fresh`, say, which
+            looks at their neighbours): then agents can be played ahead of each other (`engine.run_ahead`).
 
     Raises:
         DesignError: The name is taken, the clause names no option, or an option has no default.
@@ -256,7 +260,7 @@ def asking_rule(name: str, *, says: str) -> Callable[[Choose], Choose]:
         options = {parameter.name: parameter.default for parameter in others}
         if inspect.Parameter.empty in options.values():
             raise DesignError(f"asking rule {name!r} takes an option without a default: {list(options)}")
-        rule = AskingRule(name, says, choose, options)
+        rule = AskingRule(name, says, choose, options, is_local)
         try:
             _ = rule.sentence
         except (LookupError, ValueError) as error:
@@ -282,7 +286,7 @@ def find_rule(design: Any) -> AskingRule:  # noqa: ANN401 - any experiment with 
         raise DesignError(f"{who.__name__}.asking_rule: {error}") from None
 
 
-@asking_rule("always", says="every unengaged agent was asked once for each engaged neighbour")
+@asking_rule("always", says="every unengaged agent was asked once for each engaged neighbour", is_local=True)
 def always(exposures: Exposures) -> Exposures:
     """Ask about every engaged neighbour, at every step."""
     return exposures
@@ -291,6 +295,7 @@ def always(exposures: Exposures) -> Exposures:
 @asking_rule(
     "unengaged_neighbour",
     says="every unengaged agent with an unengaged neighbour left was asked once for each engaged neighbour",
+    is_local=True,
 )
 def unengaged_neighbour(exposures: Exposures) -> Exposures:
     """Ask the same, while the agent has an unengaged neighbour left."""
@@ -311,6 +316,7 @@ def unexposed_neighbour(exposures: Exposures) -> Exposures:
     "once_per_edge",
     says="every unengaged agent was asked about each neighbour that had engaged at the step before, and "
     "never about the same one again, also if its answer was missing,",
+    is_local=True,
 )
 def once_per_edge(exposures: Exposures) -> Exposures:
     """Ask about every engaged neighbour once, for ever, also if the answer is missing."""

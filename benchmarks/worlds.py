@@ -1,4 +1,4 @@
-"""CPU per decision of worlds with memory and free text, against the same loop written bare, and a peer.
+"""CPU per decision of worlds with memory and free text, against the same loop written bare, and peers.
 
 Two designs, with the answer ``{"share": ..., "text": ...}`` on the mock backend:
 
@@ -10,9 +10,10 @@ The bare loop is what anybody would write first: asyncio, dicts and lists, the s
 the JSON reply parsed, nothing recorded. Both play in one process, turn by turn; agentnet's seconds hold
 everything from the runner to the closed log (Parquet left out). With ``--peer PYTHON``, an interpreter that
 has mesa-llm, its agents take turns with its short-term memory in a process of its own, without and with what
-they show by default; a ready-made reply stands for litellm and costs nothing (``worlds_peer.py``).
+they show by default; a ready-made reply stands for litellm and costs nothing (``worlds_mesa.py``). With
+``--silisocs PYTHON``, one that has SiliSocS, its agents post by its scripted model (``worlds_silisocs.py``).
 
-    python benchmarks/worlds.py [--repeats 5] [--peer /tmp/venv/bin/python] [--json]
+    python benchmarks/worlds.py [--repeats 5] [--peer PYTHON] [--silisocs PYTHON] [--json]
 """
 
 from __future__ import annotations
@@ -194,14 +195,14 @@ def time_agentnet(design: str, seed: int) -> float:
         return (time.process_time() - begun) / runner.tally.n_decisions
 
 
-def time_peer(python: str, *options: str) -> float:
-    """Measure CPU seconds an agent's turn of the peer."""
-    command = [python, str(Path(__file__).with_name("worlds_peer.py")), *options]
+def time_peer(python: str, script: str, *options: str) -> float:
+    """Measure CPU seconds an agent's turn of a peer."""
+    command = [python, str(Path(__file__).with_name(script)), *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     return float(done.stdout.split()[-1])
 
 
-def compare(design: str, repeats: int, peer: str | None) -> dict[str, object]:
+def compare(design: str, repeats: int, peer: str | None, silisocs: str | None) -> dict[str, object]:
     """Time all in turn; medians in microseconds, and of the ratios turn by turn."""
     turns = [(time_agentnet(design, turn), time_bare(design, turn)) for turn in range(repeats)]
     ours = statistics.median(each for each, _ in turns)
@@ -213,8 +214,9 @@ def compare(design: str, repeats: int, peer: str | None) -> dict[str, object]:
         "ratio": statistics.median(ratios),
         "ratio_min": ratios[0],
         "ratio_max": ratios[-1],
-        **({"peer_ratio": time_peer(peer) / ours} if peer else {}),
-        **({"peer_ratio_by_default": time_peer(peer, "--display") / ours} if peer else {}),
+        **({"mesa_ratio": time_peer(peer, "worlds_mesa.py") / ours} if peer else {}),
+        **({"mesa_ratio_by_default": time_peer(peer, "worlds_mesa.py", "--display") / ours} if peer else {}),
+        **({"silisocs_ratio": time_peer(silisocs, "worlds_silisocs.py") / ours} if silisocs else {}),
     }
 
 
@@ -225,9 +227,10 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5, help="turns of each")
     parser.add_argument("--peer", help="a Python that has mesa-llm; none: it is left out")
+    parser.add_argument("--silisocs", help="a Python that has SiliSocS; none: it is left out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    rows = [compare(design, given.repeats, given.peer) for design in ("told", "free")]
+    rows = [compare(design, given.repeats, given.peer, given.silisocs) for design in ("told", "free")]
     if given.json:
         print(json.dumps(rows, indent=2))
         return

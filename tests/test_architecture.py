@@ -36,7 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     "html": set(),
     "run": {"events", "analysis"},
     "playing": {"cli", "config", "errors", "events", "experiment", "run", "runner"},
+    "guesses": {"errors", "events", "experiment", "exposure", "families", "worlds"},
     "report": {
+        "guesses",
         *("errors", "streams", "events", "analysis", "formulas", "asking_rules", "news", "html"),
         "families",  # the list of them, which says what makes the parts of a run
     },
@@ -86,6 +88,7 @@ ALLOWED: dict[str, set[str]] = {
             "analysis",
             "report",
             "voices",
+            "guesses",
         ),
     },
 }

@@ -23,9 +23,11 @@ from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.worlds import Chance, Temperature, Voice
+from agentnet.worlds.ahead import CascadeAhead
 from agentnet.worlds.cascade import Cascade, CascadeRules
 
 RULES = tuple(ASKING_RULES)
+LOCAL = tuple(name for name in ASKING_RULES if ASKING_RULES[name].is_local)
 REALIZATION = 3
 TEMPERATURE = Temperature(0.7, 1.3)
 
@@ -115,6 +117,7 @@ def play(
     stop_on_missing=False,
     recorded=None,
     temperature=TEMPERATURE,
+    kind=Cascade,
     **rules,
 ):
     log, backend, tally = MemoryLog(), ScriptedBackend(script), Tally()
@@ -134,7 +137,7 @@ def play(
             )
             profiles = np.arange(network.n_agents) % 32
             chance = Chance(Streams(seed), REALIZATION, temperature)
-            cascade = Cascade(network, profiles, CascadeRules(**rules), VOICE, chance, REALIZATION)
+            cascade = kind(network, profiles, CascadeRules(**rules), VOICE, chance, REALIZATION)
             return cascade, await journal.play(cascade.play())
 
     cascade, (status, last_step, _) = run_in_virtual_time(main())
@@ -242,11 +245,21 @@ def spread(network, mood, initial, rule, n_steps):
     return played
 
 
-@settings(max_examples=80)
-@given(network=networks(), mood=moods, rule=rules, seed=st.integers(0, 99), n_steps=st.integers(1, 8))
-def test_the_cascade_is_the_one_that_plain_python_plays(network, mood, rule, seed, n_steps):
+@settings(max_examples=120)
+@given(
+    network=networks(),
+    mood=moods,
+    rule=rules,
+    seed=st.integers(0, 99),
+    n_steps=st.integers(1, 8),
+    data=st.data(),
+)
+def test_the_cascade_is_the_one_that_plain_python_plays(network, mood, rule, seed, n_steps, data):
     bound = 1 + mood.number % network.n_agents
-    played = play(network, mood, asking_rule=rule, seed=seed, steps=n_steps, max_seed_attempts=bound)
+    kind = data.draw(st.sampled_from([Cascade, CascadeAhead] if rule in LOCAL else [Cascade]))
+    played = play(
+        network, mood, asking_rule=rule, seed=seed, steps=n_steps, max_seed_attempts=bound, kind=kind
+    )
     asked_to_start, initial = seeding(network.n_agents, mood, seed, bound)
     assert [e.agent for e in played.events if e.kind == "seed"] == asked_to_start
     assert played.cascade.initial_agent == initial
@@ -334,26 +347,98 @@ def test_a_missing_answer_is_neither_yes_nor_no_and_is_asked_for_again_at_the_ne
             assert (event.step + 1, event.agent, event.source) in asked
 
 
-@settings(max_examples=40)
-@given(network=networks(), mood=moods, data=st.data())
-def test_latency_and_concurrency_never_change_the_events(network, mood, data):
-    pauses = data.draw(st.lists(st.integers(0, 20), min_size=1, max_size=12))
+def said(played):
+    dropped = {"reply", "latency_s", "at"}
+    return sorted(tuple(getattr(e, f) for f in Event._fields if f not in dropped) for e in played.events)
+
+
+def late(mood, pauses):
+    """A script that answers after one pause or the other."""
     n_asked = 0
 
-    async def late(request):
+    async def answer(request):
         nonlocal n_asked
         n_asked += 1
         await asyncio.sleep(pauses[n_asked % len(pauses)])
         return mood(request)
 
-    def said(played):
-        dropped = {"reply", "latency_s", "at"}
-        return sorted(tuple(getattr(e, f) for f in Event._fields if f not in dropped) for e in played.events)
+    return answer
 
+
+somewhat_late = st.lists(st.integers(0, 20), min_size=1, max_size=12)
+
+
+@settings(max_examples=40)
+@given(network=networks(), mood=moods, pauses=somewhat_late, workers=st.integers(1, 9))
+def test_latency_and_concurrency_never_change_the_events(network, mood, pauses, workers):
     prompt = play(network, mood, workers=1)
-    slow = play(network, late, workers=data.draw(st.integers(1, 9)))
+    slow = play(network, late(mood, pauses), workers=workers)
     assert said(slow) == said(prompt)
     assert slow.steps == prompt.steps
+
+
+@settings(max_examples=80)
+@given(
+    network=networks(14),
+    mood=moods,
+    pauses=somewhat_late,
+    workers=st.integers(1, 20),
+    rule=st.sampled_from(LOCAL),
+)
+def test_agents_played_ahead_of_each_other_are_asked_and_answer_the_same(
+    network, mood, pauses, workers, rule
+):
+    by_steps = play(network, mood, asking_rule=rule)
+    ahead = play(network, late(mood, pauses), workers=workers, asking_rule=rule, kind=CascadeAhead)
+    assert said(ahead) == said(by_steps)
+    assert ahead.steps == by_steps.steps
+    assert ahead.engaged == by_steps.engaged
+    assert (ahead.status, ahead.last_step, ahead.tally.counts) == (
+        by_steps.status,
+        by_steps.last_step,
+        by_steps.tally.counts,
+    )
+
+
+@settings(max_examples=60)
+@given(network=networks(14), mood=moods, pauses=somewhat_late, n_kept=st.integers(0, 60), ahead=st.booleans())
+def test_a_cascade_that_was_cut_off_goes_on_ahead_or_by_steps_to_the_same_end(
+    network, mood, pauses, n_kept, ahead
+):
+    whole = play(network, late(mood, pauses), workers=20, kind=CascadeAhead)
+    recorded = defaultdict(dict)
+    for event in whole.events[:n_kept]:
+        decision = -1 if event.decision is None else event.decision
+        recorded[event.kind, event.step][event.agent, event.source, event.repeat] = decision
+    rest = play(network, mood, recorded=recorded, kind=CascadeAhead if ahead else Cascade)
+    assert sorted(said(rest) + said(whole._replace(log=only(whole, n_kept)))) == said(whole)
+    assert rest.steps == whole.steps
+
+
+def only(played, n_events):
+    log = MemoryLog()
+    log.rows["events"] = played.events[:n_events]
+    return log
+
+
+def test_who_hears_nobody_slow_does_not_wait_for_the_slowest():
+    # Two rays from whom starts: an agent of the one thinks for an hour, and the other goes on meanwhile.
+    network = network_of([(0, 1), (1, 2), (0, 3), (3, 4), (4, 5), (5, 6)], 7)
+    asked = []
+
+    async def script(request):
+        (_, _, kind, step), agent, *_ = request.draw
+        asked.append((kind, step, agent))
+        await asyncio.sleep(3600 if agent == 1 else 1)
+        return "yes" if kind == "exposure" or agent == 0 else "no"
+
+    def order_of(kind):
+        asked.clear()
+        play(network, script, kind=kind)
+        return [(step, agent) for kind, step, agent in asked if kind == "exposure"]
+
+    assert order_of(Cascade) == [(1, 1), (1, 3), (2, 2), (2, 4), (3, 5), (4, 6)]
+    assert order_of(CascadeAhead) == [(1, 1), (1, 3), (2, 4), (3, 5), (4, 6), (2, 2)]
 
 
 # Seeding
@@ -508,19 +593,21 @@ def test_a_reason_is_asked_for_with_the_question_and_the_agents_own_reply():
 # Errors
 
 
+@pytest.mark.parametrize("world", [Cascade, CascadeAhead])
 @pytest.mark.parametrize("kind", ["seed", "exposure", "reason"])
-def test_a_backend_that_becomes_unusable_ends_the_realization_whenever_it_does(kind):
+def test_a_backend_that_becomes_unusable_ends_the_realization_whenever_it_does(kind, world):
     def script(request):
         return BackendUnusable("no key") if request.draw[0][2] == kind else "yes"
 
     with pytest.raises(BackendUnusable):
-        play(random_regular(8, 3, seed=1), script, ask_reasons=True)
+        play(random_regular(8, 3, seed=1), script, ask_reasons=True, kind=world)
 
 
+@pytest.mark.parametrize("world", [Cascade, CascadeAhead])
 @pytest.mark.parametrize("kind", ["seed", "exposure", "reason"])
-def test_a_missing_answer_ends_the_realization_if_that_is_the_policy(kind):
+def test_a_missing_answer_ends_the_realization_if_that_is_the_policy(kind, world):
     def script(request):
         return TransientError("gone") if request.draw[0][2] == kind else "yes"
 
     with pytest.raises(RunStopped, match=r"realization 3, step \d, agent \d+: no usable answer \(failed\)"):
-        play(random_regular(8, 3, seed=1), script, ask_reasons=True, stop_on_missing=True)
+        play(random_regular(8, 3, seed=1), script, ask_reasons=True, stop_on_missing=True, kind=world)

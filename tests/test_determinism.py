@@ -127,6 +127,7 @@ ways = st.fixed_dictionaries(
     {
         "workers": st.sampled_from([1, 2, 7, 256]),
         "realizations_at_once": st.integers(1, 9),
+        "run_ahead": st.booleans(),
         "log": st.fixed_dictionaries(
             {"group_rows": st.sampled_from([1, 2, 13, 1000]), "group_s": st.sampled_from([0.0, 0.001, 10.0])}
         ),
@@ -137,6 +138,7 @@ ways = st.fixed_dictionaries(
 @settings(max_examples=8)
 @given(way=ways, number=st.integers(0, 10**6), family=st.sampled_from(["cascade", "ratio"]))
 @example(way={"workers": 256, "realizations_at_once": 64, "log": {}}, number=1, family="cascade")
+@example(way={"workers": 7, "realizations_at_once": 2, "run_ahead": True}, number=1, family="cascade")
 def test_workers_latency_order_and_log_groups_never_change_the_run(copied, whole, way, number, family):
     prepared, backend = copied(family, **way), Mock(number)
     asyncio.run(Runner(prepared, backend).play())
@@ -251,6 +253,7 @@ cuts = st.lists(st.integers(1, 150), min_size=1, max_size=8)
 @settings(max_examples=4)
 @given(cuts=cuts, way=ways)
 @example(cuts=[1, 1, 2, 3, 5, 8, 13, 21, 34, 55], way={"workers": 3})
+@example(cuts=[1, 1, 2, 3, 5, 8, 13, 21, 34, 55], way={"workers": 9, "run_ahead": True})
 def test_an_interrupted_run_asks_each_draw_once_over_all_its_sittings(copied, whole, cuts, way):
     prepared = copied(**way)
     asked, tally = sittings(prepared, cuts, interrupt)

@@ -23,7 +23,7 @@ from agentnet.runner.journal import Journal, Tally
 from agentnet.sampler import CallSampler, Pool, Question
 from agentnet.streams import Streams, mix
 from agentnet.testing import ScriptedBackend
-from agentnet.worlds import Ask, End, Temperature, Write, draw_parameters
+from agentnet.worlds import Arrived, Ask, End, Temperature, Write, draw_parameters
 
 QUESTION = Question(0, (("user", "Do you share it?"),))
 
@@ -255,8 +255,9 @@ def no_end(what):
 @pytest.mark.parametrize(
     ("world", "said"),
     [
-        (wants("a word"), "wants 'a word'.*known: Ask, Note, Recall, Write"),
-        (wants(7), "wants 7.*known: Ask, Note, Recall, Write"),
+        (wants("a word"), "wants 'a word'.*known: Arrived, Ask, Begin, Note, Recall, Write"),
+        (wants(7), "wants 7.*known: Arrived, Ask, Begin, Note, Recall, Write"),
+        (wants(Arrived()), "has begun no question"),
         (no_end(None), r"ends with None; it returns an End, such as End\('finished', step\)"),
         (no_end("finished"), "ends with 'finished'; it returns an End"),
         (End("finished", 3), r"a world is a generator .*not End\("),

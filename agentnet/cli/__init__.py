@@ -17,6 +17,7 @@ import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
+from agentnet.cli.guess import guess
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
 from agentnet.cli.merge import merge
@@ -56,6 +57,7 @@ for command in (
     fit,
     predict,
     trees,
+    guess,
     report,
     backends,
     config,

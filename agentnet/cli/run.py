@@ -167,22 +167,22 @@ def run(
     source, configuration = Source.read(target), load(config_file, assignments, flags)
     settings = configuration.settings
     if processes is not None:
-        whole = begin_shards(source, settings, _environ(), out, processes, say=_say)
-        _say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {processes} processes")
+        whole = begin_shards(source, settings, _environ(), out, processes, say=say)
+        say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {processes} processes")
         for line in readings(whole):
-            _say(line)
+            say(line)
         _play_shards(whole.folder, settings, processes, show)
         return
     if shard is not None and out is not None:
         which = Shard.parse(shard)
-        opened = begin_or_go_on(source, configuration, _environ(), out, which, _say)
+        opened = begin_or_go_on(source, configuration, _environ(), out, which, say)
         if opened is None:
             echo(f"shard {which} of {out} is finished{to_merge(out)}", err=True)
             return
         ready = opened
     else:
-        ready = begin(source, settings, _environ(), out, say=_say)
-    announce(ready[0], _say)
+        ready = begin(source, settings, _environ(), out, say=say)
+    announce(ready[0], say)
     _play(ready, show)
 
 
@@ -235,7 +235,7 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    tally = asyncio.run(_heeding(sit(ready, way_out=way_out, say=_say, quiet=show.quiet)))
+    tally = asyncio.run(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -246,8 +246,8 @@ def _play(ready: Ready, show: _Showing) -> None:
 
 def _play_shards(folder: Path, settings: Settings, n_processes: int, show: _Showing) -> None:
     started = time.monotonic()
-    playing = play_shards(folder, settings, n_processes, say=_say, quiet=show.quiet)
-    prepared, tally = asyncio.run(_heeding(playing))
+    playing = play_shards(folder, settings, n_processes, say=say, quiet=show.quiet)
+    prepared, tally = asyncio.run(heeded(playing))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     _judge(prepared)
 
@@ -260,7 +260,7 @@ def _judge(prepared: Prepared) -> None:
     check_missing(run, prepared.settings.engine.max_missing, f"{resume_command(run.folder)} --ask-missing")
 
 
-async def _heeding(sitting: Coroutine[Any, Any, T]) -> T:
+async def heeded(sitting: Coroutine[Any, Any, T]) -> T:
     """Let signals cancel what is played."""
     playing = asyncio.ensure_future(sitting)
     try:
@@ -294,7 +294,8 @@ def _environ() -> dict[str, str]:
     return secrets_environ(Path.cwd(), os.environ)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell people a line beside the output."""
     echo(line, err=True)
 
 

@@ -168,6 +168,11 @@ class EngineSettings(Section):
         ge=1,
         le=10_000,
     )
+    run_ahead: bool = operational(
+        default=False,
+        description="whether cascades ask an agent as soon as those whom it hears are known, and not step by "
+        "step; results are the same",
+    )
     max_missing: float = operational(
         0.05, "largest share of missing answers that a run may end with, 0 to 1; else exit code 5", ge=0, le=1
     )

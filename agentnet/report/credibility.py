@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from agentnet.events.conditions import in_words
+from agentnet.guesses import Guesses, Share
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.part import table
@@ -93,16 +94,33 @@ def _values(facts: LogFacts, knob: str) -> list[object]:
 
 
 def _unawareness(facts: LogFacts) -> Row:
-    spoken = facts.spoken
+    spoken, guesses = facts.spoken, facts.guesses
     held = {**(spoken.betraying or {}), **(spoken.named or {})}
     looked = f"of {counted(spoken.n_prompts, 'prompt')} looked at"
-    if not held:
-        fact = f"{looked} none speaks of a simulation or study, nor says a word of the experiment's name"
-        return _AWARE, _MET, f"{fact}; whether the model guesses is not known"
-    words = listed([f"{word!r} in {n:,}" for word, n in held.items()], most=6)
-    return _AWARE, _NOT_MET if spoken.betraying else _UNKNOWN, f"{looked}: {words}"
+    words = [f"{word!r} in {n:,}" for word, n in held.items()]
+    fact = f"{looked}: {listed(words, most=6)}" if held else f"{looked} {_SILENT}"
+    guessed = _UNASKED if guesses is None else _guessed(guesses)
+    is_guessed = guesses is not None and (guesses.study.is_more or guesses.names.is_more)
+    state = _NOT_MET if spoken.betraying or is_guessed else _UNKNOWN if held else _MET
+    return _AWARE, state, f"{fact}; {guessed}"
 
 
+def _guessed(guesses: Guesses) -> str:
+    """Say what a model took prompts for, beside everyday requests."""
+    told = [("took for a study", guesses.study)]
+    if guesses.hypothesis:
+        told.append(("named the hypothesis, by its own judgement, on", guesses.names))
+    return f"{guesses.model} was shown some: it " + ", ".join(_shared(*each) for each in told)
+
+
+def _shared(what: str, share: Share) -> str:
+    low, high = share.interval()
+    everyday = f"of everyday requests {share.everyday_yes} of {share.everyday}"
+    return f"{what} {share.n_yes} of {share.n} ({low:.0%} to {high:.0%}), {everyday}"
+
+
+_SILENT: Final = "none speaks of a simulation or study, nor says a word of the experiment's name"
+_UNASKED: Final = "whether a model guesses is not known (agentnet guess asks one)"
 _AWARE: Final = "unawareness: prompts do not betray the experiment"
 
 

@@ -23,6 +23,7 @@ from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.read import digest
 from agentnet.events.spent import spent_so_far
+from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of
 from agentnet.report.figures.words import listed
 from agentnet.report.spoken import Spoken, read_spoken
@@ -278,6 +279,7 @@ class LogFacts:
         mass: Least and mean probability that the server listed on the answers, over the decisions drawn from
             it; None where none was.
         spoken: What was found in prompts.
+        guesses: What a model guessed its prompts to be for, where it was asked.
         n_profiles: Different profiles of agents.
         turns: By realization, steps at which its models came to have other numbers of candidates; none where
             that happens again and again.
@@ -305,6 +307,7 @@ class LogFacts:
     mass: tuple[float, float] | None = None
     turns: Mapping[int, tuple[Turn, ...]] = field(default_factory=dict)
     spoken: Spoken = field(default_factory=Spoken)
+    guesses: Guesses | None = None
     n_profiles: int = 0
     voices: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
@@ -455,6 +458,7 @@ def _read(
         mass=_mass(connection),
         turns=_turns(connection),
         spoken=read_spoken(connection, meta),
+        guesses=read_guesses(run.folder),
         n_profiles=connection.execute(_PROFILES).fetchone()[0],
         voices=_voices(connection, meta),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -17,10 +17,11 @@ import numpy as np
 
 from agentnet.errors import PluginError, RunFolderError, RunStopped
 from agentnet.events import EventLog, Heard, Recorded, Said
+from agentnet.runner.ahead import Ahead, Tell
 from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler
 from agentnet.vocabulary import FAILED, REASON
-from agentnet.worlds import Ask, End, Note, Recall, World, Write
+from agentnet.worlds import Arrived, Ask, Begin, End, Note, Recall, World, Write
 
 _NOTHING: Final = Said(None, FAILED, "", None)
 
@@ -99,6 +100,7 @@ class Journal:
         self._stop_on_missing = stop_on_missing
         self._streak = None if stop_on_missing else streak
         self.n_decisions = 0
+        self._ahead = Ahead(self._put, self._flush)
         self._unasked = Counter(
             kind
             for (kind, _), of_step in self._heard.items()
@@ -133,18 +135,16 @@ class Journal:
             return end.value
         finally:
             world.close()
+            await self._ahead.aclose()
 
     async def _given(self, want: Any, give: Callable[[Any], Awaitable[Any]] | None) -> Any:  # noqa: ANN401
         match want:
             case Ask():
                 return await self.ask(want)
-            case Write():
-                for table, rows in want.rows.items():
-                    self.log.add(table, rows)
-                self.tally.counts.update(want.counts)
-                return None
-            case Note():
-                self.log.add_incident(want.kind, **want.facts)
+            case Arrived():
+                return await self._ahead.arrived()
+            case Begin() | Write() | Note():
+                self._do(want)
                 return None
             case Recall():
                 return await self.log.answered(self.realization)
@@ -153,8 +153,20 @@ class Journal:
             case _:
                 raise PluginError(
                     f"a world wants {want!r:.80}, and its family gives it nothing of the kind; "
-                    "known: Ask, Note, Recall, Write"
+                    "known: Arrived, Ask, Begin, Note, Recall, Write"
                 )
+
+    def _do(self, want: Begin | Write | Note) -> None:
+        """Do what nothing is sent back for."""
+        match want:
+            case Begin():
+                self._ahead.begin(want.ask)
+            case Note():
+                self.log.add_incident(want.kind, **want.facts)
+            case Write():
+                for table, rows in want.rows.items():
+                    self.log.add(table, rows)
+                self.tally.counts.update(want.counts)
 
     async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said
         """Get every answer of `asking`; all are on the disk when this returns.
@@ -191,16 +203,32 @@ class Journal:
             await self._streak.settle()
             await self.log.flush()
 
+    async def _flush(self) -> None:
+        await self.log.flush()
+
+    async def _put(self, asking: Ask, tell: Tell) -> None:
+        """Ask for decisions, and tell of each as it comes."""
+        del self._unasked[asking.kind]
+        known = self._recorded.get((asking.kind, asking.step), {})
+        await self._fill(asking, known, [-1] * len(asking.agents), tell)
+
     async def _fill(
-        self, asking: Ask, known: Mapping[tuple[int, int, int], Any], outcomes: list[Any]
+        self,
+        asking: Ask,
+        known: Mapping[tuple[int, int, int], Any],
+        outcomes: list[Any],
+        tell: Tell | None = None,
     ) -> None:
         """Fill in an outcome for every draw: the recorded ones, then what is asked for."""
         todo: Sequence[int] = range(len(asking.agents))
         if known:
             todo = self._take_recorded(asking, known, outcomes)
         self.n_decisions += len(asking.agents) if asking.kind != REASON else 0
+        draws = self._draws(asking, outcomes, todo)
+        if tell is not None:
+            draws = _telling(draws, outcomes, tell)
         try:
-            await self._sampler.draw(self._draws(asking, outcomes, todo))
+            await self._sampler.draw(draws)
         finally:
             # What was answered and paid is kept, also when another draw of the step ended the run.
             await self.log.flush()
@@ -346,6 +374,19 @@ class Journal:
                 "that are in the cache stay there: -S stack.cache=false passes it by)"
             )
         self.tally.n_missing += asking.kind != REASON
+
+
+def _telling(draws: Draws, outcomes: Sequence[int], tell: Tell) -> Draws:
+    """Have the draws tell of each decision; of those that are recorded at once."""
+    record = draws.record
+
+    def told(i: int, answer: Answer) -> None:
+        record(i, answer)
+        tell(i, -1 if answer.decision is None else answer.decision)
+
+    for i in set(range(len(outcomes))).difference(draws.todo):
+        tell(i, outcomes[i])
+    return replace(draws, record=told)
 
 
 def _asked(asking: Ask, composed: Mapping[int, Question], i: int) -> Asked:

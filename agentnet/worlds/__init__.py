@@ -13,8 +13,11 @@ answers into a fresh generator, which then stands where it stood.
 """
 
 from agentnet.worlds.wants import (
+    Arrived,
     Ask,
+    Begin,
     Chance,
+    Decided,
     Decisions,
     End,
     Note,
@@ -28,8 +31,11 @@ from agentnet.worlds.wants import (
 )
 
 __all__ = [
+    "Arrived",
     "Ask",
+    "Begin",
     "Chance",
+    "Decided",
     "Decisions",
     "End",
     "Note",

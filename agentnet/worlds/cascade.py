@@ -91,6 +91,13 @@ class Cascade:
         yield Write(counts={"agents": self._network.n_agents})
         if not (yield from self._start()):
             return End("unstarted", 0)
+        last = yield from self._spread()
+        if self._rules.ask_reasons:
+            yield from self._ask_reasons()
+        return End("finished", last, self.initial_agent)
+
+    def _spread(self) -> Generator[Any, Any, int]:
+        """Play step by step; give the last one that was played."""
         last = 0
         for step in range(1, self._rules.steps + 1):
             found = self._asked(step)
@@ -98,9 +105,7 @@ class Cascade:
                 break
             yield from self._play_step(step, found)
             last = step
-        if self._rules.ask_reasons:
-            yield from self._ask_reasons()
-        return End("finished", last, self.initial_agent)
+        return last
 
     def _start(self) -> Generator[Any, Any, bool]:
         """Ask agents in random order, one after the other, until enough say yes or the bound is reached."""

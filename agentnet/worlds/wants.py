@@ -46,7 +46,7 @@ def any_text(text: str) -> Verdict:
 _OF_DRAWS: Final = ("agents", "sources", "repeats", "questions", "temperatures", "seeds")
 
 World = Generator[Any, Any, End]
-"""Yields an `Ask`, `Write`, `Note` or `Recall`, or what its family gives it beside these."""
+"""Yields an `Ask`, `Begin`, `Arrived`, `Write`, `Note`, `Recall`, or what its family gives beside these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,32 @@ class Ask:
             raise PluginError(
                 f"a world's Ask of {self.kind!r} has an entry of each sequence a draw, not {found}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Puts the draws of an `Ask`, and goes on; their decisions come by `Arrived`. Nothing is sent back."""
+
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Wants what was answered of all that was begun: at least one draw, a list of `Decided`."""
+
+
+class Decided(NamedTuple):
+    """The decision of one draw that was begun.
+
+    Attributes:
+        agent: Who was asked.
+        step: At which step.
+        decision: 1 yes, 0 no, -1 missing.
+    """
+
+    agent: int
+    step: int
+    decision: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds import Chance, Temperature
+from agentnet.worlds.ahead import CascadeAhead
 from agentnet.worlds.cascade import Cascade, CascadeRules, starters
 
 if TYPE_CHECKING:
@@ -103,14 +104,16 @@ class CascadeStage(NewsStage):
         profiles = ask_profiles(experiment, network, streams.integer("profiles", planned.chance))
         bits = [PROFILES[profile] for profile in profiles.tolist()]
         rows = scene_rows(sitting, planned, network, bits)
+        rule = self.rules[planned.condition]
         rules = CascadeRules(
             experiment.steps,
-            self.rules[planned.condition],
+            rule,
             experiment.max_seed_attempts or network.n_agents,
             experiment.rationale == AFTERWARDS,
             experiment.initial_agents,
         )
-        world = Cascade(network, profiles, rules, setting.voice, setting.chance, planned.realization)
+        kind = CascadeAhead if sitting.settings.engine.run_ahead and rule.is_local else Cascade
+        world = kind(network, profiles, rules, setting.voice, setting.chance, planned.realization)
         return Scene(world.play(), sitting.sampler(planned), network.digest, rows)
 
     def sample(self, n_at_most: int) -> tuple[Sequence[Experiment], float]:
@@ -152,8 +155,10 @@ class Cascades(NewsFamily):
     stage_class = CascadeStage
 
     def check(self, experiments: Sequence[Experiment], settings: Settings) -> None:
-        """Refuse probabilities where more than yes or no may be answered."""
+        """Refuse probabilities of more than yes or no, and running ahead of what decides."""
         super().check(experiments, settings)
+        if settings.engine.run_ahead:
+            _check_local(experiments, settings.sampler.mode)
         if settings.sampler.mode == "logprobs" and any(
             getattr(e, "answers_more", False) for e in experiments
         ):
@@ -277,6 +282,17 @@ def _asked_after(run: Run, number: int, missing: Collection[int]) -> list[int]:
     asked = {agent for (agent,) in run.rows(query, (number,))[1]}
     first = min(order.index(agent) for agent in missing)
     return [agent for agent in order[first + 1 :] if agent in asked]
+
+
+def _check_local(experiments: Sequence[Experiment], mode: str) -> None:
+    """Refuse to play agents ahead of each other where more than whom they hear decides what is asked."""
+    why = f"sampler mode {mode!r} draws whole steps" if mode != "call" else ""
+    for experiment in experiments:
+        if getattr(experiment, "is_told", False):
+            why = f"{type(experiment).__name__} tells its agents more than a news item, step by step"
+        elif not (rule := find_rule(experiment)).is_local:
+            why = f"asking rule {rule.name!r} does not say that it looks at neighbours alone (is_local)"
+    require(not why, f"{why}; leave engine.run_ahead out")
 
 
 def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family

@@ -4,7 +4,7 @@ It runs by a Python of its own. Pairs meet at every turn, as in design ``free``:
 by its chain of thought on its short-term memory, and applies the plan, which is to speak to the other by
 mesa-llm's tool. A ready-made reply stands for litellm, so that only mesa-llm's work counts.
 
-    /tmp/venv/bin/python benchmarks/worlds_peer.py [--display]       (pip install mesa-llm==0.3.2)
+    /tmp/venv/bin/python benchmarks/worlds_mesa.py [--display]       (pip install mesa-llm==0.3.2)
 
 With --display agents show what they remember, as is mesa-llm's default; its output is best thrown away.
 """
