@@ -289,7 +289,8 @@ def started(out: str, *more: str) -> subprocess.Popen[Any]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_processes_stop_with_the_one_that_started_them_and_go_on_to_the_run(
     play: Play, command: Any, wait_for_events: Any, number: signal.Signals
 ) -> None:
