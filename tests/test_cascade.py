@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.asking_rules import ASKING_RULES
+from agentnet.asking_rules import ASKING_RULES, AskingRule
 from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, TransientError
 from agentnet.events import Answered
 from agentnet.events.schema import USUALLY_NULL, columns
@@ -27,6 +27,7 @@ from agentnet.worlds.ahead import CascadeAhead
 from agentnet.worlds.cascade import Cascade, CascadeRules
 
 RULES = tuple(ASKING_RULES)
+TWICE = AskingRule("twice", "", lambda e: e.where(e.n_engaged >= 2).once_per_agent(), is_local=True)
 LOCAL = tuple(name for name in ASKING_RULES if ASKING_RULES[name].is_local)
 REALIZATION = 3
 TEMPERATURE = Temperature(0.7, 1.3)
@@ -127,7 +128,8 @@ def play(
         "max_seed_attempts": network.n_agents,
         **rules,
     }
-    rules["asking_rule"] = ASKING_RULES[rules["asking_rule"]]
+    if isinstance(rules["asking_rule"], str):
+        rules["asking_rule"] = ASKING_RULES[rules["asking_rule"]]
 
     async def main():
         async with Pool(workers) as pool:
@@ -383,7 +385,7 @@ def test_latency_and_concurrency_never_change_the_events(network, mood, pauses, 
     mood=moods,
     pauses=somewhat_late,
     workers=st.integers(1, 20),
-    rule=st.sampled_from(LOCAL),
+    rule=st.sampled_from((*LOCAL, TWICE)),
 )
 def test_agents_played_ahead_of_each_other_are_asked_and_answer_the_same(
     network, mood, pauses, workers, rule

@@ -116,9 +116,8 @@ class Figures:
         """Throughput over the ideal one.
 
         In a closed loop the ideal is in-flight / mean latency: every place asks again at once, and no call
-        fails. With an open rate it is the rate at which requests were due. None if nothing was answered.
-        Where there were few calls for each place, what is cut off at the ends of the window can lift it
-        above 1.
+        fails; so it is the share of the places' time in the window that answered calls took, at most 1. With
+        an open rate the ideal is the rate at which requests were due. None if nothing was answered.
         """
         if not self.replies:
             return None
@@ -126,7 +125,10 @@ class Figures:
             n_due = sum(self.load.from_s <= call.intended_s < self._window_end for call in self.calls)
             return len(self._in_window) / n_due if n_due else None
         assert self.load.in_flight is not None
-        return self.requests_per_s * self.latency.mean / self.load.in_flight
+        begin, end = self.load.from_s, self._window_end
+        answered = [call for call in self.load.calls if not call.trouble]
+        took = math.fsum(max(0.0, min(each.ended_s, end) - max(each.started_s, begin)) for each in answered)
+        return min(1.0, took / (self.load.in_flight * self.seconds)) if self.seconds > 0.0 else None
 
     @property
     def usable_share(self) -> float | None:

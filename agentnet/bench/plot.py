@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentnet.bench.figures import Figures
 from agentnet.bench.sweep import knee
@@ -20,6 +21,7 @@ _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _LATENCIES = (("p50", _BLUE, "-", "o"), ("p95", _ORANGE, "--", "s"), ("p99", _GREEN, ":", "^"))
 _SIZE_INCHES = {False: (6.4, 4.2), True: (12.0, 4.2)}
 _DOTS_PER_INCH = 150
+_SHARES = {"busy": "calls", "ramp": "ramp", "waits": "step ends", "tail": "tail"}
 
 
 def check_plot_file(path: Path) -> None:
@@ -45,24 +47,58 @@ def draw(levels: Sequence[Figures], path: Path, *, title: str) -> None:
     Raises:
         StorageError: The file cannot be written.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     is_sweep = len(levels) > 1
-    # Texts stay texts, and equal measurements give equal files.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "agentnet", "font.size": 9.0}):
-        figure = Figure(figsize=_SIZE_INCHES[is_sweep], layout="constrained")
-        figure.suptitle(title)
-        panels = list(figure.subplots(1, 3 if is_sweep else 1, squeeze=False)[0])
+    with _panels(path, title, 3 if is_sweep else 1) as panels:
         if is_sweep:
             _draw_throughput(panels[0], levels)
             _draw_latency(panels[1], levels)
         _draw_distribution(panels[-1], _most_telling(levels))
+
+
+@contextmanager
+def _panels(path: Path, title: str, n_panels: int) -> Iterator[list[Axes]]:
+    """Give the panels of a figure to draw in, and write it."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # Texts stay texts, and equal measurements give equal files.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "agentnet", "font.size": 9.0}):
+        figure = Figure(figsize=_SIZE_INCHES[n_panels > 1], layout="constrained")
+        figure.suptitle(title)
+        yield list(figure.subplots(1, n_panels, squeeze=False)[0])
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
         try:
             figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=metadata)
         except OSError as error:
             raise StorageError(f"{path}: the plot cannot be written ({error.strerror})") from error
+
+
+def draw_design(levels: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
+    """Draw a design's decisions a second by workers, and where the time of all places went.
+
+    Args:
+        levels: What was measured of each: workers, realizations_at_once, decisions_per_s and the shares.
+        path: The file.
+        title: What is said above.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    with _panels(path, title, 2) as (rates, shares):
+        for at_once in dict.fromkeys(level["realizations_at_once"] for level in levels):
+            some = [level for level in levels if level["realizations_at_once"] == at_once]
+            x, y = [level["workers"] for level in some], [level["decisions_per_s"] for level in some]
+            rates.plot(x, y, marker="o", label=f"{at_once} realizations at once")
+        rates.set(xscale="log", yscale="log", xlabel="workers", ylabel="decisions/s", title="throughput")
+        rates.legend()
+        rows = [f"{level['workers']} / {level['realizations_at_once']}" for level in levels]
+        left = [0.0] * len(levels)
+        for (name, label), color in zip(_SHARES.items(), (_BLUE, _ORANGE, _GREEN, _GREY), strict=True):
+            widths = [level[name] for level in levels]
+            shares.barh(rows, widths, left=left, label=label, color=color)
+            left = [one + other for one, other in zip(left, widths, strict=True)]
+        shares.set(xlabel="share of all places' time", title="workers / realizations at once")
+        shares.legend()
 
 
 def _most_telling(levels: Sequence[Figures]) -> Figures:

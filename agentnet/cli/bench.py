@@ -24,7 +24,9 @@ from agentnet.bench import (
     sweep,
 )
 from agentnet.bench.plot import check_plot_file, draw
+from agentnet.cli.bench_cascade import bench_design
 from agentnet.cli.common import load, print_json, print_table, setting_options
+from agentnet.cli.completion import complete_files
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings, secrets_environ
@@ -51,6 +53,13 @@ class _Plan:
 
 
 @click.command()
+@click.option(
+    "--cascade",
+    "design",
+    metavar="FILE[:Class]",
+    shell_complete=complete_files,
+    help="Play this experiment, whatever its family, instead of sending its prompts without end.",
+)
 @click.option("--backend", help="Backend that is measured; see: agentnet backends.")
 @click.option("--model", help="Model name, for backends that have several.")
 @click.option(
@@ -104,6 +113,7 @@ class _Plan:
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @setting_options
 def bench(
+    design: str | None,
     backend: str | None,
     model: str | None,
     in_flight: int | None,
@@ -125,7 +135,13 @@ def bench(
     The plug-in is asked as it is: without cache, retries or rate limits. Calls cost what they cost. Ctrl-C
     ends the measurement and prints what was measured so far.
 
+    With --cascade the whole engine plays a design (without cache), and tells decisions and realizations a
+    second, and which share of the ideal throughput (places / latency) was lost while few were asked at
+    first, at the ends of steps, and at the end; --sweep doubles the workers, from one to --in-flight, with
+    one realization at once and with all.
+
     \b
+      agentnet bench --cascade experiments/news_cascade.py --backend vllm --in-flight 64 --calls 5000
       agentnet bench --backend mock -S backend.latency_s=0.2 --in-flight 16
       agentnet bench --backend openai --model gpt-4o-mini --rate 5 --seconds 60
       agentnet bench --backend vllm --sweep --rationale inline --plot sweep.svg
@@ -134,9 +150,22 @@ def bench(
         raise click.UsageError("--rate and --sweep exclude each other")
     if plot is not None:
         check_plot_file(plot)
-    named = [("--backend", "backend.name", backend), ("--model", "backend.model", model)]
-    settings = load(config_file, assignments, [*named, ("--seed", "seed", seed)]).settings
+    named = [
+        ("--backend", "backend.name", backend),
+        ("--model", "backend.model", model),
+        ("--seed", "seed", seed),
+    ]
     environ = secrets_environ(Path.cwd(), os.environ)
+    if design is not None:
+        if rate is not None or seconds is not None or warm_up is not None:
+            raise click.UsageError(
+                "--cascade plays a design: --rate, --seconds and --warm-up do not go with it"
+            )
+        named += [("--in-flight", "engine.workers", in_flight), ("--calls", "stack.max_calls", calls)]
+        settings = load(config_file, assignments, named).settings
+        bench_design(design, settings, environ, is_sweep=is_sweep, plot=plot, as_json=as_json)
+        return
+    settings = load(config_file, assignments, named).settings
     answering = make_backend(settings.backend.name, settings.backend.options, environ)
     calls = _CALLS if calls is None and seconds is None else calls
     found = price_list(settings.stack).of(answering.model_name)
