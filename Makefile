@@ -71,6 +71,10 @@ test-finetune: $(FINETUNE_VENV)/.installed  ## update rule finetune with PyTorch
 test-local: $(FINETUNE_VENV)/.installed  ## backend local on real weights against PyTorch, 64 prompts (minutes; fetches 98 MB)
 	OMP_NUM_THREADS=1 $(FINETUNE_VENV)/bin/pytest -m real_weights tests/local -o faulthandler_timeout=0
 
+test-slurm: $(VENV)/.installed-test  ## a run on a real Slurm of one node on this machine: installs Debian's packages, as root (minutes)
+	apt-get install --yes -qq slurm-wlm munge
+	TEST_ON_SLURM=1 $(BIN)/pytest tests/slurm -o faulthandler_timeout=0 --durations=0
+
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

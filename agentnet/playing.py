@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from agentnet import events
+from agentnet.cli.processes import play_shards
 from agentnet.cli.run import NAMED
 from agentnet.cli.sitting import announce, sit
 from agentnet.cli.terminal import echo
 from agentnet.config import (
     Flag,
     Settings,
+    Shard,
     configuration_for_resume,
     is_toml,
     load_configuration,
@@ -32,10 +34,21 @@ from agentnet.config import (
 )
 from agentnet.errors import AgentnetError, Interrupted, UserError
 from agentnet.events import LOG_NAME
+from agentnet.events.read import is_unmerged
 from agentnet.experiment import Experiment, Source, held, source_of
 from agentnet.run import Run
+from agentnet.runner import Prepared
 from agentnet.runner.again import check_missing
-from agentnet.runner.begin import Ready, begin, check_same, go_on, is_complete, recorded_settings
+from agentnet.runner.begin import (
+    Ready,
+    begin,
+    begin_shards,
+    check_same,
+    go_on,
+    is_complete,
+    recorded_settings,
+)
+from agentnet.runner.shards import begun
 
 E = TypeVar("E", bound=Experiment)
 P = ParamSpec("P")
@@ -57,6 +70,7 @@ async def aplay(
     out: str | Path | None = None,
     resume: bool = False,
     ask_missing: bool = False,
+    processes: int | None = None,
     progress: bool = True,
 ) -> Run:
     """Play an experiment as ``agentnet run`` does, or go on with a run.
@@ -81,6 +95,8 @@ async def aplay(
         out: Run folder to make; a new one in the folder of runs if None.
         resume: Whether to go on with the run in `out`, if there is one; one that is finished is given back.
         ask_missing: When going on: ask again what is missing; in a copy, if other answers follow from it.
+        processes: How many processes of this machine play it, in shards that are merged in the end; None:
+            this one alone. They have to make the experiment, too: it stands in a file.
         progress: Whether to tell on standard error what is played and how far it is.
 
     Returns:
@@ -104,10 +120,46 @@ async def aplay(
     flags += [Flag("settings", key, value) for key, value in (settings or {}).items()]
     folder = None if out is None else Path(out)
     say = _say if progress else _say_nothing
+    if processes is not None:
+        if isinstance(experiment, events.Run):
+            raise UserError("a run is gone on with as it was begun: leave out processes=")
+        return await _by_processes(
+            experiment, flags, folder, say, processes, resume=resume, progress=progress
+        )
     ready = _ready(experiment, flags, folder, say, resume=resume, ask_missing=ask_missing)
     if isinstance(ready, Run):
         return ready
     return await _played(ready, say, progress=progress)
+
+
+async def _by_processes(
+    experiment: Experiment | type[Experiment] | str | Path,
+    flags: list[Flag],
+    out: Path | None,
+    say: Callable[[str], None],
+    n: int,
+    *,
+    resume: bool,
+    progress: bool,
+) -> Run:
+    """Play an experiment by several processes, or go on with what they left of it."""
+    source, meant, knobs = _given(experiment)
+    if source.held is not None:
+        raise UserError("no file makes this experiment again, as processes have to: leave out processes=")
+    configuration = load_configuration(folder=Path.cwd(), environ=os.environ, flags=[*knobs, *flags])
+    settings, environ = configuration.settings, secrets_environ(Path.cwd(), os.environ)
+    if out is not None and resume and (shards := begun(out)):
+        first = events.Run(next(iter(shards)))
+        n = min(n, Shard(*first.meta["shard"]).n_at_once)
+        check_same(first, source, "give it another folder by out=")
+        refuse_changes(recorded_settings(first), configuration)
+        if not is_unmerged(out):
+            return _checked(out, settings)
+    else:
+        out = begin_shards(source, settings, environ, out, n, meant=meant, say=say).folder
+    playing = play_shards(out, settings, n, say=say, quiet=not progress)
+    prepared, _ = await _stoppable(playing, f"the same call, with out={str(out)!r}, resume=True")
+    return _noted(prepared, say)
 
 
 def _waited_for(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -236,14 +288,23 @@ def _plain(value: object) -> object:
 async def _played(ready: Ready, say: Callable[[str], None], *, progress: bool) -> Run:
     prepared = ready[0]
     way_out = _way_out(prepared.folder)
+    await _stoppable(sit(ready, way_out=way_out, say=say, quiet=not progress), way_out)
+    return _noted(prepared, say)
+
+
+async def _stoppable(playing: Coroutine[Any, Any, T], way_out: str) -> T:
+    """Wait for a run; if it is stopped, say what goes on with it, and be cancelled if that is what did."""
     try:
-        await sit(ready, way_out=way_out, say=say, quiet=not progress)
+        return await playing
     except AgentnetError as error:
         error.add_note(f"go on with: {way_out}")
         task = asyncio.current_task()
         if isinstance(error, Interrupted) and task is not None and task.cancelling():
             raise asyncio.CancelledError(str(error)) from error
         raise
+
+
+def _noted(prepared: Prepared, say: Callable[[str], None]) -> Run:
     run = _checked(prepared.folder, prepared.settings)
     for line in prepared.family.notes(run):
         say(f"note: {line}")

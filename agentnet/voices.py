@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
-from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, StackSettings
+from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, Shard, StackSettings
 from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
 from agentnet.vocabulary import OF_A_RULE
 
@@ -181,6 +181,21 @@ def make_voices(
     parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
     rules = sorted(voices.keys() - tables.keys())
     return VoicesBackend(parts, rules) if voices else parts[OWN].backend
+
+
+def with_share(backend: Backend, shard: Shard | None) -> Backend:
+    """Give voices that have limits of their own a shard's share of them.
+
+    Raises:
+        ConfigurationError: There is less than one for each shard.
+    """
+    if shard is None or not isinstance(backend, VoicesBackend):
+        return backend
+    parts = backend.parts.items()
+    return VoicesBackend(
+        {voice: replace(part, limits=shard.of_voice(voice, part.limits)) for voice, part in parts},
+        backend.rules,
+    )
 
 
 def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> Part:  # noqa: ANN401

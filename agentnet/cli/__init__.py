@@ -20,6 +20,7 @@ from agentnet.cli.fit import fit
 from agentnet.cli.guess import guess
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
+from agentnet.cli.merge import merge
 from agentnet.cli.models import models
 from agentnet.cli.news import news
 from agentnet.cli.predict import predict
@@ -28,6 +29,7 @@ from agentnet.cli.probe import probe
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
+from agentnet.cli.slurm import slurm
 from agentnet.cli.trees import trees
 
 
@@ -47,6 +49,8 @@ def cli() -> None:
 for command in (
     init,
     run,
+    merge,
+    slurm,
     check,
     ls,
     show,

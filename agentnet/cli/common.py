@@ -16,6 +16,7 @@ from agentnet.cli.terminal import console, echo, plain_json, until_closed
 from agentnet.config import Configuration, Flag, load_configuration
 from agentnet.errors import InputError, RunFolderError, near_miss
 from agentnet.events import LOG_NAME
+from agentnet.events.read import SHARDS_NAME, shards_in
 
 _ENDLESS = 1_000_000
 
@@ -81,17 +82,24 @@ def find_run(name: str, runs: Path) -> Path:
         folders = run_folders(runs)
         if not folders:
             raise RunFolderError(f"there is no run in {runs} yet; start one with: agentnet run FILE")
-        return max(folders, key=lambda folder: (folder / LOG_NAME).stat().st_ctime)
+        return max(folders, key=lambda folder: max(log.stat().st_ctime for log in _logs(folder)))
     for folder in (Path(name), runs / name):
-        if (folder / LOG_NAME).is_file():
+        if _logs(folder):
             return folder
     names = [folder.name for folder in run_folders(runs)]
     raise RunFolderError(f"there is no run {name!r}{near_miss(name, names) if names else f' in {runs}'}")
 
 
 def run_folders(runs: Path) -> list[Path]:
-    """List the run folders in `runs`, by name."""
-    return sorted(log.parent for log in runs.glob(f"*/{LOG_NAME}"))
+    """List the run folders in `runs`, by name; those of which shards alone are there, too."""
+    whole = {log.parent for log in runs.glob(f"*/{LOG_NAME}")}
+    return sorted(whole | {folder.parent for folder in runs.glob(f"*/{SHARDS_NAME}") if _logs(folder.parent)})
+
+
+def _logs(folder: Path) -> list[Path]:
+    """List the log of a run, or of each of its shards where there is none of the whole."""
+    log = folder / LOG_NAME
+    return [log] if log.is_file() else [shard / LOG_NAME for shard in shards_in(folder)]
 
 
 def read_groups(path: Path) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,18 @@ from agentnet.backend import BACKENDS
 from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
+from agentnet.config import Shard
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError
 from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
 from agentnet.events.export import export_csv, export_graphs, export_parquet
-from agentnet.events.read import EmptyLog
+from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
 from agentnet.families import family_of
 from agentnet.interviews import UPDATES
+from agentnet.runner.shards import begun, left_of
 from agentnet.vocabulary import OF_A_RULE, REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -47,7 +50,7 @@ def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) ->
 
 def _line(folder: Path) -> dict[str, object]:
     try:
-        facts = _facts(Run(folder))
+        facts = _of_shards(folder) if is_unmerged(folder) else _facts(Run(folder))
     except EmptyLog:
         facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
@@ -64,6 +67,31 @@ def _line(folder: Path) -> dict[str, object]:
         "created",
     )
     return {name: facts.get(name, "") for name in names}
+
+
+_SUMMED = ("decisions", "answers", "missing")
+
+
+def _of_shards(folder: Path) -> dict[str, Any]:
+    """Say how far a run is that is played in shards, and add up what is counted."""
+    lines, metas = [_line(shard) for shard in shards_in(folder)], begun(folder)
+    if not metas:
+        raise EmptyLog(f"{folder}: nothing was recorded of its shards yet")
+    whole = next(iter(metas.values()))
+    n_of, n_begun = whole["shard"][1], len(lines)
+    ended = n_of - left_of(folder)
+    states = Counter(str(line["status"]).partition(":")[0] for line in lines)
+    told = ", ".join(f"{n} {state}" for state, n in {**states, "not begun": n_of - n_begun}.items() if n)
+    sums = {name: sum(int(f"{line[name]}" or 0) for line in lines) for name in _SUMMED}
+    played = sum(int(str(line["realizations"]).partition("/")[0] or 0) for line in lines)
+    status = f"{n_of} shards, all finished: merge them" if ended == n_of else f"{n_of} shards: {told}"
+    return {
+        **{name: lines[0][name] for name in ("experiment", "model", "created")},
+        "run": folder.name,
+        "status": status,
+        "realizations": f"{played}/{whole['n_realizations']}",
+        **sums,
+    }
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -94,6 +122,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
         "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
         "answers": sum(n for kind, n in kinds.items() if kind not in {*DECISION_KINDS, REASON}),
@@ -164,9 +193,14 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     """Show a run: its state, counts, digest and mean engaged fraction by step.
 
     RUN is a run folder, its name, or 'last'. Works on a run that is still played. Of a run whose family
-    nobody knows it shows what all runs have, and exits with code 2.
+    nobody knows it shows what all runs have, and exits with code 2. Of a run whose shards are not merged yet
+    it shows each shard; one alone is RUN/shards/NAME.
     """
-    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    folder = find_run(name, load(config_file, assignments).settings.runs)
+    if is_unmerged(folder):
+        _show_shards(folder, as_json=as_json)
+        return
+    run = Run(folder)
     facts, unknown = _facts(run), None
     try:
         facts |= family_of(run.meta).shown(run)
@@ -175,6 +209,15 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     _print(facts | _digests(run), _curve(run), as_json=as_json)
     if unknown is not None:
         raise unknown
+
+
+def _show_shards(folder: Path, *, as_json: bool) -> None:
+    rows = [{**_line(shard), "run": shard.name} for shard in shards_in(folder)]
+    if as_json:
+        print_json({**_of_shards(folder), "shards": rows})
+        return
+    print_table(("", ""), list(_of_shards(folder).items()))
+    print_table(rows[0], [list(row.values()) for row in rows], title="\nshards")
 
 
 def _print(facts: Mapping[str, Any], curve: list[dict[str, object]], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -16,20 +16,41 @@ from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
+from agentnet.cli.merge import to_merge
+from agentnet.cli.processes import play_shards
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
-from agentnet.config import StackSettings, configuration_for_resume, secrets_environ
+from agentnet.config import (
+    Flag,
+    Settings,
+    Shard,
+    StackSettings,
+    configuration_for_resume,
+    secrets_environ,
+)
 from agentnet.errors import UserError
 from agentnet.events import Run
+from agentnet.events.read import is_unmerged
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
 from agentnet.runner.again import check_missing, missing_words
-from agentnet.runner.begin import backend_of, begin, check_same, go_on, is_complete, recorded_settings
+from agentnet.runner.begin import (
+    Ready,
+    backend_of,
+    begin,
+    begin_or_go_on,
+    begin_shards,
+    check_same,
+    go_on,
+    is_complete,
+    recorded_settings,
+)
 from agentnet.runner.estimate import estimate, prompts_apart
 from agentnet.runner.journal import Tally
 from agentnet.runner.prepare import design
+from agentnet.runner.shards import begun
 from agentnet.stack import Price, price_list
 from agentnet.voices import OWN, described, listing_voices, needs_of, parts_of
 
@@ -82,6 +103,17 @@ def named_options(function: Decorated) -> Decorated:
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    help="Play one of N shares of the run in --out, or go on with it; see: agentnet merge.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Play it by N processes on this machine, in shards that are merged in the end.",
+)
+@click.option(
     "--resume",
     metavar="RUN",
     shell_complete=complete_runs,
@@ -98,6 +130,8 @@ def named_options(function: Decorated) -> Decorated:
 def run(
     target: str | None,
     out: Path | None,
+    shard: str | None,
+    processes: int | None,
     resume: str | None,
     ask_missing: bool,
     as_json: bool,
@@ -118,6 +152,8 @@ def run(
       agentnet run experiments/polarization.py --backend vllm --update memory
       agentnet run --resume last
       agentnet run --resume last --ask-missing
+      agentnet run experiments/news_cascade.py --processes 4
+      agentnet run experiments/news_cascade.py --shard 3/16 --out runs/wide   # then: agentnet merge runs/wide
 
     Exit codes: 0 done, 2 wrong input or an error in the experiment's code, 3 the world failed (resume the
     run), 4 a bug of ours, 5 done but with more answers missing than engine.max_missing allows, 130
@@ -126,25 +162,105 @@ def run(
     flags = [(*NAMED[name], value) for name, value in named.items()]
     if ask_missing and resume is None:
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
+    if shard is not None and (resume or processes or target is None or out is None):
+        raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
+    show = _Showing(as_json, quiet)
     if resume is not None:
-        folder = _to_resume(resume, target, out, config_file, ask_missing=ask_missing)
-        lacks = missing_words(Run(folder))
-        recorded = recorded_settings(Run(folder))
-        settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-        ready = go_on(folder, settings, _environ(), ask_missing=ask_missing)
-        if ask_missing:
-            echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
-        echo(f"resuming {ready[0].folder}", err=True)
-    elif target is not None:
-        settings = load(config_file, assignments, flags).settings
-        ready = begin(Source.read(target), settings, _environ(), out, say=say)
-        announce(ready[0], say)
-    else:
+        given_flags: list[str | Flag] = [*assignments, *given(flags)]
+        _resume(resume, target, out, config_file, given_flags, processes, show, ask_missing=ask_missing)
+        return
+    if target is None:
         raise click.UsageError("give an experiment file, or --resume RUN")
+    source, configuration = Source.read(target), load(config_file, assignments, flags)
+    settings = configuration.settings
+    if processes is not None:
+        whole = begin_shards(source, settings, _environ(), out, processes, say=say)
+        say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {processes} processes")
+        for line in readings(whole):
+            say(line)
+        _play_shards(whole.folder, settings, processes, show)
+        return
+    if shard is not None and out is not None:
+        which = Shard.parse(shard)
+        opened = begin_or_go_on(source, configuration, _environ(), out, which, say)
+        if opened is None:
+            echo(f"shard {which} of {out} is finished{to_merge(out)}", err=True)
+            return
+        ready = opened
+    else:
+        ready = begin(source, settings, _environ(), out, say=say)
+    announce(ready[0], say)
+    _play(ready, show)
+
+
+class _Showing(NamedTuple):
+    """How a run is told of: its result as JSON or not, with its progress or without."""
+
+    as_json: bool
+    quiet: bool
+
+
+def _resume(
+    name: str,
+    target: str | None,
+    out: Path | None,
+    config_file: Path | None,
+    flags: list[str | Flag],
+    processes: int | None,
+    show: _Showing,
+    *,
+    ask_missing: bool,
+) -> None:
+    """Go on with a run, or with the shards of one."""
+    folder = find_run(name, load(config_file, ()).settings.runs)
+    if is_unmerged(folder):
+        (first, *_) = begun(folder).items()
+        settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
+        shard = Shard(*first[1]["shard"])
+        if processes is None and not shard.at_once:
+            raise UserError(
+                f"{folder} is played in {shard.of} shards, each gone on with by what began it; to play "
+                "here what is left of those that were begun, say by how many processes: --processes N"
+            )
+        echo(f"resuming {folder}", err=True)
+        _play_shards(folder, settings, min(processes or shard.at_once, shard.n_at_once), show)
+        return
+    if processes is not None:
+        raise click.UsageError(
+            f"{folder} was begun as one run, which one process plays: leave out --processes"
+        )
+    folder = _to_resume(folder, target, out, ask_missing=ask_missing)
+    lacks = missing_words(Run(folder))
+    settings = configuration_for_resume(recorded_settings(Run(folder)), flags=flags).settings
+    ready = go_on(folder, settings, _environ(), ask_missing=ask_missing)
+    if ask_missing:
+        echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
+    echo(f"resuming {ready[0].folder}", err=True)
+    _play(ready, show)
+
+
+def _play(ready: Ready, show: _Showing) -> None:
+    started, prepared = time.monotonic(), ready[0]
+    way_out = resume_command(prepared.folder)
+    tally = asyncio.run(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+    _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
+    if prepared.shard is not None:
+        # What may be missing, and what is strange, is judged in the whole.
+        echo(f"shard {prepared.shard} is finished{to_merge(prepared.folder.parent.parent)}", err=True)
+        return
+    _judge(prepared)
+
+
+def _play_shards(folder: Path, settings: Settings, n_processes: int, show: _Showing) -> None:
     started = time.monotonic()
-    tally = asyncio.run(heeded(sit(ready, way_out=resume_command(ready[0].folder), say=say, quiet=quiet)))
-    prepared = ready[0]
-    _report(prepared, tally, time.monotonic() - started, as_json=as_json)
+    playing = play_shards(folder, settings, n_processes, say=say, quiet=show.quiet)
+    prepared, tally = asyncio.run(heeded(playing))
+    _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
+    _judge(prepared)
+
+
+def _judge(prepared: Prepared) -> None:
+    """Say what may not be meant in a run that has ended, and see whether too much is missing in it."""
     run = Run(prepared.folder)
     for line in prepared.family.notes(run):
         echo(f"note: {line}", err=True)
@@ -161,13 +277,10 @@ async def heeded(sitting: Coroutine[Any, Any, T]) -> T:
         raise KeyboardInterrupt from None
 
 
-def _to_resume(
-    name: str, target: str | None, out: Path | None, config_file: Path | None, *, ask_missing: bool
-) -> Path:
-    """Find the run to go on with."""
+def _to_resume(folder: Path, target: str | None, out: Path | None, *, ask_missing: bool) -> Path:
+    """Make sure that a run can be gone on with."""
     if out is not None:
         raise click.UsageError("--out goes with a new run; a resumed one stays where it is")
-    folder = find_run(name, load(config_file, ()).settings.runs)
     run = Run(folder)
     if target is not None:
         way_out = f"resume without naming a file: {resume_command(folder)}"

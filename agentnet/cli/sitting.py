@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.config import Settings
 from agentnet.errors import OutputClosed, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
@@ -24,8 +25,21 @@ def announce(prepared: Prepared, say: Say) -> None:
     """Say what is going to be played; what a terminal would act upon is spelled out."""
     meta = Run(prepared.folder).meta
     say(f"run {prepared.folder}: {len(prepared.plan)} realizations on {meta['model_name']}")
+    if (shard := prepared.shard) is not None:
+        say(
+            f"shard {shard} of {meta['n_realizations']} realizations; its share: {_limits(prepared.settings)}"
+        )
     for line in readings(prepared):
         say(line)
+
+
+def _limits(settings: Settings) -> str:
+    """Say what may be in flight, and what else is bounded."""
+    in_flight = settings.stack.max_in_flight or settings.engine.workers
+    names = ("requests_per_minute", "tokens_per_minute", "max_calls", "max_tokens", "max_cost")
+    bounds = ((name, getattr(settings.stack, name)) for name in names)
+    found = [f"{name} {bound:,g}" for name, bound in bounds if bound is not None]
+    return ", ".join([f"{min(in_flight, settings.engine.workers):,} in flight", *found])
 
 
 def readings(prepared: Prepared) -> list[str]:

@@ -42,8 +42,10 @@ from agentnet.config.sections import (
     Settings,
     StackSettings,
     is_toml,
+    may_change,
 )
-from agentnet.config.values import parse_value, toml_text
+from agentnet.config.shares import Shard
+from agentnet.config.values import leaves, parse_value, toml_text
 
 __all__ = [
     "VOICES_LIMITS",
@@ -60,10 +62,13 @@ __all__ = [
     "SamplerSettings",
     "Section",
     "Settings",
+    "Shard",
     "StackSettings",
     "configuration_for_resume",
     "is_toml",
+    "leaves",
     "load_configuration",
+    "may_change",
     "parse_value",
     "refuse_changes",
     "secrets_environ",

@@ -195,7 +195,12 @@ class SamplerSettings(Section):
     @property
     def levels(self) -> int | None:
         """Levels in force; None: temperatures are drawn from the whole range."""
-        return 4 if self.temperature_levels is None and self.mode != "call" else self.temperature_levels
+        return 4 if self.temperature_levels is None and self.pools else self.temperature_levels
+
+    @property
+    def pools(self) -> bool:
+        """Whether what one request brings serves draws of many realizations."""
+        return self.mode != "call"
 
 
 class LogSettings(Section):

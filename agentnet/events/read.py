@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sqlite3
 from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOG_NAME = "events.sqlite"
+SHARDS_NAME = "shards"
 
 # What a query may do. Opening for reading only protects the log itself, but ATTACH and VACUUM INTO could make
 # other files. Table-valued functions, such as json_each, declare themselves by an update of sqlite_master.
@@ -345,12 +347,28 @@ def free_name(name: str, taken: Container[str], prefix: str = "attribute") -> st
     return name
 
 
+def shards_in(folder: Path) -> list[Path]:
+    """List the folders of the shards that a run is played in, as far as they were begun."""
+    return sorted(log.parent for log in folder.glob(f"{SHARDS_NAME}/*-of-*/{LOG_NAME}"))
+
+
+def is_unmerged(folder: Path) -> bool:
+    """Say whether a run was begun in shards of which no one log was made yet."""
+    return not (folder / LOG_NAME).is_file() and bool(shards_in(folder))
+
+
 def check_schema(path: Path) -> None:
     """Make sure that `path` is an event log of a schema that can be read.
 
     Raises:
         RunFolderError: It is not.
     """
+    if is_unmerged(path.parent):
+        name = shlex.quote(str(path.parent))
+        raise RunFolderError(
+            f"{path.parent} is played in shards, of which no one log was made yet: once all are finished "
+            f"(see: agentnet show {name}), make it by: agentnet merge {name}"
+        )
     if not path.is_file():
         raise RunFolderError(f"{path.parent} is no run folder: it holds no {LOG_NAME} (see: agentnet ls)")
     with reading(path) as connection:

@@ -10,13 +10,13 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import agentnet
-from agentnet.config import Settings
-from agentnet.errors import DesignError, RunFolderError
+from agentnet.config import Settings, Shard
+from agentnet.errors import ConfigurationError, DesignError, RunFolderError
 from agentnet.events import Run, create_log
 from agentnet.events.conditions import condition_names, without_place
 from agentnet.experiment import Experiment, Source, ask, check_attributes
@@ -47,6 +47,7 @@ class Prepared:
         family: Its family.
         stage: What its realizations have in common.
         plan: The realizations to be played.
+        shard: Which shard of a run it is; None for a run that is played as one.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Prepared:
     family: Family
     stage: Stage
     plan: tuple[Planned, ...]
+    shard: Shard | None = None
 
     @property
     def experiments(self) -> Sequence[Experiment]:
@@ -233,6 +235,7 @@ def create(
             **{key: [] for key in ("prompts", "prompts_hash", "licences")},
             "sources": {},
             **prepared.stage.meta(),
+            **({"shard": list(prepared.shard)} if prepared.shard else {}),
         },
         **prepared.stage.rows(),
     )
@@ -266,7 +269,31 @@ def reopen(
             f"{folder} was begun with {meta['n_realizations']} realizations, its experiment now makes "
             f"{len(prepared.plan)}: it depends on something that changed"
         )
-    return prepared
+    return of_shard(prepared, Shard(*meta["shard"])) if "shard" in meta else prepared
+
+
+def of_shard(prepared: Prepared, shard: Shard) -> Prepared:
+    """Leave one shard's share of a run: its realizations, and what it may take at once.
+
+    Every n-th realization is its own, so that conditions and news items that take long are shared. Where
+    draws are bought for many realizations at once, neighbours stay together, which share what is bought.
+
+    Raises:
+        ConfigurationError: There are fewer realizations, or less of a limit, than shards.
+    """
+    n, settings = len(prepared.plan), shard.of_settings(prepared.settings)
+    if shard.of > n:
+        raise ConfigurationError(
+            f"{n} realizations cannot be shared by {shard.of} shards: play {n} shards at most"
+        )
+    mine = slice(shard.number - 1, None, shard.of)
+    if settings.sampler.pools:
+        mine = slice((shard.number - 1) * n // shard.of, shard.number * n // shard.of)
+    if settings.stack.cache_folder is None:
+        # Several machines cannot use one cache: its file needs memory that those who open it share.
+        stack = settings.stack.model_copy(update={"cache_folder": prepared.folder / ".cache"})
+        settings = settings.model_copy(update={"stack": stack})
+    return replace(prepared, settings=settings, plan=prepared.plan[mine], shard=shard)
 
 
 def new_folder(settings: Settings, source: Source, class_name: str = "") -> Path:

@@ -1,0 +1,274 @@
+"""Several processes on one machine play the shards of one run: started, shown and stopped by this one.
+
+Each is given one shard after the other, with its share of rates and of what may be in flight, so that none
+asks another for leave. A process stops, with what is in flight recorded, once nobody holds its input open any
+more: also where this one was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.sitting import Say, resume_command
+from agentnet.config import Settings, secrets_environ
+from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClosed, RunStopped, UserError
+from agentnet.events import Run
+from agentnet.runner import Prepared, Runner, reopen
+from agentnet.runner.begin import go_on, is_complete
+from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.journal import Tally
+from agentnet.runner.shards import begun, merge
+
+Tell = Callable[[str, object], None]
+
+_TOLD_EVERY_S: Final = 0.3
+_LONGEST_LINE_BYTES: Final = 1 << 24
+_SUMS: Final = (
+    *("n_decisions", "n_missing", "n_calls", "prompt_tokens", "completion_tokens"),
+    *("realizations", "n_settled"),
+)
+_COMMAND: Final = "from agentnet.cli.processes import work; work()"
+
+
+async def play_shards(
+    folder: Path, settings: Settings, n_processes: int, *, say: Say, quiet: bool
+) -> tuple[Prepared, Tally]:
+    """Play what is left of the shards of a run, and merge them.
+
+    Cancelled once it finishes what is in flight, cancelled twice it stops at once.
+
+    Args:
+        folder: The run folder.
+        settings: What is in force, for the whole.
+        n_processes: How many processes there are.
+        say: Tells people a line.
+        quiet: Whether no progress is shown.
+
+    Returns:
+        The run, and its counts.
+
+    Raises:
+        Interrupted: It was cancelled; what was in flight is recorded.
+        CancelledError: It was cancelled twice.
+        AgentnetError: What else ended a shard before its end, or the merge.
+    """
+    crew = _Crew(folder, settings, say)
+    try:
+        await crew.play(n_processes, quiet=quiet)
+    except BaseException:
+        say(summary(crew.tally, crew.prepared))
+        say(f"resume with: {resume_command(folder)}")
+        raise
+    finally:
+        await crew.prepared.stage.aclose()
+    await asyncio.to_thread(merge, folder)
+    return replace(crew.prepared, folder=folder, shard=None, settings=settings), crew.tally
+
+
+class _Crew:
+    """The processes that play the shards of a run, and what they told."""
+
+    def __init__(self, folder: Path, settings: Settings, say: Say) -> None:
+        self.tally = Tally()
+        self._settings, self._say = settings, say
+        metas = begun(folder)
+        self._n_realizations = next(iter(metas.values()))["n_realizations"]
+        self.prepared = reopen(next(iter(metas)), settings, _environ())
+        ended = [shard for shard in metas if is_complete(Run(shard))]
+        self._told = {shard: _counted(Run(shard), self.prepared) for shard in ended}
+        self._left = deque(shard for shard in metas if shard not in ended)
+        self._said: set[str] = set()
+        self._processes: list[asyncio.subprocess.Process] = []
+        self._error: AgentnetError | None = None
+        self.tally.dollars = self._dollars
+        self._add_up()
+
+    async def play(self, n_processes: int, *, quiet: bool) -> None:
+        """Play what is left."""
+        n = min(n_processes, len(self._left))
+        working = asyncio.gather(*(self._work() for _ in range(n)))
+        stage, family = self.prepared.stage, self.prepared.family
+        outlook = Outlook(
+            self.tally, self._n_realizations, stage.n_fixed(), noun=family.answers, told=family.progress
+        )
+        guess = partial(guess_decisions, self.prepared)
+        try:
+            async with progress(outlook, quiet=quiet, guess=guess, closed=self._stop):
+                await self._wait(working)
+        finally:
+            for process in self._processes:
+                with suppress(ProcessLookupError):
+                    process.kill()
+        if self._error is not None:
+            raise self._error
+
+    async def _wait(self, working: asyncio.Future[list[None]]) -> None:
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            self._stop(Interrupted("interrupted; what was in flight is recorded"))
+            # The terminal may be gone: that is what a hang-up says.
+            with suppress(OutputClosed):
+                self._say("\nfinishing what is in flight; once more to stop at once")
+            await working
+
+    async def _work(self) -> None:
+        """Have one process play one shard after the other."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", _COMMAND),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE_BYTES,
+            # What a terminal sends to all that run in it, this one alone heeds.
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        self._processes.append(process)
+        while self._left and self._error is None:
+            shard = self._left.popleft()
+            order = {"shard": str(shard), "settings": self._settings.to_json()}
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            await self._listen(process, shard)
+        process.stdin.close()
+        await process.wait()
+
+    async def _listen(self, process: asyncio.subprocess.Process, shard: Path) -> None:
+        """Hear what a process tells until it has ended a shard."""
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            match json.loads(line):
+                case {"say": words}:
+                    self._pass_on(words)
+                case {"tally": tally}:
+                    self._told[shard] = tally
+                    self._add_up()
+                case {"ended": None}:
+                    return
+                case {"ended": [code, words]}:
+                    self._stop(
+                        _as_error(code, f"shard {shard.name}, which has its share of all bounds: {words}")
+                    )
+                    return
+                case other:
+                    raise InternalError(f"the process that plays {shard} told {other!r:.80}")
+        code = await process.wait()
+        self._stop(RunStopped(f"the process that played {shard} was ended from outside (exit code {code})"))
+
+    def _pass_on(self, words: str) -> None:
+        """Say a line once: each process has the same to say of its server."""
+        if words not in self._said:
+            self._said.add(words)
+            self._say(words)
+
+    def _stop(self, error: AgentnetError) -> None:
+        """Have all processes finish what is in flight; the first error is what is told of."""
+        self._error = self._error or error
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def _add_up(self) -> None:
+        told = self._told.values()
+        for name in _SUMS:
+            setattr(self.tally, name, sum(each[name] for each in told))
+        self.tally.counts = sum((Counter(each["counts"]) for each in told), Counter())
+
+    def _dollars(self) -> float | None:
+        costs = [each["dollars"] for each in self._told.values()]
+        return None if None in costs else sum(costs)
+
+
+def _counted(run: Run, prepared: Prepared) -> Mapping[str, Any]:
+    """Count a shard that was finished before."""
+    query = "SELECT COUNT(*), COUNT(missing) FROM events WHERE kind <> 'reason'"
+    (n_decisions, n_missing), *_ = run.rows(query)[1]
+    ((realizations,),) = run.rows("SELECT COUNT(*) FROM realizations")[1]
+    tally = Tally(n_decisions, n_missing, realizations=realizations, n_settled=n_decisions)
+    tally.counts.update(prepared.stage.counts_before(run))
+    return _spelled(tally)
+
+
+def _spelled(tally: Tally) -> dict[str, Any]:
+    sums = {name: getattr(tally, name) for name in _SUMS}
+    return {**sums, "counts": dict(tally.counts), "dollars": tally.dollars()}
+
+
+def _as_error(code: int, words: str) -> AgentnetError:
+    kinds = {kind.exit_code: kind for kind in (UserError, RunStopped, Interrupted)}
+    return kinds.get(code, InternalError)(words)
+
+
+def _environ() -> dict[str, str]:
+    return secrets_environ(Path.cwd(), os.environ)
+
+
+def work() -> None:
+    """Be one of the processes: play the shards that are named on standard input, until it is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    # What an experiment or a plug-in prints is for people, not for the parent.
+    told = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(told, "w", encoding="utf-8") as channel:
+        asyncio.run(_work(partial(_tell, channel)))
+
+
+async def _work(tell: Tell) -> None:
+    orders = asyncio.StreamReader(limit=_LONGEST_LINE_BYTES)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(orders), sys.stdin.buffer
+    )
+    while line := await orders.readline():
+        order = json.loads(line)
+        try:
+            await _play(Path(order["shard"]), Settings.from_json(order["settings"]), orders, tell)
+            tell("ended", None)
+        except AgentnetError as error:
+            tell("ended", [error.exit_code, str(error)])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
+            traceback.print_exc()
+            tell("ended", [InternalError.exit_code, f"{type(error).__name__}: {error}"])
+
+
+async def _play(shard: Path, settings: Settings, orders: asyncio.StreamReader, tell: Tell) -> None:
+    runner = Runner(*go_on(shard, settings, _environ()), say=partial(tell, "say"))
+    beside = [asyncio.create_task(each) for each in (_tell_on(runner, tell), _watch(orders, runner))]
+    try:
+        await runner.play()
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        tell("tally", _spelled(runner.tally))
+
+
+async def _watch(orders: asyncio.StreamReader, runner: Runner) -> None:
+    """Interrupt a run once nobody holds the input open; there is no other order meanwhile."""
+    await orders.read(1)
+    runner.interrupt()
+
+
+async def _tell_on(runner: Runner, tell: Tell) -> None:
+    while True:
+        await asyncio.sleep(_TOLD_EVERY_S)
+        tell("tally", _spelled(runner.tally))
+
+
+def _tell(channel: TextIO, what: str, value: object) -> None:
+    # A parent that was killed hears nothing; what is in flight is recorded all the same.
+    with suppress(BrokenPipeError):
+        channel.write(json.dumps({what: value}) + "\n")
+        channel.flush()

@@ -1,0 +1,178 @@
+"""Make one log of those of a run's shards: SQLite copies rows, and only numbers of a log's own change.
+
+The new log is made elsewhere, and gets its place once it is whole: who is killed meanwhile leaves none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from agentnet.errors import RunFolderError, StorageError
+from agentnet.events.checksums import sealed
+from agentnet.events.log import create_log, locked
+from agentnet.events.read import LOG_NAME, Run
+from agentnet.events.schema import TABLES, columns
+from agentnet.events.spent import SpentSoFar, spent_so_far
+from agentnet.events.writer import storage_error
+
+_MAKING: Final = ".merging"
+
+_ALIKE: Final = ("news", "questions")
+"""Tables that the log of every shard holds whole."""
+
+_SHARED: Final = {"networks": ("network", "edges"), "prompts": ("prompt", "hash")}
+"""Tables with rows that several shards may have: what they are known by, and what they then must agree in."""
+
+_NUMBERED: Final = {"replies": "reply", "troubles": "trouble", "incidents": "incident"}
+"""Tables that a log numbers as rows come: those of a shard follow those of the shards before."""
+
+
+def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) -> None:
+    """Make the log of a run of those of its shards.
+
+    Args:
+        shards: The folders of all shards, each with a finished log, in order.
+        folder: The run folder, without a log yet.
+        meta: Table ``meta`` of the run, less what a log gets as it is finished.
+
+    Raises:
+        RunFolderError: A shard is being played, or the logs do not go together.
+        StorageError: The log cannot be written.
+    """
+    made = folder / _MAKING
+    with ExitStack() as stack:
+        for each in (folder, *shards):
+            stack.enter_context(locked(each))
+        shutil.rmtree(made, ignore_errors=True)
+        try:
+            create_log(made, meta)
+            path = made / LOG_NAME
+            with _alone(path) as connection:
+                for shard in shards:
+                    _add(connection, shard)
+                _note(connection, shards)
+            _seal(path)
+            path.replace(folder / LOG_NAME)
+        except sqlite3.Error as error:
+            raise storage_error(made / LOG_NAME, error) from error
+        except OSError as error:
+            raise StorageError(
+                f"{folder}: the log cannot be made ({error.strerror}); free disk space"
+            ) from error
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a log that nobody else knows of, and that is made anew if this process does not come to an end."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for pragma in ("journal_mode = DELETE", "journal_mode = OFF", "synchronous = OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+        yield connection
+
+
+def _add(connection: sqlite3.Connection, shard: Path) -> None:
+    """Copy the rows of a shard."""
+    connection.execute("ATTACH ? AS shard", (str(shard / LOG_NAME),))
+    connection.execute("BEGIN")
+    try:
+        _check(connection, shard)
+        last = {
+            table: connection.execute(f"SELECT COALESCE(MAX({key}), 0) FROM main.{table}").fetchone()[0]  # noqa: S608
+            for table, key in _NUMBERED.items()
+        }
+        for table in TABLES:
+            if table != "meta":
+                connection.execute(_copying(table), {f"last_{key}": n for key, n in last.items()})
+    except sqlite3.IntegrityError as error:
+        raise RunFolderError(f"{shard} has rows that another shard has, too ({error})") from error
+    connection.execute("COMMIT")
+    connection.execute("DETACH shard")
+
+
+def _copying(table: str) -> str:
+    names = columns(table)
+    moved = {"reply": "replies"} if table == "events" else {}
+    moved |= {_NUMBERED[table]: table} if table in _NUMBERED else {}
+    values = [f"{name} + :last_{moved[name]}" if name in moved else name for name in names]
+    otherwise = " OR IGNORE" if table in _SHARED or table in _ALIKE else ""
+    return (
+        f"INSERT{otherwise} INTO main.{table} ({', '.join(names)}) "  # noqa: S608 - our own names
+        f"SELECT {', '.join(values)} FROM shard.{table}"
+    )
+
+
+def _check(connection: sqlite3.Connection, shard: Path) -> None:
+    """Make sure that a shard is finished, and that its rows go with those that were copied before.
+
+    Raises:
+        RunFolderError: They do not.
+    """
+    status = connection.execute("SELECT value FROM shard.meta WHERE key = 'status'").fetchone()
+    if status != ('"finished"',):
+        raise RunFolderError(f"{shard} is not finished")
+    is_first = connection.execute("SELECT COUNT(*) FROM main.realizations").fetchone() == (0,)
+    differ = [table for table in _ALIKE if not is_first and connection.execute(_differing(table)).fetchone()]
+    differ += [
+        table
+        for table, (key, mark) in _SHARED.items()
+        if connection.execute(
+            f"SELECT 1 FROM shard.{table} s JOIN main.{table} m USING ({key}) "  # noqa: S608 - our own names
+            f"WHERE s.{mark} <> m.{mark} LIMIT 1"
+        ).fetchone()
+    ]
+    if differ:
+        raise RunFolderError(
+            f"{shard} has other {' and '.join(differ)} than the shards before it: it is a shard of another "
+            "run, or something that the experiment reads changed meanwhile; play it again, with what they had"
+        )
+
+
+def _differing(table: str) -> str:
+    here, there = f"SELECT * FROM main.{table}", f"SELECT * FROM shard.{table}"  # noqa: S608 - our own names
+    return f"SELECT * FROM ({here} EXCEPT {there}) UNION ALL SELECT * FROM ({there} EXCEPT {here}) LIMIT 1"  # noqa: S608
+
+
+def _note(connection: sqlite3.Connection, shards: Sequence[Path]) -> None:
+    """Note what all shards spent together, as the sitting of a run that ends does, and what was merged."""
+    with ExitStack() as stack:
+        logs = [stack.enter_context(Run(shard).connection()) for shard in shards]
+        spent = [spent_so_far(log) for log in logs]
+        digests = [Run(shard).meta.get("digest") for shard in shards]
+    merged = {shard.name: digest for shard, digest in zip(shards, digests, strict=True)}
+    for kind, detail in (("spent", _sum(spent)), ("merged", {"digests": merged})):
+        row = (kind, json.dumps(detail), time.time())
+        connection.execute("INSERT INTO incidents (kind, detail, at) VALUES (?, ?, ?)", row)
+
+
+def _sum(spent: Sequence[SpentSoFar]) -> dict[str, object]:
+    dollars = [each.dollars for each in spent]
+    counts = {name: sum(getattr(each.use, name) for each in spent) for name in spent[0].use._fields}
+    known = [each for each in dollars if each is not None]
+    return {
+        **counts,
+        "dollars": sum(known) if len(known) == len(dollars) else None,
+        "unmetered": sum(each.unmetered for each in spent),
+    }
+
+
+def _seal(path: Path) -> None:
+    """Finish a log, and make sure that it is on the disk."""
+    end = {"status": "finished", "finished_at": time.time()}
+    rows = sealed(Run(path.parent), end)
+    with _alone(path) as connection:
+        connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+            [(key, json.dumps(value, ensure_ascii=False)) for key, value in rows.items()],
+        )
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
