@@ -16,6 +16,7 @@ from typing import Any
 
 from agentnet.errors import BackendUnusable
 from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, FinetuneOptions, Form
+from agentnet_backends.local_weights import known, weights
 
 _OF_BROKEN_FILES = (AssertionError, LookupError, struct.error)
 _NO_CLOCK = "{% macro strftime_now(format) %}1 January 2026{% endmacro %}"
@@ -56,7 +57,7 @@ def pretrained(options: FinetuneOptions) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": options.model, "revision": options.revision}
-    gguf = _gguf(Path(options.model))
+    gguf = _gguf(weights(options.model) if options.model in known() else Path(options.model))
     if gguf is not None:
         where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer: Any = AutoTokenizer.from_pretrained(**where)

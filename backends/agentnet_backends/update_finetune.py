@@ -136,8 +136,9 @@ class FinetuneRule:
         """
         if self._learner is None:
             self._learner = await self.work(self._make, self.options)
-        streams, learner = Streams(system.seed), self._learner
-        seeds = [streams.integer("finetune", model) for model in range(len(system.classes))]
+        learner, n_models = self._learner, len(system.classes)
+        starts = system.seeds or [system.seed] * n_models
+        seeds = [Streams(starts[model]).integer("finetune", model) for model in range(n_models)]
         states = await self.work(lambda: [learner.fresh(seed) for seed in seeds])
         return FinetuneModels(self, learner, states, system.max_tokens)
 
