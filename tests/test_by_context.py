@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from agentnet import Ask, CascadeExperiment, WorldExperiment
-from agentnet.analysis.by_context import answers_by_context
+from agentnet.analysis.by_context import _labels, answers_by_context
 from agentnet.analysis.convergence import agreed, convergence_time
 from agentnet.analysis.drift import message_drift
 from agentnet.analysis.measures import read_agreement
@@ -168,3 +168,7 @@ def test_the_figure_has_a_panel_for_each_fact_that_varies(report: Report) -> Non
         *("share", "view: act, condition 0", "view: act, condition 1"),
     ]
     assert "Share by dose: yes" in sketch.alternative
+
+
+def test_quarters_of_long_numbers_are_told_apart() -> None:
+    assert len(set(_labels([20_260_101 + i for i in range(40)]))) == 4

@@ -34,10 +34,28 @@ class Ratios(ResponseRatioExperiment):
 """
 
 
+MIXED = """
+from agentnet import CascadeExperiment
+
+class Mixed(CascadeExperiment):
+    n_agents, items_per_severity, rationale, voices = 32, 1, "none", {"imitator": "rule"}
+    def deal_voices(self, population, seed):
+        return ["imitator"] * len(population)
+    def rule(self, exposure):
+        return True
+"""
+
+
 @pytest.fixture(scope="module")
 def run(play: Callable[..., Run]) -> Run:
     """Play a small run of response ratios."""
     return play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
+
+
+def test_a_card_says_who_else_answers(command: Any) -> None:
+    Path("mixed.py").write_text(MIXED)
+    done = command("probe", "mixed.py", "--check", "mass", "--quiet")
+    assert "Agents of voices (imitator) are answered otherwise, which is not probed." in done.out, done.err
 
 
 def test_the_questions_of_the_default_cascade_are_asked_where_no_file_is_given(command: Any) -> None:

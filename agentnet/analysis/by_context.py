@@ -159,7 +159,7 @@ def _labels(facts: list[Any]) -> list[str]:
     values = np.array(facts, np.float64)
     part = np.searchsorted(np.quantile(values, (0.25, 0.5, 0.75)), values)
     spans: Mapping[int, str] = {
-        each: f"{values[part == each].min():g} to {values[part == each].max():g}"
+        each: f"{values[part == each].min():.12g} to {values[part == each].max():.12g}"
         for each in np.unique(part).tolist()
     }
     return [spans[each] for each in part.tolist()]

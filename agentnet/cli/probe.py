@@ -31,7 +31,7 @@ from agentnet.runner import Prepared, prepare
 from agentnet.runner.begin import recorded_settings
 from agentnet.runner.prepare import reopen
 from agentnet.stack import FewerSamples, Stack, build_stack, cache_scope, price_list
-from agentnet.voices import OWN, Part, VoicesBackend
+from agentnet.voices import OWN, Part, VoicesBackend, voices_of
 
 if TYPE_CHECKING:
     from agentnet.probe.asking import Asker
@@ -200,6 +200,10 @@ async def _probed(
             return None
         why = await find_probabilities(asker)
         notes = [f"Probabilities are shares of texts: {why}."] if why else []
+        voices = ", ".join(name for name, of in voices_of(prepared.experiments).items() if of)
+        notes += (
+            [f"Agents of voices ({voices}) are answered otherwise, which is not probed."] if voices else []
+        )
         return await make_card(
             asker, names, asked=asked, notes=notes, answer_format=_format(asker, settings), tell=tell
         )
