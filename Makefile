@@ -49,7 +49,8 @@ docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is
 gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays every experiment on the mock (minutes)
 	$(BIN)/python docs/make_gallery.py
 
-test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
+test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit, a real Ray
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(ENVIRON) $(BIN)/pytest -m slow -o faulthandler_timeout=0
 
 test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)

@@ -1,7 +1,7 @@
 """Workers of Ray play the shards of one run, on this machine or on those of a cluster: ``--on ray``.
 
 A shard is a task of its own. A worker that sees the run folder plays its shard there, so that one that is
-lost leaves a log to go on with; another one is sent the shard's folder, and sends it back once it stops.
+lost leaves a log to go on with; another one is sent the shard's log, and sends it back once it stops.
 """
 
 from __future__ import annotations
@@ -10,20 +10,25 @@ import asyncio
 import os
 import signal
 import socket
-import tarfile
+import sqlite3
+import sys
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from agentnet.cli.processes import Crew, Ended, Tell, ended, play_one
+from agentnet.cli.sitting import Say
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import PluginError, RunStopped, UserError
-from agentnet.files import replace_folder, storage_errors, temporary, tidy
+from agentnet.events import LOG_NAME
+from agentnet.families.contract import saved_folder
+from agentnet.files import new_file, storage_errors
 from agentnet.runner.prepare import versions
 
 _STORE_BYTES: Final = 1 << 27
@@ -54,17 +59,18 @@ class Task(NamedTuple):
 class OnRay(Crew):
     """Workers of Ray: as many shards are played at a time as it has room for."""
 
-    _desk: Any = None
+    def __init__(self, folder: Path, settings: Settings, say: Say, address: str | None = None) -> None:
+        super().__init__(folder, settings, say)
+        self.way_out += " --on ray" + (f" --ray-address {address}" if address else "")
+        self._lost = Counter[Path]()
+        self._playing = set[Path]()
+        self._mark = folder / _MARK
 
     async def play(self, n_processes: int, *, quiet: bool) -> None:
         """Play what is left."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.way_out += " --on ray"
-        self._lost = Counter[Path]()
-        self._playing: set[Path] = set()
-        self._mark = self.folder / _MARK
         # What all need is best where the driver is: without that, nothing is played anyway.
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         desk = ray.remote(num_cpus=0, max_concurrency=2 * n_processes + 8, scheduling_strategy=here)(_Desk)
@@ -80,11 +86,16 @@ class OnRay(Crew):
             self._mark.unlink(missing_ok=True)
 
     async def _listen(self) -> None:
-        while True:
-            for shard, what, value in await self._desk.heard.remote():
-                # What was told before a shard ended may be heard after.
-                if shard in self._playing:
-                    self._hear(shard, what, value)
+        from ray.exceptions import RayError
+
+        try:
+            while True:
+                for shard, what, value in await self._desk.heard.remote():
+                    # What was told before a shard ended may be heard after.
+                    if shard in self._playing:
+                        self._hear(shard, what, value)
+        except RayError as error:
+            self._stop(RunStopped(f"what passes words between here and the workers was lost ({error})"))
 
     async def _work(self) -> None:
         from ray.exceptions import RayError, RayTaskError
@@ -162,12 +173,12 @@ def play(
 
     Args:
         task: What is to be done.
-        log: The shard's folder, for one who does not see it.
+        log: What the shard's folder holds, for one who does not see it.
         desk: Where the driver hears, and is heard.
 
     Returns:
-        How it ended, what it counted last (None: nothing), and the folder as it is now; None in place of it
-        if the driver's own was played in.
+        How it ended, what it counted last (None: nothing), and what the folder holds now; None in place of
+        it if the driver's own was played in.
     """
     # What a terminal sends to all that run in it, the driver alone heeds.
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -211,21 +222,28 @@ def _is_seen(task: Task) -> bool:
 
 
 def _packed(folder: Path) -> bytes:
-    """Put a shard's folder into bytes; nobody plays it meanwhile."""
+    """Put a shard's log, and what its realizations saved, into bytes; nobody plays it meanwhile."""
+    # Where one was killed, a part of the log stands in a file beside it.
+    with closing(sqlite3.connect(folder / LOG_NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     packed = BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(folder, ".")
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.write(folder / LOG_NAME, LOG_NAME)
+        for path in saved_folder(folder, 0).parent.rglob("*"):
+            archive.write(path, path.relative_to(folder))
     return packed.getvalue()
 
 
 def _unpack(packed: bytes, folder: Path) -> None:
-    """Put what was packed in the place of a folder: whole or not at all."""
-    made = temporary(folder)
-    with storage_errors(folder, "cannot be written", "free space, and go on with the run"):
-        tidy(folder)
-        with tarfile.open(fileobj=BytesIO(packed)) as archive:
-            archive.extractall(made, filter="data")
-        replace_folder(made, folder)
+    """Put what was packed into a folder; its log last, whole or not at all."""
+    with (
+        storage_errors(folder, "cannot be written", "free space, and go on with the run"),
+        zipfile.ZipFile(BytesIO(packed)) as archive,
+    ):
+        archive.extractall(folder, [name for name in archive.namelist() if name != LOG_NAME])
+        folder.mkdir(exist_ok=True)
+        with new_file(folder / LOG_NAME) as file:
+            file.write(archive.read(LOG_NAME))
 
 
 @contextmanager
@@ -249,28 +267,34 @@ def ray_at(address: str | None, n_workers: int | None) -> Iterator[int]:
         raise PluginError(
             f"--on ray needs the extra ray ({error}): pip install 'agentnet-cascades[ray]'"
         ) from error
-    n = n_workers or len(os.sched_getaffinity(0))
+    # What Ray prints is for people, and the output for programs.
+    with redirect_stdout(sys.stderr):
+        try:
+            _init(address, n_workers)
+            n_cpus = int(ray.cluster_resources().get("CPU", 0))
+            if not n_cpus:
+                raise UserError(f"the Ray at {address} has no CPU to play a shard on: give its nodes some")
+            yield n_workers or n_cpus
+        finally:
+            ray.shutdown()
+
+
+def _init(address: str | None, n_workers: int | None) -> None:
+    import ray
+
     # Ray would report its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    limits: dict[str, Any] = {"num_cpus": n, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+    n = n_workers or len(os.sched_getaffinity(0))
+    own = {"num_cpus": n, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
     try:
         if address is not None:
             _knock(address)
-        ray.init(
-            address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else limits)
-        )
+        ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else own))
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"no Ray can be used at {address or 'this machine'} ({error}): start one by ray start --head, or "
             f"install here and there the same Python and Ray; here is ray {ray.__version__}"
         ) from error
-    try:
-        n_cpus = int(ray.cluster_resources().get("CPU", 0))
-        if not n_cpus:
-            raise UserError(f"the Ray at {address} has no CPU to play a shard on: give its nodes some")
-        yield n_workers or n_cpus
-    finally:
-        ray.shutdown()
 
 
 def _knock(address: str) -> None:
@@ -278,7 +302,10 @@ def _knock(address: str) -> None:
 
     Raises:
         OSError: Nobody is.
+        ValueError: It is no cluster's own address.
     """
+    if "://" in address:
+        raise ValueError("name a cluster by HOST:PORT, on a machine that is one of its nodes")
     host, _, port = address.rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

@@ -312,8 +312,11 @@ async def play_one(
 
 
 async def _watch(stopped: Awaitable[object], runner: Runner) -> None:
-    await stopped
-    runner.interrupt()
+    try:
+        await stopped
+    finally:
+        # Also where nobody is there any more who could say so.
+        runner.interrupt()
 
 
 async def _tell_on(runner: Runner, tell: Tell) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,10 +22,11 @@ from agentnet.cli.merge import to_merge
 from agentnet.cli.on_ray import OnRay, ray_at
 from agentnet.cli.processes import Crew, Processes, play_shards
 from agentnet.cli.signals import heeding
-from agentnet.cli.sitting import announce, readings, resume_command, sit
+from agentnet.cli.sitting import Say, announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
 from agentnet.config import (
     Flag,
+    Settings,
     Shard,
     StackSettings,
     configuration_for_resume,
@@ -195,7 +197,8 @@ def run(
             say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {n} processes")
             for line in readings(whole):
                 say(line)
-            _play_shards(crew(whole.folder, settings, say), n, show)
+            played = _play_shards(crew(whole.folder, settings, say), n, show)
+        _end(*played, show)
         return
     if shard is not None and out is not None:
         which = Shard.parse(shard)
@@ -225,13 +228,13 @@ class _Place(NamedTuple):
     address: str | None
 
     @contextmanager
-    def crew(self) -> Iterator[tuple[int, type[Crew]]]:
+    def crew(self) -> Iterator[tuple[int, Callable[[Path, Settings, Say], Crew]]]:
         """Have them there while the body runs: how many at a time, and of what kind."""
         if self.on is None:
             yield self.processes or 1, Processes
             return
         with ray_at(self.address, self.processes) as n:
-            yield n, OnRay
+            yield n, partial(OnRay, address=self.address)
 
 
 def _resume(
@@ -259,7 +262,8 @@ def _resume(
         echo(f"resuming {folder}", err=True)
         asked = min(place.processes or shard.n_at_once, shard.n_at_once)
         with place._replace(processes=asked).crew() as (n, crew):
-            _play_shards(crew(folder, settings, say), n, show)
+            played = _play_shards(crew(folder, settings, say), n, show)
+        _end(*played, show)
         return
     if place.processes is not None or place.on is not None:
         raise click.UsageError(
@@ -287,11 +291,14 @@ def _play(ready: Ready, show: _Showing) -> None:
     _judge(prepared)
 
 
-def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> None:
+def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
-    playing = play_shards(crew, n_processes, quiet=show.quiet)
-    prepared, tally = asyncio.run(heeded(playing))
-    _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
+    prepared, tally = asyncio.run(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+    return prepared, tally, time.monotonic() - started
+
+
+def _end(prepared: Prepared, tally: Tally, seconds: float, show: _Showing) -> None:
+    _report(prepared, tally, seconds, as_json=show.as_json)
     _judge(prepared)
 
 
