@@ -147,8 +147,23 @@ def test_an_address_without_a_ray_is_told_at_once(command: Any, address: str, to
     assert done.code == 2
     assert f"no Ray can be used at {address}" in done.err
     assert told in done.err
-    assert "the same Python and Ray; here is ray " in done.err
     assert not Path("cut").exists()
+
+
+def test_a_ray_of_another_version_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="the extra ray is not installed", exc_type=ImportError)
+    Path("play.py").write_text(FILE)
+
+    def init(*_: object, **__: object) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.1.0")
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = command("run", "play.py", "--on", "ray", "--ray-address", address, "--out", "cut")
+    assert done.code == 2
+    assert "Version mismatch: The cluster was started with: Ray: 2.1.0" in done.err
+    assert f"install here and there the same Python and Ray (here is {ray.__version__})" in done.err
 
 
 def test_what_does_not_go_with_ray_is_refused(command: Any) -> None:

@@ -291,9 +291,11 @@ def _init(address: str | None, n_workers: int | None) -> None:
             _knock(address)
         ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **({} if address else own))
     except (OSError, RuntimeError, ValueError) as error:
+        words = " ".join(str(error).split())
         raise UserError(
-            f"no Ray can be used at {address or 'this machine'} ({error}): start one by ray start --head, or "
-            f"install here and there the same Python and Ray; here is ray {ray.__version__}"
+            f"no Ray can be used at {address or 'this machine'} ({words}): start one by ray start --head, "
+            f"install here and there the same Python and Ray (here is {ray.__version__}), or set "
+            "RAY_AUTH_MODE=token if it wants one"
         ) from error
 
 
