@@ -387,7 +387,7 @@ def test_what_slurm_is_given_plays_a_task_a_shard_and_goes_on(
     assert submitted.out == "shards: job 1; log and report: job 2\n"
     assert Path("asked").read_text().splitlines() == [
         "--parsable",
-        "--parsable --dependency=afterok:1 --kill-on-invalid-dep=no",
+        "--parsable --dependency=afterany:1",
     ]
     environ = os.environ | {"SLURM_ARRAY_TASK_ID": "2"}
     task = subprocess.run(["bash", "job-1"], env=environ, capture_output=True, text=True, check=False)

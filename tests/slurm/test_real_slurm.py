@@ -159,8 +159,8 @@ def hurry(job: str) -> None:
     subprocess.run(command, check=False, capture_output=True)
 
 
-def whole() -> str:
-    knobs = ("-S", "log.parquet=false", "--seed", "3", "--quiet")
+def whole(*more: str) -> str:
+    knobs = ("-S", "log.parquet=false", "--seed", "3", "--quiet", *more)
     told(AGENTNET, "run", "small.py", "--out", "whole", *knobs)
     return Run("whole").digest()
 
@@ -199,6 +199,26 @@ def test_a_task_at_its_time_limit_puts_itself_back_into_the_queue(
     hurry(f"{played}_2")
     until(lambda: state(merged) == "COMPLETED", f"no merge: {told('squeue')}")
     assert Run("cut").digest() == whole()
+
+
+def test_where_a_task_fails_the_merge_says_so_and_the_same_submitted_again_goes_on(
+    submit: Callable[..., tuple[str, str]],
+) -> None:
+    Path("cut").mkdir()
+    Path("cut/shards").mkdir()
+    # What stands in the place of a shard's folder cannot be written into.
+    Path("cut/shards/3-of-4").touch()
+    _, merged = submit("cut", "-S", "repeats=2")
+    until(lambda: state(merged) == "FAILED", f"a merge: {told('squeue')}")
+    log = Path("cut/slurm/merge.log").read_text()
+    assert "shard 3/4 was not begun" in log
+    assert "What failed says why in cut/slurm/shard-*.log" in log
+    assert "3-of-4" in Path("cut/slurm/shard-3.log").read_text()
+    Path("cut/shards/3-of-4").unlink()
+    _, merged = submit("cut", "-S", "repeats=2")
+    until(lambda: state(merged) == "COMPLETED", f"no merge: {told('squeue')}")
+    assert Run("cut").digest() == whole("-S", "repeats=2")
+    assert "shard 1/4 of cut is finished" in Path("cut/slurm/shard-1.log").read_text()
 
 
 def test_names_with_blanks_are_names(submit: Callable[..., tuple[str, str]]) -> None:
