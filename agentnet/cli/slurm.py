@@ -90,7 +90,12 @@ _MOST_RESTARTS: Final = 3
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
 @click.option("--partition", help="The partition of the jobs.")
-@click.option("--time", "limit", metavar="TIME", help="Time limit of a job, such as 04:00:00.")
+@click.option(
+    "--time",
+    "limit",
+    metavar="TIME",
+    help="Time limit of a job, such as 04:00:00; its last two minutes are for stopping.",
+)
 @click.option(
     "--sbatch",
     "more",
