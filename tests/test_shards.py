@@ -384,6 +384,15 @@ def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
 # By Slurm; on a real one: tests/slurm
 
 
+def instead(monkeypatch: pytest.MonkeyPatch, **programs: str) -> None:
+    """Put programs of the shell in the place of others."""
+    Path("bin").mkdir()
+    for name, text in programs.items():
+        Path("bin", name).write_text(f"#!/bin/sh\n{text}\n")
+        Path("bin", name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
+
+
 def test_what_slurm_is_given_plays_a_task_a_shard_and_goes_on(
     play: Play, command: Any, whole: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,12 +402,9 @@ def test_what_slurm_is_given_plays_a_task_a_shard_and_goes_on(
     done = command("slurm", "play.py:Cascades", "--shards", 2, "--out", "my cut", "--time", "01:00", *knobs)
     assert done.code == 0, done.err
     assert "#SBATCH --time=01:00" in done.out
-    Path("bin").mkdir()
-    Path("bin/sbatch").write_text(
-        '#!/bin/sh\necho "$@" >> asked\ncat > job-$(wc -l < asked)\nwc -l < asked\n'
-    )
-    Path("bin/sbatch").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
+    # A federation of clusters names the one that took the job.
+    takes = 'echo "$@" >> asked; cat > job-$(wc -l < asked); echo "$(wc -l < asked);east"'
+    instead(monkeypatch, sbatch=takes)
     submitted = command("slurm", "play.py:Cascades", "--shards", 2, "--out", "my cut", *knobs, "--submit")
     assert submitted.out == "shards: job 1; log and report: job 2\n"
     assert Path("asked").read_text().splitlines() == [
@@ -421,6 +427,17 @@ def test_where_there_is_no_slurm_it_says_so(command: Any, monkeypatch: pytest.Mo
     assert done.code == 2
     assert "there is no Slurm here (no program sbatch)" in done.err
     assert command("slurm", "play.py:Cascades", "--shards", 99).code == 2
+
+
+def test_where_slurm_takes_no_job_that_merges_it_is_to_take_no_shards_either(
+    play: Play, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = 'case "$*" in *--dependency=*) echo too many jobs >&2; exit 1;; esac; echo 41'
+    instead(monkeypatch, sbatch=takes, scancel='echo "$@" > cancelled')
+    done = command("slurm", "play.py:Cascades", "--shards", 2, "--submit")
+    assert done.code == 3
+    assert "Slurm took no jobs: too many jobs" in done.err
+    assert Path("cancelled").read_text() == "41\n"
 
 
 def test_a_run_that_is_merged_is_not_submitted(command: Any, whole: Run) -> None:

@@ -55,6 +55,8 @@ if [ $again = 1 ] && [ $code != 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $code
 PLAY
 )
+# A federation of clusters names the one that took it, too.
+played=${{played%%;*}}
 # After any end of the tasks: who waits for good ones alone waits for ever once one fails, and says nothing.
 merged=$(sbatch --parsable --dependency=afterany:$played <<'MERGE'
 #!/bin/bash
@@ -70,8 +72,8 @@ if [ $code = 2 ]; then echo {again}; fi
 if [ $code = 0 ] || [ $code = 5 ]; then {report} || code=$?; fi
 exit $code
 MERGE
-)
-echo "shards: job $played; log and report: job $merged"
+) || {{ scancel "$played"; exit 1; }}
+echo "shards: job $played; log and report: job ${{merged%%;*}}"
 """
 
 _AGAIN: Final = (
