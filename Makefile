@@ -10,7 +10,7 @@ FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run test quick coverage docs gallery test-slow test-vllm test-servers test-finetune test-local test-slurm lint types bench clean help
+.PHONY: run run-model test quick coverage docs gallery test-slow test-vllm test-servers test-finetune test-local test-slurm lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -21,6 +21,15 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet run experiments/response_ratios.py --backend mock --out $(RUN)-ratios
 	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
+
+# By probabilities; SmolLM2 says something else than yes or no half of the time, and is let go on.
+MODEL_OPTIONS := --backend local -S rationale=none -S sampler.mode=logprobs -S sampler.least_mass=0.4
+run-model: RUN := runs/model-$(shell date +%Y%m%d-%H%M%S)
+run-model: $(VENV)/.installed-local  ## play the same on a real model in this process, SmolLM2 (fetches 98 MB; minutes), and report it
+	$(BIN)/agentnet models fetch smollm2
+	$(BIN)/agentnet run experiments/news_cascade.py $(MODEL_OPTIONS) --out $(RUN)-cascades
+	$(BIN)/agentnet run experiments/response_ratios.py $(MODEL_OPTIONS) --out $(RUN)-ratios
+	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios
 
 # What needs one core for half a minute each goes side by side.
 test: $(VENV)/.installed-test  ## all checks: style, types, docs, tests, the wheel's contents
@@ -97,6 +106,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(FORGET_OLD_NAME)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
+
+$(VENV)/.installed-local: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(FORGET_OLD_NAME)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[local]'
+	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(FORGET_OLD_NAME)
