@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,7 +149,9 @@ def _prepared(
         folder = find_run(target, runs)
         recorded = recorded_settings(Run(folder))
         settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
-        return reopen(folder, settings, environ), f"the questions of run {folder.name}"
+        # A shard's part of the bounds is not meant for this.
+        whole = replace(reopen(folder, settings, environ), settings=settings)
+        return whole, f"the questions of run {folder.name}"
     settings = load(config_file, assignments, flags).settings
     usual = Source(Path("default.py"), "", held=FAMILIES[USUAL].experiment())
     source = usual if target is None else Source.read(target)

@@ -22,6 +22,7 @@ from agentnet.errors import UserError, WorldError
 from agentnet.experiment import Source
 from agentnet.runner import new_folder, prepare
 from agentnet.runner.prepare import of_shard
+from agentnet.runner.shards import check_unmerged
 
 _SCRIPT: Final = """\
 #!/bin/bash
@@ -54,7 +55,10 @@ if [ $again = 1 ] && [ $code != 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit $code
 PLAY
 )
-merged=$(sbatch --parsable --dependency=afterok:$played --kill-on-invalid-dep=no <<'MERGE'
+# A federation of clusters names the one that took it, too.
+played=${{played%%;*}}
+# After any end of the tasks: who waits for good ones alone waits for ever once one fails, and says nothing.
+merged=$(sbatch --parsable --dependency=afterany:$played <<'MERGE'
 #!/bin/bash
 #SBATCH --job-name=agentnet-{name}-merge
 #SBATCH --output={out}/slurm/merge.log
@@ -63,14 +67,19 @@ merged=$(sbatch --parsable --dependency=afterok:$played --kill-on-invalid-dep=no
 {options}
 code=0
 {merge} || code=$?
+if [ $code = 2 ]; then echo {again}; fi
 # Too many answers may be missing (5): the report says so, too.
 if [ $code = 0 ] || [ $code = 5 ]; then {report} || code=$?; fi
 exit $code
 MERGE
-)
-echo "shards: job $played; log and report: job $merged"
+) || {{ scancel "$played"; exit 1; }}
+echo "shards: job $played; log and report: job ${{merged%%;*}}"
 """
 
+_AGAIN: Final = (
+    "What failed says why in {out}/slurm/shard-*.log; mend that, and submit the same again: tasks go on where"
+    " they were, and end at once where they are finished."
+)
 _NOTICE_S: Final = 120
 _MOST_RESTARTS: Final = 3
 
@@ -83,7 +92,12 @@ _MOST_RESTARTS: Final = 3
     "--out", type=click.Path(path_type=Path), help="Run folder to make; default: a new one in runs/."
 )
 @click.option("--partition", help="The partition of the jobs.")
-@click.option("--time", "limit", metavar="TIME", help="Time limit of a job, such as 04:00:00.")
+@click.option(
+    "--time",
+    "limit",
+    metavar="TIME",
+    help="Time limit of a job, such as 04:00:00; its last two minutes are for stopping.",
+)
 @click.option(
     "--sbatch",
     "more",
@@ -110,6 +124,7 @@ def slurm(
     An array of tasks plays a shard each; a job that waits for all of them makes one log (see: agentnet merge)
     and a report in RUN/report. The run folder and the experiment must lie where all nodes see them. A task
     that is put back into the queue goes on where it was; one that comes to its time limit does so by itself.
+    Where a task fails, the last job says what is missing; submit the same again once that is mended.
 
     \b
       agentnet slurm experiments/news_cascade.py --shards 64 --partition cpu --time 04:00:00 > wide.sh
@@ -119,6 +134,7 @@ def slurm(
     source, settings = Source.read(target), load(config_file, assignments, flags).settings
     out = out or new_folder(settings, source)
     # What cannot be played is better known before it waits in a queue.
+    check_unmerged(out)
     environ = secrets_environ(Path.cwd(), os.environ)
     of_shard(prepare(source, settings, out, environ), Shard(1, n))
     words = [
@@ -160,6 +176,7 @@ def _script(target: str, n: int, out: Path, words: Sequence[str], options: Seque
         options="\n".join(f"#SBATCH {option}" for option in options),
         play=f'{agentnet} {played} --shard "$SLURM_ARRAY_TASK_ID/{n}"',
         merge=f"{agentnet} merge {folder}",
+        again=shlex.quote(_AGAIN.format(out=out)),
         report=f"{agentnet} report {folder} --output {folder}/report",
     )
 

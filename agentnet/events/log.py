@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
@@ -148,7 +148,7 @@ def create_log(
     if path.exists():
         with reading(path) as connection:
             _refuse_tables(connection, folder)
-    with closing(connect(path)) as connection:
+    with closing(connect(path, write_ahead=_is_of_one_machine(meta))) as connection:
         try:
             connection.execute("BEGIN IMMEDIATE")
             # Asked again within the transaction: of two who make the same run one is told.
@@ -162,6 +162,12 @@ def create_log(
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise storage_error(path, error) from error
+
+
+def _is_of_one_machine(meta: Mapping[str, Any]) -> bool:
+    """Say whether a log is written and read on one machine, which shards that are played apart are not."""
+    *_, n_at_once = meta.get("shard", (1,))
+    return bool(n_at_once)
 
 
 def _refuse_tables(connection: sqlite3.Connection, folder: Path) -> None:
@@ -224,8 +230,9 @@ class EventLog:
         check_schema(self.path)
         take_lock(self._lock, self.path.parent)
         try:
-            check_unchanged(Run(self.path.parent))
-            self._begin(_go_on(self.path))
+            run = Run(self.path.parent)
+            check_unchanged(run)
+            self._begin(_go_on(self.path, write_ahead=_is_of_one_machine(run.meta)))
         except BaseException:
             self._lock.release()
             raise
@@ -476,6 +483,8 @@ def close_for_good(path: Path) -> bool:
     Raises:
         StorageError: It could not be written.
     """
+    if is_closed_for_good(path):
+        return True
     with closing(connect(path)) as connection:
         try:
             connection.execute("PRAGMA journal_mode = DELETE")
@@ -486,9 +495,9 @@ def close_for_good(path: Path) -> bool:
     return True
 
 
-def _go_on(path: Path) -> sqlite3.Connection:
+def _go_on(path: Path, *, write_ahead: bool) -> sqlite3.Connection:
     """Open a log for writing: as one of this version, and as one that is not finished any more."""
-    connection = connect(path)
+    connection = connect(path, write_ahead=write_ahead)
     try:
         connection.execute("BEGIN IMMEDIATE")
         if _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'") != SCHEMA_VERSION:

@@ -21,7 +21,6 @@ from agentnet.events.log import create_log, locked
 from agentnet.events.read import LOG_NAME, Run
 from agentnet.events.schema import TABLES, columns
 from agentnet.events.spent import SpentSoFar, spent_so_far
-from agentnet.events.writer import storage_error
 
 _MAKING: Final = ".merging"
 
@@ -44,13 +43,16 @@ def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) ->
         meta: Table ``meta`` of the run, less what a log gets as it is finished.
 
     Raises:
-        RunFolderError: A shard is being played, or the logs do not go together.
+        RunFolderError: A shard is being played, the logs do not go together, or somebody else made one of
+            them meanwhile.
         StorageError: The log cannot be written.
     """
     made = folder / _MAKING
     with ExitStack() as stack:
         for each in (folder, *shards):
             stack.enter_context(locked(each))
+        if (folder / LOG_NAME).exists():
+            raise RunFolderError(f"{folder}: somebody else made one log of its shards meanwhile")
         shutil.rmtree(made, ignore_errors=True)
         try:
             create_log(made, meta)
@@ -61,11 +63,10 @@ def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) ->
                 _note(connection, shards)
             _seal(path)
             path.replace(folder / LOG_NAME)
-        except sqlite3.Error as error:
-            raise storage_error(made / LOG_NAME, error) from error
-        except OSError as error:
+        except (sqlite3.Error, OSError, StorageError) as error:
             raise StorageError(
-                f"{folder}: the log cannot be made ({error.strerror}); free disk space"
+                f"{folder}: no log could be made of its shards, which are as they were ({error}); once there "
+                "is room for it and it may be written, merge them again"
             ) from error
         finally:
             shutil.rmtree(made, ignore_errors=True)

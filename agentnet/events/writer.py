@@ -141,12 +141,13 @@ class Writer(threading.Thread):
                 self.error = self.error or unrecordable(self._path, error, row)
 
 
-def connect(path: Path, *, patience_s: float = _PATIENCE_S) -> sqlite3.Connection:
-    """Open an event log for writing, in write-ahead mode where the file system allows it.
+def connect(path: Path, *, patience_s: float = _PATIENCE_S, write_ahead: bool = True) -> sqlite3.Connection:
+    """Open an event log for writing, in write-ahead mode where that is wanted and the file system allows it.
 
     Args:
         path: The SQLite file; made if it is missing.
         patience_s: How long to wait, in seconds, for others that keep it locked.
+        write_ahead: Whether all who read it meanwhile are on this machine, and so share memory.
 
     Returns:
         A connection, for one thread at a time.
@@ -155,6 +156,8 @@ def connect(path: Path, *, patience_s: float = _PATIENCE_S) -> sqlite3.Connectio
         StorageError: The file cannot be opened or written.
     """
     try:
+        if not write_ahead:
+            return _connect(path, patience_s, "PRAGMA journal_mode = DELETE")
         try:
             return _connect(path, patience_s, "PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -111,7 +111,11 @@ def check_unsharded(folder: Path) -> None:
         RunFolderError: It is.
     """
     if shards_in(folder):
-        raise RunFolderError(f"{folder} holds shards of a run; name another folder by --out")
+        name = shlex.quote(str(folder))
+        raise RunFolderError(
+            f"{folder} holds shards of a run; name another folder by --out, or see how to go on with that: "
+            f"agentnet run --resume {name}"
+        )
 
 
 def check_unmerged(folder: Path) -> None:
@@ -166,6 +170,8 @@ def _merge(folder: Path, metas: Metas) -> None:
 
 def _check_merged(folder: Path, metas: Metas) -> None:
     rows = Run(folder).rows("SELECT detail FROM incidents WHERE kind = 'merged'")[1]
+    if not rows and not metas:
+        raise RunFolderError(f"{folder} is no run that was played in shards: there is nothing to merge")
     then = json.loads(rows[-1][0])["digests"] if rows else {}
     now = {shard.name: meta.get("digest") for shard, meta in metas.items()}
     if not rows or any(then.get(name) != digest for name, digest in now.items()):
@@ -181,18 +187,27 @@ def _check_all_there(folder: Path, metas: Metas) -> None:
     Raises:
         RunFolderError: Names those that are not.
     """
-    of = next(iter(metas.values()))["shard"][1]
+    _, of, at_once = next(iter(metas.values()))["shard"]
     there = {meta["shard"][0] for meta in metas.values()}
-    lacking = [f"{number}/{of} was not begun" for number in range(1, of + 1) if number not in there]
+    absent = [f"{number}/{of}" for number in range(1, of + 1) if number not in there]
+    unfinished = []
     for shard, meta in metas.items():
         if meta["status"] != "finished":
             check_unplayed(shard)
-            lacking.append(f"{Shard(*meta['shard'])} is not finished")
-    if lacking:
-        raise RunFolderError(
-            f"{folder} cannot be merged yet: shard {'; shard '.join(lacking)}. Play what is left, each by "
-            f"what begins it: agentnet run FILE --shard NUMBER/{of} --out {shlex.quote(str(folder))}"
-        )
+            unfinished.append(str(Shard(*meta["shard"])))
+    told = [*_told(absent, "was", "were", "not begun"), *_told(unfinished, "is", "are", "not finished")]
+    if told:
+        name = shlex.quote(str(folder))
+        way_out = f", each by what begins it: agentnet run FILE --shard NUMBER/{of} --out {name}"
+        if at_once:
+            way_out = f": agentnet run --resume {name}"
+        raise RunFolderError(f"{folder} cannot be merged yet: {'; '.join(told)}. Play what is left{way_out}")
+
+
+def _told(shards: Sequence[str], of_one: str, of_many: str, state: str) -> Iterator[str]:
+    if shards:
+        some, verb = ("shard", of_one) if len(shards) == 1 else ("shards", of_many)
+        yield f"{some} {', '.join(shards)} {verb} {state}"
 
 
 def _meta(folder: Path, metas: Metas) -> dict[str, Any]:

@@ -344,7 +344,7 @@ class Budget(Wrapper):
                 so_far, limit, setting = f"{n_tokens:,} tokens", f"{self._max_tokens:,}", "max_tokens"
             case _:
                 dollars = self._dollars(self._money)
-                so_far, limit, setting = f"${dollars:,.4f}", f"${self._max_dollars:,}", "max_cost"
+                so_far, limit, setting = f"${dollars:,.4f}", f"${self._max_dollars:,.10g}", "max_cost"
         return (
             f"the budget is used up: {so_far} spent, and the next call's worst case would go over {limit}; "
             f"resume the run with a higher stack.{setting} to go on"

@@ -141,6 +141,17 @@ def commands() -> Iterator[tuple[int, bytes]]:
             yield int(path.parent.name), path.read_bytes()
 
 
+def playing(shard: str) -> int:
+    """Find the process that plays a shard."""
+    option = f"--shard\0{shard}".encode()
+    (process,) = [pid for pid, words in commands() if option in words and b"bash" not in words]
+    return process
+
+
+def parent(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def n_events(shard: Path) -> int:
     try:
         return int(Run(shard).rows("SELECT COUNT(*) FROM events")[1][0][0])
@@ -159,8 +170,8 @@ def hurry(job: str) -> None:
     subprocess.run(command, check=False, capture_output=True)
 
 
-def whole() -> str:
-    knobs = ("-S", "log.parquet=false", "--seed", "3", "--quiet")
+def whole(*more: str) -> str:
+    knobs = ("-S", "log.parquet=false", "--seed", "3", "--quiet", *more)
     told(AGENTNET, "run", "small.py", "--out", "whole", *knobs)
     return Run("whole").digest()
 
@@ -171,8 +182,7 @@ def test_a_task_that_is_killed_is_requeued_and_goes_on_to_the_digest_of_the_run(
     played, merged = submit("cut", "-S", "backend.latency_s=0.5")
     shard = Path("cut/shards/1-of-4")
     until(lambda: n_events(shard) > 2, "shard 1 plays nothing")
-    (process,) = [pid for pid, words in commands() if b"--shard\x001/4" in words and b"bash" not in words]
-    os.kill(process, signal.SIGKILL)
+    os.kill(playing("1/4"), signal.SIGKILL)
     until(lambda: "Restarts=1" in told("scontrol", "show", "job", f"{played}_1"), "task 1 was not requeued")
     assert Run(shard).meta["status"] == "running"
     hurry(f"{played}_1")
@@ -191,14 +201,33 @@ def test_a_task_at_its_time_limit_puts_itself_back_into_the_queue(
     played, merged = submit("cut", "-S", "backend.latency_s=0.5")
     shard = Path("cut/shards/2-of-4")
     until(lambda: n_events(shard) > 2, "shard 2 plays nothing")
-    notice = ["scancel", "--signal=USR1", "--batch", f"{played}_2"]
-    # A busy controller asks to come again.
-    until(lambda: subprocess.run(notice, check=False).returncode == 0, "the notice is refused")
+    # To the script alone, as by --signal=B: scancel sends it, is told to come again, and sends it again.
+    os.kill(parent(playing("2/4")), signal.SIGUSR1)
     until(lambda: "Restarts=1" in told("scontrol", "show", "job", f"{played}_2"), "task 2 was not requeued")
     assert "interrupted; what was in flight is recorded" in Path("cut/slurm/shard-2.log").read_text()
     hurry(f"{played}_2")
     until(lambda: state(merged) == "COMPLETED", f"no merge: {told('squeue')}")
     assert Run("cut").digest() == whole()
+
+
+def test_where_a_task_fails_the_merge_says_so_and_the_same_submitted_again_goes_on(
+    submit: Callable[..., tuple[str, str]],
+) -> None:
+    Path("cut").mkdir()
+    Path("cut/shards").mkdir()
+    # What stands in the place of a shard's folder cannot be written into.
+    Path("cut/shards/3-of-4").touch()
+    _, merged = submit("cut", "-S", "repeats=2")
+    until(lambda: state(merged) == "FAILED", f"a merge: {told('squeue')}")
+    log = Path("cut/slurm/merge.log").read_text()
+    assert "shard 3/4 was not begun" in log
+    assert "What failed says why in cut/slurm/shard-*.log" in log
+    assert "3-of-4" in Path("cut/slurm/shard-3.log").read_text()
+    Path("cut/shards/3-of-4").unlink()
+    _, merged = submit("cut", "-S", "repeats=2")
+    until(lambda: state(merged) == "COMPLETED", f"no merge: {told('squeue')}")
+    assert Run("cut").digest() == whole("-S", "repeats=2")
+    assert "shard 1/4 of cut is finished" in Path("cut/slurm/shard-1.log").read_text()
 
 
 def test_names_with_blanks_are_names(submit: Callable[..., tuple[str, str]]) -> None:
