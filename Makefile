@@ -43,7 +43,8 @@ SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits
 	update_finetune sampler_modes golden analysis_degenerate analysis_clusters missing_again interviews_wrong_input \
 	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
 	http_outages seams told told_logs check_told free_worlds world_oracles gallery voices analysis_dose \
-	analysis_trees convergence declared_backends mock_declared
+	analysis_trees convergence declared_backends mock_declared \
+	expected_counts probe probe_command guesses analysis_exact analysis_survivors analysis_asks by_context bench_design
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
@@ -58,7 +59,8 @@ docs: $(VENV)/.installed-test  ## the documentation, in build/docs; a warning is
 gallery: $(VENV)/.installed-test  ## the pictures of the gallery, anew: plays every experiment on the mock (minutes)
 	$(BIN)/python docs/make_gallery.py
 
-test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit
+test-slow: $(VENV)/.installed-test  ## the tests that take long: large samples, known figures to their last digit, a real Ray
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	$(ENVIRON) $(BIN)/pytest -m slow -o faulthandler_timeout=0
 
 test-vllm: $(VENV)/.installed-test  ## backend vllm against real vLLM on this CPU, with a tiny random model (minutes, gigabytes)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from agentnet import events
-from agentnet.cli.processes import play_shards
+from agentnet.cli.processes import Processes, play_shards
 from agentnet.cli.run import NAMED
 from agentnet.cli.sitting import announce, sit
 from agentnet.cli.terminal import echo
@@ -157,7 +157,7 @@ async def _by_processes(
             return _checked(out, settings)
     else:
         out = begin_shards(source, settings, environ, out, n, meant=meant, say=say).folder
-    playing = play_shards(out, settings, n, say=say, quiet=not progress)
+    playing = play_shards(Processes(out, settings, say), n, quiet=not progress)
     prepared, _ = await _stoppable(playing, f"the same call, with out={str(out)!r}, resume=True")
     return _noted(prepared, say)
 

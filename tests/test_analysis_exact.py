@@ -81,6 +81,23 @@ def test_every_decision_is_of_a_question_that_is_known(tables: RunTables) -> Non
     assert questions.temperatures == pytest.approx(levels)
 
 
+def test_what_is_certain_is_a_question_as_any_other(play: Play) -> None:
+    certain = make_backend("mock", {"law": "two_groups", "rates": [0.0, 1.0]})
+    tables = read_tables(by_odds(play, PLAIN, certain))
+    assert tables.questions is not None
+    assert tables.questions.n_drawn.sum() == tables.n_exposures
+    assert set(tables.questions.chance.tolist()) == {0.0, 1.0}
+    weights = found(fit_run(tables, laws=["full_logistic"], **QUICK).exact, "full_logistic")
+    assert all(math.isinf(each.value) for name, each in weights.items() if name.startswith("profile"))
+
+
+def test_ratios_of_which_all_is_certain_but_for_rounding_have_no_law(play: Play) -> None:
+    ratios = read_ratios(by_odds(play, ResponseRatioExperiment(items_per_severity=1, rationale="none")))
+    assert ratios.questions is not None
+    nearly = replace(ratios.questions, chance=np.full_like(ratios.questions.chance, 1e-300))
+    assert exact_ratios(replace(ratios, questions=nearly), 0.95) is None
+
+
 def test_ratios_have_the_weights_too_beside_those_of_draws(play: Play) -> None:
     design = ResponseRatioExperiment(items_per_severity=2, repeats=2, rationale="none")
     ratios = read_ratios(by_odds(play, design))

@@ -113,6 +113,7 @@ HEAVY = {
     "safetensors",
     "scipy",
     "sklearn",
+    "ray",
     "statsmodels",
     "tokenizers",
     "torch",

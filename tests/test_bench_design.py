@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -89,6 +90,28 @@ def test_a_design_is_played_and_leaves_nothing_behind(command, small, tmp_path):
         assert sum(shares) == pytest.approx(1.0)
         assert level["decisions_per_s"] == pytest.approx(level["decisions"] / level["seconds"])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["design.svg", "small.py"]
+
+
+SILENT = """
+from agentnet import CascadeExperiment
+class Mixed(CascadeExperiment):
+    n_agents, repeats, items_per_severity, steps, rationale = 32, 1, 1, 2, "none"
+    voices = {voices}
+    def deal_voices(self, population, seed):
+        return ["one"] * len(population)
+    def rule(self, exposure):
+        return True
+"""
+
+
+def test_a_design_that_asks_nobody_or_several_measures_nothing(command):
+    for voices, code, said in (
+        ({"one": "rule"}, 0, "no backend was asked anything"),
+        ({"one": {"law": "constant"}}, 2, "measures one backend, and its voices have others (one)"),
+    ):
+        Path("mixed.py").write_text(SILENT.replace("{voices}", repr(voices)))
+        done = command("bench", "--cascade", "mixed.py", "--backend", "mock")
+        assert (done.code, said in done.err) == (code, True), done.err
 
 
 def test_a_bound_on_calls_ends_the_measurement_and_is_told(command, small):

@@ -172,6 +172,15 @@ def test_what_is_wrong_is_said_before_any_work(prepare, data, arguments, said):
     assert prepare("--data", data, "--out", "there", "--force").code == 0
 
 
+def test_only_a_prepared_model_is_replaced(prepare, data):
+    Path("thesis").mkdir()
+    Path("thesis/chapter.txt").write_text("Years of work.")
+    done = prepare("--data", data, "--out", "thesis", "--force")
+    assert (done.code, "holds something else than a prepared model" in done.err) == (2, True)
+    Path("thesis/agentnet.json").write_text("{}")
+    assert prepare("--data", data, "--out", "thesis", "--force").code == 0
+
+
 def test_an_interrupted_preparation_says_how_it_goes_on(prepare, data):
     done = prepare("--data", data, "--out", "model", "-U", "breaks=yes")
     assert done.code == 130

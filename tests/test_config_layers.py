@@ -53,6 +53,7 @@ def test_without_any_layer_the_defaults_hold(load):
         "on_missing": "keep going",
         "max_missing": 0.05,
         "brake_after": 20,
+        "run_ahead": False,
     }
     assert settings.sampler.mode == "call"
     assert settings.log.model_dump() == {"group_rows": 1000, "group_s": 0.25, "parquet": True}

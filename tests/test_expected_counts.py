@@ -35,10 +35,10 @@ FACTOR = 1.5
 
 
 class Cascade(CascadeExperiment):
-    n_agents = 48
+    n_agents = 32
     degree = 4
     steps = 8
-    repeats = 4
+    repeats = 2
     items_per_severity = 2
     rationale = "none"
     temperature = (0.7, 1.3)

@@ -1,6 +1,7 @@
 """A model is asked whether it guesses from a run's prompts what the run is for."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -84,6 +85,7 @@ def test_the_card_says_what_was_guessed(asked, tmp_path):
     assert after["state"] == "not met"
     assert "took for a study 6 of 6 (61% to 100%), of everyday requests 0 of 9" in after["fact"]
     assert "named the hypothesis, by its own judgement, on 6 of 6" in after["fact"]
+    assert "; on 1 it did not answer" in after["fact"]
 
 
 def card(folder):
@@ -101,6 +103,16 @@ def test_what_was_answered_is_not_asked_again_and_another_hypothesis_is_refused(
     assert (done.code, HYPOTHESIS in done.err) == (2, True)
 
 
+def test_a_folder_that_holds_another_run_is_taken_for_no_guesses(command, small, tmp_path):
+    assert command("run", small, "--out", "run", "--quiet", "-S", "log.parquet=false").code == 0
+    shutil.copytree(tmp_path / "run", tmp_path / "guess")
+    (tmp_path / "guess").rename(tmp_path / "run" / "guess")
+    done = command("guess", "run")
+    assert (done.code, "move that folder away" in done.err) == (2, True)
+    with pytest.raises(UserError, match="another run"):
+        read_guesses(tmp_path / "run")
+
+
 def test_a_run_without_prompts_has_nothing_to_guess_from(new_run):
     with pytest.raises(UserError, match="records no prompt"):
         some_prompts(new_run(CascadeExperiment(n_agents=32)).folder, 5)
@@ -116,3 +128,4 @@ def test_shares_are_wilsons_and_fishers(yes, n, everyday_yes, everyday):
     table = [[yes, n - yes], [everyday_yes, everyday - everyday_yes]]
     assert share.p_more() == pytest.approx(fisher_exact(table, alternative="greater").pvalue)
     assert replace(share, n=0, n_yes=0).interval() == (0.0, 1.0)
+    assert Share(0, 0, 0, 0).p_more() == 1.0

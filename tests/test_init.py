@@ -107,7 +107,7 @@ def test_a_setting_is_explained_and_so_is_a_section(command):
     (found,) = explained(command, "--explain", "engine.workers")
     assert (found["default"], found["now"]) == ("64", "8 (agentnet.toml)")
     assert found["meaning"] == "requests in flight at once, 1 to 100000"
-    assert len(explained(command, "--explain", "engine")) == 6
+    assert len(explained(command, "--explain", "engine")) == 7
     assert "mock, openai" in explained(command, "--explain", "backend.name")[0]["values"]
     shown = command("check", "--explain", "engine.workers").out
     assert "8 (agentnet.toml)" in shown

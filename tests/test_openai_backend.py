@@ -36,6 +36,8 @@ KEY = "sk-1234567890-do-not-show"
 QUESTION = (("system", "You are curious."), ("user", "Do you share it? Answer yes or no."))
 REQUEST = Request(QUESTION, temperature=0.7, max_tokens=16, seed=5)
 CLOSED = REQUEST._replace(answers=("yes", "no"))
+# Requests of a persona each: those of one go to one server as long as it has little to do.
+BY_PERSONA = [REQUEST._replace(messages=(("system", f"You are number {i}."), *QUESTION)) for i in range(20)]
 
 
 def made(base_url, environ=None, **options):
@@ -860,7 +862,10 @@ def test_requests_are_spread_over_several_servers():
             await backend.aclose()
             return one.ledger.calls, two.ledger.calls
 
-    assert asyncio.run(main()) == (20, 20)
+    # They begin alike: one server gets a quarter more than its share, and no more than one request on top.
+    calls = asyncio.run(main())
+    assert sum(calls) == 40
+    assert max(calls) <= 1.25 * 20 + 1
 
 
 def test_a_dead_server_costs_one_failure_and_the_next_try_goes_elsewhere():
@@ -868,9 +873,9 @@ def test_a_dead_server_costs_one_failure_and_the_next_try_goes_elsewhere():
         async with start_server(ServerDouble()) as alive:
             backend = made([f"http://127.0.0.1:{free_port()}/v1", alive.base_url])
             hints = []
-            for seed in range(10):
+            for request in BY_PERSONA[:10]:
                 try:
-                    await backend.complete(REQUEST._replace(seed=seed))
+                    await backend.complete(request)
                 except TransientError as error:
                     hints.append((error.kind, error.retry_after_s))
             await backend.aclose()
@@ -886,9 +891,9 @@ def test_an_unknown_host_among_servers_that_work_is_a_passing_trouble():
         async with start_server(ServerDouble()) as alive:
             backend = made(["http://no-such-host.invalid/v1", alive.base_url])
             outcomes = set()
-            for _ in range(2):
+            for request in BY_PERSONA[:10]:
                 try:
-                    await backend.complete(REQUEST)
+                    await backend.complete(request)
                 except TransientError as error:
                     outcomes.add(error.kind)
             await backend.aclose()
@@ -903,9 +908,8 @@ def test_a_server_that_fails_again_and_again_is_left_out():
     async def main():
         async with start_server(broken) as bad, start_server(ServerDouble()) as good:
             backend = made([bad.base_url, good.base_url])
-            for seed in range(20):
-                with_trouble = backend.complete(REQUEST._replace(seed=seed))
-                await asyncio.gather(with_trouble, return_exceptions=True)
+            for request in BY_PERSONA:
+                await asyncio.gather(backend.complete(request), return_exceptions=True)
             await backend.aclose()
             return bad.ledger.calls, good.ledger.calls
 

@@ -71,8 +71,9 @@ GROUP BY prompt, temperature, reply
 """
 _REPLIES = """
 SELECT reply, text FROM replies
-WHERE json_valid(text) AND reply IN (SELECT reply FROM events WHERE mass IS NOT NULL AND missing IS NULL)
+WHERE reply IN (SELECT reply FROM events WHERE mass IS NOT NULL AND missing IS NULL)
 """
+_CERTAIN: Final = 2.0**-53
 _TEXTS_OF_ANSWERS: Final = ("text", "rationale")
 """Columns of the view `decisions` that came with the answer."""
 
@@ -210,11 +211,22 @@ def _chances(log: OpenLog) -> dict[float, float]:
         return {}
     found = {}
     for reply, text in log.connection.execute(_REPLIES):
-        odds = json.loads(text).get("logprobs", {})
+        odds = _odds(text)
         yes, no = (odds.get(answer, -math.inf) for answer in (YES, NO))
         if max(yes, no) > -math.inf:
-            found[float(reply)] = 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+            chance = 1.0 / (1.0 + math.exp(min(no - yes, 700.0)))
+            # What is as near to 1 is 1 in floating point: fitters take both ends as certain.
+            found[float(reply)] = chance if chance > _CERTAIN else 0.0
     return found
+
+
+def _odds(text: str) -> dict[str, float]:
+    """Read what a reply lists. SQLite does not: the logarithm of a probability of 0 is no JSON."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found.get("logprobs", {}) if isinstance(found, dict) else {}
 
 
 class _Columns:

@@ -116,10 +116,11 @@ class Exact:
         """Say what it is of, and what its intervals are not."""
         low, high = self.temperatures[0], self.temperatures[-1]
         at = f"temperature {low:g}" if low == high else f"the mean over temperatures from {low:g} to {high:g}"
+        items = "one news item" if self.n_news == 1 else f"{self.n_news} news items"
         return (
-            f"the probabilities are those of {self.n_questions:,} different questions on {self.n_news} news "
-            f"items, at {at}, from which {self.n_drawn:,} decisions were drawn; laws of them are exact over "
-            "what was asked, without sampling noise: what spreads is the misfit over news items"
+            f"the probabilities are those of {self.n_questions:,} different questions on {items}, at {at}, "
+            f"from which {self.n_drawn:,} decisions were drawn; laws of them are exact over what was asked, "
+            "without sampling noise: what spreads is the misfit over news items"
         )
 
     def law(self, name: str) -> ExactLaw | None:
@@ -167,7 +168,7 @@ def exact_ratios(tables: RatioTables, level: float) -> Exact | None:
     draws = Cells.from_clusters(*(_by_severity(each, severity) for each in (tables.n_yes, tables.n_no)))
     try:
         fit, drawn = fit_main_effects(cells), fit_main_effects(draws)
-    except InputError:
+    except (InputError, InternalError):
         return None
     over_news = clustered(fit, cells, "news item") if cells.n_clusters > 1 else None
     drawn_ones = zip(drawn.values.tolist(), drawn.standard_errors.tolist(), strict=True)

@@ -17,9 +17,10 @@ from agentnet.cli.common import print_json, print_table
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings
-from agentnet.errors import Interrupted, RunStopped
+from agentnet.errors import ConfigurationError, Interrupted, RunStopped
 from agentnet.experiment import Source
-from agentnet.runner import Runner, create, prepare
+from agentnet.runner import Prepared, Runner, create, prepare
+from agentnet.voices import RULE, voices_of
 
 _SHARES = (
     "share of the ideal: of all places' time (places times seconds), what calls took; lost: until as many "
@@ -38,7 +39,7 @@ class Level:
         realizations: Finished realizations.
         prompt_tokens: Tokens in; None if unknown.
         found: Where the places' time went; None if nothing was asked.
-        ended: Why it did not come to its end; ``""`` if it did.
+        ended: Why it did not come to its end, or tells nothing; ``""`` if it did.
     """
 
     workers: int
@@ -81,6 +82,7 @@ def bench_design(
 
     Raises:
         Interrupted: Somebody interrupted it; what was measured was told.
+        ConfigurationError: The design has several models.
     """
     source = Source.read(target)
     levels: list[Level] = []
@@ -97,7 +99,7 @@ def bench_design(
         print_table(tuple(_COLUMNS), [tuple(tell(level) for tell in _COLUMNS.values()) for level in levels])
         echo(_SHARES, err=True)
         for ended in {level.ended for level in levels} - {""}:
-            echo(f"not played to the end: {ended}", err=True)
+            echo(ended if ended == _UNASKED else f"not played to the end: {ended}", err=True)
     if plot is not None and any(level.found for level in levels):
         draw_design(
             [level.as_dict() for level in levels if level.found], plot, title=f"{source.path.name} on {name}"
@@ -107,6 +109,7 @@ def bench_design(
 
 
 _INTERRUPTED = "interrupted"
+_UNASKED = "no backend was asked anything, so there is nothing to measure"
 
 
 def _ways(settings: Settings, *, is_sweep: bool) -> Iterator[tuple[int, int]]:
@@ -129,13 +132,25 @@ def _level(
     chosen = settings.model_copy(update={"engine": engine, "stack": stack, "log": log})
     with tempfile.TemporaryDirectory(prefix="agentnet-bench-") as folder:
         prepared = prepare(source, chosen, Path(folder) / "run", environ)
+        _refuse_others(prepared)
         timed = Timed(make_backend(chosen.backend.name, chosen.backend.options, environ), time.perf_counter)
         create(prepared, source, backend=timed.name, model_name=timed.model_name)
         runner = Runner(prepared, timed)
         ended = asyncio.run(_played(runner))
     tally = runner.tally
     found = occupancy(timed.spans, workers)
+    ended = ended or ("" if found else _UNASKED)
     return Level(workers, at_once, tally.n_decisions, tally.realizations, timed.prompt_tokens, found, ended)
+
+
+def _refuse_others(prepared: Prepared) -> None:
+    """Refuse a design of several models: their requests would all go to one, and tell nothing of it."""
+    others = [name for name, of in voices_of(prepared.experiments).items() if of and of != RULE]
+    if others:
+        raise ConfigurationError(
+            f"bench --cascade measures one backend, and its voices have others ({', '.join(others)}); "
+            "measure each by a design without voices"
+        )
 
 
 async def _played(runner: Runner) -> str:

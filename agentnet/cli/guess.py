@@ -82,7 +82,7 @@ def guess(
 
 
 def _refuse_other(own: Path, hypothesis: str | None) -> None:
-    asked = Run(own).meta["experiment"]["design"][0]["hypothesis"] if (own / LOG_NAME).exists() else None
+    asked = guesses.read_hypothesis(own)
     if None not in (asked, hypothesis) and asked != hypothesis:
         raise UserError(
             f"{own} compares with {asked!r:.80}, not with this hypothesis; move that folder away to ask anew"

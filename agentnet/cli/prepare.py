@@ -16,6 +16,7 @@ from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError, Interrupted, PluginError
+from agentnet.interviews.instructions import CARD_NAME
 
 _FILE = click.Path(path_type=Path)
 _SAY_EVERY_S = 10.0
@@ -42,7 +43,7 @@ _SAY_EVERY_S = 10.0
     "-U", "options", multiple=True, metavar="KEY=VALUE", help="Option of the update rule (device=cuda)."
 )
 @click.option("--update", default="finetune", show_default=True, help="The update rule that it is for.")
-@click.option("--force", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--force", is_flag=True, help="Replace the folder if it exists and holds a prepared model.")
 @click.option("--json", "as_json", is_flag=True, help="Print what is written beside the model, as JSON.")
 def prepare(
     base: str,
@@ -119,6 +120,11 @@ def _check_folder(out: Path, *, force: bool) -> None:
         raise InputError(f"there is no folder {out.parent}; make it first", path=out)
     if out.exists() and not (force and out.is_dir()):
         raise InputError("exists already; name another folder, or pass --force to replace one", path=out)
+    if out.exists() and any(out.iterdir()) and not (out / CARD_NAME).is_file():
+        raise InputError(
+            f"holds something else than a prepared model (there is no {CARD_NAME}); name another folder",
+            path=out,
+        )
 
 
 def _options(options: Sequence[str]) -> dict[str, object]:

@@ -13,8 +13,9 @@ import os
 import signal
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -33,6 +34,8 @@ from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
 
 Tell = Callable[[str, object], None]
+Ended = tuple[int, str] | None
+"""How a shard ended: None if it is finished, else the exit code and the words of what stopped it."""
 
 _TOLD_EVERY_S: Final = 0.3
 _LONGEST_LINE_BYTES: Final = 1 << 24
@@ -43,18 +46,14 @@ _SUMS: Final = (
 _COMMAND: Final = "from agentnet.cli.processes import work; work()"
 
 
-async def play_shards(
-    folder: Path, settings: Settings, n_processes: int, *, say: Say, quiet: bool
-) -> tuple[Prepared, Tally]:
+async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Prepared, Tally]:
     """Play what is left of the shards of a run, and merge them.
 
     Cancelled once it finishes what is in flight, cancelled twice it stops at once.
 
     Args:
-        folder: The run folder.
-        settings: What is in force, for the whole.
-        n_processes: How many processes there are.
-        say: Tells people a line.
+        crew: Who plays them.
+        n_processes: How many are played at a time.
         quiet: Whether no progress is shown.
 
     Returns:
@@ -65,25 +64,31 @@ async def play_shards(
         CancelledError: It was cancelled twice.
         AgentnetError: What else ended a shard before its end, or the merge.
     """
-    crew = _Crew(folder, settings, say)
     try:
         await crew.play(n_processes, quiet=quiet)
     except BaseException:
-        say(summary(crew.tally, crew.prepared))
-        say(f"resume with: {resume_command(folder)}")
+        crew.say(summary(crew.tally, crew.prepared))
+        crew.say(f"resume with: {crew.way_out}")
         raise
     finally:
         await crew.prepared.stage.aclose()
-    await asyncio.to_thread(merge, folder)
-    return replace(crew.prepared, folder=folder, shard=None, settings=settings), crew.tally
+    await asyncio.to_thread(merge, crew.folder)
+    return replace(crew.prepared, folder=crew.folder, shard=None, settings=crew.settings), crew.tally
 
 
-class _Crew:
-    """The processes that play the shards of a run, and what they told."""
+class Crew(ABC):
+    """Those who play the shards of a run, and what they told.
+
+    Args:
+        folder: The run folder.
+        settings: What is in force, for the whole.
+        say: Tells people a line.
+    """
 
     def __init__(self, folder: Path, settings: Settings, say: Say) -> None:
         self.tally = Tally()
-        self._settings, self._say = settings, say
+        self.folder, self.settings, self.say = folder, settings, say
+        self.way_out = resume_command(folder)
         metas = begun(folder)
         self._n_realizations = next(iter(metas.values()))["n_realizations"]
         self.prepared = reopen(next(iter(metas)), settings, _environ())
@@ -91,7 +96,6 @@ class _Crew:
         self._told = {shard: _counted(Run(shard), self.prepared) for shard in ended}
         self._left = deque(shard for shard in metas if shard not in ended)
         self._said: set[str] = set()
-        self._processes: list[asyncio.subprocess.Process] = []
         self._error: AgentnetError | None = None
         self.tally.dollars = self._dollars
         self._add_up()
@@ -109,9 +113,7 @@ class _Crew:
             async with progress(outlook, quiet=quiet, guess=guess, closed=self._stop):
                 await self._wait(working)
         finally:
-            for process in self._processes:
-                with suppress(ProcessLookupError):
-                    process.kill()
+            self._kill()
         if self._error is not None:
             raise self._error
 
@@ -122,11 +124,67 @@ class _Crew:
             self._stop(Interrupted("interrupted; what was in flight is recorded"))
             # The terminal may be gone: that is what a hang-up says.
             with suppress(OutputClosed):
-                self._say("\nfinishing what is in flight; once more to stop at once")
+                self.say("\nfinishing what is in flight; once more to stop at once")
             await working
 
+    @abstractmethod
     async def _work(self) -> None:
-        """Have one process play one shard after the other."""
+        """Have one shard after the other played, until none is left or there is an error."""
+
+    @abstractmethod
+    def _halt(self) -> None:
+        """Have all finish what is in flight."""
+
+    @abstractmethod
+    def _kill(self) -> None:
+        """End all that still play."""
+
+    def _hear(self, shard: Path, what: str, value: Any) -> None:  # noqa: ANN401 - JSON
+        """Take note of what is told while a shard is played."""
+        match what:
+            case "say":
+                self._pass_on(value)
+            case "tally":
+                self._told[shard] = value
+                self._add_up()
+            case other:
+                raise InternalError(f"who plays {shard} told {other!r:.80}")
+
+    def _end(self, shard: Path, ended: Ended) -> None:
+        if ended is not None:
+            code, words = ended
+            self._stop(_as_error(code, f"shard {shard.name}, which has its share of all bounds: {words}"))
+
+    def _pass_on(self, words: str) -> None:
+        """Say a line once: each has the same to say of its server."""
+        if words not in self._said:
+            self._said.add(words)
+            self.say(words)
+
+    def _stop(self, error: AgentnetError) -> None:
+        """Have all finish what is in flight; the first error is what is told of."""
+        self._error = self._error or error
+        self._halt()
+
+    def _add_up(self) -> None:
+        told = self._told.values()
+        for name in _SUMS:
+            setattr(self.tally, name, sum(each[name] for each in told))
+        self.tally.counts = sum((Counter(each["counts"]) for each in told), Counter())
+
+    def _dollars(self) -> float | None:
+        costs = [each["dollars"] for each in self._told.values()]
+        return None if None in costs else sum(costs)
+
+
+class Processes(Crew):
+    """Processes of this machine."""
+
+    def __init__(self, folder: Path, settings: Settings, say: Say) -> None:
+        super().__init__(folder, settings, say)
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def _work(self) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _COMMAND),
             stdin=asyncio.subprocess.PIPE,
@@ -139,7 +197,7 @@ class _Crew:
         self._processes.append(process)
         while self._left and self._error is None:
             shard = self._left.popleft()
-            order = {"shard": str(shard), "settings": self._settings.to_json()}
+            order = {"shard": str(shard), "settings": self.settings.to_json()}
             process.stdin.write(json.dumps(order).encode() + b"\n")
             await self._listen(process, shard)
         process.stdin.close()
@@ -149,46 +207,23 @@ class _Crew:
         """Hear what a process tells until it has ended a shard."""
         assert process.stdout is not None
         while line := await process.stdout.readline():
-            match json.loads(line):
-                case {"say": words}:
-                    self._pass_on(words)
-                case {"tally": tally}:
-                    self._told[shard] = tally
-                    self._add_up()
-                case {"ended": None}:
-                    return
-                case {"ended": [code, words]}:
-                    self._stop(
-                        _as_error(code, f"shard {shard.name}, which has its share of all bounds: {words}")
-                    )
-                    return
-                case other:
-                    raise InternalError(f"the process that plays {shard} told {other!r:.80}")
+            ((what, value),) = json.loads(line).items()
+            if what == "ended":
+                self._end(shard, value)
+                return
+            self._hear(shard, what, value)
         code = await process.wait()
         self._stop(RunStopped(f"the process that played {shard} was ended from outside (exit code {code})"))
 
-    def _pass_on(self, words: str) -> None:
-        """Say a line once: each process has the same to say of its server."""
-        if words not in self._said:
-            self._said.add(words)
-            self._say(words)
-
-    def _stop(self, error: AgentnetError) -> None:
-        """Have all processes finish what is in flight; the first error is what is told of."""
-        self._error = self._error or error
+    def _halt(self) -> None:
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.close()
 
-    def _add_up(self) -> None:
-        told = self._told.values()
-        for name in _SUMS:
-            setattr(self.tally, name, sum(each[name] for each in told))
-        self.tally.counts = sum((Counter(each["counts"]) for each in told), Counter())
-
-    def _dollars(self) -> float | None:
-        costs = [each["dollars"] for each in self._told.values()]
-        return None if None in costs else sum(costs)
+    def _kill(self) -> None:
+        for process in self._processes:
+            with suppress(ProcessLookupError):
+                process.kill()
 
 
 def _counted(run: Run, prepared: Prepared) -> Mapping[str, Any]:
@@ -233,19 +268,40 @@ async def _work(tell: Tell) -> None:
     )
     while line := await orders.readline():
         order = json.loads(line)
-        try:
-            await _play(Path(order["shard"]), Settings.from_json(order["settings"]), orders, tell)
-            tell("ended", None)
-        except AgentnetError as error:
-            tell("ended", [error.exit_code, str(error)])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
-            traceback.print_exc()
-            tell("ended", [InternalError.exit_code, f"{type(error).__name__}: {error}"])
+        shard, settings = Path(order["shard"]), Settings.from_json(order["settings"])
+        # Closed, it ends a read; there is no other order meanwhile.
+        tell("ended", await ended(play_one(shard, settings, _environ(), orders.read(1), tell)))
 
 
-async def _play(shard: Path, settings: Settings, orders: asyncio.StreamReader, tell: Tell) -> None:
-    runner = Runner(*go_on(shard, settings, _environ()), say=partial(tell, "say"))
-    beside = [asyncio.create_task(each) for each in (_tell_on(runner, tell), _watch(orders, runner))]
+async def ended(playing: Coroutine[Any, Any, None]) -> Ended:
+    """Wait for the end of a shard, and give the parent what it can be told of it."""
+    try:
+        await playing
+    except AgentnetError as error:
+        return error.exit_code, str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the parent is told
+        traceback.print_exc()
+        return InternalError.exit_code, f"{type(error).__name__}: {error}"
+    return None
+
+
+async def play_one(
+    shard: Path, settings: Settings, environ: Mapping[str, str], stopped: Awaitable[object], tell: Tell
+) -> None:
+    """Play what is left of a shard.
+
+    Args:
+        shard: Its folder.
+        settings: What is in force, for the whole run.
+        environ: Where plug-ins look up their keys.
+        stopped: Is there once what is in flight is to be finished, and nothing else.
+        tell: Tells the parent what is to be said, and counts.
+
+    Raises:
+        AgentnetError: The shard did not come to its end.
+    """
+    runner = Runner(*go_on(shard, settings, environ), say=partial(tell, "say"))
+    beside = [asyncio.create_task(each) for each in (_tell_on(runner, tell), _watch(stopped, runner))]
     try:
         await runner.play()
     finally:
@@ -255,10 +311,12 @@ async def _play(shard: Path, settings: Settings, orders: asyncio.StreamReader, t
         tell("tally", _spelled(runner.tally))
 
 
-async def _watch(orders: asyncio.StreamReader, runner: Runner) -> None:
-    """Interrupt a run once nobody holds the input open; there is no other order meanwhile."""
-    await orders.read(1)
-    runner.interrupt()
+async def _watch(stopped: Awaitable[object], runner: Runner) -> None:
+    try:
+        await stopped
+    finally:
+        # Also where nobody is there any more who could say so.
+        runner.interrupt()
 
 
 async def _tell_on(runner: Runner, tell: Tell) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,9 +19,10 @@ from agentnet.cli.common import Decorated, find_run, given, load, print_json, pr
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.merge import to_merge
-from agentnet.cli.processes import play_shards
+from agentnet.cli.on_ray import OnRay, ray_at
+from agentnet.cli.processes import Crew, Processes, play_shards
 from agentnet.cli.signals import heeding
-from agentnet.cli.sitting import announce, readings, resume_command, sit
+from agentnet.cli.sitting import Say, announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
 from agentnet.config import (
     Flag,
@@ -114,6 +117,16 @@ def named_options(function: Decorated) -> Decorated:
     help="Play it by N processes on this machine, in shards that are merged in the end.",
 )
 @click.option(
+    "--on",
+    type=click.Choice(["ray"]),
+    help="Play it by workers of Ray, in shards: --processes at a time, or one on each CPU.",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="The Ray cluster; without, Ray is started on this machine for the run.",
+)
+@click.option(
     "--resume",
     metavar="RUN",
     shell_complete=complete_runs,
@@ -132,6 +145,8 @@ def run(
     out: Path | None,
     shard: str | None,
     processes: int | None,
+    on: str | None,
+    ray_address: str | None,
     resume: str | None,
     ask_missing: bool,
     as_json: bool,
@@ -153,6 +168,7 @@ def run(
       agentnet run --resume last
       agentnet run --resume last --ask-missing
       agentnet run experiments/news_cascade.py --processes 4
+      agentnet run experiments/news_cascade.py --on ray --ray-address 10.0.0.5:6379
       agentnet run experiments/news_cascade.py --shard 3/16 --out runs/wide   # then: agentnet merge runs/wide
 
     Exit codes: 0 done, 2 wrong input or an error in the experiment's code, 3 the world failed (resume the
@@ -160,25 +176,29 @@ def run(
     interrupted, 141 nobody reads the output any more.
     """
     flags = [(*NAMED[name], value) for name, value in named.items()]
+    if ray_address is not None and on is None:
+        raise click.UsageError("--ray-address goes with --on ray")
     if ask_missing and resume is None:
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
-    if shard is not None and (resume or processes or target is None or out is None):
+    if shard is not None and (resume or processes or on or target is None or out is None):
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
-    show = _Showing(as_json, quiet)
+    show, place = _Showing(as_json, quiet), _Place(processes, on, ray_address)
     if resume is not None:
         given_flags: list[str | Flag] = [*assignments, *given(flags)]
-        _resume(resume, target, out, config_file, given_flags, processes, show, ask_missing=ask_missing)
+        _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
         return
     if target is None:
         raise click.UsageError("give an experiment file, or --resume RUN")
     source, configuration = Source.read(target), load(config_file, assignments, flags)
     settings = configuration.settings
-    if processes is not None:
-        whole = begin_shards(source, settings, _environ(), out, processes, say=say)
-        say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {processes} processes")
-        for line in readings(whole):
-            say(line)
-        _play_shards(whole.folder, settings, processes, show)
+    if processes is not None or on is not None:
+        with place.crew() as (n, crew):
+            whole = begin_shards(source, settings, _environ(), out, n, say=say)
+            say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {n} processes")
+            for line in readings(whole):
+                say(line)
+            played = _play_shards(crew(whole.folder, settings, say), n, show)
+        _end(*played, show)
         return
     if shard is not None and out is not None:
         which = Shard.parse(shard)
@@ -200,13 +220,30 @@ class _Showing(NamedTuple):
     quiet: bool
 
 
+class _Place(NamedTuple):
+    """Who plays the shards of a run, as asked for: how many at a time, on what, where that is."""
+
+    processes: int | None
+    on: str | None
+    address: str | None
+
+    @contextmanager
+    def crew(self) -> Iterator[tuple[int, Callable[[Path, Settings, Say], Crew]]]:
+        """Have them there while the body runs: how many at a time, and of what kind."""
+        if self.on is None:
+            yield self.processes or 1, Processes
+            return
+        with ray_at(self.address, self.processes) as n:
+            yield n, partial(OnRay, address=self.address)
+
+
 def _resume(
     name: str,
     target: str | None,
     out: Path | None,
     config_file: Path | None,
     flags: list[str | Flag],
-    processes: int | None,
+    place: _Place,
     show: _Showing,
     *,
     ask_missing: bool,
@@ -217,17 +254,20 @@ def _resume(
         (first, *_) = begun(folder).items()
         settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
         shard = Shard(*first[1]["shard"])
-        if processes is None and not shard.at_once:
+        if place.processes is None and place.on is None and not shard.at_once:
             raise UserError(
                 f"{folder} is played in {shard.of} shards, each gone on with by what began it; to play "
                 "here what is left of those that were begun, say by how many processes: --processes N"
             )
         echo(f"resuming {folder}", err=True)
-        _play_shards(folder, settings, min(processes or shard.at_once, shard.n_at_once), show)
+        asked = min(place.processes or shard.n_at_once, shard.n_at_once)
+        with place._replace(processes=asked).crew() as (n, crew):
+            played = _play_shards(crew(folder, settings, say), n, show)
+        _end(*played, show)
         return
-    if processes is not None:
+    if place.processes is not None or place.on is not None:
         raise click.UsageError(
-            f"{folder} was begun as one run, which one process plays: leave out --processes"
+            f"{folder} was begun as one run, which one process plays: leave out --processes and --on"
         )
     folder = _to_resume(folder, target, out, ask_missing=ask_missing)
     lacks = missing_words(Run(folder))
@@ -251,11 +291,14 @@ def _play(ready: Ready, show: _Showing) -> None:
     _judge(prepared)
 
 
-def _play_shards(folder: Path, settings: Settings, n_processes: int, show: _Showing) -> None:
+def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
-    playing = play_shards(folder, settings, n_processes, say=say, quiet=show.quiet)
-    prepared, tally = asyncio.run(heeded(playing))
-    _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
+    prepared, tally = asyncio.run(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+    return prepared, tally, time.monotonic() - started
+
+
+def _end(prepared: Prepared, tally: Tally, seconds: float, show: _Showing) -> None:
+    _report(prepared, tally, seconds, as_json=show.as_json)
     _judge(prepared)
 
 

@@ -6,6 +6,6 @@ experiment (`agentnet.guesses.experiment`) whose log lies in the run's folder, a
 Everyday requests are asked about beside: a model that calls everything a study tells nothing.
 """
 
-from agentnet.guesses.log import FOLDER, Guess, Guesses, Share, read_guesses, some_prompts
+from agentnet.guesses.log import FOLDER, Guess, Guesses, Share, read_guesses, read_hypothesis, some_prompts
 
-__all__ = ["FOLDER", "Guess", "Guesses", "Share", "read_guesses", "some_prompts"]
+__all__ = ["FOLDER", "Guess", "Guesses", "Share", "read_guesses", "read_hypothesis", "some_prompts"]

@@ -89,6 +89,8 @@ class Share:
         from scipy.stats import hypergeom
 
         n_all, n_yes = self.n + self.everyday, self.n_yes + self.everyday_yes
+        if n_all == 0:
+            return 1.0
         return float(hypergeom.sf(self.n_yes - 1, n_all, n_yes, self.n))
 
     @property
@@ -137,9 +139,11 @@ def read_guesses(folder: str | Path) -> Guesses | None:
 
     Raises:
         RunFolderError: The log of the guesses cannot be read.
+        UserError: It is of another run.
     """
     own = Path(folder) / FOLDER
-    if not (own / LOG_NAME).is_file():
+    hypothesis = read_hypothesis(own)
+    if hypothesis is None:
         return None
     run = Run(own)
     with run.connection() as connection:
@@ -148,10 +152,26 @@ def read_guesses(folder: str | Path) -> Guesses | None:
     for agent, kind, everyday, value in rows:
         answers = by_agent.setdefault(agent, {"everyday": bool(everyday)})
         answers[kind] = None if value is None else json.loads(value)
-    meta = run.meta
-    hypothesis = meta["experiment"]["design"][0].get("hypothesis", "")
     guesses = tuple(map(_guess, by_agent.values()))
-    return Guesses(meta["backend"], meta["model_name"], hypothesis, guesses)
+    return Guesses(run.meta["backend"], run.meta["model_name"], hypothesis, guesses)
+
+
+def read_hypothesis(own: Path) -> str | None:
+    """Read with which hypothesis guesses are compared; ``""`` for none, None if nobody was asked.
+
+    Args:
+        own: The folder of the guesses.
+
+    Raises:
+        RunFolderError: The log of the guesses cannot be read.
+        UserError: It is of another run.
+    """
+    if not (own / LOG_NAME).is_file():
+        return None
+    design = Run(own).meta["experiment"]["design"][0]
+    if not {"prompts", "everyday", "hypothesis"} <= design.keys():
+        raise UserError(f"{own} holds another run than one of agentnet guess; move that folder away")
+    return str(design["hypothesis"])
 
 
 def _guess(answers: Mapping[str, Any]) -> Guess:

@@ -27,6 +27,9 @@ COLUMNS: Final = {
 CATEGORIES: Final = ("brainstorming", "creative_writing", "general_qa", "open_qa")
 """The categories that the paper kept."""
 
+CARD_NAME: Final = "agentnet.json"
+"""What was prepared, and how: beside the model."""
+
 LONGEST_RESPONSE: Final = 99
 """Characters of the longest response that the paper kept."""
 

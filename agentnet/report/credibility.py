@@ -110,7 +110,8 @@ def _guessed(guesses: Guesses) -> str:
     told = [("took for a study", guesses.study)]
     if guesses.hypothesis:
         told.append(("named the hypothesis, by its own judgement, on", guesses.names))
-    return f"{guesses.model} was shown some: it " + ", ".join(_shared(*each) for each in told)
+    missing = f"; on {guesses.n_missing} it did not answer" if guesses.n_missing else ""
+    return f"{guesses.model} was shown some: it " + ", ".join(_shared(*each) for each in told) + missing
 
 
 def _shared(what: str, share: Share) -> str:

@@ -17,12 +17,10 @@ from typing import Any, Final
 
 from agentnet.errors import StorageError
 from agentnet.files import new_folder, storage_errors, tidy
-from agentnet.interviews.instructions import Instruction, Tuning
+from agentnet.interviews.instructions import CARD_NAME, Instruction, Tuning
 from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, Course, Example, FinetuneOptions
 from agentnet_backends.finetune_torch import TorchLearner, mean_loss, n_batches
 from agentnet_backends.finetune_torch_load import fingerprint, loading, pretrained, quiet
-
-CARD_NAME: Final = "agentnet.json"
 
 _TRAINING: Final = "training.safetensors"
 _INDEX: Final = "training.json"

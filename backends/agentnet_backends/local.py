@@ -149,6 +149,15 @@ class LocalBackend:
                 )
             except (ConfigurationError, StorageError, PluginError) as error:
                 raise BackendUnusable(str(error), kind="not_loaded") from error
+            except BackendUnusable:
+                raise
+            # What reads a file that is cut off, or somebody else's, raises what it likes.
+            except Exception as error:
+                raise BackendUnusable(
+                    f"backend.model: {chosen.model!r} cannot be loaded; its files are damaged, or of a form "
+                    f"that is not known here ({type(error).__name__}: {error})",
+                    kind="not_loaded",
+                ) from error
         return self._model
 
     def _answer(self, request: Request) -> Reply:
@@ -203,7 +212,7 @@ class LocalBackend:
                 break
             said += taken
             is_over = rule.take(taken)
-            past, logits = (past, logits) if is_over else model.runtime.extend(past, taken)
+            past, logits = (past, logits) if is_over else model.extend(past, taken)
         text = model.speaker.text(said[: request.max_tokens])
         is_whole = is_over and len(said) <= request.max_tokens
         return _Sample(text, min(len(said), request.max_tokens), STOP if is_whole else LENGTH)

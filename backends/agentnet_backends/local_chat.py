@@ -92,15 +92,14 @@ class Speaker:
         return len([*takewhile(lambda pair: pair[0] == pair[1], zip(part, whole, strict=False))])
 
     def _put(self, messages: Messages, *, speaks: bool) -> str:
-        from jinja2 import TemplateError
-
         turns = [{"role": role, "content": content} for role, content in messages]
         try:
             return str(self._template.render(messages=turns, add_generation_prompt=speaks, **self._marks))
-        except TemplateError as error:
+        # A template is somebody's program: what it raises is not only jinja2's.
+        except Exception as error:
             raise BackendUnusable(
-                f"the chat template of {self._name} does not take the conversation: {error}; choose another "
-                "model",
+                f"the chat template of {self._name} does not take the conversation: {error}; choose "
+                "another model",
                 kind="chat_template",
             ) from error
 

@@ -53,6 +53,14 @@ _SPLITS: Final[Mapping[str, str | None]] = {
     "qwen2": _LLAMA_3.replace("{1,3}", ""),
 }
 _CONTROL, _USER_DEFINED = 3, 4
+_SETTINGS: Final = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+)
+"""Files of a folder, beside its weights, that decide what the model is asked and where a turn ends."""
 
 
 class Unsupported(ConfigurationError):
@@ -109,8 +117,9 @@ def files_of(path: Path) -> list[Path]:
     """List the files that decide what a model says, weights last."""
     if path.is_file():
         return [path]
-    settings = [path / name for name in ("config.json", "tokenizer.json", "tokenizer_config.json")]
-    return [each for each in settings if each.is_file()] + sorted(path.glob("*.safetensors"))
+    return [each for name in _SETTINGS if (each := path / name).is_file()] + sorted(
+        path.glob("*.safetensors")
+    )
 
 
 class Gguf:

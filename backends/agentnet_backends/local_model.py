@@ -7,13 +7,14 @@ same bit by bit whether a part was remembered or not, and a result depends on no
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from agentnet.backend import Messages
-from agentnet.errors import ConfigurationError, PluginError, near_miss
+from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, near_miss
 from agentnet_backends.local_chat import Prompt, Speaker
 from agentnet_backends.local_files import ModelFiles, Unsupported, files_of, open_model
 from agentnet_backends.local_numpy import Floats, NumpyRuntime
@@ -137,11 +138,18 @@ class LocalModel:
 
     Raises:
         ConfigurationError: It is no chat model, or nothing here can compute it.
+        BackendUnusable: What it computes is no number.
     """
 
     def __init__(self, path: Path, runtime: str, threads: int, cache_mb: float) -> None:
         files = open_model(path)
+        self._name = path.name
         self.chat = files.chat()
+        if not self.chat.ends:
+            raise ConfigurationError(
+                f"{path.name} names no token that ends a turn (eos_token), so that it would never end; "
+                "complete its files, or choose another model"
+            )
         self._tokenizer = files.tokenizer()
         self.speaker = Speaker(self.chat, self._tokenizer, path.name)
         self.runtime = make_runtime(runtime, files, threads)
@@ -149,6 +157,8 @@ class LocalModel:
         self._beginnings: Kept[Any] = Kept(cache_mb)
         self._logits: Kept[Floats] = Kept(cache_mb / 2)
         self._current: tuple[tuple[int, ...], State] | None = None
+        # Sizes that do not fit each other show at the first token.
+        self.extend(None, sorted(self.chat.ends))
 
     def prompt(self, messages: Messages) -> Prompt:
         """Put a conversation in tokens; see `Speaker.prompt`."""
@@ -159,6 +169,21 @@ class LocalModel:
         if self._schemas is None:
             self._schemas = Schemas(self._tokenizer, self.runtime.n_vocabulary, self.chat.ends)
         return self._schemas.rule(schema)
+
+    def extend(self, past: Any, tokens: Sequence[int]) -> State:  # noqa: ANN401 - its runtime's own
+        """Go on from `past`; see `Runtime.extend`.
+
+        Raises:
+            BackendUnusable: What is computed is no number: an answer drawn from it would be nobody's.
+        """
+        made = State(*self.runtime.extend(past, tokens))
+        if not math.isfinite(made.logits.max()):
+            raise BackendUnusable(
+                f"{self._name} computes {made.logits.max()} where numbers should be: its weights are "
+                "damaged; fetch them anew, or choose another model",
+                kind="not_finite",
+            )
+        return made
 
     def logits(self, prompt: Prompt, then: tuple[int, ...] = ()) -> Floats:
         """Evaluate what follows a prompt and some tokens of the model's own.
@@ -171,7 +196,7 @@ class LocalModel:
         if found is not None:
             return found
         state = self.state(prompt)
-        made = self.runtime.extend(state.past, then)[1] if then else state.logits
+        made = self.extend(state.past, then).logits if then else state.logits
         return self._logits.put(place, made, made.nbytes)
 
     def state(self, prompt: Prompt) -> State:
@@ -185,10 +210,10 @@ class LocalModel:
                 done = cut
                 break
         for cut in (each for each in prompt.cuts if each > done):
-            past, _ = self.runtime.extend(past, prompt.tokens[done:cut])
+            past, _ = self.extend(past, prompt.tokens[done:cut])
             self._beginnings.put(prompt.tokens[:cut], past, past.n_bytes)
             done = cut
-        state = State(*self.runtime.extend(past, prompt.tokens[done:]))
+        state = self.extend(past, prompt.tokens[done:])
         self._current = (prompt.tokens, state)
         return state
 

@@ -123,7 +123,7 @@ def _checked(path: Path) -> Path:
     if path.is_dir() and (path / "config.json").is_file():
         return path
     if path.is_file():
-        with path.open("rb") as file:
+        with storage_errors(path, "cannot be read", "see who may read it"), path.open("rb") as file:
             if file.read(len(_GGUF)) == _GGUF:
                 return path
     what = "is no GGUF file, nor a folder that holds a config.json" if path.exists() else "is not there"

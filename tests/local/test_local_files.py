@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
 
 import numpy as np
 import pytest
 
-from agentnet.errors import ConfigurationError
+from agentnet.backend import Request, make_backend
+from agentnet.errors import BackendUnusable, ConfigurationError
 from agentnet_backends.local_chat import Speaker
 from agentnet_backends.local_files import Folder, Gguf, Unsupported, open_model
-from agentnet_backends.local_model import LocalModel, make_runtime
+from agentnet_backends.local_model import LocalModel, digest_of, make_runtime
 from agentnet_backends.local_numpy import NumpyRuntime
 
 ASKED = (("system", "You are Ann."), ("user", "Do you share it?"))
@@ -134,3 +137,58 @@ def test_a_template_reaches_nothing_of_the_program(folder):
     chat = files.chat()._replace(template="{{ ''.__class__.__mro__ }}")
     with pytest.raises(Exception, match="unsafe"):
         Speaker(chat, files.tokenizer(), "tiny").prompt(ASKED)
+
+
+def broken(folder, **settings):
+    for name, about in settings.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | about), "utf-8")
+    return folder
+
+
+def cut_off(tiny, made, place):
+    path = tiny.write_gguf(place / "cut.gguf", made)
+    path.write_bytes(path.read_bytes()[:-2000])
+    return path
+
+
+def no_number(tiny, made, place):
+    return tiny.write_folder(place, made | {"model.norm.weight": np.full(tiny.WIDTH, np.nan, np.float32)})
+
+
+def no_fit(tiny, made, place):
+    return tiny.write_folder(place, made | {"model.layers.1.mlp.down_proj.weight": np.ones((3, 3), "f4")})
+
+
+def no_tokenizer(tiny, made, place):
+    folder = tiny.write_folder(place, made)
+    (folder / "tokenizer.json").write_text('{"a": 1}', "utf-8")
+    return folder
+
+
+def no_end(tiny, made, place):
+    return broken(
+        tiny.write_folder(place, made), config={"eos_token_id": None}, tokenizer_config={"eos_token": None}
+    )
+
+
+def no_program(tiny, made, place):
+    template = "{{ messages[0]['content'] + 1 }}"
+    return broken(tiny.write_folder(place, made), tokenizer_config={"chat_template": template})
+
+
+@pytest.mark.parametrize("damaged", [cut_off, no_number, no_fit, no_tokenizer, no_end, no_program])
+def test_a_model_whose_files_are_damaged_is_unusable_and_answers_nothing(tiny, made, tmp_path, damaged):
+    backend = make_backend("local", {"model": str(damaged(tiny, made, tmp_path))})
+    request = Request(ASKED, 1.0, 1, 8, ("yes", "no"), logprobs=True)
+    with pytest.raises(BackendUnusable, match=r"damaged|ends a turn|does not take"):
+        asyncio.run(backend.complete(request))
+    asyncio.run(backend.aclose())
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "generation_config.json"])
+def test_what_decides_a_prompt_or_its_end_is_part_of_the_models_name(tiny, made, tmp_path, name):
+    folder = tiny.write_folder(tmp_path, made)
+    before = digest_of(folder)
+    (folder / name).write_text("{}", "utf-8")
+    assert digest_of(folder) != before

@@ -33,6 +33,7 @@ MODES = {
     "answers": ("-S", "sampler.mode=call", "-S", "rationale=none"),
     "declared": ("-S", "sampler.mode=call", "-S", "rationale=none"),
 }
+PLAIN = ("-S", "stack.cache=false", "-S", "log.parquet=false")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def run(command, tmp_path, folder):
         (tmp_path / "small.py").write_text(DESIGN + (DECLARED if mode == "declared" else ""))
         what = ("--resume", out) if resume else ("small.py", "--out", out, "--backend", "local", *MODES[mode])
         model = () if resume else ("-S", f"backend.model={folder}")
-        done = command("run", *what, *model, "--json", "-S", "stack.cache=false", *more)
+        done = command("run", *what, *model, "--json", *PLAIN, *more)
         return done, json.loads(done.out) if done.out.startswith("{") else {}
 
     return run
