@@ -197,6 +197,7 @@ def test_only_settings_of_how_the_work_is_done_are_marked_as_such():
         "engine.on_missing",
         "engine.max_missing",
         "engine.brake_after",
+        "engine.run_ahead",
         "log.group_rows",
         "log.group_s",
         "log.parquet",

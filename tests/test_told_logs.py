@@ -367,7 +367,7 @@ def test_measures_of_free_worlds_are_read_by_step_and_compared_by_their_last_val
 def test_a_report_on_free_worlds_shows_measures_answers_messages_and_changes(stances: Run) -> None:
     part = part_of(stances)
     tables = {each.name: each for each in more_tables(part)["found"]}
-    assert set(tables) == {"measures", "answers", "messages", "changes"}
+    assert set(tables) == {"measures", "answers", "messages", "changes", "convergence"}
     assert sum(row[3] for row in tables["answers"].rows) == 24
     assert tables["changes"].rows[0][:2] == ("follows", 6)
     report = make_report([stances], FEW)

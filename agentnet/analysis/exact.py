@@ -25,7 +25,7 @@ from agentnet.analysis.cells import Cells, Shares
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.estimates import Interval
 from agentnet.analysis.inference import clustered
-from agentnet.analysis.laws import DecisionLaw, Parameter
+from agentnet.analysis.laws import DecisionLaw, MainEffects, Parameter
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.logistic import fit_main_effects
 from agentnet.analysis.tables import ExposureCounts, Questions, RatioTables, RunTables
@@ -179,7 +179,7 @@ def exact_ratios(tables: RatioTables, level: float) -> Exact | None:
         for i, (name, of_drawn) in enumerate(zip(fit.names, drawn_ones, strict=True))
     )
     off = (chance - fit.transmission_probability.T[severity])[~np.isnan(chance)]
-    law = ExactLaw("main_effects", "main-effects logistic", rows, _root_mean_square(off))
+    law = ExactLaw(MainEffects.name, MainEffects.title, rows, _root_mean_square(off))
     return _exact(tables.questions, (law,))
 
 

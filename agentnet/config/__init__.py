@@ -45,7 +45,7 @@ from agentnet.config.sections import (
     may_change,
 )
 from agentnet.config.shares import Shard
-from agentnet.config.values import leaves, parse_value, toml_text
+from agentnet.config.values import parse_value, toml_text
 
 __all__ = [
     "VOICES_LIMITS",
@@ -66,7 +66,6 @@ __all__ = [
     "StackSettings",
     "configuration_for_resume",
     "is_toml",
-    "leaves",
     "load_configuration",
     "may_change",
     "parse_value",

@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from agentnet.config import Settings, Shard, leaves, may_change
+from agentnet.config import Settings, Shard, may_change
+from agentnet.config.values import leaves
 from agentnet.errors import RunFolderError
 from agentnet.events import LOG_NAME, Run, check_unchanged, check_unplayed
 from agentnet.events.merge import merge_logs
