@@ -307,8 +307,8 @@ def test_what_the_mock_said_before_it_could_say_anything_it_says_still() -> None
             told = {key: value for key, value in facts.items() if value is not None}
             heard = (*HEARD, ("assistant", "Yes"), ("user", "Why?")) if kind == "reason" else HEARD
             request = Request(heard, 1.0, n, 40, answers, schema, True, n, metadata=told)
-            *then, listed = said(backend, request)
-            assert listed is None
-            fields = zip(Reply._fields, then, strict=False)
-            digest.update(f"Reply({', '.join(f'{name}={value!r}' for name, value in fields)})".encode())
+            reply = said(backend, request)
+            # A field that replies did not have then.
+            assert reply.listed is None
+            digest.update(repr(reply).replace(", listed=None", "").encode())
     assert digest.hexdigest() == "0535f7ac26a1dadab4798dbb0aecbeeb215dbceb4fd435a3f64bd5e833a9c190"

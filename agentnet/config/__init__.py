@@ -24,6 +24,7 @@ from agentnet.config.loading import (
     Configuration,
     Row,
     configuration_for_resume,
+    fixed_settings,
     load_configuration,
     refuse_changes,
 )
@@ -42,7 +43,6 @@ from agentnet.config.sections import (
     Settings,
     StackSettings,
     is_toml,
-    may_change,
 )
 from agentnet.config.shares import Shard
 from agentnet.config.values import parse_value, toml_text
@@ -65,9 +65,9 @@ __all__ = [
     "Shard",
     "StackSettings",
     "configuration_for_resume",
+    "fixed_settings",
     "is_toml",
     "load_configuration",
-    "may_change",
     "parse_value",
     "refuse_changes",
     "secrets_environ",

@@ -128,6 +128,11 @@ def configuration_for_resume(
     return resumed
 
 
+def fixed_settings(settings: Settings) -> dict[str, object]:
+    """Give the settings that may not change once a run has begun, by their dotted names."""
+    return {dotted(key): value for key, value in leaves(settings.model_dump()) if not may_change(key)}
+
+
 def refuse_changes(
     recorded: Settings, resumed: Configuration, operational_options: Collection[str] = ()
 ) -> None:

@@ -9,8 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from agentnet.config import Settings, Shard, may_change
-from agentnet.config.values import leaves
+from agentnet.config import Settings, Shard, fixed_settings
 from agentnet.errors import RunFolderError
 from agentnet.events import LOG_NAME, Run, check_unchanged, check_unplayed
 from agentnet.events.merge import merge_logs
@@ -89,8 +88,7 @@ def _known(key: str, value: Any) -> Any:  # noqa: ANN401 - JSON
     """Leave of a row of table ``meta`` what must be the same in all shards."""
     match key:
         case "settings":
-            found = Settings.from_json(json.dumps(value)).model_dump()
-            return {".".join(name): each for name, each in leaves(found) if not may_change(name)}
+            return fixed_settings(Settings.from_json(json.dumps(value)))
         case "versions":
             # Machines of one cluster are not all alike.
             return {name: each for name, each in value.items() if name != "platform"}
