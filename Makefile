@@ -44,7 +44,8 @@ SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits
 	reply_parser bench_figures docs seam_law fault_matrix compare experiment_loading \
 	http_outages seams told told_logs check_told free_worlds world_oracles gallery voices analysis_dose \
 	analysis_trees convergence declared_backends mock_declared \
-	expected_counts probe probe_command guesses analysis_exact analysis_survivors analysis_asks by_context bench_design
+	expected_counts probe probe_command guesses analysis_exact analysis_survivors analysis_asks by_context bench_design \
+	refused_fields openai_backend perspectives_clusters
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
