@@ -23,12 +23,14 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
 # By probabilities; SmolLM2 says something else than yes or no half of the time, and is let go on.
+# Response ratios of the cascades' own ten news items ask nothing anew; the paper's fifty (MODEL_ITEMS=25) take ten minutes more.
+MODEL_ITEMS ?= 5
 MODEL_OPTIONS := --backend local -S rationale=none -S sampler.mode=logprobs -S sampler.least_mass=0.4
 run-model: RUN := runs/model-$(shell date +%Y%m%d-%H%M%S)
 run-model: $(VENV)/.installed-local  ## play the same on a real model in this process, SmolLM2 (fetches 98 MB; minutes), and report it
 	$(BIN)/agentnet models fetch smollm2
 	$(BIN)/agentnet run experiments/news_cascade.py $(MODEL_OPTIONS) --out $(RUN)-cascades
-	$(BIN)/agentnet run experiments/response_ratios.py $(MODEL_OPTIONS) --out $(RUN)-ratios
+	$(BIN)/agentnet run experiments/response_ratios.py $(MODEL_OPTIONS) -S items_per_severity=$(MODEL_ITEMS) --out $(RUN)-ratios
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios
 
 # What needs one core for half a minute each goes side by side.
