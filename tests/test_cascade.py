@@ -27,7 +27,7 @@ from agentnet.worlds.ahead import CascadeAhead
 from agentnet.worlds.cascade import Cascade, CascadeRules
 
 RULES = tuple(ASKING_RULES)
-TWICE = AskingRule("twice", "", lambda e: e.where(e.n_engaged >= 2).once_per_agent(), is_local=True)
+ONCE = AskingRule("once", "", lambda exposures: exposures.once_per_agent(), is_local=True)
 LOCAL = tuple(name for name in ASKING_RULES if ASKING_RULES[name].is_local)
 REALIZATION = 3
 TEMPERATURE = Temperature(0.7, 1.3)
@@ -66,6 +66,16 @@ class MemoryLog:
         return [
             Answered(e.step, e.agent, e.source, e.repeat, e.temperature, self.texts[e.reply]) for e in found
         ]
+
+
+class DiskLog(MemoryLog):
+    """Knows which agents' events are on the disk."""
+
+    on_disk = frozenset()
+
+    async def flush(self):
+        await super().flush()
+        self.on_disk = frozenset(event.agent for event in self.rows["events"])
 
 
 class Played(NamedTuple):
@@ -119,9 +129,10 @@ def play(
     recorded=None,
     temperature=TEMPERATURE,
     kind=Cascade,
+    log=None,
     **rules,
 ):
-    log, backend, tally = MemoryLog(), ScriptedBackend(script), Tally()
+    log, backend, tally = log or MemoryLog(), ScriptedBackend(script), Tally()
     rules = {
         "steps": 20,
         "asking_rule": "always",
@@ -385,7 +396,7 @@ def test_latency_and_concurrency_never_change_the_events(network, mood, pauses, 
     mood=moods,
     pauses=somewhat_late,
     workers=st.integers(1, 20),
-    rule=st.sampled_from((*LOCAL, TWICE)),
+    rule=st.sampled_from((*LOCAL, ONCE)),
 )
 def test_agents_played_ahead_of_each_other_are_asked_and_answer_the_same(
     network, mood, pauses, workers, rule
@@ -421,6 +432,33 @@ def only(played, n_events):
     log = MemoryLog()
     log.rows["events"] = played.events[:n_events]
     return log
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_rule_that_counts_questions_asks_the_same_ahead(number):
+    network, mood = random_regular(24, 5, seed=number), Mood(number, ("yes", "no", "no"))
+    by_steps = play(network, mood, asking_rule=ONCE)
+    ahead = play(network, late(mood, [3, 1, 7, 2]), workers=30, asking_rule=ONCE, kind=CascadeAhead)
+    assert said(ahead) == said(by_steps)
+    assert len({event.agent for event in ahead.exposures}) == len(ahead.exposures) > 1
+
+
+def test_who_is_engaged_is_known_for_ever_and_nobody_waits_for_whom_it_hears():
+    # 0 starts; 1 thinks for an hour; 2 engages at once, though it hears 1; 3 hears 2 alone, and says no.
+    network, log = network_of([(0, 1), (0, 2), (1, 2), (2, 3)], 4), DiskLog()
+    asked = []
+
+    async def script(request):
+        (_, _, _, step), agent, *_ = request.draw
+        asked.append((step, agent))
+        assert agent != 3 or not step or 2 in log.on_disk, "acted upon before it was durable"
+        await asyncio.sleep(3600 if agent == 1 else 1)
+        return "yes" if (agent, step) in {(0, 0), (2, 1)} else "no"
+
+    play(network, script, kind=CascadeAhead, steps=5, asking_rule="always", log=log)
+    of_three = [step for step, agent in asked if agent == 3 and step]
+    assert of_three == [2, 3, 4, 5]
+    assert asked.index((5, 3)) < asked.index((2, 1))
 
 
 def test_who_hears_nobody_slow_does_not_wait_for_the_slowest():
@@ -613,3 +651,19 @@ def test_a_missing_answer_ends_the_realization_if_that_is_the_policy(kind, world
 
     with pytest.raises(RunStopped, match=r"realization 3, step \d, agent \d+: no usable answer \(failed\)"):
         play(random_regular(8, 3, seed=1), script, ask_reasons=True, stop_on_missing=True, kind=world)
+
+
+@pytest.mark.parametrize("world", [Cascade, CascadeAhead])
+def test_what_was_in_flight_when_a_missing_answer_ended_it_is_recorded(world):
+    log, network = MemoryLog(), network_of([(0, other) for other in range(1, 6)], 6)
+
+    async def script(request):
+        (_, _, kind, _), agent, *_ = request.draw
+        if kind == "seed":
+            return "yes" if agent == 0 else "no"
+        await asyncio.sleep(agent)
+        return TransientError("gone") if agent == 1 else "no"
+
+    with pytest.raises(RunStopped):
+        play(network, script, kind=world, log=log, stop_on_missing=True, steps=1)
+    assert [event.agent for event in log.rows["events"] if event.kind == "exposure"] == [2, 3, 4, 5]
