@@ -58,6 +58,14 @@ def test_laws_of_probabilities_stand_beside_those_of_draws(report: Report) -> No
     assert "The same test on the probabilities finds" in report.parts[1].summary(0.95)
 
 
+def test_what_was_found_begins_with_what_no_chance_adds_to(report: Report) -> None:
+    found = [each for each in report.parts[0].findings(0.95) if "law the largest weight" in each]
+    assert [each.partition(":")[0] for each in found] == [
+        "By the probabilities themselves, without sampling noise",
+        "By the draws",
+    ]
+
+
 def test_results_have_them_in_full(report: Report) -> None:
     cascades, ratios = results_of(report, made_at=0.0, files=())["parts"]
     (weights,) = (each for each in cascades["fits"]["exact"]["laws"] if each["law"] == "main_effects")

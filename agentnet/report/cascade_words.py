@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,11 +138,16 @@ def _findings(fits: Fits, *, of_decisions: bool) -> Iterator[str]:
             yield f"The {law.title} law finds nothing: {why}"
             continue
         heard |= {law.of.table} - {0}
-        yield from law.of.finding(law.parameters, law.growth_rate)
+        said: Iterable[str] = law.of.finding(law.parameters, law.growth_rate)
         exact = None if fits.exact is None else fits.exact.law(law.law)
         if exact is not None and of_decisions:
-            said = law.of.finding(exact.as_parameters(), None)
-            yield from (f"By the probabilities themselves, without sampling noise: {each}" for each in said)
+            # First, as what the draws add to it is chance.
+            by_chances = law.of.finding(exact.as_parameters(), None)
+            yield from (
+                f"By the probabilities themselves, without sampling noise: {each}" for each in by_chances
+            )
+            said = (f"By the draws: {each}" for each in said)
+        yield from said
     if not of_decisions and fits.tables.profiled and fits.grouping.n_groups == 1:
         yield (
             f"The {N_PROFILES} profiles are one group, so that one rate is all that there is to find"

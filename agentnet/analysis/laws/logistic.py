@@ -136,9 +136,8 @@ class MainEffects(LogisticLaw):
         if strongest is not None:
             largest = f"{strongest.name}, {strongest.in_words()}"
             yield f"In the {self.heading} law the largest weight is that of {largest}"
-        yield from (
-            f"The weight of severity is {each.in_words()}" for each in weights if each.name == "severity"
-        )
+        others = [each for each in weights if each is not strongest and each.name == "severity"]
+        yield from (f"The weight of severity is {each.in_words()}" for each in others)
 
     def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
         """Fit it to cells."""
