@@ -22,7 +22,7 @@ run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 respons
 	$(BIN)/agentnet news cluster $(RUN)-ratios --out $(RUN)-clusters.json
 	$(BIN)/agentnet report $(RUN)-cascades $(RUN)-ratios --severity-clusters $(RUN)-clusters.json --n-groups 2
 
-# By probabilities; SmolLM2 says something else than yes or no half of the time, and is let go on.
+# By probabilities; SmolLM2 says neither yes nor no two times of five, and is let go on.
 # Response ratios of the cascades' own ten news items ask nothing anew; the paper's fifty (MODEL_ITEMS=25) take ten minutes more.
 MODEL_ITEMS ?= 5
 MODEL_OPTIONS := --backend local -S rationale=none -S sampler.mode=logprobs -S sampler.least_mass=0.4

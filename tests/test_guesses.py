@@ -101,6 +101,9 @@ def test_what_was_answered_is_not_asked_again_and_another_hypothesis_is_refused(
     assert Run(tmp_path / "run" / "guess").digest() == digest
     done = command("guess", "run", "--hypothesis", "Something else?")
     assert (done.code, HYPOTHESIS in done.err) == (2, True)
+    done = command("guess", "run", "--backend", "mock")
+    assert (done.code, "backend.name" in done.err) == (2, True)
+    assert (command("guess", "run", "--hypothesis", "  ").code) == 2
 
 
 def test_a_folder_that_holds_another_run_is_taken_for_no_guesses(command, small, tmp_path):

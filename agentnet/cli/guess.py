@@ -62,18 +62,27 @@ def guess(
       agentnet guess last --hypothesis "Do open personalities share severe news more often?"
       agentnet guess runs/pilot --backend openai --model gpt-4o-mini --n 40
     """
+    if hypothesis is not None and not hypothesis.strip():
+        raise click.UsageError("--hypothesis is a sentence; leave it out where there is none")
     folder = find_run(name, load(config_file, ()).settings.runs)
     own = folder / guesses.FOLDER
     _refuse_other(own, hypothesis)
-    flags = given(
+    named = given(
         [
             ("--backend", "backend.name", backend),
             ("--model", "backend.model", model),
             ("--max-cost", "stack.max_cost", max_cost),
         ]
     )
-    if not (own / LOG_NAME).exists() or not is_complete(Run(own)):
-        _ask(folder, own, hypothesis, n_prompts, [*assignments, *flags])
+    flags: list[str | Flag] = [*assignments, *named]
+    is_begun = (own / LOG_NAME).exists()
+    if is_begun:
+        # Also where it is finished: another model's guesses are not these.
+        settings = configuration_for_resume(recorded_settings(Run(own)), flags=flags).settings
+    else:
+        settings = _settings(folder, hypothesis, n_prompts, flags)
+    if not is_begun or not is_complete(Run(own)):
+        _ask(own, settings, is_begun=is_begun)
     else:
         echo(f"{own} is finished; move it away to ask anew", err=True)
     found = guesses.read_guesses(folder)
@@ -89,15 +98,11 @@ def _refuse_other(own: Path, hypothesis: str | None) -> None:
         )
 
 
-def _ask(
-    folder: Path, own: Path, hypothesis: str | None, n_prompts: int, flags: Sequence[str | Flag]
-) -> None:
+def _ask(own: Path, settings: Settings, *, is_begun: bool) -> None:
     environ = secrets_environ(Path.cwd(), os.environ)
-    if (own / LOG_NAME).exists():
-        settings = configuration_for_resume(recorded_settings(Run(own)), flags=flags).settings
+    if is_begun:
         ready = go_on(own, settings, environ)
     else:
-        settings = _settings(folder, hypothesis, n_prompts, flags)
         source = Source.read(f"{Path(guesses.__file__).with_name('experiment.py')}:{Guess.__name__}")
         ready = begin(source, settings, environ, own, say=say)
         announce(ready[0], say)
