@@ -46,6 +46,7 @@ class Moment:
         silent: Which agents are not heard, though engaged, shape ``(n_agents,)``; None: none.
         deaf: Which agents hear nothing, shape ``(n_agents,)``; None: none.
         edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
+        is_part: Whether only some agents' slots are given, so that nothing is known of other ones.
     """
 
     def __init__(
@@ -59,12 +60,14 @@ class Moment:
         silent: Bools | None = None,
         deaf: Bools | None = None,
         edges: Mapping[str, NDArray[Any]] = MappingProxyType({}),
+        is_part: bool = False,
     ) -> None:
         self.indices = indices
         self.listener = listener
         self.engaged_step = engaged_step
         self.step = step
         self.edges = edges
+        self.is_part = is_part
         self.n_asked: Ints = np.zeros(len(engaged_step), dtype=np.int64) if n_asked is None else n_asked
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent
@@ -93,7 +96,16 @@ class Moment:
 
     @cached_property
     def n_fresh(self) -> Ints:
-        """How many agents each hears that are neither engaged nor exposed, shape ``(n_agents,)``."""
+        """How many agents each hears that are neither engaged nor exposed, shape ``(n_agents,)``.
+
+        Raises:
+            DesignError: Whom these hear is not known, as a rule that says that it is local would not need it.
+        """
+        if self.is_part:
+            raise DesignError(
+                "an asking rule that says is_local looks at n_fresh, which is decided by neighbours' "
+                "neighbours: leave is_local out of its definition"
+            )
         fresh = (self.engaged_step == NEVER) & (self.n_engaged == 0)
         return self._per_agent(np.flatnonzero(fresh[self.indices]))
 

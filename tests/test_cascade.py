@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from agentnet.asking_rules import ASKING_RULES, AskingRule
-from agentnet.errors import BackendUnusable, RequestRejected, RunStopped, TransientError
+from agentnet.errors import BackendUnusable, DesignError, RequestRejected, RunStopped, TransientError
 from agentnet.events import Answered
 from agentnet.events.schema import USUALLY_NULL, columns
 from agentnet.network import Network, random_regular
@@ -441,6 +441,12 @@ def test_a_rule_that_counts_questions_asks_the_same_ahead(number):
     ahead = play(network, late(mood, [3, 1, 7, 2]), workers=30, asking_rule=ONCE, kind=CascadeAhead)
     assert said(ahead) == said(by_steps)
     assert len({event.agent for event in ahead.exposures}) == len(ahead.exposures) > 1
+
+
+def test_a_rule_that_says_that_it_is_local_and_is_not_is_refused_ahead():
+    liar = AskingRule("liar", "", lambda exposures: exposures.where(exposures.n_fresh > 0), is_local=True)
+    with pytest.raises(DesignError, match="is_local looks at n_fresh"):
+        play(random_regular(24, 5, seed=1), lambda _: "yes", asking_rule=liar, kind=CascadeAhead)
 
 
 def test_who_is_engaged_is_known_for_ever_and_nobody_waits_for_whom_it_hears():

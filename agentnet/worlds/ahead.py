@@ -98,7 +98,15 @@ class CascadeAhead(Cascade):
         network = self._network
         before = np.where(self.engaged_step < step, self.engaged_step, NEVER)
         edges = {name: values[slots] for name, values in network.edge_attributes.items()}
-        return Moment(network.indices[slots], self._listener[slots], before, step, self._n_asked, edges=edges)
+        return Moment(
+            network.indices[slots],
+            self._listener[slots],
+            before,
+            step,
+            self._n_asked,
+            edges=edges,
+            is_part=True,
+        )
 
     def _take(self, arrived: Sequence[Decided]) -> Generator[Any, Any, Ints]:
         """Take in answers; give the agents that have all of their step now."""
