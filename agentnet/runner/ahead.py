@@ -14,6 +14,8 @@ Tell = Callable[[int, int], None]
 
 _GATHER_S: Final = 0.01
 """How long answers are gathered before they are acted upon, while others are awaited. Models take longer."""
+_TIMES_AS_LONG: Final = 25.0
+"""The same, in units of what acting upon the last ones took, so that a large network's work stays small."""
 
 
 class Ahead:
@@ -33,6 +35,7 @@ class Ahead:
         self._came: list[Decided] = []
         self._error: BaseException | None = None
         self._news = asyncio.Event()
+        self._handed_over_at: float | None = None
 
     def begin(self, asking: Ask) -> None:
         """Begin to ask."""
@@ -56,9 +59,11 @@ class Ahead:
         """
         if not self._under_way and not self._news.is_set():
             raise PluginError("a world waits for an answer, and has begun no question that is unanswered")
+        loop = asyncio.get_running_loop()
+        took = 0.0 if self._handed_over_at is None else loop.time() - self._handed_over_at
         await self._news.wait()
         if self._under_way:
-            await asyncio.sleep(_GATHER_S)
+            await asyncio.sleep(max(_GATHER_S, _TIMES_AS_LONG * took))
         if self._error is not None:
             # What is in flight is paid.
             await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -66,6 +71,7 @@ class Ahead:
         came, self._came = self._came, []
         self._news.clear()
         await self._flush()
+        self._handed_over_at = loop.time()
         return came
 
     async def aclose(self) -> None:
