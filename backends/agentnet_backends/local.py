@@ -96,6 +96,7 @@ class LocalBackend:
     about = "a language model in this process: exact probabilities, no server and no key"
     needs = "the extra local: pip install -e '.[local]' in a checkout"
     name = "local"
+    lists_tokens = True
 
     def __init__(self, options: LocalOptions) -> None:
         missing = [name for name in _NEEDED if find_spec(name) is None]
@@ -189,7 +190,7 @@ class LocalBackend:
             ways, model.chat.ends, lambda then: model.logits(prompt, then), request.temperature
         )
         if request.logprobs:
-            reply = reply._replace(logprobs=found.logprobs, unlisted=0.0)
+            reply = reply._replace(logprobs=found.logprobs, unlisted=0.0, listed=found.listed)
         sums = [*accumulate(shares)]
         drawn = [ways[_index(sums, unit(mix(request.seed, i)))] for i in range(request.n)]
         return _with(reply, [_Sample(way.answer, len(way.tokens), STOP) for way in drawn])

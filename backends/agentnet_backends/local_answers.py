@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import BackendUnusable
+from agentnet.listed import Listed
 from agentnet_backends.answers import Odds
 from agentnet_backends.local_numpy import Floats
 
@@ -86,7 +87,8 @@ def odds(
         temperature: >= 0; at 0 the likeliest way takes all.
 
     Returns:
-        As `agentnet_backends.answers.Odds` has it, with nothing unlisted; and the share of each way.
+        As `agentnet_backends.answers.Odds` has it, with nothing unlisted, and a list where each way is a
+        single token; and the share of each way.
     """
     plain = _logprobs(ways, ends, logits, 1.0)
     at = plain if temperature == 1.0 else _logprobs(ways, ends, logits, temperature)
@@ -101,7 +103,13 @@ def odds(
     logprobs = {
         answer: min(0.0, mass + math.log(each)) if each else -math.inf for answer, each in sums.items()
     }
-    return Odds(logprobs), shares.tolist()
+    # The likelihood of several tokens at another temperature does not follow from that at 1.
+    if any(len(way.tokens) > 1 or way.must_end for way in ways):
+        return Odds(logprobs), shares.tolist()
+    spelt: dict[str, list[float]] = {}
+    for way, logprob in zip(ways, plain.tolist(), strict=True):
+        spelt.setdefault(way.answer, []).append(logprob)
+    return Odds(logprobs, listed=Listed(spelt, 0.0, 1)), shares.tolist()
 
 
 def _logprobs(
