@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,9 @@ from agentnet.errors import OutputClosed, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
+from agentnet.voices import listing_voices
 
 Say = Callable[[str], None]
 
@@ -70,7 +71,7 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
         say(line)
     runner = Runner(prepared, answering, say=say)
     try:
-        await _play(runner, prepared, say, quiet=quiet)
+        await _play(runner, prepared, listing_voices(answering), say, quiet=quiet)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -82,7 +83,9 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     return runner.tally
 
 
-async def _play(runner: Runner, prepared: Prepared, say: Say, *, quiet: bool) -> None:
+async def _play(
+    runner: Runner, prepared: Prepared, listing: Collection[str], say: Say, *, quiet: bool
+) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
         runner.tally,
@@ -90,9 +93,10 @@ async def _play(runner: Runner, prepared: Prepared, say: Say, *, quiet: bool) ->
         prepared.stage.n_fixed(),
         noun=prepared.family.answers,
         told=prepared.family.progress,
+        share_calls=prepared.settings.sampler.mode != "call",
     )
-    guess = partial(guess_decisions, prepared)
-    async with progress(outlook, quiet=quiet, guess=guess, closed=runner.interrupt):
+    guessed = partial(guess, prepared, listing)
+    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:
