@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "families",  # the list of them, which says what makes the parts of a run
         "probe",  # its card
     },
+    "view": {"errors", "report"},
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
