@@ -355,7 +355,7 @@ def test_what_is_filled_in_reads_back_as_what_was_declared():
         "inner": {"sure": True},
         "note": None,
     }
-    assert made.texts(reply) == ["a\nb", "x", "y"]
+    assert made.free == [("text",), ("tags",), ("note",)]
     for name, value, fault in (
         ("answer.stance", "3", "no_choice"),
         ("answer.stance", "", "missing"),

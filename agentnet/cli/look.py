@@ -23,6 +23,7 @@ from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
 from agentnet.events.export import export_csv, export_graphs, export_parquet
+from agentnet.events.forget import look_at_forgotten
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
 from agentnet.families import family_of
@@ -285,6 +286,8 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     found = verify_log(run)
+    if forgotten := look_at_forgotten(run):
+        found["forgotten"] = forgotten
     if as_json:
         print_json({"run": str(run.folder), **found})
     else:

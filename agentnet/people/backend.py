@@ -26,6 +26,7 @@ class HumanBackend:
 
     Attributes:
         room: Where people are while a run is played.
+        opened: Called with the addresses of all pages, by name, once they are served.
     """
 
     about = "asks people, each on a page of their own"
@@ -38,6 +39,7 @@ class HumanBackend:
     def __init__(self, options: HumanOptions | None = None) -> None:
         self.options = options or HumanOptions()
         self.room: Room | None = None
+        self.opened: Callable[[Mapping[str, str]], None] | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's signature; people have no key
@@ -81,7 +83,7 @@ class HumanBackend:
         """
         from agentnet.people.hosting import hosted
 
-        async with hosted(self.options, folder, say) as room:
+        async with hosted(self.options, folder, say, self.opened) as room:
             self.room = room
             try:
                 yield room.leave

@@ -187,20 +187,11 @@ class Form:
             place[path[-1]] = value
         return json.dumps(answer, ensure_ascii=False)
 
-    def texts(self, reply: str) -> list[str]:
-        """List what a person wrote freely in a reply of theirs, and did not choose."""
-        if not self.is_json:
-            return [reply] if self.controls[0].kind == "text" else []
-        found: list[str] = []
-        for control in self.controls:
-            value = json.loads(reply)
-            for key in control.path:
-                value = value[key]
-            if control.kind == "lines":
-                found += value or []
-            elif control.kind == "text" and value is not None:
-                found.append(value)
-        return found
+    @property
+    def free(self) -> list[Path]:
+        """List where in a reply a person writes freely, and does not choose: () is the whole of it."""
+        written = [each for each in self.controls if each.kind in {"text", "lines"}]
+        return [each.path for each in written]
 
 
 def form_of(request: Request) -> Form:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from agentnet.events import LOG_NAME, Run, close_for_good
 from agentnet.files import new_file, storage_errors
+from agentnet.people.forgetting import forget_seats
 from agentnet.people.ledger import Ledger
 from agentnet.people.options import HumanOptions
 from agentnet.people.pages import Pages, Who
@@ -24,7 +25,12 @@ _LOOKS_EVERY_S: Final = 1.0
 
 
 @asynccontextmanager
-async def hosted(options: HumanOptions, folder: Path, say: Callable[[str], None]) -> AsyncIterator[Room]:
+async def hosted(
+    options: HumanOptions,
+    folder: Path,
+    say: Callable[[str], None],
+    opened: Callable[[Mapping[str, str]], None] | None = None,
+) -> AsyncIterator[Room]:
     """Serve the pages of a run's people; give the room once enough of them are in the lobby.
 
     After the run's end the pages stay for `HumanOptions.stays_s`, or until everybody there has seen how it
@@ -34,6 +40,7 @@ async def hosted(options: HumanOptions, folder: Path, say: Callable[[str], None]
         options: What the experiment says of its people.
         folder: The run folder.
         say: Tells the experimenter a line.
+        opened: Called with the addresses of all pages, by name, once they are served.
 
     Raises:
         StorageError: The port is taken, or the ledger cannot be written.
@@ -57,6 +64,8 @@ async def hosted(options: HumanOptions, folder: Path, say: Callable[[str], None]
             links = pages.links(bases[0])
             _write_links(folder / LINKS_NAME, links)
             say(f"people: links are in {folder / LINKS_NAME}; who is there: {links['experimenter']}")
+            if opened is not None:
+                opened(links)
             async with _watching(room, folder):
                 await room.ready()
                 yield room
@@ -97,13 +106,10 @@ def _ended(folder: Path) -> set[int]:
 
 
 async def _forget_withdrawn(room: Room, folder: Path, say: Callable[[str], None]) -> None:
-    from agentnet.events.forget import forget
-
-    gone = [each for each in room.people.values() if each.end == WITHDRAWN and each.seat is not None]
-    if gone:
-        seats = [each.seat for each in gone if each.seat is not None]
-        n_texts = await asyncio.to_thread(forget, folder, seats)
-        say(f"{len(gone)} people withdrew: {n_texts} texts of theirs were taken out of the log")
+    seats = [each.seat for each in room.people.values() if each.end == WITHDRAWN and each.seat is not None]
+    if seats:
+        found = await asyncio.to_thread(forget_seats, folder, seats)
+        say(f"{len(seats)} people withdrew: {found.n_texts} texts of theirs were taken out of the log")
 
 
 def _port_before(ledger: Ledger) -> int:

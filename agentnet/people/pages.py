@@ -76,7 +76,7 @@ class Pages:
         async def join(request: web.Request) -> web.StreamResponse:
             self._whose(request, ENTRANCE)
             person = self._room.come(request.query)
-            raise web.HTTPSeeOther(self._path(PERSON, self._admit(person.number)))
+            return _look_at(self._path(PERSON, self._admit(person.number)))
 
         async def look(request: web.Request) -> web.StreamResponse:
             person = self._person(request)
@@ -143,7 +143,7 @@ class Pages:
             said = _DEEDS[do](self._room, person, fields)
         except Unusable as error:
             return self._page(person, fault=error, filled=fields)
-        raise web.HTTPSeeOther(f"{request.path}{f'?said={said}' if said else ''}")
+        return _look_at(f"{request.path}{f'?said={said}' if said else ''}")
 
     def _page(
         self, person: Person, *, said: str = "", fault: Unusable | None = None, filled: Fields | None = None
@@ -190,7 +190,7 @@ class Pages:
         room, now = self._room, asyncio.get_running_loop().time()
         asked = {each.seat: each for each in room.open_questions()}
         links = self.links(base)
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for number in sorted({*range(1, room.n_links + 1), *room.people}):
             link = base + self._path(PERSON, room.token(number))
             person = room.people.get(number)
@@ -260,6 +260,13 @@ _DEEDS: Final[Mapping[str, Callable[[Room, Person, Fields], str | None]]] = {
     "withdraw": lambda room, person, _: room.withdraw(person),
 }
 """What people may do -> how it is done, and what is said of it."""
+
+
+def _look_at(path: str) -> web.Response:
+    """Send a browser to a page."""
+    from aiohttp import web
+
+    return web.Response(status=303, headers={"Location": path})
 
 
 def _html(template: str, values: Mapping[str, Any], *, status: int = 200) -> web.Response:

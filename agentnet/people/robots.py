@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -216,7 +216,8 @@ class Robot:
         """Send a request; a server that is being started again is waited for."""
         import aiohttp
 
-        while True:
+        reply = None
+        while reply is None:
             try:
                 reply = await self._session.request(
                     method,
@@ -226,8 +227,8 @@ class Robot:
                     **what,  # type: ignore[arg-type]
                 )
                 await reply.read()
-                break
             except aiohttp.ClientError:
+                reply = None
                 self._account.counts["reached nobody"] += 1
                 await asyncio.sleep(_AGAIN_S)
         async with reply:
@@ -235,7 +236,7 @@ class Robot:
 
 
 async def send_robots(
-    links: Mapping[str, str], habits: Habits, questions: tuple[Comprehension, ...] = ()
+    links: Iterable[str], habits: Habits, questions: tuple[Comprehension, ...] = ()
 ) -> Account:
     """Send a robot to each link, and wait until all have ended or left."""
     import aiohttp
@@ -245,7 +246,7 @@ async def send_robots(
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), timeout=timeout
     ) as session:
-        robots = [Robot(session, link, habits, account, questions) for link in links.values()]
+        robots = [Robot(session, link, habits, account, questions) for link in links]
         await asyncio.gather(*(robot.live() for robot in robots))
     return account
 
@@ -255,7 +256,7 @@ def faults_of(account: Account, answered: Mapping[str, str | None]) -> list[str]
 
     Args:
         account: What they were told.
-        answered: Name of each question that people were asked -> the reply in the log; None where there is none.
+        answered: Name of each question that people were asked -> the reply in the log, None without one.
 
     Returns:
         What does not fit, a sentence each.

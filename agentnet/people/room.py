@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -170,6 +171,10 @@ class Room:
             self._note("came", person=number, panel=hashed)
         return self.people[number]
 
+    def named(self, name: str) -> int | None:
+        """Find the number of somebody by what a panel calls them; None where nobody is called so."""
+        return self._by_panel.get(self.hashed(name))
+
     def hashed(self, name: str) -> str:
         """Hash what a panel calls somebody, so that nobody can look it up who has not this run's secret."""
         key = self.ledger.token("panel").encode()
@@ -282,8 +287,9 @@ class Room:
         """
         if self._left is not None:
             raise self._left
-        (_, realization, *_), agent, *_ = request.draw
-        name = hashlib.sha256(repr(request.draw[:4]).encode()).hexdigest()[:20]
+        prefix, agent, source, repeat, _ = request.draw
+        (_, realization, kind, step) = prefix
+        name = question_name(int(realization), str(kind), int(step), agent, source, repeat)
         question = Question(
             name,
             (int(realization), agent),
@@ -332,7 +338,7 @@ class Room:
             seat=question.seat,
             person=person.number,
             text=text,
-            free=question.form.texts(text),
+            free=question.form.free,
             took_s=round(now - question.put_at, 3),
         )
         self._close(question)
@@ -527,8 +533,14 @@ class Room:
         return text
 
 
+def question_name(realization: int, kind: str, step: int, agent: int, source: int, repeat: int) -> str:
+    """Name the question of a draw, as ledger and pages do: the same at every sitting."""
+    key = json.dumps([realization, kind, step, agent, source, repeat])
+    return hashlib.sha256(key.encode()).hexdigest()[:20]
+
+
 def forgotten(line: Line, *, number: int) -> Line:
     """Give a line of the ledger without what person `number` said, and without what a panel called them."""
     if line.get("person") != number:
         return line
-    return {key: value for key, value in line.items() if key not in {"text", "free", "panel"}}
+    return {key: value for key, value in line.items() if key not in {"text", "panel"}}
