@@ -149,7 +149,7 @@ def _with_mock(
         "links": n,
         "port": 0,
         "address": "",
-        "stays_s": 10.0,
+        "stays_s": 1.0,
     }
     humans[0].options = options.model_copy(update=update | ({"deadline_s": deadline_s} if deadline_s else {}))
     return answering, humans[0]

@@ -63,15 +63,17 @@ class Forgotten(NamedTuple):
     left_in: Sequence[Path]
 
 
-def own_answers(run: Run, seats: Collection[Seat]) -> Iterator[tuple[Key, str, str | None]]:
-    """List the answers of some agents: the draw, the reply, and the declared answer as JSON."""
+def own_answers(run: Run, seats: Collection[Seat]) -> Iterator[tuple[Key, str, str | None, str]]:
+    """List the answers of some agents: the draw, the reply, the declared answer as JSON, and the prompt."""
     query = (
-        "SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, r.text, e.value "
-        "FROM events e JOIN replies r USING (reply) WHERE e.realization = ? AND e.agent = ?"
+        "SELECT e.realization, e.kind, e.step, e.agent, e.source, e.repeat, r.text, e.value, "
+        "COALESCE(json_extract(p.messages, '$[#-1][1]'), '') "
+        "FROM events e JOIN replies r USING (reply) LEFT JOIN prompts p USING (prompt) "
+        "WHERE e.realization = ? AND e.agent = ?"
     )
     for seat in seats:
-        for *key, text, value in run.rows(query, seat)[1]:
-            yield tuple(key), text, value
+        for *key, text, value, prompt in run.rows(query, seat)[1]:
+            yield tuple(key), text, value, prompt
 
 
 def strings_in(node: Any) -> Iterator[str]:  # noqa: ANN401 - JSON

@@ -9,7 +9,7 @@ from typing import Self
 
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, RequestRejected, RunStopped
-from agentnet.people.options import HumanOptions
+from agentnet.people.options import MODEL_NAME, HumanOptions
 from agentnet.people.room import Room
 from agentnet.people.words import words_of
 from agentnet.vocabulary import INVALID
@@ -32,7 +32,7 @@ class HumanBackend:
     about = "asks people, each on a page of their own"
     needs = "people, and a browser each"
     name = "human"
-    model_name = "people"
+    model_name = MODEL_NAME
     worth_caching = False
     asks_once = True
 

@@ -13,11 +13,9 @@ from typing import Any
 from agentnet.errors import UserError
 from agentnet.events import LOG_NAME, Run
 from agentnet.events.forget import Forgotten, Key, Seat, forget, own_answers, strings_in
-from agentnet.people.backend import HumanBackend
 from agentnet.people.ledger import LEDGER_NAME, Ledger
-from agentnet.people.options import HumanOptions
+from agentnet.people.options import MODEL_NAME, HumanOptions
 from agentnet.people.room import WITHDRAWN, Room, question_name
-from agentnet.vocabulary import ANSWERS
 
 
 def forget_person(folder: Path, name: str) -> Forgotten:
@@ -54,7 +52,7 @@ def forget_person(folder: Path, name: str) -> Forgotten:
 def forget_seats(folder: Path, seats: Collection[Seat]) -> Forgotten:
     """Take out what was written by who sat in some seats."""
     free = _free(folder)
-    texts = {key: _written(key, text, value, free) for key, text, value in own_answers(Run(folder), seats)}
+    texts = {key: _written(key, *said, free) for key, *said in own_answers(Run(folder), seats)}
     return forget(folder, texts, seats)
 
 
@@ -65,11 +63,13 @@ def _free(folder: Path) -> dict[str, Any]:
     return {line["question"]: line["free"] for line in lines if "free" in line}
 
 
-def _written(key: Key, text: str, value: str | None, free: dict[str, Any]) -> set[str]:
-    """List what of an answer was written; all texts in it, where nobody knows."""
+def _written(key: Key, text: str, value: str | None, prompt: str, free: dict[str, Any]) -> set[str]:
+    """List what of an answer was written: where nobody knows, all texts in it that were not offered."""
     paths = free.get(question_name(*key))
     if paths is None:
-        return set(strings_in(json.loads(value)) if value is not None else [text]) - set(ANSWERS)
+        offered = prompt.rpartition("\n\n")[2]
+        said = strings_in(json.loads(value)) if value is not None else [text]
+        return {each for each in said if each not in offered}
     found: list[str] = []
     for path in paths:
         node: Any = json.loads(text) if path else text
@@ -104,5 +104,5 @@ def _copied(folder: Path, copy: Path) -> Path:
     if (folder / LEDGER_NAME).is_file():
         shutil.copy(folder / LEDGER_NAME, copy)
     query = "SELECT DISTINCT realization, agent FROM events JOIN replies USING (reply) WHERE model = ?"
-    forget_seats(copy, [(r, agent) for r, agent in run.rows(query, (HumanBackend.model_name,))[1]])
+    forget_seats(copy, [(r, agent) for r, agent in run.rows(query, (MODEL_NAME,))[1]])
     return copy

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agentnet.errors import ConfigurationError, near_miss
 
+MODEL_NAME: Final = "people"
+"""What the log has as the model's name of who answers: every reply of a person's is told by it."""
+
 COMPLETED, SCREENED_OUT, TIMED_OUT = CODES = ("completed", "screened_out", "timed_out")
 """How people may end who are told a code for it: to the end, not let in, or in vain in the lobby."""
 

@@ -140,7 +140,7 @@ class Pages:
         if do not in _DEEDS:
             raise web.HTTPBadRequest
         try:
-            said = _DEEDS[do](self._room, person, fields)
+            said = await _DEEDS[do](self._room, person, fields)
         except Unusable as error:
             return self._page(person, fault=error, filled=fields)
         return _look_at(f"{request.path}{f'?said={said}' if said else ''}")
@@ -165,7 +165,7 @@ class Pages:
             "stage": stage,
             "said": words.get(f"said_{said}", ""),
             "waits": stage in {LOBBY, "wait"},
-            "leaves": stage in {LOBBY, "wait", "question"},
+            "may_leave": stage in {LOBBY, "wait", "question"},
             **_ending(person, self._options),
         }
         if question is not None:
@@ -240,7 +240,17 @@ def _ending(person: Person, options: HumanOptions) -> dict[str, str]:
     }
 
 
-def _comprehend(room: Room, person: Person, fields: Fields) -> str:
+async def _consent(room: Room, person: Person, _: Fields) -> str:
+    room.consent(person, agrees=True)
+    return ""
+
+
+async def _decline(room: Room, person: Person, _: Fields) -> str:
+    room.consent(person, agrees=False)
+    return ""
+
+
+async def _comprehend(room: Room, person: Person, fields: Fields) -> str:
     chosen = []
     for number, each in enumerate(room.options.comprehension):
         given = next(iter(fields.get(f"choice{number}", ())), "")
@@ -248,16 +258,21 @@ def _comprehend(room: Room, person: Person, fields: Fields) -> str:
     return "" if room.comprehend(person, chosen) else NOT_RIGHT
 
 
-def _answer(room: Room, person: Person, fields: Fields) -> str:
-    return room.answer(person, next(iter(fields.get("question", ())), ""), fields)
+async def _answer(room: Room, person: Person, fields: Fields) -> str:
+    return await room.take(person, next(iter(fields.get("question", ())), ""), fields)
 
 
-_DEEDS: Final[Mapping[str, Callable[[Room, Person, Fields], str | None]]] = {
-    "consent": lambda room, person, _: room.consent(person, agrees=True),
-    "decline": lambda room, person, _: room.consent(person, agrees=False),
+async def _withdraw(room: Room, person: Person, _: Fields) -> str:
+    room.withdraw(person)
+    return ""
+
+
+_DEEDS: Final[Mapping[str, Callable[[Room, Person, Fields], Awaitable[str]]]] = {
+    "consent": _consent,
+    "decline": _decline,
     "comprehend": _comprehend,
     "answer": _answer,
-    "withdraw": lambda room, person, _: room.withdraw(person),
+    "withdraw": _withdraw,
 }
 """What people may do -> how it is done, and what is said of it."""
 

@@ -40,6 +40,9 @@ THANKS, ALREADY, LATE, UNKNOWN = ("thanks", "already", "late", "unknown")
 AWAY_AFTER_S: Final = 20.0
 """Who was not seen for so long is not there: pages ask for news more often."""
 
+_PUT_AGAIN_WITHIN_S: Final = 10.0
+_LOOKS: Final = 5
+
 Seat = tuple[int, int]
 
 
@@ -138,6 +141,7 @@ class Room:
         self._by_panel: dict[str, int] = {}
         self._places: dict[Seat, _Place] = {}
         self._outcomes: dict[str, tuple[str | None, int | None]] = {}
+        self._asked: dict[str, int] = {}
         self._news = asyncio.Event()
         self._left: Exception | None = None
         for line in ledger.lines:
@@ -345,6 +349,20 @@ class Room:
         self._go_on(question.seat)
         return THANKS
 
+    async def take(self, person: Person, name: str, fields: Mapping[str, Sequence[str]]) -> str:
+        """Take an answer as `answer` does; one that a server started again has not asked for yet is kept.
+
+        Raises:
+            Unusable: It is no answer to the question.
+        """
+        said = self.answer(person, name, fields)
+        if said == UNKNOWN and self._asked.get(name) == person.number:
+            for _ in range(_LOOKS):
+                state = await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
+                if state.endswith(name):
+                    return self.answer(person, name, fields)
+        return said
+
     def withdraw(self, person: Person) -> None:
         """Let somebody leave for good; nothing that they said stays in the ledger."""
         if person.end == WITHDRAWN:
@@ -424,6 +442,8 @@ class Room:
                 self._places.setdefault(seat, _Place()).person = person
             case {"what": "closed", "seat": [realization, agent]}:
                 self._places.setdefault((realization, agent), _Place()).is_closed = True
+            case {"what": "asked", "question": name, "person": number}:
+                self._asked[name] = number
             case {"what": "answered" | "dropped", "question": name, "person": number}:
                 self._outcomes[name] = line.get("text"), number
                 self._count(number, is_answer=line["what"] == "answered")
@@ -477,6 +497,8 @@ class Room:
             question.put_at = loop.time()
             question.due = question.put_at + self.options.deadline_s
             question.timer = loop.call_at(question.due, self._miss, question)
+            if place.person is not None:
+                self._note("asked", question=question.name, seat=seat, person=place.person.number)
 
     def _miss(self, question: Question) -> None:
         """Record that a deadline has passed; whoever misses several in a row is not waited for again."""
