@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import random
 import stat
+from collections import Counter
 
 import pytest
 
@@ -382,3 +384,58 @@ def test_what_no_control_can_ask_for_is_named():
     schema = {"type": "object", "properties": {"odd": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}}
     with pytest.raises(BackendUnusable, match="asked for odd"):
         form_of(Request((("user", "?"),), schema=json.dumps(schema)))
+
+
+def test_with_128_people_and_a_second_each_no_deadline_is_overrun_and_no_answer_lost_or_doubled(tmp_path):
+    n, steps, clock = 128, 6, random.Random(7)
+    told: dict[tuple[int, str], list[str]] = {}
+    replies: dict[tuple[int, int], str] = {}
+
+    async def live(room, person):
+        """Answer what is put, often late, twice, or not at all."""
+        while True:
+            question = room.put_to(person)
+            if question is None or (person.number, question.name) in told:
+                await room.changed(person, room.state(person), 5)
+                continue
+            said = told.setdefault((person.number, question.name), [])
+            await asyncio.sleep(clock.choice((0.2, 0.5, 0.9, 0.999, 1.0, 1.3)))
+            said += [
+                room.answer(person, question.name, {"answer": [str(clock.randrange(2))]}) for _ in range(2)
+            ]
+
+    async def sit(until_s):
+        """Play on until the process is killed."""
+        backend, room = opened(tmp_path, people=n, idle_after=100, deadline_s=1)
+        people = [come(room, number) for number in range(1, n + 1)]
+        robots = [asyncio.create_task(live(room, person)) for person in people]
+
+        async def ask(agent):
+            for step in range(steps):
+                try:
+                    replies[agent, step] = (await backend.complete(about(agent, step))).texts[0]
+                except RequestRejected as error:
+                    replies[agent, step] = error.kind
+
+        asking = [asyncio.create_task(ask(agent)) for agent in range(n)]
+        done, _ = await asyncio.wait(asking, timeout=until_s)
+        for task in (*robots, *asking):
+            task.cancel()
+        await asyncio.gather(*robots, *asking, return_exceptions=True)
+        return len(done) == n
+
+    assert [run_in_virtual_time(sit(until_s)) for until_s in (1.7, 2.2, None)] == [False, False, True]
+    lines = Ledger(tmp_path).lines
+    assert {line["over_s"] for line in lines if line["what"] == DROPPED} == {0.0}
+    outcomes = Counter(line["question"] for line in lines if line["what"] in {"answered", DROPPED})
+    assert set(outcomes.values()) == {1}
+    assert len(outcomes) == len(replies) == n * steps
+    answered = {line["question"]: line for line in lines if line["what"] == "answered"}
+    assert Counter(replies.values()) == Counter(line["text"] for line in answered.values()) + Counter(
+        {DROPPED: n * steps - len(answered)}
+    )
+    for (number, name), said in told.items():
+        taken = said.count(THANKS)
+        assert taken == (name in answered and answered[name]["person"] == number and bool(said))
+        assert set(said) <= ({THANKS, ALREADY} if taken else {LATE, UNKNOWN})
+    assert any(LATE in said for said in told.values())

@@ -45,6 +45,8 @@ class Pages:
         self._room, self._site, self._run = room, site, run
         self._options = room.options
         self._words = words_of(self._options.language, self._options.words)
+        # A page a turn of the event loop: many who look at once must not keep deadlines waiting.
+        self._turn = asyncio.Lock()
         self._tokens = {role: room.ledger.token(role) for role in (ENTRANCE, DESK)}
         for role, token in self._tokens.items():
             site.keys.admit((role, 0), token)
@@ -81,7 +83,8 @@ class Pages:
         async def look(request: web.Request) -> web.StreamResponse:
             person = self._person(request)
             self._room.see(person)
-            return self._page(person, said=request.query.get("said", ""))
+            async with self._turn:
+                return self._page(person, said=request.query.get("said", ""))
 
         async def desk(request: web.Request) -> web.StreamResponse:
             self._whose(request, DESK)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from html import unescape
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 _WORDS: Final = ("news", "bridge", "closed", "today", "people", "say", "nobody", "heard", "before", "river")
+# Our own pages, in which every value is quoted and escaped.
+_TAGS: Final = re.compile(r"<(?P<name>body|p|input|textarea)\b(?P<rest>[^>]*)>")
+_ATTRIBUTES: Final = re.compile(r'([\w-]+)="([^"]*)"')
 _AGAIN_S: Final = 0.1
 _AFTER_THE_DEADLINE_S: Final = 0.05
 _DEFAULT_BOUND: Final = 100
@@ -64,34 +68,35 @@ class Account:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-class Page(HTMLParser):
+class Page:
     """A page as a robot reads it.
 
     Attributes:
         state: What it shows, as `agentnet.people.room.Room.state` names it.
         left_s: Time left for an answer, in seconds.
-        fields: Name of a control -> its element, type, bounds and values.
+        fields: Name of a control -> its type and bounds.
+        values: Name of a control -> the values that can be chosen.
         hidden: Name of a hidden field -> its value.
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__()
         self.state = ""
         self.left_s = 0.0
         self.fields: dict[str, dict[str, str]] = {}
         self.values: dict[str, list[str]] = {}
         self.hidden: dict[str, str] = {}
-        self.feed(text)
+        for tag in _TAGS.finditer(text):
+            self._note(
+                tag["name"], {name: unescape(value) for name, value in _ATTRIBUTES.findall(tag["rest"])}
+            )
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of a control."""
-        found = {name: value or "" for name, value in attrs}
+    def _note(self, tag: str, found: dict[str, str]) -> None:
         self.state = found.get("data-state", self.state)
         self.left_s = float(found.get("data-left", self.left_s))
         name = found.get("name", "")
-        if tag == "input" and found.get("type") == "hidden":
+        if found.get("type") == "hidden":
             self.hidden[name] = found["value"]
-        elif tag in {"input", "textarea"} and name:
+        elif tag in {"input", "textarea"}:
             self.fields[name] = {"type": "text", **found}
             self.values.setdefault(name, []).append(found.get("value", ""))
 
