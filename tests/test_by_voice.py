@@ -158,6 +158,12 @@ def test_answers_of_many_kinds_have_no_share_of_agreement_and_no_share_of_yes() 
     assert all(math.isnan(each.share) for each in found.answers)
 
 
+def test_of_numbers_the_same_number_is_agreement_however_many_there_are() -> None:
+    rows = [row(0, step, voice, step + step % 2 * (voice == "a")) for step in range(10) for voice in "ab"]
+    (pair,) = compared(rows).agreement
+    assert (pair.share, pair.n_pairs) == (0.5, 10)
+
+
 def test_conditions_are_apart() -> None:
     rows = [row(0, 0, voice, said, condition=said) for said in (True, False) for voice in ("a", "b")]
     assert [each.share for each in compared(rows).answers] == [0.0, 0.0, 1.0, 1.0]

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from agentnet.analysis.by_context import MOST_ANSWERS, mean_by_realization, spelled_answers
+from agentnet.analysis.by_context import MOST_ANSWERS, in_order, mean_by_realization, spelled_answers
 from agentnet.analysis.contrasts import OF_SHARES
 from agentnet.events import Run
 from agentnet.events.schema import CONDITION_OF
@@ -107,7 +107,7 @@ class Voices:
 
     Attributes:
         answers: By condition, question and voice.
-        agreement: By condition, question and pair of voices; of questions with few different answers alone.
+        agreement: By condition, question and pair of voices; of questions whose answers are few or numbers.
     """
 
     answers: tuple[VoiceAnswers, ...] = ()
@@ -159,7 +159,8 @@ class _Asked:
             )
 
     def agreement(self, condition: int, question: str, level: float) -> Iterator[VoiceAgreement]:
-        if len(self._different()) > MOST_ANSWERS:
+        different = self._different()
+        if len(different) > MOST_ANSWERS and any(in_order(each)[0] for each in different):
             return
         for one, other in combinations_with_replacement(sorted(self.given), 2):
             agree: Counter[int] = Counter()
