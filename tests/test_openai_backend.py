@@ -890,7 +890,7 @@ def test_a_dead_server_costs_one_failure_and_the_next_try_goes_elsewhere():
     ("other", "said"),
     [
         (ServerDouble(models=("another",)), "set backend.model to one that the server lists"),
-        (ServerDouble(faults=FaultPlan(rates={"wrong_model": 1.0})), "the servers of base_url have one model"),
+        (ServerDouble(faults=FaultPlan(rates={"wrong_model": 1.0})), "servers of base_url have one model"),
     ],
 )
 def test_a_server_of_another_model_among_several_is_refused_in_words(other, said):
