@@ -59,7 +59,7 @@ class Most:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class PlayedCascade:
     """Who engaged when in one realization, among the agents that are shown.
 
     Attributes:
@@ -116,7 +116,7 @@ class Player:
         most: How much is shown, at most.
     """
 
-    shown: tuple[Scene, ...]
+    shown: tuple[PlayedCascade, ...]
     n_realizations: int
     most: Most
     name: ClassVar[str] = "player"
@@ -203,7 +203,7 @@ def _some(rows: Sequence[Any], n: int) -> list[Any]:
 
 def _scene(
     connection: sqlite3.Connection, row: tuple[Any, ...], edges: NDArray[np.int32], seed: int, most: Most
-) -> Scene:
+) -> PlayedCascade:
     realization, news, severity, network, initial, _ = row
     (n_agents,) = connection.execute("SELECT n_agents FROM networks WHERE network = ?", (network,)).fetchone()
     every = edges.astype(np.int64)
@@ -215,7 +215,7 @@ def _scene(
     logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
     engaged, source = np.array(logged, dtype=np.int64).T
     source = np.where(source >= 0, place[source], -1)
-    return Scene(
+    return PlayedCascade(
         realization=realization,
         news=news,
         severity=severity,
