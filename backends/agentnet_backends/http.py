@@ -21,6 +21,7 @@ from agentnet_backends.failures import (
 )
 from agentnet_backends.transport import Answer, Broken, Transport
 from agentnet_backends.transport_aiohttp import AiohttpTransport
+from agentnet_backends.transport_wire import WireTransport
 
 _BYTES_PER_TOKEN = 3
 
@@ -243,13 +244,27 @@ class Http:
         url = endpoint.peer.url
         proxy = proxy_of(url)
         headers = {**self._access.all_headers(), "Accept-Encoding": ENCODINGS}
-        transport = AiohttpTransport(headers, self._timeout_s, proxy)
+        transport = transport_to(url, headers, self._timeout_s, proxy)
         line = self._lines[endpoint] = _Line(transport, self._address(f"{url}/chat/completions"), proxy)
         return line
 
 
 def _keep_quiet(_: str) -> None:
     """Leave a change unsaid."""
+
+
+def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: str | None) -> Transport:
+    """Choose the transport to a server: behind TLS or a proxy aiohttp's, else the one that takes less.
+
+    Args:
+        url: The server's base URL.
+        headers: What every request shows.
+        timeout_s: Deadline of a call, in seconds.
+        proxy: The proxy on the way; None for none.
+    """
+    if proxy is None and urlsplit(url).scheme == "http":
+        return WireTransport(url, headers, timeout_s)
+    return AiohttpTransport(headers, timeout_s, proxy)
 
 
 def proxy_of(url: str) -> str | None:
