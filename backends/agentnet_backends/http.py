@@ -206,6 +206,8 @@ class Http:
 
     def _note(self, endpoint: Endpoint, kind: str | None) -> None:
         """Take note of an answer, or of a failure of some kind, and tell what changes by it."""
+        if kind is None and endpoint.has_answered and not endpoint.failures:
+            return
         before, now = endpoint.out_until, self._clock()
         if kind is None:
             endpoint.worked()

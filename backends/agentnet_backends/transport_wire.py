@@ -18,6 +18,8 @@ from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer,
 
 _LONGEST_HEADER_BYTES: Final = 8190
 _MOST_HEADERS: Final = 128
+_LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
+"""Who sends none of these ends a body by the end of the connection."""
 _NAMES_KEPT_S: Final = 10.0
 _NEXT_FAMILY_AFTER_S: Final = 0.25
 
@@ -64,15 +66,23 @@ class WireTransport:
         else:
             sent = b"POST%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
         connection = self._take()
-        if connection is not None:
+        is_kept = connection is not None
+        while True:
+            if connection is None:
+                connection = await self._connect()
+            answer = connection.ask(sent, most_bytes)
+            self._deadlines.add(connection, due)
             try:
-                return await self._exchange(connection, sent, due, most_bytes)
+                return await answer
+            except asyncio.CancelledError:
+                connection.give_up(answer)
+                raise
             except (Broken, OSError):
                 # The server may have hung up at that very moment. Whether it took a request with a body
                 # nobody knows: that is for whoever counts what is billed.
-                if body is not None or connection.has_heard or self._loop.time() >= due:
+                if not is_kept or body is not None or connection.has_heard or self._loop.time() >= due:
                     raise
-        return await self._exchange(await self._connect(), sent, due, most_bytes)
+            connection, is_kept = None, False
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -85,15 +95,6 @@ class WireTransport:
         if self._open:
             self._all_lost = self._loop.create_future()
             await self._all_lost
-
-    async def _exchange(self, connection: _Connection, sent: bytes, due: float, most_bytes: int) -> Answer:
-        answer = connection.ask(sent, most_bytes)
-        self._deadlines.add(connection, due)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            connection.give_up(answer)
-            raise
 
     def _head(self, url: str) -> bytes:
         from yarl import URL
@@ -252,7 +253,7 @@ class _Connection(asyncio.Protocol):
             return
         if not self._has_head:
             self.fail(Broken("disconnected") if error is None else error)
-        elif error is None and not self._has_length:
+        elif error is None and self._headers.keys().isdisjoint(_LENGTHS):
             self._end(is_reusable=False)
         else:
             self.fail(Broken("truncated"))
@@ -276,10 +277,9 @@ class _Connection(asyncio.Protocol):
             self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
-        """Take the status, and find out whether the answer says how long it is."""
+        """Take the status."""
         self._status = self._parser.get_status_code()
         self._is_in_head, self._has_head = False, self._status >= 200
-        self._has_length = "content-length" in self._headers or "transfer-encoding" in self._headers
 
     def on_chunk_header(self) -> None:
         """Begin a chunk; after the last come headers once more."""
@@ -307,7 +307,7 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._pieces: list[bytes] = []
         self._n_bytes = self._n_headers = self._n_unread = self._status = 0
-        self._is_in_head, self._has_head, self._has_length = True, False, False
+        self._is_in_head, self._has_head = True, False
         self._trouble = ""
 
     def _end(self, *, is_reusable: bool) -> None:
