@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from agentnet.errors import RunFolderError
-from agentnet.events.read import DIGESTED_TABLES, ROWS_AT_ONCE, UNDIGESTED, Rows, Run, batches, digest
+from agentnet.events.read import DIGESTED_TABLES, ROWS_AT_ONCE, Rows, Run, batches, digest
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS
+from agentnet.vocabulary import ANSWER_KINDS
 
 SEALS = ("digest", "checksums")
 """Keys of table ``meta`` that only a finished log has."""
@@ -80,7 +81,7 @@ class _HashedOnTheWay:
         sha = hashlib.sha256()
         for rows in batches(connection, whole):
             sha.update(_spelled(rows))
-            yield [pick(row) for row in rows if kind is None or row[kind] not in UNDIGESTED]
+            yield [pick(row) for row in rows if kind is None or row[kind] not in ANSWER_KINDS]
         self.checksums[table] = sha.hexdigest()
 
 

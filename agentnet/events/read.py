@@ -46,14 +46,11 @@ ROWS_AT_ONCE = 250
 
 Rows = list[tuple[Any, ...]]
 
-UNDIGESTED = ("evaluation", "interview")
-"""Kinds of events that are digested with their texts, and not as decisions."""
-
 DIGESTED_TABLES = {
-    "events": f"""
+    "events": """
     SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
-    FROM events WHERE kind NOT IN {UNDIGESTED} ORDER BY 1, 2, 3, 4, 5, 6
-    """,  # noqa: S608 - our own
+    FROM events WHERE kind NOT IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
+    """,
     "agents": "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
 }
 """What is digested of the largest tables: columns of their rows, in the order in which these stand there."""
