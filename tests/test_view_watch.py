@@ -29,8 +29,8 @@ INSERT INTO realizations SELECT 9, condition, news, 9, network, seed, 'running',
 FROM realizations WHERE realization = 0;
 """
 CAME = """
-INSERT INTO events SELECT 9, kind, step, agent, source, repeat, prompt, temperature, 1, NULL, 99999, 1, 1, 1, 1,
-0, 0.5, 9e9, NULL, NULL, NULL FROM events WHERE realization = 0 LIMIT 1
+INSERT INTO events SELECT 9, kind, step, agent, source, repeat, prompt, temperature, 1, NULL, 99999, 1, 1, 1,
+1, 0, 0.5, 9e9, NULL, NULL, NULL FROM events WHERE realization = 0 LIMIT 1
 """
 PARTS = {"progress", "conditions", "curves", "incidents", "newest"}
 

@@ -239,7 +239,7 @@ def engagements(
 
 
 def nearest(edges: NDArray[np.int64], n_agents: int, agent: int, most: int) -> NDArray[np.int64]:
-    """List the agents to show, in ascending order: all, or at most so many that are nearest to one of them."""
+    """List the agents to show, in ascending order: all, or the ones that are nearest to `agent`."""
     if n_agents <= most:
         return np.arange(n_agents)
     reached = np.zeros(n_agents, bool)
