@@ -83,7 +83,9 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "streams", "backend", "families", "news", "profiles", "prompts"),
     },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
+    "people": {"backend", "errors", "events", "report", "view"},
     "cli": {
+        "people",
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "testing",

@@ -50,9 +50,14 @@ def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
         All rows to be set.
     """
     with run.snapshot() as connection:
-        (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
-        tables = {table: _checksum(connection, table, last) for table in TABLES}
-        end = {**end, "digest": digest(connection)}
+        return sealed_by(connection, end)
+
+
+def sealed_by(connection: sqlite3.Connection, end: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute the same of the log as `connection` sees it; see `sealed`."""
+    (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
+    tables = {table: _checksum(connection, table, last) for table in TABLES}
+    end = {**end, "digest": digest(connection)}
     return {**end, "checksums": {"end": end, "last_incident": last, "tables": tables}}
 
 
