@@ -31,6 +31,7 @@ from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
 from agentnet_backends.http import proxy_of
 from agentnet_backends.openai import OpenAIBackend
+from agentnet_backends.transport_aiohttp import AiohttpTransport
 
 KEY = "sk-1234567890-do-not-show"
 QUESTION = (("system", "You are curious."), ("user", "Do you share it? Answer yes or no."))
@@ -827,10 +828,10 @@ def test_the_plug_in_is_found_by_its_name(monkeypatch):
 
 def test_connections_are_neither_limited_nor_kept_until_a_server_drops_them():
     async def main():
-        backend = made("http://127.0.0.1:9/v1", timeout_s=300.0)
-        session = backend._http._open()
+        transport = AiohttpTransport({}, 300.0)
+        session = transport.session
         found = session.connector.limit, session.connector._keepalive_timeout, session.timeout
-        await backend.aclose()
+        await transport.aclose()
         return found
 
     limit, keep_alive_s, timeout = asyncio.run(main())

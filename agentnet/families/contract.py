@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from agentnet.errors import DesignError, UserError
 from agentnet.events.rewind import Cut
+from agentnet.events.writer import Columns
 from agentnet.plugins import PluginKind
 from agentnet.vocabulary import REASON
 from agentnet.voices import OWN
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from agentnet.streams import Streams
     from agentnet.worlds import World
 
-Rows = Sequence[tuple[Any, ...]]
+Rows = Sequence[tuple[Any, ...]] | Columns
 
 CHANCE: Final = "chance"
 """Key of table ``meta`` that runs have whose conditions share chance."""
