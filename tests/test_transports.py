@@ -421,6 +421,20 @@ def test_a_call_cancelled_as_its_answer_comes_leaves_the_connection_to_the_next(
     asyncio.run(main())
 
 
+def test_a_call_that_is_cancelled_at_its_deadline_is_cancelled(make):
+    async def main():
+        async with listening(saying(silence)) as server, calling(make, server.url) as transport:
+            call = asyncio.create_task(transport.send(server.url, b"{}", MOST))
+            await server.came.wait()
+            [under_way] = transport._deadlines._due
+            under_way.fail(TimeoutError())
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    asyncio.run(main())
+
+
 def test_closing_ends_the_calls_that_are_under_way(make):
     async def main():
         async with listening(saying(silence)) as server:
