@@ -394,6 +394,7 @@ CLIENTS = {
     "layer-uv": Client(layer, ("uvloop",), is_calm=True),
     "usual-tls": Client(usual, scheme="https"),
     "layer-tls": Client(layer, is_calm=True, scheme="https"),
+    "layer-uv-tls": Client(layer, ("uvloop",), is_calm=True, scheme="https"),
     "httpx": Client(httpx_client, ("httpx",), is_slow=True),
     "openai-aiohttp": Client(openai_aiohttp, ("openai", "httpx_aiohttp"), is_slow=True),
     "openai": Client(openai_sdk, ("openai",), is_slow=True),
