@@ -146,7 +146,7 @@ def _killed(study: Path, folder: Path, pauses_s: list[float]) -> tuple[Run, list
         named = dict(line.split("\t") for line in links.read_text().splitlines())
         people = [link for name, link in named.items() if name.startswith("person")]
         questions = (Comprehension(ask="Who?", choices=["people", "agents, too"], right="agents, too"),)
-        habits = Habits(latency_s=1.0, dropouts=0.05, late=0.0, seed=5)
+        habits = Habits(latency_s=0.5, dropouts=0.05, late=0.0, seed=5)
         robots = asyncio.create_task(send_robots(people, habits, questions))
         n_kills = 0
         for pause_s in pauses_s:
@@ -169,12 +169,12 @@ def _killed(study: Path, folder: Path, pauses_s: list[float]) -> tuple[Run, list
 def test_a_run_with_people_that_is_killed_again_and_again_ends_with_the_log_of_an_unbroken_one(
     study, tmp_path
 ):
-    longer = STUDY.replace('"deadline_s": 20.0', '"deadline_s": 5.0').replace('"people": 8', '"people": 16')
-    study.write_text(longer.replace("4, 3, 1, 1", "4, 6, 1, 1"))
+    longer = STUDY.replace('"deadline_s": 20.0', '"deadline_s": 3.0').replace('"people": 8', '"people": 16')
+    study.write_text(longer.replace("4, 3, 1, 1", "4, 5, 1, 1"))
     whole, faults, _ = _killed(study, tmp_path / "whole", [])
     assert faults == []
     chance = random.Random(7)
-    pauses_s = [chance.uniform(1.0, 5.0) for _ in range(10)]
+    pauses_s = [chance.uniform(1.0, 4.0) for _ in range(10)]
     broken, faults, n_kills = _killed(study, tmp_path / "broken", pauses_s)
     assert faults == []
     assert n_kills >= 5
