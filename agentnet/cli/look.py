@@ -26,7 +26,7 @@ from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 from agentnet.config import Shard
 from agentnet.embedder import EMBEDDERS
-from agentnet.errors import AgentnetError, DesignError, RunFolderError
+from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
@@ -325,11 +325,14 @@ def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], conf
         print_table(names, rows)
 
 
+_NETWORKS: dict[str, Callable[[Run, Path], None]] = {
+    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
+    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+}
 _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
     "parquet": export_parquet,
     "csv": export_csv,
-    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
-    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+    **_NETWORKS,
 }
 
 
@@ -357,7 +360,9 @@ def export(
     from agentnet.people.forgetting import without_texts
 
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    family_of(run.meta)
+    family = family_of(run.meta)
+    if kind in _NETWORKS and family.no_network:
+        raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
     with without_texts([run.folder], drop=without_people) as (read,):
         _EXPORTS[kind](Run(read) if without_people else run, folder)

@@ -18,6 +18,7 @@ from agentnet.events.log import (
 )
 from agentnet.events.read import LOG_NAME, Run
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.events.writer import Columns
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "TABLES",
     "VIEWS",
     "Answered",
+    "Columns",
     "EventLog",
     "Heard",
     "Recorded",
