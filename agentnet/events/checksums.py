@@ -3,6 +3,9 @@
 A finished log keeps in table ``meta`` its ``digest``, the hash of what was decided (`Run.digest`), and its
 ``checksums``, a SHA-256 of the rows of every table, which covers prompts, replies, tokens and times, too.
 Both are taken away when somebody goes on with the log, and come back when it is finished again.
+
+Rows take seconds to look at, the bytes of a file a moment: beside a finished log stands what its file hashed
+to (`HASH_NAME`, as ``sha256sum`` has it), and only where it hashes to something else are rows looked at.
 """
 
 from __future__ import annotations
@@ -11,12 +14,13 @@ import hashlib
 import marshal
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agentnet.errors import RunFolderError
-from agentnet.events.read import Run, digest
+from agentnet.events.read import LOG_NAME, Run, digest, is_closed_for_good
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS
 
 SEALS = ("digest", "checksums")
@@ -36,7 +40,12 @@ _COVERED = {
 # form has stood since Python 2.5, knows no references, and takes a quarter of the time of JSON.
 _MARSHAL_FORMAT = 2
 
-Rows = Sequence[Sequence[Any]]
+# What stands before the rows, where a list of them is written.
+_LIST_BYTES = 5
+
+HASH_NAME = f"{LOG_NAME}.sha256"
+
+Rows = list[tuple[Any, ...]]
 
 
 def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def check_unchanged(run: Run) -> None:
     file = run.path.stat()
     if (file.st_mtime_ns, file.st_size) in run.checked:
         return
-    changed = changed_tables(run)
+    changed = [] if _has_kept_hash(run.path) else changed_tables(run)
     if changed:
         name = shlex.quote(str(run.folder))
         raise RunFolderError(
@@ -76,6 +85,28 @@ def check_unchanged(run: Run) -> None:
             f"agentnet verify {name}, agentnet query {name} SQL"
         )
     run.checked.add((file.st_mtime_ns, file.st_size))
+
+
+def keep_hash(path: Path) -> None:
+    """Note beside a finished log what its file hashes to.
+
+    It is for who has just written the log, or looked at its rows.
+    """
+    # Where it cannot be written, rows are looked at.
+    with suppress(OSError):
+        path.with_name(HASH_NAME).write_text(_line(path))
+
+
+def _has_kept_hash(path: Path) -> bool:
+    try:
+        return is_closed_for_good(path) and path.with_name(HASH_NAME).read_text() == _line(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _line(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n"
 
 
 def changed_tables(run: Run) -> list[str] | None:
@@ -125,7 +156,7 @@ def rows_hash(batches: Iterable[Rows]) -> str:
     """
     sha = hashlib.sha256()
     for rows in batches:
-        sha.update(b"".join([marshal.dumps(tuple(row), _MARSHAL_FORMAT) for row in rows]))
+        sha.update(memoryview(marshal.dumps(rows, _MARSHAL_FORMAT))[_LIST_BYTES:])
     return sha.hexdigest()
 
 
