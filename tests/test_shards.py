@@ -27,6 +27,7 @@ from agentnet import CascadeExperiment, Run
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, UserError
 from agentnet.events import LOG_NAME
+from agentnet.events.checksums import BY_REALIZATION, changed_tables
 from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
 from agentnet.voices import make_voices, parts_of, with_share
@@ -613,10 +614,14 @@ def test_a_shard_of_another_run_is_refused_as_it_begins(
     assert [path.name for path in (cut / "shards").iterdir()] == ["1-of-2"]
 
 
-def change(folder: Path, *statements: str) -> None:
+def spoil(folder: Path, *statements: str) -> None:
     with closing(sqlite3.connect(folder / LOG_NAME)) as connection, connection:
-        for statement in ("DELETE FROM meta WHERE key IN ('digest', 'checksums')", *statements):
+        for statement in statements:
             connection.execute(statement)
+
+
+def change(folder: Path, *statements: str) -> None:
+    spoil(folder, "DELETE FROM meta WHERE key IN ('digest', 'checksums')", *statements)
 
 
 @pytest.mark.parametrize(
@@ -660,6 +665,43 @@ def test_a_shard_that_was_damaged_is_not_merged(cut: Path, command: Any) -> None
     done = command("merge", cut)
     assert done.code == 2
     assert "2-of-2/events.sqlite is damaged" in done.err
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE events SET latency_s = latency_s + 1 WHERE realization = 3 AND step = 0", "events"),
+        ("UPDATE events SET reply = reply + 1 WHERE realization = 3 AND step = 1", "events"),
+        ("DELETE FROM agents WHERE realization = 2 AND agent = 7", "agents"),
+        ("INSERT INTO steps VALUES (99, 0, 0, 0, 0, 0, 0, 0)", "steps"),
+        ("UPDATE realizations SET last_step = 7 WHERE realization = 3", "realizations"),
+        ("UPDATE replies SET text = 'yes'", "replies"),
+    ],
+)
+def test_what_changes_in_a_merged_log_is_found_and_named(
+    cut: Path, command: Any, statement: str, table: str
+) -> None:
+    command("merge", cut)
+    assert changed_tables(Run(cut)) == []
+    spoil(cut, statement)
+    assert changed_tables(Run(cut)) == [table]
+    assert "is damaged" in command("report", cut).err
+
+
+def test_what_a_merged_log_keeps_of_itself_is_what_its_shards_kept_or_what_its_rows_are(
+    cut: Path, command: Any
+) -> None:
+    shutil.copytree(cut, "other")
+    for shard in Path("other").glob("shards/*"):
+        change(shard)
+    kept = []
+    for folder in (str(cut), "other"):
+        command("merge", folder)
+        kept.append(Run(folder).meta["checksums"])
+        assert changed_tables(Run(folder)) == []
+    of_rows = [{table: each["tables"][table] for table in BY_REALIZATION} for each in kept]
+    assert of_rows[0] == of_rows[1]
+    assert [part[:3] for part in kept[0]["parts"]] == [[0, 15, 2], [1, 16, 2]]
 
 
 def test_nothing_is_merged_while_a_shard_is_played(cut: Path, command: Any) -> None:

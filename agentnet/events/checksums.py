@@ -11,17 +11,21 @@ to (`HASH_NAME`, as ``sha256sum`` has it), and only where it hashes to something
 from __future__ import annotations
 
 import hashlib
+import json
 import marshal
 import shlex
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentnet.errors import RunFolderError
 from agentnet.events.read import LOG_NAME, Run, digest, is_closed_for_good
-from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS
+from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
+
+BY_REALIZATION = tuple(table for table in TABLES if columns(table)[0] == "realization")
+"""Tables of which the log of a shard has the rows of its realizations, as the merged log has them."""
 
 SEALS = ("digest", "checksums")
 """Keys of table ``meta`` that only a finished log has."""
@@ -48,21 +52,51 @@ HASH_NAME = f"{LOG_NAME}.sha256"
 Rows = list[tuple[Any, ...]]
 
 
-def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute what a log keeps of itself, as rows of table ``meta``: ten seconds for a million decisions.
+class Part(NamedTuple):
+    """The rows of a merged log that a shard had.
+
+    Attributes:
+        first: Its first realization.
+        beyond: One more than its last.
+        every: From one realization to the next.
+        replies: Replies of the parts before it, after which its own are numbered.
+    """
+
+    first: int
+    beyond: int
+    every: int
+    replies: int
+
+
+def sealed(
+    run: Run,
+    end: Mapping[str, Any],
+    parts: Sequence[Part] = (),
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Compute what a log keeps of itself, as rows of table ``meta``: eight seconds for a million decisions.
 
     Args:
         run: The run.
         end: The last rows of table ``meta``: that it is finished.
+        parts: The parts that it was merged of.
+        known: What is known of tables `BY_REALIZATION` in each part: the checksum that the shard kept.
 
     Returns:
         All rows to be set.
     """
+    known = known or {}
     with run.snapshot() as connection:
         (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
-        tables = {table: _checksum(connection, table, last) for table in TABLES}
+        tables = {
+            table: _joined(connection, table, known[table])
+            if table in known
+            else _checksum(connection, table, last, parts)
+            for table in TABLES
+        }
         end = {**end, "digest": digest(connection)}
-    return {**end, "checksums": {"end": end, "last_incident": last, "tables": tables}}
+    kept = {"end": end, "last_incident": last, "tables": tables, **({"parts": parts} if parts else {})}
+    return {**end, "checksums": kept}
 
 
 def check_unchanged(run: Run) -> None:
@@ -117,6 +151,7 @@ def changed_tables(run: Run) -> list[str] | None:
     try:
         kept = meta["checksums"]
         end, last, then = dict(kept["end"]), int(kept["last_incident"]), dict(kept["tables"])
+        parts = [Part(*map(int, part)) for part in kept.get("parts", ())]
     except (TypeError, KeyError, ValueError):
         return ["meta"]
     if end != {key: meta.get(key) for key in _END}:
@@ -125,7 +160,7 @@ def changed_tables(run: Run) -> list[str] | None:
         return [
             table
             for table, value in then.items()
-            if table not in TABLES or _checksum(connection, table, last) != value
+            if table not in TABLES or _checksum(connection, table, last, parts) != value
         ]
 
 
@@ -134,10 +169,30 @@ def _tables(names: Iterable[str]) -> str:
     return f"table{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
-def _checksum(connection: sqlite3.Connection, table: str, last_incident: int) -> str:
+def _checksum(connection: sqlite3.Connection, table: str, last_incident: int, parts: Sequence[Part]) -> str:
     """Hash a table's rows as the file itself has them, whatever columns later versions add."""
+    if parts and table in BY_REALIZATION:
+        return _joined(connection, table, [rows_hash(_rows_in(connection, table, part)) for part in parts])
     query = f"SELECT * FROM main.{table} {_COVERED.get(table, '')}"  # noqa: S608 - our own names
     return rows_hash(_batches(connection.execute(query, {"last_incident": last_incident})))
+
+
+def _joined(connection: sqlite3.Connection, table: str, checksums: Sequence[str]) -> str:
+    """Hash the checksums of a table's parts, and how many rows it has: there are none beside those."""
+    (n_rows,) = connection.execute(f"SELECT COUNT(*) FROM main.{table}").fetchone()  # noqa: S608
+    return hashlib.sha256(" ".join([str(n_rows), *checksums]).encode()).hexdigest()
+
+
+def _rows_in(connection: sqlite3.Connection, table: str, part: Part) -> Iterator[Rows]:
+    """Read the rows of a part as the shard had them."""
+    names = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+    values = ["reply - :replies" if name == "reply" else f"main.{table}.{name}" for name in names]
+    query = (
+        f"SELECT {', '.join(values)} FROM json_each(:realizations) one "  # noqa: S608 - our own names
+        f"CROSS JOIN main.{table} ON main.{table}.realization = one.value"
+    )
+    realizations = json.dumps([*range(part.first, part.beyond, part.every)])
+    return _batches(connection.execute(query, {"replies": part.replies, "realizations": realizations}))
 
 
 def _batches(cursor: sqlite3.Cursor) -> Iterator[Rows]:
