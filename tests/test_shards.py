@@ -535,7 +535,7 @@ def test_an_unmerged_run_is_listed_shown_and_not_read(cut: Path, command: Any) -
     shutil.rmtree(cut / "shards" / "2-of-2")
     shown = json.loads(command("show", cut, "--json").out)
     assert shown["status"] == "2 shards: 1 finished, 1 not begun"
-    assert [shard["run"] for shard in shown["shards"]] == ["1-of-2"]
+    assert [(shard["run"], shard["realizations"]) for shard in shown["shards"]] == [("1-of-2", "8/8")]
     for words in (
         ("report", cut),
         ("fit", cut),
@@ -711,6 +711,15 @@ def test_nothing_is_merged_while_a_shard_is_played(cut: Path, command: Any) -> N
     assert done.code == 2
     assert f"{shard}: another process is playing this run; wait for it, or stop it" in done.err
     assert command("merge", cut).code == 0
+
+
+def test_a_shard_that_is_played_is_not_begun_by_another_process(cut: Path, play: Play) -> None:
+    change(cut / "shards" / "2-of-2", "UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
+    with locked(cut / "shards" / "2-of-2"):
+        done = play("play.py:Cascades", str(cut), "--shard", "2/2")
+    assert done.code == 2
+    assert "another process is playing this run; wait for it, or stop it" in done.err
+    assert "--resume" not in done.err
 
 
 def test_a_run_is_played_as_one_or_in_shards(cut: Path, command: Any, play: Play) -> None:
