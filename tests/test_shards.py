@@ -369,8 +369,14 @@ def test_python_has_processes_play_a_run_and_goes_on_with_what_they_left(play: P
     class Held(CascadeExperiment):
         network: object = object()
 
-    with pytest.raises(UserError, match="leave out processes="):
+    with pytest.raises(UserError, match="leave out processes= and on="):
         agentnet.play(Held(), processes=2)
+    with pytest.raises(UserError, match="leave out processes= and on="):
+        agentnet.play(run, processes=2)
+    with pytest.raises(UserError, match="nothing plays runs on 'dask'; known: ray"):
+        agentnet.play("play.py:Cascades", on="dask")
+    with pytest.raises(UserError, match="goes with on="):
+        agentnet.play("play.py:Cascades", ray_address="here:1")
 
 
 def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
