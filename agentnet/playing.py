@@ -72,7 +72,7 @@ async def aplay(
     resume: bool = False,
     ask_missing: bool = False,
     processes: int | None = None,
-    on: str | None = None,
+    on: object = None,
     ray_address: str | None = None,
     progress: bool = True,
 ) -> Run:
@@ -100,7 +100,8 @@ async def aplay(
         ask_missing: When going on: ask again what is missing; in a copy, if other answers follow from it.
         processes: How many processes of this machine play it, in shards that are merged in the end; None:
             this one alone. They have to make the experiment, too: it stands in a file.
-        on: "ray" has workers of Ray play the shards, `processes` at a time, or one on each CPU if None.
+        on: "ray" has workers of Ray play the shards, `processes` at a time, or one on each CPU if None. An
+            executor of submitit has `processes` jobs play them, which see the run folder.
         ray_address: The Ray to play on, as ``HOST:PORT``; None starts one on this machine.
         progress: Whether to tell on standard error what is played and how far it is.
 

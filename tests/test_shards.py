@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 import agentnet
 from agentnet import CascadeExperiment, Run
+from agentnet.cli import on_jobs
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
-from agentnet.errors import ConfigurationError, UserError
+from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.checksums import BY_REALIZATION, changed_tables
 from agentnet.events.log import locked
@@ -373,10 +374,63 @@ def test_python_has_processes_play_a_run_and_goes_on_with_what_they_left(play: P
         agentnet.play(Held(), processes=2)
     with pytest.raises(UserError, match="leave out processes= and on="):
         agentnet.play(run, processes=2)
-    with pytest.raises(UserError, match="nothing plays runs on 'dask'; known: ray"):
+    with pytest.raises(UserError, match="on 'dask'; known: ray, and executors of submitit"):
         agentnet.play("play.py:Cascades", on="dask")
     with pytest.raises(UserError, match="goes with on="):
         agentnet.play("play.py:Cascades", ray_address="here:1")
+
+
+class Lost:
+    """Stands in for an executor of jobs: they all are gone."""
+
+    job_id = 7
+
+    def map_array(self, function: object, parts: list[object]) -> list[Lost]:
+        return [self for _ in parts]
+
+    def awaitable(self) -> Lost:
+        return self
+
+    async def result(self) -> object:
+        raise OSError("preempted")
+
+    def cancel(self, *, check: bool) -> None:
+        assert not check
+
+
+def test_a_job_that_is_lost_stops_the_run_which_others_go_on_with(play: Play) -> None:
+    settings = {"log.parquet": False, "repeats": 1}
+    how: dict[str, Any] = {
+        "backend": "mock",
+        "seed": 7,
+        "settings": settings,
+        "progress": False,
+        "out": "cut",
+    }
+    with pytest.raises(RunStopped, match=r"job 7 was lost \(OSError: preempted\)"):
+        agentnet.play("play.py:Cascades", on=Lost(), processes=2, **how)
+    shards = sorted(Path("cut/shards").iterdir())
+    run = Run(shards[0])
+    told = on_jobs.play(shards[:2], settings=json.dumps(run.meta["settings"]), cwd=Path.cwd())
+    assert [(shard, how) for shard, how, _ in told] == [(shard, None) for shard in shards[:2]]
+    assert told[0][2]["n_decisions"] == len(run.frame("decisions"))
+    run = agentnet.play("play.py:Cascades", processes=2, resume=True, **how)
+    assert play("play.py:Cascades", "whole", repeats=1).code == 0
+    assert run.digest() == Run("whole").digest()
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_play_a_run(play: Play, whole: Run) -> None:
+    submitit = pytest.importorskip("submitit", reason="the extra submitit is not installed")
+    how: dict[str, Any] = {
+        "backend": "mock",
+        "seed": 7,
+        "settings": {"log.parquet": False},
+        "progress": False,
+    }
+    executor = submitit.LocalExecutor("jobs")
+    run = agentnet.play("play.py:Cascades", on=executor, processes=2, out="cut", **how)
+    assert run.digest() == whole.digest()
 
 
 def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
+from agentnet.cli.on_jobs import OnJobs
 from agentnet.cli.processes import Crew, Ended, Processes, Tell, ended, play_one
 from agentnet.cli.sitting import Say
 from agentnet.config import Settings, secrets_environ
@@ -43,12 +44,12 @@ class Place(NamedTuple):
 
     Attributes:
         processes: How many at a time; None: one, or one on each CPU of a Ray.
-        on: None, or "ray".
+        on: None, "ray", or an executor of submitit.
         address: Where that is; None: it is started here.
     """
 
     processes: int | None
-    on: str | None
+    on: Any
     address: str | None
 
     @contextmanager
@@ -64,8 +65,10 @@ class Place(NamedTuple):
             case "ray":
                 with ray_at(self.address, self.processes) as n:
                     yield n, partial(OnRay, address=self.address)
+            case executor if hasattr(executor, "map_array"):
+                yield self.processes or 1, partial(OnJobs, executor=executor)
             case other:
-                raise UserError(f"nothing plays runs on {other!r}; known: ray")
+                raise UserError(f"nothing plays runs on {other!r}; known: ray, and executors of submitit")
 
 
 class Task(NamedTuple):
