@@ -16,6 +16,7 @@ from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
+from agentnet.cli.loops import in_loop
 from agentnet.cli.merge import to_merge
 from agentnet.cli.on_ray import Place
 from agentnet.cli.processes import Crew, play_shards
@@ -262,7 +263,7 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    tally = asyncio.run(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+    tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -273,7 +274,7 @@ def _play(ready: Ready, show: _Showing) -> None:
 
 def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
-    prepared, tally = asyncio.run(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+    prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
     return prepared, tally, time.monotonic() - started
 
 

@@ -17,6 +17,7 @@ from agentnet.events.log import (
 )
 from agentnet.events.read import LOG_NAME, Run, is_closed_for_good
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.events.writer import Columns
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "TABLES",
     "VIEWS",
     "Answered",
+    "Columns",
     "EventLog",
     "Heard",
     "Recorded",

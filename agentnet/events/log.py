@@ -23,6 +23,7 @@ from agentnet.events.checksums import SEALS, check_unchanged, sealed
 from agentnet.events.read import LOG_NAME, Run, check_schema, is_closed_for_good, reading
 from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
 from agentnet.events.writer import (
+    Columns,
     Group,
     Row,
     Writer,
@@ -64,6 +65,7 @@ _STATEMENTS = {
     "replies": _insert("INSERT", "replies"),
     "events": _insert("INSERT", "events"),
     "usual events": _insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
+    "drawn events": _insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
     "troubles": _insert("INSERT", "troubles"),
     "steps": _insert("INSERT OR REPLACE", "steps"),
     # What a sitting noted that lost answers later is longer than what is played in the end.
@@ -283,8 +285,13 @@ class EventLog:
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Append rows of another table (``usual agents``: without what is usually NULL).
 
-        They are durable after the next `flush`.
+        They are durable after the next `flush`. `Columns` are handed over as they stand, to be left alone.
         """
+        if isinstance(rows, Columns):
+            # What they refer to is written before them.
+            self._hand_over(None)
+            self._writer.put(Group([(_STATEMENTS[table], rows)], len(rows)))
+            return
         self._rows[table].extend(rows)
         if self._timer is None:
             self._set_timer()
