@@ -379,6 +379,14 @@ def is_unmerged(folder: Path) -> bool:
     return not (folder / LOG_NAME).is_file() and bool(shards_in(folder))
 
 
+def is_closed_for_good(path: Path) -> bool:
+    """Say whether a log is one file, which can be read where nothing can be written."""
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    with path.open("rb") as file:
+        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
+        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
+
+
 def check_schema(path: Path) -> None:
     """Make sure that `path` is an event log of a schema that can be read.
 
