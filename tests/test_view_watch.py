@@ -32,7 +32,7 @@ CAME = """
 INSERT INTO events SELECT 9, kind, step, agent, source, repeat, prompt, temperature, 1, NULL, 99999, 1, 1, 1,
 1, 0, 0.5, 9e9, NULL, NULL, NULL FROM events WHERE realization = 0 LIMIT 1
 """
-PARTS = {"progress", "conditions", "curves", "incidents", "newest"}
+PARTS = {"progress", "conditions", "curves", "incidents"}
 
 
 class Small(CascadeExperiment):
