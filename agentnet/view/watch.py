@@ -203,14 +203,16 @@ class Watched:
     def _newest(self) -> dict[tuple[int, Key], str]:
         """Spell the decisions that came last; what was spelled before is not read again."""
         keys = [(came.log, came.key) for came in self._board.newest]
+        # Watchers hold on to the last ones, so as to know what they were sent.
+        found = dict(self.newest)
         for log, tail in enumerate(self._tails):
-            new = [key for of, key in keys if of == log and (of, key) not in self.newest]
+            new = [key for of, key in keys if of == log and (of, key) not in found]
             if not new:
                 continue
             with tail.connection() as connection:
                 for key, row in zip(new, read_rows(connection, new), strict=True):
-                    self.newest[log, key] = _spelled({**row, "log": log})
-        return {key: self.newest[key] for key in keys}
+                    found[log, key] = _spelled({**row, "log": log})
+        return {key: found[key] for key in keys}
 
     def decisions(self, query: Mapping[str, str]) -> str:
         """Answer which decisions are looked for, from one place on."""
