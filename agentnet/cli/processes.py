@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from agentnet.cli.loops import in_loop
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.sitting import Say, resume_command
 from agentnet.config import Settings, secrets_environ
@@ -262,7 +263,7 @@ def work() -> None:
     told = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(told, "w", encoding="utf-8") as channel:
-        asyncio.run(_work(partial(_tell, channel)))
+        in_loop(_work(partial(_tell, channel)))
 
 
 async def _work(tell: Tell) -> None:
