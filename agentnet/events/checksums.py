@@ -15,28 +15,29 @@ import json
 import marshal
 import shlex
 import sqlite3
-<<<<<<< HEAD
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-=======
-from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
->>>>>>> next
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agentnet.errors import RunFolderError
-<<<<<<< HEAD
-from agentnet.events.read import LOG_NAME, Run, digest, is_closed_for_good
+from agentnet.events.read import (
+    DIGESTED_TABLES,
+    LOG_NAME,
+    ROWS_AT_ONCE,
+    Rows,
+    Run,
+    batches,
+    digest,
+    is_closed_for_good,
+)
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
+from agentnet.vocabulary import ANSWER_KINDS
 
 BY_REALIZATION = tuple(table for table in TABLES if columns(table)[0] == "realization")
 """Tables of which the log of a shard has the rows of its realizations, as the merged log has them."""
-=======
-from agentnet.events.read import DIGESTED_TABLES, ROWS_AT_ONCE, Rows, Run, batches, digest
-from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS
-from agentnet.vocabulary import ANSWER_KINDS
->>>>>>> next
 
 SEALS = ("digest", "checksums")
 """Keys of table ``meta`` that only a finished log has."""
@@ -52,14 +53,9 @@ _COVERED = {
 # Only written, never loaded. Not repr: what that escapes in a text depends on the version of Python. This
 # form has stood since Python 2.5, knows no references, and takes a quarter of the time of JSON.
 _MARSHAL_FORMAT = 2
-<<<<<<< HEAD
-
-# What stands before the rows, where a list of them is written.
 _LIST_BYTES = 5
 
 HASH_NAME = f"{LOG_NAME}.sha256"
-
-Rows = list[tuple[Any, ...]]
 
 
 class Part(NamedTuple):
@@ -78,55 +74,46 @@ class Part(NamedTuple):
     replies: int
 
 
+Known = Mapping[str, Sequence[str]]
+"""Table `BY_REALIZATION` -> its checksum in each part, as the shards kept it."""
+
+_NOTHING: Known = MappingProxyType({})
+
+
 def sealed(
-    run: Run,
-    end: Mapping[str, Any],
-    parts: Sequence[Part] = (),
-    known: Mapping[str, Sequence[str]] | None = None,
+    run: Run, end: Mapping[str, Any], parts: Sequence[Part] = (), known: Known = _NOTHING
 ) -> dict[str, Any]:
-    """Compute what a log keeps of itself, as rows of table ``meta``: eight seconds for a million decisions.
-=======
-_LIST_BYTES = 5
-
-
-def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
     """Compute what a log keeps of itself, as rows of table ``meta``: five seconds for a million decisions.
->>>>>>> next
 
     Args:
         run: The run.
         end: The last rows of table ``meta``: that it is finished.
         parts: The parts that it was merged of.
-        known: What is known of tables `BY_REALIZATION` in each part: the checksum that the shard kept.
+        known: What is known of them.
 
     Returns:
         All rows to be set.
     """
-    known = known or {}
     with run.snapshot() as connection:
-<<<<<<< HEAD
-        (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
-        tables = {
-            table: _joined(connection, table, known[table])
-            if table in known
-            else _checksum(connection, table, last, parts)
-            for table in TABLES
-        }
-        end = {**end, "digest": digest(connection)}
-    kept = {"end": end, "last_incident": last, "tables": tables, **({"parts": parts} if parts else {})}
-    return {**end, "checksums": kept}
-=======
-        return sealed_by(connection, end)
+        return sealed_by(connection, end, parts, known)
 
 
-def sealed_by(connection: sqlite3.Connection, end: Mapping[str, Any]) -> dict[str, Any]:
+def sealed_by(
+    connection: sqlite3.Connection,
+    end: Mapping[str, Any],
+    parts: Sequence[Part] = (),
+    known: Known = _NOTHING,
+) -> dict[str, Any]:
     """Compute the same of the log as `connection` sees it; see `sealed`."""
     (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
     read = _HashedOnTheWay()
-    end = {**end, "digest": digest(connection, read)}
-    tables = {table: read.checksums.get(table) or _checksum(connection, table, last) for table in TABLES}
-    return {**end, "checksums": {"end": end, "last_incident": last, "tables": tables}}
->>>>>>> next
+    end = {**end, "digest": digest(connection, batches if parts else read)}
+    tables = {
+        table: read.checksums.get(table) or _checksum(connection, table, last, parts, known)
+        for table in TABLES
+    }
+    kept = {"end": end, "last_incident": last, "tables": tables, **({"parts": parts} if parts else {})}
+    return {**end, "checksums": kept}
 
 
 class _HashedOnTheWay:
@@ -232,15 +219,21 @@ def _tables(names: Iterable[str]) -> str:
     return f"table{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
-def _checksum(connection: sqlite3.Connection, table: str, last_incident: int, parts: Sequence[Part]) -> str:
+def _checksum(
+    connection: sqlite3.Connection,
+    table: str,
+    last_incident: int,
+    parts: Sequence[Part],
+    known: Known = _NOTHING,
+) -> str:
     """Hash a table's rows as the file itself has them, whatever columns later versions add."""
     if parts and table in BY_REALIZATION:
-        return _joined(connection, table, [rows_hash(_rows_in(connection, table, part)) for part in parts])
+        of_parts = known.get(table) or [rows_hash(_rows_in(connection, table, part)) for part in parts]
+        return _joined(connection, table, of_parts)
     query = f"SELECT * FROM main.{table} {_COVERED.get(table, '')}"  # noqa: S608 - our own names
     return rows_hash(batches(connection, query, last_incident=last_incident))
 
 
-<<<<<<< HEAD
 def _joined(connection: sqlite3.Connection, table: str, checksums: Sequence[str]) -> str:
     """Hash the checksums of a table's parts, and how many rows it has: there are none beside those."""
     (n_rows,) = connection.execute(f"SELECT COUNT(*) FROM main.{table}").fetchone()  # noqa: S608
@@ -256,18 +249,10 @@ def _rows_in(connection: sqlite3.Connection, table: str, part: Part) -> Iterator
         f"CROSS JOIN main.{table} ON main.{table}.realization = one.value"
     )
     realizations = json.dumps([*range(part.first, part.beyond, part.every)])
-    return _batches(connection.execute(query, {"replies": part.replies, "realizations": realizations}))
+    return batches(connection, query, replies=part.replies, realizations=realizations)
 
 
-def _batches(cursor: sqlite3.Cursor) -> Iterator[Rows]:
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        yield rows
-
-
-def rows_hash(batches: Iterable[Rows]) -> str:
-=======
 def rows_hash(some: Iterable[Rows]) -> str:
->>>>>>> next
     r"""Hash rows, whatever batches they come in.
 
     Examples:
@@ -277,13 +262,8 @@ def rows_hash(some: Iterable[Rows]) -> str:
         True
     """
     sha = hashlib.sha256()
-<<<<<<< HEAD
-    for rows in batches:
-        sha.update(memoryview(marshal.dumps(rows, _MARSHAL_FORMAT))[_LIST_BYTES:])
-=======
     for rows in some:
         sha.update(_spelled(rows))
->>>>>>> next
     return sha.hexdigest()
 
 

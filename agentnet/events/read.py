@@ -225,7 +225,7 @@ class Run:
             yield connection
 
 
-def batches(connection: sqlite3.Connection, query: str, **named: int) -> Iterator[Rows]:
+def batches(connection: sqlite3.Connection, query: str, **named: object) -> Iterator[Rows]:
     """Yield the rows of a query, `ROWS_AT_ONCE` at a time."""
     cursor = connection.execute(query, named)
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
