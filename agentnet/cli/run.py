@@ -23,6 +23,7 @@ from agentnet.cli.processes import Crew, play_shards
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
+from agentnet.cli.view import watched
 from agentnet.config import (
     Flag,
     Shard,
@@ -137,6 +138,9 @@ def named_options(function: Decorated) -> Decorated:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
+@click.option(
+    "--view", "is_viewed", is_flag=True, help="Serve a page to watch it on meanwhile; see: agentnet view."
+)
 @setting_options
 def run(
     target: str | None,
@@ -149,6 +153,7 @@ def run(
     ask_missing: bool,
     as_json: bool,
     quiet: bool,
+    is_viewed: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
     **named: object,
@@ -180,7 +185,7 @@ def run(
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if shard is not None and (resume or processes or on or target is None or out is None):
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
-    show, place = _Showing(as_json, quiet), Place(processes, on, ray_address)
+    show, place = _Showing(as_json, quiet, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
         given_flags: list[str | Flag] = [*assignments, *given(flags)]
         _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
@@ -212,10 +217,11 @@ def run(
 
 
 class _Showing(NamedTuple):
-    """How a run is told of: its result as JSON or not, with its progress or without."""
+    """How a run is told of: its result as JSON or not, with its progress or without, on a page or not."""
 
     as_json: bool
     quiet: bool
+    is_viewed: bool
 
 
 def _resume(
@@ -263,7 +269,8 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+    with watched(prepared.folder, is_wanted=show.is_viewed):
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -274,7 +281,8 @@ def _play(ready: Ready, show: _Showing) -> None:
 
 def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
-    prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+    with watched(crew.folder, is_wanted=show.is_viewed):
+        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
     return prepared, tally, time.monotonic() - started
 
 
