@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "families",  # the list of them, which says what makes the parts of a run
         "probe",  # its card
     },
-    "view": {"errors", "report"},
+    "view": {"errors", "events", "html", "report"},
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
@@ -98,6 +98,7 @@ ALLOWED: dict[str, set[str]] = {
             "report",
             "voices",
             "guesses",
+            "view",
         ),
     },
 }

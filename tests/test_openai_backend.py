@@ -888,6 +888,48 @@ def test_a_dead_server_costs_one_failure_and_the_next_try_goes_elsewhere():
     assert n_calls == 9
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (ServerDouble(models=("another",)), "set backend.model to one that the server lists"),
+        (ServerDouble(faults=FaultPlan(rates={"wrong_model": 1.0})), "servers of base_url have one model"),
+    ],
+)
+def test_a_server_of_another_model_among_several_is_refused_in_words(other, said):
+    async def main():
+        async with start_server(ServerDouble()) as one, start_server(other) as two:
+            backend = made([one.base_url, two.base_url])
+            answered, refused = [], []
+            for request in BY_PERSONA:
+                try:
+                    answered.append((await backend.complete(request)).model)
+                except BackendUnusable as error:
+                    refused.append((error.kind, two.base_url in str(error), said in str(error)))
+            await backend.aclose()
+            return set(answered), set(refused)
+
+    # Whoever answered first sets what the others' is; by their personas both are asked.
+    answered, refused = asyncio.run(main())
+    assert len(answered) == 1
+    assert refused == {("unknown_model", True, True)}
+
+
+def test_a_server_whose_model_gets_another_name_later_goes_on_and_the_log_says_it():
+    renamed = ServerDouble()
+
+    async def main():
+        async with start_server(ServerDouble()) as one, start_server(renamed) as two:
+            backend = made([one.base_url, two.base_url])
+            for request in BY_PERSONA:
+                await backend.complete(request)
+            renamed.faults = FaultPlan(rates={"wrong_model": 1.0})
+            models = {(await backend.complete(request)).model for request in BY_PERSONA}
+            await backend.aclose()
+            return models
+
+    assert asyncio.run(main()) == {"double", "double-other"}
+
+
 def test_an_unknown_host_among_servers_that_work_is_a_passing_trouble():
     async def main():
         async with start_server(ServerDouble()) as alive:

@@ -33,6 +33,7 @@ from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
 from agentnet.cli.slurm import slurm
 from agentnet.cli.trees import trees
+from agentnet.cli.view import view
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -57,6 +58,7 @@ for command in (
     rehearse,
     ls,
     show,
+    view,
     verify,
     query,
     export,

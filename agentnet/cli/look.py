@@ -24,9 +24,9 @@ from agentnet.cli.common import (
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
+from agentnet.config import Settings, Shard
 from agentnet.embedder import EMBEDDERS
-from agentnet.errors import AgentnetError, DesignError, RunFolderError
+from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
@@ -130,7 +130,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         },
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
         "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
@@ -152,6 +152,15 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""
@@ -325,11 +334,14 @@ def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], conf
         print_table(names, rows)
 
 
+_NETWORKS: dict[str, Callable[[Run, Path], None]] = {
+    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
+    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+}
 _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
     "parquet": export_parquet,
     "csv": export_csv,
-    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
-    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+    **_NETWORKS,
 }
 
 
@@ -357,7 +369,9 @@ def export(
     from agentnet.people.forgetting import without_texts
 
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    family_of(run.meta)
+    family = family_of(run.meta)
+    if kind in _NETWORKS and family.no_network:
+        raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
     with without_texts([run.folder], drop=without_people) as (read,):
         _EXPORTS[kind](Run(read) if without_people else run, folder)

@@ -30,7 +30,7 @@ from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClo
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
 
@@ -107,11 +107,15 @@ class Crew(ABC):
         working = asyncio.gather(*(self._work() for _ in range(n)))
         stage, family = self.prepared.stage, self.prepared.family
         outlook = Outlook(
-            self.tally, self._n_realizations, stage.n_fixed(), noun=family.answers, told=family.progress
+            self.tally,
+            self._n_realizations,
+            stage.n_fixed(),
+            noun=family.answers,
+            told=family.progress,
+            share_calls=self.prepared.settings.sampler.mode != "call",
         )
-        guess = partial(guess_decisions, self.prepared)
         try:
-            async with progress(outlook, quiet=quiet, guess=guess, closed=self._stop):
+            async with progress(outlook, quiet=quiet, guess=partial(guess, self.prepared), closed=self._stop):
                 await self._wait(working)
         finally:
             self._kill()
