@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
         "families",  # the list of them, which says what makes the parts of a run
         "probe",  # its card
     },
+    "view": {"errors", "events", "html", "report"},
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
@@ -82,7 +83,9 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "streams", "backend", "families", "news", "profiles", "prompts"),
     },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
+    "people": {"backend", "errors", "events", "report", "view"},
     "cli": {
+        "people",
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "testing",
@@ -95,6 +98,7 @@ ALLOWED: dict[str, set[str]] = {
             "report",
             "voices",
             "guesses",
+            "view",
         ),
     },
 }

@@ -17,6 +17,7 @@ import agentnet
 from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
 from agentnet.cli.fit import fit
+from agentnet.cli.forget import forget
 from agentnet.cli.guess import guess
 from agentnet.cli.init import init
 from agentnet.cli.look import backends, config, export, ls, query, show, verify
@@ -26,11 +27,13 @@ from agentnet.cli.news import news
 from agentnet.cli.predict import predict
 from agentnet.cli.prepare import prepare
 from agentnet.cli.probe import probe
+from agentnet.cli.rehearse import rehearse
 from agentnet.cli.report import report
 from agentnet.cli.run import check, run
 from agentnet.cli.serve import serve
 from agentnet.cli.slurm import slurm
 from agentnet.cli.trees import trees
+from agentnet.cli.view import view
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -52,11 +55,14 @@ for command in (
     merge,
     slurm,
     check,
+    rehearse,
     ls,
     show,
+    view,
     verify,
     query,
     export,
+    forget,
     fit,
     predict,
     probe,

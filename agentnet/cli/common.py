@@ -40,6 +40,12 @@ def setting_options(function: Decorated) -> Decorated:
     )(function)
 
 
+def without_people_option(function: Decorated) -> Decorated:
+    """Add the option that leaves out what people wrote: ``--without-people``."""
+    told = "Leave out what people wrote, wherever it stands; what they chose stays."
+    return click.option("--without-people", is_flag=True, help=told)(function)
+
+
 def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
     """Add the options of what fits laws: ``--law``, ``--by``, ``--groups``, ``--level``, ``--seed``.
 

@@ -13,16 +13,25 @@ from typing import Any
 import click
 
 from agentnet.backend import BACKENDS
-from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.cli.common import (
+    find_run,
+    load,
+    print_json,
+    print_table,
+    run_folders,
+    setting_options,
+    without_people_option,
+)
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
+from agentnet.config import Settings, Shard
 from agentnet.embedder import EMBEDDERS
-from agentnet.errors import AgentnetError, DesignError, RunFolderError
+from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run, is_played
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
 from agentnet.events.export import export_csv, export_graphs, export_parquet
+from agentnet.events.forget import look_at_forgotten
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
 from agentnet.families import family_of
@@ -121,7 +130,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         },
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
         "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
@@ -143,6 +152,15 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""
@@ -285,6 +303,8 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
     """
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     found = verify_log(run)
+    if forgotten := look_at_forgotten(run):
+        found["forgotten"] = forgotten
     if as_json:
         print_json({"run": str(run.folder), **found})
     else:
@@ -314,11 +334,14 @@ def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], conf
         print_table(names, rows)
 
 
+_NETWORKS: dict[str, Callable[[Run, Path], None]] = {
+    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
+    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+}
 _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
     "parquet": export_parquet,
     "csv": export_csv,
-    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
-    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
+    **_NETWORKS,
 }
 
 
@@ -326,9 +349,15 @@ _EXPORTS: dict[str, Callable[[Run, Path], None]] = {
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.option("--format", "kind", type=click.Choice(list(_EXPORTS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default: RUN/FORMAT.")
+@without_people_option
 @setting_options
 def export(
-    name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
+    name: str,
+    kind: str,
+    out: Path | None,
+    without_people: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
 ) -> None:
     """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
 
@@ -337,10 +366,15 @@ def export(
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
     its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
+    from agentnet.people.forgetting import without_texts
+
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    family_of(run.meta)
+    family = family_of(run.meta)
+    if kind in _NETWORKS and family.no_network:
+        raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
-    _EXPORTS[kind](run, folder)
+    with without_texts([run.folder], drop=without_people) as (read,):
+        _EXPORTS[kind](Run(read) if without_people else run, folder)
     echo(str(folder))
 
 

@@ -16,6 +16,7 @@ from agentnet.cli.common import (
     read_groups,
     read_text,
     setting_options,
+    without_people_option,
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
@@ -84,6 +85,7 @@ _FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Show texts, too, that their source does not let pass on (ACLED's).",
 )
+@without_people_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @setting_options
@@ -107,6 +109,7 @@ def report(
     embedder_options: tuple[str, ...],
     no_figures: bool,
     restricted_texts: bool,
+    without_people: bool,
     as_json: bool,
     quiet: bool,
     assignments: tuple[str, ...],
@@ -123,6 +126,7 @@ def report(
     """
     from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
+    from agentnet.people.forgetting import without_texts
     from agentnet.probe.card import read_card
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
@@ -148,9 +152,9 @@ def report(
         restricted_texts=restricted_texts,
         make_embedder=embedder_maker(embedder, embedder_options, runs),
     )
-    written = write_report(
-        folders, output or folders[0] / "report", options, progress=None if quiet else _say
-    )
+    place = output or folders[0] / "report"
+    with without_texts(folders, drop=without_people) as read:
+        written = write_report(read, place, options, progress=None if quiet else _say)
     if as_json:
         print_json(written.results)
     else:

@@ -411,6 +411,8 @@ class Family(ABC):
         experiment: The base class of its experiments.
         answers: What its answers are called.
         shows: What its report is for, as a way out: ``"see how they spread"``.
+        no_network: Why its runs have no network that could be drawn, and what to look at instead; ``""`` if
+            they may have one.
         read_as: What the analysis can read its logs as, of ``"cascades"``, ``"response ratios"``,
             ``"decisions"``, ``"interviews"`` and ``"free worlds"``: it has written the tables and events that
             these have.
@@ -424,6 +426,7 @@ class Family(ABC):
     experiment: ClassVar[type[Experiment]]
     answers: ClassVar[str] = "decisions"
     shows: ClassVar[str] = "see what they found"
+    no_network: ClassVar[str] = ""
     read_as: ClassVar[frozenset[str]] = frozenset()
     queries: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
 
