@@ -25,7 +25,7 @@ from agentnet.cli.common import (
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
+from agentnet.config import Settings, Shard
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run, is_played
@@ -131,7 +131,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         },
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
         "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
@@ -153,6 +153,15 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""

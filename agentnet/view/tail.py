@@ -15,12 +15,15 @@ import sqlite3
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of, spelling
+from agentnet.events.read import reading
+from agentnet.events.schema import shadows
 from agentnet.vocabulary import REASON
 
 N_NEWEST: Final = 40
@@ -215,6 +218,8 @@ class Tail:
     def __init__(self, run: Run, board: Board, log: int = 0) -> None:
         self.run = run
         self.meta: Mapping[str, Any] = run.meta
+        with reading(run.path) as connection:
+            self._shadows = shadows(connection)
         self.status = ""
         self._board = board
         self._log = log
@@ -231,6 +236,18 @@ class Tail:
         """Count the realizations that are to be counted yet."""
         return len(self._uncounted)
 
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Open the log as `Run.connection` does, which looks each time of what version it is.
+
+        Raises:
+            RunFolderError: It is gone or damaged.
+        """
+        with reading(self.run.path) as connection:
+            for statement in self._shadows:
+                connection.execute(statement)
+            yield connection
+
     def changed(self) -> bool:
         """Say whether the log was written since this was asked last; looks at no page of it."""
         path = self.run.path
@@ -246,7 +263,7 @@ class Tail:
             RunFolderError: The log is gone or damaged.
         """
         until = time.monotonic() + for_s
-        with self.run.connection() as connection:
+        with self.connection() as connection:
             self.status = json.loads(
                 connection.execute("SELECT value FROM meta WHERE key = 'status'").fetchone()[0]
             )
