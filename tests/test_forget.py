@@ -80,6 +80,13 @@ def rest_of(run) -> list[tuple]:
 def test_a_forgotten_text_is_in_no_file_of_the_run_and_the_rest_is_as_it_was(run):
     before, rest, n = run.digest(), rest_of(run), run.rows("SELECT COUNT(*) FROM events WHERE agent = 2")[1]
     assert "Oak 2" in every_byte(run.folder)
+    with closing(sqlite3.connect(run.path)) as connection:
+        # What was deleted before lies about in the file, too.
+        connection.execute("PRAGMA secure_delete = OFF")
+        row = "INSERT INTO incidents VALUES (999, 'x', ?, 0)"
+        connection.execute(row, (SECRETS[2] * 1_000,))
+        connection.execute("DELETE FROM incidents WHERE incident = 999")
+        connection.commit()
     found = forget_person(run.folder, "0:2")
     again = Run(run.folder)
     assert found.n_texts == 1
@@ -145,6 +152,14 @@ def test_with_a_ledger_what_was_chosen_stays_and_what_a_panel_called_them_goes(r
     kept = (run.folder / LEDGER_NAME).read_text()
     assert "Oak" not in kept
     assert "0123456789abcdef" not in kept
+
+
+def test_of_answers_of_which_the_ledger_knows_that_all_was_chosen_nothing_is_forgotten(run):
+    with closing(Ledger(run.folder)) as ledger:
+        for key in run.rows("SELECT realization, kind, step, agent, source, repeat FROM events")[1]:
+            ledger.add("answered", question=question_name(*key), free=[])
+    assert forget_seats(run.folder, [(0, 2)]).n_texts == 0
+    assert "Oak 2" in every_byte(run.folder)
 
 
 def test_who_is_to_be_forgotten_must_be_there(run):

@@ -298,16 +298,14 @@ def test_who_says_close_is_not_asked_by_the_same_connection_again(make):
     assert server.n_connections == 2
 
 
-@pytest.mark.parametrize(
-    "goodbye", [b"", b"HTTP/1.1 408 Late\r\nContent-Length: 2\r\n\r\nno"], ids=["hangs up", "says goodbye"]
-)
-def test_a_connection_that_a_server_ends_while_nobody_asks_costs_nothing(make, goodbye):
+def say_later(make, goodbye):
+    """Make two calls, before the second of which the server says `goodbye`, or hangs up."""
+
     async def main():
         async def answer(writer, i):
             writer.write(OK)
-            if i == 0:
-                asyncio.get_running_loop().call_later(0.02, writer.write, goodbye)
-                asyncio.get_running_loop().call_later(0.03, writer.close)
+            later = asyncio.get_running_loop().call_later
+            _ = later(0.02, writer.write, goodbye) if goodbye else later(0.02, writer.close)
 
         async with listening(answer) as server, calling(make, server.url) as transport:
             first = await transport.send(server.url, b"1", MOST)
@@ -315,7 +313,17 @@ def test_a_connection_that_a_server_ends_while_nobody_asks_costs_nothing(make, g
             second = await transport.send(server.url, b"2", MOST)
             return first.raw, second.raw, [number for number, _, _ in server.asked]
 
-    assert asyncio.run(main()) == (b"yes", b"yes", [0, 1])
+    return asyncio.run(main())
+
+
+def test_a_connection_that_a_server_ends_while_nobody_asks_costs_nothing(make):
+    assert say_later(make, b"") == (b"yes", b"yes", [0, 1])
+
+
+def test_what_comes_while_nobody_asks_is_not_the_next_answer():
+    """aiohttp takes it for that; servers say goodbye by an error, and then it is tried again."""
+    goodbye = b"HTTP/1.1 408 Late\r\nContent-Length: 2\r\n\r\nno"
+    assert say_later(MAKE["wire"], goodbye) == (b"yes", b"yes", [0, 1])
 
 
 def test_what_follows_an_answer_unasked_is_not_the_next_answer(make):
@@ -417,6 +425,37 @@ def test_a_call_cancelled_as_its_answer_comes_leaves_the_connection_to_the_next(
                 for outcome in outcomes:
                     assert isinstance(outcome, asyncio.CancelledError) or outcome.raw == b"yes"
             assert (await transport.send(server.url, b"{}", MOST)).raw == b"yes"
+
+    asyncio.run(main())
+
+
+def test_a_call_cancelled_after_its_answer_was_read_does_not_close_the_connection():
+    """Somebody else may have it by then."""
+
+    async def main():
+        async with listening(saying(b"", OK)) as server, calling(MAKE["wire"], server.url) as transport:
+            call = asyncio.create_task(transport.send(server.url, b"{}", MOST))
+            await server.came.wait()
+            [connection] = transport._open
+            connection._end(is_reusable=True)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            return (await transport.send(server.url, b"{}", MOST)).raw, server.n_connections
+
+    assert asyncio.run(main()) == (b"yes", 1)
+
+
+def test_a_call_that_is_cancelled_at_its_deadline_is_cancelled(make):
+    async def main():
+        async with listening(saying(silence)) as server, calling(make, server.url) as transport:
+            call = asyncio.create_task(transport.send(server.url, b"{}", MOST))
+            await server.came.wait()
+            [under_way] = transport._deadlines._due
+            under_way.fail(TimeoutError())
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
 
     asyncio.run(main())
 

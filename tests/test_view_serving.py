@@ -80,7 +80,7 @@ def test_a_token_opens_what_it_is_for_and_another_opens_nothing() -> None:
     async def visits(visit: Visit) -> None:
         assert (await visit(f"/{ana}/"))[::2] == (200, "hello ana, ")
         assert (await visit(f"/{ben}/"))[::2] == (200, "hello ben, ")
-        for wrong in (gone, new_token(), ana[:-1], ana + "A", ana.swapcase(), "%00", "%ff", "ana"):
+        for wrong in (gone, new_token(), ana[:-1], ana + "A", ana[::-1], "%00", "%ff", "ana"):
             status, _, text = await visit(f"/{wrong}/")
             assert (status, text) == (403, "This link opens nothing."), wrong
         assert (await visit(f"/{ben}/leave"))[0] == 403

@@ -15,6 +15,7 @@ import click
 from agentnet.backend import BACKENDS
 from agentnet.cli.common import (
     find_run,
+    leaving_out,
     load,
     print_json,
     print_table,
@@ -24,7 +25,7 @@ from agentnet.cli.common import (
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
+from agentnet.config import Settings, Shard
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run, is_played
@@ -130,7 +131,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         },
         "seed": meta["seed"],
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
         "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
         "unstarted": statuses.get("unstarted", 0),
         "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
@@ -152,6 +153,15 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""
@@ -357,14 +367,12 @@ def export(
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
     its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
-    from agentnet.people.forgetting import without_texts
-
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     family = family_of(run.meta)
     if kind in _NETWORKS and family.no_network:
         raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
-    with without_texts([run.folder], drop=without_people) as (read,):
+    with leaving_out([run.folder], people=without_people) as (read,):
         _EXPORTS[kind](Run(read) if without_people else run, folder)
     echo(str(folder))
 

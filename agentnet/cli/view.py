@@ -1,10 +1,16 @@
-"""The command `view`: a live page of runs, served on loopback."""
+"""The command `view`, and `run --view`: a live page of runs, served on loopback."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from subprocess import PIPE
+from typing import Final
 
 import click
 
@@ -14,6 +20,37 @@ from agentnet.cli.look import state
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
+
+_COMMAND: Final = "from agentnet.cli.view import view; view()"
+_PATIENCE_S: Final = 5.0
+
+
+@contextmanager
+def watched(folder: Path, *, is_wanted: bool) -> Iterator[None]:
+    """Serve the page of a run while the body plays it, from a process of its own: it keeps no run waiting.
+
+    Args:
+        folder: The run folder; its log, or a shard's, is there.
+        is_wanted: Whether to serve it at all.
+    """
+    if not is_wanted:
+        yield
+        return
+    command = [sys.executable, "-c", _COMMAND, str(folder.resolve()), "--while-fed"]
+    # In a session of its own Ctrl-C reaches the run alone, whose end the page then shows.
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as page:  # noqa: S603 - ourselves
+        assert page.stdin is not None
+        assert page.stdout is not None
+        said = page.stdout.readline().decode().strip()
+        echo(said or "the page cannot be served; the run is played without", err=True)
+        try:
+            yield
+        finally:
+            page.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                page.wait(_PATIENCE_S)
+            page.kill()
+    echo(f"the page has ended with it; look again by: agentnet view {shlex.quote(str(folder))}", err=True)
 
 
 @click.command()
@@ -58,7 +95,7 @@ async def _serve(folders: list[Path], port: int, *, is_opened: bool, while_fed: 
     over = asyncio.Event()
     watch = Watch(folders, _standing, told=lambda words: echo(words, err=True))
     async with watch.serving(port=port) as address:
-        echo(f"watch it at {address}", err=while_fed)
+        echo(f"watch it at {address}")
         if is_opened:
             click.launch(address)
         feeding = asyncio.create_task(_fed(over)) if while_fed else None

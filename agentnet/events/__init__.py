@@ -13,10 +13,9 @@ from agentnet.events.log import (
     check_unplayed,
     close_for_good,
     create_log,
-    is_closed_for_good,
     is_played,
 )
-from agentnet.events.read import LOG_NAME, Run
+from agentnet.events.read import LOG_NAME, Run, is_closed_for_good
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
 from agentnet.events.writer import Columns
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS

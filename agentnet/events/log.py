@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.checksums import SEALS, check_unchanged, sealed
-from agentnet.events.read import LOG_NAME, Run, check_schema, reading
+from agentnet.events.read import LOG_NAME, Run, check_schema, is_closed_for_good, reading
 from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
 from agentnet.events.writer import (
     Columns,
@@ -517,14 +517,6 @@ def _go_on(path: Path, *, write_ahead: bool) -> sqlite3.Connection:
         connection.close()
         raise storage_error(path, error) from error
     return connection
-
-
-def is_closed_for_good(path: Path) -> bool:
-    """Say whether a log is one file, which can be read where nothing can be written."""
-    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
-    with path.open("rb") as file:
-        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
-        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

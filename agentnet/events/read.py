@@ -225,7 +225,7 @@ class Run:
             yield connection
 
 
-def batches(connection: sqlite3.Connection, query: str, **named: int) -> Iterator[Rows]:
+def batches(connection: sqlite3.Connection, query: str, **named: object) -> Iterator[Rows]:
     """Yield the rows of a query, `ROWS_AT_ONCE` at a time."""
     cursor = connection.execute(query, named)
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
@@ -377,6 +377,14 @@ def shards_in(folder: Path) -> list[Path]:
 def is_unmerged(folder: Path) -> bool:
     """Say whether a run was begun in shards of which no one log was made yet."""
     return not (folder / LOG_NAME).is_file() and bool(shards_in(folder))
+
+
+def is_closed_for_good(path: Path) -> bool:
+    """Say whether a log is one file, which can be read where nothing can be written."""
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    with path.open("rb") as file:
+        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
+        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
 
 
 def check_schema(path: Path) -> None:

@@ -361,11 +361,11 @@ class Room:
             Unusable: It is no answer to the question.
         """
         said = self.answer(person, name, fields)
-        if said == UNKNOWN and self._asked.get(name) == person.number:
-            for _ in range(_LOOKS):
-                state = await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
-                if state.endswith(name):
-                    return self.answer(person, name, fields)
+        for _ in range(_LOOKS if self._asked.get(name) == person.number else 0):
+            if said != UNKNOWN:
+                break
+            await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
+            said = self.answer(person, name, fields)
         return said
 
     def withdraw(self, person: Person) -> None:
@@ -495,10 +495,8 @@ class Room:
             while place.line:
                 self._drop(place.line[0])
             return
-        if place.person is None and place.line and (some := self.in_lobby() or self._of_lobby()):
-            self._note("seated", person=secrets.choice(some).number, seat=seat)
-        if place.person is not None:
-            place.person.touch()
+        if place.person is None and place.line:
+            self._deal(seat, place)
         if place.line and place.line[0].due is None:
             question, loop = place.line[0], asyncio.get_running_loop()
             question.put_at = loop.time()
@@ -506,6 +504,26 @@ class Room:
             question.timer = loop.call_at(question.due, self._miss, question)
             if place.person is not None:
                 self._note("asked", question=question.name, seat=seat, person=place.person.number)
+        if place.person is not None:
+            place.person.touch()
+
+    def _deal(self, seat: Seat, place: _Place) -> None:
+        """Deal a seat by lot; one for which nobody can come any more is closed."""
+        some = self.in_lobby() or self._of_lobby()
+        if some:
+            self._note("seated", person=secrets.choice(some).number, seat=seat)
+            question = place.line[0]
+            if question.timer is not None:
+                # Nobody was there to answer so far: whoever comes has the whole time.
+                question.timer.cancel()
+                question.due = None
+        elif self.has_begun and not any(self.is_here(each) for each in self._on_their_way()):
+            realization, agent = seat
+            self._say(f"nobody is left to answer for agent {agent} of realization {realization}")
+            self._shut(seat)
+
+    def _on_their_way(self) -> list[Person]:
+        return [each for each in self.people.values() if each.stage in {CONSENT, COMPREHENSION}]
 
     def _miss(self, question: Question) -> None:
         """Record that a deadline has passed; whoever misses several in a row is not waited for again."""
@@ -516,9 +534,6 @@ class Room:
             if person is None or person.n_missed_in_row >= self.options.idle_after:
                 if person is not None and person.stage == SEATED:
                     self._note("ended", person=person.number, end=DROPPED)
-                elif person is None:
-                    realization, agent = question.seat
-                    self._say(f"nobody is left to answer for agent {agent} of realization {realization}")
                 self._shut(question.seat)
             self._go_on(question.seat)
         except StorageError as error:

@@ -231,7 +231,7 @@ def _scene(
 def engagements(
     connection: sqlite3.Connection, realization: int, agents: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read at which step agents engaged, and to whom they said yes; see `Scene`."""
+    """Read at which step agents engaged, and to whom they said yes; see `PlayedCascade`."""
     logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
     engaged, source = np.array(logged, dtype=np.int64).reshape(-1, 2).T
     place = dict(zip(agents.tolist(), range(agents.size), strict=True))

@@ -152,10 +152,9 @@ def read_page(run: Run, wanted: Wanted, after: Key | None = None) -> dict[str, A
     return {"rows": found, "after": end, "looked_through": N_LOOKED_THROUGH}
 
 
-def read_rows(run: Run, keys: Iterable[Key]) -> list[dict[str, Any]]:
+def read_rows(connection: sqlite3.Connection, keys: Iterable[Key]) -> list[dict[str, Any]]:
     """Read some decisions by their keys."""
-    with run.connection() as connection:
-        return [row for key in keys for row in _rows(connection, _ROWS + _ONE, key)]
+    return [row for key in keys for row in _rows(connection, _ROWS + _ONE, key)]
 
 
 def _rows(connection: sqlite3.Connection, query: str, values: Iterable[object]) -> Iterator[dict[str, Any]]:

@@ -15,12 +15,16 @@ import sqlite3
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of, spelling
+from agentnet.events.read import reading
+from agentnet.events.schema import shadows
 from agentnet.vocabulary import REASON
 
 N_NEWEST: Final = 40
@@ -32,6 +36,7 @@ N_INCIDENTS: Final = 50
 ENGAGED: Final = "engaged fraction"
 """What the curve of table ``steps`` is called, beside those of table ``measures``."""
 
+_NEEDED: Final = ("status", "experiment", "model_name", "n_realizations", "created_at")
 _ALL: Final = (1 << 62) - 1
 _NUMBERS: Final = ("n", "yes", "no", "missing", "calls", "prompt_tokens", "completion_tokens", "cached")
 
@@ -206,6 +211,9 @@ class Tail:
         board: Where what it comes to is added.
         log: Its place among the logs of the run.
 
+    Raises:
+        RunFolderError: The log is damaged.
+
     Attributes:
         meta: Table ``meta`` as it was first read.
         status: What it says of the run's end.
@@ -215,6 +223,10 @@ class Tail:
     def __init__(self, run: Run, board: Board, log: int = 0) -> None:
         self.run = run
         self.meta: Mapping[str, Any] = run.meta
+        if lacking := [key for key in _NEEDED if key not in self.meta]:
+            raise RunFolderError(f"{run.path} is damaged: table meta lacks {', '.join(lacking)}")
+        with reading(run.path) as connection:
+            self._shadows = shadows(connection)
         self.status = ""
         self._board = board
         self._log = log
@@ -231,6 +243,18 @@ class Tail:
         """Count the realizations that are to be counted yet."""
         return len(self._uncounted)
 
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """Open the log as `Run.connection` does, which looks each time of what version it is.
+
+        Raises:
+            RunFolderError: It is gone or damaged.
+        """
+        with reading(self.run.path) as connection:
+            for statement in self._shadows:
+                connection.execute(statement)
+            yield connection
+
     def changed(self) -> bool:
         """Say whether the log was written since this was asked last; looks at no page of it."""
         path = self.run.path
@@ -246,7 +270,7 @@ class Tail:
             RunFolderError: The log is gone or damaged.
         """
         until = time.monotonic() + for_s
-        with self.run.connection() as connection:
+        with self.connection() as connection:
             self.status = json.loads(
                 connection.execute("SELECT value FROM meta WHERE key = 'status'").fetchone()[0]
             )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from agentnet.errors import AgentnetError, InputError, UserError
 from agentnet.events import LOG_NAME, Run
@@ -54,6 +54,13 @@ _STATIC: Final = (
 )
 
 
+class _Sent(NamedTuple):
+    """What a watcher has got of a run: `Watched.parts` and `Watched.newest`."""
+
+    parts: Mapping[str, str]
+    newest: Mapping[tuple[int, Key], str]
+
+
 @dataclass(slots=True)
 class Watched:
     """One run on the page, with a log or with one log a shard.
@@ -62,16 +69,17 @@ class Watched:
         folder: Its folder.
         standing: Says where a run stands.
         parts: Name of what the page shows -> what, as JSON, as of the last look.
+        newest: Which log and where in it -> a decision that came lately, as JSON; newest first.
     """
 
     folder: Path
     standing: Standing
     parts: dict[str, str] = field(default_factory=dict)
+    newest: dict[tuple[int, Key], str] = field(default_factory=dict)
     _board: Board = field(default_factory=Board)
     _tails: list[Tail] = field(default_factory=list)
     _status: str = ""
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
-    _rows: dict[tuple[int, Key], dict[str, Any]] = field(default_factory=dict)
     _grounds: dict[int, tuple[int, Ground]] = field(default_factory=dict)
     _looked_around_at: float = -math.inf
     _was_over: bool = False
@@ -93,7 +101,8 @@ class Watched:
             RunFolderError: The log is gone or damaged.
         """
         now = time.monotonic()
-        is_over = bool(self._tails) and all(tail.status == "finished" for tail in self._tails)
+        # Of shards one log is made yet.
+        is_over = [(tail.run.folder, tail.status) for tail in self._tails] == [(self.folder, "finished")]
         is_time = now - self._looked_around_at >= _AGAIN_S and not (is_over and self._was_over)
         if is_time:
             self._looked_around_at = now
@@ -117,7 +126,7 @@ class Watched:
 
     def _begin(self, folders: list[Path]) -> None:
         self._board, self._tails = Board(), []
-        self._rows.clear()
+        self.newest = {}
         for folder in folders:
             # A log in which nothing stands yet is looked for again.
             with suppress(EmptyLog):
@@ -144,8 +153,8 @@ class Watched:
                 for (name, condition), curve in sorted(board.curves.items(), key=_by_name)
             ],
             "incidents": [{"at": at, "kind": kind, "detail": detail} for at, kind, detail in board.incidents],
-            "newest": self._newest(),
         }
+        self.newest = self._newest()
         self.parts = {name: _spelled(value) for name, value in found.items()}
 
     def _stands(self, n_missing: int) -> str:
@@ -192,15 +201,19 @@ class Watched:
         (begun, before), (now, n) = self._seen[0], self._seen[-1]
         return max(0.0, (n - before) / (now - begun)) if now > begun else 0.0
 
-    def _newest(self) -> list[dict[str, Any]]:
-        """Read the decisions that came last, those that are known already from memory."""
+    def _newest(self) -> dict[tuple[int, Key], str]:
+        """Spell the decisions that came last; what was spelled before is not read again."""
         keys = [(came.log, came.key) for came in self._board.newest]
+        # Watchers hold on to the last ones, so as to know what they were sent.
+        found = dict(self.newest)
         for log, tail in enumerate(self._tails):
-            new = [key for of, key in keys if of == log and (of, key) not in self._rows]
-            for key, row in zip(new, read_rows(tail.run, new), strict=True) if new else ():
-                self._rows[log, key] = {**row, "log": log}
-        self._rows = {key: self._rows[key] for key in keys}
-        return [self._rows[key] for key in keys]
+            new = [key for of, key in keys if of == log and (of, key) not in found]
+            if not new:
+                continue
+            with tail.connection() as connection:
+                for key, row in zip(new, read_rows(connection, new), strict=True):
+                    found[log, key] = _spelled({**row, "log": log})
+        return {key: found[key] for key in keys}
 
     def decisions(self, query: Mapping[str, str]) -> str:
         """Answer which decisions are looked for, from one place on."""
@@ -305,7 +318,7 @@ class Watch:
         self.keys: Keys[str] = Keys()
         self.token = self.keys.admit("who watches")
         self._told = told
-        self._error = ""
+        self._error, self._took_s = "", 0.0
         self._watchers: set[asyncio.Event] = set()
         self._awake = asyncio.Event()
         self._reading = ThreadPoolExecutor(1, "agentnet-view")
@@ -329,6 +342,9 @@ class Watch:
                 yield f"{origin}/{self.token}/"
             finally:
                 following.cancel()
+                with suppress(AgentnetError):
+                    # How it ended is the last that watchers see.
+                    await self._in(self._reading, self._look)
                 self.site.stopping.set()
                 self._wake_all()
                 self._reading.shutdown(wait=False)
@@ -374,7 +390,7 @@ class Watch:
 
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
-        news, sent = asyncio.Event(), dict[tuple[int, str], str]()
+        news, sent = asyncio.Event(), [_Sent({}, {}) for _ in self.runs]
         news.set()
         self._watchers.add(news)
         self._awake.set()
@@ -392,14 +408,18 @@ class Watch:
             self._watchers.discard(news)
         return response
 
-    def _unsent(self, sent: dict[tuple[int, str], str]) -> str:
+    def _unsent(self, sent: list[_Sent]) -> str:
         """Spell what a watcher has not got yet; who is slow gets the last state of it alone."""
         lines = []
         for number, run in enumerate(self.runs):
-            for name, text in run.parts.items():
-                if sent.get((number, name)) != text:
-                    sent[number, name] = text
-                    lines.append(f'data: {{"run":{number},"part":"{name}","is":{text}}}\n\n')
+            (had, had_newest), sent[number] = sent[number], _Sent(run.parts, run.newest)
+            parts, newest = sent[number]
+            changed = {name: text for name, text in parts.items() if had.get(name) != text}
+            if new := [text for key, text in newest.items() if key not in had_newest]:
+                changed["newest"] = f"[{','.join(new)}]"
+            lines += [
+                f'data: {{"run":{number},"part":"{name}","is":{text}}}\n\n' for name, text in changed.items()
+            ]
         return "".join(lines)
 
     async def _follow(self) -> None:
@@ -408,19 +428,22 @@ class Watch:
             if not self._watchers and not any(run.is_behind for run in self.runs):
                 self._awake.clear()
                 await self._awake.wait()
-            begun = time.monotonic()
             try:
-                if await self._in(self._reading, self._look):
+                is_news = await self._in(self._reading, self._look)
+                if is_news:
                     self._wake_all()
             except AgentnetError as error:
                 if str(error) != self._error:
                     self._error = str(error)
                     self._told(self._error)
                 await asyncio.sleep(_AGAIN_S)
-            await asyncio.sleep(max(_LOOK_S, _REST * (time.monotonic() - begun)))
+            await asyncio.sleep(max(_LOOK_S, _REST * self._took_s))
 
     def _look(self) -> bool:
+        begun = time.thread_time()
         looks = [run.look() for run in self.runs]
+        # What waiting for the processor takes calls for no rest.
+        self._took_s = time.thread_time() - begun
         return any(looks)
 
     def _wake_all(self) -> None:

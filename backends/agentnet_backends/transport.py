@@ -14,6 +14,8 @@ called by; the tests of this contract (``tests/test_transports.py``) are the sam
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -64,3 +66,48 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close the connections."""
         ...
+
+
+class _Call(Protocol):
+    def fail(self, error: Exception) -> None: ...
+
+
+class Deadlines:
+    """Ends calls that take too long, by one timer for all: one for each takes longer than to send the bytes.
+
+    Made within the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due: dict[_Call, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
+
+    def add(self, call: _Call, due: float) -> None:
+        """End `call` when the loop's clock says `due`."""
+        self._due[call] = due
+        if due < self._rings_at:
+            self.stop()
+            self._set(due)
+
+    def drop(self, call: _Call) -> None:
+        """Forget a call that ended."""
+        del self._due[call]
+
+    def stop(self) -> None:
+        """Take the timer away."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, due: float) -> None:
+        self._rings_at = due
+        self._timer = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        for call in [each for each, due in self._due.items() if due <= now]:
+            call.fail(TimeoutError())
+        self._rings_at, self._timer = math.inf, None
+        if self._due:
+            self._set(min(self._due.values()))

@@ -6,11 +6,12 @@ cookies, and nothing inflated by the library.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken
+from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken, Deadlines
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -40,12 +41,17 @@ class AiohttpTransport:
             headers=headers,
             auto_decompress=False,
             read_bufsize=_READ_AHEAD_BYTES,
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, LONGEST_CONNECT_S)),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=min(timeout_s, LONGEST_CONNECT_S)),
         )
+        self._timeout_s = timeout_s
+        self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines()
 
     async def send(self, url: str, body: bytes | None, most_bytes: int) -> Answer:
         """Make one call; see `Transport.send`."""
         address = self._addresses.get(url) or self._address(url)
+        call = _Call(asyncio.current_task())
+        self._deadlines.add(call, self._loop.time() + self._timeout_s)
         try:
             response = await self.session.request(
                 "GET" if body is None else "POST",
@@ -57,11 +63,18 @@ class AiohttpTransport:
             return Answer(response.status, response.headers, await _read(response, most_bytes))
         except self._failures as error:
             failure = _told(error, is_proxied=self._proxy is not None)
+        except asyncio.CancelledError:
+            if not call.is_too_late():
+                raise
+            failure = TimeoutError()
+        finally:
+            self._deadlines.drop(call)
         # Raised out here: the library's exception holds the headers, and would stay attached as the context.
         raise failure
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._deadlines.stop()
         await self.session.close()
 
     def _address(self, url: str) -> URL:
@@ -71,11 +84,30 @@ class AiohttpTransport:
         return address
 
 
+class _Call:
+    """A call under way in a task, which is cancelled where it takes too long, as by `asyncio.timeout`."""
+
+    __slots__ = ("_is_late", "_n_before", "_task")
+
+    def __init__(self, task: asyncio.Task[Any] | None) -> None:
+        assert task is not None
+        self._task, self._n_before, self._is_late = task, task.cancelling(), False
+
+    def fail(self, _: Exception) -> None:
+        """Break it off."""
+        self._is_late = True
+        self._task.cancel()
+
+    def is_too_late(self) -> bool:
+        """Say, of one that was cancelled, whether that was for its deadline and for nothing else."""
+        return self._is_late and self._task.uncancel() <= self._n_before
+
+
 async def _read(response: ClientResponse, most_bytes: int) -> bytes:
     """Read a body, and close the connection where that is not to its end."""
-    pieces, n_bytes = [], 0
+    pieces, n_bytes, content = [], 0, response.content
     try:
-        while n_bytes <= most_bytes and (piece := await response.content.readany()):
+        while n_bytes <= most_bytes and (piece := await content.readany()):
             n_bytes += len(piece)
             pieces.append(piece)
     except BaseException:

@@ -7,14 +7,13 @@ completion has no use for, and most of what a call by aiohttp takes.
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import httptools
 
-from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken
+from agentnet_backends.transport import KEEP_ALIVE_S, LONGEST_CONNECT_S, Answer, Broken, Deadlines
 
 _LONGEST_HEADER_BYTES: Final = 8190
 _MOST_HEADERS: Final = 128
@@ -52,7 +51,7 @@ class WireTransport:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._deadlines = _Deadlines(self._loop)
+        self._deadlines = Deadlines()
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._all_lost: asyncio.Future[None] | None = None
@@ -322,51 +321,13 @@ class _Connection(asyncio.Protocol):
             waiter.set_result(answer)
 
 
-class _Deadlines:
-    """Ends calls that take too long, by one timer for all: one for each would cost more than its bytes."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._due: dict[_Connection, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_at = math.inf
-
-    def add(self, connection: _Connection, due: float) -> None:
-        """End the call of `connection` when the loop's clock says `due`."""
-        self._due[connection] = due
-        if due < self._rings_at:
-            self.stop()
-            self._set(due)
-
-    def drop(self, connection: _Connection) -> None:
-        """Forget a call that ended."""
-        del self._due[connection]
-
-    def stop(self) -> None:
-        """Take the timer away."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _set(self, due: float) -> None:
-        self._rings_at = due
-        self._timer = self._loop.call_at(due, self._ring)
-
-    def _ring(self) -> None:
-        now = self._loop.time()
-        for connection in [each for each, due in self._due.items() if due <= now]:
-            connection.fail(TimeoutError())
-        self._rings_at, self._timer = math.inf, None
-        if self._due:
-            self._set(min(self._due.values()))
-
-
 class _Names:
     """Looks up a host's addresses, once for all who connect at the same time."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._search: asyncio.Task[Sequence[_Address]] | None = None
-        self._known_until = -math.inf
+        self._known_until = 0.0
 
     async def find(self, loop: asyncio.AbstractEventLoop) -> Sequence[_Address]:
         """Give the addresses.
@@ -390,5 +351,5 @@ class _Names:
             # One who is cancelled must not take the answer away from the others.
             return await asyncio.shield(search)
         except OSError:
-            self._known_until = -math.inf
+            self._known_until = 0.0
             raise
