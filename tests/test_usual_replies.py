@@ -67,6 +67,32 @@ def test_what_servers_usually_send_is_read_in_one_go(server, constrain):
     assert found.texts == (("yes",) if constrain == "response_format" else ('{"answer":"yes"}',))
 
 
+UNUSUAL = {
+    "a refusal": completion(message={"refusal": "I cannot say."}),
+    "a thought": completion(message={"content": "", "reasoning_content": "Hm."}),
+    "another thought": completion(message={"content": "", "reasoning": "Hm."}),
+    "a third thought": completion(message={"content": "", "thinking": "Hm."}),
+    "tokens that only the total has": completion(usage={"total_tokens": 740}),
+    "thoughts beside what is counted": completion(
+        usage={"completion_tokens_details": {"reasoning_tokens": 400}}
+    ),
+    "an end by the bound": completion(choice={"finish_reason": "length"}),
+    "an end by a filter": completion(choice={"finish_reason": "content_filter"}),
+    "a count that is none": completion(usage={"prompt_tokens": -1}),
+    "no counts": completion() | {"usage": None},
+    "parts of a text": completion(message={"content": [{"type": "text", "text": "yes"}]}),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_what_says_more_than_is_usual_is_read_with_care(case):
+    raw = json.dumps(UNUSUAL[case]).encode()
+    found = chat.read_reply(raw, ASK, CONSTRAINTS["none"], PEER)
+    assert found == chat._with_care(raw, ASK, CONSTRAINTS["none"], PEER)
+    assert found != chat.read_reply(json.dumps(completion()).encode(), ASK, CONSTRAINTS["none"], PEER)
+    assert chat._usual(raw, CONSTRAINTS["none"]) is None
+
+
 odd = st.one_of(
     st.none(),
     st.booleans(),

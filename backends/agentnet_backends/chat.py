@@ -220,7 +220,7 @@ def _usual(raw: bytes, constraint: Constraint) -> Reply | None:
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     details = usage.completion_tokens_details
     thought = (details.reasoning_tokens or 0) if details is not None else 0
-    if usage.total_tokens not in {None, prompt + completion} or thought > completion or not text.strip():
+    if usage.total_tokens not in {None, prompt + completion} or thought > completion:
         return None
     texts = (constraint.unwrap(text) if constraint.wraps else text,)
     return Reply(texts, prompt, completion, found.model or "", (), None, found.system_fingerprint)

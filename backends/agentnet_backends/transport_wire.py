@@ -87,7 +87,7 @@ class WireTransport:
         """Close the connections."""
         self._is_closed = True
         for connection in tuple(self._open):
-            connection.fail(Broken("disconnected"))
+            connection.close()
         self._deadlines.stop()
         if self._sweeper is not None:
             self._sweeper.cancel()
