@@ -127,7 +127,9 @@ def test_what_robots_were_told_and_the_log_lacks_is_a_fault():
         assert [fault for fault in faults if words in fault]
 
 
-def _killed(study: Path, folder: Path, pauses_s: list[float]) -> tuple[Run, list[str], int]:
+def _killed(
+    study: Path, folder: Path, pauses_s: list[float], habits: Habits
+) -> tuple[Run, Account, list[str], int]:
     """Play the study by robots in this process; kill it after each pause, as long as it runs."""
     words = [sys.executable, "-c", "from agentnet.cli import main; main()", "run"]
     first = [*words, str(study), "--out", str(folder), "--seed", "5", "--quiet"]
@@ -146,7 +148,6 @@ def _killed(study: Path, folder: Path, pauses_s: list[float]) -> tuple[Run, list
         named = dict(line.split("\t") for line in links.read_text().splitlines())
         people = [link for name, link in named.items() if name.startswith("person")]
         questions = (Comprehension(ask="Who?", choices=["people", "agents, too"], right="agents, too"),)
-        habits = Habits(latency_s=0.5, dropouts=0.05, late=0.0, seed=5)
         robots = asyncio.create_task(send_robots(people, habits, questions))
         n_kills = 0
         for pause_s in pauses_s:
@@ -162,7 +163,7 @@ def _killed(study: Path, folder: Path, pauses_s: list[float]) -> tuple[Run, list
         return await robots, n_kills
 
     account, n_kills = asyncio.run(play())
-    return Run(folder), compared(folder, account)[1], n_kills
+    return Run(folder), account, compared(folder, account)[1], n_kills
 
 
 @pytest.mark.slow
@@ -171,11 +172,47 @@ def test_a_run_with_people_that_is_killed_again_and_again_ends_with_the_log_of_a
 ):
     longer = STUDY.replace('"deadline_s": 20.0', '"deadline_s": 3.0').replace('"people": 8', '"people": 16')
     study.write_text(longer.replace("4, 3, 1, 1", "4, 5, 1, 1"))
-    whole, faults, _ = _killed(study, tmp_path / "whole", [])
+    habits = Habits(latency_s=0.5, dropouts=0.05, late=0.0, seed=5)
+    whole, _, faults, _ = _killed(study, tmp_path / "whole", [], habits)
     assert faults == []
     chance = random.Random(7)
     pauses_s = [chance.uniform(1.0, 4.0) for _ in range(10)]
-    broken, faults, n_kills = _killed(study, tmp_path / "broken", pauses_s)
+    broken, _, faults, n_kills = _killed(study, tmp_path / "broken", pauses_s, habits)
     assert faults == []
     assert n_kills >= 5
     assert broken.digest() == whole.digest()
+
+
+MANY = """
+from agentnet import Ask, WorldExperiment
+
+
+class Many(WorldExperiment):
+    network, n_agents, repeats = None, 128, 1
+    voices = {
+        "person": {"name": "human", "people": 128, "deadline_s": 1.0, "idle_after": 100, "stays_s": 5.0}
+    }
+
+    def play(self, s):
+        for number in range(4):
+            yield [Ask(a, f"Round {number} of {a}: what is new?", answer=str, kind="word") for a in s.agents]
+"""
+
+
+@pytest.mark.slow
+def test_of_128_people_with_a_second_each_no_answer_is_lost_or_doubled_though_the_server_is_killed_twice(
+    tmp_path,
+):
+    study = tmp_path / "many.py"
+    study.write_text(MANY)
+    run, account, faults, n_kills = _killed(
+        study, tmp_path / "run", [6.0, 6.0], Habits(latency_s=0.3, late=0.2)
+    )
+    assert faults == []
+    assert n_kills == 2
+    told = sum(account.said.values(), Counter())
+    assert told.keys() <= {"thanks", "already", "late"}
+    assert told["late"] > 0
+    ends = dict(run.rows("SELECT COALESCE(missing, 'answered'), COUNT(*) FROM events GROUP BY 1")[1])
+    assert ends.keys() == {"answered", "dropped"}
+    assert sum(ends.values()) == 4 * 128

@@ -15,6 +15,7 @@ import click
 from agentnet.backend import BACKENDS
 from agentnet.cli.common import (
     find_run,
+    leaving_out,
     load,
     print_json,
     print_table,
@@ -366,14 +367,12 @@ def export(
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
     its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
-    from agentnet.people.forgetting import without_texts
-
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     family = family_of(run.meta)
     if kind in _NETWORKS and family.no_network:
         raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
-    with without_texts([run.folder], drop=without_people) as (read,):
+    with leaving_out([run.folder], people=without_people) as (read,):
         _EXPORTS[kind](Run(read) if without_people else run, folder)
     echo(str(folder))
 

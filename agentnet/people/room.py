@@ -361,11 +361,11 @@ class Room:
             Unusable: It is no answer to the question.
         """
         said = self.answer(person, name, fields)
-        if said == UNKNOWN and self._asked.get(name) == person.number:
-            for _ in range(_LOOKS):
-                state = await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
-                if state.endswith(name):
-                    return self.answer(person, name, fields)
+        for _ in range(_LOOKS if self._asked.get(name) == person.number else 0):
+            if said != UNKNOWN:
+                break
+            await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
+            said = self.answer(person, name, fields)
         return said
 
     def withdraw(self, person: Person) -> None:
