@@ -21,6 +21,8 @@ import pytest
 from agentnet import Run
 from agentnet.cli import on_ray
 from agentnet.config import Settings
+from agentnet.events import LOG_NAME
+from agentnet.events.checksums import HASH_NAME
 from agentnet.experiment import Source
 from agentnet.runner.begin import begin_shards, recorded_settings
 from agentnet.runner.prepare import versions
@@ -232,7 +234,7 @@ def test_a_worker_that_is_killed_changes_nothing(command: Any, program: str) -> 
     assert command("run", "play.py:Cascades", "--out", "whole", "--quiet", *OPTIONS).code == 0
     assert json.loads(out)["digest"] == Run("cut").digest() == Run("whole").digest()
     assert "damaged" not in command("verify", "cut").out
-    assert {path.name for path in Path("cut").iterdir()} == {"events.sqlite", ".lock", "shards"}
+    assert {path.name for path in Path("cut").iterdir()} == {LOG_NAME, HASH_NAME, ".lock", "shards"}
 
 
 @pytest.mark.slow

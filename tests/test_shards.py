@@ -28,7 +28,7 @@ from agentnet.cli import on_jobs
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
-from agentnet.events.checksums import BY_REALIZATION, changed_tables
+from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
 from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
 from agentnet.voices import make_voices, parts_of, with_share
@@ -743,6 +743,7 @@ def test_what_changes_in_a_merged_log_is_found_and_named(
 ) -> None:
     command("merge", cut)
     assert changed_tables(Run(cut)) == []
+    assert (cut / HASH_NAME).is_file()
     spoil(cut, statement)
     assert changed_tables(Run(cut)) == [table]
     assert "is damaged" in command("report", cut).err

@@ -20,7 +20,7 @@ from agentnet import CascadeExperiment, Run
 from agentnet.cli.look import state
 from agentnet.testing import ScriptedBackend
 from agentnet.view.decisions import N_LOOKED_THROUGH, N_SHOWN, Wanted, read_page
-from agentnet.view.watch import Watch
+from agentnet.view.watch import Watch, Watched
 
 EVIL = "<script>alert(1)</script>\"onload='x' ]]> --> </style>\u202e\x00\ud83d"
 BEGUN = """
@@ -82,23 +82,28 @@ class Visitor:
             yield following
 
 
-def visited(folders: list[Path], visit: Callable[[Visitor], Awaitable[None]]) -> None:
-    told: list[str] = []
+def visited(
+    folders: list[Path], visit: Callable[[Visitor], Awaitable[None]], told: list[str] | None = None
+) -> None:
+    """Let somebody visit the page; what the program tells meanwhile comes into `told`, or is nothing."""
+    words: list[str] = [] if told is None else told
 
     async def main() -> None:
-        watch = Watch(folders, lambda run, n: state(run, n_missing=n), told.append)
+        watch = Watch(folders, lambda run, n: state(run, n_missing=n), words.append)
         async with watch.serving() as address, aiohttp.ClientSession() as session:
             await asyncio.wait_for(visit(Visitor(session, address)), 60.0)
 
     asyncio.run(main())
-    assert told == []
+    assert told is words or words == []
 
 
 async def shown_to(visitor: Visitor, n_runs: int = 1) -> dict[tuple[int, str], Any]:
-    """Watch until every part was sent once."""
+    """Watch until every part was sent, and all is counted."""
     found: dict[tuple[int, str], Any] = {}
     async with visitor.watching() as following:
-        while len(found) < n_runs * len(PARTS):
+        while len(found) < n_runs * len(PARTS) or any(
+            found[n, "progress"]["uncounted"] for n in range(n_runs)
+        ):
             message = await following()
             found[message["run"], message["part"]] = message["is"]
     return found
@@ -168,6 +173,80 @@ def test_what_is_committed_is_sent_to_everybody_who_watches(played: Run, tmp_pat
                 assert came["text"] == text.replace("\u202e", "[U+202E]").replace("\x00", "[U+0000]")
 
     visited([run.folder], visit)
+
+
+def test_a_run_in_shards_is_shown_as_one_and_goes_on_to_be_once_they_are_merged(
+    played: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "wide"
+    for number in (0, 1):
+        shard = folder / "shards" / f"{number + 1}-of-2"
+        shutil.copytree(played.folder, shard)
+        with closing(sqlite3.connect(shard / played.path.name)) as connection:
+            for table in ("realizations", "events", "steps", "agents"):
+                connection.execute(f"DELETE FROM {table} WHERE realization % 2 = ?", (1 - number,))
+            connection.execute("INSERT INTO meta VALUES ('shard', ?)", (f"[{number + 1}, 2, 1]",))
+            connection.commit()
+    n = len(played.frame("decisions"))
+
+    async def visit(visitor: Visitor) -> None:
+        parts = await shown_to(visitor)
+        assert (parts[0, "progress"]["n"], parts[0, "progress"]["ended"]) == (n, 4)
+        assert parts[0, "progress"]["status"].startswith("2 shards: 2 finished")
+        found: list[int] = []
+        after: Any = [0, None]
+        while after:
+            page = await visitor.json("0/decisions", after=json.dumps(after))
+            found += [row["realization"] for row in page["rows"]]
+            after = page["after"]
+        assert len(found) == n
+        assert list(dict.fromkeys(found)) == [0, 2, 1, 3]
+        assert (await visitor.json("0/network", realization=3))["n_agents"] == 16
+        async with visitor.watching() as following:
+            shutil.copy(played.path, folder / played.path.name)
+            while (message := await following())["part"] != "progress" or "shards" in message["is"]["status"]:
+                pass
+        assert message["is"]["n"] == n
+
+    visited([folder], visit)
+
+
+def test_how_long_a_run_takes_is_told_by_the_realizations_that_ended(played: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(played.folder, tmp_path / "run"))
+    with closing(sqlite3.connect(run.path)) as connection:
+        connection.execute("CREATE TEMP TABLE late AS SELECT * FROM events WHERE realization = 3 LIMIT 2")
+        connection.execute("DELETE FROM events WHERE realization = 3")
+        connection.execute("DELETE FROM steps WHERE realization = 3")
+        connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 3")
+        connection.execute("UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
+        connection.commit()
+        n = run.rows("SELECT COUNT(*) FROM events")[1][0][0]
+        watched = Watched(run.folder, lambda *_: "running")
+        assert watched.look()
+        assert json.loads(watched.parts["progress"])["left_s"] is None
+        connection.execute("INSERT INTO events SELECT * FROM late")
+        connection.commit()
+        assert watched.look()
+    progress = json.loads(watched.parts["progress"])
+    assert (progress["ended"], progress["playing"], progress["n"]) == (3, 1, n + 2)
+    assert progress["left_s"] == pytest.approx((n / 3 * 4 - n - 2) / progress["rate"])
+
+
+def test_a_log_that_is_gone_is_told_once_and_the_page_stands(played: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(played.folder, tmp_path / "run"))
+
+    async def visit(visitor: Visitor) -> None:
+        async with visitor.watching():
+            run.path.unlink()
+            while not told:  # noqa: ASYNC110 - a list has no event
+                await asyncio.sleep(0.01)
+            assert (await visitor.text("0/decisions"))[0] == 400
+            assert (await visitor.text())[0] == 200
+
+    told = list[str]()
+    visited([run.folder], visit, told)
+    assert len(told) == 1
+    assert "cannot be read" in told[0]
 
 
 def test_pages_of_decisions_hold_every_one_once_in_the_order_of_the_log(played: Run) -> None:

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 from agentnet.errors import RunFolderError
 from agentnet.events.read import (
     DIGESTED_TABLES,
-    LOG_NAME,
     ROWS_AT_ONCE,
     Rows,
     Run,
@@ -55,7 +54,7 @@ _COVERED = {
 _MARSHAL_FORMAT = 2
 _LIST_BYTES = 5
 
-HASH_NAME = f"{LOG_NAME}.sha256"
+HASH_NAME = "log.sha256"
 
 
 class Part(NamedTuple):

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of, spelling
 from agentnet.events.read import reading
@@ -35,6 +36,7 @@ N_INCIDENTS: Final = 50
 ENGAGED: Final = "engaged fraction"
 """What the curve of table ``steps`` is called, beside those of table ``measures``."""
 
+_NEEDED: Final = ("status", "experiment", "model_name", "n_realizations", "created_at")
 _ALL: Final = (1 << 62) - 1
 _NUMBERS: Final = ("n", "yes", "no", "missing", "calls", "prompt_tokens", "completion_tokens", "cached")
 
@@ -209,6 +211,9 @@ class Tail:
         board: Where what it comes to is added.
         log: Its place among the logs of the run.
 
+    Raises:
+        RunFolderError: The log is damaged.
+
     Attributes:
         meta: Table ``meta`` as it was first read.
         status: What it says of the run's end.
@@ -218,6 +223,8 @@ class Tail:
     def __init__(self, run: Run, board: Board, log: int = 0) -> None:
         self.run = run
         self.meta: Mapping[str, Any] = run.meta
+        if lacking := [key for key in _NEEDED if key not in self.meta]:
+            raise RunFolderError(f"{run.path} is damaged: table meta lacks {', '.join(lacking)}")
         with reading(run.path) as connection:
             self._shadows = shadows(connection)
         self.status = ""

@@ -101,7 +101,8 @@ class Watched:
             RunFolderError: The log is gone or damaged.
         """
         now = time.monotonic()
-        is_over = bool(self._tails) and all(tail.status == "finished" for tail in self._tails)
+        # Of shards one log is made yet.
+        is_over = [(tail.run.folder, tail.status) for tail in self._tails] == [(self.folder, "finished")]
         is_time = now - self._looked_around_at >= _AGAIN_S and not (is_over and self._was_over)
         if is_time:
             self._looked_around_at = now

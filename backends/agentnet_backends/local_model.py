@@ -54,7 +54,7 @@ class Runtime(Protocol):
         past: Any,  # noqa: ANN401 - its own
         said: Sequence[Any],
         tokens: Sequence[Sequence[int]],
-    ) -> list[tuple[Past, Floats]]:
+    ) -> Sequence[tuple[Past, Floats]]:
         """Go on from `past` in several ways at once, by what each said (None: nothing) and some tokens.
 
         Returns:
