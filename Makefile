@@ -96,9 +96,11 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-test  ## the benchmarks of the README's performance section (minutes)
-	$(BIN)/python benchmarks/network.py
-	$(BIN)/python benchmarks/engine.py
+# Peers that want an environment of their own are named as not measured, unless BENCH_OPTIONS gives their Python (see the file).
+BENCH_OPTIONS ?=
+bench: $(VENV)/.installed-test  ## every figure of docs/performance.md again, and its tables (20 minutes at most; call it again to go on)
+	-$(BIN)/python -m pip install --quiet --constraint constraints.txt uvloop httpx 'openai[aiohttp]'
+	$(BIN)/python benchmarks/all.py $(BENCH_OPTIONS); code=$$?; $(BIN)/python benchmarks/all.py --write && exit $$code
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentnet needs Python 3.11 or newer; set PYTHON=...")'

@@ -103,9 +103,9 @@ def time_s(draw: Draw, n_agents: int, seed: int) -> float:
     return time.process_time() - start
 
 
-def measure(*, everything: bool) -> Iterator[Timing]:
+def measure(repeats_of: dict[int, int], *, everything: bool) -> Iterator[Timing]:
     """Time every contestant at every number of agents, in turn, one turn to warm up; ours comes first."""
-    for n_agents, repeats in REPEATS.items():
+    for n_agents, repeats in repeats_of.items():
         those = [each for each in CONTESTANTS if n_agents <= (each.most_of_all if everything else each.most)]
         turns = [[time_s(each.draw, n_agents, seed) for each in those] for seed in range(repeats + 1)][1:]
         ours, *_ = times = list(zip(*turns, strict=True))
@@ -118,9 +118,11 @@ def main() -> None:
     """Print the timings as a table, or as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--all", action="store_true", help="also what takes half a minute for one network")
+    parser.add_argument("--quick", action="store_true", help="three small networks of each: does it work?")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
-    found = list(measure(everything=arguments.all))
+    repeats = {128: 3, 1_000: 3} if arguments.quick else REPEATS
+    found = list(measure(repeats, everything=arguments.all))
     ratios = {f"{each.n_agents:,} agents: {each.name} / {OURS}": each.ratios for each in found}
     versions = {
         "python": platform.python_version(),
