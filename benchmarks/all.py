@@ -21,6 +21,7 @@ import json
 import os
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -313,12 +314,22 @@ def call(bench: Bench, *, quick: bool, more: Sequence[str]) -> dict[str, list[fl
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "",
     }
+    # In a session of its own, so that who took too long ends with all that it started.
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environ, start_new_session=True
+    ) as child:
+        try:
+            printed, _ = child.communicate(timeout=LIMIT_S)
+        except BaseException as error:
+            os.killpg(child.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise RuntimeError(f"{file} took more than {LIMIT_S:.0f} s") from None
+            raise
+    if child.returncode:
+        raise RuntimeError(f"{file} ended with {child.returncode}, see above")
     try:
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, env=environ, timeout=LIMIT_S, check=True
-        )
-        return read(done.stdout)
-    except (subprocess.SubprocessError, ValueError) as error:
+        return read(printed)
+    except ValueError as error:
         raise RuntimeError(f"{file}: {error}") from error
 
 
