@@ -10,7 +10,7 @@ FINETUNE_VENV ?= .venv-finetune
 BIN := $(VENV)/bin
 ENVIRON := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run run-model test quick coverage docs gallery test-slow test-vllm test-servers test-finetune test-local test-slurm lint types bench clean help
+.PHONY: run run-model test quick coverage docs gallery test-slow test-vllm test-servers test-finetune test-local test-slurm test-view lint types bench clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -48,7 +48,7 @@ SLOWER_NAMES = predict playing news_perspectives analysis_severity analysis_fits
 	http_outages seams told told_logs check_told free_worlds world_oracles gallery voices analysis_dose \
 	analysis_trees convergence declared_backends mock_declared \
 	expected_counts probe probe_command guesses analysis_exact analysis_survivors analysis_asks by_context bench_design \
-	refused_fields openai_backend perspectives_clusters
+	refused_fields openai_backend perspectives_clusters view_tail view_watch
 quick: $(VENV)/.installed-test  ## the tests for between two edits: those that start no other process and take least
 	$(ENVIRON) $(BIN)/pytest -q --numprocesses auto --dist worksteal \
 		$(filter-out $(SLOWER),$(shell grep -L subprocess tests/test_*.py))
@@ -89,6 +89,10 @@ test-local: $(FINETUNE_VENV)/.installed  ## backend local on real weights agains
 test-slurm: $(VENV)/.installed-test  ## a run on a real Slurm of one node on this machine: installs Debian's packages, as root (minutes)
 	apt-get install --yes -qq slurm-wlm munge
 	TEST_ON_SLURM=1 $(BIN)/pytest tests/slurm -o faulthandler_timeout=0 --durations=0
+
+test-view: $(VENV)/.installed-test  ## the live page in Debian's Chromium: how soon, how late, by keyboard, in the dark (minutes)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright axe-core-python
+	TEST_VIEW=1 $(BIN)/pytest tests/view -o faulthandler_timeout=0 --durations=0 -s
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from agentnet.errors import BackendError
+from agentnet.errors import BackendError, RunStopped
 from agentnet.listed import Listed
 from agentnet.plugins import MadeOfOptions, Maker
 from agentnet.vocabulary import THOUGHT_CUT_OFF
@@ -103,7 +105,8 @@ class Reply(NamedTuple):
 class Backend(Protocol):
     """Answers requests. Safe to call concurrently from one event loop.
 
-    A backend may also have an attribute ``worth_caching``: False says that asking it again costs nothing. One
+    A backend may also have an attribute ``worth_caching``: False says that nothing is to be answered from a
+    cache, and ``asks_once``: True says that no question is asked as a control. One
     with ``lists_tokens`` true gives `Reply.listed` as a rule, and is asked for log-probabilities at
     temperature 1 alone, where lists of before and after temperature are one. One
     that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
@@ -215,6 +218,26 @@ class HasServers(Protocol):
 
     def watch(self, tell: Callable[[str], None]) -> None:
         """Have `tell` called with a sentence when a server is left out, and when it answers again."""
+
+
+@runtime_checkable
+class Attended(Protocol):
+    """What a backend may have beside `Backend` that does something for as long as a run is played."""
+
+    def attend(
+        self, folder: Path, say: Callable[[str], None]
+    ) -> AbstractAsyncContextManager[Callable[[RunStopped], None]]:
+        """Open up before the first question of a sitting, and close after its last.
+
+        Args:
+            folder: The run folder.
+            say: Tells people a line.
+
+        Yields:
+            What is called when the sitting is to end early, with the reason: requests that are still open
+            are given up by it, as questions that were never asked.
+        """
+        ...
 
 
 class Wrapper:

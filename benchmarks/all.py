@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -320,11 +321,11 @@ def call(bench: Bench, *, quick: bool, more: Sequence[str]) -> dict[str, list[fl
     ) as child:
         try:
             printed, _ = child.communicate(timeout=LIMIT_S)
-        except BaseException as error:
-            os.killpg(child.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise RuntimeError(f"{file} took more than {LIMIT_S:.0f} s") from None
-            raise
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{file} took more than {LIMIT_S:.0f} s") from None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
     if child.returncode:
         raise RuntimeError(f"{file} ended with {child.returncode}, see above")
     try:

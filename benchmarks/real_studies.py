@@ -44,10 +44,10 @@ SIZES: Final[Mapping[str, Mapping[str, str]]] = {
         "three_classes": 'models={"society":2,"science":2,"works":2} n_evaluation=3 n_taught=6',
         "polarization": ('models={"society":2,"science":2} n_evaluation=3 n_questions=3 n_taught=8 steps=3'),
         "adversary": (
-            'models={"society":3,"science":1} targets=[0,3] attack_every=[2] n_evaluation=5 n_questions=4 '
-            "n_taught=8 steps=4"
+            'models={"society":3,"science":1} targets=[0,3] attack_every=[2] n_evaluation=4 n_questions=3 '
+            "n_taught=8 steps=3"
         ),
-        "disruption": ('models={"society":5} disrupted_at=3 n_evaluation=5 n_questions=2 n_taught=4 steps=6'),
+        "disruption": ('models={"society":4} disrupted_at=2 n_evaluation=4 n_questions=2 n_taught=4 steps=4'),
     },
     "small": {
         "three_classes": 'models={"society":3,"science":3,"works":3} n_evaluation=6 n_taught=16',

@@ -33,6 +33,7 @@ GALLERY: dict[str, tuple[str, tuple[str, ...]]] = {
     "unfollow": ("worlds_measures", ("repeats=8",)),
     "feed": ("worlds_measures", ("repeats=4",)),
     "mixed_models": ("conditions_swept", ()),
+    "mixed_people": ("worlds_measures", ("repeats=6",)),
     "naming_game": ("worlds_measures", ("minimal=true", "rounds=20")),
 }
 

@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
         "families",  # the list of them, which says what makes the parts of a run
         "probe",  # its card
     },
+    "view": {"errors", "events", "html", "report"},
     "config": {"errors"},
     "formulas": set(),
     "files": {"errors"},
@@ -83,7 +84,9 @@ ALLOWED: dict[str, set[str]] = {
         *("errors", "streams", "backend", "families", "news", "profiles", "prompts"),
     },
     "bench": {"errors", "streams", "backend", "prompts", "profiles", "news"},
+    "people": {"backend", "errors", "events", "report", "view"},
     "cli": {
+        "people",
         *("errors", "config", "backend", "events", "experiment", "families", "runner", "news", "stack"),
         *(
             "testing",
@@ -96,6 +99,7 @@ ALLOWED: dict[str, set[str]] = {
             "report",
             "voices",
             "guesses",
+            "view",
         ),
     },
 }

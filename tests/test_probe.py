@@ -131,6 +131,7 @@ def test_the_mock_itself_passes_every_check(subject: Subject) -> None:
         (towards_yes, "labels", "order"),
         (towards_yes, "opposite", "order"),
         (towards_a, "labels", "opposite"),
+        (towards_the_first, "order", "opposite"),
     ],
 )
 def test_a_planted_bias_is_found_by_its_check_and_by_no_other(

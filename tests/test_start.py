@@ -25,7 +25,7 @@ finally:
     print(*sys.modules, file=sys.stderr)
 """
 SETTINGS = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
-FAMILIES = {"asyncio_throttle", "diskcache", "filelock", "numpy", "tenacity"}
+FAMILIES = {"asyncio_throttle", "diskcache", "filelock", "msgspec", "numpy", "tenacity"}
 
 
 def loaded(folder: Path, *arguments: str) -> set[str]:

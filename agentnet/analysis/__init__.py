@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.answers import embed_run as embed_run
     from agentnet.analysis.asks import read_asks as read_asks
     from agentnet.analysis.by_context import answers_by_context as answers_by_context
+    from agentnet.analysis.by_voice import answers_by_voice as answers_by_voice
     from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.logistic import fit_groups as fit_groups
     from agentnet.analysis.logistic import fit_main_effects as fit_main_effects
     from agentnet.analysis.observed import read_observed as read_observed
+    from agentnet.analysis.observed_people import read_people as read_people
     from agentnet.analysis.opinions import gini as gini
     from agentnet.analysis.opinions import opinion_curves as opinion_curves
     from agentnet.analysis.opinions import opinion_measures as opinion_measures
@@ -89,6 +91,7 @@ _NAMES = {
     ".answers": ("embed_run",),
     ".asks": ("read_asks",),
     ".by_context": ("answers_by_context",),
+    ".by_voice": ("answers_by_voice",),
     ".cells": ("Cells", "count_cells"),
     ".comparison": ("ConditionComparison", "compare"),
     ".convergence": ("agreed", "convergence_time", "tipping_share"),
@@ -106,6 +109,7 @@ _NAMES = {
     ".laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
     ".logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
     ".observed": ("read_observed",),
+    ".observed_people": ("read_people",),
     ".opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
     ".ratios": ("ResponseRatios", "response_ratios"),
     ".reading": ("read_decisions", "read_ratios", "read_tables"),

@@ -24,7 +24,7 @@ from agentnet.events.schema import CONDITION_OF
 
 Array = NDArray[np.float64]
 
-_MOST_ANSWERS: Final = 6
+MOST_ANSWERS: Final = 6
 """Different answers to a question, other than yes and no, from which on their shares are not told."""
 _MOST_VALUES: Final = 12
 """Values of a fact that are told one by one; more numbers are told in four parts of like size."""
@@ -118,7 +118,7 @@ def _shares(
 ) -> Iterator[ContextShare]:
     answers = Counter(answer for *_, answer in rows)
     yes_or_no = set(answers) <= {"yes", "no"}
-    if len(answers) > _MOST_ANSWERS and not yes_or_no:
+    if len(answers) > MOST_ANSWERS and not yes_or_no:
         return
     label = _labels([fact for _, fact, _ in rows])
     asked: dict[str, Counter[int]] = defaultdict(Counter)
@@ -130,21 +130,33 @@ def _shares(
         for value in dict.fromkeys(sorted(label, key=in_order)):
             n = np.array([*asked[value].values()], np.float64)
             n_given = np.array([given[value, answer][number] for number in asked[value]], np.float64)
-            share, low, high = _share(n_given, n, level)
+            share, low, high = mean_by_realization(n_given, n, level, OF_SHARES)
             yield ContextShare(
                 condition, question, answer, key, value, share, low, high, int(n.sum()), n.size
             )
 
 
-def _share(n_given: Array, n: Array, level: float) -> tuple[float, float, float]:
-    """Estimate a share with its interval, from counts by realization."""
-    share = float(n_given.sum() / n.sum())
+def mean_by_realization(
+    sums: Array, n: Array, level: float, within: tuple[float, float] | None
+) -> tuple[float, float, float]:
+    """Average over answers, with an interval clustered by realization.
+
+    Args:
+        sums: The sum over the answers of each realization, shape ``(n_realizations,)``.
+        n: How many these are, same shape.
+        level: Of the interval, in (0, 1).
+        within: Bounds of what is averaged; see `agentnet.analysis.contrasts.ends_of`.
+
+    Returns:
+        The mean, and the ends of its interval; these are NaN with one realization.
+    """
+    mean = float(sums.sum() / n.sum())
     if n.size < 2:
-        return share, float("nan"), float("nan")
-    error = np.sqrt(n.size / (n.size - 1) * np.square(n_given - share * n).sum()) / n.sum()
+        return mean, float("nan"), float("nan")
+    error = np.sqrt(n.size / (n.size - 1) * np.square(sums - mean * n).sum()) / n.sum()
     half = np.array([error * student_quantile(n.size - 1, level)])
-    low, high = ends_of(np.array([share]), half, OF_SHARES)
-    return share, float(low[0]), float(high[0])
+    low, high = ends_of(np.array([mean]), half, within)
+    return mean, float(low[0]), float(high[0])
 
 
 def _labels(facts: list[Any]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -30,6 +30,8 @@ USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "time": ("time", "created_at", "created_utc", "timestamp", "date", "created"),
 }
 """Field -> what its column may be called; where its own name stands, the others are not looked at."""
+
+WHAT: Final = "a table of observed cascades"
 
 SECONDS: Final = "s"
 
@@ -75,7 +77,7 @@ def read_observed(
     """
     path, found, n_repeated = Path(path), dict[str, _Node](), 0
     with open_table(path, encoding=encoding) as table:
-        of_field = _settled(path, table.columns, columns or {})
+        of_field = settled(path, table.columns, columns or {}, USUAL, ("id", "parent"), WHAT)
         for row in table.rows:
             try:
                 if row.fault:
@@ -92,10 +94,31 @@ def read_observed(
     return _forest(path, found, of_field, n_repeated)
 
 
-def _settled(path: Path, columns: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Settle which column each field is read from; see `read_observed`."""
+def settled(
+    path: Path,
+    columns: Collection[str],
+    given: Mapping[str, str],
+    known_as: Mapping[str, Sequence[str]],
+    required: Sequence[str],
+    what: str,
+) -> dict[str, str]:
+    """Settle which column each field is read from.
+
+    Args:
+        path: The file.
+        columns: Its columns.
+        given: The caller's column of a field.
+        known_as: Field -> what its column may be called; where its own name stands, the others are not
+            looked at.
+        required: Fields that must have a column.
+        what: What the file is, with its article.
+
+    Raises:
+        InputError: A column that must be there is not, or several may be meant.
+        ConfigurationError: `given` names an unknown field.
+    """
     usual = {}
-    for field, names in USUAL.items():
+    for field, names in known_as.items():
         found = [name for name in names if name in columns]
         if len(found) > 1 and found[0] != field and field not in given:
             raise InputError(
@@ -104,20 +127,18 @@ def _settled(path: Path, columns: Collection[str], given: Mapping[str, str]) -> 
                 path=path,
             )
         usual[field] = found[0] if found else field
-    hints = {
-        field: f"; or name the column of the {field} (--column {field}=NAME)" for field in ("id", "parent")
-    }
-    what = "a table of observed cascades"
-    return settle_columns(path, columns, usual, given, required=tuple(hints), what=what, hints=hints)
+    # Hints are looked up by the column that is missing.
+    hints = {usual[each]: f"; or name the column of the {each} (--column {each}=NAME)" for each in required}
+    return settle_columns(path, columns, usual, given, required=required, what=what, hints=hints)
 
 
 def _node(cells: Cells) -> tuple[str, _Node]:
     name, text = cells.filled("id"), cells.field("time")
-    time, unit = _instant(text, cells.columns["time"]) if text else (None, "")
+    time, unit = instant(text, cells.columns["time"]) if text else (None, "")
     return name, _Node(cells.row.number, cells.field("parent"), cells.field("author"), time, unit)
 
 
-def _instant(text: str, column: str) -> tuple[float, str]:
+def instant(text: str, column: str) -> tuple[float, str]:
     """Read a number, a date as ISO 8601 has it, or one of e-mail's and Twitter's; without a zone it is UTC.
 
     Returns:
@@ -127,9 +148,9 @@ def _instant(text: str, column: str) -> tuple[float, str]:
         BadCell: It is none of these.
 
     Examples:
-        >>> _instant("12.5", "time"), _instant("1970-01-01T00:01Z", "time")
+        >>> instant("12.5", "time"), instant("1970-01-01T00:01Z", "time")
         ((12.5, ''), (60.0, 's'))
-        >>> _instant("Thu Jan 01 00:01:00 +0000 1970", "time")
+        >>> instant("Thu Jan 01 00:01:00 +0000 1970", "time")
         (60.0, 's')
     """
     try:

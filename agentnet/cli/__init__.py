@@ -35,6 +35,10 @@ COMMANDS: Final = {
         "Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).",
     ),
     "fit": ("fit", "Fit laws to a run's cascades and rank them, or to the answers of a free world."),
+    "forget": (
+        "forget",
+        "Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.",
+    ),
     "guess": ("guess", "Ask a model whether it guesses from a run's prompts what the run is for."),
     "init": ("init", "Write what a study starts from into a new folder NAME: experiment, prompts, settings."),
     "ls": ("look", "List the runs."),
@@ -54,6 +58,13 @@ COMMANDS: Final = {
         "Find out whether a backend's answers are about what it is asked, and print a validity card.",
     ),
     "query": ("look", "Answer an SQL query on a run's event log; nothing can be changed by it."),
+    "rehearse": (
+        "rehearse",
+        (
+            "Play a study with robots in the place of its people, over real pages, "
+            "and the mock in that of models."
+        ),
+    ),
     "report": (
         "report",
         "Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.",
@@ -73,6 +84,7 @@ COMMANDS: Final = {
         "Measure the trees along which messages were passed on: size, depth, width, structural virality.",
     ),
     "verify": ("look", "Look whether a run is what it was when it was finished, and whole."),
+    "view": ("view", "Watch runs on a page: how far they are, curves, networks, decisions as they come."),
 }
 """Command -> the module here that holds it under its name, and its first words, for the list of commands."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,19 @@ def setting_options(function: Decorated) -> Decorated:
         type=click.Path(path_type=Path),
         help="Settings file in place of ./agentnet.toml.",
     )(function)
+
+
+def without_people_option(function: Decorated) -> Decorated:
+    """Add the option that leaves out what people wrote: ``--without-people``."""
+    told = "Leave out what people wrote, wherever it stands; what they chose stays."
+    return click.option("--without-people", is_flag=True, help=told)(function)
+
+
+def leaving_out(folders: Sequence[Path], *, people: bool) -> AbstractContextManager[list[Path]]:
+    """Give run folders to read from, without what people wrote if that is wanted."""
+    from agentnet.people.forgetting import without_texts
+
+    return without_texts(folders, drop=people)
 
 
 def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:

@@ -19,23 +19,37 @@ from agentnet.cli.common import (
     setting_options,
 )
 from agentnet.cli.completion import complete_runs
+from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
+from agentnet.errors import UserError
+from agentnet.events import LOG_NAME
 
 if TYPE_CHECKING:
     from agentnet.analysis.fits import Fits
+    from agentnet.analysis.tables import RunTables
+
+Say = Callable[[str], None]
 
 _PATIENCE_S = 1.0
 
 
 @click.command()
-@click.argument("name", metavar="RUN", shell_complete=complete_runs)
+@click.argument("name", metavar="RUN|FILE", shell_complete=complete_runs)
 @fitting_options(groups="chosen from the exposures")
 @click.option("--condition", type=int, help="Which condition, from 0, of a run that has several.")
 @click.option(
     "--of",
     default="",
     metavar="KIND|NAME=VALUE",
-    help="What is a yes in a free world: a kind of questions of yes and no, or a value of other answers.",
+    help="What is a yes: in a free world a kind of questions of yes and no, or a value of other answers; in "
+    "a file a value of what people did.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Read a field of a file (who, when, source, did, group) from a column of another name. Repeatable.",
 )
 @click.option(
     "--runs",
@@ -55,6 +69,7 @@ def fit(
     groups_file: Path | None,
     condition: int | None,
     of: str,
+    columns: tuple[str, ...],
     n_runs: int | None,
     n_bootstrap: int,
     level: float,
@@ -63,9 +78,11 @@ def fit(
     assignments: tuple[str, ...],
     config_file: Path | None,
 ) -> None:
-    """Fit laws to a run's cascades and rank them, or to the answers of a free world.
+    """Fit laws to a run's cascades and rank them, to the answers of a free world, or to what people did.
 
-    RUN is a run folder, its name, or 'last'. Works on a run that is still played.
+    RUN is a run folder, its name, or 'last'. Works on a run that is still played. FILE is a table of a human
+    experiment: who heard, when, from whom (source), and what they did (did); laws are of n_heard (from how
+    many others by then), unless --by names n_asked or other columns of it.
 
     Laws of single decisions are played as inferred cascades; laws of curves are of the mean engaged fraction.
     The bundled ones: full_logistic, main_effects, group_logistic; one_rate, group_rates, cavity; and of what
@@ -79,29 +96,31 @@ def fit(
       agentnet fit last --law column_logistic --by n_engaged --by model=gpt-4o
       agentnet fit last --law mine.py --by n_engaged
       agentnet fit last --law hill --by likes --of action=share
+      agentnet fit people.csv --law hill --by n_heard --column did=adopted
     """
-    from agentnet.analysis.asks import read_asks
     from agentnet.analysis.fits import affordable_runs, fit_run
     from agentnet.analysis.laws import LAWS, named_laws
-    from agentnet.analysis.reading import read_tables
-    from agentnet.events import Run
-    from agentnet.families.lookup import family_of
+    from agentnet.analysis.observed_people import N_HEARD
 
-    folder = find_run(name, load(config_file, assignments).settings.runs)
     groups = None if groups_file is None else read_groups(groups_file)
     names = named_laws(laws)
     uses = [column for each in names for column in LAWS[each].uses]
     say = _patient()
-    say(f"reading {folder}")
-    columns: tuple[str, ...] = (*by, *uses)
-    chosen: Iterable[str] = names or LAWS
-    if of or "free worlds" in family_of(Run(folder).meta).read_as:
-        tables = read_asks(folder, of, condition=condition, columns=columns)
-        chosen = names or [
-            each for each in LAWS if LAWS[each].of_decisions and LAWS[each].takes_column == bool(by)
-        ]
-    else:
-        tables = read_tables(folder, condition=condition, columns=columns)
+    if is_file := Path(name).is_file() and Path(name).name != LOG_NAME:
+        by = by or (N_HEARD,)
+    wanted = (*by, *uses)
+    tables = (
+        _of_people(name, of, wanted, columns, condition, say)
+        if is_file
+        else _of_run(
+            find_run(name, load(config_file, assignments).settings.runs), of, wanted, columns, condition, say
+        )
+    )
+    chosen: Iterable[str] = names or [
+        each
+        for each in LAWS
+        if tables.asking_rule or (LAWS[each].of_decisions and LAWS[each].takes_column == bool(by))
+    ]
     found = fit_run(
         tables,
         laws=chosen,
@@ -119,7 +138,36 @@ def fit(
         _print(found)
 
 
-def _patient() -> Callable[[str], None]:
+def _of_people(
+    name: str, of: str, wanted: Sequence[str], columns: Sequence[str], condition: int | None, say: Say
+) -> RunTables:
+    """Read a table of people."""
+    from agentnet.analysis.observed_people import read_people
+
+    if condition is not None:
+        raise UserError(f"--condition chooses among those of a run; {name} is a table of people")
+    say(f"reading {name}")
+    return read_people(name, of, columns=wanted, named=column_map(columns))
+
+
+def _of_run(
+    folder: Path, of: str, wanted: Sequence[str], columns: Sequence[str], condition: int | None, say: Say
+) -> RunTables:
+    """Read a run's cascades, or the answers of a free world."""
+    from agentnet.analysis.asks import read_asks
+    from agentnet.analysis.reading import read_tables
+    from agentnet.events import Run
+    from agentnet.families.lookup import family_of
+
+    if columns:
+        raise UserError(f"--column names columns of a file; {folder} is a run")
+    say(f"reading {folder}")
+    if of or "free worlds" in family_of(Run(folder).meta).read_as:
+        return read_asks(folder, of, condition=condition, columns=wanted)
+    return read_tables(folder, condition=condition, columns=wanted)
+
+
+def _patient() -> Say:
     """Say on standard error what is being done, once it takes longer."""
     begun = time.monotonic()
 

@@ -13,11 +13,20 @@ from typing import Any, Final
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, print_table, run_folders, setting_options
+from agentnet.cli.common import (
+    find_run,
+    leaving_out,
+    load,
+    print_json,
+    print_table,
+    run_folders,
+    setting_options,
+    without_people_option,
+)
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
-from agentnet.errors import AgentnetError, DesignError, RunFolderError
+from agentnet.config import Settings, Shard
+from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
@@ -108,7 +117,7 @@ def _brief(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "status": state(run, n_missing=n_missing),
         "experiment": meta["experiment"]["class_name"],
         "model": meta["model_name"],
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
         "decisions": sum(n for kind, n, _ in kinds if kind in DECISION_KINDS),
         "answers": sum(n for kind, n, _ in kinds if kind not in {*DECISION_KINDS, REASON}),
         "missing": n_missing,
@@ -158,6 +167,15 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""
@@ -302,8 +320,12 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
     Who changed a log on purpose has it taken for what it is from then on by removing what it keeps:
     DELETE FROM meta WHERE key IN ('digest', 'checksums').
     """
+    from agentnet.events.forget import look_at_forgotten
+
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     found = verify_log(run)
+    if forgotten := look_at_forgotten(run):
+        found["forgotten"] = forgotten
     if as_json:
         print_json({"run": str(run.folder), **found})
     else:
@@ -333,16 +355,23 @@ def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], conf
         print_table(names, rows)
 
 
-_FORMATS: Final = ("parquet", "csv", "gexf", "graphml")
+_NETWORKS: Final = ("gexf", "graphml")
+_FORMATS: Final = ("parquet", "csv", *_NETWORKS)
 
 
 @click.command()
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.option("--format", "kind", type=click.Choice(_FORMATS), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default: RUN/FORMAT.")
+@without_people_option
 @setting_options
 def export(
-    name: str, kind: str, out: Path | None, assignments: tuple[str, ...], config_file: Path | None
+    name: str,
+    kind: str,
+    out: Path | None,
+    without_people: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
 ) -> None:
     """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
 
@@ -355,11 +384,14 @@ def export(
     from agentnet.families import family_of
 
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    family_of(run.meta)
+    family = family_of(run.meta)
+    if kind in _NETWORKS and family.no_network:
+        raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
     graphs = (partial(export_graphs, graph_format="gexf"), partial(export_graphs, graph_format="graphml"))
     writers: tuple[Callable[[Run, Path], None], ...] = (export_parquet, export_csv, *graphs)
-    dict(zip(_FORMATS, writers, strict=True))[kind](run, folder)
+    with leaving_out([run.folder], people=without_people) as (read,):
+        dict(zip(_FORMATS, writers, strict=True))[kind](Run(read) if without_people else run, folder)
     echo(str(folder))
 
 

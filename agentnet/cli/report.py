@@ -11,11 +11,13 @@ import click
 from agentnet.cli.common import (
     find_run,
     fitting_options,
+    leaving_out,
     load,
     print_json,
     read_groups,
     read_text,
     setting_options,
+    without_people_option,
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
@@ -84,6 +86,7 @@ _FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Show texts, too, that their source does not let pass on (ACLED's).",
 )
+@without_people_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @setting_options
@@ -107,6 +110,7 @@ def report(
     embedder_options: tuple[str, ...],
     no_figures: bool,
     restricted_texts: bool,
+    without_people: bool,
     as_json: bool,
     quiet: bool,
     assignments: tuple[str, ...],
@@ -148,9 +152,9 @@ def report(
         restricted_texts=restricted_texts,
         make_embedder=embedder_maker(embedder, embedder_options, runs),
     )
-    written = write_report(
-        folders, output or folders[0] / "report", options, progress=None if quiet else _say
-    )
+    with leaving_out(folders, people=without_people) as read:
+        place, progress = output or folders[0] / "report", None if quiet else _say
+        written = write_report(read, place, options, progress=progress)
     if as_json:
         print_json(written.results)
     else:

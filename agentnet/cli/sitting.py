@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 
+from agentnet.backend import Attended, Backend
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.config import Settings
-from agentnet.errors import OutputClosed, WorldError
+from agentnet.errors import Interrupted, OutputClosed, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
+from agentnet.voices import listing_voices, parts_of
 
 Say = Callable[[str], None]
+Leave = Callable[[RunStopped], None]
 
 
 def announce(prepared: Prepared, say: Say) -> None:
@@ -70,7 +73,9 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
         say(line)
     runner = Runner(prepared, answering, say=say)
     try:
-        await _play(runner, prepared, say, quiet=quiet)
+        async with AsyncExitStack() as stack:
+            leave = await _attended(stack, answering, prepared, say)
+            await _play(runner, prepared, listing_voices(answering), say, leave, quiet=quiet)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -82,7 +87,25 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     return runner.tally
 
 
-async def _play(runner: Runner, prepared: Prepared, say: Say, *, quiet: bool) -> None:
+async def _attended(stack: AsyncExitStack, answering: Backend, prepared: Prepared, say: Say) -> list[Leave]:
+    """Let backends open up that are more than asked; give what tells them that the sitting is to end."""
+    backends = [part.backend for part in parts_of(answering).values()]
+    return [
+        await stack.enter_async_context(backend.attend(prepared.folder, say))
+        for backend in backends
+        if isinstance(backend, Attended)
+    ]
+
+
+async def _play(
+    runner: Runner,
+    prepared: Prepared,
+    listing: Collection[str],
+    say: Say,
+    leave: Sequence[Leave],
+    *,
+    quiet: bool,
+) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
         runner.tally,
@@ -90,13 +113,16 @@ async def _play(runner: Runner, prepared: Prepared, say: Say, *, quiet: bool) ->
         prepared.stage.n_fixed(),
         noun=prepared.family.answers,
         told=prepared.family.progress,
+        share_calls=prepared.settings.sampler.mode != "call",
     )
-    guess = partial(guess_decisions, prepared)
-    async with progress(outlook, quiet=quiet, guess=guess, closed=runner.interrupt):
+    guessed = partial(guess, prepared, listing)
+    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:
             runner.interrupt()
+            for each in leave:
+                each(Interrupted("interrupted; who had not answered is asked again"))
             # The terminal may be gone: that is what a hang-up says.
             with suppress(OutputClosed):
                 say("\nfinishing what is in flight; once more to stop at once")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.by_context import ContextShare, answers_by_context
+from agentnet.analysis.by_voice import Voices, answers_by_voice
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.goodness import mean_final_engagement
@@ -72,6 +73,7 @@ class CascadePart(Part):
             `played`; None where nobody stopped.
         message_trees: Trees of messages; None where no agent retold one.
         by_context: Decisions by the facts that prompts used; none where they used none.
+        voices: Decisions by who answers; nothing with one voice.
     """
 
     name: ClassVar[str] = "cascades"
@@ -101,6 +103,7 @@ class CascadePart(Part):
     engaged_now: NDArray[np.float64] | None = None
     message_trees: Trees | None = None
     by_context: tuple[ContextShare, ...] = ()
+    voices: Voices = field(default_factory=Voices)
 
     @property
     def design(self) -> Mapping[str, Any]:
@@ -321,6 +324,7 @@ def _part(
         engaged_now=None if tables is None else read_engaged_now(run, tables),
         message_trees=_trees_of_messages(run, condition, told),
         by_context=_by_context(run, condition, told, options.level),
+        voices=answers_by_voice(run, options.level, condition=condition),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
 

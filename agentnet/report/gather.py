@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agentnet.errors import UserError
 from agentnet.events import Run, check_unchanged
-from agentnet.report import by_context, credibility, exact  # noqa: F401 - their tables are listed as they are read
+from agentnet.report import by_context, by_voice, credibility, exact  # noqa: F401 - their tables are listed as they are read
 from agentnet.report.conditions import Conditions, compared
 from agentnet.report.drawings import Drawing, rendered
 from agentnet.report.log_facts import LogFacts, read_facts

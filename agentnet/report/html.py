@@ -32,10 +32,10 @@ def rendered(template: str, /, **values: object) -> Html:
 
 
 @cache
-def environment() -> Environment:
-    """Make what finds and renders templates."""
+def environment(room: str = "agentnet.report") -> Environment:
+    """Make what finds and renders the templates of a room."""
     return Environment(
-        loader=PackageLoader("agentnet.report"),
+        loader=PackageLoader(room),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_spelled,

@@ -35,7 +35,7 @@ def write_page(report: Report, contents: Iterable[Contents], *, made_at: float) 
     """
     parts = tuple(contents)
     style = _own("report.css")
-    script = _own("report.js")
+    script = _own("network.js") + _own("report.js")
     return rendered(
         "page.j2",
         policy=_policy(style, script),

@@ -59,7 +59,7 @@ class Most:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class PlayedCascade:
     """Who engaged when in one realization, among the agents that are shown.
 
     Attributes:
@@ -116,7 +116,7 @@ class Player:
         most: How much is shown, at most.
     """
 
-    shown: tuple[Scene, ...]
+    shown: tuple[PlayedCascade, ...]
     n_realizations: int
     most: Most
     name: ClassVar[str] = "player"
@@ -203,19 +203,17 @@ def _some(rows: Sequence[Any], n: int) -> list[Any]:
 
 def _scene(
     connection: sqlite3.Connection, row: tuple[Any, ...], edges: NDArray[np.int32], seed: int, most: Most
-) -> Scene:
+) -> PlayedCascade:
     realization, news, severity, network, initial, _ = row
     (n_agents,) = connection.execute("SELECT n_agents FROM networks WHERE network = ?", (network,)).fetchone()
     every = edges.astype(np.int64)
-    agents = _nearest(every, n_agents, initial, most.n_agents)
+    agents = nearest(every, n_agents, initial, most.n_agents)
     place = np.full(n_agents, -1)
     place[agents] = np.arange(agents.size)
     inside = place[every]
     inside = inside[(inside >= 0).all(axis=1)]
-    logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
-    engaged, source = np.array(logged, dtype=np.int64).T
-    source = np.where(source >= 0, place[source], -1)
-    return Scene(
+    engaged, source = engagements(connection, realization, agents)
+    return PlayedCascade(
         realization=realization,
         news=news,
         severity=severity,
@@ -223,26 +221,41 @@ def _scene(
         n_edges=len(every),
         n_engaged=tuple(n for (n,) in connection.execute(_COUNTS, (realization,))),
         agents=agents,
-        xy=_laid_out(inside, agents.size, seed),
-        edges=_few(inside, source, most.n_edges),
+        xy=laid_out(inside, agents.size, seed),
+        edges=few(inside, source, most.n_edges),
         engaged=engaged,
         source=source,
     )
 
 
-def _nearest(edges: NDArray[np.int64], n_agents: int, initial: int, most: int) -> NDArray[np.int64]:
-    """List the agents to show, in ascending order: all, or those nearest to the initial one."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import breadth_first_order
+def engagements(
+    connection: sqlite3.Connection, realization: int, agents: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Read at which step agents engaged, and to whom they said yes; see `PlayedCascade`."""
+    logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
+    engaged, source = np.array(logged, dtype=np.int64).reshape(-1, 2).T
+    place = dict(zip(agents.tolist(), range(agents.size), strict=True))
+    return engaged, np.array([place.get(agent, -1) for agent in source.tolist()], dtype=np.int64)
 
+
+def nearest(edges: NDArray[np.int64], n_agents: int, agent: int, most: int) -> NDArray[np.int64]:
+    """List the agents to show, in ascending order: all, or the ones that are nearest to `agent`."""
     if n_agents <= most:
         return np.arange(n_agents)
-    graph = coo_array((np.ones(len(edges), bool), tuple(edges.T)), shape=(n_agents, n_agents)).tocsr()
-    order = breadth_first_order(graph, initial, directed=False, return_predecessors=False)
-    return np.asarray(np.sort(order[:most]), dtype=np.int64)
+    reached = np.zeros(n_agents, bool)
+    reached[agent] = True
+    n = 1
+    while n < most:
+        ends = edges[reached[edges].any(axis=1)]
+        found = np.unique(ends[~reached[ends]])
+        if not found.size:
+            break
+        reached[found[: most - n]] = True
+        n += found.size
+    return np.flatnonzero(reached)
 
 
-def _few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Thin edges out evenly, but for those along which agents engaged."""
     if len(edges) <= most:
         return edges
@@ -253,7 +266,7 @@ def _few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDAr
     return kept
 
 
-def _laid_out(edges: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+def laid_out(edges: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     """Place agents so that neighbours are near each other, by Fruchterman and Reingold's forces."""
     import networkx as nx
 

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from agentnet.analysis.by_context import ContextShare, answers_by_context, spelled_answers
+from agentnet.analysis.by_voice import Voices, answers_by_voice
 from agentnet.analysis.drift import Drift, message_drift
-from agentnet.analysis.measures import Agreement, Course, read_agreement, read_courses, read_spread
+from agentnet.analysis.measures import MeasuredCourse, TimeToAgree, read_agreement, read_courses, read_spread
 from agentnet.analysis.trees import MESSAGES, Trees, trees_of
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
@@ -66,21 +67,23 @@ class WorldPart(PlainPart):
         by_context: Answers by what agents were told.
         agreement: How long agents took to agree in what was recorded of them.
         drift: How far messages that retell one are from where they come from; None where none does.
+        voices: Answers by who gives them; nothing with one voice.
     """
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
 
-    measured: tuple[Course, ...] = ()
+    measured: tuple[MeasuredCourse, ...] = ()
     answers: Answers = field(default_factory=dict)
     told: Told | None = None
     message_trees: tuple[Trees, ...] = ()
-    spread: tuple[Course, ...] = ()
+    spread: tuple[MeasuredCourse, ...] = ()
     by_context: tuple[ContextShare, ...] = ()
-    agreement: tuple[Agreement, ...] = ()
+    agreement: tuple[TimeToAgree, ...] = ()
     drift: Drift | None = None
+    voices: Voices = field(default_factory=Voices)
 
     @property
-    def all_measured(self) -> tuple[Course, ...]:
+    def all_measured(self) -> tuple[MeasuredCourse, ...]:
         """What was measured, and how it spreads."""
         return (*self.measured, *self.spread)
 
@@ -164,6 +167,7 @@ def world_parts(reading: Reading, family: str) -> Iterable[Part]:
             answers_by_context(run, options.level),
             read_agreement(run, options.level),
             message_drift(run, make=options.make_embedder, level=options.level) if trees else None,
+            answers_by_voice(run, options.level),
         )
 
 

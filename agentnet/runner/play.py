@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import sqlite3
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from agentnet.errors import (
     near_miss,
 )
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.checksums import keep_hash
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.experiment import blamed
@@ -182,10 +184,16 @@ class Runner:
             log.add_incident("samples", message=words)
             self._say(words)
 
-        after = self._settings.engine.brake_after
+        after, parts = self._settings.engine.brake_after, parts_of(self._plugin)
+        # Who is asked once is no server that could be put to the test.
+        afters = {v: sys.maxsize for v, part in parts.items() if getattr(part.backend, "asks_once", False)}
         # What is no answer to a control must be none to those that it stands for.
         controlled = self._prepared.stage.answering(stack.backend)
-        streak = partial(Streak, after=after, complete=controlled.complete, stop=self._stop, sitting=sitting)
+
+        def streak(voice: str = OWN) -> Streak:
+            longest = afters.get(voice, after)
+            return Streak(after=longest, complete=controlled.complete, stop=self._stop, sitting=sitting)
+
         # The brake must not take a refused n for a dead server, nor a thought for an answer.
         has_n = self._settings.sampler.mode == "choices"
 
@@ -200,7 +208,7 @@ class Runner:
         self._backend = guarded()
         if isinstance(self._plugin, VoicesBackend):
             self._backend = ByVoice({voice: guarded() for voice in stack.limits}, self._plugin.rules)
-            self._streak = StreakByVoice({voice: streak() for voice in stack.limits})
+            self._streak = StreakByVoice({voice: streak(voice) for voice in stack.limits})
 
     def interrupt(self, reason: Interrupted | None = None) -> None:
         """Begin no further question, and wait for nothing but what is on its way to the server.
@@ -409,8 +417,9 @@ def _spent(so_far: SpentSoFar) -> Spent:
 
 
 def freeze(folder: Path, *, parquet: bool) -> None:
-    """Turn a finished run into one log file, and write its tables as Parquet beside it."""
-    close_for_good(folder / LOG_NAME)
+    """Turn a run that was just finished into one log file, and write its tables as Parquet beside it."""
+    if close_for_good(folder / LOG_NAME):
+        keep_hash(folder / LOG_NAME)
     if parquet:
         write_parquet(Run(folder), folder / "parquet")
 

@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 
 _RIVAL_NATS = 1.92
 """Half the 95% quantile of chi-squared with one degree of freedom."""
+_MOST_NAMED = 8
 
 
 class Hill(DecisionLaw):
@@ -103,7 +104,10 @@ class DoseThreshold(DecisionLaw):
         likelihood = Likelihood(self, self.answers())
         near = fit.log_likelihood - _RIVAL_NATS
         rivals = [each[2] for each in self._tried(likelihood) if likelihood.height(each) > near]
-        if others := [f"{each:g}" for each in rivals if each != fit.values[2]]:
+        others = [f"{each:g}" for each in rivals if each != fit.values[2]]
+        if len(others) > _MOST_NAMED:
+            yield f"{len(others)} thresholds from {others[0]} to {others[-1]} fit nearly as well"
+        elif others:
             yield f"thresholds at {', '.join(others)} fit nearly as well"
         yield from super().warnings(fit)
 

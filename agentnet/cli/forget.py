@@ -1,0 +1,42 @@
+"""The command `forget`: what a person wrote is taken out of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agentnet.cli.common import find_run, load, print_json, setting_options
+from agentnet.cli.completion import complete_runs
+from agentnet.cli.terminal import echo
+from agentnet.people.forgetting import forget_person
+
+
+@click.command()
+@click.argument("name", metavar="RUN", shell_complete=complete_runs)
+@click.argument("person")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@setting_options
+def forget(
+    name: str, person: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None
+) -> None:
+    """Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.
+
+    PERSON is a number of the experimenter's page, what a panel calls them (only a hash of that is kept), or
+    REALIZATION:AGENT. What they chose stays; where a text of theirs stood, also as others quoted it, stands
+    [forgotten]. The log says that it was done and what its digest was before; agentnet verify passes.
+
+    A run that has not ended cannot be gone on with where others were told such a text.
+
+    \b
+      agentnet forget last 7
+    """
+    folder = find_run(name, load(config_file, assignments).settings.runs)
+    found = forget_person(folder, person)
+    left = [str(path.relative_to(folder)) for path in found.left_in]
+    if as_json:
+        print_json({"run": str(folder), "texts": found.n_texts, "places": found.n_cells, "left_in": left})
+        return
+    echo(f"{found.n_texts} texts were taken out of {found.n_cells} places in {folder}")
+    for path in left:
+        echo(f"note: one of them can still be read in {path}; make it anew, or delete it", err=True)

@@ -1,0 +1,34 @@
+"use strict";
+// A page asks for news of itself, and is loaded again once it shows what is not so any more. A server that is
+// being started again answers nothing for a while: then the page stays, with what was filled in.
+const page = document.body.dataset;
+const time = document.querySelector(".time");
+let endsAt = time ? performance.now() + 1000 * Number(time.dataset.left) : 0;
+
+async function listen() {
+  for (;;) {
+    try {
+      const reply = await fetch(page.here + "/news?state=" + encodeURIComponent(page.state));
+      if (reply.status === 403) return;
+      const news = await reply.json();
+      if (news.state !== page.state) return location.replace(page.here);
+      if (news.left_s !== null) endsAt = performance.now() + 1000 * news.left_s;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+}
+
+function count() {
+  const left = Math.max(0, Math.round((endsAt - performance.now()) / 1000));
+  time.textContent = time.textContent.replace(/\d+/, left);
+}
+
+for (const form of document.forms) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+  });
+}
+if (time) setInterval(count, 1000);
+listen();
