@@ -42,7 +42,6 @@ LIBRARIES: Final = (
     *("httpx", "openai", "litellm"),
 )
 TURNS: Final = 5
-LIMIT_S: Final = 300.0
 
 Results = dict[str, dict[str, Any]]
 
@@ -300,7 +299,7 @@ def _processor() -> str:
     return named[1] if named else platform.processor() or platform.machine()
 
 
-def call(bench: Bench, *, quick: bool, more: Sequence[str]) -> dict[str, list[float]]:
+def call(bench: Bench, *, quick: bool, limit_s: float, more: Sequence[str]) -> dict[str, list[float]]:
     """Call a benchmark once.
 
     Raises:
@@ -320,9 +319,9 @@ def call(bench: Bench, *, quick: bool, more: Sequence[str]) -> dict[str, list[fl
         command, stdout=subprocess.PIPE, text=True, env=environ, start_new_session=True
     ) as child:
         try:
-            printed, _ = child.communicate(timeout=LIMIT_S)
+            printed, _ = child.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"{file} took more than {LIMIT_S:.0f} s") from None
+            raise RuntimeError(f"{file} took more than {limit_s:.0f} s") from None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -362,7 +361,12 @@ def measure(names: Sequence[str], given: argparse.Namespace) -> list[str]:
             faults.append("NOT ALL MEASURED in time: call this again, and it goes on")
             break
         try:
-            add(results, name, call(BENCHES[name], quick=given.quick, more=peers(name, given)), now)
+            add(
+                results,
+                name,
+                call(BENCHES[name], quick=given.quick, limit_s=given.limit_s, more=peers(name, given)),
+                now,
+            )
         except RuntimeError as error:
             faults.append(f"NOT MEASURED: {error}")
         given.results.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
@@ -445,6 +449,7 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; all unless named")
     parser.add_argument("--minutes", type=float, default=19.0, help="begin no call later than this")
+    parser.add_argument("--limit-s", type=float, default=300.0, help="a call that takes longer is ended")
     parser.add_argument("--quick", action="store_true", help="one turn of the smallest size: does it work?")
     parser.add_argument("--mesa", help="a Python that has mesa-llm")
     parser.add_argument("--silisocs", help="a Python that has SiliSocS")

@@ -34,7 +34,10 @@ COMMANDS: Final = {
         "look",
         "Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).",
     ),
-    "fit": ("fit", "Fit laws to a run's cascades and rank them, or to the answers of a free world."),
+    "fit": (
+        "fit",
+        "Fit laws to a run's cascades and rank them, to the answers of a free world, or to what people did.",
+    ),
     "forget": (
         "forget",
         "Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.",
