@@ -56,6 +56,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from figures import Figures, tell
+
 from agentnet.backend import Messages, Request, make_backend
 
 Call = Callable[[int], Awaitable[object]]
@@ -529,7 +531,8 @@ def measure(
                 print(case, name, *(f"{value:.4g}" for value in result), file=sys.stderr)
             load = [begun, os.getloadavg()[0]]
             alive = {name: of for name, of in rounds.items() if of}
-            found.append({**case._asdict(), "load": load, "clients": summary(alive, case)})
+            row = {**case._asdict(), "load": load, "clients": summary(alive, case)}
+            found.append({**row, "figures": figures(alive, case)})
     return {"cpus": os.cpu_count(), "rounds": n_rounds, "cases": found, "died": died}
 
 
@@ -558,6 +561,19 @@ def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, f
         }
         for name, of in rounds.items()
     }
+
+
+def figures(rounds: dict[str, list[Round]], case: Case) -> Figures:
+    """Give each client's CPU per call, the layer's over each other's, and the share, round by round."""
+    where = f"{case.latency_ms} ms, {case.in_flight:,} in flight"
+    told = {f"{where}: {name}, CPU ms a call": [each.cpu_ms for each in of] for name, of in rounds.items()}
+    for name, of in rounds.items():
+        for ours in ("layer", "layer-uv"):
+            pairs = zip(rounds.get(ours, ()), of, strict=ours in rounds)
+            told[f"{where}: {ours} / {name}"] = [one.cpu_ms / other.cpu_ms for one, other in pairs]
+        share = case.latency_ms / 1e3 / case.in_flight
+        told[f"{where}: {name}, share of the ideal throughput"] = [each.calls_per_s * share for each in of]
+    return {name: values for name, values in told.items() if any(values)}
 
 
 def table(case: dict[str, Any]) -> str:
@@ -641,7 +657,7 @@ def main() -> None:
     found = measure(present, cases, given.rounds, given.waves, pythons)
     found["missing"] = missing
     if given.json:
-        print(json.dumps(found, indent=2))
+        tell({name: values for case in found["cases"] for name, values in case["figures"].items()})
         return
     print(
         f"{found['cpus']} CPUs, {found['rounds']} rounds, medians; ratios of CPU are medians over the rounds"

@@ -27,6 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from figures import tell
 from local_peers import PEERS, Asked, Play, megabytes, versions
 
 from agentnet.backend import Messages, Request, make_backend
@@ -185,19 +186,19 @@ def main() -> None:
         found, used_s = asyncio.run(asked_for(args.model, asked, (1.0, 0.7)))
         backend_s.append(used_s / len(asked))
         apart = max(apart, float(np.abs(np.subtract(found, truth)).max()))
-    ratio = statistics.median(b / a for a, b in zip(bare_s, backend_s, strict=True))
-    facts = {
-        "questions": len(asked),
-        "bare_cpu_s": statistics.median(bare_s),
-        "backend_cpu_s": statistics.median(backend_s),
-        "ratio": ratio,
-        "p_yes_apart": apart,
+    ratios = [b / a for a, b in zip(bare_s, backend_s, strict=True)]
+    figures = {
+        "questions": [len(asked)],
+        "bare_cpu_s": bare_s,
+        "backend_cpu_s": backend_s,
+        "ratio": ratios,
+        "p_yes_apart": [apart],
     }
-    print(
-        json.dumps(facts)
-        if args.json
-        else "\n".join(f"{name:14} {value:.6g}" for name, value in facts.items())
-    )
+    if args.json:
+        tell(figures)
+    else:
+        print("\n".join(f"{name:14} {statistics.median(of):.6g}" for name, of in figures.items()))
+    ratio = statistics.median(ratios)
     if ratio > AT_MOST:
         raise SystemExit(f"the backend takes {ratio:.2f} times the runtime's own time, above {AT_MOST}")
 

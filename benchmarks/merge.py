@@ -21,6 +21,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from figures import tell
+
 from agentnet import Run
 from agentnet.config import Shard
 from agentnet.events import LOG_NAME
@@ -89,7 +91,7 @@ def main() -> None:
         make_shards(Path(made) / "run", given.shards, given.events)
         found = measure(Path(made) / "run")
     if given.json:
-        print(json.dumps({"shards": given.shards, **found}))
+        tell({f"{given.shards} shards: {name}": [value] for name, value in found.items()})
     else:
         print(
             f"{given.shards} shards, {found['events']:,} events: {found['cpu_s']:.2f} s CPU, "

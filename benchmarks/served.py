@@ -32,6 +32,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from figures import tell
+
 from agentnet import Run
 
 ROOT = Path(__file__).parents[1]
@@ -164,7 +166,7 @@ def main() -> None:
         sys.exit("NOT MEASURED: which server? Name its base URL by --url, as the head of this file says")
     found = [measure(given, given.url, int(each)) for each in given.in_flight.split(",")]
     if given.json:
-        print(json.dumps(found, indent=2))
+        tell({f"{case['in_flight']} in flight: design / loop": case["of"] for case in found})
         return
     for case in found:
         of = ", ".join(f"{each:.3f}" for each in case["of"])

@@ -1,5 +1,6 @@
 """What a person wrote can be taken out of a run: it is in no file any more, and the log is still sound."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import agentnet
 from agentnet import CascadeExperiment, Run
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import check_unchanged, verify
+from agentnet.events.checksums import HASH_NAME
 from agentnet.events.forget import MARK, look_at_forgotten
 from agentnet.people.forgetting import forget_person, forget_seats, without_texts
 from agentnet.people.ledger import LEDGER_NAME, Ledger
@@ -103,6 +105,8 @@ def test_a_forgotten_text_is_in_no_file_of_the_run_and_the_rest_is_as_it_was(run
     assert {text for (text,) in again.rows("SELECT text FROM messages WHERE author = 2")[1]} == {MARK}
     detail = json.loads(again.rows("SELECT detail FROM incidents WHERE kind = 'forgotten'")[1][0][0])
     assert (detail["digest_before"], detail["digest"]) == (before, again.digest())
+    kept = (run.folder / HASH_NAME).read_text()
+    assert kept.split()[0] == hashlib.sha256(run.path.read_bytes()).hexdigest()
 
 
 def test_a_log_of_which_a_text_was_forgotten_is_sound_and_says_so(run, command):

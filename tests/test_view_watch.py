@@ -232,6 +232,22 @@ def test_how_long_a_run_takes_is_told_by_the_realizations_that_ended(played: Run
     assert progress["left_s"] == pytest.approx((n / 3 * 4 - n - 2) / progress["rate"])
 
 
+def test_how_a_run_ended_is_the_last_that_watchers_see(played: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(played.folder, tmp_path / "run"))
+    standing = ["running"]
+
+    async def main() -> str:
+        watch = Watch([run.folder], lambda *_: standing[0], print)
+        async with aiohttp.ClientSession() as session:
+            async with watch.serving() as address:
+                stream = await session.get(f"{address}stream")
+                assert b'"status":"running"' in await stream.content.readline()
+                standing[0] = "stopped: interrupted"
+            return (await stream.content.read()).decode()
+
+    assert '"status":"stopped: interrupted"' in asyncio.run(main())
+
+
 def test_a_log_that_is_gone_is_told_once_and_the_page_stands(played: Run, tmp_path: Path) -> None:
     run = Run(shutil.copytree(played.folder, tmp_path / "run"))
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.table import Table
 
 from agentnet.cli.terminal import console, echo, plain_json, until_closed
 from agentnet.config import Configuration, Flag, load_configuration
@@ -152,6 +151,8 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table; whole and without colours when piped."""
+    from rich.table import Table
+
     table = Table(title=title, box=None, header_style="bold", title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -59,8 +59,9 @@ def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) ->
             path = made / LOG_NAME
             with _alone(path) as connection:
                 parts = [_add(connection, shard) for shard in shards]
-                _note(connection, shards)
-            _seal(path, parts, [Run(shard).meta for shard in shards])
+                metas = [Run(shard).meta for shard in shards]
+                _note(connection, shards, metas)
+            _seal(path, parts, metas)
             path.replace(folder / LOG_NAME)
         except (sqlite3.Error, OSError, StorageError) as error:
             raise StorageError(
@@ -145,13 +146,12 @@ def _differing(table: str) -> str:
     return f"SELECT * FROM ({here} EXCEPT {there}) UNION ALL SELECT * FROM ({there} EXCEPT {here}) LIMIT 1"  # noqa: S608
 
 
-def _note(connection: sqlite3.Connection, shards: Sequence[Path]) -> None:
+def _note(connection: sqlite3.Connection, shards: Sequence[Path], metas: Sequence[Mapping[str, Any]]) -> None:
     """Note what all shards spent together, as the sitting of a run that ends does, and what was merged."""
     with ExitStack() as stack:
         logs = [stack.enter_context(Run(shard).connection()) for shard in shards]
         spent = [spent_so_far(log) for log in logs]
-        digests = [Run(shard).meta.get("digest") for shard in shards]
-    merged = {shard.name: digest for shard, digest in zip(shards, digests, strict=True)}
+    merged = {shard.name: meta.get("digest") for shard, meta in zip(shards, metas, strict=True)}
     for kind, detail in (("spent", _sum(spent)), ("merged", {"digests": merged})):
         row = (kind, json.dumps(detail), time.time())
         connection.execute("INSERT INTO incidents (kind, detail, at) VALUES (?, ?, ?)", row)

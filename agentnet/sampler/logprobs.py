@@ -369,7 +369,7 @@ class LogprobSampler:
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
-        numbers = [question.number for question in draws.questions]
+        numbers = (question.number for question in draws.questions)
         places = list(zip(numbers, draws.temperatures, strict=True))
         needs = {places[i]: draws.questions[i] for i in draws.todo}
         try:
@@ -377,24 +377,26 @@ class LogprobSampler:
         finally:
             # When the run was stopped, too: what is known is paid, and used.
             of = {place: known for place in needs if (known := self._odds.known(place, needs[place]))}
-            self._record(draws, places, of)
+            _record(draws, places, of, n_places=len(needs))
         if any(known.doubt for known in of.values()):
             await self._odds.judge_the_setup()
             record_all(draws.record, _answers(draws, places, of, draws.todo, doubtful=True))
 
-    def _record(self, draws: Draws, places: list[Place], of: Mapping[Place, _Known]) -> None:
-        """Record what is known beyond doubt: draws that bear a cost, or are missing, one by one."""
-        alike: list[int] = []
-        single = draws.todo
-        if draws.record_drawn is not None:
-            borne = {place for place, known in of.items() if known.is_plain}
-            alike = [i for i in draws.todo if places[i] in borne]
-            single = [i for i in draws.todo if places[i] not in borne] if len(alike) < len(single) else []
-        try:
-            record_all(draws.record, _answers(draws, places, of, single, doubtful=False))
-        finally:
-            if alike:
-                _record_drawn(draws, places, of, alike)
+
+def _record(draws: Draws, places: list[Place], of: Mapping[Place, _Known], *, n_places: int) -> None:
+    """Record what is known beyond doubt: draws that bear a cost, or are missing, one by one."""
+    plain = {place for place, known in of.items() if known.is_plain}
+    single, alike = draws.todo, draws.todo[:0]
+    if draws.record_drawn is not None and len(plain) == n_places:
+        single, alike = alike, single
+    elif draws.record_drawn is not None:
+        single = [i for i in draws.todo if places[i] not in plain]
+        alike = [i for i in draws.todo if places[i] in plain]
+    try:
+        record_all(draws.record, _answers(draws, places, of, single, doubtful=False))
+    finally:
+        if alike:
+            _record_drawn(draws, places, of, alike)
 
 
 def _answers(

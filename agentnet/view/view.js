@@ -276,7 +276,7 @@ class Decisions extends Panel {
   answer(each) { return each.missing ? "missing" : each.decision === 1 ? "yes" : each.decision === 0 ? "no" : ""; }
   row(each) {
     const lines = (...texts) => make("td", null, {}, ...texts.filter(Boolean).map((text) => make("span", text)));
-    const said = each.rationale || (each.decision === null ? each.text : "") || "";
+    const isBare = (each.text || "").trim().toLowerCase() === this.answer(each), said = each.rationale || (isBare ? "" : each.text) || "";
     const more = make("details", null, {}, make("summary", "prompt, reply, attempts"));
     more.addEventListener("toggle", () => { if (more.open && more.childElementCount === 1) this.unfold(more, each); });
     return make("tr", null, { "data-key": this.key(each), "data-at": each.at },

@@ -94,8 +94,11 @@ class Watched:
         """Name it for people."""
         return self.folder.resolve().name
 
-    def look(self) -> bool:
+    def look(self, *, is_last: bool = False) -> bool:
         """Read what is new, and say whether there was anything, or it was time to tell how fast it goes.
+
+        Args:
+            is_last: Whether nobody looks again, so that it is time in any case.
 
         Raises:
             RunFolderError: The log is gone or damaged.
@@ -103,7 +106,8 @@ class Watched:
         now = time.monotonic()
         # Of shards one log is made yet.
         is_over = [(tail.run.folder, tail.status) for tail in self._tails] == [(self.folder, "finished")]
-        is_time = now - self._looked_around_at >= _AGAIN_S and not (is_over and self._was_over)
+        is_due = now - self._looked_around_at >= _AGAIN_S and not (is_over and self._was_over)
+        is_time = is_due or is_last
         if is_time:
             self._looked_around_at = now
             self._look_around()
@@ -344,7 +348,7 @@ class Watch:
                 following.cancel()
                 with suppress(AgentnetError):
                     # How it ended is the last that watchers see.
-                    await self._in(self._reading, self._look)
+                    await self._in(self._reading, partial(self._look, is_last=True))
                 self.site.stopping.set()
                 self._wake_all()
                 self._reading.shutdown(wait=False)
@@ -439,9 +443,9 @@ class Watch:
                 await asyncio.sleep(_AGAIN_S)
             await asyncio.sleep(max(_LOOK_S, _REST * self._took_s))
 
-    def _look(self) -> bool:
+    def _look(self, *, is_last: bool = False) -> bool:
         begun = time.thread_time()
-        looks = [run.look() for run in self.runs]
+        looks = [run.look(is_last=is_last) for run in self.runs]
         # What waiting for the processor takes calls for no rest.
         self._took_s = time.thread_time() - begun
         return any(looks)
