@@ -44,7 +44,14 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    ExitStack,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    suppress,
+)
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -460,14 +467,19 @@ def process(*arguments: str, python: str = sys.executable) -> Iterator[subproces
             yield child
         finally:
             child.kill()
+            assert child.stdin is not None
+            # What a process that died was still to be told is lost.
+            with suppress(BrokenPipeError):
+                child.stdin.close()
 
 
 def ask(child: subprocess.Popen[str], order: Order) -> Round | None:
     """Let a client's process carry out an order; None if it died of it."""
     assert child.stdin is not None
     assert child.stdout is not None
-    child.stdin.write(json.dumps(order) + "\n")
-    child.stdin.flush()
+    with suppress(BrokenPipeError):
+        child.stdin.write(json.dumps(order) + "\n")
+        child.stdin.flush()
     line = child.stdout.readline()
     return Round(*json.loads(line)) if line else None
 
