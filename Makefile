@@ -16,6 +16,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 run: RUN := runs/paper-$(shell date +%Y%m%d-%H%M%S)
+run run-model: export PYTHONDONTWRITEBYTECODE :=
 run: $(VENV)/.installed  ## play the paper's design (50 cascades, 16,000 response ratios) on the mock backend, and report it
 	$(BIN)/agentnet run experiments/news_cascade.py --backend mock --out $(RUN)-cascades
 	$(BIN)/agentnet run experiments/response_ratios.py --backend mock --out $(RUN)-ratios
@@ -100,20 +101,23 @@ lint: $(VENV)/.installed-test
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-test  ## the benchmarks of the README's performance section (minutes)
-	$(BIN)/python benchmarks/network.py
-	$(BIN)/python benchmarks/engine.py
+# Peers that want an environment of their own are named as not measured, unless BENCH_OPTIONS gives their Python (see the file).
+BENCH_OPTIONS ?=
+bench: $(VENV)/.installed-test  ## every figure of docs/performance.md again, and its tables (20 minutes at most; call it again to go on)
+	-$(BIN)/python -m pip install --quiet --constraint constraints.txt uvloop httpx 'openai[aiohttp]'
+	$(BIN)/python benchmarks/all.py $(BENCH_OPTIONS); code=$$?; $(BIN)/python benchmarks/all.py --write && exit $$code
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "agentnet needs Python 3.11 or newer; set PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
 # The distribution was once called agentnet: left installed, its plug-ins would stand twice.
-FORGET_OLD_NAME = $(BIN)/python -m pip uninstall -qq --yes agentnet
+FORGET_OLD_NAME = ! ls -d $(VENV)/lib/*/site-packages/agentnet-*.dist-info >/dev/null 2>&1 || $(BIN)/python -m pip uninstall -qq --yes agentnet
 
+# Compiled is what is used, when it is: to compile everything takes as long as to install it.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(FORGET_OLD_NAME)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.installed-local: pyproject.toml constraints.txt | $(VENV)/bin/python

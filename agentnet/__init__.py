@@ -6,8 +6,9 @@ An experiment file subclasses `CascadeExperiment`, `ResponseRatioExperiment` or 
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from agentnet.later import later
 
 if TYPE_CHECKING:
     from agentnet.experiment import Experiment as Experiment
@@ -55,31 +56,17 @@ __all__ = [
     "sweep",
 ]
 
-_HOMES = {
-    "Ask": "agentnet.worlds.free",
-    "CascadeExperiment": "agentnet.families.cascade",
-    "Experiment": "agentnet.experiment",
-    "Exposure": "agentnet.exposure",
-    "InterviewExperiment": "agentnet.families.interviews",
-    "Message": "agentnet.exposure",
-    "Missing": "agentnet.exposure",
-    "Play": "agentnet.worlds.free",
-    "Reaction": "agentnet.exposure",
-    "ResponseRatioExperiment": "agentnet.families.ratios",
-    "Run": "agentnet.run",
-    "Setting": "agentnet.families.free",
-    "WorldExperiment": "agentnet.families.free",
-    "aplay": "agentnet.playing",
-    "at_step": "agentnet.interventions",
-    "play": "agentnet.playing",
-    "remark": "agentnet.interventions",
-    "remove_agents": "agentnet.interventions",
-    "sweep": "agentnet.playing",
+# A backend should not pay for what it does not need.
+_NAMES = {
+    ".experiment": ("Experiment",),
+    ".exposure": ("Exposure", "Message", "Missing", "Reaction"),
+    ".families.cascade": ("CascadeExperiment",),
+    ".families.free": ("Setting", "WorldExperiment"),
+    ".families.interviews": ("InterviewExperiment",),
+    ".families.ratios": ("ResponseRatioExperiment",),
+    ".interventions": ("at_step", "remark", "remove_agents"),
+    ".playing": ("aplay", "play", "sweep"),
+    ".run": ("Run",),
+    ".worlds.free": ("Ask", "Play"),
 }
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: a backend should not pay for what it does not need."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = later(__name__, _NAMES)

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from agentnet import events
-from agentnet.cli.processes import Processes, play_shards
+from agentnet.cli.on_ray import Place
+from agentnet.cli.processes import play_shards
 from agentnet.cli.run import NAMED
 from agentnet.cli.sitting import announce, sit
 from agentnet.cli.terminal import echo
@@ -71,6 +72,8 @@ async def aplay(
     resume: bool = False,
     ask_missing: bool = False,
     processes: int | None = None,
+    on: object = None,
+    ray_address: str | None = None,
     progress: bool = True,
 ) -> Run:
     """Play an experiment as ``agentnet run`` does, or go on with a run.
@@ -97,6 +100,9 @@ async def aplay(
         ask_missing: When going on: ask again what is missing; in a copy, if other answers follow from it.
         processes: How many processes of this machine play it, in shards that are merged in the end; None:
             this one alone. They have to make the experiment, too: it stands in a file.
+        on: "ray" has workers of Ray play the shards, `processes` at a time, or one on each CPU if None. An
+            executor of submitit has `processes` jobs play them, which see the run folder.
+        ray_address: The Ray to play on, as ``HOST:PORT``; None starts one on this machine.
         progress: Whether to tell on standard error what is played and how far it is.
 
     Returns:
@@ -120,12 +126,13 @@ async def aplay(
     flags += [Flag("settings", key, value) for key, value in (settings or {}).items()]
     folder = None if out is None else Path(out)
     say = _say if progress else _say_nothing
-    if processes is not None:
+    if ray_address is not None and on is None:
+        raise UserError('ray_address= goes with on="ray"')
+    if processes is not None or on is not None:
         if isinstance(experiment, events.Run):
-            raise UserError("a run is gone on with as it was begun: leave out processes=")
-        return await _by_processes(
-            experiment, flags, folder, say, processes, resume=resume, progress=progress
-        )
+            raise UserError("a run is gone on with as it was begun: leave out processes= and on=")
+        place = Place(processes, on, ray_address)
+        return await _by_processes(experiment, flags, folder, say, place, resume=resume, progress=progress)
     ready = _ready(experiment, flags, folder, say, resume=resume, ask_missing=ask_missing)
     if isinstance(ready, Run):
         return ready
@@ -137,7 +144,7 @@ async def _by_processes(
     flags: list[Flag],
     out: Path | None,
     say: Callable[[str], None],
-    n: int,
+    place: Place,
     *,
     resume: bool,
     progress: bool,
@@ -145,20 +152,25 @@ async def _by_processes(
     """Play an experiment by several processes, or go on with what they left of it."""
     source, meant, knobs = _given(experiment)
     if source.held is not None:
-        raise UserError("no file makes this experiment again, as processes have to: leave out processes=")
+        raise UserError(
+            "no file makes this experiment again, as processes have to: leave out processes= and on="
+        )
     configuration = load_configuration(folder=Path.cwd(), environ=os.environ, flags=[*knobs, *flags])
     settings, environ = configuration.settings, secrets_environ(Path.cwd(), os.environ)
-    if out is not None and resume and (shards := begun(out)):
+    shards = begun(out) if out is not None and resume else {}
+    if out is not None and shards:
         first = events.Run(next(iter(shards)))
-        n = min(n, Shard(*first.meta["shard"]).n_at_once)
+        most = Shard(*first.meta["shard"]).n_at_once
+        place = place._replace(processes=min(place.processes or most, most))
         check_same(first, source, "give it another folder by out=")
         refuse_changes(recorded_settings(first), configuration)
         if not is_unmerged(out):
             return _checked(out, settings)
-    else:
-        out = begin_shards(source, settings, environ, out, n, meant=meant, say=say).folder
-    playing = play_shards(Processes(out, settings, say), n, quiet=not progress)
-    prepared, _ = await _stoppable(playing, f"the same call, with out={str(out)!r}, resume=True")
+    with place.crew() as (n, crew):
+        if out is None or not shards:
+            out = begin_shards(source, settings, environ, out, n, meant=meant, say=say).folder
+        playing = play_shards(crew(out, settings, say), n, quiet=not progress)
+        prepared, _ = await _stoppable(playing, f"the same call, with out={str(out)!r}, resume=True")
     return _noted(prepared, say)
 
 

@@ -119,6 +119,12 @@ def mix(seed: int, index: int = 0) -> int:
     return word ^ (word >> 31)
 
 
+def mixed(seeds: NDArray[np.uint64]) -> Words:
+    """Scramble each of `seeds` as `mix` does; same shape."""
+    with np.errstate(over="ignore"):
+        return _finalize(seeds + _GAMMA)
+
+
 def unit(word: int) -> float:
     """Turn one 64-bit word into a number of [0, 1)."""
     return (word >> 11) * _UNIT

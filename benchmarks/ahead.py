@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import math
 import tempfile
 import time
 from pathlib import Path
+
+from figures import tell
 
 from agentnet.backend import Reply, Request, Wrapper, make_backend
 from agentnet.config import EngineSettings, LogSettings, Settings, StackSettings
@@ -91,7 +92,7 @@ def main() -> None:
         "same_digest": ahead["digest"] == by_steps["digest"],
     }
     if given.json:
-        print(json.dumps([by_steps, ahead, ratios], indent=2))
+        tell({name: [float(value)] for name, value in {"decisions": ahead["decisions"], **ratios}.items()})
         return
     for row in (by_steps, ahead, ratios):
         print("  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))

@@ -17,16 +17,16 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import ModuleType
 
 import networkx as nx
 import numpy as np
+from figures import tell
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.cells import count_cells
@@ -69,13 +69,17 @@ class Case:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the table: CPU milliseconds of a piece of work, and the peer's time over agentnet's."""
+    """One line of the table: CPU milliseconds of a piece of work in each turn, agentnet's and the peer's."""
 
     what: str
-    agentnet_ms: float
+    agentnet_ms: list[float]
     peer: str
-    peer_ms: float | None
-    ratio: float | None
+    peer_ms: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The peer's time over agentnet's, turn by turn; none without a peer."""
+        return [theirs / ours for ours, theirs in zip(self.agentnet_ms, self.peer_ms, strict=bool(self.peer))]
 
 
 def seconds(task: Task, turn: int) -> float:
@@ -90,10 +94,8 @@ def measure(case: Case, repeats: int) -> Line:
     """Time both ways in turn, after one turn to warm up."""
     tasks = [case.ours] if case.theirs is None else [case.ours, case.theirs]
     turns = [[seconds(task, turn) for task in tasks] for turn in range(repeats + 1)][1:]
-    mine, *others = (statistics.median(way) * 1e3 / case.per for way in zip(*turns, strict=True))
-    if not others:
-        return Line(case.what, mine, "", None, None)
-    return Line(case.what, mine, case.peer, others[0], statistics.median(turn[1] / turn[0] for turn in turns))
+    mine, *others = ([each * 1e3 / case.per for each in way] for way in zip(*turns, strict=True))
+    return Line(case.what, mine, case.peer, *(others or [[]]))
 
 
 def optional(names: dict[str, str]) -> Peers:
@@ -293,13 +295,15 @@ def main() -> None:
     cases = [*cascade_cases(peers, quick=quick), *curve_cases(), *logistic_cases(peers, quick=quick)]
     lines = [measure(case, arguments.repeats) for case in cases]
     if arguments.json:
-        print(json.dumps([asdict(line) for line in lines], indent=2))
+        ours = {f"{line.what.strip()}: agentnet ms": line.agentnet_ms for line in lines}
+        tell(ours | {f"{line.what}: {line.peer} / agentnet": line.ratios for line in lines if line.peer})
         return
     print(f"{'CPU milliseconds':<40} {'agentnet':>10} {'peer':>10} {'ratio':>8}")
     for line in lines:
-        text = f"{line.what:<40} {line.agentnet_ms:>10.3f}"
-        if line.peer_ms is not None:
-            text += f" {line.peer_ms:>10.3f} {line.ratio:>8.1f}  {line.peer}"
+        text = f"{line.what:<40} {statistics.median(line.agentnet_ms):>10.3f}"
+        if line.peer:
+            peer_ms, ratio = statistics.median(line.peer_ms), statistics.median(line.ratios)
+            text += f" {peer_ms:>10.3f} {ratio:>8.1f}  {line.peer}"
         print(text)
 
 

@@ -10,7 +10,8 @@ round after round, since other programs disturb all of them alike then; ratios a
 - ``plugin`` is backend ``openai`` alone.
 - ``layer`` is all that stands between an engine and the server: random numbers of the draws, sampler, pool,
   cache in a fresh folder, retries, a bounded budget, the in-flight limit, the plug-in, the parsed reply and
-  the event log, every decision on the disk in the end. ``layer-uv`` is the same on uvloop.
+  the event log, every decision on the disk in the end. ``layer-uv`` is the same on uvloop, as commands play
+  it where that is installed. ``usual-tls`` and ``layer-tls`` speak TLS; the latter is set beside the former.
 - ``httpx``, ``openai``, ``openai-aiohttp``, ``litellm`` and ``inspect`` are what others offer, as they come,
   without retries and for as many connections as asked for.
 
@@ -21,7 +22,7 @@ The share is (calls / seconds) * latency / in flight, from the reply that comple
 one that completes 80%. Who needs more CPU for a call than latency / in flight cannot reach 1.
 
     pip install -e '.[bench]'
-    python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 64,256,1000]
+    python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 256]
         [--latency-ms 0,200] [--rounds 5] [--waves 10] [--python CLIENT=PATH] [--json]
 """
 
@@ -34,7 +35,9 @@ import importlib.util
 import itertools
 import json
 import os
+import shutil
 import sqlite3
+import ssl
 import statistics
 import subprocess
 import sys
@@ -45,6 +48,8 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+
+from figures import Figures, tell
 
 from agentnet.backend import Messages, Request, make_backend
 
@@ -111,12 +116,31 @@ def _completion(number: int) -> bytes:
     return f"{head}\r\n\r\n{body}".encode()
 
 
-async def serve() -> None:
-    """Serve until standard input ends, as it does when the parent dies; say where."""
-    server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0, backlog=4096)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    async with server:
-        await asyncio.to_thread(sys.stdin.read)
+async def serve(certificate: Path | None) -> None:
+    """Serve until standard input ends, as it does when the parent dies; say where, with TLS and without."""
+    loop, where = asyncio.get_running_loop(), {}
+    plain = await loop.create_server(Server, "127.0.0.1", 0, backlog=4096)
+    where["http"] = f"http://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+        secure = await loop.create_server(Server, "127.0.0.1", 0, backlog=4096, ssl=context)
+        where["https"] = f"https://127.0.0.1:{secure.sockets[0].getsockname()[1]}"
+    print(json.dumps(where), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+def made_certificate(folder: Path) -> Path | None:
+    """Make a certificate of this machine's own, which its children trust; None where there is no openssl."""
+    if shutil.which("openssl") is None:
+        return None
+    path = folder / "certificate.pem"
+    command = "openssl req -x509 -nodes -days 2 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=me"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(path), "-out", f"{path}.part"]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.part").read_text())
+    os.environ["SSL_CERT_FILE"] = str(path)
+    return path
 
 
 # The clients
@@ -354,12 +378,14 @@ class Client(NamedTuple):
         needs: Packages beside agentnet's own.
         is_slow: Whether fewer calls say as much of it.
         is_calm: Whether the garbage collector looks less often, as `agentnet.runner` has it.
+        scheme: How the server is spoken to.
     """
 
     open: Callable[[str, int], AbstractAsyncContextManager[Flood]]
     needs: tuple[str, ...] = ()
     is_slow: bool = False
     is_calm: bool = False
+    scheme: str = "http"
 
 
 CLIENTS = {
@@ -368,6 +394,9 @@ CLIENTS = {
     "plugin": Client(plugin, is_calm=True),
     "layer": Client(layer, is_calm=True),
     "layer-uv": Client(layer, ("uvloop",), is_calm=True),
+    "usual-tls": Client(usual, scheme="https"),
+    "layer-tls": Client(layer, is_calm=True, scheme="https"),
+    "layer-uv-tls": Client(layer, ("uvloop",), is_calm=True, scheme="https"),
     "httpx": Client(httpx_client, ("httpx",), is_slow=True),
     "openai-aiohttp": Client(openai_aiohttp, ("openai", "httpx_aiohttp"), is_slow=True),
     "openai": Client(openai_sdk, ("openai",), is_slow=True),
@@ -463,9 +492,10 @@ def measure(
     found: list[dict[str, object]] = []
     died: list[str] = []
     with ExitStack() as stack:
-        server = stack.enter_context(process("--serve"))
+        certificate = made_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        server = stack.enter_context(process("--serve", *([] if certificate is None else [str(certificate)])))
         assert server.stdout is not None
-        base = server.stdout.readline().strip()
+        where = json.loads(server.stdout.readline())
         children = {
             name: stack.enter_context(process("--work", name, python=pythons.get(name, sys.executable)))
             for name in names
@@ -477,6 +507,7 @@ def measure(
                 if name in died:
                     continue
                 n_calls = n_calls_of(CLIENTS[name], case.in_flight, waves)
+                base = where.get(CLIENTS[name].scheme, "this machine has no openssl:")
                 order = Order(f"{base}/{case.latency_ms}", case.in_flight, n_calls)
                 result = ask(children[name], order)
                 if result is None:
@@ -488,7 +519,8 @@ def measure(
                 print(case, name, *(f"{value:.4g}" for value in result), file=sys.stderr)
             load = [begun, os.getloadavg()[0]]
             alive = {name: of for name, of in rounds.items() if of}
-            found.append({**case._asdict(), "load": load, "clients": summary(alive, case)})
+            row = {**case._asdict(), "load": load, "clients": summary(alive, case)}
+            found.append({**row, "figures": figures(alive, case)})
     return {"cpus": os.cpu_count(), "rounds": n_rounds, "cases": found, "died": died}
 
 
@@ -509,7 +541,7 @@ def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, f
             "cpu_ms": statistics.median(r.cpu_ms for r in of),
             "least_cpu_ms": min(r.cpu_ms for r in of),
             "to_tuned": ratio(name, "tuned"),
-            "to_usual": ratio(name, "usual"),
+            "to_usual": ratio(name, "usual-tls" if CLIENTS[name].scheme == "https" else "usual"),
             "to_openai": ratio(name, "openai"),
             "calls_per_s": statistics.median(r.calls_per_s for r in of),
             "share": share(statistics.median(r.calls_per_s for r in of)),
@@ -517,6 +549,19 @@ def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, f
         }
         for name, of in rounds.items()
     }
+
+
+def figures(rounds: dict[str, list[Round]], case: Case) -> Figures:
+    """Give each client's CPU per call, the layer's over each other's, and the share, round by round."""
+    where = f"{case.latency_ms} ms, {case.in_flight:,} in flight"
+    told = {f"{where}: {name}, CPU ms a call": [each.cpu_ms for each in of] for name, of in rounds.items()}
+    for name, of in rounds.items():
+        for ours in ("layer", "layer-uv"):
+            pairs = zip(rounds.get(ours, ()), of, strict=ours in rounds)
+            told[f"{where}: {ours} / {name}"] = [one.cpu_ms / other.cpu_ms for one, other in pairs]
+        share = case.latency_ms / 1e3 / case.in_flight
+        told[f"{where}: {name}, share of the ideal throughput"] = [each.calls_per_s * share for each in of]
+    return {name: values for name, values in told.items() if any(values)}
 
 
 def table(case: dict[str, Any]) -> str:
@@ -539,7 +584,7 @@ def missing_of(names: Sequence[str], pythons: Mapping[str, str]) -> dict[str, li
     return {name: packages for name, packages in lacking.items() if packages}
 
 
-def run_child(client: str | None) -> None:
+def run_child(client: str | None, certificate: str) -> None:
     """Be a client's process, or the server's."""
     wants_uvloop = client is None or "uvloop" in CLIENTS[client].needs
     loop_factory = None
@@ -551,7 +596,7 @@ def run_child(client: str | None) -> None:
     # What libraries print must not be read as a result.
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         if client is None:
-            runner.run(serve())
+            runner.run(serve(Path(certificate) if certificate else None))
         else:
             sys.stdout = sys.stderr
             runner.run(work(CLIENTS[client]))
@@ -563,7 +608,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--clients", default=",".join(CLIENTS))
-    parser.add_argument("--in-flight", default="64,256,1000")
+    parser.add_argument("--in-flight", default="256", help="such as 64,256,1000; each takes its time")
     parser.add_argument("--latency-ms", default="0,200")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--waves", type=int, default=10, help="calls of a round, in numbers in flight")
@@ -576,11 +621,11 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="one short round with 64 calls in flight")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs="?", const="", metavar="CERTIFICATE", help=argparse.SUPPRESS)
     parser.add_argument("--work", choices=CLIENTS, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.serve or given.work:
-        run_child(given.work)
+    if given.serve is not None or given.work:
+        run_child(given.work, given.serve)
         return
     if given.quick:
         given.in_flight, given.rounds, given.waves = "64", 1, 5
@@ -600,7 +645,7 @@ def main() -> None:
     found = measure(present, cases, given.rounds, given.waves, pythons)
     found["missing"] = missing
     if given.json:
-        print(json.dumps(found, indent=2))
+        tell({name: values for case in found["cases"] for name, values in case["figures"].items()})
         return
     print(
         f"{found['cpus']} CPUs, {found['rounds']} rounds, medians; ratios of CPU are medians over the rounds"

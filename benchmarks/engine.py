@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import networkx as nx
+from figures import tell
 
 from agentnet.backend import Backend, Request, make_backend
 from agentnet.config import BackendSettings, LogSettings, Settings
@@ -147,22 +148,18 @@ def time_agentnet(n_agents: int, n_realizations: int, seed: int) -> float:
         return (time.process_time() - begun) / runner.tally.n_decisions
 
 
-def compare(n_agents: int, repeats: int) -> dict[str, float]:
-    """Time both in turn; medians in microseconds, and of the ratios turn by turn."""
+def compare(n_agents: int, repeats: int) -> dict[str, list[float]]:
+    """Time both in turn, in microseconds, with their ratios turn by turn."""
     n_realizations = {128: 50, 1_000: 10}.get(n_agents, 2)
     turns = [
         (time_agentnet(n_agents, n_realizations, turn), *time_bare(n_agents, n_realizations, turn))
         for turn in range(repeats)
     ]
-    ratios = sorted(ours / bare for ours, bare, _ in turns)
     return {
-        "n_agents": n_agents,
-        "agentnet_us": statistics.median(ours for ours, _, _ in turns) * 1e6,
-        "bare_us": statistics.median(bare for _, bare, _ in turns) * 1e6,
-        "ratio": statistics.median(ratios),
-        "ratio_min": ratios[0],
-        "ratio_max": ratios[-1],
-        "ratio_without_networks": statistics.median(ours / bare for ours, _, bare in turns),
+        "agentnet us": [ours * 1e6 for ours, _, _ in turns],
+        "bare loop us": [bare * 1e6 for _, bare, _ in turns],
+        "ratio": [ours / bare for ours, bare, _ in turns],
+        "ratio, networks given": [ours / bare for ours, _, bare in turns],
     }
 
 
@@ -175,16 +172,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="turns of each")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    rows = [compare(int(n), arguments.repeats) for n in arguments.agents.split(",")]
+    rows = {int(n): compare(int(n), arguments.repeats) for n in arguments.agents.split(",")}
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        tell({f"{n:,} agents: {name}": values for n, row in rows.items() for name, values in row.items()})
         return
     print("CPU microseconds a decision      agentnet  bare loop   ratio (min-max)    without its networks")
-    for row in rows:
+    for n_agents, row in rows.items():
+        ours, bare, ratio, given = (statistics.median(values) for values in row.values())
         print(
-            f"{row['n_agents']:>9,} agents {row['agentnet_us']:>23.2f} {row['bare_us']:>10.2f}   "
-            f"{row['ratio']:.2f} ({row['ratio_min']:.2f}-{row['ratio_max']:.2f})    "
-            f"{row['ratio_without_networks']:>15.2f}"
+            f"{n_agents:>9,} agents {ours:>23.2f} {bare:>10.2f}   "
+            f"{ratio:.2f} ({min(row['ratio']):.2f}-{max(row['ratio']):.2f})    {given:>15.2f}"
         )
 
 

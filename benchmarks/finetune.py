@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import runpy
 import statistics
@@ -26,6 +25,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from figures import tell
 
 from agentnet.embedder import make_embedder
 from agentnet.interviews import BANK, Asked, Pair, Question, System
@@ -54,7 +55,13 @@ def main() -> None:
         )
         figures = asyncio.run(measured(options, chosen))
     if chosen.json:
-        print(json.dumps(figures, indent=2))
+        # One model after the other is no turn: each figure is of all of them.
+        apart = {
+            f"{name}: {of}": value for name, row in figures["phases"].items() for of, value in row.items()
+        }
+        tell(
+            {name: [value] for name, value in {**figures, **apart}.items() if isinstance(value, int | float)}
+        )
     else:
         show(figures)
 

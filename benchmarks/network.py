@@ -1,4 +1,4 @@
-"""How long a random 5-regular network takes: here, in networkx, in igraph.
+"""How much CPU time a random 5-regular network takes: here, in networkx, in igraph.
 
 Run from the repository's root:
 
@@ -6,29 +6,30 @@ Run from the repository's root:
     python benchmarks/network.py --all      # also what takes half a minute per network
     python benchmarks/network.py --json
 
-Each time is the median over several networks, of other seeds each. All networks are simple, but they do not
-follow one law: `rejection` and `configuration_simple` are exactly uniform, the others nearly so at best.
+Contestants take turns, network by network; times and ratios are medians over them. All networks are simple,
+but they do not follow one law: `rejection` and `configuration_simple` are exactly uniform, the others nearly
+so at best.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import igraph
 import networkx as nx
 import numpy as np
+from figures import tell
 
 from agentnet.network import random_regular
 
 DEGREE = 5
-REPEATS = {128: 51, 1_000: 21, 100_000: 5, 1_000_000: 3}
+REPEATS = {128: 51, 1_000: 21, 100_000: 5, 1_000_000: 5}
 Draw = Callable[[int, int], object]
 
 
@@ -87,46 +88,42 @@ CONTESTANTS = (
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The median time of one contestant, and how many times that of ours it is."""
+    """The times of one contestant, network by network, and how many times ours they are."""
 
     n_agents: int
     name: str
-    repeats: int
-    median_s: float
-    ratio: float
+    times_s: list[float]
+    ratios: list[float]
 
 
-def median_time_s(draw: Draw, n_agents: int, repeats: int) -> float:
-    """Time `repeats` networks, after one that only warms up."""
-    if n_agents < 1_000_000:
-        draw(n_agents, repeats)
-    times = []
-    for seed in range(repeats):
-        start = time.perf_counter()
-        draw(n_agents, seed)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def time_s(draw: Draw, n_agents: int, seed: int) -> float:
+    """Time one network, in CPU seconds."""
+    start = time.process_time()
+    draw(n_agents, seed)
+    return time.process_time() - start
 
 
-def measure(*, everything: bool) -> Iterator[Timing]:
-    """Time every contestant at every number of agents; ours comes first at each."""
-    for n_agents, repeats in REPEATS.items():
-        ours_s = 0.0
-        for contestant in CONTESTANTS:
-            if n_agents > (contestant.most_of_all if everything else contestant.most):
-                continue
-            median_s = median_time_s(contestant.draw, n_agents, repeats)
-            ours_s = median_s if contestant.name == OURS else ours_s
-            yield Timing(n_agents, contestant.name, repeats, median_s, median_s / ours_s)
+def measure(repeats_of: dict[int, int], *, everything: bool) -> Iterator[Timing]:
+    """Time every contestant at every number of agents, in turn, one turn to warm up; ours comes first."""
+    for n_agents, repeats in repeats_of.items():
+        those = [each for each in CONTESTANTS if n_agents <= (each.most_of_all if everything else each.most)]
+        turns = [[time_s(each.draw, n_agents, seed) for each in those] for seed in range(repeats + 1)][1:]
+        ours, *_ = times = list(zip(*turns, strict=True))
+        for each, theirs in zip(those, times, strict=True):
+            ratios = [their_s / our_s for their_s, our_s in zip(theirs, ours, strict=True)]
+            yield Timing(n_agents, each.name, list(theirs), ratios)
 
 
 def main() -> None:
     """Print the timings as a table, or as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--all", action="store_true", help="also what takes half a minute for one network")
+    parser.add_argument("--quick", action="store_true", help="three small networks of each: does it work?")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
-    timings = measure(everything=arguments.all)
+    repeats = {128: 3, 1_000: 3} if arguments.quick else REPEATS
+    found = list(measure(repeats, everything=arguments.all))
+    ratios = {f"{each.n_agents:,} agents: {each.name} / {OURS}": each.ratios for each in found}
     versions = {
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -134,12 +131,13 @@ def main() -> None:
         "igraph": igraph.__version__,
     }
     if arguments.json:
-        print(json.dumps({"versions": versions, "timings": [asdict(timing) for timing in timings]}, indent=2))
+        tell({f"{each.n_agents:,} agents: {each.name}, CPU s": each.times_s for each in found} | ratios)
         return
     print(", ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"{'agents':>9}  {'':<28}{'median, ms':>12}{'times ours':>12}")
-    for timing in timings:
-        print(f"{timing.n_agents:>9,}  {timing.name:<28}{1e3 * timing.median_s:>12.3f}{timing.ratio:>12.2f}")
+    for each in found:
+        median_ms, ratio = 1e3 * statistics.median(each.times_s), statistics.median(each.ratios)
+        print(f"{each.n_agents:>9,}  {each.name:<28}{median_ms:>12.3f}{ratio:>12.2f}")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import tell
 from numpy.typing import NDArray
 
 Shape = tuple[int, int, int, int]
@@ -294,7 +295,9 @@ def report(lines: list[Line], *, quick: bool, as_json: bool) -> None:
     """Measure the rates, and print everything."""
     rates: dict[str, Any] = chart_rates(200 if quick else 4_000) | cluster_rates(50 if quick else 500)
     if as_json:
-        print(json.dumps({"cases": [asdict(line) for line in lines], "rates": rates}, indent=2))
+        cpu_s = {f"{line.size}, {line.name}: CPU s": [line.cpu_s] for line in lines}
+        peaks = {f"{line.size}, {line.name}: peak MiB": [line.peak_mib] for line in lines}
+        tell(cpu_s | peaks | {what: [rate] for what, rate in rates.items()})
         return
     print(f"{'':<14} {'':<28} {'CPU s':>8} {'peak MiB':>9}")
     for line in lines:

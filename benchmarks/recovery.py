@@ -22,12 +22,12 @@ Beside each share stands its own 95% interval (Wilson), for the number of replic
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
+from figures import tell
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -227,11 +227,12 @@ def main() -> None:
     )
     found["two groups"] = rate_coverage(given.replicates, given.bootstraps, given.truths)
     if given.json:
-        rows = {
-            of: [{**asdict(each), "share": each.share, "between": each.between} for each in coverages]
+        shares = {
+            f"{of}, {each.what}, {each.interval}: covered": [each.share]
             for of, coverages in found.items()
+            for each in coverages
         }
-        print(json.dumps(rows, indent=2))
+        tell(shares)
         return
     for of, coverages in found.items():
         print(f"\n{of}: intervals of level {LEVEL}, {given.replicates} replicates")

@@ -25,6 +25,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from figures import tell
+
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.config import LogSettings, SamplerSettings, Settings, StackSettings
 from agentnet.events import LOG_NAME, Run
@@ -156,21 +158,22 @@ def main() -> None:
         return
     paper = compare()
     saving = paper["call"]["prompt_tokens"] / paper["choices"]["prompt_tokens"]
-    found: dict[str, object] = {"paper": paper, "saving_of_choices": saving}
     faults = [] if saving >= LEAST_SAVING else [f"choices saves only {saving:.1f} times the prompt tokens"]
     large: dict[str, dict[str, float]] = {}
     if given.agents:
         design = {"n_agents": given.agents, "steps": given.steps}
         order = Order("logprobs", "Large", design, parquet=given.parquet)
         large["logprobs"] = play_apart(order)
-        found["large"] = {"agents": given.agents, **large["logprobs"]}
     for mode, row in {**paper, **{f"logprobs, {given.agents:,} agents": r for r in large.values()}}.items():
         if mode.startswith("logprobs") and row["requests"] > row["distinct_prompts"]:
             faults.append(
                 f"{mode}: {row['requests']} requests for {row['distinct_prompts']} distinct prompts"
             )
     if given.json:
-        print(json.dumps(found, indent=2))
+        runs = {f"paper's design, {mode}": row for mode, row in paper.items()}
+        runs |= {f"{given.agents:,} agents, {mode}": row for mode, row in large.items()}
+        told = {f"{run}: {name}": [value] for run, row in runs.items() for name, value in row.items()}
+        tell({"prompt tokens, call / choices": [saving], **told})
     else:
         print(
             f"The paper's design; choices takes 1/{saving:.1f} of the prompt tokens of call\n{table(paper)}"

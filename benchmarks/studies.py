@@ -23,8 +23,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+from figures import tell
 
 LIMIT_CPU_S = 180.0
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -85,7 +87,7 @@ def main() -> None:
         studies = [play(name, options.repeats, Path(folder)) for name in STUDIES]
     total = sum(study.cpu_s for study in studies)
     if options.json:
-        print(json.dumps({"cpu_s": total, "studies": [asdict(study) for study in studies]}, indent=2))
+        tell({f"{study.name}: CPU s": [study.cpu_s] for study in studies})
         return
     for study in studies:
         print(f"\n{study.name}: {study.cpu_s:.1f} s of CPU, {options.repeats} repeats; {study.label}")

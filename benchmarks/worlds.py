@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 
 import networkx as nx
+from figures import by_turn, tell
 from pydantic import BaseModel, Field
 
 from agentnet.backend import Backend, Request, make_backend
@@ -202,22 +203,16 @@ def time_peer(python: str, script: str, *options: str) -> float:
     return float(done.stdout.split()[-1])
 
 
-def compare(design: str, repeats: int, peer: str | None, silisocs: str | None) -> dict[str, object]:
-    """Time all in turn; medians in microseconds, and of the ratios turn by turn."""
-    turns = [(time_agentnet(design, turn), time_bare(design, turn)) for turn in range(repeats)]
-    ours = statistics.median(each for each, _ in turns)
-    ratios = sorted(ours / bare for ours, bare in turns)
-    return {
-        "design": design,
-        "agentnet_us": ours * 1e6,
-        "bare_us": statistics.median(bare for _, bare in turns) * 1e6,
-        "ratio": statistics.median(ratios),
-        "ratio_min": ratios[0],
-        "ratio_max": ratios[-1],
-        **({"mesa_ratio": time_peer(peer, "worlds_mesa.py") / ours} if peer else {}),
-        **({"mesa_ratio_by_default": time_peer(peer, "worlds_mesa.py", "--display") / ours} if peer else {}),
-        **({"silisocs_ratio": time_peer(silisocs, "worlds_silisocs.py") / ours} if silisocs else {}),
-    }
+def compare(design: str, turn: int, peer: str | None, silisocs: str | None) -> dict[str, float]:
+    """Time all once, in microseconds, with their ratios."""
+    ours, bare = time_agentnet(design, turn), time_bare(design, turn)
+    found = {"agentnet us": ours * 1e6, "bare loop us": bare * 1e6, "agentnet / bare loop": ours / bare}
+    if peer:
+        found["mesa-llm, display off / agentnet"] = time_peer(peer, "worlds_mesa.py") / ours
+        found["mesa-llm, as by default / agentnet"] = time_peer(peer, "worlds_mesa.py", "--display") / ours
+    if silisocs:
+        found["SiliSocS / agentnet"] = time_peer(silisocs, "worlds_silisocs.py") / ours
+    return {f"{design}: {name}": value for name, value in found.items()}
 
 
 def main() -> None:
@@ -230,16 +225,15 @@ def main() -> None:
     parser.add_argument("--silisocs", help="a Python that has SiliSocS; none: it is left out")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
-    rows = [compare(design, given.repeats, given.peer, given.silisocs) for design in ("told", "free")]
+    figures = by_turn(
+        compare("told", turn, given.peer, given.silisocs) | compare("free", turn, given.peer, given.silisocs)
+        for turn in range(given.repeats)
+    )
     if given.json:
-        print(json.dumps(rows, indent=2))
+        tell(figures)
         return
-    for row in rows:
-        print(
-            "  ".join(
-                f"{key} {value:.4g}" if isinstance(value, float) else f"{value}" for key, value in row.items()
-            )
-        )
+    for name, values in figures.items():
+        print(f"{name:<45} {statistics.median(values):.4g} ({min(values):.4g}-{max(values):.4g})")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import agentnet_backends.http
 from agentnet.backend import Reply, Request
 from agentnet.config import StackSettings
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
@@ -24,6 +25,7 @@ from agentnet.stack import build_stack
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.embed_openai import OpenAIEmbedder
 from agentnet_backends.openai import OpenAIBackend
+from agentnet_backends.transport_aiohttp import AiohttpTransport
 
 ASK = Request((("user", "Do you share it?"),), max_tokens=16)
 PAGE = b"x" * (1 << 16)
@@ -125,6 +127,14 @@ async def serving(pages):
         await asyncio.gather(*callers, return_exceptions=True)
 
 
+@pytest.fixture(params=["wire", "aiohttp"])
+def by_each_transport(request, monkeypatch):
+    """Plain HTTP goes by the wire; here by aiohttp as well."""
+    if request.param == "aiohttp":
+        by_aiohttp = lambda _, *rest: AiohttpTransport(*rest)  # noqa: E731
+        monkeypatch.setattr(agentnet_backends.http, "transport_to", by_aiohttp)
+
+
 async def ask(url, n=1, **options):
     backend = OpenAIBackend.from_options({"model": "m", "base_url": url, "timeout_s": 60.0, **options}, {})
     try:
@@ -141,6 +151,7 @@ def outcome_of(pages, **options):
     return asyncio.run(main())
 
 
+@pytest.mark.usefixtures("by_each_transport")
 @pytest.mark.parametrize("case", HOSTILE)
 def test_what_is_too_much_fails_that_attempt_long_before_its_deadline(case):
     error = outcome_of(HOSTILE[case])
@@ -168,6 +179,7 @@ def test_what_never_becomes_an_answer_ends_with_the_deadline(pages):
     assert error.kind == "timeout"
 
 
+@pytest.mark.usefixtures("by_each_transport")
 def test_a_body_of_the_allowed_length_is_an_answer_and_the_bound_can_be_moved():
     body = completion().ljust(FULL)
     assert isinstance(outcome_of(lambda: whole(body)), Reply)
@@ -225,6 +237,7 @@ def test_an_error_is_judged_by_its_status_however_long_its_body_is(pages):
     assert not error.may_be_billed
 
 
+@pytest.mark.usefixtures("by_each_transport")
 def test_a_connection_whose_body_was_not_read_to_its_end_is_not_used_again():
     """After a body that was too long comes the answer to the next request, not what was left of that."""
     n_served = 0

@@ -21,7 +21,7 @@ from agentnet.cli.progress import Outlook, line
 from agentnet.errors import OutputClosed, RunStopped
 from agentnet.families.cascade import Cascades as Cascading
 from agentnet.runner import Prepared, Runner
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import Guess, guess
 from agentnet.runner.journal import Tally
 
 BUSY = {
@@ -87,7 +87,7 @@ def test_nothing_is_foretold_before_anything_is_known_and_nothing_is_left_at_the
     begun = outlook(n_decisions=50)
     assert (begun.expected(), begun.left_s()) == (None, None)
     assert line(begun, 79).startswith("50 decisions · 0/10 realizations · 42/s")
-    begun.per_realization = 100.0
+    begun.guess = Guess(100.0, 1_000)
     assert (begun.expected(), begun.left_s()) == (1_000, pytest.approx(950 / 42))
     ended = outlook(n_decisions=700, n_settled=700, realizations=10)
     assert (ended.expected(), ended.left_s()) == (700, None)
@@ -95,7 +95,7 @@ def test_nothing_is_foretold_before_anything_is_known_and_nothing_is_left_at_the
 
 def test_a_guess_gives_way_to_what_realizations_really_took():
     guessed = [
-        Outlook(Tally(n_decisions=n * 40, n_settled=n * 40, realizations=n), 100, per_realization=400.0)
+        Outlook(Tally(n_decisions=n * 40, n_settled=n * 40, realizations=n), 100, guess=Guess(400.0, 40_000))
         for n in (0, 1, 9, 99)
     ]
     assert [each.expected() for each in guessed] == [40_000, 22_000, 7_600, 4_360]
@@ -103,7 +103,7 @@ def test_a_guess_gives_way_to_what_realizations_really_took():
 
 def test_a_guess_that_is_overtaken_foretells_nothing_rather_than_that_the_run_is_done():
     overtaken = outlook(n_decisions=900)
-    overtaken.per_realization = 90.0
+    overtaken.guess = Guess(90.0, 900)
     assert (overtaken.expected(), overtaken.left_s()) == (None, None)
     assert line(overtaken, 79).startswith("900 decisions · 0/10 realizations · ")
 
@@ -115,6 +115,43 @@ def test_the_rate_is_that_of_the_last_seconds():
         tally.n_decisions = n
         seen.look()
     assert seen.rate() == pytest.approx(1.0)
+
+
+def seen(*counts: tuple[int, int], n_calls: int | None) -> Outlook:
+    """Make what is known of a run whose calls are shared, by (decisions, calls) second by second."""
+    tally, now = Tally(), iter(range(len(counts)))
+    made = Outlook(tally, 50, share_calls=True, clock=lambda: float(next(now)))
+    made.guess = None if n_calls is None else Guess(700.0, n_calls)
+    for tally.n_decisions, tally.n_calls in counts:
+        made.look()
+    return made
+
+
+def test_where_decisions_share_calls_the_calls_are_what_takes_time():
+    slow = [(n + 5, n) for n in range(0, 140, 2)]
+    assert seen(*slow, n_calls=400).left_s() == pytest.approx((400 - 138) / 2)
+    assert " · 2:11 left · " in line(seen(*slow, n_calls=400), 200)
+    assert " · calls 138/~400" in line(seen(*slow, n_calls=400), 79)
+    # More than was guessed, or nobody guessed: the decisions that come by the way foretell nothing.
+    assert [seen(*slow, n_calls=n).left_s() for n in (100, None)] == [None, None]
+    assert "left" not in line(seen(*slow, n_calls=None), 200)
+
+
+def test_once_all_is_answered_that_decisions_share_they_foretell_the_rest():
+    free = [(n, 380) for n in range(0, 10_000, 500)]
+    assert seen(*free, n_calls=400).left_s() == pytest.approx((50 * 700 - 9_500) / 500)
+
+
+@pytest.mark.parametrize("mode", ["choices", "logprobs"])
+def test_in_modes_that_share_calls_their_number_is_guessed(
+    new_run: Callable[..., Prepared], mode: str
+) -> None:
+    prepared = new_run(Cascades(rationale="none"), sampler={"mode": mode})
+    guessed = asyncio.run(guess(prepared))
+    runner = Runner(prepared, make_backend("mock", {}))
+    asyncio.run(runner.play())
+    assert guessed is not None
+    assert 0.5 < guessed.n_calls / runner.tally.n_calls < 2.0
 
 
 class Ratio(ResponseRatioExperiment):
@@ -156,15 +193,15 @@ def test_where_answers_decide_nobody_foretells_but_cascades_can_be_guessed(
     assert new_run(Talk(topology="local", reuse=False)).stage.n_fixed() is None
     prepared = new_run(Cascades())
     assert prepared.stage.n_fixed() is None
-    guessed = asyncio.run(guess_decisions(prepared))
+    guessed = asyncio.run(guess(prepared))
     runner = Runner(prepared, make_backend("mock", {}))
     asyncio.run(runner.play())
     assert runner.tally.n_settled == runner.tally.n_decisions
     assert guessed is not None
-    assert 0.5 < guessed / (runner.tally.n_decisions / 8) < 2.0
-    large = asyncio.run(guess_decisions(new_run(Cascades(n_agents=3_200, steps=2))))
+    assert 0.5 < guessed.per_realization / (runner.tally.n_decisions / 8) < 2.0
+    large = asyncio.run(guess(new_run(Cascades(n_agents=3_200, steps=2))))
     assert large is not None
-    assert asyncio.run(guess_decisions(new_run(Ratio()))) is None
+    assert asyncio.run(guess(new_run(Ratio()))) is None
 
 
 def test_a_resumed_run_counts_what_earlier_sittings_settled(new_run: Callable[..., Prepared]) -> None:

@@ -1,6 +1,7 @@
 """What a killed writer left is recovered by who looks next, and a finished log that changed is refused."""
 
 import asyncio
+import hashlib
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import agentnet
 from agentnet import CascadeExperiment
 from agentnet.analysis import read_tables
 from agentnet.errors import RunFolderError
@@ -24,10 +26,12 @@ from agentnet.events import (
     check_unchanged,
     close_for_good,
     create_log,
+    is_closed_for_good,
     verify,
 )
+from agentnet.events.checksums import HASH_NAME, keep_hash
 from agentnet.events.export import export_csv, export_graphs, export_parquet
-from agentnet.events.log import is_closed_for_good, is_played
+from agentnet.events.log import is_played
 
 
 class Small(CascadeExperiment):
@@ -373,6 +377,47 @@ def test_a_file_that_was_looked_at_is_not_looked_at_again_until_it_changes(finis
     os.utime(run.path)
     with pytest.raises(RunFolderError, match="table events"):
         check_unchanged(run)
+
+
+CHANGED = "UPDATE events SET decision = 0 WHERE step = 1 AND agent = 0"
+
+
+def test_rows_are_looked_at_unless_the_file_is_the_one_that_is_noted_beside_it(finished):
+    run = change(finished(), CHANGED)
+    keep_hash(run.path)
+    check_unchanged(run)
+    # Who wants to know looks at all.
+    assert verify(run)["tables"].startswith("damaged")
+    for line in ("", "\0", run.path.with_name(HASH_NAME).read_text().upper()):
+        run.path.with_name(HASH_NAME).write_text(line)
+        with pytest.raises(RunFolderError, match="table events"):
+            check_unchanged(Run(run.folder))
+
+
+def test_what_is_noted_of_a_file_says_nothing_of_a_file_that_changed(finished):
+    run = finished()
+    keep_hash(run.path)
+    change(run, "VACUUM", "PRAGMA user_version = 3")
+    check_unchanged(run)
+    with pytest.raises(RunFolderError, match="table events"):
+        check_unchanged(change(run, CHANGED))
+
+
+def test_what_is_noted_of_a_file_says_nothing_of_what_stands_beside_it(finished):
+    run = finished()
+    with closing(sqlite3.connect(run.path)) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        keep_hash(run.path)
+        connection.execute(CHANGED)
+        connection.commit()
+        with pytest.raises(RunFolderError, match="table events"):
+            check_unchanged(Run(run.folder))
+
+
+def test_a_run_that_ends_notes_what_sha256sum_says_of_its_log(tmp_path):
+    run = agentnet.play(Small, out=tmp_path / "run", backend="mock", seed=1, progress=False)
+    noted = (run.folder / HASH_NAME).read_text()
+    assert noted == f"{hashlib.sha256(run.path.read_bytes()).hexdigest()}  {LOG_NAME}\n"
 
 
 # Where a run stands

@@ -1,5 +1,6 @@
 """What a person wrote can be taken out of a run: it is in no file any more, and the log is still sound."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import agentnet
 from agentnet import CascadeExperiment, Run
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import check_unchanged, verify
+from agentnet.events.checksums import HASH_NAME
 from agentnet.events.forget import MARK, look_at_forgotten
 from agentnet.people.forgetting import forget_person, forget_seats, without_texts
 from agentnet.people.ledger import LEDGER_NAME, Ledger
@@ -80,6 +82,13 @@ def rest_of(run) -> list[tuple]:
 def test_a_forgotten_text_is_in_no_file_of_the_run_and_the_rest_is_as_it_was(run):
     before, rest, n = run.digest(), rest_of(run), run.rows("SELECT COUNT(*) FROM events WHERE agent = 2")[1]
     assert "Oak 2" in every_byte(run.folder)
+    with closing(sqlite3.connect(run.path)) as connection:
+        # What was deleted before lies about in the file, too.
+        connection.execute("PRAGMA secure_delete = OFF")
+        row = "INSERT INTO incidents VALUES (999, 'x', ?, 0)"
+        connection.execute(row, (SECRETS[2] * 1_000,))
+        connection.execute("DELETE FROM incidents WHERE incident = 999")
+        connection.commit()
     found = forget_person(run.folder, "0:2")
     again = Run(run.folder)
     assert found.n_texts == 1
@@ -96,6 +105,8 @@ def test_a_forgotten_text_is_in_no_file_of_the_run_and_the_rest_is_as_it_was(run
     assert {text for (text,) in again.rows("SELECT text FROM messages WHERE author = 2")[1]} == {MARK}
     detail = json.loads(again.rows("SELECT detail FROM incidents WHERE kind = 'forgotten'")[1][0][0])
     assert (detail["digest_before"], detail["digest"]) == (before, again.digest())
+    kept = (run.folder / HASH_NAME).read_text()
+    assert kept.split()[0] == hashlib.sha256(run.path.read_bytes()).hexdigest()
 
 
 def test_a_log_of_which_a_text_was_forgotten_is_sound_and_says_so(run, command):
@@ -145,6 +156,14 @@ def test_with_a_ledger_what_was_chosen_stays_and_what_a_panel_called_them_goes(r
     kept = (run.folder / LEDGER_NAME).read_text()
     assert "Oak" not in kept
     assert "0123456789abcdef" not in kept
+
+
+def test_of_answers_of_which_the_ledger_knows_that_all_was_chosen_nothing_is_forgotten(run):
+    with closing(Ledger(run.folder)) as ledger:
+        for key in run.rows("SELECT realization, kind, step, agent, source, repeat FROM events")[1]:
+            ledger.add("answered", question=question_name(*key), free=[])
+    assert forget_seats(run.folder, [(0, 2)]).n_texts == 0
+    assert "Oak 2" in every_byte(run.folder)
 
 
 def test_who_is_to_be_forgotten_must_be_there(run):

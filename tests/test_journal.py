@@ -20,7 +20,7 @@ from agentnet.events import LOG_NAME, EventLog, Run
 from agentnet.prompts import Verdict
 from agentnet.runner import Runner
 from agentnet.runner.journal import Journal, Tally
-from agentnet.sampler import CallSampler, Pool, Question
+from agentnet.sampler import Answer, CallSampler, Pool, Question
 from agentnet.streams import Streams, mix
 from agentnet.testing import ScriptedBackend
 from agentnet.worlds import Arrived, Ask, End, Temperature, Write, draw_parameters
@@ -139,6 +139,40 @@ def test_an_event_holds_all_that_is_known_of_its_draw(new_log):
         (3, "exposure", 4, 7, 99, 0, "invalid", "no_answer", "hm"),
         (3, "exposure", 4, 7, 99, 0, "timeout", "", None),
     ]
+
+
+@pytest.mark.parametrize("todo", [range(6), [0, 2, 5]])
+def test_what_is_written_down_at_once_is_what_would_be_one_by_one(new_log, todo):
+    answers = [
+        Answer(None, None, f"odds {n}", "", "model", None, 0, 0, 1, 0, n == 1, 0.5, mass=1.0 - n / 8)
+        for n in range(2)
+    ]
+    which, decisions = [i % 2 for i in todo], [i % 3 // 2 for i in todo]
+
+    class AtOnce:
+        async def draw(self, draws):
+            draws.record_drawn(todo, answers, which, decisions)
+
+    class OneByOne:
+        async def draw(self, draws):
+            for i, n, decision in zip(todo, which, decisions, strict=True):
+                draws.record(i, answers[n]._replace(decision=decision))
+
+    async def play(sampler):
+        folder, tally = new_log(), Tally()
+        async with EventLog(folder) as log:
+            found = await Journal(0, log, sampler, tally, recorded={}).ask(asking([5, 4, 3, 2, 1, 0]))
+        query = "SELECT * FROM events JOIN replies USING (reply) ORDER BY agent"
+        names, rows = Run(folder).rows(query)
+        return (
+            [row[: names.index("at")] + row[names.index("at") + 1 :] for row in rows],
+            found.tolist(),
+            tally,
+        )
+
+    at_once, one_by_one = (asyncio.run(play(sampler)) for sampler in (AtOnce(), OneByOne()))
+    assert at_once[:2] == one_by_one[:2]
+    assert len(at_once[0]) == at_once[2].n_decisions == one_by_one[2].n_decisions == len(todo)
 
 
 def test_the_tally_counts_calls_tokens_and_missing_answers(new_log):

@@ -234,6 +234,12 @@ def test_the_form_of_a_reply_never_changes_the_decision(seed, profile):
     assert len({says_yes(backend, form) for form in forms}) == 1
 
 
+def test_a_reply_has_every_field_that_a_reply_has():
+    reply = answer(mock(), ask())
+    assert reply == Reply(*reply)
+    assert reply._fields == Reply._fields
+
+
 def test_an_instance_that_has_forgotten_answers_as_before():
     backend = mock()
     request = ask(3, facts={"rationale": "inline"})

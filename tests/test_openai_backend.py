@@ -31,6 +31,7 @@ from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
 from agentnet_backends.http import proxy_of
 from agentnet_backends.openai import OpenAIBackend
+from agentnet_backends.transport_aiohttp import AiohttpTransport
 
 KEY = "sk-1234567890-do-not-show"
 QUESTION = (("system", "You are curious."), ("user", "Do you share it? Answer yes or no."))
@@ -827,16 +828,17 @@ def test_the_plug_in_is_found_by_its_name(monkeypatch):
 
 def test_connections_are_neither_limited_nor_kept_until_a_server_drops_them():
     async def main():
-        backend = made("http://127.0.0.1:9/v1", timeout_s=300.0)
-        session = backend._http._open()
+        transport = AiohttpTransport({}, 300.0)
+        session = transport.session
         found = session.connector.limit, session.connector._keepalive_timeout, session.timeout
-        await backend.aclose()
+        await transport.aclose()
         return found
 
     limit, keep_alive_s, timeout = asyncio.run(main())
     assert limit == 0
     assert keep_alive_s < 5.0
-    assert (timeout.total, timeout.sock_connect, timeout.sock_read) == (300.0, 60.0, None)
+    # One timer for all calls holds to the deadline: see the tests of all transports.
+    assert (timeout.total, timeout.sock_connect, timeout.sock_read) == (None, 60.0, None)
 
 
 def test_more_than_a_hundred_calls_are_in_flight_at_once():
@@ -884,6 +886,48 @@ def test_a_dead_server_costs_one_failure_and_the_next_try_goes_elsewhere():
     hints, n_calls = asyncio.run(main())
     assert hints == [("refused", 0.0)]
     assert n_calls == 9
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (ServerDouble(models=("another",)), "set backend.model to one that the server lists"),
+        (ServerDouble(faults=FaultPlan(rates={"wrong_model": 1.0})), "servers of base_url have one model"),
+    ],
+)
+def test_a_server_of_another_model_among_several_is_refused_in_words(other, said):
+    async def main():
+        async with start_server(ServerDouble()) as one, start_server(other) as two:
+            backend = made([one.base_url, two.base_url])
+            answered, refused = [], []
+            for request in BY_PERSONA:
+                try:
+                    answered.append((await backend.complete(request)).model)
+                except BackendUnusable as error:
+                    refused.append((error.kind, two.base_url in str(error), said in str(error)))
+            await backend.aclose()
+            return set(answered), set(refused)
+
+    # Whoever answered first sets what the others' is; by their personas both are asked.
+    answered, refused = asyncio.run(main())
+    assert len(answered) == 1
+    assert refused == {("unknown_model", True, True)}
+
+
+def test_a_server_whose_model_gets_another_name_later_goes_on_and_the_log_says_it():
+    renamed = ServerDouble()
+
+    async def main():
+        async with start_server(ServerDouble()) as one, start_server(renamed) as two:
+            backend = made([one.base_url, two.base_url])
+            for request in BY_PERSONA:
+                await backend.complete(request)
+            renamed.faults = FaultPlan(rates={"wrong_model": 1.0})
+            models = {(await backend.complete(request)).model for request in BY_PERSONA}
+            await backend.aclose()
+            return models
+
+    assert asyncio.run(main()) == {"double", "double-other"}
 
 
 def test_an_unknown_host_among_servers_that_work_is_a_passing_trouble():

@@ -127,13 +127,15 @@ def test_what_robots_were_told_and_the_log_lacks_is_a_fault():
         assert [fault for fault in faults if words in fault]
 
 
-def _killed(study: Path, folder: Path, kills: list[float]) -> tuple[Run, list[str]]:
-    """Play the study by robots in this process, killing the run as often as is said; give the run."""
+def _killed(
+    study: Path, folder: Path, pauses_s: list[float], habits: Habits
+) -> tuple[Run, Account, list[str], int]:
+    """Play the study by robots in this process; kill it after each pause, as long as it runs."""
     words = [sys.executable, "-c", "from agentnet.cli import main; main()", "run"]
     first = [*words, str(study), "--out", str(folder), "--seed", "5", "--quiet"]
     again = [*words, "--resume", str(folder), "--quiet"]
 
-    async def play() -> Account:
+    async def play() -> tuple[Account, int]:
         def start(command: list[str]) -> subprocess.Popen[bytes]:
             return subprocess.Popen(command, env={**os.environ, "AGENTNET_ENGINE__MAX_MISSING": "1"})
 
@@ -146,31 +148,71 @@ def _killed(study: Path, folder: Path, kills: list[float]) -> tuple[Run, list[st
         named = dict(line.split("\t") for line in links.read_text().splitlines())
         people = [link for name, link in named.items() if name.startswith("person")]
         questions = (Comprehension(ask="Who?", choices=["people", "agents, too"], right="agents, too"),)
-        habits = Habits(latency_s=0.3, dropouts=0.05, late=0.0, seed=5)
         robots = asyncio.create_task(send_robots(people, habits, questions))
-        for pause_s in kills:
+        n_kills = 0
+        for pause_s in pauses_s:
             await asyncio.sleep(pause_s)
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)
             process.wait()
             process = start(again)
+            n_kills += 1
         code = await asyncio.to_thread(process.wait)
         assert code == 0
-        return await robots
+        return await robots, n_kills
 
-    account = asyncio.run(play())
-    return Run(folder), compared(folder, account)[1]
+    account, n_kills = asyncio.run(play())
+    return Run(folder), account, compared(folder, account)[1], n_kills
 
 
 @pytest.mark.slow
 def test_a_run_with_people_that_is_killed_again_and_again_ends_with_the_log_of_an_unbroken_one(
     study, tmp_path
 ):
-    study.write_text(STUDY.replace('"deadline_s": 20.0', '"deadline_s": 4.0'))
-    whole, faults = _killed(study, tmp_path / "whole", [])
+    longer = STUDY.replace('"deadline_s": 20.0', '"deadline_s": 3.0').replace('"people": 8', '"people": 16')
+    study.write_text(longer.replace("4, 3, 1, 1", "4, 5, 1, 1"))
+    habits = Habits(latency_s=0.5, dropouts=0.05, late=0.0, seed=5)
+    whole, _, faults, _ = _killed(study, tmp_path / "whole", [], habits)
     assert faults == []
     chance = random.Random(7)
-    broken, faults = _killed(study, tmp_path / "broken", [chance.uniform(1.5, 4.0) for _ in range(10)])
+    pauses_s = [chance.uniform(1.0, 4.0) for _ in range(10)]
+    broken, _, faults, n_kills = _killed(study, tmp_path / "broken", pauses_s, habits)
     assert faults == []
+    assert n_kills >= 5
     assert broken.digest() == whole.digest()
+
+
+MANY = """
+from agentnet import Ask, WorldExperiment
+
+
+class Many(WorldExperiment):
+    network, n_agents, repeats = None, 128, 1
+    voices = {
+        "person": {"name": "human", "people": 128, "deadline_s": 1.0, "idle_after": 100, "stays_s": 5.0}
+    }
+
+    def play(self, s):
+        for number in range(4):
+            yield [Ask(a, f"Round {number} of {a}: what is new?", answer=str, kind="word") for a in s.agents]
+"""
+
+
+@pytest.mark.slow
+def test_of_128_people_with_a_second_each_no_answer_is_lost_or_doubled_though_the_server_is_killed_twice(
+    tmp_path,
+):
+    study = tmp_path / "many.py"
+    study.write_text(MANY)
+    run, account, faults, n_kills = _killed(
+        study, tmp_path / "run", [6.0, 6.0], Habits(latency_s=0.3, late=0.2)
+    )
+    assert faults == []
+    assert n_kills == 2
+    told = sum(account.said.values(), Counter())
+    assert told.keys() <= {"thanks", "already", "late"}
+    assert told["late"] > 0
+    ends = dict(run.rows("SELECT COALESCE(missing, 'answered'), COUNT(*) FROM events GROUP BY 1")[1])
+    assert ends.keys() == {"answered", "dropped"}
+    assert sum(ends.values()) == 4 * 128

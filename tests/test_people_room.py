@@ -84,6 +84,22 @@ def test_an_answer_after_the_deadline_is_refused_and_the_draw_is_dropped(tmp_pat
     run_in_virtual_time(play())
 
 
+def test_an_answer_that_a_busy_program_reads_after_the_deadline_is_late_before_the_deadline_is_noticed(
+    tmp_path,
+):
+    async def play():
+        backend, room = opened(tmp_path)
+        ann = come(room, 1)
+        asked = asyncio.create_task(backend.complete(about(3)))
+        question = await put(room, ann)
+        question.due = asyncio.get_running_loop().time()
+        assert room.answer(ann, question.name, {"answer": ["0"]}) == LATE
+        assert not asked.done()
+        asked.cancel()
+
+    run_in_virtual_time(play())
+
+
 def test_several_questions_of_one_agent_are_put_one_by_one_each_with_the_whole_time(tmp_path):
     async def play():
         backend, room = opened(tmp_path, deadline_s=10)
@@ -439,3 +455,59 @@ def test_with_128_people_and_a_second_each_no_deadline_is_overrun_and_no_answer_
         assert taken == (name in answered and answered[name]["person"] == number and bool(said))
         assert set(said) <= ({THANKS, ALREADY} if taken else {LATE, UNKNOWN})
     assert any(LATE in said for said in told.values())
+
+
+def test_a_seat_for_which_nobody_is_left_waits_for_nobody_unless_somebody_is_on_their_way(tmp_path):
+    async def play(folder, *, somebody_comes):
+        folder.mkdir()
+        backend, room = opened(folder, people=2, least=1, lobby_s=1, consent="Agree?", deadline_s=10)
+        ready = asyncio.create_task(room.ready())
+        ann = come(room, 1)
+        room.consent(ann, agrees=True)
+        await ready
+        bob = come(room, 2) if somebody_comes else None
+        asked = [asyncio.create_task(backend.complete(about(agent))) for agent in (3, 4)]
+        room.answer(ann, (await put(room, ann)).name, {"answer": ["0"]})
+        if bob is not None:
+            await asyncio.sleep(9)
+            room.consent(bob, agrees=True)
+            question = await put(room, bob)
+            await asyncio.sleep(9)
+            assert room.answer(bob, question.name, {"answer": ["0"]}) == THANKS
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        return asyncio.get_running_loop().time(), sorted(
+            getattr(each, "kind", "answered") for each in outcomes
+        )
+
+    assert run_in_virtual_time(play(tmp_path / "a", somebody_comes=False)) == (1, ["answered", DROPPED])
+    assert run_in_virtual_time(play(tmp_path / "b", somebody_comes=True)) == (19, ["answered", "answered"])
+
+
+def test_who_comes_when_the_run_has_ended_is_told_so_and_no_text_stays_in_the_ledger(tmp_path):
+    async def play():
+        backend, room = opened(tmp_path, people=2)
+        ann = come(room, 1)
+        asked = asyncio.create_task(backend.complete(about(3, answers=())))
+        room.answer(ann, (await put(room, ann)).name, {"answer": ["my own words"]})
+        await asked
+        assert "my own words" in (tmp_path / LEDGER_NAME).read_text()
+        room.finish()
+        assert (ann.end, come(room, 2).end) == ("completed", "over")
+        assert "my own words" not in (tmp_path / LEDGER_NAME).read_text()
+
+    run_in_virtual_time(play())
+
+
+def test_people_go_when_their_realization_has_ended(tmp_path):
+    async def play():
+        backend, room = opened(tmp_path, people=2)
+        people = [come(room, number) for number in (1, 2)]
+        asked = [asyncio.create_task(backend.complete(about(3, realization=number))) for number in (0, 1)]
+        for person in people:
+            await put(room, person)
+        room.end_realization(1)
+        assert sorted((each.seat, each.end) for each in people) == [((0, 3), ""), ((1, 3), "completed")]
+        for each in asked:
+            each.cancel()
+
+    run_in_virtual_time(play())

@@ -15,6 +15,7 @@ from agentnet.analysis.perspectives import (
     find_clusters,
     lead_by_chance,
 )
+from agentnet.analysis.perspectives.clustering import fit_mixtures
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]
@@ -120,19 +121,21 @@ def test_models_that_never_differ_are_one_cluster(shape: tuple[int, int, int]) -
     assert (np.argmin(found.bic, axis=1) == 0).all()
 
 
-def test_many_fits_are_taken_in_parts_without_changing_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_fits_are_taken_in_parts_without_changing_anything() -> None:
     coordinates, _ = gathered(6, 15, seed=9)
-    whole = find_clusters(coordinates)
-    monkeypatch.setattr("agentnet.analysis.perspectives.clustering._AT_ONCE", 1)
-    parts = find_clusters(coordinates)
-    assert (parts.labels == whole.labels).all()
-    np.testing.assert_allclose(parts.bic, whole.bic)
+    for n_clusters in (1, 2, 3):
+        chance = np.random.default_rng(n_clusters).uniform(1e-9, 1, (6, 4, n_clusters, 15))
+        whole = fit_mixtures(coordinates, chance, 1e-3)
+        parts = fit_mixtures(coordinates, chance, 1e-3, at_once=1)
+        assert (parts.labels == whole.labels).all()
+        np.testing.assert_allclose(parts.bic(n_clusters, 2), whole.bic(n_clusters, 2))
 
 
-def test_a_fit_that_does_not_converge_in_time_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_that_does_not_converge_in_time_is_taken_as_it_is() -> None:
     coordinates, member = gathered(1, 15, seed=10)
-    monkeypatch.setattr("agentnet.analysis.perspectives.clustering._MOST_ROUNDS", 1)
-    assert (find_clusters(coordinates).labels == member).all()
+    chance = np.random.default_rng(1).uniform(1e-9, 1, (1, 10, member.max() + 1, 15))
+    (labels,) = fit_mixtures(coordinates, chance, 1e-3, most_rounds=1).labels
+    assert adjusted_rand_index(labels, member) == 1.0
 
 
 labels = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=15)

@@ -131,6 +131,7 @@ def test_the_mock_itself_passes_every_check(subject: Subject) -> None:
         (towards_yes, "labels", "order"),
         (towards_yes, "opposite", "order"),
         (towards_a, "labels", "opposite"),
+        (towards_the_first, "order", "opposite"),
     ],
 )
 def test_a_planted_bias_is_found_by_its_check_and_by_no_other(
@@ -138,6 +139,12 @@ def test_a_planted_bias_is_found_by_its_check_and_by_no_other(
 ) -> None:
     found = verdicts(probed(Biased(planted, lists=lists), subject, check, unmoved, n_texts=96))
     assert found == {check: "fails", unmoved: "passes"}
+
+
+@pytest.mark.parametrize("lists", [True, False], ids=["probabilities", "texts"])
+def test_what_was_listed_has_no_interval_and_what_was_sampled_has_one(subject: Subject, lists: bool) -> None:
+    found = probed(Biased(lists=lists), subject, "names")["names"]
+    assert [each.low is None for each in found.figures] == [lists] * 2
 
 
 def test_averaging_both_orders_takes_the_bias_out(subject: Subject) -> None:

@@ -70,7 +70,7 @@ def test_what_it_takes_is_said_before_and_for_nothing(command: Any) -> None:
     done = command("probe", "--cost", "--out", "card.json")
     assert (done.code, done.out) == (0, "")
     first, second = done.err.splitlines()
-    assert first.startswith("if the backend lists probabilities: 361 requests (2,849 of a server that gives")
+    assert first.startswith("if the backend lists probabilities: 377 requests (2,865 of a server that gives")
     assert second.startswith("if it does not: ")
     assert not Path("card.json").exists()
 

@@ -21,12 +21,14 @@ import pytest
 from agentnet import Run
 from agentnet.cli import on_ray
 from agentnet.config import Settings
+from agentnet.events import LOG_NAME
+from agentnet.events.checksums import HASH_NAME
 from agentnet.experiment import Source
 from agentnet.runner.begin import begin_shards, recorded_settings
 from agentnet.runner.prepare import versions
 
 FILE = """
-from agentnet import CascadeExperiment
+from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 
 class Cascades(CascadeExperiment):
     n_agents = 16
@@ -35,6 +37,18 @@ class Cascades(CascadeExperiment):
     repeats = 2
     items_per_severity = 1
     conditions = ({}, {"degree": 6})
+
+class Ratios(ResponseRatioExperiment):
+    repeats = 3
+    items_per_severity = 1
+
+class Interviews(InterviewExperiment):
+    models = {"society": 2, "science": 2}
+    n_evaluation = 3
+    n_questions = 2
+    n_taught = 4
+    steps = 2
+    repeats = 3
 """
 
 OPTIONS = ("--backend", "mock", "--seed", "7", "-S", "log.parquet=false", "-S", "log.group_s=0.01")
@@ -69,7 +83,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     heeded = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
     Path("play.py").write_text(FILE)
     settings = Settings.model_validate({"backend": {"name": "mock"}, "log": {"parquet": False}})
-    begin_shards(Source.read("play.py"), settings, {}, Path("cut"), 1, say=print)
+    begin_shards(Source.read("play.py:Cascades"), settings, {}, Path("cut"), 1, say=print)
     (first, *_) = sorted(Path("cut/shards").iterdir())
     yield first
     for number, receive in heeded.items():
@@ -133,7 +147,7 @@ def test_a_worker_with_other_versions_plays_nothing(begun: Path) -> None:
 def test_without_ray_the_extra_is_named(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("play.py").write_text(FILE)
     monkeypatch.setitem(sys.modules, "ray", None)
-    done = command("run", "play.py", "--on", "ray", "--out", "cut")
+    done = command("run", "play.py:Cascades", "--on", "ray", "--out", "cut")
     assert done.code == 2
     assert "pip install 'agentnet-cascades[ray]'" in done.err
     assert not Path("cut").exists()
@@ -143,7 +157,7 @@ def test_without_ray_the_extra_is_named(command: Any, monkeypatch: pytest.Monkey
 def test_an_address_without_a_ray_is_told_at_once(command: Any, address: str, told: str) -> None:
     pytest.importorskip("ray", reason="the extra ray is not installed", exc_type=ImportError)
     Path("play.py").write_text(FILE)
-    done = command("run", "play.py", "--on", "ray", "--ray-address", address, "--out", "cut")
+    done = command("run", "play.py:Cascades", "--on", "ray", "--ray-address", address, "--out", "cut")
     assert done.code == 2
     assert f"no Ray can be used at {address}" in done.err
     assert told in done.err
@@ -160,7 +174,7 @@ def test_a_ray_of_another_version_is_named(command: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(ray, "init", init)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        done = command("run", "play.py", "--on", "ray", "--ray-address", address, "--out", "cut")
+        done = command("run", "play.py:Cascades", "--on", "ray", "--ray-address", address, "--out", "cut")
     assert done.code == 2
     assert "Version mismatch: The cluster was started with: Ray: 2.1.0" in done.err
     assert f"install here and there the same Python and Ray (here is {ray.__version__})" in done.err
@@ -168,10 +182,10 @@ def test_a_ray_of_another_version_is_named(command: Any, monkeypatch: pytest.Mon
 
 def test_what_does_not_go_with_ray_is_refused(command: Any) -> None:
     Path("play.py").write_text(FILE)
-    assert "'ray'" in command("run", "play.py", "--on", "dask").err
-    assert "goes with --on ray" in command("run", "play.py", "--ray-address", "here:1").err
-    assert command("run", "play.py", "--on", "ray", "--out", "cut", "--shard", "1/2").code == 2
-    assert command("run", "play.py", "--out", "whole", "--quiet", *OPTIONS).code == 0
+    assert "'ray'" in command("run", "play.py:Cascades", "--on", "dask").err
+    assert "goes with --on ray" in command("run", "play.py:Cascades", "--ray-address", "here:1").err
+    assert command("run", "play.py:Cascades", "--on", "ray", "--out", "cut", "--shard", "1/2").code == 2
+    assert command("run", "play.py:Cascades", "--out", "whole", "--quiet", *OPTIONS).code == 0
     assert "leave out --processes and --on" in command("run", "--resume", "whole", "--on", "ray").err
 
 
@@ -220,7 +234,7 @@ def test_a_worker_that_is_killed_changes_nothing(command: Any, program: str) -> 
     assert command("run", "play.py:Cascades", "--out", "whole", "--quiet", *OPTIONS).code == 0
     assert json.loads(out)["digest"] == Run("cut").digest() == Run("whole").digest()
     assert "damaged" not in command("verify", "cut").out
-    assert {path.name for path in Path("cut").iterdir()} == {"events.sqlite", ".lock", "shards"}
+    assert {path.name for path in Path("cut").iterdir()} == {LOG_NAME, HASH_NAME, ".lock", "shards"}
 
 
 @pytest.mark.slow
@@ -237,3 +251,22 @@ def test_a_run_on_ray_is_stopped_and_gone_on_with_elsewhere(command: Any, progra
     assert done.code == 0, done.err
     assert command("run", "play.py:Cascades", "--out", "whole", "--quiet", *OPTIONS).code == 0
     assert json.loads(done.out)["digest"] == Run("whole").digest()
+
+
+PYTHON = """
+import agentnet
+how = dict(backend="mock", seed=7, settings={"log.parquet": False}, progress=False)
+for name in ("Ratios", "Interviews"):
+    run = agentnet.play(f"play.py:{name}", out=f"ray-{name}", on="ray", processes=2, **how)
+    whole = agentnet.play(f"play.py:{name}", out=f"whole-{name}", **how)
+    print(name, run.digest() == whole.digest())
+"""
+
+
+@pytest.mark.slow
+def test_python_has_ray_play_what_is_no_cascade(begun: Path) -> None:
+    pytest.importorskip(
+        "ray", reason="NO RAY IS STARTED: the extra ray is not installed", exc_type=ImportError
+    )
+    done = subprocess.run([sys.executable, "-c", PYTHON], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["Ratios True", "Interviews True"], done.stderr

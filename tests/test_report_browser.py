@@ -5,20 +5,27 @@ Asks Chromium over its DevTools protocol, by a pipe. Where there is none, these 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from agentnet import CascadeExperiment
-from agentnet.backend import make_backend
+from agentnet.backend import Reply, Request, make_backend
 from agentnet.events import Run
+from agentnet.people import HumanBackend, HumanOptions
+from agentnet.prompts.declared import declared
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Drawing
 from agentnet.report.page import write_page
@@ -28,7 +35,7 @@ from agentnet.report.sections import contents_of
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="NO BROWSER: the report's page was not looked at; apt-get install chromium"
+    PROGRAM is None, reason="NO BROWSER: pages were not looked at; apt-get install chromium"
 )
 
 WIDE, PHONE = (1280, 800), (390, 844)
@@ -77,7 +84,7 @@ class Browser:
         return found
 
     def open(
-        self, page: Path, size: tuple[int, int] = WIDE, *, scripts: bool = True, dark: bool = False
+        self, page: Path | str, size: tuple[int, int] = WIDE, *, scripts: bool = True, dark: bool = False
     ) -> None:
         """Load a page and wait until it has loaded."""
         self.call(
@@ -87,13 +94,22 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        for url in ("about:blank", page.as_uri()):
+        for url in ("about:blank", page if isinstance(page, str) else page.as_uri()):
             self.events.clear()
             self.call("Page.navigate", url=url)
             while "Page.loadEventFired" not in self.methods():
                 self.events.append(self._next())
         # Without scripts of its own the page can still be asked.
         self.call("Emulation.setScriptExecutionDisabled", value=False)
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true in the page, or in the one that it leads to."""
+        for _ in range(300):
+            found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+            if found["result"].get("value") is True:
+                return
+            self.call("Runtime.evaluate", expression=_A_WHILE, awaitPromise=True)
+        raise AssertionError(f"never true: {expression}")
 
     def methods(self) -> list[str]:
         return [each.get("method", "") for each in self.events]
@@ -110,7 +126,10 @@ class Browser:
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, **KEYS[key])
 
 
+_A_WHILE = "new Promise(done => setTimeout(done, 100))"
+
 KEYS: dict[str, dict[str, Any]] = {
+    " ": {"windowsVirtualKeyCode": 32, "text": " "},
     "Tab": {"windowsVirtualKeyCode": 9},
     "Home": {"windowsVirtualKeyCode": 36},
     "ArrowRight": {"windowsVirtualKeyCode": 39},
@@ -309,3 +328,69 @@ def test_in_the_dark_the_page_is_dark(browser: Browser, page: Path) -> None:
         browser.open(page, dark=dark)
         assert (browser.ask(lightness % "backgroundColor") < 64) == dark
         assert (browser.ask(lightness % "color") > 192) == dark
+
+
+EVIL = "<img src=x onerror=\"document.title='evil'\"><script>document.title='evil'</script>"
+
+
+class Told(BaseModel):
+    """What people are asked for."""
+
+    share: bool
+    text: str = Field(max_length=300, description=EVIL)
+
+
+@contextmanager
+def asked(folder: Path) -> Iterator[tuple[str, Future[Reply]]]:
+    """Ask somebody, on pages that another thread serves; give the link, and the answer."""
+    link: Future[str] = Future()
+    reply: Future[Reply] = Future()
+    left = threading.Event()
+    human = HumanBackend(HumanOptions(consent=EVIL, deadline_s=500, stays_s=0))
+    human.opened = lambda links: link.set_result(links["person 1"])
+    form = declared(Told)
+    messages = (("user", f"{EVIL}\n\n{form.instruction}"),)
+    request = Request(messages, schema=form.schema, draw=((7, 0, "exposure", 1), 3, 0, 0, 0))
+
+    async def play() -> None:
+        async with human.attend(folder, lambda _: None):
+            reply.set_result(await human.complete(request))
+            await asyncio.to_thread(left.wait)
+            raise asyncio.CancelledError
+
+    with ThreadPoolExecutor(1) as thread:
+        playing = thread.submit(lambda: asyncio.run(play()))
+        try:
+            yield link.result(60), reply
+        finally:
+            left.set()
+            with suppress(CancelledError, asyncio.CancelledError):
+                playing.result(60)
+
+
+def test_a_person_takes_part_by_keyboard_on_a_phone_and_hostile_texts_do_nothing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "events.sqlite").touch()
+    with asked(tmp_path) as (link, reply):
+        browser.open(link, PHONE, dark=True)
+        browser.ask("document.querySelector('button[value=consent]').focus()")
+        browser.press("Enter")
+        # Nobody touches the page: its script sees that there is a question.
+        browser.until("!!document.querySelector('input[name=question]')")
+        assert browser.ask("document.documentElement.scrollWidth") == PHONE[0]
+        assert browser.ask(
+            "[...document.querySelectorAll('textarea, [type=radio]')].every(e => e.labels.length)"
+        )
+        browser.ask("document.querySelector('[type=radio]').focus()")
+        browser.press(" ")
+        browser.press("Tab")
+        browser.call("Input.insertText", text=EVIL)
+        browser.press("Tab")
+        browser.press("Enter")
+        browser.until(
+            "(document.querySelector('.said') || {}).textContent == 'Thank you. Your answer was recorded.'"
+        )
+        assert json.loads(reply.result(60).texts[0]) == {"share": True, "text": EVIL}
+        assert browser.ask("document.title") == "A study"
+        assert not {"Runtime.exceptionThrown", "Log.entryAdded"} & set(browser.methods())

@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -221,6 +222,36 @@ def test_draws_are_those_that_mode_call_makes_on_the_mock():
 
 
 # What is recorded
+
+
+def test_draws_that_are_recorded_at_once_are_those_that_are_recorded_one_by_one():
+    def script(request):
+        return RequestRejected("no") if number_of(request) == 3 else odds(0.1 + number_of(request) / 5)
+
+    async def second_step(*, at_once):
+        found, drawn = {}, []
+
+        def record_drawn(positions, answers, which, decisions):
+            drawn.extend(positions)
+            for i, n, decision in zip(positions, which, decisions, strict=True):
+                found[i] = answers[n]._replace(decision=decision)
+
+        async with Pool(2) as pool:
+            sampler = LogprobSampler(Odds(ScriptedBackend(script)), pool)
+            for step, record in ((1, {}.__setitem__), (2, found.__setitem__)):
+                draws = step_draws([question(n % 5) for n in range(200)], record, step=step)
+                await sampler.draw(
+                    replace(draws, record_drawn=record_drawn if at_once and step > 1 else None)
+                )
+        return found, drawn
+
+    one_by_one, _ = run_in_virtual_time(second_step(at_once=False))
+    together, drawn = run_in_virtual_time(second_step(at_once=True))
+    assert drawn == [i for i in range(200) if i % 5 != 3]
+    assert {each.decision for each in together.values()} == {0, 1, None}
+    assert [together[i]._replace(latency_s=0.0) for i in range(200)] == [
+        one_by_one[i]._replace(latency_s=0.0) for i in range(200)
+    ]
 
 
 def test_an_answer_holds_the_odds_and_no_rationale():

@@ -144,6 +144,17 @@ def test_a_family_of_an_experiment_file_is_played_and_resumed(command, written):
     assert run.rows("SELECT DISTINCT kind FROM events")[1] == [("opinion",)]
 
 
+@pytest.mark.parametrize("place", ['yield Ask("opinion"', 'question("opinion"'])
+def test_what_a_family_asks_of_a_kind_that_it_does_not_declare_is_refused(command, written, place):
+    for kind in ("opinoin", "exposure"):
+        path = written(OPINIONS.replace(place, place.replace("opinion", kind)))
+        refused = command("run", path, "--out", f"run-{kind}", *WHOLE)
+        assert refused.code == 2
+        assert f"of kind '{kind}'" in refused.err
+        assert "known: opinion, reason" in refused.err
+        FAMILIES._defined.pop("opinion")
+
+
 def test_what_a_familys_agents_say_is_part_of_the_digest(command, written, tmp_path):
     assert command("run", written(OPINIONS), "--out", "run", *WHOLE, "-S", "rounds=1").code == 0
     run = Run(tmp_path / "run")

@@ -24,9 +24,11 @@ from hypothesis import strategies as st
 
 import agentnet
 from agentnet import CascadeExperiment, Run
+from agentnet.cli import on_jobs
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
-from agentnet.errors import ConfigurationError, UserError
+from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
+from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
 from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
 from agentnet.voices import make_voices, parts_of, with_share
@@ -368,8 +370,67 @@ def test_python_has_processes_play_a_run_and_goes_on_with_what_they_left(play: P
     class Held(CascadeExperiment):
         network: object = object()
 
-    with pytest.raises(UserError, match="leave out processes="):
+    with pytest.raises(UserError, match="leave out processes= and on="):
         agentnet.play(Held(), processes=2)
+    with pytest.raises(UserError, match="leave out processes= and on="):
+        agentnet.play(run, processes=2)
+    with pytest.raises(UserError, match="on 'dask'; known: ray, and executors of submitit"):
+        agentnet.play("play.py:Cascades", on="dask")
+    with pytest.raises(UserError, match="goes with on="):
+        agentnet.play("play.py:Cascades", ray_address="here:1")
+
+
+class Lost:
+    """Stands in for an executor of jobs: they all are gone."""
+
+    job_id = 7
+
+    def map_array(self, function: object, parts: list[object]) -> list[Lost]:
+        return [self for _ in parts]
+
+    def awaitable(self) -> Lost:
+        return self
+
+    async def result(self) -> object:
+        raise OSError("preempted")
+
+    def cancel(self, *, check: bool) -> None:
+        assert not check
+
+
+def test_a_job_that_is_lost_stops_the_run_which_others_go_on_with(play: Play) -> None:
+    settings = {"log.parquet": False, "repeats": 1}
+    how: dict[str, Any] = {
+        "backend": "mock",
+        "seed": 7,
+        "settings": settings,
+        "progress": False,
+        "out": "cut",
+    }
+    with pytest.raises(RunStopped, match=r"job 7 was lost \(OSError: preempted\)"):
+        agentnet.play("play.py:Cascades", on=Lost(), processes=2, **how)
+    shards = sorted(Path("cut/shards").iterdir())
+    run = Run(shards[0])
+    told = on_jobs.play(shards[:2], settings=json.dumps(run.meta["settings"]), cwd=Path.cwd())
+    assert [(shard, how) for shard, how, _ in told] == [(shard, None) for shard in shards[:2]]
+    assert told[0][2]["n_decisions"] == len(run.frame("decisions"))
+    run = agentnet.play("play.py:Cascades", processes=2, resume=True, **how)
+    assert play("play.py:Cascades", "whole", repeats=1).code == 0
+    assert run.digest() == Run("whole").digest()
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_play_a_run(play: Play, whole: Run) -> None:
+    submitit = pytest.importorskip("submitit", reason="the extra submitit is not installed")
+    how: dict[str, Any] = {
+        "backend": "mock",
+        "seed": 7,
+        "settings": {"log.parquet": False},
+        "progress": False,
+    }
+    executor = submitit.LocalExecutor("jobs")
+    run = agentnet.play("play.py:Cascades", on=executor, processes=2, out="cut", **how)
+    assert run.digest() == whole.digest()
 
 
 def test_processes_that_cannot_be_are_refused(play: Play, command: Any) -> None:
@@ -534,7 +595,7 @@ def test_an_unmerged_run_is_listed_shown_and_not_read(cut: Path, command: Any) -
     shutil.rmtree(cut / "shards" / "2-of-2")
     shown = json.loads(command("show", cut, "--json").out)
     assert shown["status"] == "2 shards: 1 finished, 1 not begun"
-    assert [shard["run"] for shard in shown["shards"]] == ["1-of-2"]
+    assert [(shard["run"], shard["realizations"]) for shard in shown["shards"]] == [("1-of-2", "8/8")]
     for words in (
         ("report", cut),
         ("fit", cut),
@@ -613,10 +674,14 @@ def test_a_shard_of_another_run_is_refused_as_it_begins(
     assert [path.name for path in (cut / "shards").iterdir()] == ["1-of-2"]
 
 
-def change(folder: Path, *statements: str) -> None:
+def spoil(folder: Path, *statements: str) -> None:
     with closing(sqlite3.connect(folder / LOG_NAME)) as connection, connection:
-        for statement in ("DELETE FROM meta WHERE key IN ('digest', 'checksums')", *statements):
+        for statement in statements:
             connection.execute(statement)
+
+
+def change(folder: Path, *statements: str) -> None:
+    spoil(folder, "DELETE FROM meta WHERE key IN ('digest', 'checksums')", *statements)
 
 
 @pytest.mark.parametrize(
@@ -662,6 +727,44 @@ def test_a_shard_that_was_damaged_is_not_merged(cut: Path, command: Any) -> None
     assert "2-of-2/events.sqlite is damaged" in done.err
 
 
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE events SET latency_s = latency_s + 1 WHERE realization = 3 AND step = 0", "events"),
+        ("UPDATE events SET reply = reply + 1 WHERE realization = 3 AND step = 1", "events"),
+        ("DELETE FROM agents WHERE realization = 2 AND agent = 7", "agents"),
+        ("INSERT INTO steps VALUES (99, 0, 0, 0, 0, 0, 0, 0)", "steps"),
+        ("UPDATE realizations SET last_step = 7 WHERE realization = 3", "realizations"),
+        ("UPDATE replies SET text = 'yes'", "replies"),
+    ],
+)
+def test_what_changes_in_a_merged_log_is_found_and_named(
+    cut: Path, command: Any, statement: str, table: str
+) -> None:
+    command("merge", cut)
+    assert changed_tables(Run(cut)) == []
+    assert (cut / HASH_NAME).is_file()
+    spoil(cut, statement)
+    assert changed_tables(Run(cut)) == [table]
+    assert "is damaged" in command("report", cut).err
+
+
+def test_what_a_merged_log_keeps_of_itself_is_what_its_shards_kept_or_what_its_rows_are(
+    cut: Path, command: Any
+) -> None:
+    shutil.copytree(cut, "other")
+    for shard in Path("other").glob("shards/*"):
+        change(shard)
+    kept = []
+    for folder in (str(cut), "other"):
+        command("merge", folder)
+        kept.append(Run(folder).meta["checksums"])
+        assert changed_tables(Run(folder)) == []
+    of_rows = [{table: each["tables"][table] for table in BY_REALIZATION} for each in kept]
+    assert of_rows[0] == of_rows[1]
+    assert [part[:3] for part in kept[0]["parts"]] == [[0, 15, 2], [1, 16, 2]]
+
+
 def test_nothing_is_merged_while_a_shard_is_played(cut: Path, command: Any) -> None:
     shard = cut / "shards" / "2-of-2"
     with locked(shard):
@@ -669,6 +772,15 @@ def test_nothing_is_merged_while_a_shard_is_played(cut: Path, command: Any) -> N
     assert done.code == 2
     assert f"{shard}: another process is playing this run; wait for it, or stop it" in done.err
     assert command("merge", cut).code == 0
+
+
+def test_a_shard_that_is_played_is_not_begun_by_another_process(cut: Path, play: Play) -> None:
+    change(cut / "shards" / "2-of-2", "UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
+    with locked(cut / "shards" / "2-of-2"):
+        done = play("play.py:Cascades", str(cut), "--shard", "2/2")
+    assert done.code == 2
+    assert "another process is playing this run; wait for it, or stop it" in done.err
+    assert "--resume" not in done.err
 
 
 def test_a_run_is_played_as_one_or_in_shards(cut: Path, command: Any, play: Play) -> None:

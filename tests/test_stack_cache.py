@@ -192,6 +192,11 @@ def test_what_is_written_reads_back_the_same(reply):
     assert _parse(_spell(reply), ASK._replace(n=3)) == reply._replace(attempts=0, cached=True)
 
 
+def test_half_a_character_is_remembered_as_half_a_character():
+    reply = Reply(("Yes \ud800",), 3, 10**30)
+    assert _parse(_spell(reply), ASK) == reply._replace(attempts=0, cached=True)
+
+
 def test_log_probabilities_may_be_any_mapping():
     reply = Reply(("Yes",), logprobs=MappingProxyType({"Yes": -0.1}))
     assert _parse(_spell(reply), ASK).logprobs == {"Yes": -0.1}

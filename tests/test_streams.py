@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.streams import Streams, mix, request_seeds, uniform, unit
+from agentnet.streams import Streams, mix, mixed, request_seeds, uniform, unit
 
 MASK = 2**64 - 1
 GAMMA = 0x9E3779B97F4A7C15
@@ -77,6 +77,11 @@ def test_mix_gives_the_published_words_of_splitmix64(state):
 def test_mix_at_an_index_is_mix_of_the_state_that_many_steps_on(state, index):
     assert mix(state, index) == mix(state + index * GAMMA)
     assert 0 <= mix(state, index) <= MASK
+
+
+@given(states=st.lists(words, max_size=20))
+def test_many_states_are_mixed_as_each_is_alone(states):
+    assert mixed(np.array(states, dtype=np.uint64)).tolist() == [mix(state) for state in states]
 
 
 @settings(max_examples=40)

@@ -28,6 +28,7 @@ from agentnet.events import Run
 from agentnet.events.graphs import read_ties
 from agentnet.network import Network
 from agentnet.news import NewsItem
+from agentnet.probe.card import FILE, Card, Finding
 from agentnet.report import Options, make_report
 from agentnet.report.part import Part, more_tables
 
@@ -503,3 +504,37 @@ def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_m
 ) -> None:
     found = states(part_of(play(CascadeExperiment(**SMALL))))
     assert (found["interaction"], found["memory"], found["profile"]) == ("not met", "not met", "met")
+
+
+def test_the_card_cites_the_probe_that_lies_with_the_run(play: Callable[..., Run]) -> None:
+    run = play(CascadeExperiment(**SMALL))
+    found = [
+        Finding(check=name, title="", verdict=verdict, threshold="")
+        for name, verdict in (("order", "fails"), ("mass", "passes"))
+    ]
+
+    def fact(model_name: str, findings: list[Finding]) -> str:
+        card = Card(
+            made_at=0.0,
+            agentnet="1",
+            backend="mock",
+            asked="questions",
+            seed=0,
+            lists_probabilities=True,
+            temperature=1.0,
+            answer_format="a word",
+            notes=(),
+            model_name=model_name,
+            findings=findings,
+            n_calls=2,
+        )
+        (run.folder / FILE).write_text(card.model_dump_json())
+        tables = more_tables(part_of(run))["design"]
+        (table,) = [each for each in tables if each.name == "credibility"]
+        return str(next(row for row in table.rows if str(row[0]).startswith("minimal control"))[2])
+
+    model_name = run.meta["model_name"]
+    told = "; agentnet probe of this model: 1 fails, 1 passes (fails: order)"
+    assert fact(model_name, found).endswith(told)
+    assert fact(model_name, found[1:]).endswith("; agentnet probe of this model: 1 passes")
+    assert fact("other", found).endswith("; the probe that lies with the run is of another model (other)")

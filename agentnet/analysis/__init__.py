@@ -14,8 +14,9 @@ Each name is imported from its home when it is first used, and heavy libraries w
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from agentnet.later import later
 
 if TYPE_CHECKING:
     from agentnet.analysis.answers import embed_run as embed_run
@@ -87,53 +88,40 @@ if TYPE_CHECKING:
     from agentnet.analysis.tukey import tukey_test as tukey_test
 
 _NAMES = {
-    "answers": ("embed_run",),
-    "asks": ("read_asks",),
-    "by_context": ("answers_by_context",),
-    "by_voice": ("answers_by_voice",),
-    "cells": ("Cells", "count_cells"),
-    "comparison": ("ConditionComparison", "compare"),
-    "convergence": ("agreed", "convergence_time", "tipping_share"),
-    "drift": ("Drift", "message_drift"),
-    "exact": ("Exact", "exact_ratios"),
-    "fits": ("Fits", "LawFit", "fit_run"),
-    "fitting": ("CurveFit",),
-    "goodness": ("Comparison", "NoiseFloor", "noise_floor"),
-    "grouping": ("Grouping", "as_grouping", "group_by_exposures"),
-    "groups": ("ProfileGroups", "group_profiles"),
-    "inference": ("clustered", "likelihood_ratio", "wald"),
-    "inferred": ("infer_cascades",),
-    "laws": ("CurveLaw", "DecisionLaw", "LAWS", "load_laws"),
-    "laws.cavity": ("CavityLaw", "fit_cavity"),
-    "laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
-    "logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
-    "observed": ("read_observed",),
-    "observed_people": ("read_people",),
-    "opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
-    "ratios": ("ResponseRatios", "response_ratios"),
-    "reading": ("read_decisions", "read_ratios", "read_tables"),
-    "severity": ("cluster_severity",),
-    "severity_clusters": ("SeverityClusters",),
-    "simulation": ("simulate",),
-    "study": ("Study", "study_run"),
-    "tables": ("RatioTables", "RunTables"),
-    "trees": ("Forest", "Trees", "tree_distances", "trees_of"),
-    "tukey": ("tukey_test",),
+    ".answers": ("embed_run",),
+    ".asks": ("read_asks",),
+    ".by_context": ("answers_by_context",),
+    ".by_voice": ("answers_by_voice",),
+    ".cells": ("Cells", "count_cells"),
+    ".comparison": ("ConditionComparison", "compare"),
+    ".convergence": ("agreed", "convergence_time", "tipping_share"),
+    ".drift": ("Drift", "message_drift"),
+    ".exact": ("Exact", "exact_ratios"),
+    ".fits": ("Fits", "LawFit", "fit_run"),
+    ".fitting": ("CurveFit",),
+    ".goodness": ("Comparison", "NoiseFloor", "noise_floor"),
+    ".grouping": ("Grouping", "as_grouping", "group_by_exposures"),
+    ".groups": ("ProfileGroups", "group_profiles"),
+    ".inference": ("clustered", "likelihood_ratio", "wald"),
+    ".inferred": ("infer_cascades",),
+    ".laws": ("CurveLaw", "DecisionLaw", "LAWS", "load_laws"),
+    ".laws.cavity": ("CavityLaw", "fit_cavity"),
+    ".laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
+    ".logistic": ("LogisticFit", "fit_full", "fit_groups", "fit_main_effects"),
+    ".observed": ("read_observed",),
+    ".observed_people": ("read_people",),
+    ".opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
+    ".ratios": ("ResponseRatios", "response_ratios"),
+    ".reading": ("read_decisions", "read_ratios", "read_tables"),
+    ".severity": ("cluster_severity",),
+    ".severity_clusters": ("SeverityClusters",),
+    ".simulation": ("simulate",),
+    ".study": ("Study", "study_run"),
+    ".tables": ("RatioTables", "RunTables"),
+    ".trees": ("Forest", "Trees", "tree_distances", "trees_of"),
+    ".tukey": ("tukey_test",),
 }
 """Public names by their home."""
 
-_HOMES = {name: home for home, names in _NAMES.items() for name in names}
-
-__all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(_HOMES)
+__all__ = [name for names in _NAMES.values() for name in names]
+__getattr__, __dir__ = later(__name__, _NAMES)

@@ -256,7 +256,7 @@ class CurveFit(Generic[Known]):
         """Rate lambda at which E grows from nearly nothing, per step; None where the law has none."""
         return self.law.growth_rate
 
-    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> Profile:
+    def profile(self, parameter: str, *, level: float = 0.95, n_values: int = 61) -> ParameterProfile:
         """Profile one parameter: the distance with it held fixed and the others fitted.
 
         Args:
@@ -439,7 +439,7 @@ def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[s
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ParameterProfile:
     """The least-squares distance with one parameter held fixed and the others fitted.
 
     Attributes:
@@ -459,7 +459,9 @@ class Profile:
     level: float
 
 
-def profile(law: OpenLaw, mean: Array, best: Array, index: int, *, level: float, n_values: int) -> Profile:
+def profile(
+    law: OpenLaw, mean: Array, best: Array, index: int, *, level: float, n_values: int
+) -> ParameterProfile:
     """Profile one parameter of a fitted law.
 
     Args:
@@ -490,7 +492,7 @@ def profile(law: OpenLaw, mean: Array, best: Array, index: int, *, level: float,
         beyond = (_profiled(law, mean, best, index, ends) > limit) | np.isin(ends, bounds)
     values = np.union1d(np.linspace(float(ends[0]), float(ends[1]), n_values), best[index])
     sse = _profiled(law, mean, best, index, values)
-    return Profile(law.names[index], values, sse, _within(values, sse, limit), level)
+    return ParameterProfile(law.names[index], values, sse, _within(values, sse, limit), level)
 
 
 def _standard_error(slope: Array, sse: float, index: int) -> float:

@@ -44,7 +44,7 @@ WHERE r.status = 'finished' AND m.agent >= 0 ORDER BY c.condition, m.name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
+class MeasuredCourse:
     """A measure in the realizations of one condition.
 
     Attributes:
@@ -87,7 +87,7 @@ def measures_of(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for run in runs for (name,) in run.rows(_NAMES)[1]))
 
 
-def read_courses(run: Run) -> tuple[Course, ...]:
+def read_courses(run: Run) -> tuple[MeasuredCourse, ...]:
     """Read what was measured in the finished realizations of a run: by condition, then by name."""
     found: dict[tuple[int, str], list[tuple[int, int, float | None, int]]] = {}
     for condition, name, *row in run.rows(_MEANS)[1]:
@@ -95,16 +95,16 @@ def read_courses(run: Run) -> tuple[Course, ...]:
     return tuple(_course(*key, rows) for key, rows in found.items())
 
 
-def _course(condition: int, name: str, rows: Sequence[tuple[int, int, float | None, int]]) -> Course:
+def _course(condition: int, name: str, rows: Sequence[tuple[int, int, float | None, int]]) -> MeasuredCourse:
     repeats = tuple(dict.fromkeys(repeat for repeat, *_ in rows))
     steps = tuple(sorted({step for _, step, *_ in rows}))
     value = np.full((len(repeats), len(steps)), np.nan)
     for repeat, step, mean, _ in rows:
         value[repeats.index(repeat), steps.index(step)] = np.nan if mean is None else mean
-    return Course(name, condition, not any(row[-1] for row in rows), repeats, steps, value)
+    return MeasuredCourse(name, condition, not any(row[-1] for row in rows), repeats, steps, value)
 
 
-def read_spread(run: Run) -> tuple[Course, ...]:
+def read_spread(run: Run) -> tuple[MeasuredCourse, ...]:
     """Measure how what was recorded of agents spreads over them, in the finished realizations of a run.
 
     Returns:
@@ -115,7 +115,7 @@ def read_spread(run: Run) -> tuple[Course, ...]:
     every = run.rows(_OF_AGENTS)[1]
     repeat_of = {realization: repeat for _, realization, repeat, *_ in every}
     ties = cache(partial(read_ties, run))
-    found: list[Course] = []
+    found: list[MeasuredCourse] = []
     for condition, rows in groupby(every, key=itemgetter(0)):
         _, realization, _, *others = zip(*rows, strict=True)
         step, name, agent, value = others
@@ -124,12 +124,14 @@ def read_spread(run: Run) -> tuple[Course, ...]:
             if not curve.name.endswith(f" {bias.__name__}") and np.isfinite(curve.by_realization).any():
                 repeats = tuple(repeat_of[number] for number in curve.realization.tolist())
                 steps = tuple(curve.step.tolist())
-                found.append(Course(curve.name, condition, False, repeats, steps, curve.by_realization))
+                found.append(
+                    MeasuredCourse(curve.name, condition, False, repeats, steps, curve.by_realization)
+                )
     return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class TimeToAgree:
     """How long agents took to agree in a measure, in the realizations of one condition.
 
     Attributes:
@@ -143,7 +145,7 @@ class Agreement:
     time: ConvergenceTime
 
 
-def read_agreement(run: Run, level: float = 0.95) -> tuple[Agreement, ...]:
+def read_agreement(run: Run, level: float = 0.95) -> tuple[TimeToAgree, ...]:
     """Tell how long agents took to agree in what was recorded of them at two or more steps.
 
     Args:
@@ -154,7 +156,7 @@ def read_agreement(run: Run, level: float = 0.95) -> tuple[Agreement, ...]:
         By condition and name; see `agentnet.analysis.agreed`. A realization without any known value at its
         last step is left out.
     """
-    found: list[Agreement] = []
+    found: list[TimeToAgree] = []
     for (condition, name), rows in groupby(run.rows(_OF_AGENTS)[1], key=itemgetter(0, 4)):
         by_run: dict[int, list[tuple[int, int, float | None]]] = {}
         for _, realization, _, step, _, agent, value in rows:
@@ -167,7 +169,7 @@ def read_agreement(run: Run, level: float = 0.95) -> tuple[Agreement, ...]:
             for each in (agreed(stances),)
         ]
         if ends:
-            found.append(Agreement(name, condition, convergence_time(ends, level=level)))
+            found.append(TimeToAgree(name, condition, convergence_time(ends, level=level)))
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis import perspectives
 from agentnet.analysis.answers import Embedded
-from agentnet.analysis.perspectives import ChangeTest, Clusters, ControlChart, IsoMirror, Reading
+from agentnet.analysis.perspectives import ChangeTest, ChartReading, Clusters, ControlChart, IsoMirror
 from agentnet.errors import InputError, UserError, without_field
 
 Array = NDArray[np.float64]
@@ -64,7 +64,7 @@ class Played:
     why_no_mirror: str
     clusters: Clusters | None
     why_no_clusters: str
-    reading: Reading | None
+    reading: ChartReading | None
     gaps: Array | None
     targets: frozenset[int] = frozenset()
     beside_own: Array | None = None

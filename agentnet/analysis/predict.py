@@ -158,7 +158,7 @@ _NEGLIGIBLE: Final = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Score:
+class HeldOutScore:
     """How well ratios are predicted from one set of features.
 
     Attributes:
@@ -209,9 +209,9 @@ class RatioPrediction:
     counts: SharingCounts
     ratio: Array
     standard_error: Array
-    perspectives: Score
-    traits: Score
-    both: Score
+    perspectives: HeldOutScore
+    traits: HeldOutScore
+    both: HeldOutScore
     gain: float
     gain_p_value: float
     ceiling: float
@@ -223,7 +223,7 @@ class RatioPrediction:
     seed: int
 
     @property
-    def scores(self) -> tuple[Score, Score, Score]:
+    def scores(self) -> tuple[HeldOutScore, HeldOutScore, HeldOutScore]:
         """The three of them."""
         return self.perspectives, self.traits, self.both
 
@@ -427,9 +427,9 @@ def _p_value(reached: Array) -> float:
     return float((reached >= reached[0] - _ROUNDING).mean())
 
 
-def _score(name: str, n_features: int, found: HeldOut) -> Score:
+def _score(name: str, n_features: int, found: HeldOut) -> HeldOutScore:
     reached = found.r_squared
-    return Score(name, n_features, float(reached[0]), _p_value(reached), found.predicted[:, 0])
+    return HeldOutScore(name, n_features, float(reached[0]), _p_value(reached), found.predicted[:, 0])
 
 
 def _fit(design: Array, values: Array) -> Array:

@@ -7,36 +7,128 @@ reads the output any more.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
+from collections import UserDict
+from functools import cache
+from importlib import import_module
+from typing import Final
 
 import click
 
 import agentnet
-from agentnet.cli.bench import bench
 from agentnet.cli.ending import Wishes, add_traceback_option, told
-from agentnet.cli.fit import fit
-from agentnet.cli.forget import forget
-from agentnet.cli.guess import guess
-from agentnet.cli.init import init
-from agentnet.cli.look import backends, config, export, ls, query, show, verify
-from agentnet.cli.merge import merge
-from agentnet.cli.models import models
-from agentnet.cli.news import news
-from agentnet.cli.predict import predict
-from agentnet.cli.prepare import prepare
-from agentnet.cli.probe import probe
-from agentnet.cli.rehearse import rehearse
-from agentnet.cli.report import report
-from agentnet.cli.run import check, run
-from agentnet.cli.serve import serve
-from agentnet.cli.slurm import slurm
-from agentnet.cli.trees import trees
-from agentnet.cli.view import view
+
+COMMANDS: Final = {
+    "backends": (
+        "look",
+        "List the installed backends, embedders and update rules: what they are, need and come from.",
+    ),
+    "bench": ("bench", "Measure a backend with the exposure prompts of the paper's design."),
+    "check": ("run", "Import and validate an experiment, show a prompt of each kind, expect the calls."),
+    "config": ("look", "Print the settings in force and where each comes from."),
+    "export": (
+        "look",
+        "Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).",
+    ),
+    "fit": (
+        "fit",
+        "Fit laws to a run's cascades and rank them, to the answers of a free world, or to what people did.",
+    ),
+    "forget": (
+        "forget",
+        "Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.",
+    ),
+    "guess": ("guess", "Ask a model whether it guesses from a run's prompts what the run is for."),
+    "init": ("init", "Write what a study starts from into a new folder NAME: experiment, prompts, settings."),
+    "ls": ("look", "List the runs."),
+    "merge": (
+        "merge",
+        "Make the one log of a run that was played in shards: it is as if the run had been played as one.",
+    ),
+    "models": (
+        "models",
+        "List the models that can be played on this machine by name (backend local), or fetch one.",
+    ),
+    "news": ("news", "Make, check, fetch and cluster news items."),
+    "predict": ("predict", "Predict how often profiles share news from what they say."),
+    "prepare": ("prepare", "Teach a raw base model to answer questions, for the update rule finetune."),
+    "probe": (
+        "probe",
+        "Find out whether a backend's answers are about what it is asked, and print a validity card.",
+    ),
+    "query": ("look", "Answer an SQL query on a run's event log; nothing can be changed by it."),
+    "rehearse": (
+        "rehearse",
+        (
+            "Play a study with robots in the place of its people, over real pages, "
+            "and the mock in that of models."
+        ),
+    ),
+    "report": (
+        "report",
+        "Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.",
+    ),
+    "run": ("run", "Play an experiment file, or resume a run."),
+    "serve": (
+        "serve",
+        "Serve OpenAI's protocol on loopback, answered by the mock's law; no model and no key.",
+    ),
+    "show": ("look", "Show a run: its state, counts, digest and mean engaged fraction by step."),
+    "slurm": (
+        "slurm",
+        "Print a script that has Slurm play an experiment in shards, then merge and report them.",
+    ),
+    "trees": (
+        "trees",
+        "Measure the trees along which messages were passed on: size, depth, width, structural virality.",
+    ),
+    "verify": ("look", "Look whether a run is what it was when it was finished, and whole."),
+    "view": ("view", "Watch runs on a page: how far they are, curves, networks, decisions as they come."),
+}
+"""Command -> the module here that holds it under its name, and its first words, for the list of commands."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@cache
+def _imported(name: str) -> click.Command:
+    module, _ = COMMANDS[name]
+    command: click.Command = getattr(import_module(f"agentnet.cli.{module}"), name)
+    for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+        add_traceback_option(each)
+    return command
+
+
+_SHOWN: Final = {name: click.Command(name, help=about) for name, (_, about) in COMMANDS.items()}
+
+
+class _Commands(UserDict[str, click.Command]):
+    """The commands by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        return _imported(name)
+
+
+class _Listed(click.Group):
+    """Imports a command to call it; whoever lists commands does without."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        return _SHOWN.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, self.commands[name] if name else None, rest
+
+
+@click.group(
+    cls=_Listed,
+    commands=_Commands(_SHOWN),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(agentnet.__version__, prog_name="agentnet")
 def cli() -> None:
     """Simulate news cascades among language-model agents on networks.
@@ -49,42 +141,13 @@ def cli() -> None:
     """
 
 
-for command in (
-    init,
-    run,
-    merge,
-    slurm,
-    check,
-    rehearse,
-    ls,
-    show,
-    view,
-    verify,
-    query,
-    export,
-    forget,
-    fit,
-    predict,
-    probe,
-    prepare,
-    trees,
-    guess,
-    report,
-    backends,
-    models,
-    config,
-    news,
-    serve,
-    bench,
-):
-    cli.add_command(command)
-
-
 add_traceback_option(cli)
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # As the program ends, what was imported is not searched for cycles once more: a sixth of what `ls` takes.
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks is spelled out, too.

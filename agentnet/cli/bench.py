@@ -27,6 +27,7 @@ from agentnet.bench.plot import check_plot_file, draw
 from agentnet.cli.bench_cascade import bench_design
 from agentnet.cli.common import load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files
+from agentnet.cli.loops import in_loop
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.config import Settings, secrets_environ
@@ -176,7 +177,7 @@ def bench(
         None if found is None else (found.input, found.output),
     )
     requests = exposure_requests(rationale, seed=settings.seed, n=n_samples)
-    levels = asyncio.run(_measure(answering, requests, plan))
+    levels = in_loop(_measure(answering, requests, plan))
     facts = {"backend": answering.name, "model": answering.model_name, "rationale": rationale}
     _report(levels, {**facts, "n": n_samples, "seed": settings.seed}, as_json=as_json)
     if plot is not None and any(level.replies for level in levels):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.table import Table
 
 from agentnet.cli.terminal import console, echo, plain_json, until_closed
 from agentnet.config import Configuration, Flag, load_configuration
@@ -44,6 +44,13 @@ def without_people_option(function: Decorated) -> Decorated:
     """Add the option that leaves out what people wrote: ``--without-people``."""
     told = "Leave out what people wrote, wherever it stands; what they chose stays."
     return click.option("--without-people", is_flag=True, help=told)(function)
+
+
+def leaving_out(folders: Sequence[Path], *, people: bool) -> AbstractContextManager[list[Path]]:
+    """Give run folders to read from, without what people wrote if that is wanted."""
+    from agentnet.people.forgetting import without_texts
+
+    return without_texts(folders, drop=people)
 
 
 def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
@@ -144,6 +151,8 @@ def print_json(value: object) -> None:
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """Print a table; whole and without colours when piped."""
+    from rich.table import Table
+
     table = Table(title=title, box=None, header_style="bold", title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -11,7 +11,6 @@ import click
 
 from agentnet.cli.terminal import echo
 from agentnet.errors import AgentnetError, OutputClosed, StorageError
-from agentnet.experiment.blame import TRACE_HINT, blamed
 
 _MACHINES_FAULT = frozenset(
     {
@@ -39,7 +38,7 @@ class Wishes:
 
 
 def add_traceback_option(command: click.Command) -> None:
-    """Add ``--traceback`` to a command, and to what is below it."""
+    """Add ``--traceback`` to a command."""
     command.params.append(
         click.Option(
             ["--traceback"],
@@ -52,8 +51,6 @@ def add_traceback_option(command: click.Command) -> None:
             help="After an error, print where it arose.",
         )
     )
-    for each in command.commands.values() if isinstance(command, click.Group) else ():
-        add_traceback_option(each)
 
 
 def _wish(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -101,6 +98,8 @@ def _intended(error: BaseException) -> AgentnetError | None:
     """Find whose fault `error` is, if not ours: the caller's, an experiment's, the machine's."""
     if isinstance(error, AgentnetError):
         return error
+    from agentnet.experiment.blame import blamed
+
     if (found := blamed(error)) is not None:
         return found
     if isinstance(error, MemoryError):
@@ -111,6 +110,8 @@ def _intended(error: BaseException) -> AgentnetError | None:
 
 
 def _apology(error: BaseException) -> str:
+    from agentnet.experiment.blame import TRACE_HINT
+
     where = traceback.extract_tb(error.__traceback__)[-1]
     words = " ".join(str(error).split())
     return (

@@ -7,14 +7,15 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from agentnet.backend import BACKENDS
 from agentnet.cli.common import (
     find_run,
+    leaving_out,
     load,
     print_json,
     print_table,
@@ -24,19 +25,13 @@ from agentnet.cli.common import (
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Shard
-from agentnet.embedder import EMBEDDERS
-from agentnet.errors import AgentnetError, DesignError, RunFolderError
-from agentnet.events import DECISION_KINDS, Run, is_played
+from agentnet.config import Settings, Shard
+from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
+from agentnet.events import DECISION_KINDS, Run
 from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
-from agentnet.events.export import export_csv, export_graphs, export_parquet
-from agentnet.events.forget import look_at_forgotten
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
-from agentnet.families import family_of
-from agentnet.interviews import UPDATES
-from agentnet.runner.shards import begun, left_of
 from agentnet.vocabulary import OF_A_RULE, REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -59,30 +54,32 @@ def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) ->
 
 def _line(folder: Path) -> dict[str, object]:
     try:
-        facts = _of_shards(folder) if is_unmerged(folder) else _facts(Run(folder))
+        facts = _of_shards(folder) if is_unmerged(folder) else _facts(Run(folder), _brief)
     except EmptyLog:
         facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
         facts = {"run": folder.name, "status": f"unreadable: {error}"}
-    names = (
-        "run",
-        "status",
-        "experiment",
-        "model",
-        "realizations",
-        "decisions",
-        "answers",
-        "missing",
-        "created",
-    )
-    return {name: facts.get(name, "") for name in names}
+    return {name: facts.get(name, "") for name in _NAMES}
 
 
+_NAMES = (
+    "run",
+    "status",
+    "experiment",
+    "model",
+    "realizations",
+    "decisions",
+    "answers",
+    "missing",
+    "created",
+)
 _SUMMED = ("decisions", "answers", "missing")
 
 
 def _of_shards(folder: Path) -> dict[str, Any]:
     """Say how far a run is that is played in shards, and add up what is counted."""
+    from agentnet.runner.shards import begun, left_of
+
     lines, metas = [_line(shard) for shard in shards_in(folder)], begun(folder)
     if not metas:
         raise EmptyLog(f"{folder}: nothing was recorded of its shards yet")
@@ -103,55 +100,82 @@ def _of_shards(folder: Path) -> dict[str, Any]:
     }
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def _facts(run: Run, of: Callable[[Run, Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return _counted(run, run.meta)
+        return of(run, run.meta)
     except KeyError as error:
         raise RunFolderError(f"{run.path} is damaged: table meta lacks {error}") from error
 
 
-def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
-    (counts,) = run.rows(
-        "SELECT COUNT(*), COUNT(missing), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), "
-        "SUM(cached) FROM events"
-    )[1]
-    kinds = dict(run.rows("SELECT kind, COUNT(*) FROM events GROUP BY kind")[1])
+def _brief(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what `ls` shows of a run, by the one scan of its events that this takes."""
+    kinds = run.rows("SELECT kind, COUNT(*), COUNT(missing) FROM events GROUP BY kind")[1]
     statuses = dict(run.rows("SELECT status, COUNT(*) FROM realizations GROUP BY status")[1])
+    n_missing = sum(n for _, _, n in kinds)
     return {
         "run": run.folder.name,
-        "status": state(run, n_missing=counts[1]),
-        "label": meta.get("label", ""),
+        "status": state(run, n_missing=n_missing),
         "experiment": meta["experiment"]["class_name"],
-        "backend": meta["backend"],
         "model": meta["model_name"],
+        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{_n_realizations(meta)}",
+        "decisions": sum(n for kind, n, _ in kinds if kind in DECISION_KINDS),
+        "answers": sum(n for kind, n, _ in kinds if kind not in {*DECISION_KINDS, REASON}),
+        "missing": n_missing,
+        "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
+        "unstarted": statuses.get("unstarted", 0),
+        "events_by_kind": {kind: n for kind, n, _ in kinds},
+    }
+
+
+def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
+    brief = _brief(run, meta)
+    (counts,) = run.rows(
+        "SELECT COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), SUM(cached) FROM events"
+    )[1]
+    return {
+        "run": brief["run"],
+        "status": brief["status"],
+        "label": meta.get("label", ""),
+        "experiment": brief["experiment"],
+        "backend": meta["backend"],
+        "model": brief["model"],
         "voices": {
             voice: f"{each['model_name']} through {each['backend']}"
             for voice, each in meta.get("voices", {}).items()
         },
         "seed": meta["seed"],
-        "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(meta["created_at"])),
-        "realizations": f"{sum(n for s, n in statuses.items() if s != 'running')}/{meta['n_realizations']}",
+        "created": brief["created"],
+        "realizations": brief["realizations"],
         "shard": str(Shard(*meta["shard"])) if "shard" in meta else "",
-        "unstarted": statuses.get("unstarted", 0),
-        "decisions": sum(n for kind, n in kinds.items() if kind in DECISION_KINDS),
-        "answers": sum(n for kind, n in kinds.items() if kind not in {*DECISION_KINDS, REASON}),
-        "events_by_kind": kinds,
+        "unstarted": brief["unstarted"],
+        "decisions": brief["decisions"],
+        "answers": brief["answers"],
+        "events_by_kind": brief["events_by_kind"],
         "answered_by_rules": run.rows(_BY_RULES)[1][0][0],
-        "missing": counts[1],
-        "missing_share": counts[1] / counts[0] if counts[0] else 0.0,
+        "missing": brief["missing"],
+        "missing_share": brief["missing"] / counts[0] if counts[0] else 0.0,
         "missing_by_reason": dict(
             run.rows("SELECT missing, COUNT(*) FROM events WHERE missing IS NOT NULL GROUP BY missing")[1]
         ),
-        "prompt_tokens": counts[2] or 0,
-        "completion_tokens": counts[3] or 0,
-        "calls": counts[4] or 0,
-        "cached": counts[5] or 0,
+        "prompt_tokens": counts[1] or 0,
+        "completion_tokens": counts[2] or 0,
+        "calls": counts[3] or 0,
+        "cached": counts[4] or 0,
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
         "adapted": _adapted(run),
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _n_realizations(meta: Mapping[str, Any]) -> int:
+    """Count the realizations of a run, or of the shard that it is."""
+    n: int = meta["n_realizations"]
+    if "shard" not in meta:
+        return n
+    pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
+    return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 
 
 _BY_RULES = f"""
@@ -181,6 +205,8 @@ def state(run: Run, *, n_missing: int) -> str:
     """
     if run.meta["status"] == "finished":
         return f"finished with {n_missing} missing" if n_missing else "finished"
+    from agentnet.events import is_played
+
     if is_played(run.folder):
         return "running"
     befell = run.rows(_SITTINGS)[1]
@@ -205,12 +231,14 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     nobody knows it shows what all runs have, and exits with code 2. Of a run whose shards are not merged yet
     it shows each shard; one alone is RUN/shards/NAME.
     """
+    from agentnet.families import family_of
+
     folder = find_run(name, load(config_file, assignments).settings.runs)
     if is_unmerged(folder):
         _show_shards(folder, as_json=as_json)
         return
     run = Run(folder)
-    facts, unknown = _facts(run), None
+    facts, unknown = _facts(run, _counted), None
     try:
         facts |= family_of(run.meta).shown(run)
     except DesignError as error:
@@ -292,6 +320,8 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
     Who changed a log on purpose has it taken for what it is from then on by removing what it keeps:
     DELETE FROM meta WHERE key IN ('digest', 'checksums').
     """
+    from agentnet.events.forget import look_at_forgotten
+
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
     found = verify_log(run)
     if forgotten := look_at_forgotten(run):
@@ -325,17 +355,13 @@ def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], conf
         print_table(names, rows)
 
 
-_EXPORTS: dict[str, Callable[[Run, Path], None]] = {
-    "parquet": export_parquet,
-    "csv": export_csv,
-    "gexf": lambda run, folder: export_graphs(run, folder, "gexf"),
-    "graphml": lambda run, folder: export_graphs(run, folder, "graphml"),
-}
+_NETWORKS: Final = ("gexf", "graphml")
+_FORMATS: Final = ("parquet", "csv", *_NETWORKS)
 
 
 @click.command()
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
-@click.option("--format", "kind", type=click.Choice(list(_EXPORTS)), required=True, help="What to write.")
+@click.option("--format", "kind", type=click.Choice(_FORMATS), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write; default: RUN/FORMAT.")
 @without_people_option
 @setting_options
@@ -354,13 +380,18 @@ def export(
     it came. What a network file or node table says of an agent is JSON in table agents, and an attribute of
     its node in gexf and graphml. In gexf agents are engaged, and edges there, from one step to another.
     """
-    from agentnet.people.forgetting import without_texts
+    from agentnet.events.export import export_csv, export_graphs, export_parquet
+    from agentnet.families import family_of
 
     run = Run(find_run(name, load(config_file, assignments).settings.runs))
-    family_of(run.meta)
+    family = family_of(run.meta)
+    if kind in _NETWORKS and family.no_network:
+        raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
     folder = out or run.folder / kind
-    with without_texts([run.folder], drop=without_people) as (read,):
-        _EXPORTS[kind](Run(read) if without_people else run, folder)
+    graphs = (partial(export_graphs, graph_format="gexf"), partial(export_graphs, graph_format="graphml"))
+    writers: tuple[Callable[[Run, Path], None], ...] = (export_parquet, export_csv, *graphs)
+    with leaving_out([run.folder], people=without_people) as (read,):
+        dict(zip(_FORMATS, writers, strict=True))[kind](Run(read) if without_people else run, folder)
     echo(str(folder))
 
 
@@ -368,6 +399,10 @@ def export(
 @_JSON
 def backends(as_json: bool) -> None:
     """List the installed backends, embedders and update rules: what they are, need and come from."""
+    from agentnet.backend import BACKENDS
+    from agentnet.embedder import EMBEDDERS
+    from agentnet.interviews import UPDATES
+
     rows = []
     found = [
         (kind.noun, name, installed)

@@ -15,18 +15,21 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stdout, suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-from agentnet.cli.processes import Crew, Ended, Tell, ended, play_one
+from agentnet.cli.on_jobs import OnJobs
+from agentnet.cli.processes import Crew, Ended, Processes, Tell, ended, play_one
 from agentnet.cli.sitting import Say
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import PluginError, RunStopped, UserError
 from agentnet.events import LOG_NAME
+from agentnet.events.checksums import HASH_NAME
 from agentnet.families.contract import saved_folder
 from agentnet.files import new_file, storage_errors
 from agentnet.runner.prepare import versions
@@ -34,6 +37,38 @@ from agentnet.runner.prepare import versions
 _STORE_BYTES: Final = 1 << 27
 _MOST_LOST: Final = 3
 _MARK: Final = ".seen"
+
+
+class Place(NamedTuple):
+    """Who plays the shards of a run, as asked for.
+
+    Attributes:
+        processes: How many at a time; None: one, or one on each CPU of a Ray.
+        on: None, "ray", or an executor of submitit.
+        address: Where that is; None: it is started here.
+    """
+
+    processes: int | None
+    on: Any
+    address: str | None
+
+    @contextmanager
+    def crew(self) -> Iterator[tuple[int, Callable[[Path, Settings, Say], Crew]]]:
+        """Have them there while the body runs: how many at a time, and of what kind.
+
+        Raises:
+            UserError: There is no such place, or it cannot be used.
+        """
+        match self.on:
+            case None:
+                yield self.processes or 1, Processes
+            case "ray":
+                with ray_at(self.address, self.processes) as n:
+                    yield n, partial(OnRay, address=self.address)
+            case executor if hasattr(executor, "map_array"):
+                yield self.processes or 1, partial(OnJobs, executor=executor)
+            case other:
+                raise UserError(f"nothing plays runs on {other!r}; known: ray, and executors of submitit")
 
 
 class Task(NamedTuple):
@@ -229,6 +264,8 @@ def _packed(folder: Path) -> bytes:
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(folder / LOG_NAME, LOG_NAME)
+        if (noted := folder / HASH_NAME).exists():
+            archive.write(noted, HASH_NAME)
         for path in saved_folder(folder, 0).parent.rglob("*"):
             archive.write(path, path.relative_to(folder))
     return packed.getvalue()

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from agentnet.cli.loops import in_loop
 from agentnet.cli.progress import Outlook, progress, summary
 from agentnet.cli.sitting import Say, resume_command
 from agentnet.config import Settings, secrets_environ
@@ -29,7 +30,7 @@ from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClo
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
 
@@ -106,11 +107,15 @@ class Crew(ABC):
         working = asyncio.gather(*(self._work() for _ in range(n)))
         stage, family = self.prepared.stage, self.prepared.family
         outlook = Outlook(
-            self.tally, self._n_realizations, stage.n_fixed(), noun=family.answers, told=family.progress
+            self.tally,
+            self._n_realizations,
+            stage.n_fixed(),
+            noun=family.answers,
+            told=family.progress,
+            share_calls=self.prepared.settings.sampler.mode != "call",
         )
-        guess = partial(guess_decisions, self.prepared)
         try:
-            async with progress(outlook, quiet=quiet, guess=guess, closed=self._stop):
+            async with progress(outlook, quiet=quiet, guess=partial(guess, self.prepared), closed=self._stop):
                 await self._wait(working)
         finally:
             self._kill()
@@ -258,7 +263,7 @@ def work() -> None:
     told = os.dup(1)
     os.dup2(2, 1)
     with os.fdopen(told, "w", encoding="utf-8") as channel:
-        asyncio.run(_work(partial(_tell, channel)))
+        in_loop(_work(partial(_tell, channel)))
 
 
 async def _work(tell: Tell) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from agentnet.cli.terminal import echo, redraw
 from agentnet.errors import OutputClosed
 from agentnet.runner import Prepared
+from agentnet.runner.estimate import Guess
 from agentnet.runner.journal import Tally
 
 _REDRAW_S = 0.2
@@ -35,7 +36,8 @@ class Outlook:
         tally: The run's counts.
         n_realizations: Its realizations.
         exact: Its decisions, where the design fixes them.
-        per_realization: Decisions of a realization, as guessed before any is finished; None: nobody guessed.
+        share_calls: Whether many decisions come of one call, so that calls are what takes time.
+        guess: What was guessed before any realization was finished; None: nobody did.
         clock: Gives the time, in seconds.
         noun: What its answers are called.
         told: Says of the worlds' counts what else is to be told: (how much it matters, words).
@@ -44,16 +46,17 @@ class Outlook:
     tally: Tally
     n_realizations: int
     exact: int | None = None
-    per_realization: float | None = None
+    share_calls: bool = False
+    guess: Guess | None = None
     clock: Callable[[], float] = time.monotonic
     noun: str = "decisions"
     told: Callable[[Mapping[str, int]], Sequence[tuple[int, str]]] = lambda _: ()
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     def look(self) -> None:
         """Take note of how far the run is; the rate is that of the last seconds."""
         now = self.clock()
-        self._seen.append((now, self.tally.n_decisions))
+        self._seen.append((now, self.tally.n_decisions, self.tally.n_calls))
         while now - self._seen[0][0] > _RATE_OVER_S:
             self._seen.popleft()
 
@@ -65,29 +68,46 @@ class Outlook:
         """
         if self.exact is not None:
             return self.exact
-        tally, guesses = self.tally, self.per_realization is not None
-        n_known = tally.realizations + guesses
+        tally, guess = self.tally, self.guess
+        n_known = tally.realizations + (guess is not None)
         if not n_known:
             return None
         if tally.realizations == self.n_realizations:
             return tally.n_decisions
-        each = (tally.n_settled + (self.per_realization or 0.0)) / n_known
+        each = (tally.n_settled + (guess.per_realization if guess else 0.0)) / n_known
         estimated = round(each * self.n_realizations)
         return estimated if estimated > tally.n_decisions else None
 
     def rate(self) -> float:
         """Compute decisions per second, lately."""
+        return self._rates()[0]
+
+    def _rates(self) -> tuple[float, float]:
+        """Compute decisions and calls per second, lately."""
         if len(self._seen) < 2:
-            return 0.0
-        (begun, before), (now, n) = self._seen[0], self._seen[-1]
-        return (n - before) / (now - begun) if now > begun else 0.0
+            return 0.0, 0.0
+        (begun, decided, called), (now, n_decisions, n_calls) = self._seen[0], self._seen[-1]
+        took_s = now - begun
+        return ((n_decisions - decided) / took_s, (n_calls - called) / took_s) if took_s > 0.0 else (0.0, 0.0)
+
+    def n_calls(self) -> int | None:
+        """Expect the calls of the whole run, where they are what takes time; None if nobody knows."""
+        if not self.share_calls or self.guess is None or self.guess.n_calls <= self.tally.n_calls:
+            return None
+        return self.guess.n_calls
 
     def left_s(self) -> float | None:
-        """Estimate how long the run will take yet; None if nobody knows."""
-        expected, rate = self.expected(), self.rate()
-        if expected is None or not rate or self.tally.realizations == self.n_realizations:
+        """Estimate how long the run will take yet; None if nobody knows.
+
+        Where decisions share calls, how fast they come says nothing as long as there are calls.
+        """
+        if self.tally.realizations == self.n_realizations:
             return None
-        return (expected - self.tally.n_decisions) / rate
+        rate, calls = self._rates()
+        expected, done = self.expected(), self.tally.n_decisions
+        if self.share_calls and calls:
+            rate, expected, done = calls, self.n_calls(), self.tally.n_calls
+        return None if expected is None or not rate else (expected - done) / rate
 
 
 @asynccontextmanager
@@ -95,7 +115,7 @@ async def progress(
     outlook: Outlook,
     *,
     quiet: bool,
-    guess: Callable[[], Awaitable[float | None]],
+    guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
 ) -> AsyncIterator[None]:
     """Show how far a run is while the body plays it, on standard error.
@@ -103,7 +123,7 @@ async def progress(
     Args:
         outlook: What is known of it.
         quiet: Whether nothing is shown.
-        guess: Guesses the decisions of a realization; asked only of a run that lasts.
+        guess: Guesses what a run takes; asked only of one that lasts.
         closed: Told that nobody reads it any more.
     """
     # None where the program was started without: `2>&-`.
@@ -123,7 +143,7 @@ async def progress(
 
 async def _show(
     outlook: Outlook,
-    guess: Callable[[], Awaitable[float | None]],
+    guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
 ) -> None:
     show = _bar if sys.stderr.isatty() else _lines
@@ -135,10 +155,10 @@ async def _show(
         closed(OutputClosed(str(errors.exceptions[0])))
 
 
-async def _guess(outlook: Outlook, guess: Callable[[], Awaitable[float | None]]) -> None:
+async def _guess(outlook: Outlook, guess: Callable[[], Awaitable[Guess | None]]) -> None:
     await asyncio.sleep(_LONG_RUN_S)
     if outlook.exact is None and not outlook.tally.realizations:
-        outlook.per_realization = await guess()
+        outlook.guess = await guess()
 
 
 async def _bar(outlook: Outlook) -> None:
@@ -182,7 +202,7 @@ def line(outlook: Outlook, width: int) -> str:
         (4, (f"{tally.n_missing:,} missing",) if tally.n_missing else ()),
         (5, (_cost(tally),)),
         *((rank, (words,)) for rank, words in outlook.told(tally.counts)),
-        (1, (f"calls {tally.n_calls:,}",)),
+        _calls(outlook),
     ]
     return _fitted(shown, width)
 
@@ -204,6 +224,12 @@ def _rest(outlook: Outlook) -> Sequence[str]:
         return (time.strftime("paused until %H:%M:%S", time.localtime(until)),)
     left_s = outlook.left_s()
     return () if left_s is None else (f"{_duration(left_s)} left",)
+
+
+def _calls(outlook: Outlook) -> tuple[int, Sequence[str]]:
+    expected = outlook.n_calls()
+    of_all = "" if expected is None else f"/~{expected:,}"
+    return 6 if outlook.share_calls else 1, (f"calls {outlook.tally.n_calls:,}{of_all}",)
 
 
 def _of(done: int, n_all: int, *nouns: str) -> Sequence[str]:

@@ -11,6 +11,7 @@ import click
 from agentnet.cli.common import (
     find_run,
     fitting_options,
+    leaving_out,
     load,
     print_json,
     read_groups,
@@ -126,7 +127,6 @@ def report(
     """
     from agentnet.analysis import read_observed
     from agentnet.analysis.laws import LAWS, named_laws
-    from agentnet.people.forgetting import without_texts
     from agentnet.probe.card import read_card
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
@@ -152,9 +152,9 @@ def report(
         restricted_texts=restricted_texts,
         make_embedder=embedder_maker(embedder, embedder_options, runs),
     )
-    place = output or folders[0] / "report"
-    with without_texts(folders, drop=without_people) as read:
-        written = write_report(read, place, options, progress=None if quiet else _say)
+    with leaving_out(folders, people=without_people) as read:
+        place, progress = output or folders[0] / "report", None if quiet else _say
+        written = write_report(read, place, options, progress=progress)
     if as_json:
         print_json(written.results)
     else:

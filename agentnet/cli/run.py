@@ -6,9 +6,7 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,16 +16,16 @@ from agentnet.backend import Backend, Messages
 from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
+from agentnet.cli.loops import in_loop
 from agentnet.cli.merge import to_merge
-from agentnet.cli.on_ray import OnRay, ray_at
-from agentnet.cli.processes import Crew, Processes, play_shards
+from agentnet.cli.on_ray import Place
+from agentnet.cli.processes import Crew, play_shards
 from agentnet.cli.signals import heeding
-from agentnet.cli.sitting import Say, announce, readings, resume_command, sit
+from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
 from agentnet.cli.view import watched
 from agentnet.config import (
     Flag,
-    Settings,
     Shard,
     StackSettings,
     configuration_for_resume,
@@ -187,7 +185,7 @@ def run(
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if shard is not None and (resume or processes or on or target is None or out is None):
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
-    show, place = _Showing(as_json, quiet, is_viewed), _Place(processes, on, ray_address)
+    show, place = _Showing(as_json, quiet, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
         given_flags: list[str | Flag] = [*assignments, *given(flags)]
         _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
@@ -226,30 +224,13 @@ class _Showing(NamedTuple):
     is_viewed: bool
 
 
-class _Place(NamedTuple):
-    """Who plays the shards of a run, as asked for: how many at a time, on what, where that is."""
-
-    processes: int | None
-    on: str | None
-    address: str | None
-
-    @contextmanager
-    def crew(self) -> Iterator[tuple[int, Callable[[Path, Settings, Say], Crew]]]:
-        """Have them there while the body runs: how many at a time, and of what kind."""
-        if self.on is None:
-            yield self.processes or 1, Processes
-            return
-        with ray_at(self.address, self.processes) as n:
-            yield n, partial(OnRay, address=self.address)
-
-
 def _resume(
     name: str,
     target: str | None,
     out: Path | None,
     config_file: Path | None,
     flags: list[str | Flag],
-    place: _Place,
+    place: Place,
     show: _Showing,
     *,
     ask_missing: bool,
@@ -289,7 +270,7 @@ def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
     with watched(prepared.folder, is_wanted=show.is_viewed):
-        tally = asyncio.run(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -301,7 +282,7 @@ def _play(ready: Ready, show: _Showing) -> None:
 def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
     with watched(crew.folder, is_wanted=show.is_viewed):
-        prepared, tally = asyncio.run(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
     return prepared, tally, time.monotonic() - started
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from agentnet.errors import Interrupted, OutputClosed, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
-from agentnet.runner.estimate import guess_decisions
+from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
-from agentnet.voices import parts_of
+from agentnet.voices import listing_voices, parts_of
 
 Say = Callable[[str], None]
 Leave = Callable[[RunStopped], None]
@@ -75,7 +75,7 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     try:
         async with AsyncExitStack() as stack:
             leave = await _attended(stack, answering, prepared, say)
-            await _play(runner, prepared, say, leave, quiet=quiet)
+            await _play(runner, prepared, listing_voices(answering), say, leave, quiet=quiet)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -97,7 +97,15 @@ async def _attended(stack: AsyncExitStack, answering: Backend, prepared: Prepare
     ]
 
 
-async def _play(runner: Runner, prepared: Prepared, say: Say, leave: Sequence[Leave], *, quiet: bool) -> None:
+async def _play(
+    runner: Runner,
+    prepared: Prepared,
+    listing: Collection[str],
+    say: Say,
+    leave: Sequence[Leave],
+    *,
+    quiet: bool,
+) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
         runner.tally,
@@ -105,9 +113,10 @@ async def _play(runner: Runner, prepared: Prepared, say: Say, leave: Sequence[Le
         prepared.stage.n_fixed(),
         noun=prepared.family.answers,
         told=prepared.family.progress,
+        share_calls=prepared.settings.sampler.mode != "call",
     )
-    guess = partial(guess_decisions, prepared)
-    async with progress(outlook, quiet=quiet, guess=guess, closed=runner.interrupt):
+    guessed = partial(guess, prepared, listing)
+    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:

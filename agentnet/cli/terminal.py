@@ -15,13 +15,16 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from agentnet.errors import OutputClosed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 _GONE = frozenset({errno.EPIPE, errno.EIO})
 
@@ -83,18 +86,24 @@ def redraw(line: str, width: int, *, end: str = "") -> None:
 
 def console(*, width: int | None = None) -> Console:
     """Make a console for tables on standard output, whose texts are `plain` and no markup."""
-    return _PlainConsole(width=width, markup=False, emoji=False, highlight=False)
+    return _plain_console()(width=width, markup=False, emoji=False, highlight=False)
 
 
-class _PlainConsole(Console):
-    """Spells out what rich is given as a plain string, before it is measured."""
+@cache
+def _plain_console() -> type[Console]:
+    from rich.console import Console
 
-    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
-        return super().render_str(plain(text), **options)
+    class PlainConsole(Console):
+        """Spells out what rich is given as a plain string, before it is measured."""
 
-    def on_broken_pipe(self) -> NoReturn:
-        # rich would end the program here.
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
+            return super().render_str(plain(text), **options)
+
+        def on_broken_pipe(self) -> NoReturn:
+            # rich would end the program here.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return PlainConsole
 
 
 @contextmanager

@@ -11,14 +11,15 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-from dotenv.parser import Original, parse_stream
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentnet.config.secrets import REFUSAL, secrets_in, shortened
 from agentnet.config.sections import Settings
 from agentnet.config.values import Key, dotted, leaves, parse_key, parse_value, toml_text, why_no_json
 from agentnet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from dotenv.parser import Original
 
 TOML_NAME = "agentnet.toml"
 DOTENV_NAME = ".env"
@@ -126,7 +127,10 @@ def _read(path: Path, name: str) -> str | None:
 def _dotenv(folder: Path) -> dict[str, str | None]:
     # Not `dotenv_values`: it drops broken lines with no more than a logged warning, and it obeys variables of
     # this process's own environment.
-    text = _read(folder / DOTENV_NAME, DOTENV_NAME) or ""
+    if not (text := _read(folder / DOTENV_NAME, DOTENV_NAME)):
+        return {}
+    from dotenv.parser import parse_stream
+
     bindings = list(parse_stream(io.StringIO(text)))
     if broken := ", ".join(_line(item.original) for item in bindings if item.error):
         raise ConfigurationError(

@@ -77,6 +77,16 @@ class Shard(NamedTuple):
             }
         )
 
+    def of_realizations(self, n: int, *, pools: bool) -> slice:
+        """Give it its share of the realizations of a run.
+
+        Every n-th is its own, so that conditions and news items that take long are shared. Where draws are
+        bought for many at once (`pools`), neighbours stay together, which share what is bought.
+        """
+        if pools:
+            return slice((self.number - 1) * n // self.of, self.number * n // self.of)
+        return slice(self.number - 1, n, self.of)
+
     def of_voice(self, voice: str, limits: Mapping[str, object]) -> dict[str, Any]:
         """Give it its share of a voice's own limits."""
         return self._shared(f"experiment.voices.{voice}", limits)

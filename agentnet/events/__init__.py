@@ -3,22 +3,32 @@
 `agentnet.events.schema` documents its tables.
 """
 
+from typing import TYPE_CHECKING
+
 from agentnet.events.checksums import check_unchanged, verify
-from agentnet.events.log import (
-    Answered,
-    EventLog,
-    Heard,
-    Recorded,
-    Said,
-    check_unplayed,
-    close_for_good,
-    create_log,
-    is_closed_for_good,
-    is_played,
-)
-from agentnet.events.read import LOG_NAME, Run
+from agentnet.events.read import LOG_NAME, Run, is_closed_for_good
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEWS
+from agentnet.later import later
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS
+
+if TYPE_CHECKING:
+    from agentnet.events.log import (
+        Answered,
+        EventLog,
+        Heard,
+        Recorded,
+        Said,
+        check_unplayed,
+        close_for_good,
+        create_log,
+        is_played,
+    )
+    from agentnet.events.writer import Columns
+
+# Whoever reads a log does without what writes one.
+_OF_LOG = ("Answered", "EventLog", "Heard", "Recorded", "Said")
+_DOING = ("check_unplayed", "close_for_good", "create_log", "is_played")
+__getattr__, __dir__ = later(__name__, {".log": (*_OF_LOG, *_DOING), ".writer": ("Columns",)})
 
 __all__ = [
     "ANSWER_KINDS",
@@ -28,6 +38,7 @@ __all__ = [
     "TABLES",
     "VIEWS",
     "Answered",
+    "Columns",
     "EventLog",
     "Heard",
     "Recorded",

@@ -3,26 +3,43 @@
 A finished log keeps in table ``meta`` its ``digest``, the hash of what was decided (`Run.digest`), and its
 ``checksums``, a SHA-256 of the rows of every table, which covers prompts, replies, tokens and times, too.
 Both are taken away when somebody goes on with the log, and come back when it is finished again.
+
+Rows take seconds to look at, the bytes of a file a moment: beside a finished log stands what its file hashed
+to (`HASH_NAME`, as ``sha256sum`` has it), and only where it hashes to something else are rows looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import marshal
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from agentnet.errors import RunFolderError
-from agentnet.events.read import Run, digest
-from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS
+from agentnet.events.read import (
+    DIGESTED_TABLES,
+    ROWS_AT_ONCE,
+    Rows,
+    Run,
+    batches,
+    digest,
+    is_closed_for_good,
+)
+from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
+from agentnet.vocabulary import ANSWER_KINDS
+
+BY_REALIZATION = tuple(table for table in TABLES if columns(table)[0] == "realization")
+"""Tables of which the log of a shard has the rows of its realizations, as the merged log has them."""
 
 SEALS = ("digest", "checksums")
 """Keys of table ``meta`` that only a finished log has."""
-
-_ROWS_AT_ONCE = 1_000
 
 _END = ("status", "finished_at", "digest")
 
@@ -35,30 +52,100 @@ _COVERED = {
 # Only written, never loaded. Not repr: what that escapes in a text depends on the version of Python. This
 # form has stood since Python 2.5, knows no references, and takes a quarter of the time of JSON.
 _MARSHAL_FORMAT = 2
+_LIST_BYTES = 5
 
-Rows = Sequence[Sequence[Any]]
+HASH_NAME = "log.sha256"
 
 
-def sealed(run: Run, end: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute what a log keeps of itself, as rows of table ``meta``: ten seconds for a million decisions.
+class Part(NamedTuple):
+    """The rows of a merged log that a shard had.
+
+    Attributes:
+        first: Its first realization.
+        beyond: One more than its last.
+        every: From one realization to the next.
+        replies: Replies of the parts before it, after which its own are numbered.
+    """
+
+    first: int
+    beyond: int
+    every: int
+    replies: int
+
+
+Known = Mapping[str, Sequence[str]]
+"""Table `BY_REALIZATION` -> its checksum in each part, as the shards kept it."""
+
+_NOTHING: Known = MappingProxyType({})
+
+
+def sealed(
+    run: Run, end: Mapping[str, Any], parts: Sequence[Part] = (), known: Known = _NOTHING
+) -> dict[str, Any]:
+    """Compute what a log keeps of itself, as rows of table ``meta``: five seconds for a million decisions.
 
     Args:
         run: The run.
         end: The last rows of table ``meta``: that it is finished.
+        parts: The parts that it was merged of.
+        known: What is known of them.
 
     Returns:
         All rows to be set.
     """
     with run.snapshot() as connection:
-        return sealed_by(connection, end)
+        return sealed_by(connection, end, parts, known)
 
 
-def sealed_by(connection: sqlite3.Connection, end: Mapping[str, Any]) -> dict[str, Any]:
+def sealed_by(
+    connection: sqlite3.Connection,
+    end: Mapping[str, Any],
+    parts: Sequence[Part] = (),
+    known: Known = _NOTHING,
+) -> dict[str, Any]:
     """Compute the same of the log as `connection` sees it; see `sealed`."""
     (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
-    tables = {table: _checksum(connection, table, last) for table in TABLES}
-    end = {**end, "digest": digest(connection)}
-    return {**end, "checksums": {"end": end, "last_incident": last, "tables": tables}}
+    read = _HashedOnTheWay()
+    end = {**end, "digest": digest(connection, batches if parts else read)}
+    tables = {
+        table: read.checksums.get(table) or _checksum(connection, table, last, parts, known)
+        for table in TABLES
+    }
+    kept = {"end": end, "last_incident": last, "tables": tables, **({"parts": parts} if parts else {})}
+    return {**end, "checksums": kept}
+
+
+class _HashedOnTheWay:
+    """Gives what is digested, and hashes the whole rows of the largest tables as it passes them.
+
+    To have SQLite give a row takes longer than both hashes of it.
+
+    Attributes:
+        checksums: Table -> its checksum, of those that were passed.
+    """
+
+    def __init__(self) -> None:
+        self.checksums: dict[str, str] = {}
+        self._tables = {query: table for table, query in DIGESTED_TABLES.items()}
+
+    def __call__(self, connection: sqlite3.Connection, query: str) -> Iterator[Rows]:
+        table = self._tables.get(query)
+        return batches(connection, query) if table is None else self._of_table(connection, query, table)
+
+    def _of_table(self, connection: sqlite3.Connection, query: str, table: str) -> Iterator[Rows]:
+        whole = f"SELECT * FROM main.{table}"  # noqa: S608 - our own names
+        names, digested = (_names(connection, each) for each in (whole, query))
+        pick = itemgetter(*map(names.index, digested))
+        kind = names.index("kind") if "kind" in names else None
+        sha = hashlib.sha256()
+        for rows in batches(connection, whole):
+            sha.update(_spelled(rows))
+            yield [pick(row) for row in rows if kind is None or row[kind] not in ANSWER_KINDS]
+        self.checksums[table] = sha.hexdigest()
+
+
+def _names(connection: sqlite3.Connection, query: str) -> list[str]:
+    return [name for name, *_ in connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description]  # noqa: S608
 
 
 def check_unchanged(run: Run) -> None:
@@ -72,7 +159,7 @@ def check_unchanged(run: Run) -> None:
     file = run.path.stat()
     if (file.st_mtime_ns, file.st_size) in run.checked:
         return
-    changed = changed_tables(run)
+    changed = [] if _has_kept_hash(run.path) else changed_tables(run)
     if changed:
         name = shlex.quote(str(run.folder))
         raise RunFolderError(
@@ -83,6 +170,28 @@ def check_unchanged(run: Run) -> None:
     run.checked.add((file.st_mtime_ns, file.st_size))
 
 
+def keep_hash(path: Path) -> None:
+    """Note beside a finished log what its file hashes to.
+
+    It is for who has just written the log, or looked at its rows.
+    """
+    # Where it cannot be written, rows are looked at.
+    with suppress(OSError):
+        path.with_name(HASH_NAME).write_text(_line(path))
+
+
+def _has_kept_hash(path: Path) -> bool:
+    try:
+        return is_closed_for_good(path) and path.with_name(HASH_NAME).read_text() == _line(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _line(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n"
+
+
 def changed_tables(run: Run) -> list[str] | None:
     """List the tables that are not what they were when the run was finished; None if nobody knows."""
     meta = run.meta
@@ -91,6 +200,7 @@ def changed_tables(run: Run) -> list[str] | None:
     try:
         kept = meta["checksums"]
         end, last, then = dict(kept["end"]), int(kept["last_incident"]), dict(kept["tables"])
+        parts = [Part(*map(int, part)) for part in kept.get("parts", ())]
     except (TypeError, KeyError, ValueError):
         return ["meta"]
     if end != {key: meta.get(key) for key in _END}:
@@ -99,7 +209,7 @@ def changed_tables(run: Run) -> list[str] | None:
         return [
             table
             for table, value in then.items()
-            if table not in TABLES or _checksum(connection, table, last) != value
+            if table not in TABLES or _checksum(connection, table, last, parts) != value
         ]
 
 
@@ -108,18 +218,40 @@ def _tables(names: Iterable[str]) -> str:
     return f"table{'s' * (len(names) > 1)} {', '.join(names)}"
 
 
-def _checksum(connection: sqlite3.Connection, table: str, last_incident: int) -> str:
+def _checksum(
+    connection: sqlite3.Connection,
+    table: str,
+    last_incident: int,
+    parts: Sequence[Part],
+    known: Known = _NOTHING,
+) -> str:
     """Hash a table's rows as the file itself has them, whatever columns later versions add."""
+    if parts and table in BY_REALIZATION:
+        of_parts = known.get(table) or [rows_hash(_rows_in(connection, table, part)) for part in parts]
+        return _joined(connection, table, of_parts)
     query = f"SELECT * FROM main.{table} {_COVERED.get(table, '')}"  # noqa: S608 - our own names
-    return rows_hash(_batches(connection.execute(query, {"last_incident": last_incident})))
+    return rows_hash(batches(connection, query, last_incident=last_incident))
 
 
-def _batches(cursor: sqlite3.Cursor) -> Iterator[Rows]:
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        yield rows
+def _joined(connection: sqlite3.Connection, table: str, checksums: Sequence[str]) -> str:
+    """Hash the checksums of a table's parts, and how many rows it has: there are none beside those."""
+    (n_rows,) = connection.execute(f"SELECT COUNT(*) FROM main.{table}").fetchone()  # noqa: S608
+    return hashlib.sha256(" ".join([str(n_rows), *checksums]).encode()).hexdigest()
 
 
-def rows_hash(batches: Iterable[Rows]) -> str:
+def _rows_in(connection: sqlite3.Connection, table: str, part: Part) -> Iterator[Rows]:
+    """Read the rows of a part as the shard had them."""
+    names = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+    values = ["reply - :replies" if name == "reply" else f"main.{table}.{name}" for name in names]
+    query = (
+        f"SELECT {', '.join(values)} FROM json_each(:realizations) one "  # noqa: S608 - our own names
+        f"CROSS JOIN main.{table} ON main.{table}.realization = one.value"
+    )
+    realizations = json.dumps([*range(part.first, part.beyond, part.every)])
+    return batches(connection, query, replies=part.replies, realizations=realizations)
+
+
+def rows_hash(some: Iterable[Rows]) -> str:
     r"""Hash rows, whatever batches they come in.
 
     Examples:
@@ -129,9 +261,14 @@ def rows_hash(batches: Iterable[Rows]) -> str:
         True
     """
     sha = hashlib.sha256()
-    for rows in batches:
-        sha.update(b"".join([marshal.dumps(tuple(row), _MARSHAL_FORMAT) for row in rows]))
+    for rows in some:
+        sha.update(_spelled(rows))
     return sha.hexdigest()
+
+
+def _spelled(rows: Rows) -> memoryview:
+    """Spell rows one after the other, without what stands before a list of them."""
+    return memoryview(marshal.dumps(rows, _MARSHAL_FORMAT))[_LIST_BYTES:]
 
 
 def verify(run: Run) -> dict[str, str]:
@@ -213,9 +350,9 @@ def _is_as_in_log(folder: Path, connection: sqlite3.Connection, table: str) -> b
     except (OSError, pa.ArrowException):
         return False
     query = f"SELECT {names} FROM {table} {VIEW_ORDER.get(table, '')}"  # noqa: S608 - our own names
-    return written == rows_hash(_batches(connection.execute(query)))
+    return written == rows_hash(batches(connection, query))
 
 
 def _rows_of(file: Any) -> Iterator[Rows]:  # noqa: ANN401 - a ParquetFile
-    for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+    for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))

@@ -170,11 +170,6 @@ def export_graphs(run: Run, folder: Path, graph_format: GraphFormat) -> None:
     with run.snapshot() as connection:
         drawable = "SELECT realization FROM realizations WHERE network IS NOT NULL ORDER BY realization"
         numbers = [number for (number,) in connection.execute(drawable)]
-        if not numbers and "interviews" in run.meta:
-            raise UserError(
-                f"{run.folder} is a run of interacting models, which have no network; who interviewed whom "
-                "is table interviews of: agentnet export --format csv"
-            )
         if not numbers:
             raise UserError(
                 f"{run.folder}: no realization has a network that could be drawn: none has begun yet, or the "

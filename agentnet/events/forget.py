@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agentnet.events.checksums import check_unchanged, sealed_by
+from agentnet.events.checksums import check_unchanged, keep_hash, sealed_by
 from agentnet.events.export import export_csv, write_parquet
 from agentnet.events.log import close_for_good, locked
 from agentnet.events.read import LOG_NAME, Run, digest
@@ -110,8 +110,8 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
             except sqlite3.Error as error:
                 raise storage_error(path, error) from error
         run = Run(folder)
-        if run.meta["status"] == "finished":
-            close_for_good(path)
+        if run.meta["status"] == "finished" and close_for_good(path):
+            keep_hash(path)
         for name, write in (("parquet", write_parquet), ("csv", export_csv)):
             if (folder / name).is_dir():
                 write(run, folder / name)

@@ -20,9 +20,10 @@ from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.checksums import SEALS, check_unchanged, sealed
-from agentnet.events.read import LOG_NAME, Run, check_schema, reading
+from agentnet.events.read import LOG_NAME, Run, check_schema, is_closed_for_good, reading
 from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
 from agentnet.events.writer import (
+    Columns,
     Group,
     Row,
     Writer,
@@ -64,6 +65,7 @@ _STATEMENTS = {
     "replies": _insert("INSERT", "replies"),
     "events": _insert("INSERT", "events"),
     "usual events": _insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
+    "drawn events": _insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
     "troubles": _insert("INSERT", "troubles"),
     "steps": _insert("INSERT OR REPLACE", "steps"),
     # What a sitting noted that lost answers later is longer than what is played in the end.
@@ -283,8 +285,13 @@ class EventLog:
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Append rows of another table (``usual agents``: without what is usually NULL).
 
-        They are durable after the next `flush`.
+        They are durable after the next `flush`. `Columns` are handed over as they stand, to be left alone.
         """
+        if isinstance(rows, Columns):
+            # What they refer to is written before them.
+            self._hand_over(None)
+            self._writer.put(Group([(_STATEMENTS[table], rows)], len(rows)))
+            return
         self._rows[table].extend(rows)
         if self._timer is None:
             self._set_timer()
@@ -510,14 +517,6 @@ def _go_on(path: Path, *, write_ahead: bool) -> sqlite3.Connection:
         connection.close()
         raise storage_error(path, error) from error
     return connection
-
-
-def is_closed_for_good(path: Path) -> bool:
-    """Say whether a log is one file, which can be read where nothing can be written."""
-    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
-    with path.open("rb") as file:
-        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
-        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
 
 
 def _number(connection: sqlite3.Connection, query: str) -> int:

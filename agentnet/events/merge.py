@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from agentnet.errors import RunFolderError, StorageError
-from agentnet.events.checksums import sealed
+from agentnet.events.checksums import BY_REALIZATION, Part, sealed
 from agentnet.events.log import create_log, locked
 from agentnet.events.read import LOG_NAME, Run
-from agentnet.events.schema import TABLES, columns
+from agentnet.events.schema import SCHEMA_VERSION, TABLES, columns
 from agentnet.events.spent import SpentSoFar, spent_so_far
 
 _MAKING: Final = ".merging"
@@ -58,10 +58,10 @@ def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) ->
             create_log(made, meta)
             path = made / LOG_NAME
             with _alone(path) as connection:
-                for shard in shards:
-                    _add(connection, shard)
-                _note(connection, shards)
-            _seal(path)
+                parts = [_add(connection, shard) for shard in shards]
+                metas = [Run(shard).meta for shard in shards]
+                _note(connection, shards, metas)
+            _seal(path, parts, metas)
             path.replace(folder / LOG_NAME)
         except (sqlite3.Error, OSError, StorageError) as error:
             raise StorageError(
@@ -81,7 +81,7 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _add(connection: sqlite3.Connection, shard: Path) -> None:
+def _add(connection: sqlite3.Connection, shard: Path) -> Part:
     """Copy the rows of a shard."""
     connection.execute("ATTACH ? AS shard", (str(shard / LOG_NAME),))
     connection.execute("BEGIN")
@@ -97,7 +97,10 @@ def _add(connection: sqlite3.Connection, shard: Path) -> None:
     except sqlite3.IntegrityError as error:
         raise RunFolderError(f"{shard} has rows that another shard has, too ({error})") from error
     connection.execute("COMMIT")
+    mine = [number for (number,) in connection.execute("SELECT realization FROM shard.realizations")]
     connection.execute("DETACH shard")
+    every = mine[1] - mine[0] if len(mine) > 1 else 1
+    return Part(mine[0], mine[-1] + 1, every, last["replies"])
 
 
 def _copying(table: str) -> str:
@@ -143,13 +146,12 @@ def _differing(table: str) -> str:
     return f"SELECT * FROM ({here} EXCEPT {there}) UNION ALL SELECT * FROM ({there} EXCEPT {here}) LIMIT 1"  # noqa: S608
 
 
-def _note(connection: sqlite3.Connection, shards: Sequence[Path]) -> None:
+def _note(connection: sqlite3.Connection, shards: Sequence[Path], metas: Sequence[Mapping[str, Any]]) -> None:
     """Note what all shards spent together, as the sitting of a run that ends does, and what was merged."""
     with ExitStack() as stack:
         logs = [stack.enter_context(Run(shard).connection()) for shard in shards]
         spent = [spent_so_far(log) for log in logs]
-        digests = [Run(shard).meta.get("digest") for shard in shards]
-    merged = {shard.name: digest for shard, digest in zip(shards, digests, strict=True)}
+    merged = {shard.name: meta.get("digest") for shard, meta in zip(shards, metas, strict=True)}
     for kind, detail in (("spent", _sum(spent)), ("merged", {"digests": merged})):
         row = (kind, json.dumps(detail), time.time())
         connection.execute("INSERT INTO incidents (kind, detail, at) VALUES (?, ?, ?)", row)
@@ -166,10 +168,10 @@ def _sum(spent: Sequence[SpentSoFar]) -> dict[str, object]:
     }
 
 
-def _seal(path: Path) -> None:
+def _seal(path: Path, parts: Sequence[Part], metas: Sequence[Mapping[str, Any]]) -> None:
     """Finish a log, and make sure that it is on the disk."""
     end = {"status": "finished", "finished_at": time.time()}
-    rows = sealed(Run(path.parent), end)
+    rows = sealed(Run(path.parent), end, parts, _known(metas))
     with _alone(path) as connection:
         connection.executemany(
             "INSERT OR REPLACE INTO meta VALUES (?, ?)",
@@ -177,3 +179,10 @@ def _seal(path: Path) -> None:
         )
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _known(metas: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Give the checksums that shards kept of what is copied as it is; none where columns came since."""
+    if any(meta["schema_version"] != SCHEMA_VERSION or "checksums" not in meta for meta in metas):
+        return {}
+    return {table: [meta["checksums"]["tables"][table] for meta in metas] for table in BY_REALIZATION}

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shlex
 import sqlite3
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,23 +42,31 @@ _OF_THE_FILE = {
 # What only somebody who may write can get over.
 _OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
-# What a run decided, without anything that hangs on when, where or by whom it was answered.
-_ROWS_AT_ONCE = 1_000
+ROWS_AT_ONCE = 250
 
+Rows = list[tuple[Any, ...]]
+
+DIGESTED_TABLES = {
+    "events": """
+    SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
+    FROM events WHERE kind NOT IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
+    """,
+    "agents": "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
+}
+"""What is digested of the largest tables: columns of their rows, in the order in which these stand there."""
+
+# What a run decided, without anything that hangs on when, where or by whom it was answered.
 _DIGESTED = (
     """
     SELECT realization, news, repeat, network, status, initial_agent, last_step
     FROM realizations ORDER BY 1
     """,
-    """
-    SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
-    FROM events WHERE kind NOT IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
-    """,
+    DIGESTED_TABLES["events"],
     """
     SELECT realization, step, n_exposed, n_asked, n_decisions, n_yes, n_missing, n_engaged
     FROM steps ORDER BY 1, 2
     """,
-    "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
+    DIGESTED_TABLES["agents"],
     "SELECT question, id, topic, text, answer FROM questions ORDER BY 1",
     "SELECT realization, model, class, taught FROM models ORDER BY 1, 2",
     "SELECT realization, step, model, interviewed, n_candidates FROM interviews ORDER BY 1, 2, 3",
@@ -217,13 +225,27 @@ class Run:
             yield connection
 
 
-def digest(connection: sqlite3.Connection) -> str:
-    """Hash what the run decided; see `Run.digest`."""
+def batches(connection: sqlite3.Connection, query: str, **named: object) -> Iterator[Rows]:
+    """Yield the rows of a query, `ROWS_AT_ONCE` at a time."""
+    cursor = connection.execute(query, named)
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        yield rows
+
+
+def digest(
+    connection: sqlite3.Connection,
+    read: Callable[[sqlite3.Connection, str], Iterable[Rows]] = batches,
+) -> str:
+    """Hash what the run decided; see `Run.digest`.
+
+    Args:
+        connection: The log.
+        read: Gives the rows of a query, for who reads more of the log on the way.
+    """
     sha = hashlib.sha256()
     for query in _DIGESTED:
-        rows = connection.execute(query)
-        while some := rows.fetchmany(_ROWS_AT_ONCE):
-            sha.update("".join(map(repr, some)).encode())
+        for rows in read(connection, query):
+            sha.update("".join(map(repr, rows)).encode())
     return sha.hexdigest()
 
 
@@ -355,6 +377,14 @@ def shards_in(folder: Path) -> list[Path]:
 def is_unmerged(folder: Path) -> bool:
     """Say whether a run was begun in shards of which no one log was made yet."""
     return not (folder / LOG_NAME).is_file() and bool(shards_in(folder))
+
+
+def is_closed_for_good(path: Path) -> bool:
+    """Say whether a log is one file, which can be read where nothing can be written."""
+    beside = [path.with_name(path.name + end) for end in ("-wal", "-journal")]
+    with path.open("rb") as file:
+        # Bytes 18 and 19 of an SQLite file: 1 with a rollback journal, 2 with a write-ahead log.
+        return file.read(20)[18:] == b"\1\1" and not any(other.exists() for other in beside)
 
 
 def check_schema(path: Path) -> None:

@@ -19,6 +19,7 @@ what a world measures of its agents.
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 
 SCHEMA_VERSION = 4
 
@@ -304,6 +305,7 @@ def columns(table: str) -> list[str]:
     return list(_declared(table))
 
 
+@cache
 def _declared(table: str) -> dict[str, str]:
     """Give the declaration of each column of `table`: its name, type and constraints."""
     lines = (line.partition("--")[0].strip().rstrip(",") for line in TABLES[table].splitlines())
@@ -373,10 +375,12 @@ def _loosened(connection: sqlite3.Connection) -> list[str]:
 
 def _lacking(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """Find the tables that an older log lacks, or has with fewer columns, and which those are."""
-    found = {}
-    for table in TABLES:
-        there = {row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")}
-        lacking = [name for name in columns(table) if name not in there]
-        if lacking:
-            found[table] = lacking
-    return found
+    there = set(connection.execute(_COLUMNS_THERE))
+    lacking = {table: [name for name in columns(table) if (table, name) not in there] for table in TABLES}
+    return {table: names for table, names in lacking.items() if names}
+
+
+_COLUMNS_THERE = (
+    "SELECT tables.name, columns.name FROM main.sqlite_master tables "
+    "JOIN pragma_table_info(tables.name, 'main') columns WHERE tables.type = 'table'"
+)

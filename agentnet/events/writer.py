@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,11 +38,33 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of one table as columns, which take a fraction of the time and memory of a tuple each.
+
+    Attributes:
+        n_rows: Number of rows.
+        columns: A sequence of the values of each column, or `itertools.repeat` of one that all rows have.
+    """
+
+    n_rows: int
+    columns: Sequence[Iterable[object]]
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return zip(*self.columns, strict=False)
+
+
+Rows = Sequence[Row] | Columns
+
+
 @dataclass(slots=True)
 class Group:
     """Rows by statement, in the order they must be executed, and who waits for them."""
 
-    rows: list[tuple[str, Sequence[Row]]] = field(default_factory=list)
+    rows: list[tuple[str, Rows]] = field(default_factory=list)
     n_rows: int = 0
     waiter: asyncio.Future[None] | None = None
 
@@ -119,7 +141,7 @@ class Writer(threading.Thread):
             return False
         return True
 
-    def _commit(self, groups: list[Group], execute: Callable[[str, Sequence[Row]], object]) -> None:
+    def _commit(self, groups: list[Group], execute: Callable[[str, Rows], object]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             for group in groups:
@@ -132,7 +154,7 @@ class Writer(threading.Thread):
                 self._connection.rollback()
             raise
 
-    def _one_by_one(self, statement: str, rows: Sequence[Row]) -> None:
+    def _one_by_one(self, statement: str, rows: Rows) -> None:
         """Execute what a bad row has stopped: answers that were paid are not lost with it."""
         for row in rows:
             try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from agentnet.errors import DesignError, RunFolderError
-from agentnet.events import Run
+from agentnet.events import Columns, Run
 from agentnet.experiment import ask
 from agentnet.families.contract import Planned, Rows, Sitting
 from agentnet.families.people import PeopledExperiment, ask_profiles
@@ -99,11 +99,10 @@ def scene_rows(
         known = zip(bits, said, spoken, _attribute_rows(network), strict=False)
         _check_begun(sitting, planned, network, list(known))
     each = (repeat(planned.realization), range(network.n_agents), bits)
-    agents = {"usual agents": list(zip(*each, strict=False))}
+    table, columns = "usual agents", tuple[Iterable[Any], ...](each)
     if network.node_attributes or personas or voices:
-        columns = (*each, repeat(None), _attribute_rows(network), said, spoken)
-        agents = {"agents": list(zip(*columns, strict=False))}
-    return {"networks": [network_row(network)], **agents}
+        table, columns = "agents", (*each, repeat(None), list(_attribute_rows(network)), said, spoken)
+    return {"networks": [network_row(network)], table: Columns(network.n_agents, columns)}
 
 
 def _check_begun(

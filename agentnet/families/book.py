@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from agentnet.errors import DesignError, RunFolderError
+from agentnet.errors import DesignError, PluginError, RunFolderError, near_miss
 from agentnet.events import EventLog
 from agentnet.experiment import NewsExperiment, ask, blaming
 from agentnet.experiment.body import takes
@@ -163,6 +163,7 @@ class QuestionBook:
         return verdict
 
     def _render(self, kind: str, news: int, profile: int) -> Question:
+        check_kind(kind, self.kinds)
         item, of_profile = self.items[news], Profile.from_index(profile)
         messages = compose(self.experiment, self.prompts, kind, of_profile, item)
         # Numbers follow from what is asked, so that a resumed run numbers its prompts alike.
@@ -203,6 +204,17 @@ class QuestionBook:
             answers=(),
             schema=None,
         )
+
+
+def check_kind(kind: str, kinds: Sequence[str]) -> None:
+    """Refuse a question of a kind that is not declared: prompts are shown, compared and numbered by kind.
+
+    Raises:
+        PluginError: `kind` is none of `kinds`, which a family declares, and no reason.
+    """
+    if kind not in (*kinds, REASON):
+        known = near_miss(kind, (*kinds, REASON), others=True)
+        raise PluginError(f"a world asks a question of kind {kind!r}{known}; its family's `kinds` lists them")
 
 
 _ENUMERATED = 1 << 32

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from agentnet.errors import DesignError, UserError
 from agentnet.events.rewind import Cut
+from agentnet.events.writer import Columns
 from agentnet.plugins import PluginKind
 from agentnet.vocabulary import REASON
 from agentnet.voices import OWN
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from agentnet.streams import Streams
     from agentnet.worlds import World
 
-Rows = Sequence[tuple[Any, ...]]
+Rows = Sequence[tuple[Any, ...]] | Columns
 
 CHANCE: Final = "chance"
 """Key of table ``meta`` that runs have whose conditions share chance."""
@@ -410,6 +411,8 @@ class Family(ABC):
         experiment: The base class of its experiments.
         answers: What its answers are called.
         shows: What its report is for, as a way out: ``"see how they spread"``.
+        no_network: Why its runs have no network that could be drawn, and what to look at instead; ``""`` if
+            they may have one.
         read_as: What the analysis can read its logs as, of ``"cascades"``, ``"response ratios"``,
             ``"decisions"``, ``"interviews"`` and ``"free worlds"``: it has written the tables and events that
             these have.
@@ -423,6 +426,7 @@ class Family(ABC):
     experiment: ClassVar[type[Experiment]]
     answers: ClassVar[str] = "decisions"
     shows: ClassVar[str] = "see what they found"
+    no_network: ClassVar[str] = ""
     read_as: ClassVar[frozenset[str]] = frozenset()
     queries: ClassVar[Mapping[str, tuple[str, str]]] = MappingProxyType({})
 

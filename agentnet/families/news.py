@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +14,7 @@ from agentnet.errors import DesignError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, NewsExperiment, ask
 from agentnet.experiment.body import takes
-from agentnet.families.book import OF_EXPOSURE, QuestionBook, compose
+from agentnet.families.book import OF_EXPOSURE, QuestionBook, check_kind, compose
 from agentnet.families.contract import (
     Cell,
     Composer,
@@ -32,7 +32,7 @@ from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
 from agentnet.vocabulary import INLINE, N_PROFILES, WITHOUT
-from agentnet.worlds import Chance, Temperature, Voice, World
+from agentnet.worlds import Ask, Begin, Chance, End, Temperature, Voice, World
 
 if TYPE_CHECKING:
     from agentnet.runner.journal import Tally
@@ -199,7 +199,10 @@ class NewsStage(Stage):
                 Chance(sitting.streams, planned.chance, temperature),
                 books[planned.condition],
             )
-            yield self.scene(setting, sitting)
+            made = self.scene(setting, sitting)
+            # What is no generator is refused by who plays it.
+            is_world = isinstance(made.world, Generator)
+            yield replace(made, world=_asking_only(kinds, made.world)) if is_world else made
 
         return scene
 
@@ -267,6 +270,23 @@ def _shared_news(experiments: Sequence[Experiment], seed: int) -> tuple[NewsItem
                 "what chooses news, or make a run of each and compare them (agentnet report RUN1 RUN2)"
             )
     return first
+
+
+def _asking_only(kinds: Sequence[str], world: World) -> World:
+    """Play `world`, and refuse what it asks of a kind that its family does not declare."""
+    came = None
+    try:
+        while True:
+            want = world.send(came)
+            asked = want.ask if isinstance(want, Begin) else want
+            if isinstance(asked, Ask):
+                check_kind(asked.kind, kinds)
+            came = yield want
+    except StopIteration as ended:
+        end: End = ended.value
+        return end
+    finally:
+        world.close()
 
 
 def _temperature(experiment: Experiment, settings: Settings) -> Temperature:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from agentnet.errors import InputError, near_miss
-from agentnet.news.table import BadCell, Cells, Table, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, open_table, settle_columns
 
 COLUMNS: Final = {
     "instruction": "instruction",
@@ -140,7 +140,7 @@ def load_instructions(
 
 
 def _taken(
-    path: Path, table: Table, columns: Mapping[str, str], categories: Sequence[str] | None, longest: int
+    path: Path, table: FileTable, columns: Mapping[str, str], categories: Sequence[str] | None, longest: int
 ) -> Instructions:
     taken: list[Instruction] = []
     left_out, seen = Counter[str](), Counter[str]()
@@ -173,7 +173,7 @@ def _why_not(cells: Cells, categories: set[str] | None, longest: int) -> str:
     return f"with a response of over {longest} characters" if len(cells.field("response")) > longest else ""
 
 
-def _cells(path: Path, table: Table, columns: Mapping[str, str]) -> Iterator[Cells]:
+def _cells(path: Path, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
     for row in table.rows:
         if row.fault:
             raise InputError(row.fault, path=path, row=row.number)

@@ -155,7 +155,7 @@ class Server:
         async with self.session.post(
             f"{self.base_url}/oauth/token", data=form, allow_redirects=False
         ) as reply:
-            answer = Answer(reply.status, reply.headers.get("Retry-After", ""), await reply.read())
+            answer = HttpAnswer(reply.status, reply.headers.get("Retry-After", ""), await reply.read())
         if answer.status != 200:
             raise self._login_refusal(answer)
         token = answer.values.get("access_token")
@@ -187,7 +187,7 @@ class Server:
             headers={"Authorization": f"Bearer {self.token}"},
             allow_redirects=False,
         ) as reply:
-            answer = Answer(reply.status, reply.headers.get("Retry-After", ""), await reply.read())
+            answer = HttpAnswer(reply.status, reply.headers.get("Retry-After", ""), await reply.read())
         if answer.status != 200:
             raise self._refusal(answer)
         values = answer.values
@@ -195,7 +195,7 @@ class Server:
             raise FetchError(f"ACLED refuses the request{self._quote(answer)}")
         return values | {"messages": [self._redact(str(said)) for said in _listed(values.get("messages"))]}
 
-    def _login_refusal(self, answer: Answer) -> AgentnetError:
+    def _login_refusal(self, answer: HttpAnswer) -> AgentnetError:
         unknown = answer.status == 400 and answer.values.get("error") in (
             "invalid_grant",
             "invalid_credentials",
@@ -207,7 +207,7 @@ class Server:
             )
         return self._refusal(answer)
 
-    def _refusal(self, answer: Answer) -> FetchError:
+    def _refusal(self, answer: HttpAnswer) -> FetchError:
         wait = f" in {answer.retry_after} s" if answer.retry_after.isdigit() else " in some minutes"
         advice = {
             401: "the token it has just given is not accepted; try again",
@@ -222,7 +222,7 @@ class Server:
             advice = "its server is in trouble; try again later" if answer.status >= 500 else NO_ACLED
         return FetchError(f"ACLED refuses (HTTP {answer.status}{self._quote(answer)}): {advice}")
 
-    def _quote(self, answer: Answer) -> str:
+    def _quote(self, answer: HttpAnswer) -> str:
         """Quote the server's own words, less anything secret."""
         values = answer.values
         keys = ("error_description", "message", "messages", "error")
@@ -240,7 +240,7 @@ def _listed(said: object) -> list[object]:
     return said if isinstance(said, list) else [said] if said else []
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """One answer of the server, as sent."""
 
     status: int

@@ -22,7 +22,7 @@ from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.source import Source
-from agentnet.news.table import BadCell, Cells, Row, Table, check_columns, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, Row, check_columns, open_table, settle_columns
 
 
 @dataclass(slots=True)
@@ -163,7 +163,7 @@ def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
     found.items, found.is_labelled = list(items), True
 
 
-def _recognised(path: Path, table: Table) -> str:
+def _recognised(path: Path, table: FileTable) -> str:
     """Name the source that recognises the columns of a file; the one that wants most of them knows best."""
     wanted = {name: set(source.recognised_by) for name, source in NEWS_SOURCES.loaded().items()}
     known = {name: columns for name, columns in wanted.items() if columns and columns <= set(table.columns)}
@@ -177,7 +177,7 @@ def _recognised(path: Path, table: Table) -> str:
     return best[0] if best else TABLE
 
 
-def _columns(path: Path, table: Table, source: Source, given: Mapping[str, str]) -> dict[str, str]:
+def _columns(path: Path, table: FileTable, source: Source, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
     others = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.recognised_by)
     own = f"; these are no columns of {others}, so name the column of the text (--column text=COLUMN)"
@@ -195,7 +195,7 @@ def _columns(path: Path, table: Table, source: Source, given: Mapping[str, str])
     return chosen
 
 
-def _read_rows(found: Scan, table: Table, columns: Mapping[str, str], date_format: str | None) -> None:
+def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_format: str | None) -> None:
     first_row: dict[str, int] = {}
     for row in table.rows:
         try:

@@ -57,7 +57,7 @@ class Row(NamedTuple):
     fault: str = ""
 
 
-class Table(NamedTuple):
+class FileTable(NamedTuple):
     """A file being read.
 
     Attributes:
@@ -135,7 +135,7 @@ def check_columns(
 @contextmanager
 def open_table(
     path: Path, *, columns: tuple[str, ...] | None = None, encoding: str | None = None
-) -> Iterator[Table]:
+) -> Iterator[FileTable]:
     """Open a spreadsheet (by its suffix), JSON (by its suffix or a first character ``{``), or delimited text.
 
     JSON is JSON Lines, or one document as ACLED's and UCDP's interfaces answer (``{"data": [...]}``,
@@ -169,7 +169,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 
 def _table(
     path: Path, number: int, start: str, lines: Iterator[str], columns: tuple[str, ...] | None
-) -> Table:
+) -> FileTable:
     """Tell what a text is by its first line that is not blank."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if columns is not None:
@@ -187,7 +187,7 @@ _EXPORTED = ("news", "id", "severity", "hash", "text", "item")
 """The columns of ``news.csv`` as `agentnet export --format csv` writes it."""
 
 
-def _delimited_table(table: Delimited) -> Table:
+def _delimited_table(table: Delimited) -> FileTable:
     # Only there do we know who wrote an apostrophe before a text that looks like a formula.
     ours = tuple(table.columns) == _EXPORTED
 
@@ -196,10 +196,10 @@ def _delimited_table(table: Delimited) -> Table:
         return Row(record.number, dict(zip(table.columns, cells, strict=False)), record.fault)
 
     form = f"columns parted by {DELIMITER_NAMES[table.delimiter]}"
-    return Table(table.columns, map(row, table.rows), form, table.notes)
+    return FileTable(table.columns, map(row, table.rows), form, table.notes)
 
 
-def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> Table:
+def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> FileTable:
     number, header = next(rows, (0, []))
     while header and header[-1] is None:
         header.pop()
@@ -211,7 +211,7 @@ def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> Table:
         Row(number, dict(zip(columns, cells, strict=False)), _beyond(len(columns), cells))
         for number, cells in rows
     )
-    return Table(columns, found, "a spreadsheet", [])
+    return FileTable(columns, found, "a spreadsheet", [])
 
 
 def _beyond(n_columns: int, cells: list[object]) -> str:
@@ -219,7 +219,7 @@ def _beyond(n_columns: int, cells: list[object]) -> str:
     return f"has cells beyond the header's {n_columns} columns; give them a name" if beyond else ""
 
 
-def _document_table(path: Path, number: int, start: str, lines: Iterator[str]) -> Table:
+def _document_table(path: Path, number: int, start: str, lines: Iterator[str]) -> FileTable:
     """Tell JSON Lines from one document: there the first line is a whole object without a list of records."""
     try:
         first = json.loads(start)
@@ -239,7 +239,7 @@ def _records_key(document: Mapping[str, object]) -> str | None:
     return next((key for key in ("data", "Result") if isinstance(document.get(key), list)), None)
 
 
-def _api_table(path: Path, document: dict[str, Any]) -> Table:
+def _api_table(path: Path, document: dict[str, Any]) -> FileTable:
     """Read what the interfaces of ACLED (``data``) and UCDP (``Result``) answer."""
     key = _records_key(document)
     if key is None:
@@ -253,7 +253,7 @@ def _api_table(path: Path, document: dict[str, Any]) -> Table:
         raise InputError(f"the answer holds no events under {key!r} {str(said)[:200]}".rstrip(), path=path)
     rows = [_object_row(number, record) for number, record in enumerate(document[key], 1)]
     notes = list(_notes_of_pages(document, len(rows)))
-    return Table(_keys(rows), rows, f"a JSON document with its records under {key!r}", notes)
+    return FileTable(_keys(rows), rows, f"a JSON document with its records under {key!r}", notes)
 
 
 def _notes_of_pages(document: Mapping[str, object], n_rows: int) -> Iterator[str]:
@@ -280,9 +280,9 @@ def _keys(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key for row in rows for key in row.values))
 
 
-def _json_table(path: Path, first: int, lines: Iterable[str]) -> Table:
+def _json_table(path: Path, first: int, lines: Iterable[str]) -> FileTable:
     rows = [_json_row(path, number, line) for number, line in enumerate(lines, first) if line.strip()]
-    return Table(_keys(rows), rows, "JSON Lines", [])
+    return FileTable(_keys(rows), rows, "JSON Lines", [])
 
 
 def _json_row(path: Path, number: int, line: str) -> Row:

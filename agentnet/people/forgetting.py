@@ -52,7 +52,10 @@ def forget_person(folder: Path, name: str) -> Forgotten:
 def forget_seats(folder: Path, seats: Collection[Seat]) -> Forgotten:
     """Take out what was written by who sat in some seats."""
     free = _free(folder)
-    texts = {key: _written(key, *said, free) for key, *said in own_answers(Run(folder), seats)}
+    texts = {
+        key: _written(key, text, value, prompt, free)
+        for key, text, value, prompt in own_answers(Run(folder), seats)
+    }
     return forget(folder, texts, seats)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
@@ -12,9 +11,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agentnet.events import LOG_NAME, Run, close_for_good
-from agentnet.files import new_file, storage_errors
+from agentnet.files import storage_errors
 from agentnet.people.forgetting import forget_seats
-from agentnet.people.ledger import Ledger
+from agentnet.people.ledger import Ledger, write_privately
 from agentnet.people.options import HumanOptions
 from agentnet.people.pages import Pages, Who
 from agentnet.people.room import SEATED, WITHDRAWN, Room
@@ -123,6 +122,5 @@ def _static() -> dict[str, bytes]:
 
 
 def _write_links(path: Path, links: Mapping[str, str]) -> None:
-    with storage_errors(path, "the links cannot be written", "free space"), new_file(path) as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.writelines(f"{name}\t{link}\n".encode() for name, link in links.items())
+    with storage_errors(path, "the links cannot be written", "free space"):
+        write_privately(path, (f"{name}\t{link}\n" for name, link in links.items()))

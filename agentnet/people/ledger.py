@@ -14,7 +14,7 @@ import os
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +65,7 @@ class Ledger:
     def _open(self) -> None:
         flags = os.O_CREAT | os.O_RDWR | os.O_APPEND
         self._file = os.open(self.path, flags, 0o600)
-        os.fchmod(self._file, 0o600)
+        self.path.chmod(0o600)
 
     def token(self, purpose: str) -> str:
         """Derive what nobody can guess, and the same at every sitting: the key to a person's page, say."""
@@ -94,12 +94,21 @@ class Ledger:
         """
         lines = [change(json.loads(line)) for line in self.path.read_bytes().splitlines()]
         with storage_errors(self.path, "texts cannot be forgotten", _FULL):
-            with new_file(self.path) as file:
-                os.fchmod(file.fileno(), 0o600)
-                file.writelines(json.dumps(line).encode() + b"\n" for line in lines)
+            write_privately(self.path, (json.dumps(line) + "\n" for line in lines))
             self.close()
             self._open()
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def write_privately(path: Path, lines: Iterable[str]) -> None:
+    """Write a file that its owner alone may read, from its first moment on.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with new_file(path) as file:
+        Path(file.name).chmod(0o600)
+        file.writelines(line.encode() for line in lines)

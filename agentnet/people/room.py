@@ -144,6 +144,7 @@ class Room:
         self._asked: dict[str, int] = {}
         self._news = asyncio.Event()
         self._left: Exception | None = None
+        self._is_over = False
         for line in ledger.lines:
             self._apply(line)
 
@@ -156,9 +157,9 @@ class Room:
     def person(self, token: str) -> Person | None:
         """Find whose key it is; who uses a link for the first time has come."""
         number = self._by_token.get(token)
-        if number is not None and number not in self.people:
-            self._note("came", person=number)
-        return None if number is None else self.people[number]
+        if number is None:
+            return None
+        return self.people[number] if number in self.people else self._new(number, {})
 
     def come(self, panel: Mapping[str, str]) -> Person:
         """Take in somebody who has no link of their own, or find them again by what a panel calls them.
@@ -169,10 +170,14 @@ class Room:
         hashed = {name: self.hashed(panel[name]) for name in self.options.panel if panel.get(name)}
         name = next(iter(hashed.values()), "")
         number = self._by_panel.get(name)
-        if number is None:
-            number = max(self.people, default=0)
-            number = max(number, self.n_links) + 1
-            self._note("came", person=number, panel=hashed)
+        if number is not None:
+            return self.people[number]
+        return self._new(max(self.n_links, *self.people, 0) + 1, hashed)
+
+    def _new(self, number: int, panel: Mapping[str, str]) -> Person:
+        self._note("came", person=number, **({"panel": panel} if panel else {}))
+        if self._is_over:
+            self._note("ended", person=number, end=OVER)
         return self.people[number]
 
     def named(self, name: str) -> int | None:
@@ -356,11 +361,11 @@ class Room:
             Unusable: It is no answer to the question.
         """
         said = self.answer(person, name, fields)
-        if said == UNKNOWN and self._asked.get(name) == person.number:
-            for _ in range(_LOOKS):
-                state = await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
-                if state.endswith(name):
-                    return self.answer(person, name, fields)
+        for _ in range(_LOOKS if self._asked.get(name) == person.number else 0):
+            if said != UNKNOWN:
+                break
+            await self.changed(person, self.state(person), _PUT_AGAIN_WITHIN_S / _LOOKS)
+            said = self.answer(person, name, fields)
         return said
 
     def withdraw(self, person: Person) -> None:
@@ -385,11 +390,13 @@ class Room:
                 self._note("ended", person=each.number, end=COMPLETED)
 
     def finish(self) -> None:
-        """Let everybody go: the run has ended."""
+        """Let everybody go: the run has ended. What they said stands in its log, and here no more."""
+        self._is_over = True
         for each in self.people.values():
             if each.stage != ENDED:
                 is_in = each.stage in {LOBBY, SEATED}
                 self._note("ended", person=each.number, end=COMPLETED if is_in else OVER)
+        self.ledger.rewrite(lambda line: {key: value for key, value in line.items() if key != "text"})
 
     def leave(self, reason: RunStopped) -> None:
         """Wait for nobody any more: what is open is asked again when the run is resumed."""
@@ -488,10 +495,8 @@ class Room:
             while place.line:
                 self._drop(place.line[0])
             return
-        if place.person is None and place.line and (some := self.in_lobby() or self._of_lobby()):
-            self._note("seated", person=secrets.choice(some).number, seat=seat)
-        if place.person is not None:
-            place.person.touch()
+        if place.person is None and place.line:
+            self._deal(seat, place)
         if place.line and place.line[0].due is None:
             question, loop = place.line[0], asyncio.get_running_loop()
             question.put_at = loop.time()
@@ -499,6 +504,26 @@ class Room:
             question.timer = loop.call_at(question.due, self._miss, question)
             if place.person is not None:
                 self._note("asked", question=question.name, seat=seat, person=place.person.number)
+        if place.person is not None:
+            place.person.touch()
+
+    def _deal(self, seat: Seat, place: _Place) -> None:
+        """Deal a seat by lot; one for which nobody can come any more is closed."""
+        some = self.in_lobby() or self._of_lobby()
+        if some:
+            self._note("seated", person=secrets.choice(some).number, seat=seat)
+            question = place.line[0]
+            if question.timer is not None:
+                # Nobody was there to answer so far: whoever comes has the whole time.
+                question.timer.cancel()
+                question.due = None
+        elif self.has_begun and not any(self.is_here(each) for each in self._on_their_way()):
+            realization, agent = seat
+            self._say(f"nobody is left to answer for agent {agent} of realization {realization}")
+            self._shut(seat)
+
+    def _on_their_way(self) -> list[Person]:
+        return [each for each in self.people.values() if each.stage in {CONSENT, COMPREHENSION}]
 
     def _miss(self, question: Question) -> None:
         """Record that a deadline has passed; whoever misses several in a row is not waited for again."""

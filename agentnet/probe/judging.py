@@ -36,8 +36,8 @@ class Spread(NamedTuple):
     high: float
 
     def figure(self, name: str) -> Figure:
-        """Name it."""
-        return figure(name, *self)
+        """Name it; what was listed and not sampled has no interval to tell."""
+        return figure(name, self.value) if self.low == self.high else figure(name, *self)
 
     def size(self) -> Spread:
         """Give the size of it, whatever the sign."""

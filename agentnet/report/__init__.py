@@ -10,8 +10,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from agentnet.later import later
 
 if TYPE_CHECKING:
     from agentnet.report.gather import Report as Report
@@ -20,24 +21,11 @@ if TYPE_CHECKING:
     from agentnet.report.write import Written as Written
     from agentnet.report.write import write_report as write_report
 
-_HOMES = {
-    "Options": "options",
-    "Report": "gather",
-    "Written": "write",
-    "make_report": "gather",
-    "write_report": "write",
+_NAMES = {
+    ".gather": ("Report", "make_report"),
+    ".options": ("Options",),
+    ".write": ("Written", "write_report"),
 }
 
-__all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(_HOMES)
+__all__ = [name for names in _NAMES.values() for name in names]
+__getattr__, __dir__ = later(__name__, _NAMES)

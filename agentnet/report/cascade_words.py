@@ -16,7 +16,7 @@ from agentnet.events.conditions import in_words
 from agentnet.report.checklist import news_fields
 from agentnet.report.figures.words import counted, listed, percent
 from agentnet.report.log_facts import Begun, overriding_sentences
-from agentnet.report.told_words import Course
+from agentnet.report.told_words import CourseInWords
 from agentnet.report.words import (
     asking_sentences,
     missing_sentences,
@@ -175,7 +175,7 @@ def cascade_methods(part: CascadePart) -> list[str]:
     played = "" if part.played is None else f" on {_network(part.played)}"
     attempts = design["max_seed_attempts"]
     at_most = "" if attempts is None else f" or {attempts} had been asked"
-    course = Course.of(part)
+    course = CourseInWords.of(part)
     asked = course.question(
         "whether they share the news item",
         "about the news item, for an answer of the form {}",
@@ -209,7 +209,7 @@ def _times_words(begun: Begun, sources: str) -> str:
 
 def dealt_words(part: CascadePart) -> str:
     """Say how agents got their profiles, and of dealings in equal number how equal the cascades' are."""
-    course = Course.of(part)
+    course = CourseInWords.of(part)
     if course.has_personas:
         return part.facts.unless(
             "assign_personas",
@@ -240,7 +240,7 @@ def cascade_fields(part: CascadePart) -> dict[str, Any]:
     attempts = design["max_seed_attempts"]
     sizes = [] if played is None else [f"{n:,}" for n in np.unique(played.n_agents).tolist()]
     laws = "No law was fitted." if part.fits is None else "Laws are compared in this report."
-    course = Course.of(part)
+    course = CourseInWords.of(part)
     return (
         news_fields(facts, number)
         | course.fields()
@@ -272,7 +272,7 @@ def cascade_fields(part: CascadePart) -> dict[str, Any]:
     )
 
 
-def _sensing_words(course: Course) -> str:
+def _sensing_words(course: CourseInWords) -> str:
     """Say what agents are told of what goes on around them."""
     if more := course.tells_more:
         return f"The news text, and what {listed(more)} of the experiment put into prompts: see the prompts."
@@ -296,7 +296,7 @@ def _drawn_words(part: CascadePart) -> str:
     facts, network = part.facts, str(part.design["network"])
     is_generated = part.played is not None and network in part.played.networks.names
     networks = "networks" if is_generated else ""
-    course = Course.of(part)
+    course = CourseInWords.of(part)
     drawn = [
         facts.unless("make_network", networks, "networks (by the experiment's own {})"),
         "the dealing of personas"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentnet.events.conditions import in_words
 from agentnet.guesses import Guesses, Share
+from agentnet.probe.card import FAILS
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.part import table
@@ -85,7 +86,20 @@ def _minimal_control(facts: LogFacts) -> Row:
     asked = f"the experiment's own {listed(own)} and " if own else ""
     constrained = listed(in_words(value) for value in _values(facts, "constrain"))
     fact = f"{asked}the prompts in this report say what is asked; replies constrained: {constrained}"
+    fact += _probed(facts)
     return "minimal control: prompts do not steer", _UNKNOWN, fact
+
+
+def _probed(facts: LogFacts) -> str:
+    """Cite the card of a probe that lies with the run: what moves answers beside what is asked."""
+    card, answered = facts.probe, facts.meta["model_name"]
+    if card is None:
+        return ""
+    if card.model_name != answered:
+        return f"; the probe that lies with the run is of another model ({card.model_name})"
+    failed = [each.check for each in card.findings if each.verdict == FAILS]
+    which = f" ({FAILS}: {listed(failed)})" if failed else ""
+    return f"; agentnet probe of this model: {card.in_a_line()}{which}"
 
 
 def _values(facts: LogFacts, knob: str) -> list[object]:

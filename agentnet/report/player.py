@@ -59,7 +59,7 @@ class Most:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class PlayedCascade:
     """Who engaged when in one realization, among the agents that are shown.
 
     Attributes:
@@ -116,7 +116,7 @@ class Player:
         most: How much is shown, at most.
     """
 
-    shown: tuple[Scene, ...]
+    shown: tuple[PlayedCascade, ...]
     n_realizations: int
     most: Most
     name: ClassVar[str] = "player"
@@ -203,7 +203,7 @@ def _some(rows: Sequence[Any], n: int) -> list[Any]:
 
 def _scene(
     connection: sqlite3.Connection, row: tuple[Any, ...], edges: NDArray[np.int32], seed: int, most: Most
-) -> Scene:
+) -> PlayedCascade:
     realization, news, severity, network, initial, _ = row
     (n_agents,) = connection.execute("SELECT n_agents FROM networks WHERE network = ?", (network,)).fetchone()
     every = edges.astype(np.int64)
@@ -213,7 +213,7 @@ def _scene(
     inside = place[every]
     inside = inside[(inside >= 0).all(axis=1)]
     engaged, source = engagements(connection, realization, agents)
-    return Scene(
+    return PlayedCascade(
         realization=realization,
         news=news,
         severity=severity,
@@ -231,7 +231,7 @@ def _scene(
 def engagements(
     connection: sqlite3.Connection, realization: int, agents: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read at which step agents engaged, and to whom they said yes; see `Scene`."""
+    """Read at which step agents engaged, and to whom they said yes; see `PlayedCascade`."""
     logged = connection.execute(_ENGAGED, (json.dumps(agents.tolist()), realization)).fetchall()
     engaged, source = np.array(logged, dtype=np.int64).reshape(-1, 2).T
     place = dict(zip(agents.tolist(), range(agents.size), strict=True))

@@ -29,7 +29,7 @@ _PAPERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class CourseInWords:
     """How the cascades of a condition went.
 
     Attributes:
@@ -43,7 +43,7 @@ class Course:
     told: Told | None
 
     @classmethod
-    def of(cls, part: CascadePart) -> Course:
+    def of(cls, part: CascadePart) -> CourseInWords:
         """Take it from a part of a report."""
         return cls(part.facts, part.condition, part.told)
 

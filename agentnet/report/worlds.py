@@ -12,7 +12,7 @@ import numpy as np
 from agentnet.analysis.by_context import ContextShare, answers_by_context, spelled_answers
 from agentnet.analysis.by_voice import Voices, answers_by_voice
 from agentnet.analysis.drift import Drift, message_drift
-from agentnet.analysis.measures import Agreement, Course, read_agreement, read_courses, read_spread
+from agentnet.analysis.measures import MeasuredCourse, TimeToAgree, read_agreement, read_courses, read_spread
 from agentnet.analysis.trees import MESSAGES, Trees, trees_of
 from agentnet.events import Run
 from agentnet.events.conditions import Condition
@@ -72,18 +72,18 @@ class WorldPart(PlainPart):
 
     name, subject, headline = _WORLDS, "free worlds", "Free worlds: what agents said, and what was measured"
 
-    measured: tuple[Course, ...] = ()
+    measured: tuple[MeasuredCourse, ...] = ()
     answers: Answers = field(default_factory=dict)
     told: Told | None = None
     message_trees: tuple[Trees, ...] = ()
-    spread: tuple[Course, ...] = ()
+    spread: tuple[MeasuredCourse, ...] = ()
     by_context: tuple[ContextShare, ...] = ()
-    agreement: tuple[Agreement, ...] = ()
+    agreement: tuple[TimeToAgree, ...] = ()
     drift: Drift | None = None
     voices: Voices = field(default_factory=Voices)
 
     @property
-    def all_measured(self) -> tuple[Course, ...]:
+    def all_measured(self) -> tuple[MeasuredCourse, ...]:
         """What was measured, and how it spreads."""
         return (*self.measured, *self.spread)
 

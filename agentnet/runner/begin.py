@@ -13,7 +13,7 @@ from pathlib import Path
 from agentnet.backend import Backend
 from agentnet.config import Configuration, Settings, Shard, refuse_changes, secrets_held
 from agentnet.errors import RunFolderError, UserError
-from agentnet.events import LOG_NAME, Run
+from agentnet.events import LOG_NAME, Run, check_unplayed
 from agentnet.events.read import SHARDS_NAME, EmptyLog
 from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
@@ -154,8 +154,9 @@ def go_on(
         ask_missing: Whether what is missing is asked again: in a copy, if other answers follow from it.
 
     Raises:
-        AgentnetError: The run cannot be gone on with as it is meant.
+        AgentnetError: The run is played at this moment, or cannot be gone on with as it is meant.
     """
+    check_unplayed(folder)
     prepared = reopen(folder, settings, environ, source=source)
     if ask_missing and prepared.shard:
         raise UserError(

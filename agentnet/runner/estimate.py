@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from agentnet.backend import Backend, Messages, Reply, Request, make_backend
 from agentnet.config import BackendSettings, LogSettings, StackSettings
@@ -130,23 +131,43 @@ async def _played(trial: Prepared, backend: Backend) -> Run:
     return Run(trial.folder)
 
 
-async def guess_decisions(prepared: Prepared) -> float | None:
-    """Guess, at little cost, how many decisions a realization has; None if that would cost much.
+class Guess(NamedTuple):
+    """What a run takes, as guessed while it is played.
+
+    Attributes:
+        per_realization: Decisions of a realization.
+        n_calls: Calls of the whole run.
+    """
+
+    per_realization: float
+    n_calls: int
+
+
+async def guess(prepared: Prepared, listing: Collection[str] = ()) -> Guess | None:
+    """Guess, at little cost, what a run takes; None if that would cost much.
 
     May be called while `prepared` is played.
+
+    Args:
+        prepared: The run.
+        listing: As of `estimate`.
     """
     if not prepared.stage.can_guess():
         return None
     try:
         found = await estimate(
-            prepared, n_sampled=_N_GUESSED, n_agents_at_most=_N_AGENTS_GUESSED, twice=False
+            prepared,
+            n_sampled=_N_GUESSED,
+            n_agents_at_most=_N_AGENTS_GUESSED,
+            twice=False,
+            listing=listing,
         )
     except AgentnetError:
         return None
     finally:
         # A run that ends lets the garbage collector look at everything again; the one that goes on does not.
         gc.freeze()
-    return found.counts["decisions"] / found.counts["realizations"]
+    return Guess(found.counts["decisions"] / found.counts["realizations"], found.counts["calls"])
 
 
 def prompts_apart(prepared: Prepared) -> dict[str, dict[str, tuple[str, Messages] | None]]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 
 from agentnet.errors import PluginError, RunFolderError, RunStopped
-from agentnet.events import EventLog, Heard, Recorded, Said
+from agentnet.events import Columns, EventLog, Heard, Recorded, Said
 from agentnet.runner.ahead import Ahead, Tell
 from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler
@@ -282,6 +283,22 @@ class Journal:
                     streak.answered(_asked(asking, composed, i))
             write(i, answer)
 
+        def record_drawn(
+            positions: Sequence[int],
+            answers: Sequence[Answer],
+            which: Sequence[int],
+            decisions: Sequence[int],
+        ) -> None:
+            """Write down many answers at once, but for the first of a sitting, which may be of interest."""
+            n_alone = 0
+            while streak is not None and streak.is_watching and n_alone < len(positions):
+                record(positions[n_alone], answers[which[n_alone]]._replace(decision=decisions[n_alone]))
+                n_alone += 1
+            if n_alone < len(positions):
+                self._write_drawn(
+                    asking, outcomes, positions[n_alone:], answers, which[n_alone:], decisions[n_alone:]
+                )
+
         return Draws(
             asking.kind,
             self.realization,
@@ -296,6 +313,7 @@ class Journal:
             record,
             todo,
             composed,
+            None if asking.texts else record_drawn,
         )
 
     def _writer(self, asking: Ask, outcomes: list[Any]) -> Callable[[int, Answer], None]:
@@ -353,6 +371,54 @@ class Journal:
 
         return write
 
+    def _write_drawn(
+        self,
+        asking: Ask,
+        outcomes: list[Any],
+        positions: Sequence[int],
+        answers: Sequence[Answer],
+        which: Sequence[int],
+        decisions: Sequence[int],
+    ) -> None:
+        """Write down draws from odds, as columns; see `agentnet.sampler.RecordDrawn`."""
+
+        def asked(values: Sequence[Any]) -> Sequence[Any]:
+            return values if len(positions) == len(values) else [values[i] for i in positions]
+
+        def answered(values: Sequence[Any]) -> Iterable[Any]:
+            return repeat(values[0]) if len(set(values)) == 1 else [values[k] for k in which]
+
+        facts = [
+            (
+                self.log.reply_number(str(each.text), each.rationale, each.model, each.fingerprint),
+                each.prompt_tokens,
+                each.completion_tokens,
+                each.asks,
+                each.attempts,
+                int(each.cached),
+                each.latency_s,
+                each.mass,
+            )
+            for each in answers
+        ]
+        *of_answers, masses = map(answered, zip(*facts, strict=True))
+        columns = (
+            *map(repeat, (self.realization, asking.kind, asking.step)),
+            *map(asked, (asking.agents, asking.sources, asking.repeats)),
+            [question.number for question in asked(asking.questions)],
+            asked(asking.temperatures),
+            decisions,
+            *of_answers,
+            repeat(time.time()),
+            masses,
+        )
+        self.log.add("drawn events", Columns(len(positions), columns))
+        for i, decision in zip(positions, decisions, strict=True):
+            outcomes[i] = decision
+        self.tally.n_decisions += len(positions) if asking.kind != REASON else 0
+        if self.log.error is not None:
+            raise self.log.error
+
     def _add_troubles(self, asking: Ask, i: int, answer: Answer) -> None:
         """Write down what went wrong with a draw, and stop the run if that is the policy."""
         key = (
@@ -386,7 +452,7 @@ def _telling(draws: Draws, outcomes: Sequence[int], tell: Tell) -> Draws:
 
     for i in set(range(len(outcomes))).difference(draws.todo):
         tell(i, outcomes[i])
-    return replace(draws, record=told)
+    return replace(draws, record=told, record_drawn=None)
 
 
 def _asked(asking: Ask, composed: Mapping[int, Question], i: int) -> Asked:

@@ -25,6 +25,7 @@ from agentnet.errors import (
     near_miss,
 )
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
+from agentnet.events.checksums import keep_hash
 from agentnet.events.export import write_parquet
 from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.experiment import blamed
@@ -416,8 +417,9 @@ def _spent(so_far: SpentSoFar) -> Spent:
 
 
 def freeze(folder: Path, *, parquet: bool) -> None:
-    """Turn a finished run into one log file, and write its tables as Parquet beside it."""
-    close_for_good(folder / LOG_NAME)
+    """Turn a run that was just finished into one log file, and write its tables as Parquet beside it."""
+    if close_for_good(folder / LOG_NAME):
+        keep_hash(folder / LOG_NAME)
     if parquet:
         write_parquet(Run(folder), folder / "parquet")
 

@@ -275,9 +275,6 @@ def reopen(
 def of_shard(prepared: Prepared, shard: Shard) -> Prepared:
     """Leave one shard's share of a run: its realizations, and what it may take at once.
 
-    Every n-th realization is its own, so that conditions and news items that take long are shared. Where
-    draws are bought for many realizations at once, neighbours stay together, which share what is bought.
-
     Raises:
         ConfigurationError: There are fewer realizations, or less of a limit, than shards.
     """
@@ -286,9 +283,7 @@ def of_shard(prepared: Prepared, shard: Shard) -> Prepared:
         raise ConfigurationError(
             f"{n} realizations cannot be shared by {shard.of} shards: play {n} shards at most"
         )
-    mine = slice(shard.number - 1, None, shard.of)
-    if settings.sampler.pools:
-        mine = slice((shard.number - 1) * n // shard.of, shard.number * n // shard.of)
+    mine = shard.of_realizations(n, pools=settings.sampler.pools)
     if settings.stack.cache_folder is None:
         # Several machines cannot use one cache: its file needs memory that those who open it share.
         stack = settings.stack.model_copy(update={"cache_folder": prepared.folder / ".cache"})

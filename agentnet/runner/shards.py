@@ -149,8 +149,9 @@ def merge(folder: Path) -> bool:
         _merge(folder, metas)
     else:
         _check_merged(folder, metas)
+        check_unchanged(Run(folder))
     parquet = Settings.from_json(json.dumps(Run(folder).meta["settings"])).log.parquet
-    if not is_frozen(folder, parquet=parquet):
+    if is_new or not is_frozen(folder, parquet=parquet):
         freeze(folder, parquet=parquet)
     return is_new
 

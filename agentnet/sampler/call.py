@@ -49,7 +49,7 @@ class CallSampler:
         complete, prefix = self._backend.complete, (self._run_seed, draws.realization, draws.kind, draws.step)
         questions, agents, sources, repeats = draws.questions, draws.agents, draws.sources, draws.repeats
         temperatures, seeds, todo = draws.temperatures, draws.seeds, draws.todo
-        judge, record, clock = draws.judge, draws.record, self._clock
+        judge, record, clock, new = draws.judge, draws.record, self._clock, tuple.__new__
 
         async def ask(place: int) -> None:
             """Take the usual way, one usable reply, without a detour: this is a run's hot path."""
@@ -57,8 +57,10 @@ class CallSampler:
             _, messages, metadata, answers, schema, max_tokens = questions[i]
             key = (prefix, agents[i], sources[i], repeats[i], 0)
             started = clock()
-            request = Request(
-                messages, temperatures[i], 1, max_tokens, answers, schema, False, seeds[i], key, metadata
+            # `Request` itself takes three times as long.
+            request = new(
+                Request,
+                (messages, temperatures[i], 1, max_tokens, answers, schema, False, seeds[i], key, metadata),
             )
             try:
                 reply = await complete(request)

@@ -104,6 +104,10 @@ class Answer(NamedTuple):
 
 Record = Callable[[int, Answer], None]
 
+RecordDrawn = Callable[[Sequence[int], Sequence[Answer], Sequence[int], Sequence[int]], None]
+"""Records draws that cost nothing and are answered but for chance: takes their positions, the different
+answers, which lack a decision, the number of the one that each draw has, and the decision of each draw."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draws:
@@ -124,6 +128,8 @@ class Draws:
         todo: Positions of the draws to be answered; the others are answered already, and stand here because
             a sampler may draw several at once.
         composed: Questions that are composed only as they are asked, by position; filled in by the sampler.
+        record_drawn: May be called in the place of `record` for draws whose answers are drawn from odds, are
+            not missing and had no troubles; None where each has to be recorded by itself.
     """
 
     kind: str
@@ -139,6 +145,7 @@ class Draws:
     record: Record
     todo: Sequence[int]
     composed: dict[int, Question] = field(default_factory=dict)
+    record_drawn: RecordDrawn | None = None
 
     def request(self, i: int, run_seed: int) -> Request:
         """Make the request that asks draw `i` alone."""

@@ -16,11 +16,13 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from types import MappingProxyType
 from typing import Final
+
+import numpy as np
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
@@ -29,7 +31,7 @@ from agentnet.sampler.answers import FINAL, Bill, how_ended, lost, record_all
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
-from agentnet.streams import Streams, mix, unit
+from agentnet.streams import Streams, mix, mixed, uniform, unit
 from agentnet.vocabulary import NO, YES
 from agentnet.voices import voice_of
 
@@ -73,6 +75,11 @@ class _Known:
     later: Answer
     doubt: str = ""
     is_charged: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a draw differs from others that use it by its decision alone."""
+        return self.is_charged and self.later.missing is None
 
     def answer(self, seed: int) -> Answer:
         """Draw once: yes if the draw's own number is below the probability."""
@@ -362,22 +369,54 @@ class LogprobSampler:
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
-        places = [
-            (question.number, temperature)
-            for question, temperature in zip(draws.questions, draws.temperatures, strict=True)
-        ]
+        numbers = (question.number for question in draws.questions)
+        places = list(zip(numbers, draws.temperatures, strict=True))
         needs = {places[i]: draws.questions[i] for i in draws.todo}
         try:
             await self._odds.obtain(needs, self._pool)
         finally:
             # When the run was stopped, too: what is known is paid, and used.
-            record_all(draws.record, self._answers(draws, places, doubtful=False))
-        if any(known.doubt for place, of in needs.items() if (known := self._odds.known(place, of))):
+            of = {place: known for place in needs if (known := self._odds.known(place, needs[place]))}
+            _record(draws, places, of, n_places=len(needs))
+        if any(known.doubt for known in of.values()):
             await self._odds.judge_the_setup()
-            record_all(draws.record, self._answers(draws, places, doubtful=True))
+            record_all(draws.record, _answers(draws, places, of, draws.todo, doubtful=True))
 
-    def _answers(self, draws: Draws, places: list[Place], *, doubtful: bool) -> Iterator[tuple[int, Answer]]:
-        for i in draws.todo:
-            known = self._odds.known(places[i], draws.questions[i])
-            if known is not None and bool(known.doubt) is doubtful:
-                yield i, known.answer(draws.seeds[i])
+
+def _record(draws: Draws, places: list[Place], of: Mapping[Place, _Known], *, n_places: int) -> None:
+    """Record what is known beyond doubt: draws that bear a cost, or are missing, one by one."""
+    plain = {place for place, known in of.items() if known.is_plain}
+    single, alike = draws.todo, draws.todo[:0]
+    if draws.record_drawn is not None and len(plain) == n_places:
+        single, alike = alike, single
+    elif draws.record_drawn is not None:
+        single = [i for i in draws.todo if places[i] not in plain]
+        alike = [i for i in draws.todo if places[i] in plain]
+    try:
+        record_all(draws.record, _answers(draws, places, of, single, doubtful=False))
+    finally:
+        if alike:
+            _record_drawn(draws, places, of, alike)
+
+
+def _answers(
+    draws: Draws, places: list[Place], of: Mapping[Place, _Known], todo: Sequence[int], *, doubtful: bool
+) -> Iterator[tuple[int, Answer]]:
+    for i in todo:
+        known = of.get(places[i])
+        if known is not None and bool(known.doubt) is doubtful:
+            yield i, known.answer(draws.seeds[i])
+
+
+def _record_drawn(
+    draws: Draws, places: list[Place], of: Mapping[Place, _Known], alike: Sequence[int]
+) -> None:
+    """Draw once for each of `alike`, as `_Known.answer` does, and record all at once."""
+    assert draws.record_drawn is not None
+    used = list(dict.fromkeys([places[i] for i in alike]))
+    number = {place: n for n, place in enumerate(used)}
+    which = [number[places[i]] for i in alike]
+    chance = np.array([of[place].probability for place in used])[which]
+    seeds = np.array([draws.seeds[i] for i in alike], dtype=np.uint64)
+    decisions = (uniform(mixed(seeds)) < chance).astype(np.int8).tolist()
+    draws.record_drawn(alike, [of[place].later for place in used], which, decisions)

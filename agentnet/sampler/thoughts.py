@@ -51,7 +51,8 @@ class Thoughts(Wrapper):
             BackendUnusable: Nothing but thoughts comes.
         """
         reply = await self._inner.complete(request)
-        if any(map(may_be_marked, reply.texts)):
+        texts = reply.texts
+        if may_be_marked(texts[0]) or (len(texts) > 1 and any(map(may_be_marked, texts))):
             reply = _told_apart(reply)
         if self._is_proven or not _is_thought(reply):
             self._is_proven = True

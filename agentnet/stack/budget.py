@@ -314,7 +314,14 @@ class Budget(Wrapper):
         return max(0, int(min(left) / _PART_PLEDGED))
 
     def _hold(self, load: _Load, sign: int) -> None:
-        self._reserved = _Load(*(held + sign * each for held, each in zip(self._reserved, load, strict=True)))
+        calls, prompt, completion, money = self._reserved
+        a_call, of_prompt, of_completion, of_money = load
+        self._reserved = _Load(
+            calls + sign * a_call,
+            prompt + sign * of_prompt,
+            completion + sign * of_completion,
+            money + sign * of_money,
+        )
 
     def _bound_met(self, load: _Load, reserved: _Load) -> str | None:
         """Name the first bound that `load` would go over, beside what is spent and `reserved`."""

@@ -21,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from agentnet.backend import Backend, Messages, Reply, Request, Wrapper
 from agentnet.listed import Listed
 from agentnet.shelf import TROUBLE, Shelf
@@ -251,6 +253,17 @@ def _is_json(text: str) -> bool:
 
 
 def _spell(reply: Reply) -> str:
+    if reply.logprobs is None:
+        usual = (
+            reply.texts,
+            reply.prompt_tokens,
+            reply.completion_tokens,
+            reply.model,
+            None,
+            reply.fingerprint,
+        )
+        with suppress(TypeError, ValueError, OverflowError):  # half a character, say
+            return msgspec.json.encode(usual).decode()
     return json.dumps(
         (
             reply.texts,

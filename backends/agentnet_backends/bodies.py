@@ -1,7 +1,7 @@
-"""The body of an answer, up to a bound: while it streams, while it inflates, within the call's deadline.
+"""The body of an answer, up to a bound: as it came, and while it inflates.
 
 A body comes from a stranger. Four megabytes may inflate to four gigabytes, and one without an end fills any
-memory: so nothing is read or inflated beyond the bound, and the library inflates nothing by itself.
+memory: so nothing is read or inflated beyond the bound, and no transport inflates anything by itself.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agentnet.errors import TransientError
 from agentnet_backends.failures import Peer
-
-if TYPE_CHECKING:
-    from aiohttp import ClientResponse
+from agentnet_backends.transport import Answer
 
 ENCODINGS: Final = "gzip, deflate"
 """What is asked for: what can be inflated piece by piece, without a further library."""
@@ -29,45 +27,37 @@ _ANY_HEADER: Final = 32
 """Added to the window's size it makes zlib take gzip's header or its own."""
 
 
-async def read_body(response: ClientResponse, peer: Peer, most_bytes: int) -> bytes:
-    """Read the body of an answer; the connection is closed where it is not read to its end.
+def is_plain(answer: Answer, most_bytes: int) -> bool:
+    """Say whether a body is what was said, as it came: within its bound, and not encoded."""
+    return len(answer.raw) <= most_bytes and "content-encoding" not in answer.headers
+
+
+async def plain(answer: Answer, peer: Peer, most_bytes: int) -> Answer:
+    """Give an answer with its body inflated.
 
     Of an answer that is no success the beginning is enough: its status says what it is.
 
     Args:
-        response: The answer, of which nothing was read.
+        answer: The answer as it came, its body perhaps longer than the bound.
         peer: Who answered.
         most_bytes: Bound on the body, as sent and inflated.
 
     Raises:
         TransientError: It is longer, or cannot be inflated.
     """
+    status, headers, raw = answer
+    encoding = headers.get("content-encoding", "").strip().lower()
     try:
-        raw = await _read(response, peer, most_bytes)
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        return raw if encoding in _PLAIN or not raw else await _inflate(raw, encoding, peer, most_bytes)
+        if status < 300 and len(raw) > most_bytes:
+            raise _too_large(peer, most_bytes)
+        if encoding in _PLAIN or not raw:
+            return answer
+        return answer._replace(raw=await _inflate(raw, encoding, peer, most_bytes))
     except TransientError as error:
-        response.close()
-        if response.status < 300:
+        if status < 300:
             error.may_be_billed = True
             raise
-        return b""
-    except BaseException:
-        response.close()
-        raise
-
-
-async def _read(response: ClientResponse, peer: Peer, most_bytes: int) -> bytes:
-    pieces, n_bytes = [], 0
-    while piece := await response.content.readany():
-        n_bytes += len(piece)
-        pieces.append(piece)
-        if n_bytes > most_bytes:
-            if response.status < 300:
-                raise _too_large(peer, most_bytes)
-            response.close()
-            break
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return answer._replace(raw=b"")
 
 
 async def _inflate(raw: bytes, encoding: str, peer: Peer, most_bytes: int) -> bytes:

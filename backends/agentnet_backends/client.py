@@ -11,6 +11,7 @@ from agentnet.backend import Ask, DrawKey, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet_backends.answers import Fields
 from agentnet_backends.chat import Form, FormKey, Plan, body_of, form_key, form_of, read_reply, used_by
+from agentnet_backends.endpoints import Endpoint
 from agentnet_backends.failures import Peer, error_of_answer
 from agentnet_backends.http import Http
 from agentnet_backends.redaction import redact_reply
@@ -118,7 +119,10 @@ class ChatClient:
         if 200 <= status < 300:
             self.has_answered = True
             peer = endpoint.peer
-            return redact_reply(read_reply(raw, asked, form[1], peer), peer.secrets)
+            reply = redact_reply(read_reply(raw, asked, form[1], peer), peer.secrets)
+            if not endpoint.model_name:
+                self._note_model(endpoint, reply.model)
+            return reply
         error = _never_admitted(endpoint.peer, status, headers, asked) or error_of_answer(
             endpoint.peer, status, headers, raw
         )
@@ -126,6 +130,18 @@ class ChatClient:
         error.prompt_tokens, error.completion_tokens = used_by(raw)
         error.may_be_billed = status in _GATEWAY_GAVE_UP
         raise error
+
+    def _note_model(self, endpoint: Endpoint, name: str) -> None:
+        """Keep what model a server has; a later change is the server's own, and stands in the log."""
+        for other in self._http.endpoints:
+            if name and other.model_name not in {"", name}:
+                raise BackendUnusable(
+                    f"{endpoint.peer} answers as model {name!r:.80}, and {other.peer} as "
+                    f"{other.model_name!r:.80}: the servers of base_url have one model; leave one of them "
+                    "out, or have it serve the other's",
+                    kind="unknown_model",
+                )
+        endpoint.model_name = name
 
     async def _learn(self, key: FormKey, asked: Request, ways: Ways, forms: dict[FormKey, Form]) -> Form:
         plan = ways.planned(await self._plan((asked.answers, asked.logprobs)))

@@ -38,6 +38,7 @@ class Endpoint:
         pauses: How often it was left out since it last answered.
         out_until: Loop time until which it is left out, in seconds; 0 if it never was.
         has_answered: Whether it ever answered.
+        model_name: The model that its first answer named; ``""`` before.
     """
 
     peer: Peer
@@ -47,6 +48,7 @@ class Endpoint:
     pauses: int = 0
     out_until: float = 0.0
     has_answered: bool = False
+    model_name: str = ""
 
     def worked(self) -> None:
         """Take note of an answer, of whatever content."""

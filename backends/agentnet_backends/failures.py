@@ -16,8 +16,8 @@ of these:
 - no request succeeds (`BackendUnusable`): ``unauthorized``, ``insufficient_quota``, ``unknown_model``,
   ``wrong_url``, ``unsupported``, ``proxy_refused``, ``unknown_host``, ``no_route``, ``tls``.
 
-No key ever shows: what a server says is scrubbed, and the exceptions of the HTTP library, which carry the
-headers that were sent, are neither quoted nor chained.
+No key ever shows: what a server says is scrubbed, and a transport keeps the exceptions of its library to
+itself, which may carry the headers that were sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import errno
 import json
 import re
 import socket
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -42,6 +41,7 @@ from agentnet.errors import (
 from agentnet.vocabulary import CONTENT_FILTER
 from agentnet_backends.redaction import redact
 from agentnet_backends.retry_hints import retry_hint
+from agentnet_backends.transport import Broken
 
 _SHOWN_CHARACTERS = 300
 KEY_LIKE = re.compile(r"\b(?:sk|pk|key|gsk|hf|xai)[-_][A-Za-z0-9_*.-]{6,}|(?<=[Bb]earer )\S+")
@@ -398,13 +398,13 @@ def error_of_exception(
 
     Args:
         peer: Who was called.
-        error: What the HTTP library raised; it is neither quoted nor kept, for it may hold the key.
+        error: What the transport raised.
         timeout_s: The deadline of a call, in seconds.
         is_known: Whether this server has answered before, or others still do: a host that cannot be found or
             reached is then a passing trouble.
         proxy: The proxy that stands between, if one does.
     """
-    kind = _kind_of(error, proxy)
+    kind = _kind_of(error)
     if kind in {"unknown_host", "no_route"} and is_known:
         kind = "unreachable"
     words = {"why": _system_words(error), "url": peer.url, "table": peer.table, "proxy": proxy_name(proxy)}
@@ -433,45 +433,15 @@ _WHAT: Mapping[str, str] = {
 }
 
 
-def _kind_of(error: BaseException, proxy: str | None) -> str:
-    """Name what an exception of aiohttp, or one below it, means; the order of the classes matters."""
-    import aiohttp
-
-    found = _kind_between(error, proxy)
-    if found is not None:
-        return found
-    classes: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
-        ("unknown_host", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
-        ("tls", (aiohttp.ClientSSLError, ssl.SSLError)),
-        ("connect_timeout", aiohttp.ConnectionTimeoutError),
-        ("disconnected", aiohttp.ServerDisconnectedError),
-        ("truncated", aiohttp.ClientPayloadError),
-        ("garbled", aiohttp.ClientResponseError),
-    )
-    for kind, which in classes:
-        if isinstance(error, which):
-            return kind
+def _kind_of(error: BaseException) -> str:
+    """Name what a transport raised."""
+    if isinstance(error, Broken):
+        return error.kind
+    if isinstance(error, socket.gaierror):
+        return "unknown_host"
     if isinstance(error, OSError) and error.errno is not None:
         return _OF_ERRNO.get(error.errno, "reset")
     return "timeout" if isinstance(error, TimeoutError) else "garbled"
-
-
-def _kind_between(error: BaseException, proxy: str | None) -> str | None:
-    """Name what is the fault of this machine, of a proxy or of the answer's form; None for anything else."""
-    import aiohttp
-    from aiohttp.http_exceptions import LineTooLong
-
-    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
-        return "too_many_files"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "proxy_refused" if error.status == 407 else "proxy"
-    is_of_connecting = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    if proxy is not None and is_of_connecting and not isinstance(error, aiohttp.ClientSSLError):
-        return "proxy"
-    causes = [error.__cause__]
-    while causes[-1] is not None:
-        causes.append(causes[-1].__cause__)
-    return "header_too_large" if any(isinstance(cause, LineTooLong) for cause in causes) else None
 
 
 def proxy_name(proxy: str | None) -> str:
@@ -486,5 +456,5 @@ def proxy_name(proxy: str | None) -> str:
 
 def _system_words(error: BaseException) -> str:
     """Quote the operating system, which knows no keys."""
-    words = error.strerror if isinstance(error, OSError) else None
+    words = error.strerror if isinstance(error, OSError) else getattr(error, "why", None)
     return f" ({words})" if isinstance(words, str) else ""

@@ -1,23 +1,16 @@
-"""One pool of HTTP connections to one or several servers.
-
-Measured choices: no limit of connections of its own (the number in flight is limited elsewhere, and aiohttp's
-default of 100 would be a second limit); no cookies; no redirects, which would send the key elsewhere; idle
-connections are dropped before the 5 s after which some servers drop them; one deadline for the whole call,
-since a server that sends a byte now and then outlives any deadline for a single read; time enough to connect,
-since a stalled event loop fails connections that were long made.
-"""
+"""Calls to one or several servers: who is asked, by which transport, and what becomes of its failures."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from zlib import crc32
 
 from agentnet.errors import BackendError, TransientError
-from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, read_body
+from agentnet_backends.bodies import ENCODINGS, MAX_REPLY_BYTES, is_plain, plain
 from agentnet_backends.endpoints import Endpoint, Endpoints
 from agentnet_backends.failures import (
     OUT_OF_REACH,
@@ -26,23 +19,11 @@ from agentnet_backends.failures import (
     error_of_exception,
     unusable_answer,
 )
+from agentnet_backends.transport import Answer, Broken, Transport
+from agentnet_backends.transport_aiohttp import AiohttpTransport
+from agentnet_backends.transport_wire import WireTransport
 
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
-    from yarl import URL
-
-_KEEP_ALIVE_S = 4.0
-_LONGEST_CONNECT_S = 60.0
-_READ_AHEAD_BYTES = 1 << 16
 _BYTES_PER_TOKEN = 3
-
-
-class Answer(NamedTuple):
-    """What came back: the HTTP status, the headers (looked up in lower case), the body."""
-
-    status: int
-    headers: Mapping[str, str]
-    raw: bytes
 
 
 class Access(NamedTuple):
@@ -81,6 +62,20 @@ class Access(NamedTuple):
         return {name: value for name, value in ours.items() if name.lower() not in given} | dict(self.headers)
 
 
+class _Line(NamedTuple):
+    """How a server is reached.
+
+    Attributes:
+        transport: What carries the calls.
+        chat: Where it is asked for chat completions.
+        proxy: The proxy on the way; None for none.
+    """
+
+    transport: Transport
+    chat: str
+    proxy: str | None
+
+
 class Http:
     """Sends requests to servers, as `Endpoints` shares them out.
 
@@ -110,10 +105,7 @@ class Http:
         self._max_reply_bytes = max_reply_bytes
         self._clock = clock
         self.tell: Callable[[str], None] = _keep_quiet
-        self._session: ClientSession | None = None
-        self._failures: tuple[type[Exception], ...] = ()
-        self._chat: dict[Endpoint, URL] = {}
-        self._proxies: dict[Endpoint, str | None] = {}
+        self._lines: dict[Endpoint, _Line] = {}
 
     @property
     def endpoints(self) -> Sequence[Endpoint]:
@@ -190,36 +182,32 @@ class Http:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        while self._lines:
+            await self._lines.popitem()[1].transport.aclose()
 
     async def _call(
         self, endpoint: Endpoint, url: str | None, body: bytes | None, most_bytes: int | None = None
     ) -> Answer:
-        session = self._session or self._open()
+        line = self._lines.get(endpoint) or self._open(endpoint)
+        most = most_bytes or self._max_reply_bytes
         endpoint.outstanding += 1
         try:
-            response = await session.request(
-                "GET" if body is None else "POST",
-                self._chat[endpoint] if url is None else self._address(url),
-                data=body,
-                allow_redirects=False,
-                proxy=self._proxies[endpoint],
-            )
-            raw = await read_body(response, endpoint.peer, most_bytes or self._max_reply_bytes)
-        except self._failures as error:
-            failure = self._failure(endpoint, error)
+            answer = await line.transport.send(line.chat if url is None else self._address(url), body, most)
+            if not is_plain(answer, most):
+                answer = await plain(answer, endpoint.peer, most)
+        except (Broken, OSError) as error:
+            failure = self._failure(endpoint, error, line.proxy)
         else:
-            self._note(endpoint, None if response.status < 500 else "server_error")
-            return Answer(response.status, response.headers, raw)
+            self._note(endpoint, None if answer.status < 500 else "server_error")
+            return answer
         finally:
             endpoint.outstanding -= 1
-        # Raised out here: the library's exception holds the headers, and would stay attached as the context.
         raise failure
 
     def _note(self, endpoint: Endpoint, kind: str | None) -> None:
         """Take note of an answer, or of a failure of some kind, and tell what changes by it."""
+        if kind is None and endpoint.has_answered and not endpoint.failures:
+            return
         before, now = endpoint.out_until, self._clock()
         if kind is None:
             endpoint.worked()
@@ -232,7 +220,7 @@ class Http:
             f"{endpoint.peer.url} {f'is left out for {left_s:g} s: {kind}' if kind else 'answers again'}"
         )
 
-    def _failure(self, endpoint: Endpoint, error: Exception) -> BackendError:
+    def _failure(self, endpoint: Endpoint, error: Exception, proxy: str | None) -> BackendError:
         now = self._clock()
         others = self._endpoints.others_open(endpoint, now)
         failure = error_of_exception(
@@ -240,7 +228,7 @@ class Http:
             error,
             timeout_s=self._timeout_s,
             is_known=endpoint.has_answered or others,
-            proxy=self._proxies[endpoint],
+            proxy=proxy,
         )
         self._note(endpoint, failure.kind)
         failure.may_be_billed = failure.kind not in OUT_OF_REACH
@@ -248,35 +236,37 @@ class Http:
             failure.retry_after_s = 0.0
         return failure
 
-    def _address(self, url: str) -> URL:
+    def _address(self, url: str) -> str:
         from yarl import URL
 
-        return URL(url).update_query(self._access.query) if self._access.query else URL(url)
+        return str(URL(url).update_query(self._access.query) if self._access.query else URL(url))
 
-    def _open(self) -> ClientSession:
-        """Make the session: within the event loop, as aiohttp wants it."""
-        import aiohttp
-
-        self._failures = (aiohttp.ClientError, OSError)
-        self._chat = {
-            each: self._address(f"{each.peer.url}/chat/completions") for each in self._endpoints.all
-        }
-        self._proxies = {each: proxy_of(each.peer.url) for each in self._endpoints.all}
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={**self._access.all_headers(), "Accept-Encoding": ENCODINGS},
-            auto_decompress=False,
-            read_bufsize=_READ_AHEAD_BYTES,
-            timeout=aiohttp.ClientTimeout(
-                total=self._timeout_s, sock_connect=min(self._timeout_s, _LONGEST_CONNECT_S)
-            ),
-        )
-        return self._session
+    def _open(self, endpoint: Endpoint) -> _Line:
+        """Make the way to a server: within the event loop, as transports want it."""
+        url = endpoint.peer.url
+        proxy = proxy_of(url)
+        headers = {**self._access.all_headers(), "Accept-Encoding": ENCODINGS}
+        transport = transport_to(url, headers, self._timeout_s, proxy)
+        line = self._lines[endpoint] = _Line(transport, self._address(f"{url}/chat/completions"), proxy)
+        return line
 
 
 def _keep_quiet(_: str) -> None:
     """Leave a change unsaid."""
+
+
+def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: str | None) -> Transport:
+    """Choose the transport to a server: behind TLS or a proxy aiohttp's, else the one that takes less.
+
+    Args:
+        url: The server's base URL.
+        headers: What every request shows.
+        timeout_s: Deadline of a call, in seconds.
+        proxy: The proxy on the way; None for none.
+    """
+    if proxy is None and urlsplit(url).scheme == "http":
+        return WireTransport(url, headers, timeout_s)
+    return AiohttpTransport(headers, timeout_s, proxy)
 
 
 def proxy_of(url: str) -> str | None:

@@ -12,10 +12,11 @@ import asyncio
 from bisect import bisect
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -32,7 +33,7 @@ from agentnet.errors import (
 from agentnet.streams import mix, unit
 from agentnet.vocabulary import LENGTH, STOP
 from agentnet_backends.local_answers import SPELLINGS, odds, ways_to_say
-from agentnet_backends.local_chat import Prompt
+from agentnet_backends.local_chat import Prompt, Speaker
 from agentnet_backends.local_model import LocalModel, digest_of
 from agentnet_backends.local_numpy import Floats
 from agentnet_backends.local_rules import Free, Mask, Rule
@@ -95,6 +96,7 @@ class LocalBackend:
     about = "a language model in this process: exact probabilities, no server and no key"
     needs = "the extra local: pip install -e '.[local]' in a checkout"
     name = "local"
+    lists_tokens = True
 
     def __init__(self, options: LocalOptions) -> None:
         missing = [name for name in _NEEDED if find_spec(name) is None]
@@ -179,8 +181,7 @@ class LocalBackend:
         )
         if request.answers:
             return self._chosen(model, prompt, request, reply)
-        samples = [self._written(model, prompt, request, i) for i in range(request.n)]
-        return _with(reply, samples)
+        return _with(reply, self._written(model, prompt, request))
 
     def _chosen(self, model: LocalModel, prompt: Prompt, request: Request, reply: Reply) -> Reply:
         """Answer by one of the allowed answers, each as probable as the model makes it."""
@@ -189,33 +190,74 @@ class LocalBackend:
             ways, model.chat.ends, lambda then: model.logits(prompt, then), request.temperature
         )
         if request.logprobs:
-            reply = reply._replace(logprobs=found.logprobs, unlisted=0.0)
+            reply = reply._replace(logprobs=found.logprobs, unlisted=0.0, listed=found.listed)
         sums = [*accumulate(shares)]
         drawn = [ways[_index(sums, unit(mix(request.seed, i)))] for i in range(request.n)]
         return _with(reply, [_Sample(way.answer, len(way.tokens), STOP) for way in drawn])
 
-    def _written(self, model: LocalModel, prompt: Prompt, request: Request, i: int) -> _Sample:
-        """Sample a text token by token, held to the schema if there is one."""
-        rule: Rule = Free() if request.schema is None else model.rule(request.schema)
+    def _written(self, model: LocalModel, prompt: Prompt, request: Request) -> list[_Sample]:
+        """Sample texts token by token, side by side, held to the schema if there is one."""
         past, logits = model.state(prompt)
-        said: list[int] = []
-        is_over = False
-        while not is_over and len(said) < request.max_tokens:
+        texts = [
+            _Text(Free() if request.schema is None else model.rule(request.schema), logits)
+            for _ in range(request.n)
+        ]
+        going = [*enumerate(texts)]
+        while going:
             if self._closed:
                 raise BackendUnusable("backend 'local' was closed while it was sampling", kind="closed")
-            taken = rule.forced()
-            if not taken:
-                at = unit(mix(mix(request.seed, i), len(said)))
-                taken = [_drawn(logits, rule.allowed(), request.temperature, at)]
-            if taken[0] in model.chat.ends:
-                is_over = True
-                break
-            said += taken
-            is_over = rule.take(taken)
-            past, logits = (past, logits) if is_over else model.extend(past, taken)
-        text = model.speaker.text(said[: request.max_tokens])
-        is_whole = is_over and len(said) <= request.max_tokens
-        return _Sample(text, min(len(said), request.max_tokens), STOP if is_whole else LENGTH)
+            taken = [
+                text.say(request.temperature, mix(request.seed, i), model.chat.ends) for i, text in going
+            ]
+            left = [
+                (of, said)
+                for of, said in zip(going, taken, strict=True)
+                if not of[1].is_over and len(of[1].said) < request.max_tokens
+            ]
+            going = [of for of, _ in left]
+            if going:
+                states = model.go_on(past, [text.past for _, text in going], [said for _, said in left])
+                for (_, text), state in zip(going, states, strict=True):
+                    text.past, text.logits = state
+        return [text.sample(model.speaker, request.max_tokens) for text in texts]
+
+
+@dataclass(slots=True)
+class _Text:
+    """A text that is being sampled.
+
+    Attributes:
+        rule: What may be said.
+        logits: Of what follows.
+        past: What the model has to know of it.
+        said: Its tokens.
+        is_over: Whether nothing follows.
+    """
+
+    rule: Rule
+    logits: Floats
+    past: Any = None
+    said: list[int] = field(default_factory=list)
+    is_over: bool = False
+
+    def say(self, temperature: float, seed: int, ends: frozenset[int]) -> list[int]:
+        """Say what must come next, else what is drawn; gives its tokens, of which the end is none."""
+        taken = self.rule.forced()
+        if not taken:
+            at = unit(mix(seed, len(self.said)))
+            taken = [_drawn(self.logits, self.rule.allowed(), temperature, at)]
+        if taken[0] in ends:
+            self.is_over = True
+            return []
+        self.said += taken
+        self.is_over = self.rule.take(taken)
+        return taken
+
+    def sample(self, speaker: Speaker, max_tokens: int) -> _Sample:
+        """Give it as it ended."""
+        n = min(len(self.said), max_tokens)
+        is_whole = self.is_over and n == len(self.said)
+        return _Sample(speaker.text(self.said[:n]), n, STOP if is_whole else LENGTH)
 
 
 def _with(reply: Reply, samples: list[_Sample]) -> Reply:

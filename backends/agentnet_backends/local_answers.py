@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentnet.errors import BackendUnusable
+from agentnet.listed import Listed
 from agentnet_backends.answers import Odds
 from agentnet_backends.local_numpy import Floats
 
@@ -84,10 +87,11 @@ def odds(
         temperature: >= 0; at 0 the likeliest way takes all.
 
     Returns:
-        As `agentnet_backends.answers.Odds` has it, with nothing unlisted; and the share of each way.
+        As `agentnet_backends.answers.Odds` has it, with nothing unlisted, and a list where each way is a
+        single token; and the share of each way.
     """
-    plain = np.array([_logprob(way, ends, logits, 1.0) for way in ways])
-    at = plain if temperature == 1.0 else np.array([_logprob(way, ends, logits, temperature) for way in ways])
+    plain = _logprobs(ways, ends, logits, 1.0)
+    at = plain if temperature == 1.0 else _logprobs(ways, ends, logits, temperature)
     best = at.max()
     shares = (at == best).astype(float) if temperature == 0.0 else np.exp(at - best)
     shares /= shares.sum()
@@ -99,19 +103,37 @@ def odds(
     logprobs = {
         answer: min(0.0, mass + math.log(each)) if each else -math.inf for answer, each in sums.items()
     }
-    return Odds(logprobs), shares.tolist()
+    # The likelihood of several tokens at another temperature does not follow from that at 1.
+    if any(len(way.tokens) > 1 or way.must_end for way in ways):
+        return Odds(logprobs), shares.tolist()
+    spelt: dict[str, list[float]] = {}
+    for way, logprob in zip(ways, plain.tolist(), strict=True):
+        spelt.setdefault(way.answer, []).append(logprob)
+    return Odds(logprobs, listed=Listed(spelt, 0.0, 1)), shares.tolist()
 
 
-def _logprob(way: Way, ends: frozenset[int], logits: Callable[[Tokens], Floats], temperature: float) -> float:
-    steps = [(way.tokens[:i], [token]) for i, token in enumerate(way.tokens)]
-    steps += [(way.tokens, sorted(ends))] if way.must_end else []
-    return math.fsum(_step(logits(before), tokens, temperature) for before, tokens in steps)
+def _logprobs(
+    ways: Sequence[Way], ends: frozenset[int], logits: Callable[[Tokens], Floats], temperature: float
+) -> NDArray[np.float64]:
+    """Compute the log-probability of each way; at temperature 0 that times it, in the limit."""
 
+    # The sum is over the whole vocabulary, and most ways begin at the same place.
+    @cache
+    def place(before: Tokens) -> tuple[NDArray[np.float64], float]:
+        found = logits(before)
+        above = found.astype(np.float64) - found.max()
+        if temperature == 0.0:
+            return above, 0.0
+        above /= temperature
+        return above, math.log(np.exp(above).sum())
 
-def _step(logits: Floats, tokens: list[int], temperature: float) -> float:
-    """Compute the log-probability of any of `tokens`; at temperature 0 that times it, in the limit."""
-    above = logits.astype(np.float64) - logits.max()
-    if temperature == 0.0:
-        return float(above[tokens].max())
-    above /= temperature
-    return float(np.logaddexp.reduce(above[tokens]) - math.log(np.exp(above).sum()))
+    def step(before: Tokens, tokens: list[int]) -> float:
+        above, total = place(before)
+        return float((np.max if temperature == 0.0 else np.logaddexp.reduce)(above[tokens])) - total
+
+    def of(way: Way) -> float:
+        steps = [(way.tokens[:i], [token]) for i, token in enumerate(way.tokens)]
+        steps += [(way.tokens, sorted(ends))] if way.must_end else []
+        return math.fsum(step(*each) for each in steps)
+
+    return np.array([of(way) for way in ways])

@@ -49,6 +49,19 @@ class Runtime(Protocol):
         """
         ...
 
+    def go_on(
+        self,
+        past: Any,  # noqa: ANN401 - its own
+        said: Sequence[Any],
+        tokens: Sequence[Sequence[int]],
+    ) -> Sequence[tuple[Past, Floats]]:
+        """Go on from `past` in several ways at once, by what each said (None: nothing) and some tokens.
+
+        Returns:
+            Of each way what was said now, and the logits of what follows.
+        """
+        ...
+
 
 def make_runtime(name: str, files: ModelFiles, threads: int) -> Runtime:
     """Make what computes the model.
@@ -176,14 +189,24 @@ class LocalModel:
         Raises:
             BackendUnusable: What is computed is no number: an answer drawn from it would be nobody's.
         """
-        made = State(*self.runtime.extend(past, tokens))
-        if not math.isfinite(made.logits.max()):
+        return self._checked(*self.runtime.extend(past, tokens))
+
+    def go_on(self, past: Any, said: Sequence[Any], tokens: Sequence[Sequence[int]]) -> list[State]:  # noqa: ANN401 - its runtime's own
+        """Go on in several ways at once; see `Runtime.go_on`.
+
+        Raises:
+            BackendUnusable: As `extend`.
+        """
+        return [self._checked(*each) for each in self.runtime.go_on(past, said, tokens)]
+
+    def _checked(self, past: Any, logits: Floats) -> State:  # noqa: ANN401 - its runtime's own
+        if not math.isfinite(logits.max()):
             raise BackendUnusable(
-                f"{self._name} computes {made.logits.max()} where numbers should be: its weights are "
-                "damaged; fetch them anew, or choose another model",
+                f"{self._name} computes {logits.max()} where numbers should be: its weights are damaged; "
+                "fetch them anew, or choose another model",
                 kind="not_finite",
             )
-        return made
+        return State(past, logits)
 
     def logits(self, prompt: Prompt, then: tuple[int, ...] = ()) -> Floats:
         """Evaluate what follows a prompt and some tokens of the model's own.

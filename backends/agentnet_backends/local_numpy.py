@@ -21,6 +21,9 @@ from threadpoolctl import ThreadpoolController
 Floats = NDArray[np.floating[Any]]
 """Of 32 bits; type checkers lose that in products."""
 
+_ROWS = 4
+"""Of which linear algebra takes as many at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -106,54 +109,126 @@ class NumpyRuntime:
         Returns:
             What to go on from, and the logits of what follows the last token, shape ``(n_vocabulary,)``.
         """
-        with self._pools.limit(limits=self._threads, user_api="blas"):
-            start = past.n_tokens if past else 0
-            turns = np.outer(np.arange(start, start + len(tokens), dtype=np.float32), self.shape.frequencies)
-            cos, sin = np.cos(turns), np.sin(turns)
-            x = self._embedding[list(tokens)]
-            layers = []
+        ((more, logits),) = self.go_on(past, (None,), (tokens,))
+        if past is None:
+            return more, logits
+        layers = tuple(_joined(*both) for both in zip(past.layers, more.layers, strict=True))
+        return Past(past.n_tokens + more.n_tokens, layers), logits
+
+    def go_on(
+        self, past: Past | None, said: Sequence[Past | None], tokens: Sequence[Sequence[int]]
+    ) -> list[tuple[Past, Floats]]:
+        """Go on from `past` in several ways at once.
+
+        Args:
+            past: What went before all; None at the beginning.
+            said: What followed it in each way; None: nothing.
+            tokens: What follows that, at least one token each.
+
+        Returns:
+            What now follows `past` in each way, and the logits of what comes next.
+        """
+        n_ways, n_rows = len(said), sum(map(len, tokens))
+        # Products of a few rows more are faster than those with a remainder: of a way that nobody asked for.
+        more = [0] * (-n_rows % _ROWS if n_rows > 1 else 0)
+        ways = [*zip(said, tokens, strict=True), *([(None, more)] if more else [])]
+        turns, parts = self._places(past, ways)
+        x = self._embedding[[token for _, each in ways for token in each]]
+        layers: list[list[tuple[Floats, Floats]]] = []
+        with self._pools.limit(limits=self._threads, user_api="blas"), np.errstate(over="ignore"):
             for i, layer in enumerate(self._layers):
-                kept = past.layers[i] if past else None
-                heard, kept = self._attention(layer, self._normed(x, layer.norm_in), kept, cos, sin)
-                x = x + heard
+                q, k, v = self._heard(layer, self._normed(x, layer.norm_in), *turns)
+                heard = [
+                    _joined(before and before.layers[i], (k[:, rows], v[:, rows]))
+                    for (before, _), rows in zip(ways, parts, strict=True)
+                ]
+                layers.append(heard)
+                if i == len(self._layers) - 1:
+                    # What comes next is asked of the last token of each way alone.
+                    last = [rows.stop - 1 for rows in parts[:n_ways]]
+                    x, q, heard = x[last], q[:, last], heard[:n_ways]
+                    parts = [slice(row, row + 1) for row in range(n_ways)]
+                x = x + self._attention(q, past and past.layers[i], parts, heard) @ layer.out
                 x = x + _mlp(layer, self._normed(x, layer.norm_mlp))
-                layers.append(kept)
-            last = self._normed(x[-1], self._norm)
-            return Past(start + len(tokens), tuple(layers)), self._head @ last
+            logits = self._normed(x, self._norm) @ self._head.T
+        made = [tuple(layer[way] for layer in layers) for way in range(n_ways)]
+        return [(Past(each[0][0].shape[1], each), found) for each, found in zip(made, logits, strict=True)]
+
+    def _places(
+        self, past: Past | None, ways: Sequence[tuple[Past | None, Sequence[int]]]
+    ) -> tuple[tuple[Floats, Floats], list[slice]]:
+        """Give cosine and sine of all tokens' positions, and where each way's tokens stand among them."""
+        at: list[int] = []
+        parts = []
+        for said, tokens in ways:
+            start = sum(each.n_tokens for each in (past, said) if each)
+            parts.append(slice(len(at), len(at) + len(tokens)))
+            at += range(start, start + len(tokens))
+        turns = np.outer(np.array(at, np.float32), self.shape.frequencies)
+        return (np.cos(turns), np.sin(turns)), parts
 
     def _normed(self, x: Floats, weight: Floats) -> Floats:
-        mean_square = np.mean(x * x, axis=-1, keepdims=True)
-        normed: Floats = x / np.sqrt(mean_square + np.float32(self.shape.epsilon)) * weight
+        mean_square = np.vecdot(x, x)[..., None] / np.float32(x.shape[-1])
+        normed: Floats = x / np.sqrt(mean_square + np.float32(self.shape.epsilon))
+        normed *= weight
         return normed
 
-    def _attention(
-        self, layer: _Layer, x: Floats, kept: tuple[Floats, Floats] | None, cos: Floats, sin: Floats
-    ) -> tuple[Floats, tuple[Floats, Floats]]:
-        shape, n = self.shape, len(x)
-        made: Floats = x @ layer.qkv.T
+    def _heard(self, layer: _Layer, x: Floats, cos: Floats, sin: Floats) -> tuple[Floats, Floats, Floats]:
+        """Give queries, keys and values, by heads."""
+        shape = self.shape
+        made: Floats = x @ layer.qkv
         if layer.bias is not None:
             made += layer.bias
-        heads = made.reshape(n, -1, shape.head_dim).transpose(1, 0, 2)
+        heads = made.reshape(len(x), -1, shape.head_dim).transpose(1, 0, 2)
         n_asking = shape.n_heads + shape.n_kv_heads
         q: Floats = heads[: shape.n_heads]
         k: Floats = heads[shape.n_heads : n_asking]
-        v: Floats = heads[n_asking:]
         if layer.q_norm is not None and layer.k_norm is not None:
             q, k = self._normed(q, layer.q_norm), self._normed(k, layer.k_norm)
-        q, k, v = _turned(q, cos, sin), _turned(k, cos, sin), np.ascontiguousarray(v)
-        if kept is not None:
-            k, v = np.concatenate((kept[0], k), axis=1), np.concatenate((kept[1], v), axis=1)
-        # The queries that share keys stand below each other, so that one product serves them.
-        q = q.reshape(shape.n_kv_heads, -1, shape.head_dim) * np.float32(shape.head_dim**-0.5)
-        scores = (q @ k.transpose(0, 2, 1)).reshape(shape.n_heads, n, -1)
-        if n > 1:
-            scores[..., -n:] += np.triu(np.full((n, n), -np.inf, np.float32), 1)
-        scores -= scores.max(axis=-1, keepdims=True)
-        np.exp(scores, out=scores)
-        total = scores.sum(axis=-1, keepdims=True)
-        mixed = scores.reshape(shape.n_kv_heads, -1, scores.shape[-1]) @ v
-        mixed = mixed.reshape(shape.n_heads, n, -1) / total
-        return mixed.transpose(1, 0, 2).reshape(n, -1) @ layer.out.T, (k, v)
+        return _turned(q, cos, sin), _turned(k, cos, sin), np.ascontiguousarray(heads[n_asking:])
+
+    def _attention(
+        self,
+        q: Floats,
+        past: tuple[Floats, Floats] | None,
+        parts: Sequence[slice],
+        heard: Sequence[tuple[Floats, Floats]],
+    ) -> Floats:
+        """Mix values by what queries find in keys: in those of the past, and of their own part up to them."""
+        q = q * np.float32(self.shape.head_dim**-0.5)
+        mixed, total = np.empty_like(q), np.empty((*q.shape[:2], 1), np.float32)
+        far = None if past is None else self._grouped(q, past[0].transpose(0, 2, 1))
+        for rows, (k, v) in zip(parts, heard, strict=True):
+            near = self._grouped(q[:, rows], k.transpose(0, 2, 1))
+            if (n := near.shape[1]) > 1:
+                near[..., -n:] += np.triu(np.full((n, n), -np.inf, np.float32), 1)
+            highest = near.max(axis=-1, keepdims=True)
+            if far is not None:
+                np.maximum(highest, far[:, rows].max(axis=-1, keepdims=True), out=highest)
+                far[:, rows] -= highest
+            near -= highest
+            np.exp(near, out=near)
+            near.sum(axis=-1, keepdims=True, out=total[:, rows])
+            mixed[:, rows] = self._grouped(near, v)
+        if far is not None and past is not None:
+            np.exp(far, out=far)
+            total += far.sum(axis=-1, keepdims=True)
+            mixed += self._grouped(far, past[1])
+        mixed /= total
+        return mixed.transpose(1, 0, 2).reshape(q.shape[1], -1)
+
+    def _grouped(self, of_queries: Floats, of_keys: Floats) -> Floats:
+        """Multiply by what groups of heads share: they stand below each other, so that one product does."""
+        n_heads, n, width = of_queries.shape
+        made: Floats = of_queries.reshape(self.shape.n_kv_heads, -1, width) @ of_keys
+        return made.reshape(n_heads, n, -1)
+
+
+def _joined(before: tuple[Floats, Floats] | None, more: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Put keys and values behind those before."""
+    if before is None:
+        return more
+    return np.concatenate((before[0], more[0]), axis=1), np.concatenate((before[1], more[1]), axis=1)
 
 
 def _turned(heads: Floats, cos: Floats, sin: Floats) -> Floats:
@@ -163,25 +238,32 @@ def _turned(heads: Floats, cos: Floats, sin: Floats) -> Floats:
 
 
 def _mlp(layer: _Layer, x: Floats) -> Floats:
-    gate, up = np.split(x @ layer.gate_up.T, 2, axis=-1)
-    # Written so that no exponential overflows into a warning: the logistic function by its tangent.
-    return (gate * (0.5 + 0.5 * np.tanh(0.5 * gate)) * up) @ layer.down.T
+    gate, up = np.split(x @ layer.gate_up, 2, axis=-1)
+    # Where the exponential overflows, the logistic function is 0, as it should be.
+    swish = np.exp(-gate)
+    swish += 1.0
+    np.divide(gate, swish, out=swish)
+    swish *= up
+    return swish @ layer.down
 
 
 def _layer(weights: Mapping[str, Floats], at: str) -> _Layer:
     def joined(*names: str) -> Floats:
-        return np.concatenate([weights[f"{at}{name}"] for name in names])
+        parts = [weights[f"{at}{name}"] for name in names]
+        # Products with rows of inputs are faster from here than from the outputs' rows.
+        made = np.empty((parts[0].shape[1], sum(map(len, parts))), np.float32)
+        return np.concatenate([part.T for part in parts], axis=1, out=made)
 
     projections = [f"self_attn.{part}_proj." for part in "qkv"]
     has_bias = f"{at}{projections[0]}bias" in weights
     return _Layer(
         joined(*(f"{name}weight" for name in projections)),
-        joined(*(f"{name}bias" for name in projections)) if has_bias else None,
+        np.concatenate([weights[f"{at}{name}bias"] for name in projections]) if has_bias else None,
         weights.get(f"{at}self_attn.q_norm.weight"),
         weights.get(f"{at}self_attn.k_norm.weight"),
-        weights[f"{at}self_attn.o_proj.weight"],
+        joined("self_attn.o_proj.weight"),
         joined("mlp.gate_proj.weight", "mlp.up_proj.weight"),
-        weights[f"{at}mlp.down_proj.weight"],
+        joined("mlp.down_proj.weight"),
         weights[f"{at}input_layernorm.weight"],
         weights[f"{at}post_attention_layernorm.weight"],
     )

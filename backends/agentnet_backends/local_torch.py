@@ -78,3 +78,10 @@ class TorchRuntime:
             )
         layers = tuple((layer.keys, layer.values) for layer in cache.layers)
         return TorchPast(layers), np.asarray(made.logits[0, -1].numpy(), np.float32)
+
+    def go_on(
+        self, past: TorchPast | None, said: Sequence[TorchPast | None], tokens: Sequence[Sequence[int]]
+    ) -> list[tuple[TorchPast, Floats]]:
+        """Go on in several ways, one after the other; see `agentnet_backends.local_model.Runtime`."""
+        # What a way begins with is kept with it.
+        return [self.extend(before or past, each) for before, each in zip(said, tokens, strict=True)]

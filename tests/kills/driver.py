@@ -29,6 +29,7 @@ from pathlib import Path
 from agentnet import Run
 from agentnet.cli import main
 from agentnet.events import LOG_NAME, verify
+from agentnet.events.checksums import HASH_NAME
 
 CALLS = (
     *("fdatasync", "fsync", "unlink", "unlinkat", "ftruncate", "rename", "renameat", "rmdir", "mkdir"),
@@ -208,7 +209,8 @@ class Killing:
         if run.digest() != self.clean:
             yield "another digest"
         yield from (f"{what}: {told}" for what, told in verify(run).items() if not told.startswith("ok"))
-        beside = {path.name for path in self.run.glob("*")} - {LOG_NAME, "parquet", ".lock", SHARED}
+        own = {LOG_NAME, HASH_NAME, "parquet", ".lock", SHARED}
+        beside = {path.name for path in self.run.glob("*")} - own
         if beside:
             yield f"left beside it: {sorted(beside)}"
 

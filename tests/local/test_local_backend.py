@@ -139,6 +139,17 @@ def test_all_temperatures_come_from_one_evaluation(folder):
     assert evaluated
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.4, 0.7, 1.3])
+def test_one_list_gives_the_odds_at_every_temperature_where_answers_are_single_tokens(folder, temperature):
+    plain, asked = ask(
+        folder, of("yes", "no"), of("yes", "no", temperature=temperature), spellings=("given",)
+    )
+    logprobs, unlisted = plain.listed.at(temperature)
+    assert (logprobs, unlisted) == (pytest.approx(asked.logprobs), 0.0)
+    (longer,) = ask(folder, of("share it", "no"))
+    assert (longer.listed, longer.logprobs.keys()) == (None, {"share it", "no"})
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("answers", [("yes", "no"), ("share it", "no", "nope")])
 def test_700_samples_agree_with_the_probabilities(folder, answers, temperature):

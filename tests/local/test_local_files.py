@@ -48,6 +48,20 @@ def test_going_on_from_a_beginning_is_the_same(folder):
     )
 
 
+@pytest.mark.parametrize("n_past", [0, 9])
+def test_ways_that_go_on_side_by_side_are_each_what_it_is_alone(folder, n_past):
+    files = open_model(folder)
+    runtime = NumpyRuntime(files.shape(), files.weights())
+    begin, ways = list(range(3, 3 + n_past)), [[5, 6], [9], [30, 31, 32, 33], [9]]
+    past = runtime.extend(None, begin)[0] if begin else None
+    said = runtime.go_on(past, [None] * 4, ways)
+    further = [[7], [40, 41, 42, 43, 44], [8, 8], [11]]
+    made = runtime.go_on(past, [each for each, _ in said], further)
+    for way, more, (_, first), (_, second) in zip(ways, further, said, made, strict=True):
+        assert np.allclose(first, runtime.extend(None, begin + way)[1], atol=1e-5)
+        assert np.allclose(second, runtime.extend(None, begin + way + more)[1], atol=1e-5)
+
+
 def test_a_gguf_is_the_same_model(tiny, made, said, tmp_path):
     assert np.allclose(logits(tiny.write_gguf(tmp_path / "tiny.gguf", made)), said, atol=1e-5)
 

@@ -82,6 +82,12 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
+def port():
+    """Find a port that nothing listens on."""
+    return free_port()
+
+
+@pytest.fixture
 def say(capsys):
     """Print a figure where the user of ``make test-vllm`` sees it."""
 

@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -212,6 +213,99 @@ def test_two_hundred_in_flight_end_without_an_error(play, say):
     assert 100 < in_flight <= 200
 
 
+# One of two endpoints dies
+
+
+RELAY = """
+import asyncio, sys
+
+async def carry(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+async def relay(reader, writer):
+    there = await asyncio.open_connection("127.0.0.1", int(sys.argv[2]))
+    await asyncio.gather(carry(reader, there[1]), carry(there[0], writer), return_exceptions=True)
+
+async def main():
+    await (await asyncio.start_server(relay, "127.0.0.1", int(sys.argv[1]))).serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def told_of(folder, port):
+    """Read what a run's log says of one of several endpoints."""
+    with suppress(AgentnetError):
+        sql = "SELECT detail FROM incidents WHERE kind = 'in flight' ORDER BY at"
+        return [detail for (detail,) in rows(Run(folder), sql) if f":{port}/" in detail]
+    return []
+
+
+@contextmanager
+def killing(process):
+    """Kill a process in the end."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
+def until(happened, *running):
+    """Wait for what processes of their own do."""
+    while not happened():
+        assert all(process.poll() is None for process in running)
+        time.sleep(0.05)
+
+
+def test_an_endpoint_that_dies_is_left_out_and_tried_again_and_nothing_is_lost(
+    server, port, arguments, tmp_path, say
+):
+    """Both are one server, as the second way to it can be cut and mended in a moment."""
+    folder = tmp_path / "run"
+    relay = [sys.executable, "-c", RELAY, str(port), str(server.port)]
+    urls = json.dumps([f"{server.root}/v1", f"http://127.0.0.1:{port}/v1"])
+    with subprocess.Popen(relay) as cut, killing(cut):
+        playing = start(
+            arguments(folder, backend__base_url=urls, repeats=100, engine__workers=16, log__group_s=0.05)
+        )
+        until(lambda: len(recorded(folder)) > 200, playing, cut)
+        cut.kill()
+        until(lambda: told_of(folder, port), playing)
+    with subprocess.Popen(relay) as mended, killing(mended):
+        code, err = finish(playing)
+    assert code == 0, err
+    *left_out, again = told_of(folder, port)
+    assert left_out
+    assert all("is left out for" in each for each in left_out)
+    assert "answers again" in again
+    run = Run(folder)
+    assert rows(run, "SELECT COUNT(decision), COUNT(*) FROM events")[0] == (N_PROMPTS * 100,) * 2
+    say(f"left out {len(left_out)} times; {rows(run, 'SELECT COUNT(*) FROM troubles')[0][0]} failed calls")
+
+
+# As fast as it serves
+
+
+SHORT_DESIGN = ("-S", "items_per_severity=1", "-S", "repeats=2", "-S", "n_agents=64")
+
+
+def test_a_design_and_a_bare_loop_ask_the_server_for_as_much(server, say):
+    """How many a second either gets is said, and held by nothing: other programs run beside them."""
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "served.py"
+    options = ("--url", f"{server.root}/v1", "--in-flight", "16", "--turns", "1", "--json", *SHORT_DESIGN)
+    done = subprocess.run(
+        [sys.executable, benchmark, *options], check=True, stdout=subprocess.PIPE, timeout=PATIENCE_S
+    )
+    (case,) = json.loads(done.stdout)
+    (turn,) = case["turns"]
+    say(f"bench --cascade gets {turn['ratio']:.3f} of the requests a second of a bare loop")
+    assert turn["design"]["calls"] == turn["loop"]["calls"] > 200
+    assert turn["design"]["ended"] == ""
+
+
 # A server that dies; the last tests, as they end the first server
 
 
@@ -248,9 +342,7 @@ def test_runs_survive_a_killed_server(server, arguments, tmp_path, say):
     stops = {"stack__give_up_after_s": 2, "stack__max_wait_s": 0.2}
     waiting = start(arguments(patient, **common, **waits))
     stopping = start(arguments(hasty, **common, **stops))
-    while min(len(recorded(patient)), len(recorded(hasty))) < 200:
-        assert waiting.poll() is stopping.poll() is None
-        time.sleep(0.05)  # until both runs are under way in processes of their own
+    until(lambda: min(len(recorded(patient)), len(recorded(hasty))) >= 200, waiting, stopping)
     server.kill()
     code, err = finish(stopping)
     assert code == 3, err

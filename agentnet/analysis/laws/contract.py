@@ -254,7 +254,7 @@ class Equilibrium:
     stability: Stability
 
 
-class Listed(NamedTuple):
+class ListedParameters(NamedTuple):
     """The parameters of a fitted law.
 
     Attributes:
@@ -442,7 +442,7 @@ class Law(ABC):
         """
 
     @abstractmethod
-    def listed(self, fit: Any, resamples: Resamples) -> Listed:  # noqa: ANN401
+    def listed(self, fit: Any, resamples: Resamples) -> ListedParameters:  # noqa: ANN401
         """List the parameters of a fit, each beside all that is known of its uncertainty."""
 
     @abstractmethod

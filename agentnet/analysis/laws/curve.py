@@ -28,7 +28,7 @@ from agentnet.analysis.fitting import (
 from agentnet.analysis.goodness import Outlook, outlook_of_law
 from agentnet.analysis.laws.contract import (
     Law,
-    Listed,
+    ListedParameters,
     MissingBounds,
     Parameter,
     Playing,
@@ -117,7 +117,7 @@ class CurveLaw(Law):
             except (InputError, DesignError, InternalError):
                 continue
 
-    def listed(self, fit: CurveFit[Any], resamples: Resamples) -> Listed:
+    def listed(self, fit: CurveFit[Any], resamples: Resamples) -> ListedParameters:
         """List its parameters, and the growth rate ``lambda`` of laws that have one."""
         n_news = np.unique(self.tables.news).size
         of_news = self.fit(replace(resamples, by_news=True)) if n_news > 1 and resamples.n_bootstrap else None
@@ -141,8 +141,8 @@ class CurveLaw(Law):
             )
             found.append(parameter)
         if fit.growth_rate is None:
-            return Listed(tuple(found))
-        return Listed(tuple(found[:-1]), found[-1])
+            return ListedParameters(tuple(found))
+        return ListedParameters(tuple(found[:-1]), found[-1])
 
     def _if_yes(self) -> Mapping[str, tuple[float, Interval | None]]:
         try:

@@ -33,7 +33,7 @@ from agentnet.analysis.goodness import Outlook, outlook_of_cascades
 from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.laws.contract import (
     Law,
-    Listed,
+    ListedParameters,
     MissingBounds,
     Parameter,
     Playing,
@@ -74,7 +74,7 @@ class Columns(dict[str, Array]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class AnswerCounts:
     """Decisions, those that are alike in all columns and of one realization together.
 
     Attributes:
@@ -138,7 +138,7 @@ class DecisionLaw(Law):
         """The columns that its formula may read."""
         return tuple(dict.fromkeys((*self.named, *self.uses)))
 
-    def answers(self, missing_yes: ArrayLike | None = None) -> Answers:
+    def answers(self, missing_yes: ArrayLike | None = None) -> AnswerCounts:
         """Take the run's decisions; missing ones are left out, or all are yes or no.
 
         Raises:
@@ -152,7 +152,7 @@ class DecisionLaw(Law):
         told = (n_yes + n_no > 0) & ~np.any([np.isnan(column) for column in every.values()], axis=0)
         columns = {name: column[told] for name, column in every.items()}
         check_answers(n_yes, n_yes + n_no, "no law of them has anything to tell apart")
-        return Answers(Columns(columns), counts.row[told], n_yes[told], n_no[told])
+        return AnswerCounts(Columns(columns), counts.row[told], n_yes[told], n_no[told])
 
     def fit(self, resamples: Resamples = Resamples()) -> Any:  # noqa: ANN401, ARG002, B008 - frozen; nothing is drawn
         """Fit it to the run's exposures."""
@@ -167,7 +167,7 @@ class DecisionLaw(Law):
         """
         return self.fit_answers(self.answers(missing_yes))
 
-    def fit_answers(self, answers: Answers) -> DecisionFit:
+    def fit_answers(self, answers: AnswerCounts) -> DecisionFit:
         """Find the likeliest parameters, from the best of a grid of starts.
 
         Raises:
@@ -291,7 +291,7 @@ class DecisionLaw(Law):
             + (f"; curves were inferred by {curves} (seed {resamples.seed})" if is_played else "")
         )
 
-    def listed(self, fit: Any, resamples: Resamples) -> Listed:  # noqa: ANN401 - of its fitter
+    def listed(self, fit: Any, resamples: Resamples) -> ListedParameters:  # noqa: ANN401 - of its fitter
         """List its parameters."""
         by_realization, by_news = (self.clustered(fit, by) for by in ("realization", "news item"))
         firth, of_firth = self.penalized(fit)
@@ -321,7 +321,7 @@ class DecisionLaw(Law):
             rows.append(parameter)
         of_errors = self._of_errors(fit, by_realization, by_news)
         of_dose = (survivors(self.tables, name) for name in self.named)
-        return Listed(tuple(rows), warnings=(*filter(None, of_dose), *of_errors, *of_firth))
+        return ListedParameters(tuple(rows), warnings=(*filter(None, of_dose), *of_errors, *of_firth))
 
     def _within(self, name: str, interval: Interval | None) -> Interval | None:
         """Cut an interval off at the parameter's bounds."""
@@ -390,7 +390,7 @@ class Likelihood:
         n_no: No in each cell, same shape.
     """
 
-    def __init__(self, law: DecisionLaw, answers: Answers) -> None:
+    def __init__(self, law: DecisionLaw, answers: AnswerCounts) -> None:
         self._law = law
         self._bounds = tuple(law.parameters.values())
         self._row_of = answers

@@ -13,7 +13,7 @@ Everything takes arrays and returns arrays or frozen results. Replies come as bl
 
 from agentnet.analysis.perspectives.blocks import Averaged, Load, averaged, without_noise
 from agentnet.analysis.perspectives.change import ChangeTest, change_test
-from agentnet.analysis.perspectives.chart import ControlChart, Reading, control_chart
+from agentnet.analysis.perspectives.chart import ChartReading, ControlChart, control_chart
 from agentnet.analysis.perspectives.clustering import (
     Clusters,
     adjusted_rand_index,
@@ -46,12 +46,12 @@ __all__ = [
     "Alignment",
     "Averaged",
     "ChangeTest",
+    "ChartReading",
     "Clusters",
     "ControlChart",
     "IsoMirror",
     "Load",
     "Placement",
-    "Reading",
     "RowScaling",
     "Scaling",
     "Series",

@@ -30,7 +30,7 @@ _bad = partial(InputError, field="values")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ChartReading:
     """What a chart says of a series so far.
 
     Attributes:
@@ -70,7 +70,7 @@ class ControlChart:
     memory: float
     limit: float
 
-    def read(self, values: ArrayLike) -> Reading:
+    def read(self, values: ArrayLike) -> ChartReading:
         """Read a series as it stands; what was said of its beginning never changes later.
 
         Values that are equal share their mean rank. A trend, or more memory of the last step than the chart
@@ -91,11 +91,11 @@ class ControlChart:
         down[self.warm_up :] = _evidence(-scores[:, None], self.allowance)[:, 0]
         beyond = np.flatnonzero(np.maximum(up, down) > self.limit)
         if not beyond.size:
-            return Reading(up, down, None, None, None)
+            return ChartReading(up, down, None, None, None)
         alarm = int(beyond[0])
         rose = bool(up[alarm] > down[alarm])
         quiet = np.flatnonzero((up if rose else down)[:alarm] == 0)
-        return Reading(up, down, alarm, int(quiet[-1]) + 1, "up" if rose else "down")
+        return ChartReading(up, down, alarm, int(quiet[-1]) + 1, "up" if rose else "down")
 
     def _checked(self, values: ArrayLike) -> Array:
         series = np.asarray(values, dtype=np.float64)

@@ -262,7 +262,6 @@ _CONVERGED = 1e-6
 
 _MOST_ROUNDS = 1_000
 _AT_ONCE = 2_000_000
-"""Fits are taken together until their responsibilities are so many numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +282,14 @@ class Mixtures:
         return -2 * self.log_likelihood + n_free * math.log(self.labels.shape[1])
 
 
-def fit_mixtures(points: Array, chance: Array, floor: float) -> Mixtures:
+def fit_mixtures(
+    points: Array,
+    chance: Array,
+    floor: float,
+    *,
+    most_rounds: int = _MOST_ROUNDS,
+    at_once: int = _AT_ONCE,
+) -> Mixtures:
     """Fit a mixture to each set of points, the best of several starts.
 
     Args:
@@ -291,14 +297,16 @@ def fit_mixtures(points: Array, chance: Array, floor: float) -> Mixtures:
         chance: Uniform draws of (0, 1) that choose the seeds, shape
             ``(n_sets, n_starts, n_components, n_points)``.
         floor: Smallest variance in any direction, > 0.
+        most_rounds: A fit that has not converged after so many is taken as it is.
+        at_once: Fits are taken together until their responsibilities are so many numbers.
     """
     n_sets, n_starts, n_components, n_points = chance.shape
     found = []
-    for part in slices(n_sets, _AT_ONCE // (n_starts * n_points * n_components)):
+    for part in slices(n_sets, at_once // (n_starts * n_points * n_components)):
         every = np.repeat(points[part], n_starts, axis=0)
         every = every - every.mean(axis=1, keepdims=True)
         given = _seeded(every, chance[part].reshape(-1, n_components, n_points))
-        log_likelihood, labels = _climb(every, given, floor)
+        log_likelihood, labels = _climb(every, given, floor, most_rounds)
         log_likelihood = log_likelihood.reshape(-1, n_starts)
         best = np.argmax(log_likelihood, axis=1)
         chosen = np.arange(len(best))
@@ -325,7 +333,7 @@ def _seeded(points: Array, chance: Array) -> Array:
     return given
 
 
-def _climb(points: Array, given: Array, floor: float) -> tuple[Array, NDArray[np.int64]]:
+def _climb(points: Array, given: Array, floor: float, most_rounds: int) -> tuple[Array, NDArray[np.int64]]:
     """Repeat both steps until every fit has converged."""
     log_likelihood = np.full(len(points), -np.inf)
     labels = np.zeros(points.shape[:2], dtype=np.int64)
@@ -333,7 +341,7 @@ def _climb(points: Array, given: Array, floor: float) -> tuple[Array, NDArray[np
     # Sums over components are fast only along the first axis.
     given = np.ascontiguousarray(given.transpose(2, 0, 1))
     scatter = points.transpose(0, 2, 1) @ points / points.shape[1]
-    for number in range(_MOST_ROUNDS):
+    for number in range(most_rounds):
         density = _log_densities(points, scatter, given, floor)
         top = density.max(axis=0)
         given = np.exp(density - top)
@@ -341,7 +349,7 @@ def _climb(points: Array, given: Array, floor: float) -> tuple[Array, NDArray[np
         given /= sums
         now = (np.log(sums) + top).sum(axis=1)
         gain = now - log_likelihood[active]
-        rising = (gain > _CONVERGED * points.shape[1]) & (number < _MOST_ROUNDS - 1)
+        rising = (gain > _CONVERGED * points.shape[1]) & (number < most_rounds - 1)
         log_likelihood[active] = now
         if not rising.all():
             labels[active[~rising]] = np.argmax(density[:, ~rising], axis=0)

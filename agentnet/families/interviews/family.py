@@ -34,6 +34,9 @@ class Interviewing(Family):
     experiment = InterviewExperiment
     answers = "answers"
     shows = "see their perspectives"
+    no_network = (
+        "which have no network; who interviewed whom is table interviews of: agentnet export --format csv"
+    )
     read_as = frozenset({"interviews"})
 
     def parts(self, reading: Reading) -> Iterable[Part]:

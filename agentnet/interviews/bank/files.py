@@ -10,7 +10,7 @@ from typing import Final
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.interviews.questions import Question
-from agentnet.news.table import BadCell, Cells, Row, Table, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, Row, open_table, settle_columns
 
 COLUMNS: Final = {"id": "id", "topic": "topic", "text": "question", "answer": "answer"}
 """The column that each field of a question is read from, unless the caller says otherwise."""
@@ -121,7 +121,7 @@ def _scan_yahoo(path: Path, columns: Mapping[str, str], encoding: str | None) ->
         return _read(path, table, {name: name for name in YAHOO_COLUMNS}, _make_yahoo)
 
 
-def _read(path: Path, table: Table, columns: Mapping[str, str], make: Make) -> BankScan:
+def _read(path: Path, table: FileTable, columns: Mapping[str, str], make: Make) -> BankScan:
     found, first_row = BankScan(path), dict[str, int]()
     for cells in _rows(found, table, columns):
         try:
@@ -141,7 +141,7 @@ def _read(path: Path, table: Table, columns: Mapping[str, str], make: Make) -> B
     return found
 
 
-def _rows(found: BankScan, table: Table, columns: Mapping[str, str]) -> Iterator[Cells]:
+def _rows(found: BankScan, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
     """Give the rows that can be read; a file that breaks off is a problem, too."""
     rows = iter(table.rows)
     while True:

@@ -3,6 +3,7 @@
 // being started again answers nothing for a while: then the page stays, with what was filled in.
 const page = document.body.dataset;
 const time = document.querySelector(".time");
+let isSent = false;
 let endsAt = time ? performance.now() + 1000 * Number(time.dataset.left) : 0;
 
 async function listen() {
@@ -11,6 +12,7 @@ async function listen() {
       const reply = await fetch(page.here + "/news?state=" + encodeURIComponent(page.state));
       if (reply.status === 403) return;
       const news = await reply.json();
+      if (isSent) return; // the page that the form leads to says what became of it
       if (news.state !== page.state) return location.replace(page.here);
       if (news.left_s !== null) endsAt = performance.now() + 1000 * news.left_s;
     } catch {
@@ -26,8 +28,8 @@ function count() {
 
 for (const form of document.forms) {
   form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) event.preventDefault();
-    form.dataset.sent = "yes";
+    if (isSent) event.preventDefault();
+    isSent = true;
   });
 }
 if (time) setInterval(count, 1000);

@@ -14,7 +14,7 @@ from agentnet.analysis.goodness import POPULATION, Comparison, Curve
 from agentnet.analysis.laws import LAWS, OF_ALL, Law, Sight
 from agentnet.analysis.tables import NO_PROFILES, SEVERITY_NAMES, RunTables
 from agentnet.report.figures.absent import why_no_law
-from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
+from agentnet.report.figures.sketch import FIGURES, Drawn, ListedFigure, Sketch
 from agentnet.report.figures.style import (
     ALONE,
     BLACK,
@@ -89,10 +89,10 @@ def curve_sketch(fits: Fits | None, of: CurveFigure) -> Sketch:
     return _listed(of).sketch(fits)
 
 
-def _listed(of: CurveFigure) -> Listed:
+def _listed(of: CurveFigure) -> ListedFigure:
     title = of.sight.title.format(law=of.title)
     rank = float(of.number or 103)
-    return Listed(of.name, "cascades", title, of.number, rank, lambda fits: _of_law(fits, of), "fits")
+    return ListedFigure(of.name, "cascades", title, of.number, rank, lambda fits: _of_law(fits, of), "fits")
 
 
 def _of_law(fits: Fits, of: CurveFigure) -> Drawn | str:

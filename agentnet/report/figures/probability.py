@@ -15,7 +15,7 @@ from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, RunTables
 from agentnet.report.figures.absent import why_no_law
 from agentnet.report.figures.chances import Chances, chances_of
 from agentnet.report.figures.curves import missing_words, paper_figures
-from agentnet.report.figures.sketch import FIGURES, Drawn, Listed, Sketch
+from agentnet.report.figures.sketch import FIGURES, Drawn, ListedFigure, Sketch
 from agentnet.report.figures.style import (
     BLACK,
     GREY,
@@ -54,10 +54,12 @@ def chance_sketch(fits: Fits | None, name: str, number: str, of: type[Law]) -> S
     return _listed(name, number, of).sketch(fits)
 
 
-def _listed(name: str, number: str, of: type[Law]) -> Listed:
+def _listed(name: str, number: str, of: type[Law]) -> ListedFigure:
     rows = "trait group" if of.needs_groups else "profile"
     title = CHANCES.title.format(rows=rows, law=of.called)
-    return Listed(name, "cascades", title, number, float(number), lambda fits: _of_law(fits, of.name), "fits")
+    return ListedFigure(
+        name, "cascades", title, number, float(number), lambda fits: _of_law(fits, of.name), "fits"
+    )
 
 
 def _of_law(fits: Fits, name: str) -> Drawn | str:

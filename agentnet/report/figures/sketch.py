@@ -83,7 +83,7 @@ them, to a sketch, what is drawn, or why nothing can be; None where nobody would
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedFigure:
     """A figure as it is listed.
 
     Attributes:
@@ -123,7 +123,7 @@ class Listed:
         return found
 
 
-FIGURES: Final[PluginKind[Listed]] = PluginKind(
+FIGURES: Final[PluginKind[ListedFigure]] = PluginKind(
     "figure", "agentnet.figures", "agentnet.report.figures.sketch.figure", bundled="agentnet.report.figures"
 )
 
@@ -131,10 +131,10 @@ FIGURES: Final[PluginKind[Listed]] = PluginKind(
 def figure(
     name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0, takes: str = ""
 ) -> Callable[[Draws], Callable[..., Sketch]]:
-    """List the decorated function as a figure, see `Listed`; called by its name, it gives the sketch."""
+    """List the decorated function as a figure (`ListedFigure`); called by its name, it gives the sketch."""
 
     def listed(draws: Draws) -> Callable[..., Sketch]:
-        each = Listed(name, of, title, number, rank, draws, takes)
+        each = ListedFigure(name, of, title, number, rank, draws, takes)
         FIGURES.register(name, each, module=draws.__module__)
 
         @wraps(draws)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from agentnet.analysis.measures import Course
+    from agentnet.analysis.measures import MeasuredCourse
     from agentnet.report.worlds import WorldPart
 
 _MOST_MEASURES: Final = 9
@@ -36,7 +36,7 @@ def measures_sketch(part: WorldPart) -> Drawn | str:
     return Drawn(_drawn(part, names, drawn), _caption(part, drawn), _in_words(part, drawn))
 
 
-def _drawn(part: WorldPart, names: list[str], courses: list[Course]) -> Figure:
+def _drawn(part: WorldPart, names: list[str], courses: list[MeasuredCourse]) -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     n_columns = min(3, len(names))
@@ -53,7 +53,7 @@ def _drawn(part: WorldPart, names: list[str], courses: list[Course]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, course: Course, label: str) -> None:
+def _draw(axes: Axes, course: MeasuredCourse, label: str) -> None:
     look = look_of(course.condition)
     for place, line in enumerate(course.value[:_MOST_LINES]):
         single = "one realization" if place == 0 else None
@@ -66,7 +66,7 @@ def _draw(axes: Axes, course: Course, label: str) -> None:
     axes.fill_between(course.steps, low, high, color=look.colour, alpha=0.2, linewidth=0)
 
 
-def _caption(part: WorldPart, courses: list[Course]) -> Iterator[str]:
+def _caption(part: WorldPart, courses: list[MeasuredCourse]) -> Iterator[str]:
     most = max(len(each.repeats) for each in courses)
     yield (
         f"Means of up to {counted(most, 'realization')} of each condition of {cleaned(part.facts.run)}; the "
@@ -78,7 +78,7 @@ def _caption(part: WorldPart, courses: list[Course]) -> Iterator[str]:
         yield f"{len(part.all_measured) - len(courses)} more courses stand in the table"
 
 
-def _in_words(part: WorldPart, courses: list[Course]) -> Iterator[str]:
+def _in_words(part: WorldPart, courses: list[MeasuredCourse]) -> Iterator[str]:
     for each in courses:
         mean = each.interval(_LEVEL)[0]
         known = np.flatnonzero(np.isfinite(mean))
