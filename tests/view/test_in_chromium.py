@@ -249,8 +249,8 @@ INSERT INTO realizations
 INSERT INTO steps SELECT i, step, n_exposed, n_asked, n_decisions, n_yes, 0, n_engaged FROM many, s;
 INSERT INTO agents SELECT i, agent, profile, engaged_step, attributes, persona, voice FROM many, a;
 INSERT INTO events
-    SELECT r.i, 'exposure', 1 + e.i / 100, e.i % 100, f.i, 0, prompt, temperature, e.i % 2, NULL, reply, 10, 1,
-    1, 1, 0, 0.5, 1e9 + r.i, NULL, NULL, NULL FROM many r, many e, many f, one WHERE f.i < 4;
+    SELECT r.i, 'exposure', 1 + e.i / 100, e.i % 100, f.i, 0, prompt, temperature, e.i % 2, NULL, reply, 10,
+    1, 1, 1, 0, 0.5, 1e9 + r.i, NULL, NULL, NULL FROM many r, many e, many f, one WHERE f.i < 4;
 UPDATE meta SET value = '501' WHERE key = 'n_realizations';
 DELETE FROM meta WHERE key IN ('digest', 'checksums');
 UPDATE meta SET value = '"running"' WHERE key = 'status';
