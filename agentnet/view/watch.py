@@ -2,6 +2,8 @@
 
 One task follows the logs, whoever watches, and sleeps while nobody does. What changed goes to every watcher
 as server-sent events; the rest (decisions, networks) is asked for. Nothing here writes to a log.
+
+Long, because what a page shows of a run and what it is asked for stand on the same few things.
 """
 
 from __future__ import annotations

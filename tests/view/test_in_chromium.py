@@ -1,4 +1,4 @@
-"""The live page in a real Chromium: how soon it stands, how late it is, who can use it, and that texts stay texts.
+"""The live page in a real Chromium: how soon it stands, how late it is, who can use it, and hostile texts.
 
 ``make test-view`` runs these tests and no other command does: they drive Debian's Chromium by Playwright and
 take minutes. Where there is no browser they say so and are skipped.
@@ -7,7 +7,6 @@ take minutes. Where there is no browser they say so and are skipped.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import sqlite3
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +24,9 @@ import pytest
 from agentnet import CascadeExperiment, Run
 from agentnet.events import EventLog
 from agentnet.testing import ScriptedBackend
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -37,8 +39,8 @@ if PROGRAM is None:
         "NO BROWSER: the live page was not looked at; apt-get install chromium", allow_module_level=True
     )
 
-from axe_core_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+Axe = pytest.importorskip("axe_core_python.async_playwright").Axe
+async_playwright = pytest.importorskip("playwright.async_api").async_playwright
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>\"onload='alert(3)' ]]> --> </style>\u202e"
@@ -47,7 +49,7 @@ OBSERVE = """
 window.lags = [];
 new MutationObserver((changes) => {
   for (const change of changes) for (const added of change.addedNodes) {
-    const sent = added.querySelector && added.querySelector("td.text")?.textContent.match(/^sent (\\d+\\.\\d+)/);
+    const text = added.querySelector?.("td.text")?.textContent, sent = text?.match(/^sent (\\d+\\.\\d+)/);
     if (sent) window.lags.push(performance.timeOrigin + performance.now() - 1000 * Number(sent[1]));
   }
 }).observe(document.querySelector('[data-is="newest"]'), { childList: true });
@@ -127,7 +129,7 @@ def looked_at(folders: list[Path], look: Callable[[Watching], Awaitable[None]], 
 
 @pytest.fixture(scope="module")
 def evil(play: Callable[..., Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cascades whose every text is hostile: replies, reasons, personas, attributes, names, incidents, the folder."""
+    """Cascades whose every text is hostile: of models, files and designs, and the folder's name."""
     answers = cycle(f"{word} {EVIL}" for word in ("Yes", "No", "Perhaps", "Yes"))
     run = play(Small(), backend=ScriptedBackend(lambda _: next(answers)), max_asks=1, brake_after=10_000)
     folder = tmp_path_factory.mktemp("evil") / EVIL.replace("/", "")
@@ -235,17 +237,20 @@ def test_what_is_printed_has_no_controls(evil: Path) -> None:
 
 MILLION = """
 CREATE TEMP TABLE one AS SELECT prompt, temperature, reply FROM events LIMIT 1;
-CREATE TEMP TABLE many AS WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499) SELECT i FROM n;
+CREATE TEMP TABLE many AS
+    WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 499) SELECT i FROM n;
 CREATE TEMP TABLE r AS SELECT * FROM realizations WHERE realization = 0;
 CREATE TEMP TABLE s AS SELECT * FROM steps WHERE realization = 0;
 CREATE TEMP TABLE a AS SELECT * FROM agents WHERE realization = 0;
 DELETE FROM realizations; DELETE FROM events; DELETE FROM steps; DELETE FROM agents;
-INSERT INTO realizations SELECT i, condition, news, i, network, seed, status, initial_agent, last_step, started_at,
-    finished_at FROM r, many;
+INSERT INTO realizations
+    SELECT i, condition, news, i, network, seed, status, initial_agent, last_step, started_at, finished_at
+    FROM r, many;
 INSERT INTO steps SELECT i, step, n_exposed, n_asked, n_decisions, n_yes, 0, n_engaged FROM many, s;
 INSERT INTO agents SELECT i, agent, profile, engaged_step, attributes, persona, voice FROM many, a;
-INSERT INTO events SELECT r.i, 'exposure', 1 + e.i / 100, e.i % 100, f.i, 0, prompt, temperature, e.i % 2, NULL, reply,
-    10, 1, 1, 1, 0, 0.5, 1e9 + r.i, NULL, NULL, NULL FROM many r, many e, many f, one WHERE f.i < 4;
+INSERT INTO events
+    SELECT r.i, 'exposure', 1 + e.i / 100, e.i % 100, f.i, 0, prompt, temperature, e.i % 2, NULL, reply, 10,
+    1, 1, 1, 0, 0.5, 1e9 + r.i, NULL, NULL, NULL FROM many r, many e, many f, one WHERE f.i < 4;
 UPDATE meta SET value = '501' WHERE key = 'n_realizations';
 DELETE FROM meta WHERE key IN ('digest', 'checksums');
 UPDATE meta SET value = '"running"' WHERE key = 'status';
