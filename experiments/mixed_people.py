@@ -1,7 +1,7 @@
 """People and models on a square revise each other's statements (after Jardin et al., arXiv:2605.09197).
 
 The run's backend answers for all, until people take their seats: ``-S voices.person.name=human -S
-voices.person.people=12``; or robots, with ``agentnet rehearse``. ``agentnet report RUN`` compares the voices;
+voices.person.people=36``; or robots, with ``agentnet rehearse``. ``agentnet report RUN`` compares the voices;
 ``agentnet fit RUN --condition 0 --of revise=yes --law column_logistic --by voice=person --by distance``
 weighs who revises against how far the neighbours stand off.
 """

@@ -216,3 +216,17 @@ def test_of_128_people_with_a_second_each_no_answer_is_lost_or_doubled_though_th
     ends = dict(run.rows("SELECT COALESCE(missing, 'answered'), COUNT(*) FROM events GROUP BY 1")[1])
     assert ends.keys() == {"answered", "dropped"}
     assert sum(ends.values()) == 4 * 128
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--shard", "1/2"), "there is one lobby, and shards know nothing of each other"),
+        (("-S", "engine.on_missing=stop"), "is not asked again"),
+    ],
+)
+def test_what_people_could_never_end_is_refused_before_anybody_is_asked(command, study, options, words):
+    refused = command("run", study, "--backend", "mock", "--out", study.parent / "run", *options)
+    assert refused.code == 2, refused.err
+    assert words in refused.err
+    assert not list(study.parent.rglob(LEDGER_NAME))

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import resource
 import stat
 from collections import Counter
 
@@ -511,3 +512,16 @@ def test_people_go_when_their_realization_has_ended(tmp_path):
             each.cancel()
 
     run_in_virtual_time(play())
+
+
+def test_a_line_that_does_not_fit_leaves_nothing_of_itself_behind(tmp_path):
+    ledger = Ledger(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / LEDGER_NAME).stat().st_size + 10, hard))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            ledger.add("came", person=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    ledger.add("came", person=2)
+    assert [line.get("person") for line in Ledger(tmp_path).lines] == [None, 2]

@@ -17,7 +17,7 @@ from agentnet import CascadeExperiment, Run
 from agentnet.events import close_for_good
 from agentnet.events.schema import CONDITION_OF
 from agentnet.testing import ScriptedBackend
-from agentnet.view.tail import N_NEWEST, Board, Tail
+from agentnet.view.tail import N_NEWEST, Board, Curve, Tail
 from agentnet.vocabulary import REASON
 
 COUNTS = f"""
@@ -280,3 +280,13 @@ def test_no_look_keeps_a_writer_from_checkpointing_or_a_finished_log_from_becomi
             busy, n_pages, n_merged = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             assert (busy, n_pages) == (0, n_merged)
     assert close_for_good(run.path)
+
+
+def test_a_realization_that_ended_keeps_its_last_value_and_one_that_is_played_has_none_yet() -> None:
+    curve = Curve()
+    curve.add({0: 0.1, 1: 0.2}, ended=True)
+    curve.add({0: 0.1, 1: 0.4, 2: 0.6, 3: 0.8}, ended=True)
+    curve.add({0: 0.4}, ended=False)
+    assert dict(curve.means()) == pytest.approx({0: 0.2, 1: 0.3, 2: 0.4, 3: 0.5})
+    curve.add({0: 0.4}, ended=False, times=-1)
+    assert dict(curve.means()) == pytest.approx({0: 0.1, 1: 0.3, 2: 0.4, 3: 0.5})

@@ -32,6 +32,7 @@ CAME = """
 INSERT INTO events SELECT 9, kind, step, agent, source, repeat, prompt, temperature, 1, NULL, 99999, 1, 1, 1,
 1, 0, 0.5, 9e9, NULL, NULL, NULL FROM events WHERE realization = 0 LIMIT 1
 """
+KEY = ["realization", "kind", "step", "agent", "source", "repeat"]
 PARTS = {"progress", "conditions", "curves", "incidents"}
 
 
@@ -158,6 +159,8 @@ def test_what_is_committed_is_sent_to_everybody_who_watches(played: Run, tmp_pat
 
     async def visit(visitor: Visitor) -> None:
         async with visitor.watching() as one, visitor.watching() as other:
+            for following in (one, other):
+                assert {(await following())["part"] for _ in PARTS} == PARTS
             with closing(sqlite3.connect(run.path)) as connection:
                 connection.executescript(BEGUN)
                 connection.execute("INSERT INTO replies VALUES (99999, ?, '', 'model-1', NULL)", (text,))
@@ -167,6 +170,8 @@ def test_what_is_committed_is_sent_to_everybody_who_watches(played: Run, tmp_pat
                 newest: list[dict[str, Any]] = []
                 while not newest:
                     message = await following()
+                    # What stayed as it was is not sent again.
+                    assert message["part"] != "incidents"
                     newest = message["is"] if message["part"] == "newest" else []
                 (came,) = newest
                 assert (came["realization"], came["at"], came["decision"]) == (9, 9e9, 1)
@@ -201,6 +206,9 @@ def test_a_run_in_shards_is_shown_as_one_and_goes_on_to_be_once_they_are_merged(
             after = page["after"]
         assert len(found) == n
         assert list(dict.fromkeys(found)) == [0, 2, 1, 3]
+        row = page["rows"][-1]
+        key = json.dumps([row["log"], [row[name] for name in KEY]])
+        assert (await visitor.json("0/decision", key=key))["messages"]
         assert (await visitor.json("0/network", realization=3))["n_agents"] == 16
         async with visitor.watching() as following:
             shutil.copy(played.path, folder / played.path.name)
@@ -248,6 +256,20 @@ def test_how_a_run_ended_is_the_last_that_watchers_see(played: Run, tmp_path: Pa
     assert '"status":"stopped: interrupted"' in asyncio.run(main())
 
 
+def test_what_a_new_sitting_takes_out_of_the_log_is_counted_no_more(played: Run, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(played.folder, tmp_path / "run"))
+    watched = Watched(run.folder, lambda *_: "running")
+    watched.look()
+    with closing(sqlite3.connect(run.path)) as connection:
+        connection.execute("DELETE FROM events WHERE realization = 3")
+        connection.execute("INSERT INTO incidents VALUES (NULL, 'resumed', '{}', 9e9)")
+        connection.commit()
+    watched.look()
+    while watched.look() and (watched.is_behind or json.loads(watched.parts["progress"])["uncounted"]):
+        pass
+    assert json.loads(watched.parts["progress"])["n"] == len(run.frame("decisions"))
+
+
 def test_a_log_that_is_gone_is_told_once_and_the_page_stands(played: Run, tmp_path: Path) -> None:
     run = Run(shutil.copytree(played.folder, tmp_path / "run"))
 
@@ -273,9 +295,8 @@ def test_pages_of_decisions_hold_every_one_once_in_the_order_of_the_log(played: 
             assert len(page["rows"]) <= N_SHOWN
             found += page["rows"]
             after, n_pages = page["after"], n_pages + 1
-        names = ["realization", "kind", "step", "agent", "source", "repeat"]
-        logged = played.frame("decisions")[names].to_numpy().tolist()
-        assert [[row[name] for name in names] for row in found] == logged
+        logged = played.frame("decisions")[KEY].to_numpy().tolist()
+        assert [[row[name] for name in KEY] for row in found] == logged
         assert n_pages > 1
 
     visited([played.folder], visit)
@@ -322,8 +343,7 @@ def test_a_decision_unfolds_into_prompt_and_attempts(played: Run) -> None:
     async def visit(visitor: Visitor) -> None:
         page = await visitor.json("0/decisions", answer="missing")
         row = page["rows"][0]
-        names = ("realization", "kind", "step", "agent", "source", "repeat")
-        key = json.dumps([row["log"], [row[name] for name in names]])
+        key = json.dumps([row["log"], [row[name] for name in KEY]])
         full = await visitor.json("0/decision", key=key)
         assert [role for role, _ in full["messages"]] == ["system", "user"]
         assert full["attempts"][0]["text"].startswith("Perhaps <script>alert(1)</script>")

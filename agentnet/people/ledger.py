@@ -79,8 +79,16 @@ class Ledger:
             StorageError: It cannot be written.
         """
         line = json.dumps({"what": what, "at": round(time.time(), 3), **facts}, ensure_ascii=True)
+        left = memoryview(line.encode() + b"\n")
         with storage_errors(self.path, "people cannot be recorded", _FULL):
-            os.write(self._file, line.encode() + b"\n")
+            n_bytes = os.fstat(self._file).st_size
+            try:
+                while left:
+                    left = left[os.write(self._file, left) :]
+            except OSError:
+                # Half a line would be taken for the beginning of the next.
+                os.ftruncate(self._file, n_bytes)
+                raise
 
     def sync(self) -> None:
         """Return once a power cut cannot lose what was added."""

@@ -116,6 +116,8 @@ class Watched:
             tail.look()
         if self._board.rewound:
             self._begin([tail.run.folder for tail in self._tails])
+            for tail in self._tails:
+                tail.look()
         if changed:
             self._show(now, is_time=is_time)
         self._was_over = is_over and not self.is_behind
