@@ -568,9 +568,10 @@ def figures(rounds: dict[str, list[Round]], case: Case) -> Figures:
     where = f"{case.latency_ms} ms, {case.in_flight:,} in flight"
     told = {f"{where}: {name}, CPU ms a call": [each.cpu_ms for each in of] for name, of in rounds.items()}
     for name, of in rounds.items():
-        for ours in ("layer", "layer-uv"):
-            pairs = zip(rounds.get(ours, ()), of, strict=ours in rounds)
-            told[f"{where}: {ours} / {name}"] = [one.cpu_ms / other.cpu_ms for one, other in pairs]
+        for ours, mine in rounds.items():
+            if ours.startswith("layer") and CLIENTS[ours].scheme == CLIENTS[name].scheme:
+                ratios = [one.cpu_ms / other.cpu_ms for one, other in zip(mine, of, strict=True)]
+                told[f"{where}: {ours} / {name}"] = ratios
         share = case.latency_ms / 1e3 / case.in_flight
         told[f"{where}: {name}, share of the ideal throughput"] = [each.calls_per_s * share for each in of]
     return {name: values for name, values in told.items() if any(values)}
