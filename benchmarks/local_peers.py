@@ -2,6 +2,7 @@
 
 Each is given ready-made tokens, and reuses what questions begin with alike by its own means. CTranslate2's
 weights are filled from the same arrays, in float32; llama.cpp computes with the GGUF's own quantized ones.
+Both keep beginnings from one turn to the next, which flatters them: neither has a way to forget.
 """
 
 from __future__ import annotations
