@@ -69,6 +69,14 @@ SIZES: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Size -> study -> its knobs, as ``-S`` takes them."""
 
+_ABOUT: Final = """\
+Written by `benchmarks/real_studies.py --page` from what was measured: models that share one base are taught
+by update rule `finetune` with LoRA adapters. Intervals are of 95%, over repeats; p values are of sign-flip
+tests, which are at least 2 over 2 to the number of repeats. The gap is the squared distance between
+classes, or between a system and its adversary, in perspective space. Seconds of sittings that were killed
+are not counted. Where sizes are far below the paper's, what points its way is a hint, and what does not is
+no refutation."""
+
 MAX_TOKENS: Final = 24
 """Answers of the bank have one short sentence."""
 
@@ -197,7 +205,7 @@ def page(results: Mapping[str, Any]) -> str:
 
 def _page(results: Mapping[str, Any]) -> Iterator[str]:
     yield "# The studies on real weights\n"
-    yield "Written by `benchmarks/real_studies.py --page` from what was measured. Intervals are of 95%.\n"
+    yield f"{_ABOUT}\n"
     for name, found in results.items():
         yield f"## {name.replace('_', ' ').capitalize()}\n\nThe paper: {STUDIES[name]}\n"
         yield (
