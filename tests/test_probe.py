@@ -286,7 +286,7 @@ def test_a_request_that_is_rejected_is_a_missing_answer(subject: Subject) -> Non
             return await super().complete(request)
 
     found = probed(Rejecting(), subject, "opposite")["opposite"]
-    assert (found.verdict, found.n_missing) == ("not known", 16)
+    assert (found.verdict, found.n_missing) == ("not known", 32)
 
 
 def test_a_server_that_refuses_log_probabilities_is_probed_by_texts(subject: Subject) -> None:

@@ -265,7 +265,7 @@ def test_a_backend_is_named_by_the_address_of_its_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "known"),
     [
-        (lambda path: make_backend("telepathy", {}), PluginError, "known: local, mock, openai, vllm"),
+        (lambda path: make_backend("telepathy", {}), PluginError, "known: human, local, mock, openai, vllm"),
         (
             lambda path: load_news(path, kind="rumour"),
             ConfigurationError,

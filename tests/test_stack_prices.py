@@ -17,8 +17,8 @@ def prices():
 def test_the_table_is_whole(prices):
     assert len(prices.table) > 20
     for name, price in prices.table.items():
-        # What is computed in this process is named by its weights.
-        if name.startswith("mock-") or "@" in name:
+        # What is computed in this process is named by its weights; people are paid by who invites them.
+        if name.startswith("mock-") or "@" in name or name == "people":
             assert price == Price(0.0, 0.0), name
             continue
         assert 0 < price.input < 1000, name

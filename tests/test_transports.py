@@ -573,6 +573,10 @@ def test_a_server_that_takes_no_connection_is_given_up(make):
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nyes\r\n", "truncated garbled"),
         (b"HTTP/1.1 200 OK\r\n" + b"".join(b"x-%d: y\r\n" % i for i in range(200)) + b"\r\n", "garbled"),
         (b"HTTP/1.1 200 OK\r\nx-long: " + b"a" * 9000 + b"\r\n\r\n", "header_too_large"),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nx-long: " + b"a" * 9000 + b"\r\n\r\nyes",
+            "header_too_large",
+        ),
         (endless(b"HTTP/1.1 200 OK\r\nx-long: ", b"a" * 4096), "header_too_large"),
         (endless(b"HTTP/1.1 200 ", b"a" * 4096), "header_too_large"),
     ],

@@ -44,7 +44,7 @@ SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
 N_ASKED = "n_asked"
 """The column that says how often an agent was asked at earlier steps."""
 
-NO_PROFILES = "who decides has no profile: {}"
+NO_PROFILES = "there are no profiles: {}"
 """Why something that is of profiles is left out."""
 
 Clusters = Literal["realization", "news item"]

@@ -310,12 +310,16 @@ class _Connection(asyncio.Protocol):
         self._trouble = ""
 
     def _end(self, *, is_reusable: bool) -> None:
+        if self._trouble:
+            # An answer that came whole with its trouble is none.
+            self.fail(Broken(self._trouble))
+            return
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             return
         pieces = self._pieces
         answer = Answer(self._status, self._headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        self._owner.answered(self, is_reusable=is_reusable and not self._trouble)
+        self._owner.answered(self, is_reusable=is_reusable)
         self._forget()
         if not waiter.done():
             waiter.set_result(answer)
