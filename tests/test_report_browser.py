@@ -65,14 +65,19 @@ class Browser:
     _held: bytes = b""
 
     def call(self, method: str, **params: object) -> dict[str, Any]:
+        found = self.told(method, **params)
+        assert "error" not in found, found
+        answer: dict[str, Any] = found["result"]
+        return answer
+
+    def told(self, method: str, **params: object) -> dict[str, Any]:
+        """Call, and give what is said to it, be it an error."""
         self._n += 1
         sent = {"id": self._n, "method": method, "params": params, **self.session}
         os.write(self.to_it, json.dumps(sent).encode() + b"\0")
         while (found := self._next()).get("id") != self._n:
             self.events.append(found)
-        assert "error" not in found, found
-        answer: dict[str, Any] = found["result"]
-        return answer
+        return found
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
@@ -105,10 +110,11 @@ class Browser:
     def until(self, expression: str) -> None:
         """Wait until an expression is true in the page, or in the one that it leads to."""
         for _ in range(300):
-            found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-            if found["result"].get("value") is True:
+            # A page that leads to another meanwhile says no more than that it is left.
+            found = self.told("Runtime.evaluate", expression=expression, returnByValue=True)
+            if found.get("result", {}).get("result", {}).get("value") is True:
                 return
-            self.call("Runtime.evaluate", expression=_A_WHILE, awaitPromise=True)
+            self.told("Runtime.evaluate", expression=_A_WHILE, awaitPromise=True)
         raise AssertionError(f"never true: {expression}")
 
     def methods(self) -> list[str]:
