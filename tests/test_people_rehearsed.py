@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -128,9 +129,9 @@ def test_what_robots_were_told_and_the_log_lacks_is_a_fault():
 
 
 def _killed(
-    study: Path, folder: Path, pauses_s: list[float], habits: Habits
+    study: Path, folder: Path, moments: Sequence[float], habits: Habits
 ) -> tuple[Run, Account, list[str], int]:
-    """Play the study by robots in this process; kill it after each pause, as long as it runs."""
+    """Play the study by robots in this process; kill it after pauses (float), or so many answers (int)."""
     words = [sys.executable, "-c", "from agentnet.cli import main; main()", "run"]
     first = [*words, str(study), "--out", str(folder), "--seed", "5", "--quiet"]
     again = [*words, "--resume", str(folder), "--quiet"]
@@ -150,8 +151,11 @@ def _killed(
         questions = (Comprehension(ask="Who?", choices=["people", "agents, too"], right="agents, too"),)
         robots = asyncio.create_task(send_robots(people, habits, questions))
         n_kills = 0
-        for pause_s in pauses_s:
-            await asyncio.sleep(pause_s)
+        for moment in moments:
+            if isinstance(moment, float):
+                await asyncio.sleep(moment)
+            while isinstance(moment, int) and _n_answered(folder) < moment and process.poll() is None:  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.01)
             if process.poll() is not None:
                 break
             process.send_signal(signal.SIGKILL)
@@ -164,6 +168,11 @@ def _killed(
 
     account, n_kills = asyncio.run(play())
     return Run(folder), account, compared(folder, account)[1], n_kills
+
+
+def _n_answered(folder: Path) -> int:
+    ledger = folder / LEDGER_NAME
+    return ledger.read_bytes().count(b'"what": "answered"') if ledger.is_file() else 0
 
 
 @pytest.mark.slow
@@ -206,7 +215,7 @@ def test_of_128_people_with_a_second_each_no_answer_is_lost_or_doubled_though_th
     study = tmp_path / "many.py"
     study.write_text(MANY)
     run, account, faults, n_kills = _killed(
-        study, tmp_path / "run", [6.0, 6.0], Habits(latency_s=0.3, late=0.2)
+        study, tmp_path / "run", [100, 250], Habits(latency_s=0.3, late=0.2)
     )
     assert faults == []
     assert n_kills == 2
