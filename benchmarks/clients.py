@@ -25,7 +25,7 @@ one that completes 80%. Who needs more CPU for a call than latency / in flight c
 
     pip install -e '.[bench]'
     python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 256]
-        [--latency-ms 0,200] [--rounds 5] [--waves 10] [--python CLIENT=PATH] [--json]
+        [--latency-ms 0,200] [--rounds 5] [--limit-s 240] [--waves 10] [--python CLIENT=PATH] [--json]
 """
 
 from __future__ import annotations
@@ -539,12 +539,27 @@ class Case(NamedTuple):
     in_flight: int
 
 
+def in_time(n_rounds: int, ends_at: float) -> Iterator[int]:
+    """Number the rounds, of which the first is always played, and none begins after `ends_at`."""
+    for number in range(n_rounds):
+        if number and time.monotonic() > ends_at:
+            print(f"NOT MEASURED: rounds {number + 1} to {n_rounds}, for want of time", file=sys.stderr)
+            return
+        yield number
+
+
 def measure(
-    names: Sequence[str], cases: Sequence[Case], n_rounds: int, waves: int, pythons: Mapping[str, str]
+    names: Sequence[str],
+    cases: Sequence[Case],
+    n_rounds: int,
+    waves: int,
+    pythons: Mapping[str, str],
+    limit_s: float,
 ) -> dict[str, Any]:
     """Measure every case, clients in turn; a client that dies is left out from then on, and named."""
     found: list[dict[str, object]] = []
     died: list[str] = []
+    started = time.monotonic()
     with ExitStack() as stack:
         certificate = made_certificate(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         server = stack.enter_context(process("--serve", *([] if certificate is None else [str(certificate)])))
@@ -554,10 +569,11 @@ def measure(
             name: stack.enter_context(process("--work", name, python=pythons.get(name, sys.executable)))
             for name in names
         }
-        for case in cases:
+        for number, case in enumerate(cases, 1):
             begun = os.getloadavg()[0]
             rounds: dict[str, list[Round]] = {name: [] for name in children}
-            for _, name in itertools.product(range(n_rounds), tuple(children)):
+            played = in_time(n_rounds, started + limit_s * number / len(cases))
+            for name in (name for _ in played for name in children):
                 if name in died:
                     continue
                 n_calls = n_calls_of(CLIENTS[name], case.in_flight, waves)
@@ -575,7 +591,7 @@ def measure(
             alive = {name: of for name, of in rounds.items() if of}
             row = {**case._asdict(), "load": load, "clients": summary(alive, case)}
             found.append({**row, "figures": figures(alive, case)})
-    return {"cpus": os.cpu_count(), "rounds": n_rounds, "cases": found, "died": died}
+    return {"cpus": os.cpu_count(), "cases": found, "died": died}
 
 
 def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, float | None]]:
@@ -592,6 +608,7 @@ def summary(rounds: dict[str, list[Round]], case: Case) -> dict[str, dict[str, f
 
     return {
         name: {
+            "rounds": len(of),
             "cpu_ms": statistics.median(r.cpu_ms for r in of),
             "least_cpu_ms": min(r.cpu_ms for r in of),
             "to_tuned": ratio(name, "tuned"),
@@ -666,6 +683,7 @@ def main() -> None:
     parser.add_argument("--in-flight", default="256", help="such as 64,256,1000; each takes its time")
     parser.add_argument("--latency-ms", default="0,200")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit-s", type=float, default=240.0, help="no round begins later, but the first")
     parser.add_argument("--waves", type=int, default=10, help="calls of a round, in numbers in flight")
     parser.add_argument(
         "--python",
@@ -697,14 +715,12 @@ def main() -> None:
         for in_flight in given.in_flight.split(",")
     ]
     present = [name for name in names if name not in missing]
-    found = measure(present, cases, given.rounds, given.waves, pythons)
+    found = measure(present, cases, given.rounds, given.waves, pythons, given.limit_s)
     found["missing"] = missing
     if given.json:
         tell({name: values for case in found["cases"] for name, values in case["figures"].items()})
         return
-    print(
-        f"{found['cpus']} CPUs, {found['rounds']} rounds, medians; ratios of CPU are medians over the rounds"
-    )
+    print(f"{found['cpus']} CPUs, medians over rounds; ratios of CPU are of the same round")
     for case in found["cases"]:
         print(table(case))
     for name, packages in missing.items():
