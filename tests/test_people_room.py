@@ -17,6 +17,8 @@ from agentnet.people.forms import Unusable, form_of
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.room import ALREADY, AWAY_AFTER_S, DROPPED, LATE, THANKS, UNKNOWN, Room
 from agentnet.prompts.declared import declared
+from agentnet.prompts.reply import Verdict
+from agentnet.sampler.answers import usable
 from agentnet.testing import run_in_virtual_time
 
 
@@ -112,7 +114,10 @@ def test_several_questions_of_one_agent_are_put_one_by_one_each_with_the_whole_t
         await asyncio.sleep(8)
         second = await put(room, ann)
         assert room.answer(ann, second.name, {"answer": ["0"]}) == THANKS
-        assert [(await each).texts for each in asked] == [("yes",), ("yes",)]
+        replies = [await each for each in asked]
+        assert [each.texts for each in replies] == [("yes",), ("yes",)]
+        # The wait for the others is none of theirs.
+        assert [each.took_s for each in replies] == [8, 8]
 
     run_in_virtual_time(play())
 
@@ -154,6 +159,7 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
         await asyncio.sleep(0)
         person = next(each for each in room.people.values() if each.seat is not None)
         question = await put(room, person)
+        await asyncio.sleep(2.5)
         room.answer(person, question.name, {"answer": ["0"]})
         for each in asked:
             each.cancel()
@@ -161,7 +167,9 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
 
     async def after(number):
         backend, room = opened(tmp_path, people=2)
-        assert (await backend.complete(about(3, 1))).texts == ("yes",)
+        reply = await backend.complete(about(3, 1))
+        assert (reply.texts, reply.took_s) == (("yes",), 2.5)
+        assert usable(reply, Verdict(True, ""), 0.0).latency_s == 2.5
         asked = asyncio.create_task(backend.complete(about(3, 2)))
         person = come(room, number)
         question = await put(room, person)
