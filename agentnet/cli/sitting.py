@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Attended, Backend
-from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.progress import progress, summary
 from agentnet.config import Settings
 from agentnet.errors import Interrupted, OutputClosed, RunStopped, UserError, WorldError
 from agentnet.events import Run
@@ -18,6 +18,7 @@ from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
+from agentnet.view.outlook import Outlook
 from agentnet.voices import listing_voices, parts_of
 
 Say = Callable[[str], None]

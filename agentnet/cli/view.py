@@ -16,7 +16,7 @@ import click
 
 from agentnet.cli.common import find_run, load, setting_options
 from agentnet.cli.completion import complete_runs
-from agentnet.cli.look import state
+from agentnet.cli.look import cost, state
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
@@ -93,7 +93,7 @@ async def _serve(folders: list[Path], port: int, *, is_opened: bool, while_fed: 
     from agentnet.view.watch import Watch
 
     over = asyncio.Event()
-    watch = Watch(folders, _standing, told=lambda words: echo(words, err=True))
+    watch = Watch(folders, _standing, cost, told=lambda words: echo(words, err=True))
     async with watch.serving(port=port) as address:
         echo(f"watch it at {address}")
         if is_opened:

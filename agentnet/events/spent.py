@@ -76,9 +76,18 @@ class SpentSoFar(NamedTuple):
     is_noted: bool
 
 
-def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
-    """Read what a run has spent from a connection to its log."""
-    recorded = Use(*connection.execute(_RECORDED).fetchone())
+def spent_so_far(
+    connection: sqlite3.Connection, *, recorded: Use | None = None, is_played: bool = False
+) -> SpentSoFar:
+    """Read what a run has spent from a connection to its log.
+
+    Args:
+        connection: To its log.
+        recorded: What the recorded answers add up to, where that is known; else they are looked through.
+        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+    """
+    if recorded is None:
+        recorded = Use(*connection.execute(_RECORDED).fetchone())
     notes = [(kind, json.loads(detail), at) for kind, detail, at in connection.execute(_NOTES)]
     kind, detail, _ = notes[-1] if notes else ("started", {}, 0.0)
     if kind == "spent":
@@ -87,7 +96,9 @@ def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
         return _by_the_clock(connection, notes, recorded)
     known = _of_note(detail.get("spent", NOTHING._asdict()), recorded, is_noted=False)
     since = recorded.minus(Use(*detail.get("recorded", NOTHING)))
-    use = known.use.plus(since).or_more(_pledged(connection))
+    use = known.use.plus(since)
+    if not is_played:
+        use = use.or_more(_pledged(connection))
     return known._replace(use=use, dollars=known.dollars if use == known.use else None)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agentnet import CascadeExperiment, Run
+from agentnet.cli.look import cost
 from agentnet.testing import ScriptedBackend
 from agentnet.view.watch import Watch
 
@@ -69,7 +70,7 @@ def watched(look: Look, open_page: OpenPage, evil: Path) -> Watching:
         complaints: list[str] = []
 
         async def looking(browser: Browser) -> None:
-            async with Watch([evil], lambda *_: EVIL, complaints.append).serving() as address:
+            async with Watch([evil], lambda *_: EVIL, cost, complaints.append).serving() as address:
                 page = await open_page(browser, address, complaints)
                 await page.locator('[data-is="rows"] tr').first.wait_for()
                 await page.locator('[data-part="network"]').wait_for()
