@@ -12,7 +12,7 @@ from pathlib import Path
 from agentnet.backend import Attended, Backend
 from agentnet.cli.progress import progress, summary
 from agentnet.config import Settings
-from agentnet.errors import Interrupted, OutputClosed, RunStopped, UserError, WorldError
+from agentnet.errors import Interrupted, OutputClosed, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
@@ -89,23 +89,9 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
 
 
 async def _attended(stack: AsyncExitStack, answering: Backend, prepared: Prepared, say: Say) -> list[Leave]:
-    """Let backends open up that are more than asked; give what tells them that the sitting is to end.
-
-    Raises:
-        UserError: They would never come to an end as the run is set up.
-    """
+    """Let backends open up that are more than asked; give what tells them that the sitting is to end."""
     every = [part.backend for part in parts_of(answering).values()]
     attended = [backend for backend in every if isinstance(backend, Attended)]
-    if attended and prepared.shard is not None:
-        raise UserError(
-            f"{attended[0].name}: there is one lobby, and shards know nothing of each other; play without "
-            "shards and processes"
-        )
-    if attended and prepared.settings.engine.on_missing == "stop":
-        raise UserError(
-            f"{attended[0].name}: who gave no answer is not asked again, so that engine.on_missing = 'stop' "
-            "stops at it for ever; play without it"
-        )
     return [await stack.enter_async_context(each.attend(prepared.folder, say)) for each in attended]
 
 
