@@ -180,6 +180,30 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
     run_in_virtual_time(after(run_in_virtual_time(before())))
 
 
+def test_who_has_a_question_when_the_program_is_killed_took_as_long_as_they_had_it(tmp_path):
+    async def asked(folder):
+        backend, room = opened(folder)
+        reply = asyncio.create_task(backend.complete(about(3)))
+        ann = come(room, 1)
+        return reply, room, ann, await put(room, ann)
+
+    async def before():
+        (await asked(tmp_path))[0].cancel()
+
+    async def after():
+        reply, room, ann, question = await asked(tmp_path)
+        room.answer(ann, question.name, {"answer": ["0"]})
+        assert 90.0 < (await reply).took_s < 120.0
+
+    run_in_virtual_time(before())
+    path = tmp_path / LEDGER_NAME
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["at"] -= 91.0 * (line["what"] == "asked")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run_in_virtual_time(after())
+
+
 def test_what_was_dropped_stays_dropped_when_the_room_is_made_anew(tmp_path):
     async def play():
         backend, _ = opened(tmp_path, deadline_s=1)

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class Given(NamedTuple):
     Attributes:
         text: The reply; None where nothing came in time, or it was forgotten.
         person: Whose question it was; None where nobody sat there.
-        took_s: How long they took from when it was put to them; None where they gave none.
+        took_s: How long they took from when it was first put to them; None where they gave none.
     """
 
     text: str | None
@@ -156,6 +157,7 @@ class Room:
         self._places: dict[Seat, _Place] = {}
         self._outcomes: dict[str, Given] = {}
         self._asked: dict[str, int] = {}
+        self._first_asked_at: dict[str, float] = {}
         self._news = asyncio.Event()
         self._left: Exception | None = None
         self._is_over = False
@@ -364,11 +366,17 @@ class Room:
             person=person.number,
             text=text,
             free=question.form.free,
-            took_s=round(now - question.put_at, 3),
+            took_s=round(self._took_s(question), 3),
         )
         self._close(question)
         self._go_on(question.seat)
         return THANKS
+
+    def _took_s(self, question: Question) -> float:
+        """Tell since when somebody has had a question: also where the program was killed meanwhile."""
+        since_put_s = asyncio.get_running_loop().time() - question.put_at
+        now = time.time()
+        return max(since_put_s, now - self._first_asked_at.get(question.name, now))
 
     async def take(self, person: Person, name: str, fields: Mapping[str, Sequence[str]]) -> str:
         """Take an answer as `answer` does; one that a server started again has not asked for yet is kept.
@@ -467,6 +475,8 @@ class Room:
                 self._places.setdefault((realization, agent), _Place()).is_closed = True
             case {"what": "asked", "question": name, "person": number}:
                 self._asked[name] = number
+                if "at" in line:
+                    self._first_asked_at.setdefault(name, line["at"])
             case {"what": "answered" | "dropped", "question": name, "person": number}:
                 self._outcomes[name] = Given(line.get("text"), number, line.get("took_s"))
                 self._count(number, is_answer=line["what"] == "answered")
