@@ -41,7 +41,7 @@ def check_format(date_format: str) -> None:
     days = (dt.date(1999, 12, 31), dt.date(2021, 2, 3), dt.date(2020, 2, 3), dt.date(2020, 4, 29))
     try:
         written = {day.strftime(date_format): day for day in days}
-        # Days of two years that are written alike are not read back: newer Pythons warn of a day without year.
+        # Days of two years that look alike are not read back: newer Pythons warn of a day without year.
         is_whole = len(written) == len(days) and all(
             parse_date(text, date_format) == day for text, day in written.items()
         )
