@@ -33,7 +33,7 @@ from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
-from agentnet.events.spent import SpentSoFar, spent_so_far, tokens_by_voice
+from agentnet.events.spent import UNCOUNTED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.vocabulary import OF_A_RULE, REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -161,6 +161,7 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "prompt_tokens": counts[1] or 0,
         "completion_tokens": counts[2] or 0,
+        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
         "calls": counts[3] or 0,
         "cached": counts[4] or 0,
         "dollars": _dollars(run),

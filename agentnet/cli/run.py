@@ -34,6 +34,7 @@ from agentnet.config import (
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.events.read import is_unmerged
+from agentnet.events.spent import UNCOUNTED
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
@@ -339,7 +340,8 @@ def say(line: str) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    meta = Run(prepared.folder).meta
+    run = Run(prepared.folder)
+    meta = run.meta
     result = {
         "run": str(prepared.folder),
         "status": meta["status"],
@@ -348,6 +350,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
+        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
         "digest": meta["digest"],

@@ -19,6 +19,12 @@ _RECORDED = (
     "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) "
     "FROM events WHERE cached = 0"
 )
+UNCOUNTED = (
+    "SELECT COUNT(*) FROM events WHERE cached = 0 AND attempts > 0 "
+    "AND (prompt_tokens IS NULL OR completion_tokens IS NULL)"
+)
+"""How many recorded answers cost tokens that no server counted: sums of tokens are without them."""
+
 _BY_VOICE = (
     "SELECT COALESCE(a.voice, ''), COALESCE(SUM(e.prompt_tokens), 0), COALESCE(SUM(e.completion_tokens), 0) "
     "FROM events e LEFT JOIN agents a USING (realization, agent) "
