@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from agentnet.cli.terminal import echo, redraw
 from agentnet.errors import OutputClosed
 from agentnet.runner import Prepared
-from agentnet.runner.estimate import Guess
 from agentnet.runner.journal import Tally
-from agentnet.view.outlook import Outlook
+from agentnet.view.outlook import Guess, Outlook
 
 _REDRAW_S = 0.2
 _LOOK_S = 1.0

@@ -270,8 +270,8 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    with watched(prepared.folder, is_wanted=show.is_viewed):
-        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+    with watched(prepared.folder, is_wanted=show.is_viewed) as guessed:
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet, guessed=guessed)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.

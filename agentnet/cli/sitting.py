@@ -6,7 +6,6 @@ import asyncio
 import shlex
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Attended, Backend
@@ -18,7 +17,7 @@ from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
-from agentnet.view.outlook import Outlook
+from agentnet.view.outlook import Guess, Outlook
 from agentnet.voices import listing_voices, parts_of
 
 Say = Callable[[str], None]
@@ -54,7 +53,9 @@ def readings(prepared: Prepared) -> list[str]:
     ]
 
 
-async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
+async def sit(
+    ready: Ready, *, way_out: str, say: Say, quiet: bool, guessed: Callable[[Guess], None] = lambda _: None
+) -> Tally:
     """Play a run; cancelled once, finish what is in flight, cancelled again, stop at once.
 
     Args:
@@ -62,6 +63,7 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
         way_out: What goes on with it.
         say: Tells people a line.
         quiet: Whether no progress is shown.
+        guessed: Called with what the progress guesses that the run takes.
 
     Raises:
         Interrupted: It was cancelled; what was in flight is recorded.
@@ -76,7 +78,8 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     try:
         async with AsyncExitStack() as stack:
             leave = await _attended(stack, answering, prepared, say)
-            await _play(runner, prepared, listing_voices(answering), say, leave, quiet=quiet)
+            listing = listing_voices(answering)
+            await _play(runner, prepared, listing, say, leave, guessed, quiet=quiet)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -101,6 +104,7 @@ async def _play(
     listing: Collection[str],
     say: Say,
     leave: Sequence[Leave],
+    guessed: Callable[[Guess], None],
     *,
     quiet: bool,
 ) -> None:
@@ -113,8 +117,14 @@ async def _play(
         told=prepared.family.progress,
         share_calls=prepared.settings.sampler.mode != "call",
     )
-    guessed = partial(guess, prepared, listing)
-    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
+
+    async def guessing() -> Guess | None:
+        found = await guess(prepared, listing)
+        if found is not None:
+            guessed(found)
+        return found
+
+    async with progress(outlook, quiet=quiet, guess=guessing, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:

@@ -27,19 +27,8 @@ class Counts(Protocol):
     realizations: int
 
 
-class Guessed(Protocol):
-    """What a run takes, as guessed; see `agentnet.runner.estimate.Guess`."""
-
-    @property
-    def per_realization(self) -> float:
-        """Decisions of a realization."""
-        ...
-
-    @property
-    def n_calls(self) -> int:
-        """Calls of the whole run."""
-        ...
-
+Guess = tuple[float, int]
+"""What a run takes, as guessed before any realization has ended: decisions of one, calls of all."""
 
 C = TypeVar("C", bound=Counts)
 
@@ -63,7 +52,7 @@ class Outlook(Generic[C]):
     n_realizations: int
     exact: int | None = None
     share_calls: bool = False
-    guess: Guessed | None = None
+    guess: Guess | None = None
     clock: Callable[[], float] = time.monotonic
     noun: str = "decisions"
     told: Callable[[Mapping[str, int]], Sequence[tuple[int, str]]] = lambda _: ()
@@ -90,7 +79,7 @@ class Outlook(Generic[C]):
             return None
         if tally.realizations == self.n_realizations:
             return tally.n_decisions
-        each = (tally.n_settled + (guess.per_realization if guess else 0.0)) / n_known
+        each = (tally.n_settled + (guess[0] if guess else 0.0)) / n_known
         estimated = round(each * self.n_realizations)
         return estimated if estimated > tally.n_decisions else None
 
@@ -108,9 +97,9 @@ class Outlook(Generic[C]):
 
     def n_calls(self) -> int | None:
         """Expect the calls of the whole run, where they are what takes time; None if nobody knows."""
-        if not self.share_calls or self.guess is None or self.guess.n_calls <= self.tally.n_calls:
+        if not self.share_calls or self.guess is None or self.guess[1] <= self.tally.n_calls:
             return None
-        return self.guess.n_calls
+        return self.guess[1]
 
     def left_s(self) -> float | None:
         """Estimate how long the run will take yet; None if nobody knows.

@@ -28,7 +28,7 @@ from agentnet.events.read import EmptyLog, shards_in
 from agentnet.events.spent import SpentSoFar, spent_so_far
 from agentnet.html import shown
 from agentnet.view.decisions import ANSWERS, Wanted, read_in_full, read_page, read_rows
-from agentnet.view.outlook import Outlook
+from agentnet.view.outlook import Guess, Outlook
 from agentnet.view.scene import Ground, read_ground, read_moves
 from agentnet.view.serving import LOOPBACK, Keys, Site, page
 from agentnet.view.tail import Board, Key, Tail
@@ -84,6 +84,7 @@ class Watched:
         folder: Its folder.
         standing: Says where a run stands.
         pricing: Says what it cost.
+        guess: What the run is guessed to take, if whoever plays it told.
         parts: Name of what the page shows -> what, as JSON, as of the last look.
         newest: Which log and where in it -> a decision that came lately, as JSON; newest first.
     """
@@ -91,6 +92,7 @@ class Watched:
     folder: Path
     standing: Standing
     pricing: Pricing
+    guess: Guess | None = None
     parts: dict[str, str] = field(default_factory=dict)
     newest: dict[tuple[int, Key], str] = field(default_factory=dict)
     _board: Board = field(default_factory=Board)
@@ -174,6 +176,7 @@ class Watched:
         if not self.is_behind:
             ended = sum(n for state, n in board.states.items() if state != "running")
             self._outlook.tally = _Counts(counted["n"], board.n_settled, counted["calls"], ended)
+            self._outlook.guess = self.guess
             self._outlook.look()
         if is_time or not self._status:
             self._status = self._stands(counted["missing"])
