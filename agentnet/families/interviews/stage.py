@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from agentnet.backend import Backend, Messages
 from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
+from agentnet.embedder.cached import all_at_once
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog, Run
 from agentnet.experiment import ask
@@ -33,7 +34,7 @@ from agentnet.families.contract import (
     Try,
     saved_folder,
 )
-from agentnet.families.interviews.asking import ModelSampler, TakesCutOff, all_of
+from agentnet.families.interviews.asking import ModelSampler, TakesCutOff
 from agentnet.families.interviews.checkpoints import Checkpoints
 from agentnet.families.interviews.estimate import estimate_interviews, fixed_answers
 from agentnet.families.interviews.experiment import InterviewExperiment, require_answers
@@ -480,7 +481,7 @@ class Giver:
                 return await candidates_at(topology, want.step, state, self.experiment.vertices)
             case Update():
                 updated = [model for model, of_model in enumerate(want.heard) if of_model]
-                measures = await all_of([self._update(want, model) for model in updated])
+                measures = await all_at_once([self._update(want, model) for model in updated])
                 return dict(zip(updated, measures, strict=True))
             case Updated() if self.checkpoints.is_due(want.step):
                 # First the log: a resumed run does not play these updates again.
