@@ -156,7 +156,7 @@ async def _by_processes(
             "no file makes this experiment again, as processes have to: leave out processes= and on="
         )
     configuration = load_configuration(folder=Path.cwd(), environ=os.environ, flags=[*knobs, *flags])
-    settings, environ = configuration.settings, secrets_environ(Path.cwd(), os.environ)
+    settings, environ = configuration.settings, secrets_environ()
     shards = begun(out) if out is not None and resume else {}
     if out is not None and shards:
         first = events.Run(next(iter(shards)))
@@ -234,7 +234,7 @@ def _ready(
     ask_missing: bool,
 ) -> Ready | Run:
     """Begin a run or open one again; one of which nothing is left to do is given as it is."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     if isinstance(experiment, events.Run):
         if out is not None:
             raise UserError("out= goes with a new run; one that is gone on with stays where it is")

@@ -99,7 +99,7 @@ def _refuse_other(own: Path, hypothesis: str | None) -> None:
 
 
 def _ask(own: Path, settings: Settings, *, is_begun: bool) -> None:
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     if is_begun:
         ready = go_on(own, settings, environ)
     else:

@@ -81,7 +81,7 @@ async def _play(shards: Sequence[Path], settings: Settings) -> Told:
         if stopped.is_set():
             break
         counted: dict[str, object] = {}
-        environ = secrets_environ(Path.cwd(), os.environ)
+        environ = secrets_environ()
         how = await end_of(play_one(shard, settings, environ, stopped.wait(), counted.__setitem__))
         told.append((shard, how, counted.get("tally")))
     return told

@@ -142,7 +142,7 @@ def _prepared(
     flags: list[tuple[str, str, object]],
 ) -> tuple[Prepared, str]:
     """Get an experiment's questions ready, those of a run as it recorded them; and name them."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     runs = load(config_file, ()).settings.runs
     is_run = target is not None and not Path(target.partition(".py:")[0]).is_file() and ".py" not in target
     if target is not None and is_run:
@@ -216,7 +216,7 @@ async def _probed(
 
 def _answering(settings: Settings, beside: Sequence[str]) -> tuple[Backend, dict[str, str]]:
     """Make the backend, and the same under other settings as voices of one run, which share its budget."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     own = settings.backend
     parts = {OWN: Part(make_backend(own.name, own.options, environ), own)}
     for assignment in beside:

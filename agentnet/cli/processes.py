@@ -92,7 +92,7 @@ class Crew(ABC):
         self.way_out = resume_command(folder)
         metas = begun(folder)
         self._n_realizations = next(iter(metas.values()))["n_realizations"]
-        self.prepared = reopen(next(iter(metas)), settings, _environ())
+        self.prepared = reopen(next(iter(metas)), settings, secrets_environ())
         ended = [shard for shard in metas if is_complete(Run(shard))]
         self._told = {shard: _counted(Run(shard), self.prepared) for shard in ended}
         self._left = deque(shard for shard in metas if shard not in ended)
@@ -251,10 +251,6 @@ def _as_error(code: int, words: str) -> AgentnetError:
     return kinds.get(code, InternalError)(words)
 
 
-def _environ() -> dict[str, str]:
-    return secrets_environ(Path.cwd(), os.environ)
-
-
 def work() -> None:
     """Be one of the processes: play the shards that are named on standard input, until it is closed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -275,7 +271,7 @@ async def _work(tell: Tell) -> None:
         order = json.loads(line)
         shard, settings = Path(order["shard"]), Settings.from_json(order["settings"])
         # Closed, it ends a read; there is no other order meanwhile.
-        tell("ended", await ended(play_one(shard, settings, _environ(), orders.read(1), tell)))
+        tell("ended", await ended(play_one(shard, settings, secrets_environ(), orders.read(1), tell)))
 
 
 async def ended(playing: Coroutine[Any, Any, None]) -> Ended:

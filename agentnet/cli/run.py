@@ -196,7 +196,7 @@ def run(
     settings = configuration.settings
     if processes is not None or on is not None:
         with place.crew() as (n, crew):
-            whole = begin_shards(source, settings, _environ(), out, n, say=say)
+            whole = begin_shards(source, settings, secrets_environ(), out, n, say=say)
             say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {n} processes")
             for line in readings(whole):
                 say(line)
@@ -205,13 +205,13 @@ def run(
         return
     if shard is not None and out is not None:
         which = Shard.parse(shard)
-        opened = begin_or_go_on(source, configuration, _environ(), out, which, say)
+        opened = begin_or_go_on(source, configuration, secrets_environ(), out, which, say)
         if opened is None:
             echo(f"shard {which} of {out} is finished{to_merge(out)}", err=True)
             return
         ready = opened
     else:
-        ready = begin(source, settings, _environ(), out, say=say)
+        ready = begin(source, settings, secrets_environ(), out, say=say)
     announce(ready[0], say)
     _play(ready, show)
 
@@ -259,7 +259,7 @@ def _resume(
     folder = _to_resume(folder, target, out, ask_missing=ask_missing)
     lacks = missing_words(Run(folder))
     settings = configuration_for_resume(recorded_settings(Run(folder)), flags=flags).settings
-    ready = go_on(folder, settings, _environ(), ask_missing=ask_missing)
+    ready = go_on(folder, settings, secrets_environ(), ask_missing=ask_missing)
     if ask_missing:
         echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
     echo(f"resuming {ready[0].folder}", err=True)
@@ -329,10 +329,6 @@ def _where(old: Path, new: Path) -> str:
     return "the same run" if new == old else f"{new}, a copy: other answers follow from them"
 
 
-def _environ() -> dict[str, str]:
-    return secrets_environ(Path.cwd(), os.environ)
-
-
 def say(line: str) -> None:
     """Tell people a line beside the output."""
     echo(line, err=True)
@@ -395,8 +391,8 @@ def check(
         return
     if target is None:
         raise click.UsageError("give an experiment file, or --explain KNOB")
-    prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = backend_of(prepared, _environ())
+    prepared = prepare(Source.read(target), settings, Path(os.devnull), secrets_environ())
+    answering = backend_of(prepared, secrets_environ())
     found = asyncio.run(estimate(prepared, listing=listing_voices(answering)))
     prices = price_list(settings.stack)
     price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}

@@ -267,9 +267,10 @@ class Stage(ABC):
         """What results have to be called; ``""`` if a language model answers."""
         return ""
 
-    @abstractmethod
     def cells(self) -> Iterable[Cell]:
-        """List the realizations: by condition, then news item, then repeat."""
+        """List the realizations: by condition, then news item, where there are some, then repeat."""
+        for condition, experiment in enumerate(self.experiments):
+            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
     def asks(self, condition: int) -> Iterable[tuple[str, str, Messages]]:  # noqa: ARG002 - unknown before
         """List prompts of a condition, as far as they are known before anybody answers.

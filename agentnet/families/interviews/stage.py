@@ -23,7 +23,6 @@ from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog, Run
 from agentnet.experiment import ask
 from agentnet.families.contract import (
-    Cell,
     Estimate,
     Planned,
     Rows,
@@ -130,11 +129,6 @@ class Company(Stage):
     def asks_backend(self) -> bool:
         """Whether a rule asks the run's backend."""
         return any(cast.rule.asks_backend for cast in self.casts)
-
-    def cells(self) -> Iterator[Cell]:
-        """List the realizations: by condition, then repeat."""
-        for condition, experiment in enumerate(self.experiments):
-            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations, as many at a time as their update rules have models for."""
