@@ -11,7 +11,6 @@ import pytest
 from agentnet.embedder import make_embedder
 from agentnet.errors import BackendUnusable, ConfigurationError, Interrupted, PluginError, StorageError
 from agentnet.interviews import BANK, Asked, Pair, Question, System, installed_updates, make_update_rule
-from agentnet_backends import update_finetune
 from agentnet_backends.finetune_learner import (
     INSTRUCTION_FORM,
     Answer,
@@ -361,20 +360,24 @@ def test_the_rule_says_what_the_engine_needs_to_know():
     assert FinetuneRule(options(revision="step3000")).model_name == "parrot@step3000"
 
 
-def test_the_rule_is_found_by_its_name(monkeypatch):
-    monkeypatch.setattr(update_finetune, "_NEEDED", ("json",))
+def test_the_rule_is_found_by_its_name(tmp_path, monkeypatch):
+    for package in FinetuneRule.packages:
+        (tmp_path / f"{package}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
     assert installed_updates()["finetune"].distribution == "agentnet-cascades"
     rule = make_update_rule("finetune", {"model": "some/model", "method": "lora"})
     assert isinstance(rule, FinetuneRule)
     assert rule.options == options(model="some/model", method="lora")
 
 
-def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
-    monkeypatch.setattr(update_finetune, "_NEEDED", ("json", "a_package_that_is_not_there"))
+def test_without_the_extra_it_is_named_with_the_way_to_install_it():
+    class Needier(FinetuneRule):
+        packages = ("json", "a_package_that_is_not_there")
+
     with pytest.raises(
         PluginError, match=r"a_package_that_is_not_there is not .*pip install -e '\.\[finetune\]'"
     ):
-        FinetuneRule.from_options({"model": "x"})
+        Needier.from_options({"model": "x"})
 
 
 @pytest.mark.parametrize(

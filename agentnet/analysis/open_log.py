@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-WORTH_PARQUET = 200_000
-"""Events from which on Parquet is read where it is there."""
-
 NOTHING = -1
 """Stands for a value that is missing."""
 
@@ -109,7 +106,7 @@ class Source:
         """Choose the quicker one of the sources that a run has."""
         (n_events,) = connection.execute("SELECT COUNT(*) FROM events").fetchone()
         folder = run.folder / "parquet"
-        worth = n_events >= WORTH_PARQUET and _holds_the_same(folder, connection, n_events)
+        worth = n_events >= run.worth_parquet and _holds_the_same(folder, connection, n_events)
         return cls(run.path, connection, folder if worth else None)
 
     def counts(self, kind: str, realizations: Ints) -> Ints:

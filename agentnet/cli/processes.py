@@ -47,7 +47,7 @@ _SUMS: Final = (
 _COMMAND: Final = "from agentnet.cli.processes import work; work()"
 
 
-async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Prepared, Tally]:
+async def play_shards(crew: Crew, n_processes: int, *, every_s: float | None) -> tuple[Prepared, Tally]:
     """Play what is left of the shards of a run, and merge them.
 
     Cancelled once it finishes what is in flight, cancelled twice it stops at once.
@@ -55,7 +55,7 @@ async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Pre
     Args:
         crew: Who plays them.
         n_processes: How many are played at a time.
-        quiet: Whether no progress is shown.
+        every_s: Seconds between two lines of progress where there is no terminal; None to show none at all.
 
     Returns:
         The run, and its counts.
@@ -66,7 +66,7 @@ async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Pre
         AgentnetError: What else ended a shard before its end, or the merge.
     """
     try:
-        await crew.play(n_processes, quiet=quiet)
+        await crew.play(n_processes, every_s=every_s)
     except BaseException:
         crew.say(summary(crew.tally, crew.prepared))
         crew.say(f"resume with: {crew.way_out}")
@@ -101,7 +101,7 @@ class Crew(ABC):
         self.tally.dollars = self._dollars
         self._add_up()
 
-    async def play(self, n_processes: int, *, quiet: bool) -> None:
+    async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Play what is left."""
         n = min(n_processes, len(self._left))
         working = asyncio.gather(*(self._work() for _ in range(n)))
@@ -115,7 +115,9 @@ class Crew(ABC):
             share_calls=self.prepared.settings.sampler.mode != "call",
         )
         try:
-            async with progress(outlook, quiet=quiet, guess=partial(guess, self.prepared), closed=self._stop):
+            async with progress(
+                outlook, every_s=every_s, guess=partial(guess, self.prepared), closed=self._stop
+            ):
                 await self._wait(working)
         finally:
             self._kill()

@@ -20,6 +20,7 @@ from agentnet.cli.loops import in_loop
 from agentnet.cli.merge import to_merge
 from agentnet.cli.on_ray import Place
 from agentnet.cli.processes import Crew, play_shards
+from agentnet.cli.progress import LINE_S
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
@@ -139,6 +140,15 @@ def named_options(function: Decorated) -> Decorated:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @click.option(
+    "--progress-every",
+    "every_s",
+    type=click.FloatRange(0, min_open=True),
+    default=LINE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds between two lines of progress, where there is no terminal.",
+)
+@click.option(
     "--view", "is_viewed", is_flag=True, help="Serve a page to watch it on meanwhile; see: agentnet view."
 )
 @setting_options
@@ -153,6 +163,7 @@ def run(
     ask_missing: bool,
     as_json: bool,
     quiet: bool,
+    every_s: float,
     is_viewed: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
@@ -185,7 +196,7 @@ def run(
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if shard is not None and (resume or processes or on or target is None or out is None):
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
-    show, place = _Showing(as_json, quiet, is_viewed), Place(processes, on, ray_address)
+    show, place = _Showing(as_json, None if quiet else every_s, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
         given_flags: list[str | Flag] = [*assignments, *given(flags)]
         _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
@@ -220,7 +231,7 @@ class _Showing(NamedTuple):
     """How a run is told of: its result as JSON or not, with its progress or without, on a page or not."""
 
     as_json: bool
-    quiet: bool
+    every_s: float | None
     is_viewed: bool
 
 
@@ -270,7 +281,7 @@ def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
     with watched(prepared.folder, is_wanted=show.is_viewed):
-        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, every_s=show.every_s)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -282,7 +293,7 @@ def _play(ready: Ready, show: _Showing) -> None:
 def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
     with watched(crew.folder, is_wanted=show.is_viewed):
-        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, every_s=show.every_s)))
     return prepared, tally, time.monotonic() - started
 
 

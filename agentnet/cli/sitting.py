@@ -53,14 +53,14 @@ def readings(prepared: Prepared) -> list[str]:
     ]
 
 
-async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
+async def sit(ready: Ready, *, way_out: str, say: Say, every_s: float | None) -> Tally:
     """Play a run; cancelled once, finish what is in flight, cancelled again, stop at once.
 
     Args:
         ready: The run, and who answers.
         way_out: What goes on with it.
         say: Tells people a line.
-        quiet: Whether no progress is shown.
+        every_s: Seconds between two lines of progress where there is no terminal; None to show none at all.
 
     Raises:
         Interrupted: It was cancelled; what was in flight is recorded.
@@ -75,7 +75,7 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     try:
         async with AsyncExitStack() as stack:
             leave = await _attended(stack, answering, prepared, say)
-            await _play(runner, prepared, listing_voices(answering), say, leave, quiet=quiet)
+            await _play(runner, prepared, listing_voices(answering), say, leave, every_s)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -114,8 +114,7 @@ async def _play(
     listing: Collection[str],
     say: Say,
     leave: Sequence[Leave],
-    *,
-    quiet: bool,
+    every_s: float | None,
 ) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
@@ -127,7 +126,7 @@ async def _play(
         share_calls=prepared.settings.sampler.mode != "call",
     )
     guessed = partial(guess, prepared, listing)
-    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
+    async with progress(outlook, every_s=every_s, guess=guessed, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:

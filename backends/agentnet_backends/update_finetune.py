@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from agentnet.backend import Reply
 from agentnet.errors import PluginError, StorageError
@@ -46,7 +46,6 @@ from agentnet_backends.finetune_learner import (
     Wanted,
 )
 
-_NEEDED: Final = ("torch", "transformers", "peft", "safetensors")
 _INDEX: Final = "models.json"
 
 T = TypeVar("T")
@@ -69,8 +68,12 @@ class FinetuneRule:
     Args:
         options: The options.
         make: Makes the learner; PyTorch's unless given.
+
+    Attributes:
+        packages: What it needs of the extra.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "safetensors")
     about = "fine-tunes a causal language model, or LoRA adapters of it, on what is heard (Helm et al. 2024)"
     needs = "the extra finetune: pip install -e '.[finetune]' in a checkout"
     name = "finetune"
@@ -93,7 +96,7 @@ class FinetuneRule:
             PluginError: Something of the extra is not installed.
         """
         chosen = FinetuneOptions.read(options, "the update rule 'finetune'")
-        missing = [name for name in _NEEDED if find_spec(name) is None]
+        missing = [name for name in cls.packages if find_spec(name) is None]
         if missing:
             raise PluginError(
                 f"update rule 'finetune' needs the extra finetune, of which {', '.join(missing)} is not "
