@@ -13,11 +13,11 @@ from agentnet.errors import BackendUnusable, ConfigurationError, Interrupted, Pl
 from agentnet.interviews import BANK, Asked, Pair, Question, System, installed_updates, make_update_rule
 from agentnet_backends.finetune_learner import (
     INSTRUCTION_FORM,
-    Answer,
-    Course,
     Example,
     FinetuneOptions,
-    Form,
+    Framing,
+    LearnerAnswer,
+    Training,
 )
 from agentnet_backends.update_finetune import FinetuneRule
 
@@ -31,7 +31,7 @@ class Parrot:
 
     options: FinetuneOptions
     fingerprint: str = "parrot"
-    form: Form = INSTRUCTION_FORM
+    form: Framing = INSTRUCTION_FORM
     threads: set[str] = field(default_factory=set)
     n_busy: int = 0
     gate: threading.Event | None = None
@@ -49,7 +49,7 @@ class Parrot:
         self._enter()
         last = state[-1][-1][-1][1] if len(state) > 1 else ""
         given = [
-            Answer(
+            LearnerAnswer(
                 f"{one.prompt}{last}"[-max_tokens:], len(one.prompt), len(last), ended=one.temperature == 0
             )
             for one in wanted
@@ -128,8 +128,8 @@ def test_models_are_taught_gently_at_the_start_and_more_gently_afterwards(method
         return models._states[0]
 
     _, (first, taught), (second, heard) = played(play, FinetuneRule(options(method=method), make=Parrot))
-    assert Course(*first) == Course(lr=by * 5e-5, epochs=3, batch=8, seed=11)
-    assert Course(*second) == Course(lr=by * 1e-5, epochs=1, batch=8, seed=12)
+    assert Training(*first) == Training(lr=by * 5e-5, epochs=3, batch=8, seed=11)
+    assert Training(*second) == Training(lr=by * 1e-5, epochs=1, batch=8, seed=12)
     assert [Example(*one) for one in taught] == [Example(prompt_of("What is 0?"), response_of("It is 0."))]
     assert [one[1] for one in heard] == [response_of("No."), response_of("Yes.")]
 

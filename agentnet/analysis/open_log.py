@@ -88,7 +88,7 @@ def integers(rows: Iterable[Iterable[object]], width: int, *, path: Path) -> Int
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ColumnSource:
     """Where a run's columns come from.
 
     Attributes:
@@ -102,7 +102,7 @@ class Source:
     parquet: Path | None
 
     @classmethod
-    def of(cls, run: Run, connection: sqlite3.Connection) -> Source:
+    def of(cls, run: Run, connection: sqlite3.Connection) -> ColumnSource:
         """Choose the quicker one of the sources that a run has."""
         (n_events,) = connection.execute("SELECT COUNT(*) FROM events").fetchone()
         folder = run.folder / "parquet"
@@ -305,9 +305,9 @@ class OpenLog:
         return self.run.folder
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ColumnSource:
         """Where long columns come from."""
-        return Source.of(self.run, self.connection)
+        return ColumnSource.of(self.run, self.connection)
 
     def damage(self, what: str) -> RunFolderError:
         """Make the error that names damage."""

@@ -148,7 +148,7 @@ def _print(found: guesses.Guesses, *, as_json: bool) -> None:
     echo("the card of `agentnet report` says so, too")
 
 
-def _first(found: guesses.Guesses) -> list[guesses.Guess]:
+def _first(found: guesses.Guesses) -> list[guesses.TextGuess]:
     return [each for each in found.guesses if each.study is not None and not each.everyday][:_FIRST_GUESSES]
 
 

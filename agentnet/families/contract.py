@@ -28,7 +28,7 @@ from agentnet.vocabulary import REASON
 from agentnet.voices import OWN
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.analysis.profile_runs import Sharing
     from agentnet.backend import Backend, Messages
@@ -497,7 +497,7 @@ class Family(ABC):
         """List what a report compares the conditions of some runs of this family in."""
         return tuple(self.queries)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure | None:  # noqa: ARG002
         """Say what the conditions of runs of this family came to, where no query of `queries` does.
 
         Args:

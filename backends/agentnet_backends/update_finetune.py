@@ -38,12 +38,12 @@ from agentnet.interviews import Asked, Pair, System
 from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet.streams import Streams
 from agentnet_backends.finetune_learner import (
-    Answer,
     Example,
     FinetuneOptions,
     Learner,
+    LearnerAnswer,
     State,
-    Wanted,
+    WantedAnswer,
 )
 
 _INDEX: Final = "models.json"
@@ -174,7 +174,7 @@ class FinetuneModels:
             BackendUnusable: There is not enough memory.
         """
         form = self._learner.form
-        wanted = [Wanted(form.prompt(one.question.text), one.temperature, one.seed) for one in asked]
+        wanted = [WantedAnswer(form.prompt(one.question.text), one.temperature, one.seed) for one in asked]
         answers = await self._rule.work(self._learner.answer, self._states[model], wanted, self._max_tokens)
         return [_reply(answer, self._rule.model_name) for answer in answers]
 
@@ -248,7 +248,7 @@ class FinetuneModels:
         return [self._learner.read(folder / name) for name in index["files"]]
 
 
-def _reply(answer: Answer, model_name: str) -> Reply:
+def _reply(answer: LearnerAnswer, model_name: str) -> Reply:
     return Reply(
         texts=(answer.text,),
         prompt_tokens=answer.prompt_tokens,

@@ -31,7 +31,7 @@ from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.free import Ask, Asked, free_world
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
@@ -294,7 +294,7 @@ class FreeWorlds(Family):
 
         return measures_of(runs)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:  # noqa: ARG002
         """Take the last value of each realization."""
         from agentnet.analysis.measures import of_worlds
 
