@@ -36,11 +36,13 @@ Counts = NDArray[np.int64]
 Curves = NDArray[np.float64]
 
 _BLOCK_AGENTS = 1 << 14
-_NO = 2.0
 
 
 class NetworkRows(Protocol):
-    """A network as compressed rows: agent i hears ``indices[indptr[i]:indptr[i + 1]]``."""
+    """A network as compressed rows: agent i hears ``indices[indptr[i]:indptr[i + 1]]``.
+
+    One that says that it is not `is_directed` is taken at its word; of others, who hears whom is turned over.
+    """
 
     @property
     def indptr(self) -> NDArray[Any]:
@@ -180,13 +182,16 @@ def _check(*, n_runs: int, n_steps: int, n_initial: int, n_agents: int) -> None:
 
 
 def _rows(network: NetworkRows) -> RowLinks:
-    indptr, indices = np.asarray(network.indptr, np.int64), np.asarray(network.indices, np.int64)
-    n_agents = indptr.size - 1
-    if n_agents < 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != indices.size:
+    indptr, indices = np.asarray(network.indptr, np.int64), np.asarray(network.indices)
+    n_agents, degree = indptr.size - 1, np.diff(indptr)
+    if n_agents < 1 or indptr[0] != 0 or (degree < 0).any() or indptr[-1] != indices.size:
         raise DesignError("the network's indptr must rise from 0 to the number of its indices")
     if indices.size and (indices.min() < 0 or indices.max() >= n_agents):
         raise DesignError(f"the network's indices must be agents 0 to {n_agents - 1}")
-    return RowLinks(indptr, indices, hearing=turned(indptr, indices))
+    if getattr(network, "is_directed", True):
+        return RowLinks(indptr, indices, hearing=turned(indptr, indices))
+    is_regular = (degree == degree[0]).all()
+    return RowLinks(indptr, indices, table=indices.reshape(n_agents, -1) if is_regular else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,14 +283,14 @@ class _Play:
         """Play a few runs side by side: agent i of run r is r * n_agents + i."""
         links = self.links(severity.size, rng)
         classes = self.classes(severity.size, rng)
-        probability = self.law.probability[classes, severity[:, None]]
+        probability = _looked_up(self.law.probability, classes, severity)
         initial, started = self.initial(probability, rng)
         if self.chance is not None:
             engaged = self.curves(_Doubt(self, links, classes, severity, rng), initial, classes)
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
-        impatience = self.law.impatience[classes, severity[:, None]].ravel()
-        needed = _questions_until_yes(impatience, never(links, self.n_steps), rng)
+        impatience = _looked_up(self.law.impatience, classes, severity)
+        needed = _questions_until_yes(impatience.ravel(), never(links, self.n_steps), rng)
         spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
         engaged = self.curves(spread, initial, classes)
         if not self.decisions:
@@ -325,9 +330,12 @@ class _Play:
         order = rng.random(probability.shape)
         if self.seeding == "first_yes":
             with np.errstate(divide="ignore", invalid="ignore"):
-                order = np.where(order < probability, order / probability, _NO)
-        agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
-        said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < _NO
+                order /= probability
+        if self.n_initial == 1:
+            agent = order.argmin(axis=1)[:, None]
+        else:
+            agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
+        said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < 1.0
         agent += first
         return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
 
@@ -336,12 +344,14 @@ class _Play:
     ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
         n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
-        cell = (self.law.groups[classes] + np.arange(0, n_runs * n_groups, n_groups)[:, None]).ravel()
+        cell = self.law.groups.take(classes)
+        cell += np.arange(0, n_runs * n_groups, n_groups)[:, None]
+        cell = cell.reshape(-1)
         counts = np.empty((self.n_steps + 1, n_runs * n_groups), dtype=np.int64)
         for step in range(self.n_steps + 1):
             new = spread.step() if step else initial
             spread.engage(new)
-            counts[step] = np.bincount(cell[new], minlength=n_runs * n_groups)
+            counts[step] = np.bincount(cell.take(new), minlength=n_runs * n_groups)
         engaged: Counts = counts.cumsum(axis=0).T.reshape(n_runs, n_groups, -1)
         return engaged
 
@@ -402,6 +412,13 @@ class _Doubt:
         return asked[self._worn[asked] >= self._patience[asked]]
 
 
+def _looked_up(table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
+    """Look up each agent's class and severity in a table of them; shape ``(n_runs, n_agents)``."""
+    if severity.size == 1:
+        return table[:, severity[0]].take(classes)
+    return table.take(classes * table.shape[1] + severity[:, None])
+
+
 def _generator(streams: Streams, block: int) -> np.random.Generator:
     # SFC64 draws a word in half the time of the streams' own generator, and words are most of the work.
     return np.random.Generator(np.random.SFC64(streams.integer("inferred cascades", block)))
@@ -416,8 +433,9 @@ def _questions_until_yes(impatience: Curves, most: int, rng: np.random.Generator
     dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
     with np.errstate(divide="ignore", invalid="ignore"):
         # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
-        waited = rng.standard_exponential(impatience.size) / impatience
-    needed: NDArray[Any] = np.fmin(waited, most - 1).astype(dtype)
+        waited = rng.standard_exponential(impatience.size)
+        waited /= impatience
+    needed: NDArray[Any] = np.fmin(waited, most - 1, out=waited).astype(dtype)
     needed += 1
     return needed
 

@@ -92,12 +92,14 @@ class RowLinks:
         indices: Whom each agent hears.
         n_copies: How many copies there are.
         hearing: The same two arrays of who hears each agent; None: whom it hears.
+        table: Who hears each agent, shape ``(n, degree)``, where that is the same number for all.
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int64]
     n_copies: int = 1
     hearing: Rows | None = None
+    table: NDArray[Any] | None = None
 
     @property
     def degree(self) -> NDArray[np.int64]:
@@ -116,7 +118,11 @@ class RowLinks:
 
     def hearers(self, agents: Agents) -> Agents:
         """List who hears any of `agents`."""
-        return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
+        if self.table is None:
+            return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
+        local = agents % len(self.table)
+        found: Agents = self.table.take(local, axis=0) + (agents - local)[:, None]
+        return found.ravel()
 
     def pairs(self) -> tuple[Agents, Agents]:
         """List all links."""
@@ -129,7 +135,8 @@ def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
     n_agents = indptr.size - 1
     # Sorted as pairs in one integer each: to sort places takes many times as long.
     bits = n_agents.bit_length()
-    pairs = indices << bits
+    pairs = indices.astype(np.int64)
+    pairs <<= bits
     pairs |= np.repeat(np.arange(n_agents), np.diff(indptr))
     pairs.sort()
     pairs &= (1 << bits) - 1
@@ -168,6 +175,7 @@ class Spread:
         self._touched = np.zeros(needed.shape, dtype=bool)
         self._touching = np.zeros_like(needed)
         self._pairs: tuple[Agents, Agents] | None = None
+        self._n_steps = n_steps
         self.n_neighbours = links.degree
         self.n_asked = np.zeros_like(needed)
         self.n_engaged = np.zeros_like(needed)
@@ -180,6 +188,8 @@ class Spread:
             self._asked_engaged[agents] = self.n_asked[agents]
         self._needed[agents] = self._never + 1
         self.engaged_step[agents] = self.played
+        if self.played == self._n_steps:
+            return  # nobody will hear it
         np.add.at(self.n_engaged, self._links.hearers(agents), self.n_asked.dtype.type(1))
 
     def step(self) -> Agents:
@@ -254,7 +264,7 @@ class Crowd:
     @property
     def n_engaged(self) -> Agents:
         """How many of those whom the agent hears are engaged."""
-        return self.spread.n_engaged.astype(np.int64)
+        return self.spread.n_engaged.astype(np.int32)
 
     @property
     def n_neighbours(self) -> Agents:
@@ -274,7 +284,7 @@ class Crowd:
     @property
     def n_asked(self) -> Agents:
         """How many questions the agent was asked at earlier steps."""
-        return self.spread.n_asked.astype(np.int64)
+        return self.spread.n_asked.astype(np.int32)
 
     def where(self, chosen: NDArray[np.bool_]) -> Crowd:
         """Keep the exposures of some agents."""
