@@ -21,15 +21,17 @@ Table = NDArray[np.int32]
 Stubs = NDArray[np.int64]
 
 _WORD = (1 << 64) - 1
+_MOST_STUBS = (1 << 31) - 1
+"""Stubs of a network are numbered by int32."""
 _STRETCH = 1 << 15
-"""Of how many stubs at a time mates are entered: few enough for what is made on the way to stay in the cache."""
+"""How many stubs of a network are entered at a time: what is made on the way stays in the cache."""
 
 
 def check_regular(n_agents: int, degree: int) -> None:
     """Refuse a degree that no simple regular network of this size can have.
 
     Raises:
-        DesignError: The degree is below 1, not below `n_agents`, or n_agents * degree is odd.
+        DesignError: The degree is below 1, not below `n_agents`, or n_agents * degree is odd, or too large.
     """
     if not 1 <= degree < n_agents:
         raise DesignError(
@@ -38,6 +40,11 @@ def check_regular(n_agents: int, degree: int) -> None:
     if n_agents * degree % 2:
         raise DesignError(
             f"n_agents * degree must be even, as every link joins two agents; got {n_agents} * {degree}"
+        )
+    if n_agents * degree > _MOST_STUBS:
+        raise DesignError(
+            f"{n_agents} agents with {degree} neighbours each are more than is drawn at once; "
+            f"n_agents * degree may be at most {_MOST_STUBS}"
         )
 
 
@@ -119,7 +126,7 @@ def _mates(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int
 def _shuffled(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int) -> Stubs:
     """Shuffle each network's stubs: sorting random words that carry the stub's number is fastest."""
     carried = (1 << int(n_agents * degree - 1).bit_length()) - 1
-    words = rng.bit_generator.random_raw(n_networks * n_agents * degree).reshape(n_networks, -1)
+    words = rng.integers(0, _WORD, size=(n_networks, n_agents * degree), dtype=np.uint64, endpoint=True)
     words &= np.uint64(_WORD - carried)
     of_slot = np.arange(n_agents, dtype=np.uint64)
     for slot in range(degree):
@@ -237,9 +244,7 @@ class _Pairs:
         repeated: NDArray[np.bool_] = same.sum(axis=0) > 1
         return repeated
 
-    def _join(
-        self, first: Stubs, chosen: Stubs, one: tuple[Stubs, Table], two: tuple[Stubs, Table]
-    ) -> None:
+    def _join(self, first: Stubs, chosen: Stubs, one: tuple[Stubs, Table], two: tuple[Stubs, Table]) -> None:
         """Pair the chosen ones of stubs, each given with its agents."""
         first = first[chosen]
         (left, of_left), (right, of_right) = ([each[chosen] for each in end] for end in (one, two))

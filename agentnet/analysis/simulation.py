@@ -12,7 +12,7 @@ agents alone, and its chance on the seed and its place in the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -36,6 +36,7 @@ Counts = NDArray[np.int64]
 Curves = NDArray[np.float64]
 
 _BLOCK_AGENTS = 1 << 14
+_STRETCH = 1 << 16
 
 
 class NetworkRows(Protocol):
@@ -283,20 +284,19 @@ class _Play:
         """Play a few runs side by side: agent i of run r is r * n_agents + i."""
         links = self.links(severity.size, rng)
         classes = self.classes(severity.size, rng)
-        probability = _looked_up(self.law.probability, classes, severity)
-        initial, started = self.initial(probability, rng)
+        initial, started = self.initial(classes, severity, rng)
         if self.chance is not None:
             engaged = self.curves(_Doubt(self, links, classes, severity, rng), initial, classes)
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
-        impatience = _looked_up(self.law.impatience, classes, severity)
-        needed = _questions_until_yes(impatience.ravel(), never(links, self.n_steps), rng)
+        needed = self.questions_until_yes(never(links, self.n_steps), classes, severity, rng)
         spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
         engaged = self.curves(spread, initial, classes)
         if not self.decisions:
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
-        yes, asked = _answers(spread.questions(), needed, probability.ravel(), rng)
+        probability = _looked_up(self.law.probability, classes, severity).ravel()
+        yes, asked = _answers(spread.questions(), needed, probability, rng)
         n_yes, n_asked = self.by_class(yes, classes), self.by_class(asked, classes)
         return _Block(engaged, started, n_yes, n_asked - n_yes)
 
@@ -320,17 +320,17 @@ class _Play:
         return dealt if self.rows is None else rng.permuted(dealt, axis=1)
 
     def initial(
-        self, probability: Curves, rng: np.random.Generator
+        self, classes: NDArray[np.int64], severity: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Find the initial agents of each run, and say in which runs there are enough of them."""
-        first = np.arange(0, probability.size, self.n_agents)[:, None]
+        first = np.arange(0, classes.size, self.n_agents)[:, None]
         if self.planted is not None:
-            return (self.planted + first).ravel(), np.ones(len(probability), dtype=bool)
+            return (self.planted + first).ravel(), np.ones(len(classes), dtype=bool)
         # Among those who say yes (u < p), u / p is uniform: the least ones are the first in random order.
-        order = rng.random(probability.shape)
+        order = rng.random(classes.shape)
         if self.seeding == "first_yes":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                order /= probability
+            for part in self.stretches():
+                _over(order[part], self.law.probability, classes[part], severity)
         if self.n_initial == 1:
             agent = order.argmin(axis=1)[:, None]
         else:
@@ -339,21 +339,46 @@ class _Play:
         agent += first
         return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
 
+    def questions_until_yes(
+        self, most: int, classes: NDArray[np.int64], severity: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
+
+        It is an exponential waiting time of rate -log(1 - p), rounded up; shape ``(n_runs * n_agents,)``.
+        """
+        # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
+        dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
+        needed = np.empty(classes.shape, dtype)
+        impatience = self.law.impatience
+        for part in self.stretches():
+            of_part = classes[part]
+            waited = _over(rng.standard_exponential(of_part.shape), impatience, of_part, severity)
+            # 0 / 0 is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
+            needed[part] = np.fmin(waited, most - 1, out=waited)
+        needed += 1
+        return needed.reshape(-1)
+
     def curves(
         self, spread: Spread | _Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
     ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
         n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
-        cell = self.law.groups.take(classes)
-        cell += np.arange(0, n_runs * n_groups, n_groups)[:, None]
-        cell = cell.reshape(-1)
+        class_of = classes.reshape(-1)
         counts = np.empty((self.n_steps + 1, n_runs * n_groups), dtype=np.int64)
         for step in range(self.n_steps + 1):
             new = spread.step() if step else initial
             spread.engage(new)
-            counts[step] = np.bincount(cell.take(new), minlength=n_runs * n_groups)
+            cell = self.law.groups.take(class_of.take(new))
+            if n_runs > 1:
+                cell += new // self.n_agents * n_groups
+            counts[step] = np.bincount(cell, minlength=n_runs * n_groups)
         engaged: Counts = counts.cumsum(axis=0).T.reshape(n_runs, n_groups, -1)
         return engaged
+
+    def stretches(self) -> Iterator[tuple[slice, slice]]:
+        """Cut the agents of all runs into stretches: what is made on the way to each stays in the cache."""
+        for first in range(0, self.n_agents, _STRETCH):
+            yield slice(None), slice(first, first + _STRETCH)
 
     def by_class(self, count: NDArray[np.int64], classes: NDArray[np.int64]) -> Counts:
         """Add up a count of each agent by run and class, shape ``(n_runs, n_classes)``."""
@@ -419,25 +444,16 @@ def _looked_up(table: Curves, classes: NDArray[np.int64], severity: NDArray[np.i
     return table.take(classes * table.shape[1] + severity[:, None])
 
 
+def _over(numbers: Curves, table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
+    """Divide a number of each agent, in place, by the entry of its class and severity in a table."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numbers /= _looked_up(table, classes, severity)
+    return numbers
+
+
 def _generator(streams: Streams, block: int) -> np.random.Generator:
     # SFC64 draws a word in half the time of the streams' own generator, and words are most of the work.
     return np.random.Generator(np.random.SFC64(streams.integer("inferred cascades", block)))
-
-
-def _questions_until_yes(impatience: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
-
-    It is an exponential waiting time of rate -log(1 - p), `impatience`, rounded up.
-    """
-    # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
-    dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
-        waited = rng.standard_exponential(impatience.size)
-        waited /= impatience
-    needed: NDArray[Any] = np.fmin(waited, most - 1, out=waited).astype(dtype)
-    needed += 1
-    return needed
 
 
 def _answers(

@@ -120,6 +120,8 @@ class RowLinks:
         """List who hears any of `agents`."""
         if self.table is None:
             return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
+        if self.n_copies == 1:
+            return self.table.take(agents, axis=0).ravel()
         local = agents % len(self.table)
         found: Agents = self.table.take(local, axis=0) + (agents - local)[:, None]
         return found.ravel()
