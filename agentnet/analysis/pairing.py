@@ -165,7 +165,7 @@ class _Pairs:
         """Lay the neighbours out block-diagonally, shape ``(degree, n_networks * n_agents)``."""
         n_networks, degree, n_agents = self.table.shape
         if n_networks == 1:
-            return self.table[0]
+            return self.table.reshape(degree, n_agents)
         laid = np.empty((degree, n_networks, n_agents), dtype=np.int32)
         first = np.arange(0, n_networks * n_agents, n_agents, dtype=np.int32)[:, None]
         np.add(self.table.transpose(1, 0, 2), first, out=laid)
@@ -176,16 +176,15 @@ class _Pairs:
 
         Loops show up as well: a loop takes two slots of its agent, with the same neighbour in both.
         """
-        found = [np.empty(0, dtype=np.int64)]
-        for slot in range(1, self.table.shape[1]):
-            row = self.table[:, slot]
-            repeated = row == self.table[:, 0]
-            for earlier in range(1, slot):
-                repeated |= row == self.table[:, earlier]
-            network, agent = np.divmod(np.flatnonzero(repeated), self.n_agents)
-            found.append(network * self.n_stubs + (slot * self.n_agents + agent))
-        seen = np.concatenate(found)
-        return self._once(seen[seen % self.n_agents <= self._neighbour[seen]])
+        n_networks, degree, n_agents = self.table.shape
+        repeated = np.zeros((degree, n_networks, n_agents), dtype=bool)
+        for slot in range(1, degree):
+            for earlier in range(slot):
+                repeated[slot] |= self.table[:, slot] == self.table[:, earlier]
+        slots, places = np.divmod(np.flatnonzero(repeated), n_networks * n_agents)
+        network, agent = np.divmod(places, n_agents)
+        found = network * self.n_stubs + (slots * n_agents + agent)
+        return self._once(found[agent <= self._neighbour[found]])
 
     def exchange(self, rng: np.random.Generator, bad: Stubs) -> Stubs:
         """Exchange each bad pair's ends with a random pair of its network, where both new links are new.
@@ -211,7 +210,7 @@ class _Pairs:
 
     def _once(self, stubs: Stubs) -> Stubs:
         """Name each pair by its lower stub, once."""
-        lower = np.minimum(stubs, self._mate[stubs] + (stubs - stubs % self.n_stubs))
+        lower: Stubs = np.minimum(stubs, self._mate[stubs] + (stubs - stubs % self.n_stubs))
         return lower[self._wins(lower)]
 
     def _wins(self, contested: Stubs) -> NDArray[np.bool_]:

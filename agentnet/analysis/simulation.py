@@ -329,6 +329,7 @@ class _Play:
         # Among those who say yes (u < p), u / p is uniform: the least ones are the first in random order.
         order = rng.random(classes.shape)
         if self.seeding == "first_yes":
+            # Of an agent that never says yes that is infinite (or, once in 2^53 draws, NaN): no yes, either.
             for part in self.stretches():
                 _over(order[part], self.law.probability, classes[part], severity)
         if self.n_initial == 1:
@@ -362,17 +363,19 @@ class _Play:
         self, spread: Spread | _Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
     ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
-        n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
-        class_of = classes.reshape(-1)
-        counts = np.empty((self.n_steps + 1, n_runs * n_groups), dtype=np.int64)
         for step in range(self.n_steps + 1):
-            new = spread.step() if step else initial
-            spread.engage(new)
-            cell = self.law.groups.take(class_of.take(new))
-            if n_runs > 1:
-                cell += new // self.n_agents * n_groups
-            counts[step] = np.bincount(cell, minlength=n_runs * n_groups)
-        engaged: Counts = counts.cumsum(axis=0).T.reshape(n_runs, n_groups, -1)
+            spread.engage(spread.step() if step else initial)
+        n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
+        engaged_step = spread.engaged_step.reshape(n_runs, -1)
+        n_cells = self.n_steps + 2  # one for those who never engage, before the others
+        first = np.arange(1, n_runs * n_groups * n_cells, n_groups * n_cells)[:, None]
+        new = np.zeros(n_runs * n_groups * n_cells, dtype=np.int64)
+        for part in self.stretches():
+            cell = (self.law.groups * n_cells).take(classes[part])
+            cell += first
+            cell += engaged_step[part]
+            new += np.bincount(cell.reshape(-1), minlength=new.size)
+        engaged: Counts = new.reshape(n_runs, n_groups, n_cells)[:, :, 1:].cumsum(axis=2)
         return engaged
 
     def stretches(self) -> Iterator[tuple[slice, slice]]:
@@ -392,7 +395,7 @@ class _Doubt:
     """A spread in which the chance of a yes changes with what stands around an agent.
 
     An agent says yes once the rates -log(1 - p) of its questions add up to an exponential waiting time. With
-    one p for ever that is the geometric number of questions of `_questions_until_yes`.
+    one p for ever that is the geometric number of questions of `_Play.questions_until_yes`.
     """
 
     def __init__(
@@ -420,6 +423,11 @@ class _Doubt:
             **{name: np.tile(np.asarray(each), severity.size) for name, each in play.attributes.items()},
         }
 
+    @property
+    def engaged_step(self) -> NDArray[np.int32]:
+        """Step at which each agent engaged, or `NEVER`."""
+        return self._spread.engaged_step
+
     def engage(self, agents: NDArray[Any]) -> None:
         """Let `agents` engage."""
         self._spread.engage(agents)
@@ -439,9 +447,12 @@ class _Doubt:
 
 def _looked_up(table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
     """Look up each agent's class and severity in a table of them; shape ``(n_runs, n_agents)``."""
+    found: Curves
     if severity.size == 1:
-        return table[:, severity[0]].take(classes)
-    return table.take(classes * table.shape[1] + severity[:, None])
+        found = table[:, severity[0]].take(classes)
+    else:
+        found = table.take(classes * table.shape[1] + severity[:, None])
+    return found
 
 
 def _over(numbers: Curves, table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:

@@ -118,18 +118,19 @@ class RowLinks:
 
     def hearers(self, agents: Agents) -> Agents:
         """List who hears any of `agents`."""
+        local = agents if self.n_copies == 1 else agents % (self.indptr.size - 1)
         if self.table is None:
-            return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
-        if self.n_copies == 1:
-            return self.table.take(agents, axis=0).ravel()
-        local = agents % len(self.table)
-        found: Agents = self.table.take(local, axis=0) + (agents - local)[:, None]
-        return found.ravel()
+            found, count = _listed(*(self.hearing or (self.indptr, self.indices)), local)
+        else:
+            found, count = self.table.take(local, axis=0).ravel(), self.table.shape[1]
+        return found if self.n_copies == 1 else found + np.repeat(agents - local, count)
 
     def pairs(self) -> tuple[Agents, Agents]:
         """List all links."""
         every = np.arange(self.n_agents)
-        return _listed(self.indptr, self.indices, every), np.repeat(every, self.degree)
+        local = every % (self.indptr.size - 1)
+        found, count = _listed(self.indptr, self.indices, local)
+        return found + np.repeat(every - local, count), np.repeat(every, count)
 
 
 def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
@@ -146,13 +147,18 @@ def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
     return np.concatenate([[0], np.cumsum(count)]), pairs
 
 
-def _listed(indptr: NDArray[np.int64], indices: NDArray[np.int64], agents: Agents) -> Agents:
-    local = agents % (indptr.size - 1)
-    first, count = indptr[local], indptr[local + 1] - indptr[local]
-    past = np.cumsum(count) - count
-    place = np.arange(count.sum()) + np.repeat(first - past, count)
-    found: Agents = indices[place] + np.repeat(agents - local, count)
-    return found
+def _listed(
+    indptr: NDArray[np.int64], indices: NDArray[Any], agents: Agents
+) -> tuple[Agents, NDArray[np.int64]]:
+    """List the rows of agents, one behind the other, and say how long each is."""
+    first = indptr.take(agents)
+    count = indptr[1:].take(agents) - first
+    ends = count.cumsum()
+    first -= ends
+    first += count
+    place = np.repeat(first, count)
+    place += np.arange(place.size)
+    return indices.take(place), count
 
 
 class Spread:
@@ -201,7 +207,7 @@ class Spread:
             The agents that say yes for the first time, in order; hand them to `engage`.
         """
         self.n_asked += self.ask()
-        return np.flatnonzero(self.n_asked >= self._needed)
+        return (self.n_asked >= self._needed).nonzero()[0]
 
     def ask(self) -> Agents:
         """Begin a step, and count the questions that the rule puts to each agent that is not engaged."""
