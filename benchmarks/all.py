@@ -186,6 +186,10 @@ TABLES: Final[Mapping[str, Table]] = {
                 "cascade, 10^6 agents, with its network: agentnet ms",
                 "(of that the network {of that the network: agentnet ms})",
             ),
+            "the same on a network that is given, its reading included": (
+                "cascade, 10^6 agents, network given, its reading included: agentnet ms",
+                "(one of five {cascade, 10^6 agents, network given, one of five in a call: agentnet ms})",
+            ),
             "main-effects logistic law, 100,000 decisions": (
                 "main effects, 100,000 rows: agentnet ms",
                 "{main effects, 100,000 rows: scikit-learn, no penalty / agentnet} (scikit-learn)",

@@ -38,6 +38,7 @@ hypothesis.settings.register_profile("agentnet", deadline=None)
 hypothesis.settings.load_profile("agentnet")
 
 _LOST = pytest.StashKey[list[str]]()
+NO_BROWSER = "NO BROWSER"
 
 
 def pytest_configure() -> None:
@@ -81,13 +82,34 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which workers' coverage is lost."""
+    """Say which workers' coverage is lost, and that no page was looked at."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    if n := sum(NO_BROWSER in str(each.longrepr) for each in skipped):
+        terminalreporter.write_line(
+            f"{NO_BROWSER}: {n} tests of pages were skipped, so that nobody knows whether they can be used; "
+            "apt-get install chromium, or: playwright install chromium",
+            yellow=True,
+        )
     for worker in config.stash.get(_LOST, []):
         terminalreporter.write_line(
             f"ERROR: worker {worker} ended without handing over its coverage, so how much the tests cover is "
             "unknown; see above why it went down, and run them again",
             red=True,
         )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Find a Chromium: this machine's, or the one that Playwright downloads."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        with sync_playwright() as playwright:
+            found = playwright.chromium.executable_path
+    if not Path(found).is_file():
+        pytest.skip(NO_BROWSER)
+    return found
 
 
 SMALL = """
