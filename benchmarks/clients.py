@@ -527,9 +527,13 @@ def ask(child: subprocess.Popen[str], order: Order) -> Round | None:
 
 
 def n_calls_of(client: Client, in_flight: int, waves: int) -> int:
-    """Count the calls of a round: whole waves, a multiple of five, so that a fifth is whole waves too."""
-    waves, least = (min(waves, 5), 320) if client.is_slow else (waves, 1280)
-    return in_flight * 5 * -(-max(waves * in_flight, least) // (5 * in_flight))
+    """Count the calls of a round: whole waves, a multiple of five, so that a fifth is whole waves too.
+
+    Of clients that the processor holds up, and not the server, a wave says as much.
+    """
+    if client.is_slow:
+        return 5 * -(-max(in_flight, 320) // 5)
+    return in_flight * 5 * -(-max(waves * in_flight, 1280) // (5 * in_flight))
 
 
 class Case(NamedTuple):
