@@ -52,7 +52,7 @@ def said_in(metadata: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VoicePart:
     """One of the backends of a run.
 
     Attributes:
@@ -135,7 +135,7 @@ class VoicesBackend(ByVoice[Backend]):
         found: What they took from the environment, as ``VOICE.OPTION``.
     """
 
-    def __init__(self, parts: Mapping[str, Part], rules: Iterable[str] = ()) -> None:
+    def __init__(self, parts: Mapping[str, VoicePart], rules: Iterable[str] = ()) -> None:
         super().__init__({voice: part.backend for voice, part in parts.items()}, rules)
         self.parts = dict(parts)
         self.found = {
@@ -145,9 +145,11 @@ class VoicesBackend(ByVoice[Backend]):
         }
 
 
-def parts_of(backend: Backend) -> dict[str, Part]:
+def parts_of(backend: Backend) -> dict[str, VoicePart]:
     """List what answers in a run by voice: of most runs the one backend that they have."""
-    return backend.parts if isinstance(backend, VoicesBackend) else {OWN: Part(backend, BackendSettings())}
+    return (
+        backend.parts if isinstance(backend, VoicesBackend) else {OWN: VoicePart(backend, BackendSettings())}
+    )
 
 
 def listing_voices(backend: Backend) -> set[str]:
@@ -185,7 +187,7 @@ def make_voices(
     tables = {voice: table for voice, table in sorted(voices.items()) if table != RULE}
     parts = {}
     if asks_own or not tables:
-        parts[OWN] = Part(make_backend(own.name, own.options, environ), own)
+        parts[OWN] = VoicePart(make_backend(own.name, own.options, environ), own)
     parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
     rules = sorted(voices.keys() - tables.keys())
     for each in _attended(part.backend for part in parts.values()):
@@ -229,7 +231,7 @@ def _attended(backends: Iterable[Backend]) -> Iterable[Backend]:
     return (backend for backend in backends if isinstance(backend, Attended))
 
 
-def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> Part:  # noqa: ANN401
+def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> VoicePart:  # noqa: ANN401
     options, limits = _read(voice, table)
     try:
         if "name" not in options:
@@ -242,7 +244,7 @@ def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, st
         raise ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}") from None
     except (ConfigurationError, PluginError) as error:
         raise type(error)(_said_of(voice, error)) from error
-    return Part(backend, settings, limits)
+    return VoicePart(backend, settings, limits)
 
 
 def _read(voice: str, table: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401 - a user's

@@ -53,6 +53,19 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate of this machine's own, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate")
+    path, key = tmp_path_factory.mktemp("tls") / "certificate.pem", "ec -pkeyopt ec_paramgen_curve:prime256v1"
+    names = "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"
+    command = f"openssl req -x509 -nodes -subj /CN=me -newkey {key} -addext {names} -keyout {path}"
+    made = subprocess.run(command.split(), check=True, capture_output=True, text=True)
+    path.write_text(path.read_text() + made.stdout)
+    return path
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Name the worker whose coverage is lost: the others' percentage would say that tests are missing."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -233,12 +235,9 @@ def reopen_with(prepared: Prepared, **stack: Any) -> Prepared:
     )
 
 
-def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkeypatch):
-    monkeypatch.setattr(progress, "_LINE_S", 0.1)
-    monkeypatch.setattr(progress, "_LOOK_S", 0.05)
-    monkeypatch.setattr(progress, "_LONG_RUN_S", 0.0)
+def test_without_a_terminal_plain_lines_come_as_often_as_wanted(command, small):
     slow = ("-S", "backend.latency_s=0.02", "-S", "engine.workers=16", "-S", "stack.cache=false")
-    done = command("run", small, "--out", "a", *slow)
+    done = command("run", small, "--out", "a", *slow, "--progress-every", "0.1")
     assert done.code == 0
     lines = [each for each in done.err.splitlines() if " decisions · " in each]
     assert len(lines) > 1
@@ -248,8 +247,9 @@ def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkey
 
 
 def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
-    def gone(*_: object, **__: object) -> None:
-        raise OutputClosed("nobody")
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OutputClosed("nobody")
 
     async def guess() -> float | None:
         return None
@@ -262,10 +262,9 @@ def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
             told.append(str(error))
             seen.set()
 
-        async with progress.progress(Outlook(Tally(), 1), quiet=False, guess=guess, closed=closed):
+        async with progress.progress(Outlook(Tally(), 1), every_s=0.01, guess=guess, closed=closed):
             await seen.wait()
         return told
 
-    monkeypatch.setattr(progress, "echo", gone)
-    monkeypatch.setattr(progress, "_LINE_S", 0.0)
+    monkeypatch.setattr(sys, "stderr", Gone())
     assert asyncio.run(main()) == ["nobody"]

@@ -16,7 +16,6 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import agentnet_backends.client
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.errors import (
     BackendError,
@@ -230,12 +229,11 @@ def test_the_key_may_come_from_another_variable():
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
-def test_what_is_remembered_of_conversations_is_bounded(monkeypatch):
-    monkeypatch.setattr(agentnet_backends.client, "_FORMS_KEPT", 2)
-
+def test_what_is_remembered_of_conversations_is_bounded():
     async def main():
         async with start_server(ServerDouble()) as server:
             backend = made(server.base_url)
+            backend._client.n_remembered = 2
             for i in (0, 1, 2, 0):
                 await backend.complete(REQUEST._replace(messages=(("user", str(i)),)))
             await backend.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from agentnet.view.outlook import Guess, Outlook
 
 _REDRAW_S = 0.2
 _LOOK_S = 1.0
-_LINE_S = 30.0
+LINE_S = 30.0
 _LONG_RUN_S = 3.0
 _WIDE = 500
 _BETWEEN = " · "
@@ -29,7 +30,7 @@ _EXTRA = 3
 async def progress(
     outlook: Outlook[Tally],
     *,
-    quiet: bool,
+    every_s: float | None,
     guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
 ) -> AsyncIterator[None]:
@@ -37,15 +38,15 @@ async def progress(
 
     Args:
         outlook: What is known of it.
-        quiet: Whether nothing is shown.
+        every_s: Seconds between two lines where there is no terminal, above 0; None to show nothing at all.
         guess: Guesses what a run takes; asked only of one that lasts.
         closed: Told that nobody reads it any more.
     """
     # None where the program was started without: `2>&-`.
-    if quiet or sys.stderr is None:
+    if every_s is None or sys.stderr is None:
         yield
         return
-    task = asyncio.create_task(_show(outlook, guess, closed))
+    task = asyncio.create_task(_show(outlook, guess, closed, every_s))
     try:
         yield
     finally:
@@ -60,18 +61,21 @@ async def _show(
     outlook: Outlook[Tally],
     guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
+    every_s: float,
 ) -> None:
-    show = _bar if sys.stderr.isatty() else _lines
+    show = _bar(outlook) if sys.stderr.isatty() else _lines(outlook, every_s)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_guess(outlook, guess))
-            tasks.create_task(show(outlook))
+            tasks.create_task(_guess(outlook, guess, min(_LONG_RUN_S, every_s)))
+            tasks.create_task(show)
     except* OutputClosed as errors:
         closed(OutputClosed(str(errors.exceptions[0])))
 
 
-async def _guess(outlook: Outlook[Tally], guess: Callable[[], Awaitable[Guess | None]]) -> None:
-    await asyncio.sleep(_LONG_RUN_S)
+async def _guess(
+    outlook: Outlook[Tally], guess: Callable[[], Awaitable[Guess | None]], long_s: float
+) -> None:
+    await asyncio.sleep(long_s)
     if outlook.exact is None and not outlook.tally.realizations:
         outlook.guess = await guess()
 
@@ -98,10 +102,11 @@ def _columns() -> int:
     return found or shutil.get_terminal_size().columns
 
 
-async def _lines(outlook: Outlook[Tally]) -> None:
+async def _lines(outlook: Outlook[Tally], every_s: float) -> None:
+    n_looks = math.ceil(every_s / _LOOK_S)
     while True:
-        for _ in range(round(_LINE_S / _LOOK_S)):
-            await asyncio.sleep(_LOOK_S)
+        for _ in range(n_looks):
+            await asyncio.sleep(every_s / n_looks)
             outlook.look()
         echo(line(outlook, _WIDE), err=True)
 

@@ -54,7 +54,12 @@ def readings(prepared: Prepared) -> list[str]:
 
 
 async def sit(
-    ready: Ready, *, way_out: str, say: Say, quiet: bool, guessed: Callable[[Guess], None] = lambda _: None
+    ready: Ready,
+    *,
+    way_out: str,
+    say: Say,
+    every_s: float | None,
+    guessed: Callable[[Guess], None] = lambda _: None,
 ) -> Tally:
     """Play a run; cancelled once, finish what is in flight, cancelled again, stop at once.
 
@@ -62,7 +67,7 @@ async def sit(
         ready: The run, and who answers.
         way_out: What goes on with it.
         say: Tells people a line.
-        quiet: Whether no progress is shown.
+        every_s: Seconds between two lines of progress where there is no terminal; None to show none at all.
         guessed: Called with what the progress guesses that the run takes.
 
     Raises:
@@ -79,7 +84,7 @@ async def sit(
         async with AsyncExitStack() as stack:
             leave = await _attended(stack, answering, prepared, say)
             listing = listing_voices(answering)
-            await _play(runner, prepared, listing, say, leave, guessed, quiet=quiet)
+            await _play(runner, prepared, listing, say, leave, every_s, guessed)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -104,9 +109,8 @@ async def _play(
     listing: Collection[str],
     say: Say,
     leave: Sequence[Leave],
+    every_s: float | None,
     guessed: Callable[[Guess], None],
-    *,
-    quiet: bool,
 ) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
@@ -124,7 +128,7 @@ async def _play(
             guessed(found)
         return found
 
-    async with progress(outlook, quiet=quiet, guess=guessing, closed=runner.interrupt):
+    async with progress(outlook, every_s=every_s, guess=guessing, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:

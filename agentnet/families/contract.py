@@ -28,7 +28,7 @@ from agentnet.vocabulary import REASON
 from agentnet.voices import OWN
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.analysis.profile_runs import Sharing
     from agentnet.backend import Backend, Messages
@@ -270,9 +270,10 @@ class Stage(ABC):
         """What results have to be called; ``""`` if a language model answers."""
         return ""
 
-    @abstractmethod
     def cells(self) -> Iterable[Cell]:
-        """List the realizations: by condition, then news item, then repeat."""
+        """List the realizations: by condition, then news item, where there are some, then repeat."""
+        for condition, experiment in enumerate(self.experiments):
+            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
     def asks(self, condition: int) -> Iterable[tuple[str, str, Messages]]:  # noqa: ARG002 - unknown before
         """List prompts of a condition, as far as they are known before anybody answers.
@@ -500,7 +501,7 @@ class Family(ABC):
         """List what a report compares the conditions of some runs of this family in."""
         return tuple(self.queries)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure | None:  # noqa: ARG002
         """Say what the conditions of runs of this family came to, where no query of `queries` does.
 
         Args:
