@@ -17,9 +17,16 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
+from agentnet.backend import BACKENDS, Attended, Backend, Reply, Request, make_backend
 from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, Shard, StackSettings
-from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
+from agentnet.errors import (
+    BackendUnusable,
+    ConfigurationError,
+    DesignError,
+    PluginError,
+    UserError,
+    near_miss,
+)
 from agentnet.vocabulary import OF_A_RULE
 
 OWN: Final = ""
@@ -174,6 +181,7 @@ def make_voices(
     Raises:
         PluginError: No such plug-in.
         ConfigurationError: An option is unknown or impossible, or a key is missing. Either names the voice.
+        UserError: People are to answer what they could never come to the end of.
     """
     own = settings.backend
     tables = {voice: table for voice, table in sorted(voices.items()) if table != RULE}
@@ -182,6 +190,17 @@ def make_voices(
         parts[OWN] = VoicePart(make_backend(own.name, own.options, environ), own)
     parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
     rules = sorted(voices.keys() - tables.keys())
+    for each in _attended(part.backend for part in parts.values()):
+        if settings.engine.on_missing == "stop":
+            raise UserError(
+                f"{each.name}: who gave no answer is not asked again, so that a run with engine.on_missing = "
+                "'stop' would stop there for ever; leave it at 'keep going'"
+            )
+        if settings.sampler.mode != "call":
+            raise UserError(
+                f"{each.name}: people are asked one question at a time, and sampler.mode = "
+                f"{settings.sampler.mode!r} asks for several answers or their odds; leave it at 'call'"
+            )
     return VoicesBackend(parts, rules) if voices else parts[OWN].backend
 
 
@@ -190,14 +209,26 @@ def with_share(backend: Backend, shard: Shard | None) -> Backend:
 
     Raises:
         ConfigurationError: There is less than one for each shard.
+        UserError: There are people, who come to one place.
     """
-    if shard is None or not isinstance(backend, VoicesBackend):
+    if shard is None:
+        return backend
+    for each in _attended(part.backend for part in parts_of(backend).values()):
+        raise UserError(
+            f"{each.name}: people wait in one lobby, and shards know nothing of each other; play it as one "
+            "run: without --shard, --processes and --on"
+        )
+    if not isinstance(backend, VoicesBackend):
         return backend
     parts = backend.parts.items()
     return VoicesBackend(
         {voice: replace(part, limits=shard.of_voice(voice, part.limits)) for voice, part in parts},
         backend.rules,
     )
+
+
+def _attended(backends: Iterable[Backend]) -> Iterable[Backend]:
+    return (backend for backend in backends if isinstance(backend, Attended))
 
 
 def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> VoicePart:  # noqa: ANN401

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -439,6 +440,16 @@ def test_other_networks_are_kept_to_be_replayed(play: Callable[..., Run], shared
     assert np.isclose(networks.degree_share.sum(), 1)
     profile = run.rows("SELECT profile FROM agents WHERE realization = 2 ORDER BY agent")[1]
     assert networks.played[2].profile.tolist() == [int(bits, 2) for (bits,) in profile]
+
+
+@pytest.mark.parametrize("is_directed", [True, False])
+def test_a_network_kept_to_be_replayed_says_whether_hearing_is_mutual(
+    play: Callable[..., Run], is_directed: bool
+) -> None:
+    ties = nx.gnp_random_graph(30, 0.15, seed=5, directed=is_directed)
+    network = Network.from_networkx(ties, heard="source" if is_directed else None)
+    run = play(CascadeExperiment(network=network, steps=2, repeats=1, items_per_severity=1))
+    assert [each.is_directed for each in read_tables(run).networks.played] == [is_directed] * 2
 
 
 def test_networks_too_large_to_keep_are_thinned_out_evenly(play: Callable[..., Run]) -> None:

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.backend import make_backend
 from agentnet.cli import progress
-from agentnet.cli.progress import Outlook, line
+from agentnet.cli.progress import line
 from agentnet.errors import OutputClosed, RunStopped
 from agentnet.families.cascade import Cascades as Cascading
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.estimate import Guess, guess
 from agentnet.runner.journal import Tally
+from agentnet.view.outlook import Outlook
 
 BUSY = {
     "n_decisions": 1_234,
@@ -93,6 +94,17 @@ def test_nothing_is_foretold_before_anything_is_known_and_nothing_is_left_at_the
     assert (begun.expected(), begun.left_s()) == (1_000, pytest.approx(950 / 42))
     ended = outlook(n_decisions=700, n_settled=700, realizations=10)
     assert (ended.expected(), ended.left_s()) == (700, None)
+
+
+def test_where_nobody_knows_how_long_it_takes_there_is_a_reason_and_only_there():
+    assert outlook(n_decisions=50).why_unknown() == "no realization has ended"
+    assert outlook(n_decisions=50, rate=0.0).why_unknown() == "nothing came lately"
+    longer = outlook(n_decisions=9_000, n_settled=90, realizations=1)
+    assert longer.why_unknown() == "those that are played are longer than those that ended"
+    pooled = seen(*[(n + 5, n) for n in range(9)], n_calls=None)
+    assert pooled.why_unknown() == "many answers come of one call"
+    known = outlook(n_decisions=50, exact=900), outlook(n_decisions=700, n_settled=700, realizations=10)
+    assert [each.why_unknown() for each in known] == ["", ""]
 
 
 def test_a_guess_gives_way_to_what_realizations_really_took():

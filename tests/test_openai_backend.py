@@ -270,11 +270,18 @@ def test_a_server_that_ignores_n_gives_one_text_and_one_that_gives_more_is_cut()
         ({"prompt_tokens": "3", "completion_tokens": -1}, (None, None)),
         ({"prompt_tokens": True, "completion_tokens": 2.0}, (None, None)),
         ("many", (None, None)),
+        ({"prompt_tokens": 0, "completion_tokens": 3}, (None, 3)),  # a server whose cache held the prompt
+        ({"prompt_tokens": 9, "completion_tokens": 0}, (9, None)),
     ],
 )
 def test_token_counts_that_are_none_are_unknown(usage, tokens):
     reply, _ = canned(completion("yes", usage=usage))
     assert (reply.prompt_tokens, reply.completion_tokens) == tokens
+
+
+def test_a_reply_without_text_may_have_taken_no_token():
+    reply, _ = canned(completion("", usage={"prompt_tokens": 9, "completion_tokens": 0}))
+    assert (reply.prompt_tokens, reply.completion_tokens) == (9, 0)
 
 
 def message(**fields):

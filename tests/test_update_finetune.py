@@ -1,6 +1,7 @@
 """Update rule ``finetune`` around its learner: options, lessons, one thread, checkpoints; no PyTorch."""
 
 import asyncio
+import inspect
 import json
 import threading
 from dataclasses import dataclass, field
@@ -399,8 +400,8 @@ def test_an_impossible_option_is_named(given, said):
 
 
 def test_the_options_and_their_explanations_are_the_same():
-    explained = FinetuneOptions.__doc__.partition("Attributes:")[2]
-    named = [line.strip().partition(":")[0] for line in explained.splitlines() if line.startswith("        ")]
+    explained = inspect.getdoc(FinetuneOptions).partition("Attributes:")[2]  # newer Pythons strip indents
+    named = [line.strip().partition(":")[0] for line in explained.splitlines() if line.startswith("    ")]
     known = [name for name in named if name in FinetuneOptions.model_fields]
     assert list(FinetuneOptions.model_fields) == known
     assert all(first != second for first, second in pairwise(known))

@@ -125,14 +125,15 @@ def _played(
     """Choose realizations evenly, as many as there is room for, and read their networks."""
     room = max(1, most_edges // max(1, *(network.n_edges for network in used)))
     n_played = min(len(used), _MOST_PLAYED, room)
-    rows: dict[str, tuple[Ints, Ints]] = {}
+    rows: dict[str, tuple[Ints, Ints, bool]] = {}
     query = f"SELECT {MARKED.format('profile')} FROM agents WHERE realization = ? ORDER BY agent"  # noqa: S608 - our own
     for row in np.linspace(0, len(used) - 1, n_played).round().astype(int).tolist():
         network = used[row]
         if network.digest not in rows:
             heard = recorded_network(log.run, network.digest)
-            rows[network.digest] = heard.indptr, heard.indices.astype(np.int64)
+            rows[network.digest] = heard.indptr, heard.indices.astype(np.int64), heard.is_directed
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
         initial = log.integers(_INITIAL, 1, int(realization[row]))[0]
-        yield PlayedNetwork(row, *rows[network.digest], profile, own, initial)
+        indptr, indices, is_directed = rows[network.digest]
+        yield PlayedNetwork(row, indptr, indices, profile, own, initial, is_directed)

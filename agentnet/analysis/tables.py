@@ -129,6 +129,7 @@ class PlayedNetwork:
         profile: Profile number of each agent, shape ``(n_agents,)``.
         attributes: Attributes of the agents that the tables were read with, by name, same shape.
         initial: Agents engaged at step 0.
+        is_directed: Whether hearing may be one-way.
     """
 
     row: int
@@ -137,6 +138,7 @@ class PlayedNetwork:
     profile: Ints
     attributes: Mapping[str, Array] = field(default_factory=dict)
     initial: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    is_directed: bool = True
 
     def __post_init__(self) -> None:
         _freeze(self)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from agentnet.cli.loops import in_loop
-from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.progress import progress, summary
 from agentnet.cli.sitting import Say, resume_command
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClosed, RunStopped, UserError
@@ -33,6 +33,7 @@ from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
+from agentnet.view.outlook import Outlook
 
 Tell = Callable[[str, object], None]
 Ended = tuple[int, str] | None

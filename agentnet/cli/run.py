@@ -35,6 +35,7 @@ from agentnet.config import (
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.events.read import is_unmerged
+from agentnet.events.spent import UNCOUNTED
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
@@ -280,8 +281,8 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    with watched(prepared.folder, is_wanted=show.is_viewed):
-        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, every_s=show.every_s)))
+    with watched(prepared.folder, is_wanted=show.is_viewed) as guessed:
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, every_s=show.every_s, guessed=guessed)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -346,7 +347,8 @@ def say(line: str) -> None:
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    meta = Run(prepared.folder).meta
+    run = Run(prepared.folder)
+    meta = run.meta
     result = {
         "run": str(prepared.folder),
         "status": meta["status"],
@@ -355,6 +357,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
+        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
         "digest": meta["digest"],

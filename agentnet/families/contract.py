@@ -49,6 +49,9 @@ Rows = Sequence[tuple[Any, ...]] | Columns
 CHANCE: Final = "chance"
 """Key of table ``meta`` that runs have whose conditions share chance."""
 
+N_FIXED: Final = "n_fixed"
+"""Key of table ``meta`` with how many questions a run has, where its design fixes them."""
+
 
 def saved_folder(folder: Path, number: int) -> Path:
     """Name the folder in which a realization saves what is dear to make again, while it is played."""
@@ -303,7 +306,8 @@ class Stage(ABC):
 
     def meta(self) -> dict[str, Any]:
         """Spell what the log keeps of it in table ``meta``."""
-        return {}
+        n_fixed = self.n_fixed()
+        return {} if n_fixed is None else {N_FIXED: n_fixed}
 
     def rows(self) -> dict[str, Rows]:
         """Table -> rows that are written as the log is made."""

@@ -40,6 +40,7 @@ _LONGEST_NAME = 1024
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
+_Counted = Annotated[int, msgspec.Meta(ge=1, le=_MOST_TOKENS)]
 _Name = Annotated[str, msgspec.Meta(max_length=_LONGEST_NAME)]
 
 
@@ -62,8 +63,8 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: _Count
-    completion_tokens: _Count
+    prompt_tokens: _Counted
+    completion_tokens: _Counted
     total_tokens: _Count | None = None
     completion_tokens_details: _Details | None = None
 
@@ -240,10 +241,12 @@ def _reply(
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
     odds = _odds(choices, request, constraint) if request.logprobs and request.answers else AnswerOdds(None)
+    # No prompt and no text is without tokens: a 0 there is no count, whatever the server meant by it.
+    n_out = used.completion_tokens or (None if any(texts) else used.completion_tokens)
     return Reply(
         texts,
-        used.prompt_tokens,
-        used.completion_tokens,
+        used.prompt_tokens or None,
+        n_out,
         _name(body.get("model"), raw, peer) or "",
         () if all(end == "stop" for end in finish) else finish,
         odds.logprobs,

@@ -202,6 +202,7 @@ class Company(Stage):
         """Spell what the event log keeps of it in table ``meta``."""
         databases = [{name: list(held) for name, held in cast.databases.items()} for cast in self.casts]
         return {
+            **super().meta(),
             "label": self.label,
             "interviews": {
                 "rules": [
