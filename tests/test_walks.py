@@ -87,7 +87,7 @@ def test_a_walk_leads_through_the_files_that_it_names(
     options = Options(laws=("full_logistic",), n_runs=4, n_bootstrap=0, n_decisions=1, figures=False)
     with entered() as files:
         report = make_report([play(design(**knobs), backend=make_backend("mock", {}))], options)
-        drawn = rendered((each for each in report.parts[0].figures(options) if each.name == figure))
+        drawn = rendered(each for each in report.parts[0].figures(options) if each.name == figure)
         assert [each.name for each in drawn if each.svg] == [figure]
         files_of(replace(report, drawings=(drawn,)), made_at=0.0)
     named = stations(walk)
