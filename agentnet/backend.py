@@ -11,7 +11,8 @@ takes 2.5 times as long to make.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -112,7 +113,8 @@ class Backend(Protocol):
     cache, and ``asks_once``: True says that no question is asked as a control. One
     with ``lists_tokens`` true gives `Reply.listed` as a rule, and is asked for log-probabilities at
     temperature 1 alone, where lists of before and after temperature are one. One
-    that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that takes options
+    that talks to servers which differ may have a method ``adapt``: see `Adapts`. One that need not wait for
+    its answers may have a method ``answer_now``: see `AnswersNow`. One that takes options
     from the environment keeps them in an attribute ``found``: they stand in the event log, too.
     """
 
@@ -139,6 +141,41 @@ class Backend(Protocol):
     async def aclose(self) -> None:
         """Give back connections; afterwards `complete` is not called again."""
         ...
+
+
+class AtOnce(NamedTuple):
+    """What many requests were answered without waiting.
+
+    Attributes:
+        replies: The different ones, each of which some request has; they tell their tokens.
+        which: For each request, which of them is its.
+    """
+
+    replies: Sequence[Reply]
+    which: Sequence[int]
+
+    def counted(self) -> Iterator[tuple[Reply, int]]:
+        """Tell how many requests have each reply."""
+        return ((self.replies[place], n) for place, n in Counter(self.which).items())
+
+
+@runtime_checkable
+class AnswersNow(Protocol):
+    """What a backend may have beside `Backend` that answers without waiting for anything."""
+
+    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+        """Answer `requests`, at least one, as `complete` would answer each; nothing is noted of them here.
+
+        Returns:
+            None if one of them has to wait or fails: then each is asked by `complete`.
+        """
+        ...
+
+
+def answer_now(backend: Backend, requests: Sequence[Request]) -> AtOnce | None:
+    """Have `backend` answer at once, if it can."""
+    now: Callable[[Sequence[Request]], AtOnce | None] | None = getattr(backend, "answer_now", None)
+    return None if now is None else now(requests)
 
 
 Ask = Callable[[Request], Awaitable[Reply]]

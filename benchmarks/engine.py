@@ -5,8 +5,10 @@ the exposures of a step, the same mock backend, its JSON reply parsed, nothing r
 design (k = 5, T = 15, rule ``unengaged_neighbour``) in one process, turn by turn; CPU seconds are those of
 the whole process, so the thread that writes the log counts too. Agentnet's seconds always hold its networks,
 assignments, prompts and log; the bare loop's are given with its networks drawn by networkx, and without them.
+The mock need not wait, so agentnet has it answer a step's questions at once (`agentnet.backend.AnswersNow`);
+with ``--one-by-one`` it asks each by itself, as it asks servers.
 
-    python benchmarks/engine.py [--agents 128,1000,100000] [--repeats 5] [--json]
+    python benchmarks/engine.py [--agents 128,1000,100000] [--repeats 5] [--one-by-one] [--json]
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pathlib import Path
 import networkx as nx
 from figures import tell
 
-from agentnet.backend import Backend, Request, make_backend
+from agentnet.backend import Backend, Reply, Request, Wrapper, make_backend
 from agentnet.config import BackendSettings, LogSettings, Settings
 from agentnet.experiment import Source
 from agentnet.news import NewsItem, sample_news
@@ -124,7 +126,17 @@ def time_bare(n_agents: int, n_realizations: int, seed: int) -> tuple[float, flo
     return (ended - begun) / n_decisions, (ended - drawn) / n_decisions
 
 
-def time_agentnet(n_agents: int, n_realizations: int, seed: int) -> float:
+class OneByOne(Wrapper):
+    """The mock, less its way of answering at once."""
+
+    worth_caching = False
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer `request`."""
+        return await self._inner.complete(request)
+
+
+def time_agentnet(n_agents: int, n_realizations: int, seed: int, *, one_by_one: bool = False) -> float:
     """Measure CPU seconds a decision of agentnet, from the runner to the closed log (Parquet left out)."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(
@@ -141,18 +153,22 @@ def time_agentnet(n_agents: int, n_realizations: int, seed: int) -> float:
         source = Source(Path("bench.py"), SOURCE)
         prepared = prepare(source, settings, Path(folder) / "run")
         create(prepared, source, backend="mock", model_name="mock")
-        runner = Runner(prepared, make_backend("mock", {}))
+        mock = make_backend("mock", {})
+        runner = Runner(prepared, OneByOne(mock) if one_by_one else mock)
         gc.collect()
         begun = time.process_time()
         asyncio.run(runner.play())
         return (time.process_time() - begun) / runner.tally.n_decisions
 
 
-def compare(n_agents: int, repeats: int) -> dict[str, list[float]]:
+def compare(n_agents: int, repeats: int, *, one_by_one: bool) -> dict[str, list[float]]:
     """Time both in turn, in microseconds, with their ratios turn by turn."""
     n_realizations = {128: 50, 1_000: 10}.get(n_agents, 2)
     turns = [
-        (time_agentnet(n_agents, n_realizations, turn), *time_bare(n_agents, n_realizations, turn))
+        (
+            time_agentnet(n_agents, n_realizations, turn, one_by_one=one_by_one),
+            *time_bare(n_agents, n_realizations, turn),
+        )
         for turn in range(repeats)
     ]
     return {
@@ -170,9 +186,13 @@ def main() -> None:
     )
     parser.add_argument("--agents", default="128,1000,100000", help="numbers of agents")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each")
+    parser.add_argument("--one-by-one", action="store_true", help="ask the mock as a server is asked")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    rows = {int(n): compare(int(n), arguments.repeats) for n in arguments.agents.split(",")}
+    rows = {
+        int(n): compare(int(n), arguments.repeats, one_by_one=arguments.one_by_one)
+        for n in arguments.agents.split(",")
+    }
     if arguments.json:
         tell({f"{n:,} agents: {name}": values for n, row in rows.items() for name, values in row.items()})
         return

@@ -1,13 +1,14 @@
 """One request a draw: usable replies decide, unusable ones are asked for again, and every cost is counted."""
 
 import asyncio
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentnet.backend import Reply
+from agentnet.backend import AtOnce, Reply
 from agentnet.errors import BackendUnusable, InternalError, Interrupted, RequestRejected, TransientError
 from agentnet.prompts import Verdict
 from agentnet.sampler import Answer, CallSampler, Draws, Pool, Question
@@ -91,6 +92,93 @@ def answer_to(*script, **options):
 def with_history(error, attempts, troubles):
     error.attempts, error.troubles = attempts, troubles
     return error
+
+
+# At once
+
+
+class Instant(ScriptedBackend):
+    """Answers at once by `says`, and notes what it is asked one by one."""
+
+    def __init__(self, says):
+        super().__init__(says)
+        self.says, self.n_at_once = says, 0
+
+    def answer_now(self, requests):
+        self.n_at_once += len(requests)
+        return AtOnce([*map(self.says, requests)], range(len(requests)))
+
+
+def say(request):
+    agent = request.draw[1]
+    texts = ("yes: it is", "no", "hm") if request.draw[-1] == 0 else ("no: after all",)
+    return Reply((texts[agent % len(texts)],), 10 + agent, 3, "model-7")
+
+
+def play_both(record_drawn=None, **changes):
+    """Answer draws at once and one by one; give the answers of both, and the backends."""
+    found = []
+    for answers_now in (True, False):
+        answers, backend = {}, Instant(say)
+
+        async def main(answers=answers, backend=backend, answers_now=answers_now):
+            async with Pool(2) as pool:
+                sampler = CallSampler(backend, pool, run_seed=99, max_asks=3, answers_now=answers_now)
+                given = draws(9, answers.__setitem__, **changes)
+                await sampler.draw(replace(given, record_drawn=record_drawn and record_drawn(answers)))
+
+        run_in_virtual_time(main())
+        found.append(({i: answer._replace(latency_s=0.0) for i, answer in answers.items()}, backend))
+    return found
+
+
+def drawn(answers):
+    def record(positions, alike, which, decisions):
+        for i, k, decision in zip(positions, which, decisions, strict=True):
+            answers[i] = alike[k]._replace(decision=decision)
+
+    return record
+
+
+@pytest.mark.parametrize("record_drawn", [None, drawn])
+@pytest.mark.parametrize("todo", [range(9), range(3, 9), [0, 1, 3, 4], [1, 2, 7]])
+def test_answers_at_once_are_recorded_as_those_one_by_one(record_drawn, todo):
+    (at_once, instant), (one_by_one, asked) = play_both(record_drawn, todo=todo)
+    assert at_once == one_by_one
+    assert set(at_once) == set(todo)
+    assert (instant.n_at_once, asked.n_at_once) == (len(todo), 0)
+    assert len(instant.requests) == len(asked.requests) - len(todo), "only what is no answer is asked again"
+
+
+def test_what_is_not_answered_at_once_is_asked_one_by_one():
+    class Slow(Instant):
+        def answer_now(self, requests):
+            return None
+
+    answers, backend = {}, Slow(say)
+
+    async def main():
+        async with Pool(2) as pool:
+            await CallSampler(backend, pool, run_seed=99, max_asks=3, answers_now=True).draw(
+                draws(9, answers.__setitem__)
+            )
+
+    run_in_virtual_time(main())
+    assert len(answers) == 9
+
+
+def test_a_run_that_is_stopped_begins_no_further_draws_at_once():
+    answers, reason = {}, Interrupted("stop")
+
+    async def main():
+        async with Pool(1) as pool:
+            pool.stop(reason)
+            sampler = CallSampler(Instant(say), pool, run_seed=99, max_asks=3, answers_now=True)
+            with pytest.raises(Interrupted):
+                await sampler.draw(draws(9, answers.__setitem__))
+
+    run_in_virtual_time(main())
+    assert not answers
 
 
 # What is asked

@@ -1,6 +1,7 @@
 """A run is read as it was recorded, also while it is played, and reading changes nothing."""
 
 import asyncio
+import hashlib
 import shutil
 import sqlite3
 import threading
@@ -10,11 +11,12 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
+from agentnet.events.read import digest
 from agentnet.events.schema import columns, statements
 from agentnet.vocabulary import DECISION_KINDS
 
@@ -427,6 +429,34 @@ def test_the_digest_leaves_out_how_it_came_about(sample_run, statement):
     before = run.digest()
     change(run, statement)
     assert run.digest() == before
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(1e-4, 2.0),
+    st.sampled_from(["exposure", "null", "01101", "a,b", "[x]", "it's", 'say "no"', "é", "\\", "1.5", ""]),
+)
+ROWS = st.integers(2, 6).flatmap(
+    lambda n: st.lists(st.tuples(st.integers(0, 9), *[VALUES] * (n - 1)), max_size=4)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(rows=ROWS)
+@example(rows=[(1, 1.5), (2, 2e16)])
+@example(rows=[(1, 0.5, None), (2, 1e-5, "null")])
+@example(rows=[(1, 7), (2, 0.25)])
+def test_rows_are_digested_as_python_spells_them(rows):
+    spelled = "".join(map(repr, rows)).encode()
+    alike = hashlib.sha256()
+
+    def read(_, __):
+        alike.update(spelled)
+        return [rows]
+
+    assert digest(None, read) == alike.hexdigest()
 
 
 def test_the_digest_is_of_one_moment(new_log, event_row):

@@ -141,10 +141,14 @@ def test_an_event_holds_all_that_is_known_of_its_draw(new_log):
     ]
 
 
-@pytest.mark.parametrize("todo", [range(6), [0, 2, 5]])
-def test_what_is_written_down_at_once_is_what_would_be_one_by_one(new_log, todo):
+@pytest.mark.parametrize("todo", [range(6), range(2, 6), [0, 2, 5]])
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_what_is_written_down_at_once_is_what_would_be_one_by_one(new_log, todo, is_drawn):
+    costs = (0, 0, 1, 0) if is_drawn else (20, 3, 1, 1)
     answers = [
-        Answer(None, None, f"odds {n}", "", "model", None, 0, 0, 1, 0, n == 1, 0.5, mass=1.0 - n / 8)
+        Answer(None, None, f"odds {n}", "", "model", None, *costs, n == 1, 0.5)._replace(
+            mass=1.0 - n / 8 if is_drawn else None
+        )
         for n in range(2)
     ]
     which, decisions = [i % 2 for i in todo], [i % 3 // 2 for i in todo]
@@ -172,7 +176,8 @@ def test_what_is_written_down_at_once_is_what_would_be_one_by_one(new_log, todo)
 
     at_once, one_by_one = (asyncio.run(play(sampler)) for sampler in (AtOnce(), OneByOne()))
     assert at_once[:2] == one_by_one[:2]
-    assert len(at_once[0]) == at_once[2].n_decisions == one_by_one[2].n_decisions == len(todo)
+    assert at_once[2] == replace(one_by_one[2], dollars=at_once[2].dollars)
+    assert len(at_once[0]) == at_once[2].n_decisions == len(todo)
 
 
 def test_the_tally_counts_calls_tokens_and_missing_answers(new_log):

@@ -57,6 +57,50 @@ def says_yes(backend, request) -> bool:
     return parse_reply(answer(backend, request).texts[0]).decision
 
 
+# At once
+
+asked_plainly = st.builds(
+    ask,
+    seeds,
+    profiles,
+    st.sampled_from((0, 1, None)),
+    facts=st.sampled_from(({}, {"kind": "exposure"}, {"rationale": "inline"}, {"opposite": 1})),
+    answers=st.sampled_from(((), answer_choices())),
+    schema=st.sampled_from((None, answer_schema("inline"))),
+)
+NOT_PLAIN = [
+    {"n": 2},
+    {"logprobs": True, "answers": ("yes", "no")},
+    {"max_tokens": 1, "facts": {"rationale": "inline"}},
+    {"facts": {"kind": "reason"}},
+    {"facts": {"kind": "interview"}},
+    {"facts": {"kind": "chat"}},
+]
+
+
+@given(
+    requests=st.lists(asked_plainly, min_size=1, max_size=12),
+    law=st.sampled_from(["main_effects", "two_groups"]),
+)
+def test_what_is_answered_at_once_is_what_each_request_gets_alone(requests, law):
+    backend = mock(law=law)
+    found = backend.answer_now(requests)
+    assert [found.replies[place] for place in found.which] == [answer(backend, each) for each in requests]
+    assert sorted(set(found.which)) == list(range(len(found.replies)))
+
+
+@pytest.mark.parametrize("fields", NOT_PLAIN)
+def test_what_is_no_plain_question_is_not_answered_at_once(fields):
+    assert mock().answer_now([ask(), ask(**fields)]) is None
+
+
+@pytest.mark.parametrize(
+    "option", ["latency_s", "invalid_rate", "refusal_rate", "rejected_rate", "transient_rate"]
+)
+def test_a_mock_that_waits_or_has_troubles_answers_nothing_at_once(option):
+    assert mock(**{option: 0.5}).answer_now([ask()]) is None
+
+
 # The law
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agentnet.backend import Reply, Request
+from agentnet.backend import AtOnce, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
 from agentnet.testing import (
     CHECKS,
@@ -300,6 +300,36 @@ def test_an_error_needs_a_kind_to_be_counted_by(kind):
 
 def test_without_a_failing_request_errors_are_not_checked():
     run_check("errors", _subject(lambda: ScriptedBackend([]), failing=None))
+
+
+@dataclass
+class Instant(Good):
+    """Answers at once, too; `which` and what it says may be wrong."""
+
+    which: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    says: str = ""
+
+    def answer_now(self, requests):
+        replies = [
+            _echo(request)._replace(texts=(self.says or _echo(request).texts[0],)) for request in requests
+        ]
+        return AtOnce(replies, self.which)
+
+
+def test_a_backend_that_answers_at_once_passes():
+    check_backend(Instant, deterministic=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (lambda: Instant(which=(0,)), "which reply each request has"),
+        (lambda: Instant(which=(0,) * 6), "that some request has"),
+        (lambda: Instant(says="another"), "answer one request differently"),
+    ],
+)
+def test_answers_at_once_must_be_those_that_each_request_gets_alone(made, words):
+    assert words in str(_broken("at once", made))
 
 
 def test_closing_twice_must_be_harmless():

@@ -10,6 +10,7 @@ import asyncio
 import json
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -222,6 +223,10 @@ class EventLog:
         self._group_rows = group_rows
         self._group_s = group_s
         self._rows: dict[str, list[Row]] = {table: [] for table in _STATEMENTS}
+        self._columns: defaultdict[str, list[Columns]] = defaultdict(list)
+        self._n_in_columns = 0
+        self._group = Group()
+        self._sending: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._replies: dict[tuple[str, str, str, str | None], int] = {}
         self._replies_remembered = replies_remembered
@@ -257,7 +262,7 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what was appended, whatever happened, and unlock the run."""
-        self._hand_over(None)
+        self._hand_over()
         self._is_open = False
         try:
             await asyncio.to_thread(self._writer.close)
@@ -278,7 +283,7 @@ class EventLog:
         rows = self._rows[table]
         rows.append(row)
         if len(rows) >= self._group_rows:
-            self._hand_over(None)
+            self._hand_over()
         elif self._timer is None:
             self._set_timer()
 
@@ -288,12 +293,13 @@ class EventLog:
         They are durable after the next `flush`. `Columns` are handed over as they stand, to be left alone.
         """
         if isinstance(rows, Columns):
-            # What they refer to is written before them.
-            self._hand_over(None)
-            self._writer.put(Group([(_STATEMENTS[table], rows)], len(rows)))
-            return
-        self._rows[table].extend(rows)
-        if self._timer is None:
+            self._columns[table].append(rows)
+            self._n_in_columns += len(rows)
+        else:
+            self._rows[table].extend(rows)
+        if self._n_in_columns >= self._group_rows:
+            self._hand_over()
+        elif self._timer is None:
             self._set_timer()
 
     def set_meta(self, **values: object) -> None:
@@ -329,11 +335,17 @@ class EventLog:
             StorageError: It could not be written.
             InternalError: A row of it cannot be stored.
         """
-        waiter = asyncio.get_running_loop().create_future()
-        self._hand_over(waiter)
+        self._gather()
+        if self._group.waiter is None:
+            loop = asyncio.get_running_loop()
+            self._group.waiter = loop.create_future()
+            # Whoever else is about to wait shares the commit.
+            self._sending = loop.call_soon(self._send)
+        waiter = self._group.waiter
         if self.also is not None:
             await self.also()
-        await waiter
+        # Shielded: who stops waiting must not break it off for others.
+        await asyncio.shield(waiter)
 
     async def finish(self) -> None:
         """Note that the run is finished, with what a finished log keeps of itself; nothing may follow.
@@ -397,25 +409,39 @@ class EventLog:
 
     def _set_timer(self) -> None:
         self._check_open()
-        self._timer = asyncio.get_running_loop().call_later(self._group_s, self._hand_over, None)
+        self._timer = asyncio.get_running_loop().call_later(self._group_s, self._hand_over)
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise InternalError(f"{self.path}: the event log is closed: what is appended now would be lost")
 
-    def _hand_over(self, waiter: asyncio.Future[None] | None) -> None:
+    def _hand_over(self) -> None:
+        self._gather()
+        self._send()
+
+    def _send(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
+        group, self._group = self._group, Group()
+        if group.n_rows or group.waiter is not None:
+            self._writer.put(group)
+
+    def _gather(self) -> None:
+        """Put what was appended so far into the group that is handed over next."""
         self._check_open()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        group = Group(waiter=waiter)
-        for table, rows in self._rows.items():
-            if rows:
-                group.rows.append((_STATEMENTS[table], rows))
+        group = self._group
+        for table, statement in _STATEMENTS.items():
+            if rows := self._rows[table]:
+                group.rows.append((statement, rows))
                 group.n_rows += len(rows)
                 self._rows[table] = []
-        if group.n_rows or waiter is not None:
-            self._writer.put(group)
+            group.rows += [(statement, columns) for columns in self._columns.pop(table, ())]
+        group.n_rows += self._n_in_columns
+        self._n_in_columns = 0
 
 
 def _lock_of(folder: Path) -> FileLock:

@@ -20,7 +20,7 @@ from agentnet.errors import PluginError, RunFolderError, RunStopped
 from agentnet.events import Columns, EventLog, Heard, Recorded, Said
 from agentnet.runner.ahead import Ahead, Tell
 from agentnet.runner.streak import Asked, Streak, StreakByVoice
-from agentnet.sampler import Answer, Draws, Question, Sampler
+from agentnet.sampler import Answer, Draws, Question, Sampler, chosen
 from agentnet.vocabulary import FAILED, REASON
 from agentnet.worlds import Arrived, Ask, Begin, End, Note, Recall, World, Write
 
@@ -272,6 +272,7 @@ class Journal:
     def _draws(self, asking: Ask, outcomes: list[Any], todo: Sequence[int]) -> Draws:
         composed: dict[int, Question] = {}
         write, streak = self._writer(asking, outcomes), self._streak
+        has_prompts = bool(asking.questions) and asking.questions[0].number >= 0
 
         def record(i: int, answer: Answer) -> None:
             """Write down one answer, or have it wait until a missing one is sure to be the draw's own."""
@@ -313,7 +314,7 @@ class Journal:
             record,
             todo,
             composed,
-            None if asking.texts else record_drawn,
+            None if asking.texts or not has_prompts else record_drawn,
         )
 
     def _writer(self, asking: Ask, outcomes: list[Any]) -> Callable[[int, Answer], None]:
@@ -380,10 +381,8 @@ class Journal:
         which: Sequence[int],
         decisions: Sequence[int],
     ) -> None:
-        """Write down draws from odds, as columns; see `agentnet.sampler.RecordDrawn`."""
-
-        def asked(values: Sequence[Any]) -> Sequence[Any]:
-            return values if len(positions) == len(values) else [values[i] for i in positions]
+        """Write down draws as columns; see `agentnet.sampler.RecordDrawn`."""
+        asked = partial(chosen, positions=positions)
 
         def answered(values: Sequence[Any]) -> Iterable[Any]:
             return repeat(values[0]) if len(set(values)) == 1 else [values[k] for k in which]
@@ -410,14 +409,27 @@ class Journal:
             decisions,
             *of_answers,
             repeat(time.time()),
-            masses,
         )
-        self.log.add("drawn events", Columns(len(positions), columns))
-        for i, decision in zip(positions, decisions, strict=True):
-            outcomes[i] = decision
-        self.tally.n_decisions += len(positions) if asking.kind != REASON else 0
+        if answers[0].mass is None:
+            self.log.add("usual events", Columns(len(positions), columns))
+        else:
+            self.log.add("drawn events", Columns(len(positions), (*columns, masses)))
+        if isinstance(positions, range):
+            outcomes[positions.start : positions.stop] = decisions
+        else:
+            for i, decision in zip(positions, decisions, strict=True):
+                outcomes[i] = decision
+        self._count(asking, answers, which)
         if self.log.error is not None:
             raise self.log.error
+
+    def _count(self, asking: Ask, answers: Sequence[Answer], which: Sequence[int]) -> None:
+        tally = self.tally
+        tally.n_decisions += len(which) if asking.kind != REASON else 0
+        for place, n in Counter(which).items():
+            tally.n_calls += n * answers[place].attempts
+            tally.prompt_tokens += n * (answers[place].prompt_tokens or 0)
+            tally.completion_tokens += n * (answers[place].completion_tokens or 0)
 
     def _add_troubles(self, asking: Ask, i: int, answer: Answer) -> None:
         """Write down what went wrong with a draw, and stop the run if that is the policy."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from agentnet.backend import Backend
+from agentnet.backend import AnswersNow, Backend
 from agentnet.errors import (
     BackendError,
     BackendUnusable,
@@ -222,7 +222,11 @@ class Runner:
         self._note_begin(log, done)
         stage = self._prepared.stage
         caller = CallSampler(
-            stage.answering(self._backend), self._pool, run_seed=self._settings.seed, max_asks=self._max_asks
+            stage.answering(self._backend),
+            self._pool,
+            run_seed=self._settings.seed,
+            max_asks=self._max_asks,
+            answers_now=isinstance(self._plugin, AnswersNow),
         )
         sitting = Sitting(
             folder=self._prepared.folder,

@@ -6,7 +6,7 @@ for each. Sampler modes differ in how they ask, never in the distribution of wha
 
 from agentnet.sampler.call import CallSampler
 from agentnet.sampler.choices import ChoicesSampler, Stock
-from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler
+from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler, chosen
 from agentnet.sampler.logprobs import LogprobSampler, Odds
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.rules import RuleSampler
@@ -26,4 +26,5 @@ __all__ = [
     "Sampler",
     "Stock",
     "Thoughts",
+    "chosen",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import AtOnce, Backend, Reply, Request, answer_now
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler.answers import FINAL, Bill, failed, usable, why_unusable
 from agentnet.sampler.draws import Answer, Draws, Judge
@@ -13,6 +14,7 @@ from agentnet.sampler.pool import Pool
 from agentnet.streams import mix
 
 _SEED_MASK = (1 << 63) - 1
+_DRAWS_AT_ONCE = 4096
 
 
 class CallSampler:
@@ -23,6 +25,7 @@ class CallSampler:
         pool: Where the draws wait for a worker.
         run_seed: First part of every draw key.
         max_asks: How often a question is asked while its replies are unusable, >= 1.
+        answers_now: Whether the backend may answer without waiting (`agentnet.backend.AnswersNow`).
         clock: Measures latencies, in seconds.
     """
 
@@ -33,22 +36,55 @@ class CallSampler:
         *,
         run_seed: int,
         max_asks: int,
+        answers_now: bool = False,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._backend = backend
         self._pool = pool
         self._run_seed = run_seed
         self._max_asks = max_asks
+        self._answers_now = answers_now
         self._clock = clock
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
-        await self._pool.run(self._asker(draws), len(draws.todo))
+        todo = await self._draw_now(draws) if self._answers_now else draws.todo
+        await self._pool.run(self._asker(draws, todo), len(todo))
 
-    def _asker(self, draws: Draws) -> Callable[[int], Awaitable[None]]:
+    async def _draw_now(self, draws: Draws) -> Sequence[int]:
+        """Answer the draws that need no waiting; give the positions of the others."""
+        for begin in range(0, len(draws.todo), _DRAWS_AT_ONCE):
+            if begin:
+                # Signals and progress run meanwhile.
+                await asyncio.sleep(0)
+            self._pool.check()
+            todo = draws.todo[begin : begin + _DRAWS_AT_ONCE]
+            started = self._clock()
+            requests = draws.requests(todo, self._run_seed)
+            found = answer_now(self._backend, requests)
+            if found is None:
+                return draws.todo[begin:]
+            latency_s = (self._clock() - started) / len(todo)
+            left = [
+                (todo[n], requests[n], found.replies[found.which[n]])
+                for n in _record_now(draws, todo, found, latency_s)
+            ]
+            await self._pool.run(self._insister(draws, left), len(left))
+        return ()
+
+    def _insister(
+        self, draws: Draws, left: Sequence[tuple[int, Request, Reply]]
+    ) -> Callable[[int], Awaitable[None]]:
+        async def ask(place: int) -> None:
+            i, request, reply = left[place]
+            draws.record(i, await self.insist(request, reply, draws.judge, self._clock()))
+
+        return ask
+
+    def _asker(self, draws: Draws, todo: Sequence[int]) -> Callable[[int], Awaitable[None]]:
         complete, prefix = self._backend.complete, (self._run_seed, draws.realization, draws.kind, draws.step)
         questions, agents, sources, repeats = draws.questions, draws.agents, draws.sources, draws.repeats
-        temperatures, seeds, todo = draws.temperatures, draws.seeds, draws.todo
+        temperatures, seeds = draws.temperatures, draws.seeds
         judge, record, clock, new = draws.judge, draws.record, self._clock, tuple.__new__
 
         async def ask(place: int) -> None:
@@ -108,3 +144,25 @@ class CallSampler:
                 raise
             except BackendError as error:
                 return failed(error, bill, self._clock() - started)
+
+
+def _record_now(draws: Draws, todo: Sequence[int], found: AtOnce, latency_s: float) -> Sequence[int]:
+    """Record those draws of `todo` whose replies are usable and plain; give the places of the others."""
+    verdicts = [(reply, draws.judge(reply.texts[0])) for reply in found.replies]
+    answers = [
+        None if verdict.problem or reply.finish or reply.troubles else usable(reply, verdict, latency_s)
+        for reply, verdict in verdicts
+    ]
+    alike = [each for each in answers if each and each.decision is not None and each.value is None]
+    if draws.record_drawn is not None and len(alike) == len(answers):
+        decisions = [each.decision or 0 for each in alike]
+        draws.record_drawn(todo, alike, found.which, [decisions[k] for k in found.which])
+        return ()
+    left = []
+    for place, (i, k) in enumerate(zip(todo, found.which, strict=True)):
+        answer = answers[k]
+        if answer is None:
+            left.append(place)
+        else:
+            draws.record(i, answer)
+    return left

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import repeat
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from agentnet.backend import Messages, Request
+
+T = TypeVar("T")
+
+_new = tuple.__new__
 
 Trouble = tuple[str, str, str | None]
 """(kind, detail, text) of one unusable reply or one failed attempt."""
@@ -105,8 +111,8 @@ class Answer(NamedTuple):
 Record = Callable[[int, Answer], None]
 
 RecordDrawn = Callable[[Sequence[int], Sequence[Answer], Sequence[int], Sequence[int]], None]
-"""Records draws that cost nothing and are answered but for chance: takes their positions, the different
-answers, which lack a decision, the number of the one that each draw has, and the decision of each draw."""
+"""Records draws that are answered with yes or no, and had no troubles: takes their positions, the different
+answers, whose own decision does not count, the number of the one that each has, and the decision of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +134,8 @@ class Draws:
         todo: Positions of the draws to be answered; the others are answered already, and stand here because
             a sampler may draw several at once.
         composed: Questions that are composed only as they are asked, by position; filled in by the sampler.
-        record_drawn: May be called in the place of `record` for draws whose answers are drawn from odds, are
-            not missing and had no troubles; None where each has to be recorded by itself.
+        record_drawn: May be called in the place of `record` for draws that are answered with yes or no, and
+            had no troubles; None where each has to be recorded by itself.
     """
 
     kind: str
@@ -161,6 +167,26 @@ class Draws:
             draw=(prefix, self.agents[i], self.sources[i], self.repeats[i], 0),
             metadata=question.metadata,
         )
+
+    def requests(self, todo: Sequence[int], run_seed: int) -> list[Request]:
+        """Make the requests that ask many draws, each alone; see `request`."""
+        of = partial(chosen, positions=todo)
+        prefix = (run_seed, self.realization, self.kind, self.step)
+        keys = zip(repeat(prefix), of(self.agents), of(self.sources), of(self.repeats), repeat(0))
+        _, messages, metadata, answers, schemas, max_tokens = zip(*of(self.questions), strict=True)
+        fields = zip(
+            messages, of(self.temperatures), repeat(1), max_tokens, answers, schemas, repeat(False),
+            of(self.seeds), keys, metadata,
+        )  # fmt: skip
+        # `Request` itself takes three times as long.
+        return list(map(partial(_new, Request), fields))
+
+
+def chosen(values: Sequence[T], positions: Sequence[int]) -> Sequence[T]:
+    """Give the values at some positions, quickly where these stand in a row."""
+    if isinstance(positions, range):
+        return values[positions.start : positions.stop : positions.step]
+    return [values[i] for i in positions]
 
 
 class Sampler(Protocol):

@@ -28,7 +28,7 @@ from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.prompts import after_thought
 from agentnet.sampler.answers import FINAL, Bill, how_ended, lost, record_all
-from agentnet.sampler.draws import Answer, Draws, Question
+from agentnet.sampler.draws import Answer, Draws, Question, chosen
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared
 from agentnet.streams import Streams, mix, mixed, uniform, unit
@@ -53,6 +53,8 @@ _WIDEST = 0.1 + 1e-9
 """Between what P(yes) may lie, whatever was not listed, at most."""
 _MOST_DOUBT = 0.01
 """The same where an answer is not listed at all, so that it would count as never given."""
+
+_DRAWN_AT_ONCE = 1 << 16
 
 _SURE_OF_A_FAULT = 8
 """Questions without a probability that stop the run while others are still being asked."""
@@ -369,54 +371,56 @@ class LogprobSampler:
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
+        places = dict[Place, int]()
         numbers = (question.number for question in draws.questions)
-        places = list(zip(numbers, draws.temperatures, strict=True))
-        needs = {places[i]: draws.questions[i] for i in draws.todo}
+        # A number of a place takes a fraction of the memory of a place.
+        which = [places.setdefault(at, len(places)) for at in zip(numbers, draws.temperatures, strict=True)]
+        asked, questions = set(chosen(which, draws.todo)), dict(zip(which, draws.questions, strict=True))
+        needs = {place: questions[n] for place, n in places.items() if n in asked}
         try:
             await self._odds.obtain(needs, self._pool)
         finally:
             # When the run was stopped, too: what is known is paid, and used.
-            of = {place: known for place in needs if (known := self._odds.known(place, needs[place]))}
-            _record(draws, places, of, n_places=len(needs))
+            of = {places[place]: known for place in needs if (known := self._odds.known(place, needs[place]))}
+            _record(draws, which, of, n_places=len(needs))
         if any(known.doubt for known in of.values()):
             await self._odds.judge_the_setup()
-            record_all(draws.record, _answers(draws, places, of, draws.todo, doubtful=True))
+            record_all(draws.record, _answers(draws, which, of, draws.todo, doubtful=True))
 
 
-def _record(draws: Draws, places: list[Place], of: Mapping[Place, _Known], *, n_places: int) -> None:
+def _record(draws: Draws, which: list[int], of: Mapping[int, _Known], *, n_places: int) -> None:
     """Record what is known beyond doubt: draws that bear a cost, or are missing, one by one."""
-    plain = {place for place, known in of.items() if known.is_plain}
+    plain = {n for n, known in of.items() if known.is_plain}
     single, alike = draws.todo, draws.todo[:0]
     if draws.record_drawn is not None and len(plain) == n_places:
         single, alike = alike, single
     elif draws.record_drawn is not None:
-        single = [i for i in draws.todo if places[i] not in plain]
-        alike = [i for i in draws.todo if places[i] in plain]
+        single = [i for i in draws.todo if which[i] not in plain]
+        alike = [i for i in draws.todo if which[i] in plain]
     try:
-        record_all(draws.record, _answers(draws, places, of, single, doubtful=False))
+        record_all(draws.record, _answers(draws, which, of, single, doubtful=False))
     finally:
-        if alike:
-            _record_drawn(draws, places, of, alike)
+        for begin in range(0, len(alike), _DRAWN_AT_ONCE):
+            _record_drawn(draws, which, of, alike[begin : begin + _DRAWN_AT_ONCE])
 
 
 def _answers(
-    draws: Draws, places: list[Place], of: Mapping[Place, _Known], todo: Sequence[int], *, doubtful: bool
+    draws: Draws, which: list[int], of: Mapping[int, _Known], todo: Sequence[int], *, doubtful: bool
 ) -> Iterator[tuple[int, Answer]]:
     for i in todo:
-        known = of.get(places[i])
+        known = of.get(which[i])
         if known is not None and bool(known.doubt) is doubtful:
             yield i, known.answer(draws.seeds[i])
 
 
-def _record_drawn(
-    draws: Draws, places: list[Place], of: Mapping[Place, _Known], alike: Sequence[int]
-) -> None:
+def _record_drawn(draws: Draws, which: list[int], of: Mapping[int, _Known], alike: Sequence[int]) -> None:
     """Draw once for each of `alike`, as `_Known.answer` does, and record all at once."""
     assert draws.record_drawn is not None
-    used = list(dict.fromkeys([places[i] for i in alike]))
-    number = {place: n for n, place in enumerate(used)}
-    which = [number[places[i]] for i in alike]
-    chance = np.array([of[place].probability for place in used])[which]
-    seeds = np.array([draws.seeds[i] for i in alike], dtype=np.uint64)
+    drawn = chosen(which, alike)
+    number = {n: place for place, n in enumerate(dict.fromkeys(drawn))}
+    used = [of[n] for n in number]
+    rows = [number[n] for n in drawn]
+    seeds = np.array(chosen(draws.seeds, alike), dtype=np.uint64)
+    chance = np.array([known.probability for known in used])[rows]
     decisions = (uniform(mixed(seeds)) < chance).astype(np.int8).tolist()
-    draws.record_drawn(alike, [of[place].later for place in used], which, decisions)
+    draws.record_drawn(alike, [known.later for known in used], rows, decisions)

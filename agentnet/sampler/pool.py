@@ -105,8 +105,7 @@ class Pool:
 
         Whoever is cancelled here drops the draws not yet begun, and does not wait for those in flight.
         """
-        if self._reason is not None:
-            raise self._reason
+        self.check()
         if count == 0:
             return
         batch = _Batch(ask, count, count, asyncio.get_running_loop().create_future())
@@ -120,6 +119,15 @@ class Pool:
             raise
         finally:
             self._open.discard(batch)
+
+    def check(self) -> None:
+        """Make sure that draws may still be begun.
+
+        Raises:
+            BaseException: The reason given to `stop`.
+        """
+        if self._reason is not None:
+            raise self._reason
 
     def lend(self, n: int) -> None:
         """Let `n` more workers in, or as many fewer as were let in before: some are held up.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from agentnet.backend import Backend, Reply, Request, Wrapper
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
@@ -58,6 +59,13 @@ class Thoughts(Wrapper):
             self._is_proven = True
             return reply
         return await self._prove(request, reply)
+
+    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+        """Answer at once what `inner` does, once a reply with an answer has come."""
+        found = answer_now(self._inner, requests) if self._is_proven else None
+        if found is None or not may_be_marked("\n".join([reply.texts[0] for reply in found.replies])):
+            return found
+        return found._replace(replies=[*map(_told_apart, found.replies)])
 
     async def _prove(self, request: Request, first: Reply) -> Reply:
         """Ask until somebody's reply holds an answer, or enough hold none."""

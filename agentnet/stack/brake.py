@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agentnet.backend import HARMLESS, Backend, Reply, Request, Wrapper
+from agentnet.backend import HARMLESS, AtOnce, Backend, Reply, Request, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
 from agentnet.stack.halt import Halt
@@ -124,6 +124,14 @@ class Brake(Wrapper):
                 self._look()
         return reply
 
+    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+        """Answer at once what `inner` does, unless somebody waits for evidence, or for his turn."""
+        found = None if self._held or self._is_closed else answer_now(self._inner, requests)
+        if found is not None:
+            self._n_answered += len(requests)
+            self._remember(requests[-1])
+        return found
+
     async def aclose(self) -> None:
         """Look for evidence no longer, and close the inner backend."""
         if self._seeking is not None:
@@ -134,7 +142,7 @@ class Brake(Wrapper):
     def _take_note(self, request: Request, reply: Reply, era: int) -> None:
         """Remember who was answered: for every request of a run, so it is kept short."""
         self._n_answered += 1
-        if self._n_answered == self._remember_at:
+        if self._n_answered >= self._remember_at:
             self._remember(request)
         if self._held and not reply.cached:
             self._release(request, era)

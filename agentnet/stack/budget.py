@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from agentnet.backend import Backend, Reply, Request, Wrapper
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
 from agentnet.stack.prices import UNITS, Price
@@ -134,6 +134,14 @@ class Budget(Wrapper):
             return await self._ask(request)
         finally:
             self._release(load)
+
+    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+        """Answer at once what `inner` does, unless something is bounded: then each call is looked at."""
+        found = None if self._is_bounded else answer_now(self._inner, requests)
+        for reply, n in found.counted() if found else ():
+            self._calls += n * reply.attempts
+            self._add(requests[0], n * (reply.prompt_tokens or 0), n * (reply.completion_tokens or 0))
+        return found
 
     def _load(self, request: Request) -> _Load:
         prompt = self._worst.most(request)

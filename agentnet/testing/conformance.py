@@ -26,7 +26,7 @@ from inspect import isawaitable
 from types import MappingProxyType
 from typing import Any
 
-from agentnet.backend import Backend, Reply, Request
+from agentnet.backend import AtOnce, Backend, Reply, Request, answer_now
 from agentnet.errors import BackendUnusable, RequestRejected, TransientError
 from agentnet.streams import mix
 from agentnet.vocabulary import FINISHES
@@ -215,6 +215,30 @@ async def _keeps_requests_apart(subject: Subject) -> None:
             )
 
 
+async def _answers_at_once_what_it_answers(subject: Subject) -> None:
+    """What is answered without waiting is what each request alone is answered."""
+    requests = [_request(i) for i in range(_N_CONCURRENT)]
+    async with _opened(subject) as backend:
+        found = answer_now(backend, requests)
+        if found is None:
+            return
+        _require(
+            isinstance(found, AtOnce) and len(found.which) == len(requests),
+            f"`answer_now` must give an AtOnce that says which reply each request has, not {found!r}",
+        )
+        _require(
+            set(found.which) == set(range(len(found.replies))),
+            f"`answer_now` must give replies that some request has, each once, not {found!r}",
+        )
+        for which, request in zip(found.which, requests, strict=True):
+            alone = await _ask(backend, request)
+            _require(
+                not subject.deterministic or _said(alone) == _said(found.replies[which]),
+                f"`answer_now` and `complete` answer one request differently: {alone!r}",
+                found.replies[which],
+            )
+
+
 async def _repeats_itself(subject: Subject) -> None:
     """Two fresh deterministic backends give the same request the same reply."""
     if not subject.deterministic:
@@ -302,6 +326,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "answers": _keeps_to_the_answers,
         "logprobs": _gives_true_logprobs,
         "concurrency": _keeps_requests_apart,
+        "at once": _answers_at_once_what_it_answers,
         "determinism": _repeats_itself,
         "metadata": _ignores_unknown_metadata,
         "errors": _fails_as_agreed,

@@ -156,8 +156,9 @@ class Cascade:
     ) -> Write:
         """Engage whom the step won over; say what is written of the step."""
         engagements = self._engage(won_over, step)
-        n_engaged = int((self.engaged_step != NEVER).sum())
-        n_yes, n_missing = int((decisions == 1).sum()), int((decisions < 0).sum())
+        n_engaged, n_yes, n_missing = map(
+            int, map(np.count_nonzero, (self.engaged_step != NEVER, decisions == 1, decisions < 0))
+        )
         number = self._realization
         return Write(
             {

@@ -43,6 +43,8 @@ def any_text(text: str) -> Verdict:
     return Verdict(None, "", "" if text.strip() else "empty")
 
 
+_PAIR: Final = np.array([[0], [1]])
+
 _OF_DRAWS: Final = ("agents", "sources", "repeats", "questions", "temperatures", "seeds")
 
 World = Generator[Any, Any, End]
@@ -236,5 +238,5 @@ def draw_parameters(
     Returns:
         Temperatures and seeds, a list each.
     """
-    words = streams.words_at(*key, at=np.stack((2 * positions, 2 * positions + 1)))
+    words = streams.words_at(*key, at=2 * positions + _PAIR)
     return temperature.at(uniform(words[1])).tolist(), request_seeds(words[0]).tolist()

@@ -11,17 +11,18 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, product
 from statistics import NormalDist
 from typing import Any, NamedTuple, Self
 
+import numpy as np
 from pydantic import ValidationError
 
-from agentnet.backend import Messages, Reply, Request
+from agentnet.backend import AtOnce, Messages, Reply, Request
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
-from agentnet.streams import Streams, mix, unit
+from agentnet.streams import Streams, mix, mixed, uniform, unit
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, INLINE, PROFILES, REASON
 from agentnet_backends.mock_fill import free_text, json_text, object_of, shares
 from agentnet_backends.mock_law import MockOptions, explain, probability, shift, shifted
@@ -83,6 +84,20 @@ class _Repertoire(NamedTuple):
     logprobs: dict[str, float]
     explains: bool = False
     writes: _Write | None = None
+
+
+class _Plain(NamedTuple):
+    """What is said to a plain question.
+
+    Attributes:
+        asked: What asked it first. It stays, so that nothing else can stand where its parts do.
+        thresholds: As of its `_Repertoire`.
+        said: The reply for each variant of each answer; none where the question is not plain.
+    """
+
+    asked: Request
+    thresholds: tuple[float, ...]
+    said: list[list[Reply]]
 
 
 class MockBackend:
@@ -150,6 +165,7 @@ class MockBackend:
         self._troubled = self._fates[-1] + self.options.transient_rate > 0.0
         self._repertoires: dict[_Question, _Repertoire] = {}
         self._prompt_tokens: dict[Messages, int] = {}
+        self._plain: dict[tuple[Any, ...], _Plain] = {}
         self._tries: dict[tuple[int, Messages], int] = {}
 
     @classmethod
@@ -187,15 +203,10 @@ class MockBackend:
         """
         if self._is_slow:
             await asyncio.sleep(self._latency_s(request.seed))
-        messages, _, n, max_tokens, answers, schema, wants_logprobs, seed, _, metadata = request
-        fact = metadata.get
-        kind = fact("kind")
-        if kind in ANSWER_KINDS:
+        messages, _, n, max_tokens, _, _, wants_logprobs, seed, _, metadata = request
+        if metadata.get("kind") in ANSWER_KINDS:
             return self._repeat(request)
-        moved = shift(self._slopes, metadata) if self._slopes else 0.0
-        asked = (fact("profile"), fact("severity"), kind, fact("rationale"))
-        question = (*asked, answers, schema, moved, fact("opposite"))
-        repertoire = self._repertoires.get(question) or self._learn(question)
+        repertoire = self._repertoire_of(request)
         thresholds, said, logprobs, explains, writes = repertoire
         if n != 1 or explains or self._troubled or writes:
             return self._compose(request, repertoire)
@@ -211,6 +222,52 @@ class MockBackend:
             Reply,
             (texts, prompt_tokens, n_tokens, name, (), known, None, 1, (), False, None, "", None, None),
         )
+
+    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+        """Answer at once what has neither latency nor troubles, and is a plain question."""
+        if self._is_slow or self._troubled:
+            return None
+        fields = zip(*requests, strict=True)
+        messages, _, n, max_tokens, answers, schemas, logprobs, seeds, _, metadata = fields
+        made_of = zip(
+            map(id, messages), map(id, metadata), n, max_tokens, answers, schemas, logprobs, strict=True
+        )
+        asked = [
+            self._plain.get(key) or self._learn_plain(key, request)
+            for key, request in zip(made_of, requests, strict=True)
+        ]
+        if not all(plain.said for plain in asked):
+            return None
+        words = mixed(np.array(seeds, dtype=np.uint64))
+        variants = (words & np.uint64(_VARIANT_BITS)).tolist()
+        said = [
+            plain.said[bisect(plain.thresholds, u)][variant]
+            for plain, u, variant in zip(asked, uniform(words).tolist(), variants, strict=True)
+        ]
+        ids = list(map(id, said))
+        different = dict(zip(ids, said, strict=True))
+        place = {key: n for n, key in enumerate(different)}
+        return AtOnce([*different.values()], [place[key] for key in ids])
+
+    def _learn_plain(self, made_of: tuple[Any, ...], request: Request) -> _Plain:
+        """Prepare for a question that has not come yet."""
+        _make_room(self._plain)
+        plain = self._plain[made_of] = _Plain(request, *self._sayable(request))
+        return plain
+
+    def _sayable(self, request: Request) -> tuple[tuple[float, ...], list[list[Reply]]]:
+        """List what may be said where that is one sample, whole, and nothing but a text."""
+        if request.metadata.get("kind") in ANSWER_KINDS or request.n != 1 or request.logprobs:
+            return (), []
+        thresholds, said, _, explains, writes = self._repertoire_of(request)
+        most = max((n_tokens for variants in said for _, n_tokens in variants), default=0)
+        if explains or writes or most > request.max_tokens:
+            return (), []
+        prompt_tokens = self._count(request.messages)
+        return thresholds, [
+            [Reply(texts, prompt_tokens, n_tokens, self.model_name) for texts, n_tokens in variants]
+            for variants in said
+        ]
 
     async def aclose(self) -> None:
         """Do nothing: there is nothing to give back."""
@@ -230,6 +287,13 @@ class MockBackend:
         n_tokens = sum(map(_tokens, texts))
         ended = () if set(finish) == {"stop"} else finish
         return Reply(texts, self._count(request.messages), n_tokens, self.model_name, ended)
+
+    def _repertoire_of(self, request: Request) -> _Repertoire:
+        fact, metadata = request.metadata.get, request.metadata
+        moved = shift(self._slopes, metadata) if self._slopes else 0.0
+        asked = (fact("profile"), fact("severity"), fact("kind"), fact("rationale"))
+        question = (*asked, request.answers, request.schema, moved, fact("opposite"))
+        return self._repertoires.get(question) or self._learn(question)
 
     def _learn(self, question: _Question) -> _Repertoire:
         """Prepare for a kind of question that has not come yet."""
