@@ -1,6 +1,7 @@
 """A run is read as it was recorded, also while it is played, and reading changes nothing."""
 
 import asyncio
+import hashlib
 import shutil
 import sqlite3
 import threading
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
+from agentnet.events.digest import ByColumn, digest
 from agentnet.events.schema import columns, statements
-from agentnet.vocabulary import DECISION_KINDS
+from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, REASON
 
 EVERYTHING = [*TABLES, *VIEWS]
 
@@ -427,6 +429,63 @@ def test_the_digest_leaves_out_how_it_came_about(sample_run, statement):
     before = run.digest()
     change(run, statement)
     assert run.digest() == before
+
+
+WORDS = st.one_of(
+    st.none(), st.sampled_from(["it's", '"', "1", "\\", "\xe9\x7f", "], [", "long " * 20]), st.text()
+)
+ODD_EVENTS = st.fixed_dictionaries(
+    {
+        "realization": st.sampled_from([0, 1, 7, 10**12]),
+        "kind": st.sampled_from([*DECISION_KINDS, REASON, *ANSWER_KINDS, "a kind of one's own"]),
+        "step": st.integers(-1, 2),
+        "agent": st.integers(-1, 2),
+        "temperature": st.sampled_from([0.0, 1.0, 1e-5, 0.1 + 0.2, 1e16, float("inf")]),
+        "decision": st.sampled_from([None, 0, 1]),
+        "missing": WORDS,
+        "context": WORDS,
+        "value": WORDS,
+        "reply": st.sampled_from([None, 1, 2]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(events=st.lists(ODD_EVENTS), text=WORDS)
+def test_the_digest_is_the_hash_of_what_python_spells_of_the_rows_however_they_are_read(
+    event_row, events, text
+):
+    queries = (
+        (
+            "realization, kind, step, agent, source, repeat, temperature, decision, missing FROM events "
+            "WHERE kind NOT IN ('evaluation', 'interview')"
+        ),
+        (
+            "realization, kind, step, agent, source, repeat, temperature, missing, context, text FROM events "
+            "LEFT JOIN replies USING (reply) WHERE kind NOT IN ('seed', 'exposure', 'ratio', 'reason')"
+        ),
+        "realization, kind, step, agent, source, repeat, value FROM events WHERE value IS NOT NULL",
+    )
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in statements():
+            connection.execute(statement)
+        rows = [event_row(**event) for event in events]
+        marks = ", ".join("?" * len(columns("events")))
+        connection.executemany(f"INSERT OR IGNORE INTO events VALUES ({marks})", rows)
+        connection.execute("INSERT INTO replies VALUES (1, ?, '', 'm', NULL)", (text,))
+        spelled = [
+            map(repr, connection.execute(f"SELECT {query} ORDER BY 1, 2, 3, 4, 5, 6")) for query in queries
+        ]
+        whole = "".join(one for each in spelled for one in each)
+        assert digest(connection) == hashlib.sha256(whole.encode()).hexdigest()
+
+
+def test_rows_of_more_values_than_are_remembered_are_spelled_alike():
+    rows = [(number, number / 7, "s" * (number % 99)) for number in range(70_000)]
+    spell = ByColumn()
+    assert [spell(rows), spell(rows[:3]), spell([])] == [
+        "".join(map(repr, some)) for some in (rows, rows[:3], [])
+    ]
 
 
 def test_the_digest_is_of_one_moment(new_log, event_row):

@@ -76,11 +76,21 @@ class SpentSoFar(NamedTuple):
     is_noted: bool
 
 
-def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
-    """Read what a run has spent from a connection to its log."""
-    recorded = Use(*connection.execute(_RECORDED).fetchone())
+def spent_so_far(connection: sqlite3.Connection, *, is_over: bool = False) -> SpentSoFar:
+    """Read what a run has spent.
+
+    Args:
+        connection: Its log.
+        is_over: Nobody asks what the answers add up to: where that is not needed, they are not looked at.
+
+    Returns:
+        What it has spent.
+    """
     notes = [(kind, json.loads(detail), at) for kind, detail, at in connection.execute(_NOTES)]
     kind, detail, _ = notes[-1] if notes else ("started", {}, 0.0)
+    if is_over and kind == "spent":
+        return _of_note(detail, NOTHING, is_noted=True)
+    recorded = Use(*connection.execute(_RECORDED).fetchone())
     if kind == "spent":
         return _of_note(detail, recorded, is_noted=True)
     if kind == "resumed" and "spent" not in detail:

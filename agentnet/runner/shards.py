@@ -40,7 +40,10 @@ def check_alike(folder: Path) -> None:
     Raises:
         RunFolderError: It is not; says in what they differ.
     """
-    metas = begun(folder.parent.parent)
+    _check_alike(folder, begun(folder.parent.parent))
+
+
+def _check_alike(folder: Path, metas: Metas) -> None:
     mine = metas[folder]
     for other, theirs in metas.items():
         if differ := list(_differences(mine, theirs)):
@@ -161,11 +164,11 @@ def _merge(folder: Path, metas: Metas) -> None:
         raise RunFolderError(
             f"{folder} holds no shards; play them by: agentnet run FILE --shard 1/4 --out {folder}"
         )
-    check_alike(next(iter(metas)))
+    _check_alike(next(iter(metas)), metas)
     _check_all_there(folder, metas)
     for shard in metas:
         check_unchanged(Run(shard))
-    merge_logs(list(metas), folder, _meta(folder, metas))
+    merge_logs(metas, folder, _meta(folder, metas))
 
 
 def _check_merged(folder: Path, metas: Metas) -> None:
