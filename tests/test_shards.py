@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -25,12 +26,14 @@ from hypothesis import strategies as st
 import agentnet
 from agentnet import CascadeExperiment, Run
 from agentnet.cli import on_jobs
+from agentnet.cli.processes import play_one
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
 from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
+from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -419,6 +422,48 @@ def test_a_job_that_is_lost_stops_the_run_which_others_go_on_with(play: Play) ->
     assert run.digest() == Run("whole").digest()
 
 
+class Beside:
+    """Stands in for an executor: its one job plays all shards here, and ends once that was seen."""
+
+    job_id = 8
+    crew: on_jobs.OnJobs
+    shards: list[Path]
+
+    def map_array(self, function: object, parts: list[list[Path]]) -> list[Beside]:
+        (self.shards,) = parts
+        return [self]
+
+    def awaitable(self) -> Beside:
+        return self
+
+    async def result(self) -> on_jobs.Told:
+        for shard in self.shards:
+            await play_one(shard, self.crew.settings, os.environ, asyncio.Event().wait(), lambda *_: None)
+        async with asyncio.timeout(30):
+            while self.crew.tally.realizations < 16:  # noqa: ASYNC110 - nothing tells of a look
+                await asyncio.sleep(0.01)
+        return [(shard, None, None) for shard in self.shards]
+
+    def cancel(self, *, check: bool) -> None:
+        assert not check
+
+
+def test_how_far_jobs_are_is_read_from_the_logs_that_they_write(play: Play, whole: Run) -> None:
+    how: dict[str, Any] = {"backend": "mock", "seed": 7, "settings": {"log.parquet": False}, "out": "cut"}
+    with pytest.raises(RunStopped, match="was lost"):
+        agentnet.play("play.py:Cascades", on=Lost(), progress=False, **how)
+    executor = Beside()
+    settings = Settings.from_json(json.dumps(whole.meta["settings"]))
+    crew = executor.crew = on_jobs.OnJobs(Path("cut"), settings, print, executor, look_every_s=0.01)
+    asyncio.run(crew.play(1, quiet=False))
+    ((n, n_calls, n_tokens),) = whole.rows(
+        "SELECT COUNT(*), SUM(attempts), SUM(prompt_tokens + completion_tokens) FROM events"
+    )[1]
+    tally = crew.tally
+    assert (tally.n_decisions, tally.n_settled, tally.n_calls) == (n, n, n_calls)
+    assert tally.prompt_tokens + tally.completion_tokens == n_tokens
+
+
 @pytest.mark.slow
 def test_jobs_of_submitit_play_a_run(play: Play, whole: Run) -> None:
     submitit = pytest.importorskip("submitit", reason="the extra submitit is not installed")
@@ -551,12 +596,21 @@ def test_what_was_not_played_in_shards_is_not_merged(cut: Path, command: Any, wh
 
 def test_of_two_merges_at_once_one_makes_the_log(cut: Path, command: Any, whole: Run) -> None:
     """What the other finds once it has looked at all shards, and waited for its turn."""
-    shards, meta = sorted((cut / "shards").iterdir()), whole.meta
+    shards, meta = begun(cut), whole.meta
     command("merge", cut)
     before = (cut / LOG_NAME).read_bytes()
     with pytest.raises(UserError, match="cut: somebody else made one log of its shards meanwhile"):
         merge_logs(shards, cut, meta)
     assert (cut / LOG_NAME).read_bytes() == before
+
+
+def test_a_shard_that_was_gone_on_with_once_it_was_looked_at_is_not_merged(cut: Path, whole: Run) -> None:
+    shards, meta = begun(cut), whole.meta
+    with closing(sqlite3.connect(cut / "shards" / "2-of-2" / LOG_NAME)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '5.0' WHERE key = 'finished_at'")
+    with pytest.raises(UserError, match="2-of-2 is not finished, or was gone on with meanwhile"):
+        merge_logs(shards, cut, meta)
+    assert not (cut / LOG_NAME).exists()
 
 
 def test_a_merge_without_room_says_so_and_leaves_the_shards(cut: Path, command: Any) -> None:
