@@ -192,9 +192,9 @@ def test_64_shards_merged_are_the_run_played_as_one(play: Play, command: Any) ->
 # Killed
 
 
-def begin(out: str, shard: str, *more: str) -> subprocess.Popen[Any]:
+def begin(out: str, shard: str, *more: str, which: str = "Cascades") -> subprocess.Popen[Any]:
     words = [
-        "play.py:Cascades",
+        f"play.py:{which}",
         "--backend",
         "mock",
         "--seed",
@@ -236,13 +236,22 @@ def test_shards_killed_at_some_moment_go_on_by_the_command_that_began_them(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_shards_killed_over_and_over_end_as_the_run(play: Play, command: Any, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize(
+    ("seed", "which", "knob", "value"),
+    [
+        *((seed, "Cascades", "repeats", 2) for seed in range(4)),
+        (4, "Ratios", "items_per_severity", 4),
+        (5, "Interviews", "repeats", 8),
+    ],
+)
+def test_shards_killed_over_and_over_end_as_the_run(
+    play: Play, command: Any, seed: int, which: str, knob: str, value: int
+) -> None:
+    chance, more = random.Random(seed), ("-S", "engine.workers=8", "-S", f"{knob}={value}")
     n_kills = 0
     for number in range(1, 5):
         while True:
-            playing = begin("cut", f"{number}/4", "-S", "engine.workers=8")
+            playing = begin("cut", f"{number}/4", *more, which=which)
             try:
                 # On a busy machine nothing has begun after a few seconds: patience grows.
                 assert playing.wait(chance.uniform(0.5, 3.0 + n_kills)) == 0
@@ -253,7 +262,7 @@ def test_shards_killed_over_and_over_end_as_the_run(play: Play, command: Any, se
                 n_kills += 1
     assert n_kills > 0
     assert command("merge", "cut").code == 0
-    play("play.py:Cascades", "whole", repeats=2, **{"backend.latency_s": 0.02})
+    play(f"play.py:{which}", "whole", **{"repeats": 2, knob: value, "backend.latency_s": 0.02})
     assert Run("cut").digest() == Run("whole").digest()
 
 
