@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.multicomp import pairwise_tukeyhsd
 
 from agentnet import ResponseRatioExperiment
-from agentnet.analysis.groups import _cut, group_profiles
+from agentnet.analysis.groups import _cut, group_profiles, maximal_sets
 from agentnet.analysis.ratios import response_ratios
 from agentnet.analysis.tukey import StudentizedRange, pooled_variance, studentized_differences, tukey_test
 from agentnet.backend import make_backend
@@ -320,6 +321,22 @@ def test_no_variation_at_all_is_said():
     assert found.notes == (
         "no profile's ratio varies between items, so that every difference counts as significant",
     )
+
+
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.floats(0.2, 1.0))
+def test_sets_of_profiles_that_are_alike_are_the_cliques_of_networkx(n, seed, share):
+    joined = np.random.default_rng(seed).random((n, n)) < share
+    alike = joined | joined.T | np.eye(n, dtype=bool)
+    expected = nx.find_cliques(nx.from_numpy_array(alike))
+    assert sorted(map(sorted, maximal_sets(alike))) == sorted(map(sorted, expected))
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-6])
+def test_the_critical_value_is_the_last_number_before_it_is_exceeded_too_seldom(alpha):
+    law = StudentizedRange(32, 100)
+    found = law.critical(alpha)
+    below, at = law.sf([np.nextafter(found, 0.0), found])
+    assert at <= alpha < below
 
 
 def test_letters_go_on_after_z_as_words():

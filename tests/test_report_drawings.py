@@ -21,7 +21,7 @@ from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables,
 from agentnet.analysis.trees import Forest, Trees
 from agentnet.report.drawings import Drawing, Material, draw
 from agentnet.report.figures.ratios import ratio_sketch
-from agentnet.report.figures.render import rendered_png, rendered_svg
+from agentnet.report.figures.render import images_of
 from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style, new_figure
@@ -123,14 +123,14 @@ def drawings(fits: Fits) -> tuple[Drawing, ...]:
         trees=trees_called("run <1>"),
         observed=trees_called(EVIL[1]),
     )
-    return draw(material, png=False)
+    return draw(material)
 
 
 def one_image(**settings: object) -> tuple[str, bytes]:
     with mpl.rc_context(settings), house_style():
         sketch = ratio_sketch(ratios_of(EVIL), None)
         assert sketch.figure is not None
-        return rendered_svg(sketch), rendered_png(sketch.figure)
+        return images_of(sketch)
 
 
 def elements(svg: str | None) -> Iterator[ET.Element]:
@@ -147,7 +147,7 @@ def test_every_figure_is_drawn_in_the_order_of_the_paper(drawings: tuple[Drawing
     for each in drawings:
         assert each.unavailable is None, each.unavailable
         assert each.svg is not None
-        assert each.png is None
+        assert each.png is not None
         assert each.title
         assert each.caption.endswith(".")
         assert each.alternative.endswith(".")
@@ -181,11 +181,32 @@ def test_the_same_data_give_the_same_bytes_whatever_the_users_settings() -> None
 
 def test_a_png_has_150_dots_an_inch_and_names_neither_program_nor_time() -> None:
     with house_style():
-        figure = new_figure(2.0, 1.0)
-        data = rendered_png(figure)
+        _, data = images_of(Sketch("a", "", "A", "", "", new_figure(2.0, 1.0)))
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (300, 150)
     assert not re.search(rb"tEXt|iTXt|zTXt|tIME", data)
+
+
+def test_an_svg_measures_in_the_dots_of_the_png() -> None:
+    with house_style():
+        figure = new_figure(2.0, 1.0)
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_axis_off()
+        axes.set(xlim=(0.0, 2.0), ylim=(0.0, 1.0))
+        axes.plot([0.5, 1.5], [0.5, 0.5], linewidth=7.2, linestyle=(0, (1, 2)), color="#123456")
+        axes.text(1.0, 0.2, "E", fontsize=72.0)
+        axes.axvspan(0.0, 0.1, hatch="//", edgecolor="black", linewidth=0.0)
+        svg, _ = images_of(Sketch("a", "", "A", "", "", figure))
+    root = ET.fromstring(svg)
+    assert [root.get(name) for name in ("width", "height", "viewBox")] == ["144pt", "72pt", "0 0 300 150"]
+    (line,) = (each for each in root.iter() if each.get("stroke") == "#123456")
+    assert (line.get("d"), line.get("stroke-width")) == ("M 75 75 L 225 75", "15")
+    assert line.get("stroke-dasharray") == "15,30"
+    assert "scale(1.5 -1.5)" in svg  # letters of 72 points, drawn at 100 dots
+    (pattern,) = (each for each in root.iter() if each.tag.endswith("pattern"))
+    assert float(str(pattern.get("patternTransform"))[6:-1]) == pytest.approx(150 / 72, abs=1e-4)
+    assert float(str(pattern[-1].get("stroke-width"))) == pytest.approx(0.6, rel=1e-3)
 
 
 def test_an_svg_needs_nothing_but_itself(drawings: tuple[Drawing, ...]) -> None:
@@ -256,7 +277,7 @@ def test_all_figures_of_a_small_run_are_light(drawings: tuple[Drawing, ...]) -> 
 def test_an_image_of_many_items_stays_small(sketch: object) -> None:
     with house_style():
         made = sketch()  # type: ignore[operator]
-        svg = rendered_svg(made)
+        svg, _ = images_of(made)
     assert len(svg) < 300_000
     assert any(element.tag.endswith("image") for element in elements(svg))
 

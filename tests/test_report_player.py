@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pytest
 
 from agentnet import CascadeExperiment
 from agentnet.backend import make_backend
 from agentnet.events import Run
-from agentnet.report.player import Most, Player, read_player
+from agentnet.report.player import Most, Player, laid_out, read_player
 from agentnet.testing import ScriptedBackend
 
 DESIGN: dict[str, Any] = {"n_agents": 40, "degree": 4, "steps": 6, "repeats": 3, "items_per_severity": 1}
@@ -109,6 +110,14 @@ def test_few_of_many_realizations_run_from_the_smallest_to_the_largest(run: Run,
 def test_the_same_seed_draws_agents_in_the_same_places(run: Run, player: Player) -> None:
     assert read_player(run).to_html("x") == player.to_html("x")
     assert read_player(run, seed=1).to_html("x") != player.to_html("x")
+
+
+def test_agents_stand_where_networkx_places_them_from_the_same_start() -> None:
+    graph = nx.random_regular_graph(4, 15, seed=1)
+    start = dict(enumerate(np.random.default_rng(3).random((2, 15)).T))
+    placed = np.array(list(nx.spring_layout(graph, pos=start, iterations=50, method="force").values()))
+    expected = 1_000 * (placed - placed.min(axis=0)) / np.ptp(placed, axis=0)
+    assert np.abs(laid_out(np.array(graph.edges), 15, seed=3) - expected).max() < 1.0
 
 
 def test_what_the_script_plays_is_what_was_read(player: Player) -> None:

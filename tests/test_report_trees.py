@@ -82,7 +82,7 @@ def test_trees_are_drawn_by_condition_with_those_observed(run: Run, observed: Tr
     made = make_report([run], options(observed=observed))
     with house_style():
         of_part = FIGURES["cascade_trees"].sketch(made.parts[0].trees, observed)
-        (drawn,) = rendered([FIGURES["trees_by_condition"].sketch(made.conditions[0])], png=False)
+        (drawn,) = rendered([FIGURES["trees_by_condition"].sketch(made.conditions[0])])
     assert "4 trees of run and 2 trees of <img" in of_part.caption
     assert "4 trees of degree 4, 4 trees of degree 8 and 2 trees of <img" in drawn.caption
     assert "Degree 8: medians size " in drawn.alternative

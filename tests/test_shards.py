@@ -463,8 +463,8 @@ def test_how_far_jobs_are_is_read_from_the_logs_that_they_write(play: Play, whol
         agentnet.play("play.py:Cascades", on=Lost(), progress=False, **how)
     executor = Beside()
     settings = Settings.from_json(json.dumps(whole.meta["settings"]))
-    crew = executor.crew = on_jobs.OnJobs(Path("cut"), settings, print, executor, look_every_s=0.01)
-    asyncio.run(crew.play(1, quiet=False))
+    crew = executor.crew = on_jobs.OnJobs(Path("cut"), settings, print, executor)
+    asyncio.run(crew.play(1, every_s=0.01))
     ((n, n_calls, n_tokens),) = whole.rows(
         "SELECT COUNT(*), SUM(attempts), SUM(prompt_tokens + completion_tokens) FROM events"
     )[1]

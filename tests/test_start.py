@@ -69,6 +69,14 @@ def test_showing_a_run_loads_its_family_but_nothing_that_plays_or_analyses(comma
     assert not rooms(found) & {"analysis", "bench", "report", "runner", "testing", "guesses", "probe"}
 
 
+def test_no_plugin_of_the_settings_library_is_looked_for(tmp_path):
+    (tmp_path / "spy-1.dist-info").mkdir()
+    (tmp_path / "spy-1.dist-info" / "METADATA").write_text("Name: spy\nVersion: 1\n")
+    (tmp_path / "spy-1.dist-info" / "entry_points.txt").write_text("[pydantic]\nspy = spy:found\n")
+    (tmp_path / "spy.py").write_text("found = None\n")
+    assert "spy" not in loaded(tmp_path, "ls")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_says_of_itself(name):
     command, (_, about) = cli.commands[name], COMMANDS[name]

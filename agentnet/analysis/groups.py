@@ -209,10 +209,8 @@ def _rates(table: Array, group: Groups) -> tuple[Array, Array]:
 
 def _letters(test: TukeyTest) -> tuple[str, ...]:
     """Give each maximal set of profiles without significant difference a letter, from low to high means."""
-    import networkx as nx
-
-    alike = nx.from_numpy_array(~test.significant)
-    sets = sorted(sorted(each, key=lambda i: (test.means[i], i)) for each in nx.find_cliques(alike))
+    found = maximal_sets(~test.significant)
+    sets = sorted(sorted(each, key=lambda i: (test.means[i], i)) for each in found)
     sets.sort(key=lambda each: (test.means[each[0]], test.means[each[-1]]))
     names = ("".join(word) for length in count(1) for word in product(ascii_lowercase, repeat=length))
     letters: list[list[str]] = [[] for _ in test.means]
@@ -221,6 +219,26 @@ def _letters(test: TukeyTest) -> tuple[str, ...]:
             letters[profile].append(name)
     # Beyond 26 sets a letter is a word of two: blanks keep them apart.
     return tuple(("" if len(sets) <= len(ascii_lowercase) else " ").join(each) for each in letters)
+
+
+def maximal_sets(alike: NDArray[np.bool_]) -> Iterator[set[int]]:
+    """List the largest sets within which all are alike (Bron & Kerbosch 1973, Commun. ACM 16, 575-577).
+
+    Args:
+        alike: Which are alike, symmetric, shape ``(n, n)``.
+    """
+    near = [set(np.flatnonzero(row).tolist()) - {i} for i, row in enumerate(alike)]
+
+    def grown(held: set[int], free: set[int], done: set[int]) -> Iterator[set[int]]:
+        if not free | done:
+            yield held
+            return
+        pivot = max(free | done, key=lambda i: len(near[i] & free))
+        for each in free - near[pivot]:
+            yield from grown(held | {each}, free & near[each], done & near[each])
+            free, done = free - {each}, done | {each}
+
+    return grown(set(), set(range(len(near))), set())
 
 
 def _notes(test: TukeyTest, group: Groups, apart: NDArray[np.bool_], wanted: int | None) -> Iterator[str]:

@@ -67,15 +67,13 @@ class StudentizedRange:
 
     def critical(self, alpha: float) -> float:
         """Find the value that is exceeded with probability `alpha`, in (0, 1)."""
-        from scipy.optimize import brentq
-
-        def excess(q: float) -> float:
-            return self._exceeding(q) - alpha
-
-        upper = 8.0
-        while excess(upper) > 0.0:
-            upper *= 2.0
-        return float(brentq(excess, 0.0, upper, xtol=1e-10))
+        low, high = 0.0, 8.0
+        while self._exceeding(high) > alpha:
+            low, high = high, 2.0 * high
+        # By halves, to neighbouring numbers: importing SciPy's solvers takes ten times as long.
+        while low < (middle := (low + high) / 2.0) < high:
+            low, high = (middle, high) if self._exceeding(middle) > alpha else (low, middle)
+        return high
 
     def _exceeding(self, q: float) -> float:
         from scipy.special import ndtr

@@ -148,6 +148,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # As the program ends, what was imported is not searched for cycles once more: a sixth of what `ls` takes.
     atexit.register(gc.freeze)
+    # Settings need no plug-ins of pydantic: it reads every installed package's metadata for them.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # What the terminal's encoding lacks is spelled out, too.

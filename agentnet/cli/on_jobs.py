@@ -34,36 +34,29 @@ class OnJobs(Crew):
     How far they are is read from the logs that they write, as nothing else comes from a job before its end.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        settings: Settings,
-        say: Say,
-        executor: Any,  # noqa: ANN401
-        look_every_s: float = _LOOK_EVERY_S,
-    ) -> None:
+    def __init__(self, folder: Path, settings: Settings, say: Say, executor: Any) -> None:  # noqa: ANN401
         super().__init__(folder, settings, say)
-        self._executor, self._look_every_s = executor, look_every_s
+        self._executor = executor
         self._jobs: list[Any] = []
         self._playing = {shard.resolve(): _recorded(Run(shard)) for shard in self._left}
 
-    async def play(self, n_processes: int, *, quiet: bool) -> None:
+    async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Submit what is left, and wait for it."""
         left = list(self._playing)
         parts = [part for first in range(n_processes) if (part := left[first::n_processes])]
         job = partial(play, settings=self.settings.to_json(), cwd=Path.cwd())
         self._jobs = await asyncio.to_thread(self._executor.map_array, job, parts)
         self._waiting = iter(self._jobs)
-        looking = None if quiet else asyncio.create_task(self._look_on())
+        looking = None if every_s is None else asyncio.create_task(self._look_on(min(every_s, _LOOK_EVERY_S)))
         try:
-            await super().play(n_processes, quiet=quiet)
+            await super().play(n_processes, every_s=every_s)
         finally:
             if looking is not None:
                 looking.cancel()
 
-    async def _look_on(self) -> None:
+    async def _look_on(self, every_s: float) -> None:
         while True:
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(every_s)
             for shard in list(self._playing):
                 # A log that is locked, or does not stand on this machine's disk yet, is looked at later.
                 with suppress(RunFolderError):
@@ -124,7 +117,7 @@ async def _play(shards: Sequence[Path], settings: Settings) -> Told:
         if stopped.is_set():
             break
         counted: dict[str, object] = {}
-        environ = secrets_environ(Path.cwd(), os.environ)
+        environ = secrets_environ()
         how = await end_of(play_one(shard, settings, environ, stopped.wait(), counted.__setitem__))
         told.append((shard, how, counted.get("tally")))
     return told

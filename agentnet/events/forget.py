@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agentnet.errors import RunFolderError
 from agentnet.events.checksums import check_unchanged, keep_hash, sealed_by
 from agentnet.events.digest import digest
 from agentnet.events.export import export_csv, write_parquet
@@ -75,6 +76,33 @@ def own_answers(run: Run, seats: Collection[Seat]) -> Iterator[tuple[Key, str, s
     for seat in seats:
         for *key, text, value, prompt in run.rows(query, seat)[1]:
             yield tuple(key), text, value, prompt
+
+
+def unended(run: Run, realizations: Collection[int]) -> list[int]:
+    """List which of some realizations have not ended."""
+    rows = run.rows("SELECT realization FROM realizations WHERE status = 'running' ORDER BY realization")[1]
+    return [number for (number,) in rows if number in realizations]
+
+
+def check_can_go_on(run: Run) -> None:
+    """Make sure that a run can be gone on with: of a realization that has not ended nothing was forgotten.
+
+    Raises:
+        RunFolderError: Something was.
+    """
+    for detail in _forgettings(run):
+        if open_ := unended(run, {realization for realization, _ in detail["agents"] if detail["n_texts"]}):
+            raise RunFolderError(
+                f"{run.folder} cannot be gone on with: texts of realization {open_[0]} were forgotten before "
+                f"it ended, and whoever is asked next would be told {MARK} in their place. What there is can "
+                "be reported and exported; to have the rest, play the experiment anew"
+            )
+
+
+def _forgettings(run: Run) -> list[dict[str, Any]]:
+    """Read what the log notes of texts that were taken out."""
+    rows = run.rows("SELECT detail FROM incidents WHERE kind = ? ORDER BY incident", (FORGOTTEN,))[1]
+    return [json.loads(detail) for (detail,) in rows]
 
 
 def strings_in(node: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
@@ -243,10 +271,9 @@ def _still_in(folder: Path, texts: Iterable[str]) -> list[Path]:
 
 def look_at_forgotten(run: Run) -> str:
     """Say what was taken out of a log, and whether as much is marked in it; ``""`` where nothing was."""
-    rows = run.rows("SELECT detail FROM incidents WHERE kind = ? ORDER BY incident", (FORGOTTEN,))[1]
-    if not rows:
+    details = _forgettings(run)
+    if not details:
         return ""
-    details = [json.loads(detail) for (detail,) in rows]
     recorded = max(sum(detail["cells"].values()) for detail in details)
     marked = sum(
         run.rows(f"SELECT COUNT(*) FROM {table} WHERE instr({column}, ?)", (MARK,))[1][0][0]  # noqa: S608
@@ -257,4 +284,5 @@ def look_at_forgotten(run: Run) -> str:
     told = f"{n_texts} texts of {sum(len(detail['agents']) for detail in details)} agents were forgotten"
     if marked < recorded:
         return f"damaged: {told} in {recorded} places, and {marked} are marked: somebody put some back"
-    return f"ok: {told}; the digest was {details[0]['digest_before']} before"
+    before = details[0]["digest_before"]
+    return f"ok: {told}" + (f"; the digest was {before} before" if before else ", before the run had ended")

@@ -70,33 +70,30 @@ class Material:
         return self.tables if self.fits is None else self.fits.tables
 
 
-def draw(material: Material, *, png: bool = True) -> tuple[Drawing, ...]:
+def draw(material: Material) -> tuple[Drawing, ...]:
     """Draw all figures, in the order of the paper, those beyond it last.
 
     Args:
         material: What to draw from.
-        png: Whether to render PNG as well, which takes half of the time.
 
     Returns:
         A drawing for each figure, also for one that cannot be drawn: it says why.
     """
-    return rendered(sketches_of("cascades", material), png=png)
+    return rendered(sketches_of("cascades", material))
 
 
-def rendered(made: Iterable[Sketch], *, png: bool = True) -> tuple[Drawing, ...]:
+def rendered(made: Iterable[Sketch]) -> tuple[Drawing, ...]:
     """Render sketches as they are made, under the house style.
 
     Args:
         made: Makes the sketches; nothing is made before this is called.
-        png: Whether to render PNG as well, which takes half of the time.
     """
-    from agentnet.report.figures.render import house_style, rendered_png, rendered_svg
+    from agentnet.report.figures.render import house_style, images_of
 
     found = []
     with house_style():
         for sketch in made:
             said = (sketch.name, sketch.number, sketch.title, sketch.caption, sketch.alternative)
-            svg = None if sketch.figure is None else rendered_svg(sketch)
-            image = rendered_png(sketch.figure) if png and sketch.figure is not None else None
-            found.append(Drawing(*said, svg, image, sketch.unavailable))
+            svg, png = (None, None) if sketch.figure is None else images_of(sketch)
+            found.append(Drawing(*said, svg, png, sketch.unavailable))
     return tuple(found)

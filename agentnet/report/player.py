@@ -268,13 +268,15 @@ def few(edges: NDArray[np.int64], source: NDArray[np.int64], most: int) -> NDArr
 
 def laid_out(edges: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
     """Place agents so that neighbours are near each other, by Fruchterman and Reingold's forces."""
-    import networkx as nx
-
-    graph: nx.Graph[int] = nx.Graph()
-    graph.add_nodes_from(range(n))
-    graph.add_edges_from(edges.tolist())
-    found = nx.spring_layout(graph, iterations=_N_ITERATIONS, seed=seed, method="force")
-    xy = np.array([found[i] for i in range(n)])
-    spread = np.ptp(xy, axis=0)
-    placed = _SIDE * (xy - xy.min(axis=0)) / np.where(spread > 0, spread, 1.0)
+    place = np.random.default_rng(seed).random((2, n))
+    joined = np.zeros((n, n))
+    joined[tuple(edges.T)] = joined[tuple(edges.T[::-1])] = n**0.5
+    hot = 0.1 * np.ptp(place, axis=1).max()
+    for heat in np.linspace(hot, 0.0, _N_ITERATIONS + 1, endpoint=False)[:-1]:
+        away = place[:, :, None] - place[:, None]
+        square = np.maximum((away**2).sum(axis=0), 1e-4)
+        push = (away * (1.0 / n / square - joined * np.sqrt(square))).sum(axis=2)
+        place += heat * push / np.maximum(np.hypot(*push), 0.01)
+    low, spread = place.min(axis=1), np.ptp(place, axis=1)
+    placed = _SIDE * (place.T - low) / np.where(spread > 0, spread, 1.0)
     return np.asarray(np.rint(placed), dtype=np.int64)

@@ -22,14 +22,21 @@ from agentnet.streams import Streams
 ANSWERS: Final = {1: "yes", 0: "no", -1: "missing"}
 """Answers by the number that tables have for them."""
 
-_ONE = """
-SELECT realization, kind, step, agent, source, COALESCE(profile, ''), news, severity, temperature, decision,
-       missing, rationale, COALESCE(text, ''), model,
-       (SELECT messages FROM events e JOIN prompts USING (prompt) WHERE e.realization = d.realization
-        AND e.kind = d.kind AND e.step = d.step AND e.agent = d.agent AND e.source = d.source
-        AND e.repeat = d.repeat)
-FROM decisions d WHERE realization = ? AND kind = ? AND step = ? AND agent = ? AND source = ?
+_REPEAT = """
+SELECT repeat FROM events JOIN prompts USING (prompt)
+WHERE realization = ? AND events.kind = ? AND step = ? AND agent = ? AND source = ?
 ORDER BY repeat LIMIT 1 OFFSET ?
+"""
+_SHOWN = """
+SELECT d.realization, d.kind, d.step, d.agent, d.source, COALESCE(d.profile, ''), d.news, severity,
+       d.temperature, d.decision, d.missing, rationale, COALESCE(text, ''), model, messages
+FROM json_each(?) j CROSS JOIN decisions d
+CROSS JOIN events e USING (realization, kind, step, agent, source, repeat)
+JOIN prompts p ON p.prompt = e.prompt
+WHERE d.realization = json_extract(j.value, '$[0]') AND d.kind = json_extract(j.value, '$[1]')
+  AND d.step = json_extract(j.value, '$[2]') AND d.agent = json_extract(j.value, '$[3]')
+  AND d.source = json_extract(j.value, '$[4]') AND d.repeat = json_extract(j.value, '$[5]')
+ORDER BY j.key
 """
 
 
@@ -111,7 +118,10 @@ def sample_decisions(
     among = np.ones(place.shape, bool) if realizations is None else np.isin(every.realization, realizations)
     chosen = _chosen(every, place, among, n=n, seed=seed)
     with run.snapshot() as connection:
-        rows = [connection.execute(_ONE, _key(every, kind, place, row)).fetchone() for row in chosen.tolist()]
+        found = (_key(every, kind, place, row) for row in chosen.tolist())
+        keys = [(*key[:-1], *connection.execute(_REPEAT, key).fetchone()) for key in found]
+        # All in one: for each question anew, the view would gather the conditions of the whole run.
+        rows = connection.execute(_SHOWN, (json.dumps(keys),)).fetchall()
     return Sample(
         decisions=tuple(ShownDecision(*(*row[:-1], _messages(row[-1]))) for row in rows),
         n_of={name: int((every.decision[among] == code).sum()) for code, name in ANSWERS.items()},

@@ -95,7 +95,11 @@ def _words(names: str) -> list[str]:
 
 def _held(words: Iterable[str], texts: Iterable[str]) -> dict[str, int]:
     lowered = [text.lower() for text in texts]
-    counts = {word: sum(bool(re.search(rf"\b{re.escape(word)}", text)) for text in lowered) for word in words}
+    counts = {
+        # That a text holds the word at all is known a hundred times sooner than that a word begins with it.
+        word: sum(word in text and bool(re.search(rf"\b{re.escape(word)}", text)) for text in lowered)
+        for word in words
+    }
     return {word: n for word, n in counts.items() if n}
 
 

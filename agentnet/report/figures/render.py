@@ -4,65 +4,102 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
 from xml.etree import ElementTree as ET
+
+import numpy as np
 
 from agentnet.report.figures.sketch import Sketch
 from agentnet.report.figures.style import house_style
 from agentnet.report.figures.words import cleaned
 
 if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.figure import Figure
 
-__all__ = ["house_style", "rendered_png", "rendered_svg"]
+__all__ = ["house_style", "images_of"]
 
 DOTS_PER_INCH: Final = 150
+_DOTS_PER_POINT: Final = DOTS_PER_INCH / 72
 
 _UNDATED: Final = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-_NUMBER: Final = re.compile(r"(-?\d+\.\d\d)\d+")
+_UNNAMED: Final[dict[str, Any]] = {"Software": None}
+_NUMBER: Final = re.compile(r"(-?\d+\.\d)\d+")
 _REFERENCE: Final = re.compile(r"url\(#([^)]+)\)")
 _LENGTHS: Final = ("d", "x", "y")
+_WIDTHS: Final = ("stroke-width", "stroke-dasharray", "stroke-dashoffset")
+_OF_VECTORS: Final = ("open_", "close_", "start_", "stop_")
 
 
-def rendered_svg(sketch: Sketch) -> str:
-    """Render a sketch as SVG that can stand alone or inside of a page.
+def images_of(sketch: Sketch) -> tuple[str, bytes]:
+    """Render a sketch as SVG that can stand alone or inside of a page, and as PNG.
 
     Beside what matplotlib writes: no prolog, no comments (they repeat all text), no style sheet and no style
     attributes (a page's content policy may forbid them), ids that no other figure of a page has, lengths to
-    a hundredth of a point, and title and description for screen readers.
+    a tenth of a dot, and title and description for screen readers; in the PNG no time and no program.
     """
-    import matplotlib as mpl
-
     assert sketch.figure is not None, "only what was drawn is rendered"
-    written = io.StringIO()
-    _lay_out(sketch.figure)
-    with mpl.rc_context({"svg.hashsalt": sketch.name}):
-        sketch.figure.savefig(written, format="svg", metadata=_UNDATED)
-    root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib's own output of a moment ago
+    written, pixels = _drawn(sketch.figure, salt=sketch.name)
+    root = ET.fromstring(written)  # noqa: S314 - matplotlib's own output of a moment ago
     for element in root.iter():
         _tidy(element, sketch.name)
+    for pattern in root.iter("pattern"):  # a tile is in points, with its lines
+        pattern.set("patternTransform", f"scale({_DOTS_PER_POINT:.4f})")
+        pattern[-1].set("stroke-width", _in_dots(pattern[-1].get("stroke-width", "0"), 1 / _DOTS_PER_POINT))
     _describe(root, sketch)
-    return ET.tostring(root, encoding="unicode")
+    return ET.tostring(root, encoding="unicode"), pixels
 
 
-def _lay_out(figure: Figure) -> None:
-    """Lay a figure out once, by the widths of text in SVG: a PNG of it looks the same.
+def _drawn(figure: Figure, salt: str) -> tuple[str, bytes]:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_mixed import MixedModeRenderer
+    from matplotlib.backends.backend_svg import RendererSVG
+    from matplotlib.image import imsave
 
-    Were an engine left to it, every image would be drawn twice, the first time to lay it out.
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    pixels = canvas.get_renderer()  # type: ignore[no-untyped-call]
+    svg, png = io.StringIO(), io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        inner = RendererSVG(pixels.width, pixels.height, svg, metadata=_UNDATED)  # type: ignore[no-untyped-call]
+        width, height = figure.get_size_inches()
+        vectors = MixedModeRenderer(figure, width, height, DOTS_PER_INCH, inner)  # type: ignore[no-untyped-call]
+        # Who lays the figure out asks its canvas, and finds each text measured.
+        canvas.renderer = both = cast("RendererAgg", _Both(pixels, vectors))
+        figure.draw(both)
+        vectors.finalize()
+    dots = np.asarray(pixels.buffer_rgba())
+    imsave(png, dots, format="png", origin="upper", dpi=DOTS_PER_INCH, metadata=_UNNAMED)
+    return svg.getvalue(), png.getvalue()
+
+
+class _Both:
+    """Draws into a PNG and an SVG at once: to walk through a figure takes longer than to write either.
+
+    One unit of the SVG is a dot of the PNG; what matplotlib tells both in points is put right in the SVG.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    if engine := figure.get_layout_engine():
-        FigureCanvasSVG(figure)  # makes itself the figure's
-        engine.execute(figure)
-        figure.set_layout_engine(None)
+    def __init__(self, pixels: Any, vectors: Any) -> None:  # noqa: ANN401 - matplotlib's renderers
+        self._pixels = pixels
+        self._vectors = vectors
 
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a renderer can
+        if name.startswith("draw_"):
+            return partial(self._draw, name)
+        return getattr(self._vectors if name.startswith(_OF_VECTORS) else self._pixels, name)
 
-def rendered_png(figure: Figure) -> bytes:
-    """Render a figure as PNG, without time or program in it."""
-    written = io.BytesIO()
-    figure.savefig(written, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    return written.getvalue()
+    def _draw(self, name: str, *given: object, **named: object) -> None:
+        getattr(self._pixels, name)(*given, **named)
+        getattr(self._vectors, name)(*given, **named)
+
+    def draw_text(self, gc: Any, x: float, y: float, s: str, prop: Any, *rest: Any, **named: Any) -> None:  # noqa: ANN401 - matplotlib's own
+        """Draw a text."""
+        self._pixels.draw_text(gc, x, y, s, prop, *rest, **named)
+        in_dots = prop.copy()
+        in_dots.set_size(prop.get_size_in_points() * _DOTS_PER_POINT)
+        self._vectors.draw_text(gc, x, y, s, in_dots, *rest, **named)
 
 
 def _tidy(element: ET.Element, prefix: str) -> None:
@@ -92,13 +129,22 @@ def _tidied(name: str, value: str, prefix: str) -> str:
         return "".join(value.split())
     if name in _LENGTHS:
         value = _NUMBER.sub(r"\1", " ".join(value.split()))
+    if name in _WIDTHS:
+        return _in_dots(value)
     return _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+
+
+def _in_dots(points: str, a_point: float = _DOTS_PER_POINT) -> str:
+    return ",".join(f"{float(each) * a_point:.4g}" for each in points.split(","))
 
 
 def _describe(root: ET.Element, sketch: Sketch) -> None:
     root.attrib = {"xmlns": "http://www.w3.org/2000/svg", **root.attrib, "role": "img"}
-    # What the style sheet said for every line: inherited from here.
-    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt"}
+    root.attrib |= {
+        name: f"{float(root.attrib[name][:-2]) / _DOTS_PER_POINT:g}pt" for name in ("width", "height")
+    }
+    # What the style sheet said for every line, and a width of one point: inherited from here.
+    root.attrib |= {"stroke-linejoin": "round", "stroke-linecap": "butt", "stroke-width": _in_dots("1")}
     root.set("aria-labelledby", f"{sketch.name}-title {sketch.name}-description")
     for place, (name, text) in enumerate((("title", sketch.title), ("desc", sketch.alternative))):
         part = ET.Element(name, {"id": f"{sketch.name}-{'title' if place == 0 else 'description'}"})

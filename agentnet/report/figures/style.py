@@ -72,6 +72,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "font.size": 10.0,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # left out, it is sought at each draw: nothing stands above an axis
     "axes.labelsize": 10.0,
     "xtick.labelsize": 9.0,
     "ytick.labelsize": 9.0,
