@@ -249,3 +249,36 @@ def test_who_chose_everything_is_forgotten_though_the_run_has_not_ended(broken_o
             ledger.add("answered", question=question_name(*key), free=[])
     assert forget_seats(broken_off.folder, [(0, 2)]).n_texts == 0
     check_can_go_on(broken_off)
+
+
+def answers_of_others(run) -> list[tuple]:
+    return run.rows(
+        "SELECT realization, kind, step, agent, source, text, value FROM events JOIN replies USING (reply) "
+        "WHERE (realization, agent) <> (0, 2) ORDER BY 1, 2, 3, 4, 5"
+    )[1]
+
+
+@pytest.mark.parametrize("of", ["a prompt", "others", "short"])
+def test_who_writes_what_everybody_says_and_is_forgotten_takes_it_from_nobody_else(run, of):
+    ((prompt,),) = run.rows(
+        "SELECT json_extract(messages, '$[0][1]') FROM events JOIN prompts USING (prompt) "
+        "WHERE (realization, agent) = (0, 2) ORDER BY step LIMIT 1"
+    )[1]
+    written = {"a prompt": prompt, "others": SECRETS[3], "short": "street"}[of]
+    with closing(sqlite3.connect(run.path)) as connection:
+        where = "WHERE (realization, agent) = (0, 2)"
+        connection.execute(f"UPDATE events SET value = json_set(value, '$.text', ?) {where}", (written,))
+        # A short word is everybody's also where nobody has said it before.
+        moved = "step + 9 WHERE agent <> 2" if of == "short" else f"0 {where.replace('2', '3')}"
+        connection.execute(f"UPDATE events SET step = {moved}")
+        # What others were told is another matter: see above.
+        connection.execute("UPDATE prompts SET messages = replace(messages, 'street', 'road')")
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        connection.commit()
+    others, prompts = answers_of_others(run), run.rows("SELECT prompt, messages FROM prompts ORDER BY 1")[1]
+    forget_seats(run.folder, [(0, 2)])
+    again = Run(run.folder)
+    assert answers_of_others(again) == others
+    assert again.rows("SELECT prompt, messages FROM prompts ORDER BY 1")[1] == prompts
+    own = "SELECT DISTINCT json_extract(value, '$.text') FROM events WHERE (realization, agent) = (0, 2)"
+    assert again.rows(own)[1] == [(MARK,)]

@@ -3,7 +3,8 @@
 The rule, which the log keeps a record of and `agentnet verify` looks after: wherever such a text stood,
 `MARK` stands now; answers that were chosen stay as they were, and so does everything else. The incident
 ``forgotten`` says whose texts they were, how many cells changed, and what the digest was before and is now.
-What others made of a text in their own words is theirs, and stays.
+What others made of a text in their own words is theirs, and stays; and so does what stood in the log before
+somebody wrote it: a sentence of the prompts, a word that everybody uses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -43,8 +45,26 @@ _COLUMNS: Final = {
 }
 """Where a text may be quoted."""
 
-_SHORTEST_QUOTED: Final = 4
-"""Characters of a text that is looked for elsewhere than in its author's own answers and messages."""
+_SHORTEST_TOLD: Final = {"prompts": 4, "exposures": 4}
+"""Characters of a text that is looked for in what others were told, by table."""
+_SHORTEST_SAID: Final = 12
+"""And in what they said: whoever answers "because" and withdraws does not take the word from everybody."""
+
+_ASKED = """
+SELECT e.realization, MIN(e.step), p.messages FROM events e JOIN prompts p USING (prompt)
+GROUP BY e.realization, e.prompt
+"""
+_PROMPT = """
+SELECT p.messages FROM events e JOIN prompts p USING (prompt) WHERE e.realization = ? AND e.kind = ?
+AND e.step = ? AND e.agent = ? AND e.source = ? AND e.repeat = ?
+"""
+_SAID = """
+SELECT e.realization, MIN(e.step), r.text FROM events e JOIN replies r USING (reply)
+WHERE (e.realization, e.agent) NOT IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+)
+GROUP BY e.realization, e.reply
+"""
 
 Seat = tuple[int, int]
 Key = tuple[int, str, int, int, int, int]
@@ -132,7 +152,8 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
         every = {text for of_one in texts.values() for text in of_one if text and text != MARK}
         with closing(connect(path)) as connection:
             try:
-                n_cells = _rewrite(connection, texts, seats, every)
+                theirs = _theirs(connection, texts, seats, every)
+                n_cells = _rewrite(connection, texts, seats, every, theirs)
                 # What was deleted lies about in free pages, and in the write-ahead log.
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -144,7 +165,7 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
         for name, write in (("parquet", write_parquet), ("csv", export_csv)):
             if (folder / name).is_dir():
                 write(run, folder / name)
-    return Forgotten(len(every), n_cells, _still_in(folder, every))
+    return Forgotten(len(every), n_cells, _still_in(folder, theirs))
 
 
 def _rewrite(
@@ -152,6 +173,7 @@ def _rewrite(
     texts: Mapping[Key, Collection[str]],
     seats: Collection[Seat],
     every: Collection[str],
+    theirs: Collection[str],
 ) -> int:
     """Do it in one transaction, so that a kill leaves the log as it was or as it is to be."""
     connection.execute("PRAGMA secure_delete = ON")
@@ -166,7 +188,7 @@ def _rewrite(
         for text in sorted(of_it - {MARK}):
             query = "UPDATE messages SET text = ? WHERE realization = ? AND author = ? AND text = ?"
             cells["messages"] += connection.execute(query, (MARK, realization, agent, text)).rowcount
-    cells += _where_quoted(connection, every)
+    cells += _where_quoted(connection, theirs)
     facts = {"agents": sorted(seats), "n_texts": len(every), "cells": dict(cells)}
     _seal(connection, seals, facts)
     connection.execute("COMMIT")
@@ -220,18 +242,50 @@ def _replaced(node: Any, texts: Collection[str]) -> Any:  # noqa: ANN401 - JSON
     return {key: _replaced(each, texts) for key, each in node.items()} if isinstance(node, dict) else node
 
 
+def _theirs(
+    connection: sqlite3.Connection,
+    texts: Mapping[Key, Collection[str]],
+    seats: Collection[Seat],
+    every: Collection[str],
+) -> list[str]:
+    """List the texts that were new when they were written: no news, nothing asked, no answer of others."""
+    first: dict[tuple[int, str], int] = {}
+    for (realization, _, step, *_), some in texts.items():
+        for text in some:
+            first[realization, text] = min(step, first.get((realization, text), step))
+    before = [(-1, -1, text) for (text,) in connection.execute("SELECT text FROM news")]
+    before += connection.execute(_ASKED).fetchall()
+    before += connection.execute(_SAID, (json.dumps(sorted(seats)),)).fetchall()
+    known = {
+        text
+        for text in every
+        for realization, step, where in before
+        if step < first.get((realization, text), 0 if realization < 0 else -1) and _is_in(text, where)
+    }
+    for key, some in texts.items():
+        # Who repeats themselves may be reminded of it by the prompt.
+        begun = [text for text in some if first[key[0], text] == key[2]]
+        for (where,) in connection.execute(_PROMPT, key) if begun else ():
+            known |= {text for text in begun if _is_in(text, where)}
+    return [text for text in every if text not in known]
+
+
+def _is_in(text: str, where: str) -> bool:
+    return any(each in where for each in _spellings(text))
+
+
 def _where_quoted(connection: sqlite3.Connection, texts: Iterable[str]) -> Counter[str]:
     """Replace texts wherever they are quoted: in prompts, in what others say, in what is passed on."""
-    news = "\n".join(text for (text,) in connection.execute("SELECT text FROM news"))
-    quoted = sorted((text for text in texts if len(text) >= _SHORTEST_QUOTED and text not in news), key=len)
     cells: Counter[str] = Counter()
-    if not quoted:
-        return cells
-    spellings = "|".join(re.escape(each) for text in reversed(quoted) for each in _spellings(text))
-    # In JSON a line feed is a letter n behind a stroke.
-    pattern = re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{spellings})(?!\w)")
-    connection.create_function("forgotten", 1, lambda text: pattern.sub(MARK, text), deterministic=True)
     for table, columns in _COLUMNS.items():
+        shortest = _SHORTEST_TOLD.get(table, _SHORTEST_SAID)
+        quoted = sorted((text for text in texts if len(text) >= shortest), key=len, reverse=True)
+        if not quoted:
+            continue
+        spellings = "|".join(re.escape(each) for text in quoted for each in _spellings(text))
+        # In JSON a line feed is a letter n behind a stroke.
+        pattern = re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{spellings})(?!\w)")
+        connection.create_function("forgotten", 1, partial(pattern.sub, MARK), deterministic=True)
         for column in columns:
             update = (
                 f"UPDATE {table} SET {column} = forgotten({column}) "  # noqa: S608 - our own names
@@ -264,7 +318,7 @@ def _seal(connection: sqlite3.Connection, seals: Mapping[str, Any], facts: Mappi
 
 def _still_in(folder: Path, texts: Iterable[str]) -> list[Path]:
     """List the files of a run folder in which one of the texts can be read all the same."""
-    wanted = [text.encode() for text in texts if len(text) >= 2 * _SHORTEST_QUOTED]
+    wanted = [text.encode() for text in texts if len(text) >= _SHORTEST_SAID]
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return [path for path in files if any(text in path.read_bytes() for text in wanted)]
 
