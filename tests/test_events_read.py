@@ -11,14 +11,14 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, close_for_good, create_log
-from agentnet.events.read import digest
+from agentnet.events.digest import ByColumn, digest
 from agentnet.events.schema import columns, statements
-from agentnet.vocabulary import DECISION_KINDS
+from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, REASON
 
 EVERYTHING = [*TABLES, *VIEWS]
 
@@ -431,32 +431,61 @@ def test_the_digest_leaves_out_how_it_came_about(sample_run, statement):
     assert run.digest() == before
 
 
-VALUES = st.one_of(
-    st.none(),
-    st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.floats(1e-4, 2.0),
-    st.sampled_from(["exposure", "null", "01101", "a,b", "[x]", "it's", 'say "no"', "é", "\\", "1.5", ""]),
+WORDS = st.one_of(
+    st.none(), st.sampled_from(["it's", '"', "1", "\\", "\xe9\x7f", "], [", "long " * 20]), st.text()
 )
-ROWS = st.integers(2, 6).flatmap(
-    lambda n: st.lists(st.tuples(st.integers(0, 9), *[VALUES] * (n - 1)), max_size=4)
+ODD_EVENTS = st.fixed_dictionaries(
+    {
+        "realization": st.sampled_from([0, 1, 7, 10**12]),
+        "kind": st.sampled_from([*DECISION_KINDS, REASON, *ANSWER_KINDS, "a kind of one's own"]),
+        "step": st.integers(-1, 2),
+        "agent": st.integers(-1, 2),
+        "temperature": st.sampled_from([0.0, 1.0, 1e-5, 0.1 + 0.2, 1e16, float("inf")]),
+        "decision": st.sampled_from([None, 0, 1]),
+        "missing": WORDS,
+        "context": WORDS,
+        "value": WORDS,
+        "reply": st.sampled_from([None, 1, 2]),
+    }
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(rows=ROWS)
-@example(rows=[(1, 1.5), (2, 2e16)])
-@example(rows=[(1, 0.5, None), (2, 1e-5, "null")])
-@example(rows=[(1, 7), (2, 0.25)])
-def test_rows_are_digested_as_python_spells_them(rows):
-    spelled = "".join(map(repr, rows)).encode()
-    alike = hashlib.sha256()
+@settings(max_examples=40, deadline=None)
+@given(events=st.lists(ODD_EVENTS), text=WORDS)
+def test_the_digest_is_the_hash_of_what_python_spells_of_the_rows_however_they_are_read(
+    event_row, events, text
+):
+    queries = (
+        (
+            "realization, kind, step, agent, source, repeat, temperature, decision, missing FROM events "
+            "WHERE kind NOT IN ('evaluation', 'interview')"
+        ),
+        (
+            "realization, kind, step, agent, source, repeat, temperature, missing, context, text FROM events "
+            "LEFT JOIN replies USING (reply) WHERE kind NOT IN ('seed', 'exposure', 'ratio', 'reason')"
+        ),
+        "realization, kind, step, agent, source, repeat, value FROM events WHERE value IS NOT NULL",
+    )
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in statements():
+            connection.execute(statement)
+        rows = [event_row(**event) for event in events]
+        marks = ", ".join("?" * len(columns("events")))
+        connection.executemany(f"INSERT OR IGNORE INTO events VALUES ({marks})", rows)
+        connection.execute("INSERT INTO replies VALUES (1, ?, '', 'm', NULL)", (text,))
+        spelled = [
+            map(repr, connection.execute(f"SELECT {query} ORDER BY 1, 2, 3, 4, 5, 6")) for query in queries
+        ]
+        whole = "".join(one for each in spelled for one in each)
+        assert digest(connection) == hashlib.sha256(whole.encode()).hexdigest()
 
-    def read(_, __):
-        alike.update(spelled)
-        return [rows]
 
-    assert digest(None, read) == alike.hexdigest()
+def test_rows_of_more_values_than_are_remembered_are_spelled_alike():
+    rows = [(number, number / 7, "s" * (number % 99)) for number in range(70_000)]
+    spell = ByColumn()
+    assert [spell(rows), spell(rows[:3]), spell([])] == [
+        "".join(map(repr, some)) for some in (rows, rows[:3], [])
+    ]
 
 
 def test_the_digest_is_of_one_moment(new_log, event_row):

@@ -16,12 +16,16 @@ import pytest
 
 from agentnet import Run
 from agentnet.backend import make_backend
+from agentnet.cli.processes import play_one
 from agentnet.cli.serve import read_metadata
 from agentnet.config import SamplerSettings, Settings
 from agentnet.errors import AgentnetError, BackendUnusable, RunFolderError, RunStopped
+from agentnet.events.read import shards_in
 from agentnet.experiment import Source
 from agentnet.runner import Runner, create, prepare, reopen
+from agentnet.runner.begin import begin_shards
 from agentnet.runner.play import spent_before
+from agentnet.runner.shards import merge
 from agentnet.testing.faults import FaultPlan
 from agentnet.testing.server import LIKE_VLLM, ServerDouble, start_server
 
@@ -311,6 +315,29 @@ def test_after_kills_no_call_that_was_recorded_is_made_again(tmp_path: Path) -> 
             assert 0 < recorded(folder) < sum(answered.values()) + 1
             clean = await play(tmp_path / "clean", settings(server.base_url, tmp_path / "other", repeats=2))
         assert run.digest() == clean.digest()
+
+    asyncio.run(main())
+
+
+def test_shards_ask_the_server_what_the_run_asks_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("small.py").write_text(SMALL)
+    environ, cut = {"OPENAI_API_KEY": KEY}, Path("cut")
+    small = {"repeats": 1, "items_per_severity": 2}
+
+    async def main() -> None:
+        async with start_server(double()) as server:
+            whole = await play(Path("whole"), settings(server.base_url, Path("a"), **small))
+            asked = dict(server.ledger.answered)
+            chosen = settings(server.base_url, Path("b"), **small)
+            begin_shards(Source.read("small.py:Small"), chosen, environ, cut, 2, say=print)
+            for shard in shards_in(cut):
+                await play_one(shard, chosen, environ, asyncio.Event().wait(), lambda *_: None)
+            assert server.ledger.answered == {request: 2 * n for request, n in asked.items()}
+        merge(cut)
+        assert Run(cut).digest() == whole.digest()
 
     asyncio.run(main())
 

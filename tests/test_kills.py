@@ -36,7 +36,9 @@ def test_a_run_killed_at_some_of_its_calls_ends_as_the_whole(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 @pytest.mark.parametrize("scenario", ["cascade", "ratios", "interviews"])
-def test_a_run_killed_at_any_of_its_calls_ends_as_the_whole(tmp_path, scenario, journal):
-    told = kills(tmp_path / "kills", scenario, journal, "--sample", "60")
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_a_run_killed_at_any_of_its_calls_ends_as_the_whole(tmp_path, scenario, journal, seed):
+    """In parts, each with time left of what a test may take where the machine is busy."""
+    told = kills(tmp_path / "kills", scenario, journal, "--sample", "20", "--seed", seed)
     assert [kill for kill in told if kill["problems"]] == []
-    assert sum(kill["killed"] for kill in told) > 50
+    assert sum(kill["killed"] for kill in told) > 16

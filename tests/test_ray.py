@@ -253,6 +253,31 @@ def test_a_run_on_ray_is_stopped_and_gone_on_with_elsewhere(command: Any, progra
     assert json.loads(done.out)["digest"] == Run("whole").digest()
 
 
+@pytest.mark.slow
+def test_a_node_that_is_lost_changes_nothing(command: Any) -> None:
+    """Two nodes of one cluster, which the driver is no parent of; it begins on both, and ends on one."""
+    pytest.importorskip("ray", reason="NO RAY IS STARTED: the extra ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    Path("play.py").write_text(FILE)
+    of_each = {"num_cpus": 1, "object_store_memory": 1 << 27, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=of_each)
+    try:
+        node = cluster.add_node(**of_each)
+        playing = started(MAIN, "cut", "--ray-address", cluster.address)
+        while len(list(workers(os.getpid()))) < 2:
+            with suppress(subprocess.TimeoutExpired):
+                raise AssertionError(f"the run ended with {playing.wait(0.05)} before a node could be lost")
+        cluster.remove_node(node, allow_graceful=False)
+        out, told = playing.communicate()
+    finally:
+        cluster.shutdown()
+    assert playing.returncode == 0, told
+    assert "was lost (NodeDiedError); its shard is played again" in told
+    assert command("run", "play.py:Cascades", "--out", "whole", "--quiet", *OPTIONS).code == 0
+    assert json.loads(out)["digest"] == Run("whole").digest()
+
+
 PYTHON = """
 import agentnet
 how = dict(backend="mock", seed=7, settings={"log.parquet": False}, progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -25,12 +26,14 @@ from hypothesis import strategies as st
 import agentnet
 from agentnet import CascadeExperiment, Run
 from agentnet.cli import on_jobs
+from agentnet.cli.processes import play_one
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
 from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
+from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -189,9 +192,9 @@ def test_64_shards_merged_are_the_run_played_as_one(play: Play, command: Any) ->
 # Killed
 
 
-def begin(out: str, shard: str, *more: str) -> subprocess.Popen[Any]:
+def begin(out: str, shard: str, *more: str, which: str = "Cascades") -> subprocess.Popen[Any]:
     words = [
-        "play.py:Cascades",
+        f"play.py:{which}",
         "--backend",
         "mock",
         "--seed",
@@ -233,13 +236,22 @@ def test_shards_killed_at_some_moment_go_on_by_the_command_that_began_them(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
-def test_shards_killed_over_and_over_end_as_the_run(play: Play, command: Any, seed: int) -> None:
-    chance = random.Random(seed)
+@pytest.mark.parametrize(
+    ("seed", "which", "knob", "value"),
+    [
+        *((seed, "Cascades", "repeats", 2) for seed in range(4)),
+        (4, "Ratios", "items_per_severity", 4),
+        (5, "Interviews", "repeats", 8),
+    ],
+)
+def test_shards_killed_over_and_over_end_as_the_run(
+    play: Play, command: Any, seed: int, which: str, knob: str, value: int
+) -> None:
+    chance, more = random.Random(seed), ("-S", "engine.workers=8", "-S", f"{knob}={value}")
     n_kills = 0
     for number in range(1, 5):
         while True:
-            playing = begin("cut", f"{number}/4", "-S", "engine.workers=8")
+            playing = begin("cut", f"{number}/4", *more, which=which)
             try:
                 # On a busy machine nothing has begun after a few seconds: patience grows.
                 assert playing.wait(chance.uniform(0.5, 3.0 + n_kills)) == 0
@@ -250,7 +262,7 @@ def test_shards_killed_over_and_over_end_as_the_run(play: Play, command: Any, se
                 n_kills += 1
     assert n_kills > 0
     assert command("merge", "cut").code == 0
-    play("play.py:Cascades", "whole", repeats=2, **{"backend.latency_s": 0.02})
+    play(f"play.py:{which}", "whole", **{"repeats": 2, knob: value, "backend.latency_s": 0.02})
     assert Run("cut").digest() == Run("whole").digest()
 
 
@@ -419,6 +431,48 @@ def test_a_job_that_is_lost_stops_the_run_which_others_go_on_with(play: Play) ->
     assert run.digest() == Run("whole").digest()
 
 
+class Beside:
+    """Stands in for an executor: its one job plays all shards here, and ends once that was seen."""
+
+    job_id = 8
+    crew: on_jobs.OnJobs
+    shards: list[Path]
+
+    def map_array(self, function: object, parts: list[list[Path]]) -> list[Beside]:
+        (self.shards,) = parts
+        return [self]
+
+    def awaitable(self) -> Beside:
+        return self
+
+    async def result(self) -> on_jobs.Told:
+        for shard in self.shards:
+            await play_one(shard, self.crew.settings, os.environ, asyncio.Event().wait(), lambda *_: None)
+        async with asyncio.timeout(30):
+            while self.crew.tally.realizations < 16:  # noqa: ASYNC110 - nothing tells of a look
+                await asyncio.sleep(0.01)
+        return [(shard, None, None) for shard in self.shards]
+
+    def cancel(self, *, check: bool) -> None:
+        assert not check
+
+
+def test_how_far_jobs_are_is_read_from_the_logs_that_they_write(play: Play, whole: Run) -> None:
+    how: dict[str, Any] = {"backend": "mock", "seed": 7, "settings": {"log.parquet": False}, "out": "cut"}
+    with pytest.raises(RunStopped, match="was lost"):
+        agentnet.play("play.py:Cascades", on=Lost(), progress=False, **how)
+    executor = Beside()
+    settings = Settings.from_json(json.dumps(whole.meta["settings"]))
+    crew = executor.crew = on_jobs.OnJobs(Path("cut"), settings, print, executor)
+    asyncio.run(crew.play(1, every_s=0.01))
+    ((n, n_calls, n_tokens),) = whole.rows(
+        "SELECT COUNT(*), SUM(attempts), SUM(prompt_tokens + completion_tokens) FROM events"
+    )[1]
+    tally = crew.tally
+    assert (tally.n_decisions, tally.n_settled, tally.n_calls) == (n, n, n_calls)
+    assert tally.prompt_tokens + tally.completion_tokens == n_tokens
+
+
 @pytest.mark.slow
 def test_jobs_of_submitit_play_a_run(play: Play, whole: Run) -> None:
     submitit = pytest.importorskip("submitit", reason="the extra submitit is not installed")
@@ -551,12 +605,21 @@ def test_what_was_not_played_in_shards_is_not_merged(cut: Path, command: Any, wh
 
 def test_of_two_merges_at_once_one_makes_the_log(cut: Path, command: Any, whole: Run) -> None:
     """What the other finds once it has looked at all shards, and waited for its turn."""
-    shards, meta = sorted((cut / "shards").iterdir()), whole.meta
+    shards, meta = begun(cut), whole.meta
     command("merge", cut)
     before = (cut / LOG_NAME).read_bytes()
     with pytest.raises(UserError, match="cut: somebody else made one log of its shards meanwhile"):
         merge_logs(shards, cut, meta)
     assert (cut / LOG_NAME).read_bytes() == before
+
+
+def test_a_shard_that_was_gone_on_with_once_it_was_looked_at_is_not_merged(cut: Path, whole: Run) -> None:
+    shards, meta = begun(cut), whole.meta
+    with closing(sqlite3.connect(cut / "shards" / "2-of-2" / LOG_NAME)) as connection, connection:
+        connection.execute("UPDATE meta SET value = '5.0' WHERE key = 'finished_at'")
+    with pytest.raises(UserError, match="2-of-2 is not finished, or was gone on with meanwhile"):
+        merge_logs(shards, cut, meta)
+    assert not (cut / LOG_NAME).exists()
 
 
 def test_a_merge_without_room_says_so_and_leaves_the_shards(cut: Path, command: Any) -> None:

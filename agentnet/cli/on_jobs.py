@@ -9,36 +9,66 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from agentnet.cli.processes import Crew, Ended, play_one
+from agentnet.cli.processes import Crew, Ended, counted, play_one
 from agentnet.cli.processes import ended as end_of
 from agentnet.cli.sitting import Say
 from agentnet.config import Settings, secrets_environ
-from agentnet.errors import RunStopped
+from agentnet.errors import RunFolderError, RunStopped
+from agentnet.events import Run
+from agentnet.events.spent import Use, spent_so_far
+
+_LOOK_EVERY_S: Final = 3.0
 
 Told = list[tuple[Path, Ended, object]]
 """Of each shard: how it ended, and what it counted last (None: nothing)."""
 
 
 class OnJobs(Crew):
-    """Jobs of an executor as submitit has them: each plays its part of the shards that are left."""
+    """Jobs of an executor as submitit has them: each plays its part of the shards that are left.
+
+    How far they are is read from the logs that they write, as nothing else comes from a job before its end.
+    """
 
     def __init__(self, folder: Path, settings: Settings, say: Say, executor: Any) -> None:  # noqa: ANN401
         super().__init__(folder, settings, say)
         self._executor = executor
         self._jobs: list[Any] = []
+        self._playing = {shard.resolve(): _recorded(Run(shard)) for shard in self._left}
 
     async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Submit what is left, and wait for it."""
-        left = [shard.resolve() for shard in self._left]
+        left = list(self._playing)
         parts = [part for first in range(n_processes) if (part := left[first::n_processes])]
         job = partial(play, settings=self.settings.to_json(), cwd=Path.cwd())
         self._jobs = await asyncio.to_thread(self._executor.map_array, job, parts)
         self._waiting = iter(self._jobs)
-        await super().play(n_processes, every_s=every_s)
+        looking = None if every_s is None else asyncio.create_task(self._look_on(min(every_s, _LOOK_EVERY_S)))
+        try:
+            await super().play(n_processes, every_s=every_s)
+        finally:
+            if looking is not None:
+                looking.cancel()
+
+    async def _look_on(self, every_s: float) -> None:
+        while True:
+            await asyncio.sleep(every_s)
+            for shard in list(self._playing):
+                # A log that is locked, or does not stand on this machine's disk yet, is looked at later.
+                with suppress(RunFolderError):
+                    told = await asyncio.to_thread(self._look, shard)
+                    if shard in self._playing:
+                        self._hear(shard, "tally", told)
+
+    def _look(self, shard: Path) -> dict[str, Any]:
+        run = Run(shard)
+        calls, tokens_in, tokens_out = _recorded(run).minus(self._playing[shard])
+        used = {"n_calls": calls, "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+        return {**counted(run, self.prepared), **used}
 
     async def _work(self) -> None:
         job = next(self._waiting)
@@ -49,6 +79,7 @@ class OnJobs(Crew):
             self._stop(RunStopped(f"job {job.job_id} was lost ({type(error).__name__}: {error})"))
             return
         for shard, how, tally in told:
+            self._playing.pop(shard, None)
             if tally is not None:
                 self._hear(shard, "tally", tally)
             self._end(shard, how)
@@ -59,6 +90,11 @@ class OnJobs(Crew):
 
     def _kill(self) -> None:
         self._halt()
+
+
+def _recorded(run: Run) -> Use:
+    with run.snapshot() as connection:
+        return spent_so_far(connection).recorded
 
 
 def play(shards: Sequence[Path], *, settings: str, cwd: Path) -> Told:

@@ -95,7 +95,7 @@ class Crew(ABC):
         self._n_realizations = next(iter(metas.values()))["n_realizations"]
         self.prepared = reopen(next(iter(metas)), settings, secrets_environ())
         ended = [shard for shard in metas if is_complete(Run(shard))]
-        self._told = {shard: _counted(Run(shard), self.prepared) for shard in ended}
+        self._told = {shard: counted(Run(shard), self.prepared) for shard in ended}
         self._left = deque(shard for shard in metas if shard not in ended)
         self._said: set[str] = set()
         self._error: AgentnetError | None = None
@@ -234,12 +234,15 @@ class Processes(Crew):
                 process.kill()
 
 
-def _counted(run: Run, prepared: Prepared) -> Mapping[str, Any]:
-    """Count a shard that was finished before."""
-    query = "SELECT COUNT(*), COUNT(missing) FROM events WHERE kind <> 'reason'"
-    (n_decisions, n_missing), *_ = run.rows(query)[1]
-    ((realizations,),) = run.rows("SELECT COUNT(*) FROM realizations")[1]
-    tally = Tally(n_decisions, n_missing, realizations=realizations, n_settled=n_decisions)
+def counted(run: Run, prepared: Prepared) -> Mapping[str, Any]:
+    """Count what stands in the log of a shard that others play, or played: no calls."""
+    query = (
+        "SELECT COUNT(*), COUNT(missing), COALESCE(SUM(status <> 'running'), 0) "
+        "FROM events JOIN realizations USING (realization) WHERE kind <> 'reason'"
+    )
+    ((n_decisions, n_missing, n_settled),) = run.rows(query)[1]
+    ((realizations,),) = run.rows("SELECT COUNT(*) FROM realizations WHERE status <> 'running'")[1]
+    tally = Tally(n_decisions, n_missing, realizations=realizations, n_settled=n_settled)
     tally.counts.update(prepared.stage.counts_before(run))
     return _spelled(tally)
 

@@ -23,15 +23,18 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agentnet.errors import RunFolderError
-from agentnet.events.read import (
-    DIGESTED_TABLES,
+from agentnet.events.digest import (
+    AGENTS,
+    DECIDED,
     ROWS_AT_ONCE,
+    ByColumn,
+    Digested,
     Rows,
-    Run,
     batches,
     digest,
-    is_closed_for_good,
+    spelled_of,
 )
+from agentnet.events.read import Run, is_closed_for_good
 from agentnet.events.schema import TABLES, VIEW_ORDER, VIEWS, columns
 from agentnet.vocabulary import ANSWER_KINDS
 
@@ -106,7 +109,7 @@ def sealed_by(
     """Compute the same of the log as `connection` sees it; see `sealed`."""
     (last,) = connection.execute("SELECT COALESCE(MAX(incident), 0) FROM incidents").fetchone()
     read = _HashedOnTheWay()
-    end = {**end, "digest": digest(connection, batches if parts else read)}
+    end = {**end, "digest": digest(connection, None if parts else read)}
     tables = {
         table: read.checksums.get(table) or _checksum(connection, table, last, parts, known)
         for table in TABLES
@@ -126,26 +129,24 @@ class _HashedOnTheWay:
 
     def __init__(self) -> None:
         self.checksums: dict[str, str] = {}
-        self._tables = {query: table for table, query in DIGESTED_TABLES.items()}
 
-    def __call__(self, connection: sqlite3.Connection, query: str) -> Iterator[Rows]:
-        table = self._tables.get(query)
-        return batches(connection, query) if table is None else self._of_table(connection, query, table)
+    def __call__(self, connection: sqlite3.Connection, digested: Digested) -> Iterator[str]:
+        if digested is DECIDED:
+            return self._of_table(connection, "events", f"realization, kind, {DECIDED.columns}")
+        if digested is AGENTS:
+            return self._of_table(connection, "agents", AGENTS.columns)
+        return spelled_of(connection, digested)
 
-    def _of_table(self, connection: sqlite3.Connection, query: str, table: str) -> Iterator[Rows]:
+    def _of_table(self, connection: sqlite3.Connection, table: str, columns: str) -> Iterator[str]:
         whole = f"SELECT * FROM main.{table}"  # noqa: S608 - our own names
-        names, digested = (_names(connection, each) for each in (whole, query))
-        pick = itemgetter(*map(names.index, digested))
+        names = [name for name, *_ in connection.execute(f"{whole} LIMIT 0").description]
+        pick = itemgetter(*map(names.index, columns.split(", ")))
         kind = names.index("kind") if "kind" in names else None
-        sha = hashlib.sha256()
+        sha, spell = hashlib.sha256(), ByColumn()
         for rows in batches(connection, whole):
             sha.update(_spelled(rows))
-            yield [pick(row) for row in rows if kind is None or row[kind] not in ANSWER_KINDS]
+            yield spell([pick(row) for row in rows if kind is None or row[kind] not in ANSWER_KINDS])
         self.checksums[table] = sha.hexdigest()
-
-
-def _names(connection: sqlite3.Connection, query: str) -> list[str]:
-    return [name for name, *_ in connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description]  # noqa: S608
 
 
 def check_unchanged(run: Run) -> None:

@@ -24,6 +24,9 @@ from agentnet.events.spent import SpentSoFar, spent_so_far
 
 _MAKING: Final = ".merging"
 
+_ROOMY: Final = ("PRAGMA page_size = 16384", "VACUUM")
+"""Has an empty log grow by larger pages: rows of each shard come between those of others, and split fewer."""
+
 _ALIKE: Final = ("news", "questions")
 """Tables that the log of every shard holds whole."""
 
@@ -34,11 +37,11 @@ _NUMBERED: Final = {"replies": "reply", "troubles": "trouble", "incidents": "inc
 """Tables that a log numbers as rows come: those of a shard follow those of the shards before."""
 
 
-def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) -> None:
+def merge_logs(shards: Mapping[Path, Mapping[str, Any]], folder: Path, meta: Mapping[str, Any]) -> None:
     """Make the log of a run of those of its shards.
 
     Args:
-        shards: The folders of all shards, each with a finished log, in order.
+        shards: The folders of all shards, each with a finished log, in order, and table ``meta`` of each.
         folder: The run folder, without a log yet.
         meta: Table ``meta`` of the run, less what a log gets as it is finished.
 
@@ -58,10 +61,11 @@ def merge_logs(shards: Sequence[Path], folder: Path, meta: Mapping[str, Any]) ->
             create_log(made, meta)
             path = made / LOG_NAME
             with _alone(path) as connection:
-                parts = [_add(connection, shard) for shard in shards]
-                metas = [Run(shard).meta for shard in shards]
-                _note(connection, shards, metas)
-            _seal(path, parts, metas)
+                for statement in _ROOMY:
+                    connection.execute(statement)
+                parts = [_add(connection, shard, its) for shard, its in shards.items()]
+                _note(connection, shards)
+            _seal(path, parts, list(shards.values()))
             path.replace(folder / LOG_NAME)
         except (sqlite3.Error, OSError, StorageError) as error:
             raise StorageError(
@@ -81,12 +85,12 @@ def _alone(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _add(connection: sqlite3.Connection, shard: Path) -> Part:
+def _add(connection: sqlite3.Connection, shard: Path, meta: Mapping[str, Any]) -> Part:
     """Copy the rows of a shard."""
     connection.execute("ATTACH ? AS shard", (str(shard / LOG_NAME),))
     connection.execute("BEGIN")
     try:
-        _check(connection, shard)
+        _check(connection, shard, meta)
         last = {
             table: connection.execute(f"SELECT COALESCE(MAX({key}), 0) FROM main.{table}").fetchone()[0]  # noqa: S608
             for table, key in _NUMBERED.items()
@@ -115,15 +119,16 @@ def _copying(table: str) -> str:
     )
 
 
-def _check(connection: sqlite3.Connection, shard: Path) -> None:
-    """Make sure that a shard is finished, and that its rows go with those that were copied before.
+def _check(connection: sqlite3.Connection, shard: Path, meta: Mapping[str, Any]) -> None:
+    """Make sure that a shard is finished as `meta` says, and its rows go with those that were copied before.
 
     Raises:
         RunFolderError: They do not.
     """
-    status = connection.execute("SELECT value FROM shard.meta WHERE key = 'status'").fetchone()
-    if status != ('"finished"',):
-        raise RunFolderError(f"{shard} is not finished")
+    ends = connection.execute("SELECT key, value FROM shard.meta WHERE key IN ('status', 'finished_at')")
+    end = {key: json.loads(value) for key, value in ends}
+    if end != {"status": "finished", "finished_at": meta.get("finished_at")}:
+        raise RunFolderError(f"{shard} is not finished, or was gone on with meanwhile")
     is_first = connection.execute("SELECT COUNT(*) FROM main.realizations").fetchone() == (0,)
     differ = [table for table in _ALIKE if not is_first and connection.execute(_differing(table)).fetchone()]
     differ += [
@@ -146,12 +151,12 @@ def _differing(table: str) -> str:
     return f"SELECT * FROM ({here} EXCEPT {there}) UNION ALL SELECT * FROM ({there} EXCEPT {here}) LIMIT 1"  # noqa: S608
 
 
-def _note(connection: sqlite3.Connection, shards: Sequence[Path], metas: Sequence[Mapping[str, Any]]) -> None:
+def _note(connection: sqlite3.Connection, shards: Mapping[Path, Mapping[str, Any]]) -> None:
     """Note what all shards spent together, as the sitting of a run that ends does, and what was merged."""
     with ExitStack() as stack:
         logs = [stack.enter_context(Run(shard).connection()) for shard in shards]
-        spent = [spent_so_far(log) for log in logs]
-    merged = {shard.name: meta.get("digest") for shard, meta in zip(shards, metas, strict=True)}
+        spent = [spent_so_far(log, is_over=True) for log in logs]
+    merged = {shard.name: meta.get("digest") for shard, meta in shards.items()}
     for kind, detail in (("spent", _sum(spent)), ("merged", {"digests": merged})):
         row = (kind, json.dumps(detail), time.time())
         connection.execute("INSERT INTO incidents (kind, detail, at) VALUES (?, ?, ?)", row)

@@ -5,18 +5,17 @@ Nothing here writes, so it works on a run that is still played.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import sqlite3
-import string
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentnet.errors import RunFolderError, UserError
+from agentnet.events.digest import digest
 from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows
 from agentnet.html import html_table
 
@@ -42,54 +41,6 @@ _OF_THE_FILE = {
 
 # What only somebody who may write can get over.
 _OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
-
-ROWS_AT_ONCE = 250
-
-Rows = list[tuple[Any, ...]]
-
-DIGESTED_TABLES = {
-    "events": """
-    SELECT realization, kind, step, agent, source, repeat, temperature, decision, missing
-    FROM events WHERE kind NOT IN ('evaluation', 'interview') ORDER BY 1, 2, 3, 4, 5, 6
-    """,
-    "agents": "SELECT realization, agent, profile, engaged_step FROM agents ORDER BY 1, 2",
-}
-"""What is digested of the largest tables: columns of their rows, in the order in which these stand there."""
-
-# What a run decided, without anything that hangs on when, where or by whom it was answered.
-_DIGESTED = (
-    """
-    SELECT realization, news, repeat, network, status, initial_agent, last_step
-    FROM realizations ORDER BY 1
-    """,
-    DIGESTED_TABLES["events"],
-    """
-    SELECT realization, step, n_exposed, n_asked, n_decisions, n_yes, n_missing, n_engaged
-    FROM steps ORDER BY 1, 2
-    """,
-    DIGESTED_TABLES["agents"],
-    "SELECT question, id, topic, text, answer FROM questions ORDER BY 1",
-    "SELECT realization, model, class, taught FROM models ORDER BY 1, 2",
-    "SELECT realization, step, model, interviewed, n_candidates FROM interviews ORDER BY 1, 2, 3",
-    """
-    SELECT realization, kind, step, agent, source, repeat, temperature, missing, context, text
-    FROM events LEFT JOIN replies USING (reply)
-    WHERE kind NOT IN ('seed', 'exposure', 'ratio', 'reason') ORDER BY 1, 2, 3, 4, 5, 6
-    """,
-    "SELECT realization, step, model, n_pairs FROM updates ORDER BY 1, 2, 3",
-    """
-    SELECT realization, kind, step, agent, source, repeat, value FROM events WHERE value IS NOT NULL
-    ORDER BY 1, 2, 3, 4, 5, 6
-    """,
-    "SELECT * FROM exposures ORDER BY 1, 2, 3, 4, 5, 6",
-    "SELECT * FROM messages ORDER BY 1, 2",
-    "SELECT * FROM changes ORDER BY 1, 2",
-    "SELECT * FROM measures ORDER BY 1, 2, 3, 4",
-    """
-    SELECT realization, agent, persona, voice FROM agents WHERE COALESCE(persona, voice) IS NOT NULL
-    ORDER BY 1, 2
-    """,
-)
 
 
 class EmptyLog(RunFolderError):
@@ -227,61 +178,6 @@ class Run:
         with self.connection() as connection:
             connection.execute("BEGIN")
             yield connection
-
-
-def batches(connection: sqlite3.Connection, query: str, **named: object) -> Iterator[Rows]:
-    """Yield the rows of a query, `ROWS_AT_ONCE` at a time."""
-    cursor = connection.execute(query, named)
-    while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        yield rows
-
-
-_IN_PLAIN_ROWS = f'{string.ascii_letters}{string.digits}_-.,[]"'.encode()
-_PYTHONS = ((b'"', b"'"), (b",", b", "), (b", null", b", None"), (b"], [", b")("))
-_LEAST_PLAIN, _LEAST_HUGE = 1e-4, 1e16
-
-
-def digest(
-    connection: sqlite3.Connection,
-    read: Callable[[sqlite3.Connection, str], Iterable[Rows]] = batches,
-) -> str:
-    """Hash what the run decided; see `Run.digest`.
-
-    Args:
-        connection: The log.
-        read: Gives the rows of a query, for who reads more of the log on the way.
-    """
-    sha = hashlib.sha256()
-    for query in _DIGESTED:
-        for rows in filter(None, read(connection, query)):
-            sha.update(_spelled(rows))
-    return sha.hexdigest()
-
-
-def _spelled(rows: Rows) -> bytes:
-    """Spell rows as Python does, one after the other.
-
-    It takes three times as long as msgspec, which spells alike all but texts with marks in them and floats
-    with exponents.
-    """
-    import msgspec
-
-    spelled = msgspec.json.encode(rows)[2:-2]
-    floats = [place for place, value in enumerate(rows[0]) if isinstance(value, float)]
-    counts = {b"[": len(rows) - 1, b",": len(rows) * len(rows[0]) - 1, b".": len(rows) * len(floats)}
-    is_plain = not spelled.translate(None, _IN_PLAIN_ROWS) and all(
-        spelled.count(mark) == count for mark, count in counts.items()
-    )
-    if not (is_plain and all(_are_plain([row[place] for row in rows]) for place in floats)):
-        return "".join(map(repr, rows)).encode()
-    for theirs, pythons in _PYTHONS:
-        spelled = spelled.replace(theirs, pythons)
-    return b"(%b)" % spelled
-
-
-def _are_plain(values: Sequence[Any]) -> bool:
-    """Say whether values are all floats without an exponent."""
-    return set(map(type, values)) == {float} and _LEAST_PLAIN <= min(values) <= max(values) < _LEAST_HUGE
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:

@@ -83,7 +83,11 @@ class SpentSoFar(NamedTuple):
 
 
 def spent_so_far(
-    connection: sqlite3.Connection, *, recorded: Use | None = None, is_played: bool = False
+    connection: sqlite3.Connection,
+    *,
+    recorded: Use | None = None,
+    is_played: bool = False,
+    is_over: bool = False,
 ) -> SpentSoFar:
     """Read what a run has spent from a connection to its log.
 
@@ -91,11 +95,14 @@ def spent_so_far(
         connection: To its log.
         recorded: What the recorded answers add up to, where that is known; else they are looked through.
         is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+        is_over: Nobody asks what the answers add up to: they are looked through only where nothing is noted.
     """
-    if recorded is None:
-        recorded = Use(*connection.execute(_RECORDED).fetchone())
     notes = [(kind, json.loads(detail), at) for kind, detail, at in connection.execute(_NOTES)]
     kind, detail, _ = notes[-1] if notes else ("started", {}, 0.0)
+    if recorded is None and is_over and kind == "spent":
+        recorded = NOTHING
+    elif recorded is None:
+        recorded = Use(*connection.execute(_RECORDED).fetchone())
     if kind == "spent":
         return _of_note(detail, recorded, is_noted=True)
     if kind == "resumed" and "spent" not in detail:

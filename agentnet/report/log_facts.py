@@ -21,7 +21,7 @@ from agentnet.asking_rules import ASKING_RULES
 from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
-from agentnet.events.read import digest
+from agentnet.events.digest import digest
 from agentnet.events.spent import spent_so_far
 from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of

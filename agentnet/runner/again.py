@@ -69,6 +69,9 @@ def check_missing(run: Run, bound: float, way_out: str) -> None:
     Raises:
         MissingAnswers: A larger share is missing.
     """
+    reasons = reasons_of(run)
+    if not reasons:
+        return
     kinds = run.rows("SELECT kind = 'reason', COUNT(*), COUNT(missing) FROM events GROUP BY 1")[1]
     over = [(n_missing, n, is_reason) for is_reason, n, n_missing in kinds if n_missing > bound * n]
     if not over:
@@ -78,7 +81,7 @@ def check_missing(run: Run, bound: float, way_out: str) -> None:
         for n_missing, n, is_reason in over
     )
     raise MissingAnswers(
-        f"MISSING: {what} ({_named(reasons_of(run))}), more than engine.max_missing = {bound:g} allows. "
+        f"MISSING: {what} ({_named(reasons)}), more than engine.max_missing = {bound:g} allows. "
         f"What is left may differ from what is missing: ask again by {way_out} (what went wrong each "
         "time stands in table troubles), or allow more by -S engine.max_missing=1"
     )

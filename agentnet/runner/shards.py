@@ -40,7 +40,10 @@ def check_alike(folder: Path) -> None:
     Raises:
         RunFolderError: It is not; says in what they differ.
     """
-    metas = begun(folder.parent.parent)
+    _check_alike(folder, begun(folder.parent.parent))
+
+
+def _check_alike(folder: Path, metas: Metas) -> None:
     mine = metas[folder]
     for other, theirs in metas.items():
         if differ := list(_differences(mine, theirs)):
@@ -73,7 +76,9 @@ def _differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator
         yield f"{n_theirs} shards and not {n_ours}"
     elif at_once != at_once_theirs:
         yield f"{at_once_theirs or 'all'} shards at once and not {at_once or 'all'}"
-    for key in sorted((mine.keys() | theirs.keys()) - _OWN):
+    # Most are alike to the letter.
+    unlike = [key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)]
+    for key in sorted(set(unlike) - _OWN):
         ours, others = _known(key, mine.get(key)), _known(key, theirs.get(key))
         if ours == others:
             continue
@@ -161,11 +166,11 @@ def _merge(folder: Path, metas: Metas) -> None:
         raise RunFolderError(
             f"{folder} holds no shards; play them by: agentnet run FILE --shard 1/4 --out {folder}"
         )
-    check_alike(next(iter(metas)))
+    _check_alike(next(iter(metas)), metas)
     _check_all_there(folder, metas)
     for shard in metas:
         check_unchanged(Run(shard))
-    merge_logs(list(metas), folder, _meta(folder, metas))
+    merge_logs(metas, folder, _meta(folder, metas))
 
 
 def _check_merged(folder: Path, metas: Metas) -> None:
