@@ -90,8 +90,7 @@ test-slurm: $(VENV)/.installed-test  ## a run on a real Slurm of one node on thi
 	apt-get install --yes -qq slurm-wlm munge
 	TEST_ON_SLURM=1 $(BIN)/pytest tests/slurm -o faulthandler_timeout=0 --durations=0
 
-test-view: $(VENV)/.installed-test  ## the live page and those of people in Debian's Chromium: how soon, how late, by keyboard, in the dark (minutes)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt playwright axe-core-python
+test-view: $(VENV)/.installed-test  ## the live page and those of people in Chromium, as the gate looks at them, and how soon and how late (minutes)
 	TEST_VIEW=1 $(BIN)/pytest tests/view -o faulthandler_timeout=0 --durations=0 -s
 
 lint: $(VENV)/.installed-test

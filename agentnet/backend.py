@@ -84,6 +84,8 @@ class Reply(NamedTuple):
         doubt: Why there are no `logprobs` though they were asked for, in words.
         listed: What `logprobs` and `unlisted` were worked out from, where those of every other temperature
             follow from it as well: then nobody need ask again.
+        took_s: How long whoever answered took, in seconds, where that is not how long the call did: a person
+            who is asked after others, or whose answer was noted before the program was killed.
     """
 
     texts: tuple[str, ...]
@@ -99,6 +101,7 @@ class Reply(NamedTuple):
     unlisted: float | None = None
     doubt: str = ""
     listed: Listed | None = None
+    took_s: float | None = None
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from agentnet import events
 from agentnet.cli.on_ray import Place
 from agentnet.cli.processes import play_shards
+from agentnet.cli.progress import LINE_S
 from agentnet.cli.run import NAMED
 from agentnet.cli.sitting import announce, sit
 from agentnet.cli.terminal import echo
@@ -156,7 +157,7 @@ async def _by_processes(
             "no file makes this experiment again, as processes have to: leave out processes= and on="
         )
     configuration = load_configuration(folder=Path.cwd(), environ=os.environ, flags=[*knobs, *flags])
-    settings, environ = configuration.settings, secrets_environ(Path.cwd(), os.environ)
+    settings, environ = configuration.settings, secrets_environ()
     shards = begun(out) if out is not None and resume else {}
     if out is not None and shards:
         first = events.Run(next(iter(shards)))
@@ -169,7 +170,7 @@ async def _by_processes(
     with place.crew() as (n, crew):
         if out is None or not shards:
             out = begin_shards(source, settings, environ, out, n, meant=meant, say=say).folder
-        playing = play_shards(crew(out, settings, say), n, quiet=not progress)
+        playing = play_shards(crew(out, settings, say), n, every_s=LINE_S if progress else None)
         prepared, _ = await _stoppable(playing, f"the same call, with out={str(out)!r}, resume=True")
     return _noted(prepared, say)
 
@@ -234,7 +235,7 @@ def _ready(
     ask_missing: bool,
 ) -> Ready | Run:
     """Begin a run or open one again; one of which nothing is left to do is given as it is."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     if isinstance(experiment, events.Run):
         if out is not None:
             raise UserError("out= goes with a new run; one that is gone on with stays where it is")
@@ -300,7 +301,7 @@ def _plain(value: object) -> object:
 async def _played(ready: Ready, say: Callable[[str], None], *, progress: bool) -> Run:
     prepared = ready[0]
     way_out = _way_out(prepared.folder)
-    await _stoppable(sit(ready, way_out=way_out, say=say, quiet=not progress), way_out)
+    await _stoppable(sit(ready, way_out=way_out, say=say, every_s=LINE_S if progress else None), way_out)
     return _noted(prepared, say)
 
 

@@ -17,9 +17,16 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from agentnet.backend import BACKENDS, Backend, Reply, Request, make_backend
+from agentnet.backend import BACKENDS, Attended, Backend, Reply, Request, make_backend
 from agentnet.config import VOICES_LIMITS, BackendSettings, Settings, Shard, StackSettings
-from agentnet.errors import BackendUnusable, ConfigurationError, DesignError, PluginError, near_miss
+from agentnet.errors import (
+    BackendUnusable,
+    ConfigurationError,
+    DesignError,
+    PluginError,
+    UserError,
+    near_miss,
+)
 from agentnet.vocabulary import OF_A_RULE
 
 OWN: Final = ""
@@ -45,7 +52,7 @@ def said_in(metadata: Mapping[str, Any]) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VoicePart:
     """One of the backends of a run.
 
     Attributes:
@@ -128,7 +135,7 @@ class VoicesBackend(ByVoice[Backend]):
         found: What they took from the environment, as ``VOICE.OPTION``.
     """
 
-    def __init__(self, parts: Mapping[str, Part], rules: Iterable[str] = ()) -> None:
+    def __init__(self, parts: Mapping[str, VoicePart], rules: Iterable[str] = ()) -> None:
         super().__init__({voice: part.backend for voice, part in parts.items()}, rules)
         self.parts = dict(parts)
         self.found = {
@@ -138,9 +145,11 @@ class VoicesBackend(ByVoice[Backend]):
         }
 
 
-def parts_of(backend: Backend) -> dict[str, Part]:
+def parts_of(backend: Backend) -> dict[str, VoicePart]:
     """List what answers in a run by voice: of most runs the one backend that they have."""
-    return backend.parts if isinstance(backend, VoicesBackend) else {OWN: Part(backend, BackendSettings())}
+    return (
+        backend.parts if isinstance(backend, VoicesBackend) else {OWN: VoicePart(backend, BackendSettings())}
+    )
 
 
 def listing_voices(backend: Backend) -> set[str]:
@@ -172,14 +181,26 @@ def make_voices(
     Raises:
         PluginError: No such plug-in.
         ConfigurationError: An option is unknown or impossible, or a key is missing. Either names the voice.
+        UserError: People are to answer what they could never come to the end of.
     """
     own = settings.backend
     tables = {voice: table for voice, table in sorted(voices.items()) if table != RULE}
     parts = {}
     if asks_own or not tables:
-        parts[OWN] = Part(make_backend(own.name, own.options, environ), own)
+        parts[OWN] = VoicePart(make_backend(own.name, own.options, environ), own)
     parts |= {voice: _part(voice, table, own, environ) for voice, table in tables.items()}
     rules = sorted(voices.keys() - tables.keys())
+    for each in _attended(part.backend for part in parts.values()):
+        if settings.engine.on_missing == "stop":
+            raise UserError(
+                f"{each.name}: who gave no answer is not asked again, so that a run with engine.on_missing = "
+                "'stop' would stop there for ever; leave it at 'keep going'"
+            )
+        if settings.sampler.mode != "call":
+            raise UserError(
+                f"{each.name}: people are asked one question at a time, and sampler.mode = "
+                f"{settings.sampler.mode!r} asks for several answers or their odds; leave it at 'call'"
+            )
     return VoicesBackend(parts, rules) if voices else parts[OWN].backend
 
 
@@ -188,8 +209,16 @@ def with_share(backend: Backend, shard: Shard | None) -> Backend:
 
     Raises:
         ConfigurationError: There is less than one for each shard.
+        UserError: There are people, who come to one place.
     """
-    if shard is None or not isinstance(backend, VoicesBackend):
+    if shard is None:
+        return backend
+    for each in _attended(part.backend for part in parts_of(backend).values()):
+        raise UserError(
+            f"{each.name}: people wait in one lobby, and shards know nothing of each other; play it as one "
+            "run: without --shard, --processes and --on"
+        )
+    if not isinstance(backend, VoicesBackend):
         return backend
     parts = backend.parts.items()
     return VoicesBackend(
@@ -198,7 +227,11 @@ def with_share(backend: Backend, shard: Shard | None) -> Backend:
     )
 
 
-def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> Part:  # noqa: ANN401
+def _attended(backends: Iterable[Backend]) -> Iterable[Backend]:
+    return (backend for backend in backends if isinstance(backend, Attended))
+
+
+def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, str]) -> VoicePart:  # noqa: ANN401
     options, limits = _read(voice, table)
     try:
         if "name" not in options:
@@ -211,7 +244,7 @@ def _part(voice: str, table: Any, own: BackendSettings, environ: Mapping[str, st
         raise ConfigurationError(f"voice {voice!r}: {'; '.join(faults)}") from None
     except (ConfigurationError, PluginError) as error:
         raise type(error)(_said_of(voice, error)) from error
-    return Part(backend, settings, limits)
+    return VoicePart(backend, settings, limits)
 
 
 def _read(voice: str, table: Any) -> tuple[dict[str, Any], dict[str, Any]]:  # noqa: ANN401 - a user's

@@ -78,7 +78,7 @@ class Table:
     rows: Mapping[str, tuple[str, ...]]
 
 
-CALM: Final = ("--clients", "tuned,usual,plugin,layer,layer-uv", "--in-flight", "256")
+CALM: Final = ("--clients", "floor,tuned,usual,layer,layer-uv,usual-tls,layer-tls", "--in-flight", "256")
 OTHERS: Final = (
     "--clients",
     "layer,openai-aiohttp,openai,httpx,litellm,inspect",
@@ -186,6 +186,10 @@ TABLES: Final[Mapping[str, Table]] = {
                 "cascade, 10^6 agents, with its network: agentnet ms",
                 "(of that the network {of that the network: agentnet ms})",
             ),
+            "the same on a network that is given, its reading included": (
+                "cascade, 10^6 agents, network given, its reading included: agentnet ms",
+                "(one of five {cascade, 10^6 agents, network given, one of five in a call: agentnet ms})",
+            ),
             "main-effects logistic law, 100,000 decisions": (
                 "main effects, 100,000 rows: agentnet ms",
                 "{main effects, 100,000 rows: scikit-learn, no penalty / agentnet} (scikit-learn)",
@@ -228,6 +232,9 @@ TABLES: Final[Mapping[str, Table]] = {
             "bare aiohttp as usually written": tuple(
                 f"{ms} ms, 256 in flight: layer / usual" for ms in (0, 200)
             ),
+            "the same, both by TLS": tuple(
+                f"{ms} ms, 256 in flight: layer-tls / usual-tls" for ms in (0, 200)
+            ),
             "share of the ideal throughput, the layer's": (
                 "",
                 "200 ms, 256 in flight: layer, share of the ideal throughput",
@@ -235,6 +242,10 @@ TABLES: Final[Mapping[str, Table]] = {
             "share of the ideal throughput, tuned aiohttp's": (
                 "",
                 "200 ms, 256 in flight: tuned, share of the ideal throughput",
+            ),
+            "share of the ideal throughput, of a client that reads nothing": (
+                "",
+                "200 ms, 256 in flight: floor, share of the ideal throughput",
             ),
         },
     ),

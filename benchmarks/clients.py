@@ -4,8 +4,10 @@ Every client runs in a process of its own and asks the same server, a bare `asyn
 process, for the same prompts; so a client's CPU seconds, threads included, are its own. They take turns,
 round after round, since other programs disturb all of them alike then; ratios are medians over the rounds.
 
+- ``floor`` is a bare protocol that sends ready-made bytes and reads nothing of what comes: no client takes
+  less, and none comes nearer to the ideal throughput with this server on this machine.
 - ``tuned`` is bare aiohttp with ready-made bodies, no cookies, no redirects, uvloop and a calm garbage
-  collector: it reads the reply's text and knows no errors. The floor.
+  collector: it reads the reply's text and knows no errors.
 - ``usual`` is aiohttp as usually written: a dict a call, ``response.json()``.
 - ``plugin`` is backend ``openai`` alone.
 - ``layer`` is all that stands between an engine and the server: random numbers of the draws, sampler, pool,
@@ -55,6 +57,7 @@ from contextlib import (
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from figures import Figures, tell
 
@@ -211,6 +214,44 @@ async def tuned(url: str, in_flight: int) -> AsyncIterator[Flood]:
             assert json.loads(await response.read())["choices"][0]["message"]["content"]
 
         yield flooding(call, in_flight)
+
+
+class Bare(asyncio.Protocol):
+    """Sends what is ready-made, and reads nothing of the answer, which comes in one piece."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the way to send."""
+        self.transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()
+
+    def ask(self, sent: bytes) -> asyncio.Future[None]:
+        """Send a request; what is returned is done when its answer is there."""
+        self._answer: asyncio.Future[None] = self._loop.create_future()
+        self.transport.write(sent)
+        return self._answer
+
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - asyncio's signature
+        """Tell who asked."""
+        self._answer.set_result(None)
+
+
+@asynccontextmanager
+async def floor(url: str, in_flight: int) -> AsyncIterator[Flood]:
+    """Call with next to nothing: what no client can do without, and what this machine and server allow."""
+    server, loop = urlsplit(url), asyncio.get_running_loop()
+    bodies = [json.dumps(body(i)).encode() for i in range(len(PROMPTS))]
+    head = f"POST {server.path}/chat/completions HTTP/1.1\r\nContent-Length: ".encode()
+    ready = [b"%b%d\r\n\r\n%b" % (head, len(each), each) for each in bodies]
+    idle = [(await loop.create_connection(Bare, server.hostname, server.port))[1] for _ in range(in_flight)]
+
+    async def call(i: int) -> None:
+        connection = idle.pop()
+        await connection.ask(ready[i % len(ready)])
+        idle.append(connection)
+
+    yield flooding(call, in_flight)
+    for connection in idle:
+        connection.transport.close()
 
 
 @asynccontextmanager
@@ -396,6 +437,7 @@ class Client(NamedTuple):
 
 
 CLIENTS = {
+    "floor": Client(floor, ("uvloop",), is_calm=True),
     "tuned": Client(tuned, ("uvloop",), is_calm=True),
     "usual": Client(usual),
     "plugin": Client(plugin, is_calm=True),

@@ -38,6 +38,7 @@ hypothesis.settings.register_profile("agentnet", deadline=None)
 hypothesis.settings.load_profile("agentnet")
 
 _LOST = pytest.StashKey[list[str]]()
+NO_BROWSER = "NO BROWSER"
 
 
 def pytest_configure() -> None:
@@ -50,6 +51,19 @@ def pytest_configure() -> None:
             signal.signal(number, usual)
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate of this machine's own, with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make a certificate")
+    path, key = tmp_path_factory.mktemp("tls") / "certificate.pem", "ec -pkeyopt ec_paramgen_curve:prime256v1"
+    names = "subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost"
+    command = f"openssl req -x509 -nodes -subj /CN=me -newkey {key} -addext {names} -keyout {path}"
+    made = subprocess.run(command.split(), check=True, capture_output=True, text=True)
+    path.write_text(path.read_text() + made.stdout)
+    return path
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -68,13 +82,34 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say which workers' coverage is lost."""
+    """Say which workers' coverage is lost, and that no page was looked at."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    if n := sum(NO_BROWSER in str(each.longrepr) for each in skipped):
+        terminalreporter.write_line(
+            f"{NO_BROWSER}: {n} tests of pages were skipped, so that nobody knows whether they can be used; "
+            "apt-get install chromium, or: playwright install chromium",
+            yellow=True,
+        )
     for worker in config.stash.get(_LOST, []):
         terminalreporter.write_line(
             f"ERROR: worker {worker} ended without handing over its coverage, so how much the tests cover is "
             "unknown; see above why it went down, and run them again",
             red=True,
         )
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Find a Chromium: this machine's, or the one that Playwright downloads."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        with sync_playwright() as playwright:
+            found = playwright.chromium.executable_path
+    if not Path(found).is_file():
+        pytest.skip(NO_BROWSER)
+    return found
 
 
 SMALL = """

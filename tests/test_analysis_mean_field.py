@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -354,20 +355,29 @@ def test_intervals_are_central() -> None:
     assert found[1] == pytest.approx((5.1, 6.9))
 
 
-def test_a_fit_that_never_converges_is_an_error_and_not_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver, "_N_ITERATIONS", 1)
+class Hasty(MeanFieldLaw):
+    """A law whose fits are given up after a single step."""
+
+    def opened(self, n_steps: int) -> solver.OpenLaw:
+        return replace(super().opened(n_steps), n_iterations=1)
+
+
+def test_a_fit_that_never_converges_is_an_error_and_not_a_result() -> None:
+    law = two_rates(0.03, 0.3)
+    curves = noisy_curves(law, 5, 1)
+    hasty = Hasty(*(getattr(law, each.name) for each in fields(law)))
+    assert fitting.fit_curves(law, curves, fitting.Resampling(0, None, seed=0)).names == ("tau_1", "tau_2")
     with pytest.raises(InputError, match="no fit of tau_1, tau_2 converged"):
-        fit_mean_field(noisy_curves(two_rates(0.03, 0.3), 5, 1), degree=5, group_share=(0.25, 0.75))
+        fitting.fit_curves(hasty, curves, fitting.Resampling(0, None, seed=0))
 
 
-def test_bootstrap_fits_that_do_not_converge_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bootstrap_fits_that_do_not_converge_are_counted() -> None:
     curves = noisy_curves(two_rates(0.03, 0.3), 20, 1)
     start = np.array([[0.03, 0.3]])
     law = two_rates(0.03, 0.3).opened(15)
     means, _ = fitting.Resampling(50, None, seed=1).means(curves)
     assert not np.isnan(fitting._refit(law, start, means)).any()
-    monkeypatch.setattr(solver, "_N_ITERATIONS", 3)
-    draws = fitting._refit(law, start, means)
+    draws = fitting._refit(replace(law, n_iterations=3), start, means)
     failed = np.isnan(draws).any(axis=1).sum()
     assert failed > 0
     assert any(f"{failed} of 50 bootstrap fits" in w for w in fitting._bootstrap_warnings(20, draws))

@@ -44,6 +44,10 @@ def test_crowded_networks_with_many_parallel_links_are_mended_completely() -> No
     assert_simple(regular_tables(generator(1), 60, 20, 9), 60, 20, 9)
 
 
+def test_a_network_of_many_agents_is_simple_and_regular() -> None:
+    assert_simple(regular_tables(generator(4), 1, 14_000, 5), 1, 14_000, 5)
+
+
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_networks_that_resist_mending_are_drawn_anew(rounds: int) -> None:
     assert_simple(regular_tables(generator(2), 40, 9, 2, n_rounds=rounds), 40, 9, 2)
@@ -79,7 +83,7 @@ def test_triangles_are_as_frequent_as_in_uniform_networks() -> None:
     assert mean == pytest.approx(expected, abs=4 * (expected / n_networks) ** 0.5)
 
 
-@pytest.mark.parametrize(("n_agents", "degree"), [(5, 3), (4, 4), (4, 0), (3, 7)])
+@pytest.mark.parametrize(("n_agents", "degree"), [(5, 3), (4, 4), (4, 0), (3, 7), (2**29, 4)])
 def test_impossible_networks_are_refused(n_agents: int, degree: int) -> None:
     with pytest.raises(DesignError, match="degree"):
         regular_tables(generator(0), 1, n_agents, degree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import networkx as nx
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.spread import RowLinks, Spread, TableLinks, never
 from agentnet.asking_rules import ASKING_RULES, AskingRule, Exposures
 from agentnet.errors import DesignError, InternalError
-from agentnet.network import Network
+from agentnet.network import Network, random_regular
 
 RULES = ("always", "unengaged_neighbour", "unexposed_neighbour", "once_per_edge")
 
@@ -117,6 +120,48 @@ def test_a_table_a_row_network_and_its_copies_spread_alike(rule: str) -> None:
     copies = RowLinks(rows.indptr, rows.indices, n_copies=3)
     many = play(copies, np.tile(needed, 3), [3, 33, 63], rule, 9)
     assert many == Played(single.engaged_step * 3, single.questions * 3)
+    told = replace(copies, table=rows.indices.reshape(30, 4))
+    assert play(told, np.tile(needed, 3), [3, 33, 63], rule, 9) == many
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_network_that_says_that_hearing_is_mutual_is_played_like_one_that_does_not(rule: str) -> None:
+    for graph in (nx.random_regular_graph(3, 40, seed=1), nx.gnp_random_graph(50, 0.1, seed=2)):
+        silent, network = rows_of(graph), Network.from_networkx(graph)
+        for n_runs in (1, 30):
+            one, other = (
+                simulate([0.3, 0.9], seed=4, n_runs=n_runs, network=each, rule=rule, decisions=True)
+                for each in (silent, network)
+            )
+            assert (one.engaged == other.engaged).all()
+            assert one.n_no is not None
+            assert (one.n_no == other.n_no).all()
+
+
+def test_of_many_agents_those_engage_whom_willing_ones_link_to_the_first() -> None:
+    n_agents = 80_000
+    network, willing = random_regular(n_agents, 3, seed=1), np.arange(n_agents) % 3 > 0
+    runs = simulate(
+        [0.0, 1.0], seed=2, n_runs=1, network=network, classes=willing * 1, rule="always", n_steps=400
+    )
+    arcs = (np.ones(3 * n_agents, np.int8), network.indices, network.indptr)
+    links = csr_array(arcs, shape=(n_agents, n_agents))[willing][:, willing]
+    sizes = np.bincount(connected_components(links, directed=False)[1])
+    assert runs.engaged[0, 0, -1] == sizes.max() > n_agents / 3
+
+
+def test_the_first_of_many_agents_is_any_of_those_who_say_yes() -> None:
+    law, n_alike = np.array([0.0, 0.3, 0.9]), [68_000, 8_000, 4_000]
+    pairs, classes = random_regular(80_000, 1, seed=1), np.repeat([0, 1, 2], n_alike)
+    first = sum(
+        simulate(
+            law, seed=seed, n_runs=1, network=pairs, classes=classes, groups=[0, 1, 2], n_steps=0
+        ).engaged
+        for seed in range(150)
+    )[0, :, 0]
+    share = law * n_alike / (law @ n_alike)
+    assert first == pytest.approx(150 * share, abs=4 * (150 * 0.25) ** 0.5)
+    assert first[0] == 0
 
 
 @given(graph=graphs, seed=st.integers(0, 10**6))
@@ -352,3 +397,6 @@ def test_on_a_directed_network_news_goes_from_who_is_heard_to_who_hears(seed: in
     lengths = [nx.single_source_shortest_path_length(graph, start).values() for start in graph]
     by_hand = {tuple(sum(d <= step for d in of_start) for step in range(5)) for of_start in lengths}
     assert {tuple(curve) for curve in played.engaged[:, 0].tolist()} <= by_hand
+    silent = Rows(network.indptr, network.indices)
+    same = simulate([1.0], seed=seed, n_runs=20, network=silent, n_steps=4, rule="always", groups=[0])
+    assert (same.engaged == played.engaged).all()

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from agentnet import CascadeExperiment, ResponseRatioExperiment
 from agentnet.analysis import open_log as columns
 from agentnet.analysis.cells import count_cells
+from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import marked
 from agentnet.analysis.reading import read_decisions, read_ratios, read_tables
 from agentnet.analysis.tables import RunTables, checked_groups
@@ -158,31 +160,31 @@ def same(one: Any, other: Any) -> bool:
     )
 
 
-def test_parquet_and_sqlite_hold_the_same(
-    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tables: RunTables
-) -> None:
+def by_parquet(folder: Path) -> Run:
+    """Have Parquet read where it is there, however few the events are."""
+    return Run(folder, worth_parquet=0)
+
+
+def test_parquet_and_sqlite_hold_the_same(spoilt: Callable[..., Path], tables: RunTables) -> None:
     folder = spoilt()
     export_parquet(Run(folder), folder / "parquet")
     decisions = read_decisions(folder)
-    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
     # Small row groups, so that counts have to be put together.
     rewritten(folder / "parquet" / "events.parquet")
     rewritten(folder / "parquet" / "agents.parquet")
-    with_parquet = read_tables(folder)
+    with_parquet = read_tables(by_parquet(folder))
     with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-        assert columns.Source.of(Run(folder), connection).parquet == folder / "parquet"
+        assert columns.Source.of(by_parquet(folder), connection).parquet == folder / "parquet"
+        assert columns.Source.of(Run(folder), connection).parquet is None
     assert same(with_parquet, tables)
     assert same(with_parquet.exposures, tables.exposures)
-    assert same(read_decisions(folder), decisions)
+    assert same(read_decisions(by_parquet(folder)), decisions)
 
 
-def test_a_flipped_byte_of_parquet_is_told_or_changes_nothing(
-    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
+def test_a_flipped_byte_of_parquet_is_told_or_changes_nothing(spoilt: Callable[..., Path]) -> None:
     folder, n_told = spoilt(), 0
     export_parquet(Run(folder), folder / "parquet")
-    tables = read_tables(folder)
+    tables = read_tables(by_parquet(folder))
     path = folder / "parquet" / "events.parquet"
     content = path.read_bytes()
     for place in range(4, len(content), len(content) // 40):
@@ -190,7 +192,7 @@ def test_a_flipped_byte_of_parquet_is_told_or_changes_nothing(
         flipped[place] ^= 1
         path.write_bytes(flipped)
         try:
-            found = read_tables(folder)
+            found = read_tables(by_parquet(folder))
         except RunFolderError as error:
             n_told += "agentnet export" in str(error)
         else:
@@ -205,28 +207,21 @@ def rewritten(path: Path) -> None:
 
 
 @pytest.mark.parametrize("column", ["realization", "decision"])
-def test_parquet_that_lacks_a_column_is_damaged(
-    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, column: str
-) -> None:
+def test_parquet_that_lacks_a_column_is_damaged(spoilt: Callable[..., Path], column: str) -> None:
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
     folder = spoilt()
     export_parquet(Run(folder), folder / "parquet")
     path = folder / "parquet" / "events.parquet"
     pq.write_table(pq.read_table(path).drop_columns(column), path)
     with pytest.raises(RunFolderError, match=f"events.parquet is damaged .it has no column {column}"):
-        read_tables(folder)
+        read_tables(by_parquet(folder))
 
 
-def test_parquet_of_another_state_is_not_read(
-    spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(columns, "WORTH_PARQUET", 0)
-
+def test_parquet_of_another_state_is_not_read(spoilt: Callable[..., Path]) -> None:
     def chosen(folder: Path) -> Path | None:
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-            return columns.Source.of(Run(folder), connection).parquet
+            return columns.Source.of(by_parquet(folder), connection).parquet
 
     folder = spoilt()
     assert chosen(folder) is None
@@ -447,17 +442,25 @@ def test_other_networks_are_kept_to_be_replayed(play: Callable[..., Run], shared
     assert networks.played[2].profile.tolist() == [int(bits, 2) for (bits,) in profile]
 
 
-def test_networks_too_large_to_keep_are_thinned_out_evenly(
-    play: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_directed", [True, False])
+def test_a_network_kept_to_be_replayed_says_whether_hearing_is_mutual(
+    play: Callable[..., Run], is_directed: bool
 ) -> None:
-    from agentnet.analysis import networks
+    ties = nx.gnp_random_graph(30, 0.15, seed=5, directed=is_directed)
+    network = Network.from_networkx(ties, heard="source" if is_directed else None)
+    run = play(CascadeExperiment(network=network, steps=2, repeats=1, items_per_severity=1))
+    assert [each.is_directed for each in read_tables(run).networks.played] == [is_directed] * 2
 
+
+def test_networks_too_large_to_keep_are_thinned_out_evenly(play: Callable[..., Run]) -> None:
     design = {"n_agents": 30, "steps": 2, "repeats": 5, "items_per_severity": 1}
     run = play(CascadeExperiment(**design, network="erdos_renyi", network_options={"probability": 0.15}))
-    monkeypatch.setattr(networks, "_MOST_EDGES", 250)
-    assert 2 <= len(read_tables(run).networks.played) <= 5
-    monkeypatch.setattr(networks, "_MOST_EDGES", 1)
-    assert [each.row for each in read_tables(run).networks.played] == [0]
+    tables = read_tables(run)
+    assert len(tables.networks.played) == tables.n_realizations > 5
+    with columns.open_log(run) as log:
+        few, one = (read_networks(log, tables.realization, most_edges=n).played for n in (250, 1))
+    assert 2 <= len(few) <= 5
+    assert [each.row for each in one] == [0]
     regular = play(CascadeExperiment(**design, degree=4))
     assert read_tables(regular).networks.degree == 4
     assert read_tables(regular).networks.fresh

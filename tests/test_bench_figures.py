@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agentnet import CascadeExperiment
 from agentnet.backend import Reply, Request
-from agentnet.bench import Bound, Call, Load, closed_loop, exposure_requests, knee, measure, sweep
+from agentnet.bench import Bound, Call, MeasuredLoad, closed_loop, exposure_requests, knee, measure, sweep
 from agentnet.bench.figures import latency_quantiles
 from agentnet.bench.load import UNANSWERED
 from agentnet.bench.plot import check_plot_file, draw
@@ -31,7 +31,7 @@ def requests():
 
 
 def load(*calls, n_warm_up=0, from_s=0.0, to_s=10.0, in_flight=2, rate=None):
-    return Load(in_flight, rate, calls, n_warm_up, from_s, to_s, False, None)
+    return MeasuredLoad(in_flight, rate, calls, n_warm_up, from_s, to_s, False, None)
 
 
 def reply(number, ended_s=1.0, **changes):

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import networkx as nx
@@ -112,6 +113,16 @@ def test_show_tells_the_digest_and_the_mean_curve(command, small):
     assert (first.engaged_fraction == 1 / 32).all()
     assert curve.groupby("severity").engaged_fraction.apply(lambda c: c.is_monotonic_increasing).all()
     assert "engaged fraction" in command("show", "a").out
+
+
+def test_answers_whose_tokens_no_server_counted_are_not_passed_over(command, small):
+    played = json.loads(command("run", small, "--json", "--out", "a").out)
+    assert played["uncounted_answers"] == 0
+    with closing(sqlite3.connect("a/events.sqlite")) as log, log:
+        log.execute("UPDATE events SET prompt_tokens = NULL WHERE realization = 0")
+        log.execute("UPDATE events SET completion_tokens = NULL WHERE realization < 2")
+        (n,) = log.execute("SELECT COUNT(*) FROM events WHERE realization < 2").fetchone()
+    assert json.loads(command("show", "a", "--json").out)["uncounted_answers"] == n > 1
 
 
 def test_show_averages_the_curve_like_pandas(command, small):

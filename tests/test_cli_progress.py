@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,12 +19,13 @@ from hypothesis import strategies as st
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.backend import make_backend
 from agentnet.cli import progress
-from agentnet.cli.progress import Outlook, line
+from agentnet.cli.progress import line
 from agentnet.errors import OutputClosed, RunStopped
 from agentnet.families.cascade import Cascades as Cascading
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.estimate import Guess, guess
 from agentnet.runner.journal import Tally
+from agentnet.view.outlook import Outlook
 
 BUSY = {
     "n_decisions": 1_234,
@@ -91,6 +94,17 @@ def test_nothing_is_foretold_before_anything_is_known_and_nothing_is_left_at_the
     assert (begun.expected(), begun.left_s()) == (1_000, pytest.approx(950 / 42))
     ended = outlook(n_decisions=700, n_settled=700, realizations=10)
     assert (ended.expected(), ended.left_s()) == (700, None)
+
+
+def test_where_nobody_knows_how_long_it_takes_there_is_a_reason_and_only_there():
+    assert outlook(n_decisions=50).why_unknown() == "no realization has ended"
+    assert outlook(n_decisions=50, rate=0.0).why_unknown() == "nothing came lately"
+    longer = outlook(n_decisions=9_000, n_settled=90, realizations=1)
+    assert longer.why_unknown() == "those that are played are longer than those that ended"
+    pooled = seen(*[(n + 5, n) for n in range(9)], n_calls=None)
+    assert pooled.why_unknown() == "many answers come of one call"
+    known = outlook(n_decisions=50, exact=900), outlook(n_decisions=700, n_settled=700, realizations=10)
+    assert [each.why_unknown() for each in known] == ["", ""]
 
 
 def test_a_guess_gives_way_to_what_realizations_really_took():
@@ -221,12 +235,9 @@ def reopen_with(prepared: Prepared, **stack: Any) -> Prepared:
     )
 
 
-def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkeypatch):
-    monkeypatch.setattr(progress, "_LINE_S", 0.1)
-    monkeypatch.setattr(progress, "_LOOK_S", 0.05)
-    monkeypatch.setattr(progress, "_LONG_RUN_S", 0.0)
+def test_without_a_terminal_plain_lines_come_as_often_as_wanted(command, small):
     slow = ("-S", "backend.latency_s=0.02", "-S", "engine.workers=16", "-S", "stack.cache=false")
-    done = command("run", small, "--out", "a", *slow)
+    done = command("run", small, "--out", "a", *slow, "--progress-every", "0.1")
     assert done.code == 0
     lines = [each for each in done.err.splitlines() if " decisions · " in each]
     assert len(lines) > 1
@@ -236,8 +247,9 @@ def test_without_a_terminal_plain_lines_come_now_and_then(command, small, monkey
 
 
 def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
-    def gone(*_: object, **__: object) -> None:
-        raise OutputClosed("nobody")
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OutputClosed("nobody")
 
     async def guess() -> float | None:
         return None
@@ -250,10 +262,9 @@ def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
             told.append(str(error))
             seen.set()
 
-        async with progress.progress(Outlook(Tally(), 1), quiet=False, guess=guess, closed=closed):
+        async with progress.progress(Outlook(Tally(), 1), every_s=0.01, guess=guess, closed=closed):
             await seen.wait()
         return told
 
-    monkeypatch.setattr(progress, "echo", gone)
-    monkeypatch.setattr(progress, "_LINE_S", 0.0)
+    monkeypatch.setattr(sys, "stderr", Gone())
     assert asyncio.run(main()) == ["nobody"]

@@ -118,8 +118,17 @@ def test_what_the_machine_refuses_is_no_mistake_of_ours(command, monkeypatch, nu
     assert done.err == f"error: [Errno {number}] {os.strerror(number)}: 'some/file'\n"
 
 
-MAIN = "from agentnet.cli import main, progress; progress._LINE_S, progress._LOOK_S = 0.2, 0.1; main()"
-SLOW = ("-S", "backend.latency_s=0.05", "-S", "engine.workers=4", "-S", "stack.cache=false")
+MAIN = "from agentnet.cli import main; main()"
+SLOW = (
+    "--progress-every",
+    "0.2",
+    "-S",
+    "backend.latency_s=0.05",
+    "-S",
+    "engine.workers=4",
+    "-S",
+    "stack.cache=false",
+)
 
 
 def start(small: Path, *arguments: str, ignored: bool = False, **streams: Any) -> subprocess.Popen[bytes]:

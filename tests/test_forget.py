@@ -15,7 +15,7 @@ from agentnet import CascadeExperiment, Run
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import check_unchanged, verify
 from agentnet.events.checksums import HASH_NAME
-from agentnet.events.forget import MARK, look_at_forgotten
+from agentnet.events.forget import MARK, check_can_go_on, look_at_forgotten
 from agentnet.people.forgetting import forget_person, forget_seats, without_texts
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.room import question_name
@@ -209,3 +209,76 @@ def test_copies_without_the_texts_of_people_leave_the_runs_as_they_are(run):
     assert run.path.read_bytes() == before
     with without_texts([run.folder], drop=False) as same:
         assert same == [run.folder]
+
+
+@pytest.fixture
+def broken_off(run):
+    """Give a copy whose first realization has not ended."""
+    with closing(sqlite3.connect(run.path)) as connection:
+        connection.execute("UPDATE realizations SET status = 'running' WHERE realization = 0")
+        connection.execute("UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        connection.commit()
+    return Run(run.folder)
+
+
+def test_of_a_realization_that_others_are_asked_in_yet_nothing_is_forgotten_unless_it_is_given_up(
+    broken_off, command
+):
+    before = every_byte(broken_off.folder)
+    refused = command("forget", "run", "0:2")
+    assert (refused.code, every_byte(broken_off.folder)) == (2, before)
+    assert "realization 0 of run has not ended" in refused.err
+    assert "agentnet run --resume run" in refused.err
+    assert command("forget", "run", "0:2", "--anyway").code == 0
+    assert "Oak 2" not in every_byte(broken_off.folder)
+    resumed = command("run", "--resume", "run")
+    assert resumed.code == 2
+    assert "texts of realization 0 were forgotten before it ended" in resumed.err
+    assert "forgotten, before the run had ended" in look_at_forgotten(Run("run"))
+
+
+def test_of_a_realization_that_has_ended_texts_are_forgotten_though_the_run_has_not(broken_off):
+    assert forget_seats(broken_off.folder, [(1, 2)]).n_texts == 1
+    check_can_go_on(broken_off)
+
+
+def test_who_chose_everything_is_forgotten_though_the_run_has_not_ended(broken_off):
+    with closing(Ledger(broken_off.folder)) as ledger:
+        for key in broken_off.rows("SELECT realization, kind, step, agent, source, repeat FROM events")[1]:
+            ledger.add("answered", question=question_name(*key), free=[])
+    assert forget_seats(broken_off.folder, [(0, 2)]).n_texts == 0
+    check_can_go_on(broken_off)
+
+
+def answers_of_others(run) -> list[tuple]:
+    return run.rows(
+        "SELECT realization, kind, step, agent, source, text, value FROM events JOIN replies USING (reply) "
+        "WHERE (realization, agent) <> (0, 2) ORDER BY 1, 2, 3, 4, 5"
+    )[1]
+
+
+@pytest.mark.parametrize("of", ["a prompt", "others", "short"])
+def test_who_writes_what_everybody_says_and_is_forgotten_takes_it_from_nobody_else(run, of):
+    ((prompt,),) = run.rows(
+        "SELECT json_extract(messages, '$[0][1]') FROM events JOIN prompts USING (prompt) "
+        "WHERE (realization, agent) = (0, 2) ORDER BY step LIMIT 1"
+    )[1]
+    written = {"a prompt": prompt, "others": SECRETS[3], "short": "street"}[of]
+    with closing(sqlite3.connect(run.path)) as connection:
+        where = "WHERE (realization, agent) = (0, 2)"
+        connection.execute(f"UPDATE events SET value = json_set(value, '$.text', ?) {where}", (written,))
+        # A short word is everybody's also where nobody has said it before.
+        moved = "step + 9 WHERE agent <> 2" if of == "short" else f"0 {where.replace('2', '3')}"
+        connection.execute(f"UPDATE events SET step = {moved}")
+        # What others were told is another matter: see above.
+        connection.execute("UPDATE prompts SET messages = replace(messages, 'street', 'road')")
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        connection.commit()
+    others, prompts = answers_of_others(run), run.rows("SELECT prompt, messages FROM prompts ORDER BY 1")[1]
+    forget_seats(run.folder, [(0, 2)])
+    again = Run(run.folder)
+    assert answers_of_others(again) == others
+    assert again.rows("SELECT prompt, messages FROM prompts ORDER BY 1")[1] == prompts
+    own = "SELECT DISTINCT json_extract(value, '$.text') FROM events WHERE (realization, agent) = (0, 2)"
+    assert again.rows(own)[1] == [(MARK,)]

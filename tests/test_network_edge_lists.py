@@ -170,6 +170,27 @@ def test_whole_numbers_that_became_floats_are_the_same_names(write):
 
 
 @pytest.mark.parametrize(
+    ("text", "edges"),
+    [
+        ("source,target\n1e+05,2\n2,99999\n", [("100000", "2"), ("2", "99999")]),  # as R writes 100000
+        ("1.000000000000000000e+00 2.000000000000000000e+00\n", [("1", "2")]),  # as numpy.savetxt does
+        ("007 1.50E3\n", [("007", "1500")]),
+        ("1e5 1.5e0\n", [("1e5", "1.5e0")]),
+        ("1e5 ff\nff 12\n", [("1e5", "ff"), ("ff", "12")]),
+    ],
+)
+def test_numbers_in_scientific_notation_are_whole_where_all_names_are(write, text, edges):
+    assert named(read_network(write(text, "net.csv" if "," in text else "net.txt"))) == edges
+
+
+def test_a_number_and_its_scientific_notation_are_never_two_agents(write):
+    with pytest.raises(InputError, match=r"row 3.*'100000' stands in row 2 already"):
+        read_network(write("source,target\n1e+05,2\n2,100000\n"))
+    with pytest.raises(InputError, match="'1e5' and '100000' are two names here, and may be one"):
+        read_network(write("a,1e5\n100000,a\n"))
+
+
+@pytest.mark.parametrize(
     ("text", "name", "row", "complaint"),
     [
         ("source,target\nana,NA\n", "net.csv", 2, r"'NA' stands for a missing value"),
@@ -177,6 +198,7 @@ def test_whole_numbers_that_became_floats_are_the_same_names(write):
         ("0 1 2 5\n1 2\n2 3 4\n", "net.txt", 2, "no edge list with one edge in each row"),
         ("0,1,0\n1,0,1\n0,1,0\n", "net.csv", 1, "this is an adjacency matrix"),
         ("0 1.5 0 2\n1.5 0 1 0\n0 1 0 0\n2 0 0 0\n", "net.txt", 1, "this is an adjacency matrix"),
+        (",a,b,c\na,0,1,1\nb,1,0,1\nc,1,1,0\n", "net.csv", 1, "begins like an adjacency matrix"),
         ('ana\t"ben cara\n0\t1\n', "net.txt", 1, "its quotes are not closed"),
         ("New York Boston\nBoston Cebu\n", "net.txt", 1, "an edge is two names and at most numbers"),
         ("ana ben\nNew York Boston\n", "net.txt", 2, "has 3 fields where row 1 has 2"),

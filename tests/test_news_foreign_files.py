@@ -300,3 +300,20 @@ def test_without_openpyxl_a_spreadsheet_says_what_it_needs(write):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install -e '.[xlsx]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "complaint"),
+    [
+        ('["1","A"]\n["2","B"]\n', "a.jsonl", "row 1: is not a JSON object"),
+        ('{"id":"1","text":"A","text":"B"}\n', "a.jsonl", "row 1: has a key twice"),
+        (
+            '{"status":403,"success":false,"error":{"message":"Access denied"}}',
+            "a.json",
+            "a server's refusal.*Access denied",
+        ),
+    ],
+)
+def test_json_without_one_usable_record_says_why(write, content, name, complaint):
+    with pytest.raises(InputError, match=complaint):
+        load_news(write(content, name))

@@ -16,7 +16,6 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import agentnet_backends.client
 from agentnet.backend import Backend, Reply, Request, make_backend
 from agentnet.errors import (
     BackendError,
@@ -230,12 +229,11 @@ def test_the_key_may_come_from_another_variable():
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
 
 
-def test_what_is_remembered_of_conversations_is_bounded(monkeypatch):
-    monkeypatch.setattr(agentnet_backends.client, "_FORMS_KEPT", 2)
-
+def test_what_is_remembered_of_conversations_is_bounded():
     async def main():
         async with start_server(ServerDouble()) as server:
             backend = made(server.base_url)
+            backend._client.n_remembered = 2
             for i in (0, 1, 2, 0):
                 await backend.complete(REQUEST._replace(messages=(("user", str(i)),)))
             await backend.aclose()
@@ -272,11 +270,18 @@ def test_a_server_that_ignores_n_gives_one_text_and_one_that_gives_more_is_cut()
         ({"prompt_tokens": "3", "completion_tokens": -1}, (None, None)),
         ({"prompt_tokens": True, "completion_tokens": 2.0}, (None, None)),
         ("many", (None, None)),
+        ({"prompt_tokens": 0, "completion_tokens": 3}, (None, 3)),  # a server whose cache held the prompt
+        ({"prompt_tokens": 9, "completion_tokens": 0}, (9, None)),
     ],
 )
 def test_token_counts_that_are_none_are_unknown(usage, tokens):
     reply, _ = canned(completion("yes", usage=usage))
     assert (reply.prompt_tokens, reply.completion_tokens) == tokens
+
+
+def test_a_reply_without_text_may_have_taken_no_token():
+    reply, _ = canned(completion("", usage={"prompt_tokens": 9, "completion_tokens": 0}))
+    assert (reply.prompt_tokens, reply.completion_tokens) == (9, 0)
 
 
 def message(**fields):

@@ -1,8 +1,10 @@
 """The pages of people over real HTTP: what they show, what they take, and whom they let in."""
 
 import asyncio
+import json
 import re
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import NamedTuple
 
 import aiohttp
@@ -245,6 +247,25 @@ def test_consent_and_understanding_come_before_the_lobby_and_every_end_has_its_c
     asyncio.run(play())
 
 
+def test_a_wrong_answer_on_what_the_study_is_that_is_sent_twice_is_one_try(tmp_path):
+    asks = [{"ask": "Who is there?", "choices": ["people", "agents, too"], "right": "agents, too"}]
+
+    async def play():
+        async with served(tmp_path, comprehension=asks, tries=2) as site:
+            link = site.links["person 1"]
+            page = Page((await site.get(link))[1])
+            sent = [site.post(link, do="comprehend", choice0="0", **page.hidden) for _ in range(5)]
+            assert {where.partition("said=")[2] for _, where in await asyncio.gather(*sent)} == {"not_right"}
+            again = Page((await site.get(link))[1])
+            # From the older page even what is right is no further try.
+            await site.post(link, do="comprehend", choice0="1", **page.hidden)
+            assert Page((await site.get(link))[1]).state == "comprehension"
+            await site.post(link, do="comprehend", choice0="1", **again.hidden)
+            assert Page((await site.get(link))[1]).state != "comprehension"
+
+    asyncio.run(play())
+
+
 def test_who_withdraws_is_told_so_and_asked_nothing_more(tmp_path):
     async def play():
         async with served(tmp_path) as site:
@@ -305,3 +326,98 @@ def test_languages_have_the_same_texts_and_an_experiment_may_have_others():
     for language, words, told in (("xx", {}, "no 'xx'"), ("en", {"sende": "x"}, "did you mean 'send'")):
         with pytest.raises(ConfigurationError, match=told):
             words_of(language, words)
+
+
+class Long(BaseModel):
+    share: bool
+    number: int
+    text: str = Field(max_length=10_000)
+
+
+RIGHT_TO_LEFT = "\u200fשלום، سلام\u200c \u202babc\u202c \U0001f469\u200d\U0001f4bb"
+
+
+def test_long_texts_and_those_from_right_to_left_come_back_and_are_taken_as_they_were_written(tmp_path):
+    long = (RIGHT_TO_LEFT + "漢" * 10_000)[:10_000]
+
+    async def play():
+        async with served(tmp_path) as site:
+            link = await enter(site)
+            asked = site.ask(3, f"{RIGHT_TO_LEFT}\x00\n\nWell?", schema=declared(Long).schema)
+            page = await site.put(link)
+            assert RIGHT_TO_LEFT in (await site.get(link))[1]
+            filled = {
+                "answer.share": "0",
+                "answer.number": "x",
+                "answer.text": f"\x00{long}\x1b",
+                **page.hidden,
+            }
+            status, text = await site.post(link, do="answer", **filled)
+            assert (status, f"\n{long}</textarea>" in text) == (422, True)
+            assert (await site.post(link, do="answer", **filled | {"answer.number": "3"}))[0] == 303
+            assert json.loads((await asked).texts[0]) == {"share": True, "number": 3, "text": long}
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("answer.share", "0000000009"),
+        ("answer.share", "²"),
+        ("answer.number", "9" * 400),
+        ("answer.number", "1e4"),
+    ],
+)
+def test_what_no_page_of_ours_sends_is_no_answer_and_no_error(tmp_path, name, text):
+    async def play():
+        async with served(tmp_path) as site:
+            link = await enter(site)
+            asked = site.ask(3, schema=declared(Long).schema)
+            page = await site.put(link)
+            filled = {
+                "answer.share": "0",
+                "answer.number": "3",
+                "answer.text": "x",
+                **page.hidden,
+                name: text,
+            }
+            assert (await site.post(link, do="answer", **filled))[0] == 422
+            asked.cancel()
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("multipart/form-data; boundary=x", b"--x\r\nbroken", 400),
+        ("application/x-www-form-urlencoded; charset=nonsense", b"do=answer", 400),
+        ("application/json", b"{}", 400),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="do"; filename="f"\r\n\r\nwithdraw\r\n--x--\r\n',
+            400,
+        ),
+        ("application/x-www-form-urlencoded", b"a=" + b"a" * (1 << 21), 413),
+    ],
+)
+def test_a_broken_form_is_refused_and_is_no_error_of_ours(tmp_path, kind, body, status):
+    async def play():
+        async with served(tmp_path) as site:
+            headers = {"Origin": site.origin, "Content-Type": kind}
+            async with site.http.post(site.links["person 1"], data=BytesIO(body), headers=headers) as reply:
+                assert reply.status == status
+
+    asyncio.run(play())
+
+
+def test_who_only_looks_whether_a_link_works_has_not_come(tmp_path):
+    async def play():
+        async with served(tmp_path, people=2) as site:
+            for name in ("person 1", "panel"):
+                async with site.http.head(site.links[name], allow_redirects=False) as reply:
+                    assert reply.status == 405
+            assert (await site.get(site.links["experimenter"]))[1].count("has not come") == 2
+
+    asyncio.run(play())

@@ -230,12 +230,16 @@ def test_of_128_people_with_a_second_each_no_answer_is_lost_or_doubled_though_th
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--shard", "1/2"), "there is one lobby, and shards know nothing of each other"),
-        (("-S", "engine.on_missing=stop"), "is not asked again"),
+        (("--shard", "1/2"), "people wait in one lobby"),
+        (("--processes", 2), "without --shard, --processes and --on"),
+        (("-S", "engine.on_missing=stop"), "leave it at 'keep going'"),
+        (("-S", "sampler.mode=choices"), "leave it at 'call'"),
     ],
 )
-def test_what_people_could_never_end_is_refused_before_anybody_is_asked(command, study, options, words):
+def test_what_people_could_never_end_is_refused_before_there_is_a_run_or_anybody_is_asked(
+    command, study, options, words
+):
     refused = command("run", study, "--backend", "mock", "--out", study.parent / "run", *options)
     assert refused.code == 2, refused.err
     assert words in refused.err
-    assert not list(study.parent.rglob(LEDGER_NAME))
+    assert not (study.parent / "run").exists()

@@ -17,6 +17,8 @@ from agentnet.people.forms import Unusable, form_of
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.room import ALREADY, AWAY_AFTER_S, DROPPED, LATE, THANKS, UNKNOWN, Room
 from agentnet.prompts.declared import declared
+from agentnet.prompts.reply import Verdict
+from agentnet.sampler.answers import usable
 from agentnet.testing import run_in_virtual_time
 
 
@@ -112,7 +114,10 @@ def test_several_questions_of_one_agent_are_put_one_by_one_each_with_the_whole_t
         await asyncio.sleep(8)
         second = await put(room, ann)
         assert room.answer(ann, second.name, {"answer": ["0"]}) == THANKS
-        assert [(await each).texts for each in asked] == [("yes",), ("yes",)]
+        replies = [await each for each in asked]
+        assert [each.texts for each in replies] == [("yes",), ("yes",)]
+        # The wait for the others is none of theirs.
+        assert [each.took_s for each in replies] == [8, 8]
 
     run_in_virtual_time(play())
 
@@ -154,6 +159,7 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
         await asyncio.sleep(0)
         person = next(each for each in room.people.values() if each.seat is not None)
         question = await put(room, person)
+        await asyncio.sleep(2.5)
         room.answer(person, question.name, {"answer": ["0"]})
         for each in asked:
             each.cancel()
@@ -161,7 +167,9 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
 
     async def after(number):
         backend, room = opened(tmp_path, people=2)
-        assert (await backend.complete(about(3, 1))).texts == ("yes",)
+        reply = await backend.complete(about(3, 1))
+        assert (reply.texts, reply.took_s) == (("yes",), 2.5)
+        assert usable(reply, Verdict(True, ""), 0.0).latency_s == 2.5
         asked = asyncio.create_task(backend.complete(about(3, 2)))
         person = come(room, number)
         question = await put(room, person)
@@ -170,6 +178,30 @@ def test_a_room_that_is_made_anew_answers_from_what_was_noted_and_asks_the_same_
         assert (await asked).texts == ("no",)
 
     run_in_virtual_time(after(run_in_virtual_time(before())))
+
+
+def test_who_has_a_question_when_the_program_is_killed_took_as_long_as_they_had_it(tmp_path):
+    async def asked(folder):
+        backend, room = opened(folder)
+        reply = asyncio.create_task(backend.complete(about(3)))
+        ann = come(room, 1)
+        return reply, room, ann, await put(room, ann)
+
+    async def before():
+        (await asked(tmp_path))[0].cancel()
+
+    async def after():
+        reply, room, ann, question = await asked(tmp_path)
+        room.answer(ann, question.name, {"answer": ["0"]})
+        assert 90.0 < (await reply).took_s < 120.0
+
+    run_in_virtual_time(before())
+    path = tmp_path / LEDGER_NAME
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line["at"] -= 91.0 * (line["what"] == "asked")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run_in_virtual_time(after())
 
 
 def test_what_was_dropped_stays_dropped_when_the_room_is_made_anew(tmp_path):

@@ -309,14 +309,10 @@ def test_scaling_of_the_rows_is_the_scaling_of_their_distances(
     np.testing.assert_allclose((flat - rows.centre) @ rows.axes, rows.coordinates, atol=1e-9)
 
 
-def test_rows_are_read_in_pieces_and_directions_dropped_without_changing_anything(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_rows_are_read_in_pieces_and_directions_dropped_without_changing_anything() -> None:
     blocks = np.random.default_rng(1).standard_normal((6, 20, 10, 12))
     whole = scale_rows(blocks.__getitem__, 6, 2, tolerance=1e-8)
-    monkeypatch.setattr("agentnet.analysis.perspectives.rows._PIECE_BYTES", 7 * 8 * 120)
-    monkeypatch.setattr("agentnet.analysis.perspectives.rows._MOST_BLOCKS", 2)
-    pieces = scale_rows(blocks.__getitem__, 6, 2, tolerance=1e-8)
+    pieces = scale_rows(blocks.__getitem__, 6, 2, tolerance=1e-8, piece_bytes=7 * 8 * 120, most_kept=2)
     assert pieces.n_passes >= whole.n_passes > 3
     np.testing.assert_allclose(pieces.coordinates, whole.coordinates, atol=1e-5)
 

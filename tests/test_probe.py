@@ -19,8 +19,8 @@ from agentnet.experiment import Source
 from agentnet.probe.asking import Asker, find_probabilities
 from agentnet.probe.card import Card, Finding
 from agentnet.probe.contract import CHECKS, make_card
-from agentnet.probe.judging import Estimate, Spread, exact, logit, mean_of, of_sizes, sigma
-from agentnet.probe.subject import Subject
+from agentnet.probe.judging import MeanRange, PromptEstimate, exact, logit, mean_of, of_sizes, sigma
+from agentnet.probe.subject import ProbeSubject
 from agentnet.runner import prepare
 from agentnet.streams import mix, unit
 
@@ -78,22 +78,22 @@ def towards_a(request: Request) -> float:
     return {("A", "B"): 1.5, ("B", "A"): -1.5}.get(request.answers, 0.0)
 
 
-def subject_of(**knobs: Any) -> Subject:
+def subject_of(**knobs: Any) -> ProbeSubject:
     """The questions of a cascade."""
     source = Source(Path("default.py"), "", held=CascadeExperiment(**knobs))
     composer = prepare(source, Settings(), Path("/dev/null")).stage.composer(0)
     assert not isinstance(composer, str)
-    return Subject(composer)
+    return ProbeSubject(composer)
 
 
 @pytest.fixture(scope="module")
-def subject() -> Subject:
+def subject() -> ProbeSubject:
     """The questions of the default cascade."""
     return subject_of()
 
 
 def probed(
-    backend: Backend, subject: Subject, *names: str, seed: int = 0, n_texts: int = 32
+    backend: Backend, subject: ProbeSubject, *names: str, seed: int = 0, n_texts: int = 32
 ) -> dict[str, Finding]:
     """Probe a backend: check -> what it found."""
 
@@ -115,11 +115,11 @@ def figures(finding: Finding) -> dict[str, float | None]:
     return {figure.name: figure.value for figure in finding.figures}
 
 
-def test_an_unbiased_backend_passes_every_check(subject: Subject) -> None:
+def test_an_unbiased_backend_passes_every_check(subject: ProbeSubject) -> None:
     assert set(verdicts(probed(Biased(), subject)).values()) == {"passes"}
 
 
-def test_the_mock_itself_passes_every_check(subject: Subject) -> None:
+def test_the_mock_itself_passes_every_check(subject: ProbeSubject) -> None:
     assert set(verdicts(probed(make_backend("mock", {}), subject)).values()) == {"passes"}
 
 
@@ -135,19 +135,21 @@ def test_the_mock_itself_passes_every_check(subject: Subject) -> None:
     ],
 )
 def test_a_planted_bias_is_found_by_its_check_and_by_no_other(
-    subject: Subject, planted: Shift, check: str, unmoved: str, lists: bool
+    subject: ProbeSubject, planted: Shift, check: str, unmoved: str, lists: bool
 ) -> None:
     found = verdicts(probed(Biased(planted, lists=lists), subject, check, unmoved, n_texts=96))
     assert found == {check: "fails", unmoved: "passes"}
 
 
 @pytest.mark.parametrize("lists", [True, False], ids=["probabilities", "texts"])
-def test_what_was_listed_has_no_interval_and_what_was_sampled_has_one(subject: Subject, lists: bool) -> None:
+def test_what_was_listed_has_no_interval_and_what_was_sampled_has_one(
+    subject: ProbeSubject, lists: bool
+) -> None:
     found = probed(Biased(lists=lists), subject, "names")["names"]
     assert [each.low is None for each in found.figures] == [lists] * 2
 
 
-def test_averaging_both_orders_takes_the_bias_out(subject: Subject) -> None:
+def test_averaging_both_orders_takes_the_bias_out(subject: ProbeSubject) -> None:
     unbiased, biased = (
         figures(probed(Biased(planted), subject, "order")["order"])["yes / no: P averaged over both"]
         for planted in (lambda _: 0.0, towards_the_first)
@@ -155,13 +157,13 @@ def test_averaging_both_orders_takes_the_bias_out(subject: Subject) -> None:
     assert biased == pytest.approx(unbiased, abs=1e-6)
 
 
-def test_texts_that_come_with_another_probability_than_is_listed_are_found(subject: Subject) -> None:
+def test_texts_that_come_with_another_probability_than_is_listed_are_found(subject: ProbeSubject) -> None:
     found = probed(Biased(lambda _: 0.0, lambda _: 1.0), subject, "texts", "sampling", "order")
     assert verdicts(found) == {"texts": "fails", "sampling": "passes", "order": "passes"}
     assert "outside of the interval in" in found["texts"].says[0]
 
 
-def test_a_server_that_samples_greedily_is_found(subject: Subject) -> None:
+def test_a_server_that_samples_greedily_is_found(subject: ProbeSubject) -> None:
     class Greedy(Biased):
         async def complete(self, request: Request) -> Reply:
             reply = await super().complete(request._replace(logprobs=True))
@@ -182,7 +184,7 @@ def test_a_server_that_samples_greedily_is_found(subject: Subject) -> None:
     assert verdicts(probed(unlisted, subject, "sampling"))["sampling"] == "doubtful"
 
 
-def test_what_moves_with_others_in_flight_is_found(subject: Subject) -> None:
+def test_what_moves_with_others_in_flight_is_found(subject: ProbeSubject) -> None:
     class Batching(Biased):
         in_flight = 0
 
@@ -212,7 +214,7 @@ def test_a_format_that_moves_answers_is_doubtful_and_the_one_in_force_is_named()
     assert abs(figures(found)["moved by JSON with a reason, constrained"] or 0.0) < 0.1
 
 
-def test_no_effect_is_claimed_that_other_wordings_turn(subject: Subject) -> None:
+def test_no_effect_is_claimed_that_other_wordings_turn(subject: ProbeSubject) -> None:
     def by_wording(request: Request) -> float:
         profile = str(request.metadata.get("profile", ""))
         turn = mix(sum(request.messages[-1][1].encode()), int(profile or "0", 2)) % 3 - 1
@@ -224,20 +226,20 @@ def test_no_effect_is_claimed_that_other_wordings_turn(subject: Subject) -> None
     assert set(effects) == {"openness: effect on the logit"}
 
 
-def test_a_lean_without_content_and_deafness_to_news_are_found(subject: Subject) -> None:
+def test_a_lean_without_content_and_deafness_to_news_are_found(subject: ProbeSubject) -> None:
     sure = make_backend("mock", {"law": "constant", "probability": 0.9})
     found = verdicts(probed(sure, subject, "null", "withheld", "paraphrases"))
     assert found == {"null": "fails", "withheld": "doubtful", "paraphrases": "fails"}
 
 
-def test_a_name_that_changes_answers_is_found(subject: Subject) -> None:
+def test_a_name_that_changes_answers_is_found(subject: ProbeSubject) -> None:
     def by_name(request: Request) -> float:
         return 3.0 if "Maria" in request.messages[0][1] else 0.0
 
     assert verdicts(probed(Biased(by_name), subject, "names"))["names"] == "fails"
 
 
-def test_little_mass_on_the_answers_fails_and_half_of_it_missing_is_no_no(subject: Subject) -> None:
+def test_little_mass_on_the_answers_fails_and_half_of_it_missing_is_no_no(subject: ProbeSubject) -> None:
     class Elsewhere(Biased):
         async def complete(self, request: Request) -> Reply:
             reply = await super().complete(request)
@@ -249,7 +251,7 @@ def test_little_mass_on_the_answers_fails_and_half_of_it_missing_is_no_no(subjec
     assert figures(found["mass"])["mean mass"] == pytest.approx(0.3)
 
 
-def test_missing_answers_are_counted_and_are_no_part_of_a_figure(subject: Subject) -> None:
+def test_missing_answers_are_counted_and_are_no_part_of_a_figure(subject: ProbeSubject) -> None:
     class Rambling(Biased):
         async def complete(self, request: Request) -> Reply:
             reply = await super().complete(request)
@@ -266,7 +268,7 @@ def test_missing_answers_are_counted_and_are_no_part_of_a_figure(subject: Subjec
     assert figures(half["opposite"])[name] == pytest.approx(figures(sound["opposite"])[name] or 0.0, abs=0.05)
 
 
-def test_where_nothing_can_be_understood_nothing_is_known(subject: Subject) -> None:
+def test_where_nothing_can_be_understood_nothing_is_known(subject: ProbeSubject) -> None:
     class Silent(Biased):
         async def complete(self, request: Request) -> Reply:
             return Reply(("Hmm.",) * request.n)
@@ -278,7 +280,7 @@ def test_where_nothing_can_be_understood_nothing_is_known(subject: Subject) -> N
     assert set(found.values()) == {"not known"}
 
 
-def test_a_request_that_is_rejected_is_a_missing_answer(subject: Subject) -> None:
+def test_a_request_that_is_rejected_is_a_missing_answer(subject: ProbeSubject) -> None:
     class Rejecting(Biased):
         async def complete(self, request: Request) -> Reply:
             if "withhold it" in request.messages[-1][1]:
@@ -289,7 +291,7 @@ def test_a_request_that_is_rejected_is_a_missing_answer(subject: Subject) -> Non
     assert (found.verdict, found.n_missing) == ("not known", 32)
 
 
-def test_a_server_that_refuses_log_probabilities_is_probed_by_texts(subject: Subject) -> None:
+def test_a_server_that_refuses_log_probabilities_is_probed_by_texts(subject: ProbeSubject) -> None:
     class Refusing(Biased):
         async def complete(self, request: Request) -> Reply:
             if request.logprobs:
@@ -301,7 +303,7 @@ def test_a_server_that_refuses_log_probabilities_is_probed_by_texts(subject: Sub
     assert found["order"] in {"passes", "not known"}
 
 
-def test_fewer_samples_than_asked_for_are_topped_up(subject: Subject) -> None:
+def test_fewer_samples_than_asked_for_are_topped_up(subject: ProbeSubject) -> None:
     class Stingy(Biased):
         async def complete(self, request: Request) -> Reply:
             return await super().complete(request._replace(n=min(request.n, 3)))
@@ -314,13 +316,13 @@ def test_fewer_samples_than_asked_for_are_topped_up(subject: Subject) -> None:
     assert asyncio.run(sampled()) == (8, 3)
 
 
-def test_a_question_that_several_checks_need_is_asked_once(subject: Subject) -> None:
+def test_a_question_that_several_checks_need_is_asked_once(subject: ProbeSubject) -> None:
     found = probed(Biased(), subject, "order", "labels", "mass")
     assert found["mass"].n_calls == 0
     assert found["labels"].n_calls == 2 * 16
 
 
-def test_traits_and_sides_are_balanced_in_the_pairs(subject: Subject) -> None:
+def test_traits_and_sides_are_balanced_in_the_pairs(subject: ProbeSubject) -> None:
     pairs = subject.pairs()
     profiles = [pair.profile.bits for pair in pairs if pair.profile is not None]
     assert Counter(pair.item.severity for pair in pairs) == {0: 8, 1: 8}
@@ -330,7 +332,7 @@ def test_traits_and_sides_are_balanced_in_the_pairs(subject: Subject) -> None:
             assert set(Counter((bits[i], bits[j]) for bits in profiles).values()) == {4}
 
 
-def test_every_finding_says_its_threshold_and_what_it_means(subject: Subject) -> None:
+def test_every_finding_says_its_threshold_and_what_it_means(subject: ProbeSubject) -> None:
     for finding in probed(Biased(), subject).values():
         assert finding.threshold
         assert finding.says or finding.verdict == "not applicable"
@@ -351,7 +353,7 @@ def test_a_check_that_the_prompts_leave_no_room_for_is_not_applicable_and_says_w
     source = Source(Path("own.py"), "", held=OwnMessages())
     composer = prepare(source, Settings(), Path("/dev/null")).stage.composer(0)
     assert not isinstance(composer, str)
-    found = probed(Biased(), Subject(composer))
+    found = probed(Biased(), ProbeSubject(composer))
     assert found["order"].verdict == "not applicable"
     assert "does not use its templates" in found["order"].threshold
     assert found["withheld"].verdict != "not applicable"
@@ -383,34 +385,34 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_distribution_of_what_was_s
 
     values, variance = [0.1, 0.3, -0.2, 0.05, 0.4], 0.01
     low, high = norm.interval(0.99, loc=0.13, scale=math.sqrt(5 * variance) / 5)
-    found = mean_of([Estimate(math.nan), *(Estimate(each, variance) for each in values)])
+    found = mean_of([PromptEstimate(math.nan), *(PromptEstimate(each, variance) for each in values)])
     assert found == pytest.approx((0.13, low, high))
-    assert mean_of(map(Estimate, values)) == pytest.approx((0.13, 0.13, 0.13))
+    assert mean_of(map(PromptEstimate, values)) == pytest.approx((0.13, 0.13, 0.13))
 
 
 def test_too_few_prompts_with_an_answer_have_no_mean() -> None:
-    assert math.isnan(mean_of([Estimate(0.1), Estimate(0.2), Estimate(math.nan)]).value)
+    assert math.isnan(mean_of([PromptEstimate(0.1), PromptEstimate(0.2), PromptEstimate(math.nan)]).value)
 
 
 @pytest.mark.parametrize(
     ("spread", "verdict"),
     [
-        (Spread(0.2, 0.1, 0.3), "fails"),
-        (Spread(-0.2, -0.3, -0.1), "fails"),
-        (Spread(0.2, 0.01, 0.4), "doubtful"),
-        (Spread(0.2, -0.1, 0.5), "not known"),
-        (Spread(0.01, -0.2, 0.2), "not known"),
-        (Spread(0.01, -0.05, 0.07), "passes"),
-        (Spread(math.nan, math.nan, math.nan), "not known"),
+        (MeanRange(0.2, 0.1, 0.3), "fails"),
+        (MeanRange(-0.2, -0.3, -0.1), "fails"),
+        (MeanRange(0.2, 0.01, 0.4), "doubtful"),
+        (MeanRange(0.2, -0.1, 0.5), "not known"),
+        (MeanRange(0.01, -0.2, 0.2), "not known"),
+        (MeanRange(0.01, -0.05, 0.07), "passes"),
+        (MeanRange(math.nan, math.nan, math.nan), "not known"),
     ],
 )
 def test_a_bias_counts_as_found_only_where_its_interval_lies_beyond_what_is_tolerated(
-    spread: Spread, verdict: str
+    spread: MeanRange, verdict: str
 ) -> None:
     assert of_sizes([spread], 0.05) == verdict
 
 
-def test_a_text_that_was_cut_off_is_missing_whatever_it_says(subject: Subject) -> None:
+def test_a_text_that_was_cut_off_is_missing_whatever_it_says(subject: ProbeSubject) -> None:
     class CutOff(Biased):
         async def complete(self, request: Request) -> Reply:
             reply = await super().complete(request)
@@ -422,7 +424,7 @@ def test_a_text_that_was_cut_off_is_missing_whatever_it_says(subject: Subject) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lists", [True, False], ids=["probabilities", "texts"])
-def test_probes_of_an_unbiased_backend_seldom_find_something(subject: Subject, lists: bool) -> None:
+def test_probes_of_an_unbiased_backend_seldom_find_something(subject: ProbeSubject, lists: bool) -> None:
     backend = Biased(lists=lists)
     cards = [set(verdicts(probed(backend, subject, seed=seed)).values()) for seed in range(200)]
     assert sum(bool(each & {"fails", "doubtful"}) for each in cards) <= 10

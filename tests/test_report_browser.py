@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -31,12 +30,6 @@ from agentnet.report.drawings import Drawing
 from agentnet.report.page import write_page
 from agentnet.report.player import read_player
 from agentnet.report.sections import contents_of
-
-PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(
-    PROGRAM is None, reason="NO BROWSER: pages were not looked at; apt-get install chromium"
-)
 
 WIDE, PHONE = (1280, 800), (390, 844)
 FIGURE = (
@@ -144,16 +137,15 @@ KEYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Start Chromium; it reads commands from file 3 and writes answers to file 4."""
-    assert PROGRAM is not None
     (theirs_in, ours_out), (ours_in, theirs_out) = os.pipe(), os.pipe()
     options = [
         *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"),
         f"--user-data-dir={tmp_path_factory.mktemp('browser')}",
     ]
     shell = f'exec 3<&{theirs_in} 4>&{theirs_out}; exec "$0" "$@"'
-    command = ["bash", "-c", shell, PROGRAM, *options, "about:blank"]
+    command = ["bash", "-c", shell, chromium, *options, "about:blank"]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, pass_fds=(theirs_in, theirs_out), stdout=quiet, stderr=quiet) as process:
         os.close(theirs_in)

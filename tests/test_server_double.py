@@ -22,9 +22,9 @@ from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import (
     LIKE_OPENAI,
     LIKE_VLLM,
-    Limits,
     Manners,
     ServerDouble,
+    ServerLimits,
     coin,
     digest,
     serve,
@@ -307,7 +307,7 @@ def test_every_fault_says_what_it_is():
 
 def test_requests_beyond_the_limit_get_a_429_that_says_when_to_come_back():
     now = [0.0]
-    double = ServerDouble(limits=Limits(requests_per_min=2), clock=lambda: now[0])
+    double = ServerDouble(limits=ServerLimits(requests_per_min=2), clock=lambda: now[0])
 
     async def main():
         import aiohttp
@@ -328,20 +328,20 @@ def test_requests_beyond_the_limit_get_a_429_that_says_when_to_come_back():
 
 
 def test_tokens_beyond_the_limit_wait_and_a_request_above_it_never_passes():
-    gate = Gate(Limits(tokens_per_min=100), 0.0)
+    gate = Gate(ServerLimits(tokens_per_min=100), 0.0)
     assert gate.ask(80, 0.0) == 0.0
     assert gate.ask(80, 0.0) == pytest.approx(36.0)
     assert gate.ask(80, 36.0) == 0.0
     assert gate.ask(101, 99.0) == float("inf")
     assert gate.headers()["x-ratelimit-limit-tokens"] == "100"
-    ((status, headers, body),) = exchange(ServerDouble(limits=Limits(tokens_per_min=1)), {})
+    ((status, headers, body),) = exchange(ServerDouble(limits=ServerLimits(tokens_per_min=1)), {})
     assert (status, "retry-after" in headers) == (429, False)
     assert "Request too large" in body["error"]["message"]
 
 
 @given(st.lists(st.floats(0.0, 30.0), max_size=60))
 def test_no_minute_ever_sees_more_than_twice_the_limit(gaps):
-    gate, now, passed = Gate(Limits(requests_per_min=5), 0.0), 0.0, []
+    gate, now, passed = Gate(ServerLimits(requests_per_min=5), 0.0), 0.0, []
     for gap in gaps:
         now += gap
         if gate.ask(1, now) == 0.0:
@@ -662,7 +662,7 @@ def test_errors_conform_to_openais_schema(conforms, fault):
 
 
 def test_refused_and_limited_requests_conform_to_openais_schema(conforms):
-    for double, body in ((ServerDouble(), {"n": 0}), (ServerDouble(limits=Limits(1e-9)), {})):
+    for double, body in ((ServerDouble(), {"n": 0}), (ServerDouble(limits=ServerLimits(1e-9)), {})):
         ((_, _, answer),) = exchange(double, body)
         conforms("ErrorResponse", answer)
 

@@ -21,8 +21,8 @@ from agentnet.testing import ScriptedBackend
 from agentnet.testing.server import (
     LIKE_LLAMA_CPP,
     LIKE_OPENAI,
-    Limits,
     ServerDouble,
+    ServerLimits,
     start_server,
 )
 from agentnet_backends.failures import Peer
@@ -111,7 +111,7 @@ def test_more_samples_than_a_server_has_slots_are_asked_for_as_many_at_a_time():
 
 def test_a_bound_on_requests_at_once_costs_nobody_the_minute_that_the_server_asks_for():
     double = ServerDouble(
-        ScriptedBackend(law), limits=Limits(parallel=2), latency_s=0.01, manners=replace(LIKE_OPENAI)
+        ScriptedBackend(law), limits=ServerLimits(parallel=2), latency_s=0.01, manners=replace(LIKE_OPENAI)
     )
     replies, _ = ask_all(double, *(CLOSED._replace(seed=i) for i in range(60)))
     assert len(replies) == 60
@@ -120,7 +120,7 @@ def test_a_bound_on_requests_at_once_costs_nobody_the_minute_that_the_server_ask
 
 
 def test_a_yes_or_no_takes_a_handful_of_a_budget_that_is_reserved():
-    limits = Limits(tokens_per_min=3000.0, reserves=True)
+    limits = ServerLimits(tokens_per_min=3000.0, reserves=True)
     double = ServerDouble(ScriptedBackend(law), limits=limits)
     ask_all(double, *(CLOSED._replace(seed=i, max_tokens=4096) for i in range(60)))
     assert double.ledger.kinds["limited"] == 0

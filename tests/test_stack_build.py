@@ -61,6 +61,27 @@ def test_the_wrappers_stand_in_order(tmp_path):
     asyncio.run(stack.backend.aclose())
 
 
+@pytest.mark.parametrize("rate", [{}, {"requests_per_minute": 1e9, "tokens_per_minute": 1e12}])
+@pytest.mark.parametrize("is_bounded", [False, True])
+def test_a_place_that_becomes_free_is_taken_at_once(rate, is_bounded):
+    """Nothing that stands between an answer and the next request waits for a clock."""
+
+    async def answer(_):
+        await asyncio.sleep(0.25)
+        return "Yes"
+
+    async def main():
+        bounds = {"max_calls": 10**9, "max_tokens": 10**12} if is_bounded else {}
+        stack = stacked(ScriptedBackend(answer), in_flight=32, **bounds, **rate)
+        await stack.backend.complete(ASK)
+        begun = now()
+        replies = await ask_all(stack.backend, 320)
+        await stack.backend.aclose()
+        return now() - begun, {reply.texts for reply in replies}
+
+    assert run_in_virtual_time(main()) == (2.5, {("Yes",)})
+
+
 def test_wrappers_that_are_switched_off_are_left_out():
     stack = stacked(ScriptedBackend([]))
     assert isinstance(stack.backend, Retry)

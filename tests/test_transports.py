@@ -6,10 +6,13 @@ import asyncio
 import resource
 import selectors
 import socket
+import ssl
 import struct
 import sys
+import threading
 import traceback
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
 from itertools import pairwise
 
 import pytest
@@ -35,9 +38,24 @@ MAKE = {
 }
 
 
-@pytest.fixture(params=MAKE)
+@pytest.fixture(params=[*MAKE, "wire over TLS"])
 def make(request):
-    return MAKE[request.param]
+    if request.param not in MAKE:
+        request.getfixturevalue("secured")
+    return MAKE.get(request.param, MAKE["wire"])
+
+
+@pytest.fixture
+def secured(certificate, monkeypatch):
+    """Have servers speak TLS, and clients trust them."""
+    monkeypatch.setattr(Server, "context", context_of(certificate))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+
+def context_of(certificate):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
 
 
 class Server:
@@ -47,10 +65,13 @@ class Server:
         asked: (number of the connection, head, body) of each request.
         came: Set when a request has come.
         gone: Set when a client has closed a connection, or the server itself.
+        context: How servers speak TLS; None if not at all.
     """
 
+    context = None
+
     def __init__(self, answer):
-        self.answer = answer
+        self.answer, self.read = answer, read_head
         self.asked = []
         self.n_connections = 0
         self.came, self.gone = asyncio.Event(), asyncio.Event()
@@ -61,7 +82,7 @@ class Server:
         number = self.n_connections
         self.n_connections += 1
         try:
-            while head := await read_head(reader):
+            while head := await self.read(reader):
                 length = int((head.lower().partition(b"content-length: ")[2] or b"0\r").partition(b"\r")[0])
                 body = b"" if b"x-unread" in head else await reader.readexactly(length)
                 self.asked.append((number, head, body))
@@ -154,16 +175,19 @@ async def silence(writer):
 @asynccontextmanager
 async def listening(answer, host="127.0.0.1"):
     server = Server(answer)
-    listener = await asyncio.start_server(server.serve, host, 0, backlog=2048)
+    listener = await asyncio.start_server(server.serve, host, 0, backlog=2048, ssl=Server.context)
     try:
-        shown = f"[{host}]" if ":" in host else host
-        server.url = f"http://{shown}:{listener.sockets[0].getsockname()[1]}"
+        server.url = url_of(listener, f"[{host}]" if ":" in host else host)
         yield server
     finally:
         listener.close()
         for task in server.tasks:
             task.cancel()
         await asyncio.gather(*server.tasks, return_exceptions=True)
+
+
+def url_of(listener, host="127.0.0.1"):
+    return f"http{'s' if Server.context else ''}://{host}:{listener.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager
@@ -212,7 +236,7 @@ def test_a_request_arrives_as_it_is_asked(make):
     assert (answer.status, answer.raw, body, nothing) == (200, b"yes", b'{"a": 1}', b"")
     assert post.startswith(b"POST /v1/x?api=2024-10-21&b=a%20b HTTP/1.1\r\n")
     assert get.startswith(b"GET /v1/x?api=2024-10-21&b=a%20b HTTP/1.1\r\n")
-    host = server.url.removeprefix("http://").encode()
+    host = server.url.rpartition("/")[2].encode()
     for head in (post, get):
         assert head.count(b"\r\nHost: " + host + b"\r\n") == 1
         assert head.count(b"\r\nAuthorization: Bearer " + KEY.encode() + b"\r\n") == 1
@@ -509,7 +533,7 @@ def test_a_server_is_found_by_address_and_by_name(make, host):
             url = server.url.replace("127.0.0.1", host)
             async with calling(make, url) as transport:
                 answers = await asyncio.gather(*(transport.send(url, b"{}", MOST) for _ in range(3)))
-            return {each.raw for each in answers}, url.removeprefix("http://"), server.asked[0][1]
+            return {each.raw for each in answers}, url.rpartition("/")[2], server.asked[0][1]
 
     try:
         said, host_and_port, head = asyncio.run(main())
@@ -678,8 +702,8 @@ def test_an_answer_that_comes_before_all_was_sent_is_taken_and_the_connection_cl
             writer.close()
 
         asked = []
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=Server.context)
+        url = url_of(server)
         async with server, calling(make, url) as transport:
             first = await transport.send(url, b"x" * 16_000_000, MOST)
             second = await transport.send(url, b"{}", MOST)
@@ -690,18 +714,147 @@ def test_an_answer_that_comes_before_all_was_sent_is_taken_and_the_connection_cl
     assert asyncio.run(main()) == (413, b"yes", 2)
 
 
+# TLS
+
+
+@contextmanager
+def greeted(certificate, serve):
+    """Let a thread serve one connection over TLS, with nothing that asyncio does of its own accord."""
+
+    def work():
+        connection, _ = listener.accept()
+        with context_of(certificate).wrap_socket(
+            connection, server_side=True, suppress_ragged_eofs=False
+        ) as secure:
+            return serve(secure)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}", thread.submit(work)
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_a_server_is_told_goodbye_over_tls(certificate, secured, is_answered):
+    """Without it a server cannot tell an end from a connection that somebody cut."""
+
+    def serve(secure):
+        secure.recv(MOST)
+        if is_answered:
+            secure.sendall(OK)
+        came.set()
+        return secure.recv(MOST)
+
+    async def main(url):
+        async with calling(MAKE["wire"], url) as transport:
+            call = asyncio.create_task(transport.send(url, b"{}", MOST))
+            await asyncio.to_thread(came.wait)
+            if is_answered:
+                await call
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
+    came = threading.Event()
+    with greeted(certificate, serve) as (url, told):
+        asyncio.run(main(url))
+        assert told.result() == b""
+
+
+def test_a_server_that_does_not_return_the_goodbye_keeps_nobody_waiting(certificate, secured):
+    def serve(secure):
+        secure.recv(MOST)
+        secure.sendall(OK)
+        done.wait()
+
+    async def main(url):
+        async with calling(MAKE["wire"], url) as transport:
+            await transport.send(url, b"{}", MOST)
+            await asyncio.wait_for(transport.aclose(), 10.0)
+
+    done = threading.Event()
+    with greeted(certificate, serve) as (url, _):
+        try:
+            asyncio.run(main(url))
+        finally:
+            done.set()
+
+
+def test_a_connection_that_a_server_begins_to_end_is_not_used_again(secured):
+    """Over TLS it takes a while until it is closed, and what is sent meanwhile is lost."""
+
+    async def main():
+        async with listening(saying(OK)) as server, calling(MAKE["wire"], server.url) as transport:
+            await transport.send(server.url, b"", MOST)
+            [connection] = transport._idle
+            connection.eof_received()
+            return (await transport.send(server.url, b"", MOST)).raw, server.n_connections
+
+    assert asyncio.run(main()) == (b"yes", 2)
+
+
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"]
+)
+def test_the_end_of_a_connection_over_tls_may_end_a_body(secured, said):
+    answers, server = exchange(MAKE["wire"], saying(then_end(said, b"y", b"es")), b"", b"")
+    assert [answer.raw for answer in answers] == [b"yes", b"yes"]
+    assert server.n_connections == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_a_certificate_that_nobody_vouches_for_or_of_another_host_is_refused(secured, host, monkeypatch):
+    if host == "127.0.0.1":
+        monkeypatch.delenv("SSL_CERT_FILE")
+    elif sys.platform != "linux":
+        pytest.skip("elsewhere this machine has one such address")
+
+    async def main():
+        async with listening(saying(OK), host) as server, calling(MAKE["wire"], server.url) as transport:
+            [error] = await asyncio.gather(transport.send(server.url, b"{}", MOST), return_exceptions=True)
+            return error, server.asked, transport._open
+
+    error, asked, left_open = asyncio.run(main())
+    assert (kind_of(error), asked, left_open) == ("tls", [], set())
+    assert ("self-signed" if host == "127.0.0.1" else "not valid for '127.0.0.2'") in error.why
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [(None, "disconnected"), (OK, "tls"), (silence, "connect_timeout")]
+)
+def test_a_server_that_does_not_greet_over_tls_is_told_by_what_it_does(said, kind):
+    async def main():
+        async with listening(saying(said)) as server:
+            server.read = lambda reader: reader.read(1)
+            url = server.url.replace("http:", "https:")
+            async with calling(MAKE["wire"], url, 0.25) as transport:
+                return (await asyncio.gather(transport.send(url, b"{}", MOST), return_exceptions=True))[0]
+
+    assert kind_of(asyncio.run(main())) == kind
+
+
+def test_old_versions_of_tls_and_other_keys_under_way_are_refused():
+    async def main():
+        async with calling(MAKE["wire"], "https://127.0.0.1") as transport:
+            return transport._tls["ssl"]
+
+    context = asyncio.run(main())
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
 # Which one is taken
 
 
-def test_plain_http_goes_by_the_wire_and_tls_and_proxies_by_aiohttp():
+def test_proxies_are_left_to_aiohttp():
     async def main():
-        cases = [("http://a/v1", None), ("https://a/v1", None), ("http://a/v1", "http://proxy:3128")]
+        proxy = "http://proxy:3128"
+        cases = [(f"{scheme}://a/v1", by) for scheme in ("http", "https") for by in (None, proxy)]
         made = [transport_to(url, {}, 1.0, proxy) for url, proxy in cases]
         for each in made:
             await each.aclose()
         return [type(each) for each in made]
 
-    assert asyncio.run(main()) == [WireTransport, AiohttpTransport, AiohttpTransport]
+    assert asyncio.run(main()) == [WireTransport, AiohttpTransport] * 2
 
 
 @pytest.mark.parametrize("kind", MAKE)

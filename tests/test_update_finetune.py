@@ -1,6 +1,7 @@
 """Update rule ``finetune`` around its learner: options, lessons, one thread, checkpoints; no PyTorch."""
 
 import asyncio
+import inspect
 import json
 import threading
 from dataclasses import dataclass, field
@@ -11,14 +12,13 @@ import pytest
 from agentnet.embedder import make_embedder
 from agentnet.errors import BackendUnusable, ConfigurationError, Interrupted, PluginError, StorageError
 from agentnet.interviews import BANK, Asked, Pair, Question, System, installed_updates, make_update_rule
-from agentnet_backends import update_finetune
 from agentnet_backends.finetune_learner import (
     INSTRUCTION_FORM,
-    Answer,
-    Course,
     Example,
     FinetuneOptions,
-    Form,
+    Framing,
+    LearnerAnswer,
+    Training,
 )
 from agentnet_backends.update_finetune import FinetuneRule
 
@@ -32,7 +32,7 @@ class Parrot:
 
     options: FinetuneOptions
     fingerprint: str = "parrot"
-    form: Form = INSTRUCTION_FORM
+    form: Framing = INSTRUCTION_FORM
     threads: set[str] = field(default_factory=set)
     n_busy: int = 0
     gate: threading.Event | None = None
@@ -50,7 +50,7 @@ class Parrot:
         self._enter()
         last = state[-1][-1][-1][1] if len(state) > 1 else ""
         given = [
-            Answer(
+            LearnerAnswer(
                 f"{one.prompt}{last}"[-max_tokens:], len(one.prompt), len(last), ended=one.temperature == 0
             )
             for one in wanted
@@ -129,8 +129,8 @@ def test_models_are_taught_gently_at_the_start_and_more_gently_afterwards(method
         return models._states[0]
 
     _, (first, taught), (second, heard) = played(play, FinetuneRule(options(method=method), make=Parrot))
-    assert Course(*first) == Course(lr=by * 5e-5, epochs=3, batch=8, seed=11)
-    assert Course(*second) == Course(lr=by * 1e-5, epochs=1, batch=8, seed=12)
+    assert Training(*first) == Training(lr=by * 5e-5, epochs=3, batch=8, seed=11)
+    assert Training(*second) == Training(lr=by * 1e-5, epochs=1, batch=8, seed=12)
     assert [Example(*one) for one in taught] == [Example(prompt_of("What is 0?"), response_of("It is 0."))]
     assert [one[1] for one in heard] == [response_of("No."), response_of("Yes.")]
 
@@ -361,20 +361,24 @@ def test_the_rule_says_what_the_engine_needs_to_know():
     assert FinetuneRule(options(revision="step3000")).model_name == "parrot@step3000"
 
 
-def test_the_rule_is_found_by_its_name(monkeypatch):
-    monkeypatch.setattr(update_finetune, "_NEEDED", ("json",))
+def test_the_rule_is_found_by_its_name(tmp_path, monkeypatch):
+    for package in FinetuneRule.packages:
+        (tmp_path / f"{package}.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
     assert installed_updates()["finetune"].distribution == "agentnet-cascades"
     rule = make_update_rule("finetune", {"model": "some/model", "method": "lora"})
     assert isinstance(rule, FinetuneRule)
     assert rule.options == options(model="some/model", method="lora")
 
 
-def test_without_the_extra_it_is_named_with_the_way_to_install_it(monkeypatch):
-    monkeypatch.setattr(update_finetune, "_NEEDED", ("json", "a_package_that_is_not_there"))
+def test_without_the_extra_it_is_named_with_the_way_to_install_it():
+    class Needier(FinetuneRule):
+        packages = ("json", "a_package_that_is_not_there")
+
     with pytest.raises(
         PluginError, match=r"a_package_that_is_not_there is not .*pip install -e '\.\[finetune\]'"
     ):
-        FinetuneRule.from_options({"model": "x"})
+        Needier.from_options({"model": "x"})
 
 
 @pytest.mark.parametrize(
@@ -396,8 +400,8 @@ def test_an_impossible_option_is_named(given, said):
 
 
 def test_the_options_and_their_explanations_are_the_same():
-    explained = FinetuneOptions.__doc__.partition("Attributes:")[2]
-    named = [line.strip().partition(":")[0] for line in explained.splitlines() if line.startswith("        ")]
+    explained = inspect.getdoc(FinetuneOptions).partition("Attributes:")[2]  # newer Pythons strip indents
+    named = [line.strip().partition(":")[0] for line in explained.splitlines() if line.startswith("    ")]
     known = [name for name in named if name in FinetuneOptions.model_fields]
     assert list(FinetuneOptions.model_fields) == known
     assert all(first != second for first, second in pairwise(known))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -60,3 +62,23 @@ def test_what_is_no_run_or_no_port_is_refused_in_words(command: Callable[..., An
     done = command("view", "nothing")
     assert (done.code, "there is no run 'nothing'" in done.err) == (2, True)
     assert command("view", "last", "--port", "99999").code == 2
+
+
+def test_a_page_says_how_long_a_run_takes_that_is_guessed_by_who_plays_it(
+    small: Path, tmp_path: Path
+) -> None:
+    slow = ["-S", "backend.latency_s=1", "-S", "engine.workers=1", "-S", "stack.cache=false"]
+    line = [AGENTNET, "run", small, "--backend", "mock", "--view", "--out", tmp_path / "guessed", *slow]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        found = next(filter(None, map(ADDRESS.search, process.stderr)))
+        told = None
+        with urllib.request.urlopen(f"{found[1]}stream") as stream:
+            while told is None:
+                message = stream.readline().decode().removeprefix("data: ").strip()
+                if '"part":"progress"' in message:
+                    progress = json.loads(message)["is"]
+                    assert progress["ended"] == 0
+                    told = progress["left_s"]
+        process.send_signal(signal.SIGKILL)
+    assert 1.0 < told < 4 * 32 * 6

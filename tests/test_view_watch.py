@@ -16,8 +16,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agentnet import CascadeExperiment, Run
-from agentnet.cli.look import state
+from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
+from agentnet.backend import Reply
+from agentnet.cli.look import cost, state
+from agentnet.events.log import locked
+from agentnet.events.spent import spent_so_far, tokens_by_voice
 from agentnet.testing import ScriptedBackend
 from agentnet.view.decisions import N_LOOKED_THROUGH, N_SHOWN, Wanted, read_page
 from agentnet.view.watch import Watch, Watched
@@ -90,7 +93,7 @@ def visited(
     words: list[str] = [] if told is None else told
 
     async def main() -> None:
-        watch = Watch(folders, lambda run, n: state(run, n_missing=n), words.append)
+        watch = Watch(folders, lambda run, n: state(run, n_missing=n), cost, words.append)
         async with watch.serving() as address, aiohttp.ClientSession() as session:
             await asyncio.wait_for(visit(Visitor(session, address)), 60.0)
 
@@ -229,7 +232,7 @@ def test_how_long_a_run_takes_is_told_by_the_realizations_that_ended(played: Run
         connection.execute("UPDATE meta SET value = '\"running\"' WHERE key = 'status'")
         connection.commit()
         n = run.rows("SELECT COUNT(*) FROM events")[1][0][0]
-        watched = Watched(run.folder, lambda *_: "running")
+        watched = Watched(run.folder, lambda *_: "running", cost)
         assert watched.look()
         assert json.loads(watched.parts["progress"])["left_s"] is None
         connection.execute("INSERT INTO events SELECT * FROM late")
@@ -240,12 +243,94 @@ def test_how_long_a_run_takes_is_told_by_the_realizations_that_ended(played: Run
     assert progress["left_s"] == pytest.approx((n / 3 * 4 - n - 2) / progress["rate"])
 
 
+PRICES = {"prices": {"scripted-1": {"input": 3.0, "output": 5.0}}}
+
+
+@pytest.fixture(scope="module")
+def priced(play: Callable[..., Run]) -> Run:
+    """Two cascades on a model that has a price."""
+    backend = ScriptedBackend(lambda _: Reply(("Yes",), prompt_tokens=100, completion_tokens=7))
+    return play(Small(repeats=1), backend=backend, stack=PRICES)
+
+
+def broken_off(run: Run, folder: Path, **meta: object) -> Run:
+    """Copy a run as if it were not yet at its end, and had other facts in table ``meta``."""
+    copy = Run(shutil.copytree(run.folder, folder))
+    with closing(sqlite3.connect(copy.path)) as connection:
+        connection.execute("DELETE FROM incidents WHERE kind IN ('finished', 'spent')")
+        rows = [(json.dumps(value), key) for key, value in {"status": "running", **meta}.items()]
+        connection.executemany("UPDATE meta SET value = ? WHERE key = ?", rows)
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+        connection.commit()
+    return copy
+
+
+def told_of(run: Run) -> dict[str, Any]:
+    """Give what a page says of a run's progress."""
+    watched = Watched(run.folder, lambda *_: "running", cost)
+    watched.look()
+    found: dict[str, Any] = json.loads(watched.parts["progress"])
+    return found
+
+
+def test_what_a_run_costs_is_told_from_its_first_decision_as_it_will_be_noted_in_the_end(
+    priced: Run, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    ((detail,),) = priced.rows("SELECT detail FROM incidents WHERE kind = 'spent'")[1]
+    spent = json.loads(detail)["dollars"]
+    assert spent > 0.0
+    meta = {"model_name": "scripted-1", "settings": priced.meta["settings"]}
+    broken = broken_off(priced, tmp_path / "run", **meta)
+    assert told_of(priced)["dollars"] == told_of(broken)["dollars"] == spent
+    assert json.loads(command("show", broken.folder, "--json").out)["dollars"] == spent
+
+
+def test_a_cost_that_nobody_knows_is_said_to_be_and_why(priced: Run, tmp_path: Path) -> None:
+    unknown = broken_off(priced, tmp_path / "unknown", model_name="somebody's own")
+    assert told_of(unknown)["dollars"] == "unknown: state the price of somebody's own under stack.prices"
+    models = {"a": "scripted-1", "b": "people"}
+    voices = {voice: {"backend": "test", "model_name": model} for voice, model in models.items()}
+    several = broken_off(priced, tmp_path / "several")
+    with closing(sqlite3.connect(several.path)) as connection:
+        connection.execute("INSERT INTO meta VALUES ('voices', ?)", (json.dumps(voices),))
+        connection.execute("UPDATE agents SET voice = CASE agent % 2 WHEN 0 THEN 'a' ELSE 'b' END")
+        connection.commit()
+    assert told_of(several)["dollars"] == "unknown until the run stops: its voices differ in price"
+    with several.connection() as connection:
+        spent, used = spent_so_far(connection), tokens_by_voice(connection)
+    dollars = used["a"][0] * 3e-6 + used["a"][1] * 5e-6
+    assert cost(several, spent, used) == pytest.approx(dollars)
+
+
+def test_how_long_a_run_of_fixed_size_takes_is_told_before_any_realization_has_ended(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    played = play(ResponseRatioExperiment(items_per_severity=1, repeats=2))
+    run = broken_off(played, tmp_path / "run")
+    n = 2 * 32 * 2
+    with closing(sqlite3.connect(run.path)) as connection, locked(run.folder):
+        connection.execute("CREATE TEMP TABLE late AS SELECT * FROM events LIMIT 28")
+        connection.execute("UPDATE realizations SET status = 'running'")
+        connection.execute("DELETE FROM events")
+        connection.commit()
+        watched = Watched(run.folder, lambda *_: "running", cost)
+        watched.look()
+        told = json.loads(watched.parts["progress"])
+        assert (told["left_s"], told["left_unknown"]) == (None, "nothing came lately")
+        connection.execute("INSERT INTO events SELECT * FROM late")
+        connection.commit()
+        watched.look()
+    told = json.loads(watched.parts["progress"])
+    assert told["left_s"] == pytest.approx((n - 28) / told["rate"])
+    assert told["left_unknown"] == ""
+
+
 def test_how_a_run_ended_is_the_last_that_watchers_see(played: Run, tmp_path: Path) -> None:
     run = Run(shutil.copytree(played.folder, tmp_path / "run"))
     standing = ["running"]
 
     async def main() -> str:
-        watch = Watch([run.folder], lambda *_: standing[0], print)
+        watch = Watch([run.folder], lambda *_: standing[0], cost, print)
         async with aiohttp.ClientSession() as session:
             async with watch.serving() as address:
                 stream = await session.get(f"{address}stream")
@@ -258,7 +343,7 @@ def test_how_a_run_ended_is_the_last_that_watchers_see(played: Run, tmp_path: Pa
 
 def test_what_a_new_sitting_takes_out_of_the_log_is_counted_no_more(played: Run, tmp_path: Path) -> None:
     run = Run(shutil.copytree(played.folder, tmp_path / "run"))
-    watched = Watched(run.folder, lambda *_: "running")
+    watched = Watched(run.folder, lambda *_: "running", cost)
     watched.look()
     with closing(sqlite3.connect(run.path)) as connection:
         connection.execute("DELETE FROM events WHERE realization = 3")

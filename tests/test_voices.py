@@ -33,7 +33,7 @@ from agentnet.stack import LimitChange, PromptTokens, Spent, build_stack
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 from agentnet.voices import (
     OWN,
-    Part,
+    VoicePart,
     VoicesBackend,
     laid_over,
     make_voices,
@@ -182,7 +182,7 @@ def test_requests_that_a_voice_refuses_are_held_though_others_are_answered(new_r
         refused = request.metadata.get("voice") == "shy"
         return RequestRejected("no such field", is_sure=False) if refused else "Yes"
 
-    parts = {voice: Part(ScriptedBackend(answer), BackendSettings()) for voice in (OWN, "keen", "shy")}
+    parts = {voice: VoicePart(ScriptedBackend(answer), BackendSettings()) for voice in (OWN, "keen", "shy")}
     prepared = new_run(Source.read(str(panel)).load()(), brake_after=3)
     said = r"voice 'shy': \d+ requests failed in a row .*none was answered before"
     with pytest.raises(BackendUnusable, match=said):
@@ -295,7 +295,7 @@ def stacked(scripts, tmp_path=None, limits=None, **settings):
     """Put the stack around a scripted backend a voice."""
     spent = settings.pop("spent", None)
     parts = {
-        voice: Part(ScriptedBackend(script), BackendSettings(law=voice), (limits or {}).get(voice, {}))
+        voice: VoicePart(ScriptedBackend(script), BackendSettings(law=voice), (limits or {}).get(voice, {}))
         for voice, script in scripts.items()
     }
     return build_stack(
@@ -328,7 +328,10 @@ def test_a_voice_finds_what_it_was_told_as_the_backend_of_a_run_of_its_own(tmp_p
         return reply.cached
 
     table = BackendSettings(name="x")
-    mixed = {OWN: Part(ScriptedBackend(["own"], name="y"), table), "a": Part(ScriptedBackend(["a"]), table)}
+    mixed = {
+        OWN: VoicePart(ScriptedBackend(["own"], name="y"), table),
+        "a": VoicePart(ScriptedBackend(["a"]), table),
+    }
     assert not asyncio.run(ask(VoicesBackend(mixed), of("a")))
     assert asyncio.run(ask(ScriptedBackend([]), ASK))
 
@@ -348,7 +351,7 @@ def test_each_voice_is_closed_once(tmp_path):
             assert not self.closed
             self.closed = True
 
-    parts = {voice: Part(Once([]), BackendSettings()) for voice in (OWN, "a", "b")}
+    parts = {voice: VoicePart(Once([]), BackendSettings()) for voice in (OWN, "a", "b")}
     stack = build_stack(VoicesBackend(parts), StackSettings(), scope="", cache_folder=tmp_path, in_flight=1)
     asyncio.run(stack.backend.aclose())
     assert all(part.backend.closed for part in parts.values())
@@ -391,7 +394,7 @@ def test_a_voice_has_limits_of_its_own_and_holds_up_nobody_else():
 
 def test_changes_of_a_limit_say_whose_it_is():
     told = []
-    parts = {voice: Part(ScriptedBackend([]), BackendSettings()) for voice in (OWN, "a")}
+    parts = {voice: VoicePart(ScriptedBackend([]), BackendSettings()) for voice in (OWN, "a")}
     stack = build_stack(
         VoicesBackend(parts),
         StackSettings(cache=False),
@@ -433,7 +436,7 @@ def priced(models, spent=None, spent_tokens=None, **settings):
     """Put the stack around voices of these models, each reply of which takes 10 tokens in and 5 out."""
     script = lambda _: Reply(("Yes",), 10, 5)  # noqa: E731
     parts = {
-        voice: Part(ScriptedBackend(script, model_name=model), BackendSettings())
+        voice: VoicePart(ScriptedBackend(script, model_name=model), BackendSettings())
         for voice, model in models.items()
     }
     prices = {"cheap": CHEAP, "dear": DEAR}

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.by_context import in_words
 from agentnet.analysis.covariates import ALWAYS, count_exposures
 from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import MARKED, NOTHING, OpenLog, open_log, unfinished
-from agentnet.analysis.tables import UNKNOWN, RunTables
+from agentnet.analysis.tables import RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
@@ -64,13 +65,7 @@ def read_asks(
     """
     with open_log(run) as log:
         log.check_read_as("free worlds")
-        conditions = Condition.all_of(log.meta)
-        if condition is None and len(conditions) > 1:
-            listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
-            raise UserError(
-                f"{log.folder} has {len(conditions)} conditions; choose one (--condition 0): {listed}"
-            )
-        return _tables(log, conditions[condition or 0], of, columns)
+        return _tables(log, Condition.chosen(log.meta, log.folder, condition), of, columns)
 
 
 def _tables(log: OpenLog, condition: Condition, of: str, columns: Iterable[str]) -> RunTables:
@@ -83,29 +78,16 @@ def _tables(log: OpenLog, condition: Condition, of: str, columns: Iterable[str])
     if not counts.row.size:
         raise UserError(f"{log.folder} has no finished realization in which {kind!r} was asked")
     agents = _agents(log, realization)
-    zeros, n = np.zeros(realization.size, np.int64), realization.size
-    return RunTables(
-        run=log.folder.name,
+    return RunTables.of_decisions(
+        log.folder.name,
+        counts,
+        realization=realization,
+        profile_agents=agents,
+        networks=read_networks(log, realization),
+        model_name=str(log.needed("model_name")),
         status=str(log.needed("status")),
         condition=condition.overrides,
-        model_name=str(log.needed("model_name")),
-        asking_rule="",
-        seeding="uniform",
-        n_steps=0,
-        news_ids=("none",),
-        realization=realization,
-        news=zeros,
-        severity=zeros + UNKNOWN,
-        last_step=zeros,
-        initial_profile=zeros,
-        n_seed_attempts=zeros,
-        profile_agents=agents,
-        engaged=np.zeros((n, N_PROFILES, 1), np.int32),
-        engaged_if_yes=np.zeros((n, N_PROFILES, 1), np.int32),
-        exposures=counts,
-        missing_reasons={"unanswered": int(counts.n_missing.sum())} if counts.n_missing.any() else {},
-        networks=read_networks(log, realization),
-        notes=tuple(_notes(kind, of, n, len(mine))),
+        notes=tuple(_notes(kind, of, realization.size, len(mine))),
         profiled=not log.connection.execute(_UNPROFILED).fetchone()[0],
     )
 
@@ -158,9 +140,7 @@ def _spelled(value: str | None, name: str) -> str | None:
     said: Any = None if value is None else json.loads(value)
     if isinstance(said, dict):
         said = said.get(name)
-    if isinstance(said, bool):
-        return "yes" if said else "no"
-    return said if said is None or isinstance(said, str) else json.dumps(said)
+    return None if said is None else in_words(said)
 
 
 def _which(name: str, of_yes_and_no: list[str], kinds: Iterable[str], fields: Iterable[str]) -> str:

@@ -206,7 +206,7 @@ class Realizations:
         return contrast(found, level=how.level, seed=how.seed), by_item
 
 
-class Measured(NamedTuple):
+class OneMeasure(NamedTuple):
     """What the conditions of runs came to in one measure.
 
     Attributes:
@@ -342,7 +342,7 @@ def _of_draws(estimate: float, draws: Array, n_pairs: int, how: How) -> Contrast
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class ConditionEstimate:
     """What one condition came to.
 
     Attributes:
@@ -376,7 +376,7 @@ class ConditionComparison:
 
     measure: str
     title: str
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[ConditionEstimate, ...]
     contrasts: tuple[ConditionContrast, ...]
     resampled: str
     level: float
@@ -552,7 +552,7 @@ def _opened(run: Run | str | Path) -> Run:
     return run if isinstance(run, Run) else Run(Path(run))
 
 
-def _of_studies(studies: Sequence[Study], measure: str) -> Measured:
+def _of_studies(studies: Sequence[Study], measure: str) -> OneMeasure:
     if measure not in OUTCOMES:
         raise _no_measure(measure, OUTCOMES)
     values, is_same = values_of(studies, measure)
@@ -563,7 +563,7 @@ def _of_studies(studies: Sequence[Study], measure: str) -> Measured:
         if by_repeat
     ]
     notes = [] if is_same else ["each repeat is measured over its own questions"]
-    return Measured(sides, OUTCOMES[measure][0], notes)
+    return OneMeasure(sides, OUTCOMES[measure][0], notes)
 
 
 def _family(runs: Sequence[Run]) -> Family:
@@ -578,7 +578,7 @@ def _no_measure(measure: str, known: Collection[str]) -> DesignError:
     return DesignError(f"there is no measure {measure!r}{near_miss(measure, known)}")
 
 
-def _by_query(runs: Sequence[Run], measure: str, family: Family) -> Measured:
+def _by_query(runs: Sequence[Run], measure: str, family: Family) -> OneMeasure:
     """Take a measure from what an SQL query of the family gives of each run."""
     if not family.queries:
         raise UserError(
@@ -601,10 +601,10 @@ def _by_query(runs: Sequence[Run], measure: str, family: Family) -> Measured:
             Realizations(Origin.of(name, place, meta, known_here[number]), by_pair)
             for number, by_pair in sorted(found.items())
         ]
-    return Measured(sides, title, [])
+    return OneMeasure(sides, title, [])
 
 
-def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:
+def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:
     """Take a measure from the curve of each realization, or fit the law that it is a parameter of."""
     name, _, parameter = OF_ONE_RATE.get(measure, measure).partition(".")
     curved = {name: law for name in LAWS if issubclass(law := LAWS[name], CurveLaw)}
@@ -635,7 +635,7 @@ def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) ->
                 grouping = grouping or groups_or_one(tables.cells())
                 sides.append(Fitted(origin, tables, pairs, curved[name], parameter, grouping))
     title = MEASURES[measure][0] if measure in MEASURES else f"{parameter} of the law {name}"
-    return Measured(sides, title, notes)
+    return OneMeasure(sides, title, notes)
 
 
 def _known(origin: Origin, by_pair: Mapping[Pair, float], notes: list[str]) -> Realizations:
@@ -659,7 +659,7 @@ def _compared(
         measure=measure,
         title=title,
         estimates=tuple(
-            Estimate(
+            ConditionEstimate(
                 name=condition.name,
                 run=side.origin.run,
                 condition=side.origin.condition.number,

@@ -94,7 +94,7 @@ class LawFit:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLaw:
     """A law that the run cannot be fitted by.
 
     Attributes:
@@ -131,7 +131,7 @@ class Fits:
     tables: RunTables = field(repr=False)
     grouping: Grouping = field(repr=False)
     laws: tuple[LawFit, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedLaw, ...]
     scores: tuple[Score, ...]
     trials: Trials = field(repr=False)
     notes: tuple[str, ...]
@@ -267,7 +267,7 @@ class _Fitter:
         """Fit and judge them all."""
         observed = Observed.of(self.tables, self.grouping.group, seed=self.resamples.seed)
         laws: list[LawFit] = []
-        refused: list[Refused] = []
+        refused: list[RefusedLaw] = []
         scores: list[Score] = []
         judged = trials(self.tables, seed=self.resamples.seed)
         for law in chosen:
@@ -276,7 +276,7 @@ class _Fitter:
                 laws.append(self.one(law, observed))
             # A law in which a method of ours failed is one law less, with its reason, and not all of them.
             except (InputError, DesignError, InternalError) as error:
-                refused.append(Refused(law.name, law.heading, str(error)))
+                refused.append(RefusedLaw(law.name, law.heading, str(error)))
                 continue
             if laws[-1].comparisons:
                 progress(f"judging the {law.heading}")

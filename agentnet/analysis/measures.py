@@ -15,7 +15,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.comparison import Measured, Origin, Realizations
+from agentnet.analysis.comparison import OneMeasure, Origin, Realizations
 from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.convergence import Agreed, ConvergenceTime, agreed, convergence_time
 from agentnet.analysis.opinions import COLUMNS, bias, opinion_curves
@@ -182,7 +182,7 @@ def _stances(rows: Sequence[tuple[int, int, float | None]]) -> tuple[list[int], 
     return steps, stances
 
 
-def of_worlds(runs: Sequence[Run], measure: str) -> Measured:
+def of_worlds(runs: Sequence[Run], measure: str) -> OneMeasure:
     """Take the last value of a measure in each realization, for `agentnet.analysis.compare`.
 
     Raises:
@@ -208,4 +208,4 @@ def of_worlds(runs: Sequence[Run], measure: str) -> Measured:
                     n_left_out = len(course.repeats) - len(ends)
                     notes.append(f"{own.name}: {measure} is missing in {n_left_out} realizations")
     title = f"{measure} at its last step{', mean over agents' if of_agents else ''}"
-    return Measured([*sides], title, notes)
+    return OneMeasure([*sides], title, notes)

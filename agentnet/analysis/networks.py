@@ -22,8 +22,6 @@ Ints = NDArray[np.int64]
 
 _MOST_PLAYED = 100
 _MOST_EDGES = 5_000_000
-"""What is kept to be replayed has no more networks, and no more edges if it has more than one."""
-
 
 _INITIAL = "SELECT agent FROM agents WHERE realization = ? AND engaged_step = 0 ORDER BY agent"
 
@@ -37,7 +35,9 @@ class _Recorded(NamedTuple):
     n_edges: int
 
 
-def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) -> NetworkDesign:
+def read_networks(
+    log: OpenLog, realization: Ints, columns: Sequence[str] = (), *, most_edges: int = _MOST_EDGES
+) -> NetworkDesign:
     """Read the networks of some realizations.
 
     Args:
@@ -45,6 +45,7 @@ def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) 
         realization: Numbers of the realizations, rising.
         columns: Columns of exposures that are wanted. With attributes of agents among them cascades are
             replayed on the recorded networks, whatever they are: chance deals no attributes.
+        most_edges: What is kept to be replayed has no more edges, if it has more than one network.
 
     Raises:
         RunFolderError: A network is missing or damaged.
@@ -57,7 +58,7 @@ def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) 
         raise log.damage(f"realization {min(missing)} has no network")
     used = [of[number] for number in realization.tolist()]
     different = Counter(used)
-    ties = _ties(log, different)
+    ties = _ties(log, different, most_edges)
     names = tuple(dict.fromkeys(network.name for network in different))
     fresh = (
         names == (RANDOM_REGULAR,)
@@ -66,7 +67,9 @@ def read_networks(log: OpenLog, realization: Ints, columns: Sequence[str] = ()) 
         and len({network.n_agents for network in different}) == 1
     )
     attributes = [name for name in attributes_known(log) if name in columns] if columns else []
-    played = () if fresh and not attributes else tuple(_played(log, realization, used, attributes))
+    played = (
+        () if fresh and not attributes else tuple(_played(log, realization, used, attributes, most_edges))
+    )
     return NetworkDesign(
         names=names,
         n_networks=len(different),
@@ -88,12 +91,12 @@ class _Ties(NamedTuple):
     is_directed: bool
 
 
-def _ties(log: OpenLog, different: Counter[_Recorded]) -> _Ties:
+def _ties(log: OpenLog, different: Counter[_Recorded], most_edges: int) -> _Ties:
     """Count the agents of all realizations by their number of neighbours, and how often they are heard."""
     n_agents, n_hearers = Counter[int](), Counter[int]()
     is_directed = False
     for network, n_uses in different.items():
-        counts, heard, one_way = _ties_of(log, network)
+        counts, heard, one_way = _ties_of(log, network, most_edges)
         is_directed |= one_way
         for degree in np.flatnonzero(counts).tolist():
             n_agents[degree] += int(counts[degree]) * n_uses
@@ -103,10 +106,10 @@ def _ties(log: OpenLog, different: Counter[_Recorded]) -> _Ties:
     return _Ties(degrees, agents, hearers, is_directed)
 
 
-def _ties_of(log: OpenLog, network: _Recorded) -> tuple[Ints, Ints, bool]:
+def _ties_of(log: OpenLog, network: _Recorded, most_edges: int) -> tuple[Ints, Ints, bool]:
     """Count agents, and how often they are heard in sum, by their number of neighbours."""
     # What our own generator calls regular is regular; reading gigabytes would only say so again.
-    if network.name == RANDOM_REGULAR and network.n_edges > _MOST_EDGES:
+    if network.name == RANDOM_REGULAR and network.n_edges > most_edges:
         counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
         counts[-1] = network.n_agents
         return counts, counts * (counts.size - 1), False
@@ -117,19 +120,20 @@ def _ties_of(log: OpenLog, network: _Recorded) -> tuple[Ints, Ints, bool]:
 
 
 def _played(
-    log: OpenLog, realization: Ints, used: list[_Recorded], attributes: list[str]
+    log: OpenLog, realization: Ints, used: list[_Recorded], attributes: list[str], most_edges: int
 ) -> Iterator[PlayedNetwork]:
     """Choose realizations evenly, as many as there is room for, and read their networks."""
-    room = max(1, _MOST_EDGES // max(1, *(network.n_edges for network in used)))
+    room = max(1, most_edges // max(1, *(network.n_edges for network in used)))
     n_played = min(len(used), _MOST_PLAYED, room)
-    rows: dict[str, tuple[Ints, Ints]] = {}
+    rows: dict[str, tuple[Ints, Ints, bool]] = {}
     query = f"SELECT {MARKED.format('profile')} FROM agents WHERE realization = ? ORDER BY agent"  # noqa: S608 - our own
     for row in np.linspace(0, len(used) - 1, n_played).round().astype(int).tolist():
         network = used[row]
         if network.digest not in rows:
             heard = read_network(log.run, network.digest)
-            rows[network.digest] = heard.indptr, heard.indices.astype(np.int64)
+            rows[network.digest] = heard.indptr, heard.indices.astype(np.int64), heard.is_directed
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}
         initial = log.integers(_INITIAL, 1, int(realization[row]))[0]
-        yield PlayedNetwork(row, *rows[network.digest], profile, own, initial)
+        indptr, indices, is_directed = rows[network.digest]
+        yield PlayedNetwork(row, indptr, indices, profile, own, initial, is_directed)

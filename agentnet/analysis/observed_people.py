@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.observed import SECONDS, instant, settled
-from agentnet.analysis.tables import N_ASKED, UNKNOWN, ExposureCounts, NetworkDesign, RunTables
+from agentnet.analysis.tables import N_ASKED, ExposureCounts, NetworkDesign, RunTables
 from agentnet.errors import DesignError, InputError, near_miss
-from agentnet.news.table import BadCell, Cells, open_table
+from agentnet.news.table import BadCell, RowCells, open_table
 from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
@@ -139,7 +139,7 @@ def _column(path: Path, name: str, columns: Sequence[str], computed: Iterable[st
 
 
 def _row(path: Path, row: object, of_field: Mapping[str, str], others: Sequence[str]) -> _Heard:
-    cells = Cells(row, of_field)  # type: ignore[arg-type]
+    cells = RowCells(row, of_field)  # type: ignore[arg-type]
     try:
         if cells.row.fault:
             raise BadCell(None, cells.row.fault)
@@ -288,31 +288,15 @@ def _tables(
         n_none,
         columns={**columns, N_HEARD: heard.astype(np.float64), N_ASKED: asked.astype(np.float64)},
     )
-    zeros, n_missing = np.zeros(n_groups, np.int64), int((answers < 0).sum())
     agents = np.zeros((n_groups, N_PROFILES), np.int64)
     agents[:, 0] = n_people
     degrees, n_agents = np.unique(n_sources, return_counts=True)
-    nobody = np.zeros((n_groups, N_PROFILES, 1), np.int32)
-    return RunTables(
-        run=path.name,
-        status="finished",
-        condition={},
-        model_name="people",
-        asking_rule="",
-        seeding="uniform",
-        n_steps=0,
-        news_ids=("none",),
+    return RunTables.of_decisions(
+        path.name,
+        counts,
         realization=np.arange(n_groups, dtype=np.int64),
-        news=zeros,
-        severity=zeros + UNKNOWN,
-        last_step=zeros,
-        initial_profile=zeros,
-        n_seed_attempts=zeros,
         profile_agents=agents,
-        engaged=nobody,
-        engaged_if_yes=nobody,
-        exposures=counts,
-        missing_reasons={"unanswered": n_missing} if n_missing else {},
+        model_name="people",
         networks=NetworkDesign(
             ("as heard",), n_groups, fresh=False, degrees=degrees, n_agents=n_agents, is_directed=True
         ),

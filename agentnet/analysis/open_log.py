@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 
-WORTH_PARQUET = 200_000
-"""Events from which on Parquet is read where it is there."""
-
 NOTHING = -1
 """Stands for a value that is missing."""
 
@@ -91,7 +88,7 @@ def integers(rows: Iterable[Iterable[object]], width: int, *, path: Path) -> Int
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ColumnSource:
     """Where a run's columns come from.
 
     Attributes:
@@ -105,11 +102,11 @@ class Source:
     parquet: Path | None
 
     @classmethod
-    def of(cls, run: Run, connection: sqlite3.Connection) -> Source:
+    def of(cls, run: Run, connection: sqlite3.Connection) -> ColumnSource:
         """Choose the quicker one of the sources that a run has."""
         (n_events,) = connection.execute("SELECT COUNT(*) FROM events").fetchone()
         folder = run.folder / "parquet"
-        worth = n_events >= WORTH_PARQUET and _holds_the_same(folder, connection, n_events)
+        worth = n_events >= run.worth_parquet and _holds_the_same(folder, connection, n_events)
         return cls(run.path, connection, folder if worth else None)
 
     def counts(self, kind: str, realizations: Ints) -> Ints:
@@ -308,9 +305,9 @@ class OpenLog:
         return self.run.folder
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ColumnSource:
         """Where long columns come from."""
-        return Source.of(self.run, self.connection)
+        return ColumnSource.of(self.run, self.connection)
 
     def damage(self, what: str) -> RunFolderError:
         """Make the error that names damage."""

@@ -21,13 +21,17 @@ Table = NDArray[np.int32]
 Stubs = NDArray[np.int64]
 
 _WORD = (1 << 64) - 1
+_MOST_STUBS = (1 << 31) - 1
+"""Stubs of a network are numbered by int32."""
+_STRETCH = 1 << 15
+"""How many stubs of a network are entered at a time: what is made on the way stays in the cache."""
 
 
 def check_regular(n_agents: int, degree: int) -> None:
     """Refuse a degree that no simple regular network of this size can have.
 
     Raises:
-        DesignError: The degree is below 1, not below `n_agents`, or n_agents * degree is odd.
+        DesignError: The degree is below 1, not below `n_agents`, or n_agents * degree is odd, or too large.
     """
     if not 1 <= degree < n_agents:
         raise DesignError(
@@ -36,6 +40,11 @@ def check_regular(n_agents: int, degree: int) -> None:
     if n_agents * degree % 2:
         raise DesignError(
             f"n_agents * degree must be even, as every link joins two agents; got {n_agents} * {degree}"
+        )
+    if n_agents * degree > _MOST_STUBS:
+        raise DesignError(
+            f"{n_agents} agents with {degree} neighbours each are more than is drawn at once; "
+            f"n_agents * degree may be at most {_MOST_STUBS}"
         )
 
 
@@ -87,7 +96,7 @@ def _mended(
     rng: np.random.Generator, n_networks: int, n_agents: int, degree: int, n_rounds: int
 ) -> tuple[Table, Stubs]:
     """Pair stubs and mend the pairs; say which networks are still not simple after many rounds."""
-    pairs = _Pairs(_mates(rng, n_networks, n_agents * degree), n_agents, degree)
+    pairs = _Pairs(_mates(rng, n_networks, n_agents, degree), n_agents, degree)
     bad = pairs.repeats()
     for _ in range(n_rounds):
         if not bad.size:
@@ -96,27 +105,33 @@ def _mended(
     return pairs.columns(), np.unique(bad // pairs.n_stubs)
 
 
-def _mates(rng: np.random.Generator, n_networks: int, n_stubs: int) -> Stubs:
+def _mates(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int) -> Table:
     """Pair the stubs of each network at random.
 
     Returns:
         The mate of each stub, numbered inside its network, shape ``(n_networks, n_stubs)``.
     """
-    shuffled = _shuffled(rng, n_networks, n_stubs)
-    first = np.arange(0, shuffled.size, n_stubs)[:, None]
-    left, right = shuffled[:, : n_stubs // 2], shuffled[:, n_stubs // 2 :]
-    mate = np.empty(shuffled.size, dtype=np.int64)
-    mate[left + first] = right
-    mate[right + first] = left
+    shuffled = _shuffled(rng, n_networks, n_agents, degree)
+    half = shuffled.shape[1] // 2
+    first = np.arange(0, shuffled.size, 2 * half)[:, None]
+    mate = np.empty(shuffled.size, dtype=np.int32)
+    for at in range(0, half, _STRETCH):
+        left = shuffled[:, at : min(at + _STRETCH, half)]
+        right = shuffled[:, half + at :][:, : left.shape[1]]
+        mate[left + first] = right.astype(np.int32)
+        mate[right + first] = left.astype(np.int32)
     return mate.reshape(shuffled.shape)
 
 
-def _shuffled(rng: np.random.Generator, n_networks: int, n_stubs: int) -> Stubs:
+def _shuffled(rng: np.random.Generator, n_networks: int, n_agents: int, degree: int) -> Stubs:
     """Shuffle each network's stubs: sorting random words that carry the stub's number is fastest."""
-    carried = (1 << int(n_stubs - 1).bit_length()) - 1
-    words = rng.integers(0, _WORD, size=(n_networks, n_stubs), dtype=np.uint64, endpoint=True)
+    carried = (1 << int(n_agents * degree - 1).bit_length()) - 1
+    words = rng.integers(0, _WORD, size=(n_networks, n_agents * degree), dtype=np.uint64, endpoint=True)
     words &= np.uint64(_WORD - carried)
-    words |= np.arange(n_stubs, dtype=np.uint64)
+    of_slot = np.arange(n_agents, dtype=np.uint64)
+    for slot in range(degree):
+        words[:, slot * n_agents :][:, :n_agents] |= of_slot
+        of_slot += np.uint64(n_agents)
     words.sort(axis=1)
     words &= np.uint64(carried)
     return words.view(np.int64)
@@ -131,22 +146,26 @@ class _Pairs:
         degree: Stubs of each agent.
     """
 
-    __slots__ = ("_claim", "_mate", "_neighbour", "n_agents", "n_stubs", "table")
+    __slots__ = ("_claim", "_mate", "_neighbour", "_slots", "n_agents", "n_stubs", "table")
 
-    def __init__(self, mate: Stubs, n_agents: int, degree: int) -> None:
+    def __init__(self, mate: Table, n_agents: int, degree: int) -> None:
         n_networks, self.n_stubs = mate.shape
         self.n_agents = n_agents
         self._mate = mate.reshape(-1)
-        # The remainder, in a third of the time that NumPy takes over it.
-        self.table: Table = mate.astype(np.int32)
-        self.table -= self.table // n_agents * n_agents
-        self._neighbour = self.table.reshape(-1)
-        self.table = self.table.reshape(n_networks, degree, n_agents)
+        # The remainder, in half the time that NumPy takes over it.
+        neighbour: Table = self._mate // n_agents
+        neighbour *= -n_agents
+        neighbour += self._mate
+        self._neighbour = neighbour
+        self.table = neighbour.reshape(n_networks, degree, n_agents)
+        self._slots = np.arange(0, self.n_stubs, n_agents)[:, None]
         self._claim = np.empty(mate.size, dtype=np.int32)
 
     def columns(self) -> Table:
         """Lay the neighbours out block-diagonally, shape ``(degree, n_networks * n_agents)``."""
         n_networks, degree, n_agents = self.table.shape
+        if n_networks == 1:
+            return self.table.reshape(degree, n_agents)
         laid = np.empty((degree, n_networks, n_agents), dtype=np.int32)
         first = np.arange(0, n_networks * n_agents, n_agents, dtype=np.int32)[:, None]
         np.add(self.table.transpose(1, 0, 2), first, out=laid)
@@ -157,17 +176,15 @@ class _Pairs:
 
         Loops show up as well: a loop takes two slots of its agent, with the same neighbour in both.
         """
-        own = np.arange(self.n_agents, dtype=np.int32)
-        found = [np.empty(0, dtype=np.int64)]
-        for slot in range(1, self.table.shape[1]):
-            row = self.table[:, slot]
-            repeated = row == self.table[:, 0]
-            for earlier in range(1, slot):
-                repeated |= row == self.table[:, earlier]
-            repeated &= own <= row
-            network, agent = np.divmod(np.flatnonzero(repeated), self.n_agents)
-            found.append(network * self.n_stubs + (slot * self.n_agents + agent))
-        return self._once(np.concatenate(found))
+        n_networks, degree, n_agents = self.table.shape
+        repeated = np.zeros((degree, n_networks, n_agents), dtype=bool)
+        for slot in range(1, degree):
+            for earlier in range(slot):
+                repeated[slot] |= self.table[:, slot] == self.table[:, earlier]
+        slots, places = np.divmod(np.flatnonzero(repeated), n_networks * n_agents)
+        network, agent = np.divmod(places, n_agents)
+        found = network * self.n_stubs + (slots * n_agents + agent)
+        return self._once(found[agent <= self._neighbour[found]])
 
     def exchange(self, rng: np.random.Generator, bad: Stubs) -> Stubs:
         """Exchange each bad pair's ends with a random pair of its network, where both new links are new.
@@ -175,23 +192,25 @@ class _Pairs:
         Returns:
             The pairs that are bad now, by one stub each.
         """
-        x, y = bad, self._mates(bad)
+        first = bad - bad % self.n_stubs
+        x, y = bad, self._mate[bad] + first
         z = rng.integers(0, self.n_stubs, size=bad.size)
-        z += bad - bad % self.n_stubs
-        w = self._mates(z)
-        good = self._are_free(bad, np.minimum(z, w)) & self._are_new(x, z) & self._are_new(y, w)
-        self._join(x[good], z[good])
-        self._join(y[good], w[good])
+        z += first
+        w = self._mate[z] + first
+        # The agent of a stub is its mate's neighbour.
+        of_y, of_x, of_w, of_z = (self._neighbour[stubs] for stubs in (x, y, z, w))
+        good = self._are_free(bad, np.minimum(z, w))
+        good &= self._are_new(first, of_x, of_z)
+        good &= self._are_new(first, of_y, of_w)
+        chosen = np.flatnonzero(good)
+        self._join(first, chosen, (x, of_x), (z, of_z))
+        self._join(first, chosen, (y, of_y), (w, of_w))
         again = self._once(np.concatenate([x, y]))
         return again[self._is_bad(again)]
 
-    def _mates(self, stubs: Stubs) -> Stubs:
-        mates: Stubs = self._mate[stubs] + (stubs - stubs % self.n_stubs)
-        return mates
-
     def _once(self, stubs: Stubs) -> Stubs:
         """Name each pair by its lower stub, once."""
-        lower = np.minimum(stubs, self._mates(stubs))
+        lower: Stubs = np.minimum(stubs, self._mate[stubs] + (stubs - stubs % self.n_stubs))
         return lower[self._wins(lower)]
 
     def _wins(self, contested: Stubs) -> NDArray[np.bool_]:
@@ -207,23 +226,26 @@ class _Pairs:
         self._claim[bad] = -1
         return won & (self._claim[partner] >= 0)
 
-    def _neighbours(self, stubs: Stubs) -> tuple[Stubs, Table]:
-        """Look up the agent of each stub and all its neighbours, shapes ``(n,)`` and ``(n, degree)``."""
-        agent = stubs % self.n_agents
-        return agent, self.table[stubs // self.n_stubs, :, agent]
+    def _neighbours(self, first: Stubs, agent: Table) -> Table:
+        """Look up the neighbours of agents of the networks whose stubs begin at `first`: ``(degree, n)``."""
+        found: Table = self._neighbour[self._slots + (first + agent)]
+        return found
 
-    def _are_new(self, one: Stubs, two: Stubs) -> NDArray[np.bool_]:
-        agent, neighbours = self._neighbours(one)
-        other = two % self.n_agents
-        unlinked: NDArray[np.bool_] = (neighbours != other[:, None]).all(axis=1)
-        distinct: NDArray[np.bool_] = agent != other
-        return unlinked & distinct
+    def _are_new(self, first: Stubs, one: Table, two: Table) -> NDArray[np.bool_]:
+        unlinked: NDArray[np.bool_] = (self._neighbours(first, one) != two).all(axis=0)
+        unlinked &= one != two
+        return unlinked
 
     def _is_bad(self, stubs: Stubs) -> NDArray[np.bool_]:
-        same = self._neighbours(stubs)[1] == self._neighbour[stubs][:, None]
-        repeated: NDArray[np.bool_] = same.sum(axis=1) > 1
+        first = stubs - stubs % self.n_stubs
+        agent = self._neighbour[self._mate[stubs] + first]
+        same = self._neighbours(first, agent) == self._neighbour[stubs]
+        repeated: NDArray[np.bool_] = same.sum(axis=0) > 1
         return repeated
 
-    def _join(self, one: Stubs, two: Stubs) -> None:
-        self._mate[one], self._mate[two] = two % self.n_stubs, one % self.n_stubs
-        self._neighbour[one], self._neighbour[two] = two % self.n_agents, one % self.n_agents
+    def _join(self, first: Stubs, chosen: Stubs, one: tuple[Stubs, Table], two: tuple[Stubs, Table]) -> None:
+        """Pair the chosen ones of stubs, each given with its agents."""
+        first = first[chosen]
+        (left, of_left), (right, of_right) = ([each[chosen] for each in end] for end in (one, two))
+        self._mate[left], self._mate[right] = right - first, left - first
+        self._neighbour[left], self._neighbour[right] = of_right, of_left

@@ -103,20 +103,8 @@ class RunCascades:
         log.check_read_as("cascades")
         for key in ("design", "conditions"):
             log.needed("experiment", key)
-        conditions = Condition.all_of(log.meta)
-        if condition is None and len(conditions) > 1:
-            listed = "; ".join(f"{each.number}: {each.name}" for each in conditions)
-            raise UserError(
-                f"{log.folder} has {len(conditions)} conditions, which are different designs; choose one by "
-                f"its number (--condition 0; in Python condition=0): {listed}"
-            )
-        number = condition or 0
-        if not 0 <= number < len(conditions):
-            raise UserError(
-                f"{log.folder} has no condition {number}; they are numbered 0 to {len(conditions) - 1}"
-            )
         wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
-        return cls(log, conditions[number], wanted)
+        return cls(log, Condition.chosen(log.meta, log.folder, condition), wanted)
 
     @property
     def n_steps(self) -> int:

@@ -12,7 +12,7 @@ agents alone, and its chance on the seed and its place in the row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -36,11 +36,14 @@ Counts = NDArray[np.int64]
 Curves = NDArray[np.float64]
 
 _BLOCK_AGENTS = 1 << 14
-_NO = 2.0
+_STRETCH = 1 << 16
 
 
 class NetworkRows(Protocol):
-    """A network as compressed rows: agent i hears ``indices[indptr[i]:indptr[i + 1]]``."""
+    """A network as compressed rows: agent i hears ``indices[indptr[i]:indptr[i + 1]]``.
+
+    One that says that it is not `is_directed` is taken at its word; of others, who hears whom is turned over.
+    """
 
     @property
     def indptr(self) -> NDArray[Any]:
@@ -180,13 +183,16 @@ def _check(*, n_runs: int, n_steps: int, n_initial: int, n_agents: int) -> None:
 
 
 def _rows(network: NetworkRows) -> RowLinks:
-    indptr, indices = np.asarray(network.indptr, np.int64), np.asarray(network.indices, np.int64)
-    n_agents = indptr.size - 1
-    if n_agents < 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] != indices.size:
+    indptr, indices = np.asarray(network.indptr, np.int64), np.asarray(network.indices)
+    n_agents, degree = indptr.size - 1, np.diff(indptr)
+    if n_agents < 1 or indptr[0] != 0 or (degree < 0).any() or indptr[-1] != indices.size:
         raise DesignError("the network's indptr must rise from 0 to the number of its indices")
     if indices.size and (indices.min() < 0 or indices.max() >= n_agents):
         raise DesignError(f"the network's indices must be agents 0 to {n_agents - 1}")
-    return RowLinks(indptr, indices, hearing=turned(indptr, indices))
+    if getattr(network, "is_directed", True):
+        return RowLinks(indptr, indices, hearing=turned(indptr, indices))
+    is_regular = (degree == degree[0]).all()
+    return RowLinks(indptr, indices, table=indices.reshape(n_agents, -1) if is_regular else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,20 +284,19 @@ class _Play:
         """Play a few runs side by side: agent i of run r is r * n_agents + i."""
         links = self.links(severity.size, rng)
         classes = self.classes(severity.size, rng)
-        probability = self.law.probability[classes, severity[:, None]]
-        initial, started = self.initial(probability, rng)
+        initial, started = self.initial(classes, severity, rng)
         if self.chance is not None:
             engaged = self.curves(_Doubt(self, links, classes, severity, rng), initial, classes)
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
-        impatience = self.law.impatience[classes, severity[:, None]].ravel()
-        needed = _questions_until_yes(impatience, never(links, self.n_steps), rng)
+        needed = self.questions_until_yes(never(links, self.n_steps), classes, severity, rng)
         spread = Spread(links, needed, self.rule, self.n_steps, count=self.decisions)
         engaged = self.curves(spread, initial, classes)
         if not self.decisions:
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
-        yes, asked = _answers(spread.questions(), needed, probability.ravel(), rng)
+        probability = _looked_up(self.law.probability, classes, severity).ravel()
+        yes, asked = _answers(spread.questions(), needed, probability, rng)
         n_yes, n_asked = self.by_class(yes, classes), self.by_class(asked, classes)
         return _Block(engaged, started, n_yes, n_asked - n_yes)
 
@@ -315,35 +320,68 @@ class _Play:
         return dealt if self.rows is None else rng.permuted(dealt, axis=1)
 
     def initial(
-        self, probability: Curves, rng: np.random.Generator
+        self, classes: NDArray[np.int64], severity: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Find the initial agents of each run, and say in which runs there are enough of them."""
-        first = np.arange(0, probability.size, self.n_agents)[:, None]
+        first = np.arange(0, classes.size, self.n_agents)[:, None]
         if self.planted is not None:
-            return (self.planted + first).ravel(), np.ones(len(probability), dtype=bool)
+            return (self.planted + first).ravel(), np.ones(len(classes), dtype=bool)
         # Among those who say yes (u < p), u / p is uniform: the least ones are the first in random order.
-        order = rng.random(probability.shape)
+        order = rng.random(classes.shape)
         if self.seeding == "first_yes":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                order = np.where(order < probability, order / probability, _NO)
-        agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
-        said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < _NO
+            # Of an agent that never says yes that is infinite (or, once in 2^53 draws, NaN): no yes, either.
+            for part in self.stretches():
+                _over(order[part], self.law.probability, classes[part], severity)
+        if self.n_initial == 1:
+            agent = order.argmin(axis=1)[:, None]
+        else:
+            agent = np.argpartition(order, self.n_initial - 1, axis=1)[:, : self.n_initial]
+        said_yes: NDArray[np.bool_] = np.take_along_axis(order, agent, axis=1) < 1.0
         agent += first
         return agent[said_yes].astype(np.int64), np.asarray(said_yes.all(axis=1))
+
+    def questions_until_yes(
+        self, most: int, classes: NDArray[np.int64], severity: NDArray[np.int64], rng: np.random.Generator
+    ) -> NDArray[Any]:
+        """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
+
+        It is an exponential waiting time of rate -log(1 - p), rounded up; shape ``(n_runs * n_agents,)``.
+        """
+        # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
+        dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
+        needed = np.empty(classes.shape, dtype)
+        impatience = self.law.impatience
+        for part in self.stretches():
+            of_part = classes[part]
+            waited = _over(rng.standard_exponential(of_part.shape), impatience, of_part, severity)
+            # 0 / 0 is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
+            needed[part] = np.fmin(waited, most - 1, out=waited)
+        needed += 1
+        return needed.reshape(-1)
 
     def curves(
         self, spread: Spread | _Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
     ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
-        n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
-        cell = (self.law.groups[classes] + np.arange(0, n_runs * n_groups, n_groups)[:, None]).ravel()
-        counts = np.empty((self.n_steps + 1, n_runs * n_groups), dtype=np.int64)
         for step in range(self.n_steps + 1):
-            new = spread.step() if step else initial
-            spread.engage(new)
-            counts[step] = np.bincount(cell[new], minlength=n_runs * n_groups)
-        engaged: Counts = counts.cumsum(axis=0).T.reshape(n_runs, n_groups, -1)
+            spread.engage(spread.step() if step else initial)
+        n_runs, n_groups = len(classes), int(self.law.groups.max()) + 1
+        engaged_step = spread.engaged_step.reshape(n_runs, -1)
+        n_cells = self.n_steps + 2  # one for those who never engage, before the others
+        first = np.arange(1, n_runs * n_groups * n_cells, n_groups * n_cells)[:, None]
+        new = np.zeros(n_runs * n_groups * n_cells, dtype=np.int64)
+        for part in self.stretches():
+            cell = (self.law.groups * n_cells).take(classes[part])
+            cell += first
+            cell += engaged_step[part]
+            new += np.bincount(cell.reshape(-1), minlength=new.size)
+        engaged: Counts = new.reshape(n_runs, n_groups, n_cells)[:, :, 1:].cumsum(axis=2)
         return engaged
+
+    def stretches(self) -> Iterator[tuple[slice, slice]]:
+        """Cut the agents of all runs into stretches: what is made on the way to each stays in the cache."""
+        for first in range(0, self.n_agents, _STRETCH):
+            yield slice(None), slice(first, first + _STRETCH)
 
     def by_class(self, count: NDArray[np.int64], classes: NDArray[np.int64]) -> Counts:
         """Add up a count of each agent by run and class, shape ``(n_runs, n_classes)``."""
@@ -357,7 +395,7 @@ class _Doubt:
     """A spread in which the chance of a yes changes with what stands around an agent.
 
     An agent says yes once the rates -log(1 - p) of its questions add up to an exponential waiting time. With
-    one p for ever that is the geometric number of questions of `_questions_until_yes`.
+    one p for ever that is the geometric number of questions of `_Play.questions_until_yes`.
     """
 
     def __init__(
@@ -385,6 +423,11 @@ class _Doubt:
             **{name: np.tile(np.asarray(each), severity.size) for name, each in play.attributes.items()},
         }
 
+    @property
+    def engaged_step(self) -> NDArray[np.int32]:
+        """Step at which each agent engaged, or `NEVER`."""
+        return self._spread.engaged_step
+
     def engage(self, agents: NDArray[Any]) -> None:
         """Let `agents` engage."""
         self._spread.engage(agents)
@@ -402,24 +445,26 @@ class _Doubt:
         return asked[self._worn[asked] >= self._patience[asked]]
 
 
+def _looked_up(table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
+    """Look up each agent's class and severity in a table of them; shape ``(n_runs, n_agents)``."""
+    found: Curves
+    if severity.size == 1:
+        found = table[:, severity[0]].take(classes)
+    else:
+        found = table.take(classes * table.shape[1] + severity[:, None])
+    return found
+
+
+def _over(numbers: Curves, table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
+    """Divide a number of each agent, in place, by the entry of its class and severity in a table."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numbers /= _looked_up(table, classes, severity)
+    return numbers
+
+
 def _generator(streams: Streams, block: int) -> np.random.Generator:
     # SFC64 draws a word in half the time of the streams' own generator, and words are most of the work.
     return np.random.Generator(np.random.SFC64(streams.integer("inferred cascades", block)))
-
-
-def _questions_until_yes(impatience: Curves, most: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Draw the geometric number of questions until each agent's first yes, cut off at `most`.
-
-    It is an exponential waiting time of rate -log(1 - p), `impatience`, rounded up.
-    """
-    # The narrowest type that holds most + 1: then a cascade of a million agents stays in the cache.
-    dtype = next(kind for kind in (np.int8, np.int16, np.int64) if most < np.iinfo(kind).max)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # 0 * inf is NaN, which fmin passes over: whoever never says yes needs more than anybody is asked.
-        waited = rng.standard_exponential(impatience.size) / impatience
-    needed: NDArray[Any] = np.fmin(waited, most - 1).astype(dtype)
-    needed += 1
-    return needed
 
 
 def _answers(

@@ -18,8 +18,6 @@ from agentnet.analysis.algebra import least_norm
 
 Array = NDArray[np.float64]
 
-_N_ITERATIONS = 60
-
 
 class CurveFamily(Protocol):
     """Curves of many parameter sets, each of shape ``(n_fits, n_parameters)``."""
@@ -43,6 +41,7 @@ class OpenLaw:
         lower: Lower bound of each parameter, shape ``(n_parameters,)``.
         upper: Upper bound of each, same shape.
         levels: Values of each that the grid of starts combines, rising.
+        n_iterations: A fit that has not converged after so many is given up.
     """
 
     names: tuple[str, ...]
@@ -50,6 +49,7 @@ class OpenLaw:
     lower: Array
     upper: Array
     levels: tuple[Array, ...]
+    n_iterations: int = 60
 
     @property
     def scale(self) -> Array:
@@ -87,7 +87,7 @@ def least_squares(law: OpenLaw, observed: Array, starts: Array, fixed: int | Non
         fixed: A parameter that stays at its start.
     """
     state = _Descent(law, observed, starts, fixed)
-    for _ in range(_N_ITERATIONS):
+    for _ in range(law.n_iterations):
         active = np.flatnonzero(~state.converged)
         if not active.size:
             break

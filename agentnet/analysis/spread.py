@@ -92,12 +92,14 @@ class RowLinks:
         indices: Whom each agent hears.
         n_copies: How many copies there are.
         hearing: The same two arrays of who hears each agent; None: whom it hears.
+        table: Who hears each agent, shape ``(n, degree)``, where that is the same number for all.
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int64]
     n_copies: int = 1
     hearing: Rows | None = None
+    table: NDArray[Any] | None = None
 
     @property
     def degree(self) -> NDArray[np.int64]:
@@ -116,12 +118,19 @@ class RowLinks:
 
     def hearers(self, agents: Agents) -> Agents:
         """List who hears any of `agents`."""
-        return _listed(*(self.hearing or (self.indptr, self.indices)), agents)
+        local = agents if self.n_copies == 1 else agents % (self.indptr.size - 1)
+        if self.table is None:
+            found, count = _listed(*(self.hearing or (self.indptr, self.indices)), local)
+        else:
+            found, count = self.table.take(local, axis=0).ravel(), self.table.shape[1]
+        return found if self.n_copies == 1 else found + np.repeat(agents - local, count)
 
     def pairs(self) -> tuple[Agents, Agents]:
         """List all links."""
         every = np.arange(self.n_agents)
-        return _listed(self.indptr, self.indices, every), np.repeat(every, self.degree)
+        local = every % (self.indptr.size - 1)
+        found, count = _listed(self.indptr, self.indices, local)
+        return found + np.repeat(every - local, count), np.repeat(every, count)
 
 
 def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
@@ -129,7 +138,8 @@ def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
     n_agents = indptr.size - 1
     # Sorted as pairs in one integer each: to sort places takes many times as long.
     bits = n_agents.bit_length()
-    pairs = indices << bits
+    pairs = indices.astype(np.int64)
+    pairs <<= bits
     pairs |= np.repeat(np.arange(n_agents), np.diff(indptr))
     pairs.sort()
     pairs &= (1 << bits) - 1
@@ -137,13 +147,18 @@ def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:
     return np.concatenate([[0], np.cumsum(count)]), pairs
 
 
-def _listed(indptr: NDArray[np.int64], indices: NDArray[np.int64], agents: Agents) -> Agents:
-    local = agents % (indptr.size - 1)
-    first, count = indptr[local], indptr[local + 1] - indptr[local]
-    past = np.cumsum(count) - count
-    place = np.arange(count.sum()) + np.repeat(first - past, count)
-    found: Agents = indices[place] + np.repeat(agents - local, count)
-    return found
+def _listed(
+    indptr: NDArray[np.int64], indices: NDArray[Any], agents: Agents
+) -> tuple[Agents, NDArray[np.int64]]:
+    """List the rows of agents, one behind the other, and say how long each is."""
+    first = indptr.take(agents)
+    count = indptr[1:].take(agents) - first
+    ends = count.cumsum()
+    first -= ends
+    first += count
+    place = np.repeat(first, count)
+    place += np.arange(place.size)
+    return indices.take(place), count
 
 
 class Spread:
@@ -168,6 +183,7 @@ class Spread:
         self._touched = np.zeros(needed.shape, dtype=bool)
         self._touching = np.zeros_like(needed)
         self._pairs: tuple[Agents, Agents] | None = None
+        self._n_steps = n_steps
         self.n_neighbours = links.degree
         self.n_asked = np.zeros_like(needed)
         self.n_engaged = np.zeros_like(needed)
@@ -180,6 +196,8 @@ class Spread:
             self._asked_engaged[agents] = self.n_asked[agents]
         self._needed[agents] = self._never + 1
         self.engaged_step[agents] = self.played
+        if self.played == self._n_steps:
+            return  # nobody will hear it
         np.add.at(self.n_engaged, self._links.hearers(agents), self.n_asked.dtype.type(1))
 
     def step(self) -> Agents:
@@ -189,7 +207,7 @@ class Spread:
             The agents that say yes for the first time, in order; hand them to `engage`.
         """
         self.n_asked += self.ask()
-        return np.flatnonzero(self.n_asked >= self._needed)
+        return (self.n_asked >= self._needed).nonzero()[0]
 
     def ask(self) -> Agents:
         """Begin a step, and count the questions that the rule puts to each agent that is not engaged."""
@@ -254,7 +272,7 @@ class Crowd:
     @property
     def n_engaged(self) -> Agents:
         """How many of those whom the agent hears are engaged."""
-        return self.spread.n_engaged.astype(np.int64)
+        return self.spread.n_engaged.astype(np.int32)
 
     @property
     def n_neighbours(self) -> Agents:
@@ -274,7 +292,7 @@ class Crowd:
     @property
     def n_asked(self) -> Agents:
         """How many questions the agent was asked at earlier steps."""
-        return self.spread.n_asked.astype(np.int64)
+        return self.spread.n_asked.astype(np.int32)
 
     def where(self, chosen: NDArray[np.bool_]) -> Crowd:
         """Keep the exposures of some agents."""

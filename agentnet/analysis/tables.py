@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -129,6 +129,7 @@ class PlayedNetwork:
         profile: Profile number of each agent, shape ``(n_agents,)``.
         attributes: Attributes of the agents that the tables were read with, by name, same shape.
         initial: Agents engaged at step 0.
+        is_directed: Whether hearing may be one-way.
     """
 
     row: int
@@ -137,6 +138,7 @@ class PlayedNetwork:
     profile: Ints
     attributes: Mapping[str, Array] = field(default_factory=dict)
     initial: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    is_directed: bool = True
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -263,6 +265,44 @@ class RunTables:
 
     def __post_init__(self) -> None:
         _freeze(self)
+
+    @classmethod
+    def of_decisions(
+        cls,
+        run: str,
+        exposures: ExposureCounts,
+        *,
+        realization: Ints,
+        profile_agents: Ints,
+        status: str = "finished",
+        condition: Mapping[str, Any] = MappingProxyType({}),
+        **others: Any,  # noqa: ANN401 - attributes as they are
+    ) -> Self:
+        """Make tables of decisions that belong to no cascade: there are no curves, no rule, and no news."""
+        n = realization.size
+        zeros, nobody = np.zeros(n, np.int64), np.zeros((n, N_PROFILES, 1), np.int32)
+        n_missing = int(exposures.n_missing.sum())
+        return cls(
+            run=run,
+            status=status,
+            condition=condition,
+            asking_rule="",
+            seeding="uniform",
+            n_steps=0,
+            news_ids=("none",),
+            realization=realization,
+            news=zeros,
+            severity=zeros + UNKNOWN,
+            last_step=zeros,
+            initial_profile=zeros,
+            n_seed_attempts=zeros,
+            profile_agents=profile_agents,
+            engaged=nobody,
+            engaged_if_yes=nobody,
+            exposures=exposures,
+            missing_reasons={"unanswered": n_missing} if n_missing else {},
+            **others,
+        )
 
     @property
     def n_realizations(self) -> int:

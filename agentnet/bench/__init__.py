@@ -5,7 +5,7 @@ would, whether the backend keeps up or not; a sweep doubles the requests in flig
 """
 
 from agentnet.bench.figures import Figures, Latency, Price, measure
-from agentnet.bench.load import Bound, Call, Load, closed_loop, open_rate
+from agentnet.bench.load import Bound, Call, MeasuredLoad, closed_loop, open_rate
 from agentnet.bench.occupancy import Occupancy, Timed, occupancy
 from agentnet.bench.questions import exposure_requests
 from agentnet.bench.sweep import knee, sweep
@@ -15,7 +15,7 @@ __all__ = [
     "Call",
     "Figures",
     "Latency",
-    "Load",
+    "MeasuredLoad",
     "Occupancy",
     "Price",
     "Timed",

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from agentnet.bench.load import UNANSWERED, Call, Load
+from agentnet.bench.load import UNANSWERED, Call, MeasuredLoad
 
 Price = tuple[float, float]
 """US dollars for a million tokens: (of the prompt, of the completion)."""
@@ -48,7 +48,7 @@ class Figures:
         price: The model's price; None if it is unknown.
     """
 
-    load: Load
+    load: MeasuredLoad
     price: Price | None = None
 
     @cached_property

@@ -88,7 +88,7 @@ class Call(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class MeasuredLoad:
     """A load that was put on a backend. Times are seconds since it began.
 
     Attributes:
@@ -125,7 +125,7 @@ async def closed_loop(
     bound: Bound,
     stop: asyncio.Event | None = None,
     judge: Judge = holds_decision,
-) -> Load:
+) -> MeasuredLoad:
     """Keep `in_flight` requests in flight until `bound` is reached.
 
     Args:
@@ -160,7 +160,7 @@ async def open_rate(
     in_flight: int | None = None,
     stop: asyncio.Event | None = None,
     judge: Judge = holds_decision,
-) -> Load:
+) -> MeasuredLoad:
     """Send `rate` requests a second at the times of a Poisson process until `bound` is reached.
 
     Then it waits for the answers, as long as the sending took and 10 s more. What is unanswered after that is
@@ -300,7 +300,7 @@ class _Sending:
             self._broken.result()
         return is_stopped
 
-    def load(self, in_flight: int | None, rate: float | None, *, is_stopped: bool) -> Load:
+    def load(self, in_flight: int | None, rate: float | None, *, is_stopped: bool) -> MeasuredLoad:
         """Say what was done."""
         now = self.now()
         calls = [self._calls.get(number) or self._given_up(number, now) for number in range(len(self._due))]
@@ -311,7 +311,7 @@ class _Sending:
         # A call that would have been due only after the end was never sent.
         calls = [call for call in calls if call.intended_s <= now]
         n_warm_up = min(self._n_warm_up, len(calls))
-        return Load(in_flight, rate, tuple(calls), n_warm_up, from_s, to_s, is_stopped, error)
+        return MeasuredLoad(in_flight, rate, tuple(calls), n_warm_up, from_s, to_s, is_stopped, error)
 
     def _answered(self, call: Call, reply: Reply) -> Call:
         return call._replace(

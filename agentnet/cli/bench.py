@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +157,7 @@ def bench(
         ("--model", "backend.model", model),
         ("--seed", "seed", seed),
     ]
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     if design is not None:
         named += [("--in-flight", "engine.workers", in_flight), ("--calls", "stack.max_calls", calls)]
         settings = load(config_file, assignments, named).settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +67,7 @@ def open_embedder(name: str, options: Mapping[str, object], cache: Path | None) 
     def complain(words: str) -> None:
         echo(f"warning: {words}", err=True)
 
-    inner = make_embedder(name, options, secrets_environ(Path.cwd(), os.environ))
+    inner = make_embedder(name, options, secrets_environ())
     return CachedEmbedder(inner, cache, complain=complain)
 
 

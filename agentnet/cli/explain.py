@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from agentnet.backend import BACKENDS
-from agentnet.config import Configuration, Row, Settings
+from agentnet.config import Configuration, SettingRow, Settings
 from agentnet.embedder import EMBEDDERS
 from agentnet.errors import UserError, near_miss
 from agentnet.experiment import Experiment
@@ -61,7 +61,7 @@ def explained(
     return found
 
 
-def _of_setting(row: Row, usual: Mapping[str, str]) -> dict[str, object]:
+def _of_setting(row: SettingRow, usual: Mapping[str, str]) -> dict[str, object]:
     section = row.key.partition(".")[0]
     kinds = [kind for kind in _KINDS if kind.noun == section and row.key == f"{section}.name"]
     return {

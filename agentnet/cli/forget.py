@@ -15,10 +15,18 @@ from agentnet.people.forgetting import forget_person
 @click.command()
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @click.argument("person")
+@click.option(
+    "--anyway", is_flag=True, help="Also where the run has not ended, and could never be gone on with then."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @setting_options
 def forget(
-    name: str, person: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None
+    name: str,
+    person: str,
+    anyway: bool,
+    as_json: bool,
+    assignments: tuple[str, ...],
+    config_file: Path | None,
 ) -> None:
     """Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.
 
@@ -26,13 +34,15 @@ def forget(
     REALIZATION:AGENT. What they chose stays; where a text of theirs stood, also as others quoted it, stands
     [forgotten]. The log says that it was done and what its digest was before; agentnet verify passes.
 
-    A run that has not ended cannot be gone on with where others were told such a text.
+    A run that has not ended could not be gone on with: whoever is asked next would be told [forgotten] where
+    a text of theirs was. So it is refused, before anything is taken out, unless you give up the rest of the
+    run by --anyway. Who withdraws on their own page is asked nothing more; their texts go when the run ends.
 
     \b
       agentnet forget last 7
     """
     folder = find_run(name, load(config_file, assignments).settings.runs)
-    found = forget_person(folder, person)
+    found = forget_person(folder, person, anyway=anyway)
     left = [str(path.relative_to(folder)) for path in found.left_in]
     if as_json:
         print_json({"run": str(folder), "texts": found.n_texts, "places": found.n_cells, "left_in": left})

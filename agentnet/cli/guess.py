@@ -13,6 +13,7 @@ import click
 from agentnet import guesses
 from agentnet.cli.common import find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_runs
+from agentnet.cli.progress import LINE_S
 from agentnet.cli.run import heeded, say
 from agentnet.cli.sitting import announce, resume_command, sit
 from agentnet.cli.terminal import echo
@@ -99,14 +100,14 @@ def _refuse_other(own: Path, hypothesis: str | None) -> None:
 
 
 def _ask(own: Path, settings: Settings, *, is_begun: bool) -> None:
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     if is_begun:
         ready = go_on(own, settings, environ)
     else:
         source = Source.read(f"{Path(guesses.__file__).with_name('experiment.py')}:{Guess.__name__}")
         ready = begin(source, settings, environ, own, say=say)
         announce(ready[0], say)
-    asyncio.run(heeded(sit(ready, way_out=resume_command(own), say=say, quiet=False)))
+    asyncio.run(heeded(sit(ready, way_out=resume_command(own), say=say, every_s=LINE_S)))
 
 
 def _settings(folder: Path, hypothesis: str | None, n_prompts: int, flags: Sequence[str | Flag]) -> Settings:
@@ -147,7 +148,7 @@ def _print(found: guesses.Guesses, *, as_json: bool) -> None:
     echo("the card of `agentnet report` says so, too")
 
 
-def _first(found: guesses.Guesses) -> list[guesses.Guess]:
+def _first(found: guesses.Guesses) -> list[guesses.TextGuess]:
     return [each for each in found.guesses if each.study is not None and not each.everyday][:_FIRST_GUESSES]
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import click
@@ -32,6 +33,7 @@ from agentnet.events import verify as verify_log
 from agentnet.events.conditions import Condition
 from agentnet.events.read import EmptyLog, is_unmerged, shards_in
 from agentnet.events.schema import CONDITION_OF
+from agentnet.events.spent import UNCOUNTED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.vocabulary import OF_A_RULE, REASON
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -159,14 +161,54 @@ def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "prompt_tokens": counts[1] or 0,
         "completion_tokens": counts[2] or 0,
+        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
         "calls": counts[3] or 0,
         "cached": counts[4] or 0,
+        "dollars": _dollars(run),
         "sittings": len(run.rows("SELECT 1 FROM incidents WHERE kind IN ('started', 'resumed')")[1]),
         "adapted": _adapted(run),
         "versions": meta["versions"],
         "prompts_hash": meta["prompts_hash"],
         "licences": meta["licences"],
     }
+
+
+def _dollars(run: Run) -> float | str:
+    from agentnet.events import is_played
+
+    with run.snapshot() as connection:
+        spent = spent_so_far(connection, is_played=is_played(run.folder))
+        return cost(run, spent, tokens_by_voice(connection) if spent.use == spent.recorded else {})
+
+
+def cost(
+    run: Run, spent: SpentSoFar, tokens: Mapping[str, tuple[int, int]] = MappingProxyType({})
+) -> float | str:
+    """Say what a run has cost so far in US dollars, or why nobody knows yet.
+
+    Args:
+        run: The run.
+        spent: What it has spent.
+        tokens: Which voice took how many tokens in and out of it, where that is known.
+    """
+    from agentnet.stack import Price, Prices
+    from agentnet.voices import OWN, RULE
+
+    if spent.dollars is not None:
+        return spent.dollars
+    meta = run.meta
+    voices = {voice: each for voice, each in meta.get("voices", {}).items() if each["backend"] != RULE}
+    stated = meta.get("settings", {}).get("stack", {}).get("prices", {})
+    listed = Prices.load({model: Price(**price) for model, price in stated.items()})
+    models = {voice: each["model_name"] for voice, each in voices.items()} or {OWN: meta["model_name"]}
+    prices = {voice: price for voice, model in models.items() if (price := listed.of(model)) is not None}
+    if unknown := [model for voice, model in models.items() if voice not in prices]:
+        return f"unknown: state the price of {unknown[0]} under stack.prices"
+    if tokens.keys() <= prices.keys() and tokens:
+        return sum(prices[voice].cost(*used) for voice, used in tokens.items())
+    if len({*prices.values()}) > 1:
+        return "unknown until the run stops: its voices differ in price"
+    return next(iter(prices.values())).cost(spent.use.prompt_tokens, spent.use.completion_tokens)
 
 
 def _n_realizations(meta: Mapping[str, Any]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -152,7 +151,7 @@ def fetch(
     fetched = found.fetch(
         Query(country.strip(), first.date(), last.date()),
         out,
-        secrets_environ(Path.cwd(), os.environ),
+        secrets_environ(),
         base_url=base_url,
         force=force,
         progress=lambda words: echo(words, err=True),

@@ -31,14 +31,14 @@ class OnJobs(Crew):
         self._executor = executor
         self._jobs: list[Any] = []
 
-    async def play(self, n_processes: int, *, quiet: bool) -> None:
+    async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Submit what is left, and wait for it."""
         left = [shard.resolve() for shard in self._left]
         parts = [part for first in range(n_processes) if (part := left[first::n_processes])]
         job = partial(play, settings=self.settings.to_json(), cwd=Path.cwd())
         self._jobs = await asyncio.to_thread(self._executor.map_array, job, parts)
         self._waiting = iter(self._jobs)
-        await super().play(n_processes, quiet=quiet)
+        await super().play(n_processes, every_s=every_s)
 
     async def _work(self) -> None:
         job = next(self._waiting)
@@ -81,7 +81,7 @@ async def _play(shards: Sequence[Path], settings: Settings) -> Told:
         if stopped.is_set():
             break
         counted: dict[str, object] = {}
-        environ = secrets_environ(Path.cwd(), os.environ)
+        environ = secrets_environ()
         how = await end_of(play_one(shard, settings, environ, stopped.wait(), counted.__setitem__))
         told.append((shard, how, counted.get("tally")))
     return told

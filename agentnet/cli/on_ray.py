@@ -101,7 +101,7 @@ class OnRay(Crew):
         self._playing = set[Path]()
         self._mark = folder / _MARK
 
-    async def play(self, n_processes: int, *, quiet: bool) -> None:
+    async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Play what is left."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -115,7 +115,7 @@ class OnRay(Crew):
         try:
             with storage_errors(self._mark, "cannot be written", "free space, or choose another folder"):
                 self._mark.write_text(uuid4().hex)
-            await super().play(n_processes, quiet=quiet)
+            await super().play(n_processes, every_s=every_s)
         finally:
             listening.cancel()
             self._mark.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,9 +91,7 @@ def prepare(
     found = load_instructions(data, columns=column_map(columns), categories=kept, longest=longest)
     left_out = ", ".join(f"{n:,} {why}" for why, n in found.left_out.items()) or "none"
     echo(f"{data}: {len(found.taken):,} pairs of instruction and response; left out: {left_out}", err=True)
-    rule = make_update_rule(
-        update, {"model": base, **_options(options)}, secrets_environ(Path.cwd(), os.environ)
-    )
+    rule = make_update_rule(update, {"model": base, **_options(options)}, secrets_environ())
     teach = getattr(rule, "prepare", None)
     if teach is None:
         raise PluginError(f"the update rule {update!r} has no models that could be prepared; finetune has")

@@ -32,12 +32,12 @@ from agentnet.runner import Prepared, prepare
 from agentnet.runner.begin import recorded_settings
 from agentnet.runner.prepare import reopen
 from agentnet.stack import FewerSamples, Stack, build_stack, cache_scope, price_list
-from agentnet.voices import OWN, Part, VoicesBackend, voices_of
+from agentnet.voices import OWN, VoicePart, VoicesBackend, voices_of
 
 if TYPE_CHECKING:
     from agentnet.probe.asking import Asker
-    from agentnet.probe.card import Card, Figure
-    from agentnet.probe.costs import Cost
+    from agentnet.probe.card import Card, CardFigure
+    from agentnet.probe.costs import ProbeCost
 
 _FILE = click.Path(path_type=Path)
 _FEWEST_TEXTS = 4
@@ -142,7 +142,7 @@ def _prepared(
     flags: list[tuple[str, str, object]],
 ) -> tuple[Prepared, str]:
     """Get an experiment's questions ready, those of a run as it recorded them; and name them."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     runs = load(config_file, ()).settings.runs
     is_run = target is not None and not Path(target.partition(".py:")[0]).is_file() and ".py" not in target
     if target is not None and is_run:
@@ -178,7 +178,7 @@ async def _probed(
     """
     from agentnet.probe.asking import Asker, find_probabilities
     from agentnet.probe.contract import make_card
-    from agentnet.probe.subject import Subject
+    from agentnet.probe.subject import ProbeSubject
 
     composer = prepared.stage.composer(0)
     if isinstance(composer, str):
@@ -191,7 +191,7 @@ async def _probed(
     stack = _stack(answering, settings, tell)
     asker = Asker(
         FewerSamples(stack.backend, tell=tell),
-        Subject(composer),
+        ProbeSubject(composer),
         settings.seed,
         n_texts,
         settings.sampler.n_at_most,
@@ -216,9 +216,9 @@ async def _probed(
 
 def _answering(settings: Settings, beside: Sequence[str]) -> tuple[Backend, dict[str, str]]:
     """Make the backend, and the same under other settings as voices of one run, which share its budget."""
-    environ = secrets_environ(Path.cwd(), os.environ)
+    environ = secrets_environ()
     own = settings.backend
-    parts = {OWN: Part(make_backend(own.name, own.options, environ), own)}
+    parts = {OWN: VoicePart(make_backend(own.name, own.options, environ), own)}
     for assignment in beside:
         key, _, text = assignment.partition("=")
         if not key.startswith("backend.") or not text:
@@ -226,7 +226,7 @@ def _answering(settings: Settings, beside: Sequence[str]) -> tuple[Backend, dict
         other = load(None, (assignment,)).settings.backend.options[key.removeprefix("backend.")]
         options = {**own.options, key.removeprefix("backend."): other}
         of_it = BackendSettings(name=own.name, **options)
-        parts[assignment] = Part(make_backend(own.name, options, environ), of_it)
+        parts[assignment] = VoicePart(make_backend(own.name, options, environ), of_it)
     names = {name: name for name in parts if name != OWN}
     return (VoicesBackend(parts), names) if names else (parts[OWN].backend, {})
 
@@ -254,7 +254,7 @@ async def _costs(asker: Asker, names: Sequence[str], settings: Settings, answeri
     return lines
 
 
-def _cost_in_words(cost: Cost, settings: Settings, model_name: str) -> str:
+def _cost_in_words(cost: ProbeCost, settings: Settings, model_name: str) -> str:
     price = price_list(settings.stack).of(model_name)
     dollars = "cost unknown: state stack.prices"
     if price is not None:
@@ -289,7 +289,7 @@ def _counted(n_calls: int, n_missing: int) -> str:
     return f"{n_calls:,} requests" + (f", {n_missing:,} answers missing" if n_missing else "")
 
 
-def _row(figure: Figure) -> tuple[str, str, str]:
+def _row(figure: CardFigure) -> tuple[str, str, str]:
     value, low, high = (
         None if each is None else f"{each:.3g}" for each in (figure.value, figure.low, figure.high)
     )

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from agentnet.cli.loops import in_loop
-from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.progress import progress, summary
 from agentnet.cli.sitting import Say, resume_command
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClosed, RunStopped, UserError
@@ -33,6 +33,7 @@ from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
+from agentnet.view.outlook import Outlook
 
 Tell = Callable[[str, object], None]
 Ended = tuple[int, str] | None
@@ -47,7 +48,7 @@ _SUMS: Final = (
 _COMMAND: Final = "from agentnet.cli.processes import work; work()"
 
 
-async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Prepared, Tally]:
+async def play_shards(crew: Crew, n_processes: int, *, every_s: float | None) -> tuple[Prepared, Tally]:
     """Play what is left of the shards of a run, and merge them.
 
     Cancelled once it finishes what is in flight, cancelled twice it stops at once.
@@ -55,7 +56,7 @@ async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Pre
     Args:
         crew: Who plays them.
         n_processes: How many are played at a time.
-        quiet: Whether no progress is shown.
+        every_s: Seconds between two lines of progress where there is no terminal; None to show none at all.
 
     Returns:
         The run, and its counts.
@@ -66,7 +67,7 @@ async def play_shards(crew: Crew, n_processes: int, *, quiet: bool) -> tuple[Pre
         AgentnetError: What else ended a shard before its end, or the merge.
     """
     try:
-        await crew.play(n_processes, quiet=quiet)
+        await crew.play(n_processes, every_s=every_s)
     except BaseException:
         crew.say(summary(crew.tally, crew.prepared))
         crew.say(f"resume with: {crew.way_out}")
@@ -92,7 +93,7 @@ class Crew(ABC):
         self.way_out = resume_command(folder)
         metas = begun(folder)
         self._n_realizations = next(iter(metas.values()))["n_realizations"]
-        self.prepared = reopen(next(iter(metas)), settings, _environ())
+        self.prepared = reopen(next(iter(metas)), settings, secrets_environ())
         ended = [shard for shard in metas if is_complete(Run(shard))]
         self._told = {shard: _counted(Run(shard), self.prepared) for shard in ended}
         self._left = deque(shard for shard in metas if shard not in ended)
@@ -101,7 +102,7 @@ class Crew(ABC):
         self.tally.dollars = self._dollars
         self._add_up()
 
-    async def play(self, n_processes: int, *, quiet: bool) -> None:
+    async def play(self, n_processes: int, *, every_s: float | None) -> None:
         """Play what is left."""
         n = min(n_processes, len(self._left))
         working = asyncio.gather(*(self._work() for _ in range(n)))
@@ -115,7 +116,9 @@ class Crew(ABC):
             share_calls=self.prepared.settings.sampler.mode != "call",
         )
         try:
-            async with progress(outlook, quiet=quiet, guess=partial(guess, self.prepared), closed=self._stop):
+            async with progress(
+                outlook, every_s=every_s, guess=partial(guess, self.prepared), closed=self._stop
+            ):
                 await self._wait(working)
         finally:
             self._kill()
@@ -251,10 +254,6 @@ def _as_error(code: int, words: str) -> AgentnetError:
     return kinds.get(code, InternalError)(words)
 
 
-def _environ() -> dict[str, str]:
-    return secrets_environ(Path.cwd(), os.environ)
-
-
 def work() -> None:
     """Be one of the processes: play the shards that are named on standard input, until it is closed."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -275,7 +274,7 @@ async def _work(tell: Tell) -> None:
         order = json.loads(line)
         shard, settings = Path(order["shard"]), Settings.from_json(order["settings"])
         # Closed, it ends a read; there is no other order meanwhile.
-        tell("ended", await ended(play_one(shard, settings, _environ(), orders.read(1), tell)))
+        tell("ended", await ended(play_one(shard, settings, secrets_environ(), orders.read(1), tell)))
 
 
 async def ended(playing: Coroutine[Any, Any, None]) -> Ended:

@@ -3,118 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import sys
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
 from agentnet.cli.terminal import echo, redraw
 from agentnet.errors import OutputClosed
 from agentnet.runner import Prepared
-from agentnet.runner.estimate import Guess
 from agentnet.runner.journal import Tally
+from agentnet.view.outlook import Guess, Outlook
 
 _REDRAW_S = 0.2
 _LOOK_S = 1.0
-_LINE_S = 30.0
+LINE_S = 30.0
 _LONG_RUN_S = 3.0
-_RATE_OVER_S = 10.0
 _WIDE = 500
 _BETWEEN = " · "
 _EXTRA = 3
 
 
-@dataclass(slots=True)
-class Outlook:
-    """What is known of the rest of a run.
-
-    Attributes:
-        tally: The run's counts.
-        n_realizations: Its realizations.
-        exact: Its decisions, where the design fixes them.
-        share_calls: Whether many decisions come of one call, so that calls are what takes time.
-        guess: What was guessed before any realization was finished; None: nobody did.
-        clock: Gives the time, in seconds.
-        noun: What its answers are called.
-        told: Says of the worlds' counts what else is to be told: (how much it matters, words).
-    """
-
-    tally: Tally
-    n_realizations: int
-    exact: int | None = None
-    share_calls: bool = False
-    guess: Guess | None = None
-    clock: Callable[[], float] = time.monotonic
-    noun: str = "decisions"
-    told: Callable[[Mapping[str, int]], Sequence[tuple[int, str]]] = lambda _: ()
-    _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
-
-    def look(self) -> None:
-        """Take note of how far the run is; the rate is that of the last seconds."""
-        now = self.clock()
-        self._seen.append((now, self.tally.n_decisions, self.tally.n_calls))
-        while now - self._seen[0][0] > _RATE_OVER_S:
-            self._seen.popleft()
-
-    def expected(self) -> int | None:
-        """Estimate the decisions of the whole run; None if nobody knows.
-
-        Cascades that die early are finished first, so a guess made beforehand counts like one of them. Where
-        those that still run have more already, the estimate was wrong, and foretells nothing.
-        """
-        if self.exact is not None:
-            return self.exact
-        tally, guess = self.tally, self.guess
-        n_known = tally.realizations + (guess is not None)
-        if not n_known:
-            return None
-        if tally.realizations == self.n_realizations:
-            return tally.n_decisions
-        each = (tally.n_settled + (guess.per_realization if guess else 0.0)) / n_known
-        estimated = round(each * self.n_realizations)
-        return estimated if estimated > tally.n_decisions else None
-
-    def rate(self) -> float:
-        """Compute decisions per second, lately."""
-        return self._rates()[0]
-
-    def _rates(self) -> tuple[float, float]:
-        """Compute decisions and calls per second, lately."""
-        if len(self._seen) < 2:
-            return 0.0, 0.0
-        (begun, decided, called), (now, n_decisions, n_calls) = self._seen[0], self._seen[-1]
-        took_s = now - begun
-        return ((n_decisions - decided) / took_s, (n_calls - called) / took_s) if took_s > 0.0 else (0.0, 0.0)
-
-    def n_calls(self) -> int | None:
-        """Expect the calls of the whole run, where they are what takes time; None if nobody knows."""
-        if not self.share_calls or self.guess is None or self.guess.n_calls <= self.tally.n_calls:
-            return None
-        return self.guess.n_calls
-
-    def left_s(self) -> float | None:
-        """Estimate how long the run will take yet; None if nobody knows.
-
-        Where decisions share calls, how fast they come says nothing as long as there are calls.
-        """
-        if self.tally.realizations == self.n_realizations:
-            return None
-        rate, calls = self._rates()
-        expected, done = self.expected(), self.tally.n_decisions
-        if self.share_calls and calls:
-            rate, expected, done = calls, self.n_calls(), self.tally.n_calls
-        return None if expected is None or not rate else (expected - done) / rate
-
-
 @asynccontextmanager
 async def progress(
-    outlook: Outlook,
+    outlook: Outlook[Tally],
     *,
-    quiet: bool,
+    every_s: float | None,
     guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
 ) -> AsyncIterator[None]:
@@ -122,15 +38,15 @@ async def progress(
 
     Args:
         outlook: What is known of it.
-        quiet: Whether nothing is shown.
+        every_s: Seconds between two lines where there is no terminal, above 0; None to show nothing at all.
         guess: Guesses what a run takes; asked only of one that lasts.
         closed: Told that nobody reads it any more.
     """
     # None where the program was started without: `2>&-`.
-    if quiet or sys.stderr is None:
+    if every_s is None or sys.stderr is None:
         yield
         return
-    task = asyncio.create_task(_show(outlook, guess, closed))
+    task = asyncio.create_task(_show(outlook, guess, closed, every_s))
     try:
         yield
     finally:
@@ -142,33 +58,36 @@ async def progress(
 
 
 async def _show(
-    outlook: Outlook,
+    outlook: Outlook[Tally],
     guess: Callable[[], Awaitable[Guess | None]],
     closed: Callable[[OutputClosed], None],
+    every_s: float,
 ) -> None:
-    show = _bar if sys.stderr.isatty() else _lines
+    show = _bar(outlook) if sys.stderr.isatty() else _lines(outlook, every_s)
     try:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_guess(outlook, guess))
-            tasks.create_task(show(outlook))
+            tasks.create_task(_guess(outlook, guess, min(_LONG_RUN_S, every_s)))
+            tasks.create_task(show)
     except* OutputClosed as errors:
         closed(OutputClosed(str(errors.exceptions[0])))
 
 
-async def _guess(outlook: Outlook, guess: Callable[[], Awaitable[Guess | None]]) -> None:
-    await asyncio.sleep(_LONG_RUN_S)
+async def _guess(
+    outlook: Outlook[Tally], guess: Callable[[], Awaitable[Guess | None]], long_s: float
+) -> None:
+    await asyncio.sleep(long_s)
     if outlook.exact is None and not outlook.tally.realizations:
         outlook.guess = await guess()
 
 
-async def _bar(outlook: Outlook) -> None:
+async def _bar(outlook: Outlook[Tally]) -> None:
     while True:
         outlook.look()
         _draw(outlook)
         await asyncio.sleep(_REDRAW_S)
 
 
-def _draw(outlook: Outlook, end: str = "") -> None:
+def _draw(outlook: Outlook[Tally], end: str = "") -> None:
     # Of the last column terminals think differently.
     width = max(0, _columns() - 1)
     redraw(line(outlook, width), width, end=end)
@@ -183,15 +102,16 @@ def _columns() -> int:
     return found or shutil.get_terminal_size().columns
 
 
-async def _lines(outlook: Outlook) -> None:
+async def _lines(outlook: Outlook[Tally], every_s: float) -> None:
+    n_looks = math.ceil(every_s / _LOOK_S)
     while True:
-        for _ in range(round(_LINE_S / _LOOK_S)):
-            await asyncio.sleep(_LOOK_S)
+        for _ in range(n_looks):
+            await asyncio.sleep(every_s / n_looks)
             outlook.look()
         echo(line(outlook, _WIDE), err=True)
 
 
-def line(outlook: Outlook, width: int) -> str:
+def line(outlook: Outlook[Tally], width: int) -> str:
     """Say how far a run is in one line of at most `width` characters; what matters least goes first."""
     tally = outlook.tally
     shown: list[tuple[int, Sequence[str]]] = [
@@ -207,7 +127,7 @@ def line(outlook: Outlook, width: int) -> str:
     return _fitted(shown, width)
 
 
-def _done(outlook: Outlook) -> Sequence[str]:
+def _done(outlook: Outlook[Tally]) -> Sequence[str]:
     tally, expected = outlook.tally, outlook.expected()
     noun = outlook.noun
     about = "" if outlook.exact is not None else "~"
@@ -217,7 +137,7 @@ def _done(outlook: Outlook) -> Sequence[str]:
     return f"{long} {noun}", f"{short} {noun}", short
 
 
-def _rest(outlook: Outlook) -> Sequence[str]:
+def _rest(outlook: Outlook[Tally]) -> Sequence[str]:
     """Say how long it will take yet, or that nothing goes on at the moment."""
     until = outlook.tally.paused_until()
     if until is not None:
@@ -226,7 +146,7 @@ def _rest(outlook: Outlook) -> Sequence[str]:
     return () if left_s is None else (f"{_duration(left_s)} left",)
 
 
-def _calls(outlook: Outlook) -> tuple[int, Sequence[str]]:
+def _calls(outlook: Outlook[Tally]) -> tuple[int, Sequence[str]]:
     expected = outlook.n_calls()
     of_all = "" if expected is None else f"/~{expected:,}"
     return 6 if outlook.share_calls else 1, (f"calls {outlook.tally.n_calls:,}{of_all}",)

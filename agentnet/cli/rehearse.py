@@ -170,7 +170,7 @@ async def _play(ready: Ready, human: HumanBackend, habits: Habits) -> Account:
         return await send_robots(of_people, habits, human.options.comprehension)
 
     way_out = "agentnet rehearse, which begins anew"
-    sitting = asyncio.create_task(sit(ready, way_out=way_out, say=say, quiet=True))
+    sitting = asyncio.create_task(sit(ready, way_out=way_out, say=say, every_s=None))
     robots = asyncio.create_task(play_robots())
     try:
         await asyncio.wait({sitting, robots}, return_when=asyncio.FIRST_EXCEPTION)

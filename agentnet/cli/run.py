@@ -20,6 +20,7 @@ from agentnet.cli.loops import in_loop
 from agentnet.cli.merge import to_merge
 from agentnet.cli.on_ray import Place
 from agentnet.cli.processes import Crew, play_shards
+from agentnet.cli.progress import LINE_S
 from agentnet.cli.signals import heeding
 from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
@@ -34,6 +35,7 @@ from agentnet.config import (
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.events.read import is_unmerged
+from agentnet.events.spent import UNCOUNTED
 from agentnet.experiment import Source
 from agentnet.families import Estimate
 from agentnet.runner import Prepared, prepare
@@ -139,6 +141,15 @@ def named_options(function: Decorated) -> Decorated:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 @click.option(
+    "--progress-every",
+    "every_s",
+    type=click.FloatRange(0, min_open=True),
+    default=LINE_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds between two lines of progress, where there is no terminal.",
+)
+@click.option(
     "--view", "is_viewed", is_flag=True, help="Serve a page to watch it on meanwhile; see: agentnet view."
 )
 @setting_options
@@ -153,6 +164,7 @@ def run(
     ask_missing: bool,
     as_json: bool,
     quiet: bool,
+    every_s: float,
     is_viewed: bool,
     assignments: tuple[str, ...],
     config_file: Path | None,
@@ -185,7 +197,7 @@ def run(
         raise click.UsageError("--ask-missing goes with --resume RUN: it asks again what a run lacks")
     if shard is not None and (resume or processes or on or target is None or out is None):
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
-    show, place = _Showing(as_json, quiet, is_viewed), Place(processes, on, ray_address)
+    show, place = _Showing(as_json, None if quiet else every_s, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
         given_flags: list[str | Flag] = [*assignments, *given(flags)]
         _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
@@ -196,7 +208,7 @@ def run(
     settings = configuration.settings
     if processes is not None or on is not None:
         with place.crew() as (n, crew):
-            whole = begin_shards(source, settings, _environ(), out, n, say=say)
+            whole = begin_shards(source, settings, secrets_environ(), out, n, say=say)
             say(f"run {whole.folder}: {len(whole.plan)} realizations, played by {n} processes")
             for line in readings(whole):
                 say(line)
@@ -205,13 +217,13 @@ def run(
         return
     if shard is not None and out is not None:
         which = Shard.parse(shard)
-        opened = begin_or_go_on(source, configuration, _environ(), out, which, say)
+        opened = begin_or_go_on(source, configuration, secrets_environ(), out, which, say)
         if opened is None:
             echo(f"shard {which} of {out} is finished{to_merge(out)}", err=True)
             return
         ready = opened
     else:
-        ready = begin(source, settings, _environ(), out, say=say)
+        ready = begin(source, settings, secrets_environ(), out, say=say)
     announce(ready[0], say)
     _play(ready, show)
 
@@ -220,7 +232,7 @@ class _Showing(NamedTuple):
     """How a run is told of: its result as JSON or not, with its progress or without, on a page or not."""
 
     as_json: bool
-    quiet: bool
+    every_s: float | None
     is_viewed: bool
 
 
@@ -259,7 +271,7 @@ def _resume(
     folder = _to_resume(folder, target, out, ask_missing=ask_missing)
     lacks = missing_words(Run(folder))
     settings = configuration_for_resume(recorded_settings(Run(folder)), flags=flags).settings
-    ready = go_on(folder, settings, _environ(), ask_missing=ask_missing)
+    ready = go_on(folder, settings, secrets_environ(), ask_missing=ask_missing)
     if ask_missing:
         echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
     echo(f"resuming {ready[0].folder}", err=True)
@@ -269,8 +281,8 @@ def _resume(
 def _play(ready: Ready, show: _Showing) -> None:
     started, prepared = time.monotonic(), ready[0]
     way_out = resume_command(prepared.folder)
-    with watched(prepared.folder, is_wanted=show.is_viewed):
-        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, quiet=show.quiet)))
+    with watched(prepared.folder, is_wanted=show.is_viewed) as guessed:
+        tally = in_loop(heeded(sit(ready, way_out=way_out, say=say, every_s=show.every_s, guessed=guessed)))
     _report(prepared, tally, time.monotonic() - started, as_json=show.as_json)
     if prepared.shard is not None:
         # What may be missing, and what is strange, is judged in the whole.
@@ -282,7 +294,7 @@ def _play(ready: Ready, show: _Showing) -> None:
 def _play_shards(crew: Crew, n_processes: int, show: _Showing) -> tuple[Prepared, Tally, float]:
     started = time.monotonic()
     with watched(crew.folder, is_wanted=show.is_viewed):
-        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, quiet=show.quiet)))
+        prepared, tally = in_loop(heeded(play_shards(crew, n_processes, every_s=show.every_s)))
     return prepared, tally, time.monotonic() - started
 
 
@@ -329,17 +341,14 @@ def _where(old: Path, new: Path) -> str:
     return "the same run" if new == old else f"{new}, a copy: other answers follow from them"
 
 
-def _environ() -> dict[str, str]:
-    return secrets_environ(Path.cwd(), os.environ)
-
-
 def say(line: str) -> None:
     """Tell people a line beside the output."""
     echo(line, err=True)
 
 
 def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) -> None:
-    meta = Run(prepared.folder).meta
+    run = Run(prepared.folder)
+    meta = run.meta
     result = {
         "run": str(prepared.folder),
         "status": meta["status"],
@@ -348,6 +357,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "calls": tally.n_calls,
         "prompt_tokens": tally.prompt_tokens,
         "completion_tokens": tally.completion_tokens,
+        "uncounted_answers": run.rows(UNCOUNTED)[1][0][0],
         "dollars": tally.dollars(),
         "seconds": round(seconds, 3),
         "digest": meta["digest"],
@@ -395,8 +405,8 @@ def check(
         return
     if target is None:
         raise click.UsageError("give an experiment file, or --explain KNOB")
-    prepared = prepare(Source.read(target), settings, Path(os.devnull), _environ())
-    answering = backend_of(prepared, _environ())
+    prepared = prepare(Source.read(target), settings, Path(os.devnull), secrets_environ())
+    answering = backend_of(prepared, secrets_environ())
     found = asyncio.run(estimate(prepared, listing=listing_voices(answering)))
     prices = price_list(settings.stack)
     price = {voice: prices.of(part.backend.model_name) for voice, part in parts_of(answering).items()}

@@ -17,7 +17,7 @@ from agentnet.news import sample_news
 from agentnet.probe.subject import OPPOSITE
 from agentnet.prompts import PromptSet
 from agentnet.testing.faults import FAULTS, FaultPlan
-from agentnet.testing.server import LIKE_VLLM, Limits, ServerDouble
+from agentnet.testing.server import LIKE_VLLM, ServerDouble, ServerLimits
 from agentnet.testing.server import serve as serve_double
 from agentnet.vocabulary import EVALUATION, INLINE
 
@@ -74,7 +74,7 @@ def serve(
     law = make_backend("mock", {}, os.environ)
 
     def make() -> ServerDouble:
-        limits = Limits(requests_per_minute, tokens_per_minute)
+        limits = ServerLimits(requests_per_minute, tokens_per_minute)
         plan = FaultPlan(rates=rates, seed=seed)
         return ServerDouble(
             law,

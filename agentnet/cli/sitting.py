@@ -6,18 +6,18 @@ import asyncio
 import shlex
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from pathlib import Path
 
 from agentnet.backend import Attended, Backend
-from agentnet.cli.progress import Outlook, progress, summary
+from agentnet.cli.progress import progress, summary
 from agentnet.config import Settings
-from agentnet.errors import Interrupted, OutputClosed, RunStopped, UserError, WorldError
+from agentnet.errors import Interrupted, OutputClosed, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
+from agentnet.view.outlook import Guess, Outlook
 from agentnet.voices import listing_voices, parts_of
 
 Say = Callable[[str], None]
@@ -53,14 +53,22 @@ def readings(prepared: Prepared) -> list[str]:
     ]
 
 
-async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
+async def sit(
+    ready: Ready,
+    *,
+    way_out: str,
+    say: Say,
+    every_s: float | None,
+    guessed: Callable[[Guess], None] = lambda _: None,
+) -> Tally:
     """Play a run; cancelled once, finish what is in flight, cancelled again, stop at once.
 
     Args:
         ready: The run, and who answers.
         way_out: What goes on with it.
         say: Tells people a line.
-        quiet: Whether no progress is shown.
+        every_s: Seconds between two lines of progress where there is no terminal; None to show none at all.
+        guessed: Called with what the progress guesses that the run takes.
 
     Raises:
         Interrupted: It was cancelled; what was in flight is recorded.
@@ -75,7 +83,8 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
     try:
         async with AsyncExitStack() as stack:
             leave = await _attended(stack, answering, prepared, say)
-            await _play(runner, prepared, listing_voices(answering), say, leave, quiet=quiet)
+            listing = listing_voices(answering)
+            await _play(runner, prepared, listing, say, leave, every_s, guessed)
     except (WorldError, asyncio.CancelledError):
         say(summary(runner.tally, prepared))
         say(f"resume with: {way_out}")
@@ -88,23 +97,9 @@ async def sit(ready: Ready, *, way_out: str, say: Say, quiet: bool) -> Tally:
 
 
 async def _attended(stack: AsyncExitStack, answering: Backend, prepared: Prepared, say: Say) -> list[Leave]:
-    """Let backends open up that are more than asked; give what tells them that the sitting is to end.
-
-    Raises:
-        UserError: They would never come to an end as the run is set up.
-    """
+    """Let backends open up that are more than asked; give what tells them that the sitting is to end."""
     every = [part.backend for part in parts_of(answering).values()]
     attended = [backend for backend in every if isinstance(backend, Attended)]
-    if attended and prepared.shard is not None:
-        raise UserError(
-            f"{attended[0].name}: there is one lobby, and shards know nothing of each other; play without "
-            "shards and processes"
-        )
-    if attended and prepared.settings.engine.on_missing == "stop":
-        raise UserError(
-            f"{attended[0].name}: who gave no answer is not asked again, so that engine.on_missing = 'stop' "
-            "stops at it for ever; play without it"
-        )
     return [await stack.enter_async_context(each.attend(prepared.folder, say)) for each in attended]
 
 
@@ -114,8 +109,8 @@ async def _play(
     listing: Collection[str],
     say: Say,
     leave: Sequence[Leave],
-    *,
-    quiet: bool,
+    every_s: float | None,
+    guessed: Callable[[Guess], None],
 ) -> None:
     playing = asyncio.ensure_future(runner.play())
     outlook = Outlook(
@@ -126,8 +121,14 @@ async def _play(
         told=prepared.family.progress,
         share_calls=prepared.settings.sampler.mode != "call",
     )
-    guessed = partial(guess, prepared, listing)
-    async with progress(outlook, quiet=quiet, guess=guessed, closed=runner.interrupt):
+
+    async def guessing() -> Guess | None:
+        found = await guess(prepared, listing)
+        if found is not None:
+            guessed(found)
+        return found
+
+    async with progress(outlook, every_s=every_s, guess=guessing, closed=runner.interrupt):
         try:
             await asyncio.shield(playing)
         except asyncio.CancelledError:

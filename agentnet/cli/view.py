@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from agentnet.cli.common import find_run, load, setting_options
 from agentnet.cli.completion import complete_runs
-from agentnet.cli.look import state
+from agentnet.cli.look import cost, state
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
+from agentnet.view.outlook import Guess
+
+if TYPE_CHECKING:
+    from agentnet.view.watch import Watch
 
 _COMMAND: Final = "from agentnet.cli.view import view; view()"
 _PATIENCE_S: Final = 5.0
 
 
 @contextmanager
-def watched(folder: Path, *, is_wanted: bool) -> Iterator[None]:
+def watched(folder: Path, *, is_wanted: bool) -> Iterator[Callable[[Guess], None]]:
     """Serve the page of a run while the body plays it, from a process of its own: it keeps no run waiting.
 
     Args:
         folder: The run folder; its log, or a shard's, is there.
         is_wanted: Whether to serve it at all.
+
+    Yields:
+        What tells the page how much the run is guessed to take.
     """
     if not is_wanted:
-        yield
+        yield lambda _: None
         return
     command = [sys.executable, "-c", _COMMAND, str(folder.resolve()), "--while-fed"]
     # In a session of its own Ctrl-C reaches the run alone, whose end the page then shows.
@@ -43,8 +52,14 @@ def watched(folder: Path, *, is_wanted: bool) -> Iterator[None]:
         assert page.stdout is not None
         said = page.stdout.readline().decode().strip()
         echo(said or "the page cannot be served; the run is played without", err=True)
+        fed = page.stdin.fileno()
+
+        def tell(guess: Guess) -> None:
+            with suppress(OSError):
+                os.write(fed, json.dumps(guess).encode() + b"\n")
+
         try:
-            yield
+            yield tell
         finally:
             page.stdin.close()
             with suppress(subprocess.TimeoutExpired):
@@ -93,24 +108,26 @@ async def _serve(folders: list[Path], port: int, *, is_opened: bool, while_fed: 
     from agentnet.view.watch import Watch
 
     over = asyncio.Event()
-    watch = Watch(folders, _standing, told=lambda words: echo(words, err=True))
+    watch = Watch(folders, _standing, cost, told=lambda words: echo(words, err=True))
     async with watch.serving(port=port) as address:
         echo(f"watch it at {address}")
         if is_opened:
             click.launch(address)
-        feeding = asyncio.create_task(_fed(over)) if while_fed else None
+        feeding = asyncio.create_task(_fed(watch, over)) if while_fed else None
         with heeding(over.set):
             await over.wait()
         if feeding is not None:
             feeding.cancel()
 
 
-async def _fed(over: asyncio.Event) -> None:
-    """Wait until whoever started this holds its input open no more: also because it was killed."""
+async def _fed(watch: Watch, over: asyncio.Event) -> None:
+    """Take guesses of whoever started this, until they hold its input open no more, as when killed."""
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
-    await reader.read()
+    while line := await reader.readline():
+        per_realization, n_calls = json.loads(line)
+        watch.runs[0].guess = per_realization, n_calls
     over.set()
 
 

@@ -14,7 +14,7 @@ folder, wherever they are written. In `.env` a ``$`` stands for itself.
 Keys and passwords are no settings: settings are stored with every run. They come from the environment, where
 `secrets_environ` finds them for the backends.
 
-To add a section: write one subclass of `Section` in `agentnet.config.sections` and one line in `Settings`.
+To add one: write a subclass of `SettingsSection` in `agentnet.config.sections` and a line in `Settings`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 from agentnet.config.layers import Flag, secrets_environ
 from agentnet.config.loading import (
     Configuration,
-    Row,
+    SettingRow,
     configuration_for_resume,
     fixed_settings,
     load_configuration,
@@ -39,8 +39,8 @@ from agentnet.config.sections import (
     NewsSettings,
     PriceSettings,
     SamplerSettings,
-    Section,
     Settings,
+    SettingsSection,
     StackSettings,
     is_toml,
 )
@@ -58,10 +58,10 @@ __all__ = [
     "LogSettings",
     "NewsSettings",
     "PriceSettings",
-    "Row",
     "SamplerSettings",
-    "Section",
+    "SettingRow",
     "Settings",
+    "SettingsSection",
     "Shard",
     "StackSettings",
     "configuration_for_resume",

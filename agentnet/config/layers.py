@@ -7,6 +7,7 @@ spoils a whole file is raised.
 from __future__ import annotations
 
 import io
+import os
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,13 +103,17 @@ def flag_layer(flags: Sequence[str | Flag]) -> Found:
         yield from _assignment(flag) if isinstance(flag, str) else _named(flag)
 
 
-def secrets_environ(folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def secrets_environ(folder: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Make the environment in which backends look for their keys: `environ` over the folder's ``.env``.
+
+    Args:
+        folder: The folder; the current one if None.
+        environ: The environment.
 
     Raises:
         ConfigurationError: A line of ``.env`` cannot be read.
     """
-    from_file = {name: text for name, text in _dotenv(folder).items() if text is not None}
+    from_file = {name: text for name, text in _dotenv(folder or Path.cwd()).items() if text is not None}
     return {**from_file, **environ}
 
 

@@ -39,7 +39,7 @@ _EXPECTED = {
 }
 
 
-class Row(NamedTuple):
+class SettingRow(NamedTuple):
     """One line of ``agentnet config``, all of it text to show.
 
     Attributes:
@@ -73,10 +73,10 @@ class Configuration:
         here = [origin for name, origin in self.origins.items() if _within(parse_key(name), path)]
         return here[-1] if here else DEFAULT
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[SettingRow, ...]:
         """List every value in force, section by section; values that look secret are hidden."""
         return tuple(
-            Row(dotted(key), shown(key, value), self.origins.get(dotted(key), DEFAULT), describe(key))
+            SettingRow(dotted(key), shown(key, value), self.origins.get(dotted(key), DEFAULT), describe(key))
             for key, value in leaves(self.settings.model_dump())
         )
 

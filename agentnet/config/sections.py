@@ -1,8 +1,8 @@
 """What can be set: one class for each section, and `Settings`, which holds them all.
 
-To add a section, write a subclass of `Section` and give it a line in `Settings`; files, variables, flags,
-rows, near misses, storage and the resume rule follow from there. A field's description is what the user
-reads, in ``agentnet config`` and in errors: it gives unit and range.
+To add a section, write a subclass of `SettingsSection` and give it a line in `Settings`; files, variables,
+flags, rows, near misses, storage and the resume rule follow from there. A field's description is what the
+user reads, in ``agentnet config`` and in errors: it gives unit and range.
 
 A field may change when a run is resumed only if it is declared `operational`: it says how the work is done,
 never what is drawn. Forgetting that is safe: then a change asks for a new run.
@@ -83,7 +83,7 @@ def operational(default: Any, description: str, **bounds: Any) -> Any:  # noqa: 
     return Field(default, description=description, json_schema_extra={OPERATIONAL: True}, **bounds)
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """One table of the configuration: frozen, strict, no unknown keys."""
 
     model_config = ConfigDict(
@@ -91,7 +91,7 @@ class Section(BaseModel):
     )
 
 
-class FreeSection(Section):
+class FreeSection(SettingsSection):
     """A section whose further keys are validated elsewhere; secrets are refused here.
 
     Attributes:
@@ -152,7 +152,7 @@ class EmbedderSettings(FreeSection):
         return self.model_extra or {}
 
 
-class EngineSettings(Section):
+class EngineSettings(SettingsSection):
     """How the engine asks."""
 
     workers: int = operational(64, "requests in flight at once, 1 to 100000", ge=1, le=100_000)
@@ -178,7 +178,7 @@ class EngineSettings(Section):
     )
 
 
-class SamplerSettings(Section):
+class SamplerSettings(SettingsSection):
     """How decisions are drawn from the model."""
 
     mode: Literal["call", "choices", "logprobs"] = setting(
@@ -203,7 +203,7 @@ class SamplerSettings(Section):
         return self.mode != "call"
 
 
-class LogSettings(Section):
+class LogSettings(SettingsSection):
     """How the event log is written."""
 
     group_rows: int = operational(1000, "events written in one transaction, at least 1", ge=1)
@@ -213,14 +213,14 @@ class LogSettings(Section):
     )
 
 
-class PriceSettings(Section):
+class PriceSettings(SettingsSection):
     """What a model costs."""
 
     input: float = Field(ge=0, description="US dollars for a million prompt tokens")
     output: float = Field(ge=0, description="US dollars for a million completion tokens")
 
 
-class StackSettings(Section):
+class StackSettings(SettingsSection):
     """What stands between the engine and the backend: cache, retries, budget, rate limits."""
 
     cache: bool = operational(default=True, description="whether replies are remembered on disk")
@@ -253,7 +253,7 @@ class StackSettings(Section):
     )
 
 
-class NewsSettings(Section):
+class NewsSettings(SettingsSection):
     """Where the news items come from, if not from the experiment."""
 
     path: FilePath | None = setting(None, "file of news items")
@@ -279,7 +279,7 @@ class ExperimentSettings(FreeSection):
         return self.model_extra or {}
 
 
-class Settings(Section):
+class Settings(SettingsSection):
     """Everything that can be set, validated."""
 
     seed: int = setting(0, "the run's seed, an integer of 64 bits", ge=-(2**63), lt=2**63)
@@ -315,10 +315,10 @@ class Settings(Section):
         )
 
 
-def section_of(field: FieldInfo) -> type[Section] | None:
+def section_of(field: FieldInfo) -> type[SettingsSection] | None:
     """Tell the section that a field holds, if it holds one."""
     kind = field.annotation
-    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+    return kind if isinstance(kind, type) and issubclass(kind, SettingsSection) else None
 
 
 def _free_section(field: FieldInfo) -> type[FreeSection] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import unicodedata
 import zlib
 from collections.abc import Collection, Iterator
@@ -32,6 +33,18 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_FOREIGN = (
+    (b"PK\x03\x04", "is a zip archive, as spreadsheets are: give it its suffix (.xlsx), or unpack it"),
+    (b"\xd0\xcf\x11\xe0", "is a document of an old Office: save it as CSV UTF-8"),
+    (b"PAR1", "is a Parquet file: write it as CSV, such as by pandas.read_parquet(..).to_csv(..)"),
+    (b"SQLite format 3\0", "is an SQLite database: export its table as CSV"),
+    (b"%PDF-", "is a PDF document, and no table: save the table as CSV UTF-8"),
+    (b"BZh", "is packed by bzip2, of which nothing is read: unpack it (bunzip2)"),
+    (b"\xfd7zXZ", "is packed by xz, of which nothing is read: unpack it (unxz)"),
+    (b"\x28\xb5\x2f\xfd", "is packed by Zstandard, of which nothing is read: unpack it (unzstd)"),
+)
+"""What the first bytes of a file say that is no text, and the way out."""
+_WEB_PAGE = re.compile(rb"\s*<(?:!--|(?:!doctype|html|head|body|\?xml)[\s>])", re.IGNORECASE)
 _INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 
 
@@ -90,15 +103,28 @@ def text_lines(path: Path, file: BinaryIO, encoding: str | None = None) -> Itera
         encoding: How it is written; by default UTF-8, or what its byte-order mark says.
 
     Raises:
-        InputError: It is no such text: names row and byte.
+        InputError: It is no such text: names row and byte, or what the file is instead.
         ConfigurationError: `encoding` is unknown.
     """
-    start = file.read(4)
+    start = file.read(64)
     file.seek(0)
+    _refuse_foreign(path, start)
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     if marked is None and encoding is None:
         return _utf8_lines(path, file)
     return _wide_lines(path, file, marked or _known(encoding or ""))
+
+
+def _refuse_foreign(path: Path, start: bytes) -> None:
+    """Refuse a file of another kind, whose bytes might pass as odd words of a text."""
+    foreign = next((words for mark, words in _FOREIGN if start.startswith(mark)), None)
+    if foreign is None and _WEB_PAGE.match(start.removeprefix(codecs.BOM_UTF8)):
+        foreign = (
+            "is a web page or another document in angle brackets, and no table: a server may have answered "
+            "with an error or a login; look at the file, and get it again"
+        )
+    if foreign is not None:
+        raise InputError(foreign, path=path)
 
 
 def _known(encoding: str) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class CachedEmbedder:
         self.hits += len(found)
         self.misses += len(missing)
         runs = batches(missing, self._inner.limits)
-        for vectors in await _all_of([self._fetch([missing[i] for i in run], first) for run in runs]):
+        for vectors in await all_at_once([self._fetch([missing[i] for i in run], first) for run in runs]):
             found.update(vectors)
         made = np.empty((len(texts), self.dim), dtype=np.float32)
         for row, text in enumerate(texts):
@@ -185,7 +185,7 @@ class CachedEmbedder:
         return vectors
 
 
-async def _all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def all_at_once(calls: Iterable[Awaitable[T]]) -> list[T]:
     """Await all of `calls` at once; the first failure ends the others."""
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:

@@ -8,9 +8,10 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final, Self
 
+from agentnet.errors import UserError
 from agentnet.events.schema import CONDITION_OF
 
 _OBJECT: Final = re.compile(r"<(?:function )?(\S+?)(?: object)? at 0x[0-9a-fA-F]+>")
@@ -43,6 +44,29 @@ class Condition:
         overrides, designs = experiment["conditions"], experiment["design"]
         names = experiment.get("condition_names") or condition_names(overrides, designs)
         return tuple(map(cls, range(len(overrides)), names, designs, overrides))
+
+    @classmethod
+    def chosen(cls, meta: Mapping[str, Any], folder: Path, number: int | None) -> Self:
+        """Choose one condition of a run.
+
+        Args:
+            meta: Its table ``meta``.
+            folder: Its folder, for messages.
+            number: The condition's number; not needed where there is one.
+
+        Raises:
+            UserError: There is no such condition, or one of several must be named.
+        """
+        every = cls.all_of(meta)
+        if number is None and len(every) > 1:
+            listed = "; ".join(f"{each.number}: {each.name}" for each in every)
+            raise UserError(
+                f"{folder} has {len(every)} conditions, which are different designs; choose one by its "
+                f"number (--condition 0; in Python condition=0): {listed}"
+            )
+        if not 0 <= (number or 0) < len(every):
+            raise UserError(f"{folder} has no condition {number}; they are numbered 0 to {len(every) - 1}")
+        return every[number or 0]
 
 
 def condition_of(connection: sqlite3.Connection) -> dict[int, int | None]:

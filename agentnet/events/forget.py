@@ -3,7 +3,8 @@
 The rule, which the log keeps a record of and `agentnet verify` looks after: wherever such a text stood,
 `MARK` stands now; answers that were chosen stay as they were, and so does everything else. The incident
 ``forgotten`` says whose texts they were, how many cells changed, and what the digest was before and is now.
-What others made of a text in their own words is theirs, and stays.
+What others made of a text in their own words is theirs, and stays; and so does what stood in the log before
+somebody wrote it: a sentence of the prompts, a word that everybody uses.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agentnet.errors import RunFolderError
 from agentnet.events.checksums import check_unchanged, keep_hash, sealed_by
 from agentnet.events.export import export_csv, write_parquet
 from agentnet.events.log import close_for_good, locked
@@ -41,8 +44,26 @@ _COLUMNS: Final = {
 }
 """Where a text may be quoted."""
 
-_SHORTEST_QUOTED: Final = 4
-"""Characters of a text that is looked for elsewhere than in its author's own answers and messages."""
+_SHORTEST_TOLD: Final = {"prompts": 4, "exposures": 4}
+"""Characters of a text that is looked for in what others were told, by table."""
+_SHORTEST_SAID: Final = 12
+"""And in what they said: whoever answers "because" and withdraws does not take the word from everybody."""
+
+_ASKED = """
+SELECT e.realization, MIN(e.step), p.messages FROM events e JOIN prompts p USING (prompt)
+GROUP BY e.realization, e.prompt
+"""
+_PROMPT = """
+SELECT p.messages FROM events e JOIN prompts p USING (prompt) WHERE e.realization = ? AND e.kind = ?
+AND e.step = ? AND e.agent = ? AND e.source = ? AND e.repeat = ?
+"""
+_SAID = """
+SELECT e.realization, MIN(e.step), r.text FROM events e JOIN replies r USING (reply)
+WHERE (e.realization, e.agent) NOT IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)
+)
+GROUP BY e.realization, e.reply
+"""
 
 Seat = tuple[int, int]
 Key = tuple[int, str, int, int, int, int]
@@ -76,6 +97,33 @@ def own_answers(run: Run, seats: Collection[Seat]) -> Iterator[tuple[Key, str, s
             yield tuple(key), text, value, prompt
 
 
+def unended(run: Run, realizations: Collection[int]) -> list[int]:
+    """List which of some realizations have not ended."""
+    rows = run.rows("SELECT realization FROM realizations WHERE status = 'running' ORDER BY realization")[1]
+    return [number for (number,) in rows if number in realizations]
+
+
+def check_can_go_on(run: Run) -> None:
+    """Make sure that a run can be gone on with: of a realization that has not ended nothing was forgotten.
+
+    Raises:
+        RunFolderError: Something was.
+    """
+    for detail in _forgettings(run):
+        if open_ := unended(run, {realization for realization, _ in detail["agents"] if detail["n_texts"]}):
+            raise RunFolderError(
+                f"{run.folder} cannot be gone on with: texts of realization {open_[0]} were forgotten before "
+                f"it ended, and whoever is asked next would be told {MARK} in their place. What there is can "
+                "be reported and exported; to have the rest, play the experiment anew"
+            )
+
+
+def _forgettings(run: Run) -> list[dict[str, Any]]:
+    """Read what the log notes of texts that were taken out."""
+    rows = run.rows("SELECT detail FROM incidents WHERE kind = ? ORDER BY incident", (FORGOTTEN,))[1]
+    return [json.loads(detail) for (detail,) in rows]
+
+
 def strings_in(node: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
     """List the texts that stand in JSON, but for the names of fields."""
     if isinstance(node, str):
@@ -103,7 +151,8 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
         every = {text for of_one in texts.values() for text in of_one if text and text != MARK}
         with closing(connect(path)) as connection:
             try:
-                n_cells = _rewrite(connection, texts, seats, every)
+                theirs = _theirs(connection, texts, seats, every)
+                n_cells = _rewrite(connection, texts, seats, every, theirs)
                 # What was deleted lies about in free pages, and in the write-ahead log.
                 connection.execute("VACUUM")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -115,7 +164,7 @@ def forget(folder: Path, texts: Mapping[Key, Collection[str]], seats: Collection
         for name, write in (("parquet", write_parquet), ("csv", export_csv)):
             if (folder / name).is_dir():
                 write(run, folder / name)
-    return Forgotten(len(every), n_cells, _still_in(folder, every))
+    return Forgotten(len(every), n_cells, _still_in(folder, theirs))
 
 
 def _rewrite(
@@ -123,6 +172,7 @@ def _rewrite(
     texts: Mapping[Key, Collection[str]],
     seats: Collection[Seat],
     every: Collection[str],
+    theirs: Collection[str],
 ) -> int:
     """Do it in one transaction, so that a kill leaves the log as it was or as it is to be."""
     connection.execute("PRAGMA secure_delete = ON")
@@ -137,7 +187,7 @@ def _rewrite(
         for text in sorted(of_it - {MARK}):
             query = "UPDATE messages SET text = ? WHERE realization = ? AND author = ? AND text = ?"
             cells["messages"] += connection.execute(query, (MARK, realization, agent, text)).rowcount
-    cells += _where_quoted(connection, every)
+    cells += _where_quoted(connection, theirs)
     facts = {"agents": sorted(seats), "n_texts": len(every), "cells": dict(cells)}
     _seal(connection, seals, facts)
     connection.execute("COMMIT")
@@ -191,18 +241,50 @@ def _replaced(node: Any, texts: Collection[str]) -> Any:  # noqa: ANN401 - JSON
     return {key: _replaced(each, texts) for key, each in node.items()} if isinstance(node, dict) else node
 
 
+def _theirs(
+    connection: sqlite3.Connection,
+    texts: Mapping[Key, Collection[str]],
+    seats: Collection[Seat],
+    every: Collection[str],
+) -> list[str]:
+    """List the texts that were new when they were written: no news, nothing asked, no answer of others."""
+    first: dict[tuple[int, str], int] = {}
+    for (realization, _, step, *_), some in texts.items():
+        for text in some:
+            first[realization, text] = min(step, first.get((realization, text), step))
+    before = [(-1, -1, text) for (text,) in connection.execute("SELECT text FROM news")]
+    before += connection.execute(_ASKED).fetchall()
+    before += connection.execute(_SAID, (json.dumps(sorted(seats)),)).fetchall()
+    known = {
+        text
+        for text in every
+        for realization, step, where in before
+        if step < first.get((realization, text), 0 if realization < 0 else -1) and _is_in(text, where)
+    }
+    for key, some in texts.items():
+        # Who repeats themselves may be reminded of it by the prompt.
+        begun = [text for text in some if first[key[0], text] == key[2]]
+        for (where,) in connection.execute(_PROMPT, key) if begun else ():
+            known |= {text for text in begun if _is_in(text, where)}
+    return [text for text in every if text not in known]
+
+
+def _is_in(text: str, where: str) -> bool:
+    return any(each in where for each in _spellings(text))
+
+
 def _where_quoted(connection: sqlite3.Connection, texts: Iterable[str]) -> Counter[str]:
     """Replace texts wherever they are quoted: in prompts, in what others say, in what is passed on."""
-    news = "\n".join(text for (text,) in connection.execute("SELECT text FROM news"))
-    quoted = sorted((text for text in texts if len(text) >= _SHORTEST_QUOTED and text not in news), key=len)
     cells: Counter[str] = Counter()
-    if not quoted:
-        return cells
-    spellings = "|".join(re.escape(each) for text in reversed(quoted) for each in _spellings(text))
-    # In JSON a line feed is a letter n behind a stroke.
-    pattern = re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{spellings})(?!\w)")
-    connection.create_function("forgotten", 1, lambda text: pattern.sub(MARK, text), deterministic=True)
     for table, columns in _COLUMNS.items():
+        shortest = _SHORTEST_TOLD.get(table, _SHORTEST_SAID)
+        quoted = sorted((text for text in texts if len(text) >= shortest), key=len, reverse=True)
+        if not quoted:
+            continue
+        spellings = "|".join(re.escape(each) for text in quoted for each in _spellings(text))
+        # In JSON a line feed is a letter n behind a stroke.
+        pattern = re.compile(rf"(?:(?<!\w)|(?<=\\[nrt]))(?:{spellings})(?!\w)")
+        connection.create_function("forgotten", 1, partial(pattern.sub, MARK), deterministic=True)
         for column in columns:
             update = (
                 f"UPDATE {table} SET {column} = forgotten({column}) "  # noqa: S608 - our own names
@@ -235,17 +317,16 @@ def _seal(connection: sqlite3.Connection, seals: Mapping[str, Any], facts: Mappi
 
 def _still_in(folder: Path, texts: Iterable[str]) -> list[Path]:
     """List the files of a run folder in which one of the texts can be read all the same."""
-    wanted = [text.encode() for text in texts if len(text) >= 2 * _SHORTEST_QUOTED]
+    wanted = [text.encode() for text in texts if len(text) >= _SHORTEST_SAID]
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return [path for path in files if any(text in path.read_bytes() for text in wanted)]
 
 
 def look_at_forgotten(run: Run) -> str:
     """Say what was taken out of a log, and whether as much is marked in it; ``""`` where nothing was."""
-    rows = run.rows("SELECT detail FROM incidents WHERE kind = ? ORDER BY incident", (FORGOTTEN,))[1]
-    if not rows:
+    details = _forgettings(run)
+    if not details:
         return ""
-    details = [json.loads(detail) for (detail,) in rows]
     recorded = max(sum(detail["cells"].values()) for detail in details)
     marked = sum(
         run.rows(f"SELECT COUNT(*) FROM {table} WHERE instr({column}, ?)", (MARK,))[1][0][0]  # noqa: S608
@@ -256,4 +337,5 @@ def look_at_forgotten(run: Run) -> str:
     told = f"{n_texts} texts of {sum(len(detail['agents']) for detail in details)} agents were forgotten"
     if marked < recorded:
         return f"damaged: {told} in {recorded} places, and {marked} are marked: somebody put some back"
-    return f"ok: {told}; the digest was {details[0]['digest_before']} before"
+    before = details[0]["digest_before"]
+    return f"ok: {told}" + (f"; the digest was {before} before" if before else ", before the run had ended")

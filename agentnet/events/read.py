@@ -101,6 +101,7 @@ class Run:
 
     Args:
         folder: The run folder, as a path or a text.
+        worth_parquet: Events from which on the analysis reads Parquet where it lies beside the log.
 
     Attributes:
         checked: States of the file (time, size) in which it was found unchanged since the run was finished.
@@ -111,9 +112,11 @@ class Run:
 
     folder: Path
     checked: set[tuple[int, int]] = field(repr=False, compare=False)
+    worth_parquet: int = field(repr=False, compare=False)
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, worth_parquet: int = 200_000) -> None:
         object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "worth_parquet", worth_parquet)
         object.__setattr__(self, "checked", set())
         check_schema(self.path)
 

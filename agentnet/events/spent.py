@@ -19,6 +19,12 @@ _RECORDED = (
     "SELECT COALESCE(SUM(attempts), 0), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0) "
     "FROM events WHERE cached = 0"
 )
+UNCOUNTED = (
+    "SELECT COUNT(*) FROM events WHERE cached = 0 AND attempts > 0 "
+    "AND (prompt_tokens IS NULL OR completion_tokens IS NULL)"
+)
+"""How many recorded answers cost tokens that no server counted: sums of tokens are without them."""
+
 _BY_VOICE = (
     "SELECT COALESCE(a.voice, ''), COALESCE(SUM(e.prompt_tokens), 0), COALESCE(SUM(e.completion_tokens), 0) "
     "FROM events e LEFT JOIN agents a USING (realization, agent) "
@@ -76,9 +82,18 @@ class SpentSoFar(NamedTuple):
     is_noted: bool
 
 
-def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
-    """Read what a run has spent from a connection to its log."""
-    recorded = Use(*connection.execute(_RECORDED).fetchone())
+def spent_so_far(
+    connection: sqlite3.Connection, *, recorded: Use | None = None, is_played: bool = False
+) -> SpentSoFar:
+    """Read what a run has spent from a connection to its log.
+
+    Args:
+        connection: To its log.
+        recorded: What the recorded answers add up to, where that is known; else they are looked through.
+        is_played: Whether it is played meanwhile, so that nothing of what was pledged is lost to a kill.
+    """
+    if recorded is None:
+        recorded = Use(*connection.execute(_RECORDED).fetchone())
     notes = [(kind, json.loads(detail), at) for kind, detail, at in connection.execute(_NOTES)]
     kind, detail, _ = notes[-1] if notes else ("started", {}, 0.0)
     if kind == "spent":
@@ -87,7 +102,9 @@ def spent_so_far(connection: sqlite3.Connection) -> SpentSoFar:
         return _by_the_clock(connection, notes, recorded)
     known = _of_note(detail.get("spent", NOTHING._asdict()), recorded, is_noted=False)
     since = recorded.minus(Use(*detail.get("recorded", NOTHING)))
-    use = known.use.plus(since).or_more(_pledged(connection))
+    use = known.use.plus(since)
+    if not is_played:
+        use = use.or_more(_pledged(connection))
     return known._replace(use=use, dollars=known.dollars if use == known.use else None)
 
 

@@ -28,7 +28,7 @@ from agentnet.vocabulary import REASON
 from agentnet.voices import OWN
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.analysis.profile_runs import Sharing
     from agentnet.backend import Backend, Messages
@@ -48,6 +48,9 @@ Rows = Sequence[tuple[Any, ...]] | Columns
 
 CHANCE: Final = "chance"
 """Key of table ``meta`` that runs have whose conditions share chance."""
+
+N_FIXED: Final = "n_fixed"
+"""Key of table ``meta`` with how many questions a run has, where its design fixes them."""
 
 
 def saved_folder(folder: Path, number: int) -> Path:
@@ -267,9 +270,10 @@ class Stage(ABC):
         """What results have to be called; ``""`` if a language model answers."""
         return ""
 
-    @abstractmethod
     def cells(self) -> Iterable[Cell]:
-        """List the realizations: by condition, then news item, then repeat."""
+        """List the realizations: by condition, then news item, where there are some, then repeat."""
+        for condition, experiment in enumerate(self.experiments):
+            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
     def asks(self, condition: int) -> Iterable[tuple[str, str, Messages]]:  # noqa: ARG002 - unknown before
         """List prompts of a condition, as far as they are known before anybody answers.
@@ -302,7 +306,8 @@ class Stage(ABC):
 
     def meta(self) -> dict[str, Any]:
         """Spell what the log keeps of it in table ``meta``."""
-        return {}
+        n_fixed = self.n_fixed()
+        return {} if n_fixed is None else {N_FIXED: n_fixed}
 
     def rows(self) -> dict[str, Rows]:
         """Table -> rows that are written as the log is made."""
@@ -496,7 +501,7 @@ class Family(ABC):
         """List what a report compares the conditions of some runs of this family in."""
         return tuple(self.queries)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured | None:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure | None:  # noqa: ARG002
         """Say what the conditions of runs of this family came to, where no query of `queries` does.
 
         Args:

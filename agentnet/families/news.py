@@ -213,6 +213,7 @@ class NewsStage(Stage):
     def meta(self) -> dict[str, Any]:
         """Spell templates and licences."""
         return {
+            **super().meta(),
             "prompts": [prompts.texts for prompts in self.prompts],
             "prompts_hash": [prompts.hash for prompts in self.prompts],
             "licences": sorted({item.licence for item in self.items if item.licence}),

@@ -88,7 +88,7 @@ class RatioStage(NewsStage):
         return {**super().counted(tally), "engaged": 0, "agents": 0}
 
 
-class ResponseRatios(NewsFamily):
+class Ratios(NewsFamily):
     """The family of response ratios; a realization is one news item."""
 
     name = "ratio"

@@ -6,6 +6,14 @@ experiment (`agentnet.guesses.experiment`) whose log lies in the run's folder, a
 Everyday requests are asked about beside: a model that calls everything a study tells nothing.
 """
 
-from agentnet.guesses.log import FOLDER, Guess, Guesses, Share, read_guesses, read_hypothesis, some_prompts
+from agentnet.guesses.log import (
+    FOLDER,
+    Guesses,
+    Share,
+    TextGuess,
+    read_guesses,
+    read_hypothesis,
+    some_prompts,
+)
 
-__all__ = ["FOLDER", "Guess", "Guesses", "Share", "read_guesses", "read_hypothesis", "some_prompts"]
+__all__ = ["FOLDER", "Guesses", "Share", "TextGuess", "read_guesses", "read_hypothesis", "some_prompts"]

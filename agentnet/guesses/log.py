@@ -43,7 +43,7 @@ def some_prompts(folder: str | Path, n: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class TextGuess:
     """What was guessed of one text.
 
     Attributes:
@@ -113,7 +113,7 @@ class Guesses:
     backend: str
     model: str
     hypothesis: str
-    guesses: tuple[Guess, ...]
+    guesses: tuple[TextGuess, ...]
 
     @property
     def study(self) -> Share:
@@ -174,9 +174,9 @@ def read_hypothesis(own: Path) -> str | None:
     return str(design["hypothesis"])
 
 
-def _guess(answers: Mapping[str, Any]) -> Guess:
+def _guess(answers: Mapping[str, Any]) -> TextGuess:
     guess = answers.get("guess") or {}
-    return Guess(answers["everyday"], guess.get("study"), guess.get("purpose", ""), answers.get("named"))
+    return TextGuess(answers["everyday"], guess.get("study"), guess.get("purpose", ""), answers.get("named"))
 
 
 def _share(found: Iterable[tuple[bool, bool | None]]) -> Share:

@@ -12,9 +12,9 @@ from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem, check_it
 from agentnet.news.labels import load_severity, with_severity, write_severity
 from agentnet.news.load import load_acled, load_news, load_table, load_ucdp
 from agentnet.news.severity import TAXONOMY, severity_of
-from agentnet.news.source import Source, item_of, news_source, sources_of, told_of
+from agentnet.news.source import NewsSource, item_of, news_source, sources_of, told_of
 from agentnet.news.sources.synthetic import sample_news, synthesize
-from agentnet.news.table import BadCell, Cells
+from agentnet.news.table import BadCell, RowCells
 from agentnet.news.validate import NewsReport, validate_news
 from agentnet.vocabulary import PEACEFUL, SEVERE
 
@@ -25,12 +25,12 @@ __all__ = [
     "TABLE",
     "TAXONOMY",
     "BadCell",
-    "Cells",
     "NewsFacts",
     "NewsFile",
     "NewsItem",
     "NewsReport",
-    "Source",
+    "NewsSource",
+    "RowCells",
     "check_items",
     "choose",
     "facts_of_news",

@@ -38,9 +38,13 @@ def check_format(date_format: str) -> None:
     Raises:
         ConfigurationError: It loses one of them, or is no format at all.
     """
-    days = (dt.date(1999, 12, 31), dt.date(2021, 2, 3), dt.date(2020, 4, 29))
+    days = (dt.date(1999, 12, 31), dt.date(2021, 2, 3), dt.date(2020, 2, 3), dt.date(2020, 4, 29))
     try:
-        is_whole = all(parse_date(day.strftime(date_format), date_format) == day for day in days)
+        written = {day.strftime(date_format): day for day in days}
+        # Days of two years that look alike are not read back: newer Pythons warn of a day without year.
+        is_whole = len(written) == len(days) and all(
+            parse_date(text, date_format) == day for text, day in written.items()
+        )
     except ValueError:
         is_whole = False
     if not is_whole:

@@ -14,15 +14,15 @@ from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.plugins import PluginKind
 
 if TYPE_CHECKING:
-    from agentnet.news.source import Source
+    from agentnet.news.source import NewsSource
 
 TABLE, SYNTHETIC = "table", "synthetic"
 """Sources of what belongs to nobody: a table of the author's own, the packaged sample."""
 
-NEWS_SOURCES: Final[PluginKind[Source]] = PluginKind(
+NEWS_SOURCES: Final[PluginKind[NewsSource]] = PluginKind(
     "kind of news file",
     "agentnet.news_sources",
-    "agentnet.news.source.Source",
+    "agentnet.news.source.NewsSource",
     parts=("make", "columns", "citation", "licence"),
     bundled="agentnet.news.sources",
     unknown=ConfigurationError,

@@ -21,8 +21,8 @@ from agentnet.errors import ConfigurationError, InputError
 from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
-from agentnet.news.source import Source
-from agentnet.news.table import BadCell, Cells, FileTable, Row, check_columns, open_table, settle_columns
+from agentnet.news.source import NewsSource
+from agentnet.news.table import BadCell, FileTable, Row, RowCells, check_columns, open_table, settle_columns
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Scan:
     """
 
     path: Path
-    source: Source
+    source: NewsSource
     form: str = ""
     items: list[NewsItem] = field(default_factory=list)
     problems: list[InputError] = field(default_factory=list)
@@ -83,7 +83,7 @@ def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
 
 
-class Reading(TypedDict, total=False):
+class HowRead(TypedDict, total=False):
     """How a news file is read.
 
     Attributes:
@@ -104,13 +104,13 @@ class Reading(TypedDict, total=False):
     encoding: str | None
 
 
-def scan(path: Path | str, **how: Unpack[Reading]) -> Scan:
+def scan(path: Path | str, **how: Unpack[HowRead]) -> Scan:
     """Read a news file to its end and list all its problems.
 
     Args:
         path: The file: delimited text, JSON Lines, a JSON answer of ACLED's or UCDP's interface, or a
             spreadsheet (which needs the extra ``xlsx``).
-        **how: See `Reading`.
+        **how: See `HowRead`.
 
     Raises:
         InputError: The file cannot be read at all, or a column is missing.
@@ -177,7 +177,7 @@ def _recognised(path: Path, table: FileTable) -> str:
     return best[0] if best else TABLE
 
 
-def _columns(path: Path, table: FileTable, source: Source, given: Mapping[str, str]) -> dict[str, str]:
+def _columns(path: Path, table: FileTable, source: NewsSource, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
     others = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.recognised_by)
     own = f"; these are no columns of {others}, so name the column of the text (--column text=COLUMN)"
@@ -220,13 +220,13 @@ def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_f
 def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | None) -> NewsItem:
     if row.fault:
         raise BadCell(None, row.fault)
-    cells = Cells(row, columns, date_format)
+    cells = RowCells(row, columns, date_format)
     item = found.source.item(cells)
     found.unknown.update(found.source.unknown(cells))
     return item
 
 
-def load_news(path: Path | str, **how: Unpack[Reading]) -> NewsFile:
+def load_news(path: Path | str, **how: Unpack[HowRead]) -> NewsFile:
     """Load the news items of a file in any format.
 
     With `severity`, the items have the severities of clusters of their texts, or of people who read them:
@@ -237,7 +237,7 @@ def load_news(path: Path | str, **how: Unpack[Reading]) -> NewsFile:
 
     Args:
         path: The file, as for `scan`.
-        **how: See `Reading`.
+        **how: See `HowRead`.
 
     Returns:
         The items, in the order of the file; its warnings tell how many severities the labels changed.

@@ -226,6 +226,9 @@ def _document_table(path: Path, number: int, start: str, lines: Iterator[str]) -
     except (ValueError, RecursionError):
         first = None
     if isinstance(first, dict) and _records_key(first) is None:
+        if first.get("error") and first.get("success", True) is False:
+            said = str(first["error"])[:200]
+            raise InputError(f"is a server's refusal, and no news: {said}; ask it again", path=path)
         return _json_table(path, number, lines)
     text = "".join(lines)
     try:
@@ -282,6 +285,8 @@ def _keys(rows: Iterable[Row]) -> tuple[str, ...]:
 
 def _json_table(path: Path, first: int, lines: Iterable[str]) -> FileTable:
     rows = [_json_row(path, number, line) for number, line in enumerate(lines, first) if line.strip()]
+    if all(row.fault for row in rows):
+        raise InputError(rows[0].fault, path=path, row=rows[0].number)
     return FileTable(_keys(rows), rows, "JSON Lines", [])
 
 
@@ -301,7 +306,7 @@ def _json_row(path: Path, number: int, line: str) -> Row:
     return Row(number, values) if isinstance(values, dict) else Row(number, {}, "is not a JSON object")
 
 
-class Cells(NamedTuple):
+class RowCells(NamedTuple):
     """The cells of one row, by column or by the field of a news item that a column stands for.
 
     Attributes:

@@ -13,7 +13,7 @@ from typing import Unpack
 
 from agentnet.news.facts import by_severity, facts_of_news
 from agentnet.news.item import NewsItem
-from agentnet.news.load import Reading, Scan, scan
+from agentnet.news.load import HowRead, Scan, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class NewsReport:
         return json.dumps(values, indent=2, default=lambda date: date.isoformat())
 
 
-def validate_news(path: Path | str, **how: Unpack[Reading]) -> NewsReport:
+def validate_news(path: Path | str, **how: Unpack[HowRead]) -> NewsReport:
     """Check a news file to its end; the arguments are those of `load_news`.
 
     Raises:

@@ -69,8 +69,11 @@ class HumanBackend:
             )
         if n_asked:
             raise RequestRejected("a person is asked once, whatever they said", kind=INVALID)
-        text = await self.room.ask(request)
-        return Reply((text,), prompt_tokens=0, completion_tokens=0, model=self.model_name)
+        given = await self.room.ask(request)
+        assert given.text is not None
+        return Reply(
+            (given.text,), prompt_tokens=0, completion_tokens=0, model=self.model_name, took_s=given.took_s
+        )
 
     @asynccontextmanager
     async def attend(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -12,26 +13,27 @@ from typing import Any
 
 from agentnet.errors import UserError
 from agentnet.events import LOG_NAME, Run
-from agentnet.events.forget import Forgotten, Key, Seat, forget, own_answers, strings_in
+from agentnet.events.forget import MARK, Forgotten, Key, Seat, forget, own_answers, strings_in, unended
 from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.options import MODEL_NAME, HumanOptions
 from agentnet.people.room import WITHDRAWN, Room, question_name
 
 
-def forget_person(folder: Path, name: str) -> Forgotten:
+def forget_person(folder: Path, name: str, *, anyway: bool = False) -> Forgotten:
     """Take what one person wrote out of a run, and what a panel calls them.
 
     Args:
         folder: The run folder.
         name: Their number; what the panel calls them; or ``REALIZATION:AGENT``.
+        anyway: As of `forget_seats`.
 
     Raises:
-        UserError: There is no such person.
+        UserError: There is no such person; or as `forget_seats`.
         RunFolderError: The log is damaged, or another process is playing the run.
     """
     realization, _, agent = name.partition(":")
     if realization.isdigit() and agent.isdigit():
-        return forget_seats(folder, [(int(realization), int(agent))])
+        return forget_seats(folder, [(int(realization), int(agent))], anyway=anyway)
     if not (folder / LEDGER_NAME).is_file():
         raise UserError(f"{folder} keeps no {LEDGER_NAME}: name the person by REALIZATION:AGENT")
     with closing(Ledger(folder)) as ledger:
@@ -43,19 +45,36 @@ def forget_person(folder: Path, name: str) -> Forgotten:
                 "REALIZATION:AGENT"
             )
         seat = room.people[number].seat
-        found = forget_seats(folder, [seat]) if seat is not None else Forgotten(0, 0, ())
+        found = forget_seats(folder, [seat], anyway=anyway) if seat is not None else Forgotten(0, 0, ())
         ledger.add("ended", person=number, end=WITHDRAWN)
         room.forget(room.people[number])
     return found
 
 
-def forget_seats(folder: Path, seats: Collection[Seat]) -> Forgotten:
-    """Take out what was written by who sat in some seats."""
-    free = _free(folder)
+def forget_seats(folder: Path, seats: Collection[Seat], *, anyway: bool = False) -> Forgotten:
+    """Take out what was written by who sat in some seats.
+
+    Args:
+        folder: The run folder.
+        seats: Realization and agent of each.
+        anyway: Whether a run may be left that can never be gone on with.
+
+    Raises:
+        UserError: They wrote something in a realization that has not ended. Nothing was taken out.
+        RunFolderError: The log is damaged, or another process is playing the run.
+    """
+    free, run = _free(folder), Run(folder)
     texts = {
-        key: _written(key, text, value, prompt, free)
-        for key, text, value, prompt in own_answers(Run(folder), seats)
+        key: _written(key, text, value, prompt, free) for key, text, value, prompt in own_answers(run, seats)
     }
+    open_ = unended(run, {key[0] for key, some in texts.items() if some})
+    if open_ and not anyway:
+        raise UserError(
+            f"realization {open_[0]} of {folder} has not ended: whoever is asked next in it would be told "
+            f"{MARK} in place of these texts, so that it could not be gone on with. Nothing was taken out. "
+            f"Finish the run first (agentnet run --resume {shlex.quote(str(folder))}), or give up what is "
+            "left of it: --anyway"
+        )
     return forget(folder, texts, seats)
 
 
@@ -107,5 +126,5 @@ def _copied(folder: Path, copy: Path) -> Path:
     if (folder / LEDGER_NAME).is_file():
         shutil.copy(folder / LEDGER_NAME, copy)
     query = "SELECT DISTINCT realization, agent FROM events JOIN replies USING (reply) WHERE model = ?"
-    forget_seats(copy, [(r, agent) for r, agent in run.rows(query, (MODEL_NAME,))[1]])
+    forget_seats(copy, [(r, agent) for r, agent in run.rows(query, (MODEL_NAME,))[1]], anyway=True)
     return copy

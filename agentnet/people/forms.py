@@ -22,7 +22,18 @@ MISSING, NO_CHOICE, NO_NUMBER, OUT_OF_RANGE, TOO_SHORT, TOO_LONG, WRONG_FORM = (
 """What may be wrong with what was filled in; the words of a page say it."""
 
 _LONGEST_TEXT: Final = 10_000
+_LARGEST: Final = 2**53
+"""Of whole numbers beyond it not all can be told apart as floating-point numbers."""
+_NEVER_TYPED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 _YES_AND_NO: Final = ((True, "yes"), (False, "no"))
+
+
+def typed(text: str) -> str:
+    """Give a text as somebody may have typed it: without what no keyboard gives, and no page may hold.
+
+    What turns the direction of text stays: languages that are written from the right need it.
+    """
+    return _NEVER_TYPED.sub("", text.replace("\r\n", "\n"))
 
 
 class Unusable(ValueError):
@@ -78,7 +89,7 @@ class Control:
         Raises:
             Unusable: It is no such value.
         """
-        filled = [text.replace("\r\n", "\n") for text in given if text.strip()]
+        filled = [text for text in map(typed, given) if text.strip()]
         if not filled and self.kind != "several":
             if self.is_optional:
                 return None
@@ -95,13 +106,14 @@ def _choice(control: Control, filled: Sequence[str]) -> Any:  # noqa: ANN401 - a
 
 
 def _several(control: Control, filled: Sequence[str]) -> list[Any]:
-    return _in_number(control, [_chosen(control, each) for each in filled])
+    return _in_number(control, [_chosen(control, each) for each in dict.fromkeys(filled)])
 
 
 def _chosen(control: Control, filled: str) -> Any:  # noqa: ANN401 - as declared
-    if not (filled.isascii() and filled.isdigit() and int(filled[:9]) < len(control.options)):
+    values = {str(place): value for place, (value, _) in enumerate(control.options)}
+    if filled not in values:
         raise control.refuse(NO_CHOICE)
-    return control.options[int(filled)][0]
+    return values[filled]
 
 
 def _number(control: Control, filled: Sequence[str]) -> float | int:
@@ -110,7 +122,7 @@ def _number(control: Control, filled: Sequence[str]) -> float | int:
         value = int(text) if node.get("type") == "integer" else float(text)
     except ValueError:
         raise control.refuse(NO_NUMBER) from None
-    if not math.isfinite(value):
+    if not abs(value) <= _LARGEST:
         raise control.refuse(NO_NUMBER)
     low, high = node.get("minimum", -math.inf), node.get("maximum", math.inf)
     above, below = node.get("exclusiveMinimum", -math.inf), node.get("exclusiveMaximum", math.inf)

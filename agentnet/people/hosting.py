@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from agentnet.people.forgetting import forget_seats
 from agentnet.people.ledger import Ledger, write_privately
 from agentnet.people.options import HumanOptions
 from agentnet.people.pages import Pages, Who
-from agentnet.people.room import SEATED, WITHDRAWN, Room
+from agentnet.people.room import SEATED, WITHDRAWN, Room, Seat
 from agentnet.view.serving import Keys, Site
 
 LINKS_NAME: Final = "people-links.txt"
@@ -32,8 +32,8 @@ async def hosted(
 ) -> AsyncIterator[Room]:
     """Serve the pages of a run's people; give the room once enough of them are in the lobby.
 
-    After the run's end the pages stay for `HumanOptions.stays_s`, or until everybody there has seen how it
-    ended. Then the texts of who withdrew are taken out of the log.
+    After the run's end the texts of who withdrew are taken out of the log, and the pages stay for
+    `HumanOptions.stays_s`, or until everybody there has seen how it ended.
 
     Args:
         options: What the experiment says of its people.
@@ -69,12 +69,14 @@ async def hosted(
                 await room.ready()
                 yield room
                 room.finish()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(options.stays_s):
-                        await room.all_know()
-        # Whoever read it at that very moment kept it from being closed for good.
-        await asyncio.to_thread(close_for_good, folder / LOG_NAME)
-        await _forget_withdrawn(room, folder, say)
+            # Whoever read it at that very moment kept it from being closed for good.
+            await asyncio.to_thread(close_for_good, folder / LOG_NAME)
+            # At once: who ends the program while pages stay does not keep what was to be forgotten.
+            done = await _forget_withdrawn(room, folder, say)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(options.stays_s):
+                    await room.all_know()
+        await _forget_withdrawn(room, folder, say, done)
     finally:
         ledger.close()
 
@@ -104,11 +106,15 @@ def _ended(folder: Path) -> set[int]:
     return {number for (number,) in rows}
 
 
-async def _forget_withdrawn(room: Room, folder: Path, say: Callable[[str], None]) -> None:
-    seats = [each.seat for each in room.people.values() if each.end == WITHDRAWN and each.seat is not None]
-    if seats:
-        found = await asyncio.to_thread(forget_seats, folder, seats)
-        say(f"{len(seats)} people withdrew: {found.n_texts} texts of theirs were taken out of the log")
+async def _forget_withdrawn(
+    room: Room, folder: Path, say: Callable[[str], None], done: Collection[Seat] = ()
+) -> set[Seat]:
+    """Take out of the log what was written by who withdrew, but for the seats that are `done`."""
+    seats = {each.seat for each in room.people.values() if each.end == WITHDRAWN and each.seat is not None}
+    if left := seats.difference(done):
+        found = await asyncio.to_thread(forget_seats, folder, left)
+        say(f"{len(left)} people withdrew: {found.n_texts} texts of theirs were taken out of the log")
+    return seats
 
 
 def _port_before(ledger: Ledger) -> int:

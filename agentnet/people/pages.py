@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from markupsafe import escape
+
 from agentnet.backend import Messages
-from agentnet.people.forms import Unusable
+from agentnet.people.forms import Unusable, typed
 from agentnet.people.options import HumanOptions
-from agentnet.people.room import ENDED, LOBBY, SEATED, Person, Question, Room
+from agentnet.people.room import COMPREHENSION, ENDED, LOBBY, SEATED, Person, Question, Room
 from agentnet.people.words import filled_in, words_of
-from agentnet.report.html import environment
+from agentnet.report.html import Html, environment
 from agentnet.view.serving import Site
 
 if TYPE_CHECKING:
@@ -91,8 +93,9 @@ class Pages:
             return _html("desk.j2", self._overview(base()))
 
         return [
-            web.get(f"/{ENTRANCE}/{{token}}", join),
-            web.get(f"/{PERSON}/{{token}}", look),
+            # Who only looks whether a link works has not come.
+            web.get(f"/{ENTRANCE}/{{token}}", join, allow_head=False),
+            web.get(f"/{PERSON}/{{token}}", look, allow_head=False),
             web.post(f"/{PERSON}/{{token}}", self._take),
             web.get(f"/{PERSON}/{{token}}/news", self._tell_news),
             web.get(f"/{DESK}/{{token}}", desk),
@@ -137,8 +140,7 @@ class Pages:
 
         person = self._person(request)
         self._room.see(person)
-        posted = await request.post()
-        fields = {name: [str(value) for value in posted.getall(name)] for name in posted}
+        fields = await _fields(request)
         do = next(iter(fields.get("do", ())), "")
         if do not in _DEEDS:
             raise web.HTTPBadRequest
@@ -163,6 +165,8 @@ class Pages:
             "title": words["title"],
             "words": {**words, "lobby": filled_in(words["lobby"], people=self._options.people)},
             "options": self._options,
+            "consent": _written(self._options.consent),
+            "tries": person.tries,
             "here": self._path(PERSON, room.token(person.number)),
             "state": room.state(person),
             "stage": stage,
@@ -182,11 +186,13 @@ class Pages:
         return {
             "words": words,
             "question": question.name,
-            "told": list(_told(question.messages, self._options, words)),
+            "told": [
+                (heading, _written(text)) for heading, text in _told(question.messages, self._options, words)
+            ],
             "controls": question.form.controls,
             "left_s": left_s,
             "faults": {fault.control: fault.fault} if fault else {},
-            "filled": filled,
+            "filled": {name: [*map(_written, each)] for name, each in filled.items()},
         }
 
     def _overview(self, base: str) -> dict[str, Any]:
@@ -223,6 +229,23 @@ class Pages:
         }
 
 
+async def _fields(request: web.Request) -> Fields:
+    """Read a form that was sent; files are none of it."""
+    from aiohttp import web
+    from aiohttp.http import HttpProcessingError
+
+    try:
+        posted = await request.post()
+    except (ValueError, LookupError, HttpProcessingError) as error:
+        raise web.HTTPBadRequest from error
+    return {name: [each for each in posted.getall(name) if isinstance(each, str)] for name in posted}
+
+
+def _written(text: str) -> Html:
+    """Escape a text that people are to read or to go on with: what turns its direction is left in it."""
+    return Html(escape(typed(text)))
+
+
 def _told(messages: Messages, options: HumanOptions, words: Mapping[str, str]) -> list[tuple[str, str]]:
     """Give what a person is told: heading and text of each part, without what tells models the form."""
     headings = {"system": words["role"], "assistant": words["you_answered"]}
@@ -254,6 +277,9 @@ async def _decline(room: Room, person: Person, _: Fields) -> str:
 
 
 async def _comprehend(room: Room, person: Person, fields: Fields) -> str:
+    # What is sent twice by a double click, or from an older tab, is no other try.
+    if fields.get("tries", ["0"])[:1] != [str(person.tries)]:
+        return NOT_RIGHT if person.stage == COMPREHENSION else ""
     chosen = []
     for number, each in enumerate(room.options.comprehension):
         given = next(iter(fields.get(f"choice{number}", ())), "")

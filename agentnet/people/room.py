@@ -13,11 +13,12 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from agentnet.backend import Messages, Request
 from agentnet.errors import RequestRejected, RunStopped, StorageError
@@ -102,7 +103,7 @@ class Question:
     seat: Seat
     messages: Messages
     form: Form
-    answered: asyncio.Future[str]
+    answered: asyncio.Future[Given]
     due: float | None = None
     put_at: float = 0.0
     timer: asyncio.TimerHandle | None = None
@@ -115,6 +116,20 @@ class _Place:
     person: Person | None = None
     is_closed: bool = False
     line: deque[Question] = field(default_factory=deque)
+
+
+class Given(NamedTuple):
+    """What became of a question.
+
+    Attributes:
+        text: The reply; None where nothing came in time, or it was forgotten.
+        person: Whose question it was; None where nobody sat there.
+        took_s: How long they took from when it was first put to them; None where they gave none.
+    """
+
+    text: str | None
+    person: int | None
+    took_s: float | None = None
 
 
 class Room:
@@ -140,8 +155,9 @@ class Room:
         self._by_token = {self.token(number): number for number in range(1, self.n_links + 1)}
         self._by_panel: dict[str, int] = {}
         self._places: dict[Seat, _Place] = {}
-        self._outcomes: dict[str, tuple[str | None, int | None]] = {}
+        self._outcomes: dict[str, Given] = {}
         self._asked: dict[str, int] = {}
+        self._first_asked_at: dict[str, float] = {}
         self._news = asyncio.Event()
         self._left: Exception | None = None
         self._is_over = False
@@ -286,8 +302,10 @@ class Room:
 
     # Questions.
 
-    async def ask(self, request: Request) -> str:
+    async def ask(self, request: Request) -> Given:
         """Put a question to whoever sits in its agent's seat, and wait for the answer.
+
+        One that was answered at an earlier sitting is answered by what was said then.
 
         Raises:
             RequestRejected: There is none, by `DROPPED`.
@@ -335,8 +353,8 @@ class Room:
         """
         question = self.put_to(person)
         if question is None or question.name != name:
-            text, whose = self._outcomes.get(name, (None, None))
-            return UNKNOWN if whose != person.number else LATE if text is None else ALREADY
+            given = self._outcomes.get(name, Given(None, None))
+            return UNKNOWN if given.person != person.number else LATE if given.text is None else ALREADY
         now = asyncio.get_running_loop().time()
         if question.due is not None and now >= question.due:
             return LATE
@@ -348,11 +366,17 @@ class Room:
             person=person.number,
             text=text,
             free=question.form.free,
-            took_s=round(now - question.put_at, 3),
+            took_s=round(self._took_s(question), 3),
         )
         self._close(question)
         self._go_on(question.seat)
         return THANKS
+
+    def _took_s(self, question: Question) -> float:
+        """Tell since when somebody has had a question: also where the program was killed meanwhile."""
+        since_put_s = asyncio.get_running_loop().time() - question.put_at
+        now = time.time()
+        return max(since_put_s, now - self._first_asked_at.get(question.name, now))
 
     async def take(self, person: Person, name: str, fields: Mapping[str, Sequence[str]]) -> str:
         """Take an answer as `answer` does; one that a server started again has not asked for yet is kept.
@@ -380,8 +404,8 @@ class Room:
     def forget(self, person: Person) -> None:
         """Take out of the ledger what a person said, and what a panel called them."""
         self.ledger.rewrite(partial(forgotten, number=person.number))
-        gone = [name for name, (_, whose) in self._outcomes.items() if whose == person.number]
-        self._outcomes |= dict.fromkeys(gone, (None, person.number))
+        gone = [name for name, given in self._outcomes.items() if given.person == person.number]
+        self._outcomes |= dict.fromkeys(gone, Given(None, person.number))
 
     def end_realization(self, realization: int) -> None:
         """Let those go who sat in a realization that has ended."""
@@ -451,8 +475,10 @@ class Room:
                 self._places.setdefault((realization, agent), _Place()).is_closed = True
             case {"what": "asked", "question": name, "person": number}:
                 self._asked[name] = number
+                if "at" in line:
+                    self._first_asked_at.setdefault(name, line["at"])
             case {"what": "answered" | "dropped", "question": name, "person": number}:
-                self._outcomes[name] = line.get("text"), number
+                self._outcomes[name] = Given(line.get("text"), number, line.get("took_s"))
                 self._count(number, is_answer=line["what"] == "answered")
             case {"what": "begun"}:
                 self.has_begun = True
@@ -568,16 +594,16 @@ class Room:
             question.timer.cancel()
         self._places[question.seat].line.remove(question)
 
-    def _told(self, question: Question) -> str:
-        text = self._outcomes[question.name][0]
-        if text is None:
+    def _told(self, question: Question) -> Given:
+        given = self._outcomes[question.name]
+        if given.text is None:
             realization, agent = question.seat
             raise RequestRejected(
                 f"the person who answers for agent {agent} of realization {realization} gave no answer "
                 f"within {self.options.deadline_s:g} s, or had left",
                 kind=DROPPED,
             )
-        return text
+        return given
 
 
 def question_name(realization: int, kind: str, step: int, agent: int, source: int, repeat: int) -> str:

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendUnusable, RequestRejected
-from agentnet.probe.judging import Estimate, logit
-from agentnet.probe.subject import Pair, Question, Subject
+from agentnet.probe.judging import PromptEstimate, logit
+from agentnet.probe.subject import ProbePair, ProbeQuestion, ProbeSubject
 from agentnet.prompts import prompt_hash
 from agentnet.prompts.declared import declared
 from agentnet.streams import Streams
@@ -21,7 +21,7 @@ from agentnet.vocabulary import ANSWERS, STOP
 PURPOSE: Final = "probe"
 
 
-class Share(NamedTuple):
+class ShareProbability(NamedTuple):
     """How probable it is that an agent shares; nan where no answer came.
 
     Attributes:
@@ -35,10 +35,10 @@ class Share(NamedTuple):
     mass: float = math.nan
 
     @property
-    def estimate(self) -> Estimate:
+    def estimate(self) -> PromptEstimate:
         """It with its variance: of a share, as if one text more of each answer had come."""
         middle = (self.p * self.n + 1.0) / (self.n + 2.0)
-        return Estimate(self.p, middle * (1.0 - middle) / self.n if self.n else 0.0)
+        return PromptEstimate(self.p, middle * (1.0 - middle) / self.n if self.n else 0.0)
 
     @property
     def logit(self) -> float:
@@ -68,9 +68,9 @@ class Texts(NamedTuple):
         return sum(each is not None for each in self.decisions)
 
     @property
-    def share(self) -> Share:
+    def share(self) -> ShareProbability:
         """The share of those that share."""
-        return Share(self.n_yes / self.n if self.n else math.nan, self.n)
+        return ShareProbability(self.n_yes / self.n if self.n else math.nan, self.n)
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class Asker:
     """
 
     backend: Backend
-    subject: Subject
+    subject: ProbeSubject
     seed: int
     n_texts: int
     n_at_most: int
@@ -98,10 +98,12 @@ class Asker:
     others: Mapping[str, str] = field(default_factory=dict)
     n_calls: int = 0
     n_missing: int = 0
-    _shares: dict[Any, Share] = field(default_factory=dict)
+    _shares: dict[Any, ShareProbability] = field(default_factory=dict)
     _texts: dict[Any, Texts] = field(default_factory=dict)
 
-    async def shares(self, questions: Sequence[Question], temperature: float | None = None) -> list[Share]:
+    async def shares(
+        self, questions: Sequence[ProbeQuestion], temperature: float | None = None
+    ) -> list[ShareProbability]:
         """Ask how probable it is that each question's agent shares, all of them at once."""
         warmth = self.subject.temperature if temperature is None else temperature
         new = [each for each in dict.fromkeys(questions) if (each, warmth) not in self._shares]
@@ -109,27 +111,29 @@ class Asker:
         self._shares.update({(each, warmth): share for each, share in zip(new, found, strict=True)})
         return [self._shares[each, warmth] for each in questions]
 
-    async def usual(self, pairs: Sequence[Pair]) -> list[Share]:
+    async def usual(self, pairs: Sequence[ProbePair]) -> list[ShareProbability]:
         """Ask pairs as the experiment does."""
         return await self.shares([self.subject.question(pair) for pair in pairs])
 
-    async def _share(self, question: Question, temperature: float) -> Share:
+    async def _share(self, question: ProbeQuestion, temperature: float) -> ShareProbability:
         if self.lists_probabilities:
             return await self.listed(question, temperature)
         return (await self.texts(question, self.n_texts, temperature)).share
 
-    async def listed(self, question: Question, temperature: float, *, repeat: int = 0) -> Share:
+    async def listed(
+        self, question: ProbeQuestion, temperature: float, *, repeat: int = 0
+    ) -> ShareProbability:
         """Ask for the probabilities of the allowed answers; those of another repeat are asked for anew."""
         request = self._request(question, temperature, 1, repeat)._replace(
             answers=question.answers, schema=None, logprobs=True
         )
         reply = await self._reply(request)
-        share = Share(math.nan) if reply is None else share_of(reply, question.answers)
+        share = ShareProbability(math.nan) if reply is None else share_of(reply, question.answers)
         self.n_missing += math.isnan(share.p)
         return share
 
     async def texts(
-        self, question: Question, n: int, temperature: float, *, repeat: int = 0, voice: str = ""
+        self, question: ProbeQuestion, n: int, temperature: float, *, repeat: int = 0, voice: str = ""
     ) -> Texts:
         """Sample texts, in as few requests as the server takes.
 
@@ -146,7 +150,7 @@ class Asker:
         return self._texts[key]
 
     async def _sampled(
-        self, question: Question, n: int, temperature: float, repeat: int, voice: str
+        self, question: ProbeQuestion, n: int, temperature: float, repeat: int, voice: str
     ) -> Texts:
         first = await self._some(question, min(n, self.n_at_most), temperature, repeat, 0, voice)
         # A server may give fewer than were asked for, at each request.
@@ -163,7 +167,7 @@ class Asker:
         return found
 
     async def _some(
-        self, question: Question, n: int, temperature: float, repeat: int, ask: int, voice: str
+        self, question: ProbeQuestion, n: int, temperature: float, repeat: int, ask: int, voice: str
     ) -> Texts:
         request = self._request(question, temperature, n, repeat, ask)
         if voice:
@@ -175,7 +179,7 @@ class Asker:
         judged = [self._judged(question, text, end) for text, end in zip(reply.texts, ends, strict=True)]
         return Texts(reply.texts, tuple(judged))
 
-    def _judged(self, question: Question, text: str, end: str) -> bool | None:
+    def _judged(self, question: ProbeQuestion, text: str, end: str) -> bool | None:
         if end != STOP:
             return None
         if question.answers == ANSWERS:
@@ -189,7 +193,9 @@ class Asker:
         except RequestRejected:
             return None
 
-    def _request(self, question: Question, temperature: float, n: int, repeat: int, ask: int = 0) -> Request:
+    def _request(
+        self, question: ProbeQuestion, temperature: float, n: int, repeat: int, ask: int = 0
+    ) -> Request:
         key = (PURPOSE, prompt_hash(question.messages), repr(temperature), ask)
         return Request(
             question.messages,
@@ -204,11 +210,15 @@ class Asker:
         )
 
 
-def share_of(reply: Reply, answers: tuple[str, str]) -> Share:
+def share_of(reply: Reply, answers: tuple[str, str]) -> ShareProbability:
     """Take the probability of the first answer, given one of both, from what a reply lists."""
     found = [(reply.logprobs or {}).get(answer, -math.inf) for answer in answers]
     yes, no = map(math.exp, found)
-    return Share(yes / (yes + no), 0, min(1.0, yes + no)) if yes + no > 0.0 else Share(math.nan)
+    return (
+        ShareProbability(yes / (yes + no), 0, min(1.0, yes + no))
+        if yes + no > 0.0
+        else ShareProbability(math.nan)
+    )
 
 
 async def find_probabilities(asker: Asker) -> str:
@@ -226,7 +236,7 @@ async def find_probabilities(asker: Asker) -> str:
         share = await asker.listed(question, subject.temperature)
         why = "it lists no probabilities of the allowed answers"
     except BackendUnusable as error:
-        share, why = Share(math.nan), str(error)
+        share, why = ShareProbability(math.nan), str(error)
     if not math.isnan(share.p):
         return ""
     asker.lists_probabilities, asker.n_missing = False, 0

@@ -27,7 +27,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Figure(_Frozen):
+class CardFigure(_Frozen):
     """A number, and between what it lies; None is not known."""
 
     name: str
@@ -54,7 +54,7 @@ class Finding(_Frozen):
     title: str
     verdict: Verdict
     threshold: str
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[CardFigure, ...] = ()
     says: tuple[str, ...] = ()
     n_calls: int = 0
     n_missing: int = 0

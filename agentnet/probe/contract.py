@@ -20,7 +20,7 @@ import agentnet
 from agentnet.errors import ConfigurationError
 from agentnet.plugins import PluginKind
 from agentnet.probe.asking import Asker
-from agentnet.probe.card import NOT_APPLICABLE, Card, Figure, Finding, Verdict, worst_first
+from agentnet.probe.card import NOT_APPLICABLE, Card, CardFigure, Finding, Verdict, worst_first
 from agentnet.probe.subject import NotApplicable
 
 
@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
     verdict: Verdict
     threshold: str
-    figures: Sequence[Figure]
+    figures: Sequence[CardFigure]
     says: Sequence[str]
 
 

@@ -11,7 +11,7 @@ from agentnet.probe.asking import Asker
 from agentnet.probe.contract import look
 
 
-class Cost(NamedTuple):
+class ProbeCost(NamedTuple):
     """What a probe takes.
 
     Attributes:
@@ -30,17 +30,17 @@ class Cost(NamedTuple):
 class _Counting(Wrapper):
     def __init__(self) -> None:
         super().__init__(make_backend("mock", {}))
-        self.cost = Cost()
+        self.cost = ProbeCost()
 
     async def complete(self, request: Request) -> Reply:
         """Answer, and count."""
         reply = await self._inner.complete(request)
         more = (1, request.n, reply.prompt_tokens or 0, reply.completion_tokens or 0)
-        self.cost = Cost(*(a + b for a, b in zip(self.cost, more, strict=True)))
+        self.cost = ProbeCost(*(a + b for a, b in zip(self.cost, more, strict=True)))
         return reply
 
 
-async def cost_of(asker: Asker, names: Sequence[str], *, lists_probabilities: bool) -> Cost:
+async def cost_of(asker: Asker, names: Sequence[str], *, lists_probabilities: bool) -> ProbeCost:
     """Count what checks take; asks no backend but the mock.
 
     Args:

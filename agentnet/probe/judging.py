@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, WORST_FIRST, Figure, Verdict
+from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, WORST_FIRST, CardFigure, Verdict
 
 ERROR: Final = 0.01
 """Chance that an interval of a check misses what it is of, all its figures together."""
@@ -22,7 +22,7 @@ _LEAST: Final = 4
 """Prompts that a mean needs, to have an interval."""
 
 
-class Spread(NamedTuple):
+class MeanRange(NamedTuple):
     """A mean, and between what it lies; nan where too little was answered.
 
     Attributes:
@@ -35,23 +35,23 @@ class Spread(NamedTuple):
     low: float
     high: float
 
-    def figure(self, name: str) -> Figure:
+    def figure(self, name: str) -> CardFigure:
         """Name it; what was listed and not sampled has no interval to tell."""
         return figure(name, self.value) if self.low == self.high else figure(name, *self)
 
-    def size(self) -> Spread:
+    def size(self) -> MeanRange:
         """Give the size of it, whatever the sign."""
         ends = sorted((abs(self.low), abs(self.high)))
-        return Spread(abs(self.value), 0.0 if self.low <= 0.0 <= self.high else ends[0], ends[1])
+        return MeanRange(abs(self.value), 0.0 if self.low <= 0.0 <= self.high else ends[0], ends[1])
 
 
-def figure(name: str, value: float, low: float = math.nan, high: float = math.nan) -> Figure:
+def figure(name: str, value: float, low: float = math.nan, high: float = math.nan) -> CardFigure:
     """Name a number; what is nan is not known."""
     known = [round(each, _DIGITS) if math.isfinite(each) else None for each in (value, low, high)]
-    return Figure(name=name, value=known[0], low=known[1], high=known[2])
+    return CardFigure(name=name, value=known[0], low=known[1], high=known[2])
 
 
-class Estimate(NamedTuple):
+class PromptEstimate(NamedTuple):
     """What was measured of one prompt; nan where an answer is missing.
 
     Attributes:
@@ -62,17 +62,17 @@ class Estimate(NamedTuple):
     value: float
     variance: float = 0.0
 
-    def __sub__(self, other: Estimate) -> Estimate:
+    def __sub__(self, other: PromptEstimate) -> PromptEstimate:
         """Give the difference of two that were sampled apart."""
-        return Estimate(self.value - other.value, self.variance + other.variance)
+        return PromptEstimate(self.value - other.value, self.variance + other.variance)
 
-    def __add__(self, other: tuple[object, ...]) -> Estimate:
+    def __add__(self, other: tuple[object, ...]) -> PromptEstimate:
         """Give the sum of two that were sampled apart."""
-        assert isinstance(other, Estimate)
-        return Estimate(self.value + other.value, self.variance + other.variance)
+        assert isinstance(other, PromptEstimate)
+        return PromptEstimate(self.value + other.value, self.variance + other.variance)
 
 
-def mean_of(estimates: Iterable[Estimate], n_figures: int = 1) -> Spread:
+def mean_of(estimates: Iterable[PromptEstimate], n_figures: int = 1) -> MeanRange:
     """Average over these prompts, with the interval that sampling gives: none where nothing was sampled.
 
     Args:
@@ -87,26 +87,26 @@ def mean_of(estimates: Iterable[Estimate], n_figures: int = 1) -> Spread:
 
     known = [each for each in estimates if math.isfinite(each.value)]
     if len(known) < _LEAST:
-        return Spread(math.nan, math.nan, math.nan)
+        return MeanRange(math.nan, math.nan, math.nan)
     middle = math.fsum(each.value for each in known) / len(known)
     error = math.sqrt(math.fsum(each.variance for each in known)) / len(known)
     half = -float(ndtri(ERROR / n_figures / 2)) * error
-    return Spread(middle, middle - half, middle + half)
+    return MeanRange(middle, middle - half, middle + half)
 
 
-def mean(name: str, values: Iterable[float]) -> Figure:
+def mean(name: str, values: Iterable[float]) -> CardFigure:
     """Average over prompts that were chosen to differ, so that there is no interval to tell."""
-    return figure(name, mean_of(map(Estimate, values)).value)
+    return figure(name, mean_of(map(PromptEstimate, values)).value)
 
 
-def exact(n_yes: int, n: int, n_figures: int = 1) -> Spread:
+def exact(n_yes: int, n: int, n_figures: int = 1) -> MeanRange:
     """Give a share with its exact binomial interval (Clopper and Pearson 1934); nan of nothing."""
     from scipy.stats import binomtest
 
     if n == 0:
-        return Spread(math.nan, math.nan, math.nan)
+        return MeanRange(math.nan, math.nan, math.nan)
     found = binomtest(n_yes, n).proportion_ci(1.0 - ERROR / n_figures)
-    return Spread(n_yes / n, float(found.low), float(found.high))
+    return MeanRange(n_yes / n, float(found.low), float(found.high))
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -114,12 +114,12 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return min(verdicts, key=WORST_FIRST.index, default=NOT_KNOWN)
 
 
-def of_sizes(sizes: Sequence[Spread], tolerated: float) -> Verdict:
+def of_sizes(sizes: Sequence[MeanRange], tolerated: float) -> Verdict:
     """Judge figures that should be 0: the worst of them decides."""
     return worst(_of_size(each.size(), tolerated) for each in sizes)
 
 
-def _of_size(size: Spread, tolerated: float) -> Verdict:
+def _of_size(size: MeanRange, tolerated: float) -> Verdict:
     if math.isnan(size.value):
         return NOT_KNOWN
     if size.low > tolerated:

@@ -35,7 +35,7 @@ class NotApplicable(Exception):
     """A check has nothing to ask; says why."""
 
 
-class Form(NamedTuple):
+class AnswerForm(NamedTuple):
     """A way to answer.
 
     Attributes:
@@ -47,10 +47,10 @@ class Form(NamedTuple):
     answers: tuple[str, str] = ANSWERS
 
 
-AS_USUAL: Final = Form()
+AS_USUAL: Final = AnswerForm()
 
 
-class Question(NamedTuple):
+class ProbeQuestion(NamedTuple):
     """One question, as a backend is asked it.
 
     Attributes:
@@ -68,7 +68,7 @@ class Question(NamedTuple):
     schema: str | None = None
 
 
-class Pair(NamedTuple):
+class ProbePair(NamedTuple):
     """Who is asked about what; None for nobody in particular."""
 
     profile: Profile | None
@@ -76,7 +76,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ProbeSubject:
     """An experiment's questions.
 
     Attributes:
@@ -99,30 +99,30 @@ class Subject:
         first, second = by_severity if all(by_severity) else (items[:2], items[2:4] or items[:2])
         return first, second
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[ProbePair]:
         """Give 16: each of eight profiles with an item of either side; traits and sides are balanced."""
         profiles = [Profile.from_bits(bits) for bits in _PROFILES]
         return [
-            Pair(profile, side[sum(map(int, profile.bits[:3])) % len(side)])
+            ProbePair(profile, side[sum(map(int, profile.bits[:3])) % len(side)])
             for profile in profiles
             for side in self.sides()
         ]
 
-    def few(self) -> list[Pair]:
+    def few(self) -> list[ProbePair]:
         """Give eight of `pairs`, one of each profile."""
         pairs = self.pairs()
         return [pairs[2 * i + i % 2] for i in range(len(pairs) // 2)]
 
     def question(
         self,
-        pair: Pair,
-        form: Form = AS_USUAL,
+        pair: ProbePair,
+        form: AnswerForm = AS_USUAL,
         *,
         wording: str = "",
         told: str = "",
         is_opposite: bool = False,
         rationale: Rationale = WITHOUT,
-    ) -> Question:
+    ) -> ProbeQuestion:
         """Ask a pair.
 
         Args:
@@ -145,17 +145,17 @@ class Subject:
         facts |= {"opposite": 1} if is_opposite else {}
         allowed, schema = self.composer.constraint(rationale)
         allowed = form.answers if allowed else ()
-        return Question(messages, tuple(facts.items()), form.answers, allowed, schema)
+        return ProbeQuestion(messages, tuple(facts.items()), form.answers, allowed, schema)
 
     def varied(
         self,
-        pair: Pair,
-        form: Form = AS_USUAL,
+        pair: ProbePair,
+        form: AnswerForm = AS_USUAL,
         *,
-        instead_of: Pair | None = None,
+        instead_of: ProbePair | None = None,
         wording: str = "",
         is_opposite: bool = False,
-    ) -> Question:
+    ) -> ProbeQuestion:
         """Ask a pair otherwise than usual, or instead of another; see `question`.
 
         Raises:
@@ -169,7 +169,7 @@ class Subject:
             )
         return question
 
-    def form_other_way_round(self) -> Form:
+    def form_other_way_round(self) -> AnswerForm:
         """Give the experiment's own form with yes and no in the other order.
 
         Raises:
@@ -179,7 +179,7 @@ class Subject:
         turned = _YES_OR_NO.sub(r"\2 or \1", own)
         if turned == own:
             raise NotApplicable(f"the template {_ANSWER} does not say '{YES} or {NO}'")
-        return Form(turned)
+        return AnswerForm(turned)
 
     def wording(self) -> str:
         """Give the experiment's own question.

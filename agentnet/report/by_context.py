@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from agentnet.analysis.by_context import ContextShare
 from agentnet.report.part import table
-from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.report.tables import Table, as_named, by_condition, known_interval
 
 if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
@@ -37,35 +36,31 @@ def of_cascades(part: CascadePart) -> Table | None:
 @table("answers_by_context_of_worlds", of="worlds", section="found")
 def of_worlds(part: WorldPart) -> Table | None:
     """Tell shares of answers by the facts that agents were told; None where they were told none."""
-    conditions = [part.condition(each.condition) for each in part.by_context]
-    return by_context_table(part.by_context, conditions if part.facts.n_conditions > 1 else ())
+    return by_context_table(part.by_context, part.condition if part.facts.n_conditions > 1 else None)
 
 
-def by_context_table(shares: Sequence[ContextShare], conditions: Sequence[str] = ()) -> Table | None:
+def by_context_table(
+    shares: Sequence[ContextShare], named: Callable[[int], str] | None = None
+) -> Table | None:
     """Tell shares of answers by facts of contexts; None without any.
 
     Args:
         shares: The shares.
-        conditions: The condition of each, in words; none where there is one.
+        named: Names a condition; None where there is one.
     """
-    if not shares:
-        return None
-    rows: list[tuple[Cell, ...]] = []
-    for place, each in enumerate(shares):
-        interval: Interval | None = None if math.isnan(each.low) else (each.low, each.high)
-        where = (conditions[place],) if conditions else ()
-        counts = (each.n, each.n_realizations)
-        rows.append((*where, each.question, each.key, each.value, each.answer, each.share, interval, *counts))
-    return Table(
-        name="answers_by_context",
-        title="Answers by what agents were told",
-        columns={
-            **({"condition": "condition"} if conditions else {}),
-            **as_named("question fact reads answer share"),
-            "interval": "95% interval",
-            "n": "answers",
-            "n_realizations": "realizations",
-        },
-        rows=tuple(rows),
-        notes=_NOTES,
+    columns = {
+        **as_named("question fact reads answer share"),
+        "interval": "95% interval",
+        "n": "answers",
+        "n_realizations": "realizations",
+    }
+    rows = (
+        (
+            *(each.condition, each.question, each.key, each.value, each.answer, each.share),
+            *(known_interval(each.low, each.high), each.n, each.n_realizations),
+        )
+        for each in shares
+    )
+    return by_condition(
+        "answers_by_context", "Answers by what agents were told", columns, rows, named, _NOTES
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from agentnet.analysis.by_voice import Voices
 from agentnet.report.part import table
-from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.report.tables import Table, as_named, by_condition, known_interval
 
 if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
@@ -56,19 +56,7 @@ def answers_table(voices: Voices, named: Callable[[int], str] | None = None) -> 
         voices: The voices.
         named: Names a condition; None where there is one.
     """
-    if not voices.answers:
-        return None
-    rows: list[tuple[Cell, ...]] = [
-        (
-            *([] if named is None else [named(each.condition)]),
-            *(each.question, each.voice, each.n, each.n_missing),
-            *(_or_none(each.share), _interval(each.low, each.high)),
-            *(_or_none(each.time_s), _interval(each.time_low_s, each.time_high_s), each.n_realizations),
-        )
-        for each in voices.answers
-    ]
     columns = {
-        **({} if named is None else {"condition": "condition"}),
         **as_named("question voice"),
         "n": "answers",
         "n_missing": "missing",
@@ -78,7 +66,16 @@ def answers_table(voices: Voices, named: Callable[[int], str] | None = None) -> 
         "time_s_interval": "95% interval",
         "n_realizations": "realizations",
     }
-    return Table("voices", "Answers by voice", columns, tuple(rows), (_ANSWERS_NOTE,)).without_empty_columns()
+    rows = (
+        (
+            *(each.condition, each.question, each.voice, each.n, each.n_missing),
+            *(_or_none(each.share), known_interval(each.low, each.high)),
+            *(_or_none(each.time_s), known_interval(each.time_low_s, each.time_high_s), each.n_realizations),
+        )
+        for each in voices.answers
+    )
+    found = by_condition("voices", "Answers by voice", columns, rows, named, (_ANSWERS_NOTE,))
+    return None if found is None else found.without_empty_columns()
 
 
 def agreement_table(voices: Voices, named: Callable[[int], str] | None = None) -> Table | None:
@@ -88,20 +85,8 @@ def agreement_table(voices: Voices, named: Callable[[int], str] | None = None) -
         voices: The voices.
         named: Names a condition; None where there is one.
     """
-    if not voices.agreement:
-        return None
-    rows: list[tuple[Cell, ...]] = [
-        (
-            *([] if named is None else [named(each.condition)]),
-            *(each.question, *each.voices, each.share, _interval(each.low, each.high)),
-            *(each.by_chance, each.n_pairs, each.n_realizations),
-        )
-        for each in voices.agreement
-    ]
     columns = {
-        **({} if named is None else {"condition": "condition"}),
-        **as_named("question"),
-        "voice": "voice",
+        **as_named("question voice"),
         "other": "and",
         "share": "agree",
         "interval": "95% interval",
@@ -109,12 +94,15 @@ def agreement_table(voices: Voices, named: Callable[[int], str] | None = None) -
         "n_pairs": "pairs",
         "n_realizations": "realizations",
     }
-    return Table("voices_agreement", "Agreement by voice", columns, tuple(rows), (_AGREEMENT_NOTE,))
+    rows = (
+        (
+            *(each.condition, each.question, *each.voices, each.share, known_interval(each.low, each.high)),
+            *(each.by_chance, each.n_pairs, each.n_realizations),
+        )
+        for each in voices.agreement
+    )
+    return by_condition("voices_agreement", "Agreement by voice", columns, rows, named, (_AGREEMENT_NOTE,))
 
 
 def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _interval(low: float, high: float) -> Interval | None:
-    return None if math.isnan(low) else (low, high)

@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from agentnet.analysis.comparison import ConditionComparison, Estimate, compare_all, names_of_conditions
+from agentnet.analysis.comparison import (
+    ConditionComparison,
+    ConditionEstimate,
+    compare_all,
+    names_of_conditions,
+)
 from agentnet.analysis.contrasts import Contrast, are_numbers
 from agentnet.analysis.fits_html import number, span
 from agentnet.analysis.trees import Trees
@@ -67,7 +72,7 @@ class Conditions:
         return knob if are_numbers([(each.knobs[knob], each) for each in self.estimates]) else ""
 
     @property
-    def estimates(self) -> tuple[Estimate, ...]:
+    def estimates(self) -> tuple[ConditionEstimate, ...]:
         """What the conditions came to, in all measures."""
         return tuple(each for comparison in self.comparisons for each in comparison.estimates)
 

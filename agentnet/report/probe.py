@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from agentnet.probe.card import Card, Figure
+from agentnet.probe.card import Card, CardFigure
 from agentnet.report.blocks import bullets, paragraph
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.part import Block
@@ -46,6 +46,6 @@ def probe_blocks(card: Card, facts: LogFacts) -> Iterator[Block]:
     yield bullets(said, "What that means:")
 
 
-def _row(figure: Figure) -> tuple[Cell, ...]:
+def _row(figure: CardFigure) -> tuple[Cell, ...]:
     interval = None if figure.low is None or figure.high is None else (figure.low, figure.high)
     return figure.name, math.nan if figure.value is None else figure.value, interval

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Final
+from typing import Any, Final
 
 from agentnet.analysis.fits_html import number, span
 from agentnet.formulas import guarded
@@ -96,6 +96,34 @@ def as_named(columns: str) -> dict[str, str]:
         {'law': 'law', 'last_step': 'last step'}
     """
     return {name: name.replace("_", " ") for name in columns.split()}
+
+
+def by_condition(
+    name: str,
+    title: str,
+    columns: Mapping[str, str],
+    rows: Iterable[tuple[Any, ...]],
+    named: Callable[[int], str] | None,
+    notes: tuple[str, ...],
+) -> Table | None:
+    """Make a table of rows that begin with the number of their condition; None without any.
+
+    Args:
+        name: See `Table`, as for `title`, `columns` (less that of the condition) and `notes`.
+        title: What it is.
+        columns: The others.
+        rows: The rows.
+        named: Names a condition; None where there is one, which goes unsaid.
+        notes: What to know.
+    """
+    told = tuple(row[1:] if named is None else (named(row[0]), *row[1:]) for row in rows)
+    own = columns if named is None else {"condition": "condition", **columns}
+    return Table(name, title, own, told, notes) if told else None
+
+
+def known_interval(low: float, high: float) -> Interval | None:
+    """Pair the ends of an interval; None where they are unknown."""
+    return None if math.isnan(low) else (low, high)
 
 
 def _is_pair(key: str) -> bool:

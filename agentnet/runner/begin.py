@@ -14,6 +14,7 @@ from agentnet.backend import Backend
 from agentnet.config import Configuration, Settings, Shard, refuse_changes, secrets_held
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events import LOG_NAME, Run, check_unplayed
+from agentnet.events.forget import check_can_go_on
 from agentnet.events.read import SHARDS_NAME, EmptyLog
 from agentnet.experiment import Source
 from agentnet.runner.again import ask_again
@@ -157,6 +158,7 @@ def go_on(
         AgentnetError: The run is played at this moment, or cannot be gone on with as it is meant.
     """
     check_unplayed(folder)
+    check_can_go_on(Run(folder))
     prepared = reopen(folder, settings, environ, source=source)
     if ask_missing and prepared.shard:
         raise UserError(

@@ -61,7 +61,7 @@ def usable(reply: Reply, verdict: Verdict, latency_s: float) -> Answer:
             1,
             attempts,
             cached,
-            latency_s,
+            latency_s if reply.took_s is None else reply.took_s,
             (),
             None,
             None,

@@ -22,7 +22,7 @@ from agentnet.stack.retry import Retry
 from agentnet.stack.throttle import Throttle
 from agentnet.stack.tokens import PromptTokens
 from agentnet.stack.trial import Adapting, FirstAlone
-from agentnet.voices import OWN, Part, by_voice, parts_of
+from agentnet.voices import OWN, VoicePart, by_voice, parts_of
 
 _PROBE_AFTER_S: Final = 2.0
 _PLACES: Final = frozenset({"base_url", "endpoints"})
@@ -147,7 +147,7 @@ def build_stack(
 def _tried(
     budget: Budget,
     voice: str,
-    part: Part,
+    part: VoicePart,
     settings: StackSettings,
     halt: Halt,
     adapted: Callable[[tuple[str, ...]], None],
@@ -183,7 +183,7 @@ def _of_voice(tell: Callable[[LimitChange], None] | None, voice: str) -> Callabl
     return lambda change: tell(change._replace(voice=voice))
 
 
-def _prices(parts: Mapping[str, Part], settings: StackSettings) -> dict[str, Price]:
+def _prices(parts: Mapping[str, VoicePart], settings: StackSettings) -> dict[str, Price]:
     """Look up the price of each voice's model; of none if one is unknown, for then so is the run's cost.
 
     Raises:

@@ -46,7 +46,8 @@ HEADERS: Final = {
 
 _OURSELVES: Final = (LOOPBACK, "localhost", "[::1]")
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
-_LONGEST_POST_BYTES: Final = 1 << 16
+_LONGEST_POST_BYTES: Final = 1 << 20
+"""Some texts of 10,000 characters, each of which may take twelve bytes."""
 
 
 class Keys(Generic[Who]):

@@ -25,6 +25,7 @@ from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of, spelling
 from agentnet.events.read import reading
 from agentnet.events.schema import shadows
+from agentnet.events.spent import NOTHING, Use
 from agentnet.vocabulary import REASON
 
 N_NEWEST: Final = 40
@@ -217,6 +218,7 @@ class Tail:
     Attributes:
         meta: Table ``meta`` as it was first read.
         status: What it says of the run's end.
+        recorded: What the answers that were counted took.
         n_uncounted: Realizations that ended before anybody looked, and are to be counted yet.
     """
 
@@ -228,6 +230,7 @@ class Tail:
         with reading(run.path) as connection:
             self._shadows = shadows(connection)
         self.status = ""
+        self.recorded = NOTHING
         self._board = board
         self._log = log
         self._numbers = {spelling(each.overrides): each.number for each in Condition.all_of(self.meta)}
@@ -353,6 +356,7 @@ class Tail:
                 rows = connection.execute(_NEWEST, (number, kind, since, N_NEWEST)).fetchall()
                 board.came(Came(at, tuple(key), self._log) for at, *key in rows)
             board.take((played.condition, kind), sums, played.told.get(kind))
+            self.recorded = self.recorded.plus(_use(sums)).minus(_use(played.told.get(kind, _NOTHING)))
             played.told[kind] = sums
             if played.ended and kind != REASON:
                 board.n_settled += sums[0]
@@ -386,6 +390,10 @@ class Tail:
         for name, values in found.items():
             self._board.curves[name, played.condition].add(values, ended=played.ended)
         played.curves = found
+
+
+def _use(sums: Sums) -> Use:
+    return Use(*sums[4:7])
 
 
 def _plus(one: Sums | None, other: Sums) -> Sums:

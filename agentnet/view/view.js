@@ -39,11 +39,12 @@ class Progress extends Panel {
     const status = this.is("status");
     if (status.textContent !== now.status) status.textContent = now.status;
     this.is("left").textContent = now.uncounted ? `counting, ${number(now.uncounted)} realizations to go`
-      : now.left_s === null ? "" : `about ${duration(now.left_s)} left`;
+      : now.left_s !== null ? `about ${duration(now.left_s)} left`
+      : now.left_unknown ? `how long it will take is not known yet: ${now.left_unknown}` : "";
     const bar = this.find("progress");
     bar.max = now.n_realizations;
     bar.value = now.ended;
-    const money = now.dollars === null ? "" : `$${number(now.dollars, 4)}`;
+    const money = typeof now.dollars === "string" ? now.dollars : `$${number(now.dollars, 4)}`;
     const facts = {
       experiment: now.experiment, model: now.model, "": now.label,
       realizations: `${number(now.ended)} of ${number(now.n_realizations)}` + (now.playing ? `, ${number(now.playing)} playing` : ""),

@@ -12,7 +12,6 @@ import asyncio
 import json
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -23,11 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from agentnet.errors import AgentnetError, InputError, UserError
-from agentnet.events import LOG_NAME, Run
+from agentnet.events import LOG_NAME, Run, is_played
 from agentnet.events.conditions import Condition
 from agentnet.events.read import EmptyLog, shards_in
+from agentnet.events.spent import SpentSoFar, spent_so_far
 from agentnet.html import shown
 from agentnet.view.decisions import ANSWERS, Wanted, read_in_full, read_page, read_rows
+from agentnet.view.outlook import Guess, Outlook
 from agentnet.view.scene import Ground, read_ground, read_moves
 from agentnet.view.serving import LOOPBACK, Keys, Site, page
 from agentnet.view.tail import Board, Key, Tail
@@ -40,11 +41,13 @@ T = TypeVar("T")
 Standing = Callable[[Run, int], str]
 """(run, missing answers) -> where a run stands, in words."""
 
+Pricing = Callable[[Run, SpentSoFar], float | str]
+"""(run, what it spent) -> US dollars, or why nobody knows."""
+
 _LOOK_S: Final = 0.02
 _REST: Final = 4.0
 _AGAIN_S: Final = 1.0
 _PING_S: Final = 5.0
-_RATE_OVER_S: Final = 10.0
 _N_GROUNDS: Final = 8
 _NO_NUMBER: Final = 1 << 63
 _COLUMNS: Final = ("where", "who", "answer", "in words", "in full")
@@ -64,24 +67,40 @@ class _Sent(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Counts:
+    """What is counted of a run, as `Outlook` reads it."""
+
+    n_decisions: int = 0
+    n_settled: int = 0
+    n_calls: int = 0
+    realizations: int = 0
+
+
+@dataclass(slots=True)
 class Watched:
     """One run on the page, with a log or with one log a shard.
 
     Attributes:
         folder: Its folder.
         standing: Says where a run stands.
+        pricing: Says what it cost.
+        guess: What the run is guessed to take, if whoever plays it told.
         parts: Name of what the page shows -> what, as JSON, as of the last look.
         newest: Which log and where in it -> a decision that came lately, as JSON; newest first.
     """
 
     folder: Path
     standing: Standing
+    pricing: Pricing
+    guess: Guess | None = None
     parts: dict[str, str] = field(default_factory=dict)
     newest: dict[tuple[int, Key], str] = field(default_factory=dict)
     _board: Board = field(default_factory=Board)
     _tails: list[Tail] = field(default_factory=list)
     _status: str = ""
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _cost: list[float | str] = field(default_factory=list)
+    _is_played: bool = False
+    _outlook: Outlook[_Counts] = field(default_factory=lambda: Outlook(_Counts(), 0))
     _grounds: dict[int, tuple[int, Ground]] = field(default_factory=dict)
     _looked_around_at: float = -math.inf
     _was_over: bool = False
@@ -121,7 +140,7 @@ class Watched:
             for tail in self._tails:
                 tail.look()
         if changed:
-            self._show(now, is_time=is_time)
+            self._show(is_time=is_time)
         self._was_over = is_over and not self.is_behind
         return bool(changed)
 
@@ -139,19 +158,30 @@ class Watched:
             # A log in which nothing stands yet is looked for again.
             with suppress(EmptyLog):
                 self._tails.append(Tail(Run(folder), self._board, len(self._tails)))
+        if self._tails:
+            meta = self._tails[0].meta
+            self._outlook = Outlook(
+                _Counts(),
+                meta["n_realizations"],
+                meta.get("n_fixed"),
+                share_calls=meta.get("settings", {}).get("sampler", {}).get("mode", "call") != "call",
+            )
 
-    def _show(self, now: float, *, is_time: bool) -> None:
+    def _show(self, *, is_time: bool) -> None:
         """Spell what the page shows."""
         if not self._tails:
             return
         board, meta = self._board, self._tails[0].meta
         counted = board.counted()
         if not self.is_behind:
-            self._seen.append((now, counted["n"]))
-        while self._seen and now - self._seen[0][0] > _RATE_OVER_S:
-            self._seen.popleft()
+            ended = sum(n for state, n in board.states.items() if state != "running")
+            self._outlook.tally = _Counts(counted["n"], board.n_settled, counted["calls"], ended)
+            self._outlook.guess = self.guess
+            self._outlook.look()
         if is_time or not self._status:
             self._status = self._stands(counted["missing"])
+            self._cost = [self._cost_of(tail) for tail in self._tails]
+            self._is_played = any(is_played(tail.run.folder) for tail in self._tails)
         names = [each.name for each in Condition.all_of(meta)]
         found = {
             "progress": self._progress(meta, counted),
@@ -174,16 +204,20 @@ class Watched:
             f"{n} {w}" for w, n in counts.items()
         )
 
+    def _cost_of(self, tail: Tail) -> float | str:
+        if self.is_behind:
+            return "unknown until all is counted"
+        run = tail.run
+        with tail.connection() as connection:
+            spent = spent_so_far(connection, recorded=tail.recorded, is_played=is_played(run.folder))
+        return self.pricing(run, spent)
+
     def _progress(self, meta: Mapping[str, Any], counted: Mapping[str, int]) -> dict[str, Any]:
-        board = self._board
+        board, outlook = self._board, self._outlook
         ended = sum(n for state, n in board.states.items() if state != "running")
         n_uncounted = sum(tail.n_uncounted for tail in self._tails)
-        rate = self._rate()
         is_over = all(tail.status == "finished" for tail in self._tails)
-        expected = None
-        if (n_counted := ended - n_uncounted) and not is_over:
-            expected = board.n_settled / n_counted * meta["n_realizations"]
-        is_sensible = expected is not None and expected > counted["n"] and rate > 0
+        unknown = [each for each in self._cost if isinstance(each, str)]
         return {
             "run": self.title,
             "status": self._status,
@@ -196,18 +230,13 @@ class Watched:
             "ended": ended,
             "playing": board.states["running"],
             "uncounted": n_uncounted,
-            "rate": rate,
-            "left_s": (expected - counted["n"]) / rate if expected is not None and is_sensible else None,
-            "dollars": next((d["dollars"] for _, k, d in reversed(board.incidents) if k == "spent"), None),
+            "rate": outlook.rate(),
+            "left_s": None if is_over else outlook.left_s(),
+            "left_unknown": outlook.why_unknown() if self._is_played and not is_over else "",
+            "dollars": unknown[0] if unknown else sum(self._cost),
             "troubles": dict(board.troubles.most_common()),
             **counted,
         }
-
-    def _rate(self) -> float:
-        if len(self._seen) < 2:
-            return 0.0
-        (begun, before), (now, n) = self._seen[0], self._seen[-1]
-        return max(0.0, (n - before) / (now - begun)) if now > begun else 0.0
 
     def _newest(self) -> dict[tuple[int, Key], str]:
         """Spell the decisions that came last; what was spelled before is not read again."""
@@ -318,11 +347,14 @@ class Watch:
     Args:
         folders: The run folders.
         standing: Says where a run stands.
+        pricing: Says what it cost.
         told: Told of what goes wrong, in words.
     """
 
-    def __init__(self, folders: list[Path], standing: Standing, told: Callable[[str], None]) -> None:
-        self.runs = [Watched(folder, standing) for folder in folders]
+    def __init__(
+        self, folders: list[Path], standing: Standing, pricing: Pricing, told: Callable[[str], None]
+    ) -> None:
+        self.runs = [Watched(folder, standing, pricing) for folder in folders]
         self.keys: Keys[str] = Keys()
         self.token = self.keys.admit("who watches")
         self._told = told

@@ -142,7 +142,7 @@ class Candidate(NamedTuple):
     logprob: float
 
 
-class Odds(NamedTuple):
+class AnswerOdds(NamedTuple):
     """How probable each answer was, as far as a server's list of tokens tells.
 
     Attributes:
@@ -168,7 +168,7 @@ class _Unreadable(ValueError):
 
 def answer_odds(
     positions: object, text: str, answers: tuple[str, ...], constraint: Constraint, temperature: float
-) -> Odds:
+) -> AnswerOdds:
     """Work out how probable each answer was, at the request's temperature.
 
     Mass that is not listed is unknown, not zero: it counts for no answer, and bounds what each may have.
@@ -183,12 +183,12 @@ def answer_odds(
     try:
         return _odds(positions, text, answers, constraint, temperature)
     except _Unreadable as doubt:
-        return Odds(None, doubt=str(doubt))
+        return AnswerOdds(None, doubt=str(doubt))
 
 
 def _odds(
     positions: object, text: str, answers: tuple[str, ...], constraint: Constraint, temperature: float
-) -> Odds:
+) -> AnswerOdds:
     wrapped = _WRAPPED.match(text) if constraint.wraps else None
     if constraint.wraps and wrapped is None:
         constraint = CONSTRAINTS["none"]
@@ -221,18 +221,18 @@ def _odds(
     if place.is_sampled:
         # The best are listed: none that is not has more than the least of them.
         rest = min(rest, longest * math.exp(min(each.logprob for each in place.candidates)))
-        odds = Odds(*Listed(logprobs, rest, longest).at(min(temperature, 1.0) and 1.0))
+        odds = AnswerOdds(*Listed(logprobs, rest, longest).at(min(temperature, 1.0) and 1.0))
         odds = _bound_to_the_answers(odds) if constraint.binds else odds
     else:
         found = Listed(logprobs, rest, longest)
         is_whole = way == 1.0 and (constraint.binds or not place.begin)
-        odds = Odds(*found.at(temperature), listed=found if is_whole else None)
+        odds = AnswerOdds(*found.at(temperature), listed=found if is_whole else None)
     # Of what the model began in another way nothing is known.
     mass = math.fsum(map(math.exp, (odds.logprobs or {}).values()))
     return odds._replace(unlisted=odds.unlisted + mass * (1.0 - way) / way)
 
 
-def _bound_to_the_answers(odds: Odds) -> Odds:
+def _bound_to_the_answers(odds: AnswerOdds) -> AnswerOdds:
     """Take from odds after sampling what no constraint lets through.
 
     llama.cpp samples without its grammar first, and with it if the grammar does not take that: the list is
@@ -241,7 +241,7 @@ def _bound_to_the_answers(odds: Odds) -> Odds:
     found = odds.logprobs or {}
     mass = math.fsum(map(math.exp, found.values()))
     scaled = {answer: min(0.0, each - math.log(mass)) for answer, each in found.items()}
-    return Odds(scaled, odds.unlisted / mass)
+    return AnswerOdds(scaled, odds.unlisted / mass)
 
 
 def completeness(positions: object, answers: tuple[str, ...]) -> float:

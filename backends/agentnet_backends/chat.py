@@ -16,7 +16,7 @@ import msgspec
 from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import BackendError, RequestRejected, TransientError
 from agentnet.vocabulary import CONTENT_FILTER, THOUGHT_CUT_OFF, THOUGHT_ONLY
-from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, Odds, answer_odds, schema_fields
+from agentnet_backends.answers import CONSTRAINTS, AnswerOdds, Constraint, Fields, answer_odds, schema_fields
 from agentnet_backends.failures import Peer, error_of_body, unusable_answer
 
 _ENDS: Mapping[str, str] = {
@@ -40,6 +40,7 @@ _LONGEST_NAME = 1024
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
+_Counted = Annotated[int, msgspec.Meta(ge=1, le=_MOST_TOKENS)]
 _Name = Annotated[str, msgspec.Meta(max_length=_LONGEST_NAME)]
 
 
@@ -62,8 +63,8 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: _Count
-    completion_tokens: _Count
+    prompt_tokens: _Counted
+    completion_tokens: _Counted
     total_tokens: _Count | None = None
     completion_tokens_details: _Details | None = None
 
@@ -81,7 +82,7 @@ class _Completion(msgspec.Struct):
 _COMPLETION = msgspec.json.Decoder(_Completion)
 
 
-class Used(NamedTuple):
+class UsedTokens(NamedTuple):
     """What a server counted: tokens in, and all tokens out that it charges; None where it does not say."""
 
     prompt_tokens: int | None
@@ -193,7 +194,7 @@ def read_reply(raw: bytes, request: Request, constraint: Constraint, peer: Peer)
 
 
 def _with_care(raw: bytes, request: Request, constraint: Constraint, peer: Peer) -> Reply:
-    used = Used(None, None)
+    used = UsedTokens(None, None)
     is_error = False
     try:
         body = _parsed(raw, peer)
@@ -227,18 +228,25 @@ def _usual(raw: bytes, constraint: Constraint) -> Reply | None:
 
 
 def _reply(
-    body: Mapping[str, object], used: Used, raw: bytes, request: Request, constraint: Constraint, peer: Peer
+    body: Mapping[str, object],
+    used: UsedTokens,
+    raw: bytes,
+    request: Request,
+    constraint: Constraint,
+    peer: Peer,
 ) -> Reply:
     choices = _choices(body, raw, peer)
     samples = [_sample(choice, raw, peer) for choice in choices[: request.n]]
     wraps = constraint.wraps
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
-    odds = _odds(choices, request, constraint) if request.logprobs and request.answers else Odds(None)
+    odds = _odds(choices, request, constraint) if request.logprobs and request.answers else AnswerOdds(None)
+    # No prompt and no text is without tokens: a 0 there is no count, whatever the server meant by it.
+    n_out = used.completion_tokens or (None if any(texts) else used.completion_tokens)
     return Reply(
         texts,
-        used.prompt_tokens,
-        used.completion_tokens,
+        used.prompt_tokens or None,
+        n_out,
         _name(body.get("model"), raw, peer) or "",
         () if all(end == "stop" for end in finish) else finish,
         odds.logprobs,
@@ -249,25 +257,25 @@ def _reply(
     )
 
 
-def used_by(raw: bytes) -> Used:
+def used_by(raw: bytes) -> UsedTokens:
     """Read what an answer that is no success says of tokens, if it is that kind of answer."""
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        return Used(None, None)
+        return UsedTokens(None, None)
     usage = body.get("usage") if isinstance(body, dict) else None
     counts = usage if isinstance(usage, dict) else {}
-    return Used(_sane(counts.get("prompt_tokens")), _sane(_out(counts)))
+    return UsedTokens(_sane(counts.get("prompt_tokens")), _sane(_out(counts)))
 
 
-def _used(usage: object, raw: bytes, peer: Peer) -> Used:
+def _used(usage: object, raw: bytes, peer: Peer) -> UsedTokens:
     """Read what was used.
 
     Raises:
         TransientError: It is more than can be.
     """
     counts = usage if isinstance(usage, dict) else {}
-    used = Used(_count(counts.get("prompt_tokens")), _out(counts))
+    used = UsedTokens(_count(counts.get("prompt_tokens")), _out(counts))
     if max(used.prompt_tokens or 0, used.completion_tokens or 0) > _MOST_TOKENS:
         raise unusable_answer(peer, "wrong_schema", "the answer counts more tokens than there can be", raw)
     return used
@@ -370,9 +378,9 @@ def _joined(content: object, raw: bytes, peer: Peer) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _odds(choices: list[dict[str, object]], request: Request, constraint: Constraint) -> Odds:
+def _odds(choices: list[dict[str, object]], request: Request, constraint: Constraint) -> AnswerOdds:
     """Take the answers' odds from the first choice that has them: all have the same."""
-    odds = Odds(None, doubt="the server lists no log-probabilities")
+    odds = AnswerOdds(None, doubt="the server lists no log-probabilities")
     for choice in choices:
         listed, message = choice.get("logprobs"), choice.get("message")
         if isinstance(listed, dict) and isinstance(message, dict):
@@ -384,11 +392,13 @@ def _odds(choices: list[dict[str, object]], request: Request, constraint: Constr
 
 def _odds_of(
     positions: object, message: Mapping[str, object], request: Request, constraint: Constraint
-) -> Odds:
+) -> AnswerOdds:
     text = _text(message.get("content")) or ""
     if _thought(message):
         # What follows hangs on this one thought: other thoughts have other odds.
-        return Odds(None, doubt="the model thinks before it answers, and the odds are of that one thought")
+        return AnswerOdds(
+            None, doubt="the model thinks before it answers, and the odds are of that one thought"
+        )
     return answer_odds(positions, text, request.answers, constraint, request.temperature)
 
 

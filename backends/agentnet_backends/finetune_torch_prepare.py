@@ -18,7 +18,7 @@ from typing import Any, Final
 from agentnet.errors import StorageError
 from agentnet.files import new_folder, storage_errors, tidy
 from agentnet.interviews.instructions import CARD_NAME, Instruction, Tuning
-from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, Course, Example, FinetuneOptions
+from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, Example, FinetuneOptions, Training
 from agentnet_backends.finetune_torch import TorchLearner, mean_loss, n_batches
 from agentnet_backends.finetune_torch_load import fingerprint, loading, pretrained, quiet
 
@@ -166,7 +166,7 @@ def _trained(
     """Train from the last checkpoint on; give the summed loss and the tokens of all steps."""
     form = learner.form
     examples = [Example(form.prompt(each.text), form.response(each.response)) for each in taught]
-    course = Course(tuning.lr, tuning.epochs, tuning.batch, tuning.seed)
+    course = Training(tuning.lr, tuning.epochs, tuning.batch, tuning.seed)
     n_steps = course.epochs * n_batches(examples, course)
     with learner.exact("--batch", "take a machine with more"):
         adam = learner.adam(learner.fresh(0), course)

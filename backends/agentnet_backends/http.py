@@ -256,7 +256,7 @@ def _keep_quiet(_: str) -> None:
 
 
 def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: str | None) -> Transport:
-    """Choose the transport to a server: behind TLS or a proxy aiohttp's, else the one that takes less.
+    """Choose the transport to a server: behind a proxy aiohttp's, else the one that takes less.
 
     Args:
         url: The server's base URL.
@@ -264,7 +264,7 @@ def transport_to(url: str, headers: Mapping[str, str], timeout_s: float, proxy: 
         timeout_s: Deadline of a call, in seconds.
         proxy: The proxy on the way; None for none.
     """
-    if proxy is None and urlsplit(url).scheme == "http":
+    if proxy is None:
         return WireTransport(url, headers, timeout_s)
     return AiohttpTransport(headers, timeout_s, proxy)
 

@@ -33,7 +33,7 @@ from agentnet.errors import (
 from agentnet.streams import mix, unit
 from agentnet.vocabulary import LENGTH, STOP
 from agentnet_backends.local_answers import SPELLINGS, odds, ways_to_say
-from agentnet_backends.local_chat import Prompt, Speaker
+from agentnet_backends.local_chat import Speaker, TokenPrompt
 from agentnet_backends.local_model import LocalModel, digest_of
 from agentnet_backends.local_numpy import Floats
 from agentnet_backends.local_rules import Free, Mask, Rule
@@ -183,7 +183,7 @@ class LocalBackend:
             return self._chosen(model, prompt, request, reply)
         return _with(reply, self._written(model, prompt, request))
 
-    def _chosen(self, model: LocalModel, prompt: Prompt, request: Request, reply: Reply) -> Reply:
+    def _chosen(self, model: LocalModel, prompt: TokenPrompt, request: Request, reply: Reply) -> Reply:
         """Answer by one of the allowed answers, each as probable as the model makes it."""
         ways = ways_to_say(request.answers, self.options.spellings, model.speaker.tokens)
         found, shares = odds(
@@ -195,7 +195,7 @@ class LocalBackend:
         drawn = [ways[_index(sums, unit(mix(request.seed, i)))] for i in range(request.n)]
         return _with(reply, [_Sample(way.answer, len(way.tokens), STOP) for way in drawn])
 
-    def _written(self, model: LocalModel, prompt: Prompt, request: Request) -> list[_Sample]:
+    def _written(self, model: LocalModel, prompt: TokenPrompt, request: Request) -> list[_Sample]:
         """Sample texts token by token, side by side, held to the schema if there is one."""
         past, logits = model.state(prompt)
         texts = [

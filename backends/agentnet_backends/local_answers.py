@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agentnet.errors import BackendUnusable
 from agentnet.listed import Listed
-from agentnet_backends.answers import Odds
+from agentnet_backends.answers import AnswerOdds
 from agentnet_backends.local_numpy import Floats
 
 Tokens = tuple[int, ...]
@@ -77,7 +77,7 @@ def ways_to_say(
 
 def odds(
     ways: Sequence[Way], ends: frozenset[int], logits: Callable[[Tokens], Floats], temperature: float
-) -> tuple[Odds, list[float]]:
+) -> tuple[AnswerOdds, list[float]]:
     """Compute how probable each answer is.
 
     Args:
@@ -87,8 +87,8 @@ def odds(
         temperature: >= 0; at 0 the likeliest way takes all.
 
     Returns:
-        As `agentnet_backends.answers.Odds` has it, with nothing unlisted, and a list where each way is a
-        single token; and the share of each way.
+        As `agentnet_backends.answers.AnswerOdds` has it, with nothing unlisted, and a list where each way is
+        a single token; and the share of each way.
     """
     plain = _logprobs(ways, ends, logits, 1.0)
     at = plain if temperature == 1.0 else _logprobs(ways, ends, logits, temperature)
@@ -105,11 +105,11 @@ def odds(
     }
     # The likelihood of several tokens at another temperature does not follow from that at 1.
     if any(len(way.tokens) > 1 or way.must_end for way in ways):
-        return Odds(logprobs), shares.tolist()
+        return AnswerOdds(logprobs), shares.tolist()
     spelt: dict[str, list[float]] = {}
     for way, logprob in zip(ways, plain.tolist(), strict=True):
         spelt.setdefault(way.answer, []).append(logprob)
-    return Odds(logprobs, listed=Listed(spelt, 0.0, 1)), shares.tolist()
+    return AnswerOdds(logprobs, listed=Listed(spelt, 0.0, 1)), shares.tolist()
 
 
 def _logprobs(

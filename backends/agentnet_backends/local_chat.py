@@ -15,7 +15,7 @@ _TODAY = "26 Jul 2024"
 """What templates that ask for the date are told: by a clock, a resumed run would ask something else."""
 
 
-class Prompt(NamedTuple):
+class TokenPrompt(NamedTuple):
     """A conversation in tokens.
 
     Attributes:
@@ -57,7 +57,7 @@ class Speaker:
         except TemplateError as error:
             raise ConfigurationError(f"the chat template of {name} is broken: {error}") from error
 
-    def prompt(self, messages: Messages) -> Prompt:
+    def prompt(self, messages: Messages) -> TokenPrompt:
         """Put a conversation.
 
         Raises:
@@ -73,7 +73,7 @@ class Speaker:
                 )
         whole = self.tokens(self._put(messages, speaks=True))
         cuts = [self._shared(messages[:n], whole) for n in range(1, len(messages))]
-        return Prompt(whole, tuple(sorted({cut for cut in cuts if 0 < cut < len(whole)})))
+        return TokenPrompt(whole, tuple(sorted({cut for cut in cuts if 0 < cut < len(whole)})))
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """Split a text into the model's tokens."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, NamedTuple, Protocol
 import numpy as np
 
 from agentnet.errors import ConfigurationError
-from agentnet_backends.local_numpy import Floats, Shape
+from agentnet_backends.local_numpy import Floats, ModelShape
 
 FAMILIES: Final = ("llama", "mistral", "qwen2", "qwen3")
 """Families of models that the NumPy runtime knows, by Hugging Face's names; a GGUF calls mistral llama."""
@@ -72,7 +72,7 @@ class ModelFiles(Protocol):
 
     path: Path
 
-    def shape(self) -> Shape:
+    def shape(self) -> ModelShape:
         """Read its sizes.
 
         Raises:
@@ -145,7 +145,7 @@ class Gguf:
     def _of_family(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 - whatever stands there
         return self._fact(f"{self._family}.{key}", default)
 
-    def shape(self) -> Shape:
+    def shape(self) -> ModelShape:
         """Read the sizes; see `ModelFiles`."""
         _check_family(self._family, self.path)
         n_heads, width = self._of_family("attention.head_count"), self._of_family("embedding_length")
@@ -155,7 +155,7 @@ class Gguf:
             raise _unsupported(self.path, f"its positions are scaled by {scaling!r}")
         frequencies = _frequencies(self._of_family("rope.freq_base", 10_000.0), head_dim)
         factors = [tensor for tensor in self._reader.tensors if tensor.name == "rope_freqs.weight"]
-        return Shape(
+        return ModelShape(
             self._of_family("block_count"),
             n_heads,
             self._of_family("attention.head_count_kv", n_heads),
@@ -229,7 +229,7 @@ class Folder:
             raise ConfigurationError(f"{path} cannot be read: {error}") from error
         return found if isinstance(found, dict) else {}
 
-    def shape(self) -> Shape:
+    def shape(self) -> ModelShape:
         """Read the sizes; see `ModelFiles`."""
         config = self._json("config.json")
         _check_family(str(config.get("model_type")), self.path)
@@ -241,7 +241,7 @@ class Folder:
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
         base = rope.get("rope_theta", config.get("rope_theta", 10_000.0))
         window = config.get("sliding_window") if config.get("use_sliding_window", True) else None
-        return Shape(
+        return ModelShape(
             config["num_hidden_layers"],
             n_heads,
             config.get("num_key_value_heads") or n_heads,

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from agentnet.backend import Messages
 from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, near_miss
-from agentnet_backends.local_chat import Prompt, Speaker
+from agentnet_backends.local_chat import Speaker, TokenPrompt
 from agentnet_backends.local_files import ModelFiles, Unsupported, files_of, open_model
 from agentnet_backends.local_numpy import Floats, NumpyRuntime
 from agentnet_backends.local_rules import Rule, Schemas
@@ -133,7 +133,7 @@ class Kept(Generic[Value]):
         return value
 
 
-class State(NamedTuple):
+class TextState(NamedTuple):
     """A place in a text: what to go on from, and the logits of what follows."""
 
     past: Any
@@ -169,11 +169,11 @@ class LocalModel:
         self._schemas: Schemas | None = None
         self._beginnings: Kept[Any] = Kept(cache_mb)
         self._logits: Kept[Floats] = Kept(cache_mb / 2)
-        self._current: tuple[tuple[int, ...], State] | None = None
+        self._current: tuple[tuple[int, ...], TextState] | None = None
         # Sizes that do not fit each other show at the first token.
         self.extend(None, sorted(self.chat.ends))
 
-    def prompt(self, messages: Messages) -> Prompt:
+    def prompt(self, messages: Messages) -> TokenPrompt:
         """Put a conversation in tokens; see `Speaker.prompt`."""
         return self.speaker.prompt(messages)
 
@@ -183,7 +183,7 @@ class LocalModel:
             self._schemas = Schemas(self._tokenizer, self.runtime.n_vocabulary, self.chat.ends)
         return self._schemas.rule(schema)
 
-    def extend(self, past: Any, tokens: Sequence[int]) -> State:  # noqa: ANN401 - its runtime's own
+    def extend(self, past: Any, tokens: Sequence[int]) -> TextState:  # noqa: ANN401 - its runtime's own
         """Go on from `past`; see `Runtime.extend`.
 
         Raises:
@@ -191,7 +191,7 @@ class LocalModel:
         """
         return self._checked(*self.runtime.extend(past, tokens))
 
-    def go_on(self, past: Any, said: Sequence[Any], tokens: Sequence[Sequence[int]]) -> list[State]:  # noqa: ANN401 - its runtime's own
+    def go_on(self, past: Any, said: Sequence[Any], tokens: Sequence[Sequence[int]]) -> list[TextState]:  # noqa: ANN401 - its runtime's own
         """Go on in several ways at once; see `Runtime.go_on`.
 
         Raises:
@@ -199,16 +199,16 @@ class LocalModel:
         """
         return [self._checked(*each) for each in self.runtime.go_on(past, said, tokens)]
 
-    def _checked(self, past: Any, logits: Floats) -> State:  # noqa: ANN401 - its runtime's own
+    def _checked(self, past: Any, logits: Floats) -> TextState:  # noqa: ANN401 - its runtime's own
         if not math.isfinite(logits.max()):
             raise BackendUnusable(
                 f"{self._name} computes {logits.max()} where numbers should be: its weights are damaged; "
                 "fetch them anew, or choose another model",
                 kind="not_finite",
             )
-        return State(past, logits)
+        return TextState(past, logits)
 
-    def logits(self, prompt: Prompt, then: tuple[int, ...] = ()) -> Floats:
+    def logits(self, prompt: TokenPrompt, then: tuple[int, ...] = ()) -> Floats:
         """Evaluate what follows a prompt and some tokens of the model's own.
 
         Returns:
@@ -222,7 +222,7 @@ class LocalModel:
         made = self.extend(state.past, then).logits if then else state.logits
         return self._logits.put(place, made, made.nbytes)
 
-    def state(self, prompt: Prompt) -> State:
+    def state(self, prompt: TokenPrompt) -> TextState:
         """Evaluate a prompt, from the longest beginning that is remembered."""
         if self._current is not None and self._current[0] == prompt.tokens:
             return self._current[1]

@@ -26,7 +26,7 @@ _ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """What the weights alone do not say of a model.
 
     Attributes:
@@ -88,7 +88,7 @@ class NumpyRuntime:
 
     name = "numpy"
 
-    def __init__(self, shape: Shape, weights: Mapping[str, Floats], threads: int = 1) -> None:
+    def __init__(self, shape: ModelShape, weights: Mapping[str, Floats], threads: int = 1) -> None:
         self.shape = shape
         self.n_positions = shape.n_positions
         self._pools = ThreadpoolController()

@@ -205,10 +205,11 @@ class MockBackend:
             return self._compose(request, repertoire)
         prompt_tokens = self._prompt_tokens.get(messages) or self._count(messages)
         known = logprobs.copy() if wants_logprobs and logprobs else None
+        name = self.model_name
         # `Reply` itself takes three times as long.
         return _new(
             Reply,
-            (texts, prompt_tokens, n_tokens, self.model_name, (), known, None, 1, (), False, None, "", None),
+            (texts, prompt_tokens, n_tokens, name, (), known, None, 1, (), False, None, "", None, None),
         )
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""Transport by aiohttp: the way to servers behind TLS or a proxy.
+"""Transport by aiohttp: the way to servers behind a proxy, by TLS or not.
 
 Measured choices: no limit of connections of its own (aiohttp's default of 100 would be a second limit), no
 cookies, and nothing inflated by the library.

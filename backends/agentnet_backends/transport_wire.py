@@ -1,15 +1,18 @@
-"""Transport by a small protocol of its own on httptools: the way to servers that speak plain HTTP.
+"""Transport by a small protocol of its own on httptools: the way to servers that no proxy stands before.
 
 httptools is llhttp, which aiohttp reads answers with as well; what is left out here is what a call for a
-completion has no use for, and most of what a call by aiohttp takes.
+completion has no use for, and most of what a call by aiohttp takes. TLS is the event loop's, as aiohttp's is,
+by the standard library's default settings: certificates and host names are checked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httptools
 
@@ -21,12 +24,14 @@ _LENGTHS: Final = frozenset({"content-length", "transfer-encoding"})
 """Who sends none of these ends a body by the end of the connection."""
 _NAMES_KEPT_S: Final = 10.0
 _NEXT_FAMILY_AFTER_S: Final = 0.25
+_PIECE_BYTES: Final = 1 << 16
+"""Of a body that is sent over TLS, so that what is not sent yet shows: the loop hands over whole pieces."""
 
 _Address = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
 
 class WireTransport:
-    """Calls one server by plain HTTP; see `agentnet_backends.transport.Transport`.
+    """Calls one server by HTTP or HTTPS; see `agentnet_backends.transport.Transport`.
 
     Args:
         url: Where the server is; of its path nothing is taken.
@@ -47,6 +52,9 @@ class WireTransport:
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in shown.items()).encode()
         self._heads: dict[str, bytes] = {}
         self._names = _Names(server.raw_host or "", server.port or 80)
+        self._tls: dict[str, Any] = {}
+        if server.scheme == "https":
+            self._tls = {"ssl": _context(), "server_hostname": (server.raw_host or "").rstrip(".")}
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Connection] = []
@@ -118,9 +126,16 @@ class WireTransport:
             async with asyncio.timeout(min(self._timeout_s, LONGEST_CONNECT_S)):
                 addresses = await self._names.find(self._loop)
                 made = await start_connection(addresses, happy_eyeballs_delay=_NEXT_FAMILY_AFTER_S)
-                _, connection = await self._loop.create_connection(lambda: _Connection(self), sock=made)
+                _, connection = await self._loop.create_connection(
+                    lambda: _Connection(self), sock=made, **self._tls
+                )
         except TimeoutError as error:
             failure: Exception = Broken("connect_timeout", error.strerror)
+        except ssl.SSLError as error:
+            failure = Broken("tls", error.strerror)
+        except ConnectionResetError as error:
+            # asyncio's own, of a server that hangs up in the midst of greeting, has no number.
+            failure = Broken("disconnected") if error.errno is None else error
         except OSError as error:
             # Of several addresses each may have failed in its own way.
             failure = Broken("unreachable", str(error)) if error.errno is None else error
@@ -192,7 +207,8 @@ class _Connection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         self._most_bytes = most_bytes
         self.has_heard = False
-        self._transport.write(sent)
+        for start in range(0, len(sent), _PIECE_BYTES):
+            self._transport.write(sent[start : start + _PIECE_BYTES])
         return self._waiter
 
     def is_usable(self, before: float) -> bool:
@@ -215,8 +231,10 @@ class _Connection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        """Close it at once, whatever is still to be sent."""
-        self._transport.abort()
+        """Close it, whatever is still to be sent: over TLS with a goodbye, whose answer nobody waits for."""
+        if not self._transport.is_closing():
+            self._transport.close()
+        self._loop.call_soon(self._transport.abort)
 
     # What asyncio calls
 
@@ -242,6 +260,10 @@ class _Connection(asyncio.Protocol):
             self._trouble = self._trouble or "header_too_large"
         if self._trouble and self._waiter is not None:
             self.fail(Broken(self._trouble))
+
+    def eof_received(self) -> None:
+        """Be of no further use: over TLS it takes a while until it is closed."""
+        self.idle_since = -math.inf
 
     def connection_lost(self, error: Exception | None) -> None:
         """End the call that it had: well, if the end of the connection was to end the answer."""
@@ -323,6 +345,14 @@ class _Connection(asyncio.Protocol):
         self._forget()
         if not waiter.done():
             waiter.set_result(answer)
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    # The server has no business to ask for other keys under way.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
 
 
 class _Names:

@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from agentnet.backend import Reply
 from agentnet.errors import PluginError, StorageError
@@ -38,15 +38,14 @@ from agentnet.interviews import Asked, Pair, System
 from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet.streams import Streams
 from agentnet_backends.finetune_learner import (
-    Answer,
     Example,
     FinetuneOptions,
     Learner,
+    LearnerAnswer,
     State,
-    Wanted,
+    WantedAnswer,
 )
 
-_NEEDED: Final = ("torch", "transformers", "peft", "safetensors")
 _INDEX: Final = "models.json"
 
 T = TypeVar("T")
@@ -69,8 +68,12 @@ class FinetuneRule:
     Args:
         options: The options.
         make: Makes the learner; PyTorch's unless given.
+
+    Attributes:
+        packages: What it needs of the extra.
     """
 
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "safetensors")
     about = "fine-tunes a causal language model, or LoRA adapters of it, on what is heard (Helm et al. 2024)"
     needs = "the extra finetune: pip install -e '.[finetune]' in a checkout"
     name = "finetune"
@@ -93,7 +96,7 @@ class FinetuneRule:
             PluginError: Something of the extra is not installed.
         """
         chosen = FinetuneOptions.read(options, "the update rule 'finetune'")
-        missing = [name for name in _NEEDED if find_spec(name) is None]
+        missing = [name for name in cls.packages if find_spec(name) is None]
         if missing:
             raise PluginError(
                 f"update rule 'finetune' needs the extra finetune, of which {', '.join(missing)} is not "
@@ -171,7 +174,7 @@ class FinetuneModels:
             BackendUnusable: There is not enough memory.
         """
         form = self._learner.form
-        wanted = [Wanted(form.prompt(one.question.text), one.temperature, one.seed) for one in asked]
+        wanted = [WantedAnswer(form.prompt(one.question.text), one.temperature, one.seed) for one in asked]
         answers = await self._rule.work(self._learner.answer, self._states[model], wanted, self._max_tokens)
         return [_reply(answer, self._rule.model_name) for answer in answers]
 
@@ -245,7 +248,7 @@ class FinetuneModels:
         return [self._learner.read(folder / name) for name in index["files"]]
 
 
-def _reply(answer: Answer, model_name: str) -> Reply:
+def _reply(answer: LearnerAnswer, model_name: str) -> Reply:
     return Reply(
         texts=(answer.text,),
         prompt_tokens=answer.prompt_tokens,

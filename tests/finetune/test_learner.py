@@ -21,15 +21,21 @@ import torch
 
 from agentnet.errors import BackendUnusable, Interrupted, RequestRejected, StorageError
 from agentnet.interviews.bank import load_bank
-from agentnet_backends.finetune_learner import INSTRUCTION_FORM, Course, Example, FinetuneOptions, Wanted
+from agentnet_backends.finetune_learner import (
+    INSTRUCTION_FORM,
+    Example,
+    FinetuneOptions,
+    Training,
+    WantedAnswer,
+)
 from agentnet_backends.finetune_torch import TorchLearner
 
 prompt_of, response_of = INSTRUCTION_FORM.prompt, INSTRUCTION_FORM.response
 BANK = load_bank()[:48]
 EXAMPLES = [Example(prompt_of(question.text), response_of(question.answer)) for question in BANK]
-WANTED = [Wanted(prompt_of(question.text), 0.0, seed) for seed, question in enumerate(BANK)]
+WANTED = [WantedAnswer(prompt_of(question.text), 0.0, seed) for seed, question in enumerate(BANK)]
 HOT = [one._replace(temperature=1.0) for one in WANTED]
-COURSE = Course(lr=3e-3, epochs=8, batch=8, seed=5)
+COURSE = Training(lr=3e-3, epochs=8, batch=8, seed=5)
 N_TOKENS = 24
 
 
@@ -61,7 +67,7 @@ def same_bits(one, other):
 
 def loss_of(one, state):
     """Measure the loss before any training: that of the first step, with one batch."""
-    return one.train(state, EXAMPLES, Course(1e-9, 1, len(EXAMPLES), 0))[1]["loss"]
+    return one.train(state, EXAMPLES, Training(1e-9, 1, len(EXAMPLES), 0))[1]["loss"]
 
 
 def test_what_is_taught_becomes_likelier(mine, taught):
@@ -161,7 +167,7 @@ def test_draws_follow_the_model_s_distribution(mine, taught):
 
 def test_only_the_response_is_learnt(mine):
     pairs, fresh = EXAMPLES[:5], mine.fresh(1)
-    _, measures = mine.train(fresh, pairs, Course(1e-9, 1, 8, 0))
+    _, measures = mine.train(fresh, pairs, Training(1e-9, 1, 8, 0))
     mine._bind(fresh)
     losses = []
     for example in pairs:
@@ -176,7 +182,7 @@ def test_only_the_response_is_learnt(mine):
 def test_one_step_of_adam_moves_no_weight_by_more_than_the_learning_rate(mine):
     lr = 1e-3
     before = mine.fresh(1)
-    after, _ = mine.train(before, EXAMPLES[:8], Course(lr, 1, 8, 0))
+    after, _ = mine.train(before, EXAMPLES[:8], Training(lr, 1, 8, 0))
     moved = torch.cat([(after[name] - before[name]).abs().flatten() for name in after])
     assert float(moved.max()) == pytest.approx(lr, rel=1e-3)
     assert float((moved > 0.9 * lr).float().mean()) > 0.05
@@ -221,7 +227,7 @@ def test_nobody_else_s_settings_or_draws_are_touched(mine, taught):
 
 
 def test_a_question_longer_than_the_model_reads_is_rejected(mine):
-    long = Wanted(prompt_of("Why? " * 200), 0.0, 1)
+    long = WantedAnswer(prompt_of("Why? " * 200), 0.0, 1)
     with pytest.raises(
         RequestRejected, match=r"'### Instruction: Why.* tokens; with an answer of 24 it exc"
     ) as e:
@@ -313,7 +319,7 @@ def test_the_fingerprint_is_of_what_no_state_holds(tiny, make_tiny):
 def test_an_end_mark_of_several_tokens_ends_an_answer(make_tiny):
     wordy = learner(make_tiny("wordy", marks_are_tokens=False), form="marks")
     assert len(wordy._tokens("### End")) > 1
-    state, _ = wordy.train(wordy.fresh(1), EXAMPLES[:8], Course(3e-3, 60, 8, 1))
+    state, _ = wordy.train(wordy.fresh(1), EXAMPLES[:8], Training(3e-3, 60, 8, 1))
     answers = wordy.answer(state, WANTED[:8], 60)
     assert [answer.text for answer in answers] == [question.answer for question in BANK[:8]]
     assert all(answer.ended for answer in answers)
@@ -322,10 +328,12 @@ def test_an_end_mark_of_several_tokens_ends_an_answer(make_tiny):
 def test_an_answer_ends_at_the_end_of_text_and_at_the_bound(tiny):
     one = learner(tiny)
     end = one._tokenizer.eos_token
-    state, _ = one.train(one.fresh(1), [Example(prompt_of("Why?"), f" So.{end}")] * 8, Course(3e-3, 40, 8, 1))
-    (answer,) = one.answer(state, [Wanted(prompt_of("Why?"), 0.0, 1)], 20)
+    state, _ = one.train(
+        one.fresh(1), [Example(prompt_of("Why?"), f" So.{end}")] * 8, Training(3e-3, 40, 8, 1)
+    )
+    (answer,) = one.answer(state, [WantedAnswer(prompt_of("Why?"), 0.0, 1)], 20)
     assert (answer.text, answer.ended) == ("So.", True)
-    (cut,) = one.answer(state, [Wanted(prompt_of("Why?"), 0.0, 1)], 1)
+    (cut,) = one.answer(state, [WantedAnswer(prompt_of("Why?"), 0.0, 1)], 1)
     assert (cut.text, cut.ended, cut.completion_tokens) == ("So."[: len(cut.text)], False, 1)
     assert cut.text
 

@@ -23,11 +23,11 @@ from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet_backends.finetune_learner import (
     INSTRUCTION_FORM,
     MARKS,
-    Course,
     Example,
     FinetuneOptions,
-    Form,
-    Wanted,
+    Framing,
+    Training,
+    WantedAnswer,
 )
 from agentnet_backends.finetune_torch import TorchLearner
 from agentnet_backends.finetune_torch_load import form_of, pretrained
@@ -48,7 +48,7 @@ def options(folder, **chosen):
 
 
 def asked(learner, state, n_tokens=40):
-    wanted = [Wanted(learner.form.prompt(each.text), 0.0, 1) for each in TAUGHT]
+    wanted = [WantedAnswer(learner.form.prompt(each.text), 0.0, 1) for each in TAUGHT]
     return [(answer.text, answer.ended) for answer in learner.answer(state, wanted, n_tokens)]
 
 
@@ -99,7 +99,7 @@ def tokenizer(base):
 
 def test_a_chat_model_is_asked_by_its_template(tokenizer, base):
     form = form_of(with_template(tokenizer, CHATML), options(base))
-    assert form == Form("<|start|>user\n", "<|end|>\n<|start|>assistant\n", "", "<|end|>")
+    assert form == Framing("<|start|>user\n", "<|end|>\n<|start|>assistant\n", "", "<|end|>")
     assert form.prompt("Why?") + form.response("So.") == (
         "<|start|>user\nWhy?<|end|>\n<|start|>assistant\nSo.<|end|>"
     )
@@ -134,7 +134,7 @@ def test_a_chat_model_learns_answers_that_end_as_its_turns_do(base, tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), "chat_template": CHATML}))
     learner = TorchLearner.load(options(folder, method="full"))
     pairs = [Example(learner.form.prompt(each.text), learner.form.response(each.response)) for each in TAUGHT]
-    state, _ = learner.train(learner.fresh(1), pairs, Course(3e-3, 60, 4, 1))
+    state, _ = learner.train(learner.fresh(1), pairs, Training(3e-3, 60, 4, 1))
     assert asked(learner, state, 60) == [(each.response, True) for each in TAUGHT]
 
 
@@ -193,7 +193,7 @@ def test_the_losses_are_those_of_training_by_the_same_course(prepared, base):
     learner = TorchLearner(net.eval(), tokenizer, options(base, method="full"), INSTRUCTION_FORM)
     form = INSTRUCTION_FORM
     pairs = [Example(form.prompt(each.text), form.response(each.response)) for each in TAUGHT]
-    _, measures = learner.train(learner.fresh(0), pairs, Course(3e-3, 4, 4, 2))
+    _, measures = learner.train(learner.fresh(0), pairs, Training(3e-3, 4, 4, 2))
     assert (card["loss"], card["tokens"]) == (measures["loss"], measures["tokens"])
 
 

@@ -63,7 +63,7 @@ _FEW_STEPS: Final = 30
 _STEPS: Final = 200
 
 
-class Columns(dict[str, Array]):
+class LawColumns(dict[str, Array]):
     """The columns that a law reads, by name."""
 
     def __missing__(self, name: str) -> Array:
@@ -84,7 +84,7 @@ class AnswerCounts:
         n_no: No, same shape.
     """
 
-    columns: Columns
+    columns: LawColumns
     row: Ints
     n_yes: Ints
     n_no: Ints
@@ -152,7 +152,7 @@ class DecisionLaw(Law):
         told = (n_yes + n_no > 0) & ~np.any([np.isnan(column) for column in every.values()], axis=0)
         columns = {name: column[told] for name, column in every.items()}
         check_answers(n_yes, n_yes + n_no, "no law of them has anything to tell apart")
-        return AnswerCounts(Columns(columns), counts.row[told], n_yes[told], n_no[told])
+        return AnswerCounts(LawColumns(columns), counts.row[told], n_yes[told], n_no[told])
 
     def fit(self, resamples: Resamples = Resamples()) -> Any:  # noqa: ANN401, ARG002, B008 - frozen; nothing is drawn
         """Fit it to the run's exposures."""
@@ -246,7 +246,7 @@ class DecisionLaw(Law):
         values = dict(zip(fit.names, fit.values, strict=True))
 
         def chance(columns: Mapping[str, Array]) -> Array:
-            read = Columns({name: columns[name].astype(np.float64) for name in self.reads})
+            read = LawColumns({name: columns[name].astype(np.float64) for name in self.reads})
             with np.errstate(all="ignore"):
                 return _clipped(self.probability(read, **values))
 
@@ -397,15 +397,15 @@ class Likelihood:
         table = np.column_stack([*answers.columns.values(), np.zeros(answers.row.size)])
         cells, self._cell = np.unique(table, axis=0, return_inverse=True)
         self._cell = self._cell.ravel()
-        self.columns = Columns(zip(answers.columns, cells.T, strict=False))
+        self.columns = LawColumns(zip(answers.columns, cells.T, strict=False))
         self.n_yes, self.n_no = (
             np.bincount(self._cell, each, len(cells)).astype(each.dtype)
             for each in (answers.n_yes, answers.n_no)
         )
 
-    def with_columns(self, columns: Columns) -> Likelihood:
+    def with_columns(self, columns: LawColumns) -> Likelihood:
         """Make that of the same decisions with other columns of the same cells."""
-        rows = Columns({name: each[self._cell] for name, each in columns.items()})
+        rows = LawColumns({name: each[self._cell] for name, each in columns.items()})
         return Likelihood(self._law, replace(self._row_of, columns=rows))
 
     def chance(self, parameters: Array) -> Array:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.binomial import BinomialCells, probability
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws.contract import Between, Positive, Real
-from agentnet.analysis.laws.decision import Columns, DecisionLaw, Likelihood
+from agentnet.analysis.laws.decision import DecisionLaw, LawColumns, Likelihood
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError
 
@@ -63,7 +63,7 @@ class Hill(DecisionLaw):
         if dose.min() < 0:
             raise InputError(f"a dose is at least 0, and {self.by} goes down to {dose.min():g}", field="by")
         unit = float(np.median(dose[dose > 0])) if dose.any() else 1.0
-        in_units = likelihood.with_columns(Columns({self.by: dose / unit}))
+        in_units = likelihood.with_columns(LawColumns({self.by: dose / unit}))
         values: Array = in_units.maximize() * [1.0, 1.0, unit, 1.0]
         return values
 

@@ -24,11 +24,8 @@ from agentnet.streams import Streams
 _EXTRA = 8
 """Directions that each pass adds beyond those asked for."""
 
-_MOST_BLOCKS = 10
-"""Directions of so many passes are kept; then only the best go on."""
-
+_MOST_KEPT = 10
 _PIECE_BYTES = 64 * 2**20
-"""Of a block's rows, about so much is held in double precision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +85,10 @@ class _Source:
     n_steps: int
     centre: Array
     shape: tuple[int, int, int]
+    piece_bytes: int
 
     def __iter__(self) -> Iterator[Array]:
-        n_rows = _PIECE_BYTES // (8 * self.centre.size)
+        n_rows = self.piece_bytes // (8 * self.centre.size)
         for step in range(self.n_steps):
             rows = flat(checked_block(self.load(step), step, self.shape))
             for piece in slices(len(rows), n_rows):
@@ -109,7 +107,14 @@ class _Source:
 
 
 def scale_rows(
-    load: Load, n_steps: int, n_dims: int = 2, *, tolerance: float = 1e-6, most_passes: int = 60
+    load: Load,
+    n_steps: int,
+    n_dims: int = 2,
+    *,
+    tolerance: float = 1e-6,
+    most_passes: int = 60,
+    most_kept: int = _MOST_KEPT,
+    piece_bytes: int = _PIECE_BYTES,
 ) -> RowScaling:
     """Find the perspectives of very many rows from blocks that are loaded again and again.
 
@@ -123,6 +128,9 @@ def scale_rows(
         tolerance: Largest residual of an eigenvector, over the largest eigenvalue. An eigenvalue is off by
             about the square of it, a direction by it over the distance to the next eigenvalue.
         most_passes: Give up after so many.
+        most_kept: Directions of so many passes are kept; then only the best go on. Fewer take less memory,
+            and more passes.
+        piece_bytes: Of a block's rows, about so much is held in double precision.
 
     Returns:
         The scaling, with fewer dimensions where rows span fewer.
@@ -133,8 +141,8 @@ def scale_rows(
         DesignError: `n_steps`, `n_dims`, `most_passes` or `tolerance` is out of range.
     """
     _check_options(n_steps, n_dims, tolerance, most_passes)
-    source, total = _centred(load, n_steps)
-    found, n_passes = _krylov(source, n_dims, tolerance, most_passes)
+    source, total = _centred(load, n_steps, piece_bytes)
+    found, n_passes = _krylov(source, n_dims, tolerance, most_passes, most_kept)
     found = found.first(found.values > 1e-12 * total)
     coordinates = source.project(found.axes)
     signed = with_signs(coordinates)
@@ -150,7 +158,7 @@ def _check_options(n_steps: int, n_dims: int, tolerance: float, most_passes: int
         raise DesignError(f"tolerance lies between 0 and 1; got {tolerance}")
 
 
-def _centred(load: Load, n_steps: int) -> tuple[_Source, float]:
+def _centred(load: Load, n_steps: int, piece_bytes: int) -> tuple[_Source, float]:
     """Find the centre of all rows and the sum of their squared distances to it: one pass."""
     first = checked_block(load(0), 0)
     shape = (first.shape[0], first.shape[1], first.shape[2])
@@ -158,13 +166,14 @@ def _centred(load: Load, n_steps: int) -> tuple[_Source, float]:
         raise bad_blocks("there is 1 row; at least 2 are needed")
     reference = flat(first).mean(axis=0, dtype=np.float64)
     total, squared = np.zeros_like(reference), 0.0
-    for rows in _Source(load, n_steps, reference, shape):
+    for rows in _Source(load, n_steps, reference, shape, piece_bytes):
         total += rows.sum(axis=0)
         squared += float(np.einsum("ij,ij->", rows, rows))
     n_rows = n_steps * shape[0]
     left = squared - float(total @ total) / n_rows
     rounding = n_rows * float(np.finfo(np.float64).eps) * squared
-    return _Source(load, n_steps, reference + total / n_rows, shape), left if left > rounding else 0.0
+    source = _Source(load, n_steps, reference + total / n_rows, shape, piece_bytes)
+    return source, left if left > rounding else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +203,9 @@ class _Found:
         return _Found(self.axes[:, kept], self.images[:, kept], self.values[kept])
 
 
-def _krylov(source: _Source, n_dims: int, tolerance: float, most_passes: int) -> tuple[_Found, int]:
+def _krylov(
+    source: _Source, n_dims: int, tolerance: float, most_passes: int, most_kept: int
+) -> tuple[_Found, int]:
     """Find the `n_dims` largest eigenvectors of X'X; return them and the number of passes."""
     n_columns = source.centre.size
     width = min(n_dims + _EXTRA, n_columns)
@@ -209,7 +220,7 @@ def _krylov(source: _Source, n_dims: int, tolerance: float, most_passes: int) ->
         # Without a new direction the basis holds all that the rows span.
         if not new.shape[1] or (accuracy <= tolerance).all():
             return found.first(np.arange(width) < n_dims), n_passes
-        if basis.shape[1] + width > _MOST_BLOCKS * width:
+        if basis.shape[1] + width > most_kept * width:
             basis, images = found.axes, found.images
     raise bad_blocks(
         f"after {most_passes} passes the axes are found to {accuracy.max():.1g} of the largest eigenvalue "

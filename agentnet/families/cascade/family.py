@@ -19,7 +19,7 @@ from agentnet.families.cascade.told import told_scene
 from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
 from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, shortened
 from agentnet.families.people import ask_profiles
-from agentnet.families.ratios import ResponseRatios
+from agentnet.families.ratios import Ratios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
@@ -28,7 +28,7 @@ from agentnet.worlds.ahead import CascadeAhead
 from agentnet.worlds.cascade import Cascade, CascadeRules, starters
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.analysis.profile_runs import Sharing
     from agentnet.report.part import Part, Reading
@@ -171,7 +171,7 @@ class Cascades(NewsFamily):
         """Say what the cascades of each condition show, with the response ratios that go with them."""
         from agentnet.report.cascades import cascade_parts
 
-        return cascade_parts(reading, self.name, ResponseRatios.name)
+        return cascade_parts(reading, self.name, Ratios.name)
 
     def measures(self, runs: Sequence[Run]) -> Sequence[str]:  # noqa: ARG002
         """List those of curves, and the parameters of the one-rate law."""
@@ -179,7 +179,7 @@ class Cascades(NewsFamily):
 
         return (*MEASURES, *OF_ONE_RATE)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:
         """Take it from the curve of each realization, or fit a law of curves."""
         from agentnet.analysis.comparison import of_cascades
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from agentnet.exposure import Message, is_context
 from agentnet.families.agents import dealt_personas, dealt_voices, scene_rows
 from agentnet.families.answers import answer_of
 from agentnet.families.book import recorded_question
-from agentnet.families.contract import Cell, Family, Planned, Rows, Scene, Scenes, Sitting, Stage
+from agentnet.families.contract import Family, Planned, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.families.free.experiment import WorldExperiment
 from agentnet.families.free.setting import Setting
 from agentnet.news import NewsItem, sources_of
@@ -31,7 +31,7 @@ from agentnet.worlds import Chance, Temperature
 from agentnet.worlds.free import Ask, Asked, free_world
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
@@ -68,11 +68,6 @@ class FreeStage(Stage):
             "licences": sorted({item.licence for item in every if item.licence}),
             "sources": sources_of(every),
         }
-
-    def cells(self) -> Iterator[Cell]:
-        """List the realizations."""
-        for condition, experiment in enumerate(self.experiments):
-            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
 
     def asks_own(self) -> bool:
         """Say whether an agent has no voice of its own: where there are voices, all are dealt one."""
@@ -299,7 +294,7 @@ class FreeWorlds(Family):
 
         return measures_of(runs)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:  # noqa: ARG002
         """Take the last value of each realization."""
         from agentnet.analysis.measures import of_worlds
 

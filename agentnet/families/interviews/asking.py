@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -224,14 +223,3 @@ def _not_quite(said: Reply) -> tuple[Reply, str | None, tuple[Trouble, ...]]:
 def _lost(error: BackendError, latency_s: float) -> Answer:
     troubles = (*((kind, "", None) for kind in error.troubles), (error.kind, str(error), None))
     return Answer(None, error.kind, None, "", "", None, None, None, 1, 0, False, latency_s, troubles)
-
-
-async def all_of(calls: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Await all of `calls` at once; the first failure ends the others."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,7 +18,7 @@ from agentnet.interviews import Question
 from agentnet.vocabulary import INTERVIEW
 
 if TYPE_CHECKING:
-    from agentnet.analysis.comparison import Measured
+    from agentnet.analysis.comparison import OneMeasure
     from agentnet.analysis.grouping import GroupsLike
     from agentnet.report.part import Part, Reading
 
@@ -51,7 +51,7 @@ class Interviewing(Family):
 
         return tuple(OUTCOMES)
 
-    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> Measured:  # noqa: ARG002
+    def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:  # noqa: ARG002
         """Refuse runs: what they are compared in takes their answers embedded."""
         raise UserError(
             f"{runs[0].folder} cannot be compared in {measure!r}, which takes embedded answers: of "

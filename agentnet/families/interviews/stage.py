@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from agentnet.backend import Backend, Messages
 from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
+from agentnet.embedder.cached import all_at_once
 from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import EventLog, Run
 from agentnet.experiment import ask
 from agentnet.families.contract import (
-    Cell,
     Estimate,
     Planned,
     Rows,
@@ -33,7 +33,7 @@ from agentnet.families.contract import (
     Try,
     saved_folder,
 )
-from agentnet.families.interviews.asking import ModelSampler, TakesCutOff, all_of
+from agentnet.families.interviews.asking import ModelSampler, TakesCutOff
 from agentnet.families.interviews.checkpoints import Checkpoints
 from agentnet.families.interviews.estimate import estimate_interviews, fixed_answers
 from agentnet.families.interviews.experiment import InterviewExperiment, require_answers
@@ -130,11 +130,6 @@ class Company(Stage):
         """Whether a rule asks the run's backend."""
         return any(cast.rule.asks_backend for cast in self.casts)
 
-    def cells(self) -> Iterator[Cell]:
-        """List the realizations: by condition, then repeat."""
-        for condition, experiment in enumerate(self.experiments):
-            yield from (Cell(condition, -1, repeat) for repeat in range(experiment.repeats))
-
     def scenes(self, sitting: Sitting) -> Scenes:
         """Set up realizations, as many at a time as their update rules have models for."""
         return Stages(self, sitting).scene
@@ -207,6 +202,7 @@ class Company(Stage):
         """Spell what the event log keeps of it in table ``meta``."""
         databases = [{name: list(held) for name, held in cast.databases.items()} for cast in self.casts]
         return {
+            **super().meta(),
             "label": self.label,
             "interviews": {
                 "rules": [
@@ -480,7 +476,7 @@ class Giver:
                 return await candidates_at(topology, want.step, state, self.experiment.vertices)
             case Update():
                 updated = [model for model, of_model in enumerate(want.heard) if of_model]
-                measures = await all_of([self._update(want, model) for model in updated])
+                measures = await all_at_once([self._update(want, model) for model in updated])
                 return dict(zip(updated, measures, strict=True))
             case Updated() if self.checkpoints.is_due(want.step):
                 # First the log: a resumed run does not play these updates again.

@@ -11,6 +11,7 @@ import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
@@ -32,8 +33,11 @@ _N_HEAD, _AT_ONCE = 200, 50_000
 _LARGEST_MATRIX = 1000
 _FEW_NAMES = 3
 """Of so few names, one of another kind says nothing."""
-_WHOLE = re.compile(r"[-+]?\d+(?:\.0+)?")
-_FRACTION = re.compile(r"\.0+$")
+_MATRIX = (
+    "an adjacency matrix, a row and a column for each agent; save it as a sparse matrix "
+    "(scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges"
+)
+_NUMERAL = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?")
 
 
 @network_format(".csv", ".tsv", ".tab", ".txt", ".edges", ".edgelist")
@@ -73,6 +77,16 @@ def read_edge_list(
             n_before += len(head)
     edges.take_each(chain(head, reading.lines), n_before)
     return edges.settled()
+
+
+def _whole(name: str) -> str | None:
+    """Write a whole number as a program without floats would; None for a name that is none."""
+    if not _NUMERAL.fullmatch(name):
+        return None
+    if name.lstrip("+-").isdecimal():
+        return name
+    number = Decimal(name)
+    return str(int(number)) if number == number.to_integral_value() else None
 
 
 def _times(edges: Edges) -> NDArray[np.int64]:
@@ -181,6 +195,7 @@ class _EdgeList:
         if not any(cells) or (len(cells) == 1 and is_blank(cells[0])):
             return
         if not self.first_row:
+            self._refuse_head_of_matrix(row, cells)
             self._begin(row, cells)
             if self.header is not None:
                 return
@@ -310,14 +325,18 @@ class _EdgeList:
     def _error(self, message: str, row: int | None = None, field: str | None = None) -> InputError:
         return InputError(message, path=self.path, row=row, field=field)
 
+    def _refuse_head_of_matrix(self, row: int, cells: Sequence[str]) -> None:
+        """Refuse a first row that leaves only its corner empty: the head of a matrix with names."""
+        if len(cells) > 3 and not cells[0] and all(map(is_name, cells[1:])) and self.reading.ends is None:
+            raise self._error(f"begins like {_MATRIX}", row)
+
     def _refuse_matrix(self) -> None:
         """Refuse a symmetric table of as many columns as rows: an adjacency matrix, and no list of edges."""
         if len(self.row) == self.n_cells == len(self.first_rows) > 2:
             columns = [list(column) for column in zip(*self.first_rows, strict=True)]
             if columns == self.first_rows and all(is_number(cell) for row in columns for cell in row):
                 raise self._error(
-                    "this is an adjacency matrix, a row and a column for each agent; save it as a sparse "
-                    "matrix (scipy.sparse.save_npz, scipy.io.mmwrite) or as a list of edges",
+                    f"this is {_MATRIX}",
                     self.first_row,
                 )
 
@@ -422,21 +441,21 @@ class _EdgeList:
             )
 
     def _whole_numbers(self, edges: Edges) -> tuple[list[str], Ends, Ends]:
-        """Read ``2.0`` as the ``2`` that it was before a program with floats wrote it."""
+        """Read ``2.0`` and ``2e+00`` as the ``2`` that it was before a program with floats wrote it."""
         names = list(self.names)
-        floats = [name for name in names if "." in name and _WHOLE.fullmatch(name)]
+        floats = {name: whole for name in names if (whole := _whole(name)) not in {None, name}}
         if not floats:
             return names, edges.u, edges.v
         known: dict[str, int] = {}
-        if all(map(_WHOLE.fullmatch, names)):
-            merged = np.array([known.setdefault(_FRACTION.sub("", name), len(known)) for name in names])
-            self.notes.append(f"names such as {floats[0]!r} are read as {_FRACTION.sub('', floats[0])!r}")
+        first = next(iter(floats))
+        if all(name in floats or name.lstrip("+-").isdecimal() for name in names):
+            merged = np.array([known.setdefault(floats.get(name) or name, len(known)) for name in names])
+            self.notes.append(f"names such as {first!r} are read as {floats[first]!r}")
             return list(known), merged[edges.u], merged[edges.v]
-        clash = next((name for name in floats if _FRACTION.sub("", name) in self.names), None)
+        clash = next((name for name, whole in floats.items() if whole in self.names), None)
         if clash is not None:
             raise self._error(
-                f"{clash!r} and {_FRACTION.sub('', clash)!r} are two names here, and may be one: write them "
-                f"alike",
+                f"{clash!r} and {floats[clash]!r} are two names here, and may be one: write them alike",
             )
         return names, edges.u, edges.v
 

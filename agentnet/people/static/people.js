@@ -32,5 +32,9 @@ for (const form of document.forms) {
     isSent = true;
   });
 }
+// A page that a browser kept, and shows again by its back button, shows what was.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.replace(page.here);
+});
 if (time) setInterval(count, 1000);
 listen();

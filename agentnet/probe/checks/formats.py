@@ -15,7 +15,7 @@ from agentnet.probe.asking import Asker
 from agentnet.probe.card import DOUBTFUL, FAILS
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import exact, mean, mean_of, of_sizes, words_of_sizes
-from agentnet.probe.subject import Question, Subject
+from agentnet.probe.subject import ProbeQuestion, ProbeSubject
 from agentnet.vocabulary import INLINE, WITHOUT
 
 _TOLERATED: Final = 0.1
@@ -23,7 +23,7 @@ _TOLERATED: Final = 0.1
 
 class _Way(NamedTuple):
     name: str
-    questions: tuple[Question, ...]
+    questions: tuple[ProbeQuestion, ...]
     voice: str = ""
 
 
@@ -59,7 +59,7 @@ async def formats(asker: Asker) -> Found:
     return Found(DOUBTFUL if verdict == FAILS else verdict, threshold, figures, [says])
 
 
-def _ways(subject: Subject, others: object) -> list[_Way]:
+def _ways(subject: ProbeSubject, others: object) -> list[_Way]:
     """List the formats that differ, the one in force first."""
     pairs = subject.pairs()
     named = [("one word", WITHOUT), ("JSON with a reason", INLINE)]

@@ -13,12 +13,12 @@ from agentnet.probe.asking import Asker
 from agentnet.probe.checks.order import ask_forms, averaged, flipped, ordered_forms
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import figure, mean, mean_of, of_sizes, words_of_sizes
-from agentnet.probe.subject import Form
+from agentnet.probe.subject import AnswerForm
 
 _TOLERATED: Final = 0.05
 _LETTERS: Final = (
-    Form("Answer with one letter only: A if you share it, B if you do not share it.", ("A", "B")),
-    Form("Answer with one letter only: A if you do not share it, B if you share it.", ("B", "A")),
+    AnswerForm("Answer with one letter only: A if you share it, B if you do not share it.", ("A", "B")),
+    AnswerForm("Answer with one letter only: A if you do not share it, B if you share it.", ("B", "A")),
 )
 
 

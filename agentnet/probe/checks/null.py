@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from agentnet.probe.asking import Asker, Share
+from agentnet.probe.asking import Asker, ShareProbability
 from agentnet.probe.contract import Found, check
-from agentnet.probe.judging import Spread, exact, figure, mean, of_sizes, sigma, words_of_sizes
-from agentnet.probe.subject import NOTHING, Pair, saying
+from agentnet.probe.judging import MeanRange, exact, figure, mean, of_sizes, sigma, words_of_sizes
+from agentnet.probe.subject import NOTHING, ProbePair, saying
 
 _TOLERATED: Final = 0.15
 _N_TEXTS: Final = 128
@@ -28,12 +28,12 @@ async def null(asker: Asker) -> Found:
     nothing = saying(pairs[0].item, NOTHING)
     profiles = list(dict.fromkeys(pair.profile for pair in pairs))
     items = list(dict.fromkeys(pair.item for pair in pairs))
-    of_nobody = [Pair(None, item) for item in items]
+    of_nobody = [ProbePair(None, item) for item in items]
     varied = [
         subject.varied(pair, instead_of=pairs[0])
-        for pair in [*(Pair(each, nothing) for each in profiles), *of_nobody]
+        for pair in [*(ProbePair(each, nothing) for each in profiles), *of_nobody]
     ]
-    empty = subject.question(Pair(None, nothing))
+    empty = subject.question(ProbePair(None, nothing))
     raw = await asker.usual(pairs)
     shares = await asker.shares([*varied, empty])
     lean = _both_null(shares[-1])
@@ -55,7 +55,7 @@ async def null(asker: Asker) -> Found:
         mean("P as asked, corrected by the same profile without news", corrected),
         figure("share of prompts that correction turns", sum(turned) / len(turned) if turned else math.nan),
     ]
-    off = Spread(lean.value - 0.5, lean.low - 0.5, lean.high - 0.5)
+    off = MeanRange(lean.value - 0.5, lean.low - 0.5, lean.high - 0.5)
     says = (
         f"Without news and traits ('{NOTHING}' in their place) one half would be no lean; a profile's own "
         "lean may be its character: that corrected figures are better than raw ones is not said by this."
@@ -64,5 +64,5 @@ async def null(asker: Asker) -> Found:
     return Found(of_sizes([off], _TOLERATED), threshold, figures, [says])
 
 
-def _both_null(share: Share) -> Spread:
-    return Spread(share.p, share.p, share.p)
+def _both_null(share: ShareProbability) -> MeanRange:
+    return MeanRange(share.p, share.p, share.p)

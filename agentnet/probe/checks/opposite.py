@@ -13,7 +13,7 @@ from typing import Final
 from agentnet.probe.asking import Asker
 from agentnet.probe.checks.order import ask_forms, averaged
 from agentnet.probe.contract import Found, check
-from agentnet.probe.judging import Spread, mean, mean_of, of_sizes, words_of_sizes
+from agentnet.probe.judging import MeanRange, mean, mean_of, of_sizes, words_of_sizes
 from agentnet.probe.subject import AS_USUAL, OPPOSITE, NotApplicable
 
 _TOLERATED: Final = 0.1
@@ -34,7 +34,7 @@ async def opposite(asker: Asker) -> Found:
     ]
     withheld = [averaged(row) for row in zip(*asked, strict=True)]
     total = mean_of(a + b for a, b in zip(shared, withheld, strict=True))
-    off = Spread(total.value - 1.0, total.low - 1.0, total.high - 1.0)
+    off = MeanRange(total.value - 1.0, total.low - 1.0, total.high - 1.0)
     figures = [
         total.figure("P(yes to sharing) + P(yes to withholding)"),
         mean("P(yes to sharing)", [each.value for each in shared]),

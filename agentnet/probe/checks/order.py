@@ -11,17 +11,17 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from agentnet.probe.asking import Asker, Share
+from agentnet.probe.asking import Asker, ShareProbability
 from agentnet.probe.contract import Found, check
-from agentnet.probe.judging import Estimate, figure, mean, mean_of, of_sizes, sigma, words_of_sizes
-from agentnet.probe.subject import AS_USUAL, Form, Subject
+from agentnet.probe.judging import PromptEstimate, figure, mean, mean_of, of_sizes, sigma, words_of_sizes
+from agentnet.probe.subject import AS_USUAL, AnswerForm, ProbeSubject
 from agentnet.vocabulary import NO, YES
 
 SHARE, WITHHOLD = "share", "withhold"
 _TOLERATED: Final = 0.05
 
 
-def ordered_forms(subject: Subject) -> dict[str, tuple[Form, Form]]:
+def ordered_forms(subject: ProbeSubject) -> dict[str, tuple[AnswerForm, AnswerForm]]:
     """Give forms by their words: what stands for sharing named first, and named last."""
     words = f"{YES} / {NO}"
     own, turned = AS_USUAL, subject.form_other_way_round()
@@ -32,11 +32,11 @@ def ordered_forms(subject: Subject) -> dict[str, tuple[Form, Form]]:
     }
 
 
-def _one_word(first: str, last: str) -> Form:
-    return Form(f"Answer with one word only, {first} or {last}.", (SHARE, WITHHOLD))
+def _one_word(first: str, last: str) -> AnswerForm:
+    return AnswerForm(f"Answer with one word only, {first} or {last}.", (SHARE, WITHHOLD))
 
 
-async def ask_forms(asker: Asker, forms: Sequence[Form]) -> list[list[Share]]:
+async def ask_forms(asker: Asker, forms: Sequence[AnswerForm]) -> list[list[ShareProbability]]:
     """Ask all pairs in each form."""
     subject, pairs = asker.subject, asker.subject.pairs()
     questions = [
@@ -48,19 +48,19 @@ async def ask_forms(asker: Asker, forms: Sequence[Form]) -> list[list[Share]]:
     return [found[place : place + len(pairs)] for place in range(0, len(found), len(pairs))]
 
 
-def averaged(shares: Sequence[Share]) -> Estimate:
+def averaged(shares: Sequence[ShareProbability]) -> PromptEstimate:
     """Average probabilities of one pair on the logit; nan if one is missing."""
     value = sigma(math.fsum(each.logit for each in shares) / len(shares))
-    return Estimate(value, math.fsum(each.estimate.variance for each in shares) / len(shares) ** 2)
+    return PromptEstimate(value, math.fsum(each.estimate.variance for each in shares) / len(shares) ** 2)
 
 
-def flipped(columns: Sequence[Sequence[Share]]) -> float:
+def flipped(columns: Sequence[Sequence[ShareProbability]]) -> float:
     """Give the share of pairs whose likelier answer is not the same in each column; nan if none is known."""
     sides = [{each.p > 0.5 for each in row} for row in zip(*columns, strict=True) if _is_known(row)]
     return sum(len(each) > 1 for each in sides) / len(sides) if sides else math.nan
 
 
-def _is_known(shares: Sequence[Share]) -> bool:
+def _is_known(shares: Sequence[ShareProbability]) -> bool:
     return not any(math.isnan(each.p) for each in shares)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Final
 
-from agentnet.probe.asking import Asker, Share
-from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, Figure
+from agentnet.probe.asking import Asker, ShareProbability
+from agentnet.probe.card import DOUBTFUL, FAILS, NOT_KNOWN, PASSES, CardFigure
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import figure
-from agentnet.probe.subject import Pair, Subject
+from agentnet.probe.subject import ProbePair, ProbeSubject
 from agentnet.vocabulary import SEVERITIES, TRAITS
 
 WORDINGS: Final = (
@@ -58,7 +58,7 @@ async def paraphrases(asker: Asker) -> Found:
     )
 
 
-def _places(subject: Subject, pairs: Sequence[Pair]) -> dict[str, list[bool]]:
+def _places(subject: ProbeSubject, pairs: Sequence[ProbePair]) -> dict[str, list[bool]]:
     """Name each effect, and say which pairs stand on its upper side."""
     traits = {
         trait: [pair.profile is not None and pair.profile.high(trait) for pair in pairs] for trait in TRAITS
@@ -69,7 +69,7 @@ def _places(subject: Subject, pairs: Sequence[Pair]) -> dict[str, list[bool]]:
     return traits | {f"{_NEWS}, {told}": [pair.item in upper for pair in pairs]}
 
 
-def _effect(shares: Sequence[Share], is_high: Sequence[bool]) -> float:
+def _effect(shares: Sequence[ShareProbability], is_high: Sequence[bool]) -> float:
     """Give the difference of mean logits; nan if a side has none."""
     sides: tuple[list[float], list[float]] = ([], [])
     for share, place in zip(shares, is_high, strict=True):
@@ -88,7 +88,7 @@ def _ratio(effects: Sequence[float]) -> float:
     return mean / spread if spread else math.inf
 
 
-def _figure(name: str, effects: Sequence[float]) -> Figure:
+def _figure(name: str, effects: Sequence[float]) -> CardFigure:
     known = [each for each in effects if not math.isnan(each)]
     if not known:
         return figure(f"{name}: effect on the logit", math.nan)

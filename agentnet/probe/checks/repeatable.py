@@ -17,7 +17,7 @@ from agentnet.probe.asking import Asker, Texts
 from agentnet.probe.card import DOUBTFUL, FAILS, PASSES, Verdict
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import figure, worst
-from agentnet.probe.subject import Question
+from agentnet.probe.subject import ProbeQuestion
 
 _TOLERATED, _TOO_MUCH = 0.01, 0.05
 _MOST_DIFFERENT: Final = 0.25
@@ -48,7 +48,7 @@ async def repeatable(asker: Asker) -> Found:
     return Found(worst(verdicts), threshold, figures, [says])
 
 
-async def _moved(asker: Asker, few: list[Question], every: list[Question]) -> float:
+async def _moved(asker: Asker, few: list[ProbeQuestion], every: list[ProbeQuestion]) -> float:
     warmth = asker.subject.temperature
     alone = [await asker.listed(each, warmth, repeat=_ALONE) for each in few]
     together = dict(
@@ -62,10 +62,10 @@ async def _moved(asker: Asker, few: list[Question], every: list[Question]) -> fl
     return max((each for each in moved if not math.isnan(each)), default=math.nan)
 
 
-async def _differ(asker: Asker, few: list[Question], every: list[Question]) -> float:
+async def _differ(asker: Asker, few: list[ProbeQuestion], every: list[ProbeQuestion]) -> float:
     """Give the share of texts at temperature 0 that differ; nan where there is no such temperature."""
 
-    async def cold(question: Question, repeat: int) -> Texts:
+    async def cold(question: ProbeQuestion, repeat: int) -> Texts:
         return await asker.texts(question, 1, 0.0, repeat=repeat)
 
     try:

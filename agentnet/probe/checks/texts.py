@@ -17,7 +17,7 @@ from agentnet.probe.asking import Asker
 from agentnet.probe.card import FAILS, NOT_KNOWN, PASSES
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import exact, figure
-from agentnet.probe.subject import NotApplicable, Question
+from agentnet.probe.subject import NotApplicable, ProbeQuestion
 
 N_TEXTS: Final = 128
 """Texts of a stratum."""
@@ -27,7 +27,7 @@ _TARGETS: Final = (0.35, 0.65, 0.2, 0.8)
 _TELLING: Final = 0.02
 
 
-async def strata(asker: Asker) -> list[tuple[Question, float]]:
+async def strata(asker: Asker) -> list[tuple[ProbeQuestion, float]]:
     """Choose questions whose probabilities are as far from 0 and 1 as there are, and temperatures.
 
     Raises:

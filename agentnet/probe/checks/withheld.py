@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from agentnet.probe.asking import Asker, Share
+from agentnet.probe.asking import Asker, ShareProbability
 from agentnet.probe.card import DOUBTFUL, NOT_KNOWN, PASSES
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import ERROR, figure, mean
@@ -50,7 +50,7 @@ async def withheld(asker: Asker) -> Found:
     return Found(verdict, threshold, figures, [says])
 
 
-def _chance(both: list[tuple[Share, Share]]) -> float:
+def _chance(both: list[tuple[ShareProbability, ShareProbability]]) -> float:
     """Test whether any share differs (chi-square with half a text more of each answer)."""
     from scipy.stats import chi2
 
@@ -58,6 +58,6 @@ def _chance(both: list[tuple[Share, Share]]) -> float:
     return float(chi2.sf(math.fsum(squares), len(squares))) if squares else math.nan
 
 
-def _square(a: Share, b: Share) -> float:
+def _square(a: ShareProbability, b: ShareProbability) -> float:
     p = (a.p * a.n + b.p * b.n + 1.0) / (a.n + b.n + 2.0)
     return (a.p - b.p) ** 2 / (p * (1 - p) * (1 / a.n + 1 / b.n))

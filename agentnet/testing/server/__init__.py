@@ -8,24 +8,24 @@ what goes wrong, on the request, on how often it came before and on the plan (`a
         ...  # server.base_url, server.ledger
 """
 
-from agentnet.testing.server.asks import LIKE_LLAMA_CPP, LIKE_OPENAI, LIKE_VLLM, Ask, BadAsk, Manners
+from agentnet.testing.server.asks import LIKE_LLAMA_CPP, LIKE_OPENAI, LIKE_VLLM, BadAsk, ChatAsk, Manners
 from agentnet.testing.server.completions import Law, MetadataOf
 from agentnet.testing.server.double import ServerDouble, coin, serve, start_server
-from agentnet.testing.server.ledger import Ledger, digest
-from agentnet.testing.server.limits import Limits
+from agentnet.testing.server.ledger import CallLedger, digest
+from agentnet.testing.server.limits import ServerLimits
 
 __all__ = [
     "LIKE_LLAMA_CPP",
     "LIKE_OPENAI",
     "LIKE_VLLM",
-    "Ask",
     "BadAsk",
+    "CallLedger",
+    "ChatAsk",
     "Law",
-    "Ledger",
-    "Limits",
     "Manners",
     "MetadataOf",
     "ServerDouble",
+    "ServerLimits",
     "coin",
     "digest",
     "serve",

@@ -1,4 +1,4 @@
-"""What the server double is asked: a request of the wire as an `Ask`, and the double's tokenizer.
+"""What the server double is asked: a request of the wire as an `ChatAsk`, and the double's tokenizer.
 
 A token is a word, a digit or a mark, with the blanks before it.
 """
@@ -87,7 +87,7 @@ LIKE_LLAMA_CPP = Manners(
 )
 
 
-class Bound(NamedTuple):
+class ReplyBound(NamedTuple):
     """What a reply may be.
 
     Attributes:
@@ -109,11 +109,11 @@ class Bound(NamedTuple):
         return json.dumps(answer, ensure_ascii=False) if self.quoted else answer
 
 
-_FREE = Bound()
+_FREE = ReplyBound()
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ChatAsk:
     """One request for a chat completion.
 
     Attributes:
@@ -133,7 +133,7 @@ class Ask:
     temperature: float = 1.0
     max_tokens: int = _OPEN
     seed: int = 0
-    bound: Bound = _FREE
+    bound: ReplyBound = _FREE
     top_logprobs: int | None = None
     token_ids: tuple[int, ...] = ()
     after_sampling: bool = False
@@ -149,7 +149,7 @@ def tokens_of(text: str) -> list[str]:
     return _TOKEN.findall(text)
 
 
-def read_ask(body: Mapping[str, object], manners: Manners, otherwise_seed: int) -> Ask:
+def read_ask(body: Mapping[str, object], manners: Manners, otherwise_seed: int) -> ChatAsk:
     """Read the body of a request.
 
     Args:
@@ -169,7 +169,7 @@ def read_ask(body: Mapping[str, object], manners: Manners, otherwise_seed: int) 
         raise BadAsk("max_tokens must be at least 1.", "max_tokens")
     wants_logprobs = body.get("logprobs") is True
     token_ids = body.get("logprob_token_ids") if manners.token_ids else None
-    return Ask(
+    return ChatAsk(
         messages=_messages(body.get("messages")),
         n=int(n) if manners.many_choices else 1,
         temperature=0.0 if manners.greedy else temperature,
@@ -209,33 +209,33 @@ def _message(message: object) -> tuple[str, str]:
             raise BadAsk("Invalid value for 'messages': a message has a role and a content.", "messages")
 
 
-def _bound(body: Mapping[str, object], known: frozenset[str]) -> Bound:
+def _bound(body: Mapping[str, object], known: frozenset[str]) -> ReplyBound:
     """Read the constraint, if the server knows it."""
     match {name: body[name] for name in known if name in body}:
         case {"structured_outputs": {"choice": list(answers)}} | {"guided_choice": list(answers)}:
-            return Bound(tuple(map(str, answers)))
+            return ReplyBound(tuple(map(str, answers)))
         case {"grammar": str(grammar)}:
-            return Bound(tuple(map(json.loads, _GRAMMAR_ANSWER.findall(grammar))))
+            return ReplyBound(tuple(map(json.loads, _GRAMMAR_ANSWER.findall(grammar))))
         case {"response_format": {"type": "json_schema", "json_schema": {"schema": dict(schema)}}}:
             return _bound_by(schema)
         case {"response_format": {"type": "json_object"}}:
-            return Bound(schema={"type": "object"})
+            return ReplyBound(schema={"type": "object"})
         case _:
             return _FREE
 
 
-def _bound_by(schema: Mapping[str, object]) -> Bound:
+def _bound_by(schema: Mapping[str, object]) -> ReplyBound:
     """Read a schema; one that allows only a few answers is a closed list of them."""
     match schema:
         case {"properties": dict(properties)} if len(properties) == 1:
             ((name, rule),) = properties.items()
             if isinstance(rule, dict) and isinstance(rule.get("enum"), list):
-                return Bound(tuple(map(str, rule["enum"])), schema, name)
+                return ReplyBound(tuple(map(str, rule["enum"])), schema, name)
         case {"enum": list(answers)}:
-            return Bound(tuple(map(str, answers)), schema, quoted=True)
+            return ReplyBound(tuple(map(str, answers)), schema, quoted=True)
         case _:
             pass
-    return Bound(schema=schema)
+    return ReplyBound(schema=schema)
 
 
 @dataclass(slots=True)

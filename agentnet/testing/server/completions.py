@@ -1,4 +1,4 @@
-"""What the server double says: a law's or a backend's answer to an `Ask`, as a chat completion.
+"""What the server double says: a law's or a backend's answer to an `ChatAsk`, as a chat completion.
 
 Answers from a closed list tokenise freely, as at real servers: their first letter is a token too and takes a
 share of their probability.
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from agentnet.backend import Backend, Messages, Reply, Request
 from agentnet.streams import mix, unit
-from agentnet.testing.server.asks import Ask, Manners, Vocabulary, prompt_tokens, tokens_of
+from agentnet.testing.server.asks import ChatAsk, Manners, Vocabulary, prompt_tokens, tokens_of
 
 Law = Callable[[Messages, int, int], str | bool]
 """(conversation, seed, number of the sample) -> its text, or yes or no."""
@@ -27,7 +27,7 @@ NEVER = -9999.0
 """The log-probability that servers write for a token that cannot be."""
 
 
-class Spoken(NamedTuple):
+class SpokenReply(NamedTuple):
     """What is said in reply: for each sample its text and how it ended, the rest as in `Reply`."""
 
     texts: tuple[str, ...]
@@ -37,7 +37,7 @@ class Spoken(NamedTuple):
     completion_tokens: int | None = None
 
 
-async def speak(answer: Law | Backend, ask: Ask, metadata_of: MetadataOf) -> Spoken:
+async def speak(answer: Law | Backend, ask: ChatAsk, metadata_of: MetadataOf) -> SpokenReply:
     """Let `answer` reply to `ask`.
 
     Raises:
@@ -48,7 +48,7 @@ async def speak(answer: Law | Backend, ask: Ask, metadata_of: MetadataOf) -> Spo
     )
 
 
-async def _by_backend(backend: Backend, ask: Ask, metadata_of: MetadataOf) -> Spoken:
+async def _by_backend(backend: Backend, ask: ChatAsk, metadata_of: MetadataOf) -> SpokenReply:
     schema = None if ask.bound.answers or ask.bound.schema is None else json.dumps(ask.bound.schema)
     wants = ask.top_logprobs is not None
     reply: Reply = await backend.complete(
@@ -68,10 +68,10 @@ async def _by_backend(backend: Backend, ask: Ask, metadata_of: MetadataOf) -> Sp
     texts = tuple(ask.bound.wrap(text) for text in reply.texts)
     extra = sum(map(len, map(tokens_of, texts))) - sum(map(len, map(tokens_of, reply.texts)))
     n_tokens = None if reply.completion_tokens is None else reply.completion_tokens + extra
-    return Spoken(texts, finish, reply.logprobs, reply.prompt_tokens, n_tokens)
+    return SpokenReply(texts, finish, reply.logprobs, reply.prompt_tokens, n_tokens)
 
 
-def _by_law(law: Law, ask: Ask) -> Spoken:
+def _by_law(law: Law, ask: ChatAsk) -> SpokenReply:
     said = [_allowed(law(ask.messages, ask.seed, i), ask.bound.answers) for i in range(ask.n)]
     texts = [
         ask.bound.wrap(str(each)) if ask.bound.answers else _filled(each, ask.bound.schema) for each in said
@@ -80,7 +80,7 @@ def _by_law(law: Law, ask: Ask) -> Spoken:
     short = tuple(map("".join, cut))
     finish = tuple("stop" if a == b else "length" for a, b in zip(short, texts, strict=True))
     certain = {answer: 0.0 if answer == said[0] else -math.inf for answer in ask.bound.answers}
-    return Spoken(short, finish, certain or None)
+    return SpokenReply(short, finish, certain or None)
 
 
 def _allowed(said: str | bool, answers: tuple[str, ...]) -> str | bool:
@@ -128,7 +128,14 @@ def _word(said: str | bool) -> str:
 
 
 def completion(
-    ask: Ask, spoken: Spoken, *, name: str, model: str, created: int, manners: Manners, vocabulary: Vocabulary
+    ask: ChatAsk,
+    spoken: SpokenReply,
+    *,
+    name: str,
+    model: str,
+    created: int,
+    manners: Manners,
+    vocabulary: Vocabulary,
 ) -> dict[str, object]:
     """Make the body of a chat completion.
 
@@ -172,7 +179,7 @@ def _said(text: str, finish: str) -> dict[str, object]:
     }
 
 
-def _usage(ask: Ask, spoken: Spoken) -> dict[str, object]:
+def _usage(ask: ChatAsk, spoken: SpokenReply) -> dict[str, object]:
     n_prompt, n_completion = spoken.prompt_tokens, spoken.completion_tokens
     if n_prompt is None:
         n_prompt = prompt_tokens(ask.messages)
@@ -186,7 +193,7 @@ def _usage(ask: Ask, spoken: Spoken) -> dict[str, object]:
 
 
 def _first_position(
-    ask: Ask, logprobs: Mapping[str, float] | None, manners: Manners, vocabulary: Vocabulary
+    ask: ChatAsk, logprobs: Mapping[str, float] | None, manners: Manners, vocabulary: Vocabulary
 ) -> dict[str, float] | None:
     """Work out which tokens can begin an answer, and their log-probabilities before temperature."""
     if ask.top_logprobs is None or not ask.bound.answers or not logprobs:
@@ -225,7 +232,7 @@ def has_letter(answer: str, answers: Sequence[str]) -> bool:
 
 
 def _logprobs(
-    text: str, word: int, ask: Ask, position: Mapping[str, float] | None, manners: Manners
+    text: str, word: int, ask: ChatAsk, position: Mapping[str, float] | None, manners: Manners
 ) -> dict[str, object] | None:
     """List a sample's tokens with their alternatives."""
     if ask.top_logprobs is None:
@@ -245,7 +252,7 @@ def _logprobs(
     return {"content": content, "refusal": None}
 
 
-def _parts(text: str, ask: Ask) -> tuple[str, str, str]:
+def _parts(text: str, ask: ChatAsk) -> tuple[str, str, str]:
     """Split a text at the answer in it: before, answer, after."""
     for answer in ask.bound.answers:
         if ask.bound.wrap(answer) == text:
@@ -259,7 +266,9 @@ def _parts(text: str, ask: Ask) -> tuple[str, str, str]:
     return "", "", text
 
 
-def _token(token: str, position: Mapping[str, float] | None, ask: Ask, manners: Manners) -> dict[str, object]:
+def _token(
+    token: str, position: Mapping[str, float] | None, ask: ChatAsk, manners: Manners
+) -> dict[str, object]:
     listed = {token: 0.0} if position is None else {**position}
     own = listed.get(token, NEVER)
     most = len(listed) if ask.token_ids else ask.top_logprobs or 0
@@ -272,6 +281,6 @@ def _token(token: str, position: Mapping[str, float] | None, ask: Ask, manners: 
     return _entry(token, own, ask) | {"top_probs" if ask.after_sampling else "top_logprobs": best}
 
 
-def _entry(token: str, logprob: float, ask: Ask) -> dict[str, object]:
+def _entry(token: str, logprob: float, ask: ChatAsk) -> dict[str, object]:
     value = {"prob": math.exp(logprob)} if ask.after_sampling else {"logprob": logprob}
     return {"token": token, **value, "bytes": list(token.encode())}

@@ -16,8 +16,8 @@ from agentnet.streams import mix, unit
 from agentnet.testing.faults import ENDINGS, PLAIN_FAULTS, FaultPlan, error_body
 from agentnet.testing.server.asks import (
     LIKE_OPENAI,
-    Ask,
     BadAsk,
+    ChatAsk,
     Manners,
     Vocabulary,
     prompt_tokens,
@@ -27,8 +27,8 @@ from agentnet.testing.server.asks import (
 from agentnet.testing.server.broken_wires import drip, hang_up, send_half
 from agentnet.testing.server.completions import Law, MetadataOf, completion, speak
 from agentnet.testing.server.embeddings import embedding, encoded, texts_of
-from agentnet.testing.server.ledger import Ledger, digest
-from agentnet.testing.server.limits import Gate, Limits
+from agentnet.testing.server.ledger import CallLedger, digest
+from agentnet.testing.server.limits import Gate, ServerLimits
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -79,7 +79,7 @@ class ServerDouble:
         models: Sequence[str] = ("double",),
         key: str | None = None,
         faults: FaultPlan | None = None,
-        limits: Limits | None = None,
+        limits: ServerLimits | None = None,
         latency_s: float = 0.0,
         latency_spread_s: float = 0.0,
         manners: Manners = LIKE_OPENAI,
@@ -96,10 +96,10 @@ class ServerDouble:
         self.manners = manners
         self.metadata_of = metadata_of
         self.drip_s = drip_s
-        self.ledger = Ledger()
+        self.ledger = CallLedger()
         self.base_url = ""
         self._clock = clock
-        self._limits = limits or Limits()
+        self._limits = limits or ServerLimits()
         self._gate = Gate(self._limits, clock())
         self._vocabulary = Vocabulary()
         self._closing = asyncio.Event()
@@ -185,7 +185,7 @@ class ServerDouble:
     def _latency_of(self, word: int) -> float:
         return max(0.0, self.latency_s + self.latency_spread_s * (2.0 * unit(mix(word, _LATENCY)) - 1.0))
 
-    def _limited(self, ask: Ask) -> web.Response | None:
+    def _limited(self, ask: ChatAsk) -> web.Response | None:
         """Answer a call for which the limits leave no room; None lets it pass."""
         n_reply = (
             min(ask.max_tokens, ask.max_tokens if self._limits.reserves else _DEFAULT_REPLY_TOKENS) * ask.n
@@ -201,7 +201,7 @@ class ServerDouble:
         return self._json("limited", 429, error_body(text, "tokens", "rate_limit_exceeded"), told)
 
     async def _reply(
-        self, request: web.Request, ask: Ask, model: str, name: str, fault: str | None
+        self, request: web.Request, ask: ChatAsk, model: str, name: str, fault: str | None
     ) -> web.StreamResponse:
         if fault in {"reset", "disconnect", "hang", "drip"}:
             return await self._keep_silent(request, fault)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 
 @dataclass(slots=True)
-class Ledger:
+class CallLedger:
     """What a double did so far.
 
     Attributes:

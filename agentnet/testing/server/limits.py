@@ -44,7 +44,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """The limits of a server; None for no limit.
 
     Attributes:
@@ -68,7 +68,7 @@ class Gate:
         now: The time, in seconds.
     """
 
-    def __init__(self, limits: Limits, now: float) -> None:
+    def __init__(self, limits: ServerLimits, now: float) -> None:
         rates = {"requests": limits.requests_per_min, "tokens": limits.tokens_per_min}
         self._buckets = {name: Bucket(rate, now) for name, rate in rates.items() if rate is not None}
 
