@@ -22,7 +22,7 @@ Context = Mapping[str, str | int | float | bool | None]
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-def spelled(context: Context) -> str:
+def spelled_context(context: Context) -> str:
     """Write a context as JSON, as it is recorded."""
     return _encode(dict(context))
 

@@ -110,6 +110,12 @@ def test_a_yes_that_is_none_is_refused_with_those_there_are(run: Run, of: str, m
         read_asks(run, of)
 
 
+@pytest.mark.parametrize("number", [1, -1])
+def test_a_condition_that_is_not_there_is_refused(run: Run, number: int) -> None:
+    with pytest.raises(UserError, match=f"has no condition {number}; they are numbered 0 to 0"):
+        read_asks(run, "share", condition=number)
+
+
 def test_the_command_fits_a_law_to_a_free_world(command: Command, run: Run) -> None:
     done = command("fit", run.folder, "--law", "hill", "--by", "likes", "--of", "act=share")
     assert done.code == 0, done.err

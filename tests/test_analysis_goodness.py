@@ -15,7 +15,7 @@ from agentnet.analysis.fitting import rmse
 from agentnet.analysis.goodness import (
     Curve,
     Observed,
-    compare,
+    compare_views,
     noise_floor,
     outlook_of_cascades,
     outlook_of_law,
@@ -99,7 +99,7 @@ def test_views_are_those_that_there_are() -> None:
 def test_comparisons_are_distances_between_mean_curves(tables: RunTables) -> None:
     observed = Observed.of(tables, GROUPS)
     law = np.stack([np.linspace(0, 0.2, 6), np.linspace(0, 0.5, 6)])
-    found = {each.view: each for each in compare(observed, outlook_of_law(law, observed.views))}
+    found = {each.view: each for each in compare_views(observed, outlook_of_law(law, observed.views))}
     assert list(found) == ["population", "peaceful", "severe", "group 1", "group 2"]
     mean = tables.engaged_fraction.mean(axis=0)
     assert np.isclose(found["population"].rmse, np.sqrt(np.mean((mean - law.sum(axis=0)) ** 2)))
@@ -124,7 +124,7 @@ def test_inferred_views_average_the_cascades_that_they_show(tables: RunTables) -
     assert np.allclose(seen["severe"].mean, severe.mean(axis=0))
     assert np.allclose(seen["group 1"].mean + seen["group 2"].mean, seen["population"].mean)
     observed = Observed.of(tables, GROUPS)
-    floor = next(iter(compare(observed, seen))).floor
+    floor = next(iter(compare_views(observed, seen))).floor
     single = noise_floor(tables.engaged_fraction, severity=tables.severity)
     assert floor is not None
     assert single is not None
@@ -137,7 +137,7 @@ def test_cascades_of_unknown_severity_are_compared_with_those_played_as_peaceful
     assert seen["of unknown severity"].n == 5
     only_peaceful = outlook_of_cascades(infer_cascades(LAW, tables.select([0]), n_runs=3), views((0, 1), 1))
     assert list(only_peaceful) == ["population", "peaceful"]
-    found = compare(Observed.of(tables, np.zeros(32, dtype=int)), only_peaceful)
+    found = compare_views(Observed.of(tables, np.zeros(32, dtype=int)), only_peaceful)
     assert [each.view for each in found] == ["population", "peaceful"]
     assert Curve.of(np.ones((1, 4))).sd is None
 
@@ -203,6 +203,6 @@ def test_the_law_of_the_run_infers_the_run(play: Callable[..., Run]) -> None:
     tables = read_tables(play(design, backend=make_backend("mock", law), seed=5))
     observed = Observed.of(tables, GROUPS)
     inferred = infer_cascades(LAW, tables, groups=GROUPS, n_runs=300, seed=3)
-    for each in compare(observed, outlook_of_cascades(inferred, observed.views)):
+    for each in compare_views(observed, outlook_of_cascades(inferred, observed.views)):
         assert each.floor is not None
         assert each.rmse < 1.5 * each.floor.quantile_95

@@ -15,7 +15,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares
 from scipy.stats import chi2
 
-from agentnet.analysis import fitting, solver
+from agentnet.analysis import fitting, si_integral, solver
 from agentnet.analysis.fitting import CurveFit, nrmse, rmse
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.simulation import simulate
@@ -90,6 +90,14 @@ def test_one_rate_is_the_logistic_curve(rate: float, start: float, degree: int) 
     law = MeanFieldLaw((rate,), (1.0,), (start,), (float(degree),))
     odds = start / (1 - start) * np.exp(np.minimum(rate * degree * STEPS, 700))
     assert law.engaged_fraction(STEPS) == pytest.approx(odds / (1 + odds), abs=1e-9)
+
+
+def test_the_polynomials_of_the_integral_have_all_their_powers() -> None:
+    places = np.linspace(-1, 1, 12).reshape(3, 4)
+    powers = si_integral._powers(places)
+    assert powers == pytest.approx(
+        np.vander(places.ravel(), 10, increasing=True).reshape(3, 4, 10), rel=1e-14
+    )
 
 
 def test_without_rates_nothing_ever_changes() -> None:

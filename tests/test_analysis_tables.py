@@ -174,8 +174,8 @@ def test_parquet_and_sqlite_hold_the_same(spoilt: Callable[..., Path], tables: R
     rewritten(folder / "parquet" / "agents.parquet")
     with_parquet = read_tables(by_parquet(folder))
     with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-        assert columns.Source.of(by_parquet(folder), connection).parquet == folder / "parquet"
-        assert columns.Source.of(Run(folder), connection).parquet is None
+        assert columns.ColumnSource.of(by_parquet(folder), connection).parquet == folder / "parquet"
+        assert columns.ColumnSource.of(Run(folder), connection).parquet is None
     assert same(with_parquet, tables)
     assert same(with_parquet.exposures, tables.exposures)
     assert same(read_decisions(by_parquet(folder)), decisions)
@@ -221,7 +221,7 @@ def test_parquet_that_lacks_a_column_is_damaged(spoilt: Callable[..., Path], col
 def test_parquet_of_another_state_is_not_read(spoilt: Callable[..., Path]) -> None:
     def chosen(folder: Path) -> Path | None:
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-            return columns.Source.of(by_parquet(folder), connection).parquet
+            return columns.ColumnSource.of(by_parquet(folder), connection).parquet
 
     folder = spoilt()
     assert chosen(folder) is None

@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 
 from agentnet import CascadeExperiment
 from agentnet.backend import Reply, Request
-from agentnet.bench import Bound, Call, MeasuredLoad, closed_loop, exposure_requests, knee, measure, sweep
+from agentnet.bench import (
+    Bound,
+    Call,
+    MeasuredLoad,
+    closed_loop,
+    exposure_requests,
+    knee,
+    measure,
+    sweep_load,
+)
 from agentnet.bench.figures import latency_quantiles
 from agentnet.bench.load import UNANSWERED
-from agentnet.bench.plot import check_plot_file, draw
+from agentnet.bench.plot import check_plot_file, draw_levels
 from agentnet.bench.sweep import doublings
 from agentnet.errors import BackendUnusable, StorageError, TransientError, UserError
 from agentnet.profiles import all_profiles
@@ -181,7 +190,7 @@ def servers(n_servers, service_s=1.0):
 
 def swept(n_servers, most, *, calls=64, make=servers, **how):
     async def main():
-        return await sweep(make(n_servers), requests(), most=most, bound=Bound(calls=calls), **how)
+        return await sweep_load(make(n_servers), requests(), most=most, bound=Bound(calls=calls), **how)
 
     return run_in_virtual_time(main())
 
@@ -216,7 +225,7 @@ def test_a_stopped_sweep_keeps_what_it_has():
     async def main():
         stop = asyncio.Event()
         asyncio.get_running_loop().call_later(100, stop.set)
-        return await sweep(
+        return await sweep_load(
             servers(99), requests(), most=64, bound=Bound(calls=64), stop=stop, price=(1.0, 2.0)
         )
 
@@ -244,12 +253,12 @@ def levels():
 
 @pytest.mark.parametrize(("name", "head"), [("a.svg", b"<?xml"), ("a.PNG", b"\x89PNG")])
 def test_a_plot_is_written_as_its_name_says(tmp_path, levels, name, head):
-    draw(levels[:1], tmp_path / name, title="mock: a model")
+    draw_levels(levels[:1], tmp_path / name, title="mock: a model")
     assert (tmp_path / name).read_bytes().startswith(head)
 
 
 def test_a_plot_says_what_it_shows(tmp_path, levels):
-    draw(levels, tmp_path / "sweep.svg", title="mock: a model")
+    draw_levels(levels, tmp_path / "sweep.svg", title="mock: a model")
     text = (tmp_path / "sweep.svg").read_text("utf-8")
     for words in (
         "mock: a model",
@@ -268,13 +277,13 @@ def test_a_plot_says_what_it_shows(tmp_path, levels):
 
 def test_equal_measurements_make_equal_plots(tmp_path, levels):
     for name in ("a.svg", "b.svg"):
-        draw(levels[:1], tmp_path / name, title="mock")
+        draw_levels(levels[:1], tmp_path / name, title="mock")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_a_plot_of_an_open_load_with_unanswered_calls(tmp_path):
     calls = [reply(i, 1.0 + i) for i in range(5)] + [reply(5, 9.0, trouble=UNANSWERED)]
-    draw([measure(load(*calls, rate=2.5))], tmp_path / "open.svg", title="mock")
+    draw_levels([measure(load(*calls, rate=2.5))], tmp_path / "open.svg", title="mock")
     text = (tmp_path / "open.svg").read_text("utf-8")
     assert "replies at 2.5 requests/s" in text
     assert "p99" not in text, "it lies beyond what was seen"
@@ -282,7 +291,7 @@ def test_a_plot_of_an_open_load_with_unanswered_calls(tmp_path):
 
 def test_a_sweep_whose_levels_failed_can_be_drawn(tmp_path, levels):
     failing = swept(0, 4, make=lambda _: ScriptedBackend(lambda _: TransientError("down")), calls=3)
-    draw([*failing, *levels], tmp_path / "failing.svg", title="mock")
+    draw_levels([*failing, *levels], tmp_path / "failing.svg", title="mock")
     assert (tmp_path / "failing.svg").stat().st_size > 10_000
 
 
@@ -298,7 +307,7 @@ def test_a_plot_that_cannot_be_written_is_said(tmp_path, levels):
     (tmp_path / "a.svg").mkdir()
     check_plot_file(tmp_path / "a.svg")
     with pytest.raises(StorageError, match="cannot be written"):
-        draw(levels, tmp_path / "a.svg", title="mock")
+        draw_levels(levels, tmp_path / "a.svg", title="mock")
 
 
 # What is asked

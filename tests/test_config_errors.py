@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from agentnet.config import BackendSettings, ExperimentSettings, Flag, load_configuration, secrets_environ
-from agentnet.config.secrets import looks_secret, shown
+from agentnet.config.secrets import looks_secret, shown_value
 from agentnet.errors import ConfigurationError
 
 SECRET = "sk-do-not-tell"
@@ -286,9 +286,9 @@ def test_names_that_only_resemble_secrets_are_not(name):
 
 
 def test_a_value_with_a_secret_in_it_is_shown_as_set():
-    assert shown(("backend", "api_key"), SECRET) == "(set)"
-    assert shown(("backend", "options"), [{"api_key": SECRET}]) == "(set)"
-    assert shown(("backend", "model"), "m") == '"m"'
+    assert shown_value(("backend", "api_key"), SECRET) == "(set)"
+    assert shown_value(("backend", "options"), [{"api_key": SECRET}]) == "(set)"
+    assert shown_value(("backend", "model"), "m") == '"m"'
 
 
 def test_rows_hide_a_secret_that_got_in_without_validation(tmp_path):

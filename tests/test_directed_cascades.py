@@ -12,7 +12,7 @@ from agentnet.analysis import fit_run, read_tables
 from agentnet.asking_rules import Moment
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError
-from agentnet.events.export import read_network
+from agentnet.events.export import recorded_network
 from agentnet.network import Network
 from agentnet.report.player import read_player
 
@@ -91,7 +91,7 @@ def test_the_log_keeps_direction_weights_and_layers(engaged):
     )
     run, _ = engaged(layered)
     (digest,) = run.rows("SELECT DISTINCT network FROM realizations")[1][0]
-    again = read_network(run, digest)
+    again = recorded_network(run, digest)
     assert again == layered
     assert digest == again.digest == layered.digest
 

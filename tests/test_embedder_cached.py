@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentnet.embedder import CachedEmbedder, Embedder, Limits, Patience, unit_rows
-from agentnet.embedder.cached import batches
+from agentnet.embedder.cached import text_batches
 from agentnet.errors import (
     BackendUnusable,
     InputError,
@@ -107,7 +107,7 @@ def test_any_texts_get_their_own_vectors_in_order_each_asked_once(texts, n_texts
 
 @given(texts=texts_of, n_texts=st.none() | st.integers(1, 5), n_tokens=st.none() | st.integers(1, 12))
 def test_batches_are_runs_that_fit_and_cannot_be_joined(texts, n_texts, n_tokens):
-    runs = list(batches(texts, Limits(n_texts, n_tokens)))
+    runs = list(text_batches(texts, Limits(n_texts, n_tokens)))
     assert [position for run in runs for position in run] == list(range(len(texts)))
     weight = [sum(likely_tokens([texts[i]]) for i in run) for run in runs]
     for run, tokens in zip(runs, weight, strict=True):

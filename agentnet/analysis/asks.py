@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.by_context import in_words
+from agentnet.analysis.by_context import answer_in_words
 from agentnet.analysis.covariates import ALWAYS, count_exposures
 from agentnet.analysis.networks import read_networks
 from agentnet.analysis.open_log import MARKED, NOTHING, OpenLog, open_log, unfinished
@@ -140,7 +140,7 @@ def _spelled(value: str | None, name: str) -> str | None:
     said: Any = None if value is None else json.loads(value)
     if isinstance(said, dict):
         said = said.get(name)
-    return None if said is None else in_words(said)
+    return None if said is None else answer_in_words(said)
 
 
 def _which(name: str, of_yes_and_no: list[str], kinds: Iterable[str], fields: Iterable[str]) -> str:

@@ -100,13 +100,13 @@ def spelled_answers(kind: str, value: str | None, decision: int | None) -> Itera
     """
     plain = json.loads(value) if value is not None else None if decision is None else bool(decision)
     if not isinstance(plain, dict):
-        yield kind, in_words(plain)
+        yield kind, answer_in_words(plain)
         return
     for name, each in plain.items():
-        yield f"{kind}: {name}", in_words(each)
+        yield f"{kind}: {name}", answer_in_words(each)
 
 
-def in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
+def answer_in_words(value: Any) -> str:  # noqa: ANN401 - of JSON
     """Spell a value of JSON for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -161,13 +161,13 @@ def mean_by_realization(
 
 def _labels(facts: list[Any]) -> list[str]:
     """Spell the values of a fact; many different numbers by the quarter in which they are."""
-    different = set(map(in_words, facts))
+    different = set(map(answer_in_words, facts))
     numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in facts)
     if len(different) <= _MOST_VALUES:
-        return [in_words(each) for each in facts]
+        return [answer_in_words(each) for each in facts]
     if not numbers:
-        kept = {value for value, _ in Counter(map(in_words, facts)).most_common(_MOST_VALUES)}
-        return [value if value in kept else "(others)" for value in map(in_words, facts)]
+        kept = {value for value, _ in Counter(map(answer_in_words, facts)).most_common(_MOST_VALUES)}
+        return [value if value in kept else "(others)" for value in map(answer_in_words, facts)]
     values = np.array(facts, np.float64)
     part = np.searchsorted(np.quantile(values, (0.25, 0.5, 0.75)), values)
     spans: Mapping[int, str] = {

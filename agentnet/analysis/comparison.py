@@ -604,7 +604,7 @@ def _by_query(runs: Sequence[Run], measure: str, family: Family) -> OneMeasure:
     return OneMeasure(sides, title, [])
 
 
-def of_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:
+def measured_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:
     """Take a measure from the curve of each realization, or fit the law that it is a parameter of."""
     name, _, parameter = OF_ONE_RATE.get(measure, measure).partition(".")
     curved = {name: law for name in LAWS if issubclass(law := LAWS[name], CurveLaw)}

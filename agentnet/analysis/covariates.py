@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.open_log import NOTHING, OpenLog
 from agentnet.analysis.tables import N_ASKED, ExposureCounts, Questions
 from agentnet.errors import DesignError, UserError, near_miss
-from agentnet.events.graphs import read_network
+from agentnet.events.graphs import recorded_network
 from agentnet.vocabulary import EXPOSURE, NO, TRAITS, YES
 
 Array = NDArray[np.float64]
@@ -342,7 +342,7 @@ class _Columns:
         query = "SELECT network FROM realizations WHERE realization = ?"
         (digest,) = self._log.connection.execute(query, (number,)).fetchone()
         if digest not in self._heard:
-            network = read_network(self._log.run, digest)
+            network = recorded_network(self._log.run, digest)
             pairs = np.column_stack((network.listener, network.indices))
             again = np.append(False, (np.diff(pairs, axis=0) == 0).all(axis=1))[: len(pairs)]
             self._heard[digest] = pairs[~again]  # whom agents hear in several layers, once

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.exact import Exact, exact_fits
 from agentnet.analysis.fitting import CurveFit, checked_level
-from agentnet.analysis.goodness import Comparison, Observed, compare
+from agentnet.analysis.goodness import Comparison, Observed, compare_views
 from agentnet.analysis.grouping import Grouping, GroupsLike, as_grouping, groups_or_one, why_alike
 from agentnet.analysis.laws import LAWS, Equilibrium, Law, Parameter, Playing, Resamples, laws_to_fit
 from agentnet.analysis.laws.curve import named_values
@@ -315,7 +315,7 @@ class _Fitter:
             transmission_probability=law.chance(fit),
             fit=fit,
             by_severity=dict(law.by_severity()),
-            comparisons=compare(observed, seen),
+            comparisons=compare_views(observed, seen),
             warnings=(*fit.warnings, *law.warnings(fit), *listed.warnings),
         )
 

@@ -300,7 +300,7 @@ def outlook_of_law(by_group: Array, seen: tuple[View, ...]) -> Outlook:
     return {view.name: Curve(View("", None, view.group).curves(by_group[None], nothing)[0]) for view in known}
 
 
-def compare(observed: Observed, outlook: Outlook) -> tuple[Comparison, ...]:
+def compare_views(observed: Observed, outlook: Outlook) -> tuple[Comparison, ...]:
     """Compare a law with a run, view by view.
 
     Args:

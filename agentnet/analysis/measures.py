@@ -182,7 +182,7 @@ def _stances(rows: Sequence[tuple[int, int, float | None]]) -> tuple[list[int], 
     return steps, stances
 
 
-def of_worlds(runs: Sequence[Run], measure: str) -> OneMeasure:
+def measured_worlds(runs: Sequence[Run], measure: str) -> OneMeasure:
     """Take the last value of a measure in each realization, for `agentnet.analysis.compare`.
 
     Raises:

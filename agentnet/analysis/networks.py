@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.covariates import agent_attribute, attributes_known
 from agentnet.analysis.open_log import MARKED, OpenLog
 from agentnet.analysis.tables import RANDOM_REGULAR, NetworkDesign, PlayedNetwork
-from agentnet.events.graphs import read_network
+from agentnet.events.graphs import recorded_network
 
 Ints = NDArray[np.int64]
 
@@ -113,7 +113,7 @@ def _ties_of(log: OpenLog, network: _Recorded, most_edges: int) -> tuple[Ints, I
         counts = np.zeros(2 * network.n_edges // network.n_agents + 1, dtype=np.int64)
         counts[-1] = network.n_agents
         return counts, counts * (counts.size - 1), False
-    read = read_network(log.run, network.digest)
+    read = recorded_network(log.run, network.digest)
     degree = read.degree
     heard = np.bincount(degree, weights=read.n_hearers).astype(np.int64)
     return np.bincount(degree).astype(np.int64), heard, read.is_directed
@@ -130,7 +130,7 @@ def _played(
     for row in np.linspace(0, len(used) - 1, n_played).round().astype(int).tolist():
         network = used[row]
         if network.digest not in rows:
-            heard = read_network(log.run, network.digest)
+            heard = recorded_network(log.run, network.digest)
             rows[network.digest] = heard.indptr, heard.indices.astype(np.int64), heard.is_directed
         profile = log.profiles(log.integers(query, 1, int(realization[row]))[0])
         own = {name: agent_attribute(log, int(realization[row]), name) for name in attributes}

@@ -77,7 +77,7 @@ def read_observed(
     """
     path, found, n_repeated = Path(path), dict[str, _Node](), 0
     with open_table(path, encoding=encoding) as table:
-        of_field = settled(path, table.columns, columns or {}, USUAL, ("id", "parent"), WHAT)
+        of_field = settled_columns(path, table.columns, columns or {}, USUAL, ("id", "parent"), WHAT)
         for row in table.rows:
             try:
                 if row.fault:
@@ -94,7 +94,7 @@ def read_observed(
     return _forest(path, found, of_field, n_repeated)
 
 
-def settled(
+def settled_columns(
     path: Path,
     columns: Collection[str],
     given: Mapping[str, str],

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.observed import SECONDS, instant, settled
+from agentnet.analysis.observed import SECONDS, instant, settled_columns
 from agentnet.analysis.tables import N_ASKED, ExposureCounts, NetworkDesign, RunTables
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.news.table import BadCell, RowCells, open_table
@@ -113,7 +113,7 @@ def read_people(
     computed = {N_HEARD, N_ASKED}
     wanted = [each for each in dict.fromkeys(columns) if each not in computed]
     with open_table(path, encoding=encoding) as table:
-        of_field = settled(path, table.columns, named or {}, USUAL, ("who", "did"), _WHAT)
+        of_field = settled_columns(path, table.columns, named or {}, USUAL, ("who", "did"), _WHAT)
         read = [_column(path, each, table.columns, computed) for each in wanted]
         every = [_row(path, row, of_field, read) for row in table.rows]
     if not every:

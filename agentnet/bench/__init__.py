@@ -8,7 +8,7 @@ from agentnet.bench.figures import Figures, Latency, Price, measure
 from agentnet.bench.load import Bound, Call, MeasuredLoad, closed_loop, open_rate
 from agentnet.bench.occupancy import Occupancy, Timed, occupancy
 from agentnet.bench.questions import exposure_requests
-from agentnet.bench.sweep import knee, sweep
+from agentnet.bench.sweep import knee, sweep_load
 
 __all__ = [
     "Bound",
@@ -25,5 +25,5 @@ __all__ = [
     "measure",
     "occupancy",
     "open_rate",
-    "sweep",
+    "sweep_load",
 ]

@@ -36,7 +36,7 @@ def check_plot_file(path: Path) -> None:
         raise UserError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
-def draw(levels: Sequence[Figures], path: Path, *, title: str) -> None:
+def draw_levels(levels: Sequence[Figures], path: Path, *, title: str) -> None:
     """Draw one level's latencies, or those and how throughput and latency change over several levels.
 
     Args:

@@ -16,7 +16,7 @@ _IN_VAIN = 2
 """Doublings without gain in succession that end a sweep."""
 
 
-async def sweep(
+async def sweep_load(
     backend: Backend,
     requests: Iterator[Request],
     *,

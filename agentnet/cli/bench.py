@@ -20,9 +20,9 @@ from agentnet.bench import (
     knee,
     measure,
     open_rate,
-    sweep,
+    sweep_load,
 )
-from agentnet.bench.plot import check_plot_file, draw
+from agentnet.bench.plot import check_plot_file, draw_levels
 from agentnet.cli.bench_cascade import bench_design
 from agentnet.cli.common import load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files
@@ -180,7 +180,7 @@ def bench(
     facts = {"backend": answering.name, "model": answering.model_name, "rationale": rationale}
     _report(levels, {**facts, "n": n_samples, "seed": settings.seed}, as_json=as_json)
     if plot is not None and any(level.replies for level in levels):
-        draw(levels, plot, title=f"{answering.name}: {answering.model_name}")
+        draw_levels(levels, plot, title=f"{answering.name}: {answering.model_name}")
     _raise_what_ended_it(levels)
 
 
@@ -211,7 +211,7 @@ async def _levels(
         return [measure(await made, price)]
     assert plan.in_flight is not None
     if plan.is_sweep:
-        return await sweep(
+        return await sweep_load(
             backend, requests, most=plan.in_flight, bound=bound, price=price, stop=stop, tell=_tell
         )
     return [

@@ -54,22 +54,32 @@ def leaving_out(folders: Sequence[Path], *, people: bool) -> AbstractContextMana
 
 
 def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
-    """Add the options of what fits laws: ``--law``, ``--by``, ``--groups``, ``--level``, ``--seed``.
+    """Add the options of what fits laws: ``--law``, ``--by``, ``--groups``, ``--runs``, ``--bootstraps``, ...
 
     Args:
         groups: What the groups are by default, for the help.
     """
     of_groups = f'JSON file of groups: {{"00000": 1, ...}} for all 32 profiles. Default: {groups}.'
+    of_runs = "Inferred cascades of a law. Default: 100, fewer on networks of more than 200,000 agents."
+    drawn = "Resamples of an interval; 0 for none."
     which = "Fit this law only, or those of a Python file. Repeatable."
     by = "Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable."
     options = (
         click.option("--law", "laws", multiple=True, metavar="NAME|FILE.py", help=which),
         click.option("--by", multiple=True, metavar="COLUMN", help=by),
         click.option("--groups", "groups_file", type=click.Path(path_type=Path), help=of_groups),
+        click.option("--runs", "n_runs", type=int, help=of_runs),
+        click.option("--bootstraps", "n_bootstrap", type=int, default=200, show_default=True, help=drawn),
         click.option("--level", default=0.95, show_default=True, help="Confidence level of intervals."),
         click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn."),
     )
     return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
+
+
+def column_option(of: str) -> Callable[[Decorated], Decorated]:
+    """Add ``--column``, which `agentnet.cli.news.column_map` reads; `of` says of what the fields are."""
+    told = f"Read a field of {of} from a column of another name. Repeatable."
+    return click.option("--column", "columns", multiple=True, metavar="FIELD=COLUMN", help=told)
 
 
 def load(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import (
+    column_option,
     find_run,
     fitting_options,
     load,
@@ -44,22 +45,7 @@ _PATIENCE_S = 1.0
     help="What is a yes: in a free world a kind of questions of yes and no, or a value of other answers; in "
     "a file a value of what people did.",
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Read a field of a file (who, when, source, did, group) from a column of another name. Repeatable.",
-)
-@click.option(
-    "--runs",
-    "n_runs",
-    type=int,
-    help="Inferred cascades of a law. Default: 100, fewer on networks of more than 200,000 agents.",
-)
-@click.option(
-    "--bootstraps", "n_bootstrap", type=int, default=200, show_default=True, help="Resamples of an interval."
-)
+@column_option("a file (who, when, source, did, group)")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, curves included.")
 @setting_options
 def fit(

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from agentnet.cli.cluster import cluster
+from agentnet.cli.common import column_option
 from agentnet.cli.terminal import console, echo, until_closed
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError, InputError
@@ -52,13 +53,7 @@ def synth(n: int, seed: int, severe_fraction: float, out: Path, force: bool) -> 
 
 @news.command()
 @click.argument("file", type=_FILE)
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Read a field (text, id, severity, ...) from a column of another name. Repeatable.",
-)
+@column_option("a file (text, id, severity, ...)")
 @click.option("--kind", metavar="SOURCE", help="The news source, instead of what the header says.")
 @click.option("--severity", type=_FILE, help="File of labels (id, severity) in the place of its severities.")
 @click.option(

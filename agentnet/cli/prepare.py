@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from agentnet.cli.common import print_json
+from agentnet.cli.common import column_option, print_json
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.config import secrets_environ
@@ -28,7 +28,7 @@ _SAY_EVERY_S = 10.0
 @click.option("--category", "categories", multiple=True, metavar="NAME", help="Take this one. Repeatable.")
 @click.option("--all-categories", is_flag=True, help="Take every category.")
 @click.option("--longest", default=99, show_default=True, help="Characters of the longest response taken.")
-@click.option("--column", "columns", multiple=True, metavar="FIELD=COLUMN", help="A column of another name.")
+@column_option("the tables")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Passes over the data.")
 @click.option(
     "--lr", default=5e-5, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Adam's."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import (
+    column_option,
     find_run,
     fitting_options,
     leaving_out,
@@ -50,27 +51,7 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     help="Table of cascades observed elsewhere (see: agentnet trees), to compare with.",
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Read a field of the observed table from a column of another name. Repeatable.",
-)
-@click.option(
-    "--runs",
-    "n_runs",
-    type=click.IntRange(1),
-    help="Inferred cascades of a law; default: 100, fewer of large networks.",
-)
-@click.option(
-    "--bootstraps",
-    "n_bootstrap",
-    type=click.IntRange(0),
-    default=200,
-    show_default=True,
-    help="Resamples of an interval.",
-)
+@column_option("the observed table")
 @click.option(
     "--decisions",
     "n_decisions",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
+from agentnet.cli.common import column_option, find_run, load, print_json, print_table, setting_options
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.errors import RunFolderError, UserError
@@ -31,13 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What the nodes of runs are: agents that engaged, or messages that were written.",
 )
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="FIELD=COLUMN",
-    help="Read a field of files (id, parent, author, time) from a column of another name. Repeatable.",
-)
+@column_option("files (id, parent, author, time)")
 @click.option("--encoding", metavar="NAME", help="How files are written, such as cp1252; by default UTF-8.")
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path), help="CSV file to write: one row for each tree."

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentnet.config.secrets import REFUSAL, secrets_in, shortened
+from agentnet.config.secrets import REFUSAL, one_line, secrets_in
 from agentnet.config.sections import Settings
 from agentnet.config.values import Key, dotted, leaves, parse_key, parse_value, toml_text, why_no_json
 from agentnet.errors import ConfigurationError
@@ -172,17 +172,17 @@ def _assignment(flag: str) -> Found:
     name, equals, text = flag.partition("=")
     key = parse_key(name)
     if not equals:
-        yield Problem(f"-S {shortened(flag)}: has no value; write key=value, such as -S engine.workers=8")
+        yield Problem(f"-S {one_line(flag)}: has no value; write key=value, such as -S engine.workers=8")
     elif not key:
         yield Problem(
-            f"-S {shortened(name)}=...: {shortened(name)!r} is no key; write key=value with a dotted key"
+            f"-S {one_line(name)}=...: {one_line(name)!r} is no key; write key=value with a dotted key"
         )
     else:
-        yield from _text_entries(_routed(key), text, f"-S {shortened(flag)}", f"-S {shortened(name)}")
+        yield from _text_entries(_routed(key), text, f"-S {one_line(flag)}", f"-S {one_line(name)}")
 
 
 def _named(flag: Flag) -> Found:
-    origin = f"{flag.name} {shortened(_plain(flag.value))}"
+    origin = f"{flag.name} {one_line(_plain(flag.value))}"
     value = str(flag.value) if isinstance(flag.value, Path) else flag.value
     yield from _entries(_routed(parse_key(flag.key)), value, origin, flag.name)
 

@@ -19,7 +19,7 @@ from agentnet.config.layers import (
     flag_layer,
     toml_layer,
 )
-from agentnet.config.secrets import shortened, shown
+from agentnet.config.secrets import one_line, shown_value
 from agentnet.config.sections import Settings, declaration, describe, may_change, section_of
 from agentnet.config.values import Key, dotted, leaves, parse_key, toml_text
 from agentnet.errors import ConfigurationError, near_miss
@@ -76,7 +76,9 @@ class Configuration:
     def rows(self) -> tuple[SettingRow, ...]:
         """List every value in force, section by section; values that look secret are hidden."""
         return tuple(
-            SettingRow(dotted(key), shown(key, value), self.origins.get(dotted(key), DEFAULT), describe(key))
+            SettingRow(
+                dotted(key), shown_value(key, value), self.origins.get(dotted(key), DEFAULT), describe(key)
+            )
             for key, value in leaves(self.settings.model_dump())
         )
 
@@ -212,7 +214,9 @@ def _explained(fault: ErrorDetails, entries: Mapping[Key, Entry]) -> str:
         return f"{origin}: {dotted(key)} is no setting{_suggestion(key)}"
     wanted = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
     expected = _EXPECTED.get(fault["type"], wanted)
-    return f"{origin}: {dotted(key)} = {shortened(shown(key, fault['input']))} {expected} ({describe(key)})"
+    return (
+        f"{origin}: {dotted(key)} = {one_line(shown_value(key, fault['input']))} {expected} ({describe(key)})"
+    )
 
 
 def _suggestion(key: Key) -> str:
@@ -237,8 +241,8 @@ def _changes(
         if was is None or now is None or was == now or may_change(key, operational_options):
             continue
         yield (
-            f"{resumed.origin(dotted(key))}: {dotted(key)} was {shortened(was)} when this run began and "
-            f"cannot become {shortened(now)}; start a new run for that"
+            f"{resumed.origin(dotted(key))}: {dotted(key)} was {one_line(was)} when this run began and "
+            f"cannot become {one_line(now)}; start a new run for that"
         )
 
 

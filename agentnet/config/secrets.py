@@ -61,12 +61,12 @@ def _refers(value: object) -> bool:
     return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
-def shown(key: Key, value: object) -> str:
+def shown_value(key: Key, value: object) -> str:
     """Write `value` for people: as TOML, but hidden if its key or a part of it looks secret."""
     return HIDDEN if any(secrets_in(value, key)) else toml_text(value)
 
 
-def shortened(text: str) -> str:
+def one_line(text: str) -> str:
     """Cut `text` to one short line."""
     line = text.replace("\n", "\\n")
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[: _SHOWN_CHARACTERS - 3]}..."

@@ -130,7 +130,7 @@ class CachedEmbedder:
         missing = [text for text in first if text not in found]
         self.hits += len(found)
         self.misses += len(missing)
-        runs = batches(missing, self._inner.limits)
+        runs = text_batches(missing, self._inner.limits)
         for vectors in await all_at_once([self._fetch([missing[i] for i in run], first) for run in runs]):
             found.update(vectors)
         made = np.empty((len(texts), self.dim), dtype=np.float32)
@@ -236,7 +236,7 @@ def _seed(texts: list[str]) -> int:
     return int.from_bytes(hashlib.blake2b(texts[0].encode(), digest_size=8).digest(), "little")
 
 
-def batches(texts: Sequence[str], limits: Limits) -> Iterator[range]:
+def text_batches(texts: Sequence[str], limits: Limits) -> Iterator[range]:
     """Cut `texts` into runs that each fit into one call.
 
     Runs are filled greedily in order. A text that alone exceeds the tokens of a call gets a run of its own:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events.checksums import check_unchanged
-from agentnet.events.graphs import GraphFormat, graph_writer, networks_in, read_edges, read_network
+from agentnet.events.graphs import GraphFormat, graph_writer, networks_in, read_edges, recorded_network
 from agentnet.events.read import Run, digest, free_name
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, VIEW_ORDER, VIEWS, statements
 from agentnet.files import new_file, new_folder, storage_errors, tidy
@@ -32,7 +32,7 @@ __all__ = [
     "export_graphs",
     "export_parquet",
     "read_edges",
-    "read_network",
+    "recorded_network",
     "write_parquet",
 ]
 

@@ -56,11 +56,11 @@ WHERE realization = ? AND kind = 'exposure' AND decision = 1 AND step = engaged_
 
 
 def read_edges(run: Run, network_digest: str) -> NDArray[np.int32]:
-    """Read the edges of a network: `agentnet.network.Network.edges` of what `read_network` reads."""
-    return read_network(run, network_digest).edges()
+    """Read the edges of a network: `agentnet.network.Network.edges` of what `recorded_network` reads."""
+    return recorded_network(run, network_digest).edges()
 
 
-def read_network(run: Run, network_digest: str) -> Network:
+def recorded_network(run: Run, network_digest: str) -> Network:
     """Read a network: who hears whom, labels, attributes of edges.
 
     Args:

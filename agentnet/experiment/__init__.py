@@ -4,7 +4,7 @@ from agentnet.experiment.base import Condition, Experiment, require
 from agentnet.experiment.blame import blamed, blaming
 from agentnet.experiment.body import check_attributes
 from agentnet.experiment.given import held, source_of
-from agentnet.experiment.hooks import Gives, all_of, ask, one, several
+from agentnet.experiment.hooks import Gives, ask, one, several, several_of
 from agentnet.experiment.load import Source
 from agentnet.experiment.news import NewsExperiment
 
@@ -14,7 +14,6 @@ __all__ = [
     "Gives",
     "NewsExperiment",
     "Source",
-    "all_of",
     "ask",
     "blamed",
     "blaming",
@@ -23,5 +22,6 @@ __all__ = [
     "one",
     "require",
     "several",
+    "several_of",
     "source_of",
 ]

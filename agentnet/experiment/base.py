@@ -17,7 +17,7 @@ from pydantic.errors import PydanticUserError
 
 from agentnet.errors import DesignError, near_miss
 from agentnet.experiment.body import check_bodies, is_helper, is_method, own_classes, own_knobs
-from agentnet.experiment.hooks import Gives, all_of
+from agentnet.experiment.hooks import Gives, several_of
 from agentnet.html import html_table
 
 Condition = Mapping[str, object]
@@ -43,7 +43,8 @@ class Experiment:
     begun: ClassVar[str] = ""  # what `agentnet init` writes of methods that there must be
     _gives: ClassVar[Mapping[str, Gives]] = {
         "make_conditions": Gives(
-            all_of(Mapping), "a tuple of conditions, each a mapping of overrides; without conditions ({},)"
+            several_of(Mapping),
+            "a tuple of conditions, each a mapping of overrides; without conditions ({},)",
         ),
     }
 

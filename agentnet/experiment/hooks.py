@@ -66,7 +66,7 @@ def several(given: object) -> object | None:
     return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
 
 
-def all_of(kind: type) -> Callable[[object], object | None]:
+def several_of(kind: type) -> Callable[[object], object | None]:
     """Take at least one thing of a kind, as a tuple."""
 
     def read(given: object) -> object | None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 from agentnet.experiment.base import Experiment, require
-from agentnet.experiment.hooks import Gives, all_of, constraint, one
+from agentnet.experiment.hooks import Gives, constraint, one, several_of
 from agentnet.news import (
     NewsFacts,
     NewsFile,
@@ -55,7 +55,7 @@ class NewsExperiment(Experiment):
     """
 
     _gives: ClassVar = {
-        "choose_news": Gives(all_of(NewsItem), "at least one agentnet.news.NewsItem"),
+        "choose_news": Gives(several_of(NewsItem), "at least one agentnet.news.NewsItem"),
         "load_prompts": Gives(
             one(PromptSet), "an agentnet.prompts.PromptSet, such as PromptSet.load(folder)"
         ),

@@ -300,14 +300,14 @@ def _news_lines(name: str, facts: NewsFacts) -> Iterator[str]:
     counts = ", ".join(f"{count} {severity}" for severity, count in facts.by_severity.items() if count)
     (short, least), (long, most) = facts.shortest, facts.longest
     yield (
-        f"news {where}: {facts.n_items} items ({counts}); texts of {least} ({shortened(short)}) to {most} "
-        f"({shortened(long)}) characters"
+        f"news {where}: {facts.n_items} items ({counts}); texts of {least} ({cut_name(short)}) to {most} "
+        f"({cut_name(long)}) characters"
     )
     for warning in facts.warnings:
         yield f"  warning: {warning}"
 
 
-def shortened(name: str) -> str:
+def cut_name(name: str) -> str:
     """Cut a long name off."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 2]}.."
 

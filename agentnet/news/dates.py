@@ -74,7 +74,7 @@ def parse_date(text: str, date_format: str | None = None) -> dt.date:
     raise ValueError(text)
 
 
-def in_words(date: dt.date) -> str:
+def date_in_words(date: dt.date) -> str:
     """Write a date as news texts do.
 
     Examples:

@@ -22,7 +22,7 @@ from agentnet.errors import DesignError, near_miss
 from agentnet.prompts.prompt_set import answer_choices
 from agentnet.prompts.reading import MARKS, WRONG_VALUE, ClosedReader, Reader, comparable
 from agentnet.prompts.reply import Verdict, parse_reply
-from agentnet.prompts.schemas import Schema, in_words, kind_in_words, strict, wrapped
+from agentnet.prompts.schemas import Schema, kind_in_words, schema_in_words, strict, wrapped
 
 __all__ = ["WRONG_VALUE", "Declared", "Judge", "declared"]
 
@@ -124,14 +124,16 @@ def declared(answer: Any, *, decides: object = None) -> Declared:  # noqa: ANN40
     if "properties" in node:
         _check_written(answer, adapter, node)
         judge = Reader(adapter, node, _of_fields(decides, node, answer)).judge_fields
-        return made((), json.dumps(node), f"{_AS_JSON}\n{in_words(node)}", judge, tuple(node["properties"]))
+        return made(
+            (), json.dumps(node), f"{_AS_JSON}\n{schema_in_words(node)}", judge, tuple(node["properties"])
+        )
     reader = Reader(adapter, node, _of_value(decides, adapter, answer))
     if choices := _choices(node, adapter, answer):
         return made(tuple(choices), None, _asked(node, choices), ClosedReader(reader, choices).judge)
     if node.get("type") == "string" and not node.keys() & _BOUNDS:
         return made((), None, "", reader.judge_text)
     whole = wrapped(node)
-    return made((), json.dumps(whole), f"{_AS_JSON}\n{in_words(whole)}", _judge_within(reader))
+    return made((), json.dumps(whole), f"{_AS_JSON}\n{schema_in_words(whole)}", _judge_within(reader))
 
 
 def _judge_within(reader: Reader) -> Judge:

@@ -119,24 +119,24 @@ def lacks(node: Schema, value: object) -> bool:
             return isinstance(value, dict | list)
 
 
-def in_words(node: Schema) -> str:
+def schema_in_words(node: Schema) -> str:
     """Show a model what to write.
 
     Examples:
-        >>> in_words({"type": "object", "properties": {"stance": {"type": "integer", "minimum": 1}}})
+        >>> schema_in_words({"type": "object", "properties": {"stance": {"type": "integer", "minimum": 1}}})
         '{"stance": <a whole number of at least 1>}'
     """
     if "properties" in node:
         parts = (
-            f"{json.dumps(key, ensure_ascii=False)}: {in_words(part)}"
+            f"{json.dumps(key, ensure_ascii=False)}: {schema_in_words(part)}"
             for key, part in node["properties"].items()
         )
         return "{" + ", ".join(parts) + "}"
     if "anyOf" in node:
-        said = " or ".join(in_words(each) for each in node["anyOf"])
+        said = " or ".join(schema_in_words(each) for each in node["anyOf"])
     elif node.get("type") == "array":
         bounds = _bounds(node, "minItems", "maxItems", "of them")
-        said = f"[{in_words(node['items'])}, ...]{f' ({bounds})' if bounds else ''}"
+        said = f"[{schema_in_words(node['items'])}, ...]{f' ({bounds})' if bounds else ''}"
     else:
         return f"<{kind_in_words(node)}{': ' if 'description' in node else ''}{node.get('description', '')}>"
     return f"{said} ({node['description']})" if "description" in node else said

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agentnet.errors import DesignError
-from agentnet.exposure import Message, spelled
+from agentnet.exposure import Message, spelled_context
 from agentnet.worlds.wants import Ask as AskAll
 from agentnet.worlds.wants import Chance, End, World, Write
 
@@ -127,7 +127,7 @@ def _answered(
             ask.source,
             repeat,
             _number(ask.message),
-            spelled(ask.context),
+            spelled_context(ask.context),
         )
         for ask, repeat in zip(asks, numbered, strict=True)
     ]

@@ -16,7 +16,7 @@ import numpy as np
 
 from agentnet.asking_rules import NEVER, Exposures, Ints, Moment, listeners
 from agentnet.errors import DesignError
-from agentnet.exposure import Context, Exposure, Message, Reaction, spelled
+from agentnet.exposure import Context, Exposure, Message, Reaction, spelled_context
 from agentnet.interventions import (
     ENGAGED,
     FOLLOWS,
@@ -310,7 +310,7 @@ class ToldCascade(Cascade):
                 each.source,
                 repeat,
                 each.message.number,
-                spelled(context),
+                spelled_context(context),
             )
             for each, repeat, (_, context) in zip(
                 exposures, self._repeats(agents, sources), composed, strict=True

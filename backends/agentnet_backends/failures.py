@@ -166,18 +166,18 @@ class ErrorWords(NamedTuple):
 def said_by(raw: bytes) -> ErrorWords:
     """Read an error body, of whatever shape: OpenAI's, FastAPI's, a bare text, a page."""
     try:
-        return said_in(json.loads(raw))
+        return words_in(json.loads(raw))
     except (ValueError, RecursionError):
         return ErrorWords(raw.decode("utf-8", "replace"))
 
 
-def said_in(body: object) -> ErrorWords:
+def words_in(body: object) -> ErrorWords:
     """Find the message and the codes in a parsed error body."""
     match body:
         case [first, *_]:
-            return said_in(first)
+            return words_in(first)
         case {"error": dict(inner)} | {"detail": dict(inner)}:
-            return said_in(inner)
+            return words_in(inner)
         case {"detail": list(problems)}:
             return ErrorWords("; ".join(map(_validation_problem, problems)), _codes(*problems))
         case dict():
@@ -294,7 +294,7 @@ def error_of_body(peer: Peer, body: object) -> BackendError:
 
     A code in it that is an HTTP status counts as that.
     """
-    said, status = said_in(body), _status_in(body)
+    said, status = words_in(body), _status_in(body)
     kind, is_sure = _kind_said(status or 400, said)
     kind = kind or ("error_body" if status is None else _of_status(status))
     # It was the right URL: it answered.

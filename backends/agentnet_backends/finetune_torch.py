@@ -32,7 +32,7 @@ from agentnet_backends.finetune_torch_load import (
     adapted,
     cache_word,
     fingerprint,
-    form_of,
+    framing_of,
     loading,
     pretrained,
 )
@@ -83,7 +83,7 @@ class TorchLearner:
         """
         with loading(options):
             net, tokenizer = pretrained(options)
-            form = form_of(tokenizer, options)
+            form = framing_of(tokenizer, options)
             net = adapted(net, options) if options.method == "lora" else net
             return cls(net.to(options.device).eval(), tokenizer, options, form)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentnet.errors import BackendUnusable
 from agentnet_backends.finetune_learner import INSTRUCTION_FORM, MARKS, FinetuneOptions, Framing
-from agentnet_backends.local_weights import known, weights
+from agentnet_backends.local_weights import known_models, weights
 
 _OF_BROKEN_FILES = (AssertionError, LookupError, struct.error)
 _NO_CLOCK = "{% macro strftime_now(format) %}1 January 2026{% endmacro %}"
@@ -57,7 +57,7 @@ def pretrained(options: FinetuneOptions) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": options.model, "revision": options.revision}
-    gguf = _gguf(weights(options.model) if options.model in known() else Path(options.model))
+    gguf = _gguf(weights(options.model) if options.model in known_models() else Path(options.model))
     if gguf is not None:
         where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     tokenizer: Any = AutoTokenizer.from_pretrained(**where)
@@ -88,7 +88,7 @@ def _forget_the_quantizer(net: Any) -> None:  # noqa: ANN401 - an extra's
                 delattr(config, name)
 
 
-def form_of(tokenizer: Any, options: FinetuneOptions) -> Framing:  # noqa: ANN401 - an extra's
+def framing_of(tokenizer: Any, options: FinetuneOptions) -> Framing:  # noqa: ANN401 - an extra's
     """Tell how questions are put to a model.
 
     Raises:

@@ -37,7 +37,7 @@ from agentnet_backends.local_chat import Speaker, TokenPrompt
 from agentnet_backends.local_model import LocalModel, digest_of
 from agentnet_backends.local_numpy import Floats
 from agentnet_backends.local_rules import Free, Mask, Rule
-from agentnet_backends.local_weights import known, weights
+from agentnet_backends.local_weights import known_models, weights
 from agentnet_backends.options import PluginOptions
 
 _NEEDED = ("gguf", "llguidance", "tokenizers")
@@ -106,7 +106,7 @@ class LocalBackend:
         self._model: LocalModel | None = None
         self._thread = ThreadPoolExecutor(1, "local-model")
         self._closed = False
-        self._digest = known()[options.model].sha256 if options.model in known() else ""
+        self._digest = known_models()[options.model].sha256 if options.model in known_models() else ""
         if not self._digest:
             weights(options.model)
 

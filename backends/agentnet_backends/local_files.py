@@ -113,7 +113,7 @@ def open_model(path: Path) -> ModelFiles:
     return Folder(path) if path.is_dir() else Gguf(path)
 
 
-def files_of(path: Path) -> list[Path]:
+def model_files(path: Path) -> list[Path]:
     """List the files that decide what a model says, weights last."""
     if path.is_file():
         return [path]

@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from agentnet.backend import Messages
 from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, near_miss
 from agentnet_backends.local_chat import Speaker, TokenPrompt
-from agentnet_backends.local_files import ModelFiles, Unsupported, files_of, open_model
+from agentnet_backends.local_files import ModelFiles, Unsupported, model_files, open_model
 from agentnet_backends.local_numpy import Floats, NumpyRuntime
 from agentnet_backends.local_rules import Rule, Schemas
 
@@ -243,7 +243,7 @@ class LocalModel:
 
 def digest_of(path: Path) -> str:
     """Hash a model's files, in hex: of one file its SHA-256."""
-    files = files_of(path)
+    files = model_files(path)
     hashed = []
     for each in files:
         with each.open("rb") as file:

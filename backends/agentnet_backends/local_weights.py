@@ -71,7 +71,7 @@ class Known:
 
 
 @cache
-def known() -> Mapping[str, Known]:
+def known_models() -> Mapping[str, Known]:
     """Read the list of models that have a name."""
     tables = tomllib.loads((files("agentnet_backends") / "local_weights.toml").read_text("utf-8"))
     return {name: Known(name, **table) for name, table in tables.items()}
@@ -100,7 +100,7 @@ def weights(name_or_path: str, say: Callable[[str], None] | None = None) -> Path
     """Find a chat model's weights; those that have a name are fetched if they are not there yet.
 
     Args:
-        name_or_path: A model of `known`, a GGUF file, or a folder as Hugging Face's libraries write it.
+        name_or_path: One of `known_models`, a GGUF file, or a folder as Hugging Face's libraries write it.
         say: Where to say what is fetched, and under which licence; standard error unless given.
 
     Returns:
@@ -110,8 +110,8 @@ def weights(name_or_path: str, say: Callable[[str], None] | None = None) -> Path
         ConfigurationError: There is no such name or path, or the path is neither.
         StorageError: The weights cannot be fetched or kept, or are not those that are recorded.
     """
-    if name_or_path in known():
-        return fetched(known()[name_or_path], say or _to_stderr)
+    if name_or_path in known_models():
+        return fetched(known_models()[name_or_path], say or _to_stderr)
     return _checked(Path(name_or_path).expanduser())
 
 
@@ -129,7 +129,7 @@ def _checked(path: Path) -> Path:
     what = "is no GGUF file, nor a folder that holds a config.json" if path.exists() else "is not there"
     raise ConfigurationError(
         f"backend.model: {str(path)!r} {what}; give such a path, or a name"
-        f"{near_miss(str(path), known(), others=True)}"
+        f"{near_miss(str(path), known_models(), others=True)}"
     )
 
 
@@ -218,9 +218,9 @@ class LocalWeights:
         """Describe every model that has a name: the facts of `Known`, its path, and whether it is there."""
         return [
             {**asdict(model), "path": str(model.path), "is_here": model.path.is_file()}
-            for model in known().values()
+            for model in known_models().values()
         ]
 
     def fetch(self, name: str, say: Callable[[str], None]) -> Path:
-        """Fetch a model of `known`, unless it is there; see `fetched`."""
-        return fetched(known()[name], say)
+        """Fetch a model of `known_models`, unless it is there; see `fetched`."""
+        return fetched(known_models()[name], say)

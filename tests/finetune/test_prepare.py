@@ -30,7 +30,7 @@ from agentnet_backends.finetune_learner import (
     WantedAnswer,
 )
 from agentnet_backends.finetune_torch import TorchLearner
-from agentnet_backends.finetune_torch_load import form_of, pretrained
+from agentnet_backends.finetune_torch_load import framing_of, pretrained
 from agentnet_backends.finetune_torch_prepare import add_marks, prepare
 
 BANK = load_bank()[:12]
@@ -98,22 +98,22 @@ def tokenizer(base):
 
 
 def test_a_chat_model_is_asked_by_its_template(tokenizer, base):
-    form = form_of(with_template(tokenizer, CHATML), options(base))
+    form = framing_of(with_template(tokenizer, CHATML), options(base))
     assert form == Framing("<|start|>user\n", "<|end|>\n<|start|>assistant\n", "", "<|end|>")
     assert form.prompt("Why?") + form.response("So.") == (
         "<|start|>user\nWhy?<|end|>\n<|start|>assistant\nSo.<|end|>"
     )
-    assert form_of(tokenizer, options(base, form="marks")) == INSTRUCTION_FORM
+    assert framing_of(tokenizer, options(base, form="marks")) == INSTRUCTION_FORM
 
 
 def test_a_template_that_marks_no_end_ends_with_the_end_of_text(tokenizer, base):
     plain = "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }} {% endfor %}"
-    assert form_of(with_template(tokenizer, plain), options(base)).end == "<|endoftext|>"
+    assert framing_of(with_template(tokenizer, plain), options(base)).end == "<|endoftext|>"
 
 
 def test_a_template_writes_no_date_of_today_and_wants_no_reasoning(tokenizer, base):
     dated = "{{ strftime_now('%d %b %Y') }}{% if not enable_thinking %} /no_think{% endif %}\n" + CHATML
-    form = form_of(with_template(tokenizer, dated), options(base))
+    form = framing_of(with_template(tokenizer, dated), options(base))
     assert form.before == "1 January 2026 /no_think<|start|>user\n"
 
 

@@ -351,12 +351,12 @@ class _FormulaCurves:
         """Evaluate the curves and their derivatives, shape ``(n_fits, n_steps + 1, n_parameters)``."""
         bounds = self.law.parameters.values()
         slopes = [
-            differences(self.curves, parameters, i, each.low, each.high) for i, each in enumerate(bounds)
+            by_differences(self.curves, parameters, i, each.low, each.high) for i, each in enumerate(bounds)
         ]
         return self.curves(parameters), np.stack(slopes, axis=-1)
 
 
-def differences(function: Any, parameters: Array, place: int, low: float, high: float) -> Array:  # noqa: ANN401
+def by_differences(function: Any, parameters: Array, place: int, low: float, high: float) -> Array:  # noqa: ANN401
     """Differentiate by one parameter: central differences, one-sided ones at a bound.
 
     Args:

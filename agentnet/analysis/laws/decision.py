@@ -40,7 +40,7 @@ from agentnet.analysis.laws.contract import (
     Resamples,
     in_shape,
 )
-from agentnet.analysis.laws.curve import differences
+from agentnet.analysis.laws.curve import by_differences
 from agentnet.analysis.simulation import Chance
 from agentnet.analysis.solver import thinned
 from agentnet.analysis.survivors import survivors
@@ -430,7 +430,7 @@ class Likelihood:
     def slope(self, values: Array) -> Array:
         """Differentiate the chance, shape ``(n_cells, n_parameters)``."""
         found = [
-            differences(self.chance, values[None], i, each.low, each.high)[0]
+            by_differences(self.chance, values[None], i, each.low, each.high)[0]
             for i, each in enumerate(self._bounds)
         ]
         return np.stack(found, axis=-1)

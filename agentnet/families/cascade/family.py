@@ -17,7 +17,7 @@ from agentnet.families.agents import scene_rows
 from agentnet.families.cascade.experiment import CascadeExperiment
 from agentnet.families.cascade.told import told_scene
 from agentnet.families.contract import CHANCE, Probe, Scene, Sitting, Stage
-from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, shortened
+from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, cut_name
 from agentnet.families.people import ask_profiles
 from agentnet.families.ratios import Ratios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
@@ -181,9 +181,9 @@ class Cascades(NewsFamily):
 
     def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:
         """Take it from the curve of each realization, or fit a law of curves."""
-        from agentnet.analysis.comparison import of_cascades
+        from agentnet.analysis.comparison import measured_cascades
 
-        return of_cascades(runs, measure, groups)
+        return measured_cascades(runs, measure, groups)
 
     def sharing(self, run: Run, condition: int | None) -> Sharing:
         """Count the exposures of a condition."""
@@ -321,7 +321,7 @@ def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
 
 def _network_line(facts: NetworkFacts) -> str:
     least, median, most = facts.degree
-    names = ", ".join(map(shortened, facts.first_names))
+    names = ", ".join(map(cut_name, facts.first_names))
     more = ", .." if facts.n_agents > len(facts.first_names) else ""
     parts = f"{facts.n_components} component{'' if facts.n_components == 1 else 's'}"
     return (

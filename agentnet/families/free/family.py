@@ -296,9 +296,9 @@ class FreeWorlds(Family):
 
     def measured(self, runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:  # noqa: ARG002
         """Take the last value of each realization."""
-        from agentnet.analysis.measures import of_worlds
+        from agentnet.analysis.measures import measured_worlds
 
-        return of_worlds(runs, measure)
+        return measured_worlds(runs, measure)
 
     def parts(self, reading: Reading) -> Iterable[Part]:
         """Say what was measured in each condition."""

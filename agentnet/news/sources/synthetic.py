@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agentnet.errors import DesignError
 from agentnet.news.acled_server import ACLED_COLUMNS
-from agentnet.news.dates import in_words
+from agentnet.news.dates import date_in_words
 from agentnet.news.item import SYNTHETIC, NewsFile, NewsItem
 from agentnet.news.load import load_acled
 from agentnet.news.severity import TAXONOMY
@@ -224,7 +224,7 @@ def _start(text: str) -> str:
 
 
 def _when(scene: _Scene) -> dict[str, str]:
-    on = f"on {in_words(scene.date)}"
+    on = f"on {date_in_words(scene.date)}"
     return {"on": on, "On": _start(on)}
 
 

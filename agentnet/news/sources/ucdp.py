@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 
-from agentnet.news.dates import in_words
+from agentnet.news.dates import date_in_words
 from agentnet.news.item import NewsItem
 from agentnet.news.source import item_of, join_place, news_source, read_date
 from agentnet.news.table import BadCell, RowCells
@@ -38,7 +38,11 @@ def _when(cells: RowCells, start: dt.date) -> str:
     end = read_date(cells._replace(columns={"end": "date_end"}), "end") or start
     if end < start:
         raise BadCell("date_end", f"{end} is before date_start {start}; mend one of them")
-    return f"On {in_words(start)}" if end == start else f"Between {in_words(start)} and {in_words(end)}"
+    return (
+        f"On {date_in_words(start)}"
+        if end == start
+        else f"Between {date_in_words(start)} and {date_in_words(end)}"
+    )
 
 
 def _what(cells: RowCells) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentnet.probe.asking import Asker
-from agentnet.probe.checks.order import ask_forms, averaged, flipped, ordered_forms
+from agentnet.probe.checks.order import ask_forms, flipped, logit_mean, ordered_forms
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import figure, mean, mean_of, of_sizes, words_of_sizes
 from agentnet.probe.subject import AnswerForm
@@ -28,7 +28,7 @@ async def labels(asker: Asker) -> Found:
     forms = {**ordered_forms(asker.subject), "A / B": _LETTERS}
     columns = await ask_forms(asker, [form for pair in forms.values() for form in pair])
     both = [list(zip(*columns[place : place + 2], strict=True)) for place in range(0, len(columns), 2)]
-    means = [[averaged(row) for row in rows] for rows in both]
+    means = [[logit_mean(row) for row in rows] for rows in both]
     own, *others = means
     usual, *names = forms
     moved = {
@@ -39,7 +39,7 @@ async def labels(asker: Asker) -> Found:
     moved["sharing called A against sharing called B"] = mean_of(letters, len(forms))
     figures = [each.figure(f"P of sharing, {name}") for name, each in moved.items()]
     figures += [
-        mean("P averaged over all forms", [averaged(row).value for row in zip(*columns, strict=True)]),
+        mean("P averaged over all forms", [logit_mean(row).value for row in zip(*columns, strict=True)]),
         figure("share of prompts that flip between forms", flipped(columns)),
     ]
     says = "Each pair of labels is averaged over both orders, on the logit, before labels are compared."

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentnet.probe.asking import Asker
-from agentnet.probe.checks.order import averaged
+from agentnet.probe.checks.order import logit_mean
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import mean_of, of_sizes, words_of_sizes
 
@@ -27,7 +27,7 @@ async def names(asker: Asker) -> Found:
     first, second = shares[: len(pairs)], shares[len(pairs) :]
     usual = await asker.usual(pairs)
     moved = mean_of([a.estimate - b.estimate for a, b in zip(first, second, strict=True)], 2)
-    named = mean_of([averaged(row) - c.estimate for *row, c in zip(first, second, usual, strict=True)], 2)
+    named = mean_of([logit_mean(row) - c.estimate for *row, c in zip(first, second, usual, strict=True)], 2)
     figures = [
         moved.figure(f"P of sharing, {_NAMES[0]} against {_NAMES[1]}"),
         named.figure("P of sharing, with a name against without"),

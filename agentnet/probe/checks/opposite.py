@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from agentnet.probe.asking import Asker
-from agentnet.probe.checks.order import ask_forms, averaged
+from agentnet.probe.checks.order import ask_forms, logit_mean
 from agentnet.probe.contract import Found, check
 from agentnet.probe.judging import MeanRange, mean, mean_of, of_sizes, words_of_sizes
 from agentnet.probe.subject import AS_USUAL, OPPOSITE, NotApplicable
@@ -27,12 +27,12 @@ async def opposite(asker: Asker) -> Found:
     # A template that names no order has none to be turned.
     with suppress(NotApplicable):
         forms.append(subject.form_other_way_round())
-    shared = [averaged(row) for row in zip(*await ask_forms(asker, forms), strict=True)]
+    shared = [logit_mean(row) for row in zip(*await ask_forms(asker, forms), strict=True)]
     asked = [
         await asker.shares([subject.varied(pair, form, wording=OPPOSITE, is_opposite=True) for pair in pairs])
         for form in forms
     ]
-    withheld = [averaged(row) for row in zip(*asked, strict=True)]
+    withheld = [logit_mean(row) for row in zip(*asked, strict=True)]
     total = mean_of(a + b for a, b in zip(shared, withheld, strict=True))
     off = MeanRange(total.value - 1.0, total.low - 1.0, total.high - 1.0)
     figures = [

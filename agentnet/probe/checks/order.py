@@ -48,7 +48,7 @@ async def ask_forms(asker: Asker, forms: Sequence[AnswerForm]) -> list[list[Shar
     return [found[place : place + len(pairs)] for place in range(0, len(found), len(pairs))]
 
 
-def averaged(shares: Sequence[ShareProbability]) -> PromptEstimate:
+def logit_mean(shares: Sequence[ShareProbability]) -> PromptEstimate:
     """Average probabilities of one pair on the logit; nan if one is missing."""
     value = sigma(math.fsum(each.logit for each in shares) / len(shares))
     return PromptEstimate(value, math.fsum(each.estimate.variance for each in shares) / len(shares) ** 2)
@@ -82,7 +82,10 @@ async def order(asker: Asker) -> Found:
         figure(f"{words}: share of prompts that flip", each) for words, each in zip(forms, flips, strict=True)
     ]
     figures += [
-        mean(f"{words}: P averaged over both", [averaged(row).value for row in zip(*each, strict=True)])
+        mean(
+            f"{words}: P averaged over both",
+            [logit_mean(row).value for row in zip(*each, strict=True)],
+        )
         for words, each in zip(forms, both, strict=True)
     ]
     says = (

@@ -11,7 +11,7 @@ what goes wrong, on the request, on how often it came before and on the plan (`a
 from agentnet.testing.server.asks import LIKE_LLAMA_CPP, LIKE_OPENAI, LIKE_VLLM, BadAsk, ChatAsk, Manners
 from agentnet.testing.server.completions import Law, MetadataOf
 from agentnet.testing.server.double import ServerDouble, coin, serve, start_server
-from agentnet.testing.server.ledger import CallLedger, digest
+from agentnet.testing.server.ledger import CallLedger, body_digest
 from agentnet.testing.server.limits import ServerLimits
 
 __all__ = [
@@ -26,8 +26,8 @@ __all__ = [
     "MetadataOf",
     "ServerDouble",
     "ServerLimits",
+    "body_digest",
     "coin",
-    "digest",
     "serve",
     "start_server",
 ]

@@ -26,8 +26,8 @@ from agentnet.testing.server.asks import (
 )
 from agentnet.testing.server.broken_wires import drip, hang_up, send_half
 from agentnet.testing.server.completions import Law, MetadataOf, completion, speak
-from agentnet.testing.server.embeddings import embedding, encoded, texts_of
-from agentnet.testing.server.ledger import CallLedger, digest
+from agentnet.testing.server.embeddings import embedding, encoded_vector, texts_of
+from agentnet.testing.server.ledger import CallLedger, body_digest
 from agentnet.testing.server.limits import Gate, ServerLimits
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class ServerDouble:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        name = digest(raw)
+        name = body_digest(raw)
         attempt = self.ledger.bodies[name]
         self.ledger.bodies[name] += 1
         body_number = int(name, 16)
@@ -259,7 +259,11 @@ class ServerDouble:
         size = n_dimensions if isinstance(n_dimensions, int) else _EMBEDDING_DIMENSIONS
         as_text = body.get("encoding_format") == "base64"
         data = [
-            {"object": "embedding", "index": i, "embedding": encoded(embedding(text, size), as_text=as_text)}
+            {
+                "object": "embedding",
+                "index": i,
+                "embedding": encoded_vector(embedding(text, size), as_text=as_text),
+            }
             for i, text in enumerate(texts)
         ]
         n_tokens = sum(len(tokens_of(text)) for text in texts)

@@ -8,7 +8,7 @@ import struct
 
 from agentnet.streams import mix, unit
 from agentnet.testing.server.asks import BadAsk, tokens_of
-from agentnet.testing.server.ledger import digest
+from agentnet.testing.server.ledger import body_digest
 
 
 def texts_of(given: object) -> list[str]:
@@ -40,13 +40,13 @@ def embedding(text: str, n_dimensions: int) -> list[float]:
     """
     vector = [0.0] * n_dimensions
     for token in tokens_of(text.casefold()) or [""]:
-        word = int(digest(token.strip().encode()), 16)
+        word = int(body_digest(token.strip().encode()), 16)
         for i in range(n_dimensions):
             vector[i] += 2.0 * unit(mix(word, i)) - 1.0
     norm = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
     return [x / norm for x in vector]
 
 
-def encoded(vector: list[float], *, as_text: bool) -> list[float] | str:
+def encoded_vector(vector: list[float], *, as_text: bool) -> list[float] | str:
     """Write a vector as numbers, or as the base64 of 32-bit floats that OpenAI's own client asks for."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode() if as_text else vector

@@ -14,7 +14,7 @@ class CallLedger:
 
     Attributes:
         kinds: Number of calls by kind: ``ok``, a fault's name, ``limited``, or what was wrong with the call.
-        bodies: Number of calls by the request's body (its digest, see `digest`).
+        bodies: Number of calls by the request's body (its digest, see `body_digest`).
         answered: Number of completions sent whole, by the request's body.
         samples: Number of samples in them.
         prompt_tokens: Tokens in, of those.
@@ -53,6 +53,6 @@ class CallLedger:
         self.completion_tokens += usage["completion_tokens"]
 
 
-def digest(body: bytes) -> str:
+def body_digest(body: bytes) -> str:
     """Name a request's body in a ledger."""
     return blake2b(body, digest_size=8).hexdigest()
