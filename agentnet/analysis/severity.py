@@ -13,6 +13,7 @@ name. If they disagree, if nobody votes, or if all clusters would have the same 
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -20,7 +21,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.perspectives.clustering import seeded
 from agentnet.analysis.severity_clusters import Agreement, Array, Numbers, SeverityClusters, frozen
 from agentnet.analysis.silhouettes import silhouette_scores
 from agentnet.errors import InputError
@@ -82,7 +82,7 @@ def name_clusters(
     ]
 
 
-__all__ = ["Agreement", "SeverityClusters", "SeverityOf", "cluster_severity", "k_means"]
+__all__ = ["Agreement", "SeverityClusters", "SeverityOf", "cluster_severity"]
 
 N_NOISE: Final = 19
 """Samples without clusters to compare with: to be above all of them would be significant at 0.05 if the
@@ -90,8 +90,7 @@ numbers of components and clusters had been fixed beforehand (Barnard 1963, J. R
 
 _TIE: Final = 1e-9
 _RESOLUTION: Final = 1e-6
-_STARTS: Final = 25
-_MOST_ROUNDS: Final = 300
+_STARTS: Final = 10
 
 
 def cluster_severity(
@@ -107,7 +106,7 @@ def cluster_severity(
     """Cluster the embeddings of news items, and call the clusters severe or peaceful.
 
     Tried are 1 to `max_components` principal components with 2 to `max_clusters` clusters each, by k-means
-    with 25 starts; silhouettes are taken in the reduced space. Of equal highest scores (within 1e-9) the one
+    with 10 starts; silhouettes are taken in the reduced space. Of equal highest scores (within 1e-9) the one
     with the fewest components counts, then the one with the fewest clusters. To have two clusters in any
     case, set `max_clusters` to 2.
 
@@ -190,16 +189,20 @@ def _principal_components(points: Array, most: int) -> tuple[Array, Array]:
     Returns:
         Scores, shape ``(n_items, n_tried)``, and the share of the variance that each component explains.
     """
+    from sklearn.decomposition import PCA
+
+    n_items, dim = points.shape
+    solver = "covariance_eigh" if n_items >= dim else "full"
     # Embeddings have the resolution of float32: what differs by less is rounding.
     if np.ptp(points, axis=0).max(initial=0.0) <= _RESOLUTION * np.abs(points).max(initial=0.0):
         raise InputError("all embeddings are equal: there is nothing to cluster", field="vectors")
-    centred = points - points.mean(axis=0)
-    strength, axes = np.linalg.svd(centred, full_matrices=False)[1:]
-    shares: Array = strength[: min(most, len(points) - 1)] ** 2 / (strength**2).sum()
+    found = PCA(min(most, n_items - 1, dim), svd_solver=solver).fit(points)
+    shares: Array = found.explained_variance_ratio_
     # What is left beyond the rank is rounding, in which k-means would find clusters too.
     n_tried = max(1, int((shares > max(points.shape) * np.finfo(np.float64).eps).sum()))
-    coordinates: Array = centred @ axes[:n_tried].T
-    coordinates[:, 0] *= np.sign(axes[0, np.abs(axes[0]).argmax()])
+    largest = np.abs(found.components_[0]).argmax()
+    coordinates: Array = found.transform(points)[:, :n_tried]
+    coordinates[:, 0] *= np.sign(found.components_[0, largest])
     return coordinates, shares[:n_tried]
 
 
@@ -210,7 +213,7 @@ def _tried(points: Array, max_clusters: int, seed: int) -> list[tuple[float, Num
         For each number of clusters the silhouette score and the cluster of each point; NaN where there are
         not that many clusters.
     """
-    made = [k_means(points, number, seed) for number in range(2, max_clusters + 1)]
+    made = [_k_means(points, number, seed) for number in range(2, max_clusters + 1)]
     is_whole = [
         2 <= number < len(points) and np.unique(labels).size == number
         for number, labels in enumerate(made, 2)
@@ -224,38 +227,20 @@ def _tried(points: Array, max_clusters: int, seed: int) -> list[tuple[float, Num
     ]
 
 
-def k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
-    """Divide points around `n_clusters` means (Lloyd 1982, IEEE Trans. Inf. Theory 28, 129-137).
+def _k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
-    Of 25 starts, seeded as in k-means++, the one counts whose points lie closest to their means.
-
-    Args:
-        points: Shape ``(n_points, n_dims)``, with a mean of 0.
-        n_clusters: How many.
-        seed: Fixes the starts.
-
-    Returns:
-        The cluster of each point, all 0 where there are no more points than clusters.
-    """
     if n_clusters >= len(points):
         return np.zeros(len(points), dtype=np.int64)
-    chance = 1.0 - np.random.default_rng(seed).random((_STARTS, n_clusters, len(points)))
-    given = seeded(np.broadcast_to(points, (_STARTS, *points.shape)), chance)
-    for _ in range(_MOST_ROUNDS):
-        nearest = _distances(points, given).argmin(axis=2)
-        last, given = given, np.equal.outer(nearest, np.arange(n_clusters)).astype(np.float64)
-        if (given == last).all():
-            break
-    best = _distances(points, given).min(axis=2).sum(axis=1).argmin()
-    return np.asarray(given[best].argmax(axis=1), dtype=np.int64)
-
-
-def _distances(points: Array, given: Array) -> Array:
-    """Give the squared distances of points from the means of theirs, less those from 0; shape of `given`."""
-    # A cluster that lost its points goes on from the mean of all.
-    means = given.transpose(0, 2, 1) @ points / np.maximum(given.sum(axis=1), 1.0)[:, :, None]
-    found: Array = (means**2).sum(axis=2)[:, None] - 2.0 * points @ means.transpose(0, 2, 1)
-    return found
+    # One thread: the order of sums, and with it the result, would hang on the number of processors. A library
+    # that is loaded later would not be bound by it: so it is entered after the imports.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # It tells of fewer different points than clusters, which the caller sees for itself.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels: Numbers = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(points)
+    return labels.astype(np.int64)
 
 
 def _noise_score(points: Array, n_clusters: int, seed: int) -> float:
@@ -264,7 +249,7 @@ def _noise_score(points: Array, n_clusters: int, seed: int) -> float:
     scores = []
     for _ in range(N_NOISE):
         sample = rng.normal(scale=points.std(axis=0), size=points.shape)
-        scores.append(float(silhouette_scores(sample, [k_means(sample, n_clusters, seed)])[0]))
+        scores.append(float(silhouette_scores(sample, [_k_means(sample, n_clusters, seed)])[0]))
     return max(scores)
 
 

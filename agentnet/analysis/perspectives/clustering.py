@@ -305,7 +305,7 @@ def fit_mixtures(
     for part in slices(n_sets, at_once // (n_starts * n_points * n_components)):
         every = np.repeat(points[part], n_starts, axis=0)
         every = every - every.mean(axis=1, keepdims=True)
-        given = seeded(every, chance[part].reshape(-1, n_components, n_points))
+        given = _seeded(every, chance[part].reshape(-1, n_components, n_points))
         log_likelihood, labels = _climb(every, given, floor, most_rounds)
         log_likelihood = log_likelihood.reshape(-1, n_starts)
         best = np.argmax(log_likelihood, axis=1)
@@ -314,12 +314,8 @@ def fit_mixtures(
     return Mixtures(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def seeded(points: Array, chance: Array) -> Array:
+def _seeded(points: Array, chance: Array) -> Array:
     """Draw seeds, each with a chance as its squared distance from those before; give points to the nearest.
-
-    Args:
-        points: Shape ``(n_fits, n_points, n_dims)``.
-        chance: Uniform draws of (0, 1], shape ``(n_fits, n_components, n_points)``.
 
     Returns:
         Responsibilities of 0 and 1, shape ``(n_fits, n_points, n_components)``.
