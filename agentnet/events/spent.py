@@ -103,7 +103,7 @@ def spent_so_far(
         recorded = NOTHING
     elif recorded is None:
         recorded = Use(*connection.execute(_RECORDED).fetchone())
-    if kind == "spent":
+    if kind == "spent" and "calls" in detail:
         return _of_note(detail, recorded, is_noted=True)
     if kind == "resumed" and "spent" not in detail:
         return _by_the_clock(connection, notes, recorded)
