@@ -18,7 +18,7 @@ import numpy as np
 
 from agentnet.analysis.trees import ROOT, Forest, Ints, climbed
 from agentnet.errors import InputError
-from agentnet.news.table import BadCell, RowCells, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, open_table, settle_columns
 
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("id", "tweet_id", "status_id", "post_id", "message_id", "comment_id"),
@@ -82,7 +82,7 @@ def read_observed(
             try:
                 if row.fault:
                     raise BadCell(None, row.fault)
-                name, node = _node(RowCells(row, of_field))
+                name, node = _node(Cells(row, of_field))
                 first = found.setdefault(name, node)
                 if node[1:] != first[1:]:
                     raise BadCell(of_field["id"], _differs(name, first.row))
@@ -132,7 +132,7 @@ def settled_columns(
     return settle_columns(path, columns, usual, given, required=required, what=what, hints=hints)
 
 
-def _node(cells: RowCells) -> tuple[str, _Node]:
+def _node(cells: Cells) -> tuple[str, _Node]:
     name, text = cells.filled("id"), cells.field("time")
     time, unit = instant(text, cells.columns["time"]) if text else (None, "")
     return name, _Node(cells.row.number, cells.field("parent"), cells.field("author"), time, unit)

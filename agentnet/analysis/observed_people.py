@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from agentnet.analysis.observed import SECONDS, instant, settled_columns
 from agentnet.analysis.tables import N_ASKED, ExposureCounts, NetworkDesign, RunTables
 from agentnet.errors import DesignError, InputError, near_miss
-from agentnet.news.table import BadCell, RowCells, open_table
+from agentnet.news.table import BadCell, Cells, open_table
 from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
@@ -139,7 +139,7 @@ def _column(path: Path, name: str, columns: Sequence[str], computed: Iterable[st
 
 
 def _row(path: Path, row: object, of_field: Mapping[str, str], others: Sequence[str]) -> _Heard:
-    cells = RowCells(row, of_field)  # type: ignore[arg-type]
+    cells = Cells(row, of_field)  # type: ignore[arg-type]
     try:
         if cells.row.fault:
             raise BadCell(None, cells.row.fault)

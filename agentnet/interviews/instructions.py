@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from agentnet.errors import InputError, near_miss
-from agentnet.news.table import BadCell, FileTable, RowCells, open_table, settle_columns
+from agentnet.news.table import BadCell, FileTable, Cells, open_table, settle_columns
 
 COLUMNS: Final = {
     "instruction": "instruction",
@@ -164,7 +164,7 @@ def _taken(
         return Instructions(tuple(taken), left_out, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _why_not(cells: RowCells, categories: set[str] | None, longest: int) -> str:
+def _why_not(cells: Cells, categories: set[str] | None, longest: int) -> str:
     if categories is not None and cells.field("category") not in categories:
         return "of other categories"
     # The paper's form has no place for one, and its categories have none in Dolly.
@@ -173,9 +173,9 @@ def _why_not(cells: RowCells, categories: set[str] | None, longest: int) -> str:
     return f"with a response of over {longest} characters" if len(cells.field("response")) > longest else ""
 
 
-def _cells(path: Path, table: FileTable, columns: Mapping[str, str]) -> Iterator[RowCells]:
+def _cells(path: Path, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
     for row in table.rows:
         if row.fault:
             raise InputError(row.fault, path=path, row=row.number)
         # "None" may be the response to an instruction.
-        yield RowCells(row, columns, missing=())
+        yield Cells(row, columns, missing=())

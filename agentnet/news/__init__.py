@@ -14,7 +14,7 @@ from agentnet.news.load import load_acled, load_news, load_table, load_ucdp
 from agentnet.news.severity import TAXONOMY, severity_of
 from agentnet.news.source import NewsSource, item_of, news_source, sources_of, told_of
 from agentnet.news.sources.synthetic import sample_news, synthesize
-from agentnet.news.table import BadCell, RowCells
+from agentnet.news.table import BadCell, Cells
 from agentnet.news.validate import NewsReport, validate_news
 from agentnet.vocabulary import PEACEFUL, SEVERE
 
@@ -30,7 +30,7 @@ __all__ = [
     "NewsItem",
     "NewsReport",
     "NewsSource",
-    "RowCells",
+    "Cells",
     "check_items",
     "choose",
     "facts_of_news",

@@ -78,7 +78,7 @@ def date_in_words(date: dt.date) -> str:
     """Write a date as news texts do.
 
     Examples:
-        >>> in_words(dt.date(2021, 2, 4))
+        >>> date_in_words(dt.date(2021, 2, 4))
         '4 February 2021'
     """
     return f"{date.day} {MONTHS[date.month - 1]} {date.year}"

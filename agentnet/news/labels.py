@@ -17,7 +17,7 @@ from agentnet.errors import InputError
 from agentnet.files import csv_writer
 from agentnet.news.item import NewsItem, check_items
 from agentnet.news.source import read_severity
-from agentnet.news.table import BadCell, RowCells, check_columns, open_table
+from agentnet.news.table import BadCell, Cells, check_columns, open_table
 
 Labels = Path | str | Mapping[str, int | None]
 """A file of labels, or the severity by id itself."""
@@ -100,7 +100,7 @@ def _load(path: Path, encoding: str | None) -> dict[str, int | None]:
             try:
                 if row.fault:
                     raise BadCell(None, row.fault)
-                cells = RowCells(row, _COLUMNS)
+                cells = Cells(row, _COLUMNS)
                 name, severity = cells.filled("id"), read_severity(cells)
                 if name in found:
                     raise BadCell("id", f"{name!r} stands twice; give each item one severity")

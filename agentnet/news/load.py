@@ -22,7 +22,7 @@ from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.source import NewsSource
-from agentnet.news.table import BadCell, FileTable, Row, RowCells, check_columns, open_table, settle_columns
+from agentnet.news.table import BadCell, FileTable, Row, Cells, check_columns, open_table, settle_columns
 
 
 @dataclass(slots=True)
@@ -220,7 +220,7 @@ def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_f
 def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | None) -> NewsItem:
     if row.fault:
         raise BadCell(None, row.fault)
-    cells = RowCells(row, columns, date_format)
+    cells = Cells(row, columns, date_format)
     item = found.source.item(cells)
     found.unknown.update(found.source.unknown(cells))
     return item

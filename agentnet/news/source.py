@@ -27,7 +27,7 @@ from agentnet.errors import ConfigurationError
 from agentnet.news.dates import parse_date
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsItem
 from agentnet.news.severity import severity_of
-from agentnet.news.table import BadCell, RowCells
+from agentnet.news.table import BadCell, Cells
 from agentnet.vocabulary import PEACEFUL, SEVERE, SEVERITIES
 
 LABELS = ("disorder_type", "event_type", "sub_event_type")
@@ -38,7 +38,7 @@ _SEVERITIES = {
     for written in (*words, SEVERITIES[number])
 }
 
-Make = Callable[[RowCells], NewsItem]
+Make = Callable[[Cells], NewsItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +138,11 @@ class NewsSource:
     citation: str = ""
     licence: str = ""
     restricted: bool = False
-    unknown: Callable[[RowCells], list[tuple[str, str]]] = lambda _: []
+    unknown: Callable[[Cells], list[tuple[str, str]]] = lambda _: []
     remarks: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
     fetch: Fetch | None = None
 
-    def item(self, cells: RowCells) -> NewsItem:
+    def item(self, cells: Cells) -> NewsItem:
         """Make the item of one row; raises `BadCell`."""
         made = self.make(cells)
         if made.source != TABLE or self.name == TABLE:
@@ -183,7 +183,7 @@ def _told(source: NewsSource) -> dict[str, Any]:
     }
 
 
-def item_of(cells: RowCells, **otherwise: str | int | None) -> NewsItem:
+def item_of(cells: Cells, **otherwise: str | int | None) -> NewsItem:
     """Make the item that the cells of its fields say.
 
     Args:
@@ -212,7 +212,7 @@ def item_of(cells: RowCells, **otherwise: str | int | None) -> NewsItem:
     return NewsItem(**values)
 
 
-def read_date(cells: RowCells, name: str = "date") -> dt.date | None:
+def read_date(cells: Cells, name: str = "date") -> dt.date | None:
     """Read a date as `cells` say, by default ``2021-02-24`` or ``24 February 2021``; None if empty.
 
     Raises:
@@ -236,7 +236,7 @@ def read_date(cells: RowCells, name: str = "date") -> dt.date | None:
         ) from error
 
 
-def read_severity(cells: RowCells) -> int | None:
+def read_severity(cells: Cells) -> int | None:
     """Read 0, false or peaceful; 1, true or severe; None if empty.
 
     Programs that know no missing whole numbers write 0.0 and 1.0.

@@ -306,7 +306,7 @@ def _json_row(path: Path, number: int, line: str) -> Row:
     return Row(number, values) if isinstance(values, dict) else Row(number, {}, "is not a JSON object")
 
 
-class RowCells(NamedTuple):
+class Cells(NamedTuple):
     """The cells of one row, by column or by the field of a news item that a column stands for.
 
     Attributes:

@@ -80,7 +80,7 @@ def mean_of(estimates: Iterable[PromptEstimate], n_figures: int = 1) -> MeanRang
         n_figures: How many figures the check judges.
 
     Examples:
-        >>> mean_of([Estimate(0.1), Estimate(0.2), Estimate(0.1), Estimate(0.2)]).low
+        >>> mean_of([PromptEstimate(each) for each in (0.1, 0.2, 0.1, 0.2)]).low
         0.15000000000000002
     """
     from scipy.special import ndtri

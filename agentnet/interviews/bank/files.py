@@ -10,7 +10,7 @@ from typing import Final
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.interviews.questions import Question
-from agentnet.news.table import BadCell, FileTable, Row, RowCells, open_table, settle_columns
+from agentnet.news.table import BadCell, FileTable, Row, Cells, open_table, settle_columns
 
 COLUMNS: Final = {"id": "id", "topic": "topic", "text": "question", "answer": "answer"}
 """The column that each field of a question is read from, unless the caller says otherwise."""
@@ -48,7 +48,7 @@ class BankScan:
     n_left_out: int = 0
 
 
-Make = Callable[[RowCells], Question | None]
+Make = Callable[[Cells], Question | None]
 
 
 def scan_bank(
@@ -141,7 +141,7 @@ def _read(path: Path, table: FileTable, columns: Mapping[str, str], make: Make) 
     return found
 
 
-def _rows(found: BankScan, table: FileTable, columns: Mapping[str, str]) -> Iterator[RowCells]:
+def _rows(found: BankScan, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
     """Give the rows that can be read; a file that breaks off is a problem, too."""
     rows = iter(table.rows)
     while True:
@@ -156,10 +156,10 @@ def _rows(found: BankScan, table: FileTable, columns: Mapping[str, str]) -> Iter
             found.problems.append(InputError(row.fault, path=found.path, row=row.number))
             continue
         # "None" may be the answer to a question.
-        yield RowCells(row, columns, missing=())
+        yield Cells(row, columns, missing=())
 
 
-def _make_plain(cells: RowCells) -> Question:
+def _make_plain(cells: Cells) -> Question:
     return Question(
         id=cells.filled("id") if "id" in cells.columns else str(cells.row.number),
         topic=cells.filled("topic"),
@@ -168,7 +168,7 @@ def _make_plain(cells: RowCells) -> Question:
     )
 
 
-def _make_yahoo(cells: RowCells) -> Question | None:
+def _make_yahoo(cells: Cells) -> Question | None:
     """Take a row as Helm et al. (2024) did: a title of one question, an answer of one short sentence."""
     index = cells.field("class index")
     if not index.isdecimal() or not 1 <= int(index) <= len(YAHOO_TOPICS):

@@ -9,7 +9,7 @@ from agentnet.news.fetch import fetch_acled
 from agentnet.news.item import SYNTHETIC, TABLE, NewsItem
 from agentnet.news.severity import disorder_type_of, is_known
 from agentnet.news.source import LABELS, item_of, join_place, news_source, read_date
-from agentnet.news.table import BadCell, RowCells
+from agentnet.news.table import BadCell, Cells
 
 SYNTHETIC_SOURCE = "SYNTHETIC (agentnet)"
 """What stands in the column ``source`` of every row that `agentnet.news.sources.synthetic` makes."""
@@ -61,7 +61,7 @@ _CODES = {
 _PLACE = ("location", "admin2", "admin1", "country")
 
 
-def unknown_labels(cells: RowCells) -> list[tuple[str, str]]:
+def unknown_labels(cells: Cells) -> list[tuple[str, str]]:
     """List the labels of one row that are not in ACLED's taxonomy, as (column, value)."""
     return [
         (cells.columns[name], label)
@@ -70,7 +70,7 @@ def unknown_labels(cells: RowCells) -> list[tuple[str, str]]:
     ]
 
 
-def _unknown(cells: RowCells) -> list[tuple[str, str]]:
+def _unknown(cells: Cells) -> list[tuple[str, str]]:
     codes = [
         (column, value)
         for column, known in _CODES.items()
@@ -113,7 +113,7 @@ def _remarks(columns: Collection[str]) -> list[str]:
         query, path, Login.from_environment(environ), base_url=base_url or ACLED_URL, **how
     ),
 )
-def acled(cells: RowCells) -> NewsItem:
+def acled(cells: Cells) -> NewsItem:
     """Make the item of a row of ACLED's export, or of the synthetic sample, which is written like it."""
     if read_date(cells) is None:
         raise BadCell(cells.columns["date"], "is empty; every row of an ACLED export has its date")

@@ -23,7 +23,7 @@ from agentnet.news.load import load_acled
 from agentnet.news.severity import TAXONOMY
 from agentnet.news.source import LABELS, news_source
 from agentnet.news.sources.acled import SYNTHETIC_SOURCE, acled, interaction_of
-from agentnet.news.table import RowCells
+from agentnet.news.table import Cells
 from agentnet.streams import Streams
 from agentnet.vocabulary import PEACEFUL, SEVERE
 
@@ -385,6 +385,6 @@ _PLOTS: tuple[Callable[[_Chance, _Scene], _Story], ...] = (
     whence="invented for agentnet's synthetic sample",
     citation="invented events of agentnet's synthetic sample; nothing of it happened.",
 )
-def synthetic(cells: RowCells) -> NewsItem:
+def synthetic(cells: Cells) -> NewsItem:
     """Make the item of a row, which is written like ACLED's export."""
     return acled(cells)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentnet.news.item import TABLE, NewsItem
 from agentnet.news.source import LABELS, item_of, news_source
 from agentnet.news.sources.acled import unknown_labels
-from agentnet.news.table import RowCells
+from agentnet.news.table import Cells
 
 
 @news_source(
@@ -16,6 +16,6 @@ from agentnet.news.table import RowCells
     citation="a table of the author's own; its source and licence are for the author to state.",
     unknown=unknown_labels,
 )
-def table(cells: RowCells) -> NewsItem:
+def table(cells: Cells) -> NewsItem:
     """Make the item of a row; ids default to line numbers."""
     return item_of(cells)

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from agentnet.news.dates import date_in_words
 from agentnet.news.item import NewsItem
 from agentnet.news.source import item_of, join_place, news_source, read_date
-from agentnet.news.table import BadCell, RowCells
+from agentnet.news.table import BadCell, Cells
 from agentnet.vocabulary import SEVERE
 
 UCDP_LICENCE = (
@@ -29,12 +29,12 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 _PLACE = ("where_coordinates", "adm_2", "adm_1", "country")
 
 
-def _compose(cells: RowCells, start: dt.date, place: str) -> str:
+def _compose(cells: Cells, start: dt.date, place: str) -> str:
     where = f" in {place}" if place else ""
     return f"{_when(cells, start)}, {_what(cells)}{where}.{_toll(cells)}"
 
 
-def _when(cells: RowCells, start: dt.date) -> str:
+def _when(cells: Cells, start: dt.date) -> str:
     end = read_date(cells._replace(columns={"end": "date_end"}), "end") or start
     if end < start:
         raise BadCell("date_end", f"{end} is before date_start {start}; mend one of them")
@@ -45,7 +45,7 @@ def _when(cells: RowCells, start: dt.date) -> str:
     )
 
 
-def _what(cells: RowCells) -> str:
+def _what(cells: Cells) -> str:
     attacker, target = cells.column("side_a"), cells.column("side_b")
     for column, name in (("side_a", attacker), ("side_b", target)):
         if not name:
@@ -59,7 +59,7 @@ def _side(name: str) -> str:
     return f"the {name}" if name.startswith("Government of ") else name
 
 
-def _toll(cells: RowCells) -> str:
+def _toll(cells: Cells) -> str:
     dead = [
         (_count(cells, "deaths_a"), f"on the side of {_side(cells.column('side_a'))}"),
         (_count(cells, "deaths_b"), f"on the side of {_side(cells.column('side_b'))}"),
@@ -75,7 +75,7 @@ def _toll(cells: RowCells) -> str:
     return known + _range(cells, total)
 
 
-def _range(cells: RowCells, told: int | None) -> str:
+def _range(cells: Cells, told: int | None) -> str:
     """Say what the estimates are, unless they are the number just told."""
     low, high = _count(cells, "low"), _count(cells, "high")
     if low is None or high is None or low == high == told:
@@ -91,7 +91,7 @@ def _deaths(count: int) -> str:
     return f"{_number(count)} {'death' if count == 1 else 'deaths'}"
 
 
-def _count(cells: RowCells, column: str) -> int | None:
+def _count(cells: Cells, column: str) -> int | None:
     text = cells.column(column)
     if not text:
         return None
@@ -108,7 +108,7 @@ def _enumerate(parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
 
 
-def _unknown(cells: RowCells) -> list[tuple[str, str]]:
+def _unknown(cells: Cells) -> list[tuple[str, str]]:
     code = cells.column("type_of_violence")
     return [("type_of_violence", code)] if code not in ("", *VIOLENCE_TYPES) else []
 
@@ -136,7 +136,7 @@ def _remarks(columns: Collection[str]) -> list[str]:
     unknown=_unknown,
     remarks=_remarks,
 )
-def ucdp(cells: RowCells) -> NewsItem:
+def ucdp(cells: Cells) -> NewsItem:
     """Make the item of an event of GED."""
     start = read_date(cells)
     if start is None:
