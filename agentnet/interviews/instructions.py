@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from agentnet.errors import InputError, near_miss
-from agentnet.news.table import BadCell, FileTable, Cells, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, open_table, settle_columns
 
 COLUMNS: Final = {
     "instruction": "instruction",

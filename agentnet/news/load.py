@@ -22,7 +22,7 @@ from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.source import NewsSource
-from agentnet.news.table import BadCell, FileTable, Row, Cells, check_columns, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, Row, check_columns, open_table, settle_columns
 
 
 @dataclass(slots=True)

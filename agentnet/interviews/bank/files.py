@@ -10,7 +10,7 @@ from typing import Final
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.interviews.questions import Question
-from agentnet.news.table import BadCell, FileTable, Row, Cells, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, Row, open_table, settle_columns
 
 COLUMNS: Final = {"id": "id", "topic": "topic", "text": "question", "answer": "answer"}
 """The column that each field of a question is read from, unless the caller says otherwise."""
