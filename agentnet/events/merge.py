@@ -18,13 +18,13 @@ from typing import Any, Final
 from agentnet.errors import RunFolderError, StorageError
 from agentnet.events.checksums import BY_REALIZATION, Part, sealed
 from agentnet.events.log import create_log, locked
-from agentnet.events.read import LOG_NAME, Run
+from agentnet.events.read import LOG_NAME, Run, connect_readonly
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, columns
 from agentnet.events.spent import SpentSoFar, spent_so_far
 
 _MAKING: Final = ".merging"
 
-_ROOMY: Final = ("PRAGMA page_size = 16384", "VACUUM")
+_ROOMY: Final = ("PRAGMA page_size = 32768", "VACUUM")
 """Has an empty log grow by larger pages: rows of each shard come between those of others, and split fewer."""
 
 _ALIKE: Final = ("news", "questions")
@@ -154,7 +154,7 @@ def _differing(table: str) -> str:
 def _note(connection: sqlite3.Connection, shards: Mapping[Path, Mapping[str, Any]]) -> None:
     """Note what all shards spent together, as the sitting of a run that ends does, and what was merged."""
     with ExitStack() as stack:
-        logs = [stack.enter_context(Run(shard).connection()) for shard in shards]
+        logs = [stack.enter_context(closing(connect_readonly(shard / LOG_NAME))) for shard in shards]
         spent = [spent_so_far(log, is_over=True) for log in logs]
     merged = {shard.name: meta.get("digest") for shard, meta in shards.items()}
     for kind, detail in (("spent", _sum(spent)), ("merged", {"digests": merged})):
