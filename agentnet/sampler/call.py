@@ -63,6 +63,8 @@ class CallSampler:
             requests = draws.requests(todo, self._run_seed)
             found = answer_now(self._backend, requests)
             if found is None:
+                # Who has to wait once is asked one by one from then on: requests are not made twice.
+                self._answers_now = False
                 return draws.todo[begin:]
             latency_s = (self._clock() - started) / len(todo)
             left = [
