@@ -299,7 +299,19 @@ def test_a_cost_that_nobody_knows_is_said_to_be_and_why(priced: Run, tmp_path: P
     with several.connection() as connection:
         spent, used = spent_so_far(connection), tokens_by_voice(connection)
     dollars = used["a"][0] * 3e-6 + used["a"][1] * 5e-6
-    assert cost(several, spent, used) == pytest.approx(dollars)
+    assert cost(several, spent, 0, used) == pytest.approx(dollars)
+
+
+def test_answers_whose_tokens_nobody_counted_make_a_cost_unknown(
+    priced: Run, command: Callable[..., Any], tmp_path: Path
+) -> None:
+    broken = broken_off(priced, tmp_path / "run", model_name="scripted-1", settings=priced.meta["settings"])
+    with closing(sqlite3.connect(broken.path)) as connection, connection:
+        connection.execute("UPDATE events SET prompt_tokens = NULL WHERE realization = 0")
+        (n,) = connection.execute("SELECT COUNT(*) FROM events WHERE realization = 0").fetchone()
+    words = f"unknown until the run stops: no server counted the tokens of {n:,} answers"
+    assert told_of(broken)["dollars"] == words
+    assert json.loads(command("show", broken.folder, "--json").out)["dollars"] == words
 
 
 def test_how_long_a_run_of_fixed_size_takes_is_told_before_any_realization_has_ended(

@@ -178,17 +178,23 @@ def _dollars(run: Run) -> float | str:
 
     with run.snapshot() as connection:
         spent = spent_so_far(connection, is_played=is_played(run.folder))
-        return cost(run, spent, tokens_by_voice(connection) if spent.use == spent.recorded else {})
+        ((n_uncounted,),) = connection.execute(UNCOUNTED)
+        used = tokens_by_voice(connection) if spent.use == spent.recorded else {}
+        return cost(run, spent, n_uncounted, used)
 
 
 def cost(
-    run: Run, spent: SpentSoFar, tokens: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    run: Run,
+    spent: SpentSoFar,
+    n_uncounted: int,
+    tokens: Mapping[str, tuple[int, int]] = MappingProxyType({}),
 ) -> float | str:
     """Say what a run has cost so far in US dollars, or why nobody knows yet.
 
     Args:
         run: The run.
         spent: What it has spent.
+        n_uncounted: Answers of it whose tokens no server counted.
         tokens: Which voice took how many tokens in and out of it, where that is known.
     """
     from agentnet.stack import Price, Prices
@@ -196,6 +202,8 @@ def cost(
 
     if spent.dollars is not None:
         return spent.dollars
+    if n_uncounted:
+        return f"unknown until the run stops: no server counted the tokens of {n_uncounted:,} answers"
     meta = run.meta
     voices = {voice: each for voice, each in meta.get("voices", {}).items() if each["backend"] != RULE}
     stated = meta.get("settings", {}).get("stack", {}).get("prices", {})

@@ -39,7 +39,10 @@ ENGAGED: Final = "engaged fraction"
 
 _NEEDED: Final = ("status", "experiment", "model_name", "n_realizations", "created_at")
 _ALL: Final = (1 << 62) - 1
-_NUMBERS: Final = ("n", "yes", "no", "missing", "calls", "prompt_tokens", "completion_tokens", "cached")
+_NUMBERS: Final = (
+    *("n", "yes", "no", "missing", "calls", "prompt_tokens", "completion_tokens", "cached"),
+    "without_tokens",
+)
 
 _KINDS = """
 WITH RECURSIVE k(kind) AS (
@@ -53,7 +56,8 @@ FROM k WHERE kind IS NOT NULL
 _SUMS = """
 SELECT COUNT(*), COALESCE(SUM(decision = 1), 0), COALESCE(SUM(decision = 0), 0), COUNT(missing),
        COALESCE(SUM(attempts * (1 - cached)), 0), COALESCE(SUM(prompt_tokens * (1 - cached)), 0),
-       COALESCE(SUM(completion_tokens * (1 - cached)), 0), COALESCE(SUM(cached), 0)
+       COALESCE(SUM(completion_tokens * (1 - cached)), 0), COALESCE(SUM(cached), 0),
+       COALESCE(SUM(cached = 0 AND attempts > 0 AND (prompt_tokens IS NULL OR completion_tokens IS NULL)), 0)
 FROM events WHERE realization = ? AND kind = ? AND step > ? AND step <= ?
 """
 _NEWEST = """
@@ -219,6 +223,7 @@ class Tail:
         meta: Table ``meta`` as it was first read.
         status: What it says of the run's end.
         recorded: What the answers that were counted took.
+        n_without_tokens: Of these, those whose tokens no server counted.
         n_uncounted: Realizations that ended before anybody looked, and are to be counted yet.
     """
 
@@ -231,6 +236,7 @@ class Tail:
             self._shadows = shadows(connection)
         self.status = ""
         self.recorded = NOTHING
+        self.n_without_tokens = 0
         self._board = board
         self._log = log
         self._numbers = {spelling(each.overrides): each.number for each in Condition.all_of(self.meta)}
@@ -357,6 +363,7 @@ class Tail:
                 board.came(Came(at, tuple(key), self._log) for at, *key in rows)
             board.take((played.condition, kind), sums, played.told.get(kind))
             self.recorded = self.recorded.plus(_use(sums)).minus(_use(played.told.get(kind, _NOTHING)))
+            self.n_without_tokens += sums[-1] - played.told.get(kind, _NOTHING)[-1]
             played.told[kind] = sums
             if played.ended and kind != REASON:
                 board.n_settled += sums[0]

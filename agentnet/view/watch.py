@@ -41,7 +41,7 @@ T = TypeVar("T")
 Standing = Callable[[Run, int], str]
 """(run, missing answers) -> where a run stands, in words."""
 
-Pricing = Callable[[Run, SpentSoFar], float | str]
+Pricing = Callable[[Run, SpentSoFar, int], float | str]
 """(run, what it spent) -> US dollars, or why nobody knows."""
 
 _LOOK_S: Final = 0.02
@@ -210,7 +210,7 @@ class Watched:
         run = tail.run
         with tail.connection() as connection:
             spent = spent_so_far(connection, recorded=tail.recorded, is_played=is_played(run.folder))
-        return self.pricing(run, spent)
+        return self.pricing(run, spent, tail.n_without_tokens)
 
     def _progress(self, meta: Mapping[str, Any], counted: Mapping[str, int]) -> dict[str, Any]:
         board, outlook = self._board, self._outlook
