@@ -11,10 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agentnet.errors import ConfigurationError
 from agentnet.events import EventLog, Run
 from agentnet.events.spent import PLEDGED, spent_so_far
 from agentnet.runner.play import spent_before
-from agentnet.stack import Spent
+from agentnet.stack import Price, Spent
+from agentnet.stack.budget import Budget
+from agentnet.testing import ScriptedBackend
 
 NOTED = {"calls": 7, "prompt_tokens": 900, "completion_tokens": 80, "dollars": 0.5, "unmetered": 2}
 
@@ -139,3 +142,30 @@ def play_twice(command, tmp_path):
         begun = [json.loads(detail) for (detail,) in rows]
         assert spent_so_far(connection).is_noted
     return begun
+
+
+def test_what_no_server_counted_before_a_kill_is_in_no_sum_and_makes_the_cost_unknown(kept):
+    run = kept(STARTED, 1, 1)
+    with closing(sqlite3.connect(run.path)) as log, log:
+        log.execute("UPDATE events SET completion_tokens = NULL WHERE agent = 1")
+    before = spent_before(run)
+    assert (before.calls, before.unpriced) == (2, 1)
+    budget = Budget(ScriptedBackend(lambda _: "Yes"), price=Price(input=1.0, output=1.0), spent=before)
+    assert (budget.spent.dollars, budget.spent.unpriced) == (None, 1)
+    with pytest.raises(
+        ConfigurationError, match=r"of 1 answers, which no server counted; .* stack\.max_calls"
+    ):
+        Budget(ScriptedBackend(str), price=Price(input=1.0, output=1.0), spent=before, max_dollars=1.0)
+    # Whoever went on counted them as what they are: they are not counted twice, and the cost stays unknown.
+    with closing(sqlite3.connect(run.path)) as log, log:
+        detail = json.dumps({"spent": before._asdict(), "recorded": [2, 20, 2], "uncounted": 1})
+        log.execute("INSERT INTO incidents (kind, detail, at) VALUES ('resumed', ?, 9.0)", (detail,))
+        log.execute("UPDATE events SET attempts = 5 WHERE agent = 0")
+    assert spent_before(run).unpriced == 1
+
+
+def test_what_a_killed_sitting_had_pledged_has_what_no_server_counted(kept):
+    run = kept(STARTED, pledged(9, 500, 60), 1, 1)
+    with closing(sqlite3.connect(run.path)) as log, log:
+        log.execute("UPDATE events SET completion_tokens = NULL")
+    assert spent_before(run) == Spent(9, 500, 60)

@@ -58,7 +58,9 @@ calls = st.tuples(
     max_tokens=st.integers(0, 10_000) | st.none(),
     max_dollars=st.floats(0, 1e-2) | st.none(),
     earlier=st.builds(
-        Spent, st.integers(0, 10), st.integers(0, 3000), st.integers(0, 300), st.floats(0, 1e-3) | st.none()
+        Spent,
+        *(st.integers(0, 10), st.integers(0, 3000), st.integers(0, 300), st.floats(0, 1e-3) | st.none()),
+        unpriced=st.just(0),
     ),
     prices=st.tuples(st.floats(0, 100), st.floats(0, 100)),
     cancelled=st.sets(st.integers(0, 39)),

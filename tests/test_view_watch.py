@@ -309,7 +309,7 @@ def test_answers_whose_tokens_nobody_counted_make_a_cost_unknown(
     with closing(sqlite3.connect(broken.path)) as connection, connection:
         connection.execute("UPDATE events SET prompt_tokens = NULL WHERE realization = 0")
         (n,) = connection.execute("SELECT COUNT(*) FROM events WHERE realization = 0").fetchone()
-    words = f"unknown until the run stops: no server counted the tokens of {n:,} answers"
+    words = f"unknown: no server counted the tokens of {n:,} answers"
     assert told_of(broken)["dollars"] == words
     assert json.loads(command("show", broken.folder, "--json").out)["dollars"] == words
 

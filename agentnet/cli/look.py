@@ -203,7 +203,7 @@ def cost(
     if spent.dollars is not None:
         return spent.dollars
     if n_uncounted:
-        return f"unknown until the run stops: no server counted the tokens of {n_uncounted:,} answers"
+        return f"unknown: no server counted the tokens of {n_uncounted:,} answers"
     meta = run.meta
     voices = {voice: each for voice, each in meta.get("voices", {}).items() if each["backend"] != RULE}
     stated = meta.get("settings", {}).get("stack", {}).get("prices", {})

@@ -170,6 +170,7 @@ def _sum(spent: Sequence[SpentSoFar]) -> dict[str, object]:
         **counts,
         "dollars": sum(known) if len(known) == len(dollars) else None,
         "unmetered": sum(each.unmetered for each in spent),
+        "unpriced": sum(each.unpriced for each in spent),
     }
 
 

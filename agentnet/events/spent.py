@@ -73,6 +73,8 @@ class SpentSoFar(NamedTuple):
         unmetered: Calls whose tokens are estimated, as far as noted.
         recorded: What the recorded answers add up to.
         is_noted: Whether the last sitting noted it as it ended; else it was killed, or is still played.
+        unpriced: Answers whose tokens no server counted, of sittings that were killed before they noted an
+            estimate, and had pledged nothing: no sum has them.
     """
 
     use: Use
@@ -80,6 +82,7 @@ class SpentSoFar(NamedTuple):
     unmetered: int
     recorded: Use
     is_noted: bool
+    unpriced: int = 0
 
 
 def spent_so_far(
@@ -109,10 +112,13 @@ def spent_so_far(
         return _by_the_clock(connection, notes, recorded)
     known = _of_note(detail.get("spent", NOTHING._asdict()), recorded, is_noted=False)
     since = recorded.minus(Use(*detail.get("recorded", NOTHING)))
-    use = known.use.plus(since)
+    use, pledged, unpriced = known.use.plus(since), _pledged(connection), known.unpriced
     if not is_played:
-        use = use.or_more(_pledged(connection))
-    return known._replace(use=use, dollars=known.dollars if use == known.use else None)
+        use = use.or_more(pledged)
+    if since.calls and pledged == NOTHING:
+        ((n_uncounted,),) = connection.execute(UNCOUNTED)
+        unpriced += n_uncounted - detail.get("uncounted", 0)
+    return known._replace(use=use, dollars=known.dollars if use == known.use else None, unpriced=unpriced)
 
 
 def tokens_by_voice(connection: sqlite3.Connection) -> dict[str, tuple[int, int]]:
@@ -127,7 +133,8 @@ def _pledged(connection: sqlite3.Connection) -> Use:
 
 def _of_note(noted: dict[str, Any], recorded: Use, *, is_noted: bool) -> SpentSoFar:
     use = Use(noted["calls"], noted["prompt_tokens"], noted["completion_tokens"])
-    return SpentSoFar(use, noted.get("dollars"), noted.get("unmetered", 0), recorded, is_noted)
+    counts = (noted.get("unmetered", 0), recorded, is_noted, noted.get("unpriced", 0))
+    return SpentSoFar(use, noted.get("dollars"), *counts)
 
 
 def _by_the_clock(

@@ -27,7 +27,7 @@ from agentnet.errors import (
 from agentnet.events import LOG_NAME, EventLog, Run, close_for_good, is_closed_for_good
 from agentnet.events.checksums import keep_hash
 from agentnet.events.export import write_parquet
-from agentnet.events.spent import PLEDGED, SpentSoFar, spent_so_far, tokens_by_voice
+from agentnet.events.spent import PLEDGED, UNCOUNTED, SpentSoFar, spent_so_far, tokens_by_voice
 from agentnet.experiment import blamed
 from agentnet.families import Planned, Scene, Sitting
 from agentnet.families.contract import Scenes
@@ -122,6 +122,7 @@ class Runner:
         self._max_asks = settings.engine.max_asks * (1 + run.meta.get("asked_again", 0))
         with run.snapshot() as connection:
             self._before = spent_so_far(connection)
+            ((self._n_uncounted,),) = connection.execute(UNCOUNTED)
             self._tokens_before = self._tokens_by_voice(connection)
         if found := getattr(self._plugin, "found", {}):
             log.add_incident("found in the environment", **found)
@@ -258,7 +259,11 @@ class Runner:
         use, recorded = self._before.use, self._before.recorded
         counted: dict[str, object] = {}
         if kind == "resumed" or any(use):
-            counted = {"spent": _spent(self._before)._asdict(), "recorded": list(recorded)}
+            counted = {
+                "spent": _spent(self._before)._asdict(),
+                "recorded": list(recorded),
+                "uncounted": self._n_uncounted,
+            }
         log.add_incident(kind, journal_mode=log.journal_mode, **counted)
 
     def _look_back(self) -> _Done:
@@ -417,7 +422,7 @@ def spent_before(run: Run) -> Spent:
 
 
 def _spent(so_far: SpentSoFar) -> Spent:
-    return Spent(*so_far.use, so_far.dollars, so_far.unmetered)
+    return Spent(*so_far.use, so_far.dollars, so_far.unmetered, so_far.unpriced)
 
 
 def freeze(folder: Path, *, parquet: bool) -> None:

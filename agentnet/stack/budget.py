@@ -25,6 +25,7 @@ class Spent(NamedTuple):
         dollars: US dollars; None if unknown.
         unmetered: Calls whose tokens no server told: those of a reply are estimated from its text, those of a
             call that broke off count as the most that they can be.
+        unpriced: Answers of killed sittings whose tokens no server told and nobody estimated.
     """
 
     calls: int = 0
@@ -32,6 +33,7 @@ class Spent(NamedTuple):
     completion_tokens: int = 0
     dollars: float | None = None
     unmetered: int = 0
+    unpriced: int = 0
 
 
 class _Load(NamedTuple):
@@ -99,8 +101,14 @@ class Budget(Wrapper):
         if max_dollars is not None and price is None:
             raise ConfigurationError(unknown_price(inner.model_name))
         earlier = Spent() if spent is None else spent
+        if max_dollars is not None and earlier.unpriced:
+            raise ConfigurationError(
+                f"what the run has cost is unknown: it was killed before anybody estimated the tokens of "
+                f"{earlier.unpriced:,} answers, which no server counted; bound it by stack.max_calls or "
+                "stack.max_tokens in the place of stack.max_cost"
+            )
         self._set_prices({} if price is None else voices or {OWN: price}, earlier)
-        self._calls, self._unmetered = earlier.calls, earlier.unmetered
+        self._calls, self._unmetered, self._unpriced = earlier.calls, earlier.unmetered, earlier.unpriced
         self._prompt_tokens, self._completion_tokens = earlier.prompt_tokens, earlier.completion_tokens
         self._max_calls, self._max_tokens, self._max_dollars = max_calls, max_tokens, max_dollars
         self._is_bounded = (max_calls, max_tokens, max_dollars) != (None, None, None)
@@ -116,8 +124,9 @@ class Budget(Wrapper):
     @property
     def spent(self) -> Spent:
         """What was spent so far, by earlier sittings too."""
-        dollars = self._dollars(self._money) if self._is_cost_known else None
-        return Spent(self._calls, self._prompt_tokens, self._completion_tokens, dollars, self._unmetered)
+        dollars = self._dollars(self._money) if self._is_cost_known and not self._unpriced else None
+        tokens = (self._prompt_tokens, self._completion_tokens)
+        return Spent(self._calls, *tokens, dollars, self._unmetered, self._unpriced)
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request` if what is left covers its worst case.
