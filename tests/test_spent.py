@@ -160,7 +160,7 @@ def test_what_no_server_counted_before_a_kill_is_in_no_sum_and_makes_the_cost_un
     with closing(sqlite3.connect(run.path)) as log, log:
         detail = json.dumps({"spent": before._asdict(), "recorded": [2, 20, 2], "uncounted": 1})
         log.execute("INSERT INTO incidents (kind, detail, at) VALUES ('resumed', ?, 9.0)", (detail,))
-        log.execute("UPDATE events SET attempts = 5 WHERE agent = 0")
+        log.execute("UPDATE events SET attempts = 5 WHERE agent = 2")
     assert spent_before(run).unpriced == 1
 
 
