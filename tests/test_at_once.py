@@ -157,6 +157,24 @@ def test_a_run_answered_at_once_is_recorded_as_one_that_is_not(new_run, knobs):
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("rationale", ["none", "afterwards"])
+def test_only_first_answers_and_what_has_to_wait_are_asked_one_by_one(new_run, rationale):
+    alone = []
+
+    class Noted(type(make_backend("mock", {}))):
+        async def complete(self, request):
+            alone.append(request.draw[0][2])
+            return await super().complete(request)
+
+    design = {"items_per_severity": 1, "n_agents": 24, "degree": 3, "steps": 5, "repeats": 4}
+    experiment = CascadeExperiment(**design, rationale=rationale)
+    prepared = new_run(experiment, seed=3, realizations_at_once=2)
+    runner = Runner(prepared, Noted())
+    asyncio.run(runner.play())
+    assert alone.count("reason") == (runner.tally.n_decisions if rationale == "afterwards" else 0)
+    assert (alone.count("seed"), alone.count("exposure")) == (2, 0)
+
+
 def test_who_waits_for_the_log_together_shares_a_commit(new_log, event_row, monkeypatch):
     groups = []
     put = Writer.put

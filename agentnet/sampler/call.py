@@ -44,12 +44,15 @@ class CallSampler:
         self._run_seed = run_seed
         self._max_asks = max_asks
         self._answers_now = answers_now
+        self._has_asked, self._alone = False, set[str]()
         self._clock = clock
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
-        todo = await self._draw_now(draws) if self._answers_now else draws.todo
+        at_once = self._answers_now and draws.kind not in self._alone
+        todo = await self._draw_now(draws) if at_once else draws.todo
         await self._pool.run(self._asker(draws, todo), len(todo))
+        self._has_asked = True
 
     async def _draw_now(self, draws: Draws) -> Sequence[int]:
         """Answer the draws that need no waiting; give the positions of the others."""
@@ -63,8 +66,9 @@ class CallSampler:
             requests = draws.requests(todo, self._run_seed)
             found = answer_now(self._backend, requests)
             if found is None:
-                # Who has to wait once is asked one by one from then on: requests are not made twice.
-                self._answers_now = False
+                # Before the first answer nothing comes at once. What has to wait later is asked one by one from
+                # then on, so that requests are not made twice.
+                self._alone |= {draws.kind} if self._has_asked else set()
                 return draws.todo[begin:]
             latency_s = (self._clock() - started) / len(todo)
             left = [
