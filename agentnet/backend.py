@@ -11,8 +11,7 @@ takes 2.5 times as long to make.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -143,6 +142,22 @@ class Backend(Protocol):
         ...
 
 
+class Wave(NamedTuple):
+    """Many requests that differ from few by their temperatures and seeds alone.
+
+    Attributes:
+        asked: The few, whose own temperatures and seeds do not count; each is asked at least once.
+        which: For each request, which of them it is.
+        temperatures: For each, its temperature.
+        seeds: For each, its seed.
+    """
+
+    asked: Sequence[Request]
+    which: Sequence[int]
+    temperatures: Sequence[float]
+    seeds: Sequence[int]
+
+
 class AtOnce(NamedTuple):
     """What many requests were answered without waiting.
 
@@ -154,17 +169,21 @@ class AtOnce(NamedTuple):
     replies: Sequence[Reply]
     which: Sequence[int]
 
-    def counted(self) -> Iterator[tuple[Reply, int]]:
-        """Tell how many requests have each reply."""
-        return ((self.replies[place], n) for place, n in Counter(self.which).items())
+    def spent(self) -> tuple[int, int, int]:
+        """Add up the calls, the tokens in and the tokens out of all requests."""
+        costs = [
+            (each.attempts, each.prompt_tokens or 0, each.completion_tokens or 0) for each in self.replies
+        ]
+        calls, prompt, completion = (sum(map(of.__getitem__, self.which)) for of in zip(*costs, strict=True))
+        return calls, prompt, completion
 
 
 @runtime_checkable
 class AnswersNow(Protocol):
     """What a backend may have beside `Backend` that answers without waiting for anything."""
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
-        """Answer `requests`, at least one, as `complete` would answer each; nothing is noted of them here.
+    def answer_now(self, wave: Wave) -> AtOnce | None:
+        """Answer at least one request, each as `complete` would; nothing is noted of them here.
 
         Returns:
             None if one of them has to wait or fails: then each is asked by `complete`.
@@ -172,10 +191,10 @@ class AnswersNow(Protocol):
         ...
 
 
-def answer_now(backend: Backend, requests: Sequence[Request]) -> AtOnce | None:
+def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
     """Have `backend` answer at once, if it can."""
-    now: Callable[[Sequence[Request]], AtOnce | None] | None = getattr(backend, "answer_now", None)
-    return None if now is None else now(requests)
+    now: Callable[[Wave], AtOnce | None] | None = getattr(backend, "answer_now", None)
+    return None if now is None else now(wave)
 
 
 Ask = Callable[[Request], Awaitable[Reply]]

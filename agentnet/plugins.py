@@ -172,11 +172,11 @@ class PluginKind(Generic[Plugin]):
 
     def __getitem__(self, name: str) -> Plugin:
         """Import the plug-in called `name`, which is no user's word: a KeyError if there is none."""
-        return self.installed()[name].load()
+        return (self._defined.get(name) or self.installed()[name]).load()
 
     def get(self, name: str) -> Plugin | None:
         """Import the plug-in called `name`, or give None if there is none."""
-        found = self.installed().get(name)
+        found = self._defined.get(name) or self.installed().get(name)
         return None if found is None else found.load()
 
     def _loaded(self, name: str, load: Callable[[], object]) -> object:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agentnet import CascadeExperiment
-from agentnet.backend import AtOnce, Reply, Request, answer_now, make_backend
+from agentnet.backend import AtOnce, Reply, Request, Wave, answer_now, make_backend
 from agentnet.errors import RequestRejected, ServerUnreachable, TransientError
 from agentnet.events import EventLog, Run
 from agentnet.events.writer import Writer
@@ -16,6 +16,7 @@ from agentnet.stack import AdaptiveLimit, Brake, Budget, Price, Retry, Spent
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
 
 ASKED = [Request((("user", f"Do you share {n}?"),), seed=n) for n in range(3)]
+WAVE = Wave(ASKED, range(3), [1.0] * 3, range(3))
 YES, NO = Reply(("Yes",), 100, 1, "m"), Reply(("No",), 90, 2, "m")
 FOUND = AtOnce([YES, NO], [0, 1, 0])
 
@@ -27,40 +28,40 @@ class Instant(ScriptedBackend):
         super().__init__(script)
         self.found = found
 
-    def answer_now(self, requests):
-        assert len(requests) == len(self.found.which)
+    def answer_now(self, wave):
+        assert len(wave.which) == len(self.found.which)
         return self.found
 
 
 def test_a_backend_that_cannot_answers_nothing_at_once():
-    assert answer_now(ScriptedBackend([]), ASKED) is None
-    assert answer_now(Budget(ScriptedBackend([]), price=None), ASKED) is None
+    assert answer_now(ScriptedBackend([]), WAVE) is None
+    assert answer_now(Budget(ScriptedBackend([]), price=None), WAVE) is None
 
 
 def test_the_budget_counts_what_was_answered_at_once():
     budget = Budget(Instant(), price=Price(1.0, 2.0))
-    assert answer_now(budget, ASKED) is FOUND
+    assert answer_now(budget, WAVE) is FOUND
     assert budget.spent == Spent(3, 290, 4, pytest.approx(290e-6 + 8e-6))
 
 
 @pytest.mark.parametrize("bound", [{"max_calls": 9}, {"max_tokens": 999}, {"max_dollars": 1.0}])
 def test_a_bounded_run_looks_at_each_call(bound):
     budget = Budget(Instant(), price=Price(1.0, 2.0), **bound)
-    assert answer_now(budget, ASKED) is None
+    assert answer_now(budget, WAVE) is None
     assert budget.spent.calls == 0
 
 
 def test_nothing_is_answered_at_once_before_an_answer_has_come_that_is_no_thought():
     thoughts = Thoughts(Instant([YES]))
-    assert answer_now(thoughts, ASKED) is None
+    assert answer_now(thoughts, WAVE) is None
     asyncio.run(thoughts.complete(ASKED[0]))
-    assert answer_now(thoughts, ASKED) is FOUND
+    assert answer_now(thoughts, WAVE) is FOUND
 
 
 def test_a_thought_among_answers_at_once_is_told_apart():
     thoughts = Thoughts(Instant([YES], AtOnce([YES, Reply(("<think>Yes, I",), 9, 9)], [0, 1, 0])))
     asyncio.run(thoughts.complete(ASKED[0]))
-    found = answer_now(thoughts, ASKED)
+    found = answer_now(thoughts, WAVE)
     assert [reply.finish for reply in found.replies] == [(), ("thought_only",)]
 
 
@@ -74,10 +75,10 @@ def test_nothing_is_answered_at_once_while_somebody_waits_for_evidence():
         brake = Brake(Instant(script))
         held = asyncio.create_task(brake.complete(ASKED[0]))
         await asyncio.sleep(0)
-        assert answer_now(brake, ASKED) is None
+        assert answer_now(brake, WAVE) is None
         with pytest.raises(RequestRejected):
             await held
-        assert answer_now(brake, ASKED) is FOUND
+        assert answer_now(brake, WAVE) is FOUND
 
     run_in_virtual_time(main())
 
@@ -93,7 +94,7 @@ def test_who_was_answered_at_once_is_a_control_for_those_that_fail_later():
             raise RequestRejected("no", is_sure=False)
 
         brake = Brake(Instant(script))
-        answer_now(brake, ASKED)
+        answer_now(brake, WAVE)
         with pytest.raises(RequestRejected):
             await brake.complete(ASKED[0])
         assert asked[1].messages == ASKED[2].messages
@@ -106,10 +107,10 @@ def test_nothing_is_answered_at_once_during_a_pause():
         limit = AdaptiveLimit(
             Instant([TransientError("busy", kind="rate_limit", retry_after_s=30.0)]), start=4, highest=4
         )
-        assert answer_now(limit, ASKED) is FOUND
+        assert answer_now(limit, WAVE) is FOUND
         with pytest.raises(TransientError):
             await limit.complete(ASKED[0])
-        assert answer_now(limit, ASKED) is None
+        assert answer_now(limit, WAVE) is None
 
     run_in_virtual_time(main())
 
@@ -119,7 +120,7 @@ def test_a_server_that_answered_at_once_is_waited_for_like_one_that_answered():
         busy = [ServerUnreachable("back soon") for _ in range(4)]
         server = Instant([*busy, YES])
         retry = Retry(server, max_attempts=2)
-        answer_now(retry, ASKED)
+        answer_now(retry, WAVE)
         assert (await retry.complete(ASKED[0])).texts == YES.texts
         assert len(server.requests) == 5
 

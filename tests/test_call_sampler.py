@@ -104,15 +104,15 @@ class Instant(ScriptedBackend):
         super().__init__(says)
         self.says, self.n_at_once = says, 0
 
-    def answer_now(self, requests):
-        self.n_at_once += len(requests)
-        return AtOnce([*map(self.says, requests)], range(len(requests)))
+    def answer_now(self, wave):
+        self.n_at_once += len(wave.which)
+        return AtOnce([*map(self.says, wave.asked)], wave.which)
 
 
 def say(request):
-    agent = request.draw[1]
+    number = int(request.messages[0][1].split()[-1])
     texts = ("yes: it is", "no", "hm") if request.draw[-1] == 0 else ("no: after all",)
-    return Reply((texts[agent % len(texts)],), 10 + agent, 3, "model-7")
+    return Reply((texts[number % len(texts)],), 10 + number, 3, "model-7")
 
 
 def play_both(record_drawn=None, **changes):
@@ -152,7 +152,7 @@ def test_answers_at_once_are_recorded_as_those_one_by_one(record_drawn, todo):
 
 def test_what_is_not_answered_at_once_is_asked_one_by_one():
     class Slow(Instant):
-        def answer_now(self, requests):
+        def answer_now(self, wave):
             return None
 
     answers, backend = {}, Slow(say)

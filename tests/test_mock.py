@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from agentnet.backend import Reply, Request, make_backend
+from agentnet.backend import Reply, Request, Wave, make_backend
 from agentnet.errors import RequestRejected
 from agentnet.prompts import answer_choices, answer_schema, parse_reply
 from agentnet.streams import mix, unit
@@ -59,6 +59,20 @@ def says_yes(backend, request) -> bool:
 
 # At once
 
+
+def wave(requests) -> Wave:
+    """Ask for each of `requests` as that which stands there first with all that counts."""
+    first = [Request(*each[:7], metadata=each.metadata) for each in requests]
+    which = [first.index(each) for each in first]
+    places = sorted(set(which))
+    return Wave(
+        [first[place] for place in places],
+        [places.index(place) for place in which],
+        [each.temperature for each in requests],
+        [each.seed for each in requests],
+    )
+
+
 asked_plainly = st.builds(
     ask,
     seeds,
@@ -84,21 +98,21 @@ NOT_PLAIN = [
 )
 def test_what_is_answered_at_once_is_what_each_request_gets_alone(requests, law):
     backend = mock(law=law)
-    found = backend.answer_now(requests)
+    found = backend.answer_now(wave(requests))
     assert [found.replies[place] for place in found.which] == [answer(backend, each) for each in requests]
     assert sorted(set(found.which)) == list(range(len(found.replies)))
 
 
 @pytest.mark.parametrize("fields", NOT_PLAIN)
 def test_what_is_no_plain_question_is_not_answered_at_once(fields):
-    assert mock().answer_now([ask(), ask(**fields)]) is None
+    assert mock().answer_now(wave([ask(), ask(**fields)])) is None
 
 
 @pytest.mark.parametrize(
     "option", ["latency_s", "invalid_rate", "refusal_rate", "rejected_rate", "transient_rate"]
 )
 def test_a_mock_that_waits_or_has_troubles_answers_nothing_at_once(option):
-    assert mock(**{option: 0.5}).answer_now([ask()]) is None
+    assert mock(**{option: 0.5}).answer_now(wave([ask()])) is None
 
 
 # The law

@@ -309,9 +309,9 @@ class Instant(Good):
     which: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
     says: str = ""
 
-    def answer_now(self, requests):
+    def answer_now(self, wave):
         replies = [
-            _echo(request)._replace(texts=(self.says or _echo(request).texts[0],)) for request in requests
+            _echo(request)._replace(texts=(self.says or _echo(request).texts[0],)) for request in wave.asked
         ]
         return AtOnce(replies, self.which)
 

@@ -15,6 +15,7 @@ from agentnet.streams import mix
 
 _SEED_MASK = (1 << 63) - 1
 _DRAWS_AT_ONCE = 4096
+_REMEMBERED = 65_536
 
 
 class CallSampler:
@@ -45,6 +46,7 @@ class CallSampler:
         self._max_asks = max_asks
         self._answers_now = answers_now
         self._has_asked, self._alone = False, set[str]()
+        self._read: dict[tuple[Judge, int], tuple[Reply, Answer | None]] = {}
         self._clock = clock
 
     async def draw(self, draws: Draws) -> None:
@@ -62,27 +64,48 @@ class CallSampler:
                 await asyncio.sleep(0)
             self._pool.check()
             todo = draws.todo[begin : begin + _DRAWS_AT_ONCE]
-            started = self._clock()
-            requests = draws.requests(todo, self._run_seed)
-            found = answer_now(self._backend, requests)
+            found = answer_now(self._backend, draws.wave(todo))
             if found is None:
-                # Before the first answer nothing comes at once. What has to wait later is asked one by one from
-                # then on, so that requests are not made twice.
+                # Before the first answer nothing comes at once; what has to wait later does so ever after.
                 self._alone |= {draws.kind} if self._has_asked else set()
                 return draws.todo[begin:]
-            latency_s = (self._clock() - started) / len(todo)
-            left = [
-                (todo[n], requests[n], found.replies[found.which[n]])
-                for n in _record_now(draws, todo, found, latency_s)
-            ]
+            left = self._record_now(draws, todo, found)
             await self._pool.run(self._insister(draws, left), len(left))
         return ()
 
-    def _insister(
-        self, draws: Draws, left: Sequence[tuple[int, Request, Reply]]
-    ) -> Callable[[int], Awaitable[None]]:
+    def _record_now(self, draws: Draws, todo: Sequence[int], found: AtOnce) -> Sequence[tuple[int, Reply]]:
+        """Record those draws of `todo` whose replies are usable and plain; give the others with theirs."""
+        answers = [self._plain(draws.judge, reply) for reply in found.replies]
+        alike = [each for each in answers if each and each.decision is not None and each.value is None]
+        if draws.record_drawn is not None and len(alike) == len(answers):
+            decisions = [each.decision or 0 for each in alike]
+            draws.record_drawn(todo, alike, found.which, [decisions[k] for k in found.which])
+            return ()
+        left = []
+        for i, k in zip(todo, found.which, strict=True):
+            answer = answers[k]
+            if answer is None:
+                left.append((i, found.replies[k]))
+            else:
+                draws.record(i, answer)
+        return left
+
+    def _plain(self, judge: Judge, reply: Reply) -> Answer | None:
+        """Make the answer of a reply that came at once; None where it is to be judged in full."""
+        found = self._read.get((judge, id(reply)))
+        if found is None:
+            verdict = judge(reply.texts[0])
+            is_plain = not (verdict.problem or reply.finish or reply.troubles)
+            if len(self._read) == _REMEMBERED:
+                self._read.clear()
+            # The reply stays, so that no other one can stand where it does.
+            found = self._read[judge, id(reply)] = reply, usable(reply, verdict, 0.0) if is_plain else None
+        return found[1]
+
+    def _insister(self, draws: Draws, left: Sequence[tuple[int, Reply]]) -> Callable[[int], Awaitable[None]]:
         async def ask(place: int) -> None:
-            i, request, reply = left[place]
+            i, reply = left[place]
+            request = draws.request(i, self._run_seed)
             draws.record(i, await self.insist(request, reply, draws.judge, self._clock()))
 
         return ask
@@ -150,25 +173,3 @@ class CallSampler:
                 raise
             except BackendError as error:
                 return failed(error, bill, self._clock() - started)
-
-
-def _record_now(draws: Draws, todo: Sequence[int], found: AtOnce, latency_s: float) -> Sequence[int]:
-    """Record those draws of `todo` whose replies are usable and plain; give the places of the others."""
-    verdicts = [(reply, draws.judge(reply.texts[0])) for reply in found.replies]
-    answers = [
-        None if verdict.problem or reply.finish or reply.troubles else usable(reply, verdict, latency_s)
-        for reply, verdict in verdicts
-    ]
-    alike = [each for each in answers if each and each.decision is not None and each.value is None]
-    if draws.record_drawn is not None and len(alike) == len(answers):
-        decisions = [each.decision or 0 for each in alike]
-        draws.record_drawn(todo, alike, found.which, [decisions[k] for k in found.which])
-        return ()
-    left = []
-    for place, (i, k) in enumerate(zip(todo, found.which, strict=True)):
-        answer = answers[k]
-        if answer is None:
-            left.append(place)
-        else:
-            draws.record(i, answer)
-    return left

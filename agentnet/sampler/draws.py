@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import repeat
+from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from agentnet.backend import Messages, Request
+from agentnet.backend import Messages, Request, Wave
 
 T = TypeVar("T")
-
-_new = tuple.__new__
 
 Trouble = tuple[str, str, str | None]
 """(kind, detail, text) of one unusable reply or one failed attempt."""
@@ -168,18 +165,23 @@ class Draws:
             metadata=question.metadata,
         )
 
-    def requests(self, todo: Sequence[int], run_seed: int) -> list[Request]:
-        """Make the requests that ask many draws, each alone; see `request`."""
-        of = partial(chosen, positions=todo)
-        prefix = (run_seed, self.realization, self.kind, self.step)
-        keys = zip(repeat(prefix), of(self.agents), of(self.sources), of(self.repeats), repeat(0))
-        _, messages, metadata, answers, schemas, max_tokens = zip(*of(self.questions), strict=True)
-        fields = zip(
-            messages, of(self.temperatures), repeat(1), max_tokens, answers, schemas, repeat(False),
-            of(self.seeds), keys, metadata,
-        )  # fmt: skip
-        # `Request` itself takes three times as long.
-        return list(map(partial(_new, Request), fields))
+    def wave(self, todo: Sequence[int]) -> Wave:
+        """Gather many draws, each asked alone, by their questions; who they are of is left out."""
+        questions = chosen(self.questions, todo)
+        ids = list(map(id, questions))
+        different = dict(zip(ids, questions, strict=True))
+        place = dict(zip(different, count()))
+        return Wave(
+            [*map(_unaddressed, different.values())],
+            [place[each] for each in ids],
+            chosen(self.temperatures, todo),
+            chosen(self.seeds, todo),
+        )
+
+
+def _unaddressed(question: Question) -> Request:
+    _, messages, metadata, answers, schema, max_tokens = question
+    return Request(messages, 1.0, 1, max_tokens, answers, schema, metadata=metadata)
 
 
 def chosen(values: Sequence[T], positions: Sequence[int]) -> Sequence[T]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import BackendUnusable
 from agentnet.prompts import after_thought
@@ -60,9 +59,9 @@ class Thoughts(Wrapper):
             return reply
         return await self._prove(request, reply)
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does, once a reply with an answer has come."""
-        found = answer_now(self._inner, requests) if self._is_proven else None
+        found = answer_now(self._inner, wave) if self._is_proven else None
         if found is None or not may_be_marked("\n".join([reply.texts[0] for reply in found.replies])):
             return found
         return found._replace(replies=[*map(_told_apart, found.replies)])

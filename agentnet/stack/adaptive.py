@@ -17,10 +17,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.errors import RequestRejected, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
@@ -131,9 +131,9 @@ class AdaptiveLimit(Wrapper):
                 self._admit()
         return reply
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does: nothing of that is ever in flight."""
-        return answer_now(self._inner, requests) if self._room else None
+        return answer_now(self._inner, wave) if self._room else None
 
     async def _wait_for_room(self) -> bool:
         """Wait in line; return whether this is a pause's probe."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agentnet.backend import HARMLESS, AtOnce, Backend, Reply, Request, Wrapper, answer_now
+from agentnet.backend import HARMLESS, AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import OF_THE_PROMPT, BackendError, BackendUnusable, RequestRejected
 from agentnet.stack.halt import Halt
@@ -124,12 +124,12 @@ class Brake(Wrapper):
                 self._look()
         return reply
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does, unless somebody waits for evidence, or for his turn."""
-        found = None if self._held or self._is_closed else answer_now(self._inner, requests)
+        found = None if self._held or self._is_closed else answer_now(self._inner, wave)
         if found is not None:
-            self._n_answered += len(requests)
-            self._remember(requests[-1])
+            self._n_answered += len(wave.which)
+            self._remember(wave.asked[-1])
         return found
 
     async def aclose(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
 from agentnet.stack.prices import UNITS, Price
@@ -144,12 +144,13 @@ class Budget(Wrapper):
         finally:
             self._release(load)
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does, unless something is bounded: then each call is looked at."""
-        found = None if self._is_bounded else answer_now(self._inner, requests)
-        for reply, n in found.counted() if found else ():
-            self._calls += n * reply.attempts
-            self._add(requests[0], n * (reply.prompt_tokens or 0), n * (reply.completion_tokens or 0))
+        found = None if self._is_bounded else answer_now(self._inner, wave)
+        if found is not None:
+            calls, *tokens = found.spent()
+            self._calls += calls
+            self._add(wave.asked[0], *tokens)
         return found
 
     def _load(self, request: Request) -> _Load:

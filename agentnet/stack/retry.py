@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, Wrapper, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.cost import Cost
 from agentnet.errors import BackendError, BackendUnusable, RunStopped, ServerUnreachable, TransientError
 from agentnet.stack.halt import Halt
@@ -79,10 +79,10 @@ class Retry(Wrapper):
         self._n_answered += 1
         return reply
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does."""
-        found = answer_now(self._inner, requests)
-        self._n_answered += len(requests) if found else 0
+        found = answer_now(self._inner, wave)
+        self._n_answered += len(wave.which) if found else 0
         return found
 
     async def _again(self, request: Request, first: TransientError) -> Reply:

@@ -26,7 +26,7 @@ from inspect import isawaitable
 from types import MappingProxyType
 from typing import Any
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, answer_now
 from agentnet.errors import BackendUnusable, RequestRejected, TransientError
 from agentnet.streams import mix
 from agentnet.vocabulary import FINISHES
@@ -219,7 +219,8 @@ async def _answers_at_once_what_it_answers(subject: Subject) -> None:
     """What is answered without waiting is what each request alone is answered."""
     requests = [_request(i) for i in range(_N_CONCURRENT)]
     async with _opened(subject) as backend:
-        found = answer_now(backend, requests)
+        temperatures, seeds = zip(*((each.temperature, each.seed) for each in requests), strict=True)
+        found = answer_now(backend, Wave(requests, range(len(requests)), temperatures, seeds))
         if found is None:
             return
         _require(

@@ -11,16 +11,16 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import accumulate, product
+from itertools import accumulate, count, product
 from statistics import NormalDist
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pydantic import ValidationError
 
-from agentnet.backend import AtOnce, Messages, Reply, Request
+from agentnet.backend import AtOnce, Messages, Reply, Request, Wave
 from agentnet.errors import ConfigurationError, RequestRejected, TransientError
 from agentnet.streams import Streams, mix, mixed, uniform, unit
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, INLINE, PROFILES, REASON
@@ -92,12 +92,13 @@ class _Plain(NamedTuple):
     Attributes:
         asked: What asked it first. It stays, so that nothing else can stand where its parts do.
         thresholds: As of its `_Repertoire`.
-        said: The reply for each variant of each answer; none where the question is not plain.
+        first: Where the replies for its first answer stand among all that are ready, one a variant, and those
+            for its other answers after them; negative where the question is not plain.
     """
 
     asked: Request
     thresholds: tuple[float, ...]
-    said: list[list[Reply]]
+    first: int
 
 
 class MockBackend:
@@ -166,6 +167,7 @@ class MockBackend:
         self._repertoires: dict[_Question, _Repertoire] = {}
         self._prompt_tokens: dict[Messages, int] = {}
         self._plain: dict[tuple[Any, ...], _Plain] = {}
+        self._ready: list[Reply] = []
         self._tries: dict[tuple[int, Messages], int] = {}
 
     @classmethod
@@ -223,39 +225,37 @@ class MockBackend:
             (texts, prompt_tokens, n_tokens, name, (), known, None, 1, (), False, None, "", None, None),
         )
 
-    def answer_now(self, requests: Sequence[Request]) -> AtOnce | None:
+    def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what has neither latency nor troubles, and is a plain question."""
         if self._is_slow or self._troubled:
             return None
-        fields = zip(*requests, strict=True)
-        messages, _, n, max_tokens, answers, schemas, logprobs, seeds, _, metadata = fields
-        made_of = zip(
-            map(id, messages), map(id, metadata), n, max_tokens, answers, schemas, logprobs, strict=True
-        )
-        asked = [
-            self._plain.get(key) or self._learn_plain(key, request)
-            for key, request in zip(made_of, requests, strict=True)
-        ]
-        if not all(plain.said for plain in asked):
+        if len(self._plain) >= _REMEMBERED:
+            self._plain.clear()
+            self._ready.clear()
+        _, thresholds, firsts = zip(*map(self._plainly, wave.asked), strict=True)
+        if min(firsts) < 0:
             return None
-        words = mixed(np.array(seeds, dtype=np.uint64))
+        words = mixed(np.array(wave.seeds, dtype=np.uint64))
         variants = (words & np.uint64(_VARIANT_BITS)).tolist()
         said = [
-            plain.said[bisect(plain.thresholds, u)][variant]
-            for plain, u, variant in zip(asked, uniform(words).tolist(), variants, strict=True)
+            firsts[k] + N_VARIANTS * bisect(thresholds[k], u) + variant
+            for k, u, variant in zip(wave.which, uniform(words).tolist(), variants, strict=True)
         ]
-        ids = list(map(id, said))
-        different = dict(zip(ids, said, strict=True))
-        place = {key: n for n, key in enumerate(different)}
-        return AtOnce([*different.values()], [place[key] for key in ids])
+        place = dict(zip(dict.fromkeys(said), count()))
+        return AtOnce([self._ready[each] for each in place], [place[each] for each in said])
 
-    def _learn_plain(self, made_of: tuple[Any, ...], request: Request) -> _Plain:
-        """Prepare for a question that has not come yet."""
-        _make_room(self._plain)
-        plain = self._plain[made_of] = _Plain(request, *self._sayable(request))
+    def _plainly(self, request: Request) -> _Plain:
+        """Look a question up, or prepare for one that has not come yet."""
+        messages, _, n, max_tokens, answers, schema, logprobs, _, _, metadata = request
+        key = (id(messages), id(metadata), n, max_tokens, answers, schema, logprobs)
+        plain = self._plain.get(key)
+        if plain is None:
+            thresholds, said = self._sayable(request)
+            plain = self._plain[key] = _Plain(request, thresholds, len(self._ready) if said else -1)
+            self._ready += said
         return plain
 
-    def _sayable(self, request: Request) -> tuple[tuple[float, ...], list[list[Reply]]]:
+    def _sayable(self, request: Request) -> tuple[tuple[float, ...], list[Reply]]:
         """List what may be said where that is one sample, whole, and nothing but a text."""
         if request.metadata.get("kind") in ANSWER_KINDS or request.n != 1 or request.logprobs:
             return (), []
@@ -265,8 +265,9 @@ class MockBackend:
             return (), []
         prompt_tokens = self._count(request.messages)
         return thresholds, [
-            [Reply(texts, prompt_tokens, n_tokens, self.model_name) for texts, n_tokens in variants]
+            Reply(texts, prompt_tokens, n_tokens, self.model_name)
             for variants in said
+            for texts, n_tokens in variants
         ]
 
     async def aclose(self) -> None:
