@@ -72,7 +72,8 @@ class Moment:
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent
         unasked = engaged if deaf is None else engaged | deaf
-        self.slots: Ints = np.flatnonzero(heard[indices] & ~unasked[listener])
+        # `take` looks up in half of the time, and of two truths the one is greater that is true alone.
+        self.slots: Ints = (heard.take(indices) > unasked.take(listener)).nonzero()[0]
 
     def exposures(self) -> Exposures:
         """List all exposures: an unengaged agent and an engaged one that it hears, once in each layer."""

@@ -11,7 +11,8 @@ takes 2.5 times as long to make.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
@@ -169,13 +170,9 @@ class AtOnce(NamedTuple):
     replies: Sequence[Reply]
     which: Sequence[int]
 
-    def spent(self) -> tuple[int, int, int]:
-        """Add up the calls, the tokens in and the tokens out of all requests."""
-        costs = [
-            (each.attempts, each.prompt_tokens or 0, each.completion_tokens or 0) for each in self.replies
-        ]
-        calls, prompt, completion = (sum(map(of.__getitem__, self.which)) for of in zip(*costs, strict=True))
-        return calls, prompt, completion
+    def counted(self) -> Iterator[tuple[Reply, int]]:
+        """Tell how many requests have each reply."""
+        return ((self.replies[place], n) for place, n in Counter(self.which).items())
 
 
 @runtime_checkable

@@ -64,8 +64,7 @@ class Streams:
         halves = self._halves(key)
         lower, upper = halves[0, ...], halves[1, ...]
         counter = np.asarray(at, dtype=np.uint64)
-        with np.errstate(over="ignore"):
-            return _finalize(_finalize(lower + _GAMMA * (counter + _ONE)) + upper)
+        return _finalize(_finalize(lower + _GAMMA * (counter + _ONE)) + upper)
 
     def words(self, *key: int | str, count: int) -> Words:
         """Draw the first `count` words of NumPy's Philox4x64-10 on the stream `key`.
@@ -130,8 +129,7 @@ def mix(seed: int, index: int = 0) -> int:
 
 def mixed(seeds: NDArray[np.uint64]) -> Words:
     """Scramble each of `seeds` as `mix` does; same shape."""
-    with np.errstate(over="ignore"):
-        return _finalize(seeds + _GAMMA)
+    return _finalize(seeds + _GAMMA)
 
 
 def unit(word: int) -> float:

@@ -439,7 +439,8 @@ class EventLog:
                 group.rows.append((statement, rows))
                 group.n_rows += len(rows)
                 self._rows[table] = []
-            group.rows += [(statement, columns) for columns in self._columns.pop(table, ())]
+            if table in self._columns:
+                group.rows += [(statement, columns) for columns in self._columns.pop(table)]
         group.n_rows += self._n_in_columns
         self._n_in_columns = 0
 

@@ -147,10 +147,12 @@ class Budget(Wrapper):
     def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does, unless something is bounded: then each call is looked at."""
         found = None if self._is_bounded else answer_now(self._inner, wave)
-        if found is not None:
-            calls, *tokens = found.spent()
-            self._calls += calls
-            self._add(wave.asked[0], *tokens)
+        prompt_tokens = completion_tokens = 0
+        for reply, n in found.counted() if found else ():
+            self._calls += n * reply.attempts
+            prompt_tokens += n * (reply.prompt_tokens or 0)
+            completion_tokens += n * (reply.completion_tokens or 0)
+        self._add(wave.asked[0], prompt_tokens, completion_tokens)
         return found
 
     def _load(self, request: Request) -> _Load:

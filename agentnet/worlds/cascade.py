@@ -146,10 +146,8 @@ class Cascade:
         agents = found.agent
         decisions = yield from self._answers(EXPOSURE, step, agents, found.source, found.slots)
         self._n_asked += np.bincount(agents, minlength=len(self._n_asked))
-        won_over = agents[decisions == 1]
-        won_over = won_over[np.append(True, won_over[1:] != won_over[:-1])] if len(won_over) else won_over
-        n_exposed = found.moment.n_exposed
-        yield self._closed(step, n_exposed, n_different(agents), decisions, won_over.tolist())
+        won_over = list(dict.fromkeys(agents[decisions == 1].tolist()))
+        yield self._closed(step, found.moment.n_exposed, n_different(agents), decisions, won_over)
 
     def _closed(
         self, step: int, n_exposed: int, n_asked: int, decisions: Decisions, won_over: list[int]
