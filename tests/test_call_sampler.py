@@ -167,6 +167,47 @@ def test_what_is_not_answered_at_once_is_asked_one_by_one():
     assert len(answers) == 9
 
 
+def ask_together(backend, n_realizations, cancelled=()):
+    """Have draws of several realizations asked in one turn; give what each was answered, and the errors."""
+    answers = [{} for _ in range(n_realizations)]
+
+    async def main():
+        async with Pool(2) as pool:
+            sampler = CallSampler(backend, pool, run_seed=99, max_asks=3, answers_now=True)
+            given = [sampler.draw(draws(3 + n, found.__setitem__)) for n, found in enumerate(answers)]
+            tasks = [asyncio.create_task(each) for each in given]
+            await asyncio.sleep(0)
+            for n in cancelled:
+                tasks[n].cancel()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return answers, run_in_virtual_time(main())
+
+
+def test_draws_of_several_realizations_are_answered_together_and_each_has_its_own():
+    waves = []
+
+    class Noted(Instant):
+        def answer_now(self, wave):
+            waves.append([wave.asked[k].messages[0][1] for k in wave.which])
+            return super().answer_now(wave)
+
+    answers, _ = ask_together(Noted(say), 3, cancelled=[1])
+    assert waves == [[f"question {i}" for n in (3, 5) for i in range(n)]]
+    assert [len(each) for each in answers] == [3, 0, 5], "who is cancelled has nothing recorded"
+    assert [answers[2][i].prompt_tokens for i in (0, 1, 3, 4)] == [10, 11, 13, 14]
+
+
+def test_what_breaks_off_while_many_are_answered_is_told_to_each():
+    class Broken(Instant):
+        def answer_now(self, wave):
+            raise BackendUnusable("no key")
+
+    answers, errors = ask_together(Broken(say), 2)
+    assert answers == [{}, {}]
+    assert [str(each) for each in errors] == ["no key"] * 2
+
+
 def test_a_run_that_is_stopped_begins_no_further_draws_at_once():
     answers, reason = {}, Interrupted("stop")
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, answer_now
+from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler.answers import FINAL, Bill, failed, usable, why_unusable
+from agentnet.sampler.at_once import AtOnceDesk
 from agentnet.sampler.draws import Answer, Draws, Judge
 from agentnet.sampler.pool import Pool
 from agentnet.streams import mix
 
 _SEED_MASK = (1 << 63) - 1
 _DRAWS_AT_ONCE = 4096
-_REMEMBERED = 65_536
 
 
 class CallSampler:
@@ -46,7 +45,7 @@ class CallSampler:
         self._max_asks = max_asks
         self._answers_now = answers_now
         self._has_asked, self._alone = False, set[str]()
-        self._read: dict[tuple[Judge, int], tuple[Reply, Answer | None]] = {}
+        self._desk = AtOnceDesk(backend, pool)
         self._clock = clock
 
     async def draw(self, draws: Draws) -> None:
@@ -59,48 +58,14 @@ class CallSampler:
     async def _draw_now(self, draws: Draws) -> Sequence[int]:
         """Answer the draws that need no waiting; give the positions of the others."""
         for begin in range(0, len(draws.todo), _DRAWS_AT_ONCE):
-            if begin:
-                # Signals and progress run meanwhile.
-                await asyncio.sleep(0)
-            self._pool.check()
             todo = draws.todo[begin : begin + _DRAWS_AT_ONCE]
-            found = answer_now(self._backend, draws.wave(todo))
-            if found is None:
+            left = await self._desk.answer(draws, todo)
+            if left is None:
                 # Before the first answer nothing comes at once; what has to wait later does so ever after.
                 self._alone |= {draws.kind} if self._has_asked else set()
                 return draws.todo[begin:]
-            left = self._record_now(draws, todo, found)
             await self._pool.run(self._insister(draws, left), len(left))
         return ()
-
-    def _record_now(self, draws: Draws, todo: Sequence[int], found: AtOnce) -> Sequence[tuple[int, Reply]]:
-        """Record those draws of `todo` whose replies are usable and plain; give the others with theirs."""
-        answers = [self._plain(draws.judge, reply) for reply in found.replies]
-        alike = [each for each in answers if each and each.decision is not None and each.value is None]
-        if draws.record_drawn is not None and len(alike) == len(answers):
-            decisions = [each.decision or 0 for each in alike]
-            draws.record_drawn(todo, alike, found.which, [decisions[k] for k in found.which])
-            return ()
-        left = []
-        for i, k in zip(todo, found.which, strict=True):
-            answer = answers[k]
-            if answer is None:
-                left.append((i, found.replies[k]))
-            else:
-                draws.record(i, answer)
-        return left
-
-    def _plain(self, judge: Judge, reply: Reply) -> Answer | None:
-        """Make the answer of a reply that came at once; None where it is to be judged in full."""
-        found = self._read.get((judge, id(reply)))
-        if found is None:
-            verdict = judge(reply.texts[0])
-            is_plain = not (verdict.problem or reply.finish or reply.troubles)
-            if len(self._read) == _REMEMBERED:
-                self._read.clear()
-            # The reply stays, so that no other one can stand where it does.
-            found = self._read[judge, id(reply)] = reply, usable(reply, verdict, 0.0) if is_plain else None
-        return found[1]
 
     def _insister(self, draws: Draws, left: Sequence[tuple[int, Reply]]) -> Callable[[int], Awaitable[None]]:
         async def ask(place: int) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from agentnet.backend import Messages, Request, Wave
+from agentnet.backend import Messages, Request
 
 T = TypeVar("T")
 
@@ -164,24 +163,6 @@ class Draws:
             draw=(prefix, self.agents[i], self.sources[i], self.repeats[i], 0),
             metadata=question.metadata,
         )
-
-    def wave(self, todo: Sequence[int]) -> Wave:
-        """Gather many draws, each asked alone, by their questions; who they are of is left out."""
-        questions = chosen(self.questions, todo)
-        ids = list(map(id, questions))
-        different = dict(zip(ids, questions, strict=True))
-        place = dict(zip(different, count()))
-        return Wave(
-            [*map(_unaddressed, different.values())],
-            [place[each] for each in ids],
-            chosen(self.temperatures, todo),
-            chosen(self.seeds, todo),
-        )
-
-
-def _unaddressed(question: Question) -> Request:
-    _, messages, metadata, answers, schema, max_tokens = question
-    return Request(messages, 1.0, 1, max_tokens, answers, schema, metadata=metadata)
 
 
 def chosen(values: Sequence[T], positions: Sequence[int]) -> Sequence[T]:
