@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
 from agentnet.events.checksums import SEALS, check_unchanged, sealed
-from agentnet.events.read import LOG_NAME, Run, check_schema, is_closed_for_good, reading
+from agentnet.events.read import LOG_NAME, Run, is_closed_for_good, reading
 from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
 from agentnet.events.writer import (
     Columns,
@@ -234,10 +234,9 @@ class EventLog:
 
     async def __aenter__(self) -> Self:
         """Lock the run and start the writer."""
-        check_schema(self.path)
+        run = Run(self.path.parent)
         take_lock(self._lock, self.path.parent)
         try:
-            run = Run(self.path.parent)
             check_unchanged(run)
             self._begin(_go_on(self.path, write_ahead=_is_of_one_machine(run.meta)))
         except BaseException:

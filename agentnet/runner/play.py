@@ -124,11 +124,13 @@ class Runner:
             self._before = spent_so_far(connection)
             ((self._n_uncounted,),) = connection.execute(UNCOUNTED)
             self._tokens_before = self._tokens_by_voice(connection)
+            ((n_sittings,),) = connection.execute(_N_SITTINGS)
+            n_sure = dict(connection.execute(_SURE).fetchall())
         if found := getattr(self._plugin, "found", {}):
             log.add_incident("found in the environment", **found)
             self._say(f"found in the environment: {', '.join(f'{name} {found[name]}' for name in found)}")
         stack = self._stack(log)
-        self._guard(stack, log, _n_sittings(run))
+        self._guard(stack, log, n_sittings)
         self.tally.paused_until = stack.paused_until
         log.also = stack.flush if stack.caches else None
         self.tally.dollars = lambda: stack.budget.spent.dollars
@@ -137,7 +139,7 @@ class Runner:
         self._odds = Odds(
             self._backend,
             least_mass=sampler.least_mass,
-            n_sure=_n_sure(run),
+            n_sure=n_sure,
             listing=listing_voices(self._plugin),
         )
         return stack
@@ -269,18 +271,14 @@ class Runner:
     def _look_back(self) -> _Done:
         """Read what earlier sittings did, and count it."""
         run = Run(self._prepared.folder)
-        rows = run.rows("SELECT realization, network, status FROM realizations")[1]
+        with run.snapshot() as connection:
+            rows = connection.execute("SELECT realization, network, status FROM realizations").fetchall()
+            prompts = dict(connection.execute("SELECT prompt, hash FROM prompts").fetchall())
+            ((self.tally.n_decisions, self.tally.n_missing),) = connection.execute(_ANSWERED)
         finished = frozenset(number for number, _, status in rows if status != "running")
-        counts = run.rows(
-            "SELECT COALESCE(SUM(n), 0), COALESCE(SUM(m), 0) FROM (SELECT COUNT(*) AS n, "
-            "COUNT(missing) AS m FROM events JOIN realizations USING (realization) "
-            "WHERE status <> 'running' AND kind <> 'reason')"
-        )[1][0]
-        self.tally.n_decisions, self.tally.n_missing = counts
         self.tally.n_settled = self.tally.n_decisions
         self.tally.counts.update(self._prepared.stage.counts_before(run))
         self.tally.realizations = len(finished)
-        prompts = dict(run.rows("SELECT prompt, hash FROM prompts")[1])
         return _Done({number: network for number, network, _ in rows}, finished, prompts)
 
     async def _player(self, rest: Iterator[Planned], scenes: Scenes, sitting: Sitting) -> None:
@@ -398,17 +396,16 @@ SELECT COALESCE(a.voice, ''), COUNT(DISTINCT e.prompt)
 FROM events e LEFT JOIN agents a USING (realization, agent)
 WHERE e.mass IS NOT NULL AND e.missing IS NULL GROUP BY 1
 """
+"""The prompts that had a probability in earlier sittings, by voice."""
 
+_N_SITTINGS = "SELECT COUNT(*) FROM incidents WHERE kind IN ('started', 'resumed')"
 
-def _n_sure(run: Run) -> dict[str, int]:
-    """Count the prompts that had a probability in earlier sittings, by voice."""
-    return dict(run.rows(_SURE)[1])
-
-
-def _n_sittings(run: Run) -> int:
-    """Count the sittings so far."""
-    query = "SELECT COUNT(*) FROM incidents WHERE kind IN ('started', 'resumed')"
-    return int(run.rows(query)[1][0][0])
+_ANSWERED = """
+SELECT COALESCE(SUM(n), 0), COALESCE(SUM(m), 0) FROM (
+    SELECT COUNT(*) AS n, COUNT(missing) AS m FROM events JOIN realizations USING (realization)
+    WHERE status <> 'running' AND kind <> 'reason'
+)
+"""
 
 
 def spent_before(run: Run) -> Spent:
