@@ -147,7 +147,7 @@ class Wave(NamedTuple):
     """Many requests that differ from few by their temperatures and seeds alone.
 
     Attributes:
-        asked: The few, whose own temperatures and seeds do not count; each is asked at least once.
+        asked: The few, whose own temperatures, seeds and draws do not count; each is asked at least once.
         which: For each request, which of them it is.
         temperatures: For each, its temperature.
         seeds: For each, its seed.

@@ -89,6 +89,7 @@ NOT_PLAIN = [
     {"facts": {"kind": "reason"}},
     {"facts": {"kind": "interview"}},
     {"facts": {"kind": "chat"}},
+    {"facts": {"profile": "nobody's"}},
 ]
 
 

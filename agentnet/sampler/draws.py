@@ -79,7 +79,7 @@ class Answer(NamedTuple):
         asks: How often the question was asked: 1, or more after unusable replies.
         attempts: How many calls were made, retries of failed calls included; 0 if all came from a cache.
         cached: Whether the last reply came from the cache.
-        latency_s: Seconds from the first ask to the answer.
+        latency_s: Seconds from the first ask to the answer; 0 if it came at once.
         troubles: (kind, detail, text) of each unusable reply and failed attempt, in order.
         context: What of the answering model's state stood in the prompt; None for none.
         mass: Probability that the server listed on the allowed answers together, where it was drawn from.

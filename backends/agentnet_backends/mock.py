@@ -259,7 +259,10 @@ class MockBackend:
         """List what may be said where that is one sample, whole, and nothing but a text."""
         if request.metadata.get("kind") in ANSWER_KINDS or request.n != 1 or request.logprobs:
             return (), []
-        thresholds, said, _, explains, writes = self._repertoire_of(request)
+        try:
+            thresholds, said, _, explains, writes = self._repertoire_of(request)
+        except RequestRejected:
+            return (), []
         most = max((n_tokens for variants in said for _, n_tokens in variants), default=0)
         if explains or writes or most > request.max_tokens:
             return (), []
