@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from agentnet.analysis.inference import clustered as clustered
     from agentnet.analysis.inference import likelihood_ratio as likelihood_ratio
     from agentnet.analysis.inference import wald as wald
-    from agentnet.analysis.inferred import infer_cascades as infer_cascades
     from agentnet.analysis.laws import LAWS as LAWS
     from agentnet.analysis.laws import CurveLaw as CurveLaw
     from agentnet.analysis.laws import DecisionLaw as DecisionLaw
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from agentnet.analysis.reading import read_tables as read_tables
     from agentnet.analysis.severity import cluster_severity as cluster_severity
     from agentnet.analysis.severity_clusters import SeverityClusters as SeverityClusters
+    from agentnet.analysis.simulation import infer_cascades as infer_cascades
     from agentnet.analysis.simulation import simulate as simulate
     from agentnet.analysis.study import Study as Study
     from agentnet.analysis.study import study_run as study_run
@@ -103,7 +103,6 @@ _NAMES = {
     ".grouping": ("Grouping", "as_grouping", "group_by_exposures"),
     ".groups": ("ProfileGroups", "group_profiles"),
     ".inference": ("clustered", "likelihood_ratio", "wald"),
-    ".inferred": ("infer_cascades",),
     ".laws": ("CurveLaw", "DecisionLaw", "LAWS", "load_laws"),
     ".laws.cavity": ("CavityLaw", "fit_cavity"),
     ".laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
@@ -115,7 +114,7 @@ _NAMES = {
     ".reading": ("read_decisions", "read_ratios", "read_tables"),
     ".severity": ("cluster_severity",),
     ".severity_clusters": ("SeverityClusters",),
-    ".simulation": ("simulate",),
+    ".simulation": ("infer_cascades", "simulate"),
     ".study": ("Study", "study_run"),
     ".tables": ("RatioTables", "RunTables"),
     ".trees": ("Forest", "Trees", "tree_distances", "trees_of"),
