@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import agentnet.report
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.fits import Fits, fit_run
+from agentnet.analysis.networks import NetworkDesign
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
+from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.analysis.trees import Forest, Trees
 from agentnet.report.drawings import Drawing, Material, images_of, rendered
 from agentnet.report.figures.ratios import ratio_sketch

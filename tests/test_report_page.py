@@ -27,9 +27,10 @@ import pandas as pd
 import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment
+from agentnet.analysis.decisions import read_ratios
 from agentnet.analysis.fits import fit_run
 from agentnet.analysis.groups import group_profiles
-from agentnet.analysis.reading import read_ratios, read_tables
+from agentnet.analysis.reading import read_tables
 from agentnet.analysis.severity import cluster_severity
 from agentnet.backend import Reply, Request, make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError

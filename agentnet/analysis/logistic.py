@@ -37,8 +37,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import inverse, log_determinant, null_space, singular_vectors, solve
-from agentnet.analysis.cells import N_CELLS, Cells
 from agentnet.analysis.estimates import Estimates, check_answers
+from agentnet.analysis.tables import N_CELLS, Cells
 from agentnet.errors import DesignError, InputError, InternalError, near_miss
 from agentnet.vocabulary import N_PROFILES, TRAITS
 

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.by_context import ContextShare
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.fits import Fits
 from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.analysis.tables import RatioTables, RunTables
+from agentnet.analysis.tables import RunTables
 from agentnet.analysis.trees import Trees
 from agentnet.report import html
 from agentnet.report.figures.sketch import Described, Sketch

@@ -23,7 +23,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.estimates import (
     LEAST_CLUSTERS,
     Estimates,
@@ -55,7 +54,7 @@ from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups
 from agentnet.analysis.simulation import infer_cascades
 from agentnet.analysis.spread import Chance
 from agentnet.analysis.survivors import survivors
-from agentnet.analysis.tables import NO_PROFILES, Clusters, RunTables
+from agentnet.analysis.tables import NO_PROFILES, Cells, Clusters, RunTables
 from agentnet.errors import DesignError, InputError, InternalError
 from agentnet.vocabulary import N_PROFILES
 
