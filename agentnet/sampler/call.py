@@ -36,8 +36,8 @@ from agentnet.vocabulary import (
 )
 
 _SEED_MASK = (1 << 63) - 1
-_DRAWS_AT_ONCE: Final = 4096
-"""Draws that are answered at once before signals and progress have their turn: about 10 ms."""
+_DRAWS_AT_ONCE: Final = 16_384
+"""Draws that are answered at once before signals and progress have their turn: about 40 ms."""
 _REMEMBERED: Final = 65_536
 _NEVER_A_DECISION = {end: REFUSED if end == REFUSAL else end for end in FINISHES if end != STOP}
 
