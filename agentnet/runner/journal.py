@@ -62,6 +62,40 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
 
 
+class AnswerColumns:
+    """What is written of answers that many draws share, looked up once as long as the same ones come.
+
+    Args:
+        log: The event log, which numbers replies.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._answers: Sequence[Answer] = ()
+        self._columns: list[Sequence[Any]] = []
+
+    def of(self, answers: Sequence[Answer]) -> list[Sequence[Any]]:
+        """Give the columns from ``reply`` to ``latency_s``, and ``mass``; one value where all have the same."""
+        if answers is not self._answers:
+            facts = [
+                (
+                    self._log.reply_number(str(each.text), each.rationale, each.model, each.fingerprint),
+                    each.prompt_tokens,
+                    each.completion_tokens,
+                    each.asks,
+                    each.attempts,
+                    int(each.cached),
+                    each.latency_s,
+                    each.mass,
+                )
+                for each in answers
+            ]
+            columns = zip(*facts, strict=True)
+            self._answers = answers
+            self._columns = [values[:1] if len(set(values)) == 1 else values for values in columns]
+        return self._columns
+
+
 class Journal:
     """Asks and records for one realization.
 
@@ -75,6 +109,7 @@ class Journal:
         stop_on_missing: Whether a missing answer stops the run, unrecorded, so that resuming asks it again.
         streak: The run's missing answers in a row, which wait there to be recorded; None records them at
             once.
+        columns: What the run's journals share of what they write.
 
     Attributes:
         n_decisions: Decisions asked for so far, recorded ones included; reasons are none.
@@ -91,6 +126,7 @@ class Journal:
         heard: Heard | None = None,
         stop_on_missing: bool = False,
         streak: Streak | StreakByVoice | None = None,
+        columns: AnswerColumns | None = None,
     ) -> None:
         self.realization = realization
         self.log = log
@@ -100,6 +136,7 @@ class Journal:
         self._heard = heard or {}
         self._stop_on_missing = stop_on_missing
         self._streak = None if stop_on_missing else streak
+        self._columns = columns or AnswerColumns(log)
         self.n_decisions = 0
         self._ahead = Ahead(self._put, self._flush)
         self._unasked = Counter(
@@ -385,22 +422,9 @@ class Journal:
         asked = partial(chosen, positions=positions)
 
         def answered(values: Sequence[Any]) -> Iterable[Any]:
-            return repeat(values[0]) if len(set(values)) == 1 else [values[k] for k in which]
+            return repeat(values[0]) if len(values) == 1 else [values[k] for k in which]
 
-        facts = [
-            (
-                self.log.reply_number(str(each.text), each.rationale, each.model, each.fingerprint),
-                each.prompt_tokens,
-                each.completion_tokens,
-                each.asks,
-                each.attempts,
-                int(each.cached),
-                each.latency_s,
-                each.mass,
-            )
-            for each in answers
-        ]
-        *of_answers, masses = map(answered, zip(*facts, strict=True))
+        *of_answers, masses = map(answered, self._columns.of(answers))
         columns = (
             *map(repeat, (self.realization, asking.kind, asking.step)),
             *map(asked, (asking.agents, asking.sources, asking.repeats)),

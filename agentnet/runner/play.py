@@ -31,7 +31,7 @@ from agentnet.events.spent import PLEDGED, UNCOUNTED, SpentSoFar, spent_so_far, 
 from agentnet.experiment import blamed
 from agentnet.families import Planned, Scene, Sitting
 from agentnet.families.contract import Scenes
-from agentnet.runner.journal import Journal, Tally
+from agentnet.runner.journal import AnswerColumns, Journal, Tally
 from agentnet.runner.prepare import Prepared, plain
 from agentnet.runner.streak import Streak, StreakByVoice
 from agentnet.sampler import (
@@ -223,6 +223,7 @@ class Runner:
     async def _play_in(self, log: EventLog) -> None:
         done = self._look_back()
         self._note_begin(log, done)
+        self._columns = AnswerColumns(log)
         stage = self._prepared.stage
         caller = CallSampler(
             stage.answering(self._backend),
@@ -316,6 +317,7 @@ class Runner:
                 heard=await log.heard(number) if begun else None,
                 stop_on_missing=self._settings.engine.on_missing == "stop",
                 streak=self._streak,
+                columns=self._columns,
             )
             if not begun:
                 self._begin(planned, log, scene)

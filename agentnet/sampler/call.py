@@ -299,8 +299,7 @@ class AtOnceDesk:
         try:
             self._pool.check()
             found = answer_now(self._backend, _wave(waiting))
-            judge = waiting[0].draws.judge
-            answers = [] if found is None else [self._plain(judge, reply) for reply in found.replies]
+            record = None if found is None else self._recorder(waiting[0].draws.judge, found)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whoever waits has it
             for each in waiting:
                 each.told.set_exception(error)
@@ -309,12 +308,31 @@ class AtOnceDesk:
         for draws, todo, told in waiting:
             begin, end = end, end + len(todo)
             try:
-                left = None
-                if found is not None:
-                    left = _record(draws, todo, answers, found.replies, found.which[begin:end])
-                told.set_result(left)
+                told.set_result(None if record is None else record(draws, todo, range(begin, end)))
             except (Exception, SystemExit) as error:  # noqa: BLE001
                 told.set_exception(error)
+
+    def _recorder(self, judge: Judge, found: AtOnce) -> Callable[[Draws, Sequence[int], range], Left]:
+        """Make what records those draws whose replies are usable and plain, and gives the others."""
+        answers = [self._plain(judge, reply) for reply in found.replies]
+        alike = [each for each in answers if each and each.decision is not None and each.value is None]
+        decisions = [each.decision or 0 for each in alike]
+
+        def record(draws: Draws, todo: Sequence[int], places: range) -> Left:
+            which = chosen(found.which, places)
+            if draws.record_drawn is not None and len(alike) == len(answers):
+                draws.record_drawn(todo, alike, which, [decisions[k] for k in which])
+                return ()
+            left = []
+            for i, k in zip(todo, which, strict=True):
+                answer = answers[k]
+                if answer is None:
+                    left.append((i, found.replies[k]))
+                else:
+                    draws.record(i, answer)
+            return left
+
+        return record
 
     def _plain(self, judge: Judge, reply: Reply) -> Answer | None:
         """Make the answer of a reply that came at once; None where it is to be judged in full."""
@@ -346,32 +364,6 @@ def _wave(waiting: Sequence[_Waiting]) -> Wave:
 def _unaddressed(question: Question) -> Request:
     _, messages, metadata, answers, schema, max_tokens = question
     return Request(messages, 1.0, 1, max_tokens, answers, schema, metadata=metadata)
-
-
-def _record(
-    draws: Draws,
-    todo: Sequence[int],
-    answers: Sequence[Answer | None],
-    replies: Sequence[Reply],
-    which: Sequence[int],
-) -> Left:
-    """Record those draws of `todo` whose replies are usable and plain; give the others."""
-    place = dict(zip(dict.fromkeys(which), count()))
-    own = [answers[k] for k in place]
-    alike = [each for each in own if each and each.decision is not None and each.value is None]
-    if draws.record_drawn is not None and len(alike) == len(own):
-        rows = [place[k] for k in which]
-        decisions = [each.decision or 0 for each in alike]
-        draws.record_drawn(todo, alike, rows, [decisions[row] for row in rows])
-        return ()
-    left = []
-    for i, k in zip(todo, which, strict=True):
-        answer = answers[k]
-        if answer is None:
-            left.append((i, replies[k]))
-        else:
-            draws.record(i, answer)
-    return left
 
 
 class CallSampler:
