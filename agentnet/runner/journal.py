@@ -75,7 +75,7 @@ class AnswerColumns:
         self._columns: list[Sequence[Any]] = []
 
     def of(self, answers: Sequence[Answer]) -> list[Sequence[Any]]:
-        """Give the columns from ``reply`` to ``latency_s``, and ``mass``; one value where all have the same."""
+        """Give the columns from ``reply`` to ``latency_s``, and ``mass``; one value where all agree."""
         if answers is not self._answers:
             facts = [
                 (
