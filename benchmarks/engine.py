@@ -5,8 +5,8 @@ the exposures of a step, the same mock backend, its JSON reply parsed, nothing r
 design (k = 5, T = 15, rule ``unengaged_neighbour``) in one process, turn by turn; CPU seconds are those of
 the whole process, so the thread that writes the log counts too. Agentnet's seconds always hold its networks,
 assignments, prompts and log; the bare loop's are given with its networks drawn by networkx, and without them.
-The mock need not wait, so agentnet has it answer at once (`agentnet.backend.AnswersNow`) what all realizations
-ask in one turn of the event loop; with ``--one-by-one`` it asks each by itself, as it asks servers.
+The mock need not wait, so agentnet has it answer at once (`agentnet.backend.AnswersNow`) what is asked
+in one turn of the event loop; with ``--one-by-one`` it asks each by itself, as it asks servers.
 
     python benchmarks/engine.py [--agents 128,1000,100000] [--repeats 5] [--one-by-one] [--json]
 """
