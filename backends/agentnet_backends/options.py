@@ -19,6 +19,9 @@ from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
 
+OFFICIAL = "https://api.openai.com/v1"
+"""OpenAI's own server."""
+
 _BASE_URL_ENV = "OPENAI_BASE_URL"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -153,26 +156,6 @@ class PluginOptions(BaseModel):
         raise ConfigurationError("; ".join(_explain(problem, cls, plugin) for problem in problems))
 
 
-def with_environment(
-    options: Mapping[str, object], environ: Mapping[str, str], table: str
-) -> dict[str, object]:
-    """Let the environment say where the server is, if `options` do not: ``OPENAI_BASE_URL``, as elsewhere.
-
-    Raises:
-        ConfigurationError: It says what is no base URL.
-    """
-    url = environ.get(_BASE_URL_ENV, "").strip()
-    if not url or "base_url" in options:
-        return dict(options)
-    try:
-        _base_url(url)
-    except ValueError as error:
-        problem = f"the environment variable {_BASE_URL_ENV} {error}; {table}.base_url overrules it"
-    else:
-        return {**options, "base_url": url}
-    raise ConfigurationError(problem)
-
-
 class Connection(PluginOptions):
     """What every server of OpenAI's protocols needs to be told.
 
@@ -190,7 +173,10 @@ class Connection(PluginOptions):
         timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
             log-probabilities can take 20 s.
         max_reply_bytes: Bound on the body of an answer, as it comes and inflated; a longer one is no answer.
+        official: The server that is asked unless another is named; "" if that is no service.
     """
+
+    official: ClassVar[str] = ""
 
     model: str
     base_url: BaseUrls
@@ -201,12 +187,34 @@ class Connection(PluginOptions):
     timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
     max_reply_bytes: Annotated[int, Field(ge=1024)] = MAX_REPLY_BYTES
 
-    def access(self, environ: Mapping[str, str], *, needs_key: bool) -> Access:
-        """Look up all that has to be shown to the servers.
+    @classmethod
+    def with_environment(cls, options: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+        """Let the environment say where a service is, if `options` do not: ``OPENAI_BASE_URL``, as elsewhere.
+
+        Raises:
+            ConfigurationError: It says what is no base URL.
+        """
+        url = environ.get(_BASE_URL_ENV, "").strip()
+        if not url or not cls.official or "base_url" in options:
+            return dict(options)
+        try:
+            _base_url(url)
+        except ValueError as error:
+            problem = f"the environment variable {_BASE_URL_ENV} {error}; {cls.table}.base_url overrules it"
+        else:
+            return {**options, "base_url": url}
+        raise ConfigurationError(problem)
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the service itself is asked, and no other server in its place."""
+        return self.official in self.base_url
+
+    def access(self, environ: Mapping[str, str]) -> Access:
+        """Look up all that has to be shown to the servers; only a service itself insists on a key.
 
         Args:
             environ: The environment.
-            needs_key: Whether there is no doing without a key.
 
         Raises:
             ConfigurationError: The key is needed and missing, or cannot be one; or a variable that a header
@@ -217,7 +225,7 @@ class Connection(PluginOptions):
         has_own = (
             not _KEY_HEADERS.isdisjoint(map(str.lower, headers)) and "key_env" not in self.model_fields_set
         )
-        key = None if has_own else self.key(environ, is_needed=needs_key)
+        key = None if has_own else self.key(environ, is_needed=self.is_official)
         query = self._resolved("query", self.query, environ)
         hidden = [environ[name].strip() for value in self._referring() for name in variables_in(value)]
         return Access(key, self.key_header, headers, query, tuple(dict.fromkeys(hidden)))
