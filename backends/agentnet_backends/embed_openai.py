@@ -57,6 +57,7 @@ class EmbeddingOptions(Connection):
     """
 
     table: ClassVar[str] = "embedder"
+    plugin: ClassVar[str] = "the embedder 'openai'"
     official: ClassVar[str] = OFFICIAL
 
     model: Annotated[str, Field(min_length=1)]
@@ -126,7 +127,7 @@ class OpenAIEmbedder:
         """
         environ = os.environ if environ is None else environ
         found = EmbeddingOptions.with_environment(options, environ)
-        return cls(EmbeddingOptions.read(found, "the embedder 'openai'"), environ)
+        return cls(EmbeddingOptions.read(found), environ)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed `texts` by one call.

@@ -35,6 +35,7 @@ class OpenAIOptions(ServerOptions):
             before 0.12), ``grammar`` (llama.cpp's) or ``none``.
     """
 
+    plugin: ClassVar[str] = "openai"
     official: ClassVar[str] = OFFICIAL
 
     model: Annotated[str, Field(min_length=1)]
@@ -98,7 +99,7 @@ class OpenAIBackend:
         """
         environ = os.environ if environ is None else environ
         found = cls.takes.with_environment(options, environ)
-        made = cls(cls.takes.read(found, cls.name), environ)
+        made = cls(cls.takes.read(found), environ)
         made.found = {name: value for name, value in found.items() if name not in options}
         return made
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Generic, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from agentnet.errors import ConfigurationError, near_miss
+from agentnet.errors import ConfigurationError, PluginError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name
 from agentnet_backends.http import Access, proxy_of
@@ -131,19 +132,21 @@ SystemRole = Literal["system", "developer", "user"]
 
 
 class PluginOptions(BaseModel):
-    """The options of a plug-in: one table of the configuration, less its ``name``."""
+    """The options of a plug-in: one table of the configuration, less its ``name``.
+
+    Attributes:
+        table: What that table is called.
+        plugin: What messages call the plug-in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     table: ClassVar[str] = "backend"
+    plugin: ClassVar[str]
 
     @classmethod
-    def read(cls, options: Mapping[str, object], plugin: str) -> Self:
+    def read(cls, options: Mapping[str, object]) -> Self:
         """Validate the plug-in's table of the configuration, less its ``name``.
-
-        Args:
-            options: The table.
-            plugin: The plug-in's name, for messages.
 
         Raises:
             ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
@@ -153,7 +156,41 @@ class PluginOptions(BaseModel):
             return cls.model_validate(dict(options))
         except ValidationError as error:
             problems = error.errors(include_input=False)
-        raise ConfigurationError("; ".join(_explain(problem, cls, plugin) for problem in problems))
+        raise ConfigurationError("; ".join(_explain(problem, cls) for problem in problems))
+
+
+Chosen = TypeVar("Chosen", bound=PluginOptions)
+
+
+class MadeOfOptions(Generic[Chosen]):
+    """A plug-in that its options alone make.
+
+    Attributes:
+        takes: The class of its options.
+        packages: What it needs of an extra.
+        needs: How to come by that.
+    """
+
+    takes: ClassVar[type[Any]]
+    packages: ClassVar[tuple[str, ...]] = ()
+    needs = "nothing"
+
+    def __init__(self, options: Chosen | None = None) -> None:
+        self.options: Chosen = self.takes() if options is None else options
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
+        """Make it of its table of the configuration, less its ``name``; nothing heavy is loaded yet.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible.
+            PluginError: Something of the extra is not installed.
+        """
+        chosen = cls.takes.read(options)
+        specs = {name: find_spec(name) for name in cls.packages}
+        if missing := [name for name, spec in specs.items() if spec is None or spec.origin is None]:
+            raise PluginError(f"{chosen.plugin}: {', '.join(missing)} is not installed; it needs {cls.needs}")
+        return cls(chosen)
 
 
 class Connection(PluginOptions):
@@ -324,9 +361,6 @@ class ServerOptions(Connection):
         return {**{name: value for name, value in chosen.items() if value is not None}, **self.extra}
 
 
-Options = TypeVar("Options", bound=ServerOptions)
-
-
 def _proxy_to(url: str) -> str:
     """Give host and port of the proxy on the way to `url`; empty without one."""
     proxy = proxy_of(url)
@@ -356,13 +390,13 @@ def _refuse(table: str, name: str) -> NoReturn:
     )
 
 
-def _explain(problem: ErrorDetails, options: type[PluginOptions], plugin: str) -> str:
+def _explain(problem: ErrorDetails, options: type[PluginOptions]) -> str:
     """Say in our words what pydantic found, without the value: somebody may have put a key there."""
     where = ".".join([options.table, *(str(part) for part in problem["loc"] if isinstance(part, str))])
     key = str(problem["loc"][0]) if problem["loc"] else ""
     match problem["type"]:
         case "extra_forbidden":
-            return f"{where} is no option of {plugin}{near_miss(key, options.model_fields)}"
+            return f"{where} is no option of {options.plugin}{near_miss(key, options.model_fields)}"
         case "missing":
             return f"{where} is missing"
         case "value_error":

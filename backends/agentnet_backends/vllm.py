@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -53,6 +53,8 @@ class VllmOptions(ServerOptions):
         min_p: 0 unless given.
         repetition_penalty: 1 unless given: none.
     """
+
+    plugin: ClassVar[str] = "vllm"
 
     model: str = ""
     base_url: BaseUrls = ("http://127.0.0.1:8000/v1",)
