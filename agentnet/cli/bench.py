@@ -237,13 +237,11 @@ def _report(levels: Sequence[Figures], facts: Mapping[str, object], *, as_json: 
     else:
         print_table(("", "value"), list(facts.items()))
         best = knee(levels)
-        lines = [(*(tell(level) for tell in _COLUMNS.values()), _mark(level, best)) for level in levels]
+        marks = ["knee" if level.load.in_flight == best else "" for level in levels]
+        told = ([tell(level) for tell in _COLUMNS.values()] for level in levels)
+        lines = [(*row, mark) for row, mark in zip(told, marks, strict=True)]
         print_table((*_COLUMNS, ""), lines)
     echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
-
-
-def _mark(level: Figures, best: int | None) -> str:
-    return "knee" if level.load.in_flight == best else ""
 
 
 def _raise_what_ended_it(levels: Sequence[Figures]) -> None:

@@ -23,27 +23,34 @@ _ENDLESS = 1_000_000
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def setting_options(function: Decorated) -> Decorated:
-    """Add the options that end up in the settings: ``-S``, ``--config``."""
-    function = click.option(
+def adding(*options: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """Make the decorator that adds some options to a command, in this order."""
+    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
+
+
+setting_options = adding(
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="Settings file in place of ./agentnet.toml.",
+    ),
+    click.option(
         "-S",
         "assignments",
         multiple=True,
         metavar="KEY=VALUE",
         help="Override a setting (engine.workers=8) or a knob of the experiment (repeats=2). Repeatable.",
-    )(function)
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        help="Settings file in place of ./agentnet.toml.",
-    )(function)
+    ),
+)
+"""Adds the options that end up in the settings: ``-S``, ``--config``."""
 
 
-def without_people_option(function: Decorated) -> Decorated:
-    """Add the option that leaves out what people wrote: ``--without-people``."""
-    told = "Leave out what people wrote, wherever it stands; what they chose stays."
-    return click.option("--without-people", is_flag=True, help=told)(function)
+without_people_option = click.option(
+    "--without-people",
+    is_flag=True,
+    help="Leave out what people wrote, wherever it stands; what they chose stays.",
+)
 
 
 def leaving_out(folders: Sequence[Path], *, people: bool) -> AbstractContextManager[list[Path]]:
@@ -64,7 +71,7 @@ def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
     drawn = "Resamples of an interval; 0 for none."
     which = "Fit this law only, or those of a Python file. Repeatable."
     by = "Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable."
-    options = (
+    return adding(
         click.option("--law", "laws", multiple=True, metavar="NAME|FILE.py", help=which),
         click.option("--by", multiple=True, metavar="COLUMN", help=by),
         click.option("--groups", "groups_file", type=click.Path(path_type=Path), help=of_groups),
@@ -73,7 +80,6 @@ def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
         click.option("--level", default=0.95, show_default=True, help="Confidence level of intervals."),
         click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn."),
     )
-    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
 
 
 def column_option(of: str) -> Callable[[Decorated], Decorated]:

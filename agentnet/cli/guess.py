@@ -144,12 +144,9 @@ def _print(found: guesses.Guesses, *, as_json: bool) -> None:
         return
     echo(f"{found.model} on {found.backend}; {found.n_missing} without an answer\n")
     print_table(("", "prompts", "95%", "everyday requests", "P of so many by chance"), map(_row, rows))
-    print_table(("what prompts were taken to be for",), [(each.purpose,) for each in _first(found)])
+    told = [(each.purpose,) for each in found.guesses if each.study is not None and not each.everyday]
+    print_table(("what prompts were taken to be for",), told[:_FIRST_GUESSES])
     echo("the card of `agentnet report` says so, too")
-
-
-def _first(found: guesses.Guesses) -> list[guesses.TextGuess]:
-    return [each for each in found.guesses if each.study is not None and not each.everyday][:_FIRST_GUESSES]
 
 
 def _facts(share: guesses.Share) -> dict[str, object]:

@@ -276,17 +276,13 @@ def _show(card: Card) -> None:
     for line in card.about():
         echo(line)
     for each in card.findings:
-        counted = _counted(each.n_calls, each.n_missing)
-        echo(f"\n{each.verdict.upper()}: {each.title}  ({each.check}; {counted})")
+        missing = f", {each.n_missing:,} answers missing" if each.n_missing else ""
+        echo(f"\n{each.verdict.upper()}: {each.title}  ({each.check}; {each.n_calls:,} requests{missing})")
         if each.figures:
             print_table(("", "", "interval"), [_row(figure) for figure in each.figures])
         for sentence in (*each.says, each.threshold):
             echo(f"  {sentence}")
     echo(f"\n{card.in_a_line()}")
-
-
-def _counted(n_calls: int, n_missing: int) -> str:
-    return f"{n_calls:,} requests" + (f", {n_missing:,} answers missing" if n_missing else "")
 
 
 def _row(figure: CardFigure) -> tuple[str, str, str]:

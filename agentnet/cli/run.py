@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from agentnet.backend import Backend, Messages
-from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.common import adding, find_run, given, load, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.loops import in_loop
@@ -73,31 +73,24 @@ NAMED = {
 """Options that stand for a setting each, by the names that `agentnet.play` has for them: (flag, key)."""
 
 
-def named_options(function: Decorated) -> Decorated:
-    """Add the options that stand for a setting each."""
-    for option in (
-        click.option("--backend", help="Backend that answers; see: agentnet backends."),
-        click.option("--model", help="Model name, for backends that have several."),
-        click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn."),
-        click.option(
-            "--news",
-            type=click.Path(path_type=Path),
-            help="File of news items (ACLED, UCDP, CSV, JSON Lines).",
-        ),
-        click.option(
-            "--update", help="Update rule of models that interview each other; see: agentnet backends."
-        ),
-        click.option(
-            "--simplify",
-            is_flag=True,
-            default=None,
-            help="Drop loops, repeats and direction of a network's file, and say how many.",
-        ),
-        click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
-        click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
-    ):
-        function = option(function)
-    return function
+named_options = adding(
+    click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
+    click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
+    click.option(
+        "--simplify",
+        is_flag=True,
+        default=None,
+        help="Drop loops, repeats and direction of a network's file, and say how many.",
+    ),
+    click.option("--update", help="Update rule of models that interview each other; see: agentnet backends."),
+    click.option(
+        "--news", type=click.Path(path_type=Path), help="File of news items (ACLED, UCDP, CSV, JSON Lines)."
+    ),
+    click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn."),
+    click.option("--model", help="Model name, for backends that have several."),
+    click.option("--backend", help="Backend that answers; see: agentnet backends."),
+)
+"""Adds the options that stand for a setting each."""
 
 
 @click.command()
@@ -273,7 +266,8 @@ def _resume(
     settings = configuration_for_resume(recorded_settings(Run(folder)), flags=flags).settings
     ready = go_on(folder, settings, secrets_environ(), ask_missing=ask_missing)
     if ask_missing:
-        echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
+        copied = f"{ready[0].folder}, a copy: other answers follow from them"
+        echo(f"{lacks}; asking again in {'the same run' if ready[0].folder == folder else copied}", err=True)
     echo(f"resuming {ready[0].folder}", err=True)
     _play(ready, show)
 
@@ -335,10 +329,6 @@ def _to_resume(folder: Path, target: str | None, out: Path | None, *, ask_missin
         ways.append(f"look at it with: agentnet show {shlex.quote(str(folder))}")
         raise UserError(f"{folder} is finished; {'; '.join(ways)}")
     return folder
-
-
-def _where(old: Path, new: Path) -> str:
-    return "the same run" if new == old else f"{new}, a copy: other answers follow from them"
 
 
 def say(line: str) -> None:

@@ -21,7 +21,6 @@ from agentnet.cli.completion import complete_runs
 from agentnet.cli.look import cost, state
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
-from agentnet.events import Run
 from agentnet.view.outlook import Guess
 
 if TYPE_CHECKING:
@@ -108,7 +107,9 @@ async def _serve(folders: list[Path], port: int, *, is_opened: bool, while_fed: 
     from agentnet.view.watch import Watch
 
     over = asyncio.Event()
-    watch = Watch(folders, _standing, cost, told=lambda words: echo(words, err=True))
+    watch = Watch(
+        folders, lambda run, n: state(run, n_missing=n), cost, told=lambda words: echo(words, err=True)
+    )
     async with watch.serving(port=port) as address:
         echo(f"watch it at {address}")
         if is_opened:
@@ -129,7 +130,3 @@ async def _fed(watch: Watch, over: asyncio.Event) -> None:
         per_realization, n_calls = json.loads(line)
         watch.runs[0].guess = per_realization, n_calls
     over.set()
-
-
-def _standing(run: Run, n_missing: int) -> str:
-    return state(run, n_missing=n_missing)
