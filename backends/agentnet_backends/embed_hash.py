@@ -67,9 +67,6 @@ class HashEmbedder(MadeOfOptions[HashOptions]):
         """Embed `texts`; never fails."""
         return unit_rows(np.array([self._vector(text) for text in texts]))
 
-    async def aclose(self) -> None:
-        """Nothing is held."""
-
     def _vector(self, text: str) -> NDArray[np.float64]:
         plain = unicodedata.normalize("NFKC", text).casefold()
         vector = self._sum(Counter(_features(_WORD.findall(plain), self.options.n_gram)))

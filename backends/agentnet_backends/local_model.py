@@ -19,6 +19,7 @@ from agentnet_backends.local_chat import Speaker, TokenPrompt
 from agentnet_backends.local_files import ModelFiles, Unsupported, model_files, open_model
 from agentnet_backends.local_numpy import Floats, NumpyRuntime
 from agentnet_backends.local_rules import Rule, Schemas
+from agentnet_backends.local_weights import sha256
 
 if TYPE_CHECKING:
     from agentnet_backends.local_torch import TorchRuntime
@@ -212,9 +213,5 @@ class LocalModel:
 
 def digest_of(path: Path) -> str:
     """Hash a model's files, in hex: of one file its SHA-256."""
-    files = model_files(path)
-    hashed = []
-    for each in files:
-        with each.open("rb") as file:
-            hashed.append(hashlib.file_digest(file, "sha256").hexdigest())
+    hashed = [sha256(each) for each in model_files(path)]
     return hashed[0] if path.is_file() else hashlib.sha256("".join(hashed).encode()).hexdigest()

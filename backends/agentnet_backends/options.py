@@ -192,6 +192,9 @@ class MadeOfOptions(Generic[Chosen]):
             raise PluginError(f"{chosen.plugin}: {', '.join(missing)} is not installed; it needs {cls.needs}")
         return cls(chosen)
 
+    async def aclose(self) -> None:
+        """Give back what is held: nothing, unless it says otherwise."""
+
 
 class Connection(PluginOptions):
     """What every server of OpenAI's protocols needs to be told.

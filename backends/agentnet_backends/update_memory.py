@@ -77,9 +77,6 @@ class MemoryRule(MadeOfOptions[MemoryOptions]):
         """Make models that remember nothing yet."""
         return MemoryModels(self.options, system, remembers=self.remembers)
 
-    async def aclose(self) -> None:
-        """Nothing is held."""
-
 
 class NoneRule(MemoryRule):
     """Models remember what they were taught, and nothing that they hear."""

@@ -184,9 +184,6 @@ class StandInRule(MadeOfOptions[StandInOptions]):
             lexicon = self._lexicons[system.questions] = Lexicon.of(system.questions, self.options)
         return StandInModels(self.options, lexicon, len(system.classes))
 
-    async def aclose(self) -> None:
-        """Nothing is held."""
-
 
 class StandInModels:
     """The responders of a run: weights of shape ``(n_models, 1 + n_topics + n_features, n_words)``."""
