@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from agentnet.backend import Backend, Messages
-from agentnet.cli.common import adding, find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, adding, print_found, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.loops import in_loop
@@ -26,7 +26,6 @@ from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
 from agentnet.cli.view import watched
 from agentnet.config import (
-    Flag,
     Shard,
     StackSettings,
     configuration_for_resume,
@@ -159,8 +158,7 @@ def run(
     quiet: bool,
     every_s: float,
     is_viewed: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Play an experiment file, or resume a run.
@@ -192,12 +190,11 @@ def run(
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
     show, place = _Showing(as_json, None if quiet else every_s, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
-        given_flags: list[str | Flag] = [*assignments, *given(flags)]
-        _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
+        _resume(resume, target, out, chosen, flags, place, show, ask_missing=ask_missing)
         return
     if target is None:
         raise click.UsageError("give an experiment file, or --resume RUN")
-    source, configuration = Source.read(target), load(config_file, assignments, flags)
+    source, configuration = Source.read(target), chosen.load(flags)
     settings = configuration.settings
     if processes is not None or on is not None:
         with place.crew() as (n, crew):
@@ -233,15 +230,15 @@ def _resume(
     name: str,
     target: str | None,
     out: Path | None,
-    config_file: Path | None,
-    flags: list[str | Flag],
+    chosen: Chosen,
+    named: list[tuple[str, str, object]],
     place: Place,
     show: _Showing,
     *,
     ask_missing: bool,
 ) -> None:
     """Go on with a run, or with the shards of one."""
-    folder = find_run(name, load(config_file, ()).settings.runs)
+    folder, flags = chosen._replace(assignments=()).run(name), chosen.flags(named)
     if is_unmerged(folder):
         (first, *_) = begun(folder).items()
         settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
@@ -352,10 +349,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "seconds": round(seconds, 3),
         "digest": meta["digest"],
     }
-    if as_json:
-        print_json(result)
-    else:
-        print_table(("", ""), list(result.items()))
+    print_found(result, ("", ""), list(result.items()), as_json=as_json)
 
 
 @click.command()
@@ -368,8 +362,7 @@ def check(
     target: str | None,
     explain: str | None,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Import and validate an experiment, show a prompt of each kind, expect the calls. Asks nobody.
@@ -387,7 +380,7 @@ def check(
       agentnet check experiments/news_cascade.py --explain engine.workers
     """
     flags = [(*NAMED[name], value) for name, value in named.items()]
-    configuration = load(config_file, assignments, flags)
+    configuration = chosen.load(flags)
     settings = configuration.settings
     if explain is not None:
         played = None if target is None else design(Source.read(target), settings)[0]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agentnet.cli.common import find_run, load, setting_options
+from agentnet.cli.common import Chosen, find_run, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.look import cost, state
 from agentnet.cli.signals import heeding
@@ -80,8 +80,7 @@ def view(
     port: int,
     is_opened: bool,
     while_fed: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Watch runs on a page: how far they are, curves, networks, decisions as they come.
 
@@ -98,7 +97,7 @@ def view(
 
     From another machine: ssh -L 8765:127.0.0.1:8765 HOST, with --port 8765 there.
     """
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     folders = list(dict.fromkeys(find_run(name, runs) for name in names or ("last",)))
     asyncio.run(_serve(folders, port, is_opened=is_opened, while_fed=while_fed))
 
