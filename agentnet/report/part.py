@@ -154,6 +154,10 @@ class Part(ABC):
         """
         return ()
 
+    def naming(self) -> Callable[[int], str] | None:
+        """Give what names conditions in its tables; None where it is of one, which goes unsaid."""
+        return None
+
     @abstractmethod
     def title(self) -> str:
         """Name it for people."""
