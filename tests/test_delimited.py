@@ -153,7 +153,7 @@ def test_a_field_that_is_too_long_is_called_so(tmp_path):
         (b"\xfd7zXZ\x00", "unxz"),
         (b"\x28\xb5\x2f\xfd", "unzstd"),
         (b"X\n\x00\x00\x00\x03", "R object"),
-        (gzip.compress(b"RDX3\nX\n\x00"), "R object"),
+        (gzip.compress(b"RDX3\nX\n\x00", mtime=0), "R object"),
         (b"<stata_dta><header>", "Stata"),
         (b"$FL2@(#) SPSS DATA FILE", "SPSS"),
         (b"\xef\xbb\xbf\n <!DOCTYPE html><title>Log in</title>", "web page"),

@@ -221,8 +221,12 @@ USUALLY_NULL = {
     "agents": ("engaged_step", "attributes", "persona", "voice"),
 }
 
-_SPELLED = "(SELECT group_concat(fullkey || type || ifnull(atom, ''), char(10)) FROM json_tree({}))"
-"""SQL for JSON as a text that is the same however its characters were written down."""
+_ATOM = "CASE type WHEN 'real' THEN printf('%!.17g', atom) ELSE ifnull(atom, '') END"
+_SPELLED = f"(SELECT group_concat(fullkey || type || {_ATOM}, char(10)) FROM json_tree({{}}))"  # noqa: S608
+"""SQL for JSON as a text that is the same however its characters were written down.
+
+By itself SQLite writes 15 digits, in which two temperatures may be one.
+"""
 
 CONDITION_OF = f"""
 SELECT realization, condition FROM (
