@@ -462,3 +462,9 @@ def test_an_empty_file_is_called_so(command, tmp_path):
     done = command("check", write(tmp_path, study="\n"))
     assert done.code == 2
     assert "study.py is empty" in done.err
+
+
+def test_what_runs_rely_on_is_no_hook(command, tmp_path):
+    done = command("check", write(tmp_path, study=study("    def design(self):\n        return {}")))
+    assert done.code == 2
+    assert "design is no hook" in done.err

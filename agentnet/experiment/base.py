@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Mapping
 from functools import partial
 from math import isfinite
-from typing import Any, ClassVar, Self, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, final, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -85,6 +85,7 @@ class Experiment:
         require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(len(self.conditions) > 0, "conditions is empty; without conditions it is ({},)")
 
+    @final
     def under(self, condition: Condition) -> Self:
         """Make the same experiment with the overrides of one condition."""
         made = type(self)(**{**self.overrides, **condition, "conditions": ({},)})
@@ -101,6 +102,7 @@ class Experiment:
         value = self.temperature
         return value if isinstance(value, tuple) else (value, value)
 
+    @final
     def design(self) -> dict[str, object]:
         """List every attribute of the design and its value."""
         return {name: getattr(self, name) for name in self._design_types()}

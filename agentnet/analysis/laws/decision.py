@@ -285,9 +285,12 @@ class DecisionLaw(Law):
     def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:
         """Say how it is fitted."""
         curves = f"{n_runs:,} cascade{'' if n_runs == 1 else 's'} of the run's own design"
+        errors = "standard errors of decisions taken as independent, as realizations are too few"
+        if self._n_told("realization") >= LEAST_CLUSTERS:
+            errors = f"standard errors clustered by realization and Student's t with {self.freedom_in_words}"
         return (
-            f"by maximum likelihood to the decisions of exposures; intervals ({resamples.level:.0%}) use "
-            f"standard errors clustered by realization and Student's t with {self.freedom_in_words}"
+            "by maximum likelihood to the decisions of exposures; "
+            f"intervals ({resamples.level:.0%}) use {errors}"
             + (f"; curves were inferred by {curves} (seed {resamples.seed})" if is_played else "")
         )
 

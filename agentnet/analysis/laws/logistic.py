@@ -132,10 +132,14 @@ class MainEffects(LogisticLaw):
     def finding(self, parameters: Sequence[Parameter], growth_rate: Parameter | None) -> Iterator[str]:  # noqa: ARG002
         """Say what weighs most, and what severity weighs."""
         weights = [each for each in parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+        endless = [each.name for each in parameters if each.name != "intercept" and math.isinf(each.estimate)]
+        if endless:
+            of = ", ".join(endless)
+            yield f"In the {self.heading} law decisions are separated by {of}: no finite weight fits best"
         strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
         if strongest is not None:
-            largest = f"{strongest.name}, {strongest.in_words()}"
-            yield f"In the {self.heading} law the largest weight is that of {largest}"
+            largest = f"largest{' finite' if endless else ''} weight is that of {strongest.name}"
+            yield f"In the {self.heading} law the {largest}, {strongest.in_words()}"
         others = [each for each in weights if each is not strongest and each.name == "severity"]
         yield from (f"The weight of severity is {each.in_words()}" for each in others)
 
