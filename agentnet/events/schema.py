@@ -331,6 +331,17 @@ def shadows(connection: sqlite3.Connection) -> list[str]:
     return found
 
 
+def unknown_columns(connection: sqlite3.Connection) -> list[str]:
+    """List columns that stand in the place of ours: what such a log lacks is not what an older one lacks."""
+    return [
+        f"column {name} of table {table}"
+        for table, lacking in _lacking(connection).items()
+        if lacking != columns(table)
+        for (name,) in connection.execute(f"SELECT name FROM main.pragma_table_info('{table}')")  # noqa: S608
+        if name not in columns(table)
+    ]
+
+
 def _shadow(table: str, lacking: list[str]) -> str:
     nothing = ", ".join(f"NULL AS {name}" for name in lacking)
     if lacking == columns(table):
