@@ -26,6 +26,7 @@ from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
 from agentnet.report.log_tables import troubles_table
 from agentnet.report.part import Part, Place
+from agentnet.report.ratio_tables import ratios_table
 from agentnet.report.tables import Table, known_interval, spelled_cell
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
@@ -426,3 +427,15 @@ def test_methods_claim_intervals_only_where_there_are_some(play: Callable[..., R
 def test_dust_of_rounding_and_intervals_of_what_is_alike_are_not_shown() -> None:
     assert (spelled_cell("estimate", -2e-17), spelled_cell("published_p", 1e-66)) == ("0", "< 1e-16")
     assert (known_interval(0.3, 0.3), known_interval(0.3, 0.4)) == (None, (0.3, 0.4))
+
+
+def test_a_single_condition_was_not_compared_with_others(play: Callable[..., Run]) -> None:
+    design: dict[str, Any] = {"models": {"society": 2, "science": 2}, "n_evaluation": 2, "n_questions": 1}
+    part = parts_of(play(InterviewExperiment(**design, n_taught=2, steps=2, repeats=2)))[0]
+    assert "Growth was taken within repeats, with Student's t" in part.methods()
+    assert "Conditions were compared" not in part.methods()
+
+
+def test_letters_are_explained_only_where_there_are_some(ratios: Any) -> None:
+    tables = [ratios_table(replace(ratios, groups=groups)) for groups in (None, ratios.groups)]
+    assert ["letter in common" in " ".join(each.notes) for each in tables] == [False, True]
