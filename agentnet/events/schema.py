@@ -19,6 +19,7 @@ what a world measures of its agents.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from functools import cache
 
 SCHEMA_VERSION = 4
@@ -340,6 +341,12 @@ def unknown_columns(connection: sqlite3.Connection) -> list[str]:
         for (name,) in connection.execute(f"SELECT name FROM main.pragma_table_info('{table}')")  # noqa: S608
         if name not in columns(table)
     ]
+
+
+def insert(verb: str, table: str, otherwise: str = "", *, lacking: Collection[str] = ()) -> str:
+    """Spell the statement that inserts rows into a table, without some of its columns."""
+    names = [name for name in columns(table) if name not in lacking]
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}){otherwise}"
 
 
 def _shadow(table: str, lacking: list[str]) -> str:
