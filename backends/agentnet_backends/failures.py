@@ -285,6 +285,9 @@ def error_of_answer(peer: Peer, status: int, headers: Mapping[str, str], raw: by
     kind, is_sure = _kind_said(status, said)
     kind = kind or _of_status(status)
     words = peer.quote(said.message or said.codes)
+    if 300 <= status < 400 and (target := headers.get("location")):
+        # What follows a question mark is no address, and may be a secret.
+        words = f"it sends us to {peer.quote(target.partition('?')[0])}, where no key of yours may go unasked"
     what = f"HTTP {status}, {kind.replace('_', ' ')}{f': {words}' if words else ''}"
     return _error(peer, kind, what, _hint(kind, headers, said), is_sure=is_sure)
 
@@ -335,6 +338,12 @@ def _status_in(body: object) -> int | None:
 
 def _hint(kind: str, headers: Mapping[str, str], said: ErrorWords) -> float | None:
     return None if kind in _REJECTED or kind in _WAYS_OUT else retry_hint(headers, said.message)
+
+
+def is_error(body: Mapping[str, object]) -> bool:
+    """Say whether an answer without a completion is an error, if under no name that others use."""
+    words = (body.get(key) for key in ("message", "detail", "msg"))
+    return _status_in(body) is not None or any(isinstance(said, str) and said for said in words)
 
 
 def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientError:
