@@ -278,6 +278,14 @@ def test_a_proxy_may_be_named_without_a_scheme_and_one_that_is_none_of_http_is_r
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.parametrize("proxy", ["http://me:hush@:::", "http://me:hush@proxy:99999"])
+def test_a_proxy_that_is_no_host_and_port_is_refused_before_anybody_is_asked(monkeypatch, proxy):
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="is no host and port") as caught:
+        made({}, base_url="https://model.invalid/v1")
+    assert "hush" not in str(caught.value)
+
+
 def test_no_proxy_is_named_where_none_is_asked(monkeypatch):
     failure = failure_through(monkeypatch, http_proxy="http://127.0.0.1:9", no_proxy="model.invalid")
     assert "proxy" not in str(failure)

@@ -836,7 +836,7 @@ def test_openai_itself_needs_a_key():
         OpenAIBackend.from_options({"model": "m"}, {})
 
 
-@pytest.mark.parametrize("value", ["two words", "schl\u00fcssel", "a\x07b"])
+@pytest.mark.parametrize("value", ["two words", "schl\u00fcssel", "a\x07b", '"sk-quoted"'])
 def test_a_value_that_can_be_no_key_is_refused_unseen(value):
     words = problem_with({"OPENAI_API_KEY": value})
     assert "OPENAI_API_KEY holds no key" in words

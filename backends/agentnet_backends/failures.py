@@ -67,7 +67,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
-    "server's certificate",
+    "server's certificate (SSL_CERT_FILE=FILE trusts one that nobody else has signed)",
 }
 """What to do about whatever makes the backend unusable, or may."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
@@ -19,9 +19,13 @@ from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
 
+if TYPE_CHECKING:
+    from yarl import URL
+
 _BASE_URL_ENV = "OPENAI_BASE_URL"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_QUOTES = frozenset("\"'`")
 _SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
 
 _OURS = frozenset(
@@ -36,14 +40,20 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _base_url(url: str) -> str:
+def _url(text: str) -> URL:
+    """Take a URL apart; an empty one stands for what is none of HTTP."""
     from yarl import URL
 
     try:
-        parts = URL(url)
+        parts = URL(text)
     except ValueError:
-        parts = URL()
-    if parts.scheme not in {"http", "https"} or not parts.host:
+        return URL()
+    return parts if parts.scheme in {"http", "https"} and parts.host else URL()
+
+
+def _base_url(url: str) -> str:
+    parts = _url(url)
+    if not parts.host:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
     if parts.user or parts.password or parts.query_string or parts.fragment:
         raise ValueError(
@@ -257,7 +267,7 @@ class Connection(PluginOptions):
                 f"another by {self.table}.key_env"
             )
         # The value is not shown: it is a secret, however broken.
-        if not (key.isascii() and key.isprintable()) or " " in key:
+        if not (key.isascii() and key.isprintable()) or " " in key or key[:1] in _QUOTES:
             raise ConfigurationError(
                 f"the environment variable {self.key_env} holds no key: a key has only visible ASCII "
                 "characters; look for blanks, line breaks and quotes"
@@ -327,6 +337,11 @@ def _proxy_to(url: str) -> str:
         raise ConfigurationError(
             f"the environment names a proxy of kind {kind!r} for {url}; only those of HTTP are understood: "
             "set http_proxy or https_proxy to one, or name the server's host in no_proxy"
+        )
+    if proxy is not None and not _url(proxy).host:
+        raise ConfigurationError(
+            f"the environment names the proxy {proxy_name(proxy)!r} for {url}, which is no host and port: "
+            "write http_proxy or https_proxy as in http://proxy.example:3128"
         )
     return proxy_name(proxy)
 
