@@ -213,7 +213,7 @@ class VllmBackend:
             return names[0]
         where = self._http.endpoints[0].peer
         raise BackendUnusable(
-            f"{where} serves {where.quote(', '.join(names)) or 'no model that its list (/models) names'}: set "
+            f"{where} serves {where.quote(', '.join(names)) or 'no model that /models names'}: set "
             "backend.model to the one to ask",
             kind="unknown_model",
         )
