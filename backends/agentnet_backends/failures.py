@@ -29,7 +29,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agentnet.errors import (
     BackendError,
@@ -105,6 +105,7 @@ class Peer:
         path: What is asked for below the base URL.
         knobs: What decides the fields that are sent.
         proxy: Host and port of the proxy on the way to it; empty without one.
+        proxy_secrets: What the proxy is shown, and must never show either.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Peer:
         "backend.extra, backend.omit and the temperature"
     )
     proxy: str = ""
+    proxy_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         through = f" through the proxy {self.proxy}" if self.proxy else ""
@@ -125,7 +127,7 @@ class Peer:
 
     def redact(self, text: str) -> str:
         """Take the keys out of what a server says."""
-        return redact(text, self.secrets)
+        return redact(text, (*self.secrets, *self.proxy_secrets))
 
     def quote(self, text: str) -> str:
         """Shorten the server's words to a line without keys."""
@@ -461,6 +463,12 @@ def proxy_name(proxy: str | None) -> str:
         'proxy.example:3128'
     """
     return urlsplit(proxy or "").netloc.rpartition("@")[2]
+
+
+def proxy_secrets(proxy: str | None) -> tuple[str, ...]:
+    """Give a proxy's name with its password, as a header has them, and the password; nothing without one."""
+    user, colon, password = map(unquote, urlsplit(proxy or "").netloc.rpartition("@")[0].partition(":"))
+    return (f"{user}:{password}", password) if colon and password else ()
 
 
 def _system_words(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
-from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name
+from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name, proxy_secrets
 from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
@@ -246,8 +246,17 @@ class Connection(PluginOptions):
         Raises:
             ConfigurationError: The environment names a proxy that is none of HTTP.
         """
+        proxies = {url: _proxy_to(url) for url in self.base_url}
         return [
-            Peer(plugin, url, self.key_env, access.secrets, proxy=_proxy_to(url)) for url in self.base_url
+            Peer(
+                plugin,
+                url,
+                self.key_env,
+                access.secrets,
+                proxy=proxy_name(proxy),
+                proxy_secrets=proxy_secrets(proxy),
+            )
+            for url, proxy in proxies.items()
         ]
 
     def key(self, environ: Mapping[str, str], *, is_needed: bool) -> str | None:
@@ -329,8 +338,12 @@ class ServerOptions(Connection):
 Options = TypeVar("Options", bound=ServerOptions)
 
 
-def _proxy_to(url: str) -> str:
-    """Give host and port of the proxy on the way to `url`; empty without one."""
+def _proxy_to(url: str) -> str | None:
+    """Find the proxy on the way to `url`.
+
+    Raises:
+        ConfigurationError: It is none of HTTP, or no address.
+    """
     proxy = proxy_of(url)
     if proxy is not None and not proxy.startswith(("http://", "https://")):
         kind = proxy.partition("://")[0]
@@ -343,7 +356,7 @@ def _proxy_to(url: str) -> str:
             f"the environment names the proxy {proxy_name(proxy)!r} for {url}, which is no host and port: "
             "write http_proxy or https_proxy as in http://proxy.example:3128"
         )
-    return proxy_name(proxy)
+    return proxy
 
 
 def _refuse_keys(options: Mapping[str, object], table: str) -> None:
