@@ -386,8 +386,11 @@ def test_a_reply_that_the_server_broke_off_is_transient(word):
 def test_an_answer_that_a_server_takes_for_the_call_of_a_tool_is_read_from_it(content, key):
     function = {"name": "decide", "arguments": '{"share": true, "reason": "x"}'}
     call = function if key == "function_call" else [{"type": "function", "function": function}]
-    reply, _ = canned(message(content=content, **{key: call}))
+    body = message(content=content, **{key: call})
+    reply, _ = canned(body, REQUEST._replace(schema='{"type": "object"}'))
     assert parse_reply(reply.texts[0]).decision is True
+    # Where any text is an answer, the call of a tool is none.
+    assert canned(body)[0].texts == ("",)
 
 
 json_values = st.recursive(

@@ -236,7 +236,8 @@ def _reply(
     peer: Peer,
 ) -> Reply:
     choices = _choices(body, raw, peer)
-    samples = [_sample(choice, raw, peer) for choice in choices[: request.n]]
+    is_bound = request.schema is not None or bool(request.answers)
+    samples = [_sample(choice, raw, peer, is_bound=is_bound) for choice in choices[: request.n]]
     wraps = constraint.wraps
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
@@ -340,7 +341,7 @@ def _error_in(body: Mapping[str, object], choices: object) -> Mapping[str, objec
     return next(({"error": choice["error"]} for choice in listed if choice.get("error")), None)
 
 
-def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, str]:
+def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer, *, is_bound: bool) -> tuple[str, str]:
     """Read one choice: its text and why it ended."""
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -350,7 +351,8 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
         return refusal, "refusal"
     content = message.get("content")
     end = choice.get("finish_reason")
-    text = (content if isinstance(content, str) else _joined(content, raw, peer)) or _called(message)
+    text = content if isinstance(content, str) else _joined(content, raw, peer)
+    text = text or (_called(message) if is_bound else "")
     said = end.lower() if isinstance(end, str) else ""
     end = next((kind for kind, words in _ENDS if words.search(said)), "stop")
     if end == "broken_off":
