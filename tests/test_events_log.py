@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from agentnet.errors import InternalError, Interrupted, RunFolderError, StorageError
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, Answered, EventLog, Run, close_for_good, create_log
-from agentnet.events.writer import Group, Writer, connect
+from agentnet.events.log import Group, Writer
+from agentnet.events.opening import connect
 
 LONG_S = 3600.0
 """Seconds after which a test would hand over by the timer: never."""

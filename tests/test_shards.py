@@ -31,8 +31,8 @@ from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
-from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
+from agentnet.events.opening import locked
 from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 
