@@ -401,9 +401,11 @@ class Journal:
             for each in answers
         ]
         *of_answers, masses = map(answered, zip(*facts, strict=True))
+        repeats = asked(asking.repeats)
         columns = (
             *map(repeat, (self.realization, asking.kind, asking.step)),
-            *map(asked, (asking.agents, asking.sources, asking.repeats)),
+            *map(asked, (asking.agents, asking.sources)),
+            repeat(repeats[0]) if len(set(repeats)) == 1 else repeats,
             [question.number for question in asked(asking.questions)],
             asked(asking.temperatures),
             decisions,
