@@ -608,7 +608,8 @@ def test_what_is_written_again_on_resuming_may_stand_already(new_log):
 
 
 @pytest.mark.parametrize("n_rows", [1, 128, 129, 224, 225, 226, 2000])
-def test_many_rows_and_columns_are_written_as_their_rows_would_be_one_by_one(new_log, n_rows):
+def test_many_rows_and_columns_are_written_as_their_rows_would_be_one_by_one(new_log, n_rows, monkeypatch):
+    monkeypatch.delattr(Writer, "_one_by_one")
     folder = new_log()
     rows = [(0, agent, f"{agent % 32:05b}", agent % 7 or None, None, "p", "v") for agent in range(n_rows)]
     of_columns = [(1, agent, "01101", 5, None, f"p{agent % 3}", None) for agent in range(n_rows)]
