@@ -642,6 +642,23 @@ def test_a_row_among_many_that_cannot_be_stored_takes_no_other_with_it(new_log):
     assert count(folder, "agents") == 999
 
 
+def test_who_engages_again_and_again_has_the_step_that_was_said_last(new_log):
+    folder = new_log()
+    rows = [(3, 0, 1), (3, 0, 2), (3, 1, 1), (None, 0, 1), (4, 0, 2), (3, 0, 1), (5, 0, 0), (None, 0, 2)]
+
+    async def play():
+        async with EventLog(folder) as log:
+            log.add(
+                "usual agents",
+                [(realization, agent, "01101") for realization in (0, 1) for agent in range(3)],
+            )
+            log.add("engagements", iter(rows))
+
+    asyncio.run(play())
+    engaged = Run(folder).rows("SELECT engaged_step FROM agents")[1]
+    assert [step for (step,) in engaged] == [5, 3, None, None, 3, None]
+
+
 STRANGE = [
     "",
     "\0",

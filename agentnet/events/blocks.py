@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
@@ -75,14 +76,6 @@ class Block(NamedTuple):
         return "".join(chain.from_iterable(zip(*texts, strict=False)))
 
 
-class _Numbered(dict[tuple[Any, ...], int]):
-    """Numbers what it is asked for as it comes."""
-
-    def __missing__(self, rest: tuple[Any, ...]) -> int:
-        number = self[rest] = len(self)
-        return number
-
-
 def rest_of(connection: sqlite3.Connection, table: str) -> list[str]:
     """List the columns that follow those that a block of `table` begins with, as the file has them."""
     names = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
@@ -103,7 +96,8 @@ def blocks(
     Raises:
         NotNumbers: Something else tells its rows apart.
     """
-    rests, query = _Numbered(), _reading(connection, table, replies)
+    rests, query = defaultdict[tuple[Any, ...], int](), _reading(connection, table, replies)
+    rests.default_factory = rests.__len__
     connection.create_function("number_of_rest", -1, lambda *rest: rests[rest])
     for start in [()] if realizations is None else [(realization,) for realization in realizations]:
         at: tuple[Any, ...] = start

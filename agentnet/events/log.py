@@ -13,6 +13,8 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -77,7 +79,10 @@ _STATEMENTS = {
     "messages": _insert_once("messages", "realization, message"),
     "changes": _insert_once("changes", "realization, change"),
     "measures": _insert_once("measures", "realization, step, name, agent"),
-    "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",
+    "engagements": (
+        "UPDATE agents SET engaged_step = ? "
+        "WHERE realization = ? AND agent IN (SELECT value FROM json_each(?))"
+    ),
     "ends": (
         "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
         "WHERE realization = ?"
@@ -296,7 +301,7 @@ class EventLog:
             self._columns[table].append(rows)
             self._n_in_columns += len(rows)
         else:
-            self._rows[table].extend(rows)
+            self._rows[table].extend(_together(rows) if table == "engagements" else rows)
         if self._n_in_columns >= self._group_rows:
             self._hand_over()
         elif self._timer is None:
@@ -442,6 +447,12 @@ class EventLog:
             group.rows += [(statement, columns) for columns in self._columns.pop(table, ())]
         group.n_rows += self._n_in_columns
         self._n_in_columns = 0
+
+
+def _together(engagements: Iterable[Row]) -> Iterator[Row]:
+    """Say at once of all that follow one another when they engaged, which takes two thirds of the time."""
+    for when, those in groupby(engagements, key=itemgetter(0, 1)):
+        yield (*when, json.dumps([agent for *_, agent in those]))
 
 
 def _lock_of(folder: Path) -> FileLock:

@@ -385,7 +385,7 @@ class Journal:
         asked = partial(chosen, positions=positions)
 
         def answered(values: Sequence[Any]) -> Iterable[Any]:
-            return repeat(values[0]) if len(set(values)) == 1 else [values[k] for k in which]
+            return repeat(values[0]) if len(set(values)) == 1 else list(map(values.__getitem__, which))
 
         facts = [
             (
