@@ -31,13 +31,12 @@ from figures import tell
 from numpy.typing import NDArray
 from scipy import stats
 
-from agentnet.analysis.binomial import probability
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
-from agentnet.analysis.logistic import LogisticFit, fit_main_effects
+from agentnet.analysis.logistic import LogisticFit, fit_main_effects, probability
 from agentnet.analysis.simulation import InferredCascades, simulate
+from agentnet.analysis.tables import Cells
 
 Array = NDArray[np.float64]
 

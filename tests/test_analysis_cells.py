@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentnet.analysis.cells import Cells, count_cells
+from agentnet.analysis.cells import count_cells
+from agentnet.analysis.tables import Cells
 from agentnet.errors import InputError
 
 rows = st.lists(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from agentnet import CascadeExperiment
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.estimates import student_quantile
 from agentnet.analysis.fits import fit_run
 from agentnet.analysis.inference import _freedom, clustered
@@ -23,6 +22,7 @@ from agentnet.analysis.laws import LAWS
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.reading import read_tables
+from agentnet.analysis.tables import Cells
 from agentnet.backend import make_backend
 from agentnet.errors import InternalError
 from agentnet.events import Run

@@ -22,8 +22,9 @@ from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.laws import LAWS
 from agentnet.analysis.laws.cavity import fit_cavity
 from agentnet.analysis.laws.mean_field import fit_mean_field
+from agentnet.analysis.networks import NetworkDesign, PlayedNetwork
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.tables import ExposureCounts, NetworkDesign, PlayedNetwork, RunTables
+from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run

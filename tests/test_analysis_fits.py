@@ -22,13 +22,13 @@ from agentnet.analysis.fitting import CurveFit, rmse
 from agentnet.analysis.goodness import NoiseFloor
 from agentnet.analysis.grouping import as_grouping, group_by_exposures
 from agentnet.analysis.inference import clustered
-from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.laws import LAWS, GroupRates, LogisticLaw, OneRate, Resamples
 from agentnet.analysis.laws.cavity import CavityLaw, fit_cavity
-from agentnet.analysis.laws.logistic import told_probability
+from agentnet.analysis.laws.decision import told_probability
 from agentnet.analysis.laws.mean_field import fit_mean_field
 from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.reading import read_tables
+from agentnet.analysis.simulation import infer_cascades
 from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, UserError

@@ -21,9 +21,8 @@ from agentnet.analysis.goodness import (
     outlook_of_law,
     views,
 )
-from agentnet.analysis.inferred import infer_cascades
 from agentnet.analysis.reading import read_tables
-from agentnet.analysis.simulation import simulate
+from agentnet.analysis.simulation import infer_cascades, simulate
 from agentnet.analysis.tables import RunTables
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, InputError

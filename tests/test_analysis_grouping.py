@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import xlogy
 
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.grouping import as_grouping, group_by_exposures, groups_or_one
+from agentnet.analysis.tables import Cells
 from agentnet.errors import DesignError
 
 

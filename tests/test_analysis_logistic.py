@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import chi2
 
-from agentnet.analysis.binomial import BinomialCells
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.inference import clustered, likelihood_ratio, wald
-from agentnet.analysis.logistic import LogisticFit, fit_full, fit_groups, fit_main_effects
+from agentnet.analysis.logistic import BinomialCells, LogisticFit, fit_full, fit_groups, fit_main_effects
 from agentnet.analysis.simulation import simulate
+from agentnet.analysis.tables import Cells
 from agentnet.errors import DesignError, InputError, InternalError
 
 Array = NDArray[np.float64]

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agentnet.analysis.binomial import probability
 from agentnet.analysis.fitting import CurveFit, rmse
 from agentnet.analysis.goodness import noise_floor
 from agentnet.analysis.laws.cavity import CavityLaw
 from agentnet.analysis.laws.mean_field import MeanFieldLaw, fit_mean_field
+from agentnet.analysis.logistic import probability
 from agentnet.analysis.simulation import simulate
 
 Array = NDArray[np.float64]

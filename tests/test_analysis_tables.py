@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment
-from agentnet.analysis import open_log as columns
 from agentnet.analysis.cells import count_cells
+from agentnet.analysis.columns import ParquetColumns
+from agentnet.analysis.decisions import read_decisions, read_ratios
 from agentnet.analysis.networks import read_networks
-from agentnet.analysis.open_log import marked
-from agentnet.analysis.reading import read_decisions, read_ratios, read_tables
+from agentnet.analysis.reading import marked, open_log, read_tables
 from agentnet.analysis.tables import RunTables, checked_groups
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
@@ -174,8 +174,8 @@ def test_parquet_and_sqlite_hold_the_same(spoilt: Callable[..., Path], tables: R
     rewritten(folder / "parquet" / "agents.parquet")
     with_parquet = read_tables(by_parquet(folder))
     with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-        assert columns.ColumnSource.of(by_parquet(folder), connection).parquet == folder / "parquet"
-        assert columns.ColumnSource.of(Run(folder), connection).parquet is None
+        assert ParquetColumns.of(by_parquet(folder), connection) == ParquetColumns(folder / "parquet")
+        assert ParquetColumns.of(Run(folder), connection) is None
     assert same(with_parquet, tables)
     assert same(with_parquet.exposures, tables.exposures)
     assert same(read_decisions(by_parquet(folder)), decisions)
@@ -219,9 +219,9 @@ def test_parquet_that_lacks_a_column_is_damaged(spoilt: Callable[..., Path], col
 
 
 def test_parquet_of_another_state_is_not_read(spoilt: Callable[..., Path]) -> None:
-    def chosen(folder: Path) -> Path | None:
+    def chosen(folder: Path) -> ParquetColumns | None:
         with closing(sqlite3.connect(folder / "events.sqlite")) as connection:
-            return columns.ColumnSource.of(by_parquet(folder), connection).parquet
+            return ParquetColumns.of(by_parquet(folder), connection)
 
     folder = spoilt()
     assert chosen(folder) is None
@@ -457,7 +457,7 @@ def test_networks_too_large_to_keep_are_thinned_out_evenly(play: Callable[..., R
     run = play(CascadeExperiment(**design, network="erdos_renyi", network_options={"probability": 0.15}))
     tables = read_tables(run)
     assert len(tables.networks.played) == tables.n_realizations > 5
-    with columns.open_log(run) as log:
+    with open_log(run) as log:
         few, one = (read_networks(log, tables.realization, most_edges=n).played for n in (250, 1))
     assert 2 <= len(few) <= 5
     assert [each.row for each in one] == [0]

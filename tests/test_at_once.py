@@ -9,7 +9,7 @@ from agentnet import CascadeExperiment
 from agentnet.backend import AtOnce, Reply, Request, answer_now, make_backend
 from agentnet.errors import RequestRejected, ServerUnreachable, TransientError
 from agentnet.events import EventLog, Run
-from agentnet.events.writer import Writer
+from agentnet.events.log import Writer
 from agentnet.runner import Runner
 from agentnet.sampler import Thoughts
 from agentnet.stack import AdaptiveLimit, Brake, Budget, Price, Retry, Spent

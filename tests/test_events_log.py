@@ -30,7 +30,8 @@ from agentnet.events import (
     close_for_good,
     create_log,
 )
-from agentnet.events.writer import Group, Writer, connect
+from agentnet.events.log import Group, Writer
+from agentnet.events.opening import connect
 
 LONG_S = 3600.0
 """Seconds after which a test would hand over by the timer: never."""

@@ -31,7 +31,7 @@ from agentnet.events import (
 )
 from agentnet.events.checksums import HASH_NAME, keep_hash
 from agentnet.events.export import export_csv, export_graphs, export_parquet
-from agentnet.events.log import is_played
+from agentnet.events.opening import is_played
 
 
 class Small(CascadeExperiment):

@@ -12,9 +12,9 @@ import pytest
 
 from agentnet.events import LOG_NAME, SCHEMA_VERSION, TABLES, VIEWS, EventLog, Run, create_log
 from agentnet.events.export import export_parquet
+from agentnet.events.opening import connect
 from agentnet.events.read import reading
 from agentnet.events.schema import columns, migrations
-from agentnet.events.writer import connect
 
 LOGS = Path(__file__).parent / "logs"
 DIGEST = "8f5bf3dbe0cb50cfde9470cb757fcd0ded8c31d84b7053076ecd7da4839be41d"

@@ -14,7 +14,7 @@ import pytest
 
 from agentnet import InterviewExperiment
 from agentnet.analysis.answers import embed_answers, read_answers
-from agentnet.analysis.reading import read_decisions, read_ratios
+from agentnet.analysis.decisions import read_decisions, read_ratios
 from agentnet.embedder import make_embedder
 from agentnet.errors import DesignError, InputError, RunFolderError, UserError
 from agentnet.events import Run

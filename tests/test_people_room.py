@@ -18,7 +18,7 @@ from agentnet.people.ledger import LEDGER_NAME, Ledger
 from agentnet.people.room import ALREADY, AWAY_AFTER_S, DROPPED, LATE, THANKS, UNKNOWN, Room
 from agentnet.prompts.declared import declared
 from agentnet.prompts.reply import Verdict
-from agentnet.sampler.answers import usable
+from agentnet.sampler.call import usable
 from agentnet.testing import run_in_virtual_time
 
 

@@ -26,8 +26,7 @@ from agentnet.events import Run
 from agentnet.people import HumanBackend, HumanOptions
 from agentnet.prompts.declared import declared
 from agentnet.report import Options, make_report
-from agentnet.report.drawings import Drawing
-from agentnet.report.page import write_page
+from agentnet.report.drawings import Drawing, write_page
 from agentnet.report.player import read_player
 from agentnet.report.sections import contents_of
 

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 
 import agentnet.report
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.fits import Fits, fit_run
+from agentnet.analysis.networks import NetworkDesign
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
+from agentnet.analysis.tables import ExposureCounts, RunTables
 from agentnet.analysis.trees import Forest, Trees
-from agentnet.report.drawings import Drawing, Material, draw
+from agentnet.report.drawings import Drawing, Material, images_of, rendered
 from agentnet.report.figures.ratios import ratio_sketch
-from agentnet.report.figures.render import images_of
 from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch, sketches_of
 from agentnet.report.figures.style import house_style, new_figure
@@ -123,7 +124,7 @@ def drawings(fits: Fits) -> tuple[Drawing, ...]:
         trees=trees_called("run <1>"),
         observed=trees_called(EVIL[1]),
     )
-    return draw(material)
+    return rendered(sketches_of("cascades", material))
 
 
 def one_image(**settings: object) -> tuple[str, bytes]:
@@ -155,7 +156,7 @@ def test_every_figure_is_drawn_in_the_order_of_the_paper(drawings: tuple[Drawing
 
 
 def test_nothing_is_drawn_of_nothing_and_each_figure_says_why() -> None:
-    found = draw(Material())
+    found = rendered(sketches_of("cascades", Material()))
     assert len(found) == 18
     for each in found:
         assert (each.svg, each.png) == (None, None)

@@ -17,8 +17,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.special import expit, logit
 
-from agentnet.analysis.cells import Cells
 from agentnet.analysis.comparison import EARLY
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.fits import Fits, fit_run
 from agentnet.analysis.fitting import CurveFit
 from agentnet.analysis.goodness import Comparison
@@ -26,9 +26,10 @@ from agentnet.analysis.groups import group_profiles
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.laws import CHANCES, OF_ALL, OF_GROUPS, OF_POPULATION, OF_SEVERITIES
 from agentnet.analysis.logistic import LogisticFit, fit_full
+from agentnet.analysis.networks import NetworkDesign
 from agentnet.analysis.scores import Trials
 from agentnet.analysis.severity_clusters import SeverityClusters
-from agentnet.analysis.tables import ExposureCounts, NetworkDesign, RatioTables, RunTables
+from agentnet.analysis.tables import Cells, ExposureCounts, RunTables
 from agentnet.errors import DesignError
 from agentnet.report.figures.chances import chances_of
 from agentnet.report.figures.curves import CURVE_FIGURES, CurveFigure, curve_sketch, paper_figures

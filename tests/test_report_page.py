@@ -27,9 +27,10 @@ import pandas as pd
 import pytest
 
 from agentnet import CascadeExperiment, ResponseRatioExperiment
+from agentnet.analysis.decisions import read_ratios
 from agentnet.analysis.fits import fit_run
 from agentnet.analysis.groups import group_profiles
-from agentnet.analysis.reading import read_ratios, read_tables
+from agentnet.analysis.reading import read_tables
 from agentnet.analysis.severity import cluster_severity
 from agentnet.backend import Reply, Request, make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
@@ -37,8 +38,7 @@ from agentnet.events import Run
 from agentnet.news import NewsItem, severity_of
 from agentnet.report import Options, Report, make_report, paper
 from agentnet.report.cascade_tables import rates_table
-from agentnet.report.drawings import Drawing
-from agentnet.report.figure_html import Figure, with_prefix
+from agentnet.report.drawings import Drawing, with_prefix
 from agentnet.report.html import shown
 from agentnet.report.write import files_of
 from agentnet.testing import ScriptedBackend
@@ -868,7 +868,7 @@ def test_a_damaged_log_is_named(cascades: Run, tmp_path: Path) -> None:
 
 def test_a_drawing_without_an_image_is_a_line_of_text() -> None:
     none = Drawing("x", "", "A <title>", "", "", None, None, "because <b>")
-    assert Figure(none).to_html("").replace("\n", "") == (
+    assert none.to_html("").replace("\n", "") == (
         '<div id="shown-x" class="figure"><h4>A &lt;title&gt;</h4>'
         '<p class="absent">Not available: because &lt;b&gt;</p></div>'
     )

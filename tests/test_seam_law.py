@@ -24,7 +24,7 @@ from agentnet import CascadeExperiment
 from agentnet.analysis import LAWS, fit_run, load_laws, read_tables
 from agentnet.analysis.grouping import as_grouping
 from agentnet.analysis.laws import OF_POPULATION, DecisionLaw, Sight
-from agentnet.analysis.laws.decision import DecisionFit
+from agentnet.analysis.laws.likelihood import DecisionFit
 from agentnet.analysis.simulation import simulate
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, UserError

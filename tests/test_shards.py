@@ -32,8 +32,8 @@ from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
 from agentnet.events.blocks import LAYOUTS
 from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables, rows_hash
-from agentnet.events.log import locked
 from agentnet.events.merge import merge_logs
+from agentnet.events.opening import locked
 from agentnet.runner.shards import begun
 from agentnet.voices import make_voices, parts_of, with_share
 

@@ -55,7 +55,7 @@ def test_the_list_of_runs_loads_settings_and_the_reader_of_logs_but_no_numbers(n
     found = loaded(folder.parent, "ls")
     ours = {"cli", "config", "errors", "events", "html", "later", "vocabulary"}
     assert rooms(found) == {"click", "rich", *SETTINGS, *ours}
-    assert not found & {"agentnet.events.log", "agentnet.events.writer", "agentnet.events.export"}
+    assert not found & {"agentnet.events.log", "agentnet.events.opening", "agentnet.events.export"}
 
 
 def test_showing_a_run_loads_its_family_but_nothing_that_plays_or_analyses(command, small, tmp_path):

@@ -16,12 +16,11 @@ from pydantic import BaseModel
 
 from agentnet import Ask, CascadeExperiment, Exposure, Play, Setting, WorldExperiment
 from agentnet.analysis import compare, fit_run, read_tables
-from agentnet.analysis.inferred import infer_cascades
+from agentnet.analysis.decisions import read_engaged_now
 from agentnet.analysis.measures import read_courses, read_spread
 from agentnet.analysis.opinions import opinion_measures
 from agentnet.analysis.profile_runs import read_sharing
-from agentnet.analysis.reading import read_engaged_now
-from agentnet.analysis.simulation import simulate
+from agentnet.analysis.simulation import infer_cascades, simulate
 from agentnet.backend import make_backend
 from agentnet.errors import DesignError, RunFolderError, UserError
 from agentnet.events import Run

@@ -19,7 +19,7 @@ import pytest
 from agentnet import CascadeExperiment, ResponseRatioExperiment, Run
 from agentnet.backend import Reply
 from agentnet.cli.look import cost, state
-from agentnet.events.log import locked
+from agentnet.events.opening import locked
 from agentnet.events.spent import spent_so_far, tokens_by_voice
 from agentnet.testing import ScriptedBackend
 from agentnet.view.decisions import N_LOOKED_THROUGH, N_SHOWN, Wanted, read_page

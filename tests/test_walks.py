@@ -58,16 +58,18 @@ def entered() -> Iterator[set[str]]:
 
 
 @pytest.mark.parametrize(
-    ("walk", "figure", "design", "knobs"),
+    ("walk", "most", "figure", "design", "knobs"),
     [
         (
             DECISION,
+            20,
             "figure08_population_full_logistic",
             CascadeExperiment,
             {"n_agents": 32, "degree": 3, "steps": 4, "repeats": 2, "items_per_severity": 1},
         ),
         (
             ANSWER,
+            15,
             "perspective_space",
             InterviewExperiment,
             {
@@ -82,7 +84,12 @@ def entered() -> Iterator[set[str]]:
     ],
 )
 def test_a_walk_leads_through_the_files_that_it_names(
-    walk: str, figure: str, design: Callable[..., Any], knobs: dict[str, Any], play: Callable[..., Any]
+    walk: str,
+    most: int,
+    figure: str,
+    design: Callable[..., Any],
+    knobs: dict[str, Any],
+    play: Callable[..., Any],
 ) -> None:
     options = Options(laws=("full_logistic",), n_runs=4, n_bootstrap=0, n_decisions=1, figures=False)
     with entered() as files:
@@ -91,7 +98,8 @@ def test_a_walk_leads_through_the_files_that_it_names(
         assert [each.name for each in drawn if each.svg] == [figure]
         files_of(replace(report, drawings=(drawn,)), made_at=0.0)
     named = stations(walk)
-    assert len(set(named)) == len(named) > 9
+    assert len(set(named)) == len(named)
+    assert 9 < len(named) <= most
     assert [name for name in named if str(ROOT / name) not in files] == []
 
 

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from agentnet.analysis.asks import read_asks as read_asks
     from agentnet.analysis.by_context import answers_by_context as answers_by_context
     from agentnet.analysis.by_voice import answers_by_voice as answers_by_voice
-    from agentnet.analysis.cells import Cells as Cells
     from agentnet.analysis.cells import count_cells as count_cells
     from agentnet.analysis.comparison import ConditionComparison as ConditionComparison
     from agentnet.analysis.comparison import compare as compare
     from agentnet.analysis.convergence import agreed as agreed
     from agentnet.analysis.convergence import convergence_time as convergence_time
     from agentnet.analysis.convergence import tipping_share as tipping_share
+    from agentnet.analysis.decisions import RatioTables as RatioTables
+    from agentnet.analysis.decisions import read_decisions as read_decisions
+    from agentnet.analysis.decisions import read_ratios as read_ratios
     from agentnet.analysis.drift import Drift as Drift
     from agentnet.analysis.drift import message_drift as message_drift
     from agentnet.analysis.exact import Exact as Exact
@@ -49,7 +51,6 @@ if TYPE_CHECKING:
     from agentnet.analysis.inference import clustered as clustered
     from agentnet.analysis.inference import likelihood_ratio as likelihood_ratio
     from agentnet.analysis.inference import wald as wald
-    from agentnet.analysis.inferred import infer_cascades as infer_cascades
     from agentnet.analysis.laws import LAWS as LAWS
     from agentnet.analysis.laws import CurveLaw as CurveLaw
     from agentnet.analysis.laws import DecisionLaw as DecisionLaw
@@ -71,15 +72,14 @@ if TYPE_CHECKING:
     from agentnet.analysis.opinions import top_share as top_share
     from agentnet.analysis.ratios import ResponseRatios as ResponseRatios
     from agentnet.analysis.ratios import response_ratios as response_ratios
-    from agentnet.analysis.reading import read_decisions as read_decisions
-    from agentnet.analysis.reading import read_ratios as read_ratios
     from agentnet.analysis.reading import read_tables as read_tables
     from agentnet.analysis.severity import cluster_severity as cluster_severity
     from agentnet.analysis.severity_clusters import SeverityClusters as SeverityClusters
+    from agentnet.analysis.simulation import infer_cascades as infer_cascades
     from agentnet.analysis.simulation import simulate as simulate
     from agentnet.analysis.study import Study as Study
     from agentnet.analysis.study import study_run as study_run
-    from agentnet.analysis.tables import RatioTables as RatioTables
+    from agentnet.analysis.tables import Cells as Cells
     from agentnet.analysis.tables import RunTables as RunTables
     from agentnet.analysis.trees import Forest as Forest
     from agentnet.analysis.trees import Trees as Trees
@@ -92,9 +92,10 @@ _NAMES = {
     ".asks": ("read_asks",),
     ".by_context": ("answers_by_context",),
     ".by_voice": ("answers_by_voice",),
-    ".cells": ("Cells", "count_cells"),
+    ".cells": ("count_cells",),
     ".comparison": ("ConditionComparison", "compare"),
     ".convergence": ("agreed", "convergence_time", "tipping_share"),
+    ".decisions": ("RatioTables", "read_decisions", "read_ratios"),
     ".drift": ("Drift", "message_drift"),
     ".exact": ("Exact", "exact_ratios"),
     ".fits": ("Fits", "LawFit", "fit_run"),
@@ -103,7 +104,6 @@ _NAMES = {
     ".grouping": ("Grouping", "as_grouping", "group_by_exposures"),
     ".groups": ("ProfileGroups", "group_profiles"),
     ".inference": ("clustered", "likelihood_ratio", "wald"),
-    ".inferred": ("infer_cascades",),
     ".laws": ("CurveLaw", "DecisionLaw", "LAWS", "load_laws"),
     ".laws.cavity": ("CavityLaw", "fit_cavity"),
     ".laws.mean_field": ("MeanFieldLaw", "fit_mean_field"),
@@ -112,12 +112,12 @@ _NAMES = {
     ".observed_people": ("read_people",),
     ".opinions": ("gini", "opinion_curves", "opinion_measures", "reach", "top_share"),
     ".ratios": ("ResponseRatios", "response_ratios"),
-    ".reading": ("read_decisions", "read_ratios", "read_tables"),
+    ".reading": ("read_tables",),
     ".severity": ("cluster_severity",),
     ".severity_clusters": ("SeverityClusters",),
-    ".simulation": ("simulate",),
+    ".simulation": ("infer_cascades", "simulate"),
     ".study": ("Study", "study_run"),
-    ".tables": ("RatioTables", "RunTables"),
+    ".tables": ("Cells", "RunTables"),
     ".trees": ("Forest", "Trees", "tree_distances", "trees_of"),
     ".tukey": ("tukey_test",),
 }

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.by_context import answer_in_words
+from agentnet.analysis.columns import MARKED, NOTHING
 from agentnet.analysis.covariates import ALWAYS, count_exposures
 from agentnet.analysis.networks import read_networks
-from agentnet.analysis.open_log import MARKED, NOTHING, OpenLog, open_log, unfinished
+from agentnet.analysis.reading import OpenLog, open_log, unfinished
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import UserError, near_miss
 from agentnet.events import Run

@@ -1,99 +1,15 @@
-"""Decisions as counts: the (profile, severity) cells that are sufficient for every logistic law.
-
-A profile is a number 0..31: its bit string (openness, conscientiousness, extraversion, agreeableness,
-neuroticism) read as a binary number, so 16 is high openness alone. Cells have axes (profile, severity).
-"""
+"""Count single decisions, row by row, into the cells that logistic laws are fitted to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.tables import N_CELLS, Cells, Ints
 from agentnet.errors import InputError
 from agentnet.vocabulary import N_PROFILES
-
-Counts = NDArray[np.int64]
-
-N_CELLS = 2 * N_PROFILES
-
-
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Exposures answered yes and no.
-
-    Attributes:
-        n_yes: Shape ``(32, 2)``.
-        n_no: Shape ``(32, 2)``.
-        cluster_yes: The same by cluster (realization or news item), shape ``(n_clusters, 32, 2)``, or None.
-        cluster_no: Shape ``(n_clusters, 32, 2)``, or None.
-    """
-
-    n_yes: Counts
-    n_no: Counts
-    cluster_yes: Counts | None = None
-    cluster_no: Counts | None = None
-
-    kinds: ClassVar[str] = "iu"
-    """NumPy's letters for the numbers that it takes."""
-
-    def __post_init__(self) -> None:
-        for name in ("n_yes", "n_no"):
-            _check_counts(name, getattr(self, name), (N_PROFILES, 2), self.kinds)
-        if (self.cluster_yes is None) != (self.cluster_no is None):
-            raise InputError("cluster_yes and cluster_no go together", field="cluster_yes")
-        if self.cluster_yes is not None and self.cluster_no is not None:
-            for name, total in (("cluster_yes", self.n_yes), ("cluster_no", self.n_no)):
-                counts = getattr(self, name)
-                _check_counts(name, counts, (len(counts), N_PROFILES, 2), self.kinds)
-                if (counts.sum(axis=0) != total).any():
-                    raise InputError("the clusters' counts do not add up to those of the cells", field=name)
-
-    @property
-    def n_exposures(self) -> int:
-        """Number of exposures with a valid decision."""
-        return round(float(self.n_yes.sum() + self.n_no.sum()))
-
-    @property
-    def n_clusters(self) -> int:
-        """Number of clusters that hold a valid decision; 0 without counts by cluster."""
-        if self.cluster_yes is None or self.cluster_no is None:
-            return 0
-        return int((self.cluster_yes.any(axis=(1, 2)) | self.cluster_no.any(axis=(1, 2))).sum())
-
-    @classmethod
-    def from_clusters(cls, cluster_yes: ArrayLike, cluster_no: ArrayLike) -> Cells:
-        """Make cells from counts by cluster, each of shape ``(n_clusters, 32, 2)``.
-
-        Raises:
-            InputError: They are no counts of that shape.
-        """
-        yes, no = np.asarray(cluster_yes), np.asarray(cluster_no)
-        for name, counts in (("cluster_yes", yes), ("cluster_no", no)):
-            _check_counts(name, counts, (len(counts), N_PROFILES, 2), cls.kinds)
-        return cls(yes.sum(axis=0), no.sum(axis=0), yes, no)
-
-
-@dataclass(frozen=True, slots=True)
-class Shares(Cells):
-    """Questions whose probability of a yes is known: each is a yes by that share, and a no by the rest.
-
-    A likelihood of them is the cross-entropy of a law with those probabilities.
-    """
-
-    kinds: ClassVar[str] = "f"
-
-
-def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...], kinds: str) -> None:
-    counts = np.asarray(values)
-    if counts.shape != shape or counts.dtype.kind not in kinds:
-        raise InputError(
-            f"counts must be integers of shape {shape}; got {counts.shape} of {counts.dtype}", field=name
-        )
-    if counts.min(initial=0) < 0:
-        raise InputError("counts cannot be negative", field=name)
 
 
 def count_cells(
@@ -159,7 +75,7 @@ def _codes(rows: dict[str, NDArray[Any]], chosen: slice) -> NDArray[np.uint8]:
     return codes
 
 
-def _tally(rows: dict[str, NDArray[Any]], n_at_once: int) -> Counts:
+def _tally(rows: dict[str, NDArray[Any]], n_at_once: int) -> Ints:
     """Count chunk by chunk: then what lies between column and count never leaves the processor's cache."""
     total = np.zeros(2 * N_CELLS, dtype=np.int64)
     for chunk in _chunks(rows["profile"].size, n_at_once):
@@ -171,7 +87,7 @@ def _chunks(n_rows: int, size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, n_rows, size)]
 
 
-def _tally_clusters(rows: dict[str, NDArray[Any]], n_at_once: int) -> Counts:
+def _tally_clusters(rows: dict[str, NDArray[Any]], n_at_once: int) -> Ints:
     cluster = rows["cluster"]
     if cluster.min(initial=0) < 0:
         raise InputError(f"clusters are numbered from 0; found {cluster.min()}", field="cluster")

@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.binomial import BinomialCells
 from agentnet.analysis.estimates import Interval, student_quantile
 from agentnet.analysis.fitting import checked_level
+from agentnet.analysis.logistic import BinomialCells
 from agentnet.errors import DesignError, InputError
 
 Array = NDArray[np.float64]

@@ -21,16 +21,19 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.open_log import NOTHING, OpenLog
+from agentnet.analysis.columns import NOTHING
 from agentnet.analysis.tables import N_ASKED, ExposureCounts, Questions
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events.graphs import recorded_network
 from agentnet.vocabulary import EXPOSURE, NO, TRAITS, YES
+
+if TYPE_CHECKING:
+    from agentnet.analysis.reading import OpenLog
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -148,7 +151,7 @@ class _Exposures(NamedTuple):
 def _asked(
     log: OpenLog, realization: Ints, names: Iterable[str], kind: str, judged: Ints | None = None
 ) -> _Exposures:
-    number, step, agent, _, prompt, answered, _ = log.source.decisions(kind, ())
+    number, step, agent, _, prompt, answered, _ = log.decisions(kind, ())
     wanted = np.isin(number, realization)
     rows = tuple(each[wanted] for each in (number, agent, step, answered if judged is None else judged))
     found = _Columns(log, kind, realization, wanted, rows)

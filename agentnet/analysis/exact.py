@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.cells import Cells, Shares
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.estimates import Interval
 from agentnet.analysis.inference import clustered
 from agentnet.analysis.laws import DecisionLaw, MainEffects, Parameter
 from agentnet.analysis.laws.curve import GroupedCurve
 from agentnet.analysis.logistic import fit_main_effects
-from agentnet.analysis.tables import ExposureCounts, Questions, RatioTables, RunTables
+from agentnet.analysis.tables import Cells, ExposureCounts, Questions, RunTables, Shares
 from agentnet.errors import DesignError, InputError, InternalError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from agentnet.analysis.algebra import eigenvalues
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.estimates import Interval
 from agentnet.analysis.fitting import nrmse, rmse
-from agentnet.analysis.inferred import Inferred
+from agentnet.analysis.simulation import Inferred
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
 from agentnet.streams import Streams
 

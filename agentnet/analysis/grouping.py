@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import Cells
-from agentnet.analysis.tables import checked_groups
+from agentnet.analysis.tables import Cells, checked_groups
 from agentnet.errors import DesignError
 from agentnet.vocabulary import N_PROFILES
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.algebra import null_space, rank, solve
-from agentnet.analysis.cells import N_CELLS, Cells
 from agentnet.analysis.estimates import LEAST_CLUSTERS, few_clusters, sandwich
 from agentnet.analysis.logistic import CONTRASTS, FittedCells, LogisticFit
+from agentnet.analysis.tables import N_CELLS, Cells
 from agentnet.errors import DesignError
 
 Array = NDArray[np.float64]

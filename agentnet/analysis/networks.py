@@ -7,23 +7,109 @@ other design (one network for all, another generator) is replayed on the network
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from agentnet.analysis.columns import MARKED
 from agentnet.analysis.covariates import agent_attribute, attributes_known
-from agentnet.analysis.open_log import MARKED, OpenLog
-from agentnet.analysis.tables import RANDOM_REGULAR, NetworkDesign, PlayedNetwork
+from agentnet.analysis.tables import Array, Ints, freeze
 from agentnet.events.graphs import recorded_network
 
-Ints = NDArray[np.int64]
+if TYPE_CHECKING:
+    from agentnet.analysis.reading import OpenLog
+
+RANDOM_REGULAR = "random_regular"
+"""What logs call the networks of the generator that inferred cascades draw from."""
 
 _MOST_PLAYED = 100
 _MOST_EDGES = 5_000_000
 
 _INITIAL = "SELECT agent FROM agents WHERE realization = ? AND engaged_step = 0 ORDER BY agent"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlayedNetwork:
+    """One network as it was played: who hears whom, and who has which profile.
+
+    Attributes:
+        row: The realization's place along the tables' first axis.
+        indptr: Where those whom an agent hears begin in `indices`, shape ``(n_agents + 1,)``.
+        indices: Whom each agent hears: of undirected networks, each link seen from both ends.
+        profile: Profile number of each agent, shape ``(n_agents,)``.
+        attributes: Attributes of the agents that the tables were read with, by name, same shape.
+        initial: Agents engaged at step 0.
+        is_directed: Whether hearing may be one-way.
+    """
+
+    row: int
+    indptr: Ints
+    indices: Ints
+    profile: Ints
+    attributes: Mapping[str, Array] = field(default_factory=dict)
+    initial: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    is_directed: bool = True
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkDesign:
+    """The networks of a run.
+
+    Attributes:
+        names: Generators or files, each once.
+        n_networks: Number of different networks.
+        fresh: Whether each realization drew a random regular network of its own.
+        degrees: The numbers of neighbours that occur, rising, shape ``(n_degrees,)``.
+        n_agents: Agents of all realizations that have so many, same shape.
+        played: The networks that inferred cascades are to be played on, with their profiles, where drawing
+            fresh random regular ones would be another design; empty where it would not.
+        is_directed: Whether ties of any of them go one way.
+        n_hearers: How often those agents are heard, in sum, shape ``(n_degrees,)``; None where each is heard
+            as often as it hears.
+    """
+
+    names: tuple[str, ...]
+    n_networks: int
+    fresh: bool
+    degrees: Ints
+    n_agents: Ints
+    played: tuple[PlayedNetwork, ...] = ()
+    is_directed: bool = False
+    n_hearers: Ints | None = None
+
+    def __post_init__(self) -> None:
+        freeze(self)
+
+    @property
+    def is_random_regular(self) -> bool:
+        """Whether all are of the generator that inferred cascades draw from."""
+        return self.names == (RANDOM_REGULAR,)
+
+    @property
+    def degree(self) -> int | None:
+        """Number of neighbours of every agent; None where they differ."""
+        return int(self.degrees[0]) if self.degrees.size == 1 else None
+
+    @property
+    def mean_degree(self) -> float:
+        """Mean number of neighbours."""
+        return float(np.average(self.degrees, weights=self.n_agents))
+
+    @property
+    def degree_share(self) -> Array:
+        """Fraction of agents with each number of neighbours, shape ``(n_degrees,)``."""
+        share: Array = self.n_agents / self.n_agents.sum()
+        return share
+
+    @property
+    def mean_hearers(self) -> Array | None:
+        """How many hear an agent with each number of neighbours on average, shape ``(n_degrees,)``."""
+        return None if self.n_hearers is None else self.n_hearers / self.n_agents
 
 
 class _Recorded(NamedTuple):

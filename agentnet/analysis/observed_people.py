@@ -16,8 +16,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.networks import NetworkDesign
 from agentnet.analysis.observed import SECONDS, instant, settled_columns
-from agentnet.analysis.tables import N_ASKED, ExposureCounts, NetworkDesign, RunTables
+from agentnet.analysis.tables import N_ASKED, ExposureCounts, RunTables
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.news.table import BadCell, Cells, open_table
 from agentnet.vocabulary import N_PROFILES

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
-from agentnet.analysis.reading import read_ratios, read_tables
+from agentnet.analysis.decisions import read_ratios
+from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import NO_PROFILES
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run

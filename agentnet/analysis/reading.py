@@ -1,4 +1,4 @@
-"""Read a run's event log into tables.
+"""Read a run's event log into tables: typed answers as columns, and damage named as damage.
 
 A run that is still played can be read: its finished realizations count, and a note says so. A run of several
 conditions is several designs, and one of them has to be chosen.
@@ -6,8 +6,11 @@ conditions is several designs, and one of them has to be chosen.
 
 from __future__ import annotations
 
+import shlex
+import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,24 +19,28 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.columns import MARKED, NOTHING, UNPROFILED, ParquetColumns
 from agentnet.analysis.covariates import ALWAYS, count_exposures, count_questions
 from agentnet.analysis.networks import read_networks
-from agentnet.analysis.open_log import MARKED, NOTHING, OpenLog, added, integers, open_log, unfinished
-from agentnet.analysis.tables import (
-    SEVERITY_NAMES,
-    UNKNOWN,
-    Decisions,
-    ExposureCounts,
-    RatioTables,
-    RunTables,
-)
-from agentnet.errors import UserError, near_miss
-from agentnet.events import Run
-from agentnet.events.conditions import Condition, condition_of
+from agentnet.analysis.tables import SEVERITY_NAMES, UNKNOWN, ExposureCounts, RunTables
+from agentnet.errors import RunFolderError, UserError
+from agentnet.events import LOG_NAME, Run, check_unchanged
+from agentnet.events.conditions import Condition
 from agentnet.events.schema import CONDITION_OF
-from agentnet.vocabulary import DECISION_KINDS, EXPOSURE, N_PROFILES, RATIO
+from agentnet.families.lookup import family_of
+from agentnet.vocabulary import EXPOSURE, N_PROFILES
 
 Ints = NDArray[np.int64]
+
+_COUNTS = """
+SELECT realization, step, prompt, COUNT(*), IFNULL(SUM(decision), 0), COUNT(decision)
+FROM events WHERE realization = ? AND kind = ? GROUP BY step, prompt
+"""
+
+_AGENTS = f"""
+SELECT realization, {MARKED.format("profile")}, IFNULL(engaged_step, {NOTHING}), COUNT(*)
+FROM agents WHERE realization = ? GROUP BY profile, engaged_step
+"""  # noqa: S608 - our own number
 
 _STARTS = f"""
 SELECT r.realization, {MARKED.format("a.profile")}, IFNULL(s.n_decisions, 0)
@@ -63,12 +70,248 @@ WHERE realization = ? AND kind = '{EXPOSURE}' AND decision IS NULL GROUP BY miss
 _STOPS = "SELECT realization, COUNT(*) FROM changes WHERE what = 'stopped' GROUP BY realization"
 
 
-_ENGAGED_AND_STOPPED = """
-SELECT realization, agent, engaged_step, 0 FROM agents WHERE engaged_step IS NOT NULL AND {0}
-UNION ALL SELECT realization, agent, step, 0 FROM changes WHERE what = 'engaged' AND {0}
-UNION ALL SELECT realization, agent, step, 1 FROM changes WHERE what = 'stopped' AND {0}
-ORDER BY 1, 3, 4
-"""
+def marked(bits: str) -> int:
+    """Spell five bits as the number that columns hold: behind a 1, read as a decimal number.
+
+    Examples:
+        >>> marked("01101")
+        101101
+    """
+    return int(f"1{bits}")
+
+
+def integers(rows: Iterable[Iterable[object]], width: int, *, path: Path) -> Ints:
+    """Lay rows of integers out as columns.
+
+    Args:
+        rows: Rows of a query, all of `width` integers.
+        width: Number of columns.
+        path: The log, for the message.
+
+    Returns:
+        Shape ``(width, n_rows)``.
+
+    Raises:
+        RunFolderError: A value is no integer.
+    """
+    try:
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RunFolderError(
+            f"{path} is damaged: where an integer belongs it holds something else ({error}); go on with a "
+            "copy of the run"
+        ) from error
+    return flat.reshape(-1, width).T
+
+
+_PROFILE_OF = np.full(marked("11111") + 1, NOTHING, dtype=np.int64)
+_PROFILE_OF[[marked(f"{profile:05b}") for profile in range(N_PROFILES)]] = np.arange(N_PROFILES)
+# Agents that have none count as of the first one: `RunTables.profiled` says that it is no profile.
+_PROFILE_OF[UNPROFILED] = 0
+
+
+@contextmanager
+def open_log(run: Run | str | Path) -> Iterator[OpenLog]:
+    """Open a run by its folder or its event log; every query sees it as it stands now.
+
+    Raises:
+        RunFolderError: There is no event log, or it is damaged, of another schema, or changed after the run
+            had finished.
+    """
+    if not isinstance(run, Run):
+        path = Path(run)
+        run = Run(path.parent if path.name == LOG_NAME else path)
+    check_unchanged(run)
+    with run.snapshot() as connection:
+        yield OpenLog(run, connection, run.meta)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLog:
+    """An open event log.
+
+    Attributes:
+        run: The run.
+        connection: A connection that reads.
+        meta: Table ``meta``.
+    """
+
+    run: Run
+    connection: sqlite3.Connection
+    meta: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.run.folder
+
+    @property
+    def parquet(self) -> ParquetColumns | None:
+        """The same in Parquet files, where it is worth to read these."""
+        return ParquetColumns.of(self.run, self.connection)
+
+    def counts(self, kind: str, realizations: Ints) -> Ints:
+        """Count decisions.
+
+        Args:
+            kind: ``exposure``, ``seed`` or ``ratio``.
+            realizations: Numbers of the realizations wanted, rising.
+
+        Returns:
+            Columns realization, step, prompt, n_asked, n_yes, n_answered; shape ``(6, n_counts)``.
+        """
+        if (parquet := self.parquet) is not None:
+            return parquet.counts(kind, realizations)
+        return self._each(_COUNTS, realizations, 6, kind)
+
+    def agents(self, realizations: Ints) -> Ints:
+        """Count agents by profile and the step at which they engaged.
+
+        Args:
+            realizations: Numbers of the realizations wanted, rising.
+
+        Returns:
+            Columns realization, profile (`marked`), engaged step (-1 never), n_agents; shape
+            ``(4, n_counts)``.
+        """
+        if (parquet := self.parquet) is not None:
+            return parquet.agents(realizations)
+        return self._each(_AGENTS, realizations, 4)
+
+    def decisions(self, kind: str, reasons: tuple[str, ...]) -> Ints:
+        """Read single decisions, in the order of the log.
+
+        Args:
+            kind: ``exposure``, ``seed`` or ``ratio``.
+            reasons: Why decisions are missing.
+
+        Returns:
+            Columns realization, step, agent, source, prompt, decision (-1 missing), reason (its place in
+            `reasons`, -1 none); shape ``(7, n_decisions)``.
+        """
+        if (parquet := self.parquet) is not None:
+            return parquet.decisions(kind, reasons)
+        cases = " ".join(f"WHEN ? THEN {place}" for place in range(len(reasons)))
+        reason = f"CASE missing {cases} ELSE {NOTHING} END" if cases else str(NOTHING)
+        query = (
+            f"SELECT realization, step, agent, source, prompt, IFNULL(decision, {NOTHING}), {reason} "  # noqa: S608 - our own numbers
+            "FROM events WHERE kind = ? ORDER BY realization, kind, step, agent, source, repeat"
+        )
+        return self.integers(query, 7, *reasons, kind)
+
+    def _each(self, query: str, realizations: Ints, width: int, *parameters: str) -> Ints:
+        """Ask for one realization after the other: sorting many short lists beats sorting a long one."""
+        asked = (self.connection.execute(query, (number, *parameters)) for number in realizations.tolist())
+        return integers(chain.from_iterable(asked), width, path=self.run.path)
+
+    def damage(self, what: str) -> RunFolderError:
+        """Make the error that names damage."""
+        return RunFolderError(f"{self.run.path} is damaged: {what}; go on with a copy of the run")
+
+    def needed(self, *keys: str) -> Any:  # noqa: ANN401 - whatever JSON holds
+        """Look a value of table ``meta`` up, by a path of keys."""
+        found: Any = self.meta
+        for key in keys:
+            if not isinstance(found, Mapping) or key not in found:
+                raise self.damage(f"table meta lacks {'.'.join(keys)}")
+            found = found[key]
+        return found
+
+    def check_read_as(self, wanted: str) -> None:
+        """Make sure that the family of the run lets it be read as ``"cascades"``, or the like.
+
+        Raises:
+            DesignError: Nobody knows the family.
+            UserError: It does not; says what the run is, and the way out.
+        """
+        self.needed("experiment", "family")
+        family = family_of(self.meta)
+        if wanted not in family.read_as:
+            raise UserError(
+                f"{self.folder} is a run of {family.what}, not of {wanted}; {family.shows} with: "
+                f"agentnet report {shlex.quote(str(self.folder))}"
+            )
+
+    def integers(self, query: str, width: int, *parameters: object) -> Ints:
+        """Answer a query for integers by columns, shape ``(width, n_rows)``."""
+        return integers(self.connection.execute(query, parameters), width, path=self.run.path)
+
+    def news_items(self) -> tuple[tuple[str, ...], Ints]:
+        """Read identifier and severity of each news item."""
+        query = f"SELECT news, id, IFNULL(severity, {UNKNOWN}) FROM news ORDER BY news"  # noqa: S608 - our own number
+        rows = self.connection.execute(query).fetchall()
+        as_written = all(
+            news == number and severity in SEVERITY_NAMES for number, (news, _, severity) in enumerate(rows)
+        )
+        if not rows or not as_written:
+            raise self.damage("table news is not as it was written")
+        return tuple(str(row[1]) for row in rows), np.array([row[2] for row in rows], dtype=np.int64)
+
+    def prompts(self, used: Ints) -> tuple[Ints, Ints]:
+        """Look up what events ask.
+
+        Args:
+            used: Numbers of prompts, any shape.
+
+        Returns:
+            Profile (0 where agents have none) and news item of each, same shape.
+        """
+        bits = MARKED.format("IFNULL(profile, '')")
+        query = f"SELECT prompt, {bits}, news FROM prompts ORDER BY prompt"  # noqa: S608 - our own
+        number, bits, news = self.integers(query, 3)
+        place = np.searchsorted(number, used)
+        inside = place < number.size
+        if not inside.all() or (number[place] != used).any():
+            raise self.damage("events refer to prompts that are not there")
+        return self.profiles(bits)[place], news[place]
+
+    @property
+    def is_told(self) -> bool:
+        """Whether agents were told more than a news item, so that each exposure was asked by itself."""
+        return bool(self.connection.execute("SELECT EXISTS (SELECT 1 FROM exposures)").fetchone()[0])
+
+    def asked(self, realization: Ints, agent: Ints, prompt: Ints) -> tuple[Ints, Ints]:
+        """Look up who was asked about what: `prompts`, where each prompt is of one profile.
+
+        Args:
+            realization: Numbers of realizations, shape ``(n_decisions,)``.
+            agent: Who was asked, same shape.
+            prompt: Number of the prompt, same shape.
+
+        Returns:
+            Profile and news item, same shape.
+        """
+        profile, news = self.prompts(prompt)
+        # Agents of several profiles share a prompt that says nothing of a profile.
+        return (self.profiles_of(realization, agent) if self.is_told else profile), news
+
+    def profiles_of(self, realization: Ints, agent: Ints) -> Ints:
+        """Look up the profile of agents, 0 for none, shape ``(n_agents,)``."""
+        query = f"SELECT realization, agent, {MARKED.format('profile')} FROM agents ORDER BY 1, 2"  # noqa: S608 - our own
+        *keys, bits = self.integers(query, 3)
+        width = int(max(keys[1].max(initial=0), agent.max(initial=0))) + 1
+        place = np.searchsorted(keys[0] * width + keys[1], realization * width + agent)
+        return self.profiles(bits)[place]
+
+    def profiles(self, bits: Ints) -> Ints:
+        """Turn five bits, as `MARKED` has them, into profile numbers; no profile is number 0."""
+        inside = (bits >= 0) & (bits < _PROFILE_OF.size)
+        found = _PROFILE_OF[np.where(inside, bits, 0)]
+        if found.min(initial=0) < 0:
+            raise self.damage("it holds a profile that is not five bits")
+        return found
+
+
+def added(place: tuple[Ints, ...], values: Ints, shape: tuple[int, ...]) -> Ints:
+    """Add values up by place, shape `shape`."""
+    total = np.zeros(shape, dtype=np.int64)
+    np.add.at(total, place, values)
+    return total
+
+
+def unfinished(n_finished: int, n_planned: int) -> str:
+    """Say that a run goes on."""
+    return f"the run is not finished: only {n_finished} of {n_planned} realizations are, and only they count"
 
 
 class _Started(NamedTuple):
@@ -122,7 +365,7 @@ class RunCascades:
         n_planned = len(ids) * int(self._of_design("repeats"))
         started, n_finished = self._started()
         number = started.realization
-        changes = self._changes(self.log.source.agents(number), number)
+        changes = self._changes(self.log.agents(number), number)
         exposures = self._exposures(number)
         with_missing: list[int] = number[np.unique(exposures.row[exposures.n_missing > 0])].tolist()
         initial_profile, n_asked = self._starts(number)
@@ -237,7 +480,7 @@ class RunCascades:
             raise self.log.damage("its tables agents and steps disagree on how many agents engaged")
 
     def _exposures(self, realization: Ints) -> ExposureCounts:
-        number, step, prompt, n_asked, n_yes, n_answered = self.log.source.counts(EXPOSURE, realization)
+        number, step, prompt, n_asked, n_yes, n_answered = self.log.counts(EXPOSURE, realization)
         if not number.size:
             raise UserError(
                 f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
@@ -323,108 +566,3 @@ def read_tables(
     """
     with open_log(run) as log:
         return RunCascades.chosen(log, condition, columns).tables()
-
-
-def read_engaged_now(run: Run | str | Path, tables: RunTables) -> NDArray[np.float64] | None:
-    """Read which fraction of agents is engaged after each step, those who have stopped not counted.
-
-    Args:
-        run: The run that `tables` are of.
-        tables: Its cascades; their curves count who was ever engaged.
-
-    Returns:
-        Shape ``(n_realizations, n_steps + 1)``; None where nobody stopped. A realization that ended early
-        keeps what it had then.
-    """
-    with open_log(run) as log:
-        these = f"realization IN ({', '.join(map(str, tables.realization.tolist()))})"
-        rows = log.integers(_ENGAGED_AND_STOPPED.format(these), 4)
-    if not rows[3].any():
-        return None
-    change = np.zeros((tables.n_realizations, tables.n_steps + 1))
-    engaged: set[tuple[int, int]] = set()
-    # Who has stopped may be stopped again from outside, and is no less engaged for it.
-    for number, agent, step, stops in rows.T.tolist():
-        if ((number, agent) in engaged) == bool(stops):
-            (engaged.remove if stops else engaged.add)((number, agent))
-            change[np.searchsorted(tables.realization, number), step] += 1 - 2 * stops
-    return change.cumsum(axis=1) / tables.n_agents[:, None]
-
-
-def read_ratios(run: Run | str | Path, *, condition: int | None = None) -> RatioTables:
-    """Read the decisions of a response-ratio run.
-
-    Args:
-        run: The run, its folder, or its event log.
-        condition: Which of the run's conditions, counted from 0; None counts all of them together.
-
-    Returns:
-        Those of its finished realizations.
-
-    Raises:
-        RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: It has no such decisions.
-    """
-    with open_log(run) as log:
-        log.check_read_as("response ratios")
-        ids, severity = log.news_items()
-        query = "SELECT realization, status = 'finished' FROM realizations ORDER BY realization"
-        realization, finished = log.integers(query, 2)
-        n_finished, n_planned = int(finished.sum()), int(log.needed("n_realizations"))
-        if condition is not None:
-            of = condition_of(log.connection)
-            finished &= np.array([of.get(number) == condition for number in realization.tolist()], dtype=bool)
-        played = realization[finished == 1]
-        _, _, prompt, *counts = log.source.counts(RATIO, played)
-        profile, news = log.prompts(prompt)
-        if not prompt.size:
-            where = "" if condition is None else f" of condition {condition}"
-            raise UserError(f"{log.folder} has no finished realization{where} yet; resume the run")
-        asked, yes, answered = (added((news, profile), each, (len(ids), N_PROFILES)) for each in counts)
-        return RatioTables(
-            run=log.folder.name,
-            status=str(log.needed("status")),
-            model_name=str(log.needed("model_name")),
-            news_ids=ids,
-            severity=severity,
-            n_yes=yes,
-            n_no=answered - yes,
-            n_missing=asked - answered,
-            notes=(unfinished(n_finished, n_planned),) if n_finished < n_planned else (),
-            questions=count_questions(log, RATIO, played),
-        )
-
-
-def read_decisions(run: Run | str | Path, kind: str = EXPOSURE) -> Decisions:
-    """Read single decisions of all realizations and conditions, those of unfinished ones included.
-
-    Args:
-        run: The run, its folder, or its event log.
-        kind: ``exposure``, ``seed`` or ``ratio``.
-
-    Raises:
-        RunFolderError: There is no event log, or it is damaged, or of another schema.
-        UserError: There is no such kind, or the models interview each other and decide nothing.
-    """
-    if kind not in DECISION_KINDS:
-        raise UserError(f"there are no decisions of kind {kind!r}{near_miss(kind, DECISION_KINDS)}")
-    with open_log(run) as log:
-        log.check_read_as("decisions")
-        found = "SELECT DISTINCT missing FROM events WHERE missing IS NOT NULL AND kind = ? ORDER BY missing"
-        reasons = tuple(str(reason) for (reason,) in log.connection.execute(found, (kind,)))
-        ids, severity = log.news_items()
-        realization, step, agent, source, prompt, decision, reason = log.source.decisions(kind, reasons)
-        profile, news = log.asked(realization, agent, prompt)
-    return Decisions(
-        realization=realization.astype(np.int32),
-        step=step.astype(np.int32),
-        agent=agent.astype(np.int32),
-        source=source.astype(np.int32),
-        profile=profile.astype(np.int8),
-        news=news.astype(np.int32),
-        severity=severity[news].astype(np.int8),
-        decision=decision.astype(np.int8),
-        reason=reason.astype(np.int8),
-        news_ids=ids,
-        reasons=reasons,
-    )

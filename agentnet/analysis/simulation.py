@@ -8,11 +8,16 @@ the rules decide how often an agent is asked, never how it answers.
 
 Small cascades are played many at a time, block-diagonally. The size of a block depends on the number of
 agents alone, and its chance on the seed and its place in the row.
+
+Those of the paper (Tian et al. 2026, section 2.4.1) are 100 runs on fresh networks, under a run's own design:
+its asking rule, seeding, networks and profiles. Where a run did not draw a fresh random regular network for
+each realization, or deals profiles otherwise than in equal number, the recorded networks and profiles are
+replayed, each as often as the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -20,17 +25,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.pairing import check_regular, regular_tables
-from agentnet.analysis.spread import Links, RowLinks, Spread, TableLinks, never, turned
-from agentnet.asking_rules import ASKING_RULES, NEVER, AskingRule
-from agentnet.errors import DesignError, near_miss
+from agentnet.analysis.spread import Chance, Doubt, Links, RowLinks, Spread, TableLinks, never, turned
+from agentnet.analysis.tables import RunTables, checked_groups
+from agentnet.asking_rules import ASKING_RULES, AskingRule
+from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.streams import Streams
-from agentnet.vocabulary import TRAITS
+from agentnet.vocabulary import N_PROFILES, TRAITS
 
 Seeding = Literal["first_yes", "uniform"]
 """How initial agents are found: the first in random order to say yes, or any agents."""
-
-Chance = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
-"""From columns of exposures (``n_engaged``, ``step``, ..), an entry each, to the chance of a yes, below 1."""
 
 Counts = NDArray[np.int64]
 Curves = NDArray[np.float64]
@@ -286,7 +289,7 @@ class _Play:
         classes = self.classes(severity.size, rng)
         initial, started = self.initial(classes, severity, rng)
         if self.chance is not None:
-            engaged = self.curves(_Doubt(self, links, classes, severity, rng), initial, classes)
+            engaged = self.curves(self.doubt(links, classes, severity, rng), initial, classes)
             nothing = np.zeros((severity.size, 0), np.int64)
             return _Block(engaged, started, nothing, nothing)
         needed = self.questions_until_yes(never(links, self.n_steps), classes, severity, rng)
@@ -360,7 +363,7 @@ class _Play:
         return needed.reshape(-1)
 
     def curves(
-        self, spread: Spread | _Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
+        self, spread: Spread | Doubt, initial: NDArray[np.int64], classes: NDArray[np.int64]
     ) -> Counts:
         """Play the steps and count the engaged, shape ``(n_runs, n_groups, n_steps + 1)``."""
         for step in range(self.n_steps + 1):
@@ -378,6 +381,20 @@ class _Play:
         engaged: Counts = new.reshape(n_runs, n_groups, n_cells)[:, :, 1:].cumsum(axis=2)
         return engaged
 
+    def doubt(
+        self, links: Links, classes: NDArray[np.int64], severity: NDArray[np.int64], rng: np.random.Generator
+    ) -> Doubt:
+        """Set out a spread by a chance that changes with what stands around an agent."""
+        assert self.chance is not None, "asked only where a law has one"
+        of_class = classes.ravel()
+        columns = {
+            "profile": of_class,
+            **{trait: of_class >> (len(TRAITS) - 1 - bit) & 1 for bit, trait in enumerate(TRAITS)},
+            "severity": np.repeat(severity, self.n_agents),
+            **{name: np.tile(np.asarray(each), severity.size) for name, each in self.attributes.items()},
+        }
+        return Doubt(links, self.chance, columns, self.rule, self.n_steps, rng)
+
     def stretches(self) -> Iterator[tuple[slice, slice]]:
         """Cut the agents of all runs into stretches: what is made on the way to each stays in the cache."""
         for first in range(0, self.n_agents, _STRETCH):
@@ -389,60 +406,6 @@ class _Play:
         cell = (classes + np.arange(0, n_runs * n_classes, n_classes)[:, None]).ravel()
         total = np.bincount(cell, weights=count, minlength=n_runs * n_classes)
         return total.astype(np.int64).reshape(n_runs, n_classes)
-
-
-class _Doubt:
-    """A spread in which the chance of a yes changes with what stands around an agent.
-
-    An agent says yes once the rates -log(1 - p) of its questions add up to an exponential waiting time. With
-    one p for ever that is the geometric number of questions of `_Play.questions_until_yes`.
-    """
-
-    def __init__(
-        self,
-        play: _Play,
-        links: Links,
-        classes: NDArray[np.int64],
-        severity: NDArray[np.int64],
-        rng: np.random.Generator,
-    ) -> None:
-        assert play.chance is not None, "made for laws that have one"
-        self._chance = play.chance
-        nobody = np.zeros(classes.size, dtype=np.int64)
-        self._spread = Spread(
-            links, nobody + never(links, play.n_steps), play.rule, play.n_steps, count=False
-        )
-        self._patience = rng.standard_exponential(classes.size)
-        self._worn = np.zeros(classes.size)
-        of_class = classes.ravel()
-        self._columns = {
-            "profile": of_class,
-            **{trait: of_class >> (len(TRAITS) - 1 - bit) & 1 for bit, trait in enumerate(TRAITS)},
-            "severity": np.repeat(severity, play.n_agents),
-            "n_neighbours": np.broadcast_to(links.degree, of_class.shape),
-            **{name: np.tile(np.asarray(each), severity.size) for name, each in play.attributes.items()},
-        }
-
-    @property
-    def engaged_step(self) -> NDArray[np.int32]:
-        """Step at which each agent engaged, or `NEVER`."""
-        return self._spread.engaged_step
-
-    def engage(self, agents: NDArray[Any]) -> None:
-        """Let `agents` engage."""
-        self._spread.engage(agents)
-
-    def step(self) -> NDArray[np.int64]:
-        """Ask every exposed agent that the rule lets be asked; give those that say yes."""
-        spread = self._spread
-        questions = np.where(spread.engaged_step == NEVER, spread.ask(), 0)
-        asked = np.flatnonzero(questions)
-        around = {"step": np.full(questions.shape, spread.played), "n_engaged": spread.n_engaged}
-        columns = self._columns | around | {"n_asked": spread.n_asked}
-        chance = self._chance({name: column[asked] for name, column in columns.items()})
-        self._worn[asked] -= questions[asked] * np.log1p(-chance)
-        spread.n_asked += questions
-        return asked[self._worn[asked] >= self._patience[asked]]
 
 
 def _looked_up(table: Curves, classes: NDArray[np.int64], severity: NDArray[np.int64]) -> Curves:
@@ -476,3 +439,148 @@ def _answers(
     done = np.flatnonzero(beyond >= 0)
     yes[done] = 1 + rng.binomial(beyond[done], probability[done])
     return yes, asked.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inferred:
+    """Inferred cascades that somebody started.
+
+    Attributes:
+        group_engaged_fraction: Engaged agents of each group over all agents, shape ``(n_runs, n_groups,
+            n_steps + 1)``.
+        severity: Severity of each run's news item, shape ``(n_runs,)``.
+        n_unstarted: Runs that nobody started; they are left out, as those of the run itself are.
+    """
+
+    group_engaged_fraction: Curves
+    severity: Counts
+    n_unstarted: int
+
+    @property
+    def engaged_fraction(self) -> Curves:
+        """Engaged agents over all agents, shape ``(n_runs, n_steps + 1)``."""
+        fraction: Curves = self.group_engaged_fraction.sum(axis=1)
+        return fraction
+
+
+class _Part(NamedTuple):
+    """Runs that are played in one go."""
+
+    size: int
+    how: dict[str, Any]
+
+
+def infer_cascades(
+    transmission_probability: ArrayLike | Chance,
+    tables: RunTables,
+    *,
+    groups: ArrayLike | None = None,
+    n_runs: int = 100,
+    n_steps: int | None = None,
+    seed: int = 0,
+) -> Inferred:
+    """Play a law of decisions as the run was played.
+
+    Args:
+        transmission_probability: Chance that one exposure engages, by profile and severity, shape
+            ``(32, 2)``; or from columns of exposures, and then cascades start as those of the run did.
+        tables: The run. Severities occur as often as in its realizations.
+        groups: Group of each profile; one group if None.
+        n_runs: Number of cascades, >= 1.
+        n_steps: Steps of each; those of the run if None.
+        seed: Fixes the result.
+
+    Raises:
+        DesignError: An argument is impossible.
+        InputError: Nobody ever says yes to start.
+    """
+    by_columns = transmission_probability if callable(transmission_probability) else None
+    chance = _willing(tables) if by_columns else np.asarray(transmission_probability, dtype=np.float64)
+    if chance.shape != (N_PROFILES, 2):
+        raise DesignError(f"transmission_probability must have shape (32, 2); got {chance.shape}")
+    group = np.zeros(N_PROFILES, dtype=np.int64) if groups is None else checked_groups(groups)
+    # Spread evenly over the parts, so that each network sees both severities.
+    severity = _alike(np.maximum(tables.severity, 0), n_runs)
+    streams, rule = Streams(seed), tables.rule()
+    played: list[InferredCascades] = []
+    first = 0
+    for number, part in enumerate(_parts(tables, n_runs)):
+        chosen = severity[first : first + part.size]
+        first += part.size
+        cascades = simulate(
+            chance,
+            seed=streams.integer("inferred part", number),
+            n_runs=part.size,
+            n_steps=tables.n_steps if n_steps is None else n_steps,
+            severity=chosen,
+            rule=rule,
+            chance=by_columns,
+            seeding=tables.seeding,
+            n_initial=tables.n_initial,
+            **({"groups": group} | part.how),
+        )
+        played.append(cascades)
+    return _joined(played)
+
+
+def _willing(tables: RunTables) -> Curves:
+    """Say how often agents of each profile started a cascade, relative to the one that did most often."""
+    starts = tables.engaged[:, :, 0].sum(axis=0)
+    share = starts / np.maximum(tables.profile_agents.sum(axis=0), 1)
+    return np.tile((share / share.max())[:, None], 2)
+
+
+def _joined(played: list[InferredCascades]) -> Inferred:
+    started = np.concatenate([cascades.started for cascades in played])
+    if not started.any():
+        raise InputError(
+            "under this law nobody says yes to start a cascade", field="transmission_probability"
+        )
+    fraction = np.concatenate([cascades.group_engaged_fraction for cascades in played])
+    severity = np.concatenate([cascades.severity for cascades in played])
+    return Inferred(fraction[started], severity[started], int((~started).sum()))
+
+
+def _alike(values: Counts, size: int) -> Counts:
+    """Draw values in the same shares, and mix them so that any stretch of them has about these shares too."""
+    even: Counts = np.sort(values)[((np.arange(size) + 0.5) * values.size / size).astype(int)]
+    # Multiples of the golden ratio fall evenly into the unit interval, however many there are.
+    return even[np.argsort(np.arange(size) * 0.6180339887498949 % 1.0)]
+
+
+def _parts(tables: RunTables, n_runs: int) -> Iterator[_Part]:
+    """Divide the runs among the networks and profiles that the run was played with."""
+    design = tables.networks
+    if design.fresh and not design.played:
+        n_agents = int(tables.n_agents[0])
+        of_fresh: dict[str, Any] = {"n_agents": n_agents, "degree": design.degree}
+        if _is_equal(tables.profile_agents, n_agents):
+            yield _Part(n_runs, of_fresh)
+            return
+        for row, size in _shared(n_runs, tables.n_realizations):
+            dealt = np.repeat(np.arange(N_PROFILES), tables.profile_agents[row])
+            yield _Part(size, of_fresh | {"classes": dealt})
+        return
+    for place, size in _shared(n_runs, len(design.played)):
+        network = design.played[place]
+        how: dict[str, Any] = {
+            "network": network,
+            "classes": network.profile,
+            "attributes": network.attributes,
+        }
+        if tables.seeding == "uniform":
+            how["initial"] = network.initial
+        yield _Part(size, how)
+
+
+def _is_equal(profile_agents: Counts, n_agents: int) -> bool:
+    """Whether all profiles have the same number of agents, but for a remainder."""
+    low, rest = divmod(n_agents, N_PROFILES)
+    return bool((profile_agents >= low).all() and (profile_agents <= low + (rest > 0)).all())
+
+
+def _shared(n_runs: int, n_ways: int) -> Iterator[tuple[int, int]]:
+    """Divide runs among ways as evenly as can be: (way, runs), without those that get none."""
+    count = np.diff(np.round(np.linspace(0, n_runs, n_ways + 1)).astype(int))
+    for way in np.flatnonzero(count).tolist():
+        yield way, int(count[way])

@@ -1,11 +1,12 @@
 """How a cascade spreads once it is known how many questions each agent needs until its first yes.
 
-Nothing here is random. Every agent that engages is pushed to its neighbours once, so the work of a whole
-cascade is one visit to each link and a few passes over all agents per step.
+Every agent that engages is pushed to its neighbours once, so the work of a whole cascade is one visit to each
+link and a few passes over all agents per step. Nothing here is random but how long a `Doubt` lasts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
@@ -18,6 +19,9 @@ from agentnet.errors import InternalError
 
 Agents = NDArray[Any]
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+Chance = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
+"""From columns of exposures (``n_engaged``, ``step``, ..), an entry each, to the chance of a yes, below 1."""
 
 
 class Links(Protocol):
@@ -243,6 +247,60 @@ class Spread:
         if self._asked_engaged is None:
             raise InternalError("this spread does not count questions: make it with count=True")
         return np.where(self.engaged_step != NEVER, self._asked_engaged, self.n_asked)
+
+
+class Doubt:
+    """A spread in which the chance of a yes changes with what stands around an agent.
+
+    An agent says yes once the rates -log(1 - p) of its questions add up to an exponential waiting time. With
+    one p for ever that is a geometric number of questions.
+
+    Args:
+        links: Who hears whom.
+        chance: The chance of a yes from columns of exposures.
+        columns: The columns that stay as they are, an entry for each agent.
+        rule: When an exposed agent is asked.
+        n_steps: Steps that will be taken at most.
+        rng: Draws the waiting times.
+    """
+
+    def __init__(
+        self,
+        links: Links,
+        chance: Chance,
+        columns: Mapping[str, NDArray[Any]],
+        rule: AskingRule,
+        n_steps: int,
+        rng: np.random.Generator,
+    ) -> None:
+        n_agents = links.n_agents
+        self._chance = chance
+        self._columns = {"n_neighbours": np.broadcast_to(links.degree, (n_agents,)), **columns}
+        nobody = np.zeros(n_agents, dtype=np.int64)
+        self._spread = Spread(links, nobody + never(links, n_steps), rule, n_steps, count=False)
+        self._patience = rng.standard_exponential(n_agents)
+        self._worn = np.zeros(n_agents)
+
+    @property
+    def engaged_step(self) -> NDArray[np.int32]:
+        """Step at which each agent engaged, or `NEVER`."""
+        return self._spread.engaged_step
+
+    def engage(self, agents: NDArray[Any]) -> None:
+        """Let `agents` engage."""
+        self._spread.engage(agents)
+
+    def step(self) -> NDArray[np.int64]:
+        """Ask every exposed agent that the rule lets be asked; give those that say yes."""
+        spread = self._spread
+        questions = np.where(spread.engaged_step == NEVER, spread.ask(), 0)
+        asked = np.flatnonzero(questions)
+        around = {"step": np.full(questions.shape, spread.played), "n_engaged": spread.n_engaged}
+        columns = self._columns | around | {"n_asked": spread.n_asked}
+        chance = self._chance({name: column[asked] for name, column in columns.items()})
+        self._worn[asked] -= questions[asked] * np.log1p(-chance)
+        spread.n_asked += questions
+        return asked[self._worn[asked] >= self._patience[asked]]
 
 
 class _LooksAtPairs(Exception):

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.binomial import BinomialCells
+from agentnet.analysis.logistic import BinomialCells
 from agentnet.analysis.tables import N_ASKED, RunTables
 from agentnet.errors import InputError, InternalError
 

@@ -2,8 +2,10 @@
 
 `agentnet.analysis.reading` makes these tables from an event log; nothing here touches a file. Along their
 first axis stand realizations: the finished ones that somebody started, of one condition. A profile is a
-number 0..31, its bit string read as a binary number (see `agentnet.analysis.cells`). All arrays are
-read-only.
+number 0..31: its bit string (openness, conscientiousness, extraversion, agreeableness, neuroticism) read as a
+binary number, so 16 is high openness alone. All arrays are read-only.
+
+The (profile, severity) cells of decisions are sufficient for every logistic law.
 
 Curves by group follow the paper (Tian et al. 2026, equation 2): the engaged agents of a group over *all*
 agents, so that the groups' curves add up to the population's and end at most at the group's share. Divide by
@@ -17,29 +19,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.cells import Cells, Shares
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, InputError
 from agentnet.vocabulary import N_PROFILES, SEVERITIES, TRAITS
 
 if TYPE_CHECKING:
+    from agentnet.analysis.networks import NetworkDesign
     from agentnet.analysis.simulation import Seeding
     from agentnet.asking_rules import AskingRule
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-RANDOM_REGULAR = "random_regular"
-"""What logs call the networks of the generator that inferred cascades draw from."""
-
 UNKNOWN = -1
 """The severity of a news item that has none."""
 
 SEVERITY_NAMES = {**dict(enumerate(SEVERITIES)), UNKNOWN: "of unknown severity"}
+
+N_CELLS = 2 * N_PROFILES
 
 N_ASKED = "n_asked"
 """The column that says how often an agent was asked at earlier steps."""
@@ -78,7 +79,7 @@ class ExposureCounts:
     columns: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        freeze(self)
 
     def where(self, chosen: NDArray[np.bool_]) -> ExposureCounts:
         """Keep some of the counts; mask of shape ``(n_counts,)``."""
@@ -108,7 +109,7 @@ class Questions:
     columns: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        freeze(self)
 
     def by_item(self, n_news: int) -> Array:
         """Average by news item and profile, shape ``(n_news, 32)``; NaN where nothing was asked."""
@@ -118,86 +119,80 @@ class Questions:
         return mean.reshape(shape)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PlayedNetwork:
-    """One network as it was played: who hears whom, and who has which profile.
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Exposures answered yes and no.
 
     Attributes:
-        row: The realization's place along the tables' first axis.
-        indptr: Where those whom an agent hears begin in `indices`, shape ``(n_agents + 1,)``.
-        indices: Whom each agent hears: of undirected networks, each link seen from both ends.
-        profile: Profile number of each agent, shape ``(n_agents,)``.
-        attributes: Attributes of the agents that the tables were read with, by name, same shape.
-        initial: Agents engaged at step 0.
-        is_directed: Whether hearing may be one-way.
+        n_yes: Shape ``(32, 2)``.
+        n_no: Shape ``(32, 2)``.
+        cluster_yes: The same by cluster (realization or news item), shape ``(n_clusters, 32, 2)``, or None.
+        cluster_no: Shape ``(n_clusters, 32, 2)``, or None.
     """
 
-    row: int
-    indptr: Ints
-    indices: Ints
-    profile: Ints
-    attributes: Mapping[str, Array] = field(default_factory=dict)
-    initial: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    is_directed: bool = True
+    n_yes: Ints
+    n_no: Ints
+    cluster_yes: Ints | None = None
+    cluster_no: Ints | None = None
+
+    kinds: ClassVar[str] = "iu"
+    """NumPy's letters for the numbers that it takes."""
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        for name in ("n_yes", "n_no"):
+            _check_counts(name, getattr(self, name), (N_PROFILES, 2), self.kinds)
+        if (self.cluster_yes is None) != (self.cluster_no is None):
+            raise InputError("cluster_yes and cluster_no go together", field="cluster_yes")
+        if self.cluster_yes is not None and self.cluster_no is not None:
+            for name, total in (("cluster_yes", self.n_yes), ("cluster_no", self.n_no)):
+                counts = getattr(self, name)
+                _check_counts(name, counts, (len(counts), N_PROFILES, 2), self.kinds)
+                if (counts.sum(axis=0) != total).any():
+                    raise InputError("the clusters' counts do not add up to those of the cells", field=name)
+
+    @property
+    def n_exposures(self) -> int:
+        """Number of exposures with a valid decision."""
+        return round(float(self.n_yes.sum() + self.n_no.sum()))
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters that hold a valid decision; 0 without counts by cluster."""
+        if self.cluster_yes is None or self.cluster_no is None:
+            return 0
+        return int((self.cluster_yes.any(axis=(1, 2)) | self.cluster_no.any(axis=(1, 2))).sum())
+
+    @classmethod
+    def from_clusters(cls, cluster_yes: ArrayLike, cluster_no: ArrayLike) -> Cells:
+        """Make cells from counts by cluster, each of shape ``(n_clusters, 32, 2)``.
+
+        Raises:
+            InputError: They are no counts of that shape.
+        """
+        yes, no = np.asarray(cluster_yes), np.asarray(cluster_no)
+        for name, counts in (("cluster_yes", yes), ("cluster_no", no)):
+            _check_counts(name, counts, (len(counts), N_PROFILES, 2), cls.kinds)
+        return cls(yes.sum(axis=0), no.sum(axis=0), yes, no)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class NetworkDesign:
-    """The networks of a run.
+@dataclass(frozen=True, slots=True)
+class Shares(Cells):
+    """Questions whose probability of a yes is known: each is a yes by that share, and a no by the rest.
 
-    Attributes:
-        names: Generators or files, each once.
-        n_networks: Number of different networks.
-        fresh: Whether each realization drew a random regular network of its own.
-        degrees: The numbers of neighbours that occur, rising, shape ``(n_degrees,)``.
-        n_agents: Agents of all realizations that have so many, same shape.
-        played: The networks that inferred cascades are to be played on, with their profiles, where drawing
-            fresh random regular ones would be another design; empty where it would not.
-        is_directed: Whether ties of any of them go one way.
-        n_hearers: How often those agents are heard, in sum, shape ``(n_degrees,)``; None where each is heard
-            as often as it hears.
+    A likelihood of them is the cross-entropy of a law with those probabilities.
     """
 
-    names: tuple[str, ...]
-    n_networks: int
-    fresh: bool
-    degrees: Ints
-    n_agents: Ints
-    played: tuple[PlayedNetwork, ...] = ()
-    is_directed: bool = False
-    n_hearers: Ints | None = None
+    kinds: ClassVar[str] = "f"
 
-    def __post_init__(self) -> None:
-        _freeze(self)
 
-    @property
-    def is_random_regular(self) -> bool:
-        """Whether all are of the generator that inferred cascades draw from."""
-        return self.names == (RANDOM_REGULAR,)
-
-    @property
-    def degree(self) -> int | None:
-        """Number of neighbours of every agent; None where they differ."""
-        return int(self.degrees[0]) if self.degrees.size == 1 else None
-
-    @property
-    def mean_degree(self) -> float:
-        """Mean number of neighbours."""
-        return float(np.average(self.degrees, weights=self.n_agents))
-
-    @property
-    def degree_share(self) -> Array:
-        """Fraction of agents with each number of neighbours, shape ``(n_degrees,)``."""
-        share: Array = self.n_agents / self.n_agents.sum()
-        return share
-
-    @property
-    def mean_hearers(self) -> Array | None:
-        """How many hear an agent with each number of neighbours on average, shape ``(n_degrees,)``."""
-        return None if self.n_hearers is None else self.n_hearers / self.n_agents
+def _check_counts(name: str, values: ArrayLike, shape: tuple[int, ...], kinds: str) -> None:
+    counts = np.asarray(values)
+    if counts.shape != shape or counts.dtype.kind not in kinds:
+        raise InputError(
+            f"counts must be integers of shape {shape}; got {counts.shape} of {counts.dtype}", field=name
+        )
+    if counts.min(initial=0) < 0:
+        raise InputError("counts cannot be negative", field=name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,7 +259,7 @@ class RunTables:
     questions: Questions | None = None
 
     def __post_init__(self) -> None:
-        _freeze(self)
+        freeze(self)
 
     @classmethod
     def of_decisions(
@@ -503,79 +498,6 @@ _ALONG = (
 """The arrays whose first axis are realizations."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RatioTables:
-    """The decisions of a response-ratio run.
-
-    Attributes:
-        run: Name of the run.
-        status: ``running`` or ``finished``.
-        model_name: The language model.
-        news_ids: Identifiers of the news items, ``(n_news,)``.
-        severity: Severity of each item: 0, 1, or -1 unknown, shape ``(n_news,)``.
-        n_yes: Decisions to share, shape ``(n_news, 32)``.
-        n_no: Decisions not to share, same shape.
-        n_missing: Decisions that did not come, same shape.
-        notes: What to know before using the tables.
-        questions: Questions whose probability is known; None where none is.
-    """
-
-    run: str
-    status: str
-    model_name: str
-    news_ids: tuple[str, ...]
-    severity: Ints
-    n_yes: Ints
-    n_no: Ints
-    n_missing: Ints
-    notes: tuple[str, ...] = ()
-    questions: Questions | None = None
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-    @property
-    def yes_ratio(self) -> Array:
-        """Share of yes among the decisions that came; NaN where none came. Shape ``(n_news, 32)``."""
-        with np.errstate(invalid="ignore"):
-            ratio: Array = self.n_yes / (self.n_yes + self.n_no)
-        return ratio
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decisions:
-    """Single decisions in columns of shape ``(n_decisions,)``, in the order of the log.
-
-    Attributes:
-        realization: Number of the realization.
-        step: Step; 0 for seed questions and response ratios.
-        agent: Who decided.
-        source: The engaged neighbour whose message it was; -1 nobody.
-        profile: Profile number 0..31 of the agent.
-        news: Index of the news item in `news_ids`.
-        severity: 0, 1, or -1 unknown.
-        decision: 1 yes, 0 no, -1 missing.
-        reason: Why it is missing, an index into `reasons`; -1 where it is not.
-        news_ids: Identifiers of the news items.
-        reasons: Why decisions are missing.
-    """
-
-    realization: NDArray[np.int32]
-    step: NDArray[np.int32]
-    agent: NDArray[np.int32]
-    source: NDArray[np.int32]
-    profile: NDArray[np.int8]
-    news: NDArray[np.int32]
-    severity: NDArray[np.int8]
-    decision: NDArray[np.int8]
-    reason: NDArray[np.int8]
-    news_ids: tuple[str, ...]
-    reasons: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        _freeze(self)
-
-
 def checked_groups(groups: ArrayLike) -> Ints:
     """Check a group for each profile.
 
@@ -604,7 +526,8 @@ def _members(groups: ArrayLike) -> NDArray[np.int64]:
     return members
 
 
-def _freeze(tables: Any) -> None:  # noqa: ANN401 - any of the dataclasses above
+def freeze(tables: Any) -> None:  # noqa: ANN401 - any dataclass of tables
+    """Make all arrays of tables read-only."""
     for each in fields(tables):
         value = getattr(tables, each.name)
         if isinstance(value, np.ndarray):

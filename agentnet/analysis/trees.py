@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.open_log import NOTHING, OpenLog, open_log
+from agentnet.analysis.columns import NOTHING
+from agentnet.analysis.reading import OpenLog, open_log
 from agentnet.errors import DesignError, UserError, near_miss
 from agentnet.events import Run
 from agentnet.events.conditions import condition_of

@@ -12,23 +12,13 @@ from agentnet.later import later
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS
 
 if TYPE_CHECKING:
-    from agentnet.events.log import (
-        Answered,
-        EventLog,
-        Heard,
-        Recorded,
-        Said,
-        check_unplayed,
-        close_for_good,
-        create_log,
-        is_played,
-    )
-    from agentnet.events.writer import Columns
+    from agentnet.events.log import Answered, Columns, EventLog, Heard, Recorded, Said
+    from agentnet.events.opening import check_unplayed, close_for_good, create_log, is_played
 
 # Whoever reads a log does without what writes one.
-_OF_LOG = ("Answered", "EventLog", "Heard", "Recorded", "Said")
+_OF_LOG = ("Answered", "Columns", "EventLog", "Heard", "Recorded", "Said")
 _DOING = ("check_unplayed", "close_for_good", "create_log", "is_played")
-__getattr__, __dir__ = later(__name__, {".log": (*_OF_LOG, *_DOING), ".writer": ("Columns",)})
+__getattr__, __dir__ = later(__name__, {".log": _OF_LOG, ".opening": _DOING})
 
 __all__ = [
     "ANSWER_KINDS",

@@ -24,9 +24,8 @@ from agentnet.errors import RunFolderError
 from agentnet.events.checksums import check_unchanged, keep_hash, sealed_by
 from agentnet.events.digest import digest
 from agentnet.events.export import export_csv, write_parquet
-from agentnet.events.log import close_for_good, locked
+from agentnet.events.opening import close_for_good, connect, locked, storage_error
 from agentnet.events.read import LOG_NAME, Run
-from agentnet.events.writer import connect, storage_error
 
 MARK: Final = "[forgotten]"
 """What stands where a text was taken out."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import InputError, RunFolderError, UserError, near_miss
+from agentnet.events.opening import storable
 from agentnet.events.read import Run, free_name
-from agentnet.events.writer import storable
 from agentnet.interventions import ENGAGED, FOLLOWS, REMOVED, REPLACED, STOPPED, UNFOLLOWS
 from agentnet.network import LAYER, Network
 from agentnet.vocabulary import TRAITS

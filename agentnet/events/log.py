@@ -2,6 +2,10 @@
 
 What an engine acts upon is durable first: it appends its decisions, awaits `flush`, and only then moves on.
 Killing the process at any moment loses nothing that a flush acknowledged.
+
+One thread writes. Rows are handed over to it in groups; each commit takes what is there, about `group_rows`
+rows, so that many waiting engines share one sync of the disk. The event loop never waits for the disk: it
+awaits a future.
 """
 
 from __future__ import annotations
@@ -9,68 +13,75 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain, count, groupby, islice, repeat
 from operator import itemgetter
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from filelock import FileLock, Timeout
-
-from agentnet.errors import AgentnetError, InternalError, RunFolderError, RunStopped, StorageError
-from agentnet.events.checksums import SEALS, check_unchanged, sealed
-from agentnet.events.read import LOG_NAME, Run, check_schema, is_closed_for_good, reading
-from agentnet.events.schema import SCHEMA_VERSION, USUALLY_NULL, columns, migrations, statements
-from agentnet.events.writer import (
-    Columns,
-    Group,
+from agentnet.errors import AgentnetError, InternalError, RunStopped
+from agentnet.events.checksums import check_unchanged, sealed
+from agentnet.events.opening import (
     Row,
-    Writer,
-    connect,
-    is_busy,
+    as_json,
+    go_on,
+    is_of_one_machine,
+    lock_of,
+    number_of,
     storable,
     storage_error,
+    take_lock,
     unrecordable,
 )
+from agentnet.events.read import LOG_NAME, Run, check_schema, reading
+from agentnet.events.schema import USUALLY_NULL, insert
 
-_LOCK_NAME = ".lock"
+# What a row that cannot be stored raises; anything else that SQLite raises is the file's or the disk's fault.
+_OF_A_ROW = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
-# Who looks whether a run is played holds its lock for a moment.
-_LOCK_PATIENCE_S = 0.2
-
-
-def _insert(verb: str, table: str, otherwise: str = "", *, lacking: Collection[str] = ()) -> str:
-    names = [name for name in columns(table) if name not in lacking]
-    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}){otherwise}"
+# Bound values of a statement, which every SQLite takes; more are no faster.
+_PLACES = 900
 
 
 def _insert_once(table: str, key: str, *, lacking: Collection[str] = ()) -> str:
     # INSERT OR IGNORE would swallow a row with a missing value, too.
-    return _insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING", lacking=lacking)
+    return insert("INSERT", table, f" ON CONFLICT ({key}) DO NOTHING", lacking=lacking)
 
 
 # In the order in which a group executes them: what a row refers to is written before it. An event that stands
 # already is a bug and must fail; all else is written again, and alike, when a realization is resumed.
 _STATEMENTS = {
-    "meta": _insert("INSERT OR REPLACE", "meta"),
-    "news": _insert("INSERT", "news"),
-    "questions": _insert("INSERT", "questions"),
+    "meta": insert("INSERT OR REPLACE", "meta"),
+    "news": insert("INSERT", "news"),
+    "questions": insert("INSERT", "questions"),
     "networks": _insert_once("networks", "network"),
     "prompts": _insert_once("prompts", "prompt"),
     "realizations": _insert_once("realizations", "realization"),
     "agents": _insert_once("agents", "realization, agent"),
     "usual agents": _insert_once("agents", "realization, agent", lacking=USUALLY_NULL["agents"]),
     "models": _insert_once("models", "realization, model"),
-    "replies": _insert("INSERT", "replies"),
-    "events": _insert("INSERT", "events"),
-    "usual events": _insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
-    "drawn events": _insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
-    "troubles": _insert("INSERT", "troubles"),
-    "steps": _insert("INSERT OR REPLACE", "steps"),
+    "replies": insert("INSERT", "replies"),
+    "events": insert("INSERT", "events"),
+    "usual events": insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
+    "drawn events": insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
+    "troubles": insert("INSERT", "troubles"),
+    "steps": insert("INSERT OR REPLACE", "steps"),
     # What a sitting noted that lost answers later is longer than what is played in the end.
     "stale_steps": "DELETE FROM steps WHERE realization = ? AND step > ?",
     "interviews": _insert_once("interviews", "realization, step, model"),
@@ -87,7 +98,7 @@ _STATEMENTS = {
         "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
         "WHERE realization = ?"
     ),
-    "incidents": _insert("INSERT", "incidents"),
+    "incidents": insert("INSERT", "incidents"),
 }
 
 Recorded = dict[tuple[str, int], dict[tuple[int, int, int], int]]
@@ -131,65 +142,35 @@ class Answered(NamedTuple):
     text: str
 
 
-def create_log(
-    folder: Path, meta: Mapping[str, object], news: Iterable[Row] = (), questions: Iterable[Row] = ()
-) -> None:
-    """Make the run folder and an empty event log in it.
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Rows of one table as columns, which take a fraction of the time and memory of a tuple each.
 
-    Args:
-        folder: The run folder; made if it is missing.
-        meta: First rows of table ``meta``; values are stored as JSON.
-        news: Rows of table ``news``.
-        questions: Rows of table ``questions``.
-
-    Raises:
-        RunFolderError: The folder holds an event log already.
-        StorageError: The folder cannot be made or written.
+    Attributes:
+        n_rows: Number of rows.
+        columns: A sequence of the values of each column, or `itertools.repeat` of one that all rows have.
     """
-    path = folder / LOG_NAME
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"{folder}: the run folder cannot be made ({error.strerror}); choose another by `runs`"
-        ) from error
-    if path.exists():
-        with reading(path) as connection:
-            _refuse_tables(connection, folder)
-    with closing(connect(path, write_ahead=_is_of_one_machine(meta))) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            # Asked again within the transaction: of two who make the same run one is told.
-            _refuse_tables(connection, folder)
-            for statement in statements():
-                connection.execute(statement)
-            _insert_first(connection, path, "meta", [("schema_version", json.dumps(SCHEMA_VERSION))])
-            _insert_first(connection, path, "meta", [(key, _json(value)) for key, value in meta.items()])
-            _insert_first(connection, path, "news", news)
-            _insert_first(connection, path, "questions", questions)
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise storage_error(path, error) from error
+
+    n_rows: int
+    columns: Sequence[Iterable[object]]
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __iter__(self) -> Iterator[Row]:
+        return zip(*self.columns, strict=False)
 
 
-def _is_of_one_machine(meta: Mapping[str, Any]) -> bool:
-    """Say whether a log is written and read on one machine, which shards that are played apart are not."""
-    *_, n_at_once = meta.get("shard", (1,))
-    return bool(n_at_once)
+Rows = Sequence[Row] | Columns
 
 
-def _refuse_tables(connection: sqlite3.Connection, folder: Path) -> None:
-    # A file without tables is what is left of somebody who was killed while making it.
-    if _number(connection, "SELECT COUNT(*) FROM sqlite_master"):
-        raise RunFolderError(f"{folder} holds a run already; resume it, or choose another folder")
+@dataclass(slots=True)
+class Group:
+    """Rows by statement, in the order they must be executed, and who waits for them."""
 
-
-def _insert_first(connection: sqlite3.Connection, path: Path, table: str, rows: Iterable[Row]) -> None:
-    for row in rows:
-        try:
-            connection.execute(_STATEMENTS[table], storable(row))
-        except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError) as error:
-            raise unrecordable(path, error, row) from error
+    rows: list[tuple[str, Rows]] = field(default_factory=list)
+    n_rows: int = 0
+    waiter: asyncio.Future[None] | None = None
 
 
 class EventLog:
@@ -223,7 +204,7 @@ class EventLog:
         replies_remembered: int = 100_000,
     ) -> None:
         self.path = folder / LOG_NAME
-        self._lock = _lock_of(folder)
+        self._lock = lock_of(folder)
         self._is_open = False
         self._group_rows = group_rows
         self._group_s = group_s
@@ -244,7 +225,7 @@ class EventLog:
         try:
             run = Run(self.path.parent)
             check_unchanged(run)
-            self._begin(_go_on(self.path, write_ahead=_is_of_one_machine(run.meta)))
+            self._begin(go_on(self.path, write_ahead=is_of_one_machine(run.meta)))
         except BaseException:
             self._lock.release()
             raise
@@ -254,7 +235,7 @@ class EventLog:
         """Look where the log stands, and start the writer on it."""
         try:
             self.journal_mode = str(connection.execute("PRAGMA journal_mode").fetchone()[0])
-            self._next_reply = 1 + _number(connection, "SELECT MAX(reply) FROM replies")
+            self._next_reply = 1 + number_of(connection, "SELECT MAX(reply) FROM replies")
             self._prompts = {number for (number,) in connection.execute("SELECT prompt FROM prompts")}
         except (sqlite3.Error, UnicodeDecodeError) as error:
             connection.close()
@@ -309,11 +290,11 @@ class EventLog:
 
     def set_meta(self, **values: object) -> None:
         """Set rows of table ``meta``."""
-        self.add("meta", [(key, _json(value)) for key, value in values.items()])
+        self.add("meta", [(key, as_json(value)) for key, value in values.items()])
 
     def add_incident(self, incident: str, **detail: object) -> None:
         """Record what befell the run: that it started, was resumed, stopped or finished, what it spent."""
-        self.add("incidents", [(None, incident, _json(detail), time.time())])
+        self.add("incidents", [(None, incident, as_json(detail), time.time())])
 
     def is_prompt_known(self, number: int) -> bool:
         """Say whether prompt `number` was recorded, and count on the caller to do it now if not."""
@@ -455,110 +436,154 @@ def _together(engagements: Iterable[Row]) -> Iterator[Row]:
         yield (*when, json.dumps([agent for *_, agent in those]))
 
 
-def _lock_of(folder: Path) -> FileLock:
-    return FileLock(folder / _LOCK_NAME, thread_local=False)
+class Writer(threading.Thread):
+    """Executes groups of rows in order, each in one transaction, until it is closed.
 
+    Args:
+        path: The SQLite file.
+        connection: A connection to it by `connect`; closed in the end.
+        group_rows: Rows a commit takes at most, beyond the first group's.
 
-def take_lock(lock: FileLock, folder: Path) -> None:
-    """Take the lock of a run folder.
-
-    Raises:
-        RunFolderError: Another process has it.
-        StorageError: It cannot be locked.
+    Attributes:
+        error: The first thing that went wrong; None so far.
     """
-    try:
-        lock.acquire(timeout=_LOCK_PATIENCE_S, poll_interval=_LOCK_PATIENCE_S / 10)
-    except Timeout:
-        raise _played(folder) from None
-    except (OSError, NotImplementedError) as error:
-        raise StorageError(
-            f"{lock.lock_file} cannot be locked ({error}); mend the folder's permissions, or move "
-            "the run to a disk that knows locks"
-        ) from error
 
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, group_rows: int) -> None:
+        super().__init__(name="agentnet-event-log", daemon=True)
+        self._path = path
+        self._connection = connection
+        self._group_rows = group_rows
+        self._queue: SimpleQueue[Group | None] = SimpleQueue()
+        self.error: AgentnetError | None = None
+        self.start()
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep others from writing the log of a run folder meanwhile; see `take_lock`."""
-    lock = _lock_of(folder)
-    take_lock(lock, folder)
-    try:
-        yield
-    finally:
-        lock.release()
+    def put(self, group: Group) -> None:
+        """Hand over `group`; its waiter is told once it is on the disk, or what went wrong."""
+        self._queue.put(group)
 
+    def close(self) -> None:
+        """Write what was handed over, then end the thread; can be called again."""
+        self._queue.put(None)
+        self.join()
 
-def check_unplayed(folder: Path) -> None:
-    """Make sure that no process plays a run at this moment; whoever does not write needs no lock.
+    def run(self) -> None:
+        """Write until closed. Once the disk fails nothing more is written: every waiter gets the error."""
+        usable, at_end = True, False
+        with closing(self._connection):
+            while not at_end:
+                groups, at_end = self._take()
+                usable = usable and self._write(groups)
+                for group in groups:
+                    if group.waiter is not None:
+                        _answer(group.waiter, self.error)
 
-    Raises:
-        RunFolderError: One does.
-    """
-    if is_played(folder):
-        raise _played(folder)
+    def _take(self) -> tuple[list[Group], bool]:
+        """Wait for a group, then take along what else is waiting."""
+        groups: list[Group] = []
+        first = self._queue.get()
+        if first is None:
+            return groups, True
+        groups.append(first)
+        n_rows = first.n_rows
+        while n_rows < self._group_rows:
+            try:
+                following = self._queue.get_nowait()
+            except Empty:
+                break
+            if following is None:
+                return groups, True
+            groups.append(following)
+            n_rows += following.n_rows
+        return groups, False
 
-
-def _played(folder: Path) -> RunFolderError:
-    return RunFolderError(f"{folder}: another process is playing this run; wait for it, or stop it")
-
-
-def is_played(folder: Path) -> bool:
-    """Say whether a process plays a run at this moment: a killed one holds no lock any more."""
-    lock = _lock_of(folder)
-    if not (folder / _LOCK_NAME).exists():
-        return False
-    try:
-        with lock.acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        # Who may not write there cannot ask.
-        return False
-
-
-def close_for_good(path: Path) -> bool:
-    """Turn a finished log into one file: the write-ahead log is merged and removed.
-
-    Returns:
-        Whether it is one file now. It is not while another program has it open, and need not be: what is
-        beside it then belongs to it, and the next call tries again.
-
-    Raises:
-        StorageError: It could not be written.
-    """
-    if is_closed_for_good(path):
-        return True
-    with closing(connect(path)) as connection:
+    def _write(self, groups: list[Group]) -> bool:
+        """Commit `groups`, or at least every row of them that can be stored; say whether to go on."""
         try:
-            connection.execute("PRAGMA journal_mode = DELETE")
-        except sqlite3.Error as error:
-            if is_busy(error):
-                return False
-            raise storage_error(path, error) from error
-    return True
+            try:
+                self._commit(groups, self._all_at_once)
+            except _OF_A_ROW:
+                self._commit(groups, self._one_by_one)
+        except Exception as error:  # noqa: BLE001 - an error kept here would leave its waiters waiting
+            self.error = _explain(self._path, error)
+            return False
+        return True
+
+    def _commit(self, groups: list[Group], execute: Callable[[str, Rows], object]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for group in groups:
+                for statement, rows in group.rows:
+                    execute(statement, rows)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # A full disk ends some transactions by itself.
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
+
+    def _all_at_once(self, statement: str, rows: Rows) -> None:
+        for of_many, values in _by_many(statement, rows):
+            self._connection.executemany(of_many, values)
+
+    def _one_by_one(self, statement: str, rows: Rows) -> None:
+        """Execute what a bad row has stopped: answers that were paid are not lost with it."""
+        for row in rows:
+            try:
+                self._connection.execute(statement, storable(row))
+            except _OF_A_ROW as error:
+                self.error = self.error or unrecordable(self._path, error, row)
 
 
-def _go_on(path: Path, *, write_ahead: bool) -> sqlite3.Connection:
-    """Open a log for writing: as one of this version, and as one that is not finished any more."""
-    connection = connect(path, write_ahead=write_ahead)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        if _number(connection, "SELECT value FROM meta WHERE key = 'schema_version'") != SCHEMA_VERSION:
-            for statement in migrations(connection):
-                connection.execute(statement)
-        if connection.execute("DELETE FROM meta WHERE key IN (?, ?)", SEALS).rowcount:
-            connection.execute("UPDATE meta SET value = ? WHERE key = 'status'", (_json("running"),))
-        connection.execute("COMMIT")
-    except (sqlite3.Error, UnicodeDecodeError) as error:
-        connection.close()
-        raise storage_error(path, error) from error
-    return connection
+def _by_many(statement: str, rows: Rows) -> Iterator[tuple[str, Iterable[Row]]]:
+    """Say insertions of single rows as insertions of many, which take half of the time.
+
+    What all rows of `Columns` have is bound once a statement.
+    """
+    columns = rows.columns if isinstance(rows, Columns) else rows[0]
+    shared = tuple(isinstance(column, repeat) for column in columns)
+    n_shared, n_own = shared.count(True), shared.count(False)
+    n_at_once = (_PLACES - n_shared) // n_own if n_own else 1
+    if len(rows) < n_at_once or _places(len(shared)) not in statement:
+        yield statement, rows
+        return
+    once: list[object] = [next(column) for column in columns if isinstance(column, repeat)]
+    own = iter(rows)
+    if once:
+        own = zip(*(column for column in columns if not isinstance(column, repeat)), strict=False)
+    for n, n_rows in ((len(rows) // n_at_once, n_at_once), (len(rows) % n_at_once, 1)):
+        values = ((*once, *chain.from_iterable(islice(own, n_rows))) for _ in range(n))
+        yield _of_many(statement, shared, n_rows), values
 
 
-def _number(connection: sqlite3.Connection, query: str) -> int:
-    return int(connection.execute(query).fetchone()[0] or 0)
+@lru_cache(64)
+def _of_many(statement: str, shared: tuple[bool, ...], n_rows: int) -> str:
+    """Make the statement for many rows out of that for one; what they share is bound before the rest."""
+    first, n_own = {True: count(1), False: count(1 + shared.count(True))}, shared.count(False)
+    places = [(next(first[is_shared]), 0 if is_shared else n_own) for is_shared in shared]
+    rows = (", ".join(f"?{place + step * n}" for place, step in places) for n in range(n_rows))
+    return statement.replace(_places(len(shared)), ", ".join(f"({row})" for row in rows))
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+def _places(n: int) -> str:
+    return f"({', '.join('?' * n)})"
+
+
+def _explain(path: Path, error: Exception) -> AgentnetError:
+    if isinstance(error, sqlite3.Error):
+        return storage_error(path, error)
+    return InternalError(f"{path}: the event log cannot be written: {type(error).__name__}: {error}")
+
+
+def _answer(waiter: asyncio.Future[None], error: AgentnetError | None) -> None:
+    # Once its loop is closed nobody waits any more; the others still do.
+    with suppress(RuntimeError):
+        waiter.get_loop().call_soon_threadsafe(_tell, waiter, error)
+
+
+def _tell(waiter: asyncio.Future[None], error: AgentnetError | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from agentnet.errors import RunFolderError, StorageError
 from agentnet.events.checksums import BY_REALIZATION, Part, sealed
-from agentnet.events.log import create_log, locked
+from agentnet.events.opening import create_log, locked
 from agentnet.events.read import LOG_NAME, Run, connect_readonly
 from agentnet.events.schema import SCHEMA_VERSION, TABLES, columns
 from agentnet.events.spent import SpentSoFar, spent_so_far

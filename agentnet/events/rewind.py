@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agentnet.errors import RunFolderError, StorageError
-from agentnet.events.log import locked
+from agentnet.events.opening import connect, locked, storage_error
 from agentnet.events.read import LOG_NAME, connect_readonly
-from agentnet.events.writer import connect, storage_error
 
 _PARTIAL = f"{LOG_NAME}.partial"
 

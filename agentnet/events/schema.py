@@ -19,6 +19,7 @@ what a world measures of its agents.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from functools import cache
 
 SCHEMA_VERSION = 4
@@ -325,6 +326,12 @@ def shadows(connection: sqlite3.Connection) -> list[str]:
     if found or not there >= {view.strip() for view in VIEWS.values()}:
         found += [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
     return found
+
+
+def insert(verb: str, table: str, otherwise: str = "", *, lacking: Collection[str] = ()) -> str:
+    """Spell the statement that inserts rows into a table, without some of its columns."""
+    names = [name for name in columns(table) if name not in lacking]
+    return f"{verb} INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}){otherwise}"
 
 
 def _shadow(table: str, lacking: list[str]) -> str:

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from agentnet.errors import DesignError, UserError
+from agentnet.events.log import Columns
 from agentnet.events.rewind import Cut
-from agentnet.events.writer import Columns
 from agentnet.plugins import PluginKind
 from agentnet.vocabulary import REASON
 from agentnet.voices import OWN

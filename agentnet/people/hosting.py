@@ -22,6 +22,9 @@ from agentnet.view.serving import Keys, Site
 LINKS_NAME: Final = "people-links.txt"
 _LOOKS_EVERY_S: Final = 1.0
 
+_LOADS_FOR_S: Final = 1.0
+"""How long pages stay once all were shown their end: a browser fetches style and script after the page."""
+
 
 @asynccontextmanager
 async def hosted(
@@ -76,6 +79,7 @@ async def hosted(
             with suppress(TimeoutError):
                 async with asyncio.timeout(options.stays_s):
                     await room.all_know()
+                    await asyncio.sleep(_LOADS_FOR_S)
         await _forget_withdrawn(room, folder, say, done)
     finally:
         ledger.close()

@@ -5,7 +5,7 @@
     write_report(["runs/news_cascade", "runs/response_ratios"], "report", Options(n_groups=2))
 
 `gather` reads runs and asks their families for parts (see `part`), `sections` says what stands where,
-`page` and `results` write it down.
+`drawings` and `results` write it down.
 """
 
 from __future__ import annotations

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from agentnet.analysis.by_context import ContextShare, answers_by_context
 from agentnet.analysis.by_voice import Voices, answers_by_voice
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
+from agentnet.analysis.decisions import read_engaged_now
 from agentnet.analysis.fits import Fits, affordable_runs, fit_run
 from agentnet.analysis.goodness import mean_final_engagement
 from agentnet.analysis.laws import LAWS
-from agentnet.analysis.reading import read_engaged_now, read_tables
+from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import NO_PROFILES, RunTables
 from agentnet.analysis.trees import MESSAGES, Trees, tree_distances, trees_of
 from agentnet.errors import DesignError, RunFolderError, UserError, without_field

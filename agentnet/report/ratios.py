@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
+from agentnet.analysis.decisions import RatioTables, read_ratios
 from agentnet.analysis.exact import Exact, exact_ratios
 from agentnet.analysis.groups import ProfileGroups, group_profiles
 from agentnet.analysis.ratios import ResponseRatios, YesCounts
-from agentnet.analysis.reading import read_ratios
-from agentnet.analysis.tables import RatioTables
 from agentnet.errors import InputError, RunFolderError, UserError, without_field
 from agentnet.events import Run
 from agentnet.report import log_sections, log_tables, ratio_tables

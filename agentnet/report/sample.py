@@ -14,8 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.reading import read_decisions
-from agentnet.analysis.tables import Decisions
+from agentnet.analysis.decisions import Decisions, read_decisions
 from agentnet.events import Run
 from agentnet.streams import Streams
 

@@ -9,7 +9,6 @@ from agentnet.errors import DesignError, near_miss
 from agentnet.report.blocks import absent, bullets, paragraph
 from agentnet.report.conditions import NAME, Conditions
 from agentnet.report.drawings import Drawing
-from agentnet.report.figure_html import Figure
 from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
 from agentnet.report.log_sections import cite
@@ -39,8 +38,8 @@ class Contents:
     sections: tuple[Section, ...]
     more: tuple[Table, ...]
     found: tuple[str, ...]
-    figures: tuple[Figure, ...]
-    leading: tuple[Figure, ...]
+    figures: tuple[Drawing, ...]
+    leading: tuple[Drawing, ...]
     leads: bool = False
     is_folded: bool = False
 
@@ -66,7 +65,7 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
         figures = _figures(report, name)
         more = more_tables(part)
         sections = tuple(_with_tables(_sections(part, figures, place), more))
-        drawn = tuple(each for each in figures if each.drawing.svg is not None)
+        drawn = tuple(each for each in figures if each.svg is not None)
         contents = Contents(
             anchor=name,
             title=part.title(),
@@ -94,15 +93,15 @@ def has_several_drawn(report: Report) -> bool:
     return sum(map(bool, drawings_of(report).values())) > 1
 
 
-def _figures(report: Report, name: str) -> tuple[Figure, ...]:
+def _figures(report: Report, name: str) -> tuple[Drawing, ...]:
     prefix = f"{name}-" if has_several_drawn(report) else ""
-    return tuple(Figure(each, prefix) for each in drawings_of(report)[name])
+    return tuple(replace(each, prefix=prefix) for each in drawings_of(report)[name])
 
 
 def _of_conditions(name: str, of: Conditions, report: Report) -> Contents:
     """Lay out conditions side by side."""
     figures = _figures(report, name)
-    drawn = tuple(each for each in figures if each.drawing.svg is not None)
+    drawn = tuple(each for each in figures if each.svg is not None)
     shown = [Section("figures", "Figures", figures, is_open=True)] if figures else []
     found = tuple(sentences([each]) for each in of.findings())
     tables = tuple(of.tables())
@@ -160,7 +159,7 @@ def _with_prefix(of: Contents) -> Contents:
     )
 
 
-def _sections(part: Part, figures: tuple[Figure, ...], place: Place) -> Iterator[Section]:
+def _sections(part: Part, figures: tuple[Drawing, ...], place: Place) -> Iterator[Section]:
     lead = paragraph(part.summary(place.options.level), "lead")
     remarks = [sentences([each]) for each in dict.fromkeys(part.remarks()) if each]
     yield Section("summary", "Summary", (lead, bullets(remarks)) if remarks else (lead,), is_open=True)

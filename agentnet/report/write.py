@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from agentnet.events import Run
+from agentnet.report.drawings import write_page
 from agentnet.report.folder import PAGE, RESULTS, check_folder, write_folder
 from agentnet.report.gather import Report, make_report
 from agentnet.report.options import Options, Progress
-from agentnet.report.page import write_page
 from agentnet.report.results import as_json, results_of
 from agentnet.report.sections import contents_of, drawings_of, has_several_drawn
 

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from agentnet.backend import HARMLESS, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.sampler import Answer, Judge, Question
-from agentnet.sampler.answers import FINAL, how_ended, why_unusable
+from agentnet.sampler.call import FINAL, how_ended, why_unusable
 from agentnet.streams import mix
 from agentnet.voices import name_voice, said_in, voice_of
 

@@ -4,13 +4,12 @@ The engine hands in the draws of a step (`Draws`); a sampler gets them from a ba
 for each. Sampler modes differ in how they ask, never in the distribution of what comes back.
 """
 
-from agentnet.sampler.call import CallSampler
+from agentnet.sampler.call import CallSampler, Thoughts
 from agentnet.sampler.choices import ChoicesSampler, Stock
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Sampler, chosen
 from agentnet.sampler.logprobs import LogprobSampler, Odds
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.rules import RuleSampler
-from agentnet.sampler.thoughts import Thoughts
 
 __all__ = [
     "Answer",

@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable, PluginError
-from agentnet.sampler.answers import Bill, lost, record_all, usable, why_unusable
-from agentnet.sampler.call import CallSampler
+from agentnet.sampler.call import Bill, CallSampler, lost, record_all, usable, why_unusable
 from agentnet.sampler.copies import LEVEL, Copies
 from agentnet.sampler.draws import Answer, Draws, Question
 from agentnet.sampler.pool import Pool

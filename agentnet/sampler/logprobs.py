@@ -28,7 +28,7 @@ import numpy as np
 from agentnet.backend import Backend, Reply, Request
 from agentnet.errors import BackendError, BackendUnusable
 from agentnet.prompts import after_thought
-from agentnet.sampler.answers import FINAL, Bill, how_ended, lost, record_all
+from agentnet.sampler.call import FINAL, Bill, how_ended, lost, record_all
 from agentnet.sampler.draws import Answer, Draws, Question, chosen
 from agentnet.sampler.pool import Pool
 from agentnet.sampler.shared import Shared

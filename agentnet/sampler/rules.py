@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agentnet.backend import Reply
 from agentnet.errors import DesignError
-from agentnet.sampler.answers import record_all, usable
+from agentnet.sampler.call import record_all, usable
 from agentnet.sampler.draws import Answer, Draws, Sampler
 from agentnet.vocabulary import OF_A_RULE
 from agentnet.voices import said_in, voice_of

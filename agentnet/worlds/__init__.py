@@ -12,22 +12,20 @@ await, no clock, no files (after SimPy, whose processes are generators). A run t
 answers into a fresh generator, which then stands where it stood.
 """
 
+from agentnet.streams import Chance, Temperature, draw_parameters
 from agentnet.worlds.wants import (
     Arrived,
     Ask,
     Begin,
-    Chance,
     Decided,
     Decisions,
     End,
     Note,
     Recall,
-    Temperature,
     Voice,
     World,
     Write,
     any_text,
-    draw_parameters,
 )
 
 __all__ = [

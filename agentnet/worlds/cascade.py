@@ -26,8 +26,9 @@ from agentnet.asking_rules import (
     repeats,
 )
 from agentnet.network import LAYER, Network
+from agentnet.streams import Chance
 from agentnet.vocabulary import EXPOSURE, REASON, SEED
-from agentnet.worlds.wants import Ask, Chance, Decisions, End, Recall, Voice, World, Write
+from agentnet.worlds.wants import Ask, Decisions, End, Recall, Voice, World, Write
 
 if TYPE_CHECKING:
     from agentnet.events import Answered

@@ -15,8 +15,9 @@ import numpy as np
 
 from agentnet.errors import DesignError
 from agentnet.exposure import Message, spelled_context
+from agentnet.streams import Chance
 from agentnet.worlds.wants import Ask as AskAll
-from agentnet.worlds.wants import Chance, End, World, Write
+from agentnet.worlds.wants import End, World, Write
 
 if TYPE_CHECKING:
     from agentnet.events import Said

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.streams import Chance
 from agentnet.vocabulary import AWAY, EVALUATION, INTERVIEW, JOINS, LEAVES, READS
-from agentnet.worlds.wants import Ask, Chance, End, Note, World, Write
+from agentnet.worlds.wants import Ask, End, Note, World, Write
 
 if TYPE_CHECKING:
     from agentnet.events import Said

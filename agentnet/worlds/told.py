@@ -32,10 +32,10 @@ from agentnet.interventions import (
 from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
-from agentnet.streams import uniform
+from agentnet.streams import Chance, uniform
 from agentnet.vocabulary import EXPOSURE
 from agentnet.worlds.cascade import Cascade, CascadeRules
-from agentnet.worlds.wants import Ask, Chance, Decisions, Voice, Write
+from agentnet.worlds.wants import Ask, Decisions, Voice, Write
 
 if TYPE_CHECKING:
     from agentnet.events import Answered, Said

@@ -25,9 +25,14 @@ from agentnet.analysis.laws.contract import (
     named_laws,
 )
 from agentnet.analysis.laws.curve import CurveLaw
-from agentnet.analysis.laws.decision import DecisionLaw
+from agentnet.analysis.laws.decision import (
+    DecisionLaw,
+    FullLogistic,
+    GroupLogistic,
+    LogisticLaw,
+    MainEffects,
+)
 from agentnet.analysis.laws.dose import ColumnLogistic, DoseThreshold, Hill
-from agentnet.analysis.laws.logistic import FullLogistic, GroupLogistic, LogisticLaw, MainEffects
 from agentnet.analysis.laws.mean_field import GroupRates, OneRate
 
 __all__ = [

@@ -1,25 +1,28 @@
 """Laws of decisions: fitted to exposures by likelihood, and played as cascades under the run's own design.
 
 A law is a formula of columns of exposures: what the log says of who was asked, when, and after how many
-neighbours (`agentnet.analysis.covariates`). Decisions that are alike in all columns of a law count together.
-Plain errors come from the Fisher information and take decisions as independent, which those of one cascade or
-of one news item are not; beside them stand those by sums of scores over realizations and over news items,
-with Student's t of one degree of freedom less than there are of them. A law that is fitted otherwise
-(`agentnet.analysis.laws.logistic`) says so by `fit_filled` and `clustered`.
+neighbours (`agentnet.analysis.covariates`). Plain errors come from the Fisher information and take decisions
+as independent, which those of one cascade or of one news item are not; beside them stand those by sums of
+scores over realizations and over news items, with Student's t of one degree of freedom less than there are of
+them.
+
+The logistic laws, by profile, by trait or by group of profiles, each with severity, are fitted otherwise:
+their likelihood has one top, found exactly even where it lies at infinity (`agentnet.analysis.logistic`), and
+their intervals use Student's t with the degrees of freedom of the clusters that inform each weight
+(`agentnet.analysis.inference`): where all do, their number less one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, ClassVar, Final
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentnet.analysis.algebra import inverse, rank
 from agentnet.analysis.estimates import (
     LEAST_CLUSTERS,
     Estimates,
@@ -30,80 +33,32 @@ from agentnet.analysis.estimates import (
     too_few,
 )
 from agentnet.analysis.goodness import Outlook, outlook_of_cascades
-from agentnet.analysis.inferred import infer_cascades
+from agentnet.analysis.inference import clustered
 from agentnet.analysis.laws.contract import (
+    CHANCES,
+    OF_GROUPS,
+    OF_POPULATION,
+    OF_SEVERITIES,
+    Distances,
     Law,
     ListedParameters,
     MissingBounds,
     Parameter,
     Playing,
     Resamples,
-    in_shape,
+    Sight,
+    distances,
 )
-from agentnet.analysis.laws.curve import by_differences
-from agentnet.analysis.simulation import Chance
-from agentnet.analysis.solver import thinned
+from agentnet.analysis.laws.likelihood import AnswerCounts, LawColumns, Likelihood, clipped
+from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups, fit_main_effects
+from agentnet.analysis.simulation import infer_cascades
+from agentnet.analysis.spread import Chance
 from agentnet.analysis.survivors import survivors
-from agentnet.analysis.tables import Clusters, RunTables
-from agentnet.errors import DesignError, InputError, InternalError, near_miss
+from agentnet.analysis.tables import NO_PROFILES, Cells, Clusters, RunTables
+from agentnet.errors import DesignError, InputError, InternalError
+from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-_CERTAIN: Final = 1e-12
-"""Probabilities are kept this far from 0 and 1, where a decision against them would be impossible."""
-
-_NOWHERE: Final = 1e12
-"""How deep the likelihood is where a formula gives no number."""
-
-_UNTOLD: Final = "it is at a bound of the law, or the decisions do not tell it"
-_MOST_STARTS: Final = 400
-_N_TRIED: Final = 6
-_FEW_STEPS: Final = 30
-_STEPS: Final = 200
-
-
-class LawColumns(dict[str, Array]):
-    """The columns that a law reads, by name."""
-
-    def __missing__(self, name: str) -> Array:
-        known = near_miss(name, self) if self else ""
-        raise DesignError(
-            f"the law reads the column {name!r}, which it was not given{known}; name it by `uses`, or by --by"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCounts:
-    """Decisions, those that are alike in all columns and of one realization together.
-
-    Attributes:
-        columns: The columns, each of shape ``(n_counts,)``.
-        row: The realization's place in the tables, same shape.
-        n_yes: Yes, same shape.
-        n_no: No, same shape.
-    """
-
-    columns: LawColumns
-    row: Ints
-    n_yes: Ints
-    n_no: Ints
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionFit(Estimates):
-    """A formula fitted to exposures.
-
-    Attributes:
-        row: The realization's place in the tables, of decisions that count together, shape ``(n_counts,)``.
-        scores: Derivatives of their log-likelihood, shape ``(n_counts, n_parameters)``.
-        information: Inverse information about the parameters, shape ``(n_parameters, n_parameters)``; NaN for
-            one at a bound.
-    """
-
-    row: Ints = field(repr=False)
-    scores: Array = field(repr=False)
-    information: Array = field(repr=False)
 
 
 class DecisionLaw(Law):
@@ -163,36 +118,10 @@ class DecisionLaw(Law):
         """Fit it to the run's exposures, with missing answers left out, or all as given.
 
         Raises:
-            InputError: The decisions do not determine it.
+            InputError: The decisions do not determine it, or the formula gives no probability anywhere.
         """
-        return self.fit_answers(self.answers(missing_yes))
-
-    def fit_answers(self, answers: AnswerCounts) -> DecisionFit:
-        """Find the likeliest parameters, from the best of a grid of starts.
-
-        Raises:
-            InputError: The formula gives no probability anywhere.
-        """
-        likelihood = Likelihood(self, answers)
-        values = self.likeliest(likelihood)
-        slope, bounded = likelihood.slope(values), likelihood.at_bound(values)
-        covariance = _inverse(likelihood.information(values, slope), ~bounded)
-        told = np.diag(covariance) > 0
-        return DecisionFit(
-            names=(names := tuple(self.parameters)),
-            values=values,
-            covariance=covariance,
-            freedom=np.where(told, np.inf, np.nan),
-            no_interval={name: _UNTOLD for name, known in zip(names, told, strict=True) if not known},
-            errors="plain",
-            log_likelihood=float(likelihood.height(values)),
-            n_parameters=len(names),
-            n_exposures=round(float(answers.n_yes.sum() + answers.n_no.sum())),
-            warnings=tuple(likelihood.warnings(values, bounded, ~np.isnan(np.diag(covariance)))),
-            row=answers.row,
-            scores=likelihood.scores(values, slope),
-            information=covariance,
-        )
+        likelihood = Likelihood(self, self.answers(missing_yes))
+        return likelihood.fit_at(self.likeliest(likelihood))
 
     def likeliest(self, likelihood: Likelihood) -> Array:
         """Find the parameters of highest likelihood; for laws that know better than a grid of starts.
@@ -248,7 +177,7 @@ class DecisionLaw(Law):
         def chance(columns: Mapping[str, Array]) -> Array:
             read = LawColumns({name: columns[name].astype(np.float64) for name in self.reads})
             with np.errstate(all="ignore"):
-                return _clipped(self.probability(read, **values))
+                return clipped(self.probability(read, **values))
 
         return chance
 
@@ -381,153 +310,152 @@ class DecisionLaw(Law):
         return found
 
 
-class Likelihood:
-    """The likelihood of a law's parameters, all decisions with the same columns taken together.
+class LogisticLaw(DecisionLaw):
+    """A law of decisions on (profile, severity) cells, whose exact fitter knows separation."""
 
-    Attributes:
-        columns: The columns of its cells, each of shape ``(n_cells,)``.
-        n_yes: Yes in each cell, same shape.
-        n_no: No in each cell, same shape.
-    """
+    freedom_in_words = "the degrees of freedom of the realizations that inform each weight"
 
-    def __init__(self, law: DecisionLaw, answers: AnswerCounts) -> None:
-        self._law = law
-        self._bounds = tuple(law.parameters.values())
-        self._row_of = answers
-        table = np.column_stack([*answers.columns.values(), np.zeros(answers.row.size)])
-        cells, self._cell = np.unique(table, axis=0, return_inverse=True)
-        self._cell = self._cell.ravel()
-        self.columns = LawColumns(zip(answers.columns, cells.T, strict=False))
-        self.n_yes, self.n_no = (
-            np.bincount(self._cell, each, len(cells)).astype(each.dtype)
-            for each in (answers.n_yes, answers.n_no)
-        )
+    def check(self) -> None:
+        """Refuse a run whose agents have no profiles, besides what any law refuses."""
+        if not self.tables.profiled:
+            raise DesignError(NO_PROFILES.format("a law of profiles has nothing to tell apart"))
+        super().check()
 
-    def with_columns(self, columns: LawColumns) -> Likelihood:
-        """Make that of the same decisions with other columns of the same cells."""
-        rows = LawColumns({name: each[self._cell] for name, each in columns.items()})
-        return Likelihood(self._law, replace(self._row_of, columns=rows))
-
-    def chance(self, parameters: Array) -> Array:
-        """Evaluate the chance of a yes for sets of parameters, shape ``(n_sets, n_cells)``."""
-        names = tuple(self._law.parameters)
-        with np.errstate(all="ignore"):
-            found = [
-                in_shape(
-                    self._law.probability(self.columns, **dict(zip(names, each, strict=True))),
-                    self.n_yes.shape,
-                    self._law,
-                )
-                for each in np.atleast_2d(parameters)
-            ]
-        return _clipped(np.array(found))
-
-    def height(self, values: Array) -> float:
-        """Evaluate the log-likelihood, in nats."""
-        chance = self.chance(values)[0]
-        return float(self.n_yes @ np.log(chance) + self.n_no @ np.log1p(-chance))
-
-    def slope(self, values: Array) -> Array:
-        """Differentiate the chance, shape ``(n_cells, n_parameters)``."""
-        found = [
-            by_differences(self.chance, values[None], i, each.low, each.high)[0]
-            for i, each in enumerate(self._bounds)
-        ]
-        return np.stack(found, axis=-1)
-
-    def _pull(self, values: Array) -> Array:
-        chance = self.chance(values)[0]
-        gradient: Array = (self.n_yes / chance - self.n_no / (1 - chance)) @ self.slope(values)
-        return gradient
-
-    def information(self, values: Array, slope: Array) -> Array:
-        """Compute the Fisher information, shape ``(n_parameters, n_parameters)``."""
-        chance = self.chance(values)[0]
-        weight = (self.n_yes + self.n_no) / (chance * (1 - chance))
-        found: Array = slope.T @ (weight[:, None] * slope)
-        return found
-
-    def scores(self, values: Array, slope: Array) -> Array:
-        """Differentiate the log-likelihood of each count, shape ``(n_counts, n_parameters)``."""
-        chance = self.chance(values)[0][self._cell]
-        pull = self._row_of.n_yes / chance - self._row_of.n_no / (1 - chance)
-        found: Array = pull[:, None] * slope[self._cell]
-        return found
-
-    def _loss(self, values: Array) -> tuple[float, Array]:
-        """Evaluate what is minimized, and its gradient: per decision, and finite everywhere."""
-        n = float((self.n_yes + self.n_no).sum())
-        height = float(np.nan_to_num(self.height(values), nan=-_NOWHERE))
-        return -height / n, -np.nan_to_num(self._pull(values)) / n
-
-    def maximize(self) -> Array:
-        """Climb from the best starts of the grid, and from where that led highest on to the top.
+    @abstractmethod
+    def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
+        """Fit it to cells.
 
         Raises:
-            InputError: The formula gives no probability at any start.
+            InputError: The decisions do not determine it.
         """
-        most = max(2, int(_MOST_STARTS ** (1 / len(self._bounds))))
-        grid = np.array(list(product(*(thinned(np.array(each.starts), most) for each in self._bounds))))
-        heights = np.array([self.height(each) for each in grid])
-        heights[~np.isfinite(heights)] = -np.inf
-        if np.isneginf(heights).all():
-            raise InputError(f"the formula of the law {self._law.name} gives no probability at any start")
-        starts = grid[np.argsort(-heights, kind="stable")[:_N_TRIED]]
-        return self._climb(max((self._climb(each, _FEW_STEPS) for each in starts), key=self.height), _STEPS)
 
-    def _climb(self, start: Array, most: int) -> Array:
-        """Climb within the bounds, `most` steps at most: where the top is a ridge, steps never end."""
-        from scipy.optimize import minimize
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """A profile that stands for each weight beside that of severity."""
+        return np.arange(N_PROFILES)
 
-        found = minimize(
-            self._loss,
-            start,
-            jac=True,
-            bounds=[(each.low, each.high) for each in self._bounds],
-            method="L-BFGS-B",
-            options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": most},
-        )
-        return np.asarray(found.x, dtype=np.float64)
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """No column but the cell's own."""
+        return ()
 
-    def at_bound(self, values: Array) -> NDArray[np.bool_]:
-        """Say which parameters are at a bound."""
-        return np.array(
-            [
-                value <= each.low or value >= each.high
-                for value, each in zip(values, self._bounds, strict=True)
-            ]
-        )
+    def fit_filled(self, missing_yes: ArrayLike | None = None) -> LogisticFit:
+        """Fit it to the run's cells; missing answers may be given by cell."""
+        return self.fit_cells(self.tables.cells(missing_yes=missing_yes))
 
-    def warnings(self, values: Array, bounded: NDArray[np.bool_], told: NDArray[np.bool_]) -> Iterator[str]:
-        """Warn of parameters at a bound or told by nothing, and of columns that do not vary."""
-        names = np.array(tuple(self._law.parameters))
-        yield from (
-            f"{name} is at its bound {value:g}"
-            for name, value in zip(names[bounded], values[bounded], strict=True)
-        )
-        if (untold := ~told & ~bounded).any():
-            yield f"the decisions do not tell {', '.join(names[untold])} near the estimate: there is no error"
-        alike = [name for name, column in self.columns.items() if np.ptp(column) == 0]
-        if alike:
-            yield f"the exposures do not vary in {', '.join(alike)}: they tell nothing of its effect"
+    def chance(self, fit: LogisticFit) -> Array:
+        """Give every cell a chance to say yes, shape ``(32, 2)``."""
+        return told_probability(fit)
+
+    def played(self, fit: LogisticFit) -> Array:
+        """Play it by its cells."""
+        return told_probability(fit)
+
+    def warnings(self, fit: LogisticFit) -> Iterator[str]:
+        """Say which profiles were never asked."""
+        untold = np.flatnonzero(np.isnan(fit.transmission_probability).all(axis=1))
+        if untold.size:
+            names = ", ".join(f"{profile:05b}" for profile in untold.tolist())
+            yield f"never asked, so played with the share of yes among all decisions: {names}"
+        yield from super().warnings(fit)
+
+    def clustered(self, fit: LogisticFit, by: Clusters) -> LogisticFit | None:
+        """Compute clustered errors; None where there are fewer than two clusters at all."""
+        cells = self.tables.cells(by)
+        return clustered(fit, cells, by) if cells.n_clusters > 1 else None
+
+    def penalized(self, fit: LogisticFit) -> tuple[LogisticFit | None, list[str]]:
+        """Fit by Firth's method, if the fit is separated; and say where that fails."""
+        if np.isfinite(fit.weights[fit.data.columns]).all():
+            return None, []
+        try:
+            return self.fit_cells(self.tables.cells(), "firth"), []
+        except (InputError, InternalError) as error:
+            return None, [f"Firth's method gives no estimates here: {error}"]
+
+    def worst_for(self, fit: LogisticFit, index: int) -> tuple[ArrayLike, ArrayLike]:
+        """Let missing answers be yes only where a weight counts, and only elsewhere."""
+        return fit.counts_in[index], ~fit.counts_in[index]
 
 
-def _clipped(chance: Any) -> Array:  # noqa: ANN401 - whatever a formula gives
-    found: Array = np.clip(np.asarray(chance, np.float64), _CERTAIN, 1 - _CERTAIN)
-    return found
+class FullLogistic(LogisticLaw):
+    """A weight for each profile (Tian et al. 2026, equation 1)."""
+
+    title = "full logistic"
+    called = "full logistic law"
+    figures: ClassVar[Mapping[str, Sight]] = {
+        "figure07_engagement_probability": CHANCES,
+        "figure08_population_full_logistic": OF_POPULATION,
+        "figure09_severity_full_logistic": OF_SEVERITIES,
+    }
+    rank = 1
+    published: ClassVar[Distances] = distances((0.0414, None), (0.0367, None), (0.0641, None))
+
+    def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
+        """Fit it to cells."""
+        return fit_full(cells, method=method)
 
 
-def _inverse(information: Array, free: NDArray[np.bool_]) -> Array:
-    """Invert the information about the free parameters that the decisions tell; NaN elsewhere."""
-    found = np.full(information.shape, np.nan)
-    scale = np.sqrt(np.maximum(np.diag(information), 0.0))
-    told = free & np.isfinite(scale) & (scale > 1e-8 * scale[np.isfinite(scale)].max(initial=1.0))
-    place = np.ix_(told, told)
-    size = np.outer(scale, scale)[place]
-    # Scaled, so that parameters of other units do not pass for ones that are told by nothing.
-    if told.any() and rank(information[place] / size, symmetric=True) == told.sum():
-        found[place] = inverse(information[place] / size) / size
-    return found
+class MainEffects(LogisticLaw):
+    """An intercept, and a weight for each trait (Tian et al. 2026, table 1)."""
+
+    title = "main-effects logistic"
+    rank = 2
+    table = 1
+
+    def finding(self, parameters: Sequence[Parameter], growth_rate: Parameter | None) -> Iterator[str]:  # noqa: ARG002
+        """Say what weighs most, and what severity weighs."""
+        weights = [each for each in parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+        strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
+        if strongest is not None:
+            largest = f"{strongest.name}, {strongest.in_words()}"
+            yield f"In the {self.heading} law the largest weight is that of {largest}"
+        others = [each for each in weights if each is not strongest and each.name == "severity"]
+        yield from (f"The weight of severity is {each.in_words()}" for each in others)
+
+    def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
+        """Fit it to cells."""
+        return fit_main_effects(cells, method=method)
+
+
+class GroupLogistic(LogisticLaw):
+    """A weight for each group of profiles (Tian et al. 2026, appendix A)."""
+
+    title = "{n_groups}-group logistic"
+    called = "group logistic law"
+    figures: ClassVar[Mapping[str, Sight]] = {
+        "figure13_group_probability": CHANCES,
+        "figure14_population_group_logistic": OF_POPULATION,
+        "figure15_severity_group_logistic": OF_SEVERITIES,
+        "figure16_groups_group_logistic": OF_GROUPS,
+    }
+    rank = 3
+    needs_groups = True
+    published: ClassVar[Distances] = distances(
+        (0.1387, None), (0.0856, None), (0.2070, None), (0.0134, 0.3586), (0.1288, 0.2250)
+    )
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """A profile that stands for each group."""
+        return np.unique(self.grouping.group, return_index=True)[1].astype(np.int64)
+
+    def fit_cells(self, cells: Cells, method: Method = "maximum likelihood") -> LogisticFit:
+        """Fit it to cells."""
+        return fit_groups(cells, self.grouping.group, method=method)
+
+
+def told_probability(fit: LogisticFit) -> Array:
+    """Give every cell a chance to say yes, shape ``(32, 2)``.
+
+    A cell about which the data say nothing gets the share of yes among the decisions of its severity, or,
+    where there is none of it, among all.
+    """
+    severity, answers = fit.data.cell % 2, (fit.data.n_yes, fit.data.n_asked)
+    n_yes, n_asked = (np.bincount(severity, weights=each, minlength=2) for each in answers)
+    overall = n_yes.sum() / n_asked.sum()
+    share = np.divide(n_yes, n_asked, out=np.full(2, overall), where=n_asked > 0)
+    return np.where(np.isnan(fit.transmission_probability), share, fit.transmission_probability)
 
 
 def _finite(value: float) -> float | None:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.binomial import BinomialCells, probability
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws.contract import Between, Positive, Real
-from agentnet.analysis.laws.decision import DecisionLaw, LawColumns, Likelihood
+from agentnet.analysis.laws.decision import DecisionLaw
+from agentnet.analysis.laws.likelihood import LawColumns, Likelihood
+from agentnet.analysis.logistic import BinomialCells, probability
 from agentnet.analysis.tables import RunTables
 from agentnet.errors import DesignError, InputError, InternalError
 

@@ -38,3 +38,22 @@ addEventListener("pageshow", (event) => {
 });
 if (time) setInterval(count, 1000);
 listen();
+
+// What is being filled in outlives a Send to a server that is away: this tab keeps it until another page is shown.
+const question = document.querySelector("[name=question]");
+const kept = JSON.parse(sessionStorage.getItem("filled") ?? "{}");
+if (question && kept.question === question.value) {
+  for (const field of question.form.elements) {
+    const values = kept.values[field.name];
+    if (!values) continue;
+    if (["radio", "checkbox"].includes(field.type)) field.checked = values.includes(field.value);
+    else field.value = values[0];
+  }
+} else {
+  sessionStorage.removeItem("filled");
+}
+question?.form.addEventListener("input", () => {
+  const filled = new FormData(question.form);
+  const values = Object.fromEntries([...filled.keys()].map((name) => [name, filled.getAll(name)]));
+  sessionStorage.setItem("filled", JSON.stringify({ question: question.value, values }));
+});

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.analysis.decisions import RatioTables
 from agentnet.analysis.groups import ProfileGroups
-from agentnet.analysis.tables import SEVERITY_NAMES, RatioTables
+from agentnet.analysis.tables import SEVERITY_NAMES
 from agentnet.errors import DesignError
 from agentnet.report.figures.sketch import Drawn, figure
 from agentnet.report.figures.style import BLACK, SMALL, new_figure, write_beside
