@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from contextlib import closing
+from itertools import product
 
 import pytest
 
@@ -101,11 +102,13 @@ def test_a_change_of_any_value_of_an_event_changes_the_checksum(log, name):
     assert [table for table in TABLES if after[table] != before[table]] == ["events"]
 
 
-@pytest.mark.parametrize("agent", ["'bob'", "1.5", "x'3131'"])
-@pytest.mark.parametrize("column", ["agent", "source"])
-def test_what_is_no_number_is_hashed_with_its_row(log, column, agent):
+@pytest.mark.parametrize(
+    ("column", "told"),
+    [*product(("agent", "source"), ("'bob'", "1.5", "x'3131'")), ("agent", 2**63 - 1), ("agent", -(2**63))],
+)
+def test_what_is_no_usual_number_is_hashed_with_its_row(log, column, told):
     assert kept(log)["events"].startswith("blocks ")
-    log.execute(f"UPDATE events SET {column} = {agent} WHERE {column} = 4 OR {column} = 5")
+    log.execute(f"UPDATE events SET {column} = {told} WHERE {column} = 4 OR {column} = 5")
     with pytest.raises(NotNumbers):
         list(blocks(log, "events"))
     before = kept(log)["events"]

@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 MARSHAL_FORMAT: Final = 2
 
 _AGENTS: Final = 1 << 16
+_FARTHEST: Final = 1 << 62
 _NUMERALS: Final = b"0123456789-,"
 
 
@@ -69,6 +70,7 @@ class Block(NamedTuple):
         of_rests = zip(*(map(repr, columns[i]) for i in picked), strict=True)
         tails = {str(n): f", {', '.join(rest)})" for n, rest in enumerate(of_rests)}
         lead = f"({', '.join(map(repr, self.shared))}, "
+        # A comma follows each number, and the last one's is the first thing in the tail.
         texts: list[Iterable[str]] = [repeat(lead)]
         for numbers in self.numbers:
             texts += [numbers.split(","), repeat(", ")]
@@ -104,7 +106,7 @@ def blocks(
         n_left = _count(connection, table, start)
         while n_left > 0:
             *shared, agent = _first(connection, table, at) or (None,)
-            if not isinstance(agent, int):
+            if not isinstance(agent, int) or abs(agent) > _FARTHEST:
                 raise NotNumbers
             beyond = (agent // _AGENTS + 1) * _AGENTS
             rests.clear()
