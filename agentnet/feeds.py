@@ -50,18 +50,8 @@ FEED_RULES: Final[PluginKind[Score]] = PluginKind(
 )
 
 
-def feed_rule(name: str) -> Callable[[Score], Score]:
-    """Enter the decorated function as the feed rule called `name`.
-
-    Raises:
-        DesignError: The name is taken.
-    """
-
-    def enter(score: Score) -> Score:
-        FEED_RULES.register(name, score, module=score.__module__)
-        return score
-
-    return enter
+feed_rule = FEED_RULES.named
+"""Enters the decorated function as the feed rule of that name; a `PluginError` where it is taken."""
 
 
 def feed(rule: str, posts: Iterable[Post], reader: int, k: int, *, asker: str = "") -> list[Post]:

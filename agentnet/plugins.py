@@ -41,7 +41,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Final, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from agentnet.errors import PluginError, UserError, near_miss
 
@@ -99,11 +99,18 @@ class PluginKind(Generic[Plugin]):
         self._defined[name] = of_kind
         return plugin
 
-    def named(self, name: str) -> Callable[[Defined], Defined]:
-        """Take the class or function that this decorates in: ``@BACKENDS.named("echo")``."""
+    def named(
+        self, name: str, made: Callable[[Any], Plugin] = lambda plugin: plugin
+    ) -> Callable[[Defined], Defined]:
+        """Take the class or function that this decorates in: ``@BACKENDS.named("echo")``.
+
+        Args:
+            name: Its name.
+            made: Makes the plug-in of it.
+        """
 
         def take_in(plugin: Defined) -> Defined:
-            self.register(name, cast(Plugin, plugin))
+            self.register(name, made(plugin), module=plugin.__module__)
             return plugin
 
         return take_in

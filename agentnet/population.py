@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agentnet.delimited import is_missing, open_bytes, read_delimited, text_lines
-from agentnet.errors import DesignError, InputError, near_miss
+from agentnet.delimited import open_bytes, text_lines
+from agentnet.errors import DesignError, near_miss
+from agentnet.news.table import open_table
 from agentnet.streams import Streams
 
 _COLUMN = "column:"
@@ -92,10 +92,10 @@ def personas_of(
     """Say who each agent is told to be.
 
     Args:
-        design: ``"column:NAME"`` of the node table; a file (``.txt``: a persona each line; else a table with
-            the column ``persona`` or ``text``, or the one named after a colon: ``people.csv:bio``); or a
-            sequence of texts. If there are as many as agents, each agent has its own, in order; of fewer,
-            every one is dealt equally often, give or take one.
+        design: ``"column:NAME"`` of the node table; a file (``.txt``: a persona each line; else a table, as
+            of news, with the column ``persona`` or ``text``, or the one named after a colon:
+            ``people.csv:bio``); or a sequence of texts. If there are as many as agents, each agent has its
+            own, in order; of fewer, every one is dealt equally often, give or take one.
         n_agents: How many agents there are.
         attributes: The node table.
         seed: Fixes the dealing.
@@ -135,37 +135,12 @@ def _texts(design: object, attributes: Mapping[str, Sequence[Any]]) -> Sequence[
 def _read(design: str) -> Iterator[str]:
     name, _, column = design.partition(":")
     path = Path(name)
-    with open_bytes(path) as file:
-        lines = text_lines(path, file)
-        if path.suffix == ".txt":
-            yield from (line.strip() for line in lines if line.strip())
-            return
-        if "json" in path.suffix:
-            raise InputError(
-                "is no table: personas are read from a text (.txt, one a line) or from a table with a header "
-                "(.csv, .tsv); make one of it, by pandas.read_json(..., lines=True).to_csv(...)",
-                path=path,
-            )
-        if (header := next(lines, None)) is None:
-            raise InputError("is empty: it needs a header and a row for each persona", path=path)
-        table = read_delimited(path, chain([header], lines), fold=str.lower)
-        wanted = [column.lower()] if column else [each for each in _TEXT_COLUMNS if each in table.columns]
-        if not wanted or wanted[0] not in table.columns:
-            known = ", ".join(filter(None, table.columns))
-            raise InputError(
-                f"has no column {column or ' or '.join(_TEXT_COLUMNS)!r} to take personas from; it has "
-                f"{known}: name one as {path}:COLUMN",
-                path=path,
-            )
-        place = table.columns.index(wanted[0])
-        for record in table.rows:
-            if record.fault:
-                raise InputError(
-                    f"{len(record.cells)} fields under a header of {len(table.columns)}: a text that holds "
-                    "the delimiter stands in quotation marks",
-                    path=path,
-                    row=record.number,
-                )
-            if place >= len(record.cells) or is_missing(record.cells[place]):
-                raise InputError("has no persona", path=path, row=record.number, field=wanted[0])
-            yield record.cells[place].strip()
+    if path.suffix == ".txt":
+        with open_bytes(path) as file:
+            yield from filter(None, map(str.strip, text_lines(path, file)))
+        return
+    with open_table(path) as table:
+        usual = next((each for each in _TEXT_COLUMNS if each in table.columns), _TEXT_COLUMNS[0])
+        wanted = column.strip().lower() or usual
+        table.check([wanted], {wanted: f"; name the column of the personas as {path}:COLUMN"})
+        yield from table.each({"persona": wanted}, lambda cells: cells.filled("persona"))

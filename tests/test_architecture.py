@@ -54,7 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "asking_rules": {"errors", "network", "plugins"},
     "exposure": {"news", "profiles"},
     "feeds": {"errors", "plugins", "exposure"},
-    "population": {"errors", "streams", "delimited"},
+    "population": {"errors", "streams", "delimited", "news"},
     "interventions": {"errors", "network"},
     "worlds": {
         *("errors", "streams", "network", "prompts", "asking_rules"),

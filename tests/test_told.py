@@ -400,7 +400,7 @@ def rule(self, exposure):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("persona,age\nA nurse, who is kind,3\n", "row 2: 3 fields under a header of 2"),
+        ("persona,age\nA nurse, who is kind,3\n", "row 2: has 3 fields where the header has 2"),
         ("", "is empty"),
         ("persona\nA nurse.\nNA\n", "row 3"),
     ],
@@ -410,9 +410,14 @@ def test_a_table_of_personas_is_read_whole_or_not_at_all(study, command, tmp_pat
     assert words in refused(command, study(f'personas = "{tmp_path / "who.csv"}"'))
 
 
-def test_personas_as_json_lines_are_told_what_is_read(study, command, tmp_path):
-    (tmp_path / "who.jsonl").write_text('{"persona": "A nurse."}\n')
-    assert ".txt, one a line" in refused(command, study(f'personas = "{tmp_path / "who.jsonl"}"'))
+def test_personas_as_json_lines_are_read_as_other_tables_are(study, played, command, tmp_path):
+    (tmp_path / "who.jsonl").write_text('{"persona": "A nurse."}\n{"persona": "A farmer."}\n')
+    run = played(study(f'personas = "{tmp_path / "who.jsonl"}"'))
+    assert rows(run, "SELECT DISTINCT persona FROM agents ORDER BY 1") == [("A farmer.",), ("A nurse.",)]
+    (tmp_path / "who.jsonl").write_text('{"bio": "A nurse."}\n')
+    assert f"{tmp_path / 'who.jsonl'}:COLUMN" in refused(
+        command, study(f'personas = "{tmp_path / "who.jsonl"}"')
+    )
 
 
 def test_it_is_said_when_fewer_begin_than_were_wanted(study, command, tmp_path):

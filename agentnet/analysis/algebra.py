@@ -2,12 +2,13 @@
 
 Whether a matrix is singular is a question about data, and its answer is for whoever has the data. NumPy's own
 error names neither, so each routine either does without a full rank (`least_norm`) or says in words that the
-data determine nothing (`InputError`). A test holds that no other module calls NumPy's.
+data determine nothing, or are not finite (`InputError`). A test holds that no other module calls NumPy's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,34 +63,25 @@ def least_norm(matrices: Array, right: Array) -> Array:
     return found
 
 
-def pseudo_inverse(matrix: Array) -> Array:
-    """Invert a symmetric matrix on what it does not send to 0.
-
-    Raises:
-        InputError: Something in it is not finite.
-    """
-    found: Array = _in_words(lambda: np.linalg.pinv(matrix, hermitian=True))
-    return found
+def _told(routine: Callable[..., Any]) -> Callable[..., Any]:
+    """Have a routine of NumPy's say in words where something that it is given is not finite."""
+    return lambda *given: _in_words(lambda: routine(*given))
 
 
-def eigenvectors(matrix: Array) -> tuple[Array, Array]:
-    """Find the eigenvalues, rising, and eigenvectors of a symmetric matrix, or of a stack of them.
+pseudo_inverse: Callable[[Array], Array] = _told(partial(np.linalg.pinv, hermitian=True))
+"""Inverts a symmetric matrix on what it does not send to 0."""
 
-    Raises:
-        InputError: Something in it is not finite.
-    """
-    values, vectors = _in_words(lambda: np.linalg.eigh(matrix))
-    return values, vectors
+eigenvectors: Callable[[Array], tuple[Array, Array]] = _told(np.linalg.eigh)
+"""Finds the eigenvalues, rising, and eigenvectors of a symmetric matrix, or of a stack of them."""
 
+eigenvalues: Callable[[Array], Array] = _told(np.linalg.eigvalsh)
+"""Finds the eigenvalues of a symmetric matrix, rising."""
 
-def eigenvalues(matrix: Array) -> Array:
-    """Find the eigenvalues of a symmetric matrix, rising.
+singular_vectors: Callable[[Array], tuple[Array, Array, Array]] = _told(np.linalg.svd)
+"""Decomposes a matrix, or a stack of them, into left vectors, singular values, and right vectors (rows)."""
 
-    Raises:
-        InputError: Something in it is not finite.
-    """
-    found: Array = _in_words(lambda: np.linalg.eigvalsh(matrix))
-    return found
+orthogonal: Callable[[Array], tuple[Array, Array]] = _told(np.linalg.qr)
+"""Writes columns as orthonormal ones times an upper triangle."""
 
 
 def largest(operator: LinearOperator, n: int, start: Array, tolerance: float) -> tuple[Array, Array]:
@@ -111,26 +103,6 @@ def largest(operator: LinearOperator, n: int, start: Array, tolerance: float) ->
     except ArpackError as error:
         raise InputError(f"the {n} largest eigenvalues cannot be found: {error}") from error
     return values, vectors
-
-
-def singular_vectors(matrix: Array) -> tuple[Array, Array, Array]:
-    """Decompose a matrix, or a stack of them, into left vectors, singular values, and right vectors (rows).
-
-    Raises:
-        InputError: Something in it is not finite.
-    """
-    left, values, right = _in_words(lambda: np.linalg.svd(matrix, full_matrices=True))
-    return left, values, right
-
-
-def orthogonal(columns: Array) -> tuple[Array, Array]:
-    """Write columns as orthonormal ones times an upper triangle.
-
-    Raises:
-        InputError: Something in them is not finite.
-    """
-    axes, upper = _in_words(lambda: np.linalg.qr(columns))
-    return axes, upper
 
 
 def null_space(rows: Array, zero: float = 1e-9) -> Array:

@@ -16,11 +16,12 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentnet.embedder import Embedder
 from agentnet.embedder import make_embedder as make_own_embedder
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run, check_unchanged
@@ -56,33 +57,7 @@ SELECT realization, repeat, condition, status FROM realizations ORDER BY realiza
 """
 
 
-class TextEmbedder(Protocol):
-    """What is wanted of an embedder: `agentnet.embedder.CachedEmbedder` is one."""
-
-    @property
-    def name(self) -> str:
-        """Whatever decides the vectors."""
-        ...
-
-    @property
-    def dim(self) -> int:
-        """Length of the vectors."""
-        ...
-
-    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts, shape ``(n_texts, dim)``."""
-        ...
-
-
-class ClosableEmbedder(TextEmbedder, Protocol):
-    """An embedder that is closed by who had it made."""
-
-    async def aclose(self) -> None:
-        """Give back what it holds."""
-        ...
-
-
-MakeEmbedder = Callable[[str, dict[str, Any]], ClosableEmbedder]
+MakeEmbedder = Callable[[str, dict[str, Any]], Embedder]
 """From the name and options of the embedder that a run itself used, to the one that is to be used."""
 
 
@@ -285,7 +260,7 @@ class Embedded:
 
 async def embed_answers(
     run: Run,
-    embedder: TextEmbedder,
+    embedder: Embedder,
     realizations: Iterable[int] | None = None,
     *,
     other_embedder: bool = False,
@@ -315,7 +290,7 @@ async def embed_answers(
     return await embed_read([read_answers(run, number) for number in realizations], embedder)
 
 
-async def embed_read(read: Sequence[Answers], embedder: TextEmbedder) -> list[Embedded]:
+async def embed_read(read: Sequence[Answers], embedder: Embedder) -> list[Embedded]:
     """Embed answers that were read already; see `embed_answers`.
 
     Raises:
@@ -430,7 +405,7 @@ def own_embedder(meta: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(options.pop("name", "hash")), options
 
 
-def check_dimension(run: Run, embedder: TextEmbedder) -> None:
+def check_dimension(run: Run, embedder: Embedder) -> None:
     """Make sure that `embedder` gives vectors as long as those that the run itself used.
 
     Raises:
@@ -446,7 +421,7 @@ def check_dimension(run: Run, embedder: TextEmbedder) -> None:
         )
 
 
-async def _vectors(texts: Sequence[str], embedder: TextEmbedder) -> NDArray[np.float32]:
+async def _vectors(texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
     shape = (len(texts), embedder.dim)
     vectors: NDArray[np.float32]
     if 4 * shape[0] * shape[1] <= _IN_MEMORY_BYTES:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.answers import ClosableEmbedder, MakeEmbedder, finished, own_embedder
+from agentnet.analysis.answers import MakeEmbedder, finished, own_embedder
 from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.fitting import checked_level
 from agentnet.analysis.trees import MESSAGES, climbed, trees_of
-from agentnet.embedder import CachedEmbedder, make_embedder
+from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
 from agentnet.events import Run
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def message_drift(
     )
 
 
-async def _embedded(embedder: ClosableEmbedder, texts: list[str]) -> tuple[str, NDArray[np.float32]]:
+async def _embedded(embedder: Embedder, texts: list[str]) -> tuple[str, NDArray[np.float32]]:
     """Embed texts, nan for blank ones; shape ``(n_texts, dim)``."""
     vectors = np.full((len(texts), embedder.dim), np.nan, np.float32)
     said = [place for place, text in enumerate(texts) if text.strip()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,7 +18,7 @@ import numpy as np
 
 from agentnet.analysis.trees import ROOT, Forest, Ints, climbed
 from agentnet.errors import InputError
-from agentnet.news.table import BadCell, Cells, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, open_table
 
 USUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "id": ("id", "tweet_id", "status_id", "post_id", "message_id", "comment_id"),
@@ -75,61 +75,22 @@ def read_observed(
         InputError: The file cannot be used; names row and column.
         ConfigurationError: `columns` names an unknown field, or `encoding` is unknown.
     """
-    path, found, n_repeated = Path(path), dict[str, _Node](), 0
+    path, found = Path(path), dict[str, _Node]()
+
+    def is_repeated(cells: Cells) -> bool:
+        name, node = _node(cells)
+        first = found.setdefault(name, node)
+        if node[1:] != first[1:]:
+            said = f"{name[:40]!r} stands in row {first.row} already, with another parent, author or time"
+            raise BadCell(cells.columns["id"], f"{said}; take one out")
+        return first is not node
+
     with open_table(path, encoding=encoding) as table:
-        of_field = settled_columns(path, table.columns, columns or {}, USUAL, ("id", "parent"), WHAT)
-        for row in table.rows:
-            try:
-                if row.fault:
-                    raise BadCell(None, row.fault)
-                name, node = _node(Cells(row, of_field))
-                first = found.setdefault(name, node)
-                if node[1:] != first[1:]:
-                    raise BadCell(of_field["id"], _differs(name, first.row))
-            except BadCell as bad:
-                raise InputError(str(bad), path=path, row=row.number, field=bad.field) from bad
-            n_repeated += first is not node
+        of_field = table.settle(USUAL, columns or {}, required=("id", "parent"), what=WHAT)
+        n_repeated = sum(table.each(of_field, is_repeated))
     if not found:
         raise InputError("there is no row below the header", path=path)
     return _forest(path, found, of_field, n_repeated)
-
-
-def settled_columns(
-    path: Path,
-    columns: Collection[str],
-    given: Mapping[str, str],
-    known_as: Mapping[str, Sequence[str]],
-    required: Sequence[str],
-    what: str,
-) -> dict[str, str]:
-    """Settle which column each field is read from.
-
-    Args:
-        path: The file.
-        columns: Its columns.
-        given: The caller's column of a field.
-        known_as: Field -> what its column may be called; where its own name stands, the others are not
-            looked at.
-        required: Fields that must have a column.
-        what: What the file is, with its article.
-
-    Raises:
-        InputError: A column that must be there is not, or several may be meant.
-        ConfigurationError: `given` names an unknown field.
-    """
-    usual = {}
-    for field, names in known_as.items():
-        found = [name for name in names if name in columns]
-        if len(found) > 1 and found[0] != field and field not in given:
-            raise InputError(
-                f"columns {' and '.join(found)} may all be the {field}; choose one by columns={{{field!r}: "
-                f"{found[0]!r}}} (--column {field}={found[0]})",
-                path=path,
-            )
-        usual[field] = found[0] if found else field
-    # Hints are looked up by the column that is missing.
-    hints = {usual[each]: f"; or name the column of the {each} (--column {each}=NAME)" for each in required}
-    return settle_columns(path, columns, usual, given, required=required, what=what, hints=hints)
 
 
 def _node(cells: Cells) -> tuple[str, _Node]:
@@ -171,10 +132,6 @@ def instant(text: str, column: str) -> tuple[float, str]:
     raise BadCell(column, f"{text[:40]!r} is no time; write a number, or a date such as 2021-02-24T10:00:00Z")
 
 
-def _differs(name: str, row: int) -> str:
-    return f"{name[:40]!r} stands in row {row} already, with another parent, author or time; take one out"
-
-
 def _forest(path: Path, found: Mapping[str, _Node], columns: Mapping[str, str], n_repeated: int) -> Forest:
     names, nodes = list(found), list(found.values())
     place = {name: number for number, name in enumerate(names)}
@@ -184,7 +141,7 @@ def _forest(path: Path, found: Mapping[str, _Node], columns: Mapping[str, str], 
     parent = np.array([place.get(text, ROOT) for text in whole], dtype=np.int64)
     _refuse_circle(path, columns["parent"], names, nodes, parent)
     timed = [node for node in nodes if node.time is not None]
-    _refuse_mixed(path, columns, timed)
+    refuse_mixed(path, columns.get("time", ""), {node.row: node.unit for node in timed})
     orphans = [node for node, text in zip(nodes, whole, strict=True) if text and text not in place]
     counts = {
         "n_orphans": len(orphans),
@@ -205,16 +162,14 @@ def _forest(path: Path, found: Mapping[str, _Node], columns: Mapping[str, str], 
     )
 
 
-def _refuse_mixed(path: Path, columns: Mapping[str, str], timed: list[_Node]) -> None:
-    other = next((node for node in timed if node.unit != timed[0].unit), None)
-    if other is not None:
-        raise InputError(
-            f"is {'a date' if other.unit else 'a number'}, and that of row {timed[0].row} is not; write all "
-            "times alike",
-            path=path,
-            row=other.row,
-            field=columns["time"],
-        )
+def refuse_mixed(path: Path, column: str, units: Mapping[int, str]) -> None:
+    """Refuse times that are not all dates, or all numbers: row -> `SECONDS`, or empty for a number."""
+    first = next(iter(units), 0)
+    for row, unit in units.items():
+        if unit != units[first]:
+            what = "a date" if unit else "a number"
+            said = f"is {what}, and that of row {first} is not; write all times alike"
+            raise InputError(said, path=path, row=row, field=column)
 
 
 def _refuse_circle(path: Path, column: str, names: list[str], nodes: list[_Node], parent: Ints) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.analysis.networks import NetworkDesign
-from agentnet.analysis.observed import SECONDS, instant, settled_columns
+from agentnet.analysis.observed import instant, refuse_mixed
 from agentnet.analysis.tables import N_ASKED, ExposureCounts, RunTables
 from agentnet.errors import DesignError, InputError, near_miss
-from agentnet.news.table import BadCell, Cells, open_table
+from agentnet.news.table import Cells, open_table
 from agentnet.vocabulary import N_PROFILES
 
 Array = NDArray[np.float64]
@@ -114,12 +115,12 @@ def read_people(
     computed = {N_HEARD, N_ASKED}
     wanted = [each for each in dict.fromkeys(columns) if each not in computed]
     with open_table(path, encoding=encoding) as table:
-        of_field = settled_columns(path, table.columns, named or {}, USUAL, ("who", "did"), _WHAT)
+        of_field = table.settle(USUAL, named or {}, required=("who", "did"), what=_WHAT)
         read = [_column(path, each, table.columns, computed) for each in wanted]
-        every = [_row(path, row, of_field, read) for row in table.rows]
+        every = list(table.each(of_field, partial(_row, others=read)))
     if not every:
         raise InputError("there is no row below the header", path=path)
-    _check_alike(path, of_field, every)
+    refuse_mixed(path, of_field.get("when", ""), {each.row: each.unit for each in every})
     once = {each[1:]: each for each in reversed(every)} if every[0].time is not None else None
     rows = every if once is None else sorted(once.values())
     groups = {name: number for number, name in enumerate(dict.fromkeys(each.group for each in rows))}
@@ -139,32 +140,15 @@ def _column(path: Path, name: str, columns: Sequence[str], computed: Iterable[st
     return base.lower()
 
 
-def _row(path: Path, row: object, of_field: Mapping[str, str], others: Sequence[str]) -> _Heard:
-    cells = Cells(row, of_field)  # type: ignore[arg-type]
-    try:
-        if cells.row.fault:
-            raise BadCell(None, cells.row.fault)
-        time, unit = instant(cells.filled("when"), of_field["when"]) if "when" in of_field else (None, "")
-        who, group, source, did = (
-            cells.filled("who"),
-            *(cells.field(each) for each in ("group", "source", "did")),
-        )
-        found = tuple(map(cells.column, others))
-    except BadCell as bad:
-        raise InputError(str(bad), path=path, row=cells.row.number, field=bad.field) from bad
+def _row(cells: Cells, others: Sequence[str]) -> _Heard:
+    when = cells.columns.get("when")
+    time, unit = (None, "") if when is None else instant(cells.filled("when"), when)
+    who, group, source, did = (
+        cells.filled("who"),
+        *(cells.field(each) for each in ("group", "source", "did")),
+    )
+    found = tuple(map(cells.column, others))
     return _Heard(cells.row.number, group, who, source, time, unit, did, found)
-
-
-def _check_alike(path: Path, of_field: Mapping[str, str], rows: Sequence[_Heard]) -> None:
-    other = next((each for each in rows if each.unit != rows[0].unit), None)
-    if other is not None:
-        what = "a date" if other.unit == SECONDS else "a number"
-        raise InputError(
-            f"is {what}, and that of row {rows[0].row} is not; write all times alike",
-            path=path,
-            row=other.row,
-            field=of_field["when"],
-        )
 
 
 def _said(path: Path, column: str, rows: Sequence[_Heard], of: str) -> Mapping[str, bool | None]:

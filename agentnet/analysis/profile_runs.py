@@ -15,10 +15,11 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agentnet.analysis.answers import Embedded, TextEmbedder, embed_answers
+from agentnet.analysis.answers import Embedded, embed_answers
 from agentnet.analysis.decisions import read_ratios
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.tables import NO_PROFILES
+from agentnet.embedder import Embedder
 from agentnet.errors import InputError, UserError
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
@@ -113,7 +114,7 @@ def _check_order(profiles: Sequence[str], n_rows: int, what: str) -> None:
         )
 
 
-async def read_profile_answers(run: Run, embedder: TextEmbedder) -> ProfileAnswers:
+async def read_profile_answers(run: Run, embedder: Embedder) -> ProfileAnswers:
     """Read and embed what profiles answered before anybody interviewed them (step 0).
 
     Several models of one profile and several realizations are averaged.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,39 +22,6 @@ Rows = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 Chance = Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float64]]
 """From columns of exposures (``n_engaged``, ``step``, ..), an entry each, to the chance of a yes, below 1."""
-
-
-class Links(Protocol):
-    """Who hears whom.
-
-    Attributes:
-        degree: Number of agents that one hears, one for all agents or shape ``(n_agents,)``.
-        n_agents: Number of agents.
-        top_degree: Highest number of neighbours.
-    """
-
-    @property
-    def degree(self) -> NDArray[Any] | int:
-        """Number of neighbours."""
-        ...
-
-    @property
-    def n_agents(self) -> int:
-        """Number of agents."""
-        ...
-
-    @property
-    def top_degree(self) -> int:
-        """Highest number of neighbours."""
-        ...
-
-    def hearers(self, agents: Agents) -> Agents:
-        """List who hears any of `agents`, with repetitions, shape ``(n_links,)``."""
-        ...
-
-    def pairs(self) -> tuple[Agents, Agents]:
-        """List all links: who is heard, and who hears, the latter ascending; each of shape ``(n_links,)``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +46,11 @@ class TableLinks:
         return int(self.table.shape[1])
 
     def hearers(self, agents: Agents) -> Agents:
-        """List the neighbours of all of `agents`."""
+        """List the neighbours of all of `agents`, with repetitions, shape ``(n_links,)``."""
         return self.table.take(agents, axis=1).ravel()
 
     def pairs(self) -> tuple[Agents, Agents]:
-        """List all links."""
+        """List all links: who is heard, and who hears, the latter ascending; each of shape ``(n_links,)``."""
         return self.table.T.ravel(), np.repeat(np.arange(self.n_agents), self.degree)
 
 
@@ -121,7 +88,7 @@ class RowLinks:
         return (self.indptr.size - 1) * self.n_copies
 
     def hearers(self, agents: Agents) -> Agents:
-        """List who hears any of `agents`."""
+        """List who hears any of `agents`, with repetitions, shape ``(n_links,)``."""
         local = agents if self.n_copies == 1 else agents % (self.indptr.size - 1)
         if self.table is None:
             found, count = _listed(*(self.hearing or (self.indptr, self.indices)), local)
@@ -130,11 +97,15 @@ class RowLinks:
         return found if self.n_copies == 1 else found + np.repeat(agents - local, count)
 
     def pairs(self) -> tuple[Agents, Agents]:
-        """List all links."""
+        """List all links: who is heard, and who hears, the latter ascending; each of shape ``(n_links,)``."""
         every = np.arange(self.n_agents)
         local = every % (self.indptr.size - 1)
         found, count = _listed(self.indptr, self.indices, local)
         return found + np.repeat(every - local, count), np.repeat(every, count)
+
+
+Links = TableLinks | RowLinks
+"""Who hears whom."""
 
 
 def turned(indptr: NDArray[np.int64], indices: NDArray[np.int64]) -> Rows:

@@ -24,7 +24,7 @@ from agentnet.bench import (
 )
 from agentnet.bench.plot import check_plot_file, draw_levels
 from agentnet.cli.bench_cascade import bench_design
-from agentnet.cli.common import load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.loops import in_loop
 from agentnet.cli.signals import heeding
@@ -127,8 +127,7 @@ def bench(
     seed: int | None,
     plot: Path | None,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Measure a backend with the exposure prompts of the paper's design.
 
@@ -160,10 +159,10 @@ def bench(
     environ = secrets_environ()
     if design is not None:
         named += [("--in-flight", "engine.workers", in_flight), ("--calls", "stack.max_calls", calls)]
-        settings = load(config_file, assignments, named).settings
+        settings = chosen.load(named).settings
         bench_design(design, settings, environ, is_sweep=is_sweep, plot=plot, as_json=as_json)
         return
-    settings = load(config_file, assignments, named).settings
+    settings = chosen.load(named).settings
     answering = make_backend(settings.backend.name, settings.backend.options, environ)
     calls = _CALLS if calls is None and seconds is None else calls
     found = price_list(settings.stack).of(answering.model_name)
@@ -237,13 +236,11 @@ def _report(levels: Sequence[Figures], facts: Mapping[str, object], *, as_json: 
     else:
         print_table(("", "value"), list(facts.items()))
         best = knee(levels)
-        lines = [(*(tell(level) for tell in _COLUMNS.values()), _mark(level, best)) for level in levels]
+        marks = ["knee" if level.load.in_flight == best else "" for level in levels]
+        told = ([tell(level) for tell in _COLUMNS.values()] for level in levels)
+        lines = [(*row, mark) for row, mark in zip(told, marks, strict=True)]
         print_table((*_COLUMNS, ""), lines)
     echo(f"ideal: {_IDEAL}; {_WINDOW}", err=True)
-
-
-def _mark(level: Figures, best: int | None) -> str:
-    return "knee" if level.load.in_flight == best else ""
 
 
 def _raise_what_ended_it(levels: Sequence[Figures]) -> None:

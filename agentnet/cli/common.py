@@ -6,9 +6,9 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from functools import reduce
+from functools import reduce, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 
@@ -23,27 +23,62 @@ _ENDLESS = 1_000_000
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def setting_options(function: Decorated) -> Decorated:
-    """Add the options that end up in the settings: ``-S``, ``--config``."""
-    function = click.option(
-        "-S",
-        "assignments",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Override a setting (engine.workers=8) or a knob of the experiment (repeats=2). Repeatable.",
-    )(function)
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        help="Settings file in place of ./agentnet.toml.",
-    )(function)
+def adding(*options: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """Make the decorator that adds some options to a command, in this order."""
+    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
 
 
-def without_people_option(function: Decorated) -> Decorated:
-    """Add the option that leaves out what people wrote: ``--without-people``."""
-    told = "Leave out what people wrote, wherever it stands; what they chose stays."
-    return click.option("--without-people", is_flag=True, help=told)(function)
+class Chosen(NamedTuple):
+    """What ``-S`` and ``--config`` say.
+
+    Attributes:
+        assignments: ``key=value`` texts.
+        config_file: The settings file in place of ``./agentnet.toml``.
+    """
+
+    assignments: tuple[str, ...] = ()
+    config_file: Path | None = None
+
+    def flags(self, named: Sequence[tuple[str, str, object]] = ()) -> list[str | Flag]:
+        """List them, and the named flags that were given: (flag, key, value) with a value."""
+        return [*self.assignments, *(Flag(*flag) for flag in named if flag[2] is not None)]
+
+    def load(self, named: Sequence[tuple[str, str, object]] = ()) -> Configuration:
+        """Load the settings in force: files, environment, ``-S`` and the named flags that were given."""
+        return load_configuration(
+            folder=Path.cwd(), environ=os.environ, config_file=self.config_file, flags=self.flags(named)
+        )
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs."""
+        return self.load().settings.runs
+
+    def run(self, name: str) -> Path:
+        """Find a run folder; see `find_run`."""
+        return find_run(name, self.runs)
+
+
+def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that end up in the settings, ``-S`` and ``--config``; it has them as `chosen`."""
+
+    @wraps(function)
+    def command(assignments: tuple[str, ...], config_file: Path | None, **others: object) -> object:
+        return function(chosen=Chosen(assignments, config_file), **others)
+
+    of_settings = "Override a setting (engine.workers=8) or a knob of the experiment (repeats=2). Repeatable."
+    of_file = "Settings file in place of ./agentnet.toml."
+    return adding(
+        click.option("--config", "config_file", type=click.Path(path_type=Path), help=of_file),
+        click.option("-S", "assignments", multiple=True, metavar="KEY=VALUE", help=of_settings),
+    )(command)
+
+
+without_people_option = click.option(
+    "--without-people",
+    is_flag=True,
+    help="Leave out what people wrote, wherever it stands; what they chose stays.",
+)
 
 
 def leaving_out(folders: Sequence[Path], *, people: bool) -> AbstractContextManager[list[Path]]:
@@ -64,7 +99,7 @@ def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
     drawn = "Resamples of an interval; 0 for none."
     which = "Fit this law only, or those of a Python file. Repeatable."
     by = "Column of exposures that a law is of: n_engaged, an attribute, model=gpt-4o, ... Repeatable."
-    options = (
+    return adding(
         click.option("--law", "laws", multiple=True, metavar="NAME|FILE.py", help=which),
         click.option("--by", multiple=True, metavar="COLUMN", help=by),
         click.option("--groups", "groups_file", type=click.Path(path_type=Path), help=of_groups),
@@ -73,26 +108,12 @@ def fitting_options(groups: str) -> Callable[[Decorated], Decorated]:
         click.option("--level", default=0.95, show_default=True, help="Confidence level of intervals."),
         click.option("--seed", default=0, show_default=True, help="Fixes everything that is drawn."),
     )
-    return lambda function: reduce(lambda made, option: option(made), reversed(options), function)
 
 
 def column_option(of: str) -> Callable[[Decorated], Decorated]:
     """Add ``--column``, which `agentnet.cli.news.column_map` reads; `of` says of what the fields are."""
     told = f"Read a field of {of} from a column of another name. Repeatable."
     return click.option("--column", "columns", multiple=True, metavar="FIELD=COLUMN", help=told)
-
-
-def load(
-    config_file: Path | None, assignments: Sequence[str], named: Sequence[tuple[str, str, object]] = ()
-) -> Configuration:
-    """Load the settings in force: files, environment, ``-S`` and the named flags that were given."""
-    flags: list[str | Flag] = [*assignments, *given(named)]
-    return load_configuration(folder=Path.cwd(), environ=os.environ, config_file=config_file, flags=flags)
-
-
-def given(named: Sequence[tuple[str, str, object]]) -> list[Flag]:
-    """Keep the named flags that were given: (flag, key, value) with a value."""
-    return [Flag(*flag) for flag in named if flag[2] is not None]
 
 
 def find_run(name: str, runs: Path) -> Path:
@@ -157,6 +178,16 @@ def read_text(path: Path) -> str:
 def print_json(value: object) -> None:
     """Print `value` as JSON to standard output."""
     echo(plain_json(value))
+
+
+def print_found(
+    found: object, columns: Iterable[str], rows: Iterable[Sequence[object]], *, as_json: bool
+) -> None:
+    """Print what was found for programs, as JSON, or for people, as a table."""
+    if as_json:
+        print_json(found)
+    else:
+        print_table(columns, rows)
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
-from agentnet.cli.common import load, run_folders
+from agentnet.cli.common import Chosen, run_folders
 from agentnet.errors import AgentnetError
 
 _HARMLESS: Final = re.compile(r"[\w./+@-]*")
@@ -18,7 +18,7 @@ _HARMLESS: Final = re.compile(r"[\w./+@-]*")
 def complete_runs(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
     """Offer the names of the runs; of what is a path, the shell's own."""
     try:
-        names = ["last", *(folder.name for folder in run_folders(load(None, ()).settings.runs))]
+        names = ["last", *(folder.name for folder in run_folders(Chosen().runs))]
     except AgentnetError:
         return []
     return _offered(names, begun) or [CompletionItem(begun, type="dir")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import Decorated
+from agentnet.cli.common import Decorated, adding
 from agentnet.cli.terminal import echo
 from agentnet.config import secrets_environ
 from agentnet.errors import ConfigurationError
@@ -24,20 +24,11 @@ def embedding_options(about: str, *, default: str | None = None) -> Callable[[De
         about: What the help says of the embedder.
         default: Its name unless given.
     """
-
-    def decorated(function: Decorated) -> Decorated:
-        function = click.option(
-            "-E",
-            "embedder_options",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Option of the embedder (model=...). Repeatable.",
-        )(function)
-        return click.option("--embedder", default=default, show_default=default is not None, help=about)(
-            function
-        )
-
-    return decorated
+    told = "Option of the embedder (model=...). Repeatable."
+    return adding(
+        click.option("--embedder", default=default, show_default=default is not None, help=about),
+        click.option("-E", "embedder_options", multiple=True, metavar="KEY=VALUE", help=told),
+    )
 
 
 def given_options(options: Sequence[str]) -> dict[str, object]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import (
+    Chosen,
     column_option,
-    find_run,
     fitting_options,
-    load,
     print_json,
     print_table,
     read_groups,
@@ -61,8 +60,7 @@ def fit(
     level: float,
     seed: int,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Fit laws to a run's cascades and rank them, to the answers of a free world, or to what people did.
 
@@ -98,18 +96,16 @@ def fit(
     tables = (
         _of_people(name, of, wanted, columns, condition, say)
         if is_file
-        else _of_run(
-            find_run(name, load(config_file, assignments).settings.runs), of, wanted, columns, condition, say
-        )
+        else _of_run(chosen.run(name), of, wanted, columns, condition, say)
     )
-    chosen: Iterable[str] = names or [
+    fitted: Iterable[str] = names or [
         each
         for each in LAWS
         if tables.asking_rule or (LAWS[each].of_decisions and LAWS[each].takes_column == bool(by))
     ]
     found = fit_run(
         tables,
-        laws=chosen,
+        laws=fitted,
         by=by,
         groups=groups,
         n_runs=affordable_runs(tables) if n_runs is None else n_runs,

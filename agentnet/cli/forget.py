@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from agentnet.cli.common import find_run, load, print_json, setting_options
+from agentnet.cli.common import Chosen, print_json, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 from agentnet.people.forgetting import forget_person
@@ -25,8 +23,7 @@ def forget(
     person: str,
     anyway: bool,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Take what a person wrote out of a run: of its log, its tables beside it, and what is known of them.
 
@@ -41,7 +38,7 @@ def forget(
     \b
       agentnet forget last 7
     """
-    folder = find_run(name, load(config_file, assignments).settings.runs)
+    folder = chosen.run(name)
     found = forget_person(folder, person, anyway=anyway)
     left = [str(path.relative_to(folder)) for path in found.left_in]
     if as_json:

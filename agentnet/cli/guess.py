@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from agentnet import guesses
-from agentnet.cli.common import find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.progress import LINE_S
 from agentnet.cli.run import heeded, say
@@ -48,8 +48,7 @@ def guess(
     model: str | None,
     max_cost: float | None,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Ask a model whether it guesses from a run's prompts what the run is for.
 
@@ -65,17 +64,15 @@ def guess(
     """
     if hypothesis is not None and not hypothesis.strip():
         raise click.UsageError("--hypothesis is a sentence; leave it out where there is none")
-    folder = find_run(name, load(config_file, ()).settings.runs)
+    folder = chosen._replace(assignments=()).run(name)
     own = folder / guesses.FOLDER
     _refuse_other(own, hypothesis)
-    named = given(
-        [
-            ("--backend", "backend.name", backend),
-            ("--model", "backend.model", model),
-            ("--max-cost", "stack.max_cost", max_cost),
-        ]
-    )
-    flags: list[str | Flag] = [*assignments, *named]
+    named = [
+        ("--backend", "backend.name", backend),
+        ("--model", "backend.model", model),
+        ("--max-cost", "stack.max_cost", max_cost),
+    ]
+    flags = chosen.flags(named)
     is_begun = (own / LOG_NAME).exists()
     if is_begun:
         # Also where it is finished: another model's guesses are not these.
@@ -144,12 +141,9 @@ def _print(found: guesses.Guesses, *, as_json: bool) -> None:
         return
     echo(f"{found.model} on {found.backend}; {found.n_missing} without an answer\n")
     print_table(("", "prompts", "95%", "everyday requests", "P of so many by chance"), map(_row, rows))
-    print_table(("what prompts were taken to be for",), [(each.purpose,) for each in _first(found)])
+    told = [(each.purpose,) for each in found.guesses if each.study is not None and not each.everyday]
+    print_table(("what prompts were taken to be for",), told[:_FIRST_GUESSES])
     echo("the card of `agentnet report` says so, too")
-
-
-def _first(found: guesses.Guesses) -> list[guesses.TextGuess]:
-    return [each for each in found.guesses if each.study is not None and not each.everyday][:_FIRST_GUESSES]
 
 
 def _facts(share: guesses.Share) -> dict[str, object]:

@@ -15,9 +15,9 @@ from typing import Any, Final
 import click
 
 from agentnet.cli.common import (
-    find_run,
+    Chosen,
     leaving_out,
-    load,
+    print_found,
     print_json,
     print_table,
     run_folders,
@@ -42,9 +42,9 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.command()
 @_JSON
 @setting_options
-def ls(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def ls(as_json: bool, chosen: Chosen) -> None:
     """List the runs."""
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     rows = [_line(folder) for folder in run_folders(runs)]
     if as_json:
         print_json(rows)
@@ -274,7 +274,7 @@ def state(run: Run, *, n_missing: int) -> str:
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @_JSON
 @setting_options
-def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def show(name: str, as_json: bool, chosen: Chosen) -> None:
     """Show a run: its state, counts, digest and mean engaged fraction by step.
 
     RUN is a run folder, its name, or 'last'. Works on a run that is still played. Of a run whose family
@@ -283,7 +283,7 @@ def show(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Pa
     """
     from agentnet.families import family_of
 
-    folder = find_run(name, load(config_file, assignments).settings.runs)
+    folder = chosen.run(name)
     if is_unmerged(folder):
         _show_shards(folder, as_json=as_json)
         return
@@ -359,7 +359,7 @@ def _curve(run: Run) -> list[dict[str, object]]:
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @_JSON
 @setting_options
-def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def verify(name: str, as_json: bool, chosen: Chosen) -> None:
     """Look whether a run is what it was when it was finished, and whole.
 
     A finished run keeps in its log the digest of what was decided and a checksum of every table; both are
@@ -372,14 +372,12 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
     """
     from agentnet.events.forget import look_at_forgotten
 
-    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    run = Run(chosen.run(name))
     found = verify_log(run)
     if forgotten := look_at_forgotten(run):
         found["forgotten"] = forgotten
-    if as_json:
-        print_json({"run": str(run.folder), **found})
-    else:
-        print_table(("what", "found"), list(found.items()))
+    told = {"run": str(run.folder), **found}
+    print_found(told, ("what", "found"), list(found.items()), as_json=as_json)
     damaged = [what for what, told in found.items() if told.startswith("damaged")]
     if damaged:
         raise RunFolderError(
@@ -392,17 +390,14 @@ def verify(name: str, as_json: bool, assignments: tuple[str, ...], config_file: 
 @click.argument("sql")
 @_JSON
 @setting_options
-def query(name: str, sql: str, as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def query(name: str, sql: str, as_json: bool, chosen: Chosen) -> None:
     """Answer an SQL query on a run's event log; nothing can be changed by it.
 
     \b
       agentnet query last "SELECT profile, AVG(decision) FROM decisions GROUP BY profile"
     """
-    names, rows = Run(find_run(name, load(config_file, assignments).settings.runs)).rows(sql)
-    if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
-    else:
-        print_table(names, rows)
+    names, rows = Run(chosen.run(name)).rows(sql)
+    print_found([dict(zip(names, row, strict=True)) for row in rows], names, rows, as_json=as_json)
 
 
 _NETWORKS: Final = ("gexf", "graphml")
@@ -420,8 +415,7 @@ def export(
     kind: str,
     out: Path | None,
     without_people: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Write a run's tables (parquet, csv) or its networks with who engaged when (gexf, graphml).
 
@@ -433,7 +427,7 @@ def export(
     from agentnet.events.export import export_csv, export_graphs, export_parquet
     from agentnet.families import family_of
 
-    run = Run(find_run(name, load(config_file, assignments).settings.runs))
+    run = Run(chosen.run(name))
     family = family_of(run.meta)
     if kind in _NETWORKS and family.no_network:
         raise UserError(f"{run.folder} is a run of {family.what}, {family.no_network}")
@@ -468,19 +462,15 @@ def backends(as_json: bool) -> None:
         origin = f"{installed.distribution} {installed.version}"
         facts = (noun, name, about, needs, origin, installed.target)
         rows.append(dict(zip(("kind", "name", "about", "needs", "from", "target"), facts, strict=True)))
-    if as_json:
-        print_json(rows)
-    else:
-        print_table(("kind", "name", "about", "needs", "from"), [list(row.values())[:5] for row in rows])
+    columns = ("kind", "name", "about", "needs", "from")
+    print_found(rows, columns, [list(row.values())[:5] for row in rows], as_json=as_json)
 
 
 @click.command()
 @_JSON
 @setting_options
-def config(as_json: bool, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def config(as_json: bool, chosen: Chosen) -> None:
     """Print the settings in force and where each comes from."""
-    rows = load(config_file, assignments).rows()
-    if as_json:
-        print_json([row._asdict() for row in rows])
-    else:
-        print_table(("setting", "value", "from", "what it is"), rows)
+    rows = chosen.load().rows()
+    columns = ("setting", "value", "from", "what it is")
+    print_found([row._asdict() for row in rows], columns, rows, as_json=as_json)

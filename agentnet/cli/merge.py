@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agentnet.cli.common import find_run, load, setting_options
+from agentnet.cli.common import Chosen, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
 from agentnet.events import Run
@@ -21,7 +21,7 @@ from agentnet.runner.shards import merge as merge_shards
 @click.command()
 @click.argument("name", metavar="RUN", shell_complete=complete_runs)
 @setting_options
-def merge(name: str, assignments: tuple[str, ...], config_file: Path | None) -> None:
+def merge(name: str, chosen: Chosen) -> None:
     """Make the one log of a run that was played in shards: it is as if the run had been played as one.
 
     RUN is the folder that --out named. All shards must be finished; what is missing is named. They stay where
@@ -35,7 +35,7 @@ def merge(name: str, assignments: tuple[str, ...], config_file: Path | None) -> 
     Exit codes: 0 done, 2 the shards do not go together or are not all finished, 5 done but with more answers
     missing than engine.max_missing allows.
     """
-    folder = find_run(name, load(config_file, assignments).settings.runs)
+    folder = chosen.run(name)
     is_new = merge_shards(folder)
     run = Run(folder)
     echo(f"{folder}: {'one log was made of its shards' if is_new else 'is one log already'}", err=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 import click
 
-from agentnet.cli.common import print_json, print_table
+from agentnet.cli.common import print_found
 from agentnet.cli.terminal import echo
 from agentnet.errors import ConfigurationError, near_miss
 from agentnet.plugins import PluginKind
@@ -58,11 +58,8 @@ def models(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     rows = [row for keeper in _keepers() for row in keeper.listed()]
-    if as_json:
-        print_json(rows)
-    else:
-        columns = ("model", "what it is", "made by", "licence", "MB", "here", "path")
-        print_table(columns, [_line(row) for row in rows])
+    columns = ("model", "what it is", "made by", "licence", "MB", "here", "path")
+    print_found(rows, columns, [_line(row) for row in rows], as_json=as_json)
 
 
 def _line(row: dict[str, Any]) -> list[object]:

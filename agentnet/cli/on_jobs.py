@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from agentnet.cli.processes import Crew, Ended, counted, play_one
 from agentnet.cli.processes import ended as end_of
-from agentnet.cli.sitting import Say
+from agentnet.cli.progress import Say
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import RunFolderError, RunStopped
 from agentnet.events import Run

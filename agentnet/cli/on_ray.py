@@ -25,7 +25,7 @@ from uuid import uuid4
 
 from agentnet.cli.on_jobs import OnJobs
 from agentnet.cli.processes import Crew, Ended, Processes, Tell, ended, play_one
-from agentnet.cli.sitting import Say
+from agentnet.cli.progress import Say
 from agentnet.config import Settings, secrets_environ
 from agentnet.errors import PluginError, RunStopped, UserError
 from agentnet.events import LOG_NAME

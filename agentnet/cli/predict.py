@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import find_run, load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, find_run, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.embedders import embedder_maker, embedding_options
 from agentnet.cli.terminal import echo
@@ -65,8 +64,7 @@ def predict(
     condition: int | None,
     seed: int,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Predict how often profiles share news from what they say.
 
@@ -89,7 +87,7 @@ def predict(
     from agentnet.analysis.predict import predict_ratios
     from agentnet.analysis.profile_runs import read_sharing
 
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     asked, shared = (find_run(name, runs) for name in (perspectives_run, ratios_run))
     counts = read_sharing(shared, condition=condition)
     run = Run(asked)

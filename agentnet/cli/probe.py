@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agentnet.backend import Backend, make_backend
-from agentnet.cli.common import (
-    find_run,
-    given,
-    load,
-    print_json,
-    print_table,
-    setting_options,
-)
+from agentnet.cli.common import Chosen, find_run, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.run import NAMED, heeded, say
 from agentnet.cli.terminal import echo
@@ -81,8 +74,7 @@ def probe(
     force: bool,
     as_json: bool,
     quiet: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Find out whether a backend's answers are about what it is asked, and print a validity card.
@@ -109,7 +101,7 @@ def probe(
     for name in checks:
         CHECKS.load(name)
     flags = [(*NAMED[name], value) for name, value in named.items()]
-    prepared, asked = _prepared(target, assignments, config_file, flags)
+    prepared, asked = _prepared(target, chosen, flags)
     if out is None and prepared.folder.is_dir():
         out = prepared.folder / FILE
     if out is not None and not only_cost:
@@ -137,22 +129,21 @@ def probe(
 
 def _prepared(
     target: str | None,
-    assignments: Sequence[str],
-    config_file: Path | None,
+    chosen: Chosen,
     flags: list[tuple[str, str, object]],
 ) -> tuple[Prepared, str]:
     """Get an experiment's questions ready, those of a run as it recorded them; and name them."""
     environ = secrets_environ()
-    runs = load(config_file, ()).settings.runs
+    runs = chosen._replace(assignments=()).runs
     is_run = target is not None and not Path(target.partition(".py:")[0]).is_file() and ".py" not in target
     if target is not None and is_run:
         folder = find_run(target, runs)
         recorded = recorded_settings(Run(folder))
-        settings = configuration_for_resume(recorded, flags=[*assignments, *given(flags)]).settings
+        settings = configuration_for_resume(recorded, flags=chosen.flags(flags)).settings
         # A shard's part of the bounds is not meant for this.
         whole = replace(reopen(folder, settings, environ), settings=settings)
         return whole, f"the questions of run {folder.name}"
-    settings = load(config_file, assignments, flags).settings
+    settings = chosen.load(flags).settings
     usual = Source(Path("default.py"), "", held=FAMILIES[USUAL].experiment())
     source = usual if target is None else Source.read(target)
     asked = (
@@ -223,7 +214,7 @@ def _answering(settings: Settings, beside: Sequence[str]) -> tuple[Backend, dict
         key, _, text = assignment.partition("=")
         if not key.startswith("backend.") or not text:
             raise ConfigurationError(f"--beside {assignment!r} is not backend.KEY=VALUE")
-        other = load(None, (assignment,)).settings.backend.options[key.removeprefix("backend.")]
+        other = Chosen((assignment,)).load().settings.backend.options[key.removeprefix("backend.")]
         options = {**own.options, key.removeprefix("backend."): other}
         of_it = BackendSettings(name=own.name, **options)
         parts[assignment] = VoicePart(make_backend(own.name, options, environ), of_it)
@@ -276,17 +267,13 @@ def _show(card: Card) -> None:
     for line in card.about():
         echo(line)
     for each in card.findings:
-        counted = _counted(each.n_calls, each.n_missing)
-        echo(f"\n{each.verdict.upper()}: {each.title}  ({each.check}; {counted})")
+        missing = f", {each.n_missing:,} answers missing" if each.n_missing else ""
+        echo(f"\n{each.verdict.upper()}: {each.title}  ({each.check}; {each.n_calls:,} requests{missing})")
         if each.figures:
             print_table(("", "", "interval"), [_row(figure) for figure in each.figures])
         for sentence in (*each.says, each.threshold):
             echo(f"  {sentence}")
     echo(f"\n{card.in_a_line()}")
-
-
-def _counted(n_calls: int, n_missing: int) -> str:
-    return f"{n_calls:,} requests" + (f", {n_missing:,} answers missing" if n_missing else "")
 
 
 def _row(figure: CardFigure) -> tuple[str, str, str]:

@@ -23,17 +23,16 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from agentnet.cli.loops import in_loop
-from agentnet.cli.progress import progress, summary
-from agentnet.cli.sitting import Say, resume_command
+from agentnet.cli.progress import Say, finishing, outlook_of, progress, summary
+from agentnet.cli.sitting import resume_command
 from agentnet.config import Settings, secrets_environ
-from agentnet.errors import AgentnetError, InternalError, Interrupted, OutputClosed, RunStopped, UserError
+from agentnet.errors import AgentnetError, InternalError, Interrupted, RunStopped, UserError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner, reopen
 from agentnet.runner.begin import go_on, is_complete
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
 from agentnet.runner.shards import begun, merge
-from agentnet.view.outlook import Outlook
 
 Tell = Callable[[str, object], None]
 Ended = tuple[int, str] | None
@@ -106,34 +105,16 @@ class Crew(ABC):
         """Play what is left."""
         n = min(n_processes, len(self._left))
         working = asyncio.gather(*(self._work() for _ in range(n)))
-        stage, family = self.prepared.stage, self.prepared.family
-        outlook = Outlook(
-            self.tally,
-            self._n_realizations,
-            stage.n_fixed(),
-            noun=family.answers,
-            told=family.progress,
-            share_calls=self.prepared.settings.sampler.mode != "call",
-        )
+        outlook = outlook_of(self.prepared, self.tally, self._n_realizations)
         try:
             async with progress(
                 outlook, every_s=every_s, guess=partial(guess, self.prepared), closed=self._stop
             ):
-                await self._wait(working)
+                await finishing(working, self._stop, self.say)
         finally:
             self._kill()
         if self._error is not None:
             raise self._error
-
-    async def _wait(self, working: asyncio.Future[list[None]]) -> None:
-        try:
-            await asyncio.shield(working)
-        except asyncio.CancelledError:
-            self._stop(Interrupted("interrupted; what was in flight is recorded"))
-            # The terminal may be gone: that is what a hang-up says.
-            with suppress(OutputClosed):
-                self.say("\nfinishing what is in flight; once more to stop at once")
-            await working
 
     @abstractmethod
     async def _work(self) -> None:

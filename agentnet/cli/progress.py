@@ -10,12 +10,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
 
 from agentnet.cli.terminal import echo, redraw
-from agentnet.errors import OutputClosed
+from agentnet.errors import Interrupted, OutputClosed
 from agentnet.runner import Prepared
 from agentnet.runner.journal import Tally
 from agentnet.view.outlook import Guess, Outlook
+
+Say = Callable[[str], None]
+T = TypeVar("T")
 
 _REDRAW_S = 0.2
 _LOOK_S = 1.0
@@ -24,6 +28,40 @@ _LONG_RUN_S = 3.0
 _WIDE = 500
 _BETWEEN = " · "
 _EXTRA = 3
+
+
+def outlook_of(prepared: Prepared, tally: Tally, n_realizations: int) -> Outlook[Tally]:
+    """Begin to look how far a run is."""
+    family = prepared.family
+    return Outlook(
+        tally,
+        n_realizations,
+        prepared.stage.n_fixed(),
+        noun=family.answers,
+        told=family.progress,
+        share_calls=prepared.settings.sampler.mode != "call",
+    )
+
+
+async def finishing(playing: asyncio.Future[T], stop: Callable[[Interrupted], None], say: Say) -> T:
+    """Wait for what is played; cancelled once, let what is in flight be finished.
+
+    Args:
+        playing: What is played.
+        stop: Lets nothing more begin.
+        say: Tells people a line.
+
+    Raises:
+        CancelledError: It was cancelled twice.
+    """
+    try:
+        return await asyncio.shield(playing)
+    except asyncio.CancelledError:
+        stop(Interrupted("interrupted; what was in flight is recorded"))
+        # The terminal may be gone: that is what a hang-up says.
+        with suppress(OutputClosed):
+            say("\nfinishing what is in flight; once more to stop at once")
+        return await playing
 
 
 @asynccontextmanager

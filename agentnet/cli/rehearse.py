@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from agentnet.backend import Backend
-from agentnet.cli.common import load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, print_found, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.run import say
 from agentnet.cli.sitting import sit
@@ -78,8 +78,7 @@ def rehearse(
     seed: int,
     out: Path | None,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Play a study with robots in the place of its people, over real pages, and the mock in that of models.
 
@@ -94,7 +93,7 @@ def rehearse(
     Exit codes: 0 all is as it should be, 3 the study cannot be played to its end, 4 an answer was lost or
     doubled.
     """
-    settings = _on_mock(load(config_file, assignments, [("--seed", "seed", seed)]).settings)
+    settings = _on_mock(chosen.load([("--seed", "seed", seed)]).settings)
     habits = Habits(latency_s=latency, dropouts=dropouts, late=late, seed=seed)
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "rehearsal"
@@ -105,10 +104,7 @@ def rehearse(
         create(prepared, source, backend=name, model_name=model_name, voices=described(answering))
         account = asyncio.run(_play((prepared, answering), human, habits))
         result, faults = compared(folder, account)
-    if as_json:
-        print_json({**result, "faults": faults})
-    else:
-        print_table(("", ""), list(result.items()))
+    print_found({**result, "faults": faults}, ("", ""), list(result.items()), as_json=as_json)
     if faults:
         raise InternalError(f"{len(faults)} answers did not fare as they should: {'; '.join(faults[:5])}")
 

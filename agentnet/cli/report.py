@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from agentnet.cli.common import (
+    Chosen,
     column_option,
     find_run,
     fitting_options,
     leaving_out,
-    load,
     print_json,
     read_groups,
     read_text,
@@ -94,8 +94,7 @@ def report(
     without_people: bool,
     as_json: bool,
     quiet: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Write a report of runs: one page that needs nothing else, tables, figures, results as JSON.
 
@@ -112,7 +111,7 @@ def report(
     from agentnet.report.options import Options
     from agentnet.report.write import write_report
 
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     folders = [find_run(name, runs) for name in names]
     if embedder:
         _say_if_in_vain(folders)

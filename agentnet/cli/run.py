@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from agentnet.backend import Backend, Messages
-from agentnet.cli.common import Decorated, find_run, given, load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, adding, print_found, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.loops import in_loop
@@ -26,7 +26,6 @@ from agentnet.cli.sitting import announce, readings, resume_command, sit
 from agentnet.cli.terminal import echo
 from agentnet.cli.view import watched
 from agentnet.config import (
-    Flag,
     Shard,
     StackSettings,
     configuration_for_resume,
@@ -73,31 +72,24 @@ NAMED = {
 """Options that stand for a setting each, by the names that `agentnet.play` has for them: (flag, key)."""
 
 
-def named_options(function: Decorated) -> Decorated:
-    """Add the options that stand for a setting each."""
-    for option in (
-        click.option("--backend", help="Backend that answers; see: agentnet backends."),
-        click.option("--model", help="Model name, for backends that have several."),
-        click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn."),
-        click.option(
-            "--news",
-            type=click.Path(path_type=Path),
-            help="File of news items (ACLED, UCDP, CSV, JSON Lines).",
-        ),
-        click.option(
-            "--update", help="Update rule of models that interview each other; see: agentnet backends."
-        ),
-        click.option(
-            "--simplify",
-            is_flag=True,
-            default=None,
-            help="Drop loops, repeats and direction of a network's file, and say how many.",
-        ),
-        click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
-        click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
-    ):
-        function = option(function)
-    return function
+named_options = adding(
+    click.option("--max-calls", type=int, help="Stop, resumable, before the run makes more calls."),
+    click.option("--max-cost", type=float, help="Stop, resumable, before the run costs more US dollars."),
+    click.option(
+        "--simplify",
+        is_flag=True,
+        default=None,
+        help="Drop loops, repeats and direction of a network's file, and say how many.",
+    ),
+    click.option("--update", help="Update rule of models that interview each other; see: agentnet backends."),
+    click.option(
+        "--news", type=click.Path(path_type=Path), help="File of news items (ACLED, UCDP, CSV, JSON Lines)."
+    ),
+    click.option("--seed", type=int, help="The run's seed; fixes everything that is drawn."),
+    click.option("--model", help="Model name, for backends that have several."),
+    click.option("--backend", help="Backend that answers; see: agentnet backends."),
+)
+"""Adds the options that stand for a setting each."""
 
 
 @click.command()
@@ -166,8 +158,7 @@ def run(
     quiet: bool,
     every_s: float,
     is_viewed: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Play an experiment file, or resume a run.
@@ -199,12 +190,11 @@ def run(
         raise click.UsageError("--shard goes with FILE and --out RUN alone: the same for all shards of a run")
     show, place = _Showing(as_json, None if quiet else every_s, is_viewed), Place(processes, on, ray_address)
     if resume is not None:
-        given_flags: list[str | Flag] = [*assignments, *given(flags)]
-        _resume(resume, target, out, config_file, given_flags, place, show, ask_missing=ask_missing)
+        _resume(resume, target, out, chosen, flags, place, show, ask_missing=ask_missing)
         return
     if target is None:
         raise click.UsageError("give an experiment file, or --resume RUN")
-    source, configuration = Source.read(target), load(config_file, assignments, flags)
+    source, configuration = Source.read(target), chosen.load(flags)
     settings = configuration.settings
     if processes is not None or on is not None:
         with place.crew() as (n, crew):
@@ -240,15 +230,15 @@ def _resume(
     name: str,
     target: str | None,
     out: Path | None,
-    config_file: Path | None,
-    flags: list[str | Flag],
+    chosen: Chosen,
+    named: list[tuple[str, str, object]],
     place: Place,
     show: _Showing,
     *,
     ask_missing: bool,
 ) -> None:
     """Go on with a run, or with the shards of one."""
-    folder = find_run(name, load(config_file, ()).settings.runs)
+    folder, flags = chosen._replace(assignments=()).run(name), chosen.flags(named)
     if is_unmerged(folder):
         (first, *_) = begun(folder).items()
         settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
@@ -273,7 +263,8 @@ def _resume(
     settings = configuration_for_resume(recorded_settings(Run(folder)), flags=flags).settings
     ready = go_on(folder, settings, secrets_environ(), ask_missing=ask_missing)
     if ask_missing:
-        echo(f"{lacks}; asking again in {_where(folder, ready[0].folder)}", err=True)
+        copied = f"{ready[0].folder}, a copy: other answers follow from them"
+        echo(f"{lacks}; asking again in {'the same run' if ready[0].folder == folder else copied}", err=True)
     echo(f"resuming {ready[0].folder}", err=True)
     _play(ready, show)
 
@@ -337,10 +328,6 @@ def _to_resume(folder: Path, target: str | None, out: Path | None, *, ask_missin
     return folder
 
 
-def _where(old: Path, new: Path) -> str:
-    return "the same run" if new == old else f"{new}, a copy: other answers follow from them"
-
-
 def say(line: str) -> None:
     """Tell people a line beside the output."""
     echo(line, err=True)
@@ -362,10 +349,7 @@ def _report(prepared: Prepared, tally: Tally, seconds: float, *, as_json: bool) 
         "seconds": round(seconds, 3),
         "digest": meta["digest"],
     }
-    if as_json:
-        print_json(result)
-    else:
-        print_table(("", ""), list(result.items()))
+    print_found(result, ("", ""), list(result.items()), as_json=as_json)
 
 
 @click.command()
@@ -378,8 +362,7 @@ def check(
     target: str | None,
     explain: str | None,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Import and validate an experiment, show a prompt of each kind, expect the calls. Asks nobody.
@@ -397,7 +380,7 @@ def check(
       agentnet check experiments/news_cascade.py --explain engine.workers
     """
     flags = [(*NAMED[name], value) for name, value in named.items()]
-    configuration = load(config_file, assignments, flags)
+    configuration = chosen.load(flags)
     settings = configuration.settings
     if explain is not None:
         played = None if target is None else design(Source.read(target), settings)[0]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import click
 
 from agentnet.backend import Messages, make_backend
-from agentnet.cli.common import load, setting_options
+from agentnet.cli.common import Chosen, setting_options
 from agentnet.cli.terminal import echo
 from agentnet.errors import StorageError
 from agentnet.news import sample_news
@@ -56,8 +55,7 @@ def serve(
     tokens_per_minute: int | None,
     model: str,
     seed: int,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Serve OpenAI's protocol on loopback, answered by the mock's law; no model and no key.
 
@@ -66,7 +64,7 @@ def serve(
       agentnet run experiments/news_cascade.py --backend openai --model double \\
           -S backend.base_url=http://127.0.0.1:8000/v1
     """
-    load(config_file, assignments)
+    chosen.load()
     rates = {kind: faults / len(_CURABLE) for kind in _CURABLE} if faults else {}
     for text in named:
         kind, _, rate = text.partition("=")

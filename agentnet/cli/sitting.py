@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from agentnet.backend import Attended, Backend
-from agentnet.cli.progress import progress, summary
+from agentnet.cli.progress import Say, finishing, outlook_of, progress, summary
 from agentnet.config import Settings
-from agentnet.errors import Interrupted, OutputClosed, RunStopped, WorldError
+from agentnet.errors import Interrupted, RunStopped, WorldError
 from agentnet.events import Run
 from agentnet.runner import Prepared, Runner
 from agentnet.runner.begin import Ready
 from agentnet.runner.estimate import guess
 from agentnet.runner.journal import Tally
-from agentnet.view.outlook import Guess, Outlook
+from agentnet.view.outlook import Guess
 from agentnet.voices import listing_voices, parts_of
 
-Say = Callable[[str], None]
 Leave = Callable[[RunStopped], None]
 
 
@@ -113,14 +112,7 @@ async def _play(
     guessed: Callable[[Guess], None],
 ) -> None:
     playing = asyncio.ensure_future(runner.play())
-    outlook = Outlook(
-        runner.tally,
-        len(prepared.plan),
-        prepared.stage.n_fixed(),
-        noun=prepared.family.answers,
-        told=prepared.family.progress,
-        share_calls=prepared.settings.sampler.mode != "call",
-    )
+    outlook = outlook_of(prepared, runner.tally, len(prepared.plan))
 
     async def guessing() -> Guess | None:
         found = await guess(prepared, listing)
@@ -128,17 +120,13 @@ async def _play(
             guessed(found)
         return found
 
+    def stop(_: Interrupted) -> None:
+        runner.interrupt()
+        for each in leave:
+            each(Interrupted("interrupted; who had not answered is asked again"))
+
     async with progress(outlook, every_s=every_s, guess=guessing, closed=runner.interrupt):
-        try:
-            await asyncio.shield(playing)
-        except asyncio.CancelledError:
-            runner.interrupt()
-            for each in leave:
-                each(Interrupted("interrupted; who had not answered is asked again"))
-            # The terminal may be gone: that is what a hang-up says.
-            with suppress(OutputClosed):
-                say("\nfinishing what is in flight; once more to stop at once")
-            await playing
+        await finishing(playing, stop, say)
 
 
 def resume_command(folder: Path) -> str:

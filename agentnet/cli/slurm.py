@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from agentnet.cli.common import load, setting_options
+from agentnet.cli.common import Chosen, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.run import NAMED, named_options
 from agentnet.cli.terminal import echo
@@ -115,8 +115,7 @@ def slurm(
     limit: str | None,
     more: tuple[str, ...],
     submit: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
     **named: object,
 ) -> None:
     """Print a script that has Slurm play an experiment in shards, then merge and report them.
@@ -131,7 +130,7 @@ def slurm(
       agentnet slurm experiments/news_cascade.py --shards 64 --out runs/wide --submit
     """
     flags = [(*NAMED[name], value) for name, value in named.items()]
-    source, settings = Source.read(target), load(config_file, assignments, flags).settings
+    source, settings = Source.read(target), chosen.load(flags).settings
     out = out or new_folder(settings, source)
     # What cannot be played is better known before it waits in a queue.
     check_unmerged(out)
@@ -139,8 +138,8 @@ def slurm(
     of_shard(prepare(source, settings, out, environ), Shard(1, n))
     words = [
         *_as_words(named),
-        *(word for text in assignments for word in ("-S", text)),
-        *(["--config", str(config_file)] if config_file else []),
+        *(word for text in chosen.assignments for word in ("-S", text)),
+        *(["--config", str(chosen.config_file)] if chosen.config_file else []),
     ]
     asked = {"chdir": str(Path.cwd()), "partition": partition, "time": limit}
     options = [*(f"--{name}={value}" for name, value in asked.items() if value), *more]

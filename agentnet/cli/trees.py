@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentnet.cli.common import column_option, find_run, load, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, column_option, find_run, print_json, print_table, setting_options
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.errors import RunFolderError, UserError
@@ -47,8 +47,7 @@ def trees(
     csv_file: Path | None,
     force: bool,
     as_json: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Measure the trees along which messages were passed on: size, depth, width, structural virality.
 
@@ -65,7 +64,7 @@ def trees(
     from agentnet.analysis import read_observed, tree_distances
     from agentnet.report.cascade_tables import tree_distances_table, trees_table
 
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     seen = [name for name in names if Path(name).is_file() and Path(name).name != LOG_NAME]
     played = [each for name in names if name not in seen for each in _of_run(find_run(name, runs), of)]
     given = column_map(columns)

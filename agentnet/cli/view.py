@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from agentnet.cli.common import find_run, load, setting_options
+from agentnet.cli.common import Chosen, find_run, setting_options
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.look import cost, state
 from agentnet.cli.signals import heeding
 from agentnet.cli.terminal import echo
-from agentnet.events import Run
 from agentnet.view.outlook import Guess
 
 if TYPE_CHECKING:
@@ -81,8 +80,7 @@ def view(
     port: int,
     is_opened: bool,
     while_fed: bool,
-    assignments: tuple[str, ...],
-    config_file: Path | None,
+    chosen: Chosen,
 ) -> None:
     """Watch runs on a page: how far they are, curves, networks, decisions as they come.
 
@@ -99,7 +97,7 @@ def view(
 
     From another machine: ssh -L 8765:127.0.0.1:8765 HOST, with --port 8765 there.
     """
-    runs = load(config_file, assignments).settings.runs
+    runs = chosen.runs
     folders = list(dict.fromkeys(find_run(name, runs) for name in names or ("last",)))
     asyncio.run(_serve(folders, port, is_opened=is_opened, while_fed=while_fed))
 
@@ -108,7 +106,9 @@ async def _serve(folders: list[Path], port: int, *, is_opened: bool, while_fed: 
     from agentnet.view.watch import Watch
 
     over = asyncio.Event()
-    watch = Watch(folders, _standing, cost, told=lambda words: echo(words, err=True))
+    watch = Watch(
+        folders, lambda run, n: state(run, n_missing=n), cost, told=lambda words: echo(words, err=True)
+    )
     async with watch.serving(port=port) as address:
         echo(f"watch it at {address}")
         if is_opened:
@@ -129,7 +129,3 @@ async def _fed(watch: Watch, over: asyncio.Event) -> None:
         per_realization, n_calls = json.loads(line)
         watch.runs[0].guess = per_realization, n_calls
     over.set()
-
-
-def _standing(run: Run, n_missing: int) -> str:
-    return state(run, n_missing=n_missing)

@@ -38,7 +38,7 @@ def secrets_in(value: object, key: Key = ()) -> Iterator[Key]:
 
     What only names an environment variable, as ``$NAME``, ``${NAME}`` or ``Bearer ${NAME}``, is no secret.
     """
-    if any(map(looks_secret, key)) and not _refers(value):
+    if any(map(looks_secret, key)) and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
         yield key
     elif isinstance(value, Mapping):
         for part, item in value.items():
@@ -55,10 +55,6 @@ def secrets_held(text: str, environ: Mapping[str, str]) -> list[str]:
     """
     found = (name for name, value in environ.items() if looks_secret(name) and len(value) >= _SHORTEST)
     return sorted(name for name in found if environ[name] in text)
-
-
-def _refers(value: object) -> bool:
-    return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
 def shown_value(key: Key, value: object) -> str:

@@ -169,7 +169,8 @@ class CachedEmbedder:
         except TransientError as error:
             if self._again is None:
                 raise
-            return await self._again(call, error, _seed(texts))
+            seed = hashlib.blake2b(texts[0].encode(), digest_size=8).digest()
+            return await self._again(call, error, int.from_bytes(seed, "little"))
 
     async def _call(self, texts: list[str]) -> Vectors:
         async with self._gate:
@@ -230,10 +231,6 @@ def _what(given: object) -> str:
     if isinstance(given, np.ndarray):
         return f"{given.dtype} of shape {given.shape}"
     return f"a {type(given).__name__}"
-
-
-def _seed(texts: list[str]) -> int:
-    return int.from_bytes(hashlib.blake2b(texts[0].encode(), digest_size=8).digest(), "little")
 
 
 def text_batches(texts: Sequence[str], limits: Limits) -> Iterator[range]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentnet.config import Settings
@@ -118,7 +119,7 @@ class NewsFamily(Family):
         assert isinstance(stage, NewsStage)
         if "judge" in own:
             for text in _REPLIES:
-                yield "judge", f" of the reply {text!r}", partial(_judge, text)
+                yield "judge", f" of the reply {text!r}", methodcaller("judge", text)
         if "messages" in own and not takes(type(stage.experiments[condition]).messages, *OF_EXPOSURE):
             yield from _prompt_probes(self.kinds, stage.prompts[condition], stage.items)
 
@@ -222,12 +223,7 @@ class NewsStage(Stage):
 
     def rows(self) -> dict[str, Rows]:
         """List the news items."""
-        return {
-            "news": [
-                (number, item.id, item.severity, item.hash, item.text, item.to_json())
-                for number, item in enumerate(self.items)
-            ]
-        }
+        return {"news": news_rows(self.items)}
 
     def readings(self) -> list[str]:
         """Say what the news are."""
@@ -254,6 +250,14 @@ class NewsStage(Stage):
 
 
 NewsFamily.stage_class = NewsStage
+
+
+def news_rows(items: Iterable[NewsItem]) -> Rows:
+    """List the rows of news items, numbered in their order."""
+    return [
+        (number, item.id, item.severity, item.hash, item.text, item.to_json())
+        for number, item in enumerate(items)
+    ]
 
 
 def _shared_news(experiments: Sequence[Experiment], seed: int) -> tuple[NewsItem, ...]:
@@ -322,12 +326,4 @@ def _pairs(kinds: Sequence[str], items: Sequence[NewsItem]) -> Iterator[tuple[st
 def _prompt_probes(kinds: Sequence[str], prompts: PromptSet, items: Sequence[NewsItem]) -> Iterator[Probe]:
     for kind, profile, item in _pairs(kinds, items):
         about = f", asked for the {kind} prompt to profile {profile.bits} about {item.id!r}"
-        yield "messages", about, _composer(prompts, kind, profile, item)
-
-
-def _composer(prompts: PromptSet, kind: str, profile: Profile, item: NewsItem) -> Callable[[Any], Any]:
-    return lambda experiment: compose(experiment, prompts, kind, profile, item)
-
-
-def _judge(text: str, experiment: Any) -> Any:  # noqa: ANN401 - whatever hooks give
-    return experiment.judge(text)
+        yield "messages", about, partial(compose, prompts=prompts, kind=kind, profile=profile, item=item)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from agentnet.errors import InputError, near_miss
-from agentnet.news.table import BadCell, Cells, FileTable, open_table, settle_columns
+from agentnet.news.table import Cells, FileTable, open_table
 
 COLUMNS: Final = {
     "instruction": "instruction",
@@ -128,40 +128,34 @@ def load_instructions(
         ConfigurationError: `columns` names an unknown field.
     """
     with open_table(path) as table:
-        chosen = settle_columns(
-            path,
-            table.columns,
-            COLUMNS,
-            columns,
-            required=("instruction", "response"),
-            what="a file of instructions",
-        )
-        return _taken(path, table, chosen, categories, longest)
+        required = ("instruction", "response")
+        chosen = table.settle(COLUMNS, columns, required=required, what="a file of instructions")
+        return _taken(table, chosen, categories, longest)
 
 
 def _taken(
-    path: Path, table: FileTable, columns: Mapping[str, str], categories: Sequence[str] | None, longest: int
+    table: FileTable, columns: Mapping[str, str], categories: Sequence[str] | None, longest: int
 ) -> Instructions:
-    taken: list[Instruction] = []
+    path = table.path
     left_out, seen = Counter[str](), Counter[str]()
     wanted = None if categories is None or "category" not in columns else set(categories)
-    for cells in _cells(path, table, columns):
-        try:
-            seen[cells.field("category")] += 1
-            why = _why_not(cells, wanted, longest)
-            if why:
-                left_out[why] += 1
-                continue
-            taken.append(Instruction(cells.filled("instruction"), cells.filled("response")))
-        except BadCell as bad:
-            raise InputError(str(bad), path=path, row=cells.row.number, field=bad.field) from bad
+
+    def take(cells: Cells) -> Instruction | None:
+        seen[cells.field("category")] += 1
+        if why := _why_not(cells, wanted, longest):
+            left_out[why] += 1
+            return None
+        return Instruction(cells.filled("instruction"), cells.filled("response"))
+
+    # "None" may be the response to an instruction.
+    taken = tuple(filter(None, table.each(columns, take, missing=())))
     for name in sorted((wanted or set()) - seen.keys()):
         raise InputError(f"has no row of category {name!r}{near_miss(name, seen, others=True)}", path=path)
     if not taken:
         rows = ", ".join(f"{count:,} {why}" for why, count in left_out.items()) or "it has no rows"
         raise InputError(f"no row of it is taken ({rows}); choose other categories or a bound", path=path)
     with path.open("rb") as file:
-        return Instructions(tuple(taken), left_out, hashlib.file_digest(file, "sha256").hexdigest())
+        return Instructions(taken, left_out, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _why_not(cells: Cells, categories: set[str] | None, longest: int) -> str:
@@ -171,11 +165,3 @@ def _why_not(cells: Cells, categories: set[str] | None, longest: int) -> str:
     if cells.field("context"):
         return "with a context"
     return f"with a response of over {longest} characters" if len(cells.field("response")) > longest else ""
-
-
-def _cells(path: Path, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
-    for row in table.rows:
-        if row.fault:
-            raise InputError(row.fault, path=path, row=row.number)
-        # "None" may be the response to an instruction.
-        yield Cells(row, columns, missing=())

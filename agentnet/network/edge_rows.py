@@ -212,7 +212,7 @@ def _delimiter(path: Path, sample: Sequence[str]) -> str:
     if header is not None:
         return header
     if "," in usable and _only_in_numbers(sample):
-        if len(usable) == 1 and _blanks_part(sample):
+        if len(usable) == 1 and all(len(line.split()) > 1 for line in sample):
             return " "
         if len(usable) > 1:
             del usable[","]
@@ -235,10 +235,6 @@ def _only_in_numbers(sample: Iterable[str]) -> bool:
     """Say whether each comma stands between two digits, as a decimal comma does."""
     text = "\n".join(sample)
     return len(re.findall(r"(?<=\d),(?=\d)", text)) == text.count(",")
-
-
-def _blanks_part(sample: Iterable[str]) -> bool:
-    return all(len(line.split()) > 1 for line in sample)
 
 
 def ends_of_header(cells: Sequence[str]) -> tuple[int, int, bool] | None:

@@ -52,7 +52,7 @@ def read_node_table(path: Path | str, network: Network, *, encoding: str | None 
     key = _key_column(path, header, rows, names)
     found = _rows_by_agent(path, rows, header, key, names)
     columns = {
-        column: tuple(_value(found[name].cells[place]) for name in names)
+        column: tuple("" if is_missing(cell := found[name].cells[place]) else cell.strip() for name in names)
         for place, column in enumerate(header)
         if place != key and column
     }
@@ -134,7 +134,3 @@ def _refuse_missing(path: Path, missing: Sequence[str], column: str) -> None:
         raise InputError(
             f"{len(missing)} nodes of the network have no row: {some}; add them", path=path, field=column
         )
-
-
-def _value(cell: str) -> str:
-    return "" if is_missing(cell) else cell.strip()

@@ -17,7 +17,7 @@ from agentnet.errors import InputError
 from agentnet.files import csv_writer
 from agentnet.news.item import NewsItem, check_items
 from agentnet.news.source import read_severity
-from agentnet.news.table import BadCell, Cells, check_columns, open_table
+from agentnet.news.table import BadCell, Cells, open_table
 
 Labels = Path | str | Mapping[str, int | None]
 """A file of labels, or the severity by id itself."""
@@ -94,19 +94,17 @@ def load_severity(path: Path | str, *, encoding: str | None = None) -> dict[str,
 
 def _load(path: Path, encoding: str | None) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
+
+    def label(cells: Cells) -> None:
+        name, severity = cells.filled("id"), read_severity(cells)
+        if name in found:
+            raise BadCell("id", f"{name!r} stands twice; give each item one severity")
+        found[name] = severity
+
     with open_table(path, encoding=encoding) as table:
-        check_columns(path, table.columns, _COLUMNS)
-        for row in table.rows:
-            try:
-                if row.fault:
-                    raise BadCell(None, row.fault)
-                cells = Cells(row, _COLUMNS)
-                name, severity = cells.filled("id"), read_severity(cells)
-                if name in found:
-                    raise BadCell("id", f"{name!r} stands twice; give each item one severity")
-            except BadCell as bad:
-                raise InputError(str(bad), path=path, row=row.number, field=bad.field) from bad
-            found[name] = severity
+        table.check(_COLUMNS)
+        for _ in table.each(_COLUMNS, label):
+            pass
     return found
 
 

@@ -22,7 +22,7 @@ from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.source import NewsSource
-from agentnet.news.table import BadCell, Cells, FileTable, Row, check_columns, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, open_table
 
 
 @dataclass(slots=True)
@@ -121,14 +121,11 @@ def scan(path: Path | str, **how: Unpack[HowRead]) -> Scan:
     date_format = how.get("date_format")
     path = Path(path)
     with open_table(path, encoding=encoding) as table:
-        source = NEWS_SOURCES.load(_recognised(path, table) if kind is None else kind)
-        chosen = _columns(path, table, source, how.get("columns") or {})
+        source = NEWS_SOURCES.load(_recognised(table) if kind is None else kind)
+        chosen = _columns(table, source, how.get("columns") or {})
         _check_date_format(date_format, chosen)
         found = Scan(path, source, form=table.form, remarks=list(source.remarks(table.columns)))
-        try:
-            _read_rows(found, table, chosen, date_format)
-        except InputError as error:
-            found.problems.append(error)
+        _read_rows(found, table, chosen, date_format)
         found.remarks += table.notes
     if not found.items and not found.problems:
         raise InputError("has a header and no rows; nothing to read", path=path)
@@ -163,7 +160,7 @@ def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
     found.items, found.is_labelled = list(items), True
 
 
-def _recognised(path: Path, table: FileTable) -> str:
+def _recognised(table: FileTable) -> str:
     """Name the source that recognises the columns of a file; the one that wants most of them knows best."""
     wanted = {name: set(source.recognised_by) for name, source in NEWS_SOURCES.loaded().items()}
     known = {name: columns for name, columns in wanted.items() if columns and columns <= set(table.columns)}
@@ -172,18 +169,16 @@ def _recognised(path: Path, table: FileTable) -> str:
     if len(best) > 1:
         raise InputError(
             f"these are columns of {' and of '.join(best)}; say of which (--kind, news.kind)",
-            path=path,
+            path=table.path,
         )
     return best[0] if best else TABLE
 
 
-def _columns(path: Path, table: FileTable, source: NewsSource, given: Mapping[str, str]) -> dict[str, str]:
+def _columns(table: FileTable, source: NewsSource, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
     others = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.recognised_by)
     own = f"; these are no columns of {others}, so name the column of the text (--column text=COLUMN)"
-    chosen = settle_columns(
-        path,
-        table.columns,
+    chosen = table.settle(
         source.columns,
         given,
         required=source.required,
@@ -191,39 +186,25 @@ def _columns(path: Path, table: FileTable, source: NewsSource, given: Mapping[st
         what=f"a news file of kind {source.name!r}",
         hints={"text": own} if source.name == TABLE else {},
     )
-    check_columns(path, table.columns, source.needs)
+    table.check(source.needs)
     return chosen
 
 
 def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_format: str | None) -> None:
     first_row: dict[str, int] = {}
-    for row in table.rows:
-        try:
-            item = _item(found, row, columns, date_format)
-        except BadCell as bad:
-            found.problems.append(InputError(str(bad), path=found.path, row=row.number, field=bad.field))
-            continue
-        if first_row.setdefault(item.id, row.number) == row.number:
-            found.items.append(item)
-            continue
-        found.duplicate_ids.append(item.id)
-        found.problems.append(
-            InputError(
-                f"id {item.id!r} stands in row {first_row[item.id]} already; give each row its own id",
-                path=found.path,
-                row=row.number,
-                field=columns["id"],
+
+    def item_of(cells: Cells) -> NewsItem:
+        item = found.source.item(cells)
+        found.unknown.update(found.source.unknown(cells))
+        first = first_row.setdefault(item.id, cells.row.number)
+        if first != cells.row.number:
+            found.duplicate_ids.append(item.id)
+            raise BadCell(
+                columns["id"], f"id {item.id!r} stands in row {first} already; give each row its own id"
             )
-        )
+        return item
 
-
-def _item(found: Scan, row: Row, columns: Mapping[str, str], date_format: str | None) -> NewsItem:
-    if row.fault:
-        raise BadCell(None, row.fault)
-    cells = Cells(row, columns, date_format)
-    item = found.source.item(cells)
-    found.unknown.update(found.source.unknown(cells))
-    return item
+    found.items += table.each(columns, item_of, problems=found.problems, date_format=date_format)
 
 
 def load_news(path: Path | str, **how: Unpack[HowRead]) -> NewsFile:

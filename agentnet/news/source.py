@@ -152,12 +152,7 @@ class NewsSource:
 
 def news_source(name: str, **facts: Any) -> Callable[[Make], Make]:  # noqa: ANN401 - those of `NewsSource`
     """Take a function that makes the item of a row in as a news source; `facts` are those of `NewsSource`."""
-
-    def take_in(make: Make) -> Make:
-        NEWS_SOURCES.register(name, NewsSource(name=name, make=make, **facts), module=make.__module__)
-        return make
-
-    return take_in
+    return NEWS_SOURCES.named(name, lambda make: NewsSource(name=name, make=make, **facts))
 
 
 def sources_of(items: Iterable[NewsItem]) -> dict[str, dict[str, Any]]:

@@ -6,11 +6,11 @@ Every bad row is known, not the first alone: what cannot be used is a `Row` with
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agentnet.delimited import (
     DELIMITER_NAMES,
@@ -27,6 +27,8 @@ from agentnet.delimited import (
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.formulas import unguarded
 from agentnet.news.item import is_unicode
+
+Made = TypeVar("Made")
 
 
 class BadCell(Exception):
@@ -61,75 +63,124 @@ class FileTable(NamedTuple):
     """A file being read.
 
     Attributes:
+        path: The file.
         columns: Its columns, lower case, outer blanks removed.
         rows: Its rows, to be read once.
         form: How it is written, in words, such as ``"columns parted by commas"``.
         notes: What its reader should know, one sentence each; complete when all rows are read.
     """
 
+    path: Path
     columns: tuple[str, ...]
     rows: Iterable[Row]
     form: str
     notes: list[str]
 
+    def settle(
+        self,
+        usual: Mapping[str, str | Sequence[str]],
+        given: Mapping[str, str],
+        *,
+        required: Collection[str],
+        optional: Collection[str] = (),
+        what: str,
+        hints: Mapping[str, str] = {},
+    ) -> dict[str, str]:
+        """Settle which column each field is read from.
 
-def settle_columns(
-    path: Path,
-    columns: Collection[str],
-    usual: Mapping[str, str],
-    given: Mapping[str, str],
-    *,
-    required: Collection[str],
-    optional: Collection[str] = (),
-    what: str,
-    hints: Mapping[str, str] = {},
-) -> dict[str, str]:
-    """Settle which column each field is read from.
+        Args:
+            usual: The column of each field, unless the caller says otherwise; or what it may be called: where
+                the first name stands, the others are not looked at.
+            given: The caller's column of a field.
+            required: Fields that must have a column.
+            optional: Further fields, which have no usual column.
+            what: What the file is, for messages, with its article.
+            hints: What else to say if the column of this name is missing.
 
-    Args:
-        path: The file.
-        columns: Its columns.
-        usual: The column of each field, unless the caller says otherwise.
-        given: The caller's column of a field.
-        required: Fields that must have a column.
-        optional: Further fields, which have no usual column.
-        what: What the file is, for messages, with its article.
-        hints: What else to say if the column of this name is missing.
+        Returns:
+            The column of each field that has one.
 
-    Returns:
-        The column of each field that has one.
+        Raises:
+            InputError: A column that must be there is not, or several may be meant.
+            ConfigurationError: `given` names an unknown field.
+        """
+        fields = (*usual, *optional)
+        for name in given:
+            if name not in fields:
+                raise ConfigurationError(
+                    f"a column is named for field {name!r}, which {what} does not have"
+                    f"{near_miss(name, fields)}"
+                )
+        named = {name: given.get(name) or self._usual(name, usual[name]) for name in usual} | dict(given)
+        wanted = {name: column.strip().lower() for name, column in named.items()}
+        several = [name for name in {*required} - {*given} if not isinstance(usual.get(name, ""), str)]
+        way = "; or name the column of the {0} (--column {0}=NAME)"
+        ways = {wanted[name]: way.format(name) for name in several}
+        self.check([wanted[name] for name in fields if name in given or name in required], {**hints, **ways})
+        return {name: column for name, column in wanted.items() if column in self.columns}
 
-    Raises:
-        InputError: A column that must be there is not.
-        ConfigurationError: `given` names an unknown field.
-    """
-    fields = (*usual, *optional)
-    for name in given:
-        if name not in fields:
-            raise ConfigurationError(
-                f"a column is named for field {name!r}, which {what} does not have{near_miss(name, fields)}"
-            )
-    wanted = {name: column.strip().lower() for name, column in {**usual, **given}.items()}
-    check_columns(
-        path, columns, [wanted[name] for name in fields if name in given or name in required], hints
-    )
-    return {name: column for name, column in wanted.items() if column in columns}
-
-
-def check_columns(
-    path: Path, columns: Collection[str], needed: Iterable[str], hints: Mapping[str, str] = {}
-) -> None:
-    """See that a file has the columns that are `needed`.
-
-    Raises:
-        InputError: Names the first that is missing, with what may have been meant.
-    """
-    for column in needed:
-        if column not in columns:
-            hint = hints.get(column, "")
+    def _usual(self, field: str, names: str | Sequence[str]) -> str:
+        """Find the usual column of a field among those that there are."""
+        if isinstance(names, str):
+            return names
+        found = [name for name in names if name in self.columns]
+        if len(found) > 1 and found[0] != field:
             raise InputError(
-                f"there is no such column{near_miss(column, columns)}{hint}", path=path, field=column
+                f"columns {' and '.join(found)} may all be the {field}; choose one by columns={{{field!r}: "
+                f"{found[0]!r}}} (--column {field}={found[0]})",
+                path=self.path,
             )
+        return found[0] if found else field
+
+    def check(self, needed: Iterable[str], hints: Mapping[str, str] = {}) -> None:
+        """See that the file has the columns that are `needed`.
+
+        Raises:
+            InputError: Names the first that is missing, with what may have been meant.
+        """
+        for column in needed:
+            if column not in self.columns:
+                said = f"there is no such column{near_miss(column, self.columns)}{hints.get(column, '')}"
+                raise InputError(said, path=self.path, field=column)
+
+    def each(
+        self,
+        columns: Mapping[str, str],
+        make: Callable[[Cells], Made],
+        *,
+        problems: list[InputError] | None = None,
+        date_format: str | None = None,
+        missing: Collection[str] = MISSING,
+    ) -> Iterator[Made]:
+        """Make something of each row.
+
+        Args:
+            columns: The column of each field.
+            make: Makes it; raises `BadCell` where it cannot.
+            problems: Where rows are noted of which nothing can be made, and where the file breaks off.
+            date_format: As for `Cells`.
+            missing: As for `Cells`.
+
+        Raises:
+            InputError: Such a row, if `problems` is None; names row and column.
+        """
+        try:
+            for row in self.rows:
+                try:
+                    if row.fault:
+                        raise BadCell(None, row.fault)
+                    made = make(Cells(row, columns, date_format, missing))
+                except BadCell as bad:
+                    problem = InputError(str(bad), path=self.path, row=row.number, field=bad.field)
+                    if problems is None:
+                        raise problem from bad
+                    problems.append(problem)
+                else:
+                    yield made
+        except InputError as error:
+            if problems is None:
+                raise
+            problems.append(error)
 
 
 @contextmanager
@@ -173,21 +224,21 @@ def _table(
     """Tell what a text is by its first line that is not blank."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if columns is not None:
-        return _delimited_table(known_columns(path, lines, columns, number - 1))
+        return _delimited_table(path, known_columns(path, lines, columns, number - 1))
     if start.startswith("[") and ".json" in suffixes:
         raise InputError("holds a JSON array; write one JSON object per line (.jsonl)", path=path)
     if any(suffix in suffixes for suffix in _JSON_LINES):
         return _json_table(path, number, lines)
     if start.startswith("{"):
         return _document_table(path, number, start, lines)
-    return _delimited_table(read_delimited(path, lines, n_before=number - 1, fold=str.lower))
+    return _delimited_table(path, read_delimited(path, lines, n_before=number - 1, fold=str.lower))
 
 
 _EXPORTED = ("news", "id", "severity", "hash", "text", "item")
 """The columns of ``news.csv`` as `agentnet export --format csv` writes it."""
 
 
-def _delimited_table(table: Delimited) -> FileTable:
+def _delimited_table(path: Path, table: Delimited) -> FileTable:
     # Only there do we know who wrote an apostrophe before a text that looks like a formula.
     ours = tuple(table.columns) == _EXPORTED
 
@@ -196,7 +247,7 @@ def _delimited_table(table: Delimited) -> FileTable:
         return Row(record.number, dict(zip(table.columns, cells, strict=False)), record.fault)
 
     form = f"columns parted by {DELIMITER_NAMES[table.delimiter]}"
-    return FileTable(table.columns, map(row, table.rows), form, table.notes)
+    return FileTable(path, table.columns, map(row, table.rows), form, table.notes)
 
 
 def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> FileTable:
@@ -211,7 +262,7 @@ def _sheet_table(path: Path, rows: Iterator[tuple[int, list[object]]]) -> FileTa
         Row(number, dict(zip(columns, cells, strict=False)), _beyond(len(columns), cells))
         for number, cells in rows
     )
-    return FileTable(columns, found, "a spreadsheet", [])
+    return FileTable(path, columns, found, "a spreadsheet", [])
 
 
 def _beyond(n_columns: int, cells: list[object]) -> str:
@@ -256,7 +307,7 @@ def _api_table(path: Path, document: dict[str, Any]) -> FileTable:
         raise InputError(f"the answer holds no events under {key!r} {str(said)[:200]}".rstrip(), path=path)
     rows = [_object_row(number, record) for number, record in enumerate(document[key], 1)]
     notes = list(_notes_of_pages(document, len(rows)))
-    return FileTable(_keys(rows), rows, f"a JSON document with its records under {key!r}", notes)
+    return FileTable(path, _keys(rows), rows, f"a JSON document with its records under {key!r}", notes)
 
 
 def _notes_of_pages(document: Mapping[str, object], n_rows: int) -> Iterator[str]:
@@ -287,7 +338,7 @@ def _json_table(path: Path, first: int, lines: Iterable[str]) -> FileTable:
     rows = [_json_row(path, number, line) for number, line in enumerate(lines, first) if line.strip()]
     if all(row.fault for row in rows):
         raise InputError(rows[0].fault, path=path, row=rows[0].number)
-    return FileTable(_keys(rows), rows, "JSON Lines", [])
+    return FileTable(path, _keys(rows), rows, "JSON Lines", [])
 
 
 def _json_row(path: Path, number: int, line: str) -> Row:

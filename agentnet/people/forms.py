@@ -101,14 +101,6 @@ class Control:
         return Unusable(self.name, fault)
 
 
-def _choice(control: Control, filled: Sequence[str]) -> Any:  # noqa: ANN401 - as declared
-    return _chosen(control, filled[0])
-
-
-def _several(control: Control, filled: Sequence[str]) -> list[Any]:
-    return _in_number(control, [_chosen(control, each) for each in dict.fromkeys(filled)])
-
-
 def _chosen(control: Control, filled: str) -> Any:  # noqa: ANN401 - as declared
     values = {str(place): value for place, (value, _) in enumerate(control.options)}
     if filled not in values:
@@ -132,10 +124,6 @@ def _number(control: Control, filled: Sequence[str]) -> float | int:
     if not (low <= value <= high and above < value < below and is_multiple):
         raise control.refuse(OUT_OF_RANGE)
     return value
-
-
-def _text(control: Control, filled: Sequence[str]) -> str:
-    return _of_length(control, control.node, filled[0])
 
 
 def _lines(control: Control, filled: Sequence[str]) -> list[str]:
@@ -162,10 +150,12 @@ def _in_number(control: Control, values: list[Any]) -> list[Any]:
 
 
 _READERS: Final[Mapping[Kind, Callable[[Control, Sequence[str]], Any]]] = {
-    "choice": _choice,
-    "several": _several,
+    "choice": lambda control, filled: _chosen(control, filled[0]),
+    "several": lambda control, filled: _in_number(
+        control, [_chosen(control, each) for each in dict.fromkeys(filled)]
+    ),
     "number": _number,
-    "text": _text,
+    "text": lambda control, filled: _of_length(control, control.node, filled[0]),
     "lines": _lines,
 }
 

@@ -60,7 +60,10 @@ async def hosted(
     bases: list[str] = []
     app = site.app(pages.routes(lambda: bases[0]))
     try:
-        async with site.serving(app, host=options.host, port=options.port or _port_before(ledger)) as base:
+        # That of the last sitting, whose links people have.
+        ports = [int(line["port"]) for line in ledger.lines if line["what"] == "served"]
+        port = options.port or (ports[-1] if ports else 0)
+        async with site.serving(app, host=options.host, port=port) as base:
             ledger.add("served", port=urlsplit(base).port)
             bases.append(options.address or base)
             links = pages.links(bases[0])
@@ -119,11 +122,6 @@ async def _forget_withdrawn(
         found = await asyncio.to_thread(forget_seats, folder, left)
         say(f"{len(left)} people withdrew: {found.n_texts} texts of theirs were taken out of the log")
     return seats
-
-
-def _port_before(ledger: Ledger) -> int:
-    """Give the port of the last sitting, whose links people have; 0 where there was none."""
-    return next((int(line["port"]) for line in reversed(ledger.lines) if line["what"] == "served"), 0)
 
 
 def _static() -> dict[str, bytes]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from agentnet.analysis.by_context import ContextShare
 from agentnet.report.part import table
 from agentnet.report.tables import Table, as_named, by_condition, known_interval
 
@@ -28,26 +26,9 @@ _NOTES: Final = (
 
 
 @table("answers_by_context_of_cascades", of="cascades", section="decisions")
-def of_cascades(part: CascadePart) -> Table | None:
-    """Tell shares of yes by the facts that prompts used; None where they used none."""
-    return by_context_table(part.by_context)
-
-
 @table("answers_by_context_of_worlds", of="worlds", section="found")
-def of_worlds(part: WorldPart) -> Table | None:
+def by_context_table(part: CascadePart | WorldPart) -> Table | None:
     """Tell shares of answers by the facts that agents were told; None where they were told none."""
-    return by_context_table(part.by_context, part.condition if part.facts.n_conditions > 1 else None)
-
-
-def by_context_table(
-    shares: Sequence[ContextShare], named: Callable[[int], str] | None = None
-) -> Table | None:
-    """Tell shares of answers by facts of contexts; None without any.
-
-    Args:
-        shares: The shares.
-        named: Names a condition; None where there is one.
-    """
     columns = {
         **as_named("question fact reads answer share"),
         "interval": "95% interval",
@@ -59,8 +40,8 @@ def by_context_table(
             *(each.condition, each.question, each.key, each.value, each.answer, each.share),
             *(known_interval(each.low, each.high), each.n, each.n_realizations),
         )
-        for each in shares
+        for each in part.by_context
     )
     return by_condition(
-        "answers_by_context", "Answers by what agents were told", columns, rows, named, _NOTES
+        "answers_by_context", "Answers by what agents were told", columns, rows, part.naming(), _NOTES
     )

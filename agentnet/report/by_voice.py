@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from agentnet.analysis.by_voice import Voices
 from agentnet.report.part import table
 from agentnet.report.tables import Table, as_named, by_condition, known_interval
 
@@ -26,36 +24,9 @@ _AGREEMENT_NOTE: Final = (
 
 
 @table("voices_of_cascades", of="cascades", section="decisions")
-def of_cascades(part: CascadePart) -> Table | None:
-    """Tell what voices answered in cascades; None with one voice."""
-    return answers_table(part.voices)
-
-
-@table("voices_agreement_of_cascades", of="cascades", section="decisions")
-def agreement_of_cascades(part: CascadePart) -> Table | None:
-    """Tell how often voices agree in cascades; None with one voice."""
-    return agreement_table(part.voices)
-
-
 @table("voices_of_worlds", of="worlds", section="found")
-def of_worlds(part: WorldPart) -> Table | None:
-    """Tell what voices answered in free worlds; None with one voice."""
-    return answers_table(part.voices, part.condition if part.facts.n_conditions > 1 else None)
-
-
-@table("voices_agreement_of_worlds", of="worlds", section="found")
-def agreement_of_worlds(part: WorldPart) -> Table | None:
-    """Tell how often voices agree in free worlds; None with one voice."""
-    return agreement_table(part.voices, part.condition if part.facts.n_conditions > 1 else None)
-
-
-def answers_table(voices: Voices, named: Callable[[int], str] | None = None) -> Table | None:
-    """Tell shares of yes and times to answer by voice; None with one voice.
-
-    Args:
-        voices: The voices.
-        named: Names a condition; None where there is one.
-    """
+def answers_table(part: CascadePart | WorldPart) -> Table | None:
+    """Tell shares of yes and times to answer by voice; None with one voice."""
     columns = {
         **as_named("question voice"),
         "n": "answers",
@@ -72,19 +43,16 @@ def answers_table(voices: Voices, named: Callable[[int], str] | None = None) -> 
             *(_or_none(each.share), known_interval(each.low, each.high)),
             *(_or_none(each.time_s), known_interval(each.time_low_s, each.time_high_s), each.n_realizations),
         )
-        for each in voices.answers
+        for each in part.voices.answers
     )
-    found = by_condition("voices", "Answers by voice", columns, rows, named, (_ANSWERS_NOTE,))
+    found = by_condition("voices", "Answers by voice", columns, rows, part.naming(), (_ANSWERS_NOTE,))
     return None if found is None else found.without_empty_columns()
 
 
-def agreement_table(voices: Voices, named: Callable[[int], str] | None = None) -> Table | None:
-    """Tell how often agents of one voice, and of two, give the same answer; None where there are no pairs.
-
-    Args:
-        voices: The voices.
-        named: Names a condition; None where there is one.
-    """
+@table("voices_agreement_of_cascades", of="cascades", section="decisions")
+@table("voices_agreement_of_worlds", of="worlds", section="found")
+def agreement_table(part: CascadePart | WorldPart) -> Table | None:
+    """Tell how often agents of one voice, and of two, give the same answer; None where there are no pairs."""
     columns = {
         **as_named("question voice"),
         "other": "and",
@@ -99,9 +67,11 @@ def agreement_table(voices: Voices, named: Callable[[int], str] | None = None) -
             *(each.condition, each.question, *each.voices, each.share, known_interval(each.low, each.high)),
             *(each.by_chance, each.n_pairs, each.n_realizations),
         )
-        for each in voices.agreement
+        for each in part.voices.agreement
     )
-    return by_condition("voices_agreement", "Agreement by voice", columns, rows, named, (_AGREEMENT_NOTE,))
+    return by_condition(
+        "voices_agreement", "Agreement by voice", columns, rows, part.naming(), (_AGREEMENT_NOTE,)
+    )
 
 
 def _or_none(value: float) -> float | None:

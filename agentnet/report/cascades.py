@@ -45,7 +45,7 @@ from agentnet.report.player import Player, read_player
 from agentnet.report.ratios import RatioPart
 from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
-from agentnet.report.told import Told, changes_table, messages_table, read_told
+from agentnet.report.told import Told, read_told
 from agentnet.report.words import asked_sentences, citations
 from agentnet.vocabulary import EXPOSURE, PROFILES
 
@@ -207,19 +207,6 @@ class CascadePart(Part):
         answers, fields = read_answers("cascades"), cascade_fields(self)
         yield filled("guide_llm", answers, fields)
         yield filled("odd", answers, fields)
-
-
-@table("cascade_messages", of="cascades", section="decisions")
-def _messages(part: CascadePart) -> Table | None:
-    """List some of the messages that agents wrote."""
-    withheld = any(each.text is None for each in part.facts.news)
-    return None if part.told is None else messages_table(part.told, withheld=withheld)
-
-
-@table("cascade_changes", of="cascades", section="decisions")
-def _changes(part: CascadePart) -> Table | None:
-    """Count what happened beside answers."""
-    return None if part.told is None else changes_table(part.told)
 
 
 @table("message_trees", of="cascades", section="trees")

@@ -154,6 +154,10 @@ class Part(ABC):
         """
         return ()
 
+    def naming(self) -> Callable[[int], str] | None:
+        """Give what names conditions in its tables; None where it is of one, which goes unsaid."""
+        return None
+
     @abstractmethod
     def title(self) -> str:
         """Name it for people."""
@@ -239,12 +243,7 @@ def table(name: str, *, of: str, section: str = "") -> Callable[[Tells], Tells]:
     @table("engaged_by_degree", of="cascades", section="laws")
     def engaged_by_degree(part: CascadePart) -> Table | None: ...
     """
-
-    def listed(tells: Tells) -> Tells:
-        TABLES.register(name, ListedTable(of, section, tells), module=tells.__module__)
-        return tells
-
-    return listed
+    return TABLES.named(name, lambda tells: ListedTable(of, section, tells))
 
 
 def more_tables(part: Part) -> dict[str, list[Table]]:

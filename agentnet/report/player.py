@@ -207,11 +207,7 @@ def _scene(
     realization, news, severity, network, initial, _ = row
     (n_agents,) = connection.execute("SELECT n_agents FROM networks WHERE network = ?", (network,)).fetchone()
     every = edges.astype(np.int64)
-    agents = nearest(every, n_agents, initial, most.n_agents)
-    place = np.full(n_agents, -1)
-    place[agents] = np.arange(agents.size)
-    inside = place[every]
-    inside = inside[(inside >= 0).all(axis=1)]
+    agents, inside = shown_of(every, n_agents, initial, most.n_agents)
     engaged, source = engagements(connection, realization, agents)
     return PlayedCascade(
         realization=realization,
@@ -238,7 +234,17 @@ def engagements(
     return engaged, np.array([place.get(agent, -1) for agent in source.tolist()], dtype=np.int64)
 
 
-def nearest(edges: NDArray[np.int64], n_agents: int, agent: int, most: int) -> NDArray[np.int64]:
+def shown_of(
+    edges: NDArray[np.int64], n_agents: int, agent: int, most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose the agents to show, and give the edges among them, by their places."""
+    agents, place = _nearest(edges, n_agents, agent, most), np.full(n_agents, -1)
+    place[agents] = np.arange(agents.size)
+    inside = place[edges]
+    return agents, inside[(inside >= 0).all(axis=1)]
+
+
+def _nearest(edges: NDArray[np.int64], n_agents: int, agent: int, most: int) -> NDArray[np.int64]:
     """List the agents to show, in ascending order: all, or the ones that are nearest to `agent`."""
     if n_agents <= most:
         return np.arange(n_agents)

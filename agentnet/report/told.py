@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agentnet.events import Run
 from agentnet.events.conditions import condition_of
 from agentnet.report.figures.words import counted
+from agentnet.report.part import table
 from agentnet.report.tables import Table, as_named
 from agentnet.streams import Streams
+
+if TYPE_CHECKING:
+    from agentnet.report.cascades import CascadePart
+    from agentnet.report.worlds import WorldPart
 
 _THESE: Final = "realization IN (SELECT value FROM json_each(?))"
 _TOLD = f"SELECT EXISTS (SELECT 1 FROM exposures WHERE {_THESE})"  # noqa: S608 - our own
@@ -124,14 +129,13 @@ def read_told(run: Run, condition: int | None = None, *, n: int = 40, seed: int 
         )
 
 
-def messages_table(told: Told, *, withheld: bool) -> Table | None:
-    """List some of the messages that agents wrote; None where they wrote none, or may not be quoted.
-
-    Args:
-        told: What agents were told and wrote.
-        withheld: Whether news texts may not be passed on, which messages may retell.
-    """
-    if not told.messages or withheld:
+@table("cascade_messages", of="cascades", section="decisions")
+@table("world_messages", of="worlds", section="found")
+def messages_table(part: CascadePart | WorldPart) -> Table | None:
+    """List some of the messages that agents wrote; None where they wrote none, or may not be quoted."""
+    told = part.told
+    # Messages may retell news that may not be passed on.
+    if told is None or not told.messages or any(each.text is None for each in part.facts.news):
         return None
     all_of = "All" if len(told.messages) == told.n_messages else f"{len(told.messages)} of"
     return Table(
@@ -147,9 +151,12 @@ def messages_table(told: Told, *, withheld: bool) -> Table | None:
     )
 
 
-def changes_table(told: Told) -> Table | None:
+@table("cascade_changes", of="cascades", section="decisions")
+@table("world_changes", of="worlds", section="found")
+def changes_table(part: CascadePart | WorldPart) -> Table | None:
     """Count what happened beside answers; None where nothing did."""
-    if not told.changes:
+    told = part.told
+    if told is None or not told.changes:
         return None
     return Table(
         name="changes",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -24,8 +24,6 @@ from agentnet.report.plain_part import PlainPart
 from agentnet.report.tables import Cell, Interval, Table, as_named
 from agentnet.report.told import (
     Told,
-    changes_table,
-    messages_table,
     personas_words,
     read_told,
 )
@@ -94,6 +92,10 @@ class WorldPart(PlainPart):
     def condition(self, number: int) -> str:
         """Name a condition."""
         return Condition.all_of(self.facts.meta)[number].name
+
+    def naming(self) -> Callable[[int], str] | None:
+        """Give what names conditions, of several."""
+        return self.condition if self.facts.n_conditions > 1 else None
 
     def findings(self, level: float) -> Iterator[str]:
         """Say where each measure began and ended."""
@@ -236,25 +238,12 @@ def answers_table(part: WorldPart) -> Table | None:
     )
 
 
-@table("world_messages", of=_WORLDS, section="found")
-def world_messages(part: WorldPart) -> Table | None:
-    """List some of the messages."""
-    withheld = any(each.text is None for each in part.facts.news)
-    return None if part.told is None else messages_table(part.told, withheld=withheld)
-
-
 @table("world_trees", of=_WORLDS, section="found")
 def world_trees(part: WorldPart) -> Table | None:
     """Summarize the trees of messages."""
     if not part.message_trees:
         return None
     return replace(trees_table(part.message_trees), title="Trees of messages: what retells or answers what")
-
-
-@table("world_changes", of=_WORLDS, section="found")
-def world_changes(part: WorldPart) -> Table | None:
-    """Count what happened beside answers."""
-    return None if part.told is None else changes_table(part.told)
 
 
 @table("convergence", of=_WORLDS, section="found")

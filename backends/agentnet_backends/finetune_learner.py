@@ -82,6 +82,7 @@ class FinetuneOptions(PluginOptions):
     """
 
     table: ClassVar[str] = "finetune"
+    plugin: ClassVar[str] = "the update rule 'finetune'"
 
     model: Annotated[str, Field(min_length=1)]
     revision: Annotated[str, Field(min_length=1)] | None = None

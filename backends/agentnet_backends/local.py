@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -38,9 +36,8 @@ from agentnet_backends.local_model import LocalModel, digest_of
 from agentnet_backends.local_numpy import Floats
 from agentnet_backends.local_rules import Free, Mask, Rule
 from agentnet_backends.local_weights import known_models, weights
-from agentnet_backends.options import PluginOptions
+from agentnet_backends.options import MadeOfOptions, PluginOptions
 
-_NEEDED = ("gguf", "llguidance", "tokenizers")
 _SHORT = 8
 
 
@@ -66,6 +63,8 @@ class LocalOptions(PluginOptions):
             is remembered of what follows prompts.
     """
 
+    plugin: ClassVar[str] = "backend 'local'"
+
     model: str = Field("smollm2", min_length=1)
     runtime: Literal["auto", "numpy", "torch"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
@@ -79,7 +78,7 @@ class _Sample(NamedTuple):
     finish: str
 
 
-class LocalBackend:
+class LocalBackend(MadeOfOptions[LocalOptions]):
     """Plays a model in this process.
 
     Safe to call concurrently from one event loop: it computes in one thread, in the order of requests. The
@@ -89,36 +88,24 @@ class LocalBackend:
         options: See `LocalOptions`.
 
     Raises:
-        PluginError: The extra is not installed.
         ConfigurationError: There is no such model.
     """
 
     about = "a language model in this process: exact probabilities, no server and no key"
     needs = "the extra local: pip install -e '.[local]' in a checkout"
+    takes = LocalOptions
+    packages = ("gguf", "llguidance", "tokenizers")
     name = "local"
     lists_tokens = True
 
     def __init__(self, options: LocalOptions) -> None:
-        missing = [name for name in _NEEDED if find_spec(name) is None]
-        if missing:
-            raise PluginError(f"backend 'local' lacks {', '.join(missing)}; it needs {self.needs}")
-        self.options = options
+        super().__init__(options)
         self._model: LocalModel | None = None
         self._thread = ThreadPoolExecutor(1, "local-model")
         self._closed = False
         self._digest = known_models()[options.model].sha256 if options.model in known_models() else ""
         if not self._digest:
             weights(options.model)
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible, or there is no such model.
-            PluginError: The extra is not installed.
-        """
-        return cls(LocalOptions.read(options, cls.name))
 
     @property
     def model_name(self) -> str:

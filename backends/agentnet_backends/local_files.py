@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple, Protocol
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
@@ -67,32 +67,6 @@ class Unsupported(ConfigurationError):
     """The NumPy runtime cannot compute this model; another runtime may."""
 
 
-class ModelFiles(Protocol):
-    """One model on disk."""
-
-    path: Path
-
-    def shape(self) -> ModelShape:
-        """Read its sizes.
-
-        Raises:
-            Unsupported: The NumPy runtime does not know such a model.
-        """
-        ...
-
-    def weights(self) -> dict[str, Floats]:
-        """Read its weights, by the names that `NumpyRuntime` takes."""
-        ...
-
-    def tokenizer(self) -> Any:  # noqa: ANN401 - of the library `tokenizers`, an extra
-        """Make its tokenizer."""
-        ...
-
-    def chat(self) -> Chat:
-        """Read how it is talked to."""
-        ...
-
-
 class Chat(NamedTuple):
     """How a chat model is talked to.
 
@@ -106,11 +80,6 @@ class Chat(NamedTuple):
     template: str
     marks: Mapping[str, str]
     ends: frozenset[int]
-
-
-def open_model(path: Path) -> ModelFiles:
-    """Give the files at `path`, which is as `agentnet_backends.local_weights.weights` gives it."""
-    return Folder(path) if path.is_dir() else Gguf(path)
 
 
 def model_files(path: Path) -> list[Path]:
@@ -146,7 +115,11 @@ class Gguf:
         return self._fact(f"{self._family}.{key}", default)
 
     def shape(self) -> ModelShape:
-        """Read the sizes; see `ModelFiles`."""
+        """Read the sizes.
+
+        Raises:
+            Unsupported: The NumPy runtime does not know such a model.
+        """
         _check_family(self._family, self.path)
         n_heads, width = self._of_family("attention.head_count"), self._of_family("embedding_length")
         head_dim = self._of_family("attention.key_length", width // n_heads)
@@ -166,7 +139,7 @@ class Gguf:
         )
 
     def weights(self) -> dict[str, Floats]:
-        """Read the weights; see `ModelFiles`."""
+        """Read the weights, by the names that `NumpyRuntime` takes."""
         from gguf import dequantize
 
         shape, made = self.shape(), {}
@@ -181,7 +154,7 @@ class Gguf:
         return made
 
     def tokenizer(self) -> Any:  # noqa: ANN401 - of an extra
-        """Make the tokenizer from vocabulary and merges; see `ModelFiles`."""
+        """Make the tokenizer from vocabulary and merges."""
         from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
         kind, split = self._fact("tokenizer.ggml.model"), self._fact("tokenizer.ggml.pre", "default")
@@ -204,7 +177,7 @@ class Gguf:
         return tokenizer
 
     def chat(self) -> Chat:
-        """Read template and marks; see `ModelFiles`."""
+        """Read how it is talked to."""
         ids = {name: self._fact(f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot")}
         texts = self._fact("tokenizer.ggml.tokens")
         marks = {f"{name}_token": texts[i] for name, i in ids.items() if i is not None}
@@ -230,7 +203,11 @@ class Folder:
         return found if isinstance(found, dict) else {}
 
     def shape(self) -> ModelShape:
-        """Read the sizes; see `ModelFiles`."""
+        """Read the sizes.
+
+        Raises:
+            Unsupported: The NumPy runtime does not know such a model.
+        """
         config = self._json("config.json")
         _check_family(str(config.get("model_type")), self.path)
         for key, plain in self._PLAIN.items():
@@ -266,7 +243,7 @@ class Folder:
         return scaled
 
     def weights(self) -> dict[str, Floats]:
-        """Read the weights; see `ModelFiles`."""
+        """Read the weights, by the names that `NumpyRuntime` takes."""
         files = sorted(self.path.glob("*.safetensors"))
         if not files:
             raise ConfigurationError(f"{self.path} holds no *.safetensors; save the model's weights as such")
@@ -278,7 +255,7 @@ class Folder:
         return found
 
     def tokenizer(self) -> Any:  # noqa: ANN401 - of an extra
-        """Read the tokenizer; see `ModelFiles`."""
+        """Read the tokenizer."""
         from tokenizers import Tokenizer
 
         path = self.path / "tokenizer.json"
@@ -292,7 +269,7 @@ class Folder:
         return tokenizer
 
     def chat(self) -> Chat:
-        """Read template and marks; see `ModelFiles`."""
+        """Read how it is talked to."""
         settings = self._json("tokenizer_config.json")
         file = self.path / "chat_template.jinja"
         template = file.read_text("utf-8") if file.is_file() else settings.get("chat_template") or ""
@@ -303,6 +280,15 @@ class Folder:
         ends = made if isinstance(made, list) else [] if made is None else [made]
         named = self.tokenizer().token_to_id(marks["eos_token"])
         return Chat(template, marks, frozenset([*ends, *([] if named is None else [named])]))
+
+
+ModelFiles = Gguf | Folder
+"""One model on disk."""
+
+
+def open_model(path: Path) -> ModelFiles:
+    """Give the files at `path`, which is as `agentnet_backends.local_weights.weights` gives it."""
+    return Folder(path) if path.is_dir() else Gguf(path)
 
 
 def read_safetensors(path: Path) -> Iterator[tuple[str, Floats]]:

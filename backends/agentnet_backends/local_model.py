@@ -11,7 +11,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, Union
 
 from agentnet.backend import Messages
 from agentnet.errors import BackendUnusable, ConfigurationError, PluginError, near_miss
@@ -19,48 +19,18 @@ from agentnet_backends.local_chat import Speaker, TokenPrompt
 from agentnet_backends.local_files import ModelFiles, Unsupported, model_files, open_model
 from agentnet_backends.local_numpy import Floats, NumpyRuntime
 from agentnet_backends.local_rules import Rule, Schemas
+from agentnet_backends.local_weights import sha256
+
+if TYPE_CHECKING:
+    from agentnet_backends.local_torch import TorchRuntime
 
 _MB = 1e6
 
 Value = TypeVar("Value")
 
 
-class Past(Protocol):
-    """What has to be known of the tokens so far to go on from them; never changed."""
-
-    @property
-    def n_bytes(self) -> int:
-        """The memory that it takes."""
-        ...
-
-
-class Runtime(Protocol):
-    """What computes a language model. Called from one thread."""
-
-    name: str
-    n_positions: int
-    n_vocabulary: int
-
-    def extend(self, past: Any, tokens: Sequence[int]) -> tuple[Past, Floats]:  # noqa: ANN401 - its own
-        """Go on from `past` (None at the beginning) by some tokens.
-
-        Returns:
-            What to go on from, and the logits of what follows the last token, shape ``(n_vocabulary,)``.
-        """
-        ...
-
-    def go_on(
-        self,
-        past: Any,  # noqa: ANN401 - its own
-        said: Sequence[Any],
-        tokens: Sequence[Sequence[int]],
-    ) -> Sequence[tuple[Past, Floats]]:
-        """Go on from `past` in several ways at once, by what each said (None: nothing) and some tokens.
-
-        Returns:
-            Of each way what was said now, and the logits of what follows.
-        """
-        ...
+Runtime = Union[NumpyRuntime, "TorchRuntime"]
+"""What computes a language model. Called from one thread."""
 
 
 def make_runtime(name: str, files: ModelFiles, threads: int) -> Runtime:
@@ -184,7 +154,7 @@ class LocalModel:
         return self._schemas.rule(schema)
 
     def extend(self, past: Any, tokens: Sequence[int]) -> TextState:  # noqa: ANN401 - its runtime's own
-        """Go on from `past`; see `Runtime.extend`.
+        """Go on from `past`; see `NumpyRuntime.extend`.
 
         Raises:
             BackendUnusable: What is computed is no number: an answer drawn from it would be nobody's.
@@ -192,7 +162,7 @@ class LocalModel:
         return self._checked(*self.runtime.extend(past, tokens))
 
     def go_on(self, past: Any, said: Sequence[Any], tokens: Sequence[Sequence[int]]) -> list[TextState]:  # noqa: ANN401 - its runtime's own
-        """Go on in several ways at once; see `Runtime.go_on`.
+        """Go on in several ways at once; see `NumpyRuntime.go_on`.
 
         Raises:
             BackendUnusable: As `extend`.
@@ -243,9 +213,5 @@ class LocalModel:
 
 def digest_of(path: Path) -> str:
     """Hash a model's files, in hex: of one file its SHA-256."""
-    files = model_files(path)
-    hashed = []
-    for each in files:
-        with each.open("rb") as file:
-            hashed.append(hashlib.file_digest(file, "sha256").hexdigest())
+    hashed = [sha256(each) for each in model_files(path)]
     return hashed[0] if path.is_file() else hashlib.sha256("".join(hashed).encode()).hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,36 +15,49 @@ _FORM = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": 
 """As Python's json writes it: a small model that may put any blanks puts little else."""
 
 
-class Rule(Protocol):
-    """What may be said next, as a text goes on."""
-
-    def allowed(self) -> Mask | None:
-        """Say of each token whether it may come next; None: all may."""
-        ...
-
-    def forced(self) -> list[int]:
-        """List the tokens that must come next, as far as there is no choice."""
-        ...
-
-    def take(self, tokens: list[int]) -> bool:
-        """Go on by tokens; says whether nothing can follow them."""
-        ...
-
-
 class Free:
     """Anything may be said."""
 
     def allowed(self) -> Mask | None:
-        """All may."""
+        """Say of each token whether it may come next; None: all may."""
         return None
 
     def forced(self) -> list[int]:
-        """None must."""
+        """List the tokens that must come next, as far as there is no choice."""
         return []
 
-    def take(self, tokens: list[int]) -> bool:  # noqa: ARG002 - of the protocol
-        """Only the model's own end is the last."""
+    def take(self, tokens: list[int]) -> bool:  # noqa: ARG002 - of all rules
+        """Go on by tokens; says whether nothing can follow them, which only the model's own end says here."""
         return False
+
+
+class _Held:
+    def __init__(self, matcher: Any, n_vocabulary: int) -> None:  # noqa: ANN401 - of an extra
+        self._matcher = matcher
+        self._n = n_vocabulary
+        self._check()
+
+    def allowed(self) -> Mask:
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._check()
+        return np.unpackbits(bits, bitorder="little")[: self._n].astype(bool)
+
+    def forced(self) -> list[int]:
+        return list(self._matcher.compute_ff_tokens())
+
+    def take(self, tokens: list[int]) -> bool:
+        self._matcher.consume_tokens(tokens)
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise RequestRejected(
+                f"no reply can be held to the schema: {self._matcher.get_error()}", kind="schema"
+            )
+
+
+Rule = Free | _Held
+"""What may be said next, as a text goes on."""
 
 
 class Schemas:
@@ -72,28 +85,3 @@ class Schemas:
 
         grammar = LLMatcher.grammar_from_json_schema(schema, defaults=_FORM)
         return _Held(LLMatcher(self._tokenizer, grammar, log_level=0), self._n)
-
-
-class _Held:
-    def __init__(self, matcher: Any, n_vocabulary: int) -> None:  # noqa: ANN401 - of an extra
-        self._matcher = matcher
-        self._n = n_vocabulary
-        self._check()
-
-    def allowed(self) -> Mask:
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        self._check()
-        return np.unpackbits(bits, bitorder="little")[: self._n].astype(bool)
-
-    def forced(self) -> list[int]:
-        return list(self._matcher.compute_ff_tokens())
-
-    def take(self, tokens: list[int]) -> bool:
-        self._matcher.consume_tokens(tokens)
-        return bool(self._matcher.is_stopped())
-
-    def _check(self) -> None:
-        if self._matcher.is_error():
-            raise RequestRejected(
-                f"no reply can be held to the schema: {self._matcher.get_error()}", kind="schema"
-            )

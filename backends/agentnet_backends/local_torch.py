@@ -67,7 +67,7 @@ class TorchRuntime:
         self.n_positions = int(model.config.max_position_embeddings)
 
     def extend(self, past: TorchPast | None, tokens: Sequence[int]) -> tuple[TorchPast, Floats]:
-        """Go on from `past`; see `agentnet_backends.local_model.Runtime`."""
+        """Go on from `past`; see `agentnet_backends.local_numpy.NumpyRuntime`."""
         cache = self._new_cache(past.layers if past else ())
         with self._torch.inference_mode():
             made = self._model(
@@ -82,6 +82,6 @@ class TorchRuntime:
     def go_on(
         self, past: TorchPast | None, said: Sequence[TorchPast | None], tokens: Sequence[Sequence[int]]
     ) -> list[tuple[TorchPast, Floats]]:
-        """Go on in several ways, one after the other; see `agentnet_backends.local_model.Runtime`."""
+        """Go on in several ways, one after the other; see `agentnet_backends.local_numpy.NumpyRuntime`."""
         # What a way begins with is kept with it.
         return [self.extend(before or past, each) for before, each in zip(said, tokens, strict=True)]

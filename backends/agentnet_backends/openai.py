@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -19,9 +20,7 @@ from agentnet_backends.answers import CONSTRAINTS, Fields
 from agentnet_backends.chat import Plan
 from agentnet_backends.client import ChatClient, PlanKey
 from agentnet_backends.http import Http
-from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions, with_environment
-
-_OFFICIAL = "https://api.openai.com/v1"
+from agentnet_backends.options import OFFICIAL, BaseUrls, KeyEnv, ServerOptions
 
 
 class OpenAIOptions(ServerOptions):
@@ -36,17 +35,15 @@ class OpenAIOptions(ServerOptions):
             before 0.12), ``grammar`` (llama.cpp's) or ``none``.
     """
 
+    plugin: ClassVar[str] = "openai"
+    official: ClassVar[str] = OFFICIAL
+
     model: Annotated[str, Field(min_length=1)]
-    base_url: BaseUrls = (_OFFICIAL,)
+    base_url: BaseUrls = (OFFICIAL,)
     key_env: KeyEnv = "OPENAI_API_KEY"
     constrain: Literal["response_format", "structured_outputs", "guided_choice", "grammar", "none"] = (
         "response_format"
     )
-
-    @property
-    def is_official(self) -> bool:
-        """Whether the server is OpenAI's own."""
-        return _OFFICIAL in self.base_url
 
 
 class OpenAIBackend:
@@ -56,10 +53,11 @@ class OpenAIBackend:
     request's own temperature.
 
     Args:
-        options: See `OpenAIOptions`.
+        options: Those of the backend.
         environ: Where the key is looked up.
 
     Attributes:
+        takes: The class of its options.
         found: Options that the environment decided.
 
     Raises:
@@ -72,25 +70,19 @@ class OpenAIBackend:
     )
     name = "openai"
     lists_tokens = True
+    takes: ClassVar[type[ServerOptions]] = OpenAIOptions
+    found: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, options: OpenAIOptions, environ: Mapping[str, str]) -> None:
+    def __init__(self, options: ServerOptions, environ: Mapping[str, str]) -> None:
         self.options = options
-        self.model_name = options.model
-        self.found: Mapping[str, object] = {}
-        access = options.access(environ, needs_key=options.is_official)
-        default_field = "max_completion_tokens" if options.is_official else "max_tokens"
-        self._plan = Plan(options.model, CONSTRAINTS[options.constrain], logprob_fields(options.top_logprobs))
-        self._http = Http(
-            options.peers(self.name, access),
-            access,
-            timeout_s=options.timeout_s,
-            max_reply_bytes=options.max_reply_bytes,
-        )
+        self._model_name = options.model
+        self._access = options.access(environ)
+        self._http = self._connect(options.timeout_s)
         self._client = ChatClient(
             self._http,
             self._plan_for,
             sampling=options.sampling(),
-            ways=options.ways(default_field),
+            ways=options.ways("max_completion_tokens" if options.is_official else "max_tokens"),
             seed_bits=options.seed_bits,
         )
 
@@ -106,10 +98,15 @@ class OpenAIBackend:
             ConfigurationError: An option is unknown or impossible, or the key is missing.
         """
         environ = os.environ if environ is None else environ
-        found = with_environment(options, environ, "backend")
-        made = cls(OpenAIOptions.read(found, cls.name), environ)
+        found = cls.takes.with_environment(options, environ)
+        made = cls(cls.takes.read(found), environ)
         made.found = {name: value for name, value in found.items() if name not in options}
         return made
+
+    @property
+    def model_name(self) -> str:
+        """The language model."""
+        return self._model_name
 
     async def complete(self, request: Request) -> Reply:
         """Answer `request` by one call.
@@ -135,8 +132,14 @@ class OpenAIBackend:
         """Close the connections."""
         await self._http.aclose()
 
+    def _connect(self, timeout_s: float) -> Http:
+        peers = self.options.peers(self.name, self._access)
+        return Http(peers, self._access, timeout_s=timeout_s, max_reply_bytes=self.options.max_reply_bytes)
+
     async def _plan_for(self, _: PlanKey) -> Plan:
-        return self._plan
+        """Say how questions with certain answers are put."""
+        options = self.options
+        return Plan(options.model, CONSTRAINTS[options.constrain], logprob_fields(options.top_logprobs))
 
 
 def logprob_fields(top_logprobs: int) -> Fields:

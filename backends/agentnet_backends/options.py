@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal, NoReturn, Self, TypeVar
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Generic, Literal, NoReturn, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
-from agentnet.errors import ConfigurationError, near_miss
+from agentnet.errors import ConfigurationError, PluginError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
 from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name
 from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
+
+OFFICIAL = "https://api.openai.com/v1"
+"""OpenAI's own server."""
 
 _BASE_URL_ENV = "OPENAI_BASE_URL"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
@@ -128,19 +132,21 @@ SystemRole = Literal["system", "developer", "user"]
 
 
 class PluginOptions(BaseModel):
-    """The options of a plug-in: one table of the configuration, less its ``name``."""
+    """The options of a plug-in: one table of the configuration, less its ``name``.
+
+    Attributes:
+        table: What that table is called.
+        plugin: What messages call the plug-in.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     table: ClassVar[str] = "backend"
+    plugin: ClassVar[str]
 
     @classmethod
-    def read(cls, options: Mapping[str, object], plugin: str) -> Self:
+    def read(cls, options: Mapping[str, object]) -> Self:
         """Validate the plug-in's table of the configuration, less its ``name``.
-
-        Args:
-            options: The table.
-            plugin: The plug-in's name, for messages.
 
         Raises:
             ConfigurationError: An option is unknown or impossible; names it as ``TABLE.KEY``.
@@ -150,27 +156,44 @@ class PluginOptions(BaseModel):
             return cls.model_validate(dict(options))
         except ValidationError as error:
             problems = error.errors(include_input=False)
-        raise ConfigurationError("; ".join(_explain(problem, cls, plugin) for problem in problems))
+        raise ConfigurationError("; ".join(_explain(problem, cls) for problem in problems))
 
 
-def with_environment(
-    options: Mapping[str, object], environ: Mapping[str, str], table: str
-) -> dict[str, object]:
-    """Let the environment say where the server is, if `options` do not: ``OPENAI_BASE_URL``, as elsewhere.
+Chosen = TypeVar("Chosen", bound=PluginOptions)
 
-    Raises:
-        ConfigurationError: It says what is no base URL.
+
+class MadeOfOptions(Generic[Chosen]):
+    """A plug-in that its options alone make.
+
+    Attributes:
+        takes: The class of its options.
+        packages: What it needs of an extra.
+        needs: How to come by that.
     """
-    url = environ.get(_BASE_URL_ENV, "").strip()
-    if not url or "base_url" in options:
-        return dict(options)
-    try:
-        _base_url(url)
-    except ValueError as error:
-        problem = f"the environment variable {_BASE_URL_ENV} {error}; {table}.base_url overrules it"
-    else:
-        return {**options, "base_url": url}
-    raise ConfigurationError(problem)
+
+    takes: ClassVar[type[Any]]
+    packages: ClassVar[tuple[str, ...]] = ()
+    needs = "nothing"
+
+    def __init__(self, options: Chosen | None = None) -> None:
+        self.options: Chosen = self.takes() if options is None else options
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
+        """Make it of its table of the configuration, less its ``name``; nothing heavy is loaded yet.
+
+        Raises:
+            ConfigurationError: An option is unknown or impossible.
+            PluginError: Something of the extra is not installed.
+        """
+        chosen = cls.takes.read(options)
+        specs = {name: find_spec(name) for name in cls.packages}
+        if missing := [name for name, spec in specs.items() if spec is None or spec.origin is None]:
+            raise PluginError(f"{chosen.plugin}: {', '.join(missing)} is not installed; it needs {cls.needs}")
+        return cls(chosen)
+
+    async def aclose(self) -> None:
+        """Give back what is held: nothing, unless it says otherwise."""
 
 
 class Connection(PluginOptions):
@@ -190,7 +213,10 @@ class Connection(PluginOptions):
         timeout_s: Deadline of a call from first to last byte, in seconds. A cold server's first reply with
             log-probabilities can take 20 s.
         max_reply_bytes: Bound on the body of an answer, as it comes and inflated; a longer one is no answer.
+        official: The server that is asked unless another is named; "" if that is no service.
     """
+
+    official: ClassVar[str] = ""
 
     model: str
     base_url: BaseUrls
@@ -201,12 +227,34 @@ class Connection(PluginOptions):
     timeout_s: Annotated[float, Field(gt=0.0, le=86_400.0)] = 120.0
     max_reply_bytes: Annotated[int, Field(ge=1024)] = MAX_REPLY_BYTES
 
-    def access(self, environ: Mapping[str, str], *, needs_key: bool) -> Access:
-        """Look up all that has to be shown to the servers.
+    @classmethod
+    def with_environment(cls, options: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+        """Let the environment say where a service is, if `options` do not: ``OPENAI_BASE_URL``, as elsewhere.
+
+        Raises:
+            ConfigurationError: It says what is no base URL.
+        """
+        url = environ.get(_BASE_URL_ENV, "").strip()
+        if not url or not cls.official or "base_url" in options:
+            return dict(options)
+        try:
+            _base_url(url)
+        except ValueError as error:
+            problem = f"the environment variable {_BASE_URL_ENV} {error}; {cls.table}.base_url overrules it"
+        else:
+            return {**options, "base_url": url}
+        raise ConfigurationError(problem)
+
+    @property
+    def is_official(self) -> bool:
+        """Whether the service itself is asked, and no other server in its place."""
+        return self.official in self.base_url
+
+    def access(self, environ: Mapping[str, str]) -> Access:
+        """Look up all that has to be shown to the servers; only a service itself insists on a key.
 
         Args:
             environ: The environment.
-            needs_key: Whether there is no doing without a key.
 
         Raises:
             ConfigurationError: The key is needed and missing, or cannot be one; or a variable that a header
@@ -217,7 +265,7 @@ class Connection(PluginOptions):
         has_own = (
             not _KEY_HEADERS.isdisjoint(map(str.lower, headers)) and "key_env" not in self.model_fields_set
         )
-        key = None if has_own else self.key(environ, is_needed=needs_key)
+        key = None if has_own else self.key(environ, is_needed=self.is_official)
         query = self._resolved("query", self.query, environ)
         hidden = [environ[name].strip() for value in self._referring() for name in variables_in(value)]
         return Access(key, self.key_header, headers, query, tuple(dict.fromkeys(hidden)))
@@ -316,9 +364,6 @@ class ServerOptions(Connection):
         return {**{name: value for name, value in chosen.items() if value is not None}, **self.extra}
 
 
-Options = TypeVar("Options", bound=ServerOptions)
-
-
 def _proxy_to(url: str) -> str:
     """Give host and port of the proxy on the way to `url`; empty without one."""
     proxy = proxy_of(url)
@@ -348,13 +393,13 @@ def _refuse(table: str, name: str) -> NoReturn:
     )
 
 
-def _explain(problem: ErrorDetails, options: type[PluginOptions], plugin: str) -> str:
+def _explain(problem: ErrorDetails, options: type[PluginOptions]) -> str:
     """Say in our words what pydantic found, without the value: somebody may have put a key there."""
     where = ".".join([options.table, *(str(part) for part in problem["loc"] if isinstance(part, str))])
     key = str(problem["loc"][0]) if problem["loc"] else ""
     match problem["type"]:
         case "extra_forbidden":
-            return f"{where} is no option of {plugin}{near_miss(key, options.model_fields)}"
+            return f"{where} is no option of {options.plugin}{near_miss(key, options.model_fields)}"
         case "missing":
             return f"{where} is missing"
         case "value_error":

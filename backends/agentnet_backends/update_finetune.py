@@ -28,12 +28,11 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar, Final, Self, TypeVar
+from typing import Final, TypeVar
 
 from agentnet.backend import Reply
-from agentnet.errors import PluginError, StorageError
+from agentnet.errors import StorageError
 from agentnet.interviews import Asked, Pair, System
 from agentnet.interviews.instructions import Instruction, Tuning
 from agentnet.streams import Streams
@@ -45,6 +44,7 @@ from agentnet_backends.finetune_learner import (
     State,
     WantedAnswer,
 )
+from agentnet_backends.options import MadeOfOptions
 
 _INDEX: Final = "models.json"
 
@@ -58,7 +58,7 @@ def _torch_learner(options: FinetuneOptions) -> Learner:
     return TorchLearner.load(options)
 
 
-class FinetuneRule:
+class FinetuneRule(MadeOfOptions[FinetuneOptions]):
     """Trains causal language models on what they hear.
 
     The model is loaded when the first realization begins. All computing is done in one thread, so that the
@@ -68,12 +68,10 @@ class FinetuneRule:
     Args:
         options: The options.
         make: Makes the learner; PyTorch's unless given.
-
-    Attributes:
-        packages: What it needs of the extra.
     """
 
-    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "safetensors")
+    takes = FinetuneOptions
+    packages = ("torch", "transformers", "peft", "safetensors")
     about = "fine-tunes a causal language model, or LoRA adapters of it, on what is heard (Helm et al. 2024)"
     needs = "the extra finetune: pip install -e '.[finetune]' in a checkout"
     name = "finetune"
@@ -82,27 +80,10 @@ class FinetuneRule:
     systems_at_once = 1
 
     def __init__(self, options: FinetuneOptions, make: MakeLearner = _torch_learner) -> None:
-        self.options = options
+        super().__init__(options)
         self._make = make
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="finetune")
         self._learner: Learner | None = None
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the rule; nothing is loaded yet.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible.
-            PluginError: Something of the extra is not installed.
-        """
-        chosen = FinetuneOptions.read(options, "the update rule 'finetune'")
-        missing = [name for name in cls.packages if find_spec(name) is None]
-        if missing:
-            raise PluginError(
-                f"update rule 'finetune' needs the extra finetune, of which {', '.join(missing)} is not "
-                f"installed: pip install -e '.[finetune]' in a checkout"
-            )
-        return cls(chosen)
 
     @property
     def model_name(self) -> str:

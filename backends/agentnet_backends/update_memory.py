@@ -12,9 +12,9 @@ remember what they were taught, and nothing that they hear.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Self
+from typing import Annotated, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from agentnet.backend import Messages
 from agentnet.embedder import Embedder
 from agentnet.errors import StorageError
 from agentnet.interviews import Asked, Pair, Prompt, Question, System
-from agentnet_backends.options import PluginOptions
+from agentnet_backends.options import MadeOfOptions, PluginOptions
 
 _FILE: Final = "memory.json"
 _DECIMALS: Final = 6
@@ -44,6 +44,7 @@ class MemoryOptions(PluginOptions):
     """
 
     table: ClassVar[str] = "memory"
+    plugin: ClassVar[str] = "the update rule 'memory'"
 
     k: Annotated[int, Field(ge=0, le=1000)] = 4
     recency: Annotated[float, Field(ge=0)] = 0.2
@@ -55,9 +56,10 @@ class NoneOptions(MemoryOptions):
     """The options of update rule ``none``: as those of ``memory``."""
 
     table: ClassVar[str] = "none"
+    plugin: ClassVar[str] = "the update rule 'none'"
 
 
-class MemoryRule:
+class MemoryRule(MadeOfOptions[MemoryOptions]):
     """Models remember all that they hear."""
 
     about = "chat models with a memory: answers are given in view of the most similar and latest pairs heard"
@@ -68,27 +70,12 @@ class MemoryRule:
     asks_backend = True
     checkpoint_every = 0
     systems_at_once = None
-    options_class: ClassVar[type[MemoryOptions]] = MemoryOptions
+    takes: ClassVar[type[MemoryOptions]] = MemoryOptions
     remembers: ClassVar[bool] = True
-
-    def __init__(self, options: MemoryOptions | None = None) -> None:
-        self.options = self.options_class() if options is None else options
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the rule.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible.
-        """
-        return cls(cls.options_class.read(options, f"the update rule {cls.name!r}"))
 
     async def begin(self, system: System) -> MemoryModels:
         """Make models that remember nothing yet."""
         return MemoryModels(self.options, system, remembers=self.remembers)
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
 
 
 class NoneRule(MemoryRule):
@@ -96,7 +83,7 @@ class NoneRule(MemoryRule):
 
     about = "a control: chat models that remember what they were taught at the start, and hear nothing"
     name = "none"
-    options_class = NoneOptions
+    takes = NoneOptions
     remembers = False
 
 

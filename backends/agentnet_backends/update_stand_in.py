@@ -35,7 +35,7 @@ from agentnet.backend import Reply
 from agentnet.errors import InputError, StorageError
 from agentnet.interviews import Asked, Pair, Question, System, topics_of
 from agentnet.streams import Streams
-from agentnet_backends.options import PluginOptions
+from agentnet_backends.options import MadeOfOptions, PluginOptions
 
 Array = NDArray[np.float64]
 Counts = NDArray[np.int16]
@@ -66,6 +66,7 @@ class StandInOptions(PluginOptions):
     """
 
     table: ClassVar[str] = "stand_in"
+    plugin: ClassVar[str] = "the update rule 'stand_in'"
 
     n_words: Annotated[int, Field(ge=2, le=10_000)] = 120
     n_features: Annotated[int, Field(ge=1, le=10_000)] = 64
@@ -156,11 +157,11 @@ def _fixed(identifier: str, n_words: int) -> Array:
     return Streams(0).generator("stand-in", identifier).random(n_words)
 
 
-class StandInRule:
+class StandInRule(MadeOfOptions[StandInOptions]):
     """Makes responders."""
 
     about = "small log-linear responders that learn from each other: for trials and tests, no language model"
-    needs = "nothing"
+    takes = StandInOptions
     name = "stand_in"
     label = "stand-in: the answers come from small log-linear responders, not from a language model"
     model_name = "log-linear"
@@ -169,17 +170,8 @@ class StandInRule:
     systems_at_once = None
 
     def __init__(self, options: StandInOptions | None = None) -> None:
-        self.options = StandInOptions() if options is None else options
+        super().__init__(options)
         self._lexicons: dict[tuple[Question, ...], Lexicon] = {}
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:  # noqa: ARG003 - the contract's
-        """Make the rule.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible.
-        """
-        return cls(StandInOptions.read(options, "the update rule 'stand_in'"))
 
     async def begin(self, system: System) -> StandInModels:
         """Make responders that know nothing yet.
@@ -191,9 +183,6 @@ class StandInRule:
         if lexicon is None:
             lexicon = self._lexicons[system.questions] = Lexicon.of(system.questions, self.options)
         return StandInModels(self.options, lexicon, len(system.classes))
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
 
 
 class StandInModels:

@@ -8,22 +8,19 @@ fields that it does not know: so it is tried once, before the first request that
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from agentnet.backend import Ask, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected
-from agentnet_backends.adapting import adapt
+from agentnet.backend import Reply, Request
+from agentnet.errors import BackendUnusable, RequestRejected
 from agentnet_backends.answers import CONSTRAINTS, Constraint, Fields, completeness, prefixes
 from agentnet_backends.chat import Plan
-from agentnet_backends.client import ChatClient, PlanKey
+from agentnet_backends.client import PlanKey
 from agentnet_backends.failures import unusable_answer
-from agentnet_backends.http import Http
-from agentnet_backends.openai import logprob_fields
+from agentnet_backends.openai import OpenAIBackend, logprob_fields
 from agentnet_backends.options import BaseUrls, KeyEnv, ServerOptions
 from agentnet_backends.shared import FoundOnce
 
@@ -57,6 +54,8 @@ class VllmOptions(ServerOptions):
         repetition_penalty: 1 unless given: none.
     """
 
+    plugin: ClassVar[str] = "vllm"
+
     model: str = ""
     base_url: BaseUrls = ("http://127.0.0.1:8000/v1",)
     key_env: KeyEnv = "VLLM_API_KEY"
@@ -88,7 +87,7 @@ class _Trial(NamedTuple):
         }
 
 
-class VllmBackend:
+class VllmBackend(OpenAIBackend):
     """Asks vLLM's server.
 
     Safe to call concurrently from one event loop; never retries. A reply's ``logprobs`` hold for the
@@ -105,36 +104,13 @@ class VllmBackend:
     about = "vLLM's server: exact probabilities, answers bound without wrapping"
     needs = "a running server (vllm serve MODEL); its key, if it has one, in VLLM_API_KEY"
     name = "vllm"
-    lists_tokens = True
+    takes = VllmOptions
 
-    def __init__(self, options: VllmOptions, environ: Mapping[str, str]) -> None:
-        self.options = options
-        self._access = options.access(environ, needs_key=False)
-        self._http = self._connect(options.timeout_s)
-        self._model_name = options.model
+    def __init__(self, options: ServerOptions, environ: Mapping[str, str]) -> None:
+        super().__init__(options, environ)
         self._models = FoundOnce(self._find_model)
         self._constraints = FoundOnce(self._find_constraint)
         self._plans = FoundOnce(self._find_plan)
-        self._client = ChatClient(
-            self._http,
-            self._plans.get,
-            sampling=options.sampling(),
-            ways=options.ways("max_tokens"),
-            seed_bits=options.seed_bits,
-        )
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:
-        """Make the backend from the ``[backend]`` table of the configuration, less its ``name``.
-
-        Args:
-            options: The table.
-            environ: Where the key is looked up; this process's environment unless given.
-
-        Raises:
-            ConfigurationError: An option is unknown or impossible, or the key is missing.
-        """
-        return cls(VllmOptions.read(options, cls.name), os.environ if environ is None else environ)
 
     @property
     def model_name(self) -> str:
@@ -169,31 +145,13 @@ class VllmBackend:
         """
         if request.n > 1 and request.temperature == 0.0:
             request = request._replace(n=1)
-        return await self._client.complete(request)
-
-    def watch(self, tell: Callable[[str], None]) -> None:
-        """Have changes in who is asked told; see `agentnet.backend.HasServers`."""
-        self._http.tell = tell
-
-    async def adapt(
-        self, request: Request, trouble: BackendError | Reply, ask: Ask
-    ) -> tuple[str, ...] | None:
-        """Find out how `request` is to be put to the server; see `agentnet.backend.Adapts`."""
-        return await adapt(self._client, self._http.endpoints[0].peer, request, trouble, ask)
+        return await super().complete(request)
 
     async def aclose(self) -> None:
         """Close the connections."""
         for searches in (self._plans, self._constraints, self._models):
             await searches.aclose()
-        await self._http.aclose()
-
-    def _connect(self, timeout_s: float) -> Http:
-        return Http(
-            self.options.peers(self.name, self._access),
-            self._access,
-            timeout_s=timeout_s,
-            max_reply_bytes=self.options.max_reply_bytes,
-        )
+        await super().aclose()
 
     async def _look_up_aside(self) -> str:
         """Look the model up in another event loop, by connections of its own."""
@@ -230,6 +188,9 @@ class VllmBackend:
             "answers; set backend.constrain to 'none' to ask without",
             kind="unsupported",
         )
+
+    async def _plan_for(self, key: PlanKey) -> Plan:
+        return await self._plans.get(key)
 
     async def _find_plan(self, key: PlanKey) -> Plan:
         answers, wants_logprobs = key

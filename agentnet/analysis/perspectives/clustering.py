@@ -99,7 +99,8 @@ def find_clusters(
     best = np.where(bic[:, 0] - bic.min(axis=1) > least_lead, np.argmin(bic, axis=1), 0)
     labels = np.stack([fits[choice].labels[step] for step, choice in enumerate(best)])
     labels = np.stack([_in_order(*step) for step in zip(labels, points, strict=True)])
-    return Clusters(labels, labels.max(axis=1) + 1, bic, _agreements(labels), floor)
+    agreement = np.array([adjusted_rand_index(now, then) for then, now in pairwise(labels)])
+    return Clusters(labels, labels.max(axis=1) + 1, bic, agreement, floor)
 
 
 def lead_by_chance(
@@ -188,10 +189,6 @@ def _in_order(labels: Labels, points: Array) -> Labels:
     rank = np.empty(names.size, dtype=np.int64)
     rank[np.argsort(mean, kind="stable")] = np.arange(names.size)
     return rank[member]
-
-
-def _agreements(labels: Labels) -> Array:
-    return np.array([adjusted_rand_index(now, then) for then, now in pairwise(labels)])
 
 
 def adjusted_rand_index(first: ArrayLike, second: ArrayLike) -> float:

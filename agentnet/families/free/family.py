@@ -20,6 +20,7 @@ from agentnet.families.book import recorded_question
 from agentnet.families.contract import Family, Planned, Rows, Scene, Scenes, Sitting, Stage
 from agentnet.families.free.experiment import WorldExperiment
 from agentnet.families.free.setting import Setting
+from agentnet.families.news import news_rows
 from agentnet.news import NewsItem, sources_of
 from agentnet.population import Population
 from agentnet.profiles import Profile
@@ -85,12 +86,7 @@ class FreeStage(Stage):
     def rows(self) -> dict[str, Rows]:
         """List the news items of all conditions, each once."""
         known = dict.fromkeys(item for items in self.items for item in items)
-        return {
-            "news": [
-                (number, item.id, item.severity, item.hash, item.text, item.to_json())
-                for number, item in enumerate(known)
-            ]
-        }
+        return {"news": news_rows(known)}
 
 
 @dataclass

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.interviews.questions import Question
-from agentnet.news.table import BadCell, Cells, FileTable, Row, open_table, settle_columns
+from agentnet.news.table import BadCell, Cells, FileTable, Row, open_table
 
 COLUMNS: Final = {"id": "id", "topic": "topic", "text": "question", "answer": "answer"}
 """The column that each field of a question is read from, unless the caller says otherwise."""
@@ -100,15 +100,8 @@ def one_sentence(text: str) -> bool:
 
 def _scan_table(path: Path, columns: Mapping[str, str], encoding: str | None) -> BankScan:
     with open_table(path, encoding=encoding) as table:
-        chosen = settle_columns(
-            path,
-            table.columns,
-            COLUMNS,
-            columns,
-            required=("topic", "text", "answer"),
-            what="a question bank",
-        )
-        return _read(path, table, chosen, _make_plain)
+        chosen = table.settle(COLUMNS, columns, required=("topic", "text", "answer"), what="a question bank")
+        return _read(table, chosen, _make_plain)
 
 
 def _scan_yahoo(path: Path, columns: Mapping[str, str], encoding: str | None) -> BankScan:
@@ -118,45 +111,29 @@ def _scan_yahoo(path: Path, columns: Mapping[str, str], encoding: str | None) ->
             f"columns are known; leave them out, or give kind 'table'"
         )
     with open_table(path, columns=YAHOO_COLUMNS, encoding=encoding) as table:
-        return _read(path, table, {name: name for name in YAHOO_COLUMNS}, _make_yahoo)
+        return _read(table, {name: name for name in YAHOO_COLUMNS}, _make_yahoo)
 
 
-def _read(path: Path, table: FileTable, columns: Mapping[str, str], make: Make) -> BankScan:
-    found, first_row = BankScan(path), dict[str, int]()
-    for cells in _rows(found, table, columns):
-        try:
-            question = make(cells)
-            if question is None:
-                found.n_left_out += 1
-                continue
+def _read(table: FileTable, columns: Mapping[str, str], make: Make) -> BankScan:
+    found, first_row = BankScan(table.path), dict[str, int]()
+
+    def once(cells: Cells) -> Question | None:
+        question = make(cells)
+        if question is not None:
             row = first_row.setdefault(question.id, cells.row.number)
             if row != cells.row.number:
                 raise BadCell(
                     columns["id"], f"id {question.id!r} stands in row {row} already; give each row its own id"
                 )
-        except BadCell as bad:
-            found.problems.append(InputError(str(bad), path=path, row=cells.row.number, field=bad.field))
-            continue
-        found.questions.append(question)
+        return question
+
+    # "None" may be the answer to a question.
+    for question in table.each(columns, once, problems=found.problems, missing=()):
+        if question is None:
+            found.n_left_out += 1
+        else:
+            found.questions.append(question)
     return found
-
-
-def _rows(found: BankScan, table: FileTable, columns: Mapping[str, str]) -> Iterator[Cells]:
-    """Give the rows that can be read; a file that breaks off is a problem, too."""
-    rows = iter(table.rows)
-    while True:
-        try:
-            row = next(rows, None)
-        except InputError as error:
-            found.problems.append(error)
-            return
-        if row is None:
-            return
-        if row.fault:
-            found.problems.append(InputError(row.fault, path=found.path, row=row.number))
-            continue
-        # "None" may be the answer to a question.
-        yield Cells(row, columns, missing=())
 
 
 def _make_plain(cells: Cells) -> Question:
