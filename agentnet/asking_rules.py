@@ -47,6 +47,7 @@ class Moment:
         deaf: Which agents hear nothing, shape ``(n_agents,)``; None: none.
         edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
         is_part: Whether only some agents' slots are given, so that nothing is known of other ones.
+        n_neighbours: How many agents each hears, shape ``(n_agents,)``; None: it is counted.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Moment:
         deaf: Bools | None = None,
         edges: Mapping[str, NDArray[Any]] = MappingProxyType({}),
         is_part: bool = False,
+        n_neighbours: Ints | None = None,
     ) -> None:
         self.indices = indices
         self.listener = listener
@@ -68,6 +70,8 @@ class Moment:
         self.step = step
         self.edges = edges
         self.is_part = is_part
+        if n_neighbours is not None:
+            self.n_neighbours = n_neighbours
         self.n_asked: Ints = np.zeros(len(engaged_step), dtype=np.int64) if n_asked is None else n_asked
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent

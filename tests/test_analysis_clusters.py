@@ -206,6 +206,13 @@ def test_every_parameter_without_interval_says_why(play: Callable[..., Run]) -> 
     assert "separated" in found.law("group_logistic").parameter("group_2").why_no_interval
     assert "do not tell" in found.law("full_logistic").parameter("severity").why_no_interval
     assert "asked for" in found.law("one_rate").parameter("tau").why_no_interval
+    effects = found.law("main_effects")
+    said = list(effects.of.finding(effects.parameters, None))
+    assert (
+        said[0]
+        == "In the main-effects logistic law decisions are separated by openness: no finite weight fits best"
+    )
+    assert not any("the largest weight" in each for each in said)
     spelled = found.as_json()["laws"]
     assert isinstance(spelled, list)
     assert "separated" in spelled[0]["parameters"][0]["why_no_interval"]

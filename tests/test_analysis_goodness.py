@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -16,6 +17,7 @@ from agentnet.analysis.goodness import (
     Curve,
     Observed,
     compare_views,
+    mean_final_engagement,
     noise_floor,
     outlook_of_cascades,
     outlook_of_law,
@@ -205,3 +207,10 @@ def test_the_law_of_the_run_infers_the_run(play: Callable[..., Run]) -> None:
     for each in compare_views(observed, outlook_of_cascades(inferred, observed.views)):
         assert each.floor is not None
         assert each.rmse < 1.5 * each.floor.quantile_95
+
+
+def test_realizations_that_all_end_alike_tell_no_interval(tables: RunTables) -> None:
+    alike = replace(tables, engaged=np.repeat(tables.engaged[:1], tables.n_realizations, axis=0))
+    for each in mean_final_engagement(alike, 0.95):
+        assert (each.sd, each.interval, each.by_news_item_interval) == (pytest.approx(0), None, None)
+    assert mean_final_engagement(tables, 0.95)[0].interval is not None

@@ -321,6 +321,8 @@ def test_no_variation_at_all_is_said():
     assert found.notes == (
         "no profile's ratio varies between items, so that every difference counts as significant",
     )
+    (said,) = group_profiles([[1.0, 1.0, 1.0]] * 3).notes
+    assert said == "no profile's ratio varies between items, so that there is nothing to test by"
 
 
 @given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.floats(0.2, 1.0))

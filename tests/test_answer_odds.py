@@ -201,6 +201,7 @@ def test_the_pieces_of_a_vocabulary_are_read_as_what_they_stand_for():
         ([("I", -0.1), ("The", -3.0)], "no listed token"),
         ([("yes", MASKED - 1.0), ("no", MASKED - 1.0)], "no listed token"),
         ([("yes", -700.0)], "no listed token"),
+        ([("yes", False), ("no", True)], "no listed token"),
     ],
 )
 def test_lists_that_cannot_be_right_are_refused_in_words(listed, doubt):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import asynccontextmanager
 
@@ -270,10 +271,40 @@ def test_a_proxy_on_the_way_is_named_in_errors_without_its_password(monkeypatch)
     assert "hush" not in words
 
 
+def test_what_a_proxy_was_shown_stands_in_no_error_that_quotes_it(monkeypatch):
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        shown = await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 No\r\nContent-Length: %d\r\n\r\n%b" % (len(shown), shown))
+        await writer.drain()
+        writer.close()
+
+    async def main() -> str:
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as proxy:
+            port = proxy.sockets[0].getsockname()[1]
+            monkeypatch.setenv("http_proxy", f"http://me:hush%40hush@127.0.0.1:{port}")
+            backend = made({}, base_url="http://model.invalid/v1", timeout_s=5.0)
+            with pytest.raises(BackendUnusable) as caught:
+                await backend.complete(ASKED)
+            await backend.aclose()
+            return str(caught.value)
+
+    words = asyncio.run(main())
+    assert "Proxy-Authorization: Basic [key]" in words
+    assert base64.b64encode(b"me:hush@hush").decode()[:8] not in words
+
+
 def test_a_proxy_may_be_named_without_a_scheme_and_one_that_is_none_of_http_is_refused(monkeypatch):
     assert "through the proxy 127.0.0.1:9" in str(failure_through(monkeypatch, http_proxy="127.0.0.1:9"))
     monkeypatch.setenv("https_proxy", "socks5://me:hush@127.0.0.1:9")
     with pytest.raises(ConfigurationError, match=r"'socks5' for https://model\.invalid/v1") as caught:
+        made({}, base_url="https://model.invalid/v1")
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://me:hush@:::", "http://me:hush@proxy:99999"])
+def test_a_proxy_that_is_no_host_and_port_is_refused_before_anybody_is_asked(monkeypatch, proxy):
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(ConfigurationError, match="is no host and port") as caught:
         made({}, base_url="https://model.invalid/v1")
     assert "hush" not in str(caught.value)
 

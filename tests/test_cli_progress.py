@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import sys
 import time
@@ -268,3 +269,23 @@ def test_who_is_told_that_nobody_reads_is_told_once(monkeypatch, capsys):
 
     monkeypatch.setattr(sys, "stderr", Gone())
     assert asyncio.run(main()) == ["nobody"]
+
+
+def test_who_cannot_guess_for_want_of_open_files_shows_the_run_all_the_same(monkeypatch):
+    class Shown(io.StringIO):
+        def write(self, text: str) -> int:
+            if guessed.is_set():
+                goes_on.set()
+            return super().write(text)
+
+    async def guess() -> float | None:
+        guessed.set()
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main() -> None:
+        async with progress.progress(Outlook(Tally(), 1), every_s=0.01, guess=guess, closed=lambda _: None):
+            await goes_on.wait()
+
+    guessed, goes_on = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(sys, "stderr", Shown())
+    asyncio.run(asyncio.wait_for(main(), 10.0))

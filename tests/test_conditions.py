@@ -50,6 +50,12 @@ def test_equal_conditions_play_alike_to_the_end_and_stay_two(play):
     assert run.meta["n_realizations"] == 8
 
 
+def test_conditions_that_differ_in_the_last_digit_are_told_apart(play):
+    run = play(Small(temperature=0.3), Small(temperature=0.1 + 0.2))
+    counts = run.rows("SELECT condition, COUNT(*) FROM decisions GROUP BY condition ORDER BY condition")[1]
+    assert [condition for condition, _ in counts] == [0, 1]
+
+
 def test_conditions_of_response_ratios_share_their_draws(play):
     run = play(*(ResponseRatioExperiment(items_per_severity=1, repeats=2, max_tokens=n) for n in (99, 100)))
     decided = by_condition(run, "agent, repeat, temperature, decision", "events")

@@ -297,3 +297,14 @@ def test_rows_hide_a_secret_that_got_in_without_validation(tmp_path):
     slipped = type(configuration)(configuration.settings.model_copy(update={"news": news}), {})
     row = next(row for row in slipped.rows() if row.key == "news.columns.api_key")
     assert row.value == "(set)"
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("stack.prices.m.input=1", "stack.prices.m.output is missing (model name -> {input, output}"),
+        ("stack.prices.m={input=1, output=1, outputs=2}", "stack.prices.m.outputs is no setting (model name"),
+    ],
+)
+def test_what_a_price_lacks_or_has_too_much_is_named(complaint, flag, said):
+    assert f"-S {flag}: {said}" in complaint(flag)

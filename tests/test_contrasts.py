@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agentnet.analysis.contrasts import contrast, difference, mean_interval, rows_by_knob, trend
+from agentnet.analysis.contrasts import contrast, difference, holm, mean_interval, rows_by_knob, trend
 from agentnet.errors import DesignError, InputError
 from agentnet.events.conditions import Condition
 
@@ -205,3 +205,7 @@ def test_conditions_of_the_same_design_differ_in_no_knob() -> None:
     third = Condition(3, "a 2, b 1", {"a": 2, "b": 1}, {"a": 2, "b": 1})
     rows = [(knob, at, [value for value, _ in row]) for knob, at, row in rows_by_knob((*known, third))]
     assert rows == [("a", "b 1", [1, 1, 2]), ("b", "a 2", [1, 2])]
+
+
+def test_what_was_no_test_is_not_counted_among_those_that_are_adjusted() -> None:
+    assert holm([0.04, float("nan"), 0.01]) == pytest.approx([0.04, float("nan"), 0.02], nan_ok=True)

@@ -1,5 +1,8 @@
 """The one reader of delimited text, by itself."""
 
+import gzip
+import os
+
 import pandas as pd
 import pytest
 
@@ -95,6 +98,8 @@ def test_an_old_line_end_within_a_line_is_refused(tmp_path, delimiter):
         ("\ufeffé\r\nb".encode(), ["é\r\n", "b"]),
         ("é\nb\r\n".encode("utf-16"), ["é\n", "b\r\n"]),
         ("é\u2028\n".encode("utf-32"), ["é\u2028\n"]),
+        ("\ufeffa\n\ufeff\ufeffb\n".encode(), ["a\n", "b\n"]),
+        ("\ufeffa\n".encode("utf-16-le") * 2, ["a\n", "a\n"]),
     ],
 )
 def test_text_is_decoded_by_its_mark_and_broken_at_line_feeds_alone(tmp_path, content, lines):
@@ -146,6 +151,10 @@ def test_a_field_that_is_too_long_is_called_so(tmp_path):
         (b"BZh91AY", "bunzip2"),
         (b"\xfd7zXZ\x00", "unxz"),
         (b"\x28\xb5\x2f\xfd", "unzstd"),
+        (b"X\n\x00\x00\x00\x03", "R object"),
+        (gzip.compress(b"RDX3\nX\n\x00", mtime=0), "R object"),
+        (b"<stata_dta><header>", "Stata"),
+        (b"$FL2@(#) SPSS DATA FILE", "SPSS"),
         (b"\xef\xbb\xbf\n <!DOCTYPE html><title>Log in</title>", "web page"),
         (b"<HTML lang=en>\n", "web page"),
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "angle brackets"),
@@ -164,3 +173,23 @@ def test_texts_that_begin_a_little_like_another_kind_are_texts(tmp_path, content
     path.write_bytes(content)
     with open_bytes(path) as file:
         assert list(text_lines(path, file)) == [content.decode()]
+
+
+def test_a_pipe_is_refused_for_it_could_not_be_read_again(tmp_path):
+    path = tmp_path / "pipe.csv"
+    os.mkfifo(path)
+    held = os.open(path, os.O_RDWR)  # else whoever opens it to read waits for a writer
+    try:
+        with pytest.raises(InputError, match=r"is a pipe.*save it as"), open_bytes(path):
+            pass
+    finally:
+        os.close(held)
+
+
+def test_a_header_that_stands_again_further_down_is_no_row(tmp_path):
+    found = table(tmp_path / "t.csv", "id,Text\na,x\nID , text\nb,text\n")
+    assert [(record.number, record.fault[:18]) for record in found.rows] == [
+        (2, ""),
+        (3, "repeats the header"),
+        (4, ""),
+    ]

@@ -13,13 +13,23 @@ import subprocess
 import sys
 import threading
 from contextlib import closing, contextmanager
+from itertools import repeat
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentnet.errors import InternalError, Interrupted, RunFolderError, StorageError
-from agentnet.events import LOG_NAME, SCHEMA_VERSION, Answered, EventLog, Run, close_for_good, create_log
+from agentnet.events import (
+    LOG_NAME,
+    SCHEMA_VERSION,
+    Answered,
+    Columns,
+    EventLog,
+    Run,
+    close_for_good,
+    create_log,
+)
 from agentnet.events.log import Group, Writer
 from agentnet.events.opening import connect
 
@@ -596,6 +606,58 @@ def test_what_is_written_again_on_resuming_may_stand_already(new_log):
     assert run.rows("SELECT repeat FROM realizations")[1] == [(1,)]
     assert run.rows("SELECT n_exposed FROM steps")[1] == [(2,)]
     assert run.meta["number"] == 2
+
+
+@pytest.mark.parametrize("n_rows", [1, 128, 129, 224, 225, 226, 2000])
+def test_many_rows_and_columns_are_written_as_their_rows_would_be_one_by_one(new_log, n_rows, monkeypatch):
+    monkeypatch.delattr(Writer, "_one_by_one")
+    folder = new_log()
+    rows = [(0, agent, f"{agent % 32:05b}", agent % 7 or None, None, "p", "v") for agent in range(n_rows)]
+    of_columns = [(1, agent, "01101", 5, None, f"p{agent % 3}", None) for agent in range(n_rows)]
+    _, agents, _, _, _, personas, _ = zip(*of_columns, strict=True)
+    columns = (repeat(1), agents, repeat("01101"), repeat(5), repeat(None), personas, repeat(None))
+
+    async def play():
+        async with EventLog(folder, group_rows=10 * n_rows) as log:
+            log.add("agents", rows)
+            log.add("agents", Columns(n_rows, columns))
+            log.add("engagements", [(3, 1, agent) for agent in range(0, n_rows, 2)])
+            await log.flush()
+
+    asyncio.run(play())
+    engaged = [(*row[:3], 5 if row[1] % 2 else 3, *row[4:]) for row in of_columns]
+    assert Run(folder).rows("SELECT * FROM agents")[1] == [*rows, *engaged]
+
+
+def test_a_row_among_many_that_cannot_be_stored_takes_no_other_with_it(new_log):
+    folder = new_log()
+    profiles = [None if agent == 700 else "01101" for agent in range(1000)]
+
+    async def play():
+        async with EventLog(folder) as log:
+            log.add("usual agents", Columns(1000, (repeat(0), range(1000), profiles)))
+            await log.flush()
+
+    with pytest.raises(InternalError, match=r"could not be recorded: IntegrityError.*\(0, 700, None\)"):
+        asyncio.run(play())
+    assert count(folder, "agents") == 999
+
+
+def test_who_engages_again_and_again_has_the_step_that_was_said_last(new_log):
+    folder = new_log()
+    rows = [(3, 0, 1), (3, 0, 2), (3, 1, 1), (None, 0, 1), (4, 0, 2), (3, 0, 1), (5, 0, 0), (None, 0, 2)]
+
+    async def play():
+        async with EventLog(folder) as log:
+            log.add(
+                "usual agents",
+                [(realization, agent, "01101") for realization in (0, 1) for agent in range(3)],
+            )
+            log.add("engagements", iter(rows))
+
+    asyncio.run(play())
+    engaged = Run(folder).rows("SELECT engaged_step FROM agents")[1]
+    assert [step for (step,) in engaged] == [5, 3, None, None, 3, None]
 
 
 STRANGE = [

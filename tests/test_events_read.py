@@ -510,3 +510,11 @@ def test_the_schema_is_legible_for_anybody_with_sqlite(sample_run):
             found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             assert found == columns(table)
     assert len(statements()) == len(TABLES) + len(VIEWS)
+
+
+def test_a_column_under_another_name_is_no_column_that_an_older_log_lacks(sample_run):
+    run = sample_run()
+    with closing(sqlite3.connect(run.path)) as connection:
+        connection.execute("ALTER TABLE events RENAME COLUMN decision TO verdict")
+    with pytest.raises(RunFolderError, match="column verdict of table events came from no version"):
+        Run(run.folder)

@@ -424,3 +424,47 @@ def test_what_hooks_of_interviews_give_is_held_to_what_is_played(command, tmp_pa
     done = command("check", write(tmp_path, study=f"{text}        return {given}\n"))
     assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert "agentnet itself failed" not in done.err
+
+
+def test_what_an_experiment_prints_stands_beside_the_result(command, tmp_path):
+    body = (
+        "    def messages(self, prompts, kind, profile, item):\n        print('asked', kind)\n"
+        "        return super().messages(prompts, kind, profile, item)"
+    )
+    path = write(tmp_path, study=study(body, "print('read')"))
+    for verb, *more in ("check",), ("run", "--out", "a"):
+        done = command(verb, path, "--json", *more)
+        assert json.loads(done.out)
+        assert "read" in done.err
+        assert "asked seed" in done.err
+
+
+@pytest.mark.parametrize(
+    ("knob", "words"),
+    [
+        ("steps = True", "Study.steps is True, which is no number; it is int"),
+        ("temperature = True", "Study.temperature is True, which is no number"),
+        (
+            "temperature = float('inf')",
+            "Study.temperature is inf; no log tells numbers that are not finite",
+        ),
+        ("rate: object = float('nan')", "Study.rate is nan; no log tells"),
+        ("own: dict = {'a': [1.0, float('-inf')]}", "Study.own is {'a': [1.0, -inf]}; no log tells"),
+    ],
+)
+def test_numbers_that_no_log_can_tell_are_refused(command, tmp_path, knob, words):
+    done = command("check", write(tmp_path, study=study(f"    {knob}")))
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert words in done.err
+
+
+def test_an_empty_file_is_called_so(command, tmp_path):
+    done = command("check", write(tmp_path, study="\n"))
+    assert done.code == 2
+    assert "study.py is empty" in done.err
+
+
+def test_what_runs_rely_on_is_no_hook(command, tmp_path):
+    done = command("check", write(tmp_path, study=study("    def design(self):\n        return {}")))
+    assert done.code == 2
+    assert "design is no hook" in done.err

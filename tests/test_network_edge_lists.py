@@ -61,6 +61,7 @@ def test_names_may_begin_with_a_sign_of_remarks(write, head):
         ("#Flu ana {'x': 1\nana #Flu {}\n", "net.txt", 1, "'#Flu' is a node further down"),
         ("ana,ben\n#cara\n", "net.csv", 2, "an edge needs two node names"),
         ("% bip unweighted\n1 1\n2 1\n", "net.txt", 1, "bipartite"),
+        ("1 ana\n2 ben\n#\n1 2\n", "net.txt", 3, "Trivial Graph Format"),
     ],
 )
 def test_what_may_be_a_remark_or_an_edge_is_refused(write, text, name, row, complaint):

@@ -224,6 +224,26 @@ def test_only_the_first_graph_of_a_file_is_read_and_that_is_said(write):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "note"),
+    [
+        (
+            "graph [ node [ id 1 ] node [ id 2 ] edge [ source 1 target 2 sign -1 weight 2 ] ]",
+            "net.gml",
+            "attributes of edges not read: sign, weight",
+        ),
+        (
+            "%%MatrixMarket matrix coordinate integer symmetric\n2 2 1\n2 1 -1\n",
+            "net.mtx",
+            "entries other than 1 are edges, too: their weight or sign is not read",
+        ),
+    ],
+)
+def test_what_an_edge_says_and_nobody_reads_is_told(write, text, name, note):
+    assert note in read_network(write(text, name)).notes
+    assert not any("not read" in each for each in read_network(write(MARKET, "plain.mtx")).notes)
+
+
 def test_facts_tell_what_a_network_is():
     network = Network.from_edges([(0, 1), (1, 2), (3, 4)], 7, name="toy", labels="abcdefg")
     facts = facts_of(network)

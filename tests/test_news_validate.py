@@ -152,3 +152,28 @@ def test_labels_with_markup_are_shown_as_they_are(tmp_path):
     result = validate(path)
     assert result.exit_code == 0, result.exception
     assert "[red]x[/blue]" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("1,204", "1 row of 2 with a text without a letter"),
+        ("AT&amp;T strike", "marks of web pages"),
+        ("Two dead<br>in Jolo", "marks of web pages"),
+        ("Café closed", ""),
+        ("Caf\u00c3\u00a9 closed", "decoded wrongly"),
+        ("R&D; 3 < 5 and 6 > 4", ""),
+    ],
+)
+def test_texts_that_no_editor_would_print_are_pointed_out(tmp_path, text, words):
+    path = tmp_path / "t.csv"
+    path.write_text(f'id,text,severity\na,News.,0\nb,"{text}",1\n')
+    warnings = json.loads(validate(path, "--json").stdout)["warnings"]
+    assert [words in warning for warning in warnings] == [True] * bool(words)
+
+
+def test_what_a_formula_failed_to_give_is_no_text(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("id,text\na,#REF!\nb,#MeToo\n")
+    (problem,) = json.loads(validate(path, "--json").stdout)["problems"]
+    assert "#REF!" in str(problem)

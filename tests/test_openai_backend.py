@@ -25,6 +25,7 @@ from agentnet.errors import (
     ServerUnreachable,
     TransientError,
 )
+from agentnet.prompts import parse_reply
 from agentnet.testing import CHECKS, ScriptedBackend, Subject, run_check
 from agentnet.testing.faults import FAULTS, FaultPlan
 from agentnet.testing.server import LIKE_OPENAI, LIKE_VLLM, Manners, ServerDouble, start_server
@@ -268,7 +269,8 @@ def test_a_server_that_ignores_n_gives_one_text_and_one_that_gives_more_is_cut()
         ({}, (None, None)),
         ({"prompt_tokens": 3}, (3, None)),
         ({"prompt_tokens": "3", "completion_tokens": -1}, (None, None)),
-        ({"prompt_tokens": True, "completion_tokens": 2.0}, (None, None)),
+        ({"prompt_tokens": True, "completion_tokens": 2.5}, (None, None)),
+        ({"prompt_tokens": 3.0, "completion_tokens": 2.0}, (3, 2)),
         ("many", (None, None)),
         ({"prompt_tokens": 0, "completion_tokens": 3}, (None, 3)),  # a server whose cache held the prompt
         ({"prompt_tokens": 9, "completion_tokens": 0}, (9, None)),
@@ -298,6 +300,8 @@ def message(**fields):
         (message(content="yes", refusal=None), "yes", ()),
         (message(content="yes", refusal=""), "yes", ()),
         (message(content=[{"type": "text", "text": "ye"}, {"type": "text", "text": "s"}, "?"]), "yes", ()),
+        (message(content=["ye", "s"]), "yes", ()),
+        (message(content=[]), "", ()),
     ],
 )
 def test_a_missing_text_is_empty_and_a_refusal_says_so(body, text, finish):
@@ -316,6 +320,11 @@ def test_a_missing_text_is_empty_and_a_refusal_says_so(body, text, finish):
         ("max_tokens", ("length",)),
         ("content_filter", ("content_filter",)),
         ("safety", ("content_filter",)),
+        ("MAX_TOKENS", ("length",)),
+        ("model_length", ("length",)),
+        ("PROHIBITED_CONTENT", ("content_filter",)),
+        ("STOP", ()),
+        ("end_turn", ()),
     ],
 )
 def test_why_a_reply_ended_is_told_in_four_words(word, finish):
@@ -348,6 +357,9 @@ def test_each_of_several_samples_has_its_own_end():
         (message(content=7), "wrong_schema"),
         ({"error": "upstream"}, "error_body"),
         ({"error": {"message": "x", "code": 502}, "choices": []}, "bad_gateway"),
+        ({"code": 502, "msg": "x", "data": None}, "bad_gateway"),
+        ({"detail": "Not now"}, "error_body"),
+        (message(content=[{"type": "text", "content": "yes"}]), "wrong_schema"),
     ],
 )
 def test_a_success_that_is_none_is_transient(body, kind):
@@ -356,11 +368,29 @@ def test_a_success_that_is_none_is_transient(body, kind):
     assert caught.value.kind == kind
 
 
-def test_a_reply_that_the_server_broke_off_is_transient():
+def test_an_account_without_money_is_one_under_whatever_key_a_success_says_so():
+    with pytest.raises(BackendUnusable, match="insufficient balance"):
+        canned({"status": "fail", "message": "insufficient balance"})
+
+
+@pytest.mark.parametrize("word", ["abort", "insufficient_system_resource", "NETWORK_ERROR"])
+def test_a_reply_that_the_server_broke_off_is_transient(word):
     body = completion("ye")
-    body["choices"][0]["finish_reason"] = "abort"
-    with pytest.raises(TransientError, match="abort"):
+    body["choices"][0]["finish_reason"] = word
+    with pytest.raises(TransientError, match=word.lower()):
         canned(body)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+@pytest.mark.parametrize("key", ["tool_calls", "function_call"])
+def test_an_answer_that_a_server_takes_for_the_call_of_a_tool_is_read_from_it(content, key):
+    function = {"name": "decide", "arguments": '{"share": true, "reason": "x"}'}
+    call = function if key == "function_call" else [{"type": "function", "function": function}]
+    body = message(content=content, **{key: call})
+    reply, _ = canned(body, REQUEST._replace(schema='{"type": "object"}'))
+    assert parse_reply(reply.texts[0]).decision is True
+    # Where any text is an answer, the call of a tool is none.
+    assert canned(body)[0].texts == ("",)
 
 
 json_values = st.recursive(
@@ -640,10 +670,12 @@ def test_a_wrong_path_makes_the_backend_unusable():
 def test_a_redirect_is_not_followed_because_it_would_carry_the_key_away():
     async def main():
         async with Canned((200, {}, completion("yes"))).listening() as elsewhere:
-            moved = Canned((307, {"Location": f"{elsewhere.url}/v1/chat/completions"}, b""))
+            moved = Canned((307, {"Location": f"{elsewhere.url}/v1/chat/completions?key={KEY}"}, b""))
             async with moved.listening() as server:
                 with pytest.raises(BackendUnusable) as caught:
                     await ask(f"{server.url}/v1", REQUEST, environ={"OPENAI_API_KEY": KEY})
+            assert f"sends us to {elsewhere.url}/v1/chat/completions, where" in str(caught.value)
+            assert KEY not in str(caught.value)
             return caught.value.kind, len(elsewhere.bodies)
 
     assert asyncio.run(main()) == ("wrong_url", 0)
@@ -807,7 +839,7 @@ def test_openai_itself_needs_a_key():
         OpenAIBackend.from_options({"model": "m"}, {})
 
 
-@pytest.mark.parametrize("value", ["two words", "schl\u00fcssel", "a\x07b"])
+@pytest.mark.parametrize("value", ["two words", "schl\u00fcssel", "a\x07b", '"sk-quoted"'])
 def test_a_value_that_can_be_no_key_is_refused_unseen(value):
     words = problem_with({"OPENAI_API_KEY": value})
     assert "OPENAI_API_KEY holds no key" in words

@@ -311,6 +311,35 @@ def test_a_server_that_fails_on_everything_from_the_start_stops_the_run_in_few_c
     assert server.n_calls <= 12
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"object": "response", "output": [{"content": [{"type": "output_text", "text": "yes"}]}]},
+        {"type": "message", "content": [{"type": "text", "text": "yes"}], "stop_reason": "end_turn"},
+        {"object": "text_completion", "choices": [{"text": "yes"}]},
+        {"candidates": [{"content": {"parts": [{"text": "yes"}]}}]},
+        "yes",
+    ],
+)
+def test_a_server_that_speaks_another_protocol_stops_the_run_in_three_calls(form):
+    server = Picky(lambda _: False)
+    server.completion = lambda _: form
+    failure = refusal(server, FREE)
+    assert isinstance(failure, BackendUnusable)
+    assert "has answered nothing yet: look at" in str(failure)
+    assert "yes" in str(failure)
+    assert server.n_calls == 3
+
+
+def test_a_server_that_answers_in_another_form_twice_and_then_well_is_used():
+    forms = iter(["soon", "starting"])
+    server = Picky(lambda _: False)
+    well = server.completion
+    server.completion = lambda body: next(forms, None) or well(body)
+    (reply,), _, _ = ask_all(server, FREE)
+    assert (reply.texts, server.n_calls) == (("yes",), 3)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_refusal_of_all_there_is_to_refuse_stands_as_it_was(status):
     server = Picky(lambda _: True, status)

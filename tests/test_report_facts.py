@@ -25,8 +25,9 @@ from agentnet.network import Network
 from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
 from agentnet.report.log_tables import troubles_table
-from agentnet.report.part import Part
-from agentnet.report.tables import Table
+from agentnet.report.part import Part, Place
+from agentnet.report.ratio_tables import ratios_table
+from agentnet.report.tables import Table, known_interval, spelled_cell
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
 FEW = Options(laws=("one_rate",), n_bootstrap=0, n_runs=2, figures=False, n_decisions=4)
@@ -394,3 +395,47 @@ def test_a_function_that_a_knob_is_set_to_is_named_without_its_place_in_memory(i
     own = with_log(interviews, knobs={"topology": "<function moderated at 0x7f57d19799e0>"})
     assert "Who may interview whom: topology moderated." in own.methods()
     assert "0x" not in said_by(own)
+
+
+def test_of_cascades_that_nobody_started_nothing_is_said_that_takes_one(play: Callable[..., Run]) -> None:
+    never = make_backend("mock", {"law": "constant", "probability": 0.0})
+    part: Any = parts_of(play(CascadeExperiment(**SMALL | {"n_agents": 24}), backend=never))[0]
+    assert "until one was willing (nobody was in any realization)" in part.methods()
+    assert "in numbers as nearly equal" in part.methods()
+    told = [str(each.blocks) for each in part.sections(Place("cascades", True, FEW))]
+    assert not any("chosen from the exposures" in each for each in told)
+    assert {each.kind for each in part.sample.decisions} == {"seed"}
+
+
+def test_realizations_that_are_left_out_are_told_in_the_methods(cascades: Any) -> None:
+    assert "nobody was" not in cascades.methods()
+    some = replace(cascades, played=replace(cascades.played, n_unstarted=3))
+    assert "(nobody was in 3 of 5 realizations, which are left out of all curves)" in some.methods()
+
+
+def test_methods_claim_intervals_only_where_there_are_some(play: Callable[..., Run]) -> None:
+    law = ("main_effects", "one_rate")
+    few = replace(FEW, laws=law, n_bootstrap=5)
+    runs = [play(CascadeExperiment(**SMALL | {"repeats": repeats})) for repeats in (1, 3)]
+    one, several = (make_report([run], few).parts[0].methods() for run in runs)
+    assert "standard errors of decisions taken as independent" in one
+    assert "mean engaged fraction; no intervals were computed" in one
+    assert "standard errors clustered by realization" in several
+    assert "bootstrap of 5 resamples" in several
+
+
+def test_dust_of_rounding_and_intervals_of_what_is_alike_are_not_shown() -> None:
+    assert (spelled_cell("estimate", -2e-17), spelled_cell("published_p", 1e-66)) == ("0", "< 1e-16")
+    assert (known_interval(0.3, 0.3), known_interval(0.3, 0.4)) == (None, (0.3, 0.4))
+
+
+def test_a_single_condition_was_not_compared_with_others(play: Callable[..., Run]) -> None:
+    design: dict[str, Any] = {"models": {"society": 2, "science": 2}, "n_evaluation": 2, "n_questions": 1}
+    part = parts_of(play(InterviewExperiment(**design, n_taught=2, steps=2, repeats=2)))[0]
+    assert "Growth was taken within repeats, with Student's t" in part.methods()
+    assert "Conditions were compared" not in part.methods()
+
+
+def test_letters_are_explained_only_where_there_are_some(ratios: Any) -> None:
+    tables = [ratios_table(replace(ratios, groups=groups)) for groups in (None, ratios.groups)]
+    assert ["letter in common" in " ".join(each.notes) for each in tables] == [False, True]

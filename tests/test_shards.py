@@ -30,7 +30,8 @@ from agentnet.cli.processes import play_one
 from agentnet.config import EngineSettings, Settings, Shard, StackSettings
 from agentnet.errors import ConfigurationError, RunStopped, UserError
 from agentnet.events import LOG_NAME
-from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables
+from agentnet.events.blocks import LAYOUTS
+from agentnet.events.checksums import BY_REALIZATION, HASH_NAME, changed_tables, rows_hash
 from agentnet.events.merge import merge_logs
 from agentnet.events.opening import locked
 from agentnet.runner.shards import begun
@@ -812,6 +813,23 @@ def test_what_changes_in_a_merged_log_is_found_and_named(
     spoil(cut, statement)
     assert changed_tables(Run(cut)) == [table]
     assert "is damaged" in command("report", cut).err
+
+
+@pytest.mark.parametrize("shards", [["1-of-2"], ["1-of-2", "2-of-2"]])
+def test_shards_that_older_versions_hashed_row_by_row_are_merged_and_what_changes_is_found(
+    cut: Path, command: Any, shards: list[str]
+) -> None:
+    for shard in shards:
+        run = Run(cut / "shards" / shard)
+        checksums = run.meta["checksums"]
+        for table in LAYOUTS:
+            checksums["tables"][table] = rows_hash([run.rows(f"SELECT * FROM {table}")[1]])
+        spoil(run.folder, f"UPDATE meta SET value = '{json.dumps(checksums)}' WHERE key = 'checksums'")
+        assert changed_tables(Run(run.folder)) == []
+    command("merge", cut)
+    assert changed_tables(Run(cut)) == []
+    spoil(cut, "UPDATE events SET attempts = 7 WHERE step = 0 AND realization = 3")
+    assert changed_tables(Run(cut)) == ["events"]
 
 
 def test_what_a_merged_log_keeps_of_itself_is_what_its_shards_kept_or_what_its_rows_are(

@@ -131,6 +131,14 @@ def test_a_hint_beyond_the_allowed_time_ends_the_attempts_without_a_wait():
     assert (error.kind, took_s, n_calls) == ("rate_limit", 0.0, 1)
 
 
+@pytest.mark.parametrize("hint_s", [1e11, 1e17, 1e300])
+def test_a_pause_beyond_all_calendars_stops_the_run_like_any_that_is_too_long(hint_s):
+    error, took_s, n_calls = ask_timed([busy(hint_s), "Yes"], give_up_after_s=900.0)
+    assert isinstance(error, BackendUnusable)
+    assert "left alone until" in str(error)
+    assert (took_s, n_calls) == (0.0, 1)
+
+
 def test_time_in_line_for_a_permit_is_no_reason_to_give_up():
     async def behind_a_long_line(_):
         await asyncio.sleep(3600.0)

@@ -62,6 +62,11 @@ def test_the_only_model_of_the_server_is_taken_unless_one_is_named():
     assert double.ledger.kinds == {"ok": 2}
 
 
+def test_a_model_that_is_listed_twice_is_one_model():
+    (reply,), _ = replies_of(ServerDouble(models=("llama", "llama"), manners=LIKE_VLLM), REQUEST)
+    assert reply.model == "llama"
+
+
 def test_a_named_model_is_not_looked_up():
     double = ServerDouble(models=("a", "b"), manners=LIKE_VLLM)
     (reply,), _ = replies_of(double, REQUEST, model="b")
@@ -69,12 +74,13 @@ def test_a_named_model_is_not_looked_up():
     assert double.ledger.calls == 1
 
 
-@pytest.mark.parametrize("models", [(), ("a", "b")])
+@pytest.mark.parametrize("models", [(), ("a", "b"), tuple(map(str, range(5_000)))])
 def test_of_several_models_one_must_be_named(models):
     failure = failure_of(ServerDouble(models=models, manners=LIKE_VLLM))
     assert isinstance(failure, BackendUnusable)
     assert failure.kind == "unknown_model"
     assert "backend.model" in str(failure)
+    assert len(str(failure)) < 500
 
 
 def test_everybody_who_waits_for_the_model_shares_one_look_up():

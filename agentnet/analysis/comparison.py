@@ -401,8 +401,7 @@ class ConditionComparison:
 
     def p_values_holm(self) -> list[float]:
         """Adjust the p-values of all contrasts by Holm; nan where there is none."""
-        adjusted = iter(holm([p for each in self.contrasts if not math.isnan(p := each.contrast.p_value)]))
-        return [math.nan if math.isnan(each.contrast.p_value) else next(adjusted) for each in self.contrasts]
+        return holm([each.contrast.p_value for each in self.contrasts])
 
     def sweep(self) -> pd.DataFrame:
         """Lay the estimates out: a row for each condition, a column for each knob."""

@@ -221,15 +221,16 @@ def trend(knob: Sequence[float], conditions: Sequence[ByPair]) -> dict[Any, floa
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values that are looked at together (Holm 1979).
+    """Adjust p-values that are looked at together (Holm 1979); what is nan was no test, and stays so.
 
     Examples:
-        >>> holm([0.01, 0.5, 0.03])
-        [0.03, 0.5, 0.06]
+        >>> holm([0.01, 0.5, math.nan, 0.03])
+        [0.03, 0.5, nan, 0.06]
     """
-    adjusted, least = [0.0] * len(p_values), 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+    tests = [index for index, p in enumerate(p_values) if not math.isnan(p)]
+    adjusted, least = [math.nan] * len(p_values), 0.0
+    for place, index in enumerate(sorted(tests, key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(tests) - place) * p_values[index]))
         adjusted[index] = least
     return adjusted
 

@@ -198,8 +198,9 @@ class FinalEngagement:
         name: Of what view.
         mean: The mean.
         sd: Standard deviation of single realizations; None for one.
-        interval: Confidence interval of the mean; None for one realization.
-        by_news_item_interval: The same with news items as what is independent; None for one item.
+        interval: Confidence interval of the mean; None for one realization, and where all ended alike, which
+            does not tell how much they could differ.
+        by_news_item_interval: The same with news items as what is independent; None for one item, likewise.
         n: Realizations.
     """
 
@@ -229,7 +230,7 @@ def mean_final_engagement(tables: RunTables, level: float) -> tuple[FinalEngagem
 
 def _of_share(values: Array, level: float) -> Interval | None:
     _, low, high = mean_interval(values[:, None], level, OF_SHARES)
-    return (float(low[0]), float(high[0])) if len(values) > 1 else None
+    return (float(low[0]), float(high[0])) if high[0] > low[0] else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -246,7 +246,7 @@ def _notes(test: TukeyTest, group: Groups, apart: NDArray[np.bool_], wanted: int
     free = int(_cut(test.means, test.q, test.critical, None).max())
     if wanted is not None and wanted != free:
         yield f"{wanted} groups were wanted; left alone, the test makes {free}"
-    if n_groups == 1 and wanted is None:
+    if n_groups == 1 and wanted is None and test.mean_square > 0.0:
         yield "no cut between the profiles is significant throughout: they are one group"
     n_within = int((test.significant & ~apart).sum()) // 2
     n_across = int((~test.significant & apart).sum()) // 2
@@ -257,7 +257,12 @@ def _notes(test: TukeyTest, group: Groups, apart: NDArray[np.bool_], wanted: int
         said = _pairs(n_across, "of different groups does", "of different groups do")
         yield f"the groups are not clean: {said} not differ significantly"
     if test.mean_square == 0.0:
-        yield "no profile's ratio varies between items, so that every difference counts as significant"
+        so = (
+            "every difference counts as significant"
+            if test.significant.any()
+            else "there is nothing to test by"
+        )
+        yield f"no profile's ratio varies between items, so that {so}"
 
 
 def _pairs(count: int, one: str, several: str) -> str:

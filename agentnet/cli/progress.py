@@ -115,7 +115,9 @@ async def _guess(
 ) -> None:
     await asyncio.sleep(long_s)
     if outlook.exact is None and not outlook.tally.realizations:
-        outlook.guess = await guess()
+        # Who has no file left to open, say, has no guess: what is played goes on all the same.
+        with suppress(OSError):
+            outlook.guess = await guess()
 
 
 async def _bar(outlook: Outlook[Tally]) -> None:

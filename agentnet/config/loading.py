@@ -207,9 +207,11 @@ def _message(faults: Sequence[str], headline: str) -> str:
 
 def _explained(fault: ErrorDetails, entries: Mapping[Key, Entry]) -> str:
     key = tuple(map(str, fault["loc"]))
-    origin = [
-        entry.origin for entry in entries.values() if _within(key, entry.key) or _within(entry.key, key)
-    ][-1]
+    near = [entry for entry in entries.values() if _within(key, entry.key) or _within(entry.key, key)]
+    if fault["type"] == "missing":
+        near = [entry for entry in entries.values() if _within(entry.key, key[:-1])]
+        return f"{near[-1].origin}: {dotted(key)} is missing ({describe(key)})"
+    origin = near[-1].origin
     if fault["type"] == "extra_forbidden":
         return f"{origin}: {dotted(key)} is no setting{_suggestion(key)}"
     wanted = fault["msg"].removeprefix("Input ").removeprefix("Value error, ")
@@ -223,8 +225,8 @@ def _suggestion(key: Key) -> str:
     *parents, name = key
     if parents:
         section = section_of(declaration(tuple(parents))[0])
-        assert section is not None, "only sections know which of their keys are unknown"
-        return near_miss(name, section.model_fields)
+        # What a table of tables holds, such as prices, is described as a whole.
+        return near_miss(name, section.model_fields) if section else f" ({describe(key)})"
     for title, field in Settings.model_fields.items():
         section = section_of(field)
         if section and name in section.model_fields:

@@ -116,6 +116,7 @@ def _rows(table: Delimited, found: Iterable[Record], *, is_quoted: bool) -> Iter
     n_columns = len(table.columns)
     has_names: bool | None = None
     names: set[str] = set()
+    header = tuple(map(str.casefold, table.columns))
     for record in found:
         if all(map(is_blank, record.cells)):
             continue  # a blank line, or the row of bare delimiters that spreadsheets leave behind
@@ -134,6 +135,8 @@ def _rows(table: Delimited, found: Iterable[Record], *, is_quoted: bool) -> Iter
         if has_names:
             names.update(cells[:1])
             cells = cells[1:]
+        if not fault and tuple(cell.strip().casefold() for cell in cells) == header:
+            fault = "repeats the header; take it out"
         yield record._replace(cells=cells, fault=fault)
 
 

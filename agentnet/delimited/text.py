@@ -33,6 +33,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BOM = "\ufeff"
 _FOREIGN = (
     (b"PK\x03\x04", "is a zip archive, as spreadsheets are: give it its suffix (.xlsx), or unpack it"),
     (b"\xd0\xcf\x11\xe0", "is a document of an old Office: save it as CSV UTF-8"),
@@ -42,6 +43,12 @@ _FOREIGN = (
     (b"BZh", "is packed by bzip2, of which nothing is read: unpack it (bunzip2)"),
     (b"\xfd7zXZ", "is packed by xz, of which nothing is read: unpack it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "is packed by Zstandard, of which nothing is read: unpack it (unzstd)"),
+    *(
+        (mark, "is an R object: write it as CSV, by write.csv(.., row.names = FALSE)")
+        for mark in (b"RDX", b"X\n\0")
+    ),
+    *((mark, "is a file of SPSS: save it as CSV UTF-8") for mark in (b"$FL2", b"$FL3")),
+    (b"<stata_dta>", "is a file of Stata: save it as CSV UTF-8 (export delimited)"),
 )
 """What the first bytes of a file say that is no text, and the way out."""
 _WEB_PAGE = re.compile(rb"\s*<(?:!--|(?:!doctype|html|head|body|\?xml)[\s>])", re.IGNORECASE)
@@ -84,6 +91,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise InputError(f"the file cannot be read ({error.strerror})", path=path) from error
     with file:
+        if not file.seekable():
+            raise InputError("is a pipe, and a file is read more than once: save it as one", path=path)
         try:
             is_packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
@@ -140,8 +149,7 @@ def _known(encoding: str) -> str:
 def _utf8_lines(path: Path, file: BinaryIO) -> Iterator[str]:
     """Decode line by line, because only then the row of a bad byte is known."""
     for number, raw in enumerate(file, 1):
-        data = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
-        if b"\0" in data:
+        if b"\0" in raw:
             raise InputError(
                 "is not UTF-8 text (it holds a NUL: UTF-16 without its mark, or no text at all); save it as "
                 "CSV UTF-8",
@@ -149,10 +157,11 @@ def _utf8_lines(path: Path, file: BinaryIO) -> Iterator[str]:
                 row=number,
             )
         try:
-            yield data.decode()
+            # Files that were joined have the mark of the second in the middle.
+            yield raw.decode().lstrip(_BOM)
         except UnicodeDecodeError as error:
             raise InputError(
-                f"byte {error.start + 1} of this line (0x{data[error.start]:02x}) is not UTF-8; save the "
+                f"byte {error.start + 1} of this line (0x{raw[error.start]:02x}) is not UTF-8; save the "
                 f"file as CSV UTF-8, or name its encoding, such as cp1252 (--encoding, news.encoding, "
                 f"network_options.encoding, load_bank(encoding=))",
                 path=path,
@@ -167,7 +176,7 @@ def _wide_lines(path: Path, file: BinaryIO, encoding: str) -> Iterator[str]:
         for number, line in enumerate(text, 1):
             if "\0" in line:
                 raise InputError(f"holds a NUL, so it is no {encoding} text", path=path, row=number)
-            yield line
+            yield line.lstrip(_BOM)
     except UnicodeError as error:
         raise InputError(
             f"is not written in {encoding} ({error}); save it as CSV UTF-8", path=path, row=number + 1

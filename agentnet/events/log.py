@@ -11,6 +11,7 @@ awaits a future.
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import threading
 import time
@@ -18,6 +19,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain, count, groupby, islice, repeat
+from operator import itemgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
@@ -51,6 +55,9 @@ _OF_A_ROW = (
     ValueError,
 )
 
+# Bound values of a statement, which every SQLite takes; more are no faster.
+_PLACES = 900
+
 
 def _insert_once(table: str, key: str, *, lacking: Collection[str] = ()) -> str:
     # INSERT OR IGNORE would swallow a row with a missing value, too.
@@ -83,7 +90,10 @@ _STATEMENTS = {
     "messages": _insert_once("messages", "realization, message"),
     "changes": _insert_once("changes", "realization, change"),
     "measures": _insert_once("measures", "realization, step, name, agent"),
-    "engagements": "UPDATE agents SET engaged_step = ? WHERE realization = ? AND agent = ?",
+    "engagements": (
+        "UPDATE agents SET engaged_step = ? "
+        "WHERE realization = ? AND agent IN (SELECT value FROM json_each(?))"
+    ),
     "ends": (
         "UPDATE realizations SET status = ?, initial_agent = ?, last_step = ?, finished_at = ? "
         "WHERE realization = ?"
@@ -271,7 +281,7 @@ class EventLog:
             self._columns[table].append(rows)
             self._n_in_columns += len(rows)
         else:
-            self._rows[table].extend(rows)
+            self._rows[table].extend(_together(rows) if table == "engagements" else rows)
         if self._n_in_columns >= self._group_rows:
             self._hand_over()
         elif self._timer is None:
@@ -420,6 +430,12 @@ class EventLog:
         self._n_in_columns = 0
 
 
+def _together(engagements: Iterable[Row]) -> Iterator[Row]:
+    """Say at once of all that follow one another when they engaged, which takes two thirds of the time."""
+    for when, those in groupby(engagements, key=itemgetter(0, 1)):
+        yield (*when, json.dumps([agent for *_, agent in those]))
+
+
 class Writer(threading.Thread):
     """Executes groups of rows in order, each in one transaction, until it is closed.
 
@@ -484,7 +500,7 @@ class Writer(threading.Thread):
         """Commit `groups`, or at least every row of them that can be stored; say whether to go on."""
         try:
             try:
-                self._commit(groups, self._connection.executemany)
+                self._commit(groups, self._all_at_once)
             except _OF_A_ROW:
                 self._commit(groups, self._one_by_one)
         except Exception as error:  # noqa: BLE001 - an error kept here would leave its waiters waiting
@@ -505,6 +521,10 @@ class Writer(threading.Thread):
                 self._connection.rollback()
             raise
 
+    def _all_at_once(self, statement: str, rows: Rows) -> None:
+        for of_many, values in _by_many(statement, rows):
+            self._connection.executemany(of_many, values)
+
     def _one_by_one(self, statement: str, rows: Rows) -> None:
         """Execute what a bad row has stopped: answers that were paid are not lost with it."""
         for row in rows:
@@ -512,6 +532,40 @@ class Writer(threading.Thread):
                 self._connection.execute(statement, storable(row))
             except _OF_A_ROW as error:
                 self.error = self.error or unrecordable(self._path, error, row)
+
+
+def _by_many(statement: str, rows: Rows) -> Iterator[tuple[str, Iterable[Row]]]:
+    """Say insertions of single rows as insertions of many, which take half of the time.
+
+    What all rows of `Columns` have is bound once a statement.
+    """
+    columns = rows.columns if isinstance(rows, Columns) else rows[0]
+    shared = tuple(isinstance(column, repeat) for column in columns)
+    n_shared, n_own = shared.count(True), shared.count(False)
+    n_at_once = (_PLACES - n_shared) // n_own if n_own else 1
+    if len(rows) < n_at_once or _places(len(shared)) not in statement:
+        yield statement, rows
+        return
+    once: list[object] = [next(column) for column in columns if isinstance(column, repeat)]
+    own = iter(rows)
+    if once:
+        own = zip(*(column for column in columns if not isinstance(column, repeat)), strict=False)
+    for n, n_rows in ((len(rows) // n_at_once, n_at_once), (len(rows) % n_at_once, 1)):
+        values = ((*once, *chain.from_iterable(islice(own, n_rows))) for _ in range(n))
+        yield _of_many(statement, shared, n_rows), values
+
+
+@lru_cache(64)
+def _of_many(statement: str, shared: tuple[bool, ...], n_rows: int) -> str:
+    """Make the statement for many rows out of that for one; what they share is bound before the rest."""
+    first, n_own = {True: count(1), False: count(1 + shared.count(True))}, shared.count(False)
+    places = [(next(first[is_shared]), 0 if is_shared else n_own) for is_shared in shared]
+    rows = (", ".join(f"?{place + step * n}" for place, step in places) for n in range(n_rows))
+    return statement.replace(_places(len(shared)), ", ".join(f"({row})" for row in rows))
+
+
+def _places(n: int) -> str:
+    return f"({', '.join('?' * n)})"
 
 
 def _explain(path: Path, error: Exception) -> AgentnetError:

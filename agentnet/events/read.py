@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
-from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows
+from agentnet.events.schema import READABLE, SCHEMA_VERSION, TABLES, VIEWS, shadows, unknown_columns
 from agentnet.html import html_table
 
 if TYPE_CHECKING:
@@ -339,11 +339,17 @@ def check_schema(path: Path) -> None:
                 f"no event log of agentnet; delete the folder, or begin the run again by --out {path.parent}"
             )
         version = _version(connection)
+        unknown = unknown_columns(connection)
     if version not in [str(number) for number in READABLE]:
         raise RunFolderError(
             f"{path} has schema {version}, this version of agentnet reads schema {SCHEMA_VERSION} and older "
             f"ones from {READABLE.start} on: use the version that wrote it (it stands in table meta, key "
             "'versions')"
+        )
+    if unknown:
+        raise RunFolderError(
+            f"{path} is damaged: {', '.join(unknown)} came from no version of agentnet; name the column as "
+            "it was, or go on with a copy of the run"
         )
 
 

@@ -222,8 +222,12 @@ USUALLY_NULL = {
     "agents": ("engaged_step", "attributes", "persona", "voice"),
 }
 
-_SPELLED = "(SELECT group_concat(fullkey || type || ifnull(atom, ''), char(10)) FROM json_tree({}))"
-"""SQL for JSON as a text that is the same however its characters were written down."""
+_ATOM = "CASE type WHEN 'real' THEN printf('%!.17g', atom) ELSE ifnull(atom, '') END"
+_SPELLED = f"(SELECT group_concat(fullkey || type || {_ATOM}, char(10)) FROM json_tree({{}}))"  # noqa: S608
+"""SQL for JSON as a text that is the same however its characters were written down.
+
+By itself SQLite writes 15 digits, in which two temperatures may be one.
+"""
 
 CONDITION_OF = f"""
 SELECT realization, condition FROM (
@@ -326,6 +330,17 @@ def shadows(connection: sqlite3.Connection) -> list[str]:
     if found or not there >= {view.strip() for view in VIEWS.values()}:
         found += [view.replace("CREATE VIEW", "CREATE TEMP VIEW") for view in VIEWS.values()]
     return found
+
+
+def unknown_columns(connection: sqlite3.Connection) -> list[str]:
+    """List columns that stand in the place of ours: what such a log lacks is not what an older one lacks."""
+    return [
+        f"column {name} of table {table}"
+        for table, lacking in _lacking(connection).items()
+        if lacking != columns(table)
+        for (name,) in connection.execute(f"SELECT name FROM main.pragma_table_info('{table}')")  # noqa: S608
+        if name not in columns(table)
+    ]
 
 
 def insert(verb: str, table: str, otherwise: str = "", *, lacking: Collection[str] = ()) -> str:

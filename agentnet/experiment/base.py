@@ -10,7 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, ClassVar, Self, get_origin, get_type_hints
+from math import isfinite
+from typing import Any, ClassVar, Self, final, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -65,6 +66,12 @@ class Experiment:
         for name, hint in hints.items():
             setattr(self, name, self._checked(name, hint, self._value(name)))
         self.check()
+        endless = next((name for name in hints if not _is_finite(getattr(self, name))), None)
+        if endless is not None:
+            raise DesignError(
+                f"{type(self).__name__}.{endless} is {getattr(self, endless)!r}; no log tells "
+                f"numbers that are not finite"
+            )
 
     def check(self) -> None:
         """Refuse a design that cannot be played; a subclass that adds knobs extends it.
@@ -78,6 +85,7 @@ class Experiment:
         require(self.repeats >= 1, f"repeats is {self.repeats}; it is at least 1")
         require(len(self.conditions) > 0, "conditions is empty; without conditions it is ({},)")
 
+    @final
     def under(self, condition: Condition) -> Self:
         """Make the same experiment with the overrides of one condition."""
         made = type(self)(**{**self.overrides, **condition, "conditions": ({},)})
@@ -94,6 +102,7 @@ class Experiment:
         value = self.temperature
         return value if isinstance(value, tuple) else (value, value)
 
+    @final
     def design(self) -> dict[str, object]:
         """List every attribute of the design and its value."""
         return {name: getattr(self, name) for name in self._design_types()}
@@ -138,7 +147,7 @@ class Experiment:
 
     def _checked(self, name: str, hint: Any, value: object) -> Any:  # noqa: ANN401 - any design's values
         try:
-            return TypeAdapter(
+            made = TypeAdapter(
                 hint, config=ConfigDict(arbitrary_types_allowed=True, coerce_numbers_to_str=True)
             ).validate_python(value)
         except PydanticUserError as error:
@@ -152,6 +161,19 @@ class Experiment:
             raise DesignError(
                 f"{type(self).__name__}.{name}{place} is {found!r}: {first['msg'].lower()}; {what}"
             ) from None
+        require(
+            type(value) is not bool or type(made) is bool,
+            f"{type(self).__name__}.{name} is {value}, which is no number; it is {_describe(hint)}",
+        )
+        return made
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 def _is_class_variable(hint: object) -> bool:

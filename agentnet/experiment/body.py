@@ -116,7 +116,10 @@ def _faults(cls: type, base: type) -> Iterator[str]:
             fault = _fault_of_init(base, value)
         elif _is_public(name):
             known = hasattr(family, name)
-            fault = _fault_of_hook(family, name, value) if known else _fault_of_new(cls, name, value)
+            if getattr(getattr(family, name, None), "__final__", False):
+                fault = "is no hook, but what runs rely on: give yours another name"
+            else:
+                fault = _fault_of_hook(family, name, value) if known else _fault_of_new(cls, name, value)
         if fault is not None:
             yield f"{_place(base, name)}{name} {fault}"
     for name in inspect.get_annotations(base):

@@ -61,6 +61,8 @@ class Source:
         name, _, class_name = target.partition(".py:")
         path = Path(f"{name}.py" if class_name else target)
         text = read_source(path)
+        if not text.strip():
+            raise UserError(f"{path} is empty; agentnet init writes an experiment to start from")
         return cls(path, text, class_name, find_siblings(path, text))
 
     @classmethod

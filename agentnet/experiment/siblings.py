@@ -100,7 +100,7 @@ class Siblings(MetaPathFinder, Loader):
         self._root = folder.absolute()
         self._texts = texts
         self._names = {key.partition("/")[0].removesuffix(".py") for key in texts}
-        self._builtins = {**vars(builtins), "__import__": self._import}
+        self._builtins = {**vars(builtins), "__import__": self._import, "print": _print_aside}
 
     def install(self, module: ModuleType) -> None:
         """Let the experiment's `module` import them; what an earlier load imported is forgotten."""
@@ -111,7 +111,7 @@ class Siblings(MetaPathFinder, Loader):
             sys.meta_path.append(self)
             module.__path__ = []
             module.__package__ = self.package
-            vars(module)["__builtins__"] = self._builtins
+        vars(module)["__builtins__"] = self._builtins
 
     def _is_mine(self, finder: object) -> bool:
         return isinstance(finder, Siblings) and finder.package == self.package
@@ -160,6 +160,11 @@ class Siblings(MetaPathFinder, Loader):
             return builtins.__import__(name, globals, locals, fromlist, level)
         found = builtins.__import__(f"{self.package}.{name}", globals, locals, fromlist, 0)
         return found if fromlist else getattr(found, top)
+
+
+def _print_aside(*values: object, file: Any = None, **how: Any) -> None:  # noqa: ANN401 - print's own
+    """Print to standard error: standard output is a command's result, which a program may read as JSON."""
+    print(*values, file=sys.stderr if file is None else file, **how)
 
 
 def execute(text: str, path: Path, module: ModuleType) -> None:

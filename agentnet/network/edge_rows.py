@@ -134,6 +134,13 @@ class EdgeRows:
     def _without_remarks(self, lines: Iterable[str], n_before: int) -> Iterator[str]:
         for row, line in enumerate(lines, n_before + 1):
             if line[:1] in _MAY_BE_REMARK and is_remark(line):
+                if line.strip() == "#" and self.delimiter == " ":
+                    raise InputError(
+                        "is a # alone, which parts nodes from edges in Trivial Graph Format: keep the rows "
+                        "below it, or take it out if it is a remark",
+                        path=self.path,
+                        row=row,
+                    )
                 self._refuse_doubtful(row, line)
                 self.n_remarks += 1
                 yield "\n"

@@ -107,6 +107,13 @@ class Opened:
             )
         except DesignError as error:
             raise self.error(f"{error}; {SIMPLIFY}") from error
+        # GEXF numbers edges; only what else an edge says is left out.
+        unread = {name for *_, data in graph.edges(data=True) for name in data} - {
+            "id",
+            *self.edge_attributes,
+        }
+        if unread:
+            dropped.append(f"attributes of edges not read: {', '.join(sorted(map(str, unread)))}")
         dress = (made.name, made.labels, made.node_attributes, [*notes, *dropped])
         return trusted(made.indptr, made.indices, *dress, made.is_directed, made.edge_attributes)
 

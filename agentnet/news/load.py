@@ -10,8 +10,9 @@ as clusters of the texts, take the place of them all: a file (`agentnet.news.lab
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,6 +78,22 @@ class Scan:
         if long:
             # A stray quotation mark makes such a text, too, where nothing else in the file gives it away.
             yield f"{_rows(len(long))} of {len(self.items)} with a text of several lines, first {long[0]!r}"
+        for what, odd in _ODD_TEXTS.items():
+            ids = [item.id for item in self.items if odd(item.text)]
+            if ids:
+                yield f"{_rows(len(ids))} of {len(self.items)} with a text {what}, first {ids[0]!r}"
+
+
+_ODD_TEXTS: Mapping[str, Callable[[str], object]] = {
+    "without a letter, which may be a total or another column": lambda text: not any(map(str.isalpha, text)),
+    "that holds marks of web pages (&amp;, <br>), which the model reads as they stand": re.compile(
+        r"&(?:#\d+|#x[\da-f]+|[a-z]{2,8});|</?(?:[abipu]|br|div|em|span|strong)\b[^<>]*>", re.IGNORECASE
+    ).search,
+    "that was decoded wrongly (as in CafÃ©); say how the file is written (encoding)": re.compile(
+        "\ufffd|[\u00c2\u00c3][\u0080-\u00bf]|\u00e2\u20ac"
+    ).search,
+}
+"""What is odd about a text, and who finds it."""
 
 
 def _rows(count: int) -> str:

@@ -357,6 +357,9 @@ def _json_row(path: Path, number: int, line: str) -> Row:
     return Row(number, values) if isinstance(values, dict) else Row(number, {}, "is not a JSON object")
 
 
+_SHEET_ERRORS = frozenset({"#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
+
+
 class Cells(NamedTuple):
     """The cells of one row, by column or by the field of a news item that a column stands for.
 
@@ -378,10 +381,12 @@ class Cells(NamedTuple):
         Nothing is what cannot be seen, and what is `missing`.
 
         Raises:
-            BadCell: The cell (of JSON Lines) holds an object, an array or broken Unicode.
+            BadCell: The cell holds a formula's error or, in JSON, an object, an array or broken Unicode.
         """
         value = self.row.values.get(name, "")
         if isinstance(value, str):
+            if value in _SHEET_ERRORS:
+                raise BadCell(name, f"holds {value!r}, an error of a spreadsheet's formula; mend it there")
             if not value.isascii() and not is_unicode(value):
                 raise BadCell(name, "holds half a surrogate pair; mend the text")
             return "" if is_missing(value, self.missing) else value.strip()

@@ -23,7 +23,7 @@ from agentnet.report.words import (
     question_words,
     sources_words,
 )
-from agentnet.vocabulary import N_PROFILES
+from agentnet.vocabulary import N_PROFILES, SEED
 
 if TYPE_CHECKING:
     from agentnet.report.cascades import CascadePart
@@ -115,6 +115,8 @@ def _engaged(of: FinalEngagement, step: int, level: float, are: str) -> str:
     if of.interval is not None:
         low, high = of.interval
         interval = f"; {level:.0%} interval of the mean {low:.3f} to {high:.3f}"
+    elif of.n > 1:
+        interval = "; all ended alike, which tells no interval"
     return f"After step {step}, {percent(of.mean)} of all agents {are}{where}{spread}{interval}"
 
 
@@ -188,7 +190,8 @@ def cascade_methods(part: CascadePart) -> list[str]:
         ),
         (f"{_times_words(begun, sources_words(facts))}{played}; {dealt_words(part)}"),
         (
-            f"{course.start(at_most)}; from then on, at each of {counted(int(design['steps']), 'step')}, "
+            f"{course.start(at_most)}{_unstarted_words(part)}; from then on, at each of "
+            f"{counted(int(design['steps']), 'step')}, "
             f"{facts.rule_says(number)} (asking rule {design['asking_rule']}){course.engaged()}"
         ),
         f"Agents were asked {asked}",
@@ -198,6 +201,19 @@ def cascade_methods(part: CascadePart) -> list[str]:
         *missing_sentences(facts, number),
         *(_fit_methods(part.fits, part.groups_from) if part.fits is not None else ()),
     ]
+
+
+def _unstarted_words(part: CascadePart) -> str:
+    """Say in how many realizations nobody was willing to start; empty where somebody always was."""
+    begun, played = part.facts.begun[part.condition], part.played
+    willing = sum(each.n_yes for each in begun.asked if each.kind == SEED)
+    asked = any(each.kind == SEED for each in begun.asked)
+    if played is None:
+        return " (nobody was in any realization)" if asked and not willing else ""
+    if not played.n_unstarted:
+        return ""
+    n, of = played.n_unstarted, played.n_unstarted + played.n_realizations
+    return f" (nobody was in {n:,} of {of:,} realizations, which are left out of all curves)"
 
 
 def _times_words(begun: Begun, sources: str) -> str:
@@ -223,9 +239,9 @@ def dealt_words(part: CascadePart) -> str:
         if not how:
             kind, _, column = profiles.partition(":")
             how = f"from the column {column} of the node table" if column else f"all alike ({kind})"
-    if profiles == "equal" and part.played is not None:
-        agents = part.played.profile_agents
-        if (agents.max(axis=1) > agents.min(axis=1)).any():
+    if profiles == "equal":
+        agents = None if part.played is None else part.played.profile_agents
+        if agents is None or (agents.max(axis=1) > agents.min(axis=1)).any():
             how = "in numbers as nearly equal as that of the agents allows"
     return part.facts.unless(
         "assign_profiles",
@@ -318,9 +334,10 @@ def _draws_words(part: CascadePart) -> str:
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
-    resamples = Resamples(fits.n_bootstrap, level=fits.level, seed=fits.seed)
     fitted: dict[str, list[str]] = {}
     for law in fits.laws:
+        n_bootstrap = fits.n_bootstrap if any(each.interval for each in law.parameters) else 0
+        resamples = Resamples(n_bootstrap, level=fits.level, seed=fits.seed)
         how = law.of.methods(resamples, fits.n_runs, is_played=bool(law.comparisons))
         fitted.setdefault(how, []).append(law.title)
     for how, titles in fitted.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -47,7 +48,7 @@ from agentnet.report.sample import Sample, sample_decisions
 from agentnet.report.tables import Table
 from agentnet.report.told import Told, read_told
 from agentnet.report.words import asked_sentences, citations
-from agentnet.vocabulary import EXPOSURE, PROFILES
+from agentnet.vocabulary import EXPOSURE, PROFILES, SEED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,13 +299,7 @@ def _part(
         why_no_fits=why_no_fits,
         ratio=ratio,
         groups_from=groups_from,
-        sample=sample_decisions(
-            run,
-            EXPOSURE,
-            n=options.n_decisions,
-            seed=options.seed,
-            realizations=of_condition,
-        ),
+        sample=_sample(run, of_condition, options),
         player=read_player(run, of_condition, seed=options.seed),
         told=told,
         trees=trees if len(trees := trees_of(run, condition=condition).trees()) else None,
@@ -315,6 +310,13 @@ def _part(
         voices=answers_by_voice(run, options.level, condition=condition),
     )
     return replace(part, notes=tuple(_pairing_notes(part)))
+
+
+def _sample(run: Run, realizations: NDArray[np.int64] | None, options: Options) -> Sample:
+    """Draw decisions to browse: of exposures, or of those who were asked to start where there is none."""
+    draw = partial(sample_decisions, run, n=options.n_decisions, seed=options.seed, realizations=realizations)
+    found = draw(EXPOSURE)
+    return found if any(found.n_of.values()) else draw(SEED)
 
 
 def _by_context(run: Run, condition: int, told: Told | None, level: float) -> tuple[ContextShare, ...]:
@@ -453,10 +455,9 @@ def _groups_of_cascades(part: CascadePart) -> Iterator[Block]:
     if part.ratio is None:
         yield absent(
             "no response-ratio run was given. Play one (agentnet run experiments/response_ratios.py) and "
-            f"name it behind this run. The groups of profiles were {part.groups_from}"
+            "name it behind this run"
+            + ("" if part.fits is None else f". The groups of profiles were {part.groups_from}")
         )
         return
-    yield paragraph(
-        f"They stand in the part on {part.ratio.facts.run}. The groups that laws were fitted with were "
-        f"{part.groups_from}."
-    )
+    fitted = "" if part.fits is None else f" The groups that laws were fitted with were {part.groups_from}."
+    yield paragraph(f"They stand in the part on {part.ratio.facts.run}.{fitted}")

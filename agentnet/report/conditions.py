@@ -22,7 +22,7 @@ from agentnet.report.drawings import Drawing, rendered
 from agentnet.report.figures.sketch import sketches_of
 from agentnet.report.figures.words import capitalized, counted, listed, sentences
 from agentnet.report.part import Block, Course, Part, Reading, Section
-from agentnet.report.tables import Cell, Interval, Table
+from agentnet.report.tables import WITHOUT_INTERVAL, Cell, Interval, Table, known_interval
 
 NAME: Final = "conditions"
 """What its figures are listed under, and what it is called in ids and file names."""
@@ -197,11 +197,14 @@ def _told(of: ConditionComparison) -> Iterator[str]:
 
 
 def _spelled(of: Contrast) -> str:
-    return number(of.value) if math.isnan(of.low) else f"{number(of.value)} [{span((of.low, of.high))}]"
+    interval = _interval(of)
+    if interval is not None:
+        return f"{number(of.value)} [{span(interval)}]"
+    return f"{number(of.value)} in each pair" if of.low == of.high else number(of.value)
 
 
 def _interval(of: Contrast | None) -> Interval | None:
-    return None if of is None or math.isnan(of.low) else (of.low, of.high)
+    return None if of is None else known_interval(of.low, of.high)
 
 
 def _contrasts_table(comparisons: Sequence[ConditionComparison]) -> Table:
@@ -235,6 +238,7 @@ def _contrasts_table(comparisons: Sequence[ConditionComparison]) -> Table:
         notes=(
             *(f"{capitalized(listed(titles))}: {how}." for how, titles in resampled.items()),
             "A trend is Kendall's tau-b between knob and measure: -1 where more of it always gives less.",
+            WITHOUT_INTERVAL,
         ),
     ).without_empty_columns()
 
@@ -274,7 +278,10 @@ def _estimates_table(comparisons: Sequence[ConditionComparison]) -> Table:
             for of in comparisons
             for each in of.estimates
         ),
-        notes=("Intervals are of each condition alone; whether two differ is for their contrast to say.",),
+        notes=(
+            "Intervals are of each condition alone; whether two differ is for their contrast to say.",
+            WITHOUT_INTERVAL,
+        ),
     )
 
 

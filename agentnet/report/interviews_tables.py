@@ -16,7 +16,14 @@ from agentnet.analysis.contrasts import holm
 from agentnet.analysis.study import OUTCOMES, ConditionStudy, Measured
 from agentnet.events.conditions import in_words
 from agentnet.report.figures.of_conditions import shown_repeats
-from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.report.tables import (
+    WITHOUT_INTERVAL,
+    Cell,
+    Interval,
+    Table,
+    as_named,
+    known_interval,
+)
 from agentnet.vocabulary import EVALUATION
 
 if TYPE_CHECKING:
@@ -184,7 +191,8 @@ def contrasts_table(part: InterviewPart) -> Table | None:
         tuple(
             (
                 *(each.compared, OUTCOMES[each.outcome][0], each.kind, each.contrast.value),
-                *((each.contrast.low, each.contrast.high), each.contrast.p_value, p),
+                known_interval(each.contrast.low, each.contrast.high),
+                *(None if isnan(value) else value for value in (each.contrast.p_value, p)),
                 each.contrast.n_repeats,
             )
             for each, p in zip(part.study.contrasts, adjusted, strict=True)
@@ -193,6 +201,7 @@ def contrasts_table(part: InterviewPart) -> Table | None:
             "Conditions are compared within repeats, which share chance, as far as they are finished.",
             "The interval is Student's t over repeats, of a trend Fisher's z; the test turns their signs.",
             "A trend is Kendall's tau-b between knob and outcome: -1 where more of it always gives less.",
+            WITHOUT_INTERVAL,
             *_few(min(each.contrast.n_repeats for each in part.study.contrasts)),
         ),
     )

@@ -231,10 +231,9 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
         f"bootstraps ({percent(part.study.level)}, {part.study.n_bootstrap:,} draws, seed {part.study.seed})"
     )
     if part.study.contrasts:
-        yield (
-            "Conditions were compared within repeats, with Student's t intervals and tests that turn the "
-            "signs of repeats"
-        )
+        several = len(part.study.conditions) > 1
+        what = "Conditions were compared within repeats" if several else "Growth was taken within repeats"
+        yield f"{what}, with Student's t intervals and tests that turn the signs of repeats"
 
 
 def interview_fields(part: InterviewPart) -> dict[str, Any]:

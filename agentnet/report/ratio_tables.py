@@ -49,9 +49,12 @@ def ratios_table(part: RatioPart) -> Table:
         columns=columns,
         rows=tuple(rows),
         notes=(
-            (
-                "Ratios are of the answers that came; bounds are what they would be if all missing answers "
-                "had been no, or yes. Profiles that have a letter in common do not differ significantly."
+            "Ratios are of the answers that came; bounds are what they would be if all missing answers "
+            "had been no, or yes."
+            + (
+                ""
+                if groups is None
+                else " Profiles that have a letter in common do not differ significantly."
             ),
         ),
     )

@@ -17,7 +17,7 @@ from agentnet.report.html import Html, rendered
 Interval = tuple[float, float]
 Cell = str | int | float | Interval | None
 
-_SMALLEST_P: Final = 1e-16
+_SMALLEST: Final = 1e-16
 _LONG: Final = 28
 """Characters from which on a text may be broken into lines."""
 
@@ -121,9 +121,13 @@ def by_condition(
     return Table(name, title, own, told, notes) if told else None
 
 
+WITHOUT_INTERVAL: Final = "One value, or values that are all alike, do not tell how much they could differ."
+"""Why there is no interval, for the notes of a table."""
+
+
 def known_interval(low: float, high: float) -> Interval | None:
-    """Pair the ends of an interval; None where they are unknown."""
-    return None if math.isnan(low) else (low, high)
+    """Pair the ends of an interval; None where they are unknown, as where all that was seen is alike."""
+    return (low, high) if low < high else None
 
 
 def _is_pair(key: str) -> bool:
@@ -154,7 +158,10 @@ def spelled_cell(key: str, cell: Cell) -> str:
         return span(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
-    return "< 1e-16" if "p_value" in key and 0 <= cell < _SMALLEST_P else number(cell)
+    is_tiny = abs(cell) < _SMALLEST
+    if "p_value" in key or key == "published_p":
+        return "< 1e-16" if is_tiny else number(cell)
+    return number(0.0 if is_tiny else cell)  # what rounding leaves of nothing is no number for people
 
 
 def _why(cell: Cell) -> str:

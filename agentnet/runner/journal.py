@@ -422,12 +422,14 @@ class Journal:
         asked = partial(chosen, positions=positions)
 
         def answered(values: Sequence[Any]) -> Iterable[Any]:
-            return repeat(values[0]) if len(values) == 1 else [values[k] for k in which]
+            return repeat(values[0]) if len(values) == 1 else list(map(values.__getitem__, which))
 
         *of_answers, masses = map(answered, self._columns.of(answers))
+        repeats = asked(asking.repeats)
         columns = (
             *map(repeat, (self.realization, asking.kind, asking.step)),
-            *map(asked, (asking.agents, asking.sources, asking.repeats)),
+            *map(asked, (asking.agents, asking.sources)),
+            repeat(repeats[0]) if len(set(repeats)) == 1 else repeats,
             [question.number for question in asked(asking.questions)],
             asked(asking.temperatures),
             decisions,

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from time import perf_counter
 from types import MappingProxyType
 from typing import Final
@@ -371,10 +372,11 @@ class LogprobSampler:
 
     async def draw(self, draws: Draws) -> None:
         """Answer every draw; see `agentnet.sampler.Sampler`."""
-        places = dict[Place, int]()
-        numbers = (question.number for question in draws.questions)
+        places = defaultdict[Place, int]()
+        places.default_factory = places.__len__
+        numbers = map(attrgetter("number"), draws.questions)
         # A number of a place takes a fraction of the memory of a place.
-        which = [places.setdefault(at, len(places)) for at in zip(numbers, draws.temperatures, strict=True)]
+        which = list(map(places.__getitem__, zip(numbers, draws.temperatures, strict=True)))
         asked, questions = set(chosen(which, draws.todo)), dict(zip(which, draws.questions, strict=True))
         needs = {place: questions[n] for place, n in places.items() if n in asked}
         try:
@@ -419,7 +421,7 @@ def _record_drawn(draws: Draws, which: list[int], of: Mapping[int, _Known], alik
     drawn = chosen(which, alike)
     number = {n: place for place, n in enumerate(dict.fromkeys(drawn))}
     used = [of[n] for n in number]
-    rows = [number[n] for n in drawn]
+    rows = list(map(number.__getitem__, drawn))
     seeds = np.array(chosen(draws.seeds, alike), dtype=np.uint64)
     chance = np.array([known.probability for known in used])[rows]
     decisions = (uniform(mixed(seeds)) < chance).astype(np.int8).tolist()

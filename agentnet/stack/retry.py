@@ -24,6 +24,9 @@ from agentnet.streams import mix, unit
 
 _FIRST_WAIT_S: Final = 1.0
 
+_NEVER_S: Final = 1e10
+"""Three centuries: calendars end somewhere beyond."""
+
 T = TypeVar("T")
 
 
@@ -251,6 +254,8 @@ def _is_of_a_moment(failure: TransientError) -> bool:
 
 def _local_time(from_now_s: float) -> str:
     """Name a time that is still to come, by this machine's clock; with the day if it is not today."""
+    if from_now_s > _NEVER_S:
+        return "centuries from now"
     then = time.localtime(time.time() + from_now_s)
     is_today = time.localtime()[:3] == then[:3]
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S", then)

@@ -17,8 +17,15 @@ from typing import Final
 
 from agentnet.backend import Adapts, Backend, Reply, Request, Wrapper, is_wanting
 from agentnet.cost import Cost
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected, TransientError
+from agentnet.errors import (
+    BackendError,
+    BackendUnusable,
+    RequestRejected,
+    ServerUnreachable,
+    TransientError,
+)
 from agentnet.stack.halt import Halt
+from agentnet.stack.overload import MOMENTS, OVERLOAD
 
 _TROUBLE: Final = "trial"
 """The kind of trouble that each call of an experiment counts as."""
@@ -95,8 +102,9 @@ class FirstAlone(Wrapper):
 class Adapting(Wrapper):
     """Has the backend find out what of a request its server refuses, and sends it again if that helps.
 
-    A failure that another try may cure is looked into if nothing was answered yet and it came twice: servers
-    fail over fields that they do not know, too.
+    A failure that another try may cure, and that belongs to no moment (`agentnet.stack.overload.MOMENTS`), is
+    looked into if nothing was answered yet and it came twice: servers fail over fields that they do not know,
+    too. The third ends the run: who answers in the form of another protocol, say, never will be understood.
 
     Args:
         inner: What bounds and counts the backend's calls.
@@ -165,6 +173,8 @@ class Adapting(Wrapper):
             return False
         if not isinstance(error, TransientError):
             return True
+        if error.kind in MOMENTS | OVERLOAD or isinstance(error, ServerUnreachable):
+            return False
         self._n_failures += 1
         return not self._has_answered and self._n_failures >= _MOST_FAILURES
 
@@ -205,13 +215,13 @@ class Adapting(Wrapper):
     def _in_vain(self, error: BackendError, experiment: _Experiment) -> BackendError:
         """Give the error that stands where nothing can be left out; it ends a run that was never answered."""
         self._n_in_vain += experiment.n_calls > 0
-        if not (
-            isinstance(error, TransientError) and experiment.n_calls and self._n_failures > _MOST_FAILURES
-        ):
+        if not isinstance(error, TransientError) or self._n_failures <= _MOST_FAILURES:
             return error
+        bare = ", and fails too on a request with nothing in it that could be left out"
+        what = bare if experiment.n_calls else ""
         return BackendUnusable(
-            f"{error}; the server has answered nothing yet, and fails too on a request with nothing in it "
-            "that could be left out: look at what it says of itself, then resume",
+            f"{error}; the server has answered nothing yet{what}: look at what it says of itself, and "
+            "whether its address is the right one, then resume",
             kind=error.kind,
         )
 

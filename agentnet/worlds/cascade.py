@@ -82,6 +82,8 @@ class Cascade:
         self._chance = chance
         self._realization = realization
         self._listener = listeners(network)
+        # To count them takes as long as the rest of an asking rule.
+        self._n_neighbours = None if LAYER in network.edge_attributes else np.diff(network.indptr)
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
         self._n_asked = np.zeros(network.n_agents, dtype=np.int64)
         self.initial_agent: int | None = None
@@ -140,6 +142,7 @@ class Cascade:
             step,
             self._n_asked,
             edges=network.edge_attributes,
+            n_neighbours=self._n_neighbours,
         )
 
     def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:

@@ -376,6 +376,8 @@ def _candidates(position: Mapping[str, object]) -> Iterator[Candidate]:
 
 def _candidate(entry: object) -> Candidate | None:
     match entry:
+        case {"token": str(), "logprob": bool()} | {"token": str(), "prob": bool()}:
+            return None
         case {"token": str(token), "logprob": float() | int() as logprob} if logprob <= _ROUNDING:
             return Candidate(_plain(token), float(max(logprob, _LEAST)))
         case {"token": str(token), "prob": float() | int() as prob} if 0.0 <= prob <= 1.0 + _ROUNDING:

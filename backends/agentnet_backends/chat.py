@@ -7,6 +7,7 @@ a request costs two numbers and a concatenation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
@@ -17,17 +18,15 @@ from agentnet.backend import Messages, Reply, Request
 from agentnet.errors import BackendError, RequestRejected, TransientError
 from agentnet.vocabulary import CONTENT_FILTER, THOUGHT_CUT_OFF, THOUGHT_ONLY
 from agentnet_backends.answers import CONSTRAINTS, AnswerOdds, Constraint, Fields, answer_odds, schema_fields
-from agentnet_backends.failures import Peer, error_of_body, unusable_answer
+from agentnet_backends.failures import Peer, error_of_body, is_error, unusable_answer
 
-_ENDS: Mapping[str, str] = {
-    "length": "length",
-    CONTENT_FILTER: CONTENT_FILTER,
-    "max_tokens": "length",
-    "safety": CONTENT_FILTER,
-}
-"""What servers say when a reply did not simply stop; any other word counts as that."""
-
-_BROKEN_OFF = frozenset({"abort", "error", "cancelled"})
+_ENDS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("length", re.compile("length|max_?(output_?)?tokens|token_limit|truncated")),
+    (CONTENT_FILTER, re.compile("filter|safety|sensitive|prohibited|blocklist|recitation|spii|guardrail")),
+    ("broken_off", re.compile("abort|error|cancel|insufficient|overload|time_?out|interrupted")),
+)
+"""What the words say with which servers name that a reply did not simply stop, in lower case: each has its
+own, and only those of these kinds matter."""
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Where servers put what a model thought before its answer."""
@@ -42,10 +41,11 @@ _LONGEST_NAME = 1024
 _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST_TOKENS)]
 _Counted = Annotated[int, msgspec.Meta(ge=1, le=_MOST_TOKENS)]
 _Name = Annotated[str, msgspec.Meta(max_length=_LONGEST_NAME)]
+_Said = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class _Message(msgspec.Struct, gc=False):
-    content: str
+    content: _Said
     refusal: Literal[""] | None = None
     reasoning_content: Literal[""] | None = None
     reasoning: Literal[""] | None = None
@@ -195,15 +195,15 @@ def read_reply(raw: bytes, request: Request, constraint: Constraint, peer: Peer)
 
 def _with_care(raw: bytes, request: Request, constraint: Constraint, peer: Peer) -> Reply:
     used = UsedTokens(None, None)
-    is_error = False
+    is_failed = False
     try:
         body = _parsed(raw, peer)
-        is_error = bool(body.get("error"))
+        is_failed = bool(body.get("error"))
         used = _used(body.get("usage"), raw, peer)
         return _reply(body, used, raw, request, constraint, peer)
     except BackendError as error:
         error.prompt_tokens, error.completion_tokens = used
-        error.may_be_billed = not is_error
+        error.may_be_billed = not is_failed
         raise
 
 
@@ -236,7 +236,8 @@ def _reply(
     peer: Peer,
 ) -> Reply:
     choices = _choices(body, raw, peer)
-    samples = [_sample(choice, raw, peer) for choice in choices[: request.n]]
+    is_bound = request.schema is not None or bool(request.answers)
+    samples = [_sample(choice, raw, peer, is_bound=is_bound) for choice in choices[: request.n]]
     wraps = constraint.wraps
     texts = tuple(constraint.unwrap(text) if wraps else text for text, _ in samples)
     finish = tuple(end for _, end in samples)
@@ -304,7 +305,9 @@ def _parsed(raw: bytes, peer: Peer) -> dict[str, object]:
     else:
         if isinstance(body, dict):
             return body
-        error = unusable_answer(peer, "wrong_schema", "the answer is no chat completion", raw)
+        error = unusable_answer(
+            peer, "wrong_schema", "the answer is no chat completion of OpenAI's protocol", raw
+        )
     raise error
 
 
@@ -314,7 +317,12 @@ def _choices(body: Mapping[str, object], raw: bytes, peer: Peer) -> list[dict[st
     if (error := _error_in(body, choices)) is not None:
         raise error_of_body(peer, error)
     if choices is None or choices == []:
-        raise unusable_answer(peer, "no_choices", "the answer holds no choice", raw)
+        raise unusable_answer(
+            peer,
+            "no_choices",
+            "the answer holds no choice, so it is no chat completion of OpenAI's protocol",
+            raw,
+        )
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise _no_completion(raw, peer)
     if len(choices) > 1 and all(isinstance(choice.get("index"), int) for choice in choices):
@@ -328,10 +336,12 @@ def _error_in(body: Mapping[str, object], choices: object) -> Mapping[str, objec
     messages = [choice.get("message") for choice in listed]
     if body.get("error") and not any(isinstance(each, dict) and each.get("content") for each in messages):
         return body
+    if choices is None and is_error(body):
+        return body
     return next(({"error": choice["error"]} for choice in listed if choice.get("error")), None)
 
 
-def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, str]:
+def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer, *, is_bound: bool) -> tuple[str, str]:
     """Read one choice: its text and why it ended."""
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -342,10 +352,11 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer) -> tuple[str, 
     content = message.get("content")
     end = choice.get("finish_reason")
     text = content if isinstance(content, str) else _joined(content, raw, peer)
-    end = end if isinstance(end, str) else "stop"
-    if end in _BROKEN_OFF:
-        raise unusable_answer(peer, "truncated", f"the server broke the reply off ({end})", raw)
-    end = _ENDS.get(end, "stop")
+    text = text or (_called(message) if is_bound else "")
+    said = end.lower() if isinstance(end, str) else ""
+    end = next((kind for kind, words in _ENDS if words.search(said)), "stop")
+    if end == "broken_off":
+        raise unusable_answer(peer, "truncated", f"the server broke the reply off ({said:.40})", raw)
     return text, _end_of_thought(message, text, end) or end
 
 
@@ -374,8 +385,19 @@ def _joined(content: object, raw: bytes, peer: Peer) -> str:
         return ""
     if not isinstance(content, list):
         raise _no_completion(raw, peer)
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    return "".join(text for text in texts if isinstance(text, str))
+    texts = [part.get("text") for part in content if isinstance(part, dict)] or content
+    found = [text for text in texts if isinstance(text, str)]
+    if content and not found and not _thought({"content": content}):
+        # Parts of a form that nobody knows may hold the answer: that is not the same as none.
+        raise _no_completion(raw, peer)
+    return "".join(found)
+
+
+def _called(message: Mapping[str, object]) -> str:
+    """Write down the call of a tool, though none was offered: some servers take an answer in JSON for one."""
+    function = message.get("function_call")
+    calls = message.get("tool_calls") or ([{"function": function}] if function else None)
+    return json.dumps({"tool_calls": calls}, ensure_ascii=False) if calls else ""
 
 
 def _odds(choices: list[dict[str, object]], request: Request, constraint: Constraint) -> AnswerOdds:
@@ -403,11 +425,13 @@ def _odds_of(
 
 
 def _no_completion(raw: bytes, peer: Peer) -> TransientError:
-    return unusable_answer(peer, "wrong_schema", "the answer is no chat completion", raw)
+    return unusable_answer(peer, "wrong_schema", "the answer is no chat completion of OpenAI's protocol", raw)
 
 
 def _count(value: object) -> int | None:
-    return value if type(value) is int and value >= 0 else None
+    # Some gateways know no other numbers than 300.0.
+    whole = int(value) if type(value) is float and value.is_integer() else value
+    return whole if type(whole) is int and whole >= 0 else None
 
 
 def _sane(count: int | None) -> int | None:

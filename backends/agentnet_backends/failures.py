@@ -29,7 +29,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agentnet.errors import (
     BackendError,
@@ -67,7 +67,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "unknown_host": "check the host in {table}.base_url and the network, then resume the run",
     "no_route": "check the host in {table}.base_url and the network, then resume the run",
     "tls": "check whether {table}.base_url begins with the right one of http:// and https://, and the "
-    "server's certificate",
+    "server's certificate (SSL_CERT_FILE=FILE trusts one that nobody else has signed)",
 }
 """What to do about whatever makes the backend unusable, or may."""
 
@@ -105,6 +105,7 @@ class Peer:
         path: What is asked for below the base URL.
         knobs: What decides the fields that are sent.
         proxy: Host and port of the proxy on the way to it; empty without one.
+        proxy_secrets: What the proxy is shown, and must never show either.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Peer:
         "backend.extra, backend.omit and the temperature"
     )
     proxy: str = ""
+    proxy_secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def __str__(self) -> str:
         through = f" through the proxy {self.proxy}" if self.proxy else ""
@@ -125,7 +127,7 @@ class Peer:
 
     def redact(self, text: str) -> str:
         """Take the keys out of what a server says."""
-        return redact(text, self.secrets)
+        return redact(text, (*self.secrets, *self.proxy_secrets))
 
     def quote(self, text: str) -> str:
         """Shorten the server's words to a line without keys."""
@@ -285,6 +287,9 @@ def error_of_answer(peer: Peer, status: int, headers: Mapping[str, str], raw: by
     kind, is_sure = _kind_said(status, said)
     kind = kind or _of_status(status)
     words = peer.quote(said.message or said.codes)
+    if 300 <= status < 400 and (target := headers.get("location")):
+        # What follows a question mark is no address, and may be a secret.
+        words = f"it sends us to {peer.quote(target.partition('?')[0])}, where no key of yours may go unasked"
     what = f"HTTP {status}, {kind.replace('_', ' ')}{f': {words}' if words else ''}"
     return _error(peer, kind, what, _hint(kind, headers, said), is_sure=is_sure)
 
@@ -335,6 +340,12 @@ def _status_in(body: object) -> int | None:
 
 def _hint(kind: str, headers: Mapping[str, str], said: ErrorWords) -> float | None:
     return None if kind in _REJECTED or kind in _WAYS_OUT else retry_hint(headers, said.message)
+
+
+def is_error(body: Mapping[str, object]) -> bool:
+    """Say whether an answer without a completion is an error, if under no name that others use."""
+    words = (body.get(key) for key in ("message", "detail", "msg"))
+    return _status_in(body) is not None or any(isinstance(said, str) and said for said in words)
 
 
 def unusable_answer(peer: Peer, kind: str, what: str, raw: bytes) -> TransientError:
@@ -452,6 +463,12 @@ def proxy_name(proxy: str | None) -> str:
         'proxy.example:3128'
     """
     return urlsplit(proxy or "").netloc.rpartition("@")[2]
+
+
+def proxy_secrets(proxy: str | None) -> tuple[str, ...]:
+    """Give a proxy's name with its password, as a header has them, and the password; nothing without one."""
+    user, colon, password = map(unquote, urlsplit(proxy or "").netloc.rpartition("@")[0].partition(":"))
+    return (f"{user}:{password}", password) if colon and password else ()
 
 
 def _system_words(error: BaseException) -> str:

@@ -8,17 +8,30 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, Generic, Literal, NoReturn, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NoReturn,
+    Self,
+    TypeVar,
+)
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import ErrorDetails
 
 from agentnet.errors import ConfigurationError, PluginError, near_miss
 from agentnet_backends.bodies import MAX_REPLY_BYTES
-from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name
+from agentnet_backends.failures import KEY_LIKE, Peer, proxy_name, proxy_secrets
 from agentnet_backends.http import Access, proxy_of
 from agentnet_backends.references import resolved, variables_in
 from agentnet_backends.ways import Ways
+
+if TYPE_CHECKING:
+    from yarl import URL
 
 OFFICIAL = "https://api.openai.com/v1"
 """OpenAI's own server."""
@@ -26,6 +39,7 @@ OFFICIAL = "https://api.openai.com/v1"
 _BASE_URL_ENV = "OPENAI_BASE_URL"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_QUOTES = frozenset("\"'`")
 _SECRET = re.compile(r"(key|token|secret|password|authorization)$", re.IGNORECASE)
 
 _OURS = frozenset(
@@ -40,14 +54,20 @@ def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _base_url(url: str) -> str:
+def _url(text: str) -> URL:
+    """Take a URL apart; an empty one stands for what is none of HTTP."""
     from yarl import URL
 
     try:
-        parts = URL(url)
+        parts = URL(text)
     except ValueError:
-        parts = URL()
-    if parts.scheme not in {"http", "https"} or not parts.host:
+        return URL()
+    return parts if parts.scheme in {"http", "https"} and parts.host else URL()
+
+
+def _base_url(url: str) -> str:
+    parts = _url(url)
+    if not parts.host:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/v1")
     if parts.user or parts.password or parts.query_string or parts.fragment:
         raise ValueError(
@@ -284,8 +304,17 @@ class Connection(PluginOptions):
         Raises:
             ConfigurationError: The environment names a proxy that is none of HTTP.
         """
+        proxies = {url: _proxy_to(url) for url in self.base_url}
         return [
-            Peer(plugin, url, self.key_env, access.secrets, proxy=_proxy_to(url)) for url in self.base_url
+            Peer(
+                plugin,
+                url,
+                self.key_env,
+                access.secrets,
+                proxy=proxy_name(proxy),
+                proxy_secrets=proxy_secrets(proxy),
+            )
+            for url, proxy in proxies.items()
         ]
 
     def key(self, environ: Mapping[str, str], *, is_needed: bool) -> str | None:
@@ -305,7 +334,7 @@ class Connection(PluginOptions):
                 f"another by {self.table}.key_env"
             )
         # The value is not shown: it is a secret, however broken.
-        if not (key.isascii() and key.isprintable()) or " " in key:
+        if not (key.isascii() and key.isprintable()) or " " in key or key[:1] in _QUOTES:
             raise ConfigurationError(
                 f"the environment variable {self.key_env} holds no key: a key has only visible ASCII "
                 "characters; look for blanks, line breaks and quotes"
@@ -364,8 +393,12 @@ class ServerOptions(Connection):
         return {**{name: value for name, value in chosen.items() if value is not None}, **self.extra}
 
 
-def _proxy_to(url: str) -> str:
-    """Give host and port of the proxy on the way to `url`; empty without one."""
+def _proxy_to(url: str) -> str | None:
+    """Find the proxy on the way to `url`.
+
+    Raises:
+        ConfigurationError: It is none of HTTP, or no address.
+    """
     proxy = proxy_of(url)
     if proxy is not None and not proxy.startswith(("http://", "https://")):
         kind = proxy.partition("://")[0]
@@ -373,7 +406,12 @@ def _proxy_to(url: str) -> str:
             f"the environment names a proxy of kind {kind!r} for {url}; only those of HTTP are understood: "
             "set http_proxy or https_proxy to one, or name the server's host in no_proxy"
         )
-    return proxy_name(proxy)
+    if proxy is not None and not _url(proxy).host:
+        raise ConfigurationError(
+            f"the environment names the proxy {proxy_name(proxy)!r} for {url}, which is no host and port: "
+            "write http_proxy or https_proxy as in http://proxy.example:3128"
+        )
+    return proxy
 
 
 def _refuse_keys(options: Mapping[str, object], table: str) -> None:

@@ -171,7 +171,8 @@ class VllmBackend(OpenAIBackend):
             return names[0]
         where = self._http.endpoints[0].peer
         raise BackendUnusable(
-            f"{where} serves {', '.join(names) or 'no model'}: set backend.model to the one to ask",
+            f"{where} serves {where.quote(', '.join(names)) or 'no model that /models names'}: set "
+            "backend.model to the one to ask",
             kind="unknown_model",
         )
 
@@ -255,10 +256,7 @@ def _names(listed: object) -> list[str]:
     """Read a list of models."""
     match listed:
         case {"data": list(models)}:
-            return [
-                model["id"]
-                for model in models
-                if isinstance(model, dict) and isinstance(model.get("id"), str)
-            ]
+            ids = [model.get("id") for model in models if isinstance(model, dict)]
+            return list(dict.fromkeys(name for name in ids if isinstance(name, str)))
         case _:
             return []

@@ -233,7 +233,11 @@ class Parameter:
             '0.0127 (0.01 to 0.02)'
         """
         interval = "" if self.interval is None else f" ({self.interval[0]:.4g} to {self.interval[1]:.4g})"
-        return f"{self.estimate:.4g}{interval}"
+        # What rounding leaves of nothing is no number for people.
+        return f"{self.estimate if abs(self.estimate) > _DUST else 0.0:.4g}{interval}"
+
+
+_DUST = 1e-16
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,9 +214,12 @@ class DecisionLaw(Law):
     def methods(self, resamples: Resamples, n_runs: int, *, is_played: bool) -> str:
         """Say how it is fitted."""
         curves = f"{n_runs:,} cascade{'' if n_runs == 1 else 's'} of the run's own design"
+        errors = "standard errors of decisions taken as independent, as realizations are too few"
+        if self._n_told("realization") >= LEAST_CLUSTERS:
+            errors = f"standard errors clustered by realization and Student's t with {self.freedom_in_words}"
         return (
-            f"by maximum likelihood to the decisions of exposures; intervals ({resamples.level:.0%}) use "
-            f"standard errors clustered by realization and Student's t with {self.freedom_in_words}"
+            "by maximum likelihood to the decisions of exposures; "
+            f"intervals ({resamples.level:.0%}) use {errors}"
             + (f"; curves were inferred by {curves} (seed {resamples.seed})" if is_played else "")
         )
 
@@ -406,10 +409,14 @@ class MainEffects(LogisticLaw):
     def finding(self, parameters: Sequence[Parameter], growth_rate: Parameter | None) -> Iterator[str]:  # noqa: ARG002
         """Say what weighs most, and what severity weighs."""
         weights = [each for each in parameters if each.name != "intercept" and math.isfinite(each.estimate)]
+        endless = [each.name for each in parameters if each.name != "intercept" and math.isinf(each.estimate)]
+        if endless:
+            of = ", ".join(endless)
+            yield f"In the {self.heading} law decisions are separated by {of}: no finite weight fits best"
         strongest = max(weights, key=lambda each: abs(each.estimate), default=None)
         if strongest is not None:
-            largest = f"{strongest.name}, {strongest.in_words()}"
-            yield f"In the {self.heading} law the largest weight is that of {largest}"
+            largest = f"largest{' finite' if endless else ''} weight is that of {strongest.name}"
+            yield f"In the {self.heading} law the {largest}, {strongest.in_words()}"
         others = [each for each in weights if each is not strongest and each.name == "severity"]
         yield from (f"The weight of severity is {each.in_words()}" for each in others)
 

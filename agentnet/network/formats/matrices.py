@@ -63,6 +63,8 @@ def _of_matrix(file: Opened, found: Any, *, first: int = 0) -> Edges:  # noqa: A
     edges = Edges(file.path, names, u, v, notes=notes)
     if WEIGHT in file.edge_attributes:
         edges.texts = {WEIGHT: [str(value) for value in (matrix.data[is_edge] * 1).tolist()]}
+    elif (matrix.data[is_edge] != 1).any():
+        edges.notes.append("entries other than 1 are edges, too: their weight or sign is not read")
     if file.heard is None:
         return _undirected(edges, matrix.data[is_edge])
     return edges
