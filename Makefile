@@ -113,10 +113,16 @@ $(VENV)/bin/python:
 # The distribution was once called agentnet: left installed, its plug-ins would stand twice.
 FORGET_OLD_NAME = ! ls -d $(VENV)/lib/*/site-packages/agentnet-*.dist-info >/dev/null 2>&1 || $(BIN)/python -m pip uninstall -qq --yes agentnet
 
+# uv takes half as long, for it unpacks packages side by side. It knows none of pip's settings: where these name an index, where
+# uv cannot be had, or finds no way to the index within seconds, pip does it.
 # Compiled is what is used, when it is: to compile everything takes as long as to install it.
+INSTALL = install --quiet --constraint constraints.txt
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(FORGET_OLD_NAME)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	! $(BIN)/python -m pip config list | grep -q '\.index-url=' \
+		&& $(BIN)/python -m pip $(INSTALL) --no-compile uv \
+		&& UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(BIN)/uv pip $(INSTALL) --python $(BIN)/python --editable . \
+		|| $(BIN)/python -m pip $(INSTALL) --no-compile --editable .
 	touch $@
 
 $(VENV)/.installed-local: pyproject.toml constraints.txt | $(VENV)/bin/python

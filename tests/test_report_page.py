@@ -296,6 +296,8 @@ def test_results_are_json_without_nan_and_of_a_known_schema(files: dict[str, byt
     assert (results["format"], results["schema_version"]) == ("agentnet report", 2)
     assert [part["kind"] for part in results["parts"]] == ["cascades", "response ratios"]
     drawn = [each for part in results["parts"] for each in part["figures"]]
+    facts = {"name", "number", "title", "caption", "in_words", "unavailable"}
+    assert {key for each in drawn for key in each} == facts
     assert len(drawn) == len({each["name"] for each in drawn}) > 14
     assert all(each["in_words"] or each["unavailable"] for each in drawn)
 

@@ -129,8 +129,6 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
     The program maximizes sum u over directions d with 0 <= u_i <= 1 and u_i <= sign_i x_i d. Directions can
     be added and stretched, so at the optimum u_i is 1 in every cell that can be moved, and 0 in the others.
     """
-    from scipy.optimize import linprog
-
     one_sided = np.flatnonzero(sign)
     reached = np.zeros(len(design), dtype=bool)
     pushes = sign[one_sided, None] * (design[one_sided] @ null_space(design[sign == 0]))
@@ -139,6 +137,8 @@ def _reached(design: Array, sign: NDArray[np.int64]) -> Mask:
     if (pushes[free] @ pushes[free].sum(axis=0) > 1e-6).all():
         reached[one_sided[free]] = True
         return reached
+    from scipy.optimize import linprog
+
     n_weights = design.shape[1]
     mixed = design[sign == 0]
     answer = linprog(

@@ -16,7 +16,8 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,9 @@ from agentnet.analysis.severity_clusters import Agreement, Array, Numbers, Sever
 from agentnet.analysis.silhouettes import silhouette_scores
 from agentnet.errors import InputError
 from agentnet.vocabulary import SEVERITIES
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 SeverityOf = Callable[[str, str, str], int | None]
 """The taxonomy: from disorder type, event type and sub-event type, any of them "", to 0, 1 or None."""
@@ -230,17 +234,24 @@ def _tried(points: Array, max_clusters: int, seed: int) -> list[tuple[float, Num
 def _k_means(points: Array, n_clusters: int, seed: int) -> Numbers:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
 
     if n_clusters >= len(points):
         return np.zeros(len(points), dtype=np.int64)
-    # One thread: the order of sums, and with it the result, would hang on the number of processors. A library
-    # that is loaded later would not be bound by it: so it is entered after the imports.
-    with threadpool_limits(1), warnings.catch_warnings():
+    # One thread: the order of sums, and with it the result, would hang on the number of processors.
+    with _libraries().limit(limits=1), warnings.catch_warnings():
         # It tells of fewer different points than clusters, which the caller sees for itself.
         warnings.simplefilter("ignore", ConvergenceWarning)
         labels: Numbers = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(points)
     return labels.astype(np.int64)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Find the libraries that compute in threads, once: all that the process has loaded is searched."""
+    import sklearn.cluster  # noqa: F401 - a library that is loaded later is not among them
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _noise_score(points: Array, n_clusters: int, seed: int) -> float:

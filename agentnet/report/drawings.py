@@ -201,7 +201,9 @@ def _drawn(figure: Figure, salt: str) -> tuple[str, bytes]:
         figure.draw(both)
         vectors.finalize()
     dots = np.asarray(pixels.buffer_rgba())
-    imsave(png, dots, format="png", origin="upper", dpi=DOTS_PER_INCH, metadata=_UNNAMED)
+    # At level 6 it takes twice as long, for files 4% smaller.
+    level = {"compress_level": 3}
+    imsave(png, dots, format="png", origin="upper", dpi=DOTS_PER_INCH, metadata=_UNNAMED, pil_kwargs=level)
     return svg.getvalue(), png.getvalue()
 
 
@@ -261,7 +263,7 @@ def _tidied(name: str, value: str, prefix: str) -> str:
         value = _NUMBER.sub(r"\1", " ".join(value.split()))
     if name in _WIDTHS:
         return _in_dots(value)
-    return _REFERENCE.sub(rf"url(#{prefix}-\1)", value)
+    return _REFERENCE.sub(rf"url(#{prefix}-\1)", value) if "url(" in value else value
 
 
 def _in_dots(points: str, a_point: float = _DOTS_PER_POINT) -> str:

@@ -146,5 +146,5 @@ def _log(facts: LogFacts) -> dict[str, Any]:
 
 
 def _figure(drawing: Drawing) -> dict[str, Any]:
-    said = {key: value for key, value in asdict(drawing).items() if key not in {"svg", "png"}}
+    said = {key: value for key, value in asdict(drawing).items() if key not in {"svg", "png", "prefix"}}
     return {{"alternative": "in_words"}.get(key, key): value for key, value in said.items()}
