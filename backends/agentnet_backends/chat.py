@@ -21,7 +21,7 @@ from agentnet_backends.answers import CONSTRAINTS, AnswerOdds, Constraint, Field
 from agentnet_backends.failures import Peer, error_of_body, is_error, unusable_answer
 
 _ENDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("length", re.compile("length|max_?(output_?)?tokens|token_limit|truncated")),
+    ("length", re.compile(r"length|max_?\w{0,20}tokens|token_limit|context_window|truncated")),
     (CONTENT_FILTER, re.compile("filter|safety|sensitive|prohibited|blocklist|recitation|spii|guardrail")),
     ("broken_off", re.compile("abort|error|cancel|insufficient|overload|time_?out|interrupted")),
 )
@@ -346,10 +346,11 @@ def _sample(choice: Mapping[str, object], raw: bytes, peer: Peer, *, is_bound: b
     message = choice.get("message")
     if not isinstance(message, dict):
         raise _no_completion(raw, peer)
-    refusal = message.get("refusal")
-    if isinstance(refusal, str) and refusal:
-        return refusal, "refusal"
     content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    for part in (message, *parts):
+        if isinstance(part, dict) and isinstance(refusal := part.get("refusal"), str) and refusal:
+            return refusal, "refusal"
     end = choice.get("finish_reason")
     text = content if isinstance(content, str) else _joined(content, raw, peer)
     text = text or (_called(message) if is_bound else "")
