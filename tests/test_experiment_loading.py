@@ -458,6 +458,13 @@ def test_numbers_that_no_log_can_tell_are_refused(command, tmp_path, knob, words
     assert words in done.err
 
 
+def test_a_truth_that_a_knob_takes_stays_what_it_makes_of_it(command, tmp_path):
+    declared = "from enum import Enum\n\n\nclass Shown(Enum):\n    ON = True\n    OFF = False"
+    text = study("    shown: Shown = True\n    share: float | bool = True")
+    done = command("check", write(tmp_path, study=f"{declared}\n\n\n{text}"))
+    assert (done.code, done.err.count("is no number")) == (0, 0)
+
+
 def test_an_empty_file_is_called_so(command, tmp_path):
     done = command("check", write(tmp_path, study="\n"))
     assert done.code == 2

@@ -162,7 +162,7 @@ class Experiment:
                 f"{type(self).__name__}.{name}{place} is {found!r}: {first['msg'].lower()}; {what}"
             ) from None
         require(
-            type(value) is not bool or type(made) is bool,
+            type(value) is not bool or type(made) not in {int, float},
             f"{type(self).__name__}.{name} is {value}, which is no number; it is {_describe(hint)}",
         )
         return made
