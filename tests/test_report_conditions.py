@@ -252,6 +252,13 @@ def test_contrasts_of_interacting_models_stand_before_where_each_condition_ended
     assert found[1].startswith("topology full: ")
 
 
+def test_one_resample_of_a_law_is_not_what_every_pair_shows(degrees: Run) -> None:
+    conditions = only(make_report([degrees], replace(FEW, n_bootstrap=1)))
+    law = [each for each in conditions.findings() if "of the law" in each]
+    assert law
+    assert not any("in each pair" in each for each in law)
+
+
 # Response ratios
 
 

@@ -200,7 +200,8 @@ def _spelled(of: Contrast) -> str:
     interval = _interval(of)
     if interval is not None:
         return f"{number(of.value)} [{span(interval)}]"
-    return f"{number(of.value)} in each pair" if of.low == of.high else number(of.value)
+    # Of a law's parameter one resample is the interval, and need not be what was found.
+    return f"{number(of.value)} in each pair" if of.low == of.value == of.high else number(of.value)
 
 
 def _interval(of: Contrast | None) -> Interval | None:
