@@ -217,6 +217,21 @@ def test_what_breaks_off_while_many_are_answered_is_told_to_each():
     assert [str(each) for each in errors] == ["no key"] * 2
 
 
+def test_a_run_that_is_stopped_in_a_long_step_begins_no_further_wave(monkeypatch):
+    monkeypatch.setattr("agentnet.sampler.call._DRAWS_AT_ONCE", 2)
+    answers, reason = {}, Interrupted("Ctrl-C")
+
+    async def main():
+        async with Pool(1) as pool:
+            asyncio.get_running_loop().call_soon(pool.stop, reason)
+            sampler = CallSampler(Instant(say), pool, run_seed=99, max_asks=3, answers_now=True)
+            with pytest.raises(Interrupted):
+                await sampler.draw(draws(9, answers.__setitem__))
+
+    run_in_virtual_time(main())
+    assert list(answers) == [0, 1]
+
+
 @pytest.mark.parametrize("where", ["answer_now", "judge"])
 @pytest.mark.parametrize("error", [StopIteration, asyncio.CancelledError])
 def test_nobody_waits_for_ever_whatever_is_raised_while_many_are_answered(where, error):

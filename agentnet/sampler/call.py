@@ -417,6 +417,9 @@ class CallSampler:
     async def _draw_now(self, draws: Draws) -> Sequence[int]:
         """Answer the draws that need no waiting; give the positions of the others."""
         for begin in range(0, len(draws.todo), _DRAWS_AT_ONCE):
+            if begin:
+                # Signals and progress run meanwhile: whoever fills a wave himself is told in the same turn.
+                await asyncio.sleep(0)
             todo = draws.todo[begin : begin + _DRAWS_AT_ONCE]
             left = await self._desk.answer(draws, todo)
             if left is None:
