@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentnet.backend import AtOnce, Reply
-from agentnet.errors import BackendUnusable, InternalError, Interrupted, RequestRejected, TransientError
+from agentnet.errors import (
+    BackendUnusable,
+    InternalError,
+    Interrupted,
+    PluginError,
+    RequestRejected,
+    TransientError,
+)
 from agentnet.prompts import Verdict
 from agentnet.sampler import Answer, CallSampler, Draws, Pool, Question
 from agentnet.testing import ScriptedBackend, run_in_virtual_time
@@ -167,14 +174,16 @@ def test_what_is_not_answered_at_once_is_asked_one_by_one():
     assert len(answers) == 9
 
 
-def ask_together(backend, n_realizations, cancelled=()):
+def ask_together(backend, n_realizations, cancelled=(), judge=judge):
     """Have draws of several realizations asked in one turn; give what each was answered, and the errors."""
     answers = [{} for _ in range(n_realizations)]
 
     async def main():
         async with Pool(2) as pool:
             sampler = CallSampler(backend, pool, run_seed=99, max_asks=3, answers_now=True)
-            given = [sampler.draw(draws(3 + n, found.__setitem__)) for n, found in enumerate(answers)]
+            given = [
+                sampler.draw(draws(3 + n, found.__setitem__, judge=judge)) for n, found in enumerate(answers)
+            ]
             tasks = [asyncio.create_task(each) for each in given]
             await asyncio.sleep(0)
             for n in cancelled:
@@ -206,6 +215,43 @@ def test_what_breaks_off_while_many_are_answered_is_told_to_each():
     answers, errors = ask_together(Broken(say), 2)
     assert answers == [{}, {}]
     assert [str(each) for each in errors] == ["no key"] * 2
+
+
+def test_a_run_that_is_stopped_in_a_long_step_begins_no_further_wave(monkeypatch):
+    monkeypatch.setattr("agentnet.sampler.call._DRAWS_AT_ONCE", 2)
+    answers, reason = {}, Interrupted("Ctrl-C")
+
+    async def main():
+        async with Pool(1) as pool:
+            asyncio.get_running_loop().call_soon(pool.stop, reason)
+            sampler = CallSampler(Instant(say), pool, run_seed=99, max_asks=3, answers_now=True)
+            with pytest.raises(Interrupted):
+                await sampler.draw(draws(9, answers.__setitem__))
+
+    run_in_virtual_time(main())
+    assert list(answers) == [0, 1]
+
+
+@pytest.mark.parametrize("where", ["answer_now", "judge"])
+@pytest.mark.parametrize("error", [StopIteration, asyncio.CancelledError])
+def test_nobody_waits_for_ever_whatever_is_raised_while_many_are_answered(where, error):
+    def broken(_):
+        raise error
+
+    backend = Instant(say)
+    if where == "answer_now":
+        backend.answer_now = broken
+    answers, errors = ask_together(backend, 2, judge=broken if where == "judge" else judge)
+    assert answers == [{}, {}]
+    assert [type(each) for each in errors] == [PluginError] * 2
+
+
+def test_a_judge_that_cannot_be_told_from_others_is_refused_where_it_is_given():
+    class Unhashable(list):
+        __call__ = staticmethod(judge)
+
+    _, errors = ask_together(Instant(say), 2, judge=Unhashable())
+    assert ["unhashable" in str(each) for each in errors] == [True] * 2
 
 
 def test_a_run_that_is_stopped_begins_no_further_draws_at_once():

@@ -89,6 +89,24 @@ def test_blocks_are_spelled_as_rows_are(log, table, digested):
     assert "".join(of_blocks) == "".join(spelled_of(log, digested))
 
 
+def test_rows_that_all_differ_are_hashed_one_by_one_and_not_held_in_memory(log, monkeypatch):
+    before = sealed_by(log, {})
+    monkeypatch.setattr("agentnet.events.blocks._MOST_RESTS", 2)
+    after = sealed_by(log, {})
+    as_blocks, as_rows = before["checksums"]["tables"], after["checksums"]["tables"]
+    assert [name for name in TABLES if as_rows[name] != as_blocks[name]] == ["events"]
+    assert not as_rows["events"].startswith("blocks ")
+    assert after["digest"] == before["digest"]
+
+
+def test_numbers_too_long_for_a_text_of_sqlite_are_hashed_with_their_rows(log):
+    before = sealed_by(log, {})
+    log.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 180)
+    after = sealed_by(log, {})
+    assert not after["checksums"]["tables"]["events"].startswith("blocks ")
+    assert after["digest"] == before["digest"]
+
+
 @pytest.mark.parametrize("name", columns("events"))
 def test_a_change_of_any_value_of_an_event_changes_the_checksum(log, name):
     before = kept(log)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +19,8 @@ MARSHAL_FORMAT: Final = 2
 
 _AGENTS: Final = 1 << 16
 _FARTHEST: Final = 1 << 62
+_MOST_RESTS: Final = 1 << 16
+"""Different rests of a block, which take 1 kB each; where latencies tell rows apart, blocks save no time."""
 _NUMERALS: Final = b"0123456789-,"
 
 
@@ -42,7 +44,7 @@ LAYOUTS: Final = {
 
 
 class NotNumbers(Exception):
-    """Something else than numbers tells rows apart, so that they are no blocks."""
+    """Something else than a few numbers tells rows apart, so that they are no blocks."""
 
 
 class Block(NamedTuple):
@@ -99,7 +101,7 @@ def blocks(
         NotNumbers: Something else tells its rows apart.
     """
     rests, query = defaultdict[tuple[Any, ...], int](), _reading(connection, table, replies)
-    rests.default_factory = rests.__len__
+    rests.default_factory = lambda: _next(rests)
     connection.create_function("number_of_rest", -1, lambda *rest: rests[rest])
     for start in [()] if realizations is None else [(realization,) for realization in realizations]:
         at: tuple[Any, ...] = start
@@ -111,11 +113,23 @@ def blocks(
             beyond = (agent // _AGENTS + 1) * _AGENTS
             rests.clear()
             values = (*shared, beyond - _AGENTS, beyond)
-            n_rows, which, *numbers = connection.execute(query, values).fetchone()
+            try:
+                n_rows, which, *numbers = connection.execute(query, values).fetchone()
+            except (sqlite3.OperationalError, sqlite3.DataError) as error:
+                # SQLite does not tell what a function raised.
+                if len(rests) < _MOST_RESTS and error.sqlite_errorcode != sqlite3.SQLITE_TOOBIG:
+                    raise
+                raise NotNumbers from None
             yield Block(tuple(shared), _numbers(n_rows, numbers), which, list(rests))
             at, n_left = (*shared, beyond), n_left - n_rows
         if n_left:
             raise NotNumbers
+
+
+def _next(rests: Sized) -> int:
+    if len(rests) == _MOST_RESTS:
+        raise NotNumbers
+    return len(rests)
 
 
 def _count(connection: sqlite3.Connection, table: str, start: tuple[int, ...]) -> int:

@@ -115,7 +115,10 @@ def sealed_by(
         found = digest(connection)
     end = {**end, "digest": found}
     tables = {
-        table: read.checksums.get(table) or _checksum_to_keep(connection, table, last, parts, known)
+        table: read.checksums.get(table)
+        or _checksum_to_keep(
+            connection, table, last, parts, known, by_blocks=table in LAYOUTS.keys() - read.checksums
+        )
         for table in TABLES
     }
     kept = {"end": end, "last_incident": last, "tables": tables, **({"parts": parts} if parts else {})}
@@ -123,9 +126,15 @@ def sealed_by(
 
 
 def _checksum_to_keep(
-    connection: sqlite3.Connection, table: str, last_incident: int, parts: Sequence[Part], known: Known
+    connection: sqlite3.Connection,
+    table: str,
+    last_incident: int,
+    parts: Sequence[Part],
+    known: Known,
+    *,
+    by_blocks: bool,
 ) -> str:
-    if table in LAYOUTS:
+    if by_blocks:
         with suppress(NotNumbers):
             return _checksum(connection, table, last_incident, parts, known, by_blocks=True)
     return _checksum(connection, table, last_incident, parts, known, by_blocks=False)
@@ -135,7 +144,7 @@ class _HashedOnTheWay:
     """Gives what is digested, and hashes the whole rows of the largest tables as it passes them.
 
     Attributes:
-        checksums: Table -> its checksum, of those that were passed.
+        checksums: Table -> its checksum, of those that were passed; empty of one that is no blocks.
     """
 
     def __init__(self) -> None:
@@ -149,7 +158,7 @@ class _HashedOnTheWay:
 
     def _of_table(self, connection: sqlite3.Connection, table: str, columns: list[str]) -> Iterator[str]:
         picked = [n for n, name in enumerate(rest_of(connection, table)) if name in columns]
-        sha = hashlib.sha256()
+        sha, self.checksums[table] = hashlib.sha256(), ""
         for block in blocks(connection, table):
             sha.update(block.hashed())
             if not set(ANSWER_KINDS).intersection(block.shared):

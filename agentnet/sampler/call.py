@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 
 from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
 from agentnet.cost import Cost
-from agentnet.errors import BackendError, BackendUnusable, RequestRejected, RunStopped
+from agentnet.errors import BackendError, BackendUnusable, PluginError, RequestRejected, RunStopped
 from agentnet.prompts import after_thought
 from agentnet.prompts.wrapping import may_be_marked
 from agentnet.sampler.draws import Answer, Draws, Judge, Question, Record, Trouble, Verdict, chosen
-from agentnet.sampler.pool import Pool
+from agentnet.sampler.pool import Pool, cancelled_from_within
 from agentnet.streams import mix
 from agentnet.vocabulary import (
     CONTENT_FILTER,
@@ -254,6 +254,19 @@ class _Waiting(NamedTuple):
     told: asyncio.Future[Left | None]
 
 
+# In a callback of the loop they would only be noted, and whoever waits would wait for ever.
+_OF_WHO_WAITS: Final = (Exception, SystemExit, asyncio.CancelledError)
+
+
+def _tellable(error: BaseException) -> BaseException:
+    """Give what a future takes in the place of what it refuses, or takes for the end of who waits."""
+    if isinstance(error, asyncio.CancelledError):
+        return cancelled_from_within()
+    if isinstance(error, StopIteration):
+        return PluginError("what answers, reads or records answers raised StopIteration")
+    return error
+
+
 class AtOnceDesk:
     """Has draws answered at once and records them, those of all realizations in a turn of the loop together.
 
@@ -265,7 +278,7 @@ class AtOnceDesk:
     def __init__(self, backend: Backend, pool: Pool) -> None:
         self._backend = backend
         self._pool = pool
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[tuple[str, Judge], list[_Waiting]] = {}
         self._n_waiting = 0
         self._read: dict[tuple[Judge, int], tuple[Reply, Answer | None]] = {}
 
@@ -279,20 +292,17 @@ class AtOnceDesk:
         told = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._answer_all)
-        self._waiting.append(_Waiting(draws, todo, told))
+        self._waiting.setdefault((draws.kind, draws.judge), []).append(_Waiting(draws, todo, told))
         self._n_waiting += len(todo)
         if self._n_waiting >= _DRAWS_AT_ONCE:
             self._answer_all()
         return told
 
     def _answer_all(self) -> None:
-        waiting, self._waiting, self._n_waiting = self._waiting, [], 0
-        groups: dict[tuple[str, Judge], list[_Waiting]] = {}
-        for each in waiting:
-            if not each.told.done():
-                groups.setdefault((each.draws.kind, each.draws.judge), []).append(each)
+        groups, self._waiting, self._n_waiting = self._waiting, {}, 0
         for alike in groups.values():
-            self._answer(alike)
+            if waiting := [each for each in alike if not each.told.done()]:
+                self._answer(waiting)
 
     def _answer(self, waiting: Sequence[_Waiting]) -> None:
         """Answer draws of one kind, and tell each who waits what became of his."""
@@ -300,17 +310,17 @@ class AtOnceDesk:
             self._pool.check()
             found = answer_now(self._backend, _wave(waiting))
             record = None if found is None else self._recorder(waiting[0].draws.judge, found)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whoever waits has it
+        except _OF_WHO_WAITS as error:
             for each in waiting:
-                each.told.set_exception(error)
+                each.told.set_exception(_tellable(error))
             return
         end = 0
         for draws, todo, told in waiting:
             begin, end = end, end + len(todo)
             try:
                 told.set_result(None if record is None else record(draws, todo, range(begin, end)))
-            except (Exception, SystemExit) as error:  # noqa: BLE001
-                told.set_exception(error)
+            except _OF_WHO_WAITS as error:
+                told.set_exception(_tellable(error))
 
     def _recorder(self, judge: Judge, found: AtOnce) -> Callable[[Draws, Sequence[int], range], Left]:
         """Make what records those draws whose replies are usable and plain, and gives the others."""
@@ -407,6 +417,9 @@ class CallSampler:
     async def _draw_now(self, draws: Draws) -> Sequence[int]:
         """Answer the draws that need no waiting; give the positions of the others."""
         for begin in range(0, len(draws.todo), _DRAWS_AT_ONCE):
+            if begin:
+                # Signals and progress run meanwhile: whoever fills a wave himself is told in the same turn.
+                await asyncio.sleep(0)
             todo = draws.todo[begin : begin + _DRAWS_AT_ONCE]
             left = await self._desk.answer(draws, todo)
             if left is None:

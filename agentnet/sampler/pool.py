@@ -181,7 +181,7 @@ class Pool:
             except asyncio.CancelledError:
                 if _is_being_cancelled():
                     raise
-                self._fail(batch, _cancelled_from_within())
+                self._fail(batch, cancelled_from_within())
             batch.left -= 1
             if not batch.left:
                 batch.close_if_answered()
@@ -214,7 +214,8 @@ def _is_being_cancelled() -> bool:
     return worker is not None and worker.cancelling() > 0
 
 
-def _cancelled_from_within() -> PluginError:
+def cancelled_from_within() -> PluginError:
+    """Say that a backend raised what only who cancels it may."""
     return PluginError(
         "the backend broke off a request by asyncio.CancelledError though nobody cancelled it; "
         "a request that it gives up must end in a TransientError"
