@@ -47,7 +47,7 @@ class Moment:
         deaf: Which agents hear nothing, shape ``(n_agents,)``; None: none.
         edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
         is_part: Whether only some agents' slots are given, so that nothing is known of other ones.
-        n_neighbours: How many agents each hears, shape ``(n_agents,)``; None: it is counted.
+        n_neighbours: How many agents each hears, and slots it has, shape ``(n_agents,)``; None: counted.
     """
 
     def __init__(
@@ -77,7 +77,8 @@ class Moment:
         heard = engaged if silent is None else engaged & ~silent
         unasked = engaged if deaf is None else engaged | deaf
         # `take` looks up in half of the time, and of two truths the one is greater that is true alone.
-        self.slots: Ints = (heard.take(indices) > unasked.take(listener)).nonzero()[0]
+        of_slots = unasked.take(listener) if n_neighbours is None else unasked.repeat(n_neighbours)
+        self.slots: Ints = (heard.take(indices) > of_slots).nonzero()[0]
 
     def exposures(self) -> Exposures:
         """List all exposures: an unengaged agent and an engaged one that it hears, once in each layer."""
