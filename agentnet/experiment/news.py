@@ -131,7 +131,10 @@ class NewsExperiment(Experiment):
         return prompts.messages(kind, profile, item, rationale=self.rationale)
 
     def judge(self, text: str) -> Verdict:
-        """Understand a reply; override it with `messages` if the replies look otherwise."""
+        """Understand a reply; override it with `messages` if the replies look otherwise.
+
+        It depends on the text and the knobs alone: equal replies may be read once for a whole run.
+        """
         return parse_reply(text)
 
     def constraint(self) -> tuple[tuple[str, ...], str | None]:
