@@ -17,7 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from agentnet.errors import BackendError, RunStopped
+from agentnet.errors import BackendError, PluginError, RunStopped
 from agentnet.listed import Listed
 from agentnet.plugins import MadeOfOptions, Maker
 from agentnet.vocabulary import THOUGHT_CUT_OFF
@@ -189,9 +189,24 @@ class AnswersNow(Protocol):
 
 
 def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
-    """Have `backend` answer at once, if it can."""
+    """Have `backend` answer at once, if it can.
+
+    Raises:
+        PluginError: It did not say of each request which of its replies answers it.
+    """
     now: Callable[[Wave], AtOnce | None] | None = getattr(backend, "answer_now", None)
-    return None if now is None else now(wave)
+    found = None if now is None else now(wave)
+    if found is None or isinstance(backend, Wrapper):
+        return found
+    # Whose a reply is would otherwise be guessed, by places that lie beside each other.
+    n_asked, n_answered, n_replies = map(len, (wave.which, found.which, found.replies))
+    if n_answered != n_asked or not 0 <= min(found.which) <= max(found.which) < n_replies:
+        raise PluginError(
+            f"`answer_now` of the backend {backend.name!r} does not say which reply each request has: of "
+            f"{n_asked:,} requests and {n_replies:,} replies it gave {n_answered:,} numbers, from "
+            f"{min(found.which, default=0)} to {max(found.which, default=0)}"
+        )
+    return found
 
 
 Ask = Callable[[Request], Awaitable[Reply]]

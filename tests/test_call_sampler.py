@@ -246,6 +246,15 @@ def test_nobody_waits_for_ever_whatever_is_raised_while_many_are_answered(where,
     assert [type(each) for each in errors] == [PluginError] * 2
 
 
+@pytest.mark.parametrize("which", [[], [0] * 6, [0] * 8, [0] * 6 + [1], [0] * 6 + [-1]])
+def test_answers_at_once_that_cannot_be_told_apart_are_refused_and_none_is_recorded(which):
+    backend = Instant(say)
+    backend.answer_now = lambda _: AtOnce([Reply((YES,), 1, 1)], which)
+    answers, errors = ask_together(backend, 2)
+    assert answers == [{}, {}]
+    assert ["which reply each request has" in str(each) for each in errors] == [True] * 2
+
+
 def test_a_judge_that_cannot_be_told_from_others_is_refused_where_it_is_given():
     class Unhashable(list):
         __call__ = staticmethod(judge)
