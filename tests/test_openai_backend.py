@@ -833,7 +833,7 @@ def test_an_impossible_option_is_named_with_what_is_wrong(options, words):
 
 
 def test_a_model_must_be_named():
-    with pytest.raises(ConfigurationError, match=r"backend\.model is missing"):
+    with pytest.raises(ConfigurationError, match=r"backend\.model is missing; give it by -S backend\.model"):
         OpenAIBackend.from_options({}, {"OPENAI_API_KEY": KEY})
 
 

@@ -439,7 +439,7 @@ def _explain(problem: ErrorDetails, options: type[PluginOptions]) -> str:
         case "extra_forbidden":
             return f"{where} is no option of {options.plugin}{near_miss(key, options.model_fields)}"
         case "missing":
-            return f"{where} is missing"
+            return f"{where} is missing; give it by -S {where}=VALUE, or in a settings file"
         case "value_error":
             return f"{where} {problem['ctx']['error']}"
         case _:
