@@ -199,8 +199,16 @@ class Exposures:
         return self.moment.n_asked[self.agent]
 
     def where(self, chosen: Bools) -> Exposures:
-        """Keep the exposures for which `chosen` is true, shape ``(n_exposures,)``."""
-        return Exposures(self.moment, self.slots[chosen])
+        """Keep the exposures for which `chosen` is true, shape ``(n_exposures,)``.
+
+        Raises:
+            DesignError: It holds no truths: numbers would be taken for places.
+        """
+        if (given := np.asarray(chosen)).dtype != bool:
+            raise DesignError(
+                f"exposures.where takes truths, such as exposures.n_engaged >= 2, not {given.dtype} numbers"
+            )
+        return Exposures(self.moment, self.slots[given])
 
     def once_per_agent(self) -> Exposures:
         """Keep one exposure, the first, of each agent that was never asked before."""
@@ -252,7 +260,8 @@ class AskingRule:
                 f"asking rule {self.name!r} gives {found!r:.60}; it gives Exposures, such as "
                 "exposures.where(exposures.n_engaged >= 2)"
             )
-        return found
+        # Made anew: a rule may have written into the columns that it looked at.
+        return Exposures(moment, found.slots)
 
 
 ASKING_RULES: Final[PluginKind[AskingRule]] = PluginKind(

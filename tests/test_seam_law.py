@@ -472,6 +472,16 @@ def test_a_formula_may_take_what_it_is_given_by_any_name_or_has_a_default_for(tm
         ),
         (
             "DecisionLaw",
+            "    def probability(self, columns, top): return 1 + top + 0.1",
+            "chances of a yes from 1.*bound its parameters",
+        ),
+        (
+            "DecisionLaw",
+            "    def probability(self, columns, top): return -0.1 - top",
+            "chances of a yes from -.*bound its parameters",
+        ),
+        (
+            "DecisionLaw",
             "    def probability(self, columns, top): return columns['bold']",
             "by `uses`, or by --by",
         ),

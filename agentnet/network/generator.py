@@ -59,6 +59,11 @@ def make_network(kind: str, *, n_agents: int, seed: int, **options: object) -> N
     _check_options(kind, parameters, options)
     given: dict[str, object] = {"n_agents": n_agents, "seed": seed}
     network = make(**options, **{name: value for name, value in given.items() if name in parameters})
+    if not isinstance(network, Network):
+        raise DesignError(
+            f"network generator {kind!r} gives {network!r:.60}; it gives a Network, such as "
+            "Network.from_networkx(graph) or Network.from_edges(edges, n_agents)"
+        )
     if network.n_agents != whole("n_agents", n_agents):
         raise DesignError(
             f"`sizes` add up to {network.n_agents} agents, but `n_agents` is {n_agents}: make them agree"

@@ -48,6 +48,7 @@ from agentnet.analysis.laws.contract import (
     Resamples,
     Sight,
     distances,
+    in_shape,
 )
 from agentnet.analysis.laws.likelihood import AnswerCounts, LawColumns, Likelihood, clipped
 from agentnet.analysis.logistic import LogisticFit, Method, fit_full, fit_groups, fit_main_effects
@@ -177,7 +178,8 @@ class DecisionLaw(Law):
         def chance(columns: Mapping[str, Array]) -> Array:
             read = LawColumns({name: columns[name].astype(np.float64) for name in self.reads})
             with np.errstate(all="ignore"):
-                return clipped(self.probability(read, **values))
+                found = in_shape(self.probability(read, **values), columns["step"].shape, self)
+            return clipped(found)
 
         return chance
 

@@ -29,6 +29,9 @@ Ints = NDArray[np.int64]
 _CERTAIN: Final = 1e-12
 """Probabilities are kept this far from 0 and 1, where a decision against them would be impossible."""
 
+_ROUNDING: Final = 1e-9
+"""How far beyond 0 and 1 rounding may take a probability."""
+
 _NOWHERE: Final = 1e12
 """How deep the likelihood is where a formula gives no number."""
 
@@ -111,6 +114,10 @@ class Likelihood:
 
     def chance(self, parameters: Array) -> Array:
         """Evaluate the chance of a yes for sets of parameters, shape ``(n_sets, n_cells)``."""
+        return clipped(self._given(parameters))
+
+    def _given(self, parameters: Array) -> Array:
+        """Evaluate the formula, whatever it gives."""
         names = tuple(self._law.parameters)
         with np.errstate(all="ignore"):
             found = [
@@ -121,7 +128,22 @@ class Likelihood:
                 )
                 for each in np.atleast_2d(parameters)
             ]
-        return clipped(np.array(found))
+        return np.array(found)
+
+    def _check_chance(self, values: Array) -> None:
+        """Refuse a formula whose chances, where it fits best, are none.
+
+        Raises:
+            InputError: Some are below 0, or above 1.
+        """
+        found = self._given(values)
+        least, most = float(found.min()), float(found.max())
+        if least < -_ROUNDING or most > 1 + _ROUNDING:
+            raise InputError(
+                f"the formula of the law {self._law.name}, where it fits best, gives chances of a yes from "
+                f"{least:.4g} to {most:.4g}, and a chance lies between 0 and 1: bound its parameters so that "
+                "it does, or have the formula cut it off (numpy.clip)"
+            )
 
     def height(self, values: Array) -> float:
         """Evaluate the log-likelihood, in nats."""
@@ -156,7 +178,12 @@ class Likelihood:
         return found
 
     def fit_at(self, values: Array) -> DecisionFit:
-        """Make the fit whose parameters are the likeliest ones."""
+        """Make the fit whose parameters are the likeliest ones.
+
+        Raises:
+            InputError: The formula gives no chances there.
+        """
+        self._check_chance(values)
         slope, bounded, answers = self.slope(values), self.at_bound(values), self._row_of
         covariance = _inverse(self.information(values, slope), ~bounded)
         told = np.diag(covariance) > 0

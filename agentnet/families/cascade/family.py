@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agentnet.asking_rules import AskingRule, find_rule
+import numpy as np
+
+from agentnet.asking_rules import NEVER, AskingRule, Moment, find_rule
 from agentnet.config import Settings
 from agentnet.errors import DesignError
 from agentnet.events import Run
@@ -41,6 +44,8 @@ WHERE r.status = 'finished' AND engaged_step = 0 GROUP BY realization
 """  # noqa: S608 - our own
 _AGENTS_PROBED = 20_000
 _SEED_PROBED = 1
+_ENGAGED_PROBED = 3
+"""One of so many agents has shared in the step that a rule is asked about."""
 
 
 @dataclass(frozen=True)
@@ -222,10 +227,16 @@ class Cascades(NewsFamily):
         return [*_few_began(run), *_otherwise_engaged(run)]
 
     def probes(self, stage: Stage, condition: int, own: frozenset[str]) -> Iterable[Probe]:
-        """Ask for a network and its profiles, too."""
+        """Ask for a network and its profiles, too, and whom a rule that is not ours chooses."""
         yield from super().probes(stage, condition, own)
-        if own & {"make_network", "assign_profiles"}:
-            yield from _network_probes(stage.experiments[condition], own)
+        experiment: Any = stage.experiments[condition]
+        asked = own & {"make_network", "assign_profiles"}
+        if _is_foreign(GENERATORS.get(experiment.network) if isinstance(experiment.network, str) else None):
+            asked |= {"network"}
+        if _is_foreign(find_rule(experiment).choose):
+            asked |= {"asking_rule"}
+        if asked:
+            yield from _network_probes(experiment, asked)
 
 
 def _few_began(run: Run) -> Sequence[str]:
@@ -301,12 +312,24 @@ def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family
 
 def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
     network: Network = ask(experiment, "make_network", _SEED_PROBED)
-    if network.n_agents <= _AGENTS_PROBED:
-        if "make_network" in own:
-            yield "make_network", " for one seed", lambda e: ask(e, "make_network", _SEED_PROBED).digest
-        if "assign_profiles" in own:
-            about = " for one seed"
-            yield "assign_profiles", about, lambda e: ask_profiles(e, network, _SEED_PROBED).tolist()
+    if network.n_agents > _AGENTS_PROBED:
+        return
+    about = " for one seed"
+    for name in own & {"make_network", "network"}:
+        yield name, about, lambda e: ask(e, "make_network", _SEED_PROBED).digest
+    if "assign_profiles" in own:
+        yield "assign_profiles", about, lambda e: ask_profiles(e, network, _SEED_PROBED).tolist()
+    if "asking_rule" in own:
+        engaged_step = np.where(np.arange(network.n_agents) % _ENGAGED_PROBED, NEVER, 0)
+        moment = partial(
+            Moment, network.indices, network.listener, engaged_step, edges=network.edge_attributes
+        )
+        yield "asking_rule", " of one step", lambda e: find_rule(e).asked(moment(step=1)).slots.tolist()
+
+
+def _is_foreign(made: Any) -> bool:  # noqa: ANN401 - any function, or none
+    """Say whether a function is somebody else's, of whom nothing is known."""
+    return made is not None and not made.__module__.startswith("agentnet.")
 
 
 def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
