@@ -143,6 +143,27 @@ class Backend(Protocol):
         ...
 
 
+def check_reply(reply: Reply, name: str) -> None:
+    """Refuse what a backend gives in the place of a reply: it would pass for an answer, or for what it cost.
+
+    Args:
+        reply: What it gave.
+        name: The backend's name.
+
+    Raises:
+        PluginError: It is no reply that the contract knows.
+    """
+    if isinstance(reply, Reply) and reply.texts and isinstance(reply.model, str):
+        counts = (reply.prompt_tokens, reply.completion_tokens)
+        are_counts = all(each is None or (isinstance(each, int) and each >= 0) for each in counts)
+        if are_counts and all(isinstance(text, str) for text in reply.texts):
+            return
+    raise PluginError(
+        f"the backend {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
+        "model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
+    )
+
+
 class Wave(NamedTuple):
     """Many requests that differ from few by their temperatures and seeds alone.
 

@@ -76,6 +76,7 @@ class PluginKind(Generic[Plugin]):
     bundled: str = ""
     unknown: type[UserError] = PluginError
     _defined: dict[str, Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
+    _of_users: dict[tuple[str, str], Installed[Plugin]] = field(default_factory=dict, init=False, repr=False)
 
     def register(self, name: str, plugin: Plugin, *, module: str = "") -> Plugin:
         """Take in a plug-in by its definition.
@@ -97,6 +98,8 @@ class PluginKind(Generic[Plugin]):
         if first is not None and not (first.is_fleeting and of_kind.is_fleeting) and first.module != module:
             raise self._twice(first, of_kind)
         self._defined[name] = of_kind
+        if of_kind.is_fleeting:
+            self._of_users[name, of_kind.home] = of_kind
         return plugin
 
     def named(
@@ -151,6 +154,10 @@ class PluginKind(Generic[Plugin]):
             PluginError: There is none (unless the kind has an error of its own), it stands twice, or it
                 cannot be loaded.
         """
+        # A notebook's is loaded again from its text, and the class that was played still means its own.
+        own = self._of_users.get((name, _home(asker)))
+        if own and name in self._defined:
+            return own.load()
         # Looking through all distributions takes ten milliseconds, and what is defined is there already.
         known = self._defined if name in self._defined else self.installed()
         known = {key: each for key, each in known.items() if not asker or each.is_seen_by(asker)}
@@ -271,14 +278,18 @@ class Installed(Generic[Plugin]):
         return self.target.partition(":")[0]
 
     @property
+    def home(self) -> str:
+        """The package at the top of its module, or the user's file."""
+        return _home(self.module)
+
+    @property
     def is_fleeting(self) -> bool:
         """Whether its definition is a user's, who may load it again: an experiment file's or a notebook's."""
         return self.module.startswith((FILE_PREFIX, "__main__"))
 
     def is_seen_by(self, asker: str) -> bool:
         """Say whether code of module `asker` may mean it by its name."""
-        home = self.module.partition(".")[0]
-        return not home.startswith(FILE_PREFIX) or home == asker.partition(".")[0]
+        return not self.home.startswith(FILE_PREFIX) or self.home == _home(asker)
 
     def load(self) -> Plugin:
         """Import the plug-in.
@@ -310,11 +321,15 @@ def _entries(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # no
     return tuple(entry_points(group=group))
 
 
+def _home(module: str) -> str:
+    return module.partition(".")[0]
+
+
 def _owner(module: str) -> tuple[str, str]:
     """Name who brings a module: the user's file, or the package at its top."""
     file = getattr(sys.modules.get(module), "__file__", None)
     is_file = module.startswith(FILE_PREFIX) or ".py:" in module
-    return (Path(file or module.rpartition(":")[0]).name if is_file else module.partition(".")[0], "")
+    return (Path(file or module.rpartition(":")[0]).name if is_file else _home(module), "")
 
 
 def _import_all(package: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agentnet.backend import Reply, Request
 from agentnet.errors import (
     ConfigurationError,
+    PluginError,
     RequestRejected,
     RunStopped,
     ServerUnreachable,
@@ -282,6 +283,26 @@ def test_retries_are_paid_too():
     stopped = run_in_virtual_time(ask())
     assert len(backend.requests) == 3
     assert (stopped.attempts, stopped.troubles) == (3, ("transient",) * 3)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        ("Yes",),
+        Reply(()),
+        Reply((None,)),
+        Reply((b"Yes",)),
+        Reply(("Yes",), -1, 1),
+        Reply(("Yes",), 1, 2.5),
+        Reply(("Yes",), 1, 1, None),
+    ],
+)
+def test_what_is_no_reply_is_refused_with_the_backends_name_and_nothing_is_counted(given):
+    (outcome,), budget = asked_for(ASK, backend=ScriptedBackend(lambda _: given))
+    assert isinstance(outcome, PluginError)
+    assert "the backend 'scripted' gave" in str(outcome)
+    assert budget.spent == Spent(dollars=0.0)
 
 
 def test_replies_without_counts_are_estimated_and_said_to_be():

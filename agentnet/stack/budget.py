@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, NamedTuple
 
-from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
+from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now, check_reply
 from agentnet.errors import BackendError, ConfigurationError, RunStopped, ServerUnreachable
 from agentnet.stack.halt import Halt
 from agentnet.stack.prices import UNITS, Price
@@ -175,6 +175,7 @@ class Budget(Wrapper):
             if error is not self._halt.reason:
                 self._charge(request, None, None, may_be_more=True)
             raise
+        check_reply(reply, self.name)
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if prompt is None or completion is None:

@@ -231,12 +231,14 @@ class Cascades(NewsFamily):
         yield from super().probes(stage, condition, own)
         experiment: Any = stage.experiments[condition]
         asked = own & {"make_network", "assign_profiles"}
-        if _is_foreign(GENERATORS.get(experiment.network) if isinstance(experiment.network, str) else None):
+        if _is_generated(experiment) and _is_foreign(GENERATORS[experiment.network]):
             asked |= {"network"}
-        if _is_foreign(find_rule(experiment).choose):
+        assert isinstance(stage, CascadeStage)
+        rule = stage.rules[condition]
+        if _is_foreign(rule.choose):
             asked |= {"asking_rule"}
         if asked:
-            yield from _network_probes(experiment, asked)
+            yield from _network_probes(experiment, rule, asked)
 
 
 def _few_began(run: Run) -> Sequence[str]:
@@ -310,7 +312,7 @@ def _is_generated(experiment: Any) -> bool:  # noqa: ANN401 - of this family
     return isinstance(experiment.network, str) and experiment.network in GENERATORS
 
 
-def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
+def _network_probes(experiment: Any, rule: AskingRule, own: frozenset[str]) -> Iterator[Probe]:  # noqa: ANN401
     network: Network = ask(experiment, "make_network", _SEED_PROBED)
     if network.n_agents > _AGENTS_PROBED:
         return
@@ -324,12 +326,12 @@ def _network_probes(experiment: Any, own: frozenset[str]) -> Iterator[Probe]:  #
         moment = partial(
             Moment, network.indices, network.listener, engaged_step, edges=network.edge_attributes
         )
-        yield "asking_rule", " of one step", lambda e: find_rule(e).asked(moment(step=1)).slots.tolist()
+        yield "asking_rule", " of one step", lambda e: rule.set_by(e).asked(moment(step=1)).slots.tolist()
 
 
-def _is_foreign(made: Any) -> bool:  # noqa: ANN401 - any function, or none
+def _is_foreign(made: Any) -> bool:  # noqa: ANN401 - any function
     """Say whether a function is somebody else's, of whom nothing is known."""
-    return made is not None and not made.__module__.startswith("agentnet.")
+    return not made.__module__.startswith("agentnet.")
 
 
 def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
