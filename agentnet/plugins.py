@@ -52,6 +52,15 @@ Made_co = TypeVar("Made_co", covariant=True)
 FILE_PREFIX: Final = "agentnet_experiment_"
 """What the names of all modules begin with that are files of a user, not of a distribution."""
 
+_NO_PLUGINS: Final = frozenset({"agentnet", "agentnet_backends", *sys.stdlib_module_names})
+_BROUGHT: Final[dict[str, str]] = {}
+"""Who brings what was loaded and is not ours, by the package at the top of its modules."""
+
+
+def brought_by(module: str) -> str | None:
+    """Name who brings the plug-in that `module` is of; None of what is ours, or no plug-in's."""
+    return _BROUGHT.get(_home(module))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PluginKind(Generic[Plugin]):
@@ -193,6 +202,10 @@ class PluginKind(Generic[Plugin]):
         found = self._defined.get(name) or self.installed().get(name)
         return None if found is None else found.load()
 
+    def defined_in(self, module: str) -> list[str]:
+        """Name what a module has taken in."""
+        return [name for name, each in self._defined.items() if each.module == module]
+
     def _loaded(self, name: str, load: Callable[[], object]) -> object:
         plugin = load()
         return self._defined[name].get() if name in self._defined else plugin
@@ -301,17 +314,21 @@ class Installed(Generic[Plugin]):
         which = f"{self.kind.noun} {self.name!r} of {self.distribution}{version} ({self.target})"
         try:
             plugin = self.get()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             way_out = f"mend or uninstall {self.distribution}" if self.version else "mend it"
             raise PluginError(
                 f"{which} cannot be loaded: {type(error).__name__}: {error}; {way_out}"
             ) from error
         missing = [part for part in self.kind.parts if not hasattr(plugin, part)]
         if missing:
+            others = ", ".join(self.kind.defined_in(self.module))
+            defined = f"; {self.module} defines {others}: name it so" if others else ""
             raise PluginError(
                 f"{which} is no {self.kind.noun} plug-in: it lacks {', '.join(missing)} "
-                f"(see {self.kind.contract})"
+                f"(see {self.kind.contract}){defined}"
             )
+        if not self.is_fleeting and self.home not in _NO_PLUGINS:
+            _BROUGHT[self.home] = f"{self.distribution}{version}"
         return cast(Plugin, plugin)
 
 
@@ -329,7 +346,7 @@ def _owner(module: str) -> tuple[str, str]:
     """Name who brings a module: the user's file, or the package at its top."""
     file = getattr(sys.modules.get(module), "__file__", None)
     is_file = module.startswith(FILE_PREFIX) or ".py:" in module
-    return (Path(file or module.rpartition(":")[0]).name if is_file else _home(module), "")
+    return (Path(file or module.rpartition(":")[0]).name if is_file else _home(module.partition(":")[0]), "")
 
 
 def _import_all(package: str) -> None:

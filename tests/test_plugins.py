@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from agentnet.errors import DesignError, PluginError
+from agentnet.experiment import blamed
 from agentnet.plugins import FILE_PREFIX, PluginKind
 
 DEFINITION = "class Knot:\n    rope = {rope!r}\n"
@@ -142,3 +144,50 @@ def test_modules_of_the_bundled_package_take_themselves_in_at_the_first_look_up(
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert list(kind) == ["sheet"]
+
+
+def test_an_entry_whose_name_is_not_that_of_the_definition_is_told_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distribution: str
+) -> None:
+    home = ModuleType("ropes_of_the_test")
+    kind = home.kind = ropes(parts=("rope", "uses"))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, home.__name__, home)
+    monkeypatch.delitem(sys.modules, "plugin_knots", raising=False)
+    path = tmp_path / "plugin_knots.py"
+    path.write_text(path.read_text().replace("register('bowline'", "register('sheet'"))
+    with pytest.raises(PluginError, match=r"lacks uses.*; plugin_knots defines sheet: name it so"):
+        kind.load(distribution)
+
+
+def test_what_ends_the_program_as_it_is_imported_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit('bye')")
+    with pytest.raises(PluginError, match="cannot be loaded: SystemExit: bye"):
+        ropes().load(f"{tmp_path / 'mine.py'}:Knot")
+
+
+@pytest.mark.parametrize("raised", ["ValueError('torn')", "SystemExit(0)", "StopIteration('torn')"])
+def test_what_a_distribution_s_plug_in_raises_is_its_fault_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: str
+) -> None:
+    home = f"frayed_{raised.partition('(')[0].lower()}"
+    (tmp_path / f"{home}.py").write_text(
+        f"class Knot:\n    rope = 'x'\n    def tie(self):\n        raise {raised}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    knot = ropes().load(f"{home}:Knot")
+    with pytest.raises(BaseException) as caught:  # noqa: PT011 - whatever it is
+        knot().tie()
+    found = blamed(caught.value)
+    assert isinstance(found, PluginError)
+    assert re.search(
+        rf"a plug-in of {home} failed \(.*{home}.py, line 4, in tie\): .*(torn|ends)", str(found)
+    )
+
+
+def test_what_we_raise_is_no_plug_in_s_fault() -> None:
+    ropes().load("agentnet.plugins:PluginKind")
+    ropes().load("pathlib:Path")
+    with pytest.raises(TypeError) as caught:
+        Path(3)  # type: ignore[arg-type]
+    # Less the frame of this test, which is another plug-in's home where others have registered some.
+    assert blamed(caught.value.with_traceback(caught.tb.tb_next)) is None

@@ -7,10 +7,11 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agentnet import CascadeExperiment
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, PluginError
 from agentnet.events import Run
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Material
@@ -18,7 +19,7 @@ from agentnet.report.figures.sketch import FIGURES, Drawn, figure, sketches_of
 from agentnet.report.figures.style import new_figure
 from agentnet.report.part import TABLES, table
 from agentnet.report.sections import contents_of
-from agentnet.report.tables import Table
+from agentnet.report.tables import Table, checked_table
 from agentnet.report.write import files_of
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 2, "repeats": 1, "items_per_severity": 1}
@@ -81,3 +82,91 @@ def test_a_table_in_no_section_is_an_error_that_lists_them(run: Run) -> None:
     table("lasting", of="cascades", section="law")(lasting)
     with pytest.raises(DesignError, match=r"'lasting' belongs to a section 'law'.*'laws'.*severity"):
         contents_of(make_report([run], FEW))
+
+
+def fig(width_inches: float = 3.0) -> Any:
+    drawn = new_figure(width_inches, 2.0)
+    drawn.add_subplot().plot([1, 2])
+    return drawn
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda: 3, "'lasting' gives 3; it gives Drawn"),
+        (lambda: Drawn(None, "a", "b"), "'lasting' gives Drawn.*a figure of matplotlib"),  # type: ignore[arg-type]
+        (lambda: Drawn(fig(0.0), "a", "b"), "of at most 50 inches"),
+        (lambda: Drawn(fig(1000.0), "a", "b"), "of at most 50 inches"),
+        (lambda: Drawn(fig(), None, "b"), "the caption of figure 'lasting' is None"),  # type: ignore[arg-type]
+        (lambda: Drawn(fig(), "a", b"b"), "the words of figure 'lasting' is b'b'"),  # type: ignore[arg-type]
+        (lambda: Drawn(fig(), "a", [" "]), "the words of figure 'lasting'.*not blank"),
+        (lambda: Drawn(fig(), "a\ud800", "b"), "the caption of figure 'lasting' is 'a.ud800'"),
+        (lambda: "", "the reason of figure 'lasting' is ''"),
+    ],
+)
+def test_a_figure_that_is_none_is_refused_with_its_name(made: Callable[[], Any], why: str) -> None:
+    figure("lasting", of="cascades", title="How long")(lambda _: made())
+    with pytest.raises(PluginError, match=why):
+        list(sketches_of("cascades", Material()))
+
+
+@pytest.mark.parametrize("name", ["a b", "../evil", "", "x/y"])
+def test_a_name_that_can_be_no_file_s_is_refused(run: Run, name: str) -> None:
+    with pytest.raises(PluginError, match="so would be its file"):
+        figure(name, of="cascades")(lambda _: None)
+    table("lasting", of="cascades")(lambda _: Table(name, "T", {"a": "a"}, ()))
+    with pytest.raises(PluginError, match="so would be its file"):
+        contents_of(make_report([run], FEW))
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"rows": ((True,),)}, "column 'a' of table 'lasting' is True"),
+        ({"rows": (((1.0, 2.0),),)}, "column 'a'.*a text, a number or None"),
+        ({"columns": {"an_interval": "a"}, "rows": ((5.0,),)}, "'an_interval'.*is 5.0; it is None or a pair"),
+        ({"columns": {"an_interval": "a"}, "rows": (((1.0, 2.0, 3.0),),)}, "None or a pair"),
+        ({"rows": ((b"a",),)}, "is b'a'"),
+        ({"rows": (("\ud800",),)}, "cell in column 'a' of table 'lasting'"),
+        ({"rows": iter([(1,)])}, "tuple_iterator|list_iterator for rows"),
+        ({"columns": ["a"]}, "list for columns"),
+        ({"columns": {1: "a"}}, "name of a column of table 'lasting' is 1"),
+        ({"title": None}, "title of table 'lasting' is None"),
+        ({"notes": (3,)}, "note of table 'lasting' is 3"),
+    ],
+)
+def test_a_table_that_cannot_be_written_and_read_is_refused(how: dict[str, Any], why: str) -> None:
+    values = {"name": "lasting", "title": "T", "columns": {"a": "a"}, "rows": (), **how}
+    with pytest.raises(PluginError, match=why):
+        checked_table("lasting", Table(**values))
+
+
+def test_numbers_of_numpy_are_numbers_of_a_table_and_one_sentence_is_one_note() -> None:
+    rows = ((np.int64(1234567),), (np.float32(0.25),), (None,))
+    made = checked_table("lasting", Table("lasting", "T", {"a": "a"}, rows, notes="One."))  # type: ignore[arg-type]
+    assert [(type(cell), cell) for (cell,) in made.rows] == [
+        (int, 1234567),
+        (float, 0.25),
+        (type(None), None),
+    ]
+    assert made.notes == ("One.",)
+
+
+def test_what_is_no_table_is_refused(run: Run) -> None:
+    table("lasting", of="cascades")(lambda _: 3)  # type: ignore[arg-type, return-value]
+    with pytest.raises(PluginError, match="'lasting' gives 3; it gives a Table, or None"):
+        contents_of(make_report([run], FEW))
+
+
+def test_a_table_does_not_replace_another_of_its_name(run: Run) -> None:
+    table("lasting", of="cascades")(lambda _: Table("parameters", "T", {"a": "a"}, ()))
+    with pytest.raises(PluginError, match=r"would be tables/parameters\.csv"):
+        files_of(make_report([run], FEW), made_at=0.0)
+
+
+def test_a_figure_or_table_of_parts_that_are_called_a_little_otherwise_is_refused(run: Run) -> None:
+    table("lasting", of="cascade")(lasting)
+    with pytest.raises(PluginError, match=r"table 'lasting' is of 'cascade'.*did you mean 'cascades'"):
+        make_report([run], FEW)
+    table("lasting", of="an own family's")(lasting)
+    make_report([run], FEW)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from agentnet.errors import UserError
 from agentnet.events import Run, check_unchanged
 from agentnet.report import by_context, by_voice, credibility, exact  # noqa: F401 - their tables are listed as they are read
-from agentnet.report.conditions import Conditions, compared
+from agentnet.report.conditions import NAME, Conditions, compared
 from agentnet.report.drawings import Drawing, rendered
 from agentnet.report.log_facts import LogFacts, read_facts
 from agentnet.report.options import Options, Progress
-from agentnet.report.part import Part, Reading
+from agentnet.report.part import Part, Reading, check_placed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +56,7 @@ def make_report(
     read = tuple((run, _facts(run, options, say)) for run in _each_once(runs))
     reading = Reading(read, options, say)
     parts = reading.parts()
+    check_placed(parts, (NAME,))
     elsewhere = {id(other) for part in parts for other in part.includes()}
     drawings = [() if id(part) in elsewhere else _drawn(part, options, say) for part in parts]
     return Report(parts, tuple(drawings), options, tuple(compared(reading, parts)))

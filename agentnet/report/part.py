@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
@@ -16,14 +17,15 @@ from numpy.typing import NDArray
 
 from agentnet.analysis.study import Study
 from agentnet.analysis.trees import Trees
+from agentnet.errors import PluginError, near_miss
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
 from agentnet.plugins import PluginKind
-from agentnet.report.figures.sketch import Sketch
+from agentnet.report.figures.sketch import FIGURES, Sketch
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.options import Options, Progress
-from agentnet.report.tables import Table
+from agentnet.report.tables import Table, checked_table
 
 
 class Placed(Protocol):
@@ -233,7 +235,9 @@ class ListedTable:
     tells: Tells
 
 
-TABLES: Final[PluginKind[ListedTable]] = PluginKind("table", "agentnet.tables", "agentnet.report.part.table")
+TABLES: Final[PluginKind[ListedTable]] = PluginKind(
+    "table", "agentnet.tables", "agentnet.report.part.table", parts=("of", "section", "tells")
+)
 """Tables beside those of the parts; listed by `table`, or by entry points of group ``agentnet.tables``."""
 
 
@@ -249,11 +253,41 @@ def table(name: str, *, of: str, section: str = "") -> Callable[[Tells], Tells]:
 def more_tables(part: Part) -> dict[str, list[Table]]:
     """Make the listed tables on a part: section -> those that stand at its end; ``""``: CSV alone."""
     found: dict[str, list[Table]] = {}
-    for each in (TABLES[name] for name in TABLES):
+    for name in TABLES:
+        each = TABLES[name]
         made = each.tells(part) if each.of == part.name else None
         if made is not None:
-            found.setdefault(each.section, []).append(made)
+            found.setdefault(each.section, []).append(checked_table(name, made))
     return found
+
+
+def check_placed(parts: Iterable[Part], also: Iterable[str]) -> None:
+    """Refuse a figure or table of parts that are called a little otherwise: it would be on no report.
+
+    Args:
+        parts: The parts of a report.
+        also: What else figures and tables may be of.
+
+    Raises:
+        PluginError: Names it, and what may have been meant.
+    """
+    every = [
+        (kind, each.name, each.load().of, each)
+        for kind in (FIGURES, TABLES)
+        for each in kind.installed().values()
+    ]
+    known = {
+        *also,
+        *(part.name for part in parts),
+        *(of for _, _, of, each in every if each.home == "agentnet"),
+    }
+    for kind, name, of, _ in every:
+        # What is like none may be of a family that is not in this report.
+        if of not in known and get_close_matches(str(of), known, n=1):
+            meant = near_miss(str(of), known)
+            raise PluginError(
+                f"the {kind.noun} {name!r} is of {of!r}, as no part of a report is called{meant}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

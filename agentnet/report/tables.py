@@ -5,13 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Any, Final
+from typing import Any, Final, cast
+
+import numpy as np
 
 from agentnet.analysis.fits_html import number, span
+from agentnet.errors import PluginError
 from agentnet.formulas import guarded
+from agentnet.report.figures.sketch import check_stem, told_text
 from agentnet.report.html import Html, rendered
 
 Interval = tuple[float, float]
@@ -86,6 +90,61 @@ class Table:
         for column, label in enumerate(self.columns.values()):
             is_text = column == 0 or any(isinstance(row[column], str) for row in self.rows)
             yield label, None if is_text else "number"
+
+
+def checked_table(name: str, made: object) -> Table:
+    """Take the table that a plug-in made, with NumPy's numbers as Python's.
+
+    Args:
+        name: What the plug-in is called.
+        made: What it gave.
+
+    Raises:
+        PluginError: It is no table that can be written and read again: says why.
+    """
+    if not isinstance(made, Table):
+        raise PluginError(f"the table {name!r} gives {made!r:.60}; it gives a Table, or None")
+    check_stem("table", made.name)
+    told_text(f"title of table {name!r}", made.title)
+    if not (isinstance(made.columns, Mapping) and isinstance(made.rows, Sequence)):
+        raise PluginError(
+            f"the table {name!r} has {type(made.columns).__name__} for columns and "
+            f"{type(made.rows).__name__} for rows; give it a dict (name in the CSV -> heading) and a "
+            "tuple of rows"
+        )
+    for pair in made.columns.items():
+        for each in pair:
+            told_text(f"name of a column of table {name!r}", each)
+    for note in (made.notes,) if isinstance(made.notes, str) else made.notes:
+        told_text(f"note of table {name!r}", note)
+    notes = (made.notes,) if isinstance(made.notes, str) else tuple(made.notes)
+    rows = tuple(
+        tuple(_checked_cell(name, *pair) for pair in zip(made.columns, row, strict=True)) for row in made.rows
+    )
+    return replace(made, rows=rows, notes=notes)
+
+
+def _checked_cell(table: str, column: str, cell: object) -> Cell:
+    """Take a cell; see `checked_table`."""
+    plain = cell.item() if isinstance(cell, np.generic) else cell
+    if isinstance(plain, str):
+        told_text(f"cell in column {column!r} of table {table!r}", plain, may_be_blank=True)
+    if _is_pair(column):
+        is_one = plain is None or (
+            isinstance(plain, tuple) and len(plain) == 2 and all(map(_is_number, plain))
+        )
+        words = "None or a pair of numbers, as its name ends with 'interval'"
+    else:
+        is_one = plain is None or _is_number(plain) or isinstance(plain, str)
+        words = "a text, a number or None"
+    if not is_one:
+        raise PluginError(f"a cell in column {column!r} of table {table!r} is {cell!r:.60}; it is {words}")
+    return cast(Cell, plain)
+
+
+def _is_number(cell: object) -> bool:
+    # As truths are written, page and CSV would differ.
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def as_named(columns: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agentnet.errors import PluginError
 from agentnet.events import Run
 from agentnet.report.drawings import write_page
 from agentnet.report.folder import PAGE, RESULTS, check_folder, write_folder
@@ -71,11 +72,12 @@ def write_report(
 def files_of(report: Report, *, made_at: float) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Make the files of a report, by path within its folder, and what ``results.json`` holds."""
     contents = contents_of(report)
-    files = {
-        PAGE: write_page(report, contents, made_at=made_at).encode(),
-        **{f"tables/{table.name}.csv": table.to_csv().encode() for each in contents for table in each.tables},
-        **dict(_images(report)),
-    }
+    files = {PAGE: write_page(report, contents, made_at=made_at).encode()}
+    tables = ((f"tables/{table.name}.csv", table) for each in contents for table in each.tables)
+    for name, content in (*((name, table.to_csv().encode()) for name, table in tables), *_images(report)):
+        if name in files:
+            raise PluginError(f"two things of the report would be {name}: give the plug-in's another name")
+        files[name] = content
     results = results_of(report, made_at=made_at, files=[*files, RESULTS])
     return {**files, RESULTS: as_json(results).encode()}, results
 

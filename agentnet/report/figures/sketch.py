@@ -14,11 +14,13 @@ The bundled ones are the modules of this package; others come by entry points of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from agentnet.errors import PluginError
 from agentnet.plugins import PluginKind
 from agentnet.report.figures.absent import WITHOUT
 from agentnet.report.figures.words import sentences
@@ -77,6 +79,9 @@ class Drawn(NamedTuple):
     words: str | Iterable[str]
 
 
+_STEM: Final = re.compile(r"\w[\w.-]*")
+_LARGEST_INCHES: Final = 50.0
+
 Draws = Callable[..., "Sketch | Drawn | str | None"]
 """From the values of a part (`drawings.Material` of cascades and ratios, else the part), or what it takes of
 them, to a sketch, what is drawn, or why nothing can be; None where nobody would look for it."""
@@ -115,16 +120,72 @@ class ListedFigure:
         """Draw it; None where nobody would look for it."""
         lacks = WITHOUT.get(self.takes.split()[0]) if values[0] is None else None
         found = lacks or self.draws(*values)
+        if found is None or isinstance(found, Sketch):
+            return found
+        title = told_text(f"title of figure {self.name!r}", self.title)
         if isinstance(found, str):
-            return Sketch(self.name, self.number, self.title, caption="", alternative="", unavailable=found)
-        if isinstance(found, Drawn):
-            caption, words = (each if isinstance(each, str) else sentences(each) for each in found[1:])
-            return Sketch(self.name, self.number, self.title, caption, words, found.figure)
-        return found
+            why = told_text(f"reason of figure {self.name!r}", found)
+            return Sketch(self.name, self.number, title, caption="", alternative="", unavailable=why)
+        if not (isinstance(found, Drawn) and _can_be_drawn(found.figure)):
+            raise PluginError(
+                f"figure {self.name!r} gives {found!r:.80}; it gives Drawn(figure, caption, words) with a "
+                f"figure of matplotlib of at most {_LARGEST_INCHES:g} inches, a text that says why there is "
+                "none, or None"
+            )
+        caption, words = (
+            told_text(f"{what} of figure {self.name!r}", each)
+            for what, each in zip(("caption", "words"), found[1:], strict=True)
+        )
+        return Sketch(self.name, self.number, title, caption, words, found.figure)
+
+
+def _can_be_drawn(figure: object) -> bool:
+    size = tuple(getattr(figure, "get_size_inches", tuple)())
+    return len(size) == 2 and all(0.0 < each <= _LARGEST_INCHES for each in size)
+
+
+def told_text(what: str, given: object, *, may_be_blank: bool = False) -> str:
+    """Take what a plug-in says: a text, or sentences that are put together.
+
+    Args:
+        what: What it is, for messages.
+        given: What it gave.
+        may_be_blank: Whether it need not say anything.
+
+    Raises:
+        PluginError: It is neither, blank, or no Unicode text.
+    """
+    try:
+        text = given if isinstance(given, str) else sentences(given)  # type: ignore[arg-type] # seen here
+        is_text = bool(text.encode() and text.strip()) or may_be_blank
+    except (TypeError, AttributeError, ValueError):
+        is_text = False
+    if not is_text:
+        raise PluginError(
+            f"the {what} is {given!a:.60}; give it a text{'' if may_be_blank else ' that is not blank'}"
+        )
+    return text
+
+
+def check_stem(what: str, name: object) -> None:
+    """Refuse a name that can be no file's and no id's.
+
+    Raises:
+        PluginError: It is none; names `what` is called so.
+    """
+    if not (isinstance(name, str) and _STEM.fullmatch(name)):
+        raise PluginError(
+            f"a {what} is called {name!r:.60}, and so would be its file: name it by letters, digits, '_', "
+            "'-' and '.' alone"
+        )
 
 
 FIGURES: Final[PluginKind[ListedFigure]] = PluginKind(
-    "figure", "agentnet.figures", "agentnet.report.figures.sketch.figure", bundled="agentnet.report.figures"
+    "figure",
+    "agentnet.figures",
+    "agentnet.report.figures.sketch.figure",
+    parts=("of", "rank", "made"),
+    bundled="agentnet.report.figures",
 )
 
 
@@ -132,6 +193,7 @@ def figure(
     name: str, *, of: str, title: str = "", number: str = "", rank: float = 200.0, takes: str = ""
 ) -> Callable[[Draws], Callable[..., Sketch]]:
     """List the decorated function as a figure (`ListedFigure`); called by its name, it gives the sketch."""
+    check_stem("figure", name)
 
     def listed(draws: Draws) -> Callable[..., Sketch]:
         each = ListedFigure(name, of, title, number, rank, draws, takes)
