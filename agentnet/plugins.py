@@ -31,8 +31,9 @@ refused together with the first. An unknown name is an error that lists the know
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from importlib import import_module
@@ -40,8 +41,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
-from types import ModuleType
-from typing import Any, Final, Generic, Protocol, TypeVar, cast
+from types import ModuleType, UnionType
+from typing import Any, Final, Generic, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from agentnet.errors import PluginError, UserError, near_miss
 
@@ -99,8 +100,10 @@ class PluginKind(Generic[Plugin]):
             `plugin`, so that decorators may end with it.
 
         Raises:
-            PluginError: The name is taken by a definition elsewhere.
+            PluginError: The name is taken by a definition elsewhere, or none.
         """
+        if not (isinstance(name, str) and name.strip() == name and name.isprintable() and name):
+            raise PluginError(f"a {self.noun} is called {name!a:.60}; give it a name of visible characters")
         module = module or str(getattr(plugin, "__module__", "?"))
         of_kind = Installed(name, *_owner(module), f"{module}:{name}", lambda: plugin, self)
         first = self._defined.get(name)
@@ -216,6 +219,54 @@ class PluginKind(Generic[Plugin]):
             f"in {second.distribution} ({second.target}); "
             + ("give it another name" if second.is_fleeting else "uninstall one of them")
         )
+
+
+_PLAIN: Final[Mapping[object, Any]] = {
+    str: str,
+    bool: bool,
+    int: int,
+    float: (int, float),
+    type(None): type(None),
+}
+
+
+def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however it is written
+    """Say whether a value is what an annotation says; of classes of one's own, nothing is said.
+
+    Examples:
+        >>> is_of(tuple[str, ...], ["a"]), is_of(tuple[str, ...], "a"), is_of(Mapping[str, str], {"a": 1})
+        (True, False, False)
+    """
+    kind, inner = get_origin(hint) or hint, get_args(hint)
+    if kind in (Union, UnionType):
+        return any(is_of(each, value) for each in inner)
+    if kind is Callable or getattr(kind, "_is_protocol", False):
+        return callable(value)
+    if not inner:
+        return kind not in _PLAIN or isinstance(value, _PLAIN[kind])
+    if isinstance(value, Mapping):
+        return kind is Mapping and all(
+            is_of(each, part) for pair in value.items() for each, part in zip(inner, pair, strict=True)
+        )
+    is_several = isinstance(value, Collection) and not isinstance(value, str)
+    return is_several and kind is not Mapping and all(is_of(inner[0], each) for each in cast(Any, value))
+
+
+def check_facts(noun: str, plugin: Any) -> None:  # noqa: ANN401 - a dataclass
+    """Refuse a plug-in that says of itself what its class does not take, such as one text for several.
+
+    Raises:
+        PluginError: Names the fact.
+    """
+    for name, hint in get_type_hints(type(plugin)).items():
+        if not is_of(hint, value := getattr(plugin, name)):
+            raise PluginError(
+                f"{noun} {plugin.name!r} has {name} = {value!r:.60}; it is {spelled_hint(hint)}"
+            )
+
+
+spelled_hint = inspect.formatannotation
+"""Spells what `is_of` takes: ``tuple[str, ...]``."""
 
 
 class Maker(Protocol[Made_co]):

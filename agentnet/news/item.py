@@ -30,6 +30,18 @@ NEWS_SOURCES: Final[PluginKind[NewsSource]] = PluginKind(
 """The news sources by name; see `agentnet.news.source`."""
 
 
+_TEXTS: Final = (
+    "id",
+    "text",
+    "place",
+    "disorder_type",
+    "event_type",
+    "sub_event_type",
+    "source",
+    "licence",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NewsItem:
     """One news item.
@@ -47,7 +59,8 @@ class NewsItem:
         licence: The line that a run using it has to show once; "" if none.
 
     Raises:
-        InputError: The id or the text is blank or no Unicode text, or the severity or source unknown.
+        InputError: The id or the text is blank, a text is no Unicode text, the date is no date, or the
+            severity or source is unknown.
     """
 
     id: str
@@ -62,12 +75,19 @@ class NewsItem:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("id", "text"):
-            if not getattr(self, name).strip():
+        for name in _TEXTS:
+            text: object = getattr(self, name)
+            if not isinstance(text, str):
+                raise InputError(f"news item {self.id!r} has {text!r:.60} there; use a text", field=name)
+            if not is_unicode(text):
+                raise InputError(
+                    f"news item {self.id!r} holds half a surrogate pair: mend its {name}", field=name
+                )
+            if name in ("id", "text") and not text.strip():
                 raise InputError(f"a news item's {name} may not be blank (id {self.id!r})", field=name)
-        if not (is_unicode(self.id) and is_unicode(self.text)):
+        if self.date is not None and type(self.date) is not dt.date:
             raise InputError(
-                f"news item {self.id!r} holds half a surrogate pair: mend its text", field="text"
+                f"news item {self.id!r} has date {self.date!r}; use a datetime.date or None", field="date"
             )
         # `True` equals 1 but would come back from JSON as another value.
         if self.severity is not None and (type(self.severity) is not int or self.severity not in (0, 1)):
@@ -116,10 +136,9 @@ class NewsItem:
 def is_unicode(text: str) -> bool:
     """Say whether `text` can be written as UTF-8 (JSON escapes can smuggle in lone surrogates)."""
     try:
-        text.encode()
+        return text.isascii() or bool(text.encode())
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _json_object(line: str) -> dict[str, Any]:

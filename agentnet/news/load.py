@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from agentnet.errors import ConfigurationError, InputError
+from agentnet.errors import ConfigurationError, InputError, PluginError
 from agentnet.news.dates import check_format
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsFile, NewsItem
 from agentnet.news.labels import Labels, with_severity
 from agentnet.news.source import NewsSource
 from agentnet.news.table import BadCell, Cells, FileTable, open_table
+from agentnet.plugins import is_of, spelled_hint
 
 
 @dataclass(slots=True)
@@ -141,7 +142,9 @@ def scan(path: Path | str, **how: Unpack[HowRead]) -> Scan:
         source = NEWS_SOURCES.load(_recognised(table) if kind is None else kind)
         chosen = _columns(table, source, how.get("columns") or {})
         _check_date_format(date_format, chosen)
-        found = Scan(path, source, form=table.form, remarks=list(source.remarks(table.columns)))
+        remarks = source.remarks(table.columns)
+        _held(source, "remarks", remarks, Sequence[str])
+        found = Scan(path, source, form=table.form, remarks=list(remarks))
         _read_rows(found, table, chosen, date_format)
         found.remarks += table.notes
     if not found.items and not found.problems:
@@ -179,7 +182,7 @@ def _label(found: Scan, labels: Labels, encoding: str | None) -> None:
 
 def _recognised(table: FileTable) -> str:
     """Name the source that recognises the columns of a file; the one that wants most of them knows best."""
-    wanted = {name: set(source.recognised_by) for name, source in NEWS_SOURCES.loaded().items()}
+    wanted = {name: set(_as_read(source.recognised_by)) for name, source in NEWS_SOURCES.loaded().items()}
     known = {name: columns for name, columns in wanted.items() if columns and columns <= set(table.columns)}
     most = max(map(len, known.values()), default=0)
     best = [name for name, columns in known.items() if len(columns) == most]
@@ -203,7 +206,7 @@ def _columns(table: FileTable, source: NewsSource, given: Mapping[str, str]) -> 
         what=f"a news file of kind {source.name!r}",
         hints={"text": own} if source.name == TABLE else {},
     )
-    table.check(source.needs)
+    table.check(_as_read(source.needs))
     return chosen
 
 
@@ -211,8 +214,11 @@ def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_f
     first_row: dict[str, int] = {}
 
     def item_of(cells: Cells) -> NewsItem:
-        item = found.source.item(cells)
-        found.unknown.update(found.source.unknown(cells))
+        item, unknown = found.source.item(cells), found.source.unknown(cells)
+        if not first_row:
+            _check_first(found.source, cells, item)
+        _held(found.source, "unknown", unknown, Sequence[Sequence[str]])
+        found.unknown.update(unknown)
         first = first_row.setdefault(item.id, cells.row.number)
         if first != cells.row.number:
             found.duplicate_ids.append(item.id)
@@ -222,6 +228,28 @@ def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_f
         return item
 
     found.items += table.each(columns, item_of, problems=found.problems, date_format=date_format)
+
+
+def _as_read(columns: Iterable[str]) -> list[str]:
+    """Spell names of columns as those of a table are."""
+    return [name.strip().lower() for name in columns]
+
+
+def _check_first(source: NewsSource, cells: Cells, item: NewsItem) -> None:
+    """Refuse a source whose items depend on more than their rows, by the first."""
+    again = source.item(cells)
+    if again != item:
+        raise PluginError(
+            f"news source {source.name!r} makes another item of row {cells.row.number} each time: "
+            f"{item!r:.120}, then {again!r:.120}; it depends on its row alone, on no chance, clock or counter"
+        )
+
+
+def _held(source: NewsSource, what: str, given: object, hint: object) -> None:
+    if not is_of(hint, given):
+        raise PluginError(
+            f"{what} of news source {source.name!r} gives {given!r:.60}; it gives {spelled_hint(hint)}"
+        )
 
 
 def load_news(path: Path | str, **how: Unpack[HowRead]) -> NewsFile:

@@ -23,11 +23,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from agentnet.errors import ConfigurationError
+from agentnet.errors import ConfigurationError, PluginError
 from agentnet.news.dates import parse_date
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsItem
 from agentnet.news.severity import severity_of
 from agentnet.news.table import BadCell, Cells
+from agentnet.plugins import check_facts
 from agentnet.vocabulary import PEACEFUL, SEVERE, SEVERITIES
 
 LABELS = ("disorder_type", "event_type", "sub_event_type")
@@ -122,6 +123,7 @@ class NewsSource:
         citation: What to cite, as reports say it behind "News: "; "" if nothing.
         licence: The line that a run using it has to show; "" if none.
         restricted: Whether its terms forbid passing its texts on: then reports leave them out.
+        also: Other sources whose items may stand among its own.
         unknown: Lists the (column, value) pairs of one row that the source's codebook does not know.
         remarks: Says, from the columns of a file, what its reader should know.
         fetch: Fetches it from its server.
@@ -138,13 +140,33 @@ class NewsSource:
     citation: str = ""
     licence: str = ""
     restricted: bool = False
+    also: tuple[str, ...] = ()
     unknown: Callable[[Cells], list[tuple[str, str]]] = lambda _: []
     remarks: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
     fetch: Fetch | None = None
 
+    def __post_init__(self) -> None:
+        check_facts("news source", self)
+        unread = [name for name in self.required if name not in (*self.columns, *self.optional)]
+        if unread:
+            raise PluginError(
+                f"news source {self.name!r} requires {unread[0]!r}, which it reads from no column; it reads "
+                f"{', '.join((*self.columns, *self.optional))}"
+            )
+
     def item(self, cells: Cells) -> NewsItem:
-        """Make the item of one row; raises `BadCell`."""
+        """Make the item of one row.
+
+        Raises:
+            BadCell: A cell cannot be used.
+            PluginError: It makes something else, or an item of another source.
+        """
         made = self.make(cells)
+        if not isinstance(made, NewsItem) or made.source not in (TABLE, self.name, *self.also):
+            raise PluginError(
+                f"news source {self.name!r} gives {made!r:.120} of row {cells.row.number}; it gives a "
+                "NewsItem of its own, such as item_of(cells)"
+            )
         if made.source != TABLE or self.name == TABLE:
             return made
         return replace(made, source=self.name, licence=made.licence or self.licence)

@@ -170,8 +170,10 @@ class FileTable(NamedTuple):
                     if row.fault:
                         raise BadCell(None, row.fault)
                     made = make(Cells(row, columns, date_format, missing))
-                except BadCell as bad:
-                    problem = InputError(str(bad), path=self.path, row=row.number, field=bad.field)
+                except (BadCell, InputError) as bad:
+                    said = str(bad).removeprefix(f"field {bad.field!r}: ")
+                    field = columns.get(str(bad.field), bad.field)
+                    problem = InputError(said, path=self.path, row=row.number, field=field)
                     if problems is None:
                         raise problem from bad
                     problems.append(problem)

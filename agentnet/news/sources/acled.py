@@ -107,6 +107,7 @@ def _remarks(columns: Collection[str]) -> list[str]:
     "Communications 10, 74.",
     licence=ACLED_LICENCE,
     restricted=True,
+    also=(SYNTHETIC,),
     unknown=_unknown,
     remarks=_remarks,
     fetch=lambda query, path, environ, *, base_url, **how: fetch_acled(
