@@ -143,12 +143,13 @@ class Backend(Protocol):
         ...
 
 
-def check_reply(reply: Reply, name: str) -> None:
-    """Refuse what a backend gives in the place of a reply: it would pass for an answer, or for what it cost.
+def check_reply(reply: Reply, name: str, noun: str = "backend") -> None:
+    """Refuse what a plug-in gives in the place of a reply: it would pass for an answer, or for what it cost.
 
     Args:
         reply: What it gave.
-        name: The backend's name.
+        name: The plug-in's name.
+        noun: What it is.
 
     Raises:
         PluginError: It is no reply that the contract knows.
@@ -159,7 +160,7 @@ def check_reply(reply: Reply, name: str) -> None:
         if are_counts and all(isinstance(text, str) for text in reply.texts):
             return
     raise PluginError(
-        f"the backend {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
+        f"the {noun} {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
         "model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
     )
 
@@ -363,7 +364,7 @@ BackendPlugin = Maker[Backend]
 """What an entry point of group ``agentnet.backends`` leads to: usually the backend's class."""
 
 BACKENDS: Final[MadeOfOptions[Backend]] = MadeOfOptions(
-    "backend", "agentnet.backends", "agentnet.backend.BackendPlugin", see="agentnet backends"
+    "backend", "agentnet.backends", "agentnet.backend.BackendPlugin", see="agentnet backends", makes=Backend
 )
 installed_backends = BACKENDS.installed
 make_backend = BACKENDS.make

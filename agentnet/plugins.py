@@ -221,17 +221,11 @@ class PluginKind(Generic[Plugin]):
         )
 
 
-_PLAIN: Final[Mapping[object, Any]] = {
-    str: str,
-    bool: bool,
-    int: int,
-    float: (int, float),
-    type(None): type(None),
-}
+_PLAIN: Final[Mapping[object, Any]] = {float: (int, float)}
 
 
 def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however it is written
-    """Say whether a value is what an annotation says; of classes of one's own, nothing is said.
+    """Say whether a value is what an annotation says; a text without half a surrogate pair.
 
     Examples:
         >>> is_of(tuple[str, ...], ["a"]), is_of(tuple[str, ...], "a"), is_of(Mapping[str, str], {"a": 1})
@@ -242,14 +236,20 @@ def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however i
         return any(is_of(each, value) for each in inner)
     if kind is Callable or getattr(kind, "_is_protocol", False):
         return callable(value)
+    if kind is str:
+        return isinstance(value, str) and (value.isascii() or _is_unicode(value))
     if not inner:
-        return kind not in _PLAIN or isinstance(value, _PLAIN[kind])
+        return kind is Any or isinstance(value, _PLAIN.get(kind, kind))
     if isinstance(value, Mapping):
         return kind is Mapping and all(
             is_of(each, part) for pair in value.items() for each, part in zip(inner, pair, strict=True)
         )
     is_several = isinstance(value, Collection) and not isinstance(value, str)
     return is_several and kind is not Mapping and all(is_of(inner[0], each) for each in cast(Any, value))
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def check_facts(noun: str, plugin: Any) -> None:  # noqa: ANN401 - a dataclass
@@ -265,8 +265,53 @@ def check_facts(noun: str, plugin: Any) -> None:  # noqa: ANN401 - a dataclass
             )
 
 
+def check_made(who: str, made: object, protocol: type) -> None:
+    """Refuse what lacks a method or property of a protocol, or has another thing there.
+
+    Raises:
+        PluginError: Names it.
+    """
+    for name, each in vars(protocol).items():
+        if name.startswith("_") or not (isinstance(each, property) or callable(each)):
+            continue
+        hint = get_type_hints(each.fget)["return"] if isinstance(each, property) else Callable
+        if not (hasattr(made, name) and is_of(hint, getattr(made, name))):
+            has = f"{name} = {getattr(made, name)!r:.60}" if hasattr(made, name) else f"no {name}"
+            raise PluginError(
+                f"{who} makes {made!r:.60}, which has {has}; it is {spelled_hint(hint)} (see "
+                f"{protocol.__module__}.{protocol.__name__})"
+            )
+
+
 spelled_hint = inspect.formatannotation
 """Spells what `is_of` takes: ``tuple[str, ...]``."""
+
+
+async def awaited(who: str, method: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+    """Await a method of a plug-in; what only others may raise in it is its fault.
+
+    Args:
+        who: Whose method it is, for messages: ``embed of embedder 'hash'``.
+        method: The method.
+        *arguments: What it is called with.
+
+    Raises:
+        PluginError: It is not async, ends the program, or is cancelled though nobody cancelled it.
+    """
+    import asyncio
+
+    try:
+        made = method(*arguments)
+        if not inspect.isawaitable(made):
+            raise PluginError(f"{who} is not async; define it by 'async def', without yield")
+        return await made
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise PluginError(f"{who} broke off by asyncio.CancelledError though nobody cancelled it") from None
+    except SystemExit as error:
+        raise PluginError(f"{who} ends the program (SystemExit: {error}); mend it") from error
 
 
 class Maker(Protocol[Made_co]):
@@ -298,6 +343,8 @@ class MadeOfOptions(PluginKind[Maker[Made_co]]):
     """A kind of plug-in that is made of a table of settings."""
 
     parts: tuple[str, ...] = ("from_options", "about", "needs")
+    makes: type | None = None
+    """The protocol of what is made."""
 
     def make(
         self, name: str, options: Mapping[str, object], environ: Mapping[str, str] | None = None
@@ -310,10 +357,13 @@ class MadeOfOptions(PluginKind[Maker[Made_co]]):
             environ: Where it looks up keys; none unless given.
 
         Raises:
-            PluginError: No such plug-in, or it cannot be loaded.
+            PluginError: No such plug-in, it cannot be loaded, or what it makes is not what its kind does.
             ConfigurationError: An option is unknown or impossible.
         """
-        return self.load(name).from_options(options, environ or {})
+        made = self.load(name).from_options(options, environ or {})
+        if self.makes is not None:
+            check_made(f"the {self.noun} {name!r}", made, self.makes)
+        return made
 
 
 @dataclass(frozen=True, slots=True)

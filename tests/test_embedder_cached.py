@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from agentnet.errors import (
     StorageError,
     TransientError,
 )
+from agentnet.plugins import check_made
 from agentnet.stack.tokens import likely_tokens
 from agentnet.testing import run_in_virtual_time, timed_in_virtual_time
 
@@ -387,3 +389,42 @@ def test_a_failure_ends_the_calls_that_are_still_in_flight():
 def test_a_plug_in_that_breaks_the_contract_is_named(make, said):
     with pytest.raises(PluginError, match=rf"embedder double:1 gave .*{said.removeprefix('gave ')}"):
         embed(Double(make=make), ["a"])
+
+
+async def cancelled(texts):
+    raise asyncio.CancelledError
+
+
+async def exits(texts):
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("embed", "message"),
+    [
+        (lambda texts: [], "embed of embedder 'odd' is not async"),
+        (cancelled, "broke off by asyncio.CancelledError though nobody cancelled it"),
+        (exits, "embed of embedder 'odd' ends the program"),
+    ],
+)
+def test_an_embedder_that_cannot_be_awaited_or_breaks_off_is_its_fault(embed, message):
+    inner = SimpleNamespace(name="odd", dim=2, limits=Limits(), embed=embed)
+    with pytest.raises(PluginError, match=message):
+        asyncio.run(CachedEmbedder(inner).embed(["a"]))
+
+
+def test_an_embedder_may_write_into_the_texts_that_it_was_given():
+    async def embed(texts):
+        texts[0] = "changed"
+        return np.array([[1.0, 0.0]] * len(texts), dtype=np.float32)
+
+    inner = SimpleNamespace(name="odd", dim=2, limits=Limits(), embed=embed)
+    assert asyncio.run(CachedEmbedder(inner).embed(["a"])).tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize(("fact", "value"), [("dim", "4"), ("name", None), ("limits", None), ("embed", 3)])
+def test_what_is_made_has_the_facts_and_methods_of_its_protocol(fact, value):
+    facts = {"name": "odd", "dim": 2, "limits": Limits(), "embed": print, "aclose": print, fact: value}
+    made = SimpleNamespace(**facts)
+    with pytest.raises(PluginError, match=f"the embedder 'odd' makes .*, which has {fact} = {value!r}"):
+        check_made("the embedder 'odd'", made, Embedder)

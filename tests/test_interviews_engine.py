@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import networkx as nx
 import numpy as np
@@ -29,7 +30,9 @@ from agentnet.errors import (
     StorageError,
 )
 from agentnet.events import Run
-from agentnet.interviews import Local, Question
+from agentnet.interviews import Local, Prompt, Question
+from agentnet.interviews.contract import UPDATES
+from agentnet.plugins import Installed
 from agentnet.runner import Runner
 from agentnet.streams import mix
 from agentnet.testing import ScriptedBackend
@@ -418,16 +421,113 @@ def test_a_missing_answer_can_stop_the_run_and_is_asked_again(made):
     [([], "gave 0 answers to 6 questions"), (["text"] * 6, "gave 'text' for an answer; it gives a Reply")],
 )
 def test_a_rule_that_gives_no_answers_is_blamed(made, said, message):
-    class Broken(ChainModels):
-        async def answer(self, model, step, asked):
-            return said
+    async def answer(self, model, step, asked):
+        return said
+
+    with pytest.raises(PluginError, match=message):
+        play(made(small(), rule=broken(answer=answer)))
+
+
+def broken(**methods):
+    """Make a rule whose models have other methods."""
 
     class BrokenRule(Chain):
         async def begin(self, system):
-            return Broken(self, len(system.classes))
+            return type("Broken", (ChainModels,), methods)(self, len(system.classes))
 
+    return BrokenRule()
+
+
+def not_async(self, *arguments):
+    return {}
+
+
+async def yields(self, *arguments):
+    yield {}
+
+
+async def cancels(self, *arguments):
+    raise asyncio.CancelledError
+
+
+async def exits(self, *arguments):
+    raise SystemExit(0)
+
+
+@pytest.mark.parametrize("method", ["answer", "update", "aclose"])
+@pytest.mark.parametrize(
+    ("does", "message"),
+    [
+        (not_async, "is not async"),
+        (yields, "is not async; define it by 'async def', without yield"),
+        (cancels, "broke off by asyncio.CancelledError though nobody cancelled it"),
+        (exits, "ends the program"),
+    ],
+)
+def test_a_rule_s_method_that_cannot_be_awaited_or_breaks_off_is_its_fault(made, method, does, message):
+    with pytest.raises(PluginError, match=f"{method} of update rule .* {message}"):
+        play(made(small(), rule=broken(**{method: does})))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (Reply((b"yes",)), "it gives a Reply with at least one text"),
+        (Reply(("yes",), prompt_tokens=np.int64(3)), "counts of tokens that are whole numbers"),
+        (Reply(("yes",), completion_tokens=-1), "counts of tokens that are whole numbers"),
+        (Prompt("Why?"), "a Prompt has .role, content. pairs"),
+        (Prompt(({"role": "user", "content": "Why?"},)), "a Prompt has .role, content. pairs"),
+        (Prompt((("user", "Why?"),), {"heard": 1}), "a text for its context"),
+    ],
+)
+def test_an_answer_of_another_form_is_refused_before_it_is_recorded(made, said, message):
+    async def answer(self, model, step, asked):
+        return [said for _ in asked]
+
+    prepared = made(small(), rule=broken(answer=answer))
     with pytest.raises(PluginError, match=message):
-        play(made(small(), rule=BrokenRule()))
+        play(prepared)
+    assert Run(prepared.folder).rows("SELECT COUNT(*) FROM events")[1] == [(0,)]
+
+
+@pytest.mark.parametrize("said", [None, [1], {1: 2}, {"loss": "low"}, {"loss": True}, {"loss": np.arange(2)}])
+def test_measures_that_are_none_are_refused(made, said):
+    async def update(self, model, step, pairs, seed):
+        return said
+
+    with pytest.raises(PluginError, match="it gives measures"):
+        play(made(small(), rule=broken(update=update)))
+
+
+def test_measures_may_be_numbers_of_numpy(made):
+    async def update(self, model, step, pairs, seed):
+        return {"loss": np.float32(0.5), "n": np.int64(3)}
+
+    run = play(made(small(), rule=broken(update=update)))
+    ((found,),) = run.rows("SELECT DISTINCT measures FROM updates WHERE n_pairs > 0")[1]
+    assert json.loads(found) == {"loss": 0.5, "n": 3}
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "message"),
+    [
+        ("label", None, "label = None; it is str"),
+        ("asks_backend", "no", "asks_backend = 'no'; it is bool"),
+        ("checkpoint_every", 0.5, "checkpoint_every = 0.5; it is int"),
+        ("checkpoint_every", -1, "checkpoint_every = -1; it is at least 0"),
+        ("systems_at_once", 0, "systems_at_once = 0; it is at least 1"),
+        ("begin", None, "begin = None"),
+    ],
+)
+def test_a_fact_of_a_rule_of_another_kind_is_refused(fact, value, message, monkeypatch, new_run):
+    rule = Chain()
+    setattr(rule, fact, value)
+    plugin = SimpleNamespace(from_options=lambda *_: rule, about="", needs="")
+    monkeypatch.setitem(
+        UPDATES._defined, "chain", Installed("chain", "?", "", "?:?", lambda: plugin, UPDATES)
+    )
+    with pytest.raises(PluginError, match=message):
+        new_run(small(update="chain"))
 
 
 # How it is played

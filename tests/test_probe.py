@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ import pytest
 from agentnet import CascadeExperiment
 from agentnet.backend import Backend, Reply, Request, Wrapper, make_backend
 from agentnet.config import Settings
-from agentnet.errors import BackendUnusable, RequestRejected
+from agentnet.errors import BackendUnusable, PluginError, RequestRejected
 from agentnet.experiment import Source
 from agentnet.probe.asking import Asker, find_probabilities
 from agentnet.probe.card import Card, Finding
-from agentnet.probe.contract import CHECKS, make_card
+from agentnet.probe.contract import CHECKS, Check, Found, look, make_card
 from agentnet.probe.judging import MeanRange, PromptEstimate, exact, logit, mean_of, of_sizes, sigma
 from agentnet.probe.subject import ProbeSubject
 from agentnet.runner import prepare
@@ -428,3 +429,27 @@ def test_probes_of_an_unbiased_backend_seldom_find_something(subject: ProbeSubje
     backend = Biased(lists=lists)
     cards = [set(verdicts(probed(backend, subject, seed=seed)).values()) for seed in range(200)]
     assert sum(bool(each & {"fails", "doubtful"}) for each in cards) <= 10
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "'odd' of a probe gives None; it gives Found"),
+        (Found("great", "t", (), ()), "gives verdict = 'great'"),  # type: ignore[arg-type]
+        (Found("passes", None, (), ()), "gives threshold = None"),  # type: ignore[arg-type]
+        (Found("passes", "t", ("a",), ()), r"gives figures.0 = 'a'"),  # type: ignore[arg-type]
+        (Found("passes", "t", (), "hello"), "with sentences in a list"),
+        (Found("passes", "t", (), ["\ud800"]), "with sentences in a list"),
+    ],
+)
+def test_a_check_that_finds_nothing_that_a_card_can_hold_is_refused(found: Any, message: str) -> None:
+    async def looks(_: object) -> Any:
+        return found
+
+    CHECKS.register("odd", Check("Is it odd?", looks), module=__name__)
+    asker: Any = SimpleNamespace(n_calls=0, n_missing=0)
+    try:
+        with pytest.raises(PluginError, match=message):
+            asyncio.run(look("odd", asker))
+    finally:
+        del CHECKS._defined["odd"]

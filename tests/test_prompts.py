@@ -18,6 +18,7 @@ from agentnet.prompts import (
     PromptSet,
     answer_choices,
     answer_schema,
+    conversation,
     parse_reply,
     prompt_hash,
 )
@@ -339,3 +340,15 @@ def test_recorded_texts_must_be_complete_and_known():
 def test_the_package_ships_every_file_and_no_other():
     shipped = importlib.resources.files("agentnet.prompts") / "templates"
     assert {file.name for file in shipped.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 3, "hello", "ab", [], [("user",)], [("user", 3)], ["ab"], [{"role": "user", "content": "Why?"}]],
+)
+def test_what_is_no_conversation_is_none(given: object) -> None:
+    assert conversation(given) == ()
+
+
+def test_a_conversation_may_be_held_by_anything() -> None:
+    assert conversation(iter([["user", "Why?"]])) == (("user", "Why?"),)

@@ -16,6 +16,7 @@ import numpy as np
 from agentnet.embedder.contract import Embedder, Limits, Vectors
 from agentnet.embedder.store import Vector, VectorStore, are_unit
 from agentnet.errors import BackendError, InputError, PluginError, RequestRejected, TransientError
+from agentnet.plugins import awaited
 from agentnet.stack.retry import Tries
 from agentnet.stack.tokens import likely_tokens
 from agentnet.streams import mix, unit
@@ -144,7 +145,7 @@ class CachedEmbedder:
             if self._store is not None:
                 await self._store.aclose()
         finally:
-            await self._inner.aclose()
+            await awaited(f"aclose of embedder {self.name!r}", self._inner.aclose)
 
     async def _fetch(self, texts: list[str], first: dict[str, int]) -> dict[str, Vector]:
         """Embed one batch and remember it; halve it if it is rejected."""
@@ -174,7 +175,7 @@ class CachedEmbedder:
 
     async def _call(self, texts: list[str]) -> Vectors:
         async with self._gate:
-            vectors = await self._inner.embed(texts)
+            vectors = await awaited(f"embed of embedder {self.name!r}", self._inner.embed, [*texts])
         shape = (len(texts), self.dim)
         if not isinstance(vectors, np.ndarray) or vectors.shape != shape or vectors.dtype != np.float32:
             raise PluginError(

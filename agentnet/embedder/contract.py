@@ -75,7 +75,7 @@ EmbedderPlugin = Maker[Embedder]
 """What an entry point of group ``agentnet.embedders`` leads to: usually the embedder's class."""
 
 EMBEDDERS: Final[MadeOfOptions[Embedder]] = MadeOfOptions(
-    "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin"
+    "embedder", "agentnet.embedders", "agentnet.embedder.EmbedderPlugin", makes=Embedder
 )
 installed_embedders = EMBEDDERS.installed
 make_embedder = EMBEDDERS.make

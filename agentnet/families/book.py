@@ -16,7 +16,15 @@ from agentnet.experiment.body import takes
 from agentnet.exposure import Context, Exposure
 from agentnet.news import NewsItem
 from agentnet.profiles import Profile
-from agentnet.prompts import Messages, PromptSet, Verdict, after_thought, prompt_hash, well_formed
+from agentnet.prompts import (
+    Messages,
+    PromptSet,
+    Verdict,
+    after_thought,
+    conversation,
+    prompt_hash,
+    well_formed,
+)
 from agentnet.sampler import Judge, Question
 from agentnet.vocabulary import DECISION_KINDS, EXPOSURE, N_PROFILES, REASON
 from agentnet.worlds import Voice
@@ -269,11 +277,8 @@ def compose(
 
 
 def _checked(experiment: NewsExperiment, given: Any, kind: str) -> Messages:  # noqa: ANN401 - a hook's
-    try:
-        messages = tuple((role, content) for role, content in given)
-    except (TypeError, ValueError):
-        messages = ()
-    if not messages or not all(isinstance(part, str) for message in messages for part in message):
+    messages = conversation(given)
+    if not messages:
         raise DesignError(
             f"{type(experiment).__name__}.messages gives {given!r:.80} as the {kind} prompt; it gives (role, "
             "content) pairs, such as (('system', 'You are ...'), ('user', 'Will you share ...?'))"

@@ -208,7 +208,11 @@ UpdatePlugin = Maker[UpdateRule]
 """What an entry point of group ``agentnet.updates`` leads to: usually the rule's class."""
 
 UPDATES: Final[MadeOfOptions[UpdateRule]] = MadeOfOptions(
-    "update rule", "agentnet.updates", "agentnet.interviews.UpdatePlugin", see="agentnet backends"
+    "update rule",
+    "agentnet.updates",
+    "agentnet.interviews.UpdatePlugin",
+    see="agentnet backends",
+    makes=UpdateRule,
 )
 installed_updates = UPDATES.installed
 make_update_rule = UPDATES.make

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentnet.errors import AgentnetError, DesignError, near_miss
+from agentnet.plugins import brought_by
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -324,6 +325,9 @@ def _blamed(step: int) -> Iterator[None]:
     except AgentnetError:
         raise
     except Exception as error:
+        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+        if brought_by(str(innermost.f_globals.get("__name__"))):
+            raise  # an embedder's plug-in broke off, which is named as such
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise DesignError(
             f"step {step}: the topology broke off in {where.filename}, line {where.lineno}: "

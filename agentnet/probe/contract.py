@@ -16,9 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pydantic import ValidationError
+
 import agentnet
-from agentnet.errors import ConfigurationError
-from agentnet.plugins import PluginKind
+from agentnet.errors import ConfigurationError, PluginError
+from agentnet.plugins import PluginKind, awaited, is_of
 from agentnet.probe.asking import Asker
 from agentnet.probe.card import NOT_APPLICABLE, Card, CardFigure, Finding, Verdict, worst_first
 from agentnet.probe.subject import NotApplicable
@@ -72,19 +74,28 @@ async def look(name: str, asker: Asker) -> Finding:
     """Make one check."""
     made, calls, missing = CHECKS.load(name), asker.n_calls, asker.n_missing
     try:
-        found = await made.looks(asker)
+        found = await awaited(f"check {name!r} of a probe", made.looks, asker)
     except NotApplicable as reason:
         found = Found(NOT_APPLICABLE, f"not applicable, because {reason}", (), ())
-    return Finding(
-        check=name,
-        title=made.title,
-        verdict=found.verdict,
-        threshold=found.threshold,
-        figures=tuple(found.figures),
-        says=tuple(found.says),
-        n_calls=asker.n_calls - calls,
-        n_missing=asker.n_missing - missing,
-    )
+    if not (isinstance(found, Found) and is_of(Sequence[str], found.says)):
+        raise PluginError(
+            f"check {name!r} of a probe gives {found!r:.120}; it gives Found(verdict, threshold, figures, "
+            "says), with sentences in a list"
+        )
+    try:
+        return Finding(
+            check=name,
+            title=made.title,
+            **found._asdict(),
+            n_calls=asker.n_calls - calls,
+            n_missing=asker.n_missing - missing,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise PluginError(
+            f"check {name!r} of a probe gives {'.'.join(map(str, first['loc']))} = {first['input']!r:.60}: "
+            f"{first['msg']}"
+        ) from error
 
 
 async def make_card(

@@ -9,6 +9,7 @@ from agentnet.prompts.prompt_set import (
     PromptSet,
     answer_choices,
     answer_schema,
+    conversation,
     prompt_hash,
 )
 from agentnet.prompts.reply import PROBLEMS, Verdict, parse_reply, well_formed
@@ -25,6 +26,7 @@ __all__ = [
     "after_thought",
     "answer_choices",
     "answer_schema",
+    "conversation",
     "parse_reply",
     "prompt_hash",
     "well_formed",

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.profiles import Profile, TraitWording
@@ -27,6 +27,20 @@ if TYPE_CHECKING:
 
 Messages = tuple[tuple[str, str], ...]
 """A conversation: (role, content) pairs, as in `agentnet.backend`."""
+
+
+def conversation(given: object) -> Messages:
+    """Take (role, content) pairs, however they are held; ``()`` of anything else, such as dicts."""
+    try:
+        messages: tuple[Any, ...] = tuple(given)  # type: ignore[arg-type] # seen here
+    except TypeError:
+        return ()
+    are_pairs = all(
+        isinstance(pair, tuple | list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)
+        for pair in messages
+    )
+    return tuple((role, content) for role, content in messages) if are_pairs else ()
+
 
 UNKNOWN = "unknown"
 """What stands for the date or the place of a news item that has none."""

@@ -24,7 +24,7 @@ from agentnet.families.news import news_rows
 from agentnet.news import NewsItem, sources_of
 from agentnet.population import Population
 from agentnet.profiles import Profile
-from agentnet.prompts import Messages, PromptSet
+from agentnet.prompts import Messages, PromptSet, conversation
 from agentnet.prompts.declared import Declared, declared
 from agentnet.streams import Streams
 from agentnet.vocabulary import ANSWER_KINDS, DECISION_KINDS, REASON
@@ -235,11 +235,8 @@ def _speaker(personas: Sequence[Profile | str]) -> Callable[[int], str]:
 def _messages(who: str, asked: Ask, form: Declared) -> Messages:
     """Give the conversation, with the sentence that says how to answer at its end."""
     given = (("user", asked.prompt),) if isinstance(asked.prompt, str) else asked.prompt
-    try:
-        messages = [(role, content) for role, content in given]
-    except (TypeError, ValueError):
-        messages = []
-    if not messages or not all(isinstance(part, str) for message in messages for part in message):
+    messages = conversation(given)
+    if not messages:
         raise DesignError(
             f"{who}.play asks {asked.prompt!r:.80}; a prompt is a text, or (role, content) pairs"
         )

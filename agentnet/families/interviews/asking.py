@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
 
 from agentnet.backend import Backend, Messages, Reply, Request
-from agentnet.errors import BackendError, BackendUnusable, PluginError, RunFolderError, ServerUnreachable
+from agentnet.errors import BackendError, BackendUnusable, RunFolderError, ServerUnreachable
 from agentnet.events import Said
 from agentnet.interviews import Asked, Models, Prompt, Question
 from agentnet.prompts import after_thought
@@ -158,10 +157,6 @@ class ModelSampler:
                 draws.record(i, _lost(error, perf_counter() - started))
             return
         each_s = (perf_counter() - started) / len(asked)
-        if len(given) != len(asked):
-            raise PluginError(
-                f"the update rule gave {len(given)} answers to {len(asked)} questions; mend the plug-in"
-            )
         for i, said in zip(places, given, strict=True):
             if isinstance(said, Prompt):
                 prompts[i] = said
@@ -185,10 +180,8 @@ class ModelSampler:
         return replace(draws, questions=questions, record=record, todo=list(prompts))
 
 
-def _own(said: Any, model_name: str, latency_s: float) -> Answer:  # noqa: ANN401 - a plug-in's
+def _own(said: Reply, model_name: str, latency_s: float) -> Answer:
     """Make the answer of what a model said by itself."""
-    if not isinstance(said, Reply) or len(said.texts) != 1:
-        raise PluginError(f"the update rule gave {said!r:.80} for an answer; it gives a Reply of one text")
     missing: str | None = None
     troubles: tuple[Trouble, ...] = ()
     if said.finish or said.troubles or not said.texts[0].strip():

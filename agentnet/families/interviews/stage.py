@@ -19,7 +19,7 @@ from agentnet.backend import Backend, Messages
 from agentnet.config import Settings
 from agentnet.embedder import CachedEmbedder, Embedder, make_embedder
 from agentnet.embedder.cached import all_at_once
-from agentnet.errors import DesignError, RunFolderError
+from agentnet.errors import DesignError, PluginError, RunFolderError
 from agentnet.events import EventLog, Run
 from agentnet.experiment import ask
 from agentnet.families.contract import (
@@ -37,6 +37,7 @@ from agentnet.families.interviews.asking import ModelSampler, TakesCutOff
 from agentnet.families.interviews.checkpoints import Checkpoints
 from agentnet.families.interviews.estimate import estimate_interviews, fixed_answers
 from agentnet.families.interviews.experiment import InterviewExperiment, require_answers
+from agentnet.families.interviews.held import held_models
 from agentnet.families.interviews.places import Places
 from agentnet.interviews import (
     Models,
@@ -50,6 +51,7 @@ from agentnet.interviews import (
     try_topology,
 )
 from agentnet.interviews.topology import candidates_at
+from agentnet.plugins import awaited
 from agentnet.sampler import Question as Prompted
 from agentnet.streams import Streams
 from agentnet.vocabulary import EVALUATION
@@ -220,7 +222,7 @@ class Company(Stage):
     async def aclose(self) -> None:
         """Give back the rules' models and the embedder."""
         for rule in {id(cast.rule): cast.rule for cast in self.casts}.values():
-            await rule.aclose()
+            await awaited(f"aclose of update rule {rule.name!r}", rule.aclose)
         await self.embedder.aclose()
 
 
@@ -259,7 +261,7 @@ def gather_company(
         options = experiment.update_options.get(name, {})
         key = json.dumps([name, options], sort_keys=True, default=repr)
         if key not in made:
-            made[key] = make_update_rule(name, options, environ)
+            made[key] = _made_rule(name, options, environ)
         cast = _cast(experiment, made[key], questions, seed)
         _taught(experiment, questions, cast.evaluation, Streams(settings.seed), 0)
         topology = parse_topology(experiment.make_topology())
@@ -267,6 +269,15 @@ def gather_company(
         casts.append(replace(cast, n_turns=n_turns))
     embedder = make_embedder(settings.embedder.name, settings.embedder.options, environ)
     return Company(tuple(experiments), settings, questions, tuple(casts), CachedEmbedder(embedder))
+
+
+def _made_rule(name: str, options: Mapping[str, object], environ: Mapping[str, str]) -> UpdateRule:
+    rule = make_update_rule(name, options, environ)
+    bounds = {"checkpoint_every": (rule.checkpoint_every, 0), "systems_at_once": (rule.systems_at_once, 1)}
+    for fact, (value, least) in bounds.items():
+        if value is not None and value < least:
+            raise PluginError(f"the update rule {name!r} has {fact} = {value}; it is at least {least}")
+    return rule
 
 
 def _cast(
@@ -380,7 +391,7 @@ class Stages:
             system = System(
                 experiment.classes, company.questions, experiment.max_tokens, company.embedder, seed, seeds
             )
-            models = await cast.rule.begin(system)
+            models = await held_models(cast.rule, system)
             try:
                 yield await self._scene(planned, models, taught, rows)
             finally:

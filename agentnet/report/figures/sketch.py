@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -155,16 +156,13 @@ def told_text(what: str, given: object, *, may_be_blank: bool = False) -> str:
     Raises:
         PluginError: It is neither, blank, or no Unicode text.
     """
-    try:
+    with suppress(TypeError, AttributeError, ValueError):
         text = given if isinstance(given, str) else sentences(given)  # type: ignore[arg-type] # seen here
-        is_text = bool(text.encode() and text.strip()) or may_be_blank
-    except (TypeError, AttributeError, ValueError):
-        is_text = False
-    if not is_text:
-        raise PluginError(
-            f"the {what} is {given!a:.60}; give it a text{'' if may_be_blank else ' that is not blank'}"
-        )
-    return text
+        if text.encode().strip() or may_be_blank:
+            return text
+    raise PluginError(
+        f"the {what} is {given!a:.60}; give it a text{'' if may_be_blank else ' that is not blank'}"
+    )
 
 
 def check_stem(what: str, name: object) -> None:
