@@ -19,7 +19,7 @@ from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from agentnet.errors import BackendError, PluginError, RunStopped
 from agentnet.listed import Listed
-from agentnet.plugins import MadeOfOptions, Maker
+from agentnet.plugins import MadeOfOptions, Maker, awaited
 from agentnet.vocabulary import THOUGHT_CUT_OFF
 
 Messages = tuple[tuple[str, str], ...]
@@ -143,6 +143,9 @@ class Backend(Protocol):
         ...
 
 
+_MOST_TOKENS: Final = 2**53
+
+
 def check_reply(reply: Reply, name: str, noun: str = "backend") -> None:
     """Refuse what a plug-in gives in the place of a reply: it would pass for an answer, or for what it cost.
 
@@ -154,15 +157,39 @@ def check_reply(reply: Reply, name: str, noun: str = "backend") -> None:
     Raises:
         PluginError: It is no reply that the contract knows.
     """
-    if isinstance(reply, Reply) and reply.texts and isinstance(reply.model, str):
-        counts = (reply.prompt_tokens, reply.completion_tokens)
-        are_counts = all(each is None or (isinstance(each, int) and each >= 0) for each in counts)
-        if are_counts and all(isinstance(text, str) for text in reply.texts):
-            return
+    if isinstance(reply, Reply) and _is_sound(reply):
+        return
     raise PluginError(
         f"the {noun} {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
-        "model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
+        "model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all else "
+        "as agentnet.backend.Reply has it"
     )
+
+
+def _is_sound(reply: Reply) -> bool:
+    """Look at every field; most replies leave the later ones as they are."""
+    n_texts, took_s = _n_texts(reply.texts), reply.took_s
+    return (
+        n_texts > 0
+        and isinstance(reply.model, str)
+        and all(map(_is_count, (reply.prompt_tokens, reply.completion_tokens, reply.attempts)))
+        and reply.attempts is not None
+        and (reply.finish == () or _n_texts(reply.finish) == n_texts)
+        and (reply.troubles == () or _n_texts(reply.troubles) > 0)
+        and isinstance(reply.fingerprint, str | None)
+        and isinstance(reply.cached, bool)
+        and isinstance(reply.logprobs, Mapping | None)
+        and (took_s is None or (isinstance(took_s, int | float) and took_s >= 0.0))
+    )
+
+
+def _n_texts(texts: object) -> int:
+    is_one = isinstance(texts, tuple | list) and all(isinstance(text, str) for text in texts)
+    return len(texts) if is_one else 0  # type: ignore[arg-type] # seen here
+
+
+def _is_count(number: object) -> bool:
+    return number is None or (isinstance(number, int) and 0 <= number <= _MOST_TOKENS)
 
 
 class Wave(NamedTuple):
@@ -357,7 +384,7 @@ class Wrapper:
 
     async def aclose(self) -> None:
         """Close the inner backend."""
-        await self._inner.aclose()
+        await awaited(f"aclose of backend {self.name!r}", self._inner.aclose)
 
 
 BackendPlugin = Maker[Backend]

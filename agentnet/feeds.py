@@ -10,9 +10,11 @@ an experiment's file or anywhere else, is entered by its definition:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from numbers import Real
+from typing import Any, Final
 
 from agentnet.errors import DesignError
 from agentnet.exposure import Message
@@ -46,7 +48,7 @@ class Post:
 
 
 FEED_RULES: Final[PluginKind[Score]] = PluginKind(
-    "feed rule", "agentnet.feed_rules", "agentnet.feeds.feed_rule", unknown=DesignError
+    "feed rule", "agentnet.feed_rules", "agentnet.feeds.feed_rule", parts=("__call__",), unknown=DesignError
 )
 
 
@@ -68,13 +70,20 @@ def feed(rule: str, posts: Iterable[Post], reader: int, k: int, *, asker: str = 
         Those with the highest scores, best first; of equal ones the later first.
 
     Raises:
-        DesignError: There is no such rule, or nothing would be shown.
+        DesignError: There is no such rule, nothing would be shown, or a score is no number.
     """
     if k < 1:
         raise DesignError(f"a feed shows {k} posts; it shows at least 1")
     score = FEED_RULES.load(rule, asker=asker)
-    ranked = sorted(posts, key=lambda post: (-score(post, reader), -post.message.number))
+    ranked = sorted(posts, key=lambda post: (-_scored(rule, score(post, reader)), -post.message.number))
     return ranked[:k]
+
+
+def _scored(rule: str, score: Any) -> float:  # noqa: ANN401 - a plug-in's
+    """Hold a score to be a number: a post that is better than none and worse than none has no place."""
+    if not isinstance(score, Real) or math.isnan(score):
+        raise DesignError(f"feed rule {rule!r} gives {score!r:.60}; it gives a number, inf among them")
+    return float(score)
 
 
 @feed_rule("chronological")

@@ -227,6 +227,12 @@ def test_missing_answers_are_asked_again_and_what_follows_from_them_is_played_an
             "2 values for 6 agents",
         ),
         ("def play(self, s):\n    yield [Ask(1, 'you?')]\n    s.record(0, x='much')", "'x'"),
+        (
+            "def play(self, s):\n    yield [Ask(1, 'you?')]\n    s.record(0, x={a: 1 for a in s.agents})",
+            "no order",
+        ),
+        ("def play(self, s):\n    yield [Ask(1, 'you?')]\n    s.record(0, x=set(s.agents))", "no order"),
+        ("def play(self, s):\n    yield [Ask(1, s.persona(-1))]", "there is no agent -1"),
         ("def play(self, s):\n    s.post(9, 'hello')\n    yield [Ask(1, 'you?')]", "no agent 9"),
         ("def play(self, s):\n    s.post(1, 'hello', parent=4)\n    yield [Ask(1, 'you?')]", "no message 4"),
         ("def play(self, s):\n    s.follow(1, 6)\n    yield [Ask(1, 'you?')]", "no agent 6"),
@@ -369,3 +375,13 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         feed("chronologic", [], 0, 1)
     with pytest.raises(DesignError, match="at least 1"):
         feed("chronological", [], 0, -1)
+
+
+@pytest.mark.parametrize("score", [None, float("nan"), "1", 1j, [1.0]])
+def test_a_feed_rule_whose_score_is_no_number_is_refused(score):
+    feed_rule("odd")(lambda post, reader: score)
+    try:
+        with pytest.raises(DesignError, match=r"feed rule 'odd' gives .*; it gives a number"):
+            feed("odd", [Post(Message(0, -1, None, 0, "a"))], 0, 1)
+    finally:
+        del FEED_RULES._defined["odd"]

@@ -286,6 +286,11 @@ def wants(what):
     return End("finished", 0)
 
 
+def cancels():
+    yield Write()
+    raise asyncio.CancelledError
+
+
 def no_end(what):
     yield Write()
     return what
@@ -301,6 +306,14 @@ def no_end(what):
         (no_end("finished"), "ends with 'finished'; it returns an End"),
         (End("finished", 3), r"a world is a generator .*not End\("),
         (None, "a world is a generator .*not None"),
+        (no_end(End("finished", -3)), "ends with End.*-3.*; it returns an End"),
+        (no_end(End("finished", 1.5)), "ends with End.*1.5.*; it returns an End"),
+        (no_end(End(None, 1)), "ends with End.*None.*; it returns an End"),
+        (
+            wants(Write({"measures": [(1,)]})),
+            "writes .1,. into table 'measures', whose columns are realization",
+        ),
+        (cancels(), "a world broke off by asyncio.CancelledError"),
     ],
 )
 def test_a_world_that_breaks_its_contract_is_told_so(world, said):
@@ -315,6 +328,26 @@ def test_a_draw_that_lacks_an_entry_is_named_by_what_it_lacks(lack):
         replace(whole, **{lack: getattr(whole, lack)[1:]})
     with pytest.raises(PluginError, match="4 agents, 3 sources"):
         replace(whole, agents=[3, 1, 2, 4])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("agents", -5), ("agents", "a"), ("agents", 1.5), ("agents", None), ("sources", -2), ("repeats", -1)],
+)
+def test_a_draw_of_what_numbers_no_agent_source_or_repeat_is_refused(name, value):
+    with pytest.raises(PluginError, match=f"{value!r} among its {name}; they are whole numbers from"):
+        replace(asking([3]), **{name: [value]})
+    with pytest.raises(PluginError, match=r"tolist\(\) gives them"):
+        replace(asking([3]), agents=np.array([3]))
+
+
+def test_a_world_writes_into_no_table_of_its_own(new_log):
+    async def write():
+        async with EventLog(new_log()) as log:
+            log.add("nonsense", [(1,)])
+
+    with pytest.raises(PluginError, match="there is no table 'nonsense' to write into; known: agents"):
+        asyncio.run(write())
 
 
 def test_decisions_that_could_not_be_recorded_are_not_given(new_log):

@@ -10,8 +10,9 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from agentnet.errors import InputError
+from agentnet.errors import InputError, PluginError
 from agentnet.network import Network, facts_of, read_network
+from agentnet.network.format import NETWORK_FORMATS, network_format
 
 KARATE = nx.karate_club_graph()
 
@@ -251,3 +252,23 @@ def test_facts_tell_what_a_network_is():
     assert facts.degree == (0, 1.0, 2)
     assert facts.first_names == ("a", "b", "c", "d", "e")
     assert facts_of(Network.from_networkx(KARATE)).n_components == nx.number_connected_components(KARATE)
+
+
+@pytest.mark.parametrize("suffix", ["pairs", 3, [".pairs"]])
+def test_a_suffix_that_no_file_has_is_refused(suffix):
+    with pytest.raises(PluginError, match=r"suffixes are texts like '.pairs'"):
+        network_format(suffix)
+
+
+@pytest.mark.parametrize("given", [None, "a", [(0, 1)]])
+def test_a_format_that_gives_no_network_is_refused(tmp_path, given):
+    def odd(file):
+        return given
+
+    (path := tmp_path / "friends.pairs").write_text("a--b")
+    network_format(".PAIRS")(odd)
+    try:
+        with pytest.raises(PluginError, match=r"friends.pairs gives .*; it gives a Network"):
+            read_network(path)
+    finally:
+        del NETWORK_FORMATS._defined["odd"]

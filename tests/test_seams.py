@@ -155,6 +155,23 @@ def test_what_a_family_asks_of_a_kind_that_it_does_not_declare_is_refused(comman
         FAMILIES._defined.pop("opinion")
 
 
+@pytest.mark.parametrize(
+    ("hook", "gives", "said"),
+    [
+        ("n_realizations", "0", "0 realizations of a news item; it has a whole number"),
+        ("n_realizations", "1.5", "1.5 realizations of a news item"),
+        ("stage", "None", "stage of family 'opinion' gives None; it gives a Stage"),
+    ],
+)
+def test_a_family_with_nothing_to_play_is_refused(command, written, hook, gives, said):
+    path = written(OPINIONS)
+    method = f"    def {hook}(self, *what):\n        return {gives}\n\n"
+    path.write_text(OPINIONS.replace("    def world(", f"{method}    def world("))
+    refused = command("check", path)
+    assert refused.code == 2
+    assert said in refused.err
+
+
 def test_what_a_familys_agents_say_is_part_of_the_digest(command, written, tmp_path):
     assert command("run", written(OPINIONS), "--out", "run", *WHOLE, "-S", "rounds=1").code == 0
     run = Run(tmp_path / "run")

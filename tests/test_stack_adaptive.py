@@ -1,13 +1,14 @@
 """The in-flight limit: in order, within bounds, halved once for an overload, closed while a server rests."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentnet.backend import Request
-from agentnet.errors import RequestRejected, TransientError
+from agentnet.backend import Reply, Request
+from agentnet.errors import PluginError, RequestRejected, TransientError
 from agentnet.stack import AdaptiveLimit, LimitChange, Pause, Retry
 from agentnet.testing import ScriptedBackend, run_in_virtual_time, timed_in_virtual_time
 
@@ -519,3 +520,25 @@ def test_thousands_may_wait():
     assert len(replies) == 3000
     assert server.order == list(range(3000))
     assert server.peak == 100
+
+
+async def cancelled():
+    raise asyncio.CancelledError
+
+
+async def by_and_by(request):
+    yield Reply(("Yes",))
+
+
+@pytest.mark.parametrize("complete", [by_and_by, lambda request: Reply(("Yes",))])
+def test_a_backend_that_is_not_async_is_told_so(complete):
+    backend = SimpleNamespace(name="odd", model_name="odd", complete=complete)
+    with pytest.raises(PluginError, match="complete of backend 'odd' is not async"):
+        asyncio.run(AdaptiveLimit(backend, start=1, highest=1).complete(ASK))
+
+
+@pytest.mark.parametrize("aclose", [lambda: None, cancelled])
+def test_a_backend_that_cannot_be_closed_is_told_so(aclose):
+    backend = SimpleNamespace(name="odd", model_name="odd", aclose=aclose)
+    with pytest.raises(PluginError, match=r"aclose of backend 'odd' (is not async|broke off by asyncio)"):
+        asyncio.run(AdaptiveLimit(backend, start=1, highest=1).aclose())

@@ -27,7 +27,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from agentnet.errors import AgentnetError, InternalError, RunStopped
+from agentnet.errors import AgentnetError, InternalError, PluginError, RunStopped, near_miss
 from agentnet.events.checksums import check_unchanged, sealed
 from agentnet.events.opening import (
     Row,
@@ -276,7 +276,12 @@ class EventLog:
         """Append rows of another table (``usual agents``: without what is usually NULL).
 
         They are durable after the next `flush`. `Columns` are handed over as they stand, to be left alone.
+
+        Raises:
+            PluginError: There is no such table: a world writes into one of its own.
         """
+        if table not in self._rows:
+            raise PluginError(f"there is no table {table!r} to write into{near_miss(table, self._rows)}")
         if isinstance(rows, Columns):
             self._columns[table].append(rows)
             self._n_in_columns += len(rows)

@@ -11,7 +11,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agentnet.config import Settings
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, PluginError
 from agentnet.events import Run
 from agentnet.experiment import Experiment, NewsExperiment, ask
 from agentnet.experiment.body import takes
@@ -146,6 +146,11 @@ class NewsStage(Stage):
         """List the realizations."""
         for condition, experiment in enumerate(self.experiments):
             n_repeats = self.family.n_realizations(experiment)
+            if not isinstance(n_repeats, int) or n_repeats < 1:
+                raise PluginError(
+                    f"family {self.family.name!r} has {n_repeats!r} realizations of a news item; it has a "
+                    "whole number from 1 (n_realizations)"
+                )
             yield from (Cell(condition, *cell) for cell in product(range(len(self.items)), range(n_repeats)))
 
     def asks(self, condition: int) -> Iterator[tuple[str, str, Messages]]:

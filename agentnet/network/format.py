@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from agentnet.delimited import open_bytes, text_lines
-from agentnet.errors import ConfigurationError, DesignError, InputError, near_miss
+from agentnet.errors import ConfigurationError, DesignError, InputError, PluginError, near_miss
 from agentnet.network.edge_values import LAYER
 from agentnet.network.graph import Network, trusted
 from agentnet.network.simple import HEARD, SIMPLIFY, Edges, counted
-from agentnet.plugins import PluginKind
+from agentnet.plugins import PluginKind, is_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -157,9 +157,16 @@ NETWORK_FORMATS: Final[PluginKind[Format]] = PluginKind(
 
 def network_format(*suffixes: str) -> Callable[[Read], Read]:
     """Take a function in as the format of its name, told by `suffixes`; without any it has to be named."""
+    wrong = [each for each in suffixes if not is_of(str, each) or not each.startswith(".")]
+    if wrong:
+        raise PluginError(
+            f"a network format is told by the suffix {wrong[0]!r}; suffixes are texts like '.pairs'"
+        )
 
     def take_in(read: Read) -> Read:
-        NETWORK_FORMATS.register(read.__name__, Format(read, suffixes), module=read.__module__)
+        NETWORK_FORMATS.register(
+            read.__name__, Format(read, tuple(map(str.lower, suffixes))), module=read.__module__
+        )
         return read
 
     return take_in
@@ -216,7 +223,13 @@ def read_network(
     wanted = (edge_attributes,) if isinstance(edge_attributes, str) else tuple(edge_attributes)
     read = (_of_suffix(path) if kind is None else NETWORK_FORMATS.load(kind)).read
     with open_bytes(path) as file:
-        return read(Opened(path, file, simplify, encoding, heard, wanted))
+        network = read(Opened(path, file, simplify, encoding, heard, wanted))
+    if not isinstance(network, Network):
+        raise PluginError(
+            f"the format that reads {path} gives {network!r:.60}; it gives a Network, such as "
+            "file.network(edges_of(file.path, rows))"
+        )
+    return network
 
 
 def _of_suffix(path: Path) -> Format:

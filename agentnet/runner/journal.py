@@ -6,6 +6,7 @@ asked for, so that a broken run and an unbroken one are played by the same code.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
@@ -17,7 +18,9 @@ from typing import Any, Final
 import numpy as np
 
 from agentnet.errors import PluginError, RunFolderError, RunStopped
-from agentnet.events import Columns, EventLog, Heard, Recorded, Said
+from agentnet.events import TABLES, Columns, EventLog, Heard, Recorded, Said
+from agentnet.events.schema import columns
+from agentnet.plugins import is_of
 from agentnet.runner.ahead import Ahead, Tell
 from agentnet.runner.streak import Asked, Streak, StreakByVoice
 from agentnet.sampler import Answer, Draws, Question, Sampler, chosen
@@ -164,9 +167,15 @@ class Journal:
             raise PluginError(f"a world is a generator that yields what it wants, and not {world!r:.80}")
         try:
             while True:
-                came = await self._given(world.send(came), give)
+                try:
+                    want = world.send(came)
+                except asyncio.CancelledError as error:
+                    raise PluginError(
+                        "a world broke off by asyncio.CancelledError; it awaits nothing"
+                    ) from error
+                came = await self._given(want, give)
         except StopIteration as end:
-            if not isinstance(end.value, End):
+            if not (isinstance(end.value, End) and _is_end(end.value)):
                 what = f"a world ends with {end.value!r:.80}"
                 raise PluginError(f"{what}; it returns an End, such as End('finished', step)") from None
             self._check_all_asked()
@@ -203,6 +212,7 @@ class Journal:
                 self.log.add_incident(want.kind, **want.facts)
             case Write():
                 for table, rows in want.rows.items():
+                    _check_rows(table, rows)
                     self.log.add(table, rows)
                 self.tally.counts.update(want.counts)
 
@@ -499,3 +509,18 @@ def _asked(asking: Ask, composed: Mapping[int, Question], i: int) -> Asked:
 
 def _is_missing(outcome: int | Said) -> bool:
     return outcome.missing is not None if isinstance(outcome, Said) else outcome < 0
+
+
+def _is_end(end: End) -> bool:
+    return is_of(str, end.status) and isinstance(end.last_step, int | np.integer) and end.last_step >= 0
+
+
+def _check_rows(table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Refuse rows that cannot be a table's own, by the first; what tables there are, the log knows."""
+    if table not in TABLES or not isinstance(rows, Sequence) or not rows:
+        return
+    names = columns(table)
+    if len(rows[0]) != len(names):
+        raise PluginError(
+            f"a world writes {rows[0]!r:.80} into table {table!r}, whose columns are {', '.join(names)}"
+        )

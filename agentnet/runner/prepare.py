@@ -16,7 +16,7 @@ from pathlib import Path
 
 import agentnet
 from agentnet.config import Settings, Shard
-from agentnet.errors import ConfigurationError, DesignError, RunFolderError
+from agentnet.errors import ConfigurationError, DesignError, PluginError, RunFolderError
 from agentnet.events import Run, create_log
 from agentnet.events.conditions import condition_names, without_place
 from agentnet.experiment import Experiment, Source, ask, check_attributes
@@ -177,6 +177,8 @@ def assemble(
     family = family_of_experiment(type(experiments[0]))
     family.check(experiments, settings)
     stage = family.stage(experiments, settings, environ or {}, recorded)
+    if not isinstance(stage, Stage):
+        raise PluginError(f"stage of family {family.name!r} gives {stage!r:.60}; it gives a Stage")
     is_shared = recorded is None or CHANCE in recorded.meta
     return Prepared(folder, settings, family, stage, make_plan(stage.cells(), is_shared=is_shared))
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from agentnet.backend import AtOnce, Backend, Reply, Request, Wave, Wrapper, answer_now
-from agentnet.errors import RequestRejected, TransientError
+from agentnet.errors import PluginError, RequestRejected, TransientError
 from agentnet.stack.halt import Halt
 from agentnet.stack.overload import OVERLOAD, Pause
 
@@ -98,6 +98,14 @@ class AdaptiveLimit(Wrapper):
         """Requests inside as of now."""
         return self._in_flight
 
+    def _begun(self, request: Request) -> Awaitable[Reply]:
+        pending: object = self._inner.complete(request)
+        if isinstance(pending, Awaitable):
+            return pending
+        raise PluginError(
+            f"complete of backend {self.name!r} is not async; define it by 'async def', without yield"
+        )
+
     async def complete(self, request: Request) -> Reply:
         """Answer `request` once there is room for it."""
         is_probe = False
@@ -108,7 +116,7 @@ class AdaptiveLimit(Wrapper):
         clock = asyncio.get_running_loop().time
         era, began = self._era, clock()
         try:
-            reply = await self._inner.complete(request)
+            reply = await self._begun(request)
             self._take_note(began, clock())
             if self._limit < self._highest:
                 self._grow(era)

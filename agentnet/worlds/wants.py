@@ -40,6 +40,9 @@ def any_text(text: str) -> Verdict:
 
 _OF_DRAWS: Final = ("agents", "sources", "repeats", "questions", "temperatures", "seeds")
 
+_LEAST: Final = {"agents": 0, "sources": -1, "repeats": 0}
+_LOOKED_AT: Final = 1000
+
 World = Generator[Any, Any, End]
 """Yields an `Ask`, `Begin`, `Arrived`, `Write`, `Note`, `Recall`, or what its family gives beside these."""
 
@@ -56,7 +59,7 @@ class Ask:
         texts: Whether what counts are the texts of the answers.
 
     Raises:
-        PluginError: The sequences are not equally long.
+        PluginError: The sequences are not equally long, or hold what numbers no agent, source or repeat.
     """
 
     kind: str
@@ -77,6 +80,14 @@ class Ask:
             raise PluginError(
                 f"a world's Ask of {self.kind!r} has an entry of each sequence a draw, not {found}"
             )
+        for name, least in _LEAST.items():
+            # Of a million draws the first tell what they are made of.
+            for each in getattr(self, name)[:_LOOKED_AT]:
+                if type(each) is not int or each < least:
+                    raise PluginError(
+                        f"a world's Ask of {self.kind!r} has {each!r:.40} among its {name}; they are whole "
+                        f"numbers from {least} (of a NumPy array, tolist() gives them)"
+                    )
 
 
 @dataclass(frozen=True, slots=True)

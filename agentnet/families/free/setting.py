@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from operator import index
 from typing import Any
 
@@ -64,10 +64,11 @@ class Setting:
 
     def persona(self, agent: int) -> str:
         """Say who an agent is told to be: the text of its persona, or what its profile says."""
-        return self._persona(agent)
+        return self._persona(self._known(agent))
 
     def attributes(self, agent: int) -> dict[str, Any]:
         """Give what is known of an agent: its row of the node table."""
+        agent = self._known(agent)
         return {name: values[agent] for name, values in self.network.node_attributes.items()}
 
     def hears(self, agent: int) -> list[int]:
@@ -114,6 +115,11 @@ class Setting:
             if (step, name) in self._measured:
                 raise DesignError(f"measure {name!r} was recorded at step {step} before; each is once a step")
             self._measured.add((step, name))
+            if isinstance(given, Mapping | Set):
+                raise DesignError(
+                    f"measure {name!r} is {given!r:.60}, which has no order; give a list with a number for "
+                    "each agent, or one number"
+                )
             whole = isinstance(given, int | float | str | Missing | None) or getattr(given, "ndim", 1) == 0
             values = [given] if whole else list(given)
             if not whole and len(values) != self.network.n_agents:
