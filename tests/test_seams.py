@@ -225,6 +225,23 @@ def test_what_a_family_says_of_its_runs_is_in_the_report(command, written, tmp_p
     }
 
 
+@pytest.mark.parametrize(
+    ("method", "gives", "said"),
+    [
+        ("findings", "None", "what OpinionPart says of run cannot be laid out: TypeError"),
+        ("findings", "'hello'", "findings of part 'opinions' are 'hello'; give a list of sentences"),
+        ("title", "3", "title of part 'opinions' is 3"),
+    ],
+)
+def test_what_a_part_says_is_held_to_what_a_page_can_show(command, written, method, gives, said):
+    path = written(OPINIONS)
+    path.write_text(f"{OPINIONS}\nOpinionPart.{method} = lambda self, *what: {gives}\n")
+    assert command("run", path, "--out", "run", *WHOLE).code == 0
+    refused = command("report", "run", "--no-figures")
+    assert refused.code == 2
+    assert said in refused.err
+
+
 def test_conditions_of_a_family_are_compared_in_a_measure_of_its_own(command, written, tmp_path):
     assert command("run", written(OPINIONS), "--out", "run", *WHOLE).code == 0
     rows = Run(tmp_path / "run").frame("decisions").query("step > 0")

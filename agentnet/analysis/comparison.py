@@ -53,11 +53,20 @@ from agentnet.analysis.laws.curve import named_values
 from agentnet.analysis.reading import read_tables
 from agentnet.analysis.study import OUTCOMES, How, Study, values_of
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, InputError, RunFolderError, UserError, near_miss, without_field
+from agentnet.errors import (
+    DesignError,
+    InputError,
+    PluginError,
+    RunFolderError,
+    UserError,
+    near_miss,
+    without_field,
+)
 from agentnet.events import Run, check_unchanged
 from agentnet.events.conditions import Condition, differing_knobs, names_by_knobs, spelling, told_apart
 from agentnet.events.schema import CONDITION_OF
 from agentnet.families.lookup import family_of
+from agentnet.plugins import is_of
 from agentnet.streams import Streams
 
 if TYPE_CHECKING:
@@ -159,6 +168,7 @@ class Origin:
         return cls(run, place, condition, {**facts, "model": meta["model_name"]}, int(meta["seed"]), shares)
 
 
+_N_COLUMNS: Final = 4
 _NO_KNOBS: Final = ("conditions", "repeats")
 
 
@@ -586,12 +596,18 @@ def _by_query(runs: Sequence[Run], measure: str, family: Family) -> OneMeasure:
         )
     if measure not in family.queries:
         raise _no_measure(measure, family.queries)
-    title, query = family.queries[measure]
+    title, query = _query(family, measure)
     sides: list[Side] = []
     for place, run in enumerate(runs):
         check_unchanged(run)
         found: dict[int, dict[tuple[str, Any], float]] = {}
-        for condition, one, other, value in run.rows(query.format(condition_of=f"({CONDITION_OF})"))[1]:
+        for row in run.rows(query.format(condition_of=f"({CONDITION_OF})"))[1]:
+            if len(row) != _N_COLUMNS or not isinstance(row[3], int | float | None):
+                raise PluginError(
+                    f"the query of measure {measure!r} of family {family.name!r} gives {row!r:.80}; it gives "
+                    "condition, news item, repeat and a number"
+                )
+            condition, one, other, value = row
             if value is not None:
                 found.setdefault(condition, {})[one, other] = value
         meta, name = run.meta, run.folder.resolve().name
@@ -601,6 +617,15 @@ def _by_query(runs: Sequence[Run], measure: str, family: Family) -> OneMeasure:
             for number, by_pair in sorted(found.items())
         ]
     return OneMeasure(sides, title, [])
+
+
+def _query(family: Family, measure: str) -> tuple[str, str]:
+    found = family.queries[measure]
+    if not (is_of(tuple[str, ...], found) and len(found) == 2):
+        raise PluginError(
+            f"family {family.name!r} has queries[{measure!r}] = {found!r:.80}; give words and SQL"
+        )
+    return found
 
 
 def measured_cascades(runs: Sequence[Run], measure: str, groups: GroupsLike | None) -> OneMeasure:

@@ -7,9 +7,11 @@ and `write` write it down; none of them knows a family by name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from traceback import walk_tb
 from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
@@ -20,7 +22,7 @@ from agentnet.analysis.trees import Trees
 from agentnet.errors import PluginError, near_miss
 from agentnet.events import Run
 from agentnet.families.lookup import family_of
-from agentnet.plugins import PluginKind
+from agentnet.plugins import FILE_PREFIX, PluginKind, brought_by, is_of
 from agentnet.report.figures.sketch import FIGURES, Sketch
 from agentnet.report.html import Html
 from agentnet.report.log_facts import LogFacts
@@ -290,6 +292,26 @@ def check_placed(parts: Iterable[Part], also: Iterable[str]) -> None:
             )
 
 
+@contextmanager
+def laid_out(part: Part) -> Iterator[None]:
+    """Blame what cannot be laid out of a part on the family that brings it.
+
+    Raises:
+        PluginError: It gives something else than a part gives; what its own code raises stays as it is.
+    """
+    try:
+        yield
+    except (TypeError, AttributeError, ValueError, LookupError) as error:
+        modules = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(error.__traceback__)]
+        is_ours = type(part).__module__.startswith("agentnet.")
+        if is_ours or any(brought_by(name) or name.startswith(FILE_PREFIX) for name in modules):
+            raise
+        raise PluginError(
+            f"what {type(part).__name__} says of {part.facts.run} cannot be laid out: "
+            f"{type(error).__name__}: {error} (see agentnet.report.part.Part)"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The runs of one report as they are read, and the parts that their families make of them.
@@ -317,7 +339,14 @@ class Reading:
         """
         if family not in self._made:
             runs = self.of(family)
-            self._made[family] = tuple(family_of(runs[0][1].meta).parts(self)) if runs else ()
+            parts: Any = family_of(runs[0][1].meta).parts(self) if runs else ()
+            are_parts = is_of(Collection[Part], parts) and len({*map(id, parts)}) == len(parts)
+            if not are_parts or len(parts) < bool(runs):
+                raise PluginError(
+                    f"parts of family {family!r} gives {parts!r:.80}; it gives a list of at least one "
+                    "agentnet.report.part.Part, each its own"
+                )
+            self._made[family] = tuple(parts)
         return self._made[family]
 
     def parts(self) -> tuple[Part, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -11,12 +11,15 @@ import agentnet
 from agentnet.analysis.fits import plain
 from agentnet.analysis.laws import LAWS, laws_to_fit
 from agentnet.analysis.severity_clusters import SeverityClusters
+from agentnet.errors import PluginError
+from agentnet.plugins import is_of
 from agentnet.report import paper
 from agentnet.report.drawings import Drawing
+from agentnet.report.figures.sketch import told_text
 from agentnet.report.gather import Report
 from agentnet.report.log_facts import LogFacts
 from agentnet.report.log_tables import when
-from agentnet.report.part import Part
+from agentnet.report.part import Part, laid_out
 from agentnet.report.sections import part_names
 
 FORMAT: Final = "agentnet report"
@@ -96,11 +99,16 @@ def as_json(results: dict[str, Any]) -> str:
 
 
 def _part(part: Part, level: float) -> dict[str, Any]:
+    who, citations = f"part {part.name!r}", part.citations()
+    if not is_of(Sequence[str], citations):
+        raise PluginError(f"the citations of {who} are {citations!r:.60}; give a list of texts")
+    with laid_out(part):
+        results = {**part.results(level)}
     return {
-        **part.results(level),
-        "summary": part.summary(level),
-        "methods": part.methods(),
-        "citations": part.citations(),
+        **results,
+        "summary": told_text(f"summary of {who}", part.summary(level)),
+        "methods": told_text(f"methods paragraph of {who}", part.methods()),
+        "citations": citations,
         "notes": part.notes,
         "log": _log(part.facts),
         **({} if part.facts.probe is None else {"probe": part.facts.probe.model_dump(mode="json")}),

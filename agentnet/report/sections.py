@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agentnet.errors import DesignError, near_miss
+from agentnet.errors import DesignError, PluginError, near_miss
 from agentnet.report.blocks import absent, bullets, paragraph
 from agentnet.report.conditions import NAME, Conditions
 from agentnet.report.drawings import Drawing
+from agentnet.report.figures.sketch import told_text
 from agentnet.report.figures.words import sentences
 from agentnet.report.gather import Report
 from agentnet.report.log_sections import cite
-from agentnet.report.part import Block, Part, Place, Section, more_tables
+from agentnet.report.part import Block, Part, Place, Section, laid_out, more_tables
 from agentnet.report.probe import probe_blocks
 from agentnet.report.tables import Table
 
@@ -62,23 +63,30 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
     for name, part in zip(names, report.parts, strict=True):
         place = Place(name, id(part.facts) not in seen, report.options)
         seen.add(id(part.facts))
-        figures = _figures(report, name)
-        more = more_tables(part)
-        sections = tuple(_with_tables(_sections(part, figures, place), more))
-        drawn = tuple(each for each in figures if each.svg is not None)
-        contents = Contents(
-            anchor=name,
-            title=part.title(),
-            # A stable order: what is open stands first, each kind as it was given.
-            sections=tuple(sorted(sections, key=lambda each: not each.is_open)),
-            more=(*part.tables(), *more.get("", ())),
-            found=tuple(sentences([each]) for each in part.findings(report.options.level)),
-            figures=drawn,
-            leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
-            is_folded=part.facts.family in compared,
-        )
-        made.append(contents)
+        with laid_out(part):
+            made.append(_of_part(part, place, report, is_folded=part.facts.family in compared))
     return tuple(made if len(made) == 1 else map(_with_prefix, made))
+
+
+def _of_part(part: Part, place: Place, report: Report, *, is_folded: bool) -> Contents:
+    figures = _figures(report, place.name)
+    more = more_tables(part)
+    sections = tuple(_with_tables(_sections(part, figures, place), more))
+    drawn = tuple(each for each in figures if each.svg is not None)
+    who, findings = f"part {part.name!r}", part.findings(report.options.level)
+    if isinstance(findings, str):
+        raise PluginError(f"the findings of {who} are {findings!r:.60}; give a list of sentences")
+    return Contents(
+        anchor=place.name,
+        title=told_text(f"title of {who}", part.title()),
+        # A stable order: what is open stands first, each kind as it was given.
+        sections=tuple(sorted(sections, key=lambda each: not each.is_open)),
+        more=(*part.tables(), *more.get("", ())),
+        found=tuple(sentences([told_text(f"finding of {who}", each)]) for each in findings),
+        figures=drawn,
+        leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
+        is_folded=is_folded,
+    )
 
 
 def drawings_of(report: Report) -> dict[str, tuple[Drawing, ...]]:
