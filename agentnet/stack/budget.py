@@ -173,7 +173,8 @@ class Budget(Wrapper):
         prompt = self._worst.most(request)
         completion = self._worst.most_out(request) + request.n * self._beyond
         # `_Load` itself takes three times as long.
-        return _new(_Load, (1, prompt, completion, self._cost(request, prompt, completion)))
+        money = self._cost(request, prompt, completion) if self._rates else 0
+        return _new(_Load, (1, prompt, completion, money))
 
     def _take_note(self, request: Request, error: BaseException) -> None:
         """Count a call that failed, if one was made."""
@@ -218,8 +219,6 @@ class Budget(Wrapper):
 
     def _cost(self, request: Request, prompt_tokens: int, completion_tokens: int) -> int:
         """Price tokens of one request."""
-        if not self._rates:
-            return 0
         # A run of one backend has one price, whatever voices its requests name.
         rate = self._rates[voice_of(request.metadata)] if self._only is None else self._only
         a_prompt_token, a_completion_token = rate

@@ -70,16 +70,13 @@ class WireTransport:
         now = self._loop.time()
         due = now + self._timeout_s
         head = self._heads.get(url) or self._head(url)
-        if body is None:
-            sent = b"GET%b\r\n" % head
-        else:
-            sent = b"POST%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
         connection = self._take(now - KEEP_ALIVE_S)
         is_kept = connection is not None
         while True:
             if connection is None:
                 connection = await self._connect()
-            answer = connection.ask(sent, most_bytes)
+            # No name is kept of what is sent: its memory is taken for the next call's while it is at hand.
+            answer = connection.ask(_sent(head, body), most_bytes)
             self._deadlines.add(connection, due)
             try:
                 return await answer
@@ -355,6 +352,12 @@ def _context() -> ssl.SSLContext:
     # The server has no business to ask for other keys under way.
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def _sent(head: bytes, body: bytes | None) -> bytes:
+    if body is None:
+        return b"GET%b\r\n" % head
+    return b"POST%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
 @lru_cache(256)
