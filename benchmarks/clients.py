@@ -23,8 +23,8 @@ litellm and inspect_ai want different versions of openai: install extra ``bench`
 The share is (calls / seconds) * latency / in flight, from the reply that completes 20% of the calls to the
 one that completes 80%. Who needs more CPU for a call than latency / in flight cannot reach 1. No answer comes
 before its latency is over. A process that is woken while another program is busy waits for its turn, by up
-to 4 ms, and that is no client's doing: so server and clients have processors of their own, and run before
-other programs (SCHED_RR) in cases with a latency, where the system lets them; the head of the case says so.
+to 4 ms, and that is no client's doing: so in cases with a latency server and clients run before other programs
+(SCHED_RR) where the system lets them, as it lets root; the head of such a case says so.
 
     pip install -e '.[bench]'
     python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 256]
@@ -548,12 +548,6 @@ def n_calls_of(client: Client, in_flight: int, waves: int) -> int:
     return in_flight * 5 * -(-max(waves * in_flight, 1280) // (5 * in_flight))
 
 
-def stand_apart(*, is_server: bool) -> None:
-    """Give the server a processor of its own, and clients the others, if there are several."""
-    if hasattr(os, "sched_setaffinity") and len(cpus := sorted(os.sched_getaffinity(0))) > 1:
-        os.sched_setaffinity(0, cpus[-1:] if is_server else cpus[:-1])
-
-
 def hurry(pids: Iterable[int], *, is_urgent: bool) -> bool:
     """Have processes run before all others, or as usual; say whether they run before others from now on."""
     if not hasattr(os, "sched_setscheduler"):
@@ -695,7 +689,6 @@ def missing_of(names: Sequence[str], pythons: Mapping[str, str]) -> dict[str, li
 
 def run_child(client: str | None, certificate: str) -> None:
     """Be a client's process, or the server's."""
-    stand_apart(is_server=client is None)
     wants_uvloop = client is None or "uvloop" in CLIENTS[client].needs
     loop_factory = None
     # The server's own speed matters to nobody but the fastest clients: it takes uvloop if it is there.
