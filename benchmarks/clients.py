@@ -23,8 +23,8 @@ litellm and inspect_ai want different versions of openai: install extra ``bench`
 The share is (calls / seconds) * latency / in flight, from the reply that completes 20% of the calls to the
 one that completes 80%. Who needs more CPU for a call than latency / in flight cannot reach 1. No answer comes
 before its latency is over. A process that is woken while another program is busy waits for its turn, by up
-to 4 ms, and that is no client's doing: so in cases with a latency server and clients run before other programs
-(SCHED_RR) where the system lets them, as it lets root; the head of such a case says so.
+to 4 ms, and that is no client's doing: so in cases with a latency server and clients run before other
+programs (SCHED_RR) where the system lets them, as it lets root; the head of such a case says so.
 
     pip install -e '.[bench]'
     python benchmarks/clients.py [--quick] [--clients usual,tuned,layer] [--in-flight 256]
