@@ -108,6 +108,8 @@ class Runner:
                     finally:
                         await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                        # What was paid for and not recorded was called, too.
+                        self.tally.n_calls = stack.budget.spent.calls - self._before.use.calls
                         log.set_meta(**{PLEDGED: None})
                     await log.finish()
         finally:
