@@ -118,6 +118,14 @@ def test_what_the_machine_refuses_is_no_mistake_of_ours(command, monkeypatch, nu
     assert done.err == f"error: [Errno {number}] {os.strerror(number)}: 'some/file'\n"
 
 
+def test_a_name_that_can_be_none_is_no_mistake_of_ours(command, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("x" * 300, "loop"):
+        for arguments in (("show", name), ("trees", name), ("run", "--resume", name)):
+            done = command(*arguments)
+            assert (done.code, name in done.err, "itself" in done.err) == (2, True, False), done
+
+
 MAIN = "from agentnet.cli import main; main()"
 SLOW = (
     "--progress-every",
