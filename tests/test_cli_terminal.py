@@ -126,6 +126,15 @@ def test_a_name_that_can_be_none_is_no_mistake_of_ours(command, tmp_path):
             assert (done.code, name in done.err, "itself" in done.err) == (2, True, False), done
 
 
+def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (("ls",), ("config",), ("show", "last"), ("run", small)):
+        done = command(*arguments)
+        assert (done.code, "is gone" in done.err) == (2, True), done
+
+
 MAIN = "from agentnet.cli import main; main()"
 SLOW = (
     "--progress-every",

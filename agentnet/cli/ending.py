@@ -109,6 +109,10 @@ def _intended(error: BaseException) -> AgentnetError | None:
         return StorageError(str(error))
     if isinstance(error, OSError) and error.errno in _NO_NAMES:
         return UserError(f"{error}; name another file or folder")
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return UserError(
+            f"the folder that the command is called from is gone ({error.strerror}): cd to another"
+        )
     return None
 
 
