@@ -105,9 +105,13 @@ def _intended(error: BaseException) -> AgentnetError | None:
         return found
     if isinstance(error, MemoryError):
         return StorageError("this machine has no memory left for it")
-    if isinstance(error, OSError) and error.errno in _MACHINES_FAULT:
+    return _of_the_system(error) if isinstance(error, OSError) else None
+
+
+def _of_the_system(error: OSError) -> AgentnetError | None:
+    if error.errno in _MACHINES_FAULT:
         return StorageError(str(error))
-    if isinstance(error, OSError) and error.errno in _NO_NAMES:
+    if error.errno in _NO_NAMES:
         return UserError(f"{error}; name another file or folder")
     if isinstance(error, FileNotFoundError) and error.filename is None:
         return UserError(
