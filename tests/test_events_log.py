@@ -871,7 +871,7 @@ def test_a_log_that_is_moved_away_while_it_is_written_takes_what_came_and_says_s
             log.add_event(event_row(step=2))
             await log.flush()
 
-    with pytest.raises(StorageError, match="moved or removed while it was written.*resume it where it is"):
+    with pytest.raises(StorageError, match=r"moved or removed while it was written.*resume it where it is"):
         asyncio.run(play())
     assert steps(moved) == [1, 2]
 

@@ -576,8 +576,8 @@ def _explain(path: Path, error: Exception) -> AgentnetError:
         return storage_error(path, error)
     if isinstance(error, OSError):
         return StorageError(
-            f"{path}: the event log was moved or removed while it was written ({error.strerror}); put it back, "
-            "then resume the run, or resume it where it is now"
+            f"{path}: the event log was moved or removed while it was written ({error.strerror}); put it "
+            "back, then resume the run, or resume it where it is now"
         )
     return InternalError(f"{path}: the event log cannot be written: {type(error).__name__}: {error}")
 
