@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -144,52 +145,73 @@ class Backend(Protocol):
 
 
 _MOST_TOKENS: Final = 2**53
+_SEVERAL: Final = (tuple, list)
+_NUMBER: Final = (int, float)
 
 
-def check_reply(reply: Reply, name: str, noun: str = "backend") -> None:
+class Named(Protocol):
+    """What has a name, for messages."""
+
+    @property
+    def name(self) -> str:
+        """The plug-in's name."""
+        ...
+
+
+def check_reply(reply: Reply, maker: Named, noun: str = "backend") -> None:
     """Refuse what a plug-in gives in the place of a reply: it would pass for an answer, or for what it cost.
 
     Args:
         reply: What it gave.
-        name: The plug-in's name.
-        noun: What it is.
+        maker: Who gave it.
+        noun: What that is.
 
     Raises:
         PluginError: It is no reply that the contract knows.
     """
-    if isinstance(reply, Reply) and _is_sound(reply):
+    if isinstance(reply, Reply) and _is_told(reply) and (reply[4:] == _AS_USUAL or _is_known(reply)):
         return
     raise PluginError(
-        f"the {noun} {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
-        "model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all else "
+        f"the {noun} {maker.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name "
+        "of a model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all else "
         "as agentnet.backend.Reply has it"
     )
 
 
-def _is_sound(reply: Reply) -> bool:
-    """Look at every field; most replies leave the later ones as they are."""
-    n_texts, took_s = _n_texts(reply.texts), reply.took_s
+_AS_USUAL: Final = Reply(("",))[4:]
+
+
+def _is_told(reply: Reply) -> bool:
     return (
-        n_texts > 0
+        _are_texts(reply.texts)
+        and bool(reply.texts)
         and isinstance(reply.model, str)
-        and all(map(_is_count, (reply.prompt_tokens, reply.completion_tokens, reply.attempts)))
-        and reply.attempts is not None
-        and (reply.finish == () or _n_texts(reply.finish) == n_texts)
-        and (reply.troubles == () or _n_texts(reply.troubles) > 0)
-        and isinstance(reply.fingerprint, str | None)
-        and isinstance(reply.cached, bool)
-        and isinstance(reply.logprobs, Mapping | None)
-        and (took_s is None or (isinstance(took_s, int | float) and took_s >= 0.0))
+        and _is_count(reply.prompt_tokens)
+        and _is_count(reply.completion_tokens)
+        and type(reply.attempts) is int
+        and 0 <= reply.attempts <= _MOST_TOKENS
     )
 
 
-def _n_texts(texts: object) -> int:
-    is_one = isinstance(texts, tuple | list) and all(isinstance(text, str) for text in texts)
-    return len(texts) if is_one else 0  # type: ignore[arg-type] # seen here
+def _is_known(reply: Reply) -> bool:
+    took_s = reply.took_s
+    return (
+        _are_texts(reply.finish)
+        and len(reply.finish) in (0, len(reply.texts))
+        and _are_texts(reply.troubles)
+        and isinstance(reply.fingerprint, str | None)
+        and isinstance(reply.cached, bool)
+        and isinstance(reply.logprobs, Mapping | None)
+        and (took_s is None or (isinstance(took_s, _NUMBER) and took_s >= 0.0))
+    )
 
 
-def _is_count(number: object) -> bool:
-    return number is None or (isinstance(number, int) and 0 <= number <= _MOST_TOKENS)
+def _are_texts(texts: object) -> bool:
+    return isinstance(texts, _SEVERAL) and all(map(isinstance, texts, repeat(str)))
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and 0 <= value <= _MOST_TOKENS)
 
 
 class Wave(NamedTuple):

@@ -40,7 +40,7 @@ class HeldModels:
     """
 
     def __init__(self, name: str, models: Models) -> None:
-        self._name = name
+        self.name = name
         self._models = models
 
     async def answer(self, model: int, step: int, asked: Sequence[Asked]) -> Sequence[Reply | Prompt]:
@@ -49,7 +49,7 @@ class HeldModels:
         if not isinstance(given, Collection) or len(given) != len(asked):
             n_given = f"{len(given)} answers" if isinstance(given, Collection) else f"{given!r:.60}"
             raise PluginError(
-                f"the update rule {self._name!r} gave {n_given} to {len(asked)} questions; mend the plug-in"
+                f"the update rule {self.name!r} gave {n_given} to {len(asked)} questions; mend the plug-in"
             )
         return [self._answer(each) for each in given]
 
@@ -64,7 +64,7 @@ class HeldModels:
             is_number = isinstance(each, int | float) and not isinstance(each, bool)
             if not (is_of(str, key) and is_number):
                 raise PluginError(
-                    f"update of update rule {self._name!r} gives {given!r:.80}; it gives measures, such as "
+                    f"update of update rule {self.name!r} gives {given!r:.80}; it gives measures, such as "
                     "{'loss': 1.2}, or {} for none"
                 )
         return plain
@@ -83,22 +83,22 @@ class HeldModels:
 
     async def _awaited(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - a plug-in's
         return await awaited(
-            f"{method} of update rule {self._name!r}", getattr(self._models, method), *arguments
+            f"{method} of update rule {self.name!r}", getattr(self._models, method), *arguments
         )
 
     def _answer(self, given: Any) -> Reply | Prompt:  # noqa: ANN401 - a plug-in's
         if not isinstance(given, Prompt):
             if not isinstance(given, Reply) or len(given.texts) != 1:
                 raise PluginError(
-                    f"the update rule {self._name!r} gave {given!r:.80} for an answer; it gives a Reply of "
+                    f"the update rule {self.name!r} gave {given!r:.80} for an answer; it gives a Reply of "
                     "one text, or a Prompt"
                 )
-            check_reply(given, self._name, "update rule")
+            check_reply(given, self, "update rule")
             return given
         messages = conversation(given.messages)
         if not (messages and isinstance(given.context, str)):
             raise PluginError(
-                f"the update rule {self._name!r} gave {given!r:.120}; a Prompt has (role, content) pairs, "
+                f"the update rule {self.name!r} gave {given!r:.120}; a Prompt has (role, content) pairs, "
                 "such as (('user', 'Why?'),), and a text for its context"
             )
         return Prompt(messages, given.context)
