@@ -173,8 +173,8 @@ def check_reply(reply: Reply, maker: Named, noun: str = "backend") -> None:
         return
     raise PluginError(
         f"the {noun} {maker.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name "
-        "of a model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all else "
-        "as agentnet.backend.Reply has it"
+        "of a model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all "
+        "else as agentnet.backend.Reply has it"
     )
 
 

@@ -55,12 +55,12 @@ FILE_PREFIX: Final = "agentnet_experiment_"
 
 _NO_PLUGINS: Final = frozenset({"agentnet", "agentnet_backends", *sys.stdlib_module_names})
 _BROUGHT: Final[dict[str, str]] = {}
-"""Who brings what was loaded and is not ours, by the package at the top of its modules."""
+"""Who brings what was loaded and is not ours, by its module or the package at the top of a distribution's."""
 
 
 def brought_by(module: str) -> str | None:
     """Name who brings the plug-in that `module` is of; None of what is ours, or no plug-in's."""
-    return _BROUGHT.get(_home(module))
+    return _BROUGHT.get(module) or _BROUGHT.get(_home(module))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -429,7 +429,8 @@ class Installed(Generic[Plugin]):
                 f"(see {self.kind.contract}){defined}"
             )
         if not self.is_fleeting and self.home not in _NO_PLUGINS:
-            _BROUGHT[self.home] = f"{self.distribution}{version}"
+            # Of a distribution all modules are its own; who defines one by the way may be in a package of others.
+            _BROUGHT[self.home if version else self.module] = f"{self.distribution}{version}"
         return cast(Plugin, plugin)
 
 

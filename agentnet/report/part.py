@@ -7,7 +7,7 @@ and `write` write it down; none of them knows a family by name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -339,14 +339,15 @@ class Reading:
         """
         if family not in self._made:
             runs = self.of(family)
-            parts: Any = family_of(runs[0][1].meta).parts(self) if runs else ()
-            are_parts = is_of(Collection[Part], parts) and len({*map(id, parts)}) == len(parts)
+            given: Any = family_of(runs[0][1].meta).parts(self) if runs else ()
+            parts = tuple(given) if isinstance(given, Iterable) else ()
+            are_parts = is_of(tuple[Part, ...], parts) and len({*map(id, parts)}) == len(parts)
             if not are_parts or len(parts) < bool(runs):
                 raise PluginError(
-                    f"parts of family {family!r} gives {parts!r:.80}; it gives a list of at least one "
-                    "agentnet.report.part.Part, each its own"
+                    f"parts of family {family!r} gives {parts or given!r:.80}; it gives a list of at least "
+                    "one agentnet.report.part.Part, each its own"
                 )
-            self._made[family] = tuple(parts)
+            self._made[family] = parts
         return self._made[family]
 
     def parts(self) -> tuple[Part, ...]:
