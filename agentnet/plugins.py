@@ -429,7 +429,7 @@ class Installed(Generic[Plugin]):
                 f"(see {self.kind.contract}){defined}"
             )
         if not self.is_fleeting and self.home not in _NO_PLUGINS:
-            # Of a distribution all modules are its own; who defines one by the way may be in a package of others.
+            # All modules of a distribution are its own; another definition may stand in anybody's package.
             _BROUGHT[self.home if version else self.module] = f"{self.distribution}{version}"
         return cast(Plugin, plugin)
 
