@@ -143,25 +143,33 @@ class Backend(Protocol):
         ...
 
 
-def check_reply(reply: Reply, name: str) -> None:
+def check_reply(reply: Reply, backend: Backend) -> None:
     """Refuse what a backend gives in the place of a reply: it would pass for an answer, or for what it cost.
 
     Args:
         reply: What it gave.
-        name: The backend's name.
+        backend: The backend.
 
     Raises:
         PluginError: It is no reply that the contract knows.
     """
-    if isinstance(reply, Reply) and reply.texts and isinstance(reply.model, str):
-        counts = (reply.prompt_tokens, reply.completion_tokens)
-        are_counts = all(each is None or (isinstance(each, int) and each >= 0) for each in counts)
-        if are_counts and all(isinstance(text, str) for text in reply.texts):
+    if isinstance(reply, Reply):
+        texts, prompt_tokens, completion_tokens, model = reply[:4]
+        are_counts = _is_count(prompt_tokens) and _is_count(completion_tokens)
+        if are_counts and isinstance(model, str) and texts and all(map(_is_text, texts)):
             return
     raise PluginError(
-        f"the backend {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
-        "model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
+        f"the backend {backend.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the "
+        "name of a model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
     )
+
+
+def _is_count(given: object) -> bool:
+    return given is None or (isinstance(given, int) and given >= 0)
+
+
+def _is_text(given: object) -> bool:
+    return isinstance(given, str)
 
 
 class Wave(NamedTuple):

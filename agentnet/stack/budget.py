@@ -175,7 +175,7 @@ class Budget(Wrapper):
             if error is not self._halt.reason:
                 self._charge(request, None, None, may_be_more=True)
             raise
-        check_reply(reply, self.name)
+        check_reply(reply, self)
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if prompt is None or completion is None:
