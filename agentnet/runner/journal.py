@@ -204,7 +204,8 @@ class Journal:
             case Write():
                 for table, rows in want.rows.items():
                     self.log.add(table, rows)
-                self.tally.counts.update(want.counts)
+                for name, n in want.counts.items():
+                    self.tally.counts[name] += n
 
     async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said
         """Get every answer of `asking`; all are on the disk when this returns.
