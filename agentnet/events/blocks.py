@@ -10,7 +10,7 @@ import marshal
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, repeat
+from itertools import count
 from typing import Any, Final, NamedTuple
 
 # Only written, never loaded. Not repr: what that escapes in a text depends on the version of Python. This
@@ -69,15 +69,14 @@ class Block(NamedTuple):
     def spelled(self, picked: Sequence[int]) -> str:
         """Spell rows by their `repr`, one after the other, with what is picked of their rests."""
         columns = [*zip(*self.rests, strict=True)]
-        of_rests = zip(*(_spelled(columns[i]) for i in picked), strict=True)
-        tails = {str(n): f", {', '.join(rest)})" for n, rest in enumerate(of_rests)}
+        cells = [_spelled(columns[i]) for i in picked]
+        if len(self.rests) <= self.which.count(","):
+            # What several rows have is put together once.
+            rests = dict(zip(map(str, count()), map(", ".join, zip(*cells, strict=True)), strict=False))
+            cells = [map(rests.__getitem__, self.which.split(","))]
+        numbers = [column.split(",") for column in self.numbers]
         lead = f"({', '.join(map(repr, self.shared))}, "
-        # A comma follows each number, and the last one's is the first thing in the tail.
-        texts: list[Iterable[str]] = [repeat(lead)]
-        for numbers in self.numbers:
-            texts += [numbers.split(","), repeat(", ")]
-        texts[-1] = map(tails.__getitem__, self.which.split(","))
-        return "".join(chain.from_iterable(zip(*texts, strict=False)))
+        return f"{lead}{f'){lead}'.join(map(', '.join, zip(*numbers, *cells, strict=True)))})"
 
 
 def rest_of(connection: sqlite3.Connection, table: str) -> list[str]:
