@@ -10,7 +10,7 @@ import marshal
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import chain, repeat
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 # Only written, never loaded. Not repr: what that escapes in a text depends on the version of Python. This
@@ -70,14 +70,14 @@ class Block(NamedTuple):
         """Spell rows by their `repr`, one after the other, with what is picked of their rests."""
         columns = [*zip(*self.rests, strict=True)]
         of_rests = zip(*(map(repr, columns[i]) for i in picked), strict=True)
-        tails = {str(n): f", {', '.join(rest)})" for n, rest in enumerate(of_rests)}
-        lead = f"({', '.join(map(repr, self.shared))}, "
-        # A comma follows each number, and the last one's is the first thing in the tail.
-        texts: list[Iterable[str]] = [repeat(lead)]
-        for numbers in self.numbers:
-            texts += [numbers.split(","), repeat(", ")]
-        texts[-1] = map(tails.__getitem__, self.which.split(","))
-        return "".join(chain.from_iterable(zip(*texts, strict=False)))
+        lead = f"({', '.join(map(repr, self.shared))}"
+        # With the tail of a row comes the lead of the next one.
+        tails = {str(n): f"{', '.join(rest)}){lead}" for n, rest in enumerate(of_rests)}
+        texts = [*(numbers.split(",") for numbers in self.numbers), map(tails.__getitem__, self.which.split(","))]
+        each = [""] * (len(texts) * len(texts[0]))
+        for place, text in enumerate(texts):
+            each[place :: len(texts)] = text
+        return f"{lead}, {', '.join(each)}".removesuffix(lead)
 
 
 def rest_of(connection: sqlite3.Connection, table: str) -> list[str]:
@@ -100,9 +100,16 @@ def blocks(
     Raises:
         NotNumbers: Something else tells its rows apart.
     """
-    rests, query = defaultdict[tuple[Any, ...], int](), _reading(connection, table, replies)
-    rests.default_factory = lambda: _next(rests)
-    connection.create_function("number_of_rest", -1, lambda *rest: rests[rest])
+    rests, query = list[tuple[Any, ...]](), _reading(connection, table, replies)
+
+    @lru_cache(maxsize=None)
+    def number_of_rest(*rest: Any) -> int:
+        if len(rests) == _MOST_RESTS:
+            raise NotNumbers
+        rests.append(rest)
+        return len(rests) - 1
+
+    connection.create_function("number_of_rest", -1, number_of_rest)
     for start in [()] if realizations is None else [(realization,) for realization in realizations]:
         at: tuple[Any, ...] = start
         n_left = _count(connection, table, start)
@@ -112,6 +119,7 @@ def blocks(
                 raise NotNumbers
             beyond = (agent // _AGENTS + 1) * _AGENTS
             rests.clear()
+            number_of_rest.cache_clear()
             values = (*shared, beyond - _AGENTS, beyond)
             try:
                 n_rows, which, *numbers = connection.execute(query, values).fetchone()
@@ -124,12 +132,6 @@ def blocks(
             at, n_left = (*shared, beyond), n_left - n_rows
         if n_left:
             raise NotNumbers
-
-
-def _next(rests: Sized) -> int:
-    if len(rests) == _MOST_RESTS:
-        raise NotNumbers
-    return len(rests)
 
 
 def _count(connection: sqlite3.Connection, table: str, start: tuple[int, ...]) -> int:
