@@ -48,6 +48,7 @@ class Moment:
         edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
         is_part: Whether only some agents' slots are given, so that nothing is known of other ones.
         n_neighbours: How many agents each hears, and slots it has, shape ``(n_agents,)``; None: counted.
+        among: Slots of which the others are no exposures, ascending; None: all may be.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Moment:
         edges: Mapping[str, NDArray[Any]] = MappingProxyType({}),
         is_part: bool = False,
         n_neighbours: Ints | None = None,
+        among: Ints | None = None,
     ) -> None:
         self.indices = indices
         self.listener = listener
@@ -76,9 +78,13 @@ class Moment:
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent
         unasked = engaged if deaf is None else engaged | deaf
+        self.slots: Ints
         # `take` looks up in half of the time, and of two truths the one is greater that is true alone.
-        of_slots = unasked.take(listener) if n_neighbours is None else unasked.repeat(n_neighbours)
-        self.slots: Ints = (heard.take(indices) > of_slots).nonzero()[0]
+        if among is not None:
+            self.slots = among[heard.take(indices[among]) > unasked.take(listener[among])]
+        else:
+            of_slots = unasked.take(listener) if n_neighbours is None else unasked.repeat(n_neighbours)
+            self.slots = (heard.take(indices) > of_slots).nonzero()[0]
 
     def exposures(self) -> Exposures:
         """List all exposures: an unengaged agent and an engaged one that it hears, once in each layer."""
