@@ -320,4 +320,5 @@ def _shuffled(count: int, streams: Streams, purpose: str) -> NDArray[np.intp]:
     beginnings = placed >> bits
     if (beginnings[1:] == beginnings[:-1]).any():
         return np.argsort(words, kind="stable")
-    return (placed ^ (beginnings << bits)).astype(np.intp)
+    order: NDArray[np.intp] = (placed ^ (beginnings << bits)).astype(np.intp)
+    return order

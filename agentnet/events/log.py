@@ -20,12 +20,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, count, groupby, islice, repeat
+from itertools import chain, count, groupby, repeat
 from operator import itemgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from agentnet.errors import AgentnetError, InternalError, RunStopped
 from agentnet.events.checksums import check_unchanged, sealed
@@ -152,7 +152,7 @@ class Columns:
     """
 
     n_rows: int
-    columns: Sequence[Iterable[object]]
+    columns: Sequence[Sequence[object] | repeat[Any]]
 
     def __len__(self) -> int:
         return self.n_rows
@@ -546,13 +546,24 @@ def _by_many(statement: str, rows: Rows) -> Iterator[tuple[str, Iterable[Row]]]:
     if len(rows) < n_at_once or _places(len(shared)) not in statement:
         yield statement, rows
         return
-    once: list[object] = [next(column) for column in columns if isinstance(column, repeat)]
-    own = iter(rows)
-    if once:
-        own = zip(*(column for column in columns if not isinstance(column, repeat)), strict=False)
-    for n, n_rows in ((len(rows) // n_at_once, n_at_once), (len(rows) % n_at_once, 1)):
-        values = ((*once, *chain.from_iterable(islice(own, n_rows))) for _ in range(n))
-        yield _of_many(statement, shared, n_rows), values
+    n_in_full = len(rows) // n_at_once * n_at_once
+    for places in (range(0, n_in_full, n_at_once), range(n_in_full, len(rows))):
+        yield _of_many(statement, shared, places.step), _values(rows, places)
+
+
+def _values(rows: Rows, places: range) -> Iterator[Row]:
+    """Give the values of as many rows at once as lie between two of `places`, in the same list each time."""
+    if not isinstance(rows, Columns):
+        yield from (list(chain.from_iterable(rows[place : place + places.step])) for place in places)
+        return
+    values = [next(column) for column in rows.columns if isinstance(column, repeat)]
+    own = [column for column in rows.columns if not isinstance(column, repeat)]
+    n_shared, n_own = len(values), len(own)
+    values += [None] * (n_own * places.step)
+    for place in places:
+        for n, column in enumerate(own, n_shared):
+            values[n::n_own] = column[place : place + places.step]
+        yield values
 
 
 @lru_cache(64)

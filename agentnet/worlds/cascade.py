@@ -153,7 +153,7 @@ class Cascade:
         )
 
     def _among(self) -> Ints | None:
-        """List the slots that can be exposures; None: all of them."""
+        """List the slots of all agents that can be exposed; None: nobody knows who can be."""
         if self._reached is None:
             return None
         return places(self._network.indptr, np.flatnonzero(self._reached & (self.engaged_step == NEVER)))
