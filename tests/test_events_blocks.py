@@ -84,11 +84,13 @@ def test_blocks_of_some_realizations_are_those_rows_as_the_shard_numbered_their_
     assert [*blocks(log, "events", (7,))] == []
 
 
+@pytest.mark.parametrize("n_at_once", [1, 2, 1 << 12])
 @pytest.mark.parametrize(("table", "digested"), [("events", DECIDED), ("agents", AGENTS)])
-def test_blocks_are_spelled_as_rows_are(log, table, digested):
+def test_blocks_are_spelled_as_rows_are_however_many_at_once(log, table, digested, n_at_once, monkeypatch):
+    monkeypatch.setattr("agentnet.events.blocks._SPELLED_AT_ONCE", n_at_once)
     picked = [n for n, name in enumerate(rest_of(log, table)) if name in digested.columns.split(", ")]
     of_blocks = [block.spelled(picked) for block in blocks(log, table) if "interview" not in block.shared]
-    assert "".join(of_blocks) == "".join(spelled_of(log, digested))
+    assert "".join(map("".join, of_blocks)) == "".join(spelled_of(log, digested))
 
 
 @given(
@@ -99,7 +101,9 @@ def test_blocks_are_spelled_as_rows_are(log, table, digested):
 def test_values_are_spelled_by_their_repr_also_where_json_would_spell_them_otherwise(values):
     places = ",".join(map(str, range(len(values))))
     block = Block((7, "seed"), (places,), places, [("a", value) for value in values])
-    assert block.spelled([1]) == "".join(map(repr, [(7, "seed", n, each) for n, each in enumerate(values)]))
+    assert "".join(block.spelled([1])) == "".join(
+        map(repr, [(7, "seed", n, each) for n, each in enumerate(values)])
+    )
 
 
 def test_rows_that_all_differ_are_hashed_one_by_one_and_not_held_in_memory(log, monkeypatch):

@@ -19,12 +19,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, count, groupby, islice, repeat
+from itertools import chain, count, groupby, repeat
 from operator import itemgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from agentnet.errors import AgentnetError, InternalError, RunStopped
 from agentnet.events.checksums import check_unchanged, sealed
@@ -156,7 +156,7 @@ class Columns:
     """
 
     n_rows: int
-    columns: Sequence[Iterable[object]]
+    columns: Sequence[Sequence[object] | repeat[Any]]
 
     def __len__(self) -> int:
         return self.n_rows
@@ -437,7 +437,7 @@ class EventLog:
 def _together(engagements: Iterable[Row]) -> Iterator[Row]:
     """Say at once of all that follow one another when they engaged, which takes two thirds of the time."""
     for when, those in groupby(engagements, key=itemgetter(0, 1)):
-        yield (*when, f"[{','.join([str(agent) for *_, agent in those])}]")
+        yield (*when, f"[{','.join(map(str, map(itemgetter(2), those)))}]")
 
 
 class Writer(threading.Thread):
@@ -550,16 +550,27 @@ def _by_many(statement: str, rows: Rows) -> Iterator[tuple[str, Iterable[Row]]]:
     if len(rows) < _FEWER_ROWS[1] or _places(len(shared)) not in statement:
         yield statement, rows
         return
-    once: list[object] = [next(column) for column in columns if isinstance(column, repeat)]
-    own = iter(rows)
-    if once:
-        own = zip(*(column for column in columns if not isinstance(column, repeat)), strict=False)
-    n_left = len(rows)
+    begin = 0
     for n_rows in (n_at_once, *_FEWER_ROWS):
-        n, n_left = divmod(n_left, n_rows)
-        if n:
-            values = ((*once, *chain.from_iterable(islice(own, n_rows))) for _ in range(n))
-            yield _of_many(statement, shared, n_rows), values
+        end = begin + (len(rows) - begin) // n_rows * n_rows
+        if begin < end:
+            yield _of_many(statement, shared, n_rows), _values(rows, range(begin, end, n_rows))
+        begin = end
+
+
+def _values(rows: Rows, places: range) -> Iterator[Row]:
+    """Give the values of as many rows at once as lie between two of `places`, in the same list each time."""
+    if not isinstance(rows, Columns):
+        yield from (list(chain.from_iterable(rows[place : place + places.step])) for place in places)
+        return
+    values = [next(column) for column in rows.columns if isinstance(column, repeat)]
+    own = [column for column in rows.columns if not isinstance(column, repeat)]
+    n_shared, n_own = len(values), len(own)
+    values += [None] * (n_own * places.step)
+    for place in places:
+        for n, column in enumerate(own, n_shared):
+            values[n::n_own] = column[place : place + places.step]
+        yield values
 
 
 @lru_cache(64)

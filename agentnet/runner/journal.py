@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
@@ -422,7 +422,7 @@ class Journal:
         """Write down draws as columns; see `agentnet.sampler.RecordDrawn`."""
         asked = partial(chosen, positions=positions)
 
-        def answered(values: Sequence[Any]) -> Iterable[Any]:
+        def answered(values: Sequence[Any]) -> Sequence[Any] | repeat[Any]:
             return repeat(values[0]) if len(values) == 1 else list(map(values.__getitem__, which))
 
         *of_answers, masses = map(answered, self._columns.of(answers))
