@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -148,15 +149,14 @@ def check_reply(reply: Reply, backend: Backend) -> None:
 
     Args:
         reply: What it gave.
-        backend: The backend.
+        backend: Who gave it.
 
     Raises:
         PluginError: It is no reply that the contract knows.
     """
-    if isinstance(reply, Reply):
-        texts, prompt_tokens, completion_tokens, model = reply[:4]
-        are_counts = _is_count(prompt_tokens) and _is_count(completion_tokens)
-        if are_counts and isinstance(model, str) and texts and all(map(_is_text, texts)):
+    if isinstance(reply, Reply) and reply.texts and isinstance(reply.model, str):
+        are_counts = _is_count(reply.prompt_tokens) and _is_count(reply.completion_tokens)
+        if are_counts and all(map(isinstance, reply.texts, repeat(str))):
             return
     raise PluginError(
         f"the backend {backend.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the "
@@ -164,12 +164,8 @@ def check_reply(reply: Reply, backend: Backend) -> None:
     )
 
 
-def _is_count(given: object) -> bool:
-    return given is None or (isinstance(given, int) and given >= 0)
-
-
-def _is_text(given: object) -> bool:
-    return isinstance(given, str)
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and value >= 0)
 
 
 class Wave(NamedTuple):
