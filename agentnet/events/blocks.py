@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any, Final, NamedTuple
 
 # Only written, never loaded. Not repr: what that escapes in a text depends on the version of Python. This
@@ -113,7 +113,7 @@ def blocks(
     """
     rests, query = list[tuple[Any, ...]](), _reading(connection, table, replies)
     # The cache of a function looks up by the tuple of arguments that SQLite's call makes anyway.
-    number_of_rest = lru_cache(maxsize=None)(partial(_noted, rests))
+    number_of_rest = cache(partial(_noted, rests))
     connection.create_function("number_of_rest", -1, number_of_rest)
     for start in [()] if realizations is None else [(realization,) for realization in realizations]:
         at: tuple[Any, ...] = start
@@ -176,12 +176,9 @@ def _reading(connection: sqlite3.Connection, table: str, replies: int) -> str:
     """Make the query for a block: how many rows, which rest each has, and last and all of each number."""
     shared, numbers = LAYOUTS[table]
     rest = [f"reply - {replies}" if name == "reply" else name for name in rest_of(connection, table)]
-    # What is between two numbers is one, too.
-    lasts = ["0" if name == "agent" else f"MAX({name})" for name in numbers]
-    found = [f"{last}, group_concat({name})" for last, name in zip(lasts, numbers, strict=True)]
     return (
         f"SELECT COUNT(*), group_concat(number_of_rest({', '.join(rest)})), "  # noqa: S608 - our own names
-        f"{', '.join(found)} FROM main.{table} "
+        f"{', '.join(f'MAX({name}), group_concat({name})' for name in numbers)} FROM main.{table} "
         f"WHERE ({', '.join(shared)}) = ({', '.join('?' * len(shared))}) AND agent >= ? AND agent < ?"
     )
 

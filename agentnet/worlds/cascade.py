@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _MANY: Final = 10_000
+"""Agents of which to look at all takes longer than to keep who may be exposed."""
 
 
 @dataclass(frozen=True, slots=True)
