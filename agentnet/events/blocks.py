@@ -184,9 +184,6 @@ def _reading(connection: sqlite3.Connection, table: str, replies: int) -> str:
 
 
 def _numbers(n_rows: int, found: Sequence[Any]) -> tuple[str, ...]:
-    # In a damaged log there may be nothing where a block begins.
-    if not n_rows:
-        raise NotNumbers
     # Texts and blobs are above all numbers, and NULL leaves a place out.
     for last, text in zip(found[::2], found[1::2], strict=True):
         is_whole = isinstance(last, int) and not text.encode().translate(None, _NUMERALS)
