@@ -531,7 +531,8 @@ def _willing(tables: RunTables) -> Curves:
 
 
 def _joined(played: list[InferredCascades]) -> Inferred:
-    started = np.concatenate([cascades.started for cascades in played])
+    # As in a run, whoever says yes begins, be it fewer than were wanted.
+    started = np.concatenate([cascades.engaged[:, :, 0].any(axis=1) for cascades in played])
     if not started.any():
         raise InputError(
             "under this law nobody says yes to start a cascade", field="transmission_probability"
