@@ -483,7 +483,8 @@ class RunCascades:
         number, step, prompt, n_asked, n_yes, n_answered = self.log.counts(EXPOSURE, realization)
         if not number.size:
             raise UserError(
-                f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
+                f"{self.log.folder} has no exposures: nobody was asked after the start; check steps, initial "
+                f"agents, asking rule and network"
             )
         if self.columns or self.log.is_told:
             return count_exposures(self.log, realization, self.columns)
@@ -534,7 +535,9 @@ def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> I
     if n_finished < n_planned:
         yield unfinished(n_finished, n_planned)
     if n_started < n_finished:
-        yield f"{n_finished - n_started} realizations that nobody started are left out of all curves"
+        n_left = n_finished - n_started
+        are = "realization that nobody started is" if n_left == 1 else "realizations that nobody started are"
+        yield f"{n_left:,} {are} left out of all curves"
     if n_started == 1:
         yield "a single realization says nothing about how realizations differ: curves have no intervals"
     found = np.unique(severity).tolist()

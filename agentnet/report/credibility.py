@@ -51,10 +51,11 @@ def credibility(part: CascadePart | WorldPart) -> Table:
 
 
 def _profile(facts: LogFacts, told: Told | None) -> Row:
-    n, who = facts.n_profiles, "different profiles"
+    n, who = facts.n_profiles, "different profile"
     if told is not None and told.n_personas:
-        n, who = told.n_texts, "different personas"
-    return "profile: agents differ", _MET if n > 1 else _NOT_MET, f"agents have {n:,} {who} (table agents)"
+        n, who = told.n_texts, "different persona"
+    fact = f"agents have {counted(n, who)} (table agents)"
+    return "profile: agents differ", _MET if n > 1 else _NOT_MET, fact
 
 
 def _interaction(facts: LogFacts) -> Row:
