@@ -413,6 +413,8 @@ def _idle_warnings(law: OpenLaw, values: Array, slope: Array) -> list[str]:
 
 def _rival_warnings(law: OpenLaw, optima: Solutions, values: Array, n_points: int) -> list[str]:
     close = optima.parameters[_are_close(optima, n_points)]
+    # The best comes first, and is passed over where another one follows the order of the groups.
+    better = "" if np.array_equal(close[0], values) else " or better"
     rivals = [
         ", ".join(f"{name} = {value:.4g}" for name, value in zip(law.names, rival, strict=True))
         for rival in close
@@ -420,7 +422,8 @@ def _rival_warnings(law: OpenLaw, optima: Solutions, values: Array, n_points: in
     ]
     if not rivals:
         return []
-    return [f"other parameters fit nearly as well ({'; '.join(rivals)}): the curve does not tell them apart"]
+    fit = f"fit nearly as well{better}"
+    return [f"other parameters {fit} ({'; '.join(rivals)}): the curve does not tell them apart"]
 
 
 def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[str]:
