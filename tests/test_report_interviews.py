@@ -542,6 +542,21 @@ def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> No
         assert space_sketch(start).figure is not None
 
 
+def test_of_a_run_without_steps_nothing_is_told_that_takes_some(play: Callable[..., Run]) -> None:
+    one: dict[str, Any] = {"n_evaluation": 1, "n_taught": 2, "steps": 0, "repeats": 2}
+    few = Options(figures=False, n_bootstrap=5, n_decisions=0)
+    two = play(InterviewExperiment(models={"society": 1, "science": 1}, **one))
+    (part,) = make_report([two], few).parts
+    cells = [str(cell) for table in part.checklists() for row in getattr(table, "rows", ()) for cell in row]
+    said = "\n".join([part.summary(0.95), part.methods(), *cells])
+    for claim in ("polarization", "interviews one", "Partners", "heard", "single interviews", "topology"):
+        assert claim not in said, claim
+    assert "None: models were asked alone." in said
+    (alone,) = make_report([play(InterviewExperiment(models={"society": 1}, **one))], few).parts
+    assert "There was 1 model of class society; each" in alone.methods()
+    assert "an evaluation set of 1 question at" in alone.methods()
+
+
 def test_models_that_are_too_few_for_clusters_say_so(part: InterviewPart) -> None:
     sketch = cluster_sketch(condition_with(part, clusters=None, why_no_clusters="there is 1 model"))
     assert sketch.unavailable == "There is 1 model."

@@ -221,6 +221,11 @@ def fit_run(
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
     """
+    if not isinstance(tables, RunTables):
+        raise DesignError(
+            f"laws are fitted to tables, not to {type(tables).__name__}: "
+            "fit_run(read_tables(RUN)), or to those of read_asks or read_people"
+        )
     classes = laws_to_fit(laws, by)
     checked_level(level)
     if n_runs < 1 or n_bootstrap < 0:
