@@ -498,6 +498,29 @@ def test_the_card_says_what_prompts_hold(play: Callable[..., Run], remembers: bo
     )
 
 
+class Alone(WorldExperiment):
+    n_agents, network = 1, "complete"
+    repeats = 2
+
+    def play(self, s: Setting) -> Play:
+        (before,) = yield [Ask(0, "Do you like it?", bool, kind="likes")]
+        s.record(0, likes=[bool(before)])
+        yield [Ask(0, f"You said {before}. And now?", bool, kind="likes")]
+
+
+def test_what_a_world_says_of_its_own_answers_is_not_called_absent_nor_what_is_alike_certain(
+    play: Callable[..., Run],
+) -> None:
+    part = part_of(play(Alone(), backend=make_backend("mock", {"law": "constant", "probability": 1.0})))
+    found = states(part)
+    assert (found["interaction"], found["memory"]) == ("not known from the log",) * 2
+    assert "2 realizations of 1 agent ended, after 2 turns of questions" in part.methods()
+    assert "likes (4 times)" in part.methods()
+    assert list(part.findings(0.95)) == ["likes, mean over agents is 1 at step 0"]
+    (measured,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    assert {row[4] for row in measured.rows} == {None}
+
+
 def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_memory(
     play: Callable[..., Run],
 ) -> None:

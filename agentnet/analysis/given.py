@@ -6,6 +6,8 @@ some values it takes without a word for others: what a masked array hides, and t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -29,15 +31,16 @@ def numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
         Traceback (most recent call last):
         agentnet.errors.InputError: field 'curve': must be numbers (could not convert string to float: 'a')
     """
+    given: Any = values
     try:
-        if np.ma.isMaskedArray(values):
-            values = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
-        if hasattr(values, "notna"):
+        if np.ma.isMaskedArray(given):
+            given = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
+        if hasattr(given, "notna"):
             # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
-            values = values.astype(object).where(values.notna(), np.nan)
-        if np.iscomplexobj(values):
+            given = given.astype(object).where(given.notna(), np.nan)
+        if np.iscomplexobj(given):
             raise TypeError("these are complex")
-        return np.asarray(values, dtype=np.float64)
+        return np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"must be numbers ({error})", field=name) from error
 

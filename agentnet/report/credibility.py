@@ -58,12 +58,23 @@ def _profile(facts: LogFacts, told: Told | None) -> Row:
     return "profile: agents differ", _MET if n > 1 else _NOT_MET, fact
 
 
+def _unrecorded(facts: LogFacts, then: str) -> tuple[str, str]:
+    """Say what is known where no message was written: nothing, if hooks write prompts."""
+    if facts.overridden is None:
+        return _UNKNOWN, "which methods write prompts was not recorded (tables messages, exposures)"
+    if own := sorted(facts.overridden & _WRITE_PROMPTS):
+        return (
+            _UNKNOWN,
+            f"no message was recorded; what the experiment's own {listed(own)} writes is not read",
+        )
+    return _NOT_MET, f"{_NONE}{then} (tables messages, exposures)"
+
+
 def _interaction(facts: LogFacts) -> Row:
     spoken = facts.spoken
     what = "interaction: agents meet what others said"
     if spoken.n_questions == 0:
-        decides = "what others decided says only who is asked (tables messages, exposures)"
-        return what, _NOT_MET, f"{_NONE}: {decides}"
+        return what, *_unrecorded(facts, ": what others decided says only who is asked")
     n = f"{spoken.n_with_others} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     # A hook may put words into prompts that no table records as a message.
     may = spoken.n_short or facts.overridden is None or facts.overridden & _WRITE_PROMPTS
@@ -76,7 +87,7 @@ def _memory(facts: LogFacts) -> Row:
     spoken = facts.spoken
     what = "memory: agents know what they said and heard"
     if spoken.n_questions == 0:
-        return what, _NOT_MET, f"{_NONE}, and requests have no memory (tables messages, exposures)"
+        return what, *_unrecorded(facts, ", and requests have no memory")
     n = f"{spoken.n_with_memory} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     state = _MET if spoken.n_with_memory else _UNKNOWN
     return what, state, f"{n} hold an earlier reply of the agent, or messages beside the one it is about"
