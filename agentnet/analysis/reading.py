@@ -540,13 +540,13 @@ def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> I
         yield f"{n_left:,} {are} left out of all curves"
     if n_started == 1:
         yield "a single realization says nothing about how realizations differ: curves have no intervals"
-    found = np.unique(severity).tolist()
+    found, of = np.unique(severity).tolist(), "of the cascades that were started, " * (n_started < n_finished)
     if found == [UNKNOWN]:
-        yield "no news item has a severity: all count as one, and no weight can be given to it"
+        yield f"{of}no news item has a severity: all count as one, and no weight can be given to it"
     elif UNKNOWN in found:
-        yield "some news items have no severity: the logistic laws count them as peaceful"
+        yield f"{of}some news items have no severity: the logistic laws count them as peaceful"
     elif len(found) == 1:
-        yield f"all news items are {SEVERITY_NAMES[found[0]]}: no weight can be given to severity"
+        yield f"{of}all news items are {SEVERITY_NAMES[found[0]]}: no weight can be given to severity"
 
 
 def read_tables(
