@@ -177,6 +177,7 @@ def test_what_is_said_of_cascades_follows_every_knob(cascades: Part, **knobs: An
     assert ("had been asked" in said) == (attempts is not None)
     assert attempts is None or f"{attempts} had been asked" in said
     assert ("whether they share" in said) == (knobs["prompts"] is None)
+    assert ("own set of templates has it" in said) == (knobs["prompts"] is not None)
     assert ("networks, profiles" in said) == (profiles not in ("01101", "column:bio"))
 
 
@@ -214,6 +215,7 @@ def test_what_is_said_of_told_cascades_follows_every_knob(
         f"an answer of the form {answer.lower()}": not of_yes,
         f"(passes_on {passes_on})": bool(passes_on),
         "nothing else drives": not knobs["interventions"],
+        ". from outside, interventions of the experiment drive the model.": bool(knobs["interventions"]),
         "links, fixed in a realization": not knobs["interventions"],
         "at step 3: remark(text='disputed.')": bool(knobs["interventions"]),
         "susceptible-infected;": not stops,
@@ -225,6 +227,7 @@ def test_what_is_said_of_told_cascades_follows_every_knob(
         "who they are by texts": knobs["personas"] is not None,
         "agents have no memory": not passes_on and not knobs["interventions"],
         "the dealing of personas": isinstance(knobs["personas"], list),
+        "initial agents and temperatures are drawn": initial == {"share": 0.1} and not stops,
     }
     assert {claim: claim in said for claim in claims} == claims
 

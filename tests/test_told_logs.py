@@ -521,6 +521,15 @@ def test_what_a_world_says_of_its_own_answers_is_not_called_absent_nor_what_is_a
     assert {row[4] for row in measured.rows} == {None}
 
 
+def test_words_of_a_study_are_not_called_absent_where_they_are_not_known(play: Callable[..., Run]) -> None:
+    class Chinese(CascadeExperiment):
+        def messages(self, *_: object) -> Any:
+            return [("user", "这是一个模拟实验。你愿意分享吗？")]
+
+    found = states(part_of(play(Chinese(**SMALL))))
+    assert found["unawareness"] == "not known from the log"
+
+
 def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_memory(
     play: Callable[..., Run],
 ) -> None:

@@ -323,10 +323,17 @@ def _drawn_words(part: CascadePart) -> str:
         if course.has_personas
         else facts.unless("assign_profiles", profiles, "profiles (by the experiment's own {})"),
         "the order of those asked to start" if course.asks_to_start else "",
+        "initial agents" if "share" in _initial(course) else "",
         "when agents stop" if course.stops else "",
     ]
     drawn += ["temperatures"] if isinstance(part.design["temperature"], list | tuple) else []
     return f"{listed(list(filter(None, drawn)) or ['the seeds of requests'])} are drawn"
+
+
+def _initial(course: CourseInWords) -> tuple[str, ...]:
+    """List by what initial agents are chosen, where they are not asked and not named."""
+    initial = course.knob("initial_agents")
+    return tuple(initial) if isinstance(initial, dict) else ()
 
 
 def _differ(part: CascadePart, network: str) -> bool:

@@ -125,9 +125,12 @@ def _unawareness(facts: LogFacts) -> Row:
     looked = f"of {counted(spoken.n_prompts, 'prompt')} looked at"
     words = [f"{word!r} in {n:,}" for word, n in held.items()]
     fact = f"{looked}: {listed(words, most=6)}" if held else f"{looked} {_SILENT}"
+    if spoken.n_other_script:
+        fact += f"; {counted(spoken.n_other_script, 'prompt')} of another script, whose words are not known"
     guessed = _UNASKED if guesses is None else _guessed(guesses)
     is_guessed = guesses is not None and (guesses.study.is_more or guesses.names.is_more)
-    state = _NOT_MET if spoken.betraying or is_guessed else _UNKNOWN if held else _MET
+    may = held or spoken.n_other_script
+    state = _NOT_MET if spoken.betraying or is_guessed else _UNKNOWN if may else _MET
     return _AWARE, state, f"{fact}; {guessed}"
 
 
@@ -146,7 +149,7 @@ def _shared(what: str, share: Share) -> str:
     return f"{what} {share.n_yes} of {share.n} ({low:.0%} to {high:.0%}), {everyday}"
 
 
-_SILENT: Final = "none speaks of a simulation or study, nor says a word of the experiment's name"
+_SILENT: Final = "none speaks of a simulation or study in English, nor says a word of the experiment's name"
 _UNASKED: Final = "whether a model guesses is not known (agentnet guess asks one)"
 _AWARE: Final = "unawareness: prompts do not betray the experiment"
 

@@ -185,7 +185,7 @@ class CourseInWords:
                 else "None: agents have no memory from one question to the next"
             ),
             "groups": "None" if self.has_personas else "None; groups of profiles are found in the analysis",
-            "driven": f"{changed} of the experiment drive the model from outside" if changed else _NOTHING,
+            "driven": f"From outside, {changed} of the experiment drive the model" if changed else _NOTHING,
         }
 
     def _contagion(self, again: bool) -> str:

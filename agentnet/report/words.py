@@ -179,7 +179,7 @@ def question_words(facts: LogFacts, condition: int | None, usual: str, otherwise
         otherwise: What to say of other ones; ``{}`` stands for whose they are.
     """
     if has_own_prompts(facts, condition):
-        usual = otherwise.format("templates")
+        usual = otherwise.format("set of templates")
     return facts.unless("messages load_prompts", usual, otherwise)
 
 
