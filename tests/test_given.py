@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agentnet import analysis
+import agentnet
+from agentnet import CascadeExperiment, Run, analysis
 from agentnet.analysis import perspectives
-from agentnet.errors import AgentnetError, DesignError, InputError
+from agentnet.errors import AgentnetError, DesignError, InputError, UserError
 
 NO_NUMBERS: dict[str, Any] = {
     "words": ["a", "b", "c"],
@@ -59,6 +60,31 @@ def test_numbers_of_any_kind_count_alike_and_what_is_masked_is_missing() -> None
     block = np.ma.masked_array(np.ones((2, 3, 2)), mask=np.arange(12).reshape(2, 3, 2) == 5)
     with pytest.raises(InputError, match="model 0, prompt 2"):
         perspectives.squared_distances([block])
+
+
+def test_one_column_may_be_named_alone(play: Callable[..., Run]) -> None:
+    run = play(CascadeExperiment(n_agents=16, degree=3, steps=2, repeats=1, items_per_severity=1))
+    assert "n_engaged" in analysis.read_tables(run, columns="n_engaged").exposures.columns
+
+
+@pytest.mark.parametrize("given", [5, None, int, [CascadeExperiment]])
+def test_what_is_no_experiment_is_not_played_and_it_is_said_what_is(given: Any) -> None:
+    with pytest.raises(UserError, match=r"play takes an experiment .* not "):
+        agentnet.play(given)
+
+
+def test_numbers_and_arrays_of_numpy_are_taken_where_python_ones_are(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    design: dict[str, Any] = {"n_agents": np.int64(16), "degree": 3, "steps": 1, "items_per_severity": 1}
+    made = CascadeExperiment(**design, repeats=1, rationale="none", temperature=np.array([0.5, 0.9]))
+    settings = {"engine.workers": np.int32(8), "log.parquet": np.bool_(False)}
+    run = agentnet.play(made, seed=np.int64(3), settings=settings, progress=False)
+    assert run.meta["seed"] == 3
+    assert run.meta["experiment"]["design"][0]["temperature"] == [0.5, 0.9]
+    with pytest.raises(UserError, match="network"):
+        agentnet.play(CascadeExperiment(**design, network=np.eye(16)), progress=False)
 
 
 @pytest.mark.parametrize(

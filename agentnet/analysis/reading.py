@@ -346,7 +346,8 @@ class RunCascades:
         log.check_read_as("cascades")
         for key in ("design", "conditions"):
             log.needed("experiment", key)
-        wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
+        named = (columns,) if isinstance(columns, str) else columns
+        wanted = tuple(name for name in dict.fromkeys(named) if name not in ALWAYS)
         return cls(log, Condition.chosen(log.meta, log.folder, condition), wanted)
 
     @property
