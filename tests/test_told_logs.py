@@ -29,6 +29,7 @@ from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.probe.card import FILE, Card, Finding
 from agentnet.report import Options, make_report
+from agentnet.report.log_tables import missing_table
 from agentnet.report.part import Part, more_tables
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 4, "repeats": 2, "items_per_severity": 1}
@@ -519,6 +520,23 @@ def test_what_a_world_says_of_its_own_answers_is_not_called_absent_nor_what_is_a
     assert list(part.findings(0.95)) == ["likes, mean over agents is 1 at step 0"]
     (measured,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
     assert {row[4] for row in measured.rows} == {None}
+
+
+def test_bounds_are_not_spoken_of_where_none_are_computed(
+    play: Callable[..., Run],
+) -> None:
+    seldom = make_backend("mock", {"invalid_rate": 0.5})
+
+    class Once(Alone):
+        def play(self, s: Setting) -> Play:
+            yield [Ask(0, f"Do you like {each}?", bool, kind="likes") for each in range(9)]
+
+    of_world = missing_table(part_of(play(Once(), backend=seldom, max_asks=1)).facts)
+    of_cascades = missing_table(part_of(play(CascadeExperiment(**SMALL), backend=seldom, max_asks=1)).facts)
+    assert of_world is not None
+    assert of_cascades is not None
+    assert of_world.notes == ("A missing answer is none of the others, and counts nowhere.",)
+    assert "it engages nobody" in of_cascades.notes[0]
 
 
 def test_words_of_a_study_are_not_called_absent_where_they_are_not_known(play: Callable[..., Run]) -> None:

@@ -114,8 +114,9 @@ def _of_condition(condition: ConditionStudy) -> Iterator[str]:
             continue
         interval = ""
         if measured.has_interval:
-            low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
-            interval = f" ({series.level:.0%} interval {low} to {high})"
+            low, high = float(series.low[-1]), float(series.high[-1])
+            if low < high:
+                interval = f" ({series.level:.0%} interval {spelled(low)} to {spelled(high)})"
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
         yield f"{condition.name}: {what} {value}{interval} at step {step}"
     if condition.played and condition.ratio.series is None:
