@@ -459,6 +459,7 @@ def test_what_cannot_be_judged_is_remarked(tables: RunTables) -> None:
     (score,) = found.scores
     assert score.forecast_rmse is None
     assert "cannot be fitted to the first 4 steps" in score.remarks[0]
+    assert "field '" not in score.remarks[0]
     assert score.held_out_rmse is not None
 
 

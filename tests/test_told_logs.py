@@ -201,6 +201,7 @@ def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     assert (now <= ever).all()
     assert (now[:, 0] == ever[:, 0]).all()
     (told,) = [each for each in more_tables(part)["player"] if each.name == "engaged_now"]
+    assert told.rows[0][2] is None
     assert [row[1] for row in told.rows] == pytest.approx(ever.mean(axis=0).tolist())
     assert [row[3] for row in told.rows] == pytest.approx(now.mean(axis=0).tolist())
     assert f"{now[:, -1].mean():.1%} had not stopped by then" in part.summary(0.95)
