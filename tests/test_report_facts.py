@@ -261,6 +261,23 @@ def test_nothing_is_called_drawn_that_never_differs(play: Callable[..., Run]) ->
     assert "the seeds of requests are drawn by the run's seed" in planted
 
 
+def test_people_who_answered_are_not_called_absent(cascades: Part) -> None:
+    voices = {
+        name: {"backend": backend, "model_name": model, "options": {}}
+        for name, backend, model in (("", "mock", "mock-x"), ("person", "human", "people"))
+    }
+    meta = {**cascades.facts.meta, "voices": voices}
+    part = replace(cascades, facts=replace(cascades.facts, meta=meta))  # type: ignore[type-var]
+    said = said_by(part) + str(more_tables(part))
+    assert "people answered for agents, on pages of their own; questions were made" in said
+    assert "no person was asked anything twice" in said
+    assert "or given by people" in said
+    assert "people answered, too" in said
+    for absent in ("none: questions", "nothing in the log is of people"):
+        assert absent not in said
+        assert absent in said_by(cascades) + str(more_tables(cascades))
+
+
 class OneNews(CascadeExperiment):
     def choose_news(self, seed: int) -> Any:
         return super().choose_news(seed)[:1]

@@ -361,7 +361,7 @@ def _draws_words(part: CascadePart) -> str:
     who = "the mock backend" if meta["backend"] == "mock" else "the language model"
     if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
         return f"so are decisions, by the log-probabilities of {who}"
-    return f"replies are drawn by {who}"
+    return f"replies are drawn by {who}{', or given by people' if part.facts.has_people else ''}"
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:

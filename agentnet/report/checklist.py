@@ -108,6 +108,7 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
         "accessed": accessed,
         "mock": " The mock backend is no language model." if facts.meta["backend"] == "mock" else "",
         "backend": "; ".join(backends),
+        "people": "People answered for agents, on pages of their own; " if facts.has_people else "None: ",
         "requests": sampler_words(facts),
         "temperature": temperature_words(facts, condition),
         "max_tokens": f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply",

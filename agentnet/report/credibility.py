@@ -157,5 +157,8 @@ _AWARE: Final = "unawareness: prompts do not betray the experiment"
 def _realism(facts: LogFacts) -> Row:
     network = listed(in_words(value) for value in _values(facts, "network"))
     news = f"news {sources_words(facts)}; " if facts.news else ""
-    fact = f"{news}network {network}; nothing in the log is of people who were asked the same"
+    people = "nothing in the log is of people who were asked the same"
+    if facts.has_people:
+        people = "people answered, too"
+    fact = f"{news}network {network}; {people}"
     return "realism: results agree with those of people", _UNKNOWN, fact

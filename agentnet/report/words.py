@@ -254,6 +254,7 @@ def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator
     asks = facts.meta["settings"].get("engine", {}).get("max_asks")
     times = "not asked for again" if asks == 1 else f"asked for up to {asks} times"
     again = "" if asks is None else f" Unusable replies were {times}."
+    again += " No person was asked anything twice." if facts.has_people else ""
     yield f"{missing:,} of {counted(n, 'answer')} stayed missing and counted neither as yes nor as no.{again}"
 
 
