@@ -126,6 +126,16 @@ def test_a_name_that_can_be_none_is_no_mistake_of_ours(command, tmp_path):
             assert (done.code, name in done.err, "itself" in done.err) == (2, True, False), done
 
 
+def test_a_tilde_that_the_shell_left_is_home(command, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert command("run", small, "--out=~/a", "--quiet").code == 0
+    assert command("verify", "~/a").code == 0
+    (tmp_path / "agentnet.toml").write_text('runs = "~/runs"\n')
+    assert command("run", small, "--quiet", "-S", "repeats=1").code == 0
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["a", "runs"]
+    assert not (tmp_path / "~").exists()
+
+
 def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
@@ -212,6 +222,11 @@ def test_a_program_without_standard_streams_plays_its_run(small):
     command = f"{sys.executable} -c '{MAIN}' run {small} --out a >&- 2>&-"
     assert subprocess.run(["sh", "-c", command], cwd=small.parent, check=False).returncode == 0
     assert Run(small.parent / "a").meta["status"] == "finished"
+
+
+def test_an_error_that_cannot_be_printed_still_ends_by_a_code_that_is_told(small):
+    command = f"{sys.executable} -c '{MAIN}' run {small} --out a 2>/dev/full"
+    assert subprocess.run(["sh", "-c", command], cwd=small.parent, check=False).returncode == 3
 
 
 def test_what_cannot_be_printed_for_another_reason_is_said(monkeypatch):
