@@ -79,6 +79,15 @@ def test_names_and_texts_of_a_news_file_are_spelled_out(command, tmp_path):
     assert not set("\x1b\x9b\u202e\x07") & set(done.err + done.out)
 
 
+def test_a_query_is_answered_by_json_alone_and_whole(command, new_log):
+    new_log().rename("a")
+    found = command("query", "a", "SELECT 9e999 AS x, -9e999 AS y, 1.5 AS z", "--json").out
+    assert json.loads(found, parse_constant=pytest.fail) == [{"x": None, "y": None, "z": 1.5}]
+    done = command("query", "a", "SELECT 1 AS x, 2 AS x", "--json")
+    assert (done.code, done.out, "'x' apart by AS" in done.err) == (2, "", True)
+    assert command("query", "a", "SELECT 1 AS x, 2 AS x").code == 0
+
+
 def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(command, new_log, monkeypatch):
     new_log().rename("a")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
