@@ -123,7 +123,7 @@ def find_run(name: str, runs: Path) -> Path:
         RunFolderError: There is none.
     """
     if name == "last":
-        folders = run_folders(runs)
+        folders = [folder for folder in run_folders(runs) if _logs(folder)]
         if not folders:
             raise RunFolderError(f"there is no run in {runs} yet; start one with: agentnet run FILE")
         return max(folders, key=lambda folder: max(log.stat().st_ctime for log in _logs(folder)))
