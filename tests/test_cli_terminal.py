@@ -145,6 +145,18 @@ def test_a_tilde_that_the_shell_left_is_home(command, small, tmp_path, monkeypat
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", "0", "-1"])
+def test_a_number_that_is_none_or_endless_is_refused_before_anything_is_played(command, small, value):
+    for arguments in (
+        ("run", small, "--out", "a", "--progress-every", value),
+        ("bench", "--seconds", value),
+        ("serve", "--port", "70000", "--latency", value),
+    ):
+        done = command(*arguments)
+        assert (done.code, "Invalid value for" in done.err) == (2, True), done
+    assert not (small.parent / "a").exists()
+
+
 def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp_path, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -57,6 +58,17 @@ class Chosen(NamedTuple):
     def run(self, name: str) -> Path:
         """Find a run folder; see `find_run`."""
         return find_run(name, self.runs)
+
+
+class Finite(click.FloatRange):
+    """A number within bounds; nan and what is infinite lie within none."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it, or fail."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return found
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:

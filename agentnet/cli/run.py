@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from agentnet.backend import Backend, Messages
-from agentnet.cli.common import Chosen, adding, print_found, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, Finite, adding, print_found, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.loops import in_loop
@@ -135,7 +135,7 @@ named_options = adding(
 @click.option(
     "--progress-every",
     "every_s",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=LINE_S,
     show_default=True,
     metavar="SECONDS",
