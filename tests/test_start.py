@@ -12,6 +12,7 @@ import pytest
 
 import agentnet
 import agentnet.analysis
+import agentnet.config
 import agentnet.events
 import agentnet.report
 from agentnet.cli import COMMANDS, cli
@@ -48,14 +49,38 @@ def test_the_list_of_commands_loads_click_and_next_to_nothing_of_ours(tmp_path):
     assert loaded(tmp_path, "--help") == {"click", *(f"agentnet.{name}" for name in ours)}
 
 
-def test_the_list_of_runs_loads_settings_and_the_reader_of_logs_but_no_numbers(new_log):
+def test_the_list_of_runs_loads_the_reader_of_logs_but_no_numbers_and_settings_only_where_one_is_set(new_log):
     folder = new_log()
     (folder.parent / "runs").mkdir()
     folder.rename(folder.parent / "runs" / "a")
     found = loaded(folder.parent, "ls")
     ours = {"cli", "config", "errors", "events", "html", "later", "vocabulary"}
-    assert rooms(found) == {"click", "rich", *SETTINGS, *ours}
+    assert rooms(found) == {"click", "rich", *ours}
     assert not found & {"agentnet.events.log", "agentnet.events.opening", "agentnet.events.export"}
+    (folder.parent / "agentnet.toml").write_text("seed = 1")
+    assert rooms(loaded(folder.parent, "ls")) == {"click", "rich", *SETTINGS, *ours}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "more", "said"),
+    [
+        ("agentnet.toml", 'runs = "there"', (), '"run": "a"'),
+        (".env", "AGENTNET_RUNS=there", (), '"run": "a"'),
+        ("my.toml", 'runs = "there"', ("--config", "my.toml"), '"run": "a"'),
+        ("other", "", ("-S", "runs=there"), '"run": "a"'),
+        ("agentnet.toml", "[engine]\nworker = 1", (), "did you mean 'workers'"),
+        ("agentnet.toml", "seed =", (), "agentnet.toml is not valid TOML"),
+        (".env", "AGENTNET_ENGINE__WORKERS=none", (), "engine.workers"),
+        ("other", "", ("--config", "no.toml"), "there is no configuration file no.toml"),
+        ("other", "", ("-S", "seed"), "has no value"),
+    ],
+)
+def test_whatever_is_set_counts_for_a_command_that_only_looks(command, tmp_path, file, text, more, said):
+    (tmp_path / "there" / "a").mkdir(parents=True)
+    (tmp_path / "there" / "a" / "events.sqlite").write_text("")
+    (tmp_path / file).write_text(text)
+    shown = command("ls", "--json", *more)
+    assert said in shown.out + shown.err
 
 
 def test_showing_a_run_loads_its_family_but_nothing_that_plays_or_analyses(command, small, tmp_path):
@@ -74,7 +99,9 @@ def test_no_plugin_of_the_settings_library_is_looked_for(tmp_path):
     (tmp_path / "spy-1.dist-info" / "METADATA").write_text("Name: spy\nVersion: 1\n")
     (tmp_path / "spy-1.dist-info" / "entry_points.txt").write_text("[pydantic]\nspy = spy:found\n")
     (tmp_path / "spy.py").write_text("found = None\n")
-    assert "spy" not in loaded(tmp_path, "ls")
+    found = loaded(tmp_path, "config")
+    assert "pydantic" in found
+    assert "spy" not in found
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -90,7 +117,9 @@ def test_a_command_is_imported_once():
     assert [each.name for each in cli.commands["ls"].params].count("traceback") == 1
 
 
-@pytest.mark.parametrize("package", [agentnet, agentnet.analysis, agentnet.events, agentnet.report])
+@pytest.mark.parametrize(
+    "package", [agentnet, agentnet.analysis, agentnet.config, agentnet.events, agentnet.report]
+)
 def test_names_that_are_imported_when_used_are_all_there(package: Any):
     assert set(package.__all__) <= set(dir(package))
     assert all(getattr(package, name) is not None for name in package.__all__)

@@ -26,7 +26,7 @@ from agentnet.cli.common import (
 )
 from agentnet.cli.completion import complete_runs
 from agentnet.cli.terminal import echo
-from agentnet.config import Settings, Shard
+from agentnet.config import Shard
 from agentnet.errors import AgentnetError, DesignError, RunFolderError, UserError
 from agentnet.events import DECISION_KINDS, Run
 from agentnet.events import verify as verify_log
@@ -218,6 +218,8 @@ def _n_realizations(meta: Mapping[str, Any]) -> int:
     n: int = meta["n_realizations"]
     if "shard" not in meta:
         return n
+    from agentnet.config import Settings
+
     pools = Settings.from_json(json.dumps(meta["settings"])).sampler.pools
     return len(range(n)[Shard(*meta["shard"]).of_realizations(n, pools=pools)])
 

@@ -19,35 +19,60 @@ To add one: write a subclass of `SettingsSection` in `agentnet.config.sections` 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agentnet.config.layers import Flag, secrets_environ
-from agentnet.config.loading import (
-    Configuration,
-    SettingRow,
-    configuration_for_resume,
-    fixed_settings,
-    load_configuration,
-    refuse_changes,
-)
 from agentnet.config.secrets import secrets_held
-from agentnet.config.sections import (
-    VOICES_LIMITS,
-    BackendSettings,
-    EmbedderSettings,
-    EngineSettings,
-    ExperimentSettings,
-    LogSettings,
-    NewsSettings,
-    PriceSettings,
-    SamplerSettings,
-    Settings,
-    SettingsSection,
-    StackSettings,
-    is_toml,
-)
 from agentnet.config.shares import Shard
-from agentnet.config.values import parse_value, toml_text
+from agentnet.config.values import RUNS, parse_value, toml_text
+from agentnet.later import later
+
+if TYPE_CHECKING:
+    from agentnet.config.loading import (
+        Configuration,
+        SettingRow,
+        configuration_for_resume,
+        fixed_settings,
+        load_configuration,
+        refuse_changes,
+    )
+    from agentnet.config.sections import (
+        VOICES_LIMITS,
+        BackendSettings,
+        EmbedderSettings,
+        EngineSettings,
+        ExperimentSettings,
+        LogSettings,
+        NewsSettings,
+        PriceSettings,
+        SamplerSettings,
+        Settings,
+        SettingsSection,
+        StackSettings,
+        is_toml,
+    )
+
+# What validates takes longer to import than most commands that look need for all.
+_OF_LOADING = (
+    "Configuration",
+    "SettingRow",
+    "configuration_for_resume",
+    "fixed_settings",
+    "load_configuration",
+)
+_OF_SECTIONS = (
+    *("VOICES_LIMITS", "BackendSettings", "EmbedderSettings", "EngineSettings", "ExperimentSettings"),
+    *("LogSettings", "NewsSettings", "PriceSettings", "SamplerSettings", "Settings", "SettingsSection"),
+    *("StackSettings", "is_toml"),
+)
+_NAMES = {
+    ".loading": (*_OF_LOADING, "refuse_changes"),
+    ".sections": _OF_SECTIONS,
+}
+__getattr__, __dir__ = later(__name__, _NAMES)
 
 __all__ = [
+    "RUNS",
     "VOICES_LIMITS",
     "BackendSettings",
     "Configuration",

@@ -10,12 +10,12 @@ import io
 import os
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentnet.config.secrets import REFUSAL, one_line, secrets_in
-from agentnet.config.sections import Settings
 from agentnet.config.values import Key, dotted, leaves, parse_key, parse_value, toml_text, why_no_json
 from agentnet.errors import ConfigurationError
 
@@ -58,6 +58,31 @@ class Flag(NamedTuple):
 
 
 Found = Iterator[Entry | Problem]
+
+
+def all_layers(
+    folder: Path, environ: Mapping[str, str], config_file: Path | None, flags: Sequence[str | Flag]
+) -> tuple[Found, ...]:
+    """List the layers over the defaults, from the lowest; each is read as it is walked through.
+
+    Args:
+        folder: The working folder, where ``agentnet.toml`` and ``.env`` are looked for.
+        environ: The environment's variables.
+        config_file: A TOML file in place of the folder's own; relative to `folder`.
+        flags: ``key=value`` texts (of ``-S``) and named flags; the later counts.
+    """
+    return (
+        *(toml_layer(folder, config_file), dotenv_layer(folder)),
+        *(environment_layer(environ), flag_layer(flags)),
+    )
+
+
+def says_nothing(layers: Iterable[Found]) -> bool:
+    """Say whether all settings are the defaults: no layer sets one, and none is at fault."""
+    try:
+        return next(chain.from_iterable(layers), None) is None
+    except ConfigurationError:
+        return False
 
 
 def toml_layer(folder: Path, config_file: Path | None) -> Found:
@@ -192,6 +217,8 @@ def _plain(value: object) -> str:
 
 
 def _routed(key: Key) -> Key:
+    from agentnet.config.sections import Settings
+
     return key if key[0] in Settings.model_fields else ("experiment", *key)
 
 

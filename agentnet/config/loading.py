@@ -14,10 +14,8 @@ from agentnet.config.layers import (
     Flag,
     Found,
     Problem,
-    dotenv_layer,
-    environment_layer,
+    all_layers,
     flag_layer,
-    toml_layer,
 )
 from agentnet.config.secrets import one_line, shown_value
 from agentnet.config.sections import Settings, declaration, describe, may_change, section_of
@@ -101,9 +99,7 @@ def load_configuration(
     Raises:
         ConfigurationError: A file cannot be read, or settings are unknown or impossible: names all of them.
     """
-    entries, problems = _collected(
-        toml_layer(folder, config_file), dotenv_layer(folder), environment_layer(environ), flag_layer(flags)
-    )
+    entries, problems = _collected(*all_layers(folder, environ, config_file, flags))
     return _validated(_merged(entries), problems)
 
 

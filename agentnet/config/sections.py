@@ -29,7 +29,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from agentnet.config.secrets import REFUSAL, secrets_in
-from agentnet.config.values import Key, decoded, dotted, encoded
+from agentnet.config.values import RUNS, Key, decoded, dotted, encoded
 from agentnet.errors import ConfigurationError
 
 VOICES_LIMITS: Final = frozenset({"requests_per_minute", "tokens_per_minute", "max_in_flight"})
@@ -289,7 +289,7 @@ class Settings(SettingsSection):
     """Everything that can be set, validated."""
 
     seed: int = setting(0, "the run's seed, an integer of 64 bits", ge=-(2**63), lt=2**63)
-    runs: FilePath = operational(Path("runs"), "folder of the run folders")
+    runs: FilePath = operational(RUNS, "folder of the run folders")
     backend: BackendSettings = setting(BackendSettings(), "which backend answers")
     embedder: EmbedderSettings = setting(EmbedderSettings(), "which embedder turns answers into vectors")
     engine: EngineSettings = setting(EngineSettings(), "how the engine asks")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from agentnet.config.sections import Settings
 from agentnet.errors import ConfigurationError, UserError
+
+if TYPE_CHECKING:
+    from agentnet.config.sections import Settings
 
 _TOTALS: Final = ("max_calls", "max_tokens", "max_cost")
 _AT_ONCE: Final = ("max_in_flight", "start_in_flight", "requests_per_minute", "tokens_per_minute")

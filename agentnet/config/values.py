@@ -9,9 +9,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
+from typing import Final
 
 Key = tuple[str, ...]
 """The parts of a dotted key: ``engine.workers`` is ``("engine", "workers")``."""
+
+RUNS: Final = Path("runs")
+"""Folder of the run folders, unless a layer sets another."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _TAG = "$toml"
