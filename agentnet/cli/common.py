@@ -71,7 +71,7 @@ class Chosen(NamedTuple):
 class Finite(click.FloatRange):
     """A number within bounds; nan and what is infinite lie within none."""
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Read it, or fail."""
         found: float = super().convert(value, param, ctx)
         if not math.isfinite(found):
