@@ -118,6 +118,23 @@ def test_what_the_machine_refuses_is_no_mistake_of_ours(command, monkeypatch, nu
     assert done.err == f"error: [Errno {number}] {os.strerror(number)}: 'some/file'\n"
 
 
+def test_a_name_that_can_be_none_is_no_mistake_of_ours(command, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("x" * 300, "loop"):
+        for arguments in (("show", name), ("trees", name), ("run", "--resume", name)):
+            done = command(*arguments)
+            assert (done.code, name in done.err, "itself" in done.err) == (2, True, False), done
+
+
+def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for arguments in (("ls",), ("config",), ("show", "last"), ("run", small)):
+        done = command(*arguments)
+        assert (done.code, "is gone" in done.err) == (2, True), done
+
+
 MAIN = "from agentnet.cli import main; main()"
 SLOW = (
     "--progress-every",

@@ -65,6 +65,12 @@ def test_an_impossible_value_is_named_with_what_is_expected(complaint, flag, mes
     assert complaint(flag).startswith(f"-S {flag}: {message}")
 
 
+def test_a_nul_that_an_escape_smuggles_in_is_refused_before_it_names_a_file(complaint):
+    assert complaint('runs="a\\u0000b"').startswith("-S runs: runs holds a NUL, which no name of a file may")
+    assert complaint(toml='news.path = "a\\u0000"').startswith("agentnet.toml: news.path holds a NUL")
+    assert "experiment.network holds a NUL" in complaint('network="a\\u0000.csv"')
+
+
 def test_every_origin_is_named(complaint, tmp_path):
     assert complaint(environ={"agentnet_SEED": "x"}).startswith(
         'environment agentnet_SEED: seed = "x" should'

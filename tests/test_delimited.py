@@ -148,6 +148,8 @@ def test_a_field_that_is_too_long_is_called_so(tmp_path):
         (b"PAR1\x15\x04", "Parquet"),
         (b"SQLite format 3\x00", "SQLite"),
         (b"%PDF-1.7\n1 2\n", "PDF"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a picture"),
         (b"BZh91AY", "bunzip2"),
         (b"\xfd7zXZ\x00", "unxz"),
         (b"\x28\xb5\x2f\xfd", "unzstd"),

@@ -859,6 +859,23 @@ def test_after_a_full_disk_nothing_more_is_written_and_every_flush_says_so(new_l
     assert steps(folder) == list(range(n_rows))
 
 
+def test_a_log_that_is_moved_away_while_it_is_written_takes_what_came_and_says_so(new_log, event_row):
+    folder = new_log()
+    moved = folder.with_name("moved")
+
+    async def play():
+        async with EventLog(folder, group_s=LONG_S) as log:
+            log.add_event(event_row(step=1))
+            await log.flush()
+            folder.rename(moved)
+            log.add_event(event_row(step=2))
+            await log.flush()
+
+    with pytest.raises(StorageError, match=r"moved or removed while it was written.*resume it where it is"):
+        asyncio.run(play())
+    assert steps(moved) == [1, 2]
+
+
 def test_a_run_that_was_stopped_is_told_when_its_last_rows_are_lost(new_log, event_row):
     folder = new_log()
 

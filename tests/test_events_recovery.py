@@ -507,6 +507,15 @@ def test_a_run_with_damaged_facts_hides_no_other_from_the_list(run_of, command, 
     assert (shown.code, "is damaged: table meta lacks" in shown.err) == (2, True)
 
 
+@pytest.mark.parametrize("value", ["{}", "[]", "null", '{"class_name": "Sample", "design": 3}'])
+def test_what_a_log_says_of_its_experiment_is_damage_where_it_is_something_else(run_of, command, value):
+    folder = run_of(UNFINISHED, f"UPDATE meta SET value = '{value}' WHERE key = 'experiment'")
+    for arguments in (("show", folder), ("fit", folder), ("trees", folder), ("run", "--resume", folder)):
+        done = command(*arguments)
+        assert (done.code, "is damaged: " in done.err) == (2, True), (arguments, done)
+        assert "experiment" in done.err
+
+
 def test_a_run_whose_making_was_cut_off_is_unstarted_and_can_be_begun_again(command, small, tmp_path):
     folder = tmp_path / "runs" / "run"
     folder.mkdir(parents=True)

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agentnet.errors import ConfigurationError
+from agentnet import CascadeExperiment
+from agentnet.errors import BackendUnusable, ConfigurationError
 from agentnet.events import EventLog, Run
 from agentnet.events.spent import PLEDGED, spent_so_far
+from agentnet.runner import Runner
 from agentnet.runner.play import spent_before
 from agentnet.stack import Price, Spent
 from agentnet.stack.budget import Budget
@@ -169,3 +171,22 @@ def test_what_a_killed_sitting_had_pledged_has_what_no_server_counted(kept):
     with closing(sqlite3.connect(run.path)) as log, log:
         log.execute("UPDATE events SET completion_tokens = NULL")
     assert spent_before(run) == Spent(9, 500, 60)
+
+
+class _Wide(CascadeExperiment):
+    n_agents, degree, steps, items_per_severity, repeats, rationale = 16, 3, 3, 1, 1, "none"
+
+
+def test_a_sitting_that_stops_counts_the_calls_that_nothing_was_recorded_of(new_run):
+    backend = ScriptedBackend(
+        lambda _: "Yes" if len(backend.requests) % 12 else BackendUnusable("no money left")
+    )
+    prepared, called = new_run(_Wide(), workers=4), 0
+    for _ in range(2):
+        runner = Runner(prepared, backend)
+        with pytest.raises(BackendUnusable):
+            asyncio.run(runner.play())
+        n_calls, called = len(backend.requests) - called, len(backend.requests)
+        ((n_recorded,),) = Run(prepared.folder).rows("SELECT COUNT(*) FROM events")[1]
+        assert runner.tally.n_calls == n_calls
+        assert n_recorded < called == spent_before(Run(prepared.folder)).calls

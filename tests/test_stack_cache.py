@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentnet import CascadeExperiment
+from agentnet import CascadeExperiment, Run
 from agentnet.backend import Reply, Request
 from agentnet.errors import BackendUnusable, StorageError
 from agentnet.listed import Listed
@@ -29,6 +29,10 @@ from agentnet.testing import ScriptedBackend
 DRAW = ((7, 0, "exposure", 3), 12, 5, 0, 0)
 ASK = Request((("user", "Do you share it?"),), seed=11, draw=DRAW)
 YES = Reply(("Yes",), 30, 2, "model-1", (), None, "fp")
+
+
+class Few(CascadeExperiment):
+    n_agents, degree, steps, repeats, items_per_severity = 16, 3, 4, 1, 1
 
 
 class Complaints(list):
@@ -593,6 +597,27 @@ def test_a_transaction_that_fails_to_end_does_not_keep_the_next_one_from_beginni
     assert ask(tmp_path, ASK._replace(seed=1), script=[])[1] == 0
 
 
+def test_what_the_cache_finds_as_it_is_closed_is_said_although_the_log_is_closed_already(
+    new_run, monkeypatch
+):
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("agentnet.shelf.Shelf.put_all", fail)
+    said, broken = [], []
+    prepared = new_run(Few(), stack={"cache": True})
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+        backend = ScriptedBackend(lambda _: '{"share": true, "reason": "It matters."}')
+        await Runner(prepared, backend, say=said.append).play()
+
+    asyncio.run(main())
+    assert (broken, "replies could not be remembered" in said[-1]) == ([], True)
+    (row,) = Run(prepared.folder).rows("SELECT detail FROM incidents WHERE kind = 'cache'")[1]
+    assert "its replies are not remembered" in row[0]
+
+
 def test_closing_does_not_try_for_ever_to_write_what_cannot_be_written(tmp_path, monkeypatch):
     tried = []
     complaints = Complaints()
@@ -766,9 +791,6 @@ def test_who_gives_up_a_flush_does_not_break_it(tmp_path):
 def test_the_replies_of_a_step_are_in_the_cache_before_the_next_step_asks(new_run, tmp_path):
     """Whoever is killed then pays none of it twice, resumed or in another run of the same seed."""
     folder, lacking, steps = tmp_path / "cache", [], set()
-
-    class Few(CascadeExperiment):
-        n_agents, degree, steps, repeats, items_per_severity = 16, 3, 4, 1, 1
 
     def answer(request):
         (_, realization, kind, step), *_ = request.draw

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 
 from agentnet.cli.terminal import echo
-from agentnet.errors import AgentnetError, OutputClosed, StorageError
+from agentnet.errors import AgentnetError, OutputClosed, StorageError, UserError
 
 _MACHINES_FAULT = frozenset(
     {
@@ -24,6 +24,7 @@ _MACHINES_FAULT = frozenset(
         errno.EIO,
     }
 )
+_NO_NAMES = frozenset({errno.ENAMETOOLONG, errno.ELOOP})
 
 
 @dataclass(slots=True)
@@ -104,8 +105,18 @@ def _intended(error: BaseException) -> AgentnetError | None:
         return found
     if isinstance(error, MemoryError):
         return StorageError("this machine has no memory left for it")
-    if isinstance(error, OSError) and error.errno in _MACHINES_FAULT:
+    return _of_the_system(error) if isinstance(error, OSError) else None
+
+
+def _of_the_system(error: OSError) -> AgentnetError | None:
+    if error.errno in _MACHINES_FAULT:
         return StorageError(str(error))
+    if error.errno in _NO_NAMES:
+        return UserError(f"{error}; name another file or folder")
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return UserError(
+            f"the folder that the command is called from is gone ({error.strerror}): cd to another"
+        )
     return None
 
 

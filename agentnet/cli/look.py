@@ -56,7 +56,7 @@ def ls(as_json: bool, chosen: Chosen) -> None:
 
 def _line(folder: Path) -> dict[str, object]:
     try:
-        facts = _of_shards(folder) if is_unmerged(folder) else _facts(Run(folder), _brief)
+        facts = _of_shards(folder) if is_unmerged(folder) else _brief(Run(folder))
     except EmptyLog:
         facts = {"run": folder.name, "status": "unstarted: nothing was recorded"}
     except RunFolderError as error:
@@ -102,15 +102,9 @@ def _of_shards(folder: Path) -> dict[str, Any]:
     }
 
 
-def _facts(run: Run, of: Callable[[Run, Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return of(run, run.meta)
-    except KeyError as error:
-        raise RunFolderError(f"{run.path} is damaged: table meta lacks {error}") from error
-
-
-def _brief(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _brief(run: Run) -> dict[str, Any]:
     """Say what `ls` shows of a run, by the one scan of its events that this takes."""
+    meta = run.meta
     kinds = run.rows("SELECT kind, COUNT(*), COUNT(missing) FROM events GROUP BY kind")[1]
     statuses = dict(run.rows("SELECT status, COUNT(*) FROM realizations GROUP BY status")[1])
     n_missing = sum(n for _, _, n in kinds)
@@ -129,8 +123,8 @@ def _brief(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counted(run: Run, meta: Mapping[str, Any]) -> dict[str, Any]:
-    brief = _brief(run, meta)
+def _counted(run: Run) -> dict[str, Any]:
+    meta, brief = run.meta, _brief(run)
     (counts,) = run.rows(
         "SELECT COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), SUM(attempts), SUM(cached) FROM events"
     )[1]
@@ -290,7 +284,7 @@ def show(name: str, as_json: bool, chosen: Chosen) -> None:
         _show_shards(folder, as_json=as_json)
         return
     run = Run(folder)
-    facts, unknown = _facts(run, _counted), None
+    facts, unknown = _counted(run), None
     try:
         facts |= family_of(run.meta).shown(run)
     except DesignError as error:

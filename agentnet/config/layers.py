@@ -243,5 +243,9 @@ def _entries(key: Key, value: object, origin: str, bare_origin: str) -> Found:
     for leaf, item in leaves(value, key):
         secrets = dict.fromkeys(secrets_in(item, leaf))
         yield from (Problem(f"{bare_origin}: {dotted(secret)} {REFUSAL}") for secret in secrets)
-        if not secrets:
+        if isinstance(item, str) and "\0" in item:
+            yield Problem(
+                f"{bare_origin}: {dotted(leaf)} holds a NUL, which no name of a file may; leave it out"
+            )
+        elif not secrets:
             yield Entry(leaf, item, origin)

@@ -40,6 +40,10 @@ _FOREIGN = (
     (b"PAR1", "is a Parquet file: write it as CSV, such as by pandas.read_parquet(..).to_csv(..)"),
     (b"SQLite format 3\0", "is an SQLite database: export its table as CSV"),
     (b"%PDF-", "is a PDF document, and no table: save the table as CSV UTF-8"),
+    *(
+        (mark, "is a picture: give the file with the data that it shows")
+        for mark in (b"\x89PNG", b"\xff\xd8\xff", b"GIF8")
+    ),
     (b"BZh", "is packed by bzip2, of which nothing is read: unpack it (bunzip2)"),
     (b"\xfd7zXZ", "is packed by xz, of which nothing is read: unpack it (unxz)"),
     (b"\x28\xb5\x2f\xfd", "is packed by Zstandard, of which nothing is read: unpack it (unzstd)"),

@@ -27,7 +27,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from agentnet.errors import AgentnetError, InternalError, RunStopped
+from agentnet.errors import AgentnetError, InternalError, RunStopped, StorageError
 from agentnet.events.checksums import check_unchanged, sealed
 from agentnet.events.opening import (
     Row,
@@ -189,6 +189,7 @@ class EventLog:
 
     Attributes:
         also: Awaited by `flush`, too: whatever else is to be on the disk before anybody acts upon it.
+        is_open: Whether rows can be appended.
 
     Use it as an asynchronous context manager.
     """
@@ -205,7 +206,7 @@ class EventLog:
     ) -> None:
         self.path = folder / LOG_NAME
         self._lock = lock_of(folder)
-        self._is_open = False
+        self.is_open = False
         self._group_rows = group_rows
         self._group_s = group_s
         self._rows: dict[str, list[Row]] = {table: [] for table in _STATEMENTS}
@@ -241,14 +242,14 @@ class EventLog:
             raise storage_error(self.path, error) from error
         self._replies.clear()
         self._writer = Writer(self.path, connection, group_rows=self._group_rows)
-        self._is_open = True
+        self.is_open = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write what was appended, whatever happened, and unlock the run."""
         self._hand_over()
-        self._is_open = False
+        self.is_open = False
         try:
             await asyncio.to_thread(self._writer.close)
         finally:
@@ -397,7 +398,7 @@ class EventLog:
         self._timer = asyncio.get_running_loop().call_later(self._group_s, self._hand_over)
 
     def _check_open(self) -> None:
-        if not self._is_open:
+        if not self.is_open:
             raise InternalError(f"{self.path}: the event log is closed: what is appended now would be lost")
 
     def _hand_over(self) -> None:
@@ -503,6 +504,8 @@ class Writer(threading.Thread):
                 self._commit(groups, self._all_at_once)
             except _OF_A_ROW:
                 self._commit(groups, self._one_by_one)
+            # A file that is gone takes rows all the same, and whoever asks on pays for what nobody will find.
+            self._path.stat()
         except Exception as error:  # noqa: BLE001 - an error kept here would leave its waiters waiting
             self.error = _explain(self._path, error)
             return False
@@ -571,6 +574,11 @@ def _places(n: int) -> str:
 def _explain(path: Path, error: Exception) -> AgentnetError:
     if isinstance(error, sqlite3.Error):
         return storage_error(path, error)
+    if isinstance(error, OSError):
+        return StorageError(
+            f"{path}: the event log was moved or removed while it was written ({error.strerror}); put it "
+            "back, then resume the run, or resume it where it is now"
+        )
     return InternalError(f"{path}: the event log cannot be written: {type(error).__name__}: {error}")
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import shlex
 import sqlite3
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentnet.errors import RunFolderError, UserError
 from agentnet.events.digest import digest
@@ -43,8 +43,43 @@ _OF_THE_FILE = {
 _OF_A_READER = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
+# What a log says of itself is read in many places: what is of another kind is damage, and said at once.
+_META: Mapping[str, type | tuple[type, ...]] = {
+    "created_at": (int, float),
+    "experiment": dict,
+    "licences": list,
+    "model_name": str,
+    "n_realizations": int,
+    "prompts": list,
+    "settings": dict,
+    "versions": dict,
+}
+_EXPERIMENT: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("path", "class_name", "family", "text"), str),
+    **dict.fromkeys(("conditions", "design", "condition_names"), list),
+    "siblings": dict,
+}
+
+
 class EmptyLog(RunFolderError):
     """A log in which nothing stands: what is left of a run whose making was cut off."""
+
+
+class _Recorded(dict[str, Any]):
+    """What a log says of itself by name; what is not there is damage of the log."""
+
+    def __init__(self, path: Path, where: str, found: Mapping[str, Any]) -> None:
+        super().__init__(found)
+        self._damaged = f"{path} is damaged: {where}"
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise RunFolderError(f"{self._damaged} lacks {key!r}")
+
+    def check(self, kinds: Mapping[str, type | tuple[type, ...]]) -> None:
+        """Make sure that what is there is of its kind."""
+        for key in kinds.keys() & self.keys():
+            if not isinstance(self[key], kinds[key]):
+                raise RunFolderError(f"{self._damaged} has {self[key]!r:.60} as {key!r}")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -98,15 +133,24 @@ class Run:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Table ``meta``: versions, settings, prompts, experiment, status."""
+        """Table ``meta``: versions, settings, prompts, experiment, status.
+
+        Raises:
+            RunFolderError: It is damaged; asked for what it lacks, it says so, too.
+        """
         with self.connection() as connection:
             rows = connection.execute("SELECT key, value FROM meta").fetchall()
         try:
-            return {key: json.loads(value) for key, value in rows}
+            found = _Recorded(self.path, "table meta", {key: json.loads(value) for key, value in rows})
         except (ValueError, TypeError) as error:
             raise RunFolderError(
                 f"{self.path} is damaged: table meta holds what is no JSON ({error})"
             ) from error
+        found.check(_META)
+        if "experiment" in found:
+            found["experiment"] = _Recorded(self.path, "row 'experiment' of table meta", found["experiment"])
+            found["experiment"].check(_EXPERIMENT)
+        return found
 
     def frame(self, table: str) -> pd.DataFrame:
         """Read a whole table, or one of the views ``decisions`` and ``answers``, as a data frame.

@@ -108,6 +108,8 @@ class Runner:
                     finally:
                         await self._streak.aclose()
                         log.add_incident("spent", **stack.budget.spent._asdict())
+                        # What was paid for and not recorded was called, too.
+                        self.tally.n_calls = stack.budget.spent.calls - self._before.use.calls
                         log.set_meta(**{PLEDGED: None})
                     await log.finish()
         finally:
@@ -152,9 +154,16 @@ class Runner:
     def _stack(self, log: EventLog) -> Stack:
         settings, loop = self._settings, asyncio.get_running_loop()
 
+        def note(message: str) -> None:
+            # What is closed last may find trouble when the log is closed already.
+            if log.is_open:
+                log.add_incident("cache", message=message)
+            else:
+                self._say(message)
+
         def complain(message: str) -> None:
             # Called from the cache's own thread, too.
-            loop.call_soon_threadsafe(partial(log.add_incident, "cache", message=message))
+            loop.call_soon_threadsafe(note, message)
 
         async def pledge(most: Spent) -> None:
             log.set_meta(**{PLEDGED: most[:3]})

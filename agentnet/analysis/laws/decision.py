@@ -176,9 +176,10 @@ class DecisionLaw(Law):
         values = dict(zip(fit.names, fit.values, strict=True))
 
         def chance(columns: Mapping[str, Array]) -> Array:
+            shape = np.broadcast_shapes(*(each.shape for each in columns.values()))
             read = LawColumns({name: columns[name].astype(np.float64) for name in self.reads})
             with np.errstate(all="ignore"):
-                found = in_shape(self.probability(read, **values), columns["step"].shape, self)
+                found = in_shape(self.probability(read, **values), shape, self)
             return clipped(found)
 
         return chance
