@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
@@ -143,25 +144,28 @@ class Backend(Protocol):
         ...
 
 
-def check_reply(reply: Reply, name: str) -> None:
+def check_reply(reply: Reply, backend: Backend) -> None:
     """Refuse what a backend gives in the place of a reply: it would pass for an answer, or for what it cost.
 
     Args:
         reply: What it gave.
-        name: The backend's name.
+        backend: Who gave it.
 
     Raises:
         PluginError: It is no reply that the contract knows.
     """
     if isinstance(reply, Reply) and reply.texts and isinstance(reply.model, str):
-        counts = (reply.prompt_tokens, reply.completion_tokens)
-        are_counts = all(each is None or (isinstance(each, int) and each >= 0) for each in counts)
-        if are_counts and all(isinstance(text, str) for text in reply.texts):
+        are_counts = _is_count(reply.prompt_tokens) and _is_count(reply.completion_tokens)
+        if are_counts and all(map(isinstance, reply.texts, repeat(str))):
             return
     raise PluginError(
-        f"the backend {name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name of a "
-        "model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
+        f"the backend {backend.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the "
+        "name of a model, and counts of tokens that are whole numbers from 0, or None where nobody counted"
     )
+
+
+def _is_count(value: object) -> bool:
+    return value is None or (isinstance(value, int) and value >= 0)
 
 
 class Wave(NamedTuple):

@@ -232,7 +232,10 @@ TABLES: Final[Mapping[str, Table]] = {
             "bare aiohttp as usually written": tuple(
                 f"{ms} ms, 256 in flight: layer / usual" for ms in (0, 200)
             ),
-            "the same, both by TLS": tuple(
+            "the same, the layer on uvloop (an extra), aiohttp on asyncio": tuple(
+                f"{ms} ms, 256 in flight: layer-uv / usual" for ms in (0, 200)
+            ),
+            "aiohttp as usually written and the layer, both by TLS": tuple(
                 f"{ms} ms, 256 in flight: layer-tls / usual-tls" for ms in (0, 200)
             ),
             "share of the ideal throughput, the layer's": (

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from contextlib import asynccontextmanager, closing
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 
@@ -125,6 +126,21 @@ def test_every_field_that_decides_the_reply_is_part_of_the_key(tmp_path):
 
 def test_no_field_of_a_request_is_forgotten():
     assert set(Request._fields) == {*OTHER, "metadata"}
+
+
+def test_the_key_is_what_it_always_was_so_that_old_caches_answer(tmp_path):
+    """The literal was written down of an earlier version; the others follow its recipe."""
+    other = ASK._replace(temperature=1e-05, seed=2**63 - 1, draw=((7, 1, "seed", 0), -1, -1, 3, 2))
+    asked = [ASK, other, ASK, *(ASK._replace(**{field: value}) for field, value in OTHER.items())]
+
+    async def main():
+        async with opened(tmp_path) as (cache, _):
+            return [cache._key(request) for request in asked]
+
+    keys = asyncio.run(main())
+    texts = [repr(request.messages) + repr(request[1:-1]) for request in asked]
+    assert [key[8:] for key in keys] == [blake2b(text.encode(), digest_size=16).digest() for text in texts]
+    assert keys[0].hex() == "d9ec807cfbff82c3073282494c1bbda26a686842df96d6ad"
 
 
 def test_metadata_are_not_part_of_the_key(tmp_path):

@@ -41,6 +41,7 @@ Pairs = list[tuple[str, object]]
 
 ANSWER_KEYS = frozenset({"share", "answer", "decision"})
 REASON_KEYS = frozenset({"reason", "rationale", "explanation", "reasoning"})
+_KEYS = ANSWER_KEYS | REASON_KEYS
 ANSWER_ELEMENTS = frozenset({*ANSWER_KEYS, "final_answer"})
 REASON_ELEMENTS = frozenset({*REASON_KEYS, "analysis", "reflection", "scratchpad"})
 WRAPPERS = frozenset(
@@ -159,7 +160,7 @@ def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     answers: list[bool | None] = []
     reason = ""
     for key, value in pairs:
-        name = key.strip().lower()
+        name = key if key in _KEYS else key.strip().lower()
         if name in ANSWER_KEYS:
             if value is True or value is False:
                 answers.append(value)
@@ -172,7 +173,7 @@ def _judge(pairs: Pairs, depth: int = 0) -> Verdict | None:
     if not answers:
         return _judge_within(pairs, depth)
     decision = answers[0]
-    if any(answer is not decision for answer in answers):
+    if len(answers) > 1 and any(answer is not decision for answer in answers):
         return unusable("ambiguous")
     if decision is None:
         return unusable("no_answer")

@@ -22,6 +22,7 @@ from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.digest import digest
+from agentnet.events.schema import OF_PEOPLE
 from agentnet.events.spent import spent_so_far
 from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of
@@ -353,6 +354,12 @@ class LogFacts:
     def n_conditions(self) -> int:
         """Number of conditions."""
         return len(self.meta["experiment"]["design"])
+
+    @property
+    def has_people(self) -> bool:
+        """Whether people answer for agents, for some at least."""
+        voices = (self.meta.get("voices") or {}).values()
+        return OF_PEOPLE in [self.meta["model_name"], *(told["model_name"] for told in voices)]
 
     @property
     def n_by_rules(self) -> int:

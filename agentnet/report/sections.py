@@ -72,13 +72,21 @@ def contents_of(report: Report) -> tuple[Contents, ...]:
             # A stable order: what is open stands first, each kind as it was given.
             sections=tuple(sorted(sections, key=lambda each: not each.is_open)),
             more=(*part.tables(), *more.get("", ())),
-            found=tuple(sentences([each]) for each in part.findings(report.options.level)),
+            found=tuple(
+                sentences([_whose(part, report) + each]) for each in part.findings(report.options.level)
+            ),
             figures=drawn,
             leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
             is_folded=part.facts.family in compared,
         )
         made.append(contents)
     return tuple(made if len(made) == 1 else map(_with_prefix, made))
+
+
+def _whose(part: Part, report: Report) -> str:
+    """Say of which part a finding is, where it stands among those of others of its kind."""
+    is_one = sum(each.name == part.name for each in report.parts) == 1
+    return "" if is_one else f"{part.title()}: "
 
 
 def drawings_of(report: Report) -> dict[str, tuple[Drawing, ...]]:

@@ -109,18 +109,16 @@ class AdaptiveLimit(Wrapper):
         era, began = self._era, clock()
         try:
             reply = await self._inner.complete(request)
-            self._take_note(began, clock())
+            if self._told_until > began or not self._room:
+                self._take_note(began, clock())
             if self._limit < self._highest:
                 self._grow(era)
-        except TransientError as error:
-            error.took_s = clock() - began
-            if is_probe:
-                self._end_probe(error)
-            self._yield_to(error, era, began, is_probe=is_probe)
-            raise
         except BaseException as error:
             if is_probe:
                 self._end_probe(error)
+            if isinstance(error, TransientError):
+                error.took_s = clock() - began
+                self._yield_to(error, era, began, is_probe=is_probe)
             raise
         else:
             if is_probe:

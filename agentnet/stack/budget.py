@@ -46,6 +46,7 @@ class _Load(NamedTuple):
 
 
 _NOTHING: Final = _Load(0, 0, 0)
+_new = tuple.__new__
 
 _PART_PLEDGED: Final = 20
 """Of what is left, a twentieth is pledged ahead: more costs more at a kill, less more commits."""
@@ -134,15 +135,28 @@ class Budget(Wrapper):
         Raises:
             RunStopped: It does not.
         """
-        if not self._is_bounded:
-            return await self._ask(request)
-        load = await self._reserve(request)
-        try:
+        load = _NOTHING
+        if self._is_bounded:
+            load = self._load(request)
+            if self._waiting or self._has_to_wait(load):
+                load = await self._wait_for_room(request, load)
+            else:
+                self._hold(load, 1)
             if self._pledge is not None and not self._is_pledged():
                 await self._wait_for_pledge(load)
-            return await self._ask(request)
+        try:
+            reply = await self._inner.complete(request)
+        except (ServerUnreachable, RunStopped):
+            raise
+        except BaseException as error:
+            self._take_note(request, error)
+            raise
+        else:
+            self._count(request, load, reply)
+            return reply
         finally:
-            self._release(load)
+            if self._is_bounded:
+                self._release(load)
 
     def answer_now(self, wave: Wave) -> AtOnce | None:
         """Answer at once what `inner` does, unless something is bounded: then each call is looked at."""
@@ -158,33 +172,31 @@ class Budget(Wrapper):
     def _load(self, request: Request) -> _Load:
         prompt = self._worst.most(request)
         completion = self._worst.most_out(request) + request.n * self._beyond
-        return _Load(1, prompt, completion, self._cost(request, prompt, completion))
+        # `_Load` itself takes three times as long.
+        money = self._cost(request, prompt, completion) if self._rates else 0
+        return _new(_Load, (1, prompt, completion, money))
 
-    async def _ask(self, request: Request) -> Reply:
-        try:
-            reply = await self._inner.complete(request)
-        except (ServerUnreachable, RunStopped):
-            raise
-        except BackendError as error:
-            if error.attempts and error is not self._halt.reason:
-                self._charge(
-                    request, error.prompt_tokens, error.completion_tokens, may_be_more=error.may_be_billed
-                )
-            raise
-        except BaseException as error:
-            if error is not self._halt.reason:
-                self._charge(request, None, None, may_be_more=True)
-            raise
-        check_reply(reply, self.name)
+    def _take_note(self, request: Request, error: BaseException) -> None:
+        """Count a call that failed, if one was made."""
+        if error is self._halt.reason:
+            return
+        if not isinstance(error, BackendError):
+            self._charge(request, None, None, may_be_more=True)
+        elif error.attempts:
+            self._charge(
+                request, error.prompt_tokens, error.completion_tokens, may_be_more=error.may_be_billed
+            )
+
+    def _count(self, request: Request, load: _Load, reply: Reply) -> None:
+        check_reply(reply, self)
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if prompt is None or completion is None:
             prompt, completion = self._estimated(request, reply)
-        elif self._is_bounded:
+        elif self._is_bounded and (prompt != load.prompt_tokens or completion > request.max_tokens):
             self._learn(request, prompt, completion)
         self._is_unheard = False
         self._add(request, prompt, completion)
-        return reply
 
     def _charge(
         self, request: Request, prompt: int | None, completion: int | None, *, may_be_more: bool
@@ -207,8 +219,6 @@ class Budget(Wrapper):
 
     def _cost(self, request: Request, prompt_tokens: int, completion_tokens: int) -> int:
         """Price tokens of one request."""
-        if not self._rates:
-            return 0
         # A run of one backend has one price, whatever voices its requests name.
         rate = self._rates[voice_of(request.metadata)] if self._only is None else self._only
         a_prompt_token, a_completion_token = rate
@@ -242,12 +252,8 @@ class Budget(Wrapper):
             likely_tokens(reply.texts) if completion is None else completion,
         )
 
-    async def _reserve(self, request: Request) -> _Load:
+    async def _wait_for_room(self, request: Request, load: _Load) -> _Load:
         """Hold what `request` may take, once there is room for it, and return that."""
-        load = self._load(request)
-        if not self._waiting and not self._has_to_wait(load):
-            self._hold(load, 1)
-            return load
         place: asyncio.Future[_Load | str] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, request, load))
         self._admit()
@@ -302,11 +308,15 @@ class Budget(Wrapper):
 
     async def _wait_for_pledge(self, load: _Load) -> None:
         """Have it written that so much may be spent; one pledge serves all who wait for it."""
-        while not self._is_pledged():
-            if self._pledging is None or self._pledging.done():
-                self._pledging = asyncio.ensure_future(self._pledge_for(load))
-            # Shielded: who stops waiting must not break it off for others.
-            await asyncio.shield(self._pledging)
+        try:
+            while not self._is_pledged():
+                if self._pledging is None or self._pledging.done():
+                    self._pledging = asyncio.ensure_future(self._pledge_for(load))
+                # Shielded: who stops waiting must not break it off for others.
+                await asyncio.shield(self._pledging)
+        except BaseException:
+            self._release(load)
+            raise
 
     async def _pledge_for(self, load: _Load) -> None:
         assert self._pledge is not None
@@ -337,11 +347,14 @@ class Budget(Wrapper):
     def _hold(self, load: _Load, sign: int) -> None:
         calls, prompt, completion, money = self._reserved
         a_call, of_prompt, of_completion, of_money = load
-        self._reserved = _Load(
-            calls + sign * a_call,
-            prompt + sign * of_prompt,
-            completion + sign * of_completion,
-            money + sign * of_money,
+        self._reserved = _new(
+            _Load,
+            (
+                calls + sign * a_call,
+                prompt + sign * of_prompt,
+                completion + sign * of_completion,
+                money + sign * of_money,
+            ),
         )
 
     def _bound_met(self, load: _Load, reserved: _Load) -> str | None:

@@ -34,6 +34,9 @@ _WAY_OUT: Final = "name another by stack.cache_folder, or go without by -S stack
 _SCOPE_BYTES: Final = 8
 _DRAW_BYTES: Final = 16
 
+_Question = tuple[Messages, int, int, tuple[str, ...], str | None, bool]
+"""What draws share: messages, samples, bound on tokens, answers, schema, whether odds are wanted."""
+
 
 class Cache(Wrapper):
     """Answers from the disk what it has; otherwise asks `inner` and remembers the reply.
@@ -83,8 +86,10 @@ class Cache(Wrapper):
         answers = inner if of is None else of
         identity = repr((SCHEMA_VERSION, answers.name, answers.model_name, scope))
         self._scope = hashlib.blake2b(identity.encode(), digest_size=_SCOPE_BYTES).digest()
-        self._prompts: dict[Messages, Any] = {}
+        self._prompts: dict[_Question, tuple[Any, str]] = {}
         self._prompts_remembered = prompts_remembered
+        self._step: tuple[int | str, ...] = ()
+        self._spelt_step = "()"
         self._shelf = Shelf(folder, way_out=_WAY_OUT)
         # Most look-ups are misses, which need no look at the disk so.
         self._known = self._shelf.keys(self._scope, _SCOPE_BYTES + _DRAW_BYTES)
@@ -123,15 +128,26 @@ class Cache(Wrapper):
 
     def _key(self, request: Request) -> bytes:
         """Hash what a reply depends on: the scope, and every field of the request but its metadata."""
-        prompt = self._prompts.get(request.messages)
-        if prompt is None:
-            if len(self._prompts) >= self._prompts_remembered:
-                self._prompts.clear()
-            prompt = hashlib.blake2b(repr(request.messages).encode(), digest_size=_DRAW_BYTES)
-            self._prompts[request.messages] = prompt
-        draw = prompt.copy()
-        draw.update(repr(request[1:-1]).encode())
-        return self._scope + bytes(draw.digest())
+        messages, temperature, n, max_tokens, answers, schema, logprobs, seed, draw, _ = request
+        question = (messages, n, max_tokens, answers, schema, logprobs)
+        prompt, asked = self._prompts.get(question) or self._remember(question)
+        step, agent, source, repeat, ask = draw
+        if step is not self._step:
+            self._step, self._spelt_step = step, repr(step)
+        # What `repr(request[1:-1])` gives, which takes twice as long.
+        drawn = f"({self._spelt_step}, {agent!r}, {source!r}, {repeat!r}, {ask!r})"
+        key = prompt.copy()
+        key.update(f"({temperature!r}, {asked}, {seed!r}, {drawn})".encode())
+        return self._scope + bytes(key.digest())
+
+    def _remember(self, question: _Question) -> tuple[Any, str]:
+        """Hash the messages, and spell the rest of what many draws share."""
+        if len(self._prompts) >= self._prompts_remembered:
+            self._prompts.clear()
+        messages, *rest = question
+        prompt = hashlib.blake2b(repr(messages).encode(), digest_size=_DRAW_BYTES)
+        found = self._prompts[question] = prompt, ", ".join(map(repr, rest))
+        return found
 
     def _find(self, key: bytes, request: Request) -> Reply | None:
         """Read the reply under a known key; None, and forgotten, if there is none that can be used."""
@@ -262,8 +278,14 @@ def _spell(reply: Reply) -> str:
             None,
             reply.fingerprint,
         )
-        with suppress(TypeError, ValueError, OverflowError):  # half a character, say
+        try:
             return msgspec.json.encode(usual).decode()
+        except (TypeError, ValueError, OverflowError):  # half a character, say
+            return _spell_with_care(reply)
+    return _spell_with_care(reply)
+
+
+def _spell_with_care(reply: Reply) -> str:
     return json.dumps(
         (
             reply.texts,

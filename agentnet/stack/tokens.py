@@ -46,7 +46,7 @@ class PromptTokens:
         tokens to each message and some to all, and a schema is part of the prompt at some servers. Where a
         server adds more of its own, what it added to one prompt is expected of the next one, too.
         """
-        likely, most = self._count(request)
+        likely, most = self._counts.get(_prompt(request)) or self._count(request)
         return most if likely == most else most + self._beyond
 
     @staticmethod

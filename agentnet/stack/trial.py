@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from agentnet.backend import Adapts, Backend, Reply, Request, Wrapper, is_wanting
 from agentnet.cost import Cost
@@ -55,13 +55,16 @@ class FirstAlone(Wrapper):
         self._tries_in: asyncio.AbstractEventLoop | None = None
         self._line: deque[asyncio.Future[None]] = deque()
 
-    async def complete(self, request: Request) -> Reply:
+    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]:
         """Answer `request`, once another one was answered.
 
         Raises:
             BackendUnusable: The first request found out that the backend is.
             BackendError: As `inner`.
         """
+        return self._inner.complete(request) if self._is_open else self._in_turn(request)
+
+    async def _in_turn(self, request: Request) -> Reply:
         while not self._is_open:
             loop = asyncio.get_running_loop()
             # A trial whose event loop is gone will never end.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from zlib import crc32
 
@@ -76,6 +76,9 @@ class _Line(NamedTuple):
     proxy: str | None
 
 
+_Answering = Coroutine[Any, Any, tuple[Endpoint, Answer]]
+
+
 class Http:
     """Sends requests to servers, as `Endpoints` shares them out.
 
@@ -100,6 +103,7 @@ class Http:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoints = Endpoints(peers)
+        self._only = self.endpoints[0] if len(self.endpoints) == 1 else None
         self._access = access
         self._timeout_s = timeout_s
         self._max_reply_bytes = max_reply_bytes
@@ -112,7 +116,7 @@ class Http:
         """The servers."""
         return self._endpoints.all
 
-    async def chat(self, body: bytes, *, prefix: str = "", n_tokens: int = 1) -> tuple[Endpoint, Answer]:
+    def chat(self, body: bytes, *, prefix: str = "", n_tokens: int = 1) -> _Answering:
         """Ask for a chat completion.
 
         Args:
@@ -127,13 +131,15 @@ class Http:
             TransientError: No whole answer came.
             BackendUnusable: None can come.
         """
-        if len(self.endpoints) == 1:
-            return self.endpoints[0], await self._call(self.endpoints[0], None, body)
-        n_tokens += len(body) // _BYTES_PER_TOKEN
+        if self._only is not None:
+            return self._call(self._only, None, body, self._max_reply_bytes)
+        return self._chat_with_one(body, prefix, n_tokens + len(body) // _BYTES_PER_TOKEN)
+
+    async def _chat_with_one(self, body: bytes, prefix: str, n_tokens: int) -> tuple[Endpoint, Answer]:
         endpoint = self._endpoints.pick(self._clock(), prefix=crc32(prefix.encode()), n_tokens=n_tokens)
         endpoint.tokens += n_tokens
         try:
-            return endpoint, await self._call(endpoint, None, body)
+            return await self._call(endpoint, None, body, self._max_reply_bytes)
         finally:
             endpoint.tokens -= n_tokens
 
@@ -154,7 +160,7 @@ class Http:
         """
         endpoint = self._endpoints.pick(self._clock())
         most_bytes = self._max_reply_bytes + extra_bytes
-        return endpoint, await self._call(endpoint, f"{endpoint.peer.url}{path}", body, most_bytes)
+        return await self._call(endpoint, f"{endpoint.peer.url}{path}", body, most_bytes)
 
     async def ask(self, path: str, body: object = None, *, root: bool = False) -> object:
         """Ask for anything else that is answered in JSON.
@@ -171,7 +177,7 @@ class Http:
         peer = endpoint.peer
         base = peer.url.removesuffix("/v1") if root else peer.url
         sent = None if body is None else json.dumps(body).encode()
-        status, headers, raw = await self._call(endpoint, f"{base}{path}", sent)
+        _, (status, headers, raw) = await self._call(endpoint, f"{base}{path}", sent, self._max_reply_bytes)
         if status >= 300:
             raise error_of_answer(peer, status, headers, raw)
         try:
@@ -186,10 +192,9 @@ class Http:
             await self._lines.popitem()[1].transport.aclose()
 
     async def _call(
-        self, endpoint: Endpoint, url: str | None, body: bytes | None, most_bytes: int | None = None
-    ) -> Answer:
+        self, endpoint: Endpoint, url: str | None, body: bytes | None, most: int
+    ) -> tuple[Endpoint, Answer]:
         line = self._lines.get(endpoint) or self._open(endpoint)
-        most = most_bytes or self._max_reply_bytes
         endpoint.outstanding += 1
         try:
             answer = await line.transport.send(line.chat if url is None else self._address(url), body, most)
@@ -198,22 +203,21 @@ class Http:
         except (Broken, OSError) as error:
             failure = self._failure(endpoint, error, line.proxy)
         else:
-            self._note(endpoint, None if answer.status < 500 else "server_error")
-            return answer
+            if answer.status >= 500 or endpoint.failures or not endpoint.has_answered:
+                self._note(endpoint, None if answer.status < 500 else "server_error")
+            return endpoint, answer
         finally:
             endpoint.outstanding -= 1
         raise failure
 
     def _note(self, endpoint: Endpoint, kind: str | None) -> None:
         """Take note of an answer, or of a failure of some kind, and tell what changes by it."""
-        if kind is None and endpoint.has_answered and not endpoint.failures:
-            return
         before, now = endpoint.out_until, self._clock()
         if kind is None:
             endpoint.worked()
         else:
             endpoint.failed(kind, now)
-        if len(self.endpoints) == 1 or endpoint.out_until == before:
+        if self._only is not None or endpoint.out_until == before:
             return
         left_s = endpoint.out_until - now
         self.tell(

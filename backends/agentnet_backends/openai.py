@@ -7,9 +7,9 @@ what they ignore; the options say how to talk to them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -108,7 +108,7 @@ class OpenAIBackend:
         """The language model."""
         return self._model_name
 
-    async def complete(self, request: Request) -> Reply:
+    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]:
         """Answer `request` by one call.
 
         Raises:
@@ -116,7 +116,7 @@ class OpenAIBackend:
             RequestRejected: This request can never succeed.
             BackendUnusable: No request can succeed.
         """
-        return await self._client.complete(request)
+        return self._client.complete(request)
 
     def watch(self, tell: Callable[[str], None]) -> None:
         """Have changes in who is asked told; see `agentnet.backend.HasServers`."""

@@ -12,6 +12,7 @@ import math
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import httptools
@@ -66,18 +67,16 @@ class WireTransport:
 
     async def send(self, url: str, body: bytes | None, most_bytes: int) -> Answer:
         """Make one call; see `Transport.send`."""
-        due = self._loop.time() + self._timeout_s
+        now = self._loop.time()
+        due = now + self._timeout_s
         head = self._heads.get(url) or self._head(url)
-        if body is None:
-            sent = b"GET%b\r\n" % head
-        else:
-            sent = b"POST%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
-        connection = self._take()
+        connection = self._take(now - KEEP_ALIVE_S)
         is_kept = connection is not None
         while True:
             if connection is None:
                 connection = await self._connect()
-            answer = connection.ask(sent, most_bytes)
+            # No name is kept of what is sent: its memory is taken for the next call's while it is at hand.
+            answer = connection.ask(_sent(head, body), most_bytes)
             self._deadlines.add(connection, due)
             try:
                 return await answer
@@ -110,11 +109,11 @@ class WireTransport:
         head = self._heads[url] = b" %b HTTP/1.1\r\n%b" % (path, self._headers)
         return head
 
-    def _take(self) -> _Connection | None:
-        """Take the connection that was used last: so those that are not needed are dropped."""
+    def _take(self, before: float) -> _Connection | None:
+        """Take the connection that was used last, so that those that are not needed are dropped."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable(self._loop.time() - KEEP_ALIVE_S):
+            if connection.is_usable(before):
                 return connection
             connection.close()
         return None
@@ -295,7 +294,7 @@ class _Connection(asyncio.Protocol):
         elif self._n_headers > _MOST_HEADERS:
             self._trouble = "garbled"
         else:
-            self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+            self._headers.setdefault(_name(name), value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         """Take the status."""
@@ -353,6 +352,17 @@ def _context() -> ssl.SSLContext:
     # The server has no business to ask for other keys under way.
     context.options |= ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def _sent(head: bytes, body: bytes | None) -> bytes:
+    if body is None:
+        return b"GET%b\r\n" % head
+    return b"POST%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+@lru_cache(256)
+def _name(raw: bytes) -> str:
+    return raw.decode("latin-1").lower()
 
 
 class _Names:
