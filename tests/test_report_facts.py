@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run
 from agentnet.network import Network
 from agentnet.report import Options, make_report
@@ -441,6 +441,21 @@ def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_on
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
     with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
         make_report([copy], FEW)
+
+
+def test_a_report_says_the_digest_of_what_was_decided_whether_or_not_the_log_keeps_it(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
+    copy = Run(Path(shutil.copytree(run.folder, tmp_path / "copy")))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+    assert read_facts(copy).digest == read_facts(run).digest == run.digest()
+    other = Run(Path(shutil.copytree(run.folder, tmp_path / "other")))
+    with closing(sqlite3.connect(other.path)) as connection, connection:
+        connection.execute("""UPDATE meta SET value = '"0123"' WHERE key = 'digest'""")
+    with pytest.raises(RunFolderError, match="meta"):
+        make_report([other], FEW)
 
 
 @pytest.mark.parametrize(
