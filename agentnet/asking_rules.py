@@ -48,6 +48,7 @@ class Moment:
         edges: The attributes of the network's edges, each of shape ``(n_slots,)``.
         is_part: Whether only some agents' slots are given, so that nothing is known of other ones.
         n_neighbours: How many agents each hears, and slots it has, shape ``(n_agents,)``; None: counted.
+        among: The slots of all agents that can be exposed, ascending; None: who can be is looked up.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Moment:
         edges: Mapping[str, NDArray[Any]] = MappingProxyType({}),
         is_part: bool = False,
         n_neighbours: Ints | None = None,
+        among: Ints | None = None,
     ) -> None:
         self.indices = indices
         self.listener = listener
@@ -75,10 +77,14 @@ class Moment:
         self.n_asked: Ints = np.zeros(len(engaged_step), dtype=np.int64) if n_asked is None else n_asked
         engaged = engaged_step != NEVER
         heard = engaged if silent is None else engaged & ~silent
-        unasked = engaged if deaf is None else engaged | deaf
+        self.slots: Ints
         # `take` looks up in half of the time, and of two truths the one is greater that is true alone.
-        of_slots = unasked.take(listener) if n_neighbours is None else unasked.repeat(n_neighbours)
-        self.slots: Ints = (heard.take(indices) > of_slots).nonzero()[0]
+        if among is not None:
+            self.slots = among[heard.take(indices[among])]
+        else:
+            unasked = engaged if deaf is None else engaged | deaf
+            of_slots = unasked.take(listener) if n_neighbours is None else unasked.repeat(n_neighbours)
+            self.slots = (heard.take(indices) > of_slots).nonzero()[0]
 
     def exposures(self) -> Exposures:
         """List all exposures: an unengaged agent and an engaged one that it hears, once in each layer."""

@@ -123,8 +123,9 @@ async def aplay(
         "max_cost": max_cost,
         "max_calls": max_calls,
     }
-    flags = [Flag(f"{name} =", NAMED[name][1], value) for name, value in named.items() if value is not None]
-    flags += [Flag("settings", key, value) for key, value in (settings or {}).items()]
+    given = {name: _plain(value) for name, value in named.items() if value is not None}
+    flags = [Flag(f"{name} =", NAMED[name][1], value) for name, value in given.items()]
+    flags += [Flag("settings", key, _plain(value)) for key, value in (settings or {}).items()]
     folder = None if out is None else Path(out)
     say = _say if progress else _say_nothing
     if ray_address is not None and on is None:
@@ -280,11 +281,20 @@ def _given(
     """Give what the log records of an experiment, the experiment itself, and its knobs as settings."""
     if isinstance(experiment, str | Path):
         return Source.read(str(experiment)), None, []
+    if not (isinstance(experiment, Experiment) or _is_experiment(experiment)):
+        raise UserError(
+            "play takes an experiment (its class, one that is made, or its file) or a Run to go on with, not "
+            f"{experiment!r:.60}"
+        )
     made = experiment() if isinstance(experiment, type) else experiment
     meant, name = held(made), type(made).__name__
     knobs = {knob: _plain(value) for knob, value in made.overrides.items()}
     flags = [Flag(f"{name}({knob}=...)", f"experiment.{knob}", v) for knob, v in knobs.items() if is_toml(v)]
     return source_of(made) if len(flags) == len(knobs) else meant, meant, flags
+
+
+def _is_experiment(given: object) -> bool:
+    return isinstance(given, type) and issubclass(given, Experiment)
 
 
 def _plain(value: object) -> object:
@@ -295,7 +305,7 @@ def _plain(value: object) -> object:
         return [_plain(each) for each in value]
     if isinstance(value, Path):
         return str(value)
-    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+    return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
 
 async def _played(ready: Ready, say: Callable[[str], None], *, progress: bool) -> Run:

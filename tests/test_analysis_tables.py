@@ -249,7 +249,7 @@ def test_of_a_run_that_goes_on_the_finished_realizations_count(spoilt: Callable[
     assert found.realization.tolist() == [0, 1, 3, 4, 6]
     assert (found.status, found.n_unfinished, found.n_unstarted) == ("running", 2, 1)
     assert any("only 6 of 8 realizations" in note for note in found.notes)
-    assert any("1 realizations that nobody started" in note for note in found.notes)
+    assert any("1 realization that nobody started is left out" in note for note in found.notes)
     assert set(found.exposures.row.tolist()) == {0, 1, 2, 3, 4}
 
 
@@ -343,6 +343,10 @@ def test_severities_that_tell_nothing_are_noted(spoilt: Callable[..., Path]) -> 
     assert found[0].cells().n_yes[:, 1].sum() == 0
     single = read_tables(spoilt("DELETE FROM realizations WHERE realization > 0"))
     assert any("a single realization" in note for note in single.notes)
+    peaceful = "news IN (SELECT news FROM news WHERE severity = 0)"
+    severe = read_tables(spoilt(f"UPDATE realizations SET status = 'unstarted' WHERE {peaceful}"))
+    said = "of the cascades that were started, all news items are severe"
+    assert any(note.startswith(said) for note in severe.notes)
 
 
 def test_conditions_are_different_designs(play: Callable[..., Run]) -> None:

@@ -275,9 +275,9 @@ def test_what_has_no_tree_and_who_has_no_parent_is_counted(spoilt: Callable[...,
     } == {"n_orphans": 1, "n_unstarted": 1, "n_unfinished": 1, "n_earlier": 0}
     assert found.columns["realization"].tolist() == [0, 0, 1]
     assert found.notes[-3:] == (
-        "engaged after step 0 without a yes, each a root of its own: 1 agents",
-        "started by nobody, so without a tree: 1 realizations",
-        "not finished, and left out: 1 realizations of the run",
+        "agents that engaged after step 0 without a yes, each a root of its own: 1",
+        "realizations that nobody started, so without a tree: 1",
+        "realizations of the run that are not finished, and left out: 1",
     )
 
 

@@ -301,12 +301,27 @@ def test_a_proxy_may_be_named_without_a_scheme_and_one_that_is_none_of_http_is_r
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize("proxy", ["http://me:hush@:::", "http://me:hush@proxy:99999"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://me:hush@:::",
+        "http://me:hush@proxy:99999",
+        "http://me:hush@[::1",
+        "http://me:hu/sh@proxy..example",
+    ],
+)
 def test_a_proxy_that_is_no_host_and_port_is_refused_before_anybody_is_asked(monkeypatch, proxy):
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ConfigurationError, match="is no host and port") as caught:
         made({}, base_url="https://model.invalid/v1")
-    assert "hush" not in str(caught.value)
+    assert "hu" not in str(caught.value)
+
+
+def test_a_proxy_of_all_schemes_is_asked_where_none_of_the_servers_own_is_named(monkeypatch):
+    failure = failure_through(monkeypatch, all_proxy="http://127.0.0.1:9")
+    assert "through the proxy 127.0.0.1:9" in str(failure)
+    failure = failure_through(monkeypatch, http_proxy="http://127.0.0.1:10")
+    assert "through the proxy 127.0.0.1:10" in str(failure)
 
 
 def test_no_proxy_is_named_where_none_is_asked(monkeypatch):

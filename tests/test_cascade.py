@@ -292,6 +292,19 @@ def test_the_cascade_is_the_one_that_plain_python_plays(network, mood, rule, see
 # What holds of every realization
 
 
+@settings(max_examples=60)
+@given(network=networks(), mood=moods, rule=rules, kind=st.sampled_from([Cascade, CascadeAhead]))
+def test_a_cascade_is_the_same_where_only_those_are_looked_at_who_hear_somebody_engaged(
+    network, mood, rule, kind
+):
+    kind = kind if rule in LOCAL else Cascade
+    of_few = play(network, mood, asking_rule=rule, kind=kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agentnet.worlds.cascade._MANY", 0)
+        of_many = play(network, mood, asking_rule=rule, kind=kind)
+    assert (said(of_many), of_many.steps, of_many.engaged) == (said(of_few), of_few.steps, of_few.engaged)
+
+
 @settings(max_examples=40)
 @given(network=networks(), mood=moods, rule=rules)
 def test_every_exposure_had_an_engaged_source_and_an_unengaged_agent(network, mood, rule):

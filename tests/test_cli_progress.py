@@ -289,3 +289,22 @@ def test_who_cannot_guess_for_want_of_open_files_shows_the_run_all_the_same(monk
     guessed, goes_on = asyncio.Event(), asyncio.Event()
     monkeypatch.setattr(sys, "stderr", Shown())
     asyncio.run(asyncio.wait_for(main(), 10.0))
+
+
+def test_lines_that_have_no_room_end_and_what_they_tell_of_goes_on(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            tried.set()
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def guess() -> float | None:
+        return None
+
+    async def main() -> str:
+        async with progress.progress(Outlook(Tally(), 1), every_s=0.01, guess=guess, closed=lambda _: None):
+            await tried.wait()
+        return "played"
+
+    tried = asyncio.Event()
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert asyncio.run(main()) == "played"

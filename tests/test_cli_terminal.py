@@ -79,6 +79,15 @@ def test_names_and_texts_of_a_news_file_are_spelled_out(command, tmp_path):
     assert not set("\x1b\x9b\u202e\x07") & set(done.err + done.out)
 
 
+def test_a_query_is_answered_by_json_alone_and_whole(command, new_log):
+    new_log().rename("a")
+    found = command("query", "a", "SELECT 9e999 AS x, -9e999 AS y, 1.5 AS z", "--json").out
+    assert json.loads(found, parse_constant=pytest.fail) == [{"x": None, "y": None, "z": 1.5}]
+    done = command("query", "a", "SELECT 1 AS x, 2 AS x", "--json")
+    assert (done.code, done.out, "'x' apart by AS" in done.err) == (2, "", True)
+    assert command("query", "a", "SELECT 1 AS x, 2 AS x").code == 0
+
+
 def test_what_the_encoding_of_the_terminal_lacks_is_spelled_out(command, new_log, monkeypatch):
     new_log().rename("a")
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
@@ -124,6 +133,28 @@ def test_a_name_that_can_be_none_is_no_mistake_of_ours(command, tmp_path):
         for arguments in (("show", name), ("trees", name), ("run", "--resume", name)):
             done = command(*arguments)
             assert (done.code, name in done.err, "itself" in done.err) == (2, True, False), done
+
+
+def test_a_tilde_that_the_shell_left_is_home(command, small, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert command("run", small, "--out=~/a", "--quiet").code == 0
+    assert command("verify", "~/a").code == 0
+    (tmp_path / "agentnet.toml").write_text('runs = "~/runs"\n')
+    assert command("run", small, "--quiet", "-S", "repeats=1").code == 0
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["a", "runs"]
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999", "0", "-1"])
+def test_a_number_that_is_none_or_endless_is_refused_before_anything_is_played(command, small, value):
+    for arguments in (
+        ("run", small, "--out", "a", "--progress-every", value),
+        ("bench", "--seconds", value),
+        ("serve", "--port", "70000", "--latency", value),
+    ):
+        done = command(*arguments)
+        assert (done.code, "Invalid value for" in done.err) == (2, True), done
+    assert not (small.parent / "a").exists()
 
 
 def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp_path, monkeypatch):
@@ -212,6 +243,11 @@ def test_a_program_without_standard_streams_plays_its_run(small):
     command = f"{sys.executable} -c '{MAIN}' run {small} --out a >&- 2>&-"
     assert subprocess.run(["sh", "-c", command], cwd=small.parent, check=False).returncode == 0
     assert Run(small.parent / "a").meta["status"] == "finished"
+
+
+def test_an_error_that_cannot_be_printed_still_ends_by_a_code_that_is_told(small):
+    command = f"{sys.executable} -c '{MAIN}' run {small} --out a 2>/dev/full"
+    assert subprocess.run(["sh", "-c", command], cwd=small.parent, check=False).returncode == 3
 
 
 def test_what_cannot_be_printed_for_another_reason_is_said(monkeypatch):

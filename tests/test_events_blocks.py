@@ -6,8 +6,10 @@ from contextlib import closing
 from itertools import product
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentnet.events.blocks import LAYOUTS, NotNumbers, blocks, rest_of
+from agentnet.events.blocks import LAYOUTS, Block, NotNumbers, blocks, rest_of
 from agentnet.events.checksums import sealed_by
 from agentnet.events.digest import AGENTS, DECIDED, spelled_of
 from agentnet.events.schema import TABLES, columns, statements
@@ -82,11 +84,26 @@ def test_blocks_of_some_realizations_are_those_rows_as_the_shard_numbered_their_
     assert [*blocks(log, "events", (7,))] == []
 
 
+@pytest.mark.parametrize("n_at_once", [1, 2, 1 << 12])
 @pytest.mark.parametrize(("table", "digested"), [("events", DECIDED), ("agents", AGENTS)])
-def test_blocks_are_spelled_as_rows_are(log, table, digested):
+def test_blocks_are_spelled_as_rows_are_however_many_at_once(log, table, digested, n_at_once, monkeypatch):
+    monkeypatch.setattr("agentnet.events.blocks._SPELLED_AT_ONCE", n_at_once)
     picked = [n for n, name in enumerate(rest_of(log, table)) if name in digested.columns.split(", ")]
     of_blocks = [block.spelled(picked) for block in blocks(log, table) if "interview" not in block.shared]
-    assert "".join(of_blocks) == "".join(spelled_of(log, digested))
+    assert "".join(map("".join, of_blocks)) == "".join(spelled_of(log, digested))
+
+
+@given(
+    st.lists(st.floats(allow_nan=False), min_size=1)
+    | st.lists(st.floats(1e-5, 1e-3) | st.floats(1e15, 1e17), min_size=1)
+    | st.lists(st.floats(0.0, 2.0) | st.none() | st.text() | st.integers(), min_size=1)
+)
+def test_values_are_spelled_by_their_repr_also_where_json_would_spell_them_otherwise(values):
+    places = ",".join(map(str, range(len(values))))
+    block = Block((7, "seed"), (places,), places, [("a", value) for value in values])
+    assert "".join(block.spelled([1])) == "".join(
+        map(repr, [(7, "seed", n, each) for n, each in enumerate(values)])
+    )
 
 
 def test_rows_that_all_differ_are_hashed_one_by_one_and_not_held_in_memory(log, monkeypatch):

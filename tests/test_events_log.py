@@ -218,6 +218,20 @@ def test_rows_are_written_in_groups_of_the_size_asked_for(new_log, event_row):
     asyncio.run(play())
 
 
+def test_columns_are_written_in_groups_of_four_times_that_size(new_log):
+    folder = new_log()
+
+    async def play():
+        async with EventLog(folder, group_rows=10, group_s=LONG_S) as log:
+            for realization in range(7):
+                log.add("usual agents", Columns(10, (repeat(realization), range(10), repeat("01101"))))
+            await until(lambda: count(folder, "agents") > 0)
+            assert (count(folder, "agents"), n_commits(folder)) == (40, 1)
+        assert count(folder, "agents") == 70
+
+    asyncio.run(play())
+
+
 def test_what_nobody_flushes_is_handed_over_after_a_while(new_log, event_row):
     folder = new_log()
 
@@ -608,7 +622,7 @@ def test_what_is_written_again_on_resuming_may_stand_already(new_log):
     assert run.meta["number"] == 2
 
 
-@pytest.mark.parametrize("n_rows", [1, 128, 129, 224, 225, 226, 2000])
+@pytest.mark.parametrize("n_rows", [1, 4, 39, 128, 224, 225, 226, 2000])
 def test_many_rows_and_columns_are_written_as_their_rows_would_be_one_by_one(new_log, n_rows, monkeypatch):
     monkeypatch.delattr(Writer, "_one_by_one")
     folder = new_log()

@@ -516,6 +516,16 @@ def test_what_a_log_says_of_its_experiment_is_damage_where_it_is_something_else(
         assert "experiment" in done.err
 
 
+def test_what_is_a_run_by_its_name_alone_is_neither_the_last_one_nor_gone_on_with(command, tmp_path):
+    (tmp_path / "runs" / "folder" / LOG_NAME).mkdir(parents=True)
+    done = command("show", "last")
+    assert (done.code, "there is no run in runs yet" in done.err) == (2, True)
+    (shard := tmp_path / "runs" / "sharded" / "shards" / "1-of-2").mkdir(parents=True)
+    (shard / LOG_NAME).touch()
+    done = command("run", "--resume", "sharded")
+    assert (done.code, "nothing was recorded of its shards yet" in done.err) == (2, True)
+
+
 def test_a_run_whose_making_was_cut_off_is_unstarted_and_can_be_begun_again(command, small, tmp_path):
     folder = tmp_path / "runs" / "run"
     folder.mkdir(parents=True)

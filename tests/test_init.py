@@ -11,7 +11,8 @@ from click.shell_completion import ShellComplete
 
 from agentnet import Run
 from agentnet.cli import cli
-from agentnet.config import load_configuration
+from agentnet.cli.explain import explained as explanation
+from agentnet.config import Configuration, Settings, load_configuration
 from agentnet.families import FAMILIES
 from agentnet.prompts import PromptSet
 
@@ -100,6 +101,12 @@ def test_a_knob_is_explained_by_docstring_default_value_and_what_it_may_be(comma
     assert explained(command, "--explain", "rationale")[0]["values"] == "inline, afterwards, none"
     assert explained(command, "--explain", "update")[0]["values"] == "finetune, memory, none, stand_in"
     assert "watts_strogatz" in explained(command, "--explain", "network")[0]["values"]
+
+
+def test_every_knob_of_every_family_is_explained_whatever_its_description_names():
+    for each in FAMILIES.installed().values():
+        for name in each.load().experiment().design():
+            assert explanation(name, Configuration(Settings(), {}), None), name
 
 
 def test_a_setting_is_explained_and_so_is_a_section(command):

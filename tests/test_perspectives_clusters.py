@@ -161,7 +161,7 @@ def test_what_cannot_be_clustered_is_refused() -> None:
         find_clusters(spoilt)
     with pytest.raises(InputError, match=r"shape \(n_steps, n_models, n_dims\)"):
         find_clusters(good[0])
-    with pytest.raises(InputError, match="there are 1 models; at least 2"):
+    with pytest.raises(InputError, match="there is 1 model, and clusters need at least 2"):
         find_clusters(good[:, :1])
     with pytest.raises(InputError, match="labels"):
         adjusted_rand_index([0, 1], [0])

@@ -122,7 +122,7 @@ def test_the_curve_starts_at_or_below_zero_and_two_steps_are_their_distance_apar
 
 
 def test_what_has_no_movement_is_refused() -> None:
-    with pytest.raises(InputError, match="there are 1 steps; at least 2"):
+    with pytest.raises(InputError, match="there is 1 step, and a movement needs at least 2"):
         iso_mirror(np.zeros((1, 3, 2)))
     with pytest.raises(InputError, match=r"shape \(n_steps, n_models, n_dims\)"):
         step_distances(np.zeros((3, 2)))

@@ -16,6 +16,7 @@ from agentnet.profiles import (
     all_profiles,
     assign,
 )
+from agentnet.streams import Streams
 from agentnet.vocabulary import N_PROFILES, TRAITS
 
 indices = st.integers(0, N_PROFILES - 1)
@@ -133,6 +134,17 @@ def test_equal_numbers_are_shuffled_over_the_agents():
     first = np.array([assign("equal", 64, seed=seed)[[0, 63]] for seed in range(1600)])
     assert chisquare(counts_of(first[:, 0])).pvalue > 0.001
     assert chisquare(counts_of(first[:, 1])).pvalue > 0.001
+
+
+@pytest.mark.parametrize("n_agents", [1, 2, 33, 5000])
+@pytest.mark.parametrize("kept", [2**64 - 1, 7 << 61, 31])
+def test_a_shuffle_is_the_stable_order_of_its_words_also_where_they_begin_alike(n_agents, kept, monkeypatch):
+    words = Streams(5).words("order", count=max(n_agents, N_PROFILES)) & np.uint64(kept)
+    monkeypatch.setattr(Streams, "words", lambda *_, count: words[:count])
+    left_over = np.argsort(words[:N_PROFILES], kind="stable")[: n_agents % N_PROFILES]
+    dealt = np.append(np.arange(n_agents - len(left_over)) % N_PROFILES, left_over)
+    order = np.argsort(words[:n_agents], kind="stable")
+    assert assign("equal", n_agents, seed=5).tolist() == dealt[order].tolist()
 
 
 def test_uniform_draws_are_uniform_and_independent_of_the_neighbours_draw():

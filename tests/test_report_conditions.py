@@ -17,6 +17,7 @@ from scipy import stats
 
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment, analysis
 from agentnet.analysis.contrasts import mean_interval
+from agentnet.backend import make_backend
 from agentnet.errors import UserError
 from agentnet.events import Run
 from agentnet.report import Options, Report, make_report
@@ -112,6 +113,20 @@ def test_what_is_resampled_and_paired_stands_under_the_contrasts(report: Report)
     told = " ".join(notes)
     assert "pairs (realizations of the same news item and repeat under both conditions)" in told
     assert "paired bootstrap" in told
+
+
+def test_where_nothing_is_compared_each_finding_names_its_condition(
+    play: Callable[..., Run],
+) -> None:
+    nobody = CascadeExperiment(**SMALL | {"max_seed_attempts": 1}, rationale="none")
+    no = make_backend("mock", {"law": "table", "table": {f"{i:05b}": float(i > 15) for i in range(32)}})
+    run = play(nobody.under({"profiles": "11111"}), nobody.under({"profiles": "00000"}), backend=no)
+    page = files_of(make_report([run], FEW), made_at=1.8e9)[0]["report.html"].decode()
+    first = page[: page.index('id="conditions-summary"')]
+    assert f"Cascades: {run.folder.name}, condition 0: profiles 11111: After step " in first
+    assert f"Cascades: {run.folder.name}, condition 1: profiles 00000: No result can be given" in first
+    assert "Missing answers, troubles and incidents of all 2 conditions" in page
+    assert "incidents and costs are of the whole run, and stand with its first condition." in page
 
 
 def test_a_run_of_one_condition_compares_nothing(sixes: Run) -> None:

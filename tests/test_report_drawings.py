@@ -25,7 +25,7 @@ from agentnet.report.drawings import Drawing, Material, images_of, rendered
 from agentnet.report.figures.ratios import ratio_sketch
 from agentnet.report.figures.severity import severity_sketch
 from agentnet.report.figures.sketch import Sketch, sketches_of
-from agentnet.report.figures.style import house_style, new_figure
+from agentnet.report.figures.style import fractions_up, house_style, new_figure, steps_along
 
 EVIL = (
     "$\\nosuch$",
@@ -186,6 +186,47 @@ def test_a_png_has_150_dots_an_inch_and_names_neither_program_nor_time() -> None
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", data[16:24]) == (300, 150)
     assert not re.search(rb"tEXt|iTXt|zTXt|tIME", data)
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "ceiling", "steps", "fractions"),
+    [
+        (15, 1.02, "0 2 4 6 8 10 12 14", "0.0 0.2 0.4 0.6 0.8 1.0"),
+        (1, 0.3, "0 1", "0.00 0.05 0.10 0.15 0.20 0.25 0.30"),
+        (0, 1e-3, "0 1", "0.0000 0.0002 0.0004 0.0006 0.0008 0.0010"),
+    ],
+)
+def test_axes_of_steps_and_fractions_have_the_ticks_that_are_seen_and_no_others(
+    n_steps: int, ceiling: float, steps: str, fractions: str
+) -> None:
+    with house_style():
+        figure = new_figure(6.0, 4.0)
+        axes = figure.subplots()
+        steps_along(axes, n_steps)
+        fractions_up(axes, ceiling)
+        axes.set_ylabel("engaged")
+        images_of(Sketch("a", "", "A", "A.", "A.", figure))
+    shown = (axes.get_xticklabels(), axes.get_yticklabels())
+    assert [" ".join(each.get_text() for each in labels) for labels in shown] == [steps, fractions]
+    assert axes.yaxis.label.get_window_extent().x1 < shown[1][0].get_window_extent().x0
+
+
+def test_whatever_axes_a_figure_from_elsewhere_has_it_is_drawn() -> None:
+    with house_style():
+        figure = new_figure(9.0, 6.0)
+        logarithmic, dated, named, shaded, twice = (figure.add_subplot(2, 4, place) for place in range(1, 6))
+        logarithmic.loglog([1e-3, 1e3], [1.0, 1e6])
+        dated.plot(np.array(["2021-02-24", "2021-03-24"], dtype="datetime64[D]"), [1.0, 2.0])
+        named.bar(["one", "two"], [1.0, 2.0])
+        figure.colorbar(shaded.imshow(np.arange(6.0).reshape(2, 3)), ax=shaded)
+        twice.twinx().plot([1e6, 1e6 + 1])
+        figure.add_subplot(2, 4, 6, projection="polar").plot([0.0, 1.0], [0.0, 1.0])
+        figure.add_subplot(2, 4, 7, projection="3d").plot([0.0, 1.0], [0.0, 1.0], [0.0, 1.0])
+        figure.add_subplot(2, 4, 8).set_axis_off()
+        svg, png = images_of(Sketch("a", "", "A", "A.", "A.", figure))
+    assert struct.unpack(">II", png[16:24]) == (1350, 900)
+    assert [each.get_text() for each in named.get_xticklabels()] == ["one", "two"]
+    assert svg.count("<use") > 100
 
 
 def test_an_svg_measures_in_the_dots_of_the_png() -> None:

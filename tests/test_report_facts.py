@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -19,13 +20,13 @@ from hypothesis import strategies as st
 from agentnet import CascadeExperiment, InterviewExperiment, ResponseRatioExperiment
 from agentnet.asking_rules import ASKING_RULES
 from agentnet.backend import make_backend
-from agentnet.errors import DesignError
+from agentnet.errors import DesignError, RunFolderError
 from agentnet.events import Run
 from agentnet.network import Network
 from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
 from agentnet.report.log_tables import troubles_table
-from agentnet.report.part import Part, Place
+from agentnet.report.part import Part, Place, more_tables
 from agentnet.report.ratio_tables import ratios_table
 from agentnet.report.tables import Table, known_interval, spelled_cell
 
@@ -176,6 +177,8 @@ def test_what_is_said_of_cascades_follows_every_knob(cascades: Part, **knobs: An
     assert ("had been asked" in said) == (attempts is not None)
     assert attempts is None or f"{attempts} had been asked" in said
     assert ("whether they share" in said) == (knobs["prompts"] is None)
+    assert ("own set of templates has it" in said) == (knobs["prompts"] is not None)
+    assert ("networks, profiles" in said) == (profiles not in ("01101", "column:bio"))
 
 
 ANSWERS = st.sampled_from([("bool", None, ""), ("Retelling", "share", "text"), ("Stance", ["x", 2], "")])
@@ -212,6 +215,7 @@ def test_what_is_said_of_told_cascades_follows_every_knob(
         f"an answer of the form {answer.lower()}": not of_yes,
         f"(passes_on {passes_on})": bool(passes_on),
         "nothing else drives": not knobs["interventions"],
+        ". from outside, interventions of the experiment drive the model.": bool(knobs["interventions"]),
         "links, fixed in a realization": not knobs["interventions"],
         "at step 3: remark(text='disputed.')": bool(knobs["interventions"]),
         "susceptible-infected;": not stops,
@@ -222,8 +226,72 @@ def test_what_is_said_of_told_cascades_follows_every_knob(
         "big-five": knobs["personas"] is None,
         "who they are by texts": knobs["personas"] is not None,
         "agents have no memory": not passes_on and not knobs["interventions"],
+        "the dealing of personas": isinstance(knobs["personas"], list),
+        "initial agents and temperatures are drawn": initial == {"share": 0.1} and not stops,
     }
     assert {claim: claim in said for claim in claims} == claims
+
+
+def with_settings(part: Part, **engine: Any) -> Any:
+    meta = part.facts.meta
+    changed = {**meta, "settings": meta["settings"] | {"engine": engine}}
+    return replace(part, facts=replace(part.facts, meta=changed))  # type: ignore[type-var]
+
+
+def test_unusable_replies_are_said_to_be_asked_for_again_as_often_as_they_were(cascades: Part) -> None:
+    once, thrice, unknown = (
+        said_by(with_settings(cascades, **how)) for how in (*({"max_asks": n} for n in (1, 3)), {})
+    )
+    assert "unusable replies were not asked for again" in once
+    assert "an unusable one counted as missing" in once
+    assert "asked for again, up" not in once
+    assert "unusable replies were asked for up to 3 times" in thrice
+    assert "asked for again, up to 3 times in all, and then counted as missing" in thrice
+    assert "an unusable one was asked for again, and then counted as missing" in unknown
+
+
+def test_nothing_is_called_drawn_that_never_differs(play: Callable[..., Run]) -> None:
+    design = {"n_agents": 8, "network": "complete", "profiles": "01101", "steps": 1, "temperature": 1.0}
+    few = design | {"repeats": 1, "items_per_severity": 1}
+    asked, planted = (
+        said_by(parts_of(play(CascadeExperiment(**few, initial_agents=first)))[0]) for first in (1, (0,))
+    )
+    assert "the order of those asked to start are drawn by the run's seed" in asked
+    assert "networks, " not in asked
+    assert "the seeds of requests are drawn by the run's seed" in planted
+
+
+def test_people_who_answered_are_not_called_absent(cascades: Part) -> None:
+    voices = {
+        name: {"backend": backend, "model_name": model, "options": {}}
+        for name, backend, model in (("", "mock", "mock-x"), ("person", "human", "people"))
+    }
+    meta = {**cascades.facts.meta, "voices": voices}
+    part = replace(cascades, facts=replace(cascades.facts, meta=meta))  # type: ignore[type-var]
+    said = said_by(part) + str(more_tables(part))
+    assert "people answered for agents, on pages of their own; questions were made" in said
+    assert "no person was asked anything twice" in said
+    assert "or given by people" in said
+    assert "people answered, too" in said
+    for absent in ("none: questions", "nothing in the log is of people"):
+        assert absent not in said
+        assert absent in said_by(cascades) + str(more_tables(cascades))
+
+
+class OneNews(CascadeExperiment):
+    def choose_news(self, seed: int) -> Any:
+        return super().choose_news(seed)[:1]
+
+
+def test_what_there_is_one_of_is_counted_as_one(play: Callable[..., Run]) -> None:
+    part = parts_of(play(OneNews(**SMALL | {"n_agents": 2, "degree": 1, "profiles": "11111"})))[0]
+    assert "1 news item (invented for agentnet's synthetic sample) was played 1 time; Big" in part.methods()
+    assert "nobody was asked after the start" in part.summary(0.95)
+    blocks = (each.blocks for each in part.sections(Place("c", True, FEW)))
+    said = said_by(part) + "".join(map(str, [*blocks, more_tables(part)]))
+    assert re.search(r"the news items are dated 20\d\d-\d\d-\d\d\. ", said)
+    assert "agents have 1 different profile (" in said
+    assert "1 tree: in the median 1 agent, 0 steps deep and 1 wide." in said
 
 
 def test_a_knob_that_is_set_to_a_class_is_called_no_method(cascades: Part) -> None:
@@ -373,6 +441,21 @@ def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_on
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
     with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
         make_report([copy], FEW)
+
+
+def test_a_report_says_the_digest_of_what_was_decided_whether_or_not_the_log_keeps_it(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
+    copy = Run(Path(shutil.copytree(run.folder, tmp_path / "copy")))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+    assert read_facts(copy).digest == read_facts(run).digest == run.digest()
+    other = Run(Path(shutil.copytree(run.folder, tmp_path / "other")))
+    with closing(sqlite3.connect(other.path)) as connection, connection:
+        connection.execute("""UPDATE meta SET value = '"0123"' WHERE key = 'digest'""")
+    with pytest.raises(RunFolderError, match="meta"):
+        make_report([other], FEW)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from agentnet.report.figures.system import agreement, chart_sketch, cluster_sket
 from agentnet.report.figures.two_classes import gap_sketch, ratio_of_classes_sketch
 from agentnet.report.figures.words import spelled
 from agentnet.report.interviews_part import InterviewPart
+from agentnet.report.interviews_tables import classes_table
 from agentnet.report.write import files_of
 from agentnet.runner import Runner, create
 from agentnet.runner.prepare import assemble
@@ -540,6 +541,32 @@ def test_with_step_0_alone_nothing_is_drawn_over_time(part: InterviewPart) -> No
     assert "at least 2 are needed" in str(mirror_sketch(start).unavailable)
     with house_style():
         assert space_sketch(start).figure is not None
+
+
+def test_what_is_the_same_in_every_resample_has_no_interval(play: Callable[..., Run]) -> None:
+    few: dict[str, Any] = {"n_evaluation": 2, "n_questions": 1, "n_taught": 2, "steps": 1, "repeats": 3}
+    two = {"society": 2, "science": 2}
+    run = play(InterviewExperiment(models=two, topology="nobody", **few))
+    (part,) = make_report([run], Options(figures=False, n_bootstrap=20, n_decisions=0)).parts
+    assert "polarization 1.000 at step 1" in part.summary(0.95)
+    table = classes_table(part)  # type: ignore[arg-type]
+    assert table is not None
+    assert table.rows[0][3:5] == (1.0, None)
+
+
+def test_of_a_run_without_steps_nothing_is_told_that_takes_some(play: Callable[..., Run]) -> None:
+    one: dict[str, Any] = {"n_evaluation": 1, "n_taught": 2, "steps": 0, "repeats": 2}
+    few = Options(figures=False, n_bootstrap=5, n_decisions=0)
+    two = play(InterviewExperiment(models={"society": 1, "science": 1}, **one))
+    (part,) = make_report([two], few).parts
+    cells = [str(cell) for table in part.checklists() for row in getattr(table, "rows", ()) for cell in row]
+    said = "\n".join([part.summary(0.95), part.methods(), *cells])
+    for claim in ("polarization", "interviews one", "Partners", "heard", "single interviews", "topology"):
+        assert claim not in said, claim
+    assert "None: models were asked alone." in said
+    (alone,) = make_report([play(InterviewExperiment(models={"society": 1}, **one))], few).parts
+    assert "There was 1 model of class society; each" in alone.methods()
+    assert "an evaluation set of 1 question at" in alone.methods()
 
 
 def test_models_that_are_too_few_for_clusters_say_so(part: InterviewPart) -> None:

@@ -54,6 +54,13 @@ def test_strong_lines_lead_from_whom_an_agent_said_yes_to(run: Run, player: Play
                 assert frozenset((agent, source)) in linked
 
 
+def test_all_who_are_engaged_at_the_start_are_larger_and_said_to_be(play: Callable[..., Run]) -> None:
+    several = read_player(play(CascadeExperiment(**DESIGN | {"initial_agents": (0, 1, 2)})))
+    markup = str(several.to_html("x"))
+    assert markup.count('r="16"') == 3
+    assert "Agents engaged at step 0 are larger circles" in markup
+
+
 def test_agents_of_one_network_stand_apart_and_inside_the_picture(player: Player) -> None:
     for each in player.shown:
         assert len({tuple(place) for place in each.xy.tolist()}) == each.n_agents

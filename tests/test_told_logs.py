@@ -29,6 +29,7 @@ from agentnet.network import Network
 from agentnet.news import NewsItem
 from agentnet.probe.card import FILE, Card, Finding
 from agentnet.report import Options, make_report
+from agentnet.report.log_tables import missing_table
 from agentnet.report.part import Part, more_tables
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 4, "repeats": 2, "items_per_severity": 1}
@@ -200,6 +201,7 @@ def test_agents_who_stop_have_engaged_and_reports_say_that_they_stopped(
     assert (now <= ever).all()
     assert (now[:, 0] == ever[:, 0]).all()
     (told,) = [each for each in more_tables(part)["player"] if each.name == "engaged_now"]
+    assert told.rows[0][2] is None
     assert [row[1] for row in told.rows] == pytest.approx(ever.mean(axis=0).tolist())
     assert [row[3] for row in told.rows] == pytest.approx(now.mean(axis=0).tolist())
     assert f"{now[:, -1].mean():.1%} had not stopped by then" in part.summary(0.95)
@@ -496,6 +498,55 @@ def test_the_card_says_what_prompts_hold(play: Callable[..., Run], remembers: bo
     assert (spoken.n_questions, spoken.n_with_others, spoken.n_with_memory) == (
         (3, 2, 1) if remembers else (3, 0, 0)
     )
+
+
+class Alone(WorldExperiment):
+    n_agents, network = 1, "complete"
+    repeats = 2
+
+    def play(self, s: Setting) -> Play:
+        (before,) = yield [Ask(0, "Do you like it?", bool, kind="likes")]
+        s.record(0, likes=[bool(before)])
+        yield [Ask(0, f"You said {before}. And now?", bool, kind="likes")]
+
+
+def test_what_a_world_says_of_its_own_answers_is_not_called_absent_nor_what_is_alike_certain(
+    play: Callable[..., Run],
+) -> None:
+    part = part_of(play(Alone(), backend=make_backend("mock", {"law": "constant", "probability": 1.0})))
+    found = states(part)
+    assert (found["interaction"], found["memory"]) == ("not known from the log",) * 2
+    assert "2 realizations of 1 agent ended, after 2 turns of questions" in part.methods()
+    assert "likes (4 times)" in part.methods()
+    assert list(part.findings(0.95)) == ["likes, mean over agents is 1 at step 0"]
+    (measured,) = [each for each in more_tables(part)["found"] if each.name == "measures"]
+    assert {row[4] for row in measured.rows} == {None}
+
+
+def test_bounds_are_not_spoken_of_where_none_are_computed(
+    play: Callable[..., Run],
+) -> None:
+    seldom = make_backend("mock", {"invalid_rate": 0.5})
+
+    class Once(Alone):
+        def play(self, s: Setting) -> Play:
+            yield [Ask(0, f"Do you like {each}?", bool, kind="likes") for each in range(9)]
+
+    of_world = missing_table(part_of(play(Once(), backend=seldom, max_asks=1)).facts)
+    of_cascades = missing_table(part_of(play(CascadeExperiment(**SMALL), backend=seldom, max_asks=1)).facts)
+    assert of_world is not None
+    assert of_cascades is not None
+    assert of_world.notes == ("A missing answer is none of the others, and counts nowhere.",)
+    assert "it engages nobody" in of_cascades.notes[0]
+
+
+def test_words_of_a_study_are_not_called_absent_where_they_are_not_known(play: Callable[..., Run]) -> None:
+    class Chinese(CascadeExperiment):
+        def messages(self, *_: object) -> Any:
+            return [("user", "这是一个模拟实验。你愿意分享吗？")]
+
+    found = states(part_of(play(Chinese(**SMALL))))
+    assert found["unawareness"] == "not known from the log"
 
 
 def test_the_card_of_a_cascade_that_is_told_news_alone_finds_neither_words_nor_memory(

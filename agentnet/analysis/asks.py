@@ -74,7 +74,8 @@ def _tables(log: OpenLog, condition: Condition, of: str, columns: Iterable[str])
     finished, named = log.integers(_REALIZATIONS, 1)[0], condition_of(log.connection)
     mine = [number for number, own in named.items() if own == condition.number]
     realization = finished[np.isin(finished, mine)]
-    wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
+    every = (columns,) if isinstance(columns, str) else columns
+    wanted = tuple(name for name in dict.fromkeys(every) if name not in ALWAYS)
     counts = count_exposures(log, realization, wanted, kind, judged)
     if not counts.row.size:
         raise UserError(f"{log.folder} has no finished realization in which {kind!r} was asked")

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.estimates import Interval, student_quantile
 from agentnet.analysis.fitting import checked_level
+from agentnet.analysis.given import numbers
 from agentnet.analysis.logistic import BinomialCells
 from agentnet.errors import DesignError, InputError
 
@@ -50,8 +51,12 @@ def agreed(stances: ArrayLike, *, share: float = 1.0, tolerance: float = 0.0) ->
     """
     if not 0.5 < share <= 1:
         raise DesignError(f"share is a fraction of agents in (1/2, 1]; got {share}")
-    rows = np.atleast_2d(np.asarray(stances, np.float64))
-    last = np.sort(rows[-1][~np.isnan(rows[-1])])
+    if not tolerance >= 0:
+        raise DesignError(f"tolerance is a distance of at least 0; got {tolerance}")
+    rows = np.atleast_2d(numbers(stances, "stances"))
+    if rows.ndim != 2:
+        raise InputError(f"must have shape (n_steps, n_agents); got {rows.shape}", field="stances")
+    last = np.sort(rows[-1:][~np.isnan(rows[-1:])])
     if not last.size:
         raise InputError("at the last step no stance is known", field="stances")
     near = np.searchsorted(last, last + tolerance, "right") - np.searchsorted(last, last - tolerance, "left")
@@ -205,7 +210,13 @@ def tipping_share(share: ArrayLike, adopted: ArrayLike, *, level: float = 0.95) 
         DesignError: The level is out of range.
     """
     checked_level(level)
-    every, outcome = np.asarray(share, np.float64), np.asarray(adopted, np.float64)
+    every, outcome = numbers(share, "share"), numbers(adopted, "adopted")
+    if every.shape != outcome.shape or every.ndim != 1:
+        raise InputError(f"must have the shape of share, {every.shape}; got {outcome.shape}", field="adopted")
+    if not np.isin(outcome[~np.isnan(outcome)], (0, 1)).all():
+        raise InputError("must be 1 or 0, or NaN where it is not known", field="adopted")
+    if not np.isfinite(every).all():
+        raise InputError("a share is not finite", field="share")
     known = ~np.isnan(outcome)
     tried, place = np.unique(every[known], return_inverse=True)
     n_yes, n_asked = (np.bincount(place, each).astype(np.int64) for each in (outcome[known], None))

@@ -221,6 +221,11 @@ def fit_run(
         DesignError: An argument is impossible.
         UserError: No law could be fitted.
     """
+    if not isinstance(tables, RunTables):
+        raise DesignError(
+            f"laws are fitted to tables, not to {type(tables).__name__}: "
+            "fit_run(read_tables(RUN)), or to those of read_asks or read_people"
+        )
     classes = laws_to_fit(laws, by)
     checked_level(level)
     if n_runs < 1 or n_bootstrap < 0:
@@ -329,10 +334,8 @@ class _Fitter:
         if not tables.n_missing:
             return f"no decision of {tables.n_exposures} exposures is missing"
         reasons = ", ".join(f"{reason} {n}" for reason, n in tables.missing_reasons.items())
-        return (
-            f"{tables.n_missing} of {tables.n_exposures} decisions are missing ({reasons}) and left out: see "
-            "the bounds of each parameter"
-        )
+        are = f"decisions {'is' if tables.n_missing == 1 else 'are'} missing ({reasons}) and left out"
+        return f"{tables.n_missing} of {tables.n_exposures} {are}: see the bounds of each parameter"
 
 
 def _not_apart(parameters: Sequence[Parameter]) -> str:

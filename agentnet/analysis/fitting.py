@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import pseudo_inverse
+from agentnet.analysis.given import numbers
 from agentnet.analysis.solver import OpenLaw, Solutions, grid_starts, least_squares
 from agentnet.errors import DesignError, InputError, near_miss
 from agentnet.streams import Streams
@@ -52,7 +53,7 @@ def checked_curves(engaged_fraction: ArrayLike, n_parameters: int) -> Array:
         InputError: A value is no number of [0, 1], a curve falls, nobody is engaged at step 0, nobody engages
             afterwards, or there are too few steps.
     """
-    curves = np.atleast_2d(np.asarray(engaged_fraction, dtype=np.float64))
+    curves = np.atleast_2d(numbers(engaged_fraction, "engaged_fraction"))
     if curves.ndim != 2 or not curves.size:
         raise _bad(f"curves must have shape (n_realizations, n_steps + 1); got {np.shape(engaged_fraction)}")
     _check_values(curves)
@@ -95,7 +96,7 @@ def checked_shares(name: str, share: ArrayLike, n_groups: int | None = None) -> 
     Raises:
         DesignError: They are not positive numbers that add up to 1, or not `n_groups`.
     """
-    shares = np.atleast_1d(np.asarray(share, dtype=np.float64))
+    shares = np.atleast_1d(numbers(share, name))
     if shares.ndim != 1 or (n_groups is not None and shares.size != n_groups):
         raise DesignError(f"{name} must be one fraction for each group; got shape {np.shape(share)}")
     if not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
@@ -109,7 +110,7 @@ def checked_ratios(values: ArrayLike, n_groups: int) -> Array:
     Raises:
         DesignError: They are not that many, or one lies outside [0, 1].
     """
-    ratios = np.asarray(values, dtype=np.float64)
+    ratios = numbers(values, "group_yes_ratio")
     if ratios.shape != (n_groups,) or ((ratios < 0) | (ratios > 1)).any():
         raise DesignError(f"group_yes_ratio must be {n_groups} numbers in [0, 1], not {ratios.tolist()}")
     return ratios
@@ -413,6 +414,8 @@ def _idle_warnings(law: OpenLaw, values: Array, slope: Array) -> list[str]:
 
 def _rival_warnings(law: OpenLaw, optima: Solutions, values: Array, n_points: int) -> list[str]:
     close = optima.parameters[_are_close(optima, n_points)]
+    # The best comes first, and is passed over where another one follows the order of the groups.
+    better = "" if np.array_equal(close[0], values) else " or better"
     rivals = [
         ", ".join(f"{name} = {value:.4g}" for name, value in zip(law.names, rival, strict=True))
         for rival in close
@@ -420,7 +423,8 @@ def _rival_warnings(law: OpenLaw, optima: Solutions, values: Array, n_points: in
     ]
     if not rivals:
         return []
-    return [f"other parameters fit nearly as well ({'; '.join(rivals)}): the curve does not tell them apart"]
+    fit = f"fit nearly as well{better}"
+    return [f"other parameters {fit} ({'; '.join(rivals)}): the curve does not tell them apart"]
 
 
 def _bootstrap_warnings(n_units: int, draws: Array, n_wanted: int = 0) -> list[str]:

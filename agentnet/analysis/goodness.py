@@ -24,8 +24,10 @@ from agentnet.analysis.algebra import eigenvalues
 from agentnet.analysis.contrasts import OF_SHARES, mean_interval
 from agentnet.analysis.estimates import Interval
 from agentnet.analysis.fitting import nrmse, rmse
+from agentnet.analysis.given import numbers
 from agentnet.analysis.simulation import Inferred
 from agentnet.analysis.tables import SEVERITY_NAMES, RunTables
+from agentnet.errors import InputError
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -117,7 +119,9 @@ def noise_floor(
     Returns:
         The floor; None where no stratum has two curves.
     """
-    single = np.asarray(curves, dtype=np.float64)
+    single = numbers(curves, "curves")
+    if single.ndim != 2:
+        raise InputError(f"must have shape (n_curves, n_steps); got {single.shape}", field="curves")
     strata = np.zeros(len(single), np.int64) if severity is None else np.asarray(severity)
     covariance = _covariance(single, strata)
     if covariance is None:

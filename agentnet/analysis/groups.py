@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.tukey import TukeyTest, pooled_variance, studentized_differences, tukey_test
 from agentnet.errors import InputError
 from agentnet.vocabulary import N_PROFILES, PROFILES
@@ -142,7 +143,7 @@ def group_profiles(
     Raises:
         InputError: A profile has no ratio, there are too few of them, or an argument is out of range.
     """
-    table = np.asarray(ratios, dtype=np.float64)
+    table = numbers(ratios, "ratios")
     if table.ndim == 2 and ((table < 0.0) | (table > 1.0)).any():
         raise InputError("a yes-ratio is out of range; ratios lie between 0 and 1", field="ratios")
     if n_resamples < 0:

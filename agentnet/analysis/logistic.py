@@ -53,6 +53,7 @@ CONTRASTS = (*TRAITS, "severity")
 """Weights of differences: what they tell comes from decisions with the covariate and from those without."""
 
 _ZERO = 1e-9
+_FAR = 1e-6  # pushes are made of zeros and ones: a function outside their hull is far outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,15 @@ class Separation:
 
 def _is_sum_of(pushes: Array, functional: Array) -> bool:
     """Whether a function is a sum of the cells' pushes, none negative, and so never falls (Farkas' lemma)."""
+    # Mostly it is one of the pushes, or falls along a direction that none falls along: no program is needed.
+    if (np.abs(pushes - functional) < _ZERO).all(axis=1).any():
+        return True
+    together = pushes.sum(axis=0)
+    if (pushes @ together >= 0.0).all() and functional @ together < -_FAR * np.linalg.norm(together):
+        return False
     from scipy.optimize import nnls
 
-    # Pushes are made of zeros and ones: a function outside their hull is far outside.
-    return bool(nnls(pushes.T, functional)[1] < 1e-6)
+    return bool(nnls(pushes.T, functional)[1] < _FAR)
 
 
 def whole_space(design: Array) -> Separation:

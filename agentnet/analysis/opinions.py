@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.contrasts import mean_interval
 from agentnet.analysis.fitting import checked_level
+from agentnet.analysis.given import numbers, whole_numbers
 from agentnet.errors import DesignError, InputError, near_miss
 
 Array = NDArray[np.float64]
@@ -66,7 +67,7 @@ def polarization(stances: ArrayLike) -> float:
 
 
 def _known(values: ArrayLike) -> Array:
-    given = np.asarray(values, np.float64)
+    given = numbers(values, "values")
     known: Array = given[~np.isnan(given)]
     return known
 
@@ -166,8 +167,10 @@ def top_share(values: ArrayLike, top: float = 0.1) -> float:
 
 def _amounts(values: ArrayLike) -> Array:
     known = _known(values)
-    if (known < 0).any():
-        raise InputError(f"amounts are at least 0; got {known.min():g}", field="values")
+    if not (np.isfinite(known) & (known >= 0)).all():
+        raise InputError(
+            f"amounts are finite, and at least 0; got {known.min():g} to {known.max():g}", field="values"
+        )
     return known
 
 
@@ -179,7 +182,12 @@ def reach(message: ArrayLike, agent: ArrayLike, n_agents: int) -> dict[int, floa
         agent: Who was exposed, same shape.
         n_agents: Number of agents.
     """
-    pairs = np.unique(np.column_stack([np.asarray(message, np.int64), np.asarray(agent, np.int64)]), axis=0)
+    of, who = whole_numbers(message, "message"), whole_numbers(agent, "agent")
+    if of.ndim != 1 or of.shape != who.shape:
+        raise InputError(f"must be a row as long as message, {of.shape}; got {who.shape}", field="agent")
+    if who.size and not 0 <= who.min() <= who.max() < n_agents:
+        raise InputError(f"agents are numbered from 0 to n_agents - 1 = {n_agents - 1}", field="agent")
+    pairs = np.unique(np.column_stack([of, who]), axis=0)
     messages, n_reached = np.unique(pairs[:, 0], return_counts=True)
     return dict(zip(messages.tolist(), (n_reached / n_agents).tolist(), strict=True))
 
@@ -195,7 +203,9 @@ def opinion_measures(stances: ArrayLike, heard: Callable[[int], Edges] | None = 
     Returns:
         Each measure by name, shape ``(n_steps,)``; NaN where it has no value.
     """
-    rows = np.atleast_2d(np.asarray(stances, np.float64))
+    rows = np.atleast_2d(numbers(stances, "stances"))
+    if rows.ndim != 2:
+        raise InputError(f"must have shape (n_steps, n_agents); got {rows.shape}", field="stances")
     found = {each.__name__: np.array([each(row) for row in rows]) for each in (bias, diversity, polarization)}
     if heard is not None:
         across = np.array([(echo(row, heard(i)), agreement(row, heard(i))) for i, row in enumerate(rows)])

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import least_squares_fit, singular_vectors
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives import classical_scaling, squared_distances
 from agentnet.analysis.profile_runs import ProfileAnswers, SharingCounts
 from agentnet.errors import DesignError, InputError
@@ -110,7 +111,7 @@ def held_out(
     Raises:
         InputError: The shapes do not fit, or a value is not finite.
     """
-    x, y = np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
+    x, y = numbers(features, "features"), numbers(targets, "targets")
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise InputError(f"features {x.shape} and targets {y.shape} must be tables of the same rows")
     if not np.isfinite(x).all() or not np.isfinite(y).all():

@@ -346,7 +346,8 @@ class RunCascades:
         log.check_read_as("cascades")
         for key in ("design", "conditions"):
             log.needed("experiment", key)
-        wanted = tuple(name for name in dict.fromkeys(columns) if name not in ALWAYS)
+        named = (columns,) if isinstance(columns, str) else columns
+        wanted = tuple(name for name in dict.fromkeys(named) if name not in ALWAYS)
         return cls(log, Condition.chosen(log.meta, log.folder, condition), wanted)
 
     @property
@@ -483,7 +484,8 @@ class RunCascades:
         number, step, prompt, n_asked, n_yes, n_answered = self.log.counts(EXPOSURE, realization)
         if not number.size:
             raise UserError(
-                f"{self.log.folder} has no exposures: no initial agent has anybody to ask; check the network"
+                f"{self.log.folder} has no exposures: nobody was asked after the start; check steps, initial "
+                f"agents, asking rule and network"
             )
         if self.columns or self.log.is_told:
             return count_exposures(self.log, realization, self.columns)
@@ -534,16 +536,18 @@ def _notes(severity: Ints, n_started: int, n_finished: int, n_planned: int) -> I
     if n_finished < n_planned:
         yield unfinished(n_finished, n_planned)
     if n_started < n_finished:
-        yield f"{n_finished - n_started} realizations that nobody started are left out of all curves"
+        n_left = n_finished - n_started
+        are = "realization that nobody started is" if n_left == 1 else "realizations that nobody started are"
+        yield f"{n_left:,} {are} left out of all curves"
     if n_started == 1:
         yield "a single realization says nothing about how realizations differ: curves have no intervals"
-    found = np.unique(severity).tolist()
+    found, of = np.unique(severity).tolist(), "of the cascades that were started, " * (n_started < n_finished)
     if found == [UNKNOWN]:
-        yield "no news item has a severity: all count as one, and no weight can be given to it"
+        yield f"{of}no news item has a severity: all count as one, and no weight can be given to it"
     elif UNKNOWN in found:
-        yield "some news items have no severity: the logistic laws count them as peaceful"
+        yield f"{of}some news items have no severity: the logistic laws count them as peaceful"
     elif len(found) == 1:
-        yield f"all news items are {SEVERITY_NAMES[found[0]]}: no weight can be given to severity"
+        yield f"{of}all news items are {SEVERITY_NAMES[found[0]]}: no weight can be given to severity"
 
 
 def read_tables(

@@ -24,7 +24,7 @@ from agentnet.analysis.goodness import POPULATION, Comparison, NoiseFloor, View,
 from agentnet.analysis.grouping import Grouping
 from agentnet.analysis.laws import Law, Playing
 from agentnet.analysis.tables import RunTables
-from agentnet.errors import DesignError, InputError, InternalError
+from agentnet.errors import DesignError, InputError, InternalError, without_field
 from agentnet.streams import Streams
 
 Array = NDArray[np.float64]
@@ -259,7 +259,7 @@ def _tried(what: str, judge: Callable[[], float | None], remarks: list[str]) -> 
     try:
         return judge()
     except (InputError, DesignError, InternalError) as error:
-        remarks.append(f"it cannot be fitted {what}: {error}")
+        remarks.append(f"it cannot be fitted {what}: {without_field(str(error))}")
         return None
 
 

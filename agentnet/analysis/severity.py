@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.severity_clusters import Agreement, Array, Numbers, SeverityClusters, frozen
 from agentnet.analysis.silhouettes import silhouette_scores
 from agentnet.errors import InputError
@@ -166,7 +167,7 @@ def cluster_severity(
 
 
 def _checked(vectors: ArrayLike, ids: Sequence[str], labels: Sequence[Sequence[str]]) -> Array:
-    points = np.asarray(vectors, dtype=np.float64)
+    points = numbers(vectors, "vectors")
     if points.ndim != 2 or not np.isfinite(points).all():
         raise InputError(
             f"embeddings must be finite numbers of shape (n_items, dim); got shape {points.shape}",

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.pairing import check_regular, regular_tables
 from agentnet.analysis.spread import Chance, Doubt, Links, RowLinks, Spread, TableLinks, never, turned
 from agentnet.analysis.tables import RunTables, checked_groups
@@ -210,7 +211,7 @@ class _Law:
     def checked(
         cls, probability: ArrayLike, classes: ArrayLike | None, groups: ArrayLike | None, n_agents: int
     ) -> _Law:
-        table = np.asarray(probability, dtype=np.float64)
+        table = numbers(probability, "transmission_probability")
         table = table[:, None] if table.ndim == 1 else table
         if table.ndim != 2 or not table.size:
             raise DesignError(
@@ -531,7 +532,8 @@ def _willing(tables: RunTables) -> Curves:
 
 
 def _joined(played: list[InferredCascades]) -> Inferred:
-    started = np.concatenate([cascades.started for cascades in played])
+    # As in a run, whoever says yes begins, be it fewer than were wanted.
+    started = np.concatenate([cascades.engaged[:, :, 0].any(axis=1) for cascades in played])
     if not started.any():
         raise InputError(
             "under this law nobody says yes to start a cascade", field="transmission_probability"

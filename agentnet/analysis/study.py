@@ -307,7 +307,9 @@ def _is_clear(parts: Array, how: How) -> bool:
 
 def _measured(parts: Array, how: How, *, relative: bool) -> Measured:
     """Average over repeats; intervals draw whatever there is more than one of anew."""
-    n_runs, _, n_prompts = parts.shape
+    n_runs, n_steps, n_prompts = parts.shape
+    if relative and n_steps == 1:
+        return Measured(None, note="it is relative to step 0, and there is no other step")
     over: perspectives.two_groups.Over = (
         "both" if n_runs > 1 and n_prompts > 1 else "runs" if n_runs > 1 else "prompts"
     )

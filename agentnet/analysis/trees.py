@@ -434,7 +434,7 @@ _SAYS: Final = {
         "yes to several sources at one step: {n_several_yeses:,} of {n_later:,} agents that engaged after "
         "step 0; the source with the lowest number is their parent"
     ),
-    "n_orphans": "engaged after step 0 without a yes, each a root of its own: {n_orphans:,} agents",
-    "n_unstarted": "started by nobody, so without a tree: {n_unstarted:,} realizations",
-    "n_unfinished": "not finished, and left out: {n_unfinished:,} realizations of the run",
+    "n_orphans": "agents that engaged after step 0 without a yes, each a root of its own: {n_orphans:,}",
+    "n_unstarted": "realizations that nobody started, so without a tree: {n_unstarted:,}",
+    "n_unfinished": "realizations of the run that are not finished, and left out: {n_unfinished:,}",
 }

@@ -144,6 +144,12 @@ def cli() -> None:
 add_traceback_option(cli)
 
 
+def _at_home(argument: str) -> str:
+    """Expand a ``~`` that the shell left: behind the ``=`` of an option, or within quotes."""
+    option, equals, path = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + equals + os.path.expanduser(path) if path.startswith("~/") else argument  # noqa: PTH111 - as it stands
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     # As the program ends, what was imported is not searched for cycles once more: a sixth of what `ls` takes.
@@ -159,7 +165,7 @@ def main() -> None:
     if os.environ.get("_AGENTNET_COMPLETE"):
         cli.main(prog_name="agentnet")
     try:
-        code = cli.main(standalone_mode=False, obj=wishes)
+        code = cli.main(list(map(_at_home, sys.argv[1:])), standalone_mode=False, obj=wishes)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the user is told
         code = told(error, trace=wishes.trace)
     sys.exit(code if isinstance(code, int) else 0)

@@ -24,7 +24,7 @@ from agentnet.bench import (
 )
 from agentnet.bench.plot import check_plot_file, draw_levels
 from agentnet.cli.bench_cascade import bench_design
-from agentnet.cli.common import Chosen, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, Finite, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.loops import in_loop
 from agentnet.cli.signals import heeding
@@ -69,7 +69,7 @@ class _Plan:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Finite(min=0.0, min_open=True),
     help="Send so many requests a second, at random times, whether answers come or not.",
 )
 @click.option(
@@ -85,7 +85,7 @@ class _Plan:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=0.0, min_open=True),
+    type=Finite(min=0.0, min_open=True),
     help="Begin no call after so many seconds (of each level of a sweep).",
 )
 @click.option(

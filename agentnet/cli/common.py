@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -65,6 +66,17 @@ class Chosen(NamedTuple):
     def run(self, name: str) -> Path:
         """Find a run folder; see `find_run`."""
         return find_run(name, self.runs)
+
+
+class Finite(click.FloatRange):
+    """A number within bounds; nan and what is infinite lie within none."""
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it, or fail."""
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return found
 
 
 def setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,7 +143,7 @@ def find_run(name: str, runs: Path) -> Path:
         RunFolderError: There is none.
     """
     if name == "last":
-        folders = run_folders(runs)
+        folders = [folder for folder in run_folders(runs) if _logs(folder)]
         if not folders:
             raise RunFolderError(f"there is no run in {runs} yet; start one with: agentnet run FILE")
         return max(folders, key=lambda folder: max(log.stat().st_ctime for log in _logs(folder)))

@@ -74,6 +74,9 @@ def told(error: BaseException, *, trace: bool) -> int:
             echo("".join(traceback.format_exception(error)), err=True, end="")
     except OutputClosed as closed:
         return closed.exit_code
+    except OSError:
+        # Where the words cannot be written either, say by an error's full disk, the code is all that is told.
+        return StorageError.exit_code
     return code
 
 

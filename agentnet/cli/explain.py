@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -103,10 +103,9 @@ def _values(cls: type[Experiment], name: str, meaning: str) -> Iterator[str]:
 
 def _at(address: str) -> Any:  # noqa: ANN401 - anything
     try:
-        return import_module(address)
-    except ImportError:
-        home, _, name = address.rpartition(".")
-        return getattr(import_module(home), name, None)
+        return resolve_name(address)
+    except (ImportError, AttributeError):
+        return None
 
 
 def _names(named: object) -> Iterator[str]:

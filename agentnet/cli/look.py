@@ -393,6 +393,9 @@ def query(name: str, sql: str, as_json: bool, chosen: Chosen) -> None:
       agentnet query last "SELECT profile, AVG(decision) FROM decisions GROUP BY profile"
     """
     names, rows = Run(chosen.run(name)).rows(sql)
+    twice = [each for each, n in Counter(names).items() if n > 1]
+    if as_json and twice:
+        raise UserError(f"JSON has each name once: tell the columns called {twice[0]!r} apart by AS")
     print_found([dict(zip(names, row, strict=True)) for row in rows], names, rows, as_json=as_json)
 
 

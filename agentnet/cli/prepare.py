@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from agentnet.cli.common import column_option, print_json
+from agentnet.cli.common import Finite, column_option, print_json
 from agentnet.cli.news import column_map
 from agentnet.cli.terminal import echo
 from agentnet.config import secrets_environ
@@ -30,9 +30,7 @@ _SAY_EVERY_S = 10.0
 @click.option("--longest", default=99, show_default=True, help="Characters of the longest response taken.")
 @column_option("the tables")
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1), help="Passes over the data.")
-@click.option(
-    "--lr", default=5e-5, show_default=True, type=click.FloatRange(0, 1, min_open=True), help="Adam's."
-)
+@click.option("--lr", default=5e-5, show_default=True, type=Finite(0, 1, min_open=True), help="Adam's.")
 @click.option("--batch", default=8, show_default=True, type=click.IntRange(1), help="Pairs a step of Adam.")
 @click.option("--seed", default=0, show_default=True, help="Fixes the order of the pairs.")
 @click.option(

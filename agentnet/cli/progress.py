@@ -108,6 +108,9 @@ async def _show(
             tasks.create_task(show)
     except* OutputClosed as errors:
         closed(OutputClosed(str(errors.exceptions[0])))
+    except* OSError:
+        # Where the lines have no room any more, say, what they tell of goes on without them.
+        pass
 
 
 async def _guess(

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from agentnet.backend import Backend
-from agentnet.cli.common import Chosen, print_found, setting_options
+from agentnet.cli.common import Chosen, Finite, print_found, setting_options
 from agentnet.cli.completion import complete_files
 from agentnet.cli.run import say
 from agentnet.cli.sitting import sit
@@ -38,26 +38,26 @@ _MOCK = BackendSettings()
 @click.option("--people", type=click.IntRange(1), help="Robots; default: as many people as the study is for.")
 @click.option(
     "--latency",
-    type=click.FloatRange(0),
+    type=Finite(0),
     default=0.2,
     show_default=True,
     help="Mean time to an answer, in seconds.",
 )
 @click.option(
     "--deadline",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     help="Time for an answer, in seconds; default: the study's.",
 )
 @click.option(
     "--dropouts",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.02,
     show_default=True,
     help="Chance, at each question, to leave for good.",
 )
 @click.option(
     "--late",
-    type=click.FloatRange(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     show_default=True,
     help="Chance to answer after the deadline.",

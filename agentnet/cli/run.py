@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from agentnet.backend import Backend, Messages
-from agentnet.cli.common import Chosen, adding, print_found, print_json, print_table, setting_options
+from agentnet.cli.common import Chosen, Finite, adding, print_found, print_json, print_table, setting_options
 from agentnet.cli.completion import complete_files, complete_runs
 from agentnet.cli.explain import explained
 from agentnet.cli.loops import in_loop
@@ -31,7 +31,7 @@ from agentnet.config import (
     configuration_for_resume,
     secrets_environ,
 )
-from agentnet.errors import UserError
+from agentnet.errors import RunFolderError, UserError
 from agentnet.events import Run
 from agentnet.events.read import is_unmerged
 from agentnet.events.spent import UNCOUNTED
@@ -135,7 +135,7 @@ named_options = adding(
 @click.option(
     "--progress-every",
     "every_s",
-    type=click.FloatRange(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=LINE_S,
     show_default=True,
     metavar="SECONDS",
@@ -240,7 +240,10 @@ def _resume(
     """Go on with a run, or with the shards of one."""
     folder, flags = chosen._replace(assignments=()).run(name), chosen.flags(named)
     if is_unmerged(folder):
-        (first, *_) = begun(folder).items()
+        shards = begun(folder)
+        if not shards:
+            raise RunFolderError(f"{folder}: nothing was recorded of its shards yet; begin them again")
+        first = next(iter(shards.items()))
         settings = configuration_for_resume(recorded_settings(Run(first[0])), flags=flags).settings
         shard = Shard(*first[1]["shard"])
         if place.processes is None and place.on is None and not shard.at_once:

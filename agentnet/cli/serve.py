@@ -9,7 +9,7 @@ from functools import lru_cache
 import click
 
 from agentnet.backend import Messages, make_backend
-from agentnet.cli.common import Chosen, setting_options
+from agentnet.cli.common import Chosen, Finite, setting_options
 from agentnet.cli.terminal import echo
 from agentnet.errors import StorageError
 from agentnet.news import sample_news
@@ -28,11 +28,15 @@ _CURABLE = (
 
 @click.command()
 @click.option(
-    "--port", type=int, default=8000, show_default=True, help="Port on loopback; 0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port on loopback; 0 takes a free one.",
 )
-@click.option("--latency", type=float, default=0.0, help="Mean time to an answer, in seconds.")
+@click.option("--latency", type=Finite(0), default=0.0, help="Mean time to an answer, in seconds.")
 @click.option(
-    "--faults", type=float, default=0.0, help="Share of calls that fail in a way that a retry cures."
+    "--faults", type=Finite(0, 1), default=0.0, help="Share of calls that fail in a way that a retry cures."
 )
 @click.option(
     "--fault",

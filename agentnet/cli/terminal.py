@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,9 +41,20 @@ def plain(text: str) -> str:
 
 
 def plain_json(value: object) -> str:
-    """Write `value` as JSON, with the characters that `plain` spells out as JSON spells them."""
-    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    """Write `value` as JSON, with the characters that `plain` spells out as JSON spells them.
+
+    What is no number, or infinite, JSON has no word for: it is null.
+    """
+    text = json.dumps(_numbered(value), ensure_ascii=False, indent=2, default=str)
     return text.translate({ord(char): json.dumps(char)[1:-1] for char in set(text) if _is_hidden(char)})
+
+
+def _numbered(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _numbered(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbered(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_hidden(char: str) -> bool:

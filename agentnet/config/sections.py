@@ -11,6 +11,7 @@ never what is drawn. Forgetting that is safe: then a change asks for a new run.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from datetime import date, time
 from pathlib import Path
@@ -69,7 +70,12 @@ def is_toml(value: object) -> bool:
     return True
 
 
-FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_not_empty)]
+def _at_home(path: Path) -> Path:
+    # No shell has expanded it where it stands in a file, and a folder called ~ is nobody's wish.
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises where there is no such home
+
+
+FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_not_empty), AfterValidator(_at_home)]
 FreeValue = Annotated[Any, AfterValidator(_toml_value)]
 
 

@@ -162,7 +162,7 @@ class _HashedOnTheWay:
         for block in blocks(connection, table):
             sha.update(block.hashed())
             if not set(ANSWER_KINDS).intersection(block.shared):
-                yield block.spelled(picked)
+                yield from block.spelled(picked)
         self.checksums[table] = _BY_BLOCKS + sha.hexdigest()
 
 

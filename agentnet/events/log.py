@@ -11,7 +11,6 @@ awaits a future.
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import threading
 import time
@@ -20,12 +19,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, count, groupby, islice, repeat
+from itertools import chain, count, groupby, repeat
 from operator import itemgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from agentnet.errors import AgentnetError, InternalError, PluginError, RunStopped, StorageError, near_miss
 from agentnet.events.checksums import check_unchanged, sealed
@@ -57,6 +56,11 @@ _OF_A_ROW = (
 
 # Bound values of a statement, which every SQLite takes; more are no faster.
 _PLACES = 900
+_FEWER_ROWS = (32, 4, 1)
+"""Rows of the statements for what is left where no more fill one."""
+
+_IN_COLUMNS = 4
+"""Rows of `Columns` that count as one: they are light, and those of many cascades share a commit."""
 
 
 def _insert_once(table: str, key: str, *, lacking: Collection[str] = ()) -> str:
@@ -152,7 +156,7 @@ class Columns:
     """
 
     n_rows: int
-    columns: Sequence[Iterable[object]]
+    columns: Sequence[Sequence[object] | repeat[Any]]
 
     def __len__(self) -> int:
         return self.n_rows
@@ -178,7 +182,7 @@ class EventLog:
 
     Args:
         folder: The run folder, with a log made by `create_log`.
-        group_rows: Rows that are handed to the writer at once.
+        group_rows: Rows that are handed to the writer at once; of `Columns`, four times as many.
         group_s: Seconds after which they are handed over at the latest.
         replies_remembered: Replies whose numbers are kept at most; one that is forgotten is written again.
 
@@ -288,7 +292,7 @@ class EventLog:
             self._n_in_columns += len(rows)
         else:
             self._rows[table].extend(_together(rows) if table == "engagements" else rows)
-        if self._n_in_columns >= self._group_rows:
+        if self._n_in_columns >= _IN_COLUMNS * self._group_rows:
             self._hand_over()
         elif self._timer is None:
             self._set_timer()
@@ -439,7 +443,7 @@ class EventLog:
 def _together(engagements: Iterable[Row]) -> Iterator[Row]:
     """Say at once of all that follow one another when they engaged, which takes two thirds of the time."""
     for when, those in groupby(engagements, key=itemgetter(0, 1)):
-        yield (*when, json.dumps([agent for *_, agent in those]))
+        yield (*when, f"[{','.join(map(str, map(itemgetter(2), those)))}]")
 
 
 class Writer(threading.Thread):
@@ -551,16 +555,30 @@ def _by_many(statement: str, rows: Rows) -> Iterator[tuple[str, Iterable[Row]]]:
     shared = tuple(isinstance(column, repeat) for column in columns)
     n_shared, n_own = shared.count(True), shared.count(False)
     n_at_once = (_PLACES - n_shared) // n_own if n_own else 1
-    if len(rows) < n_at_once or _places(len(shared)) not in statement:
+    if len(rows) < _FEWER_ROWS[1] or _places(len(shared)) not in statement:
         yield statement, rows
         return
-    once: list[object] = [next(column) for column in columns if isinstance(column, repeat)]
-    own = iter(rows)
-    if once:
-        own = zip(*(column for column in columns if not isinstance(column, repeat)), strict=False)
-    for n, n_rows in ((len(rows) // n_at_once, n_at_once), (len(rows) % n_at_once, 1)):
-        values = ((*once, *chain.from_iterable(islice(own, n_rows))) for _ in range(n))
-        yield _of_many(statement, shared, n_rows), values
+    begin = 0
+    for n_rows in (n_at_once, *_FEWER_ROWS):
+        end = begin + (len(rows) - begin) // n_rows * n_rows
+        if begin < end:
+            yield _of_many(statement, shared, n_rows), _values(rows, range(begin, end, n_rows))
+        begin = end
+
+
+def _values(rows: Rows, places: range) -> Iterator[Row]:
+    """Give the values of as many rows at once as lie between two of `places`, in the same list each time."""
+    if not isinstance(rows, Columns):
+        yield from (list(chain.from_iterable(rows[place : place + places.step])) for place in places)
+        return
+    values = [next(column) for column in rows.columns if isinstance(column, repeat)]
+    own = [column for column in rows.columns if not isinstance(column, repeat)]
+    n_shared, n_own = len(values), len(own)
+    values += [None] * (n_own * places.step)
+    for place in places:
+        for n, column in enumerate(own, n_shared):
+            values[n::n_own] = column[place : place + places.step]
+        yield values
 
 
 @lru_cache(64)

@@ -21,11 +21,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from functools import cache
+from typing import Final
 
 SCHEMA_VERSION = 4
 
 READABLE = range(2, SCHEMA_VERSION + 1)
 """Versions that can be read and gone on with: each adds tables, and columns at the end, which may be NULL."""
+
+OF_PEOPLE: Final = "people"
+"""What stands for the model's name where people answer."""
 
 TABLES: dict[str, str] = {
     "meta": """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
@@ -99,7 +99,8 @@ def scene_rows(
         known = zip(bits, said, spoken, _attribute_rows(network), strict=False)
         _check_begun(sitting, planned, network, list(known))
     each = (repeat(planned.realization), range(network.n_agents), bits)
-    table, columns = "usual agents", tuple[Iterable[Any], ...](each)
+    table = "usual agents"
+    columns: Sequence[Sequence[Any] | repeat[Any]] = each
     if network.node_attributes or personas or voices:
         table, columns = "agents", (*each, repeat(None), list(_attribute_rows(network)), said, spoken)
     return {"networks": [network_row(network)], table: Columns(network.n_agents, columns)}

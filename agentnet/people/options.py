@@ -8,8 +8,9 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agentnet.errors import ConfigurationError, near_miss
+from agentnet.events.schema import OF_PEOPLE
 
-MODEL_NAME: Final = "people"
+MODEL_NAME: Final = OF_PEOPLE
 """What the log has as the model's name of who answers: every reply of a person's is told by it."""
 
 COMPLETED, SCREENED_OUT, TIMED_OUT = CODES = ("completed", "screened_out", "timed_out")

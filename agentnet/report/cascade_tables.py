@@ -21,7 +21,7 @@ from agentnet.analysis.trees import MEASURES, QUANTILES, Trees, tree_distances
 from agentnet.errors import without_field
 from agentnet.report import paper
 from agentnet.report.figures.words import counted, sentences
-from agentnet.report.tables import Cell, Table, as_named
+from agentnet.report.tables import Cell, Table, as_named, known_interval
 from agentnet.vocabulary import N_PROFILES, PROFILES, SEVERITIES
 
 _ERRORS = {
@@ -529,12 +529,11 @@ def tree_distances_table(played: Trees, observed: Trees) -> Table:
 def engaged_now_table(tables: RunTables, now: NDArray[np.float64]) -> Table:
     """Set the fraction of agents that are engaged beside that of those who ever were, by step."""
     ever, engaged = (mean_interval(each, 0.95, OF_SHARES) for each in (tables.engaged_fraction, now))
-    has_interval = tables.n_realizations > 1
     rows: list[tuple[Cell, ...]] = []
     for step in range(tables.n_steps + 1):
         row: list[Cell] = [step]
         for mean, low, high in (ever, engaged):
-            row += [float(mean[step]), (float(low[step]), float(high[step])) if has_interval else None]
+            row += [float(mean[step]), known_interval(float(low[step]), float(high[step]))]
         rows.append(tuple(row))
     return Table(
         name="engaged_now",

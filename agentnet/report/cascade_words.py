@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _UNNAMED = ("network", "edges", "networkx")
 """What networks are called that nobody gave a name."""
 
+_DRAWN = {"equal": "in equal number", "uniform": "independently and uniformly"}
+"""How profiles are dealt by chance, where the design names the way."""
+
 
 def cascade_sentences(part: CascadePart, level: float) -> Iterator[str]:
     """Say how far cascades got, and what the laws found."""
@@ -71,16 +74,16 @@ def tree_sentences(trees: Trees) -> Iterator[str]:
     """Say what the trees of who had the news from whom look like."""
     medians = {measure: values["median"] for measure, values in trees.summary().items()}
     viral = medians.get("virality")
+    size, depth = medians["size"], medians["depth"]
+    agents, steps = "agent" if size == 1 else "agents", "step" if depth == 1 else "steps"
     yield (
-        f"{counted(len(trees), 'tree')}: in the median {medians['size']:.4g} agents, {medians['depth']:.3g} "
-        f"steps deep and {medians['width']:.4g} wide"
-        + ("" if viral is None else f", with a structural virality of {viral:.3g}")
+        f"{counted(len(trees), 'tree')}: in the median {size:.4g} {agents}, {depth:.3g} {steps} deep and "
+        f"{medians['width']:.4g} wide"
     )
     if viral is not None:
-        yield (
-            "A broadcast of any size has a structural virality below 2, a chain of as many agents "
-            f"{(medians['size'] + 1) / 3:.3g}"
-        )
+        chain = "" if size <= 1 else f", a chain of as many agents {(size + 1) / 3:.3g}"
+        yield f"Those of several agents have a structural virality of {viral:.3g} in the median"
+        yield f"A broadcast of any size has one below 2{chain}"
 
 
 def _network(tables: RunTables) -> str:
@@ -220,7 +223,8 @@ def _times_words(begun: Begun, sources: str) -> str:
     items = f"{counted(begun.n_news, 'news item')} ({sources})"
     if begun.n_repeats is None:
         return f"{counted(begun.n_realizations, 'cascade')} of {items} were played"
-    return f"Each of {items} was played {counted(begun.n_repeats, 'time')}"
+    each = items if begun.n_news == 1 else f"Each of {items}"
+    return f"{each} was played {counted(begun.n_repeats, 'time')}"
 
 
 def dealt_words(part: CascadePart) -> str:
@@ -235,7 +239,7 @@ def dealt_words(part: CascadePart) -> str:
     profiles = part.design["profiles"]
     how = f"by weights ({in_words(profiles)})"
     if isinstance(profiles, str):
-        how = {"equal": "in equal number", "uniform": "independently and uniformly"}.get(profiles, "")
+        how = _DRAWN.get(profiles, "")
         if not how:
             kind, _, column = profiles.partition(":")
             how = f"from the column {column} of the node table" if column else f"all alike ({kind})"
@@ -310,19 +314,46 @@ def networks_words(part: CascadePart) -> str:
 def _drawn_words(part: CascadePart) -> str:
     """Say what chance decides, beside answers."""
     facts, network = part.facts, str(part.design["network"])
-    is_generated = part.played is not None and network in part.played.networks.names
-    networks = "networks" if is_generated else ""
+    networks = "networks" if _differ(part, network) else ""
     course = CourseInWords.of(part)
+    profiles = "" if _is_told(part.design["profiles"]) else "profiles"
     drawn = [
         facts.unless("make_network", networks, "networks (by the experiment's own {})"),
-        "the dealing of personas"
+        facts.unless("assign_personas", _dealt_texts(part), "personas (by the experiment's own {})")
         if course.has_personas
-        else facts.unless("assign_profiles", "profiles", "profiles (by the experiment's own {})"),
+        else facts.unless("assign_profiles", profiles, "profiles (by the experiment's own {})"),
         "the order of those asked to start" if course.asks_to_start else "",
+        "initial agents" if "share" in _initial(course) else "",
         "when agents stop" if course.stops else "",
     ]
     drawn += ["temperatures"] if isinstance(part.design["temperature"], list | tuple) else []
-    return f"{listed([each for each in drawn if each])} are drawn"
+    return f"{listed(list(filter(None, drawn)) or ['the seeds of requests'])} are drawn"
+
+
+def _initial(course: CourseInWords) -> tuple[str, ...]:
+    """List by what initial agents are chosen, where they are not asked and not named."""
+    initial = course.knob("initial_agents")
+    return tuple(initial) if isinstance(initial, dict) else ()
+
+
+def _differ(part: CascadePart, network: str) -> bool:
+    """Say whether networks came from a generator, and not the same one each time, as of complete ones."""
+    if part.played is None or network not in part.played.networks.names:
+        return False
+    return part.played.networks.n_networks > 1 or part.played.n_realizations == 1
+
+
+def _is_told(profiles: object) -> bool:
+    """Say whether profiles stand in the design or a node table, so that none is drawn."""
+    return isinstance(profiles, str) and profiles not in _DRAWN
+
+
+def _dealt_texts(part: CascadePart) -> str:
+    """Name the dealing of personas, where there are fewer of them than agents."""
+    told, agents = part.told, () if part.played is None else part.played.n_agents
+    from_table = str(part.design.get("personas")).startswith("column:")
+    is_dealt = told is None or not len(agents) or told.n_texts < min(agents)
+    return "the dealing of personas" if is_dealt and not from_table else ""
 
 
 def _draws_words(part: CascadePart) -> str:
@@ -330,7 +361,7 @@ def _draws_words(part: CascadePart) -> str:
     who = "the mock backend" if meta["backend"] == "mock" else "the language model"
     if meta["settings"].get("sampler", {}).get("mode") == "logprobs":
         return f"so are decisions, by the log-probabilities of {who}"
-    return f"replies are drawn by {who}"
+    return f"replies are drawn by {who}{', or given by people' if part.facts.has_people else ''}"
 
 
 def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
@@ -343,9 +374,11 @@ def _fit_methods(fits: Fits, groups_from: str) -> Iterator[str]:
     for how, titles in fitted.items():
         yield f"We fitted the {listed(titles)} {'law' if len(titles) == 1 else 'laws'} {how}"
     if fits.tables.profiled:
-        several = fits.grouping.n_groups > 1
-        groups = f"The {fits.grouping.n_groups} groups of profiles were" if several else "The one group was"
-        yield f"{groups} {groups_from}"
+        n_groups, of_one = (
+            fits.grouping.n_groups,
+            "Groups of profiles were" if fits.grouping.note else "The one group was",
+        )
+        yield f"{f'The {n_groups} groups of profiles were' if n_groups > 1 else of_one} {groups_from}"
     if fits.exact is not None:
         yield (
             "Laws of decisions were fitted to the probabilities themselves, too, by least cross-entropy, "

@@ -28,6 +28,7 @@ from agentnet.report.words import (
     numbers_words,
     sampler_words,
     temperature_words,
+    unusable_words,
 )
 from agentnet.vocabulary import AFTERWARDS, INLINE, WITHOUT
 
@@ -107,6 +108,7 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
         "accessed": accessed,
         "mock": " The mock backend is no language model." if facts.meta["backend"] == "mock" else "",
         "backend": "; ".join(backends),
+        "people": "People answered for agents, on pages of their own; " if facts.has_people else "None: ",
         "requests": sampler_words(facts),
         "temperature": temperature_words(facts, condition),
         "max_tokens": f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply",
@@ -121,11 +123,19 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
     }
 
 
+def _dates_words(dates: list[str], n_items: int) -> str:
+    """Say when news items are dated, as far as they are."""
+    if not dates:
+        return ""
+    which = "The news items" if len(dates) == n_items else f"Of {n_items} news items {len(dates)}"
+    between = f"{dates[0]} to {dates[-1]}" if dates[0] != dates[-1] else dates[0]
+    return f"{which} {'is' if len(dates) == 1 < n_items else 'are'} dated {between}. "
+
+
 def news_fields(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
     """Spell what a run on news items knows besides, likewise."""
     rationales = facts.knob("rationale", condition)
     constrained = listed(in_words(value) for value in facts.knob("constrain", condition))
-    max_asks = facts.meta["settings"].get("engine", {}).get("max_asks", "an unknown number of")
     read = "as yes or no" + (" with a reason" if INLINE in rationales else "")
     if declared := declared_answers(facts, condition):
         read = f"as the experiment declares answers ({listed(declared)})"
@@ -145,10 +155,9 @@ def news_fields(facts: LogFacts, condition: int | None = None) -> dict[str, Any]
         "data": f"News items: {len(facts.news)}, source {listed(facts.sources or ['unknown'])}",
         "processing": (
             f"Each reply was read {facts.unless('judge', read, 'by the own {} of the experiment')}; an "
-            f"unusable one was asked for again, up to {max_asks} times, and then counted as missing. Nothing "
-            "else was left out or changed."
+            f"unusable one {unusable_words(facts)}. Nothing else was left out or changed."
         ),
-        "dates": f"The news items are dated {dates[0]} to {dates[-1]}. " if dates else "",
+        "dates": _dates_words(dates, len(facts.news)),
         "invented": "They are invented, so that no model has read of them. " if is_invented else "",
         "news": counted(len(facts.news), "news item"),
         "judge": facts.unless("judge", "", " by the experiment's own {}"),

@@ -51,18 +51,30 @@ def credibility(part: CascadePart | WorldPart) -> Table:
 
 
 def _profile(facts: LogFacts, told: Told | None) -> Row:
-    n, who = facts.n_profiles, "different profiles"
+    n, who = facts.n_profiles, "different profile"
     if told is not None and told.n_personas:
-        n, who = told.n_texts, "different personas"
-    return "profile: agents differ", _MET if n > 1 else _NOT_MET, f"agents have {n:,} {who} (table agents)"
+        n, who = told.n_texts, "different persona"
+    fact = f"agents have {counted(n, who)} (table agents)"
+    return "profile: agents differ", _MET if n > 1 else _NOT_MET, fact
+
+
+def _unrecorded(facts: LogFacts, then: str) -> tuple[str, str]:
+    """Say what is known where no message was written: nothing, if hooks write prompts."""
+    if facts.overridden is None:
+        return _UNKNOWN, "which methods write prompts was not recorded (tables messages, exposures)"
+    if own := sorted(facts.overridden & _WRITE_PROMPTS):
+        return (
+            _UNKNOWN,
+            f"no message was recorded; what the experiment's own {listed(own)} writes is not read",
+        )
+    return _NOT_MET, f"{_NONE}{then} (tables messages, exposures)"
 
 
 def _interaction(facts: LogFacts) -> Row:
     spoken = facts.spoken
     what = "interaction: agents meet what others said"
     if spoken.n_questions == 0:
-        decides = "what others decided says only who is asked (tables messages, exposures)"
-        return what, _NOT_MET, f"{_NONE}: {decides}"
+        return what, *_unrecorded(facts, ": what others decided says only who is asked")
     n = f"{spoken.n_with_others} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     # A hook may put words into prompts that no table records as a message.
     may = spoken.n_short or facts.overridden is None or facts.overridden & _WRITE_PROMPTS
@@ -75,7 +87,7 @@ def _memory(facts: LogFacts) -> Row:
     spoken = facts.spoken
     what = "memory: agents know what they said and heard"
     if spoken.n_questions == 0:
-        return what, _NOT_MET, f"{_NONE}, and requests have no memory (tables messages, exposures)"
+        return what, *_unrecorded(facts, ", and requests have no memory")
     n = f"{spoken.n_with_memory} of the last {counted(spoken.n_questions, 'prompt')} of a realization"
     state = _MET if spoken.n_with_memory else _UNKNOWN
     return what, state, f"{n} hold an earlier reply of the agent, or messages beside the one it is about"
@@ -113,9 +125,12 @@ def _unawareness(facts: LogFacts) -> Row:
     looked = f"of {counted(spoken.n_prompts, 'prompt')} looked at"
     words = [f"{word!r} in {n:,}" for word, n in held.items()]
     fact = f"{looked}: {listed(words, most=6)}" if held else f"{looked} {_SILENT}"
+    if spoken.n_other_script:
+        fact += f"; {counted(spoken.n_other_script, 'prompt')} of another script, whose words are not known"
     guessed = _UNASKED if guesses is None else _guessed(guesses)
     is_guessed = guesses is not None and (guesses.study.is_more or guesses.names.is_more)
-    state = _NOT_MET if spoken.betraying or is_guessed else _UNKNOWN if held else _MET
+    may = held or spoken.n_other_script
+    state = _NOT_MET if spoken.betraying or is_guessed else _UNKNOWN if may else _MET
     return _AWARE, state, f"{fact}; {guessed}"
 
 
@@ -134,7 +149,7 @@ def _shared(what: str, share: Share) -> str:
     return f"{what} {share.n_yes} of {share.n} ({low:.0%} to {high:.0%}), {everyday}"
 
 
-_SILENT: Final = "none speaks of a simulation or study, nor says a word of the experiment's name"
+_SILENT: Final = "none speaks of a simulation or study in English, nor says a word of the experiment's name"
 _UNASKED: Final = "whether a model guesses is not known (agentnet guess asks one)"
 _AWARE: Final = "unawareness: prompts do not betray the experiment"
 
@@ -142,5 +157,8 @@ _AWARE: Final = "unawareness: prompts do not betray the experiment"
 def _realism(facts: LogFacts) -> Row:
     network = listed(in_words(value) for value in _values(facts, "network"))
     news = f"news {sources_words(facts)}; " if facts.news else ""
-    fact = f"{news}network {network}; nothing in the log is of people who were asked the same"
+    people = "nothing in the log is of people who were asked the same"
+    if facts.has_people:
+        people = "people answered, too"
+    fact = f"{news}network {network}; {people}"
     return "realism: results agree with those of people", _UNKNOWN, fact

@@ -38,6 +38,7 @@ from agentnet.report.html import Html
 from agentnet.report.log_tables import when
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import RendererAgg
     from matplotlib.figure import Figure
 
@@ -189,6 +190,8 @@ def _drawn(figure: Figure, salt: str) -> tuple[str, bytes]:
     from matplotlib.image import imsave
 
     figure.set_dpi(DOTS_PER_INCH)
+    for axes in figure.axes:
+        _lighten(axes)
     canvas = FigureCanvasAgg(figure)
     pixels = canvas.get_renderer()  # type: ignore[no-untyped-call]
     svg, png = io.StringIO(), io.BytesIO()
@@ -205,6 +208,14 @@ def _drawn(figure: Figure, salt: str) -> tuple[str, bytes]:
     level = {"compress_level": 3}
     imsave(png, dots, format="png", origin="upper", dpi=DOTS_PER_INCH, metadata=_UNNAMED, pil_kwargs=level)
     return svg.getvalue(), png.getvalue()
+
+
+def _lighten(axes: Axes) -> None:
+    """Spare the layout what moves nothing: for an edge or a label it measures all ticks of an axis anew."""
+    axes.spines[:].set_in_layout(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        if not axis.get_label_text():
+            axis.set_label_coords(0.0, 0.0)
 
 
 class _Both:

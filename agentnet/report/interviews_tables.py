@@ -167,7 +167,7 @@ def _interval(measured: Measured) -> Interval | None:
     series = measured.series
     if series is None or not measured.has_interval:
         return None
-    return float(series.low[-1]), float(series.high[-1])
+    return known_interval(float(series.low[-1]), float(series.high[-1]))
 
 
 @labelled

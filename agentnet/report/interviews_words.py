@@ -114,8 +114,9 @@ def _of_condition(condition: ConditionStudy) -> Iterator[str]:
             continue
         interval = ""
         if measured.has_interval:
-            low, high = spelled(float(series.low[-1])), spelled(float(series.high[-1]))
-            interval = f" ({series.level:.0%} interval {low} to {high})"
+            low, high = float(series.low[-1]), float(series.high[-1])
+            if low < high:
+                interval = f" ({series.level:.0%} interval {spelled(low)} to {spelled(high)})"
         value, step = spelled(float(series.value[-1])), len(series.value) - 1
         yield f"{condition.name}: {what} {value}{interval} at step {step}"
     if condition.played and condition.ratio.series is None:
@@ -148,7 +149,8 @@ def interview_methods(part: InterviewPart) -> Iterator[str]:
         f"{facts.meta['versions'].get('agentnet', '')}"
     )
     told = "; each was told who it is by a system message" if _told(part) else ""
-    yield f"There were {company_words(part)}{told}; {taught_words(part)}"
+    were = "was" if all(sum(map(int, models.values())) == 1 for models in facts.knob("models")) else "were"
+    yield f"There {were} {company_words(part)}{told}; {taught_words(part)}"
     if any(facts.knob("steps")):
         yield _interviews(part)
         yield f"Who may interview whom: {topology_words(part)}"
@@ -218,9 +220,10 @@ def _evaluations(part: InterviewPart) -> Iterator[str]:
     facts = part.facts
     when = "At the start and after each step all" if any(facts.knob("steps")) else "All"
     sizes = sorted({len(each) for each in facts.meta["interviews"][EVALUATION]})
+    of = listed(map(str, sizes))
     chosen = facts.unless("choose_evaluation", "", " chosen by the experiment's own {}")
     yield (
-        f"{when} models answered an evaluation set of {listed(map(str, sizes))} questions{chosen} at "
+        f"{when} models answered an evaluation set of {of} question{'s' * (sizes != [1])}{chosen} at "
         f"{temperature_words(facts)}; answers were embedded by {part.study.embedder}, and "
         "perspectives found by classical multidimensional scaling of the Frobenius distances between all "
         "models at all steps of a realization"
@@ -272,10 +275,36 @@ def interview_fields(part: InterviewPart) -> dict[str, Any]:
         "models": company_words(part),
         "vertices": "".join(f" {sentence}." for sentence in vertices_words(part)),
         "steps": numbers_words(facts, "steps", "step"),
-        "n_questions": numbers_words(facts, "n_questions", "question"),
-        "topology": topology_words(part),
         "taught": taught_words(part),
+        "interaction": (
+            f"Interviews of {numbers_words(facts, 'n_questions', 'question')}; {topology_words(part)}."
+            if any(facts.knob("steps"))
+            else "None: models were asked alone."
+        ),
+        **(_INTERVIEWED if any(facts.knob("steps")) else _ALONE),
     }
+
+
+_INTERVIEWED: Final = {
+    "process": (
+        "At each step every model with candidates interviews one of them, all answers coming from the states "
+        "at the step's start; then all models are updated, and all answer the evaluation set."
+    ),
+    "come_from": "interviews",
+    "made": "as the update rule made it of what it heard",
+    "sensing": "The answers of the model that it interviews; nothing else of others.",
+    "partners": "Partners, questions",
+    "submodels": "The language model; the update rule; the topology; the embedder.",
+}
+_ALONE: Final = {
+    "process": "All models answer the evaluation set once, each alone; there are no interviews.",
+    "come_from": "answers",
+    "made": "as it was taught at the start",
+    "sensing": "Nothing of others.",
+    "partners": "Questions",
+    "submodels": "The language model; the embedder.",
+}
+"""What happens in a run without steps, in which nobody interviews anybody, and in others."""
 
 
 def rules_in_words(part: InterviewPart) -> str:

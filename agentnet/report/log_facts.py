@@ -22,6 +22,7 @@ from agentnet.errors import RunFolderError
 from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.digest import digest
+from agentnet.events.schema import OF_PEOPLE
 from agentnet.events.spent import spent_so_far
 from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of
@@ -355,6 +356,12 @@ class LogFacts:
         return len(self.meta["experiment"]["design"])
 
     @property
+    def has_people(self) -> bool:
+        """Whether people answer for agents, for some at least."""
+        voices = (self.meta.get("voices") or {}).values()
+        return OF_PEOPLE in [self.meta["model_name"], *(told["model_name"] for told in voices)]
+
+    @property
     def n_by_rules(self) -> int:
         """Number of questions that rules of the experiment answered."""
         return sum(each.n_by_rules for each in self.begun)
@@ -445,7 +452,8 @@ def _read(
     return LogFacts(
         run=run.folder.resolve().name,
         meta=_checked(meta),
-        digest=digest(connection),
+        # What a finished log keeps was compared with its rows before (`check_unchanged`).
+        digest=meta.get("digest") or digest(connection),
         asked=_summed(Asked(*row) for _, *row in connection.execute(_KINDS)),
         begun=tuple(_begun(connection, len(meta["experiment"]["design"]))),
         missing=tuple((str(kind), str(why), n) for kind, why, n in connection.execute(_MISSING)),

@@ -36,17 +36,18 @@ def troubles_blocks(facts: LogFacts, missing: Table | None, *more: Table | None)
 def of_news(part: Part, place: Place, sample: Sample, condition: int = 0) -> Iterator[Section]:
     """Lay out what runs on news items have in common, behind what each family has of its own."""
     facts = part.facts
+    of_all = "" if facts.n_conditions == 1 else f" of all {facts.n_conditions} conditions"
     yield Section("severity", "Severity of the news items", tuple(_severity(facts, place.options)))
     if place.is_first:
         troubles = tuple(troubles_blocks(facts, log_tables.missing_table(facts)))
-        yield Section("missing", "Missing answers, troubles and incidents", troubles)
+        yield Section("missing", f"Missing answers, troubles and incidents{of_all}", troubles)
     yield Section("decisions", "Decisions and their reasons", (_decisions(facts, place, sample),))
     design = tuple(design_blocks(facts, condition, is_first=place.is_first))
     yield Section("design", "Design", design)
     if place.is_first:
         yield Section("prompts", "Prompts", tuple(prompts_blocks(facts)))
         yield Section("news", "News items", tuple(news_blocks(facts, part.citations())))
-        yield Section("costs", "Models and costs", tuple(costs_blocks(facts)))
+        yield Section("costs", f"Models and costs{of_all}", tuple(costs_blocks(facts)))
 
 
 def experiment_block(facts: LogFacts) -> Html:
@@ -71,7 +72,8 @@ def design_blocks(facts: LogFacts, condition: int, *, is_first: bool) -> Iterato
         yield file_block(facts)
     else:
         yield paragraph(
-            "Settings, prompts, news, costs and incidents are those of the run's first condition."
+            "Settings, prompts, news, missing answers, incidents and costs are of the whole run, and stand "
+            "with its first condition."
         )
 
 

@@ -94,13 +94,15 @@ def missing_table(facts: LogFacts) -> Table | None:
         rows=tuple(
             (KINDS.get(kind, kind), reason, n, n / facts.kind(kind).n) for kind, reason, n in facts.missing
         ),
-        notes=(
-            (
-                "A missing answer is no 'no': it engages nobody and is left out of every ratio and every "
-                "weight; bounds say what it could change."
-            ),
-        ),
+        notes=(_OF_DECISIONS if any(each.kind in DECISION_KINDS for each in facts.asked) else _OF_OTHERS,),
     )
+
+
+_OF_DECISIONS = (
+    "A missing answer is no 'no': it engages nobody and is left out of every ratio and every weight; where "
+    "these have bounds, they say what it could change."
+)
+_OF_OTHERS = "A missing answer is none of the others, and counts nowhere."
 
 
 def models_table(facts: LogFacts) -> Table:

@@ -15,7 +15,13 @@ from agentnet.report.log_facts import LogFacts, overriding_sentences
 from agentnet.report.options import Options
 from agentnet.report.part import Block, Part, Place, Section
 from agentnet.report.tables import Table
-from agentnet.report.words import asked_sentences, missing_sentences, model_sentence, news_citations
+from agentnet.report.words import (
+    asked_sentences,
+    missing_sentences,
+    model_sentence,
+    news_citations,
+    unusable_words,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,15 +113,12 @@ class PlainPart(Part):
 
 def _told(facts: LogFacts) -> dict[str, str]:
     """Spell what the checklist asks for beside what it is told of any run."""
-    max_asks = facts.meta["settings"].get("engine", {}).get("max_asks", "an unknown number of")
     data = (
         f"News items: {len(facts.news)}, source {listed(facts.sources)}" if facts.news else "See the design"
     )
     return {
         "instructions": "One prompt of each kind, as it was sent, stands in this report.",
         "data": data,
-        "processing": (
-            f"An unusable reply was asked for again, up to {max_asks} times, and then counted as missing."
-        ),
+        "processing": f"An unusable reply {unusable_words(facts)}.",
         "sample": "",
     }

@@ -9,7 +9,7 @@ from agentnet.analysis.groups import ProfileGroups
 from agentnet.analysis.ratios import ResponseRatios, YesCounts
 from agentnet.analysis.severity_clusters import SeverityClusters
 from agentnet.report import paper
-from agentnet.report.figures.words import sentences
+from agentnet.report.figures.words import counted, sentences
 from agentnet.report.tables import Cell, Table, as_named
 from agentnet.vocabulary import PEACEFUL, PROFILES, SEVERE, severity_name
 
@@ -146,7 +146,7 @@ def _group_notes(groups: ProfileGroups, grouped: str, *, comparable: bool) -> li
     notes += [f"{note[0].upper()}{note[1:]}." for note in groups.notes]
     if groups.stability is not None and groups.stability.n_resamples:
         found = groups.stability
-        numbers = ", ".join(f"{n} groups {times} times" for n, times in found.n_groups)
+        numbers = ", ".join(f"{counted(n, 'group')} {counted(times, 'time')}" for n, times in found.n_groups)
         notes.append(
             f"With other news items: of {found.n_resamples} bootstrap resamples of the items, {found.n_same} "
             f"give exactly these groups ({numbers})."

@@ -82,11 +82,19 @@ def _of_part(part: Part, place: Place, report: Report, *, is_folded: bool) -> Co
         # A stable order: what is open stands first, each kind as it was given.
         sections=tuple(sorted(sections, key=lambda each: not each.is_open)),
         more=(*part.tables(), *more.get("", ())),
-        found=tuple(sentences([told_text(f"finding of {who}", each)]) for each in findings),
+        found=tuple(
+            sentences([_whose(part, report) + told_text(f"finding of {who}", each)]) for each in findings
+        ),
         figures=drawn,
         leading=tuple(sorted(drawn, key=lambda each: _place_in(part.leading, each.name))),
         is_folded=is_folded,
     )
+
+
+def _whose(part: Part, report: Report) -> str:
+    """Say of which part a finding is, where it stands among those of others of its kind."""
+    is_one = sum(each.name == part.name for each in report.parts) == 1
+    return "" if is_one else f"{part.title()}: "
 
 
 def drawings_of(report: Report) -> dict[str, tuple[Drawing, ...]]:

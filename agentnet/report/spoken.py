@@ -22,6 +22,8 @@ _LEAST_LETTERS: Final = 5
 _LEAST_CHARACTERS: Final = 20
 _MOST_PROMPTS: Final = 400
 _MOST_QUESTIONS: Final = 60
+_OTHER_SCRIPT: Final = re.compile(r"[^\W\d_\u0000-\u036f\u1e00-\u1eff]")
+"""A letter that is not of the Latin script."""
 
 _PROMPT = "SELECT messages FROM prompts WHERE prompt = ?"
 _LAST_ASKED = """
@@ -50,6 +52,8 @@ class Spoken:
         n_with_others: Those that hold what another agent wrote.
         n_with_memory: Those that hold what the agent said, or was told of other messages, before.
         n_short: Messages of that realization that are too short to be looked for.
+        n_other_script: Prompts, of those looked at for words of a study, with letters of another script than
+            the Latin one: such words are looked for in English alone.
     """
 
     n_prompts: int = 0
@@ -59,6 +63,7 @@ class Spoken:
     n_with_others: int = 0
     n_with_memory: int = 0
     n_short: int = 0
+    n_other_script: int = 0
 
 
 def read_spoken(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> Spoken:
@@ -80,6 +85,7 @@ def read_spoken(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> Spok
         sum(len(text) < _LEAST_CHARACTERS for *_, text in connection.execute(_WRITTEN, (asked[0][0],)))
         if asked
         else 0,
+        sum(map(bool, map(_OTHER_SCRIPT.search, texts))),
     )
 
 

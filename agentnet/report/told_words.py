@@ -102,8 +102,9 @@ class CourseInWords:
             return (
                 f"agents were engaged at the start without being asked (initial agents {in_words(initial)})"
             )
-        willing = "one was" if initial == 1 else f"{initial} were"
-        return f"agents picked at random were asked to start until {willing} willing{at_most}"
+        willing = "one was willing" if initial == 1 else f"{initial} were willing"
+        end = at_most or ("" if initial == 1 else " or all had been asked")
+        return f"agents picked at random were asked to start until {willing}{end}"
 
     def started(self, at_most: str) -> str:
         """Say the same of a model, not of a run."""
@@ -150,7 +151,7 @@ class CourseInWords:
             yield f"From outside, {in_words(self.knob('interventions'))}"
         for each in told.changes if told is not None else ():
             times, where = counted(each.n, "time"), counted(each.n_realizations, "realization")
-            when = f"at steps {each.first} to {each.last}"
+            when = f"at step {each.first}" + (f" to {each.last}" if each.last > each.first else "")
             yield f"{each.what} was recorded {times} in {where}, {when}"
         if told is not None:
             yield personas_words(told)
@@ -184,7 +185,7 @@ class CourseInWords:
                 else "None: agents have no memory from one question to the next"
             ),
             "groups": "None" if self.has_personas else "None; groups of profiles are found in the analysis",
-            "driven": f"{changed} of the experiment drive the model from outside" if changed else _NOTHING,
+            "driven": f"From outside, {changed} of the experiment drive the model" if changed else _NOTHING,
         }
 
     def _contagion(self, again: bool) -> str:

@@ -179,7 +179,7 @@ def question_words(facts: LogFacts, condition: int | None, usual: str, otherwise
         otherwise: What to say of other ones; ``{}`` stands for whose they are.
     """
     if has_own_prompts(facts, condition):
-        usual = otherwise.format("templates")
+        usual = otherwise.format("set of templates")
     return facts.unless("messages load_prompts", usual, otherwise)
 
 
@@ -233,13 +233,18 @@ def temperature(value: object) -> str:
     """Spell the temperature of a design.
 
     Examples:
-        >>> temperature([0.7, 1.3]), temperature(1.0)
-        ('temperatures drawn uniformly from 0.7 to 1.3', 'temperature 1')
+        >>> temperature([0.7, 1.3]), temperature(1.0), temperature(0.7000000000000001)
+        ('temperatures drawn uniformly from 0.7 to 1.3', 'temperature 1', 'temperature 0.7000000000000001')
     """
     if isinstance(value, list | tuple):
-        low, high = value
-        return f"temperatures drawn uniformly from {low:g} to {high:g}"
-    return f"temperature {value:g}" if isinstance(value, int | float) else f"temperature {value}"
+        low, high = map(_in_full, value)
+        return f"temperatures drawn uniformly from {low} to {high}"
+    return f"temperature {_in_full(value)}"
+
+
+def _in_full(value: object) -> str:
+    """Spell a number so that no other one is spelled alike."""
+    return str(value).removesuffix(".0")
 
 
 def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator[str]:
@@ -247,8 +252,17 @@ def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator
     asked = facts.asked if condition is None else facts.begun[condition].asked
     n, missing = sum(each.n for each in asked), sum(each.n_missing for each in asked)
     asks = facts.meta["settings"].get("engine", {}).get("max_asks")
-    again = "" if asks is None else f" Unusable replies were asked for up to {asks} times."
+    times = "not asked for again" if asks == 1 else f"asked for up to {asks} times"
+    again = "" if asks is None else f" Unusable replies were {times}."
+    again += " No person was asked anything twice." if facts.has_people else ""
     yield f"{missing:,} of {counted(n, 'answer')} stayed missing and counted neither as yes nor as no.{again}"
+
+
+def unusable_words(facts: LogFacts) -> str:
+    """Say what became of an unusable reply."""
+    asks = facts.meta["settings"].get("engine", {}).get("max_asks")
+    at_most = "" if asks is None else f"up to {asks} times in all, "
+    return f"{'' if asks == 1 else f'was asked for again, {at_most}and then '}counted as missing"
 
 
 def citations(facts: LogFacts) -> tuple[str, ...]:

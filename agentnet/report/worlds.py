@@ -21,7 +21,7 @@ from agentnet.report.cascade_tables import trees_table
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.part import Part, Place, Reading, Section, table
 from agentnet.report.plain_part import PlainPart
-from agentnet.report.tables import Cell, Interval, Table, as_named
+from agentnet.report.tables import Cell, Table, as_named, known_interval
 from agentnet.report.told import (
     Told,
     personas_words,
@@ -102,12 +102,10 @@ class WorldPart(PlainPart):
         several = self.facts.n_conditions > 1
         for course in self.measured:
             mean, low, high = course.interval(level)
-            sure = "" if np.isnan(low[-1]) else f" ({level:.0%} interval {low[-1]:.3g} to {high[-1]:.3g})"
+            sure = f" ({level:.0%} interval {low[-1]:.3g} to {high[-1]:.3g})" if low[-1] < high[-1] else ""
             where = f" where {self.condition(course.condition)}" if several else ""
-            yield (
-                f"{course.title} is {mean[-1]:.3g} at step {course.steps[-1]}{sure}, {mean[0]:.3g} at step "
-                f"{course.steps[0]}{where}"
-            )
+            first = f", {mean[0]:.3g} at step {course.steps[0]}" if len(course.steps) > 1 else ""
+            yield f"{course.title} is {mean[-1]:.3g} at step {course.steps[-1]}{sure}{first}{where}"
         if not self.measured:
             yield "Its worlds measured nothing"
 
@@ -115,10 +113,9 @@ class WorldPart(PlainPart):
         """Say how large worlds were, what was asked, and what agents were told."""
         n, least, most, *turns = self.run.rows(_SIZES)[1][0]
         if n:
-            agents = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-            turned = f"{turns[0]:,}" if turns[0] == turns[1] else f"{turns[0]:,} to {turns[1]:,}"
-            yield f"{counted(n, 'realization')} of {agents} agents ended, after {turned} turns of questions"
-        asked = [f"{each.kind} ({each.n:,} times)" for each in self.facts.asked]
+            agents, turned = _ranging(least, most, "agent"), _ranging(turns[0], turns[1], "turn")
+            yield f"{counted(n, 'realization')} of {agents} ended, after {turned} of questions"
+        asked = [f"{each.kind} ({counted(each.n, 'time')})" for each in self.facts.asked]
         if asked:
             yield f"Agents were asked, as the experiment's own play has it: {listed(asked)}"
         if self.told is not None:
@@ -144,6 +141,16 @@ class WorldPart(PlainPart):
         found = {"answers_by_context": self.by_context, "agreement": self.agreement}
         drift = {} if self.drift is None else {"drift": _drift_as_json(self.drift)}
         return {**PlainPart.results(self, level), "measures": spelled_out, **found, **drift}
+
+
+def _ranging(least: int, most: int, thing: str) -> str:
+    """Count things that are not as many each time.
+
+    Examples:
+        >>> _ranging(1, 1, "turn"), _ranging(2, 3, "turn")
+        ('1 turn', '2 to 3 turns')
+    """
+    return counted(most, thing) if least == most else f"{least:,} to {counted(most, thing)}"
 
 
 def world_parts(reading: Reading, family: str) -> Iterable[Part]:
@@ -194,7 +201,7 @@ def measures_table(part: WorldPart) -> Table | None:
         mean, low, high = (side.tolist() for side in each.interval(0.95))
         known = np.isfinite(each.value).sum(axis=0).tolist()
         for place, step in enumerate(each.steps):
-            interval: Interval | None = (low[place], high[place]) if known[place] > 1 else None
+            interval = known_interval(low[place], high[place])
             rows.append(
                 (each.title, part.condition(each.condition), step, mean[place], interval, known[place])
             )
@@ -254,8 +261,9 @@ def convergence_table(part: WorldPart) -> Table | None:
     rows: list[tuple[Cell, ...]] = [
         (
             *(each.name, part.condition(each.condition), each.time.n_runs),
-            *(each.time.n_runs - each.time.n_censored, each.time.median, each.time.median_interval),
-            *(each.time.mean, each.time.mean_interval, each.time.horizon),
+            *(each.time.n_runs - each.time.n_censored, each.time.median),
+            *(known_interval(*each.time.median_interval), each.time.mean),
+            *(known_interval(*each.time.mean_interval), each.time.horizon),
         )
         for each in part.agreement
     ]

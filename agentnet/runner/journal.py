@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
@@ -214,7 +214,8 @@ class Journal:
                 for table, rows in want.rows.items():
                     _check_rows(table, rows)
                     self.log.add(table, rows)
-                self.tally.counts.update(want.counts)
+                for name, n in want.counts.items():
+                    self.tally.counts[name] += n
 
     async def ask(self, asking: Ask) -> Any:  # noqa: ANN401 - decisions, or what was said
         """Get every answer of `asking`; all are on the disk when this returns.
@@ -431,7 +432,7 @@ class Journal:
         """Write down draws as columns; see `agentnet.sampler.RecordDrawn`."""
         asked = partial(chosen, positions=positions)
 
-        def answered(values: Sequence[Any]) -> Iterable[Any]:
+        def answered(values: Sequence[Any]) -> Sequence[Any] | repeat[Any]:
             return repeat(values[0]) if len(values) == 1 else list(map(values.__getitem__, which))
 
         *of_answers, masses = map(answered, self._columns.of(answers))

@@ -15,7 +15,7 @@ import numpy as np
 
 from agentnet.asking_rules import NEVER, Ints, Moment, n_different
 from agentnet.vocabulary import EXPOSURE
-from agentnet.worlds.cascade import Cascade
+from agentnet.worlds.cascade import Cascade, places
 from agentnet.worlds.wants import Arrived, Begin, Decided, Write
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class CascadeAhead(Cascade):
     def _go_ahead(self, moved: Ints) -> Generator[Any, Any, None]:
         """Put every question that can be put, now that `moved` agents are known for a step more."""
         while len(moved):
-            ready = self._ready(np.union1d(moved, self._hearer[_places(self._hearer_at, moved)]))
+            ready = self._ready(np.union1d(moved, self._hearer[places(self._hearer_at, moved)]))
             steps = self._known[ready] + 1
             unasked = []
             for step in sorted(set(steps.tolist())):
@@ -69,7 +69,7 @@ class CascadeAhead(Cascade):
         agents = agents[waiting]
         at = self._network.indptr
         n_heard = at[agents + 1] - at[agents]
-        known = self._known[self._network.indices[_places(at, agents)]]
+        known = self._known[self._network.indices[places(at, agents)]]
         least = np.full(len(agents), self._rules.steps)
         hears = n_heard > 0
         if hears.any():
@@ -80,7 +80,7 @@ class CascadeAhead(Cascade):
 
     def _put(self, step: int, agents: Ints) -> Generator[Any, Any, Ints]:
         """Ask agents what they are asked at a step; give those of them that are asked anything."""
-        slots = _places(self._network.indptr, agents)
+        slots = places(self._network.indptr, agents)
         found = self._rules.asking_rule.asked(self._moment_of(step, slots))
         self._counts[step, _EXPOSED] += found.moment.n_exposed
         if not len(found):
@@ -146,10 +146,3 @@ class CascadeAhead(Cascade):
             rows.append((self._realization, self._n_written, *counts, n_engaged))
         if rows:
             yield Write({"steps": rows})
-
-
-def _places(at: Ints, agents: Ints) -> Ints:
-    """List the places of some agents' rows, one after the other: ``at[a] .. at[a + 1] - 1`` of each."""
-    n = at[agents + 1] - at[agents]
-    places: Ints = np.repeat(at[agents] - np.append(0, np.cumsum(n)[:-1]), n) + np.arange(n.sum())
-    return places

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from agentnet.worlds.wants import Ask, Decisions, End, Recall, Voice, World, Wri
 if TYPE_CHECKING:
     from agentnet.events import Answered
     from agentnet.sampler import Question
+
+
+_MANY: Final = 10_000
+"""Agents of which to look at all takes longer than to keep who may be exposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,9 @@ class Cascade:
         self._n_neighbours = None if LAYER in network.edge_attributes else np.diff(network.indptr)
         self.engaged_step = np.full(network.n_agents, NEVER, dtype=np.int32)
         self._n_asked = np.zeros(network.n_agents, dtype=np.int64)
+        # Where agents are many, only those are looked at who hear somebody that engaged.
+        can_look = not network.is_directed and network.n_agents >= _MANY
+        self._reached = np.zeros(network.n_agents, dtype=bool) if can_look else None
         self.initial_agent: int | None = None
         self._questions: dict[str, dict[int, Question]] = {SEED: {}, EXPOSURE: {}}
 
@@ -143,7 +150,14 @@ class Cascade:
             self._n_asked,
             edges=network.edge_attributes,
             n_neighbours=self._n_neighbours,
+            among=self._among(),
         )
+
+    def _among(self) -> Ints | None:
+        """List the slots of all agents that can be exposed; None: nobody knows who can be."""
+        if self._reached is None:
+            return None
+        return places(self._network.indptr, np.flatnonzero(self._reached & (self.engaged_step == NEVER)))
 
     def _play_step(self, step: int, found: Exposures) -> Generator[Any, Any, None]:
         # Slots ascend by listener, so equal agents stand side by side.
@@ -173,7 +187,10 @@ class Cascade:
     def _engage(self, agents: list[int], step: int) -> list[tuple[int, int, int]]:
         """Engage agents; give the rows that say so."""
         self.engaged_step[agents] = step
-        return [(step, self._realization, agent) for agent in agents]
+        if self._reached is not None:
+            network = self._network
+            self._reached[network.indices[places(network.indptr, np.array(agents, dtype=np.int64))]] = True
+        return list(zip(repeat(step), repeat(self._realization), agents))
 
     def _ask_reasons(self) -> Generator[Any, Any, None]:
         """Ask for the reason of every answered decision, a step at a time."""
@@ -246,3 +263,10 @@ def starters(chance: Chance, n_agents: int, n_at_most: int) -> Iterator[int]:
         place = attempt + word % (n_agents - attempt)
         yield moved.get(place, place)
         moved[place] = moved.get(attempt, attempt)
+
+
+def places(at: Ints, agents: Ints) -> Ints:
+    """List the places of some agents' rows, one after the other: ``at[a] .. at[a + 1] - 1`` of each."""
+    n = at[agents + 1] - at[agents]
+    found: Ints = np.repeat(at[agents] - np.append(0, np.cumsum(n)[:-1]), n) + np.arange(n.sum())
+    return found

@@ -461,8 +461,10 @@ def proxy_name(proxy: str | None) -> str:
     Examples:
         >>> proxy_name("http://me:secret@proxy.example:3128/")
         'proxy.example:3128'
+        >>> proxy_name("http://[::1")
+        '[::1'
     """
-    return urlsplit(proxy or "").netloc.rpartition("@")[2]
+    return (proxy or "").partition("://")[2].rpartition("@")[2].partition("/")[0]
 
 
 def proxy_secrets(proxy: str | None) -> tuple[str, ...]:

@@ -281,7 +281,8 @@ def proxy_of(url: str) -> str | None:
     host = parts.hostname or ""
     if host in {"localhost", "::1"} or host.startswith("127.") or proxy_bypass(host):
         return None
-    proxy = getproxies().get(parts.scheme)
+    found = getproxies()
+    proxy = found.get(parts.scheme, found.get("all"))
     if not proxy or "://" in proxy:
         return proxy or None
     return f"http://{proxy}"

@@ -60,9 +60,11 @@ def _url(text: str) -> URL:
 
     try:
         parts = URL(text)
+        # What no host can be called, with a dot too many say, would end the first call as no answer does.
+        (parts.raw_host or "").encode("idna")
+        return parts if parts.scheme in {"http", "https"} and parts.host else URL()
     except ValueError:
         return URL()
-    return parts if parts.scheme in {"http", "https"} and parts.host else URL()
 
 
 def _base_url(url: str) -> str:

@@ -110,7 +110,7 @@ class CavityLaw:
                 f"initial_engaged must lie between 0 and group_share in each group; got "
                 f"{self.initial_engaged} and {self.group_share}"
             )
-        if self.degree != int(self.degree) or self.degree < 1:
+        if not self.degree >= 1 or self.degree != int(self.degree):
             raise DesignError(
                 "the cavity law needs a network whose agents all have the same number of neighbours, a "
                 f"whole number of at least 1; got {self.degree}"

@@ -35,6 +35,7 @@ from agentnet.analysis.fitting import (
     checked_shares,
     fit_curves,
 )
+from agentnet.analysis.given import numbers
 from agentnet.analysis.laws.contract import (
     GROWTH,
     OF_GROUPS,
@@ -250,7 +251,7 @@ def fit_mean_field(
 
 
 def _degree_classes(degree: ArrayLike, share: ArrayLike | None) -> tuple[Array, Array]:
-    degrees = np.atleast_1d(np.asarray(degree, dtype=np.float64))
+    degrees = np.atleast_1d(numbers(degree, "degree"))
     if degrees.ndim != 1 or not degrees.size or not (degrees >= 0).all() or not degrees.any():
         raise DesignError("degree must be the number of neighbours of all agents, or of each, and not all 0")
     if share is not None:

@@ -22,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.errors import InputError
 
 Array = NDArray[np.float64]
@@ -49,7 +50,7 @@ def checked_block(block: ArrayLike, step: int, shape: Shape | None = None, *, fi
     Raises:
         InputError: It has another shape, or a value that is not finite.
     """
-    array = np.asarray(block)
+    array = np.asarray(np.ma.filled(block, np.nan) if np.ma.isMaskedArray(block) else block)
     if array.ndim != 3 or not array.size:
         raise bad_blocks(
             f"step {step} must have shape (n_models, n_prompts, n_dims), none of them 0; got {array.shape}"
@@ -92,7 +93,7 @@ def checked_places(coordinates: ArrayLike) -> Array:
     Raises:
         InputError: The shape is wrong, or a coordinate is not finite.
     """
-    places = np.asarray(coordinates, dtype=np.float64)
+    places = numbers(coordinates, "coordinates")
     if places.ndim != 3 or not len(places) or not places.shape[1]:
         raise bad_places(f"must have shape (n_steps, n_models, n_dims); got {places.shape}")
     if not np.isfinite(places).all():

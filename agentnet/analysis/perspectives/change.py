@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -108,7 +109,7 @@ def change_test(
 
 def _changes(before: ArrayLike, after: ArrayLike) -> Array:
     """Subtract paired draws, shape ``(n_draws, n_prompts, n_dims)``."""
-    arrays = [np.asarray(replies, dtype=np.float64) for replies in (before, after)]
+    arrays = [numbers(before, "before"), numbers(after, "after")]
     if arrays[0].shape != arrays[1].shape or arrays[0].ndim not in {2, 3} or not arrays[0].size:
         raise _bad(
             "both steps need the same shape, (n_prompts, n_dims) or (n_draws, n_prompts, n_dims); "

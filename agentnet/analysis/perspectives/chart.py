@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -98,7 +99,7 @@ class ControlChart:
         return ChartReading(up, down, alarm, int(quiet[-1]) + 1, "up" if rose else "down")
 
     def _checked(self, values: ArrayLike) -> Array:
-        series = np.asarray(values, dtype=np.float64)
+        series = numbers(values, "values")
         if series.ndim != 1:
             raise _bad(f"must have shape (n_values,); got {series.shape}")
         if not np.isfinite(series).all():

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import eigenvectors
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, bad_places, checked_places, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -87,7 +88,7 @@ def find_clusters(
     points = checked_places(coordinates)
     n_steps, n_models, _ = points.shape
     if n_models < 2:
-        raise bad_places(f"there are {n_models} models; at least 2 are needed to find clusters")
+        raise bad_places("there is 1 model, and clusters need at least 2")
     most = _most(n_models, most_clusters)
     if n_starts < 1:
         raise DesignError(f"n_starts must be at least 1; got {n_starts}")
@@ -240,7 +241,7 @@ def beside_own_class(coordinates: ArrayLike, classes: Sequence[str]) -> Array:
         >>> beside_own_class([[[0.0], [1.0], [5.0], [6.5]], [[0.0], [5.0], [1.0], [9.0]]], "aabb")
         array([1., 0.])
     """
-    places = np.asarray(coordinates, dtype=np.float64)
+    places = numbers(coordinates, "coordinates")
     own = np.array([[one == other for other in classes] for one in classes])
     apart = np.linalg.norm(places[:, :, None] - places[:, None], axis=3)
     apart[:, np.eye(len(own), dtype=bool)] = np.inf

@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import (
     Array,
     Floats,
@@ -350,7 +351,7 @@ def moves(squared: ArrayLike, n_models: int) -> Array:
 
 
 def _by_step(squared: ArrayLike, n_models: int) -> NDArray[np.float64]:
-    table = np.asarray(squared, dtype=np.float64)
+    table = numbers(squared, "squared")
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise bad_blocks(f"squared distances must be a square table; got shape {table.shape}")
     if n_models < 1 or len(table) % n_models:

@@ -75,7 +75,7 @@ def step_distances(coordinates: ArrayLike, *, turned: bool = False) -> Array:
     """
     places = checked_places(coordinates)
     if len(places) < 2:
-        raise bad_places(f"there are {len(places)} steps; at least 2 are needed for a movement")
+        raise bad_places("there is 1 step, and a movement needs at least 2")
     n_steps, n_models, n_dims = places.shape
     distances = np.zeros((n_steps, n_steps))
     if not n_dims:

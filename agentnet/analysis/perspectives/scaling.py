@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentnet.analysis.algebra import eigenvalues, eigenvectors, largest, singular_vectors
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, slices
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -91,7 +92,7 @@ class Scaling:
         Raises:
             InputError: The shape does not fit, or a distance is not finite.
         """
-        new = np.asarray(squared, dtype=np.float64)
+        new = numbers(squared, "squared")
         if new.ndim != 2 or new.shape[1] != len(self.row_means):
             raise _bad(
                 f"new rows must have shape (n_new, {len(self.row_means)}), a distance to each fitted row; "
@@ -179,7 +180,7 @@ def classical_scaling(
 
 
 def _checked(squared: ArrayLike) -> Array:
-    table = np.asarray(squared, dtype=np.float64)
+    table = numbers(squared, "squared")
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
         raise _bad(f"squared distances must be a square table of at least 2 rows; got shape {table.shape}")
     _check_finite(table)
@@ -333,7 +334,7 @@ def align(coordinates: ArrayLike, earlier: ArrayLike) -> Alignment:
 
 
 def _points(name: str, values: ArrayLike) -> Array:
-    points = np.asarray(values, dtype=np.float64)
+    points = numbers(values, name)
     if points.ndim != 2 or not np.isfinite(points).all():
         raise InputError(f"must be finite, of shape (n_rows, n_dims); got shape {points.shape}", field=name)
     return points

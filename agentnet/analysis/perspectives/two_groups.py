@@ -22,6 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentnet.analysis.given import numbers
 from agentnet.analysis.perspectives.blocks import Array, Load, bad_blocks, checked_block
 from agentnet.errors import DesignError, InputError
 from agentnet.streams import Streams
@@ -67,7 +68,7 @@ def differences(paths: ArrayLike, first: Group, second: Group) -> Array:
         InputError: The shape is wrong, or a perspective is not finite.
         DesignError: The groups cannot be used.
     """
-    places = np.asarray(paths, dtype=np.float64)
+    places = numbers(paths, "paths")
     if places.ndim < 2 or not places.size or not np.isfinite(places).all():
         raise InputError(
             f"must be finite, of shape (n_steps, n_models); got shape {places.shape}", field="paths"
@@ -136,12 +137,15 @@ def gaps(squared: ArrayLike, first: Group, second: Group) -> Array:
         InputError: The shape is wrong, or a distance is not finite.
         DesignError: The groups cannot be used.
     """
-    table = np.asarray(squared, dtype=np.float64)
+    table = numbers(squared, "squared")
     if table.ndim < 2 or table.shape[-1] != table.shape[-2] or not np.isfinite(table).all():
         raise InputError(
             f"must be finite, of shape (n_steps, n_models, n_models); got shape {table.shape}",
             field="squared",
         )
+    scale = 1e-8 * float(np.abs(table).max(initial=0.0))
+    if (np.abs(table - np.swapaxes(table, -1, -2)) > scale).any():
+        raise InputError("squared distances are the same both ways; these are not", field="squared")
     one, other = groups(first, second, table.shape[-1])
     across = table[..., one[:, None], other].mean(axis=(-2, -1))
     gap: Array = across - (_within(table, one) + _within(table, other)) / 2
@@ -211,7 +215,7 @@ def axis_weights(load: Load, n_steps: int, coordinates: ArrayLike) -> Array:
     Raises:
         InputError: A block cannot be used, or there is not a coordinate for each row.
     """
-    line = np.asarray(coordinates, dtype=np.float64)
+    line = numbers(coordinates, "coordinates")
     total: Array | None = None
     for step in range(n_steps):
         block = checked_block(load(step), step, None)
@@ -247,7 +251,7 @@ def prompt_differences(block: ArrayLike, weights: ArrayLike, first: Group, secon
         DesignError: The groups cannot be used.
     """
     replies = checked_block(block, 0)
-    axis = np.asarray(weights, dtype=np.float64)
+    axis = numbers(weights, "weights")
     if axis.shape != replies.shape[1:]:
         raise InputError(f"must have shape {replies.shape[1:]}; got {axis.shape}", field="weights")
     one, other = groups(first, second, len(replies))
@@ -341,7 +345,7 @@ def _central(draws: Array, level: float) -> Array:
 
 
 def _checked(parts: ArrayLike) -> Array:
-    given = np.asarray(parts, dtype=np.float64)
+    given = numbers(parts, "parts")
     if given.ndim == 2:
         given = given[None]
     if given.ndim != 3 or not given.size or not np.isfinite(given).all():

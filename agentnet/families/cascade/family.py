@@ -24,6 +24,7 @@ from agentnet.families.news import NewsFamily, NewsSetting, NewsStage, cut_name
 from agentnet.families.people import ask_profiles
 from agentnet.families.ratios import Ratios
 from agentnet.network import GENERATORS, Network, NetworkFacts, facts_of
+from agentnet.network.simple import counted
 from agentnet.streams import Streams
 from agentnet.vocabulary import AFTERWARDS, EXPOSURE, PROFILES, SEED
 from agentnet.worlds import Chance, Temperature
@@ -348,8 +349,9 @@ def _network_line(facts: NetworkFacts) -> str:
     least, median, most = facts.degree
     names = ", ".join(map(cut_name, facts.first_names))
     more = ", .." if facts.n_agents > len(facts.first_names) else ""
-    parts = f"{facts.n_components} component{'' if facts.n_components == 1 else 's'}"
+    of = {"agent": facts.n_agents, "edge": facts.n_edges, "component": facts.n_components}
+    parts = ", ".join(counted(number, noun) for noun, number in of.items())
     return (
-        f"network {facts.name}: {facts.n_agents} agents, {facts.n_edges} edges, {parts}; degrees {least} to "
+        f"network {facts.name}: {parts}; degrees {least} to "
         f"{most}, median {median:g}; {facts.n_isolated} isolated; names: {names}{more}"
     )

@@ -8,10 +8,13 @@ from agentnet.analysis.fits import Fits
 
 WITHOUT: Final = {
     "fits": (
-        "No laws were fitted. They need the cascades of a run: play one (agentnet run "
-        "experiments/news_cascade.py) and fit laws to it (agentnet.analysis.fits.fit_run)."
+        "No laws were fitted. They need cascades in which somebody was asked: play some (agentnet run "
+        "experiments/news_cascade.py) and fit laws to them (agentnet.analysis.fits.fit_run)."
     ),
-    "played": "There are no cascades: play some (agentnet run experiments/news_cascade.py).",
+    "played": (
+        "There are no cascades in which somebody was asked: play some (agentnet run "
+        "experiments/news_cascade.py)."
+    ),
     "trees": "No finished realization was started by anybody: there are no trees.",
     "ratios": (
         "There are no response ratios: play them (agentnet run experiments/response_ratios.py) and give that "

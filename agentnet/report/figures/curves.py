@@ -23,6 +23,7 @@ from agentnet.report.figures.style import (
     SMALL,
     Look,
     draw_line,
+    fractions_up,
     grid_of_axes,
     legend_above,
     new_figure,
@@ -191,7 +192,7 @@ def _draw_panel(axes: Axes, panel: Panel, law: LawFit, *, brief: bool) -> None:
     if panel.share is not None:
         axes.axhline(panel.share, color=BLACK, linestyle=(0, (1, 2)), linewidth=1.0, label="all of the group")
     steps_along(axes, comparison.observed.mean.size - 1)
-    axes.set_ylim(-0.015 * _ceiling(panel), _ceiling(panel))
+    fractions_up(axes, _ceiling(panel))
     axes.set_title(f"{panel.name}\n{_distance(comparison, brief=brief)}", fontsize=SMALL if brief else 9.0)
 
 

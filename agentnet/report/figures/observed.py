@@ -16,6 +16,7 @@ from agentnet.report.figures.style import (
     BLACK,
     GREY,
     Look,
+    fractions_up,
     grid_of_axes,
     legend_above,
     new_figure,
@@ -110,7 +111,7 @@ def _draw_lines(axes: Axes, curves: Array) -> None:
         label = "one cascade" if place == 0 else None
         axes.plot(np.arange(line.size), line, color=GREY, linewidth=0.5, alpha=0.6, label=label)
     steps_along(axes, curves.shape[1] - 1)
-    axes.set_ylim(-0.015, 1.02)
+    fractions_up(axes, 1.02)
     axes.set_xlabel("step")
 
 

@@ -176,7 +176,8 @@ def _caption(fits: Fits, law: LawFit, chances: Chances, names: list[str]) -> Ite
     if unknown := [names[row] for row in unknown_rows(chances, labels)]:
         yield f"The decisions say nothing about: {listed(unknown)}"
     if len(labels) == 1:
-        yield f"All news items are {next(iter(labels.values()))}"
+        of = "Of the cascades that were started, all" if tables.n_unstarted else "All"
+        yield f"{of} news items are {next(iter(labels.values()))}"
     elif UNKNOWN in tables.severities:
         yield "News items of unknown severity are fitted as peaceful ones"
     yield missing_words(tables)

@@ -158,8 +158,20 @@ def write_beside(axes: Axes, text: str, at: Sequence[float], by: tuple[float, fl
 
 def steps_along(axes: Axes, n_steps: int) -> None:
     """Let the x axis show steps 0 to `n_steps`: room for the marks at both ends, ticks at whole steps."""
+    last = max(n_steps, 1)
+    axes.set_xlim(-0.025 * last, 1.025 * last)
+    axes.set_xticks(_ticks(last, nbins=8, integer=True, min_n_ticks=1))
+
+
+def fractions_up(axes: Axes, ceiling: float) -> None:
+    """Let the y axis show fractions from 0 to `ceiling`, with room for the marks at the bottom."""
+    axes.set_ylim(-0.015 * ceiling, ceiling)
+    axes.set_yticks(_ticks(ceiling, nbins=9, steps=[1, 2, 2.5, 5, 10]))
+
+
+def _ticks(last: float, **wanted: Any) -> list[float]:  # noqa: ANN401 - matplotlib's own options
+    """Choose ticks from 0 to `last`; left to itself, matplotlib makes some out of sight at each draw."""
     from matplotlib.ticker import MaxNLocator
 
-    room = 0.025 * max(n_steps, 1)
-    axes.set_xlim(-room, max(n_steps, 1) + room)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    # Three times 0.1 is more than 0.3.
+    return [each for each in MaxNLocator(**wanted).tick_values(0.0, last) if 0.0 <= each <= last * (1 + 1e-9)]

@@ -1,0 +1,57 @@
+"""What callers give in the place of numbers: taken as numbers, or refused by its name.
+
+NumPy's own errors (``could not convert string to float: 'a'``) name neither the argument nor the way out, and
+some values it takes without a word for others: what a masked array hides, and the real part of a complex one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentnet.errors import InputError
+
+
+def numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """Take what a caller gave as real numbers.
+
+    Args:
+        values: Whatever NumPy makes an array of; what is missing or masked becomes NaN.
+        name: What the argument is called.
+
+    Raises:
+        InputError: It holds something else, or its rows differ in length.
+
+    Examples:
+        >>> numbers([0.1, None], "curve")
+        array([0.1, nan])
+        >>> numbers(["a"], "curve")
+        Traceback (most recent call last):
+        agentnet.errors.InputError: field 'curve': must be numbers (could not convert string to float: 'a')
+    """
+    given: Any = values
+    try:
+        if np.ma.isMaskedArray(given):
+            given = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
+        if hasattr(given, "notna"):
+            # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
+            given = given.astype(object).where(given.notna(), np.nan)
+        if np.iscomplexobj(given):
+            raise TypeError("these are complex")
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"must be numbers ({error})", field=name) from error
+
+
+def whole_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
+    """Take what a caller gave as whole numbers; see `numbers`.
+
+    Raises:
+        InputError: It holds something else, or a value is no whole number.
+    """
+    found = numbers(values, name)
+    if not (np.isfinite(found) & (found == np.rint(found))).all():
+        raise InputError("must be whole numbers, none of them missing", field=name)
+    return found.astype(np.int64)

@@ -1,0 +1,116 @@
+"""What callers give in the place of numbers is taken as numbers, or refused by the name of the argument."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import agentnet
+from agentnet import CascadeExperiment, Run, analysis
+from agentnet.analysis import perspectives
+from agentnet.errors import AgentnetError, DesignError, InputError, UserError
+
+NO_NUMBERS: dict[str, Any] = {
+    "words": ["a", "b", "c"],
+    "rows of unlike length": [[0.1, 0.2], [0.1]],
+    "dates": [dt.date(2021, 2, 24)] * 3,
+    "a mapping": {"a": 1},
+    "complex numbers": np.array([0.1, 0.2j]),
+}
+TAKE: dict[str, Callable[[Any], object]] = {
+    "engaged_fraction": lambda given: analysis.fit_mean_field(given, degree=5),
+    "group_share": lambda given: analysis.fit_mean_field([0.1, 0.3, 0.6], degree=5, group_share=given),
+    "degree": lambda given: analysis.fit_mean_field([0.1, 0.3, 0.6], degree=given),
+    "curves": analysis.noise_floor,
+    "ratios": analysis.group_profiles,
+    "values": analysis.gini,
+    "message": lambda given: analysis.reach(given, [0, 1, 2], 3),
+    "stances": analysis.agreed,
+    "share": lambda given: analysis.tipping_share(given, [0, 1, 1]),
+    "squared": perspectives.classical_scaling,
+    "coordinates": perspectives.iso_mirror,
+    "before": lambda given: perspectives.change_test(given, np.ones((2, 2))),
+    "paths": lambda given: perspectives.polarization(given, [0], [1]),
+}
+
+
+@pytest.mark.parametrize("argument", TAKE)
+@pytest.mark.parametrize("given", NO_NUMBERS)
+def test_what_are_no_numbers_is_refused_by_the_name_of_the_argument(argument: str, given: str) -> None:
+    with pytest.raises(InputError, match=f"field '{argument}'"):
+        TAKE[argument](NO_NUMBERS[given])
+
+
+def test_numbers_of_any_kind_count_alike_and_what_is_masked_is_missing() -> None:
+    stances = [[0.0, 1.0, 0.5]]
+    expected = analysis.opinion_measures(stances)
+    for given in (np.array(stances, dtype=object), pd.DataFrame(stances), np.array(stances, np.float32)):
+        assert analysis.opinion_measures(given) == expected
+    masked = np.ma.masked_array([[0.0, 1.0, 0.5, 9.0]], mask=[[False, False, False, True]])
+    for given in (masked, [[0.0, 1.0, 0.5, None]], pd.DataFrame([[0, 1, 0.5, pd.NA]]).convert_dtypes()):
+        assert analysis.opinion_measures(given) == expected
+    curve = np.ma.masked_array([0.1, 0.2, 0.4], mask=[False, True, False])
+    with pytest.raises(InputError, match="nan"):
+        analysis.fit_mean_field(curve, degree=5)
+    block = np.ma.masked_array(np.ones((2, 3, 2)), mask=np.arange(12).reshape(2, 3, 2) == 5)
+    with pytest.raises(InputError, match="model 0, prompt 2"):
+        perspectives.squared_distances([block])
+
+
+def test_one_column_may_be_named_alone(play: Callable[..., Run]) -> None:
+    run = play(CascadeExperiment(n_agents=16, degree=3, steps=2, repeats=1, items_per_severity=1))
+    assert "n_engaged" in analysis.read_tables(run, columns="n_engaged").exposures.columns
+
+
+@pytest.mark.parametrize("given", [5, None, int, [CascadeExperiment]])
+def test_what_is_no_experiment_is_not_played_and_it_is_said_what_is(given: Any) -> None:
+    with pytest.raises(UserError, match=r"play takes an experiment .* not "):
+        agentnet.play(given)
+
+
+def test_numbers_and_arrays_of_numpy_are_taken_where_python_ones_are(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    design: dict[str, Any] = {"n_agents": np.int64(16), "degree": 3, "steps": 1, "items_per_severity": 1}
+    made = CascadeExperiment(**design, repeats=1, rationale="none", temperature=np.array([0.5, 0.9]))
+    settings = {"engine.workers": np.int32(8), "log.parquet": np.bool_(False)}
+    run = agentnet.play(made, seed=np.int64(3), settings=settings, progress=False)
+    assert run.meta["seed"] == 3
+    assert run.meta["experiment"]["design"][0]["temperature"] == [0.5, 0.9]
+    with pytest.raises(UserError, match="network"):
+        agentnet.play(CascadeExperiment(**design, network=np.eye(16)), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: analysis.fit_run("runs/first"), r"not to str: fit_run\(read_tables\(RUN\)\)"),
+        (lambda: analysis.fit_run(pd.DataFrame()), "not to DataFrame"),
+        (lambda: analysis.noise_floor([0.1, 0.2]), r"shape \(n_curves, n_steps\); got \(2,\)"),
+        (lambda: analysis.agreed(np.zeros((2, 2, 2))), r"got \(2, 2, 2\)"),
+        (lambda: analysis.agreed(pd.DataFrame()), "no stance is known"),
+        (lambda: analysis.agreed([[1, 1]], tolerance=-1), "at least 0; got -1"),
+        (lambda: analysis.opinion_measures(np.zeros((2, 2, 2))), r"got \(2, 2, 2\)"),
+        (lambda: analysis.tipping_share([0.1, 0.2], [0]), r"shape of share, \(2,\); got \(1,\)"),
+        (lambda: analysis.tipping_share([0.1, 0.2, 0.3], [0, 2, 1]), "must be 1 or 0"),
+        (lambda: analysis.tipping_share([0.1, np.inf], [0, 1]), "a share is not finite"),
+        (lambda: analysis.reach([0, 1], [5], 6), r"as long as message, \(2,\); got \(1,\)"),
+        (lambda: analysis.reach([0], [5], 3), "from 0 to n_agents - 1 = 2"),
+        (lambda: analysis.reach([np.nan], [0], 3), "whole numbers, none of them missing"),
+        (lambda: analysis.gini([1, np.inf]), "values"),
+        (lambda: perspectives.gaps([[0, 1], [2, 0]], [0], [1]), "the same both ways"),
+        (lambda: analysis.fit_cavity([0.1, 0.3, 0.6], degree=np.nan), "whole number of at least 1"),
+    ],
+)
+def test_what_would_give_a_wrong_number_or_an_error_of_numpy_is_refused(
+    call: Callable[[], object], error: str
+) -> None:
+    with pytest.raises(AgentnetError, match=error) as refused:
+        call()
+    assert isinstance(refused.value, InputError | DesignError)
