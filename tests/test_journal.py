@@ -335,7 +335,7 @@ def test_a_draw_that_lacks_an_entry_is_named_by_what_it_lacks(lack):
     [("agents", -5), ("agents", "a"), ("agents", 1.5), ("agents", None), ("sources", -2), ("repeats", -1)],
 )
 def test_a_draw_of_what_numbers_no_agent_source_or_repeat_is_refused(name, value):
-    with pytest.raises(PluginError, match=f"{value!r} among its {name}; they are whole numbers from"):
+    with pytest.raises(PluginError, match=rf"\[{value!r}\] for its {name}; they are whole numbers from"):
         replace(asking([3]), **{name: [value]})
     with pytest.raises(PluginError, match=r"tolist\(\) gives them"):
         replace(asking([3]), agents=np.array([3]))

@@ -82,12 +82,12 @@ class Ask:
             )
         for name, least in _LEAST.items():
             # Of a million draws the first tell what they are made of.
-            for each in getattr(self, name)[:_LOOKED_AT]:
-                if type(each) is not int or each < least:
-                    raise PluginError(
-                        f"a world's Ask of {self.kind!r} has {each!r:.40} among its {name}; they are whole "
-                        f"numbers from {least} (of a NumPy array, tolist() gives them)"
-                    )
+            some = getattr(self, name)[:_LOOKED_AT]
+            if set(map(type, some)) - {int} or min(some, default=least) < least:
+                raise PluginError(
+                    f"a world's Ask of {self.kind!r} has {some!r:.60} for its {name}; they are whole "
+                    f"numbers from {least} (of a NumPy array, tolist() gives them)"
+                )
 
 
 @dataclass(frozen=True, slots=True)
