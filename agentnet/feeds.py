@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
+from numbers import Rational
 from typing import Any, Final
 
 from agentnet.errors import DesignError
@@ -75,15 +75,21 @@ def feed(rule: str, posts: Iterable[Post], reader: int, k: int, *, asker: str = 
     if k < 1:
         raise DesignError(f"a feed shows {k} posts; it shows at least 1")
     score = FEED_RULES.load(rule, asker=asker)
-    ranked = sorted(posts, key=lambda post: (-_scored(rule, score(post, reader)), -post.message.number))
+    ranked = sorted(
+        posts, key=lambda post: (_scored(rule, score(post, reader)), post.message.number), reverse=True
+    )
     return ranked[:k]
 
 
-def _scored(rule: str, score: Any) -> float:  # noqa: ANN401 - a plug-in's
+def _scored(rule: str, score: Any) -> Any:  # noqa: ANN401 - a plug-in's number, which is not rounded
     """Hold a score to be a number: a post that is better than none and worse than none has no place."""
-    if not isinstance(score, Real) or math.isnan(score):
+    try:
+        is_one = isinstance(score, Rational) or not math.isnan(score)
+    except (TypeError, ValueError):
+        is_one = False
+    if not is_one:
         raise DesignError(f"feed rule {rule!r} gives {score!r:.60}; it gives a number, inf among them")
-    return float(score)
+    return score
 
 
 @feed_rule("chronological")

@@ -39,6 +39,7 @@ from functools import lru_cache, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
+from numbers import Integral, Real
 from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType, UnionType
@@ -221,7 +222,8 @@ class PluginKind(Generic[Plugin]):
         )
 
 
-_PLAIN: Final[Mapping[object, Any]] = {float: (int, float)}
+_PLAIN: Final[Mapping[object, Any]] = {int: Integral, float: Real}
+"""What passes for a number: NumPy's do, too."""
 
 
 def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however it is written
@@ -252,35 +254,32 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= each <= "\udfff" for each in text)
 
 
-def check_facts(noun: str, plugin: Any) -> None:  # noqa: ANN401 - a dataclass
-    """Refuse a plug-in that says of itself what its class does not take, such as one text for several.
+def check_made(who: str, made: object, contract: type) -> None:
+    """Refuse what lacks a field, method or property of a contract, or has another thing there.
 
-    Raises:
-        PluginError: Names the fact.
-    """
-    for name, hint in get_type_hints(type(plugin)).items():
-        if not is_of(hint, value := getattr(plugin, name)):
-            raise PluginError(
-                f"{noun} {plugin.name!r} has {name} = {value!r:.60}; it is {spelled_hint(hint)}"
-            )
-
-
-def check_made(who: str, made: object, protocol: type) -> None:
-    """Refuse what lacks a method or property of a protocol, or has another thing there.
+    Args:
+        who: Whose it is, for messages.
+        made: What is to be held.
+        contract: A protocol or a dataclass.
 
     Raises:
         PluginError: Names it.
     """
-    for name, each in vars(protocol).items():
-        if name.startswith("_") or not (isinstance(each, property) or callable(each)):
-            continue
-        hint = get_type_hints(each.fget)["return"] if isinstance(each, property) else Callable
+    for name, hint in _promised(contract):
         if not (hasattr(made, name) and is_of(hint, getattr(made, name))):
             has = f"{name} = {getattr(made, name)!r:.60}" if hasattr(made, name) else f"no {name}"
             raise PluginError(
-                f"{who} makes {made!r:.60}, which has {has}; it is {spelled_hint(hint)} (see "
-                f"{protocol.__module__}.{protocol.__name__})"
+                f"{who} has {has}; it is {spelled_hint(hint)} (see {contract.__module__}.{contract.__name__})"
             )
+
+
+def _promised(contract: type) -> Iterator[tuple[str, Any]]:
+    yield from get_type_hints(contract).items()
+    for name, each in vars(contract).items():
+        if isinstance(each, property):
+            yield name, get_type_hints(each.fget)["return"]
+        elif inspect.isfunction(each) and not name.startswith("_"):
+            yield name, Callable
 
 
 spelled_hint = inspect.formatannotation
@@ -362,7 +361,7 @@ class MadeOfOptions(PluginKind[Maker[Made_co]]):
         """
         made = self.load(name).from_options(options, environ or {})
         if self.makes is not None:
-            check_made(f"the {self.noun} {name!r}", made, self.makes)
+            check_made(f"the {self.noun} {name!r} makes {made!r:.60}, which", made, self.makes)
         return made
 
 

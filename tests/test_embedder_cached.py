@@ -427,4 +427,4 @@ def test_what_is_made_has_the_facts_and_methods_of_its_protocol(fact, value):
     facts = {"name": "odd", "dim": 2, "limits": Limits(), "embed": print, "aclose": print, fact: value}
     made = SimpleNamespace(**facts)
     with pytest.raises(PluginError, match=f"the embedder 'odd' makes .*, which has {fact} = {value!r}"):
-        check_made("the embedder 'odd'", made, Embedder)
+        check_made("the embedder 'odd' makes one, which", made, Embedder)

@@ -1,6 +1,8 @@
 """Free worlds: experiments that write what happens as a generator of questions."""
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -375,6 +377,16 @@ def test_a_feed_rule_is_entered_by_its_definition_and_an_unknown_one_lists_those
         feed("chronologic", [], 0, 1)
     with pytest.raises(DesignError, match="at least 1"):
         feed("chronological", [], 0, -1)
+
+
+@pytest.mark.parametrize("one", [2**60, 10**400, Decimal(1), Fraction(1, 3), np.uint8(1), np.float32(1)])
+def test_posts_are_ranked_by_the_scores_as_they_are_given(one):
+    posts = [post(0, 0), post(1, 0), post(2, 0)]
+    feed_rule("odd")(lambda post, reader: one + 1 if post.message.number == 1 else one)
+    try:
+        assert shown("odd", posts, k=3) == [1, 2, 0]
+    finally:
+        del FEED_RULES._defined["odd"]
 
 
 @pytest.mark.parametrize("score", [None, float("nan"), "1", 1j, [1.0]])

@@ -13,6 +13,8 @@ import pytest
 from agentnet import CascadeExperiment
 from agentnet.errors import DesignError, PluginError
 from agentnet.events import Run
+from agentnet.families import FAMILIES
+from agentnet.plugins import Installed
 from agentnet.report import Options, make_report
 from agentnet.report.drawings import Material
 from agentnet.report.figures.sketch import FIGURES, Drawn, figure, sketches_of
@@ -143,13 +145,28 @@ def test_a_table_that_cannot_be_written_and_read_is_refused(how: dict[str, Any],
 
 def test_numbers_of_numpy_are_numbers_of_a_table_and_one_sentence_is_one_note() -> None:
     rows = ((np.int64(1234567),), (np.float32(0.25),), (None,))
-    made = checked_table("lasting", Table("lasting", "T", {"a": "a"}, rows, notes="One."))  # type: ignore[arg-type]
+    made = checked_table("lasting", Table("lasting", "T", {"a": ""}, rows, notes="One."))  # type: ignore[arg-type]
     assert [(type(cell), cell) for (cell,) in made.rows] == [
         (int, 1234567),
         (float, 0.25),
         (type(None), None),
     ]
     assert made.notes == ("One.",)
+
+
+@pytest.mark.parametrize(
+    "pair", [(1, 2), [1, 2], np.array([1, 2]), np.array([1.0, 2.0]), (np.float32(1.0), np.int64(2))]
+)
+def test_an_interval_is_a_pair_however_it_is_held(pair: Any) -> None:
+    made = checked_table("lasting", Table("lasting", "T", {"an_interval": "a"}, ((pair,),)))
+    assert made.rows == (((1, 2),),)
+    assert made.to_csv().endswith(("1,2\n", "1.0,2.0\n", "1.0,2\n"))
+
+
+def test_rows_may_stand_in_an_array_and_a_title_in_sentences() -> None:
+    given: Any = Table("lasting", ["How", "long"], {"a": "a", "b": "b"}, np.array([[1, 2], [3, 4]]))  # type: ignore[arg-type]
+    made = checked_table("lasting", given)
+    assert (made.title, made.rows) == ("How. Long.", ((1, 2), (3, 4)))
 
 
 def test_what_is_no_table_is_refused(run: Run) -> None:
@@ -164,9 +181,22 @@ def test_a_table_does_not_replace_another_of_its_name(run: Run) -> None:
         files_of(make_report([run], FEW), made_at=0.0)
 
 
-def test_a_figure_or_table_of_parts_that_are_called_a_little_otherwise_is_refused(run: Run) -> None:
+def test_a_figure_or_table_of_parts_that_are_called_a_little_otherwise_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name, each in FAMILIES.installed().items() if each.home != "agentnet"]:
+        monkeypatch.delitem(FAMILIES._defined, name)
     table("lasting", of="cascade")(lasting)
     with pytest.raises(PluginError, match=r"table 'lasting' is of 'cascade'.*did you mean 'cascades'"):
         make_report([run], FEW)
     table("lasting", of="an own family's")(lasting)
+    make_report([run], FEW)
+
+
+def test_a_table_may_be_of_a_family_that_is_installed_and_not_in_the_report(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Installed("rumours", "rumours", "1.0", "rumours:Rumours", lambda: None, FAMILIES)
+    monkeypatch.setitem(FAMILIES._defined, "rumours", other)
+    table("lasting", of="rumour_cascades")(lasting)
     make_report([run], FEW)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agentnet.errors import InputError, PluginError
@@ -42,6 +43,11 @@ def test_what_is_no_item_of_the_source_is_refused_with_its_row(path: Path, made:
     news_source("wire", **FACTS)(made)
     with pytest.raises(PluginError, match=r"'wire' gives .* of row 2; it gives a NewsItem of its own"):
         load_news(path)
+
+
+def test_a_source_may_have_items_of_another_that_it_names(path: Path) -> None:
+    news_source("wire", **FACTS, also=("acled",))(lambda cells: item_of(cells, source="acled"))
+    assert [item.source for item in load_news(path).items] == ["acled", "acled"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,8 @@ def test_a_plug_in_without_a_visible_name_is_refused(name: Any) -> None:
     ("hint", "yes", "no"),
     [
         (float, 1, "1"),
+        (float, np.float32(1.0), "1"),
+        (int, np.int64(1), np.float64(1.0)),
         (str | None, None, 1),
         (Sequence[tuple[str, ...]], [("a",)], ["a"]),
         (Callable[[int], int], abs, 3),

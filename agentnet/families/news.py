@@ -29,6 +29,7 @@ from agentnet.families.contract import (
     Stage,
 )
 from agentnet.news import NewsFacts, NewsItem, check_items, facts_of_news, sources_of
+from agentnet.plugins import is_of
 from agentnet.profiles import Profile
 from agentnet.prompts import Messages, PromptSet, answer_choices
 from agentnet.streams import Streams
@@ -146,7 +147,7 @@ class NewsStage(Stage):
         """List the realizations."""
         for condition, experiment in enumerate(self.experiments):
             n_repeats = self.family.n_realizations(experiment)
-            if not isinstance(n_repeats, int) or n_repeats < 1:
+            if not is_of(int, n_repeats) or n_repeats < 1:
                 raise PluginError(
                     f"family {self.family.name!r} has {n_repeats!r} realizations of a news item; it has a "
                     "whole number from 1 (n_realizations)"

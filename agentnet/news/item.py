@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.plugins import PluginKind
@@ -40,6 +41,7 @@ _TEXTS: Final = (
     "source",
     "licence",
 )
+_texts_of: Final = attrgetter(*_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +77,13 @@ class NewsItem:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        for name in _TEXTS:
-            text: object = getattr(self, name)
-            if not isinstance(text, str):
-                raise InputError(f"news item {self.id!r} has {text!r:.60} there; use a text", field=name)
-            if not is_unicode(text):
-                raise InputError(
-                    f"news item {self.id!r} holds half a surrogate pair: mend its {name}", field=name
-                )
-            if name in ("id", "text") and not text.strip():
-                raise InputError(f"a news item's {name} may not be blank (id {self.id!r})", field=name)
+        # All at once, as a file may have a million.
+        try:
+            are_texts = is_unicode("".join(_texts_of(self)))
+        except TypeError:
+            are_texts = False
+        if not are_texts or not self.id.strip() or not self.text.strip():
+            self._refuse_texts()
         if self.date is not None and type(self.date) is not dt.date:
             raise InputError(
                 f"news item {self.id!r} has date {self.date!r}; use a datetime.date or None", field="date"
@@ -100,6 +99,18 @@ class NewsItem:
                 f"news item {self.id!r} has source {self.source!r}{near_miss(self.source, NEWS_SOURCES)}",
                 field="source",
             )
+
+    def _refuse_texts(self) -> NoReturn:
+        for name, text in zip(_TEXTS, _texts_of(self), strict=True):
+            if not isinstance(text, str):
+                raise InputError(f"news item {self.id!r} has {text!r:.60} there; use a text", field=name)
+            if not is_unicode(text):
+                raise InputError(
+                    f"news item {self.id!r} holds half a surrogate pair: mend its {name}", field=name
+                )
+            if name in ("id", "text") and not text.strip():
+                raise InputError(f"a news item's {name} may not be blank (id {self.id!r})", field=name)
+        raise AssertionError("one of the texts is at fault")
 
     @property
     def hash(self) -> str:

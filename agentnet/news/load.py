@@ -217,8 +217,9 @@ def _read_rows(found: Scan, table: FileTable, columns: Mapping[str, str], date_f
         item, unknown = found.source.item(cells), found.source.unknown(cells)
         if not first_row:
             _check_first(found.source, cells, item)
-        _held(found.source, "unknown", unknown, Sequence[Sequence[str]])
-        found.unknown.update(unknown)
+        if unknown != []:
+            _held(found.source, "unknown", unknown, Sequence[Sequence[str]])
+            found.unknown.update(unknown)
         first = first_row.setdefault(item.id, cells.row.number)
         if first != cells.row.number:
             found.duplicate_ids.append(item.id)

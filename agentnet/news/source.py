@@ -28,7 +28,7 @@ from agentnet.news.dates import parse_date
 from agentnet.news.item import NEWS_SOURCES, TABLE, NewsItem
 from agentnet.news.severity import severity_of
 from agentnet.news.table import BadCell, Cells
-from agentnet.plugins import check_facts
+from agentnet.plugins import check_made
 from agentnet.vocabulary import PEACEFUL, SEVERE, SEVERITIES
 
 LABELS = ("disorder_type", "event_type", "sub_event_type")
@@ -146,7 +146,7 @@ class NewsSource:
     fetch: Fetch | None = None
 
     def __post_init__(self) -> None:
-        check_facts("news source", self)
+        check_made(f"news source {self.name!r}", self, NewsSource)
         unread = [name for name in self.required if name not in (*self.columns, *self.optional)]
         if unread:
             raise PluginError(
@@ -165,7 +165,7 @@ class NewsSource:
         if not isinstance(made, NewsItem) or made.source not in (TABLE, self.name, *self.also):
             raise PluginError(
                 f"news source {self.name!r} gives {made!r:.120} of row {cells.row.number}; it gives a "
-                "NewsItem of its own, such as item_of(cells)"
+                "NewsItem of its own, such as item_of(cells), or of a source that it names in `also`"
             )
         if made.source != TABLE or self.name == TABLE:
             return made

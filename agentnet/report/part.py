@@ -21,6 +21,7 @@ from agentnet.analysis.study import Study
 from agentnet.analysis.trees import Trees
 from agentnet.errors import PluginError, near_miss
 from agentnet.events import Run
+from agentnet.families.contract import FAMILIES
 from agentnet.families.lookup import family_of
 from agentnet.plugins import FILE_PREFIX, PluginKind, brought_by, is_of
 from agentnet.report.figures.sketch import FIGURES, Sketch
@@ -263,7 +264,7 @@ def more_tables(part: Part) -> dict[str, list[Table]]:
     return found
 
 
-def check_placed(parts: Iterable[Part], also: Iterable[str]) -> None:
+def check_placed(parts: Sequence[Part], also: Iterable[str]) -> None:
     """Refuse a figure or table of parts that are called a little otherwise: it would be on no report.
 
     Args:
@@ -273,22 +274,17 @@ def check_placed(parts: Iterable[Part], also: Iterable[str]) -> None:
     Raises:
         PluginError: Names it, and what may have been meant.
     """
-    every = [
-        (kind, each.name, each.load().of, each)
-        for kind in (FIGURES, TABLES)
-        for each in kind.installed().values()
-    ]
-    known = {
-        *also,
-        *(part.name for part in parts),
-        *(of for _, _, of, each in every if each.home == "agentnet"),
-    }
-    for kind, name, of, _ in every:
-        # What is like none may be of a family that is not in this report.
-        if of not in known and get_close_matches(str(of), known, n=1):
-            meant = near_miss(str(of), known)
+    played = {part.facts.family for part in parts}
+    if any(each.home != "agentnet" and name not in played for name, each in FAMILIES.installed().items()):
+        return  # what parts of a family are called that is not in this report, nobody knows
+    every = [(each, str(each.load().of)) for kind in (FIGURES, TABLES) for each in kind.installed().values()]
+    known = {*also, *(part.name for part in parts), *(of for each, of in every if each.home == "agentnet")}
+    for each, of in every:
+        # What is like none may be of a family that is not installed here.
+        if of not in known and get_close_matches(of, known, n=1):
             raise PluginError(
-                f"the {kind.noun} {name!r} is of {of!r}, as no part of a report is called{meant}"
+                f"the {each.kind.noun} {each.name!r} is of {of!r}, as no part of a report is called"
+                f"{near_miss(of, known)}"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any, Final, cast
@@ -15,6 +15,7 @@ import numpy as np
 from agentnet.analysis.fits_html import number, span
 from agentnet.errors import PluginError
 from agentnet.formulas import guarded
+from agentnet.plugins import is_of
 from agentnet.report.figures.sketch import check_stem, told_text
 from agentnet.report.html import Html, rendered
 
@@ -105,41 +106,48 @@ def checked_table(name: str, made: object) -> Table:
     if not isinstance(made, Table):
         raise PluginError(f"the table {name!r} gives {made!r:.60}; it gives a Table, or None")
     check_stem("table", made.name)
-    told_text(f"title of table {name!r}", made.title)
-    if not (isinstance(made.columns, Mapping) and isinstance(made.rows, Sequence)):
+    if not (isinstance(made.columns, Mapping) and isinstance(made.rows, Collection)):
         raise PluginError(
             f"the table {name!r} has {type(made.columns).__name__} for columns and "
             f"{type(made.rows).__name__} for rows; give it a dict (name in the CSV -> heading) and a "
             "tuple of rows"
         )
-    for pair in made.columns.items():
-        for each in pair:
-            told_text(f"name of a column of table {name!r}", each)
-    for note in (made.notes,) if isinstance(made.notes, str) else made.notes:
-        told_text(f"note of table {name!r}", note)
-    notes = (made.notes,) if isinstance(made.notes, str) else tuple(made.notes)
-    rows = tuple(
-        tuple(_checked_cell(name, *pair) for pair in zip(made.columns, row, strict=True)) for row in made.rows
-    )
-    return replace(made, rows=rows, notes=notes)
-
-
-def _checked_cell(table: str, column: str, cell: object) -> Cell:
-    """Take a cell; see `checked_table`."""
-    plain = cell.item() if isinstance(cell, np.generic) else cell
-    if isinstance(plain, str):
-        told_text(f"cell in column {column!r} of table {table!r}", plain, may_be_blank=True)
-    if _is_pair(column):
-        is_one = plain is None or (
-            isinstance(plain, tuple) and len(plain) == 2 and all(map(_is_number, plain))
+    who = f"table {name!r}"
+    columns = {
+        told_text(f"name of a column of {who}", key): told_text(
+            f"heading of a column of {who}", heading, may_be_blank=True
         )
+        for key, heading in made.columns.items()
+    }
+    notes = (made.notes,) if isinstance(made.notes, str) else made.notes
+    return Table(
+        made.name,
+        told_text(f"title of {who}", made.title),
+        columns,
+        tuple(
+            tuple(_checked_cell(name, *pair) for pair in zip(columns, row, strict=True)) for row in made.rows
+        ),
+        tuple(told_text(f"note of {who}", note, may_be_blank=True) for note in notes),
+    )
+
+
+def _checked_cell(table: str, column: str, given: object) -> Cell:
+    """Take a cell; see `checked_table`."""
+    cell = _plain(given)
+    if _is_pair(column):
+        cell = tuple(map(_plain, cell)) if isinstance(cell, tuple | list) else cell
+        is_one = cell is None or (isinstance(cell, tuple) and len(cell) == 2 and all(map(_is_number, cell)))
         words = "None or a pair of numbers, as its name ends with 'interval'"
     else:
-        is_one = plain is None or _is_number(plain) or isinstance(plain, str)
+        is_one = cell is None or _is_number(cell) or is_of(str, cell)
         words = "a text, a number or None"
     if not is_one:
-        raise PluginError(f"a cell in column {column!r} of table {table!r} is {cell!r:.60}; it is {words}")
-    return cast(Cell, plain)
+        raise PluginError(f"a cell in column {column!r} of table {table!r} is {given!r:.60}; it is {words}")
+    return cast(Cell, cell)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - what NumPy holds
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 def _is_number(cell: object) -> bool:
