@@ -223,7 +223,7 @@ class PluginKind(Generic[Plugin]):
 
 
 _PLAIN: Final[Mapping[object, Any]] = {int: Integral, float: Real}
-"""What passes for a number: NumPy's do, too."""
+"""What passes for a number: NumPy's do, too, and truths do not where it may have a fraction."""
 
 
 def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however it is written
@@ -241,7 +241,8 @@ def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however i
     if kind is str:
         return isinstance(value, str) and (value.isascii() or _is_unicode(value))
     if not inner:
-        return kind is Any or isinstance(value, _PLAIN.get(kind, kind))
+        is_one = kind is Any or isinstance(value, _PLAIN.get(kind, kind))
+        return is_one and not (kind is float and isinstance(value, bool))
     if isinstance(value, Mapping):
         return kind is Mapping and all(
             is_of(each, part) for pair in value.items() for each, part in zip(inner, pair, strict=True)

@@ -602,7 +602,7 @@ def _by_query(runs: Sequence[Run], measure: str, family: Family) -> OneMeasure:
         check_unchanged(run)
         found: dict[int, dict[tuple[str, Any], float]] = {}
         for row in run.rows(query.format(condition_of=f"({CONDITION_OF})"))[1]:
-            if len(row) != _N_COLUMNS or not isinstance(row[3], int | float | None):
+            if len(row) != _N_COLUMNS or not is_of(float | None, row[3]):
                 raise PluginError(
                     f"the query of measure {measure!r} of family {family.name!r} gives {row!r:.80}; it gives "
                     "condition, news item, repeat and a number"

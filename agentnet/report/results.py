@@ -108,7 +108,7 @@ def _part(part: Part, level: float) -> dict[str, Any]:
         **results,
         "summary": told_text(f"summary of {who}", part.summary(level)),
         "methods": told_text(f"methods paragraph of {who}", part.methods()),
-        "citations": citations,
+        "citations": [*citations],
         "notes": part.notes,
         "log": _log(part.facts),
         **({} if part.facts.probe is None else {"probe": part.facts.probe.model_dump(mode="json")}),

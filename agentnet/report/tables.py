@@ -120,14 +120,14 @@ def checked_table(name: str, made: object) -> Table:
         for key, heading in made.columns.items()
     }
     notes = (made.notes,) if isinstance(made.notes, str) else made.notes
-    return Table(
-        made.name,
-        told_text(f"title of {who}", made.title),
-        columns,
-        tuple(
+    return replace(
+        made,
+        title=told_text(f"title of {who}", made.title),
+        columns=columns,
+        rows=tuple(
             tuple(_checked_cell(name, *pair) for pair in zip(columns, row, strict=True)) for row in made.rows
         ),
-        tuple(told_text(f"note of {who}", note, may_be_blank=True) for note in notes),
+        notes=tuple(told_text(f"note of {who}", note, may_be_blank=True) for note in notes),
     )
 
 
@@ -136,10 +136,13 @@ def _checked_cell(table: str, column: str, given: object) -> Cell:
     cell = _plain(given)
     if _is_pair(column):
         cell = tuple(map(_plain, cell)) if isinstance(cell, tuple | list) else cell
-        is_one = cell is None or (isinstance(cell, tuple) and len(cell) == 2 and all(map(_is_number, cell)))
+        is_one = cell is None or (
+            isinstance(cell, tuple) and len(cell) == 2 and is_of(tuple[float, ...], cell)
+        )
         words = "None or a pair of numbers, as its name ends with 'interval'"
     else:
-        is_one = cell is None or _is_number(cell) or is_of(str, cell)
+        is_one = is_of(str | float | None, cell)
+        # As truths are written, page and CSV would differ.
         words = "a text, a number or None"
     if not is_one:
         raise PluginError(f"a cell in column {column!r} of table {table!r} is {given!r:.60}; it is {words}")
@@ -148,11 +151,6 @@ def _checked_cell(table: str, column: str, given: object) -> Cell:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what NumPy holds
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-
-
-def _is_number(cell: object) -> bool:
-    # As truths are written, page and CSV would differ.
-    return isinstance(cell, int | float) and not isinstance(cell, bool)
 
 
 def as_named(columns: str) -> dict[str, str]:

@@ -58,16 +58,12 @@ class HeldModels:
     ) -> Mapping[str, float | int]:
         """Change a model; NumPy's numbers become Python's."""
         given = await self._awaited("update", model, step, pairs, seed)
-        items: Any = given.items() if isinstance(given, Mapping) else [(None, None)]
-        plain = {key: each.item() if isinstance(each, np.generic) else each for key, each in items}
-        for key, each in plain.items():
-            is_number = isinstance(each, int | float) and not isinstance(each, bool)
-            if not (is_of(str, key) and is_number):
-                raise PluginError(
-                    f"update of update rule {self.name!r} gives {given!r:.80}; it gives measures, such as "
-                    "{'loss': 1.2}, or {} for none"
-                )
-        return plain
+        if not is_of(Mapping[str, float], given):
+            raise PluginError(
+                f"update of update rule {self.name!r} gives {given!r:.80}; it gives measures, such as "
+                "{'loss': 1.2}, or {} for none"
+            )
+        return {key: each.item() if isinstance(each, np.generic) else each for key, each in given.items()}
 
     async def save(self, folder: Path) -> None:
         """Write all states."""
