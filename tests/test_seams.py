@@ -172,6 +172,14 @@ def test_a_family_with_nothing_to_play_is_refused(command, written, hook, gives,
     assert said in refused.err
 
 
+def test_a_family_may_count_its_realizations_by_an_integer_of_numpy(command, written):
+    path = written(OPINIONS)
+    method = '    def n_realizations(self, *what):\n        return __import__("numpy").int64(2)\n\n'
+    path.write_text(OPINIONS.replace("    def world(", f"{method}    def world("))
+    checked = command("check", path)
+    assert checked.code == 0, checked.err
+
+
 def test_what_a_familys_agents_say_is_part_of_the_digest(command, written, tmp_path):
     assert command("run", written(OPINIONS), "--out", "run", *WHOLE, "-S", "rounds=1").code == 0
     run = Run(tmp_path / "run")
