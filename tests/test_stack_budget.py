@@ -538,6 +538,33 @@ def test_what_cannot_be_pledged_is_not_sent():
     assert budget._reserved == (0, 0, 0, 0)
 
 
+def test_nobody_goes_by_a_pledge_that_a_lower_one_is_about_to_replace():
+    sent, pledges = [], []
+
+    async def pledge(most):
+        await asyncio.sleep(1.0)
+        pledges.append(most.calls)
+        assert len(sent) <= most.calls
+
+    async def answer(_):
+        sent.append(0)
+        assert len(sent) <= pledges[-1]
+        await asyncio.sleep(2.0)
+        return metered()
+
+    async def main():
+        budget = Budget(ScriptedBackend(answer), price=PRICE, max_tokens=20_000, pledge=pledge)
+        await budget.complete(ASK)
+        long = asyncio.create_task(budget.complete(ASK._replace(max_tokens=9_000)))
+        await asyncio.sleep(0.5)
+        long.cancel()
+        await asyncio.gather(*(budget.complete(ASK) for _ in range(3)))
+
+    run_in_virtual_time(main())
+    assert len(sent) == 4
+    assert pledges[1] < pledges[0]
+
+
 def test_who_gives_up_during_a_pledge_does_not_break_it_off_for_others():
     backend = ScriptedBackend(lambda _: metered())
 
