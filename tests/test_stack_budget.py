@@ -1,6 +1,7 @@
 """The budget: a hard bound on calls, tokens and money that waits for those in flight, then stops the run."""
 
 import asyncio
+import math
 from itertools import pairwise
 
 import pytest
@@ -308,9 +309,13 @@ def test_retries_are_paid_too():
         Reply(("Yes",), fingerprint=3),
         Reply(("Yes",), cached="no"),
         Reply(("Yes",), took_s=-1.0),
-        Reply(("Yes",), took_s=float("nan")),
+        Reply(("Yes",), took_s=math.nan),
         Reply(("Yes",), took_s="long"),
+        Reply(("Yes",), took_s=math.inf),
         Reply(("Yes",), logprobs="Yes"),
+        Reply(("Yes",), logprobs={"yes": "much"}),
+        Reply(("Yes",), logprobs={"yes": 0.7, "no": 0.3}),
+        Reply(("Yes",), logprobs={"yes": -0.1}, unlisted="little"),
     ],
 )
 def test_what_is_no_reply_is_refused_with_the_backends_name_and_nothing_is_counted(given):
