@@ -272,7 +272,7 @@ def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
     """Have `backend` answer at once, if it can.
 
     Raises:
-        PluginError: It did not say of each request which of its replies answers it.
+        PluginError: It did not say of each request which of its replies answers it, or one is none.
     """
     now: Callable[[Wave], AtOnce | None] | None = getattr(backend, "answer_now", None)
     found = None if now is None else now(wave)
@@ -286,6 +286,8 @@ def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
             f"{n_asked:,} requests and {n_replies:,} replies it gave {n_answered:,} numbers, from "
             f"{min(found.which, default=0)} to {max(found.which, default=0)}"
         )
+    for reply in found.replies:
+        check_reply(reply, backend)
     return found
 
 
