@@ -208,13 +208,16 @@ class Exposures:
         """Keep the exposures for which `chosen` is true, shape ``(n_exposures,)``.
 
         Raises:
-            DesignError: It holds no truths: numbers would be taken for places.
+            DesignError: It holds no truths, of one exposure each: numbers would be taken for places.
         """
-        if (given := np.asarray(chosen)).dtype != bool:
+        given = np.asarray(chosen)
+        # Of no exposures a list of truths is empty, and NumPy does not see what it is made of.
+        if given.shape != self.slots.shape or (given.dtype != bool and given.size):
             raise DesignError(
-                f"exposures.where takes truths, such as exposures.n_engaged >= 2, not {given.dtype} numbers"
+                f"exposures.where takes a truth for each of the {len(self)} exposures, such as "
+                f"exposures.n_engaged >= 2, not {given.dtype} of shape {given.shape}"
             )
-        return Exposures(self.moment, self.slots[given])
+        return Exposures(self.moment, self.slots[given.astype(bool)])
 
     def once_per_agent(self) -> Exposures:
         """Keep one exposure, the first, of each agent that was never asked before."""

@@ -145,6 +145,8 @@ class Backend(Protocol):
 
 
 _MOST_TOKENS: Final = 2**53
+_MOST_LOGPROB: Final = 0.1
+"""What servers that reckon in few bits round to is above 0; probabilities, or logits, are far above."""
 _SEVERAL: Final = (tuple, list)
 _NUMBER: Final = (int, float)
 
@@ -173,8 +175,8 @@ def check_reply(reply: Reply, maker: Named, noun: str = "backend") -> None:
         return
     raise PluginError(
         f"the {noun} {maker.name!r} gave {reply!r:.200}; it gives a Reply with at least one text, the name "
-        "of a model, counts of tokens that are whole numbers from 0, or None where nobody counted, and all "
-        "else as agentnet.backend.Reply has it"
+        "of a model, counts of tokens that are whole numbers from 0, or None where nobody counted, "
+        "log-probabilities that are numbers up to 0, and all else as agentnet.backend.Reply has it"
     )
 
 
@@ -201,8 +203,15 @@ def _is_known(reply: Reply) -> bool:
         and _are_texts(reply.troubles)
         and isinstance(reply.fingerprint, str | None)
         and isinstance(reply.cached, bool)
-        and isinstance(reply.logprobs, Mapping | None)
-        and (took_s is None or (isinstance(took_s, _NUMBER) and took_s >= 0.0))
+        and (reply.logprobs is None or _are_odds(reply.logprobs))
+        and (reply.unlisted is None or isinstance(reply.unlisted, _NUMBER))
+        and (took_s is None or (isinstance(took_s, _NUMBER) and 0.0 <= took_s < math.inf))
+    )
+
+
+def _are_odds(logprobs: object) -> bool:
+    return isinstance(logprobs, Mapping) and not any(
+        not isinstance(value, _NUMBER) or value > _MOST_LOGPROB for value in logprobs.values()
     )
 
 
@@ -263,7 +272,7 @@ def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
     """Have `backend` answer at once, if it can.
 
     Raises:
-        PluginError: It did not say of each request which of its replies answers it.
+        PluginError: It did not say of each request which of its replies answers it, or one is none.
     """
     now: Callable[[Wave], AtOnce | None] | None = getattr(backend, "answer_now", None)
     found = None if now is None else now(wave)
@@ -277,6 +286,8 @@ def answer_now(backend: Backend, wave: Wave) -> AtOnce | None:
             f"{n_asked:,} requests and {n_replies:,} replies it gave {n_answered:,} numbers, from "
             f"{min(found.which, default=0)} to {max(found.which, default=0)}"
         )
+    for reply in found.replies:
+        check_reply(reply, backend)
     return found
 
 

@@ -1,8 +1,9 @@
 """Asking rules, and what they say of how far they look."""
 
+import numpy as np
 import pytest
 
-from agentnet.asking_rules import ASKING_RULES
+from agentnet.asking_rules import ASKING_RULES, NEVER, Moment
 from agentnet.network import GENERATORS
 
 
@@ -77,7 +78,12 @@ RING = "return Network.from_edges([(i, (i + 1) % n_agents) for i in range(n_agen
         (
             "return exposures.where(exposures.n_engaged)",
             RING,
-            "takes truths, such as exposures.n_engaged >= 2",
+            "such as exposures.n_engaged >= 2, not int64 of shape",
+        ),
+        (
+            "return exposures.where(True)",
+            RING,
+            "takes a truth for each of the",
         ),
         (
             ALL,
@@ -96,6 +102,11 @@ def test_a_rule_or_a_generator_that_cannot_be_counted_on_is_refused_before_anybo
     assert told.code == 2
     assert words in told.err
     assert not (tmp_path / "odd").exists()
+
+
+def test_a_rule_may_list_its_truths_of_no_exposures_too():
+    nobody = Moment(np.array([1, 0]), np.array([0, 1]), np.array([NEVER, NEVER]), 1).exposures()
+    assert len(nobody.where([n >= 2 for n in nobody.n_engaged])) == 0
 
 
 def test_what_a_rule_writes_into_the_columns_that_it_looks_at_moves_nobody(command, tmp_path):

@@ -255,6 +255,14 @@ def test_answers_at_once_that_cannot_be_told_apart_are_refused_and_none_is_recor
     assert ["which reply each request has" in str(each) for each in errors] == [True] * 2
 
 
+def test_an_answer_at_once_that_is_no_reply_is_refused_and_none_is_recorded():
+    backend = Instant(say)
+    backend.answer_now = lambda wave: AtOnce([Reply((YES,), -5, 1)], [0] * len(wave.which))
+    answers, errors = ask_together(backend, 2)
+    assert answers == [{}, {}]
+    assert ["it gives a Reply" in str(each) for each in errors] == [True] * 2
+
+
 def test_a_judge_that_cannot_be_told_from_others_is_refused_where_it_is_given():
     class Unhashable(list):
         __call__ = staticmethod(judge)

@@ -309,6 +309,7 @@ def no_end(what):
         (no_end(End("finished", -3)), "ends with End.*-3.*; it returns an End"),
         (no_end(End("finished", 1.5)), "ends with End.*1.5.*; it returns an End"),
         (no_end(End(None, 1)), "ends with End.*None.*; it returns an End"),
+        (wants(Write({"measures": [1]})), "writes 1 into table 'measures', whose columns are realization"),
         (
             wants(Write({"measures": [(1,)]})),
             "writes .1,. into table 'measures', whose columns are realization",

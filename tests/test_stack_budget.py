@@ -1,6 +1,7 @@
 """The budget: a hard bound on calls, tokens and money that waits for those in flight, then stops the run."""
 
 import asyncio
+import math
 from itertools import pairwise
 
 import pytest
@@ -308,9 +309,13 @@ def test_retries_are_paid_too():
         Reply(("Yes",), fingerprint=3),
         Reply(("Yes",), cached="no"),
         Reply(("Yes",), took_s=-1.0),
-        Reply(("Yes",), took_s=float("nan")),
+        Reply(("Yes",), took_s=math.nan),
         Reply(("Yes",), took_s="long"),
+        Reply(("Yes",), took_s=math.inf),
         Reply(("Yes",), logprobs="Yes"),
+        Reply(("Yes",), logprobs={"yes": "much"}),
+        Reply(("Yes",), logprobs={"yes": 0.7, "no": 0.3}),
+        Reply(("Yes",), logprobs={"yes": -0.1}, unlisted="little"),
     ],
 )
 def test_what_is_no_reply_is_refused_with_the_backends_name_and_nothing_is_counted(given):
@@ -536,6 +541,33 @@ def test_what_cannot_be_pledged_is_not_sent():
     assert count(outcomes, StorageError) == 5
     assert backend.requests == []
     assert budget._reserved == (0, 0, 0, 0)
+
+
+def test_nobody_goes_by_a_pledge_that_a_lower_one_is_about_to_replace():
+    sent, pledges = [], []
+
+    async def pledge(most):
+        await asyncio.sleep(1.0)
+        pledges.append(most.calls)
+        assert len(sent) <= most.calls
+
+    async def answer(_):
+        sent.append(0)
+        assert len(sent) <= pledges[-1]
+        await asyncio.sleep(2.0)
+        return metered()
+
+    async def main():
+        budget = Budget(ScriptedBackend(answer), price=PRICE, max_tokens=20_000, pledge=pledge)
+        await budget.complete(ASK)
+        long = asyncio.create_task(budget.complete(ASK._replace(max_tokens=9_000)))
+        await asyncio.sleep(0.5)
+        long.cancel()
+        await asyncio.gather(*(budget.complete(ASK) for _ in range(3)))
+
+    run_in_virtual_time(main())
+    assert len(sent) == 4
+    assert pledges[1] < pledges[0]
 
 
 def test_who_gives_up_during_a_pledge_does_not_break_it_off_for_others():

@@ -53,21 +53,16 @@ if TYPE_CHECKING:
     )
 
 # What validates takes longer to import than most commands that look need for all.
-_OF_LOADING = (
-    "Configuration",
-    "SettingRow",
-    "configuration_for_resume",
-    "fixed_settings",
-    "load_configuration",
-)
-_OF_SECTIONS = (
-    *("VOICES_LIMITS", "BackendSettings", "EmbedderSettings", "EngineSettings", "ExperimentSettings"),
-    *("LogSettings", "NewsSettings", "PriceSettings", "SamplerSettings", "Settings", "SettingsSection"),
-    *("StackSettings", "is_toml"),
-)
 _NAMES = {
-    ".loading": (*_OF_LOADING, "refuse_changes"),
-    ".sections": _OF_SECTIONS,
+    ".loading": (
+        *("Configuration", "SettingRow", "configuration_for_resume", "fixed_settings"),
+        *("load_configuration", "refuse_changes"),
+    ),
+    ".sections": (
+        *("VOICES_LIMITS", "BackendSettings", "EmbedderSettings", "EngineSettings", "ExperimentSettings"),
+        *("LogSettings", "NewsSettings", "PriceSettings", "SamplerSettings", "Settings", "SettingsSection"),
+        *("StackSettings", "is_toml"),
+    ),
 }
 __getattr__, __dir__ = later(__name__, _NAMES)
 

@@ -521,7 +521,7 @@ def _check_rows(table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if table not in TABLES or not isinstance(rows, Sequence) or not rows:
         return
     names = columns(table)
-    if len(rows[0]) != len(names):
+    if not isinstance(rows[0], Sequence) or len(rows[0]) != len(names):
         raise PluginError(
             f"a world writes {rows[0]!r:.80} into table {table!r}, whose columns are {', '.join(names)}"
         )

@@ -327,6 +327,8 @@ class Budget(Wrapper):
                 for spent, reserved, each in zip(self.spent[:3], self._reserved[:3], load[:3], strict=True)
             )
         )
+        # What is pledged may be less than before: meanwhile nobody goes by what will not stand there.
+        self._pledged = _Load(*map(min, self._pledged, most))
         await self._pledge(Spent(*most[:3]))
         self._pledged = most
 

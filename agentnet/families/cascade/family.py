@@ -332,7 +332,7 @@ def _network_probes(experiment: Any, rule: AskingRule, own: frozenset[str]) -> I
 
 def _is_foreign(made: Any) -> bool:  # noqa: ANN401 - any function
     """Say whether a function is somebody else's, of whom nothing is known."""
-    return not made.__module__.startswith("agentnet.")
+    return not str(made.__module__).startswith("agentnet.")
 
 
 def _network_lines(networks: Sequence[NetworkFacts]) -> Iterator[str]:
