@@ -262,7 +262,11 @@ def convergence_table(part: WorldPart) -> Table | None:
         (
             *(each.name, part.condition(each.condition), each.time.n_runs),
             *(each.time.n_runs - each.time.n_censored, each.time.median),
-            *(known_interval(*each.time.median_interval), each.time.mean),
+            # Steps are whole: where it is known, both of its ends may be the same.
+            *(
+                each.time.median_interval if np.isfinite(each.time.median_interval[0]) else None,
+                each.time.mean,
+            ),
             *(known_interval(*each.time.mean_interval), each.time.horizon),
         )
         for each in part.agreement
