@@ -35,13 +35,13 @@ def numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         if np.ma.isMaskedArray(given):
             given = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
-        elif hasattr(given, "notna") and np.asarray(given).dtype == object:
-            # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
-            held = np.asarray(given)
-            given = np.where(given.notna(), held, np.nan)
-        if np.asarray(given).dtype.kind in "cmM":
+        found = np.asarray(given)
+        if found.dtype.kind in "cmM":
             raise TypeError("these are complex, or times")
-        return np.asarray(given, dtype=np.float64)
+        if found.dtype == object:
+            # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
+            found = np.where(given.notna(), found, np.nan) if hasattr(given, "notna") else given
+        return np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"must be numbers ({error})", field=name) from error
 
