@@ -302,6 +302,8 @@ def test_a_knob_that_is_set_to_a_class_is_called_no_method(cascades: Part) -> No
 def test_a_rule_that_only_the_log_knows_is_told_in_the_words_of_the_log(cascades: Part) -> None:
     own = with_log(cascades, knobs={"asking_rule": "third"}, says="all were asked thrice")
     assert "all were asked thrice (asking rule third)" in own.methods()
+    own = with_log(cascades, says="each was asked once, also if silent,")
+    assert "also if silent (asking rule" in own.methods()
     unknown = with_log(cascades, knobs={"asking_rule": "third"})
     assert "whose sentence was not recorded (asking rule third)" in unknown.methods()
 
