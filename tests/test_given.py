@@ -83,6 +83,14 @@ def test_whole_numbers_keep_all_their_digits_or_are_refused() -> None:
             analysis.reach(given, [0], 1)
 
 
+def test_distances_of_single_precision_are_the_same_both_ways() -> None:
+    exact = perspectives.squared_distances([np.random.default_rng(1).normal(size=(5, 2, 3))])
+    rounded = np.tril(exact) * (1 + 1e-7) + np.triu(exact, 1)
+    np.testing.assert_allclose(
+        perspectives.gaps(rounded, [0, 1], [2, 3]), perspectives.gaps(exact, [0, 1], [2, 3]), rtol=1e-5
+    )
+
+
 def test_a_share_without_an_outcome_may_be_missing_too() -> None:
     share, adopted = [0.1, 0.2, 0.3, np.nan], [0, 0, 1, np.nan]
     assert analysis.tipping_share(share, adopted).n_missing == 1
