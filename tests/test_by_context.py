@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 from agentnet import Ask, CascadeExperiment, WorldExperiment
 from agentnet.analysis.by_context import _labels, answers_by_context
-from agentnet.analysis.convergence import agreed, convergence_time
+from agentnet.analysis.convergence import Agreed, agreed, convergence_time
 from agentnet.analysis.drift import message_drift
 from agentnet.analysis.measures import read_agreement
 from agentnet.events import Run
@@ -20,6 +21,7 @@ from agentnet.exposure import Exposure
 from agentnet.report.gather import Report, make_report
 from agentnet.report.options import Options
 from agentnet.report.part import more_tables
+from agentnet.report.worlds import convergence_table
 
 QUICK = Options(figures=False, n_runs=1, n_bootstrap=0, laws=("main_effects",))
 
@@ -131,6 +133,20 @@ def test_agreement_is_told_by_step_with_what_never_agrees_censored(run: Run) -> 
     assert agrees.time.median == expected.median == 1
     assert agrees.time.mean == pytest.approx(expected.mean)
     assert (never.time.n_censored, never.time.median) == (4, np.inf)
+
+
+def test_the_interval_of_a_median_step_may_be_one_step(report: Report) -> None:
+    part: Any = report.parts[0]
+    steps = [2, *[3] * 12, 4]
+    times = (
+        convergence_time([Agreed(step, censored=False) for step in steps]),
+        convergence_time([Agreed(3, censored=False)] * 12),
+    )
+    made = [replace(each, time=time) for each, time in zip(part.agreement, times, strict=True)]
+    found = convergence_table(replace(part, agreement=tuple(made)))
+    assert found is not None
+    column = list(found.columns).index("median_interval")
+    assert [row[column] for row in found.rows] == [(3, 3), None]
 
 
 class Heard(CascadeExperiment):

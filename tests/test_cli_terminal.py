@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from agentnet import Run
 from agentnet.cli import cli, terminal
+from agentnet.cli.ending import told
 from agentnet.cli.terminal import plain, plain_json
 
 EVIL = "a\x1b]0;owned\x07b\x9b31mc\u202etxt\u2066d\u200be\ufefff\x08g\r\u2028[red]h[/red] :smile: \U000e0041"
@@ -164,6 +165,13 @@ def test_a_folder_that_is_gone_under_a_command_is_said_to_be(command, small, tmp
     for arguments in (("ls",), ("config",), ("show", "last"), ("run", small)):
         done = command(*arguments)
         assert (done.code, "is gone" in done.err) == (2, True), done
+
+
+def test_a_file_that_is_missing_is_not_taken_for_the_folder_of_the_command(capsys):
+    with pytest.raises(FileNotFoundError) as missing:
+        raise FileNotFoundError(errno.ENOENT, "no such page")
+    assert told(missing.value, trace=False) == 4
+    assert "is gone" not in capsys.readouterr().err
 
 
 MAIN = "from agentnet.cli import main; main()"

@@ -13,6 +13,7 @@ import pytest
 import agentnet
 from agentnet import CascadeExperiment, Run, analysis
 from agentnet.analysis import perspectives
+from agentnet.analysis.given import numbers
 from agentnet.errors import AgentnetError, DesignError, InputError, UserError
 
 NO_NUMBERS: dict[str, Any] = {
@@ -60,6 +61,39 @@ def test_numbers_of_any_kind_count_alike_and_what_is_masked_is_missing() -> None
     block = np.ma.masked_array(np.ones((2, 3, 2)), mask=np.arange(12).reshape(2, 3, 2) == 5)
     with pytest.raises(InputError, match="model 0, prompt 2"):
         perspectives.squared_distances([block])
+
+
+@pytest.mark.parametrize("dtype", ["category", "Int64", "int64[pyarrow]", "boolean"])
+def test_columns_of_pandas_are_the_numbers_that_they_hold(dtype: str) -> None:
+    for given in (pd.Series([1, 0, None], dtype="Int64").astype(dtype), pd.array([1, 0, None], "Int64")):
+        np.testing.assert_equal(numbers(given, "values"), [1.0, 0.0, np.nan])
+    np.testing.assert_equal(numbers(pd.Categorical([1, 0, None]), "values"), [1.0, 0.0, np.nan])
+
+
+def test_a_column_without_gaps_is_not_copied() -> None:
+    column = pd.Series(np.arange(9.0))
+    assert np.shares_memory(numbers(column, "values"), column.to_numpy())
+
+
+def test_whole_numbers_keep_all_their_digits_or_are_refused() -> None:
+    first = 2**60
+    assert analysis.reach([first, first + 1], [0, 1], 2) == {first: 0.5, first + 1: 0.5}
+    for given in ([float(first)], [2**70], np.array([2**63 + 1], np.uint64), np.array([1], "M8[s]")):
+        with pytest.raises(InputError, match="field 'message': must be"):
+            analysis.reach(given, [0], 1)
+
+
+def test_distances_of_single_precision_are_the_same_both_ways() -> None:
+    exact = perspectives.squared_distances([np.random.default_rng(1).normal(size=(5, 2, 3))])
+    rounded = np.tril(exact) * (1 + 1e-7) + np.triu(exact, 1)
+    np.testing.assert_allclose(
+        perspectives.gaps(rounded, [0, 1], [2, 3]), perspectives.gaps(exact, [0, 1], [2, 3]), atol=1e-5
+    )
+
+
+def test_a_share_without_an_outcome_may_be_missing_too() -> None:
+    share, adopted = [0.1, 0.2, 0.3, np.nan], [0, 0, 1, np.nan]
+    assert analysis.tipping_share(share, adopted).n_missing == 1
 
 
 def test_one_column_may_be_named_alone(play: Callable[..., Run]) -> None:

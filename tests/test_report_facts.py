@@ -270,7 +270,7 @@ def test_people_who_answered_are_not_called_absent(cascades: Part) -> None:
     part = replace(cascades, facts=replace(cascades.facts, meta=meta))  # type: ignore[type-var]
     said = said_by(part) + str(more_tables(part))
     assert "people answered for agents, on pages of their own; questions were made" in said
-    assert "no person was asked anything twice" in said
+    assert "people were asked each question once" in said
     assert "or given by people" in said
     assert "people answered, too" in said
     for absent in ("none: questions", "nothing in the log is of people"):
@@ -302,6 +302,8 @@ def test_a_knob_that_is_set_to_a_class_is_called_no_method(cascades: Part) -> No
 def test_a_rule_that_only_the_log_knows_is_told_in_the_words_of_the_log(cascades: Part) -> None:
     own = with_log(cascades, knobs={"asking_rule": "third"}, says="all were asked thrice")
     assert "all were asked thrice (asking rule third)" in own.methods()
+    own = with_log(cascades, says="each was asked once, also if silent,")
+    assert "also if silent (asking rule" in own.methods()
     unknown = with_log(cascades, knobs={"asking_rule": "third"})
     assert "whose sentence was not recorded (asking rule third)" in unknown.methods()
 
@@ -402,6 +404,11 @@ def test_each_condition_claims_its_own_decisions_alone(play: Callable[..., Run])
         assert f"for {n:,} decisions in this condition." in part.summary(0.95)
         assert f"of {n:,} answers stayed missing" in part.methods()
         assert "All 2 conditions of the run took" in part.summary(0.95)
+        facts = replace(part.facts, spending=replace(part.facts.spending, reused=7))
+        unasked = (
+            "7 answers came from what the same model had answered to the same question, without a request"
+        )
+        assert f"{unasked} in all 2 conditions together" in replace(part, facts=facts).methods()  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("max_asks", [1, 4])

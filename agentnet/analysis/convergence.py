@@ -213,11 +213,11 @@ def tipping_share(share: ArrayLike, adopted: ArrayLike, *, level: float = 0.95) 
     every, outcome = numbers(share, "share"), numbers(adopted, "adopted")
     if every.shape != outcome.shape or every.ndim != 1:
         raise InputError(f"must have the shape of share, {every.shape}; got {outcome.shape}", field="adopted")
-    if not np.isin(outcome[~np.isnan(outcome)], (0, 1)).all():
-        raise InputError("must be 1 or 0, or NaN where it is not known", field="adopted")
-    if not np.isfinite(every).all():
-        raise InputError("a share is not finite", field="share")
     known = ~np.isnan(outcome)
+    if not np.isin(outcome[known], (0, 1)).all():
+        raise InputError("must be 1 or 0, or NaN where it is not known", field="adopted")
+    if not np.isfinite(every[known]).all():
+        raise InputError("a share is not finite", field="share")
     tried, place = np.unique(every[known], return_inverse=True)
     n_yes, n_asked = (np.bincount(place, each).astype(np.int64) for each in (outcome[known], None))
     if n_yes.sum() in (0, n_asked.sum()) or tried.size < 2:

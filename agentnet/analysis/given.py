@@ -35,12 +35,13 @@ def numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
     try:
         if np.ma.isMaskedArray(given):
             given = np.ma.filled(np.ma.asarray(given, dtype=np.float64), np.nan)
-        if hasattr(given, "notna"):
+        found = np.asarray(given)
+        if found.dtype.kind in "cmM":
+            raise TypeError("these are complex, or times")
+        if found.dtype == object:
             # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
-            given = given.astype(object).where(given.notna(), np.nan)
-        if np.iscomplexobj(given):
-            raise TypeError("these are complex")
-        return np.asarray(given, dtype=np.float64)
+            found = np.where(given.notna(), found, np.nan) if hasattr(given, "notna") else given
+        return np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"must be numbers ({error})", field=name) from error
 
@@ -52,6 +53,11 @@ def whole_numbers(values: ArrayLike, name: str) -> NDArray[np.int64]:
         InputError: It holds something else, or a value is no whole number.
     """
     found = numbers(values, name)
-    if not (np.isfinite(found) & (found == np.rint(found))).all():
-        raise InputError("must be whole numbers, none of them missing", field=name)
-    return found.astype(np.int64)
+    exact = np.asarray(values)
+    is_exact = exact.dtype.kind in "iu"
+    # Beyond 2^53 a float stands for several whole numbers.
+    if not ((np.abs(found) < (2.0**63 if is_exact else 2.0**53)) & (found == np.rint(found))).all():
+        raise InputError(
+            "must be whole numbers, none of them missing or too large to be told apart", field=name
+        )
+    return (exact if is_exact else found).astype(np.int64, copy=False)

@@ -187,8 +187,9 @@ def reach(message: ArrayLike, agent: ArrayLike, n_agents: int) -> dict[int, floa
         raise InputError(f"must be a row as long as message, {of.shape}; got {who.shape}", field="agent")
     if who.size and not 0 <= who.min() <= who.max() < n_agents:
         raise InputError(f"agents are numbered from 0 to n_agents - 1 = {n_agents - 1}", field="agent")
-    pairs = np.unique(np.column_stack([of, who]), axis=0)
-    messages, n_reached = np.unique(pairs[:, 0], return_counts=True)
+    messages, place = np.unique(of, return_inverse=True)
+    pairs = np.sort(place * n_agents + who)
+    n_reached = np.bincount(pairs[np.diff(pairs, prepend=-1) > 0] // n_agents)
     return dict(zip(messages.tolist(), (n_reached / n_agents).tolist(), strict=True))
 
 

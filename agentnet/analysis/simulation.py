@@ -68,7 +68,8 @@ class InferredCascades:
         engaged: Engaged agents of each group after each step, shape ``(n_runs, n_groups, n_steps + 1)``.
         n_agents: Agents of each network.
         severity: Severity of each run's news item, shape ``(n_runs,)``.
-        started: Whether as many agents as wanted said yes to the seed question, shape ``(n_runs,)``.
+        started: Whether as many agents as wanted said yes to the seed question, shape ``(n_runs,)``; where
+            fewer did, those begin.
         n_yes: Exposures answered yes, shape ``(n_runs, n_classes)``; None unless they were asked for. Seed
             questions are no exposures.
         n_no: Exposures answered no, same shape.

@@ -6,6 +6,7 @@ import errno
 import io
 import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -116,11 +117,17 @@ def _of_the_system(error: OSError) -> AgentnetError | None:
         return StorageError(str(error))
     if error.errno in _NO_NAMES:
         return UserError(f"{error}; name another file or folder")
-    if isinstance(error, FileNotFoundError) and error.filename is None:
-        return UserError(
-            f"the folder that the command is called from is gone ({error.strerror}): cd to another"
-        )
+    if isinstance(error, FileNotFoundError) and _is_lost():
+        return UserError("the folder that the command is called from is gone: cd to another")
     return None
+
+
+def _is_lost() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _apology(error: BaseException) -> str:

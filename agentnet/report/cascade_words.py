@@ -280,7 +280,7 @@ def cascade_fields(part: CascadePart) -> dict[str, Any]:
                 "An agent decides by its answer to what the experiment's own {} asks",
             ),
             "sensing": _sensing_words(course),
-            "rule_says": facts.rule_says(number).rstrip(","),
+            "rule_says": facts.rule_says(number),
             "asking_rule": design["asking_rule"],
             "drawn": _drawn_words(part),
             "draws": _draws_words(part),

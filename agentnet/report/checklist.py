@@ -109,7 +109,7 @@ def fields_of(facts: LogFacts, condition: int | None = None) -> dict[str, Any]:
         "mock": " The mock backend is no language model." if facts.meta["backend"] == "mock" else "",
         "backend": "; ".join(backends),
         "people": "People answered for agents, on pages of their own; " if facts.has_people else "None: ",
-        "requests": sampler_words(facts),
+        "requests": sampler_words(facts, condition),
         "temperature": temperature_words(facts, condition),
         "max_tokens": f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply",
         "seed": facts.meta["seed"],

@@ -403,9 +403,10 @@ class LogFacts:
         rule = str(self.design(condition)["asking_rule"])
         recorded = self.meta.get("asking_rules")
         if recorded is not None:
-            return str(recorded[condition]["says"])
-        known = ASKING_RULES.get(rule)
-        return known.sentence if known else "agents were asked by a rule whose sentence was not recorded"
+            return str(recorded[condition]["says"]).removesuffix(",")
+        if known := ASKING_RULES.get(rule):
+            return known.sentence.removesuffix(",")
+        return "agents were asked by a rule whose sentence was not recorded"
 
 
 def overriding_sentences(facts: LogFacts) -> Iterator[str]:

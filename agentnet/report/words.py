@@ -72,7 +72,7 @@ def model_sentence(facts: LogFacts, condition: int | None = None) -> str:
     """Say which model answered, and how questions became requests, in a condition or in all of them."""
     return (
         f"{voices_words(facts, condition)}, at {temperature_words(facts, condition)}, with at most "
-        f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts)}"
+        f"{numbers_words(facts, 'max_tokens', 'token', condition)} a reply; {sampler_words(facts, condition)}"
     )
 
 
@@ -112,28 +112,31 @@ _SAMPLERS: Final = {
 }
 
 
-def sampler_words(facts: LogFacts) -> str:
+def sampler_words(facts: LogFacts, condition: int | None = None) -> str:
     """Say how questions became requests, by the sampler mode of the run."""
     mode = str(facts.meta["settings"].get("sampler", {}).get("mode", "call"))
+    unasked = _unasked(facts, condition)
     if mode == "call":
-        return f"each question was a request of its own without memory (sampler mode call){_unasked(facts)}"
+        return f"each question was a request of its own without memory (sampler mode call){unasked}"
     mass = ""
     if facts.mass is not None:
         least, mean = facts.mass
         mass = f", whose listed tokens hold {mean:.3f} of the probability on average, {least:.3f} at least"
     how = f"no request had a memory. Sampler mode {mode}: {_SAMPLERS.get(mode, 'see the settings')}{mass}"
-    return f"{how}{_unasked(facts)}"
+    return f"{how}{unasked}"
 
 
-def _unasked(facts: LogFacts) -> str:
+def _unasked(facts: LogFacts, condition: int | None) -> str:
     """Say which answers no request of the run gave."""
     whence = {
         "rules of the experiment": facts.n_by_rules,
         "the cache of replies": facts.spending.from_cache,
         "what the same model had answered to the same question": facts.spending.reused,
     }
+    is_more = condition is not None and facts.n_conditions > 1
+    of_all = f" in all {facts.n_conditions} conditions together" if is_more else ""
     said = [f"{counted(n, 'answer')} came from {who}" for who, n in whence.items() if n]
-    return f"; {listed(said)}, without a request" if said else ""
+    return f"; {listed(said)}, without a request{of_all}" if said else ""
 
 
 _ANSWERS: Final = {
@@ -254,7 +257,7 @@ def missing_sentences(facts: LogFacts, condition: int | None = None) -> Iterator
     asks = facts.meta["settings"].get("engine", {}).get("max_asks")
     times = "not asked for again" if asks == 1 else f"asked for up to {asks} times"
     again = "" if asks is None else f" Unusable replies were {times}."
-    again += " No person was asked anything twice." if facts.has_people else ""
+    again += " People were asked each question once." if facts.has_people else ""
     yield f"{missing:,} of {counted(n, 'answer')} stayed missing and counted neither as yes nor as no.{again}"
 
 

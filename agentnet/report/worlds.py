@@ -21,7 +21,7 @@ from agentnet.report.cascade_tables import trees_table
 from agentnet.report.figures.words import counted, listed
 from agentnet.report.part import Part, Place, Reading, Section, table
 from agentnet.report.plain_part import PlainPart
-from agentnet.report.tables import Cell, Table, as_named, known_interval
+from agentnet.report.tables import Cell, Interval, Table, as_named, known_interval
 from agentnet.report.told import (
     Told,
     personas_words,
@@ -253,6 +253,11 @@ def world_trees(part: WorldPart) -> Table | None:
     return replace(trees_table(part.message_trees), title="Trees of messages: what retells or answers what")
 
 
+def _known_median(interval: Interval) -> Interval | None:
+    # Steps are whole: both ends may be the same one.
+    return interval if np.isfinite(interval[0]) else None
+
+
 @table("convergence", of=_WORLDS, section="found")
 def convergence_table(part: WorldPart) -> Table | None:
     """Tell how long agents took to agree; None where nothing was recorded of them at several steps."""
@@ -262,7 +267,7 @@ def convergence_table(part: WorldPart) -> Table | None:
         (
             *(each.name, part.condition(each.condition), each.time.n_runs),
             *(each.time.n_runs - each.time.n_censored, each.time.median),
-            *(known_interval(*each.time.median_interval), each.time.mean),
+            *(_known_median(each.time.median_interval), each.time.mean),
             *(known_interval(*each.time.mean_interval), each.time.horizon),
         )
         for each in part.agreement

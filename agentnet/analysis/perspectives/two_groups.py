@@ -143,7 +143,8 @@ def gaps(squared: ArrayLike, first: Group, second: Group) -> Array:
             f"must be finite, of shape (n_steps, n_models, n_models); got shape {table.shape}",
             field="squared",
         )
-    scale = 1e-8 * float(np.abs(table).max(initial=0.0))
+    # What was computed in single precision is the same to its rounding.
+    scale = 1e-5 * float(np.abs(table).max(initial=0.0))
     if (np.abs(table - np.swapaxes(table, -1, -2)) > scale).any():
         raise InputError("squared distances are the same both ways; these are not", field="squared")
     one, other = groups(first, second, table.shape[-1])
