@@ -28,6 +28,14 @@ from pathlib import Path
 
 class Notes:
     about = needs = ""
+    name, label, model_name = "notes", "", "BASE"
+    asks_backend, checkpoint_every, systems_at_once = False, 0, None
+
+    async def begin(self, system):
+        raise NotImplementedError
+
+    async def aclose(self):
+        pass
 
     def __init__(self, options):
         self.options = options
