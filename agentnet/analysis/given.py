@@ -38,7 +38,7 @@ def numbers(values: ArrayLike, name: str) -> NDArray[np.float64]:
         found = np.asarray(given)
         if found.dtype.kind in "cmM":
             raise TypeError("these are complex, or times")
-        if found.dtype == object:
+        if found.dtype.kind in "OUS":
             # Of columns that may lack values pandas makes an array of objects, and NumPy no number of its NA.
             found = np.where(given.notna(), found, np.nan) if hasattr(given, "notna") else given
         return np.asarray(found, dtype=np.float64)
