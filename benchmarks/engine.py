@@ -7,6 +7,8 @@ the whole process, so the thread that writes the log counts too. Agentnet's seco
 assignments, prompts and log; the bare loop's are given with its networks drawn by networkx, and without them.
 The mock need not wait, so agentnet has it answer at once (`agentnet.backend.AnswersNow`) what is asked
 in one turn of the event loop; with ``--one-by-one`` it asks each by itself, as it asks servers.
+Before the first turn both play a short one that does not count: what a process imports when it first uses it
+is no cost of a decision.
 
     python benchmarks/engine.py [--agents 128,1000,100000] [--repeats 5] [--one-by-one] [--json]
 """
@@ -189,6 +191,8 @@ def main() -> None:
     parser.add_argument("--one-by-one", action="store_true", help="ask the mock as a server is asked")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
+    # What a process imports when it is first used is no cost of a decision: a short turn of both goes first.
+    compare(32, 1, one_by_one=arguments.one_by_one)
     rows = {
         int(n): compare(int(n), arguments.repeats, one_by_one=arguments.one_by_one)
         for n in arguments.agents.split(",")
