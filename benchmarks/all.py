@@ -363,9 +363,10 @@ def measure(names: Sequence[str], given: argparse.Namespace) -> list[str]:
         here() | {"quick": given.quick},
         time.monotonic() + 60 * given.minutes,
     )
-    for name in [name for name, of in results.items() if any(of.get(key) != now[key] for key in now)]:
-        print(f"{name} was measured elsewhere or on another commit, and is measured anew", file=sys.stderr)
-        del results[name]
+    for name in names:
+        if any(results.get(name, now).get(key) != now[key] for key in now):
+            print(f"{name} was measured elsewhere or on another commit: measured anew", file=sys.stderr)
+            del results[name]
     faults: list[str] = []
     lacking = {name: lacks for name in names if (lacks := missing(BENCHES[name]))}
     faults += [f"NOT MEASURED: {name} needs {', '.join(lacks)}" for name, lacks in lacking.items()]

@@ -437,13 +437,20 @@ def test_groups_are_called_found_by_the_test_only_where_it_was_left_alone(
     assert ("author" in said) == (n_wanted is not None)
 
 
+def unsealed(run: Run, folder: Path) -> Run:
+    """Copy a run, less what its log is sealed with."""
+    copy = Run(Path(shutil.copytree(run.folder, folder)))
+    with closing(sqlite3.connect(copy.path)) as connection, connection:
+        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+    return copy
+
+
 def test_a_run_of_a_family_that_nobody_knows_is_an_error_that_lists_the_known_ones(
     play: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
-    copy = Run(Path(shutil.copytree(run.folder, tmp_path / "copy")))
+    copy = unsealed(run, tmp_path / "copy")
     with closing(sqlite3.connect(copy.path)) as connection, connection:
-        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
         recorded = json.dumps(run.meta["experiment"] | {"family": "ratioo"})
         connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (recorded,))
     with pytest.raises(DesignError, match=r"'ratioo'.*ratio"):
@@ -454,9 +461,7 @@ def test_a_report_says_the_digest_of_what_was_decided_whether_or_not_the_log_kee
     play: Callable[..., Run], tmp_path: Path
 ) -> None:
     run = play(ResponseRatioExperiment(items_per_severity=1, repeats=1))
-    copy = Run(Path(shutil.copytree(run.folder, tmp_path / "copy")))
-    with closing(sqlite3.connect(copy.path)) as connection, connection:
-        connection.execute("DELETE FROM meta WHERE key IN ('digest', 'checksums')")
+    copy = unsealed(run, tmp_path / "copy")
     assert read_facts(copy).digest == read_facts(run).digest == run.digest()
     other = Run(Path(shutil.copytree(run.folder, tmp_path / "other")))
     with closing(sqlite3.connect(other.path)) as connection, connection:

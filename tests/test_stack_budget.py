@@ -318,11 +318,12 @@ def test_retries_are_paid_too():
         Reply(("Yes",), logprobs={"yes": -0.1}, unlisted="little"),
     ],
 )
-def test_what_is_no_reply_is_refused_with_the_backends_name_and_nothing_is_counted(given):
+def test_what_is_no_reply_is_refused_with_the_backends_name_and_its_call_is_counted(given):
     (outcome,), budget = asked_for(ASK, backend=ScriptedBackend(lambda _: given))
     assert isinstance(outcome, PluginError)
     assert "the backend 'scripted' gave" in str(outcome)
-    assert budget.spent == Spent(dollars=0.0)
+    assert (budget.spent.calls, budget.spent.unmetered) == (1, 1)
+    assert budget.spent.prompt_tokens > 0  # as many as it may have cost
 
 
 def test_replies_without_counts_are_estimated_and_said_to_be():

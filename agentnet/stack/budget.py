@@ -146,6 +146,7 @@ class Budget(Wrapper):
                 await self._wait_for_pledge(load)
         try:
             reply = await self._inner.complete(request)
+            check_reply(reply, self)
         except (ServerUnreachable, RunStopped):
             raise
         except BaseException as error:
@@ -188,7 +189,6 @@ class Budget(Wrapper):
             )
 
     def _count(self, request: Request, load: _Load, reply: Reply) -> None:
-        check_reply(reply, self)
         self._calls += reply.attempts
         prompt, completion = reply.prompt_tokens, reply.completion_tokens
         if prompt is None or completion is None:
