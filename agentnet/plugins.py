@@ -239,7 +239,7 @@ def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however i
     if kind is Callable or getattr(kind, "_is_protocol", False):
         return callable(value)
     if kind is str:
-        return isinstance(value, str) and (value.isascii() or _is_unicode(value))
+        return isinstance(value, str) and is_unicode(value)
     if not inner:
         is_one = kind is Any or isinstance(value, _PLAIN.get(kind, kind))
         return is_one and not (kind is float and isinstance(value, bool))
@@ -251,8 +251,12 @@ def is_of(hint: Any, value: object) -> bool:  # noqa: ANN401 - a type, however i
     return is_several and kind is not Mapping and all(is_of(inner[0], each) for each in cast(Any, value))
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= each <= "\udfff" for each in text)
+def is_unicode(text: str) -> bool:
+    """Say whether `text` can be written as UTF-8 (JSON escapes can smuggle in lone surrogates)."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def check_made(who: str, made: object, contract: type) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from agentnet.errors import ConfigurationError, InputError, near_miss
-from agentnet.plugins import PluginKind
+from agentnet.plugins import PluginKind, is_unicode
 
 if TYPE_CHECKING:
     from agentnet.news.source import NewsSource
@@ -142,14 +142,6 @@ class NewsItem:
             if name not in values:
                 raise InputError("is missing from a stored news item", field=name)
         return cls(**{**values, "date": _stored_date(values.get("date"))})
-
-
-def is_unicode(text: str) -> bool:
-    """Say whether `text` can be written as UTF-8 (JSON escapes can smuggle in lone surrogates)."""
-    try:
-        return text.isascii() or bool(text.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _json_object(line: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from agentnet.delimited import (
 )
 from agentnet.errors import ConfigurationError, InputError, near_miss
 from agentnet.formulas import unguarded
-from agentnet.news.item import is_unicode
+from agentnet.plugins import is_unicode
 
 Made = TypeVar("Made")
 
