@@ -34,7 +34,7 @@ _SETTINGS: Final = MappingProxyType(
 )
 
 _TIMEOUT_S: Final = 10.0
-_ROWS_IN_STATEMENT: Final = 250
+_ROWS_IN_STATEMENT: Final = 256
 _INSERT: Final = (
     "INSERT INTO Cache (key, raw, store_time, access_time, mode, value)"
     " SELECT column1, 1, ?1, ?1, ?2, column2 FROM (VALUES {}) WHERE true"
@@ -174,10 +174,14 @@ class Shelf(diskcache.Cache):  # type: ignore[misc] # diskcache has no types
             sqlite3.Error: The transaction failed.
             diskcache.Timeout: Another process has locked the file for too long, or it cannot be written.
         """
-        rest = iter(rows)
+        # For bytes, unlike a bytearray, Python's sqlite3 looks each time for somebody who adapts them.
+        rest = [(bytearray(key), value) for key, value in rows]
         with self.transact():
-            while group := tuple(islice(rest, _ROWS_IN_STATEMENT)):
-                values = ", ".join(["(?, ?)"] * len(group))
+            while rest:
+                # By powers of two: a statement of a length that is new would have to be compiled each time.
+                n_rows = min(_ROWS_IN_STATEMENT, 1 << (len(rest).bit_length() - 1))
+                group, rest = rest[:n_rows], rest[n_rows:]
+                values = ", ".join(["(?, ?)"] * n_rows)
                 self._sql(_INSERT.format(values), (time.time(), MODE_RAW, *chain.from_iterable(group)))
 
 

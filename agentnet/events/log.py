@@ -81,6 +81,7 @@ _STATEMENTS = {
     "usual agents": _insert_once("agents", "realization, agent", lacking=USUALLY_NULL["agents"]),
     "models": _insert_once("models", "realization, model"),
     "replies": insert("INSERT", "replies"),
+    "usual replies": insert("INSERT", "replies", lacking=USUALLY_NULL["replies"]),
     "events": insert("INSERT", "events"),
     "usual events": insert("INSERT", "events", lacking=USUALLY_NULL["events"]),
     "drawn events": insert("INSERT", "events", lacking=set(USUALLY_NULL["events"]) - {"mass"}),
@@ -320,7 +321,10 @@ class EventLog:
                 self._replies.clear()
             number = self._replies[key] = self._next_reply
             self._next_reply += 1
-            self._rows["replies"].append((number, text, rationale, model, fingerprint))
+            if fingerprint is None:
+                self._rows["usual replies"].append((number, text, rationale, model))
+            else:
+                self._rows["replies"].append((number, text, rationale, model, fingerprint))
         return number
 
     async def flush(self) -> None:

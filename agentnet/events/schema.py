@@ -224,6 +224,7 @@ _CLUSTERED = {
 USUALLY_NULL = {
     "events": ("missing", "context", "mass", "value"),
     "agents": ("engaged_step", "attributes", "persona", "voice"),
+    "replies": ("fingerprint",),
 }
 
 _ATOM = "CASE type WHEN 'real' THEN printf('%!.17g', atom) ELSE ifnull(atom, '') END"

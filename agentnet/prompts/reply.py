@@ -59,11 +59,7 @@ _EXACT = {
 }
 
 
-def _keep_pairs(pairs: Pairs) -> Pairs:
-    return pairs
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_keep_pairs, strict=False)
+_DECODER = json.JSONDecoder(object_pairs_hook=list, strict=False)
 
 # The answer of an object that cannot be decoded. A bare word must be followed by what ends a value, since
 # `true/false` echoes the question and `1` may be the start of `10`; a quoted word must be closed. A key
