@@ -119,10 +119,15 @@ async def _try_out(
             other = await _played(again, OtherOrder(make_backend("mock", {})))
             first = type(trial.experiments[0])
             check_same(run, other, first.__name__, " and ".join(sorted(own_hooks(first))) or "methods")
-        shown = told_prompts(run) if told else _prompts(run)
+        of = {each.realization: _of_condition(prepared, each.condition) for each in plan}
+        shown = told_prompts(run, of) if told else _prompts(run)
         notes = distinct_notes(run, trial.settings.sampler.mode) if told else ()
         takes = expected_takes(prepared, run, plan, times, heard.used, listing)
         return Trial(_sums(run), takes, _tokens_each(run), shown or heard.heard, notes)
+
+
+def _of_condition(prepared: Prepared, condition: int) -> str:
+    return f" of condition {condition}: {prepared.condition_names[condition]}" if condition else ""
 
 
 async def _played(trial: Prepared, backend: Backend) -> Run:
