@@ -87,10 +87,36 @@ def test_what_differs_when_it_is_played_again_is_refused_where_it_parts(
 
 def test_one_prompt_is_shown_of_each_kind_of_question_and_facts(checked: Callable[..., Estimate]) -> None:
     found = checked(Shown(**SMALL), Shown(**SMALL, shown=False))
-    assert set(found.prompts) == {"seed (n_shared)", "exposure (n_shared)", "seed", "exposure"}
+    other = " of condition 1: shown false"
+    assert set(found.prompts) == {
+        "seed (n_shared)",
+        "exposure (n_shared)",
+        f"seed{other}",
+        f"exposure{other}",
+    }
     assert "shared it." in found.prompts["exposure (n_shared)"][-1][1]
-    assert "shared it." not in found.prompts["exposure"][-1][1]
+    assert "shared it." not in found.prompts[f"exposure{other}"][-1][1]
     assert set(checked(Steady()).prompts) == {"post", "like (n)"}
+
+
+class Framed(CascadeExperiment):
+    rationale = "none"
+    frame: str = "win"
+
+    def messages(self, prompts: Any, exposure: Exposure) -> Any:
+        return (("user", f"With it we {self.frame}. Do you share it? Answer yes or no."),)
+
+
+def test_of_each_condition_the_prompts_that_the_first_one_does_not_have_are_shown_by_its_name(
+    checked: Callable[..., Estimate],
+) -> None:
+    framed = Framed(**SMALL), Framed(**SMALL, frame="lose")
+    found = {name: messages[0][1][:15] for name, messages in checked(*framed).prompts.items()}
+    other = " of condition 1: frame lose"
+    assert found == {
+        **dict.fromkeys(("seed", "exposure"), "With it we win."),
+        **dict.fromkeys((f"seed{other}", f"exposure{other}"), "With it we lose"),
+    }
 
 
 @pytest.mark.parametrize("mode", ["call", "choices"])

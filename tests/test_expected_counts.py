@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from agentnet import (
     WorldExperiment,
 )
 from agentnet.backend import make_backend
+from agentnet.config import BackendSettings
 from agentnet.runner import Runner
 from agentnet.runner.estimate import estimate
 from agentnet.sampler.choices import locate
@@ -74,8 +77,8 @@ MODES = [
 ]
 
 
-def play(prepared: Any) -> tuple[Any, ...]:
-    asyncio.run(Runner(prepared, make_backend("mock", {})).play())
+def play(prepared: Any, law: Any = MappingProxyType({})) -> tuple[Any, ...]:
+    asyncio.run(Runner(prepared, make_backend("mock", law)).play())
     sums = "SELECT SUM(attempts), SUM(prompt_tokens), SUM(completion_tokens) FROM events"
     return tuple(Run(prepared.folder).rows(sums)[1][0])
 
@@ -91,6 +94,16 @@ def test_calls_and_tokens_that_are_announced_are_about_those_that_are_made(
     for expected, counted in zip(announced, made, strict=True):
         assert counted / FACTOR < expected < counted * FACTOR
     assert made[0] < found.counts["decisions"] or mode == "call"
+
+
+def test_what_is_announced_is_by_the_law_that_the_mock_was_given(new_run: Callable[..., Any]) -> None:
+    law: dict[str, Any] = {"law": "constant", "probability": 0.03}
+    prepared = new_run(Told())
+    own = BackendSettings(name="mock", **law, latency_s=60.0, transient_rate=0.5)
+    prepared = replace(prepared, settings=prepared.settings.model_copy(update={"backend": own}))
+    announced = asyncio.run(estimate(prepared)).counts["calls"]
+    (made, *_) = play(prepared, law)
+    assert made / FACTOR < announced < made * FACTOR
 
 
 @pytest.mark.parametrize("mode", ["call", "choices"])

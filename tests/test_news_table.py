@@ -138,7 +138,7 @@ def test_a_file_without_a_text_column_says_how_to_name_one(tmp_path):
     path.write_text("guid,body\n1,News.\n")
     error = refusal(path)
     assert error.field == "text"
-    assert "--column text=COLUMN" in str(error)
+    assert "(-S news.columns.text=COLUMN; agentnet news: --column text=COLUMN)" in str(error)
     assert "known: body, guid" in str(error)
 
 

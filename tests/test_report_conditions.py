@@ -113,6 +113,7 @@ def test_what_is_resampled_and_paired_stands_under_the_contrasts(report: Report)
     told = " ".join(notes)
     assert "pairs (realizations of the same news item and repeat under both conditions)" in told
     assert "paired bootstrap" in told
+    assert "of the logit for trends and where an engaged fraction of one condition stands alone" in told
 
 
 def test_where_nothing_is_compared_each_finding_names_its_condition(

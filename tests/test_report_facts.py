@@ -25,10 +25,11 @@ from agentnet.events import Run
 from agentnet.network import Network
 from agentnet.report import Options, make_report
 from agentnet.report.log_facts import read_facts
-from agentnet.report.log_tables import troubles_table
+from agentnet.report.log_tables import costs_table, troubles_table
 from agentnet.report.part import Part, Place, more_tables
 from agentnet.report.ratio_tables import ratios_table
 from agentnet.report.tables import Table, known_interval, spelled_cell
+from agentnet.report.words import cost_words
 
 SMALL: dict[str, Any] = {"n_agents": 32, "degree": 4, "steps": 3, "repeats": 1, "items_per_severity": 1}
 FEW = Options(laws=("one_rate",), n_bootstrap=0, n_runs=2, figures=False, n_decisions=4)
@@ -424,6 +425,23 @@ def test_troubles_are_called_mended_only_where_an_answer_came(
     (note,) = table.notes
     assert note.startswith(f"{n - n_missing} of {n} questions that this befell were answered in the end")
     assert (n == n_missing) == (max_asks == 1)
+
+
+def test_what_calls_without_an_answer_may_have_taken_is_told_from_what_answers_took(
+    play: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = play(CascadeExperiment(**SMALL))
+    exact = read_facts(run)
+    assert cost_words(exact).startswith(f"{exact.spending.calls:,} calls, ")
+    assert "recorded answers" not in " ".join(costs_table(exact).notes)
+    lost = unsealed(run, tmp_path / "lost")
+    with closing(sqlite3.connect(lost.path)) as connection, connection:
+        more = "json_set(detail, '$.prompt_tokens', json_extract(detail, '$.prompt_tokens') + 1000)"
+        connection.execute(f"UPDATE incidents SET detail = {more} WHERE kind = 'spent'")
+    facts = read_facts(lost)
+    assert cost_words(facts).startswith("at most ")
+    (note,) = (note for note in costs_table(facts).notes if "bill" in note)
+    assert f"{exact.spending.prompt_tokens:,} prompt tokens" in note
 
 
 @pytest.mark.parametrize("n_wanted", [None, 2])

@@ -700,8 +700,8 @@ def _compared(
 
 
 _OF_VALUES: Final = (
-    "Intervals are Student's t over pairs ({} under both conditions), of the logit for {}trends, p turns "
-    "their signs{}. "
+    "Intervals are Student's t over pairs ({} under both conditions), of the logit for trends{}, p turns "
+    "the signs of pairs{}. "
     "Without a common pair interval and p are Welch's"
 )
 _BY_NEWS: Final = "; by news, the means of whole news items take the place of pairs"
@@ -725,7 +725,7 @@ def _resampled(sides: Sequence[Side]) -> str:
         if is_profile
         else "realizations of the same news item and repeat"
     )
-    return _OF_VALUES.format(what, "engaged fractions and ", _BY_NEWS)
+    return _OF_VALUES.format(what, " and where an engaged fraction of one condition stands alone", _BY_NEWS)
 
 
 def _named(origins: Sequence[Origin]) -> list[Condition]:

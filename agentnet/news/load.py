@@ -197,7 +197,10 @@ def _recognised(table: FileTable) -> str:
 def _columns(table: FileTable, source: NewsSource, given: Mapping[str, str]) -> dict[str, str]:
     """Settle which column each field is read from."""
     others = ", ".join(name for name, other in NEWS_SOURCES.loaded().items() if other.recognised_by)
-    own = f"; these are no columns of {others}, so name the column of the text (--column text=COLUMN)"
+    own = (
+        f"; these are no columns of {others}, so name the column of the text (-S news.columns.text=COLUMN; "
+        "agentnet news: --column text=COLUMN)"
+    )
     chosen = table.settle(
         source.columns,
         given,

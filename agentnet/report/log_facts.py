@@ -23,7 +23,7 @@ from agentnet.events import Run
 from agentnet.events.conditions import Condition, condition_of
 from agentnet.events.digest import digest
 from agentnet.events.schema import OF_PEOPLE
-from agentnet.events.spent import spent_so_far
+from agentnet.events.spent import Use, spent_so_far
 from agentnet.guesses import Guesses, read_guesses
 from agentnet.news import TABLE, told_of
 from agentnet.probe.card import FILE as PROBE
@@ -132,6 +132,8 @@ class Spending:
         dollars: US dollars; None if unknown.
         unmetered: Calls whose tokens were estimated, because the server did not count them.
         noted: Whether that is what the run itself noted at its end, not what its events add up to.
+        recorded: Calls, tokens in and tokens out of the recorded answers alone; None where servers did not
+            count the tokens of all of them.
         from_cache: Answers that were remembered and cost nothing.
         reused: Answers that an earlier one to the same question, by the same model as it was, stood in for.
         extra_asks: Questions that were asked again after unusable replies.
@@ -146,11 +148,22 @@ class Spending:
     dollars: float | None
     unmetered: int
     noted: bool
+    recorded: Use | None
     from_cache: int
     reused: int
     extra_asks: int
     mean_latency_s: float | None
     longest_latency_s: float | None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether tokens of calls without a recorded answer are part of it, at the most that they can be."""
+        return self.recorded is not None and any(
+            took > answered
+            for took, answered in zip(
+                (self.prompt_tokens, self.completion_tokens), self.recorded[1:], strict=True
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,6 +594,7 @@ def _spending(connection: sqlite3.Connection) -> tuple[Spending, float | None, f
         dollars=so_far.dollars,
         unmetered=so_far.unmetered if so_far.is_noted else uncounted,
         noted=so_far.is_noted,
+        recorded=None if uncounted else so_far.recorded,
         from_cache=cached,
         reused=reused,
         extra_asks=extra_asks,

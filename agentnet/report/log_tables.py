@@ -152,6 +152,14 @@ def _cost_notes(facts: LogFacts) -> list[str]:
         )
     elif facts.spending.dollars is None:
         notes.append("The price of the model is not known: state it by the setting stack.prices.")
+    if facts.spending.has_bounds and facts.spending.recorded is not None:
+        calls, n_in, n_out = facts.spending.recorded
+        notes.append(
+            f"The recorded answers took {calls:,} calls, {n_in:,} prompt tokens and {n_out:,} completion "
+            "tokens. The rest is of calls without one: they failed, tried the server out, or were lost to a "
+            "kill. Where no server counted their tokens these stand at the most that they can be, and the "
+            "server's bill may be lower."
+        )
     if facts.meta["backend"] == "mock":
         notes.append("The mock backend is no language model: its tokens are counted, but nobody is paid.")
     return notes

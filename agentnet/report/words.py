@@ -46,8 +46,9 @@ def cost_words(facts: LogFacts) -> str:
     """Say what a run took."""
     spent = facts.spending
     money = "at an unknown price" if spent.dollars is None else f"for {spent.dollars:,.4f} US dollars"
+    most = "at most " if spent.has_bounds else ""
     return (
-        f"{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
+        f"{most}{counted(spent.calls, 'call')}, {spent.prompt_tokens:,} prompt tokens and "
         f"{spent.completion_tokens:,} completion tokens, {money}"
     )
 

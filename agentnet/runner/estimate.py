@@ -97,7 +97,7 @@ async def _try_out(
     times: float,
 ) -> Trial:
     """Play some realizations on the mock, in a temporary folder; twice where hooks decide what is asked."""
-    heard = _Listening(make_backend("mock", {}))
+    heard = _Listening(_mock(prepared))
     with tempfile.TemporaryDirectory() as folder:
         trial = replace(
             prepared,
@@ -116,13 +116,29 @@ async def _try_out(
         told = trial.stage.is_told
         if told and twice:
             again = replace(trial, folder=Path(folder) / "again", plan=trial.plan[::-1])
-            other = await _played(again, OtherOrder(make_backend("mock", {})))
+            other = await _played(again, OtherOrder(_mock(prepared)))
             first = type(trial.experiments[0])
             check_same(run, other, first.__name__, " and ".join(sorted(own_hooks(first))) or "methods")
-        shown = told_prompts(run) if told else _prompts(run)
+        of = {each.realization: _of_condition(prepared, each.condition) for each in plan}
+        shown = told_prompts(run, of) if told else _prompts(run)
         notes = distinct_notes(run, trial.settings.sampler.mode) if told else ()
         takes = expected_takes(prepared, run, plan, times, heard.used, listing)
         return Trial(_sums(run), takes, _tokens_each(run), shown or heard.heard, notes)
+
+
+def _mock(prepared: Prepared) -> Backend:
+    """Make the mock that is asked: by the law of the run's own, where that is one, and without trouble."""
+    own = prepared.settings.backend
+    law = {
+        key: value
+        for key, value in own.options.items()
+        if own.name == "mock" and key not in own.operational_keys and not key.endswith("_rate")
+    }
+    return make_backend("mock", law)
+
+
+def _of_condition(prepared: Prepared, condition: int) -> str:
+    return f" of condition {condition}: {prepared.condition_names[condition]}" if condition else ""
 
 
 async def _played(trial: Prepared, backend: Backend) -> Run:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -88,16 +88,25 @@ def _differences(first: Run, again: Run) -> Iterator[tuple[tuple[int, int], str]
             yield min((row[0], row[1]) for row in apart if row is not None), what
 
 
-def told_prompts(run: Run) -> dict[str, Messages]:
-    """Give one prompt of each kind of question and facts that it used: ``exposure (n_shared)``."""
+def told_prompts(run: Run, condition_of: Mapping[int, str]) -> dict[str, Messages]:
+    """Give one prompt of each kind of question and facts that it used: ``exposure (n_shared)``.
+
+    Args:
+        run: A trial.
+        condition_of: Realization -> what its prompts are called by behind that; "" for those of the first
+            condition. Others have the first prompt that the first condition does not have.
+    """
     query = (
-        "SELECT e.kind, h.context, MIN(e.prompt) FROM events e JOIN exposures h "
-        "USING (realization, kind, step, agent, source, repeat) GROUP BY 1, 2 ORDER BY 3"
+        "SELECT e.kind, h.context, e.prompt, MIN(e.realization) FROM events e JOIN exposures h "
+        "USING (realization, kind, step, agent, source, repeat) GROUP BY 1, 2, 3, e.realization ORDER BY 3"
     )
+    rows = run.rows(query)[1]
+    first = {prompt for _, _, prompt, realization in rows if not condition_of[realization]}
     numbers: dict[str, int] = {}
-    for kind, context, prompt in run.rows(query)[1]:
-        facts = ", ".join(json.loads(context))
-        numbers.setdefault(f"{kind} ({facts})" if facts else kind, prompt)
+    for kind, context, prompt, realization in sorted(rows, key=lambda row: condition_of[row[3]] != ""):
+        facts, of = ", ".join(json.loads(context)), condition_of[realization]
+        if not (of and prompt in first):
+            numbers.setdefault((f"{kind} ({facts})" if facts else kind) + of, prompt)
     texts = "SELECT messages FROM prompts WHERE prompt = ?"
     return {
         name: tuple((role, content) for role, content in json.loads(run.rows(texts, (number,))[1][0][0]))
