@@ -526,6 +526,7 @@ def test_what_a_log_says_of_its_experiment_is_damage_where_it_is_something_else(
         ("seed", '"x"'),
         ("sources", "[{}]"),
         ("settings", "[]"),
+        ("settings", '{"backend": {"name": "mock"}, "engine": 7}'),
         ("versions", "7"),
         ("status", "null"),
         ("experiment", '{"family": "cascade", "design": [{}], "conditions": []}'),

@@ -66,7 +66,8 @@ _INTERVIEWS: Mapping[str, Any] = {
     **dict.fromkeys(("evaluation", "bank", "system_messages"), list[list[Any]]),
     "embedder": Mapping[str, Any],
 }
-_PARTS = {"experiment": _EXPERIMENT, "interviews": _INTERVIEWS}
+_SETTINGS: Mapping[str, Any] = dict.fromkeys(("backend", "engine", "news", "sampler"), Mapping[str, Any])
+_PARTS = {"experiment": _EXPERIMENT, "interviews": _INTERVIEWS, "settings": _SETTINGS}
 _BY_CONDITION = ("asking_rules", "prompts", "prompts_hash")
 """What has an entry for each condition, in the families that have it at all."""
 
